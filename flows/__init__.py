@@ -1,0 +1,1 @@
+"""Prefect flows: order, retries, concurrency and schedules. No domain logic."""

@@ -1,0 +1,3 @@
+"""RePIC: a data engine for personalized vision-language models."""
+
+__version__ = "0.1.0"

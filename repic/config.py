@@ -1,0 +1,318 @@
+"""Every setting once, typed. Profiles are YAML files in `repic/configs/`, `--set a.b=c` on top."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Band = Literal["easy", "medium", "hard"]
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist, or an impossible value; the message names the remedy."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Section):
+    """Where photos come from."""
+
+    kind: Literal["folder", "coco", "hf", "subjects200k", "sample"] = "folder"
+    path: str | None = Field(
+        None, description="Folder, annotation file or data set; a path or URL."
+    )
+    images: str | None = Field(
+        None, description="coco: the folder that file names are relative to."
+    )
+    refs: str | None = Field(None, description="coco: RefCOCO-style referring expressions (JSON).")
+    identity: Literal["folder", "annotation", "none"] = Field(
+        "folder",
+        description="What labels an identity: the sub-folder, the source's annotation, nothing.",
+    )
+    split: str = Field("train", description="hf, subjects200k: the split to read.")
+    image_column: str = Field("image", description="hf: the column that holds the photo.")
+    identity_column: str | None = Field(
+        None, description="hf: the column that names what it shows."
+    )
+    caption_column: str | None = Field(
+        None, description="hf: the column that holds a true caption."
+    )
+    min_quality: int = Field(5, ge=0, le=5, description="subjects200k: lowest of its three grades.")
+    licence: str | None = Field(None, description="Licence of all photos of this source.")
+    count: int = Field(400, ge=1, description="sample: photos to generate.")
+    identities: int = Field(60, ge=2, description="sample: how many identities appear in them.")
+    size: int = Field(168, ge=56, description="sample: pixels of a side.")
+    seed: int = Field(0, description="sample: which world is generated.")
+
+    @model_validator(mode="after")
+    def _has_a_path(self) -> Source:
+        if self.kind != "sample" and not self.path:
+            raise ValueError(
+                f"a source of kind {self.kind} needs a path (source.path, or --images)"
+            )
+        return self
+
+
+class DetectorSettings(Section):
+    """Who draws boxes."""
+
+    kind: Literal["annotation", "photos", "yolo", "yolo-world", "yoloe", "transformers"] = "photos"
+    checkpoint: str | None = Field(
+        None, description="Weights: a file name, a folder or a hub name."
+    )
+    vocabulary: tuple[str, ...] = Field(
+        (), description="Categories asked for; empty: the model's own."
+    )
+    text_encoder: str | None = Field(
+        None,
+        description="OpenCLIP ARCH:TAG for the vocabulary; empty: the detector's own.",
+    )
+    confidence: float = Field(0.25, ge=0, le=1, description="Boxes below are not kept.")
+    iou: float = Field(0.7, gt=0, le=1, description="Boxes of one label that overlap more are one.")
+    image_size: int = Field(640, ge=32, description="Pixels of the square that the model sees.")
+    max_objects: int = Field(20, ge=1, description="Most boxes kept per photo, by confidence.")
+    min_area_share: float = Field(0.005, ge=0, lt=1, description="Smaller boxes are not kept.")
+
+
+class EncoderSettings(Section):
+    """Who turns a crop into a vector."""
+
+    architecture: str = Field("photos", description="OpenCLIP architecture, or `photos`.")
+    pretrained: str = Field("", description="OpenCLIP tag, or local-dir:FOLDER.")
+    view: Literal["crop", "photo"] = Field("crop", description="What of the photo is encoded.")
+    margin: float = Field(
+        0.0, ge=0, le=1, description="Crop grown on each side, in shares of its size."
+    )
+
+
+class Mining(Section):
+    """Which pairs are kept; see `repic.mine` for the rules."""
+
+    positives_per_object: int = Field(4, ge=1, description="Most positives kept per anchor.")
+    hard_per_object: int = Field(2, ge=0, description="Hard negatives per anchor.")
+    medium_per_object: int = Field(1, ge=0, description="Medium negatives per anchor.")
+    easy_per_object: int = Field(1, ge=0, description="Easy negatives per anchor.")
+    near_duplicate_bits: int = Field(
+        6,
+        ge=0,
+        le=32,
+        description="Most differing bits of 64 in the perceptual hashes of near-duplicates.",
+    )
+
+
+class Splits(Section):
+    """Shares of the identity groups; the rest is train."""
+
+    validation: float = Field(0.1, ge=0, lt=1)
+    test: float = Field(0.1, ge=0, lt=1)
+    salt: str = Field("repic", description="Change it to draw other groups.")
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> Splits:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together must leave something to train on")
+        return self
+
+
+class Names(Section):
+    """Names that references get."""
+
+    locales: tuple[str, ...] = Field(
+        ("en_US", "fr_FR", "it_IT", "ko_KR", "zh_CN"), min_length=1, description="Faker locales."
+    )
+
+
+class Oct(Section):
+    """Is it the same object: yes or no."""
+
+    negatives_per_positive: float = Field(1.0, ge=0, description="1 is balanced.")
+    band_shares: dict[Band, float] = Field(
+        {"hard": 0.5, "medium": 0.25, "easy": 0.25}, description="Bands of the negatives."
+    )
+
+
+class Vlt(Section):
+    """Where is it: a box."""
+
+    max_per_photo: int = Field(2, ge=1, description="Expressions asked per photo.")
+    max_area_share: float = Field(0.9, gt=0, le=1, description="Larger objects teach nothing.")
+
+
+class Ict(Section):
+    """Caption the photo and use the right names."""
+
+    shares: dict[Literal["single", "multi", "absent", "mixed"], float] = Field(
+        {"single": 0.4, "multi": 0.2, "absent": 0.15, "mixed": 0.25},
+        description="Kinds of rows; a kind that cannot be made leaves its share to the others.",
+    )
+    max_references: int = Field(
+        4, ge=2, le=8, description="Most references in a multi or mixed row."
+    )
+    same_photo_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Multi rows whose references are crops of the query itself, as the paper's.",
+    )
+    info_share: float = Field(0.5, ge=0, le=1, description="Rows that give `Name, Info` text.")
+    use_name_share: float = Field(0.2, ge=0, le=1, description="Rows that ask to use the name.")
+    no_copy_share: float = Field(
+        0.2, ge=0, le=1, description="Rows that ask not to repeat the given text."
+    )
+    per_positive: int = Field(1, ge=1, description="Rows drawn per positive pair.")
+
+
+class Examples(Section):
+    """How pairs become training examples."""
+
+    seed: int = 0
+    total: int | None = Field(
+        None, ge=1, description="Most training rows; empty: all that can be made."
+    )
+    shares: dict[Literal["oct", "vlt", "ict"], float] | None = Field(
+        None, description="Share of each objective among all rows; empty: whatever can be made."
+    )
+    names: Names = Names()
+    oct: Oct = Oct()
+    vlt: Vlt = Vlt()
+    ict: Ict = Ict()
+
+
+class Runtime(Section):
+    """How work is done. Device, precision, threads and batch are part of a model's fingerprint."""
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on CUDA, float32 elsewhere."
+    )
+    threads: int = Field(2, ge=1, description="Threads of one model on a CPU.")
+    batch_size: int = Field(
+        16, ge=1, description="Images that a model sees at once; the last batch is padded."
+    )
+    workers: int = Field(4, ge=1, description="Photos that are read at the same time.")
+    shard_rows: int = Field(
+        256, ge=1, description="Inputs per shard: what a crash can lose, and one task of the flow."
+    )
+
+
+class Settings(Section):
+    """One build, completely."""
+
+    source: Source
+    detector: DetectorSettings = DetectorSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    mining: Mining = Mining()
+    splits: Splits = Splits()
+    examples: Examples = Examples()
+    runtime: Runtime = Runtime()
+
+
+def profiles() -> list[str]:
+    """Names of the profiles that come with the package."""
+    folder = resources.files("repic") / "configs"
+    return sorted(
+        f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
+    )
+
+
+def load(profile: str = "photos", overrides: tuple[str, ...] = (), **values: Any) -> Settings:
+    """Settings of a profile (a name, or the path of a YAML file) with changes on top.
+
+    Args:
+        overrides: `section.key=value` each; the value is read as YAML.
+        values: Nested values that go between the profile and the overrides.
+
+    Raises:
+        ConfigError: unknown profile, unknown key (the nearest is named) or impossible value.
+    """
+    import yaml
+
+    data = _read_profile(profile)
+    _merge(data, values)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set wants section.key=value, got {override!r}")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{key}: {text!r} is not a YAML value") from error
+        _merge(data, _nested(key.strip().split("."), value))
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(e) for e in error.errors())) from None
+
+
+def _read_profile(profile: str) -> dict[str, Any]:
+    import yaml
+
+    path = Path(profile)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.is_file():
+            raise ConfigError(f"there is no profile file {profile}")
+        text = path.read_text(encoding="utf-8")
+    elif profile in profiles():
+        text = (resources.files("repic") / "configs" / f"{profile}.yaml").read_text(
+            encoding="utf-8"
+        )
+    else:
+        raise ConfigError(f"there is no profile {profile!r}{_nearest(profile, profiles())}")
+    try:
+        data = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{profile} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{profile} must hold sections of settings, not a {type(data).__name__}")
+    return data
+
+
+def _nested(path: list[str], value: Any) -> dict[str, Any]:
+    for key in reversed(path):
+        value = {key: value}
+    return value
+
+
+def _merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _explain(error: Any) -> str:
+    path = [str(part) for part in error["loc"]]
+    if error["type"] == "extra_forbidden":
+        return f"unknown setting {'.'.join(path)}{_nearest('.'.join(path), _all_keys(Settings))}"
+    where = ".".join(path)
+    return f"{where}: {error['msg']}" if where else error["msg"]
+
+
+def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += _all_keys(field.annotation, f"{prefix}{name}.")
+    return keys
+
+
+def _nearest(wrong: str, right: list[str]) -> str:
+    last = wrong.rpartition(".")[2]
+    close = difflib.get_close_matches(wrong, right, 1, 0.6) or [
+        key
+        for key in right
+        if difflib.SequenceMatcher(None, key.rpartition(".")[2], last).ratio() > 0.7
+    ]
+    if close:
+        return f"; did you mean {close[0]}?"
+    return (
+        f"; one of: {', '.join(right)}" if len(right) < 12 else "; `repic build --help` lists them"
+    )

@@ -1,0 +1,110 @@
+"""The photos of a source, each named by the hash of its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from repic import images, sources
+from repic.config import Settings
+from repic.sources.base import Photo
+from storage.hashing import ID_DIGITS, fingerprint
+
+
+@dataclass(frozen=True)
+class Reject:
+    """An input that could not be used, and why; one row of the quarantine."""
+
+    uri: str
+    stage: str
+    error: str
+    message: str
+    image_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A photo whose bytes could be read; `also_at` are other URIs of the very same picture."""
+
+    image_id: str
+    sha256: str
+    photo: Photo
+    also_at: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a source holds at this moment, in order of image_id."""
+
+    found: tuple[Found, ...]
+    rejects: tuple[Reject, ...]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with any byte, place or label of any photo."""
+        return fingerprint([[asdict(f) for f in self.found], [asdict(r) for r in self.rejects]])
+
+    @property
+    def files(self) -> int:
+        """URIs that the source named, duplicates and unreadable ones included."""
+        return sum(1 + len(f.also_at) for f in self.found) + len(self.rejects)
+
+
+def scan(settings: Settings, progress: Callable[[int], None] = lambda count: None) -> Scan:
+    """Read and hash every photo of the source.
+
+    The bytes are hashed each time: content decides identity, and a time stamp can lie.
+
+    Args:
+        progress: Called with the number of photos hashed so far.
+
+    Raises:
+        sources.SourceError: the source does not exist or has no photo.
+    """
+    hashed: dict[str, list[tuple[Photo, str]]] = defaultdict(list)
+    rejects = []
+    with ThreadPoolExecutor(settings.runtime.workers) as pool:
+        for done, (photo, sha256, reject) in enumerate(
+            pool.map(_hash, sources.photos(settings.source)), start=1
+        ):
+            if reject:
+                rejects.append(reject)
+            else:
+                image_id = image_id_of(sha256, images.region_of(photo.uri))
+                hashed[image_id].append((photo, sha256))
+            progress(done)
+    found = (_merged(image_id, copies) for image_id, copies in sorted(hashed.items()))
+    return Scan(tuple(found), tuple(sorted(rejects, key=lambda r: r.uri)))
+
+
+def image_id_of(sha256: str, region: tuple[int, int, int, int] | None) -> str:
+    """Id of a picture: its file's hash, and the region (x, y, w, h) where it is only a part."""
+    return fingerprint([sha256, region]) if region else sha256[:ID_DIGITS]
+
+
+def _hash(photo: Photo) -> tuple[Photo, str, Reject | None]:
+    try:
+        return photo, hashlib.sha256(images.read_bytes(photo.uri)).hexdigest(), None
+    except images.ImageRefused as refused:
+        return photo, "", Reject(photo.uri, "images", refused.reason, refused.message)
+
+
+def _merged(image_id: str, copies: list[tuple[Photo, str]]) -> Found:
+    """One picture that is in several places: the first place counts, the others are named.
+
+    Where the places are labelled with different identities, none of them is believed.
+    """
+    copies = sorted(copies, key=lambda copy: copy[0].uri)
+    photo, sha256 = copies[0]
+    identities = {copy.identity for copy, _ in copies if copy.identity}
+    if len(identities) > 1:
+        photo = _without_identity(photo)
+    return Found(image_id, sha256, photo, tuple(copy.uri for copy, _ in copies[1:]))
+
+
+def _without_identity(photo: Photo) -> Photo:
+    return Photo(photo.uri, photo.source, photo.licence, None, photo.caption, photo.annotations)

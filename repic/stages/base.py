@@ -1,0 +1,97 @@
+"""What a stage is: a value that knows what it reads, what it writes and how to make it.
+
+There are two kinds. A row-wise stage has one result per input, whatever the other inputs are, so its
+results are kept and only what is missing is computed. A whole-set stage looks at everything at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from repic.config import Settings
+from repic.scan import Reject, Scan
+from repic.tables import TABLES
+from storage.hashing import fingerprint
+
+Json = Any
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a shard of a row-wise stage gave: rows of its table, and the inputs that it refused."""
+
+    rows: pa.Table
+    rejects: tuple[Reject, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a stage may look at: what the source holds, and the tables that it reads."""
+
+    settings: Settings
+    scan: Scan
+    tables: Mapping[str, pa.Table]
+    rejects: tuple[Reject, ...] = ()
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a whole-set stage made: its tables, and notes for a person (counts, reasons)."""
+
+    tables: Mapping[str, pa.Table]
+    notes: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Stage(ABC):
+    """A step of the build.
+
+    Attributes:
+        name: Of the stage.
+        version: Raised by hand when the same input would give other rows; a golden test guards it.
+        reads: Tables that it needs.
+        writes: Tables that it makes, all with one fingerprint.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    reads: ClassVar[tuple[str, ...]]
+    writes: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def recipe(self, settings: Settings) -> Json:
+        """All that decides a row besides its input: model, thresholds. Must not import torch."""
+
+    def fingerprint(self, settings: Settings) -> str:
+        """Of what makes a row of this stage from its input."""
+        return fingerprint([self.name, self.version, self.recipe(settings)])
+
+
+class RowStage(Stage):
+    """One result per input, kept under the stage's fingerprint."""
+
+    @abstractmethod
+    def inputs(self, inputs: Inputs) -> pa.Table:
+        """One row per input: `key` (text, decides the result) and what `run` needs."""
+
+    @abstractmethod
+    def run(self, inputs: pa.Table, settings: Settings) -> Result:
+        """Results of some inputs; a row may not depend on its companions."""
+
+
+class SetStage(Stage):
+    """A function of whole tables."""
+
+    @abstractmethod
+    def run(self, inputs: Inputs) -> Output:
+        """The tables, complete."""
+
+
+def rows_of(table: str, rows: list[dict]) -> pa.Table:
+    """Rows as a checked table, sorted by its key so that the order of work leaves no trace."""
+    made = TABLES[table].table(rows)
+    return made.sort_by([(column, "ascending") for column in TABLES[table].key])

@@ -1,0 +1,202 @@
+"""Objects: boxes as the detector draws them, then with identities and a person's reviews."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import batched
+from threading import Lock
+
+import pyarrow as pa
+
+from repic import detect
+from repic.config import DetectorSettings, Runtime, Settings
+from repic.coordinates import Box
+from repic.detect import Detection, Detector
+from repic.images import ImageRefused
+from repic.scan import Reject
+from repic.stages.base import Inputs, Json, Output, Result, RowStage, SetStage, rows_of
+from repic.stages.reading import opened
+from storage.hashing import fingerprint
+
+SAME_OBJECT_IOU = 0.5
+"""A detected box is the annotated object that it overlaps at least so much (PASCAL VOC)."""
+
+_one_at_a_time = Lock()
+
+
+@lru_cache(maxsize=1)
+def detector(settings: DetectorSettings, runtime: Runtime) -> Detector:
+    """The model of this process."""
+    return detect.load(settings, runtime)
+
+
+class Detections(RowStage):
+    """Draw boxes in each photo."""
+
+    name = "detections"
+    version = 1
+    reads = ("images",)
+    writes = ("detections",)
+
+    def recipe(self, settings: Settings) -> Json:
+        return detect.describe(settings.detector, settings.runtime)
+
+    def inputs(self, inputs: Inputs) -> pa.Table:
+        photos = inputs.tables["images"].select(
+            ["image_id", "uri", "width", "height", "annotations"]
+        )
+        keys = photos["image_id"]
+        if inputs.settings.detector.kind == "annotation":
+            rows = photos.select(["image_id", "annotations"]).to_pylist()
+            keys = pa.chunked_array(
+                [pa.array([fingerprint(list(row.values())) for row in rows], pa.string())]
+            )
+        else:
+            photos = photos.drop_columns("annotations")
+        return photos.add_column(0, "key", keys)
+
+    def run(self, inputs: pa.Table, settings: Settings) -> Result:
+        made_by = fingerprint(self.recipe(settings))
+        vocabulary = fingerprint(list(settings.detector.vocabulary))
+        rows, rejects = [], []
+        if settings.detector.kind == "annotation":
+            found = ((row, _annotated(row)) for row in inputs.to_pylist())
+        else:
+            found = _detected(inputs, settings)
+        for photo, result in found:
+            if isinstance(result, ImageRefused):
+                uri, image_id = photo["uri"], photo["image_id"]
+                rejects.append(Reject(uri, "objects", result.reason, result.message, image_id))
+                continue
+            rows += [_row(photo, d, made_by, vocabulary) for d in _kept(result, photo, settings)]
+        return Result(rows_of("detections", rows), tuple(rejects))
+
+
+def _detected(
+    inputs: pa.Table, settings: Settings
+) -> Iterator[tuple[dict, list[Detection] | ImageRefused]]:
+    model = detector(settings.detector, settings.runtime)
+    photos = inputs.to_pylist()
+    pictures = opened(inputs["uri"].to_pylist(), settings.runtime.workers)
+    for batch in batched(zip(photos, pictures, strict=True), settings.runtime.batch_size):
+        readable = [picture for _, picture in batch if not isinstance(picture, ImageRefused)]
+        with _one_at_a_time:
+            results = iter(model.detect(readable))
+        for photo, picture in batch:
+            yield photo, picture if isinstance(picture, ImageRefused) else next(results)
+
+
+def _annotated(photo: dict) -> list[Detection]:
+    return [
+        Detection(
+            box=Box.of(a["box"]).round(2),
+            label=a["label"],
+            confidence=1.0,
+            identity=a["identity"],
+            expressions=tuple(a["expressions"]),
+            truncated=a["truncated"],
+            occluded=a["occluded"],
+        )
+        for a in photo["annotations"]
+    ]
+
+
+def _kept(found: list[Detection], photo: dict, settings: Settings) -> list[Detection]:
+    """The distinct boxes that are large enough, the most confident first."""
+    smallest = settings.detector.min_area_share * photo["width"] * photo["height"]
+    distinct = {(d.box, d.label): d for d in found if d.box.area > smallest}
+    kept = sorted(distinct.values(), key=lambda d: (-d.confidence, d.box.as_list(), d.label))
+    return kept[: settings.detector.max_objects]
+
+
+def _row(photo: dict, found: Detection, made_by: str, vocabulary: str) -> dict:
+    box = found.box
+    return {
+        "object_id": fingerprint([photo["image_id"], box.as_list(), found.label]),
+        "image_id": photo["image_id"],
+        "x1": box.x1,
+        "y1": box.y1,
+        "x2": box.x2,
+        "y2": box.y2,
+        "label": found.label,
+        "confidence": found.confidence,
+        "detector": made_by,
+        "vocabulary": vocabulary,
+        "truncated": found.truncated,
+        "occluded": found.occluded,
+        "expressions": list(found.expressions),
+        "identity": found.identity,
+    }
+
+
+class Objects(SetStage):
+    """Give boxes their identities; count and rank them within their photo; drop rejected ones."""
+
+    name = "objects"
+    version = 1
+    reads = ("images", "detections", "reviews")
+    writes = ("objects",)
+
+    def recipe(self, settings: Settings) -> Json:
+        return {"identity": settings.source.identity}
+
+    def run(self, inputs: Inputs) -> Output:
+        rejected = {
+            review["subject_id"]
+            for review in inputs.tables["reviews"].to_pylist()
+            if review["subject"] == "object" and review["decision"] == "reject"
+        }
+        found: dict[str, list[dict]] = defaultdict(list)
+        for box in inputs.tables["detections"].to_pylist():
+            if box["object_id"] not in rejected:
+                found[box["image_id"]].append(box)
+        rows = []
+        for photo in inputs.tables["images"].to_pylist():
+            rows += _objects_of(photo, found[photo["image_id"]], inputs.settings.source.identity)
+        notes = {"photos_without_objects": sum(not boxes for boxes in found.values())}
+        return Output({"objects": rows_of("objects", rows)}, notes)
+
+
+def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:
+    """Object rows of one photo.
+
+    `identity` says who labels: "folder" gives the photo's identity to its main object, the one with
+    the largest confidence x area; "annotation" gives each box the identity of the annotated object
+    that it covers.
+    """
+    if not boxes:
+        return []
+    labels = Counter(box["label"] for box in boxes)
+    main = max(boxes, key=lambda b: (b["confidence"] * _box(b).area, b["object_id"]))
+    rows = []
+    for box in boxes:
+        name, origin = None, None
+        if identity == "annotation":
+            name = box["identity"] or _identity_by_overlap(_box(box), photo["annotations"])
+            origin = "annotation" if name else None
+        elif identity == "folder" and box is main:
+            name = photo["identity"]
+            origin = "folder" if name else None
+        rows.append(
+            {
+                **box,
+                "area_share": _box(box).area / (photo["width"] * photo["height"]),
+                "same_label_count": labels[box["label"]],
+                "main": box is main,
+                "identity": name,
+                "identity_origin": origin,
+            }
+        )
+    return rows
+
+
+def _identity_by_overlap(box: Box, annotations: list[dict]) -> str | None:
+    overlaps = [(box.iou(Box.of(a["box"])), a["identity"] or "") for a in annotations]
+    best, identity = max(overlaps, default=(0.0, ""))
+    return identity or None if best >= SAME_OBJECT_IOU else None
+
+
+def _box(row: dict) -> Box:
+    return Box(row["x1"], row["y1"], row["x2"], row["y2"])

@@ -1,0 +1,111 @@
+"""Photos: what their bytes say (probes), and what is known of them altogether (images)."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+import numpy as np
+import pyarrow as pa
+
+from repic import images, mine
+from repic.config import Settings
+from repic.scan import Found, Reject, image_id_of
+from repic.sources.base import Annotation
+from repic.stages.base import Inputs, Json, Output, Result, RowStage, SetStage, rows_of
+
+
+class Probes(RowStage):
+    """Decode each photo once, completely: size, orientation, perceptual hash - or why not."""
+
+    name = "probes"
+    version = 1
+    reads = ()
+    writes = ("probes",)
+
+    def recipe(self, settings: Settings) -> Json:
+        return None
+
+    def inputs(self, inputs: Inputs) -> pa.Table:
+        found = inputs.scan.found
+        return pa.table(
+            {
+                "key": pa.array([f.image_id for f in found], pa.string()),
+                "uri": pa.array([f.photo.uri for f in found], pa.string()),
+            }
+        )
+
+    def run(self, inputs: pa.Table, settings: Settings) -> Result:
+        with ThreadPoolExecutor(settings.runtime.workers) as pool:
+            results = list(
+                pool.map(_probe, inputs["key"].to_pylist(), inputs["uri"].to_pylist())
+            )
+        rows = [r for r in results if isinstance(r, dict)]
+        rejects = tuple(r for r in results if isinstance(r, Reject))
+        return Result(rows_of("probes", rows), rejects)
+
+
+def _probe(image_id: str, uri: str) -> dict | Reject:
+    try:
+        data = images.read_bytes(uri)
+        facts = images.probe(data, images.region_of(uri))
+        if image_id != image_id_of(images.sha256(data), images.region_of(uri)):
+            raise images.ImageRefused("changed", "the file changed while it was read")
+    except images.ImageRefused as refused:
+        return Reject(uri, "images", refused.reason, refused.message, image_id)
+    return {"image_id": image_id, **asdict(facts)}
+
+
+class Images(SetStage):
+    """Join what the source says with what the bytes say; group near-duplicates."""
+
+    name = "images"
+    version = 1
+    reads = ("probes",)
+    writes = ("images",)
+
+    def recipe(self, settings: Settings) -> Json:
+        return {"near_duplicate_bits": settings.mining.near_duplicate_bits}
+
+    def run(self, inputs: Inputs) -> Output:
+        facts = {row["image_id"]: row for row in inputs.tables["probes"].to_pylist()}
+        found = [f for f in inputs.scan.found if f.image_id in facts]
+        hashes = np.array([int(facts[f.image_id]["phash"], 16) for f in found], np.uint64)
+        bits = inputs.settings.mining.near_duplicate_bits
+        clusters = mine.near_duplicates(hashes, bits) if found else []
+        first: dict[int, str] = {}
+        rows = []
+        for f, cluster in zip(found, clusters, strict=True):
+            group = first.setdefault(int(cluster), f.image_id)
+            rows.append(_image_row(f, facts[f.image_id], group))
+        return Output({"images": rows_of("images", rows)}, {"files": inputs.scan.files})
+
+
+def _image_row(found: Found, facts: dict, group: str) -> dict:
+    photo = found.photo
+    return {
+        **facts,
+        "uri": photo.uri,
+        "also_at": list(found.also_at),
+        "sha256": found.sha256,
+        "near_duplicate_group": group,
+        "source": photo.source,
+        "licence": photo.licence,
+        "identity": photo.identity,
+        "caption": photo.caption,
+        "annotations": [
+            _annotation_row(a, facts["width"], facts["height"]) for a in photo.annotations
+        ],
+    }
+
+
+def _annotation_row(annotation: Annotation, width: int, height: int) -> dict:
+    box = annotation.box.clip(width, height)
+    return {
+        "box": box.as_list(),
+        "label": annotation.label,
+        "identity": annotation.identity,
+        "expressions": list(annotation.expressions),
+        "truncated": annotation.truncated,
+        "occluded": annotation.occluded,
+    }

@@ -1,0 +1,73 @@
+"""Files of weights: where they are looked for, and the hash that stands for them in a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+
+class WeightsError(FileNotFoundError):
+    """Weights that are not where they were looked for; the message says where to put them."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def cache_folder() -> Path:
+    """Folder for what is derived or downloaded once: REPIC_CACHE, or the user's cache folder."""
+    if chosen := os.environ.get("REPIC_CACHE"):
+        return Path(chosen).expanduser().resolve()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "repic"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "repic"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "repic"
+
+
+def find(checkpoint: str, setting: str, where_from: str) -> Path:
+    """A file of weights by its path, or by its name inside `CACHE/weights`.
+
+    Args:
+        setting: The setting that names it, for the error.
+        where_from: A sentence for the error: where such files come from.
+
+    Raises:
+        WeightsError: there is no such file.
+    """
+    folder = cache_folder() / "weights"
+    for candidate in (Path(checkpoint).expanduser(), folder / checkpoint):
+        if candidate.is_file():
+            return candidate.resolve()
+    raise WeightsError(
+        f"there is no weights file {checkpoint} ({setting}): give its path, or put it into "
+        f"{folder}. {where_from}"
+    )
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, hex; remembered while the file's size and time stay as they are."""
+    facts = path.stat()
+    return _sha256(str(path.resolve()), facts.st_size, facts.st_mtime_ns)
+
+
+def sha256_of_folder(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file directly in a model's folder, by file name.
+
+    Raises:
+        WeightsError: there is no such folder, or nothing is in it.
+    """
+    if not folder.is_dir():
+        raise WeightsError(f"there is no model folder {folder}")
+    hashes = {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
+    if not hashes:
+        raise WeightsError(f"the model folder {folder} is empty")
+    return hashes
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: str, size: int, mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Versioned Parquet with a DuckDB face. Knows nothing about images, boxes or captions."""
