@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,9 @@ class Section(BaseModel):
 class Source(Section):
     """Where photos come from."""
 
-    kind: Literal["folder", "coco", "hf", "subjects200k", "sample"] = "folder"
+    kind: Literal["folder", "coco", "hf", "subjects200k", "sample"] = Field(
+        "folder", description="What `path` is; sample generates photos."
+    )
     path: str | None = Field(
         None, description="Folder, annotation file or data set; a path or URL."
     )
@@ -62,7 +65,9 @@ class Source(Section):
 class DetectorSettings(Section):
     """Who draws boxes."""
 
-    kind: Literal["annotation", "photos", "yolo", "yolo-world", "yoloe", "transformers"] = "photos"
+    kind: Literal["annotation", "photos", "yolo", "yolo-world", "yoloe", "transformers"] = Field(
+        "photos", description="annotation: the source's own boxes; else a family of models."
+    )
     checkpoint: str | None = Field(
         None, description="Weights: a file name, a folder or a hub name."
     )
@@ -109,8 +114,8 @@ class Mining(Section):
 class Splits(Section):
     """Shares of the identity groups; the rest is train."""
 
-    validation: float = Field(0.1, ge=0, lt=1)
-    test: float = Field(0.1, ge=0, lt=1)
+    validation: float = Field(0.1, ge=0, lt=1, description="Share of groups to tune on.")
+    test: float = Field(0.1, ge=0, lt=1, description="Share of groups to report on.")
     salt: str = Field("repic", description="Change it to draw other groups.")
 
     @model_validator(mode="after")
@@ -171,7 +176,7 @@ class Ict(Section):
 class Examples(Section):
     """How pairs become training examples."""
 
-    seed: int = 0
+    seed: int = Field(0, description="Of everything that is drawn: names, templates, choices.")
     total: int | None = Field(
         None, ge=1, description="Most training rows; empty: all that can be made."
     )
@@ -313,6 +318,21 @@ def _nearest(wrong: str, right: list[str]) -> str:
     ]
     if close:
         return f"; did you mean {close[0]}?"
-    return (
-        f"; one of: {', '.join(right)}" if len(right) < 12 else "; `repic build --help` lists them"
-    )
+    if len(right) < 12:
+        return f"; one of: {', '.join(right)}"
+    return "; `repic build --show-settings` lists them"
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Every setting as (key, default, help), for `repic build --show-settings`."""
+    return list(_described(Settings))
+
+
+def _described(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _described(kind, f"{prefix}{name}.")
+        else:
+            default = "" if field.is_required() else str(field.default)
+            yield f"{prefix}{name}", default, field.description or ""

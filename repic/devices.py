@@ -1,4 +1,4 @@
-"""Where a model runs: device, precision, threads. Decided without torch, so that fingerprints are cheap.
+"""Where a model runs: device, precision, threads; decided without importing torch.
 
 A fingerprint names the kind of device that computes a row, so the choice must be the same whether
 torch is loaded or not. It is made from the driver, and `Placement.prepare` refuses to go on when
@@ -63,17 +63,23 @@ class Placement:
         """
         import torch
 
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
+        try:
+            device = torch.device(self.device)
+        except RuntimeError as error:
+            raise DeviceError(
+                f"runtime.device={self.device} is no device: auto, cpu, cuda, cuda:1 or mps"
+            ) from error
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             raise DeviceError(
                 f"torch cannot use {self.device}: install a CUDA build of torch that fits the "
                 "driver, or set runtime.device=cpu"
             )
-        if self.device == "mps" and not torch.backends.mps.is_available():
+        if device.type == "mps" and not torch.backends.mps.is_available():
             raise DeviceError("torch cannot use mps: set runtime.device=cpu")
         torch.set_num_threads(self.threads)
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
-        return torch.device(self.device)
+        return device
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:

@@ -6,13 +6,18 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-from repic import images, sources
+from repic import sources
 from repic.config import Settings
+from repic.reading import ImageRefused, read_bytes
 from repic.sources.base import Photo
+from repic.uris import Location, Region
 from storage.hashing import ID_DIGITS, fingerprint
+
+TRANSIENT = frozenset({"missing", "unreadable", "not-a-file", "link-loop", "changed"})
+"""Reasons that lie in the place of a photo and not in its bytes, so another day may mend them."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,10 @@ class Reject:
     error: str
     message: str
     image_id: str | None = None
+
+    @property
+    def transient(self) -> bool:
+        return self.error in TRANSIENT
 
 
 @dataclass(frozen=True)
@@ -69,27 +78,27 @@ def scan(settings: Settings, progress: Callable[[int], None] = lambda count: Non
     rejects = []
     with ThreadPoolExecutor(settings.runtime.workers) as pool:
         for done, (photo, sha256, reject) in enumerate(
-            pool.map(_hash, sources.photos(settings.source)), start=1
+            pool.map(_hash, sources.photos(settings.source, settings.splits)), start=1
         ):
             if reject:
                 rejects.append(reject)
             else:
-                image_id = image_id_of(sha256, images.region_of(photo.uri))
-                hashed[image_id].append((photo, sha256))
+                region = Location.parse(photo.uri).region
+                hashed[image_id_of(sha256, region)].append((photo, sha256))
             progress(done)
     found = (_merged(image_id, copies) for image_id, copies in sorted(hashed.items()))
     return Scan(tuple(found), tuple(sorted(rejects, key=lambda r: r.uri)))
 
 
-def image_id_of(sha256: str, region: tuple[int, int, int, int] | None) -> str:
-    """Id of a picture: its file's hash, and the region (x, y, w, h) where it is only a part."""
-    return fingerprint([sha256, region]) if region else sha256[:ID_DIGITS]
+def image_id_of(sha256: str, region: Region | None) -> str:
+    """Id of a picture: its file's hash, and the region where it is only a part of the file."""
+    return fingerprint([sha256, str(region)]) if region else sha256[:ID_DIGITS]
 
 
 def _hash(photo: Photo) -> tuple[Photo, str, Reject | None]:
     try:
-        return photo, hashlib.sha256(images.read_bytes(photo.uri)).hexdigest(), None
-    except images.ImageRefused as refused:
+        return photo, hashlib.sha256(read_bytes(photo.uri)).hexdigest(), None
+    except ImageRefused as refused:
         return photo, "", Reject(photo.uri, "images", refused.reason, refused.message)
 
 
@@ -102,9 +111,5 @@ def _merged(image_id: str, copies: list[tuple[Photo, str]]) -> Found:
     photo, sha256 = copies[0]
     identities = {copy.identity for copy, _ in copies if copy.identity}
     if len(identities) > 1:
-        photo = _without_identity(photo)
+        photo = replace(photo, identity=None)
     return Found(image_id, sha256, photo, tuple(copy.uri for copy, _ in copies[1:]))
-
-
-def _without_identity(photo: Photo) -> Photo:
-    return Photo(photo.uri, photo.source, photo.licence, None, photo.caption, photo.annotations)

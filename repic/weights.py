@@ -1,4 +1,4 @@
-"""Files of weights: where they are looked for, and the hash that stands for them in a fingerprint."""
+"""Files of weights: where they are looked for, and the hash that a fingerprint knows them by."""
 
 from __future__ import annotations
 

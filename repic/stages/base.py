@@ -1,7 +1,7 @@
 """What a stage is: a value that knows what it reads, what it writes and how to make it.
 
-There are two kinds. A row-wise stage has one result per input, whatever the other inputs are, so its
-results are kept and only what is missing is computed. A whole-set stage looks at everything at once.
+There are two kinds. A row-wise stage has one result per input, whatever the other inputs are, so
+its results are kept and only what is missing is computed. A whole-set stage looks at everything.
 """
 
 from __future__ import annotations
@@ -66,17 +66,31 @@ class Stage(ABC):
     def recipe(self, settings: Settings) -> Json:
         """All that decides a row besides its input: model, thresholds. Must not import torch."""
 
+    def models(self, settings: Settings) -> dict[str, Json]:
+        """Models that it runs, by role, for the lineage. Must not import torch."""
+        return {}
+
     def fingerprint(self, settings: Settings) -> str:
         """Of what makes a row of this stage from its input."""
         return fingerprint([self.name, self.version, self.recipe(settings)])
 
 
 class RowStage(Stage):
-    """One result per input, kept under the stage's fingerprint."""
+    """One result per input, kept under the stage's fingerprint.
+
+    Attributes:
+        subject: Column of its table that says which input a row came from.
+    """
+
+    subject: ClassVar[str]
 
     @abstractmethod
     def inputs(self, inputs: Inputs) -> pa.Table:
-        """One row per input: `key` (text, decides the result) and what `run` needs."""
+        """One row per input: `key`, `image_id`, and what `run` needs.
+
+        The key decides the result. It is the value of `subject`, and after a dash whatever else of
+        the input the result depends on.
+        """
 
     @abstractmethod
     def run(self, inputs: pa.Table, settings: Settings) -> Result:

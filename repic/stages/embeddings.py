@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import batched, groupby
+from itertools import groupby
 from threading import Lock
 
 import numpy as np
@@ -18,7 +18,7 @@ from repic.embed import Encoder
 from repic.images import ImageRefused
 from repic.scan import Reject
 from repic.stages.base import Inputs, Json, Result, RowStage
-from repic.stages.reading import opened
+from repic.stages.reading import batches, opened
 from repic.tables import TABLES
 from storage.hashing import fingerprint
 
@@ -35,6 +35,7 @@ class Embeddings(RowStage):
     """Encode each object's crop, or its whole photo."""
 
     name = "embeddings"
+    subject = "object_id"
     version = 1
     reads = ("images", "objects")
     writes = ("embeddings",)
@@ -45,6 +46,9 @@ class Embeddings(RowStage):
             "view": settings.encoder.view,
             "margin": settings.encoder.margin,
         }
+
+    def models(self, settings: Settings) -> dict[str, Json]:
+        return {"encoder": self.recipe(settings)["encoder"]}
 
     def inputs(self, inputs: Inputs) -> pa.Table:
         objects = inputs.tables["objects"].select(["object_id", "image_id", "x1", "y1", "x2", "y2"])
@@ -58,7 +62,7 @@ class Embeddings(RowStage):
         model = encoder(settings.encoder, settings.runtime)
         objects, vectors, rejects = [], [], []
         views = _views(inputs.to_pylist(), settings)
-        for batch in batched(views, settings.runtime.batch_size):
+        for batch in batches(views, settings.runtime.batch_size):
             seen = [(row, view) for row, view in batch if not isinstance(view, ImageRefused)]
             with _one_at_a_time:
                 vectors.append(model.encode_images([view for _, view in seen]))
@@ -89,7 +93,7 @@ def _rows(objects: list[dict], vectors: np.ndarray) -> dict[str, pa.Array | list
 def _views(rows: list[dict], settings: Settings) -> Iterator[tuple[dict, Image | ImageRefused]]:
     """What the encoder looks at, object by object; each photo is decoded once."""
     photos = [list(group) for _, group in groupby(rows, key=lambda row: row["image_id"])]
-    pictures = opened((group[0]["uri"] for group in photos), settings.runtime.workers)
+    pictures = opened((group[0] for group in photos), settings.runtime.workers)
     for group, picture in zip(photos, pictures, strict=True):
         for row in group:
             if isinstance(picture, ImageRefused) or settings.encoder.view == "photo":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import batched
 from threading import Lock
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ from repic.detect import Detection, Detector
 from repic.images import ImageRefused
 from repic.scan import Reject
 from repic.stages.base import Inputs, Json, Output, Result, RowStage, SetStage, rows_of
-from repic.stages.reading import opened
+from repic.stages.reading import batches, opened
 from storage.hashing import fingerprint
 
 SAME_OBJECT_IOU = 0.5
@@ -36,6 +35,7 @@ class Detections(RowStage):
     """Draw boxes in each photo."""
 
     name = "detections"
+    subject = "image_id"
     version = 1
     reads = ("images",)
     writes = ("detections",)
@@ -43,29 +43,30 @@ class Detections(RowStage):
     def recipe(self, settings: Settings) -> Json:
         return detect.describe(settings.detector, settings.runtime)
 
+    def models(self, settings: Settings) -> dict[str, Json]:
+        return {"detector": self.recipe(settings)}
+
     def inputs(self, inputs: Inputs) -> pa.Table:
         photos = inputs.tables["images"].select(
             ["image_id", "uri", "width", "height", "annotations"]
         )
-        keys = photos["image_id"]
-        if inputs.settings.detector.kind == "annotation":
-            rows = photos.select(["image_id", "annotations"]).to_pylist()
-            keys = pa.chunked_array(
-                [pa.array([fingerprint(list(row.values())) for row in rows], pa.string())]
-            )
-        else:
+        if inputs.settings.detector.kind != "annotation":
             photos = photos.drop_columns("annotations")
-        return photos.add_column(0, "key", keys)
+            return photos.add_column(0, "key", photos["image_id"])
+        keys = [
+            f"{image_id}-{fingerprint(annotations)}"
+            for image_id, annotations in zip(
+                photos["image_id"].to_pylist(), photos["annotations"].to_pylist(), strict=True
+            )
+        ]
+        return photos.add_column(0, "key", pa.array(keys, pa.string()))
 
     def run(self, inputs: pa.Table, settings: Settings) -> Result:
         made_by = fingerprint(self.recipe(settings))
         vocabulary = fingerprint(list(settings.detector.vocabulary))
-        rows, rejects = [], []
-        if settings.detector.kind == "annotation":
-            found = ((row, _annotated(row)) for row in inputs.to_pylist())
-        else:
-            found = _detected(inputs, settings)
-        for photo, result in found:
+        rows: list[dict] = []
+        rejects: list[Reject] = []
+        for photo, result in _found(inputs, settings):
             if isinstance(result, ImageRefused):
                 uri, image_id = photo["uri"], photo["image_id"]
                 rejects.append(Reject(uri, "objects", result.reason, result.message, image_id))
@@ -74,13 +75,17 @@ class Detections(RowStage):
         return Result(rows_of("detections", rows), tuple(rejects))
 
 
-def _detected(
+def _found(
     inputs: pa.Table, settings: Settings
 ) -> Iterator[tuple[dict, list[Detection] | ImageRefused]]:
+    """Photo by photo, what is in it."""
+    if settings.detector.kind == "annotation":
+        yield from ((photo, _annotated(photo)) for photo in inputs.to_pylist())
+        return
     model = detector(settings.detector, settings.runtime)
     photos = inputs.to_pylist()
-    pictures = opened(inputs["uri"].to_pylist(), settings.runtime.workers)
-    for batch in batched(zip(photos, pictures, strict=True), settings.runtime.batch_size):
+    pictures = opened(photos, settings.runtime.workers)
+    for batch in batches(zip(photos, pictures, strict=True), settings.runtime.batch_size):
         readable = [picture for _, picture in batch if not isinstance(picture, ImageRefused)]
         with _one_at_a_time:
             results = iter(model.detect(readable))

@@ -10,17 +10,20 @@ import pyarrow as pa
 
 from repic import images, mine
 from repic.config import Settings
-from repic.scan import Found, Reject, image_id_of
+from repic.scan import Found, Reject
 from repic.sources.base import Annotation
 from repic.stages.base import Inputs, Json, Output, Result, RowStage, SetStage, rows_of
+from repic.stages.reading import read_photo
+from repic.uris import Location
 
 
 class Probes(RowStage):
     """Decode each photo once, completely: size, orientation, perceptual hash - or why not."""
 
     name = "probes"
+    subject = "image_id"
     version = 1
-    reads = ()
+    reads = ("source",)
     writes = ("probes",)
 
     def recipe(self, settings: Settings) -> Json:
@@ -28,17 +31,14 @@ class Probes(RowStage):
 
     def inputs(self, inputs: Inputs) -> pa.Table:
         found = inputs.scan.found
-        return pa.table(
-            {
-                "key": pa.array([f.image_id for f in found], pa.string()),
-                "uri": pa.array([f.photo.uri for f in found], pa.string()),
-            }
-        )
+        ids = pa.array([f.image_id for f in found], pa.string())
+        uris = pa.array([f.photo.uri for f in found], pa.string())
+        return pa.table({"key": ids, "image_id": ids, "uri": uris})
 
     def run(self, inputs: pa.Table, settings: Settings) -> Result:
         with ThreadPoolExecutor(settings.runtime.workers) as pool:
             results = list(
-                pool.map(_probe, inputs["key"].to_pylist(), inputs["uri"].to_pylist())
+                pool.map(_probe, inputs["image_id"].to_pylist(), inputs["uri"].to_pylist())
             )
         rows = [r for r in results if isinstance(r, dict)]
         rejects = tuple(r for r in results if isinstance(r, Reject))
@@ -47,10 +47,7 @@ class Probes(RowStage):
 
 def _probe(image_id: str, uri: str) -> dict | Reject:
     try:
-        data = images.read_bytes(uri)
-        facts = images.probe(data, images.region_of(uri))
-        if image_id != image_id_of(images.sha256(data), images.region_of(uri)):
-            raise images.ImageRefused("changed", "the file changed while it was read")
+        facts = images.probe(read_photo(uri, image_id), Location.parse(uri).region)
     except images.ImageRefused as refused:
         return Reject(uri, "images", refused.reason, refused.message, image_id)
     return {"image_id": image_id, **asdict(facts)}
@@ -61,7 +58,7 @@ class Images(SetStage):
 
     name = "images"
     version = 1
-    reads = ("probes",)
+    reads = ("source", "probes")
     writes = ("images",)
 
     def recipe(self, settings: Settings) -> Json:

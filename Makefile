@@ -1,0 +1,45 @@
+# Two commands do everything on a fresh machine with git, make and Python >= 3.11:
+#   make demo   set up, then build training sets from generated photos
+#   make test   set up, then the fast tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+
+.PHONY: demo test test-slow lint types lock clean
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/repic build --profile sample --store $(DEMO)/store
+	$(BIN)/repic sql --store $(DEMO)/store \
+	    "select objective, split, count(*) as examples from examples group by all order by all"
+	$(BIN)/repic report dataset@latest --store $(DEMO)/store --out $(DEMO)/report.html
+	@echo "Look at $(DEMO)/report.html; ask $(BIN)/repic sql --store $(DEMO)/store \"show tables\""
+
+test: $(VENV)/ready
+	$(BIN)/pytest
+
+test-slow: $(VENV)/ready
+	$(BIN)/pytest -m slow
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/ready
+	$(BIN)/mypy
+
+# No index or host goes into the lock file, so it works with whatever index pip and uv are set to.
+lock:
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --group dev \
+	    --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) $(DEMO)

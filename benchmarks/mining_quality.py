@@ -1,0 +1,234 @@
+"""How good mining is, on photos whose folders say what they show.
+
+    python benchmarks/mining_quality.py              # exit status 1 if a target below is missed
+    python benchmarks/mining_quality.py --photos ~/photos --json
+
+The names of the folders are hidden from the miner and used to judge it. Precision and recall of
+mined positives are over all pairs of one folder in photos that are no near-duplicates, before the
+cap per object, which is a later choice among them. Negatives are those of a build; one is false if
+both its photos are of one folder. The same over random subsets of the subjects, which have another
+density and other look-alikes; and once with the labels given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import operator
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from repic import embed, images, mine, photos
+from repic.config import EncoderSettings, Mining, Runtime
+
+TARGETS = {
+    "precision": (">=", 0.98),
+    "recall": (">=", 0.75),
+    "subset precision, median": (">=", 0.98),
+    "subset recall, median": (">=", 0.75),
+    "subset precision, worst": (">=", 0.95),
+    "hard per photo": (">=", 2.0),
+    "hard false": ("<=", 0.01),
+    "hard percentile": (">=", 91.0),
+    "labels: wrong positives": ("<=", 0),
+    "labels: wrong negatives": ("<=", 0),
+    "labels: dogs among the hard negatives of dogs": (">=", 0.5),
+}
+COMPARE = {">=": operator.ge, "<=": operator.le}
+SUBSETS, SUBJECTS = 20, 15
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Vectors (n, d) of photos, the near-duplicate group and the subject of each."""
+
+    vectors: np.ndarray
+    duplicate: np.ndarray
+    subject: np.ndarray
+
+    def part(self, rows: np.ndarray) -> Collection:
+        return Collection(self.vectors[rows], self.duplicate[rows], self.subject[rows])
+
+    def survey(self, identity: np.ndarray) -> mine.Survey:
+        return mine.survey(self.vectors, np.arange(len(identity)), self.duplicate, identity)
+
+
+def read(files: list[Path], encoder: EncoderSettings, runtime: Runtime) -> Collection:
+    """Embed photos, whole or as the crop of their main object."""
+    model = embed.load(encoder, runtime)
+    detector = photos_detector(runtime) if encoder.view == "crop" else None
+    vectors, hashes = [], []
+    for start in range(0, len(files), runtime.batch_size):
+        batch = files[start : start + runtime.batch_size]
+        pictures = [images.open_image(file.resolve().as_uri()) for file in batch]
+        hashes += [int(images.perceptual_hash(picture), 16) for picture in pictures]
+        if detector is not None:
+            pictures = [
+                crop(p, found) for p, found in zip(pictures, detector.detect(pictures), strict=True)
+            ]
+        # Stored vectors are float16, so that is what a build mines.
+        vectors.append(model.encode_images(pictures).astype(np.float16))
+    duplicate = mine.near_duplicates(np.array(hashes, np.uint64), Mining().near_duplicate_bits)
+    _, subject = np.unique([file.parent.name for file in files], return_inverse=True)
+    return Collection(np.concatenate(vectors), duplicate, subject)
+
+
+def judge(these: Collection, settings: Mining) -> dict[str, float]:
+    """Mining with labels hidden."""
+    n = len(these.subject)
+    found = these.survey(np.full(n, -1))
+    pairs = mine.all_positives(found)
+    right = these.subject[pairs.anchor] == these.subject[pairs.other]
+    a, b = np.triu_indices(n, 1)
+    possible = (these.subject[a] == these.subject[b]) & (these.duplicate[a] != these.duplicate[b])
+    result: dict[str, float] = {
+        "positives": len(pairs),
+        "precision": float(right.mean()) if len(pairs) else 0.0,
+        "recall": float(right.sum() / max(1, possible.sum())),
+        "typical group": found.mined.typical,
+    }
+    rows = negatives(found, settings)
+    false = these.subject[rows.anchor] == these.subject[rows.other]
+    for value, band in enumerate(mine.BANDS):
+        inside = rows.band == value
+        result[f"{band} per photo"] = float(inside.sum() / n)
+        result[f"{band} false"] = float(false[inside].mean()) if inside.any() else 1.0
+        result[f"{band} percentile"] = (
+            float(rows.percentile[inside].mean()) if inside.any() else 0.0
+        )
+    return result
+
+
+def judge_labelled(
+    these: Collection, category: np.ndarray | None, settings: Mining
+) -> dict[str, float]:
+    """Mining with labels given; `category` is what each subject is, where a list says so."""
+    found = these.survey(these.subject)
+    pairs, rows = mine.all_positives(found), negatives(found, settings)
+    result: dict[str, float] = {
+        "labels: positives": len(pairs),
+        "labels: wrong positives": int(
+            (these.subject[pairs.anchor] != these.subject[pairs.other]).sum()
+        ),
+        "labels: doubtful": int(pairs.doubtful.sum() + rows.doubtful.sum()),
+        "labels: wrong negatives": int(
+            (these.subject[rows.anchor] == these.subject[rows.other]).sum()
+        ),
+    }
+    if category is not None and (category == "dog").any():
+        hard = rows.take(rows.band == mine.HARD)
+        dog = category == "dog"
+        result["labels: dogs among the hard negatives of dogs"] = float(
+            dog[hard.other[dog[hard.anchor]]].mean()
+        )
+    return result
+
+
+def negatives(found: mine.Survey, settings: Mining) -> mine.Pairs:
+    # Labels of a detector would only help; none are assumed.
+    nothing = np.zeros(len(found), dtype=np.int64)
+    return mine.negatives(
+        found,
+        nothing,
+        nothing,
+        hard=settings.hard_per_object,
+        medium=settings.medium_per_object,
+        easy=settings.easy_per_object,
+    )
+
+
+def measure(these: Collection, category: np.ndarray | None, settings: Mining) -> dict[str, float]:
+    result = judge(these, settings)
+    parts = []
+    subjects = np.unique(these.subject)
+    for seed in range(SUBSETS):
+        chosen = np.random.default_rng(seed).choice(subjects, min(SUBJECTS, len(subjects)), False)
+        parts.append(judge(these.part(np.isin(these.subject, chosen)), settings))
+    for name in ("precision", "recall", "hard false", "hard percentile"):
+        values = [part[name] for part in parts]
+        result[f"subset {name}, median"] = float(np.median(values))
+        result[f"subset {name}, worst"] = max(values) if name == "hard false" else min(values)
+    return result | judge_labelled(these, category, settings)
+
+
+def photos_detector(runtime: Runtime) -> photos.PhotosDetector:
+    from repic import detect
+    from repic.config import DetectorSettings
+
+    found = detect.load(DetectorSettings(kind="photos"), runtime)
+    assert isinstance(found, photos.PhotosDetector)
+    return found
+
+
+def crop(picture: Any, found: list[Any]) -> Any:
+    if not found:
+        return picture
+    box = max(found, key=lambda d: d.confidence * d.box.area).box
+    return picture.crop(tuple(round(v) for v in box.as_list()))
+
+
+def categories(folder: Path, names: list[str]) -> np.ndarray | None:
+    """Category of each photo by its folder, from DreamBooth's list; None where there is no list."""
+    listing = folder / "prompts_and_classes.txt"
+    if not listing.is_file():
+        return None
+    lines = (line.split(",") for line in listing.read_text(encoding="utf-8").splitlines())
+    known = {row[0]: row[1].strip() for row in lines if len(row) == 2}
+    return np.array([known.get(name, "") for name in names])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Precision and recall of mining, labels hidden.")
+    parser.add_argument(
+        "--photos", type=Path, default=Path("../shared/data/dreambooth"), metavar="FOLDER"
+    )
+    parser.add_argument(
+        "--view", choices=["photo", "crop"], default="photo", help="what is encoded"
+    )
+    parser.add_argument("--architecture", default="photos", help="OpenCLIP architecture, or photos")
+    parser.add_argument("--pretrained", default="", help="OpenCLIP tag, or local-dir:FOLDER")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    files = sorted(f for f in options.photos.glob("*/*") if f.suffix.lower() in SUFFIXES)
+    if not files:
+        parser.error(f"{options.photos} has no sub-folders with photos; name another with --photos")
+    encoder = EncoderSettings(
+        architecture=options.architecture, pretrained=options.pretrained, view=options.view
+    )
+    these = read(files, encoder, Runtime())
+    started = time.perf_counter()
+    result = measure(these, categories(options.photos, [f.parent.name for f in files]), Mining())
+    seconds = time.perf_counter() - started
+    missed = [
+        name
+        for name, (sign, target) in TARGETS.items()
+        if name in result and not COMPARE[sign](result[name], target)
+    ]
+    setting = {
+        "photos": len(files),
+        "subjects": len(np.unique(these.subject)),
+        "encoder": f"{options.architecture} {options.pretrained}".strip(),
+        "view": options.view,
+    }
+    if options.json:
+        print(json.dumps({**setting, "result": result, "missed": missed}, indent=2))
+        return bool(missed)
+    print(", ".join(f"{name}: {value}" for name, value in setting.items()))
+    print(f"folder names hidden, all {SUBSETS + 2} runs in {seconds:.1f} s\n")
+    for name, value in result.items():
+        sign, target = TARGETS.get(name, ("", ""))
+        verdict = (
+            "" if not sign else f"target {sign} {target}  {'MISSED' if name in missed else 'ok'}"
+        )
+        print(f"{name:46} {value:9.4g}  {verdict}".rstrip())
+    return bool(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""Deployment `build-datasets`: photos in, one published dataset version out.
+
+Three steps - look at the source, compute what has no result yet shard by shard, publish - in the
+order that `repic.build` knows. This file adds what an operator wants: retries, concurrency, names,
+and a page that says what came out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import chdir
+from threading import Lock
+from typing import Any, Literal
+
+from prefect import flow, get_run_logger, runtime, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import Task, exponential_backoff
+from prefect.utilities.annotations import quote
+
+from repic import build, catalog, config
+from repic.build import Build, Outcome, Plan, Shard, ShardReport
+from repic.config import ConfigError, Settings
+from repic.devices import DeviceError
+from repic.scan import Scan, scan
+from repic.sources.base import SourceError
+from repic.stages import STAGES
+from repic.stages.base import Stage
+from repic.tables import SchemaError
+from repic.weights import WeightsError
+from storage.errors import StoreError
+from storage.manifest import Run
+from storage.store import Store
+
+PERMANENT = (ConfigError, DeviceError, SchemaError, SourceError, StoreError, WeightsError)
+"""What a person has to mend; trying again would only be late to say so."""
+
+SHARDS_AT_ONCE = 4
+"""In one process. Those of a stage with a model take turns: it is one model, on one device."""
+
+_model = Lock()
+
+
+def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    return not isinstance(state.data, PERMANENT)
+
+
+RETRIED: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(5),
+    "retry_jitter_factor": 0.3,
+    "retry_condition_fn": _may_pass,
+    "persist_result": False,  # results are in the store, where the next build finds them
+    "cache_policy": NO_CACHE,
+}
+
+
+@task(name="scan", **RETRIED)
+def look(settings: Settings) -> Scan:
+    """Read and hash every photo of the source."""
+    return scan(settings)
+
+
+@task(name="shard", task_run_name="{shard.stage} {number}/{of}", **RETRIED)
+def compute(shard: Shard, number: int, of: int, takes_turns: bool) -> ShardReport:
+    """Compute one shard and keep its result; on whichever machine the task runner likes."""
+    if not takes_turns:
+        return build.run_shard(shard)
+    with _model:
+        return build.run_shard(shard)
+
+
+@task(name="publish", task_run_name="publish {stage.name}", **RETRIED)
+def publish(this: Build, stage: Stage) -> None:
+    """Make versions of the tables of a stage."""
+    this.publish(stage)
+
+
+def _run_name() -> str:
+    parameters = runtime.flow_run.parameters
+    return parameters["images"] or parameters["profile"] or "sample"
+
+
+@flow(
+    name="build-datasets",
+    flow_run_name=_run_name,
+    task_runner=ThreadPoolTaskRunner(max_workers=SHARDS_AT_ONCE),
+    persist_result=False,
+)
+def build_datasets(
+    images: str | None = None,
+    profile: str | None = None,
+    identity: Literal["folder", "annotation", "none"] | None = None,
+    overrides: list[str] | None = None,
+    store: str | None = None,
+) -> Outcome:
+    """Build one dataset version from photos: OCT, VLT and ICT examples.
+
+    Relative paths, also those inside a profile, start at REPIC_HOME: the folder of `repic up`. The
+    working directory of a flow run is a temporary one.
+
+    Args:
+        images: Folder or URL of photos; generated ones if neither this nor a profile is given.
+        profile: sample, photos, paper, modern, or a YAML file; by default photos for `images`.
+        identity: What labels an identity: sub-folder names, annotations, nothing.
+        overrides: Changes of single settings, as `section.key=value`.
+        store: Folder or URL of the store; by default REPIC_STORE, or repic-store.
+    """
+    with chdir(os.environ.get("REPIC_HOME", os.curdir)):
+        settings = _settings(images, profile, identity, overrides or [])
+        opened = Store.open(_located(store), create=True)
+        this = Build(settings, opened, look(quote(settings)), _made_by())
+        outcome = build.make(this, _computed, lambda this, stage: publish(quote(this), stage))
+        if opened.files.local:
+            catalog.refresh(opened)
+    _report(outcome)
+    return outcome
+
+
+def _settings(
+    images: str | None, profile: str | None, identity: str | None, overrides: list[str]
+) -> Settings:
+    source: dict[str, Any] = {"identity": identity} if identity else {}
+    if images:
+        source |= {"kind": "folder", "path": images}
+    return config.load(
+        profile or ("photos" if images else "sample"), tuple(overrides), source=source
+    )
+
+
+def _located(store: str | None) -> str:
+    """The store as a URL or an absolute path, which means the same on every worker."""
+    location = store or os.environ.get("REPIC_STORE") or "repic-store"
+    return location if "://" in location else os.path.abspath(os.path.expanduser(location))
+
+
+def _made_by() -> Run:
+    return Run.here(flow_run=runtime.flow_run.id)
+
+
+def _computed(stage: Stage, plan: Plan) -> Iterable[ShardReport]:
+    """Reports of the shards of a stage, in their order."""
+    get_run_logger().info(
+        "%s: %d of %d inputs in %d shards", stage.name, plan.missing, plan.inputs, len(plan.shards)
+    )
+    of = len(plan.shards)
+    futures = [
+        compute.submit(quote(shard), number, of, bool(stage.models(shard.settings)))
+        for number, shard in enumerate(plan.shards, start=1)
+    ]
+    return [future.result() for future in futures]
+
+
+def _report(outcome: Outcome) -> None:
+    """A page in Prefect's UI: what the run made."""
+    verb = "Published" if outcome.published else "Nothing new: this is"
+    lines = [
+        f"{verb} `{outcome.dataset.ref}` in {outcome.seconds:.0f} s, "
+        f"from {outcome.files} photos found.",
+        "",
+        "| stage | table | version | rows | computed now |",
+        "|---|---|---|---:|---:|",
+    ]
+    for stage in STAGES:
+        for name in stage.writes:
+            made = outcome.tables[name]
+            now = outcome.processed.get(stage.name, 0)
+            lines.append(f"| {stage.name} | {name} | {made.ref} | {made.rows} | {now or ''} |")
+    lines += ["", f"Fingerprint `{outcome.dataset.fingerprint}`"]
+    lines += [f"content `{outcome.dataset.content}`"]
+    create_markdown_artifact(
+        "\n".join(lines), key="build-datasets", description=str(outcome.dataset.ref)
+    )
+    get_run_logger().info(lines[0])

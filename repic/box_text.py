@@ -1,0 +1,168 @@
+"""Find the one box in a model's answer: four numbers and their notation, before any unit applies.
+
+Time is linear in the length of the answer, which is limited before anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, Literal
+
+Reason = Literal[
+    "missing",
+    "long",
+    "padded",
+    "several",
+    "count",
+    "malformed",
+    "duplicate-key",
+    "not-finite",
+    "inverted",
+    "empty",
+    "outside",
+    "convention",
+]
+Notation = Literal["tokens", "plain"]
+Numbers = tuple[float, float, float, float]
+
+
+class BoxError(ValueError):
+    """An answer that is not one unambiguous box; `reason` is a stable code."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+
+
+MAX_LENGTH = 2_000
+"""Longest answer that is read, in characters: a box, its label and some words fit many times."""
+
+MAX_PADDING = 100
+"""Most characters of text around the box. One sentence may introduce it, an essay may not."""
+
+MAX_BRACKETS = 24
+"""Most opening brackets: one box needs at most six, and deep nesting is never read."""
+
+KEYS = ("bbox_2d", "bbox", "box")
+"""Keys of an object under which a box may stand."""
+
+_NUMBER = r"-?(?:[0-9]{1,7}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})"
+_GAP = r"[ \t\n]*"
+_FOUR = rf"{_GAP},{_GAP}".join([f"({_NUMBER})"] * 4)
+_CORNER = rf"\({_GAP}({_NUMBER}){_GAP},{_GAP}({_NUMBER}){_GAP}\)"
+_BOXES = re.compile(
+    rf"\[{_GAP}{_FOUR}{_GAP}\]|\({_GAP}{_FOUR}{_GAP}\)|{_CORNER}{_GAP},?{_GAP}{_CORNER}"
+)
+_BARE = re.compile(rf"({_NUMBER})(?:{_GAP},{_GAP}|[ \t\n]+)" * 3 + rf"({_NUMBER})")
+_FENCE = re.compile(r"```[a-zA-Z]{0,10}")
+_MARKUP = re.compile(r"<\|object_ref_start\|>[^<]*<\|object_ref_end\|>|<\|box_(?:start|end)\|>")
+_TAGS = re.compile(r"<ref>[^<]*</ref>|</?box>")
+_GROUP = re.compile(r"[\[(][^\[\]()A-Za-z]*[0-9][^\[\]()A-Za-z]*[\])]")
+_BAD_NUMBER = re.compile(r"\b(?:nan|inf|infinity)\b|[0-9][eE][0-9+]", re.IGNORECASE)
+
+
+def read_numbers(text: str) -> tuple[Notation, Numbers]:
+    """The numbers of the one box in an answer, in whatever units they are.
+
+    Returns:
+        The notation, `tokens` where the box tokens of Qwen2-VL or InternVL surround it, and the
+        numbers x1, y1, x2, y2.
+
+    Raises:
+        BoxError: there is no box, or several, or something that is none.
+    """
+    if len(text) > MAX_LENGTH:
+        raise BoxError("long", f"longer than {MAX_LENGTH} characters")
+    if text.count("[") + text.count("{") > MAX_BRACKETS:
+        raise BoxError("several", "more brackets than one box has")
+    bare = _MARKUP.sub(" ", text)
+    bare = _TAGS.sub(" ", bare)
+    notation: Notation = "tokens" if "<|box_" in text or "<box>" in text else "plain"
+    bare = _FENCE.sub(" ", bare).strip()
+    found, padding = _read_json(bare) if "{" in bare else _read_brackets(bare)
+    if padding > MAX_PADDING:
+        raise BoxError("padded", f"more than {MAX_PADDING} characters of text around the box")
+    if len(set(found)) > 1:
+        raise BoxError("several", f"{len(set(found))} different boxes")
+    return notation, found[0]
+
+
+def _read_brackets(text: str) -> tuple[list[Numbers], int]:
+    """Boxes in brackets or parentheses, and how many characters are not part of one."""
+    if match := _BARE.fullmatch(text):
+        return [_finite(match.groups())], 0
+    found = [
+        _finite([g for g in match.groups() if g is not None]) for match in _BOXES.finditer(text)
+    ]
+    rest = _BOXES.sub("", text)
+    if _BAD_NUMBER.search(rest):
+        raise BoxError("not-finite", "a number that is not finite or not written plainly")
+    if _GROUP.search(rest):
+        raise BoxError("count", "brackets that do not hold four numbers")
+    if not found:
+        raise BoxError("missing", "no box in the answer")
+    return found, len(rest.strip(" \t\n[],."))
+
+
+def _read_json(text: str) -> tuple[list[Numbers], int]:
+    """Boxes in the JSON of an answer, and how many characters surround it."""
+    start = min(place for place in (text.find("{"), text.find("[")) if place >= 0)
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        raise BoxError("malformed", f"not JSON: {error.msg}") from None
+    around = text[:start] + text[end:]
+    if "{" in around or _GROUP.search(around):
+        raise BoxError("several", "more than one piece of JSON")
+    return _boxes_of(value), len(around.strip())
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise BoxError("duplicate-key", "the same key twice")
+    return value
+
+
+def _number(text: str) -> float:
+    if re.fullmatch(_NUMBER, text) is None:
+        raise BoxError("not-finite", "a number that is not finite or not written plainly")
+    return float(text)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_number, parse_float=_number, parse_constant=_number
+)
+
+
+def _boxes_of(value: Any) -> list[Numbers]:
+    items = value if isinstance(value, list) and value else [value]
+    if all(isinstance(item, float) for item in items):
+        items = [items]
+    return [_box_of(item) for item in items]
+
+
+def _box_of(item: Any) -> Numbers:
+    if isinstance(item, dict):
+        keys = [key for key in KEYS if key in item]
+        if not keys:
+            raise BoxError("missing", f"no key {' or '.join(KEYS)}")
+        if len(keys) > 1:
+            raise BoxError("several", f"both {keys[0]} and {keys[1]}")
+        item = item[keys[0]]
+        if isinstance(item, list) and len(item) == 1 and isinstance(item[0], list):
+            item = item[0]
+    if not isinstance(item, list) or not all(isinstance(number, float) for number in item):
+        raise BoxError("malformed", "a box is a list of four numbers")
+    return _finite(item)
+
+
+def _finite(numbers: Any) -> Numbers:
+    values = [float(number) for number in numbers]
+    if len(values) != 4:
+        raise BoxError("count", f"{len(values)} numbers are not a box")
+    if not all(map(math.isfinite, values)):
+        raise BoxError("not-finite", "a number that is not finite")
+    return values[0], values[1], values[2], values[3]

@@ -1,0 +1,325 @@
+"""A build: what is to be made, what is there already, what is missing.
+
+`build` walks the stages on this machine. A flow walks the very same list and sends the shards of
+each plan to its own workers. Nothing else knows the order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import repic
+from repic import results
+from repic.config import Settings
+from repic.scan import Reject, Scan
+from repic.stages import STAGES
+from repic.stages.base import Inputs, Json, Result, RowStage, SetStage, Stage
+from repic.tables import TABLES
+from storage.errors import NotFoundError
+from storage.hashing import fingerprint
+from storage.manifest import Manifest, Origin, Run
+from storage.store import Store
+
+DATASET = "dataset"
+"""Name of the artifact that binds the tables of one build."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some inputs of one row-wise stage: the unit of work, of retry and of loss.
+
+    It carries all that a process on another machine needs.
+    """
+
+    stage: str
+    inputs: pa.Table
+    settings: Settings
+    store: str
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What came of a shard. `gone` are inputs that changed or vanished since they were scanned."""
+
+    rows: int
+    refused: int
+    gone: tuple[Reject, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The shards of a stage that have no result yet, and how many of its inputs that is."""
+
+    shards: tuple[Shard, ...]
+    inputs: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a build came to.
+
+    Attributes:
+        dataset: The version that holds it.
+        tables: Table -> the version that the dataset binds.
+        published: Whether the dataset is new; False if the same build was made before.
+        files: Photos that the source named, unreadable ones included.
+        processed: Row-wise stage -> inputs that were computed now.
+        seconds: Wall time.
+    """
+
+    dataset: Manifest
+    tables: Mapping[str, Manifest]
+    published: bool
+    files: int
+    processed: Mapping[str, int]
+    seconds: float
+
+
+@dataclass
+class Build:
+    """One build of `settings` on what `scan` found, into `store`."""
+
+    settings: Settings
+    store: Store
+    scan: Scan
+    run: Run = field(default_factory=Run.here)
+    processed: dict[str, int] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+    _read: dict[str, pa.Table] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def reviews(self) -> Manifest | None:
+        """A person's decisions, as they stood when the build began."""
+        try:
+            return self.store.manifest("reviews@latest")
+        except NotFoundError:
+            return None
+
+    @cached_property
+    def fingerprints(self) -> Mapping[str, str]:
+        """Table -> hash of everything that it is made from, known before anything is made."""
+        known = {
+            "source": self.scan.fingerprint,
+            "reviews": self.reviews.fingerprint if self.reviews else "",
+        }
+        made = {}
+        for stage in STAGES:
+            recipe = stage.fingerprint(self.settings)
+            for table in stage.writes:
+                origin = [known[name] for name in stage.reads]
+                made[table] = fingerprint([table, recipe, origin])
+            known |= made
+        return {**made, DATASET: fingerprint(made)}
+
+    def without(self, gone: list[Reject]) -> Build:
+        """The same build on a source that no longer has these photos."""
+        lost = {reject.image_id for reject in gone}
+        found = tuple(f for f in self.scan.found if f.image_id not in lost)
+        return Build(
+            self.settings,
+            self.store,
+            Scan(found, tuple(sorted({*self.scan.rejects, *gone}, key=lambda r: r.uri))),
+            self.run,
+            self.processed,
+            self.started,
+        )
+
+    def done(self) -> Manifest | None:
+        """The dataset version of this very build, if it was published before."""
+        return self.store.find(DATASET, self.fingerprints[DATASET])
+
+    def plan(self, stage: Stage) -> Plan:
+        """What of a stage is missing. A whole-set stage has no shards: `publish` runs it."""
+        if not isinstance(stage, RowStage) or self._made(stage):
+            return Plan((), 0, 0)
+        inputs = stage.inputs(self._inputs(stage))
+        known = pa.array(sorted(results.covered(self.store, stage, self.settings)), pa.string())
+        missing = inputs.filter(pc.invert(pc.is_in(inputs["key"], known)))
+        size = self.settings.runtime.shard_rows
+        shards = tuple(
+            Shard(stage.name, missing.slice(start, size), self.settings, self.store.location)
+            for start in range(0, missing.num_rows, size)
+        )
+        return Plan(shards, inputs.num_rows, missing.num_rows)
+
+    def publish(self, stage: Stage) -> list[Manifest]:
+        """Make versions of the tables of a stage, all of whose shards are done."""
+        if made := self._made(stage):
+            return made
+        inputs = self._inputs(stage)
+        if isinstance(stage, RowStage):
+            keys = stage.inputs(inputs)["key"].to_pylist()
+            parts = results.covering(self.store, stage, self.settings, keys)
+            return [self._publish(stage, stage.name, parts, {})]
+        assert isinstance(stage, SetStage)
+        output = stage.run(inputs)
+        return [
+            self._publish(stage, name, output.tables[name], output.notes) for name in stage.writes
+        ]
+
+    def finish(self) -> Outcome:
+        """Bind the tables into one dataset version, and make all of them the latest in one step."""
+        tables = {name: self._manifest(name) for stage in STAGES for name in stage.writes}
+        dataset = self.done()
+        published = dataset is None
+        if dataset is None:
+            origin = Origin(
+                fingerprint=self.fingerprints[DATASET],
+                inputs=tuple(manifest.as_input() for manifest in tables.values()),
+                settings=self.settings.model_dump(mode="json"),
+                notes={name: manifest.notes for name, manifest in tables.items() if manifest.notes},
+                code_version=repic.__version__,
+                run=self.run,
+            )
+            dataset = self.store.publish_dataset(DATASET, origin)
+        versions = {manifest.name: manifest.version for manifest in (*tables.values(), dataset)}
+        current = self.store.current()
+        if any(current.of(name).latest != number for name, number in versions.items()):
+            self.store.commit(versions)
+        seconds = time.monotonic() - self.started
+        return Outcome(dataset, tables, published, self.scan.files, self.processed, seconds)
+
+    def _made(self, stage: Stage) -> list[Manifest]:
+        """Versions that the stage's tables already have; empty if one is missing."""
+        made = [self.store.find(name, self.fingerprints[name]) for name in stage.writes]
+        return [m for m in made if m] if all(made) else []
+
+    def _manifest(self, name: str) -> Manifest:
+        manifest = self.store.find(name, self.fingerprints[name])
+        if manifest is None:
+            raise LookupError(f"{name} was not published by this build")
+        return manifest
+
+    def _inputs(self, stage: Stage) -> Inputs:
+        names = [name for name in stage.reads if name != "source"]
+        refused = [
+            reject
+            for other in STAGES
+            if isinstance(other, RowStage) and other.name in names
+            for reject in results.rejects(self.store, other, self.settings)
+        ]
+        tables = {name: self._table(name) for name in names}
+        return Inputs(self.settings, self.scan, tables, tuple(refused))
+
+    def _table(self, name: str) -> pa.Table:
+        if name not in self._read:
+            manifest = self.reviews if name == "reviews" else self._manifest(name)
+            self._read[name] = self.store.read(manifest.ref) if manifest else TABLES[name].empty()
+        return self._read[name]
+
+    def _publish(
+        self, stage: Stage, name: str, data: pa.Table | list, notes: Mapping[str, Json]
+    ) -> Manifest:
+        origin = Origin(
+            fingerprint=self.fingerprints[name],
+            inputs=tuple(
+                self._manifest(table).as_input()
+                for table in stage.reads
+                if table not in ("source", "reviews")
+            )
+            + ((self.reviews.as_input(),) if "reviews" in stage.reads and self.reviews else ()),
+            settings={"recipe": stage.recipe(self.settings), "version": stage.version},
+            models=stage.models(self.settings),
+            sources=self._sources() if "source" in stage.reads else {},
+            notes=dict(notes),
+            code_version=repic.__version__,
+            run=self.run,
+        )
+        return self.store.publish(
+            name, data, origin, key=TABLES[name].key, schema=TABLES[name].schema
+        )
+
+    def _sources(self) -> dict[str, Json]:
+        settings = self.settings.source.model_dump(mode="json", exclude_none=True)
+        return {self.settings.source.kind: {**settings, "files": self.scan.files}}
+
+
+def run_shard(shard: Shard) -> ShardReport:
+    """Compute a shard and keep its result. Safe to repeat, and to run anywhere."""
+    stage = next(s for s in STAGES if isinstance(s, RowStage) and s.name == shard.stage)
+    result = stage.run(shard.inputs, shard.settings)
+    gone = tuple(reject for reject in result.rejects if reject.transient)
+    lost = {reject.image_id for reject in gone}
+    keys = [
+        key
+        for key, image_id in zip(
+            shard.inputs["key"].to_pylist(), shard.inputs["image_id"].to_pylist(), strict=True
+        )
+        if image_id not in lost
+    ]
+    kept = Result(result.rows, tuple(r for r in result.rejects if not r.transient))
+    if keys:
+        results.keep(Store.open(shard.store), stage, shard.settings, keys, kept)
+    return ShardReport(result.rows.num_rows, len(result.rejects), gone)
+
+
+class Watch(Protocol):
+    """Who wants to know how a build goes on."""
+
+    def stage(self, stage: Stage, plan: Plan) -> None:
+        """A stage begins."""
+
+    def shard(self, stage: Stage, shard: Shard) -> None:
+        """A shard of it is done."""
+
+
+def build(settings: Settings, store: Store, scan: Scan, watch: Watch) -> Outcome:
+    """Make one dataset version, on this machine, doing only what is missing.
+
+    Interrupt it at any time; the next call goes on where it was.
+
+    Raises:
+        storage.errors.StoreError: the store cannot be written.
+    """
+
+    def compute(stage: Stage, plan: Plan) -> Iterator[ShardReport]:
+        watch.stage(stage, plan)
+        for shard in plan.shards:
+            yield run_shard(shard)
+            watch.shard(stage, shard)
+
+    return make(Build(settings, store, scan), compute, Build.publish)
+
+
+def make(
+    this: Build,
+    compute: Callable[[Stage, Plan], Iterable[ShardReport]],
+    publish: Callable[[Build, Stage], object],
+) -> Outcome:
+    """Walk the stages in order: whoever can compute a plan and publish a stage can build.
+
+    Args:
+        compute: Called with each stage and its plan; gives a report per shard, from `run_shard`.
+        publish: Called after it; does `Build.publish`.
+    """
+    if this.done():
+        return this.finish()
+    with this.store.lease():
+        while gone := _walk(this, compute, publish):
+            this = this.without(gone)
+        return this.finish()
+
+
+def _walk(
+    this: Build,
+    compute: Callable[[Stage, Plan], Iterable[ShardReport]],
+    publish: Callable[[Build, Stage], object],
+) -> list[Reject]:
+    """All stages in order; stops after a stage that found inputs gone, and says which."""
+    for stage in STAGES:
+        plan = this.plan(stage)
+        gone = [reject for report in compute(stage, plan) for reject in report.gone]
+        if plan.missing:
+            this.processed[stage.name] = this.processed.get(stage.name, 0) + plan.missing
+        if gone:
+            return gone
+        publish(this, stage)
+    return []

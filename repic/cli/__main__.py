@@ -1,0 +1,3 @@
+from repic.cli import main
+
+main()

@@ -1,0 +1,182 @@
+"""Commands that make something: build, report, reviews."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from repic.cli.common import (
+    DEFAULT_STORE,
+    JsonOption,
+    StoreOption,
+    UserError,
+    err,
+    open_store,
+    out,
+    print_json,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(build)
+    app.command()(report)
+    app.command()(reviews)
+
+
+def build(
+    images: Annotated[
+        str | None,
+        typer.Option(help="Folder or fsspec URL of photos; `--profile photos` unless you say so."),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="sample, photos, paper, modern, or the path of your own YAML file."),
+    ] = None,
+    identity: Annotated[
+        Literal["folder", "annotation", "none"] | None,
+        typer.Option(help="What labels an identity: sub-folder names, annotations, nothing."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
+    ] = None,
+    prefect: Annotated[
+        bool, typer.Option("--prefect", help="Run as a Prefect flow, with retries and a UI.")
+    ] = False,
+    show_settings: Annotated[
+        bool, typer.Option("--show-settings", help="Print every setting with its help, and end.")
+    ] = False,
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Build one dataset version from photos: OCT, VLT and ICT examples.
+
+    Only what is missing is computed. A build that was made before publishes nothing; an interrupted
+    one goes on where it was; new photos cost what they cost.
+
+    Example: repic build --images ~/photos --set examples.ict.max_references=3
+    """
+    if show_settings:
+        _print_settings()
+        return
+    settings = _settings(images, profile, identity, set_ or [])
+    opened = open_store(store, create=True)
+    if prefect:
+        from flows.build_datasets import run_with_prefect
+
+        outcome = run_with_prefect(settings, opened)
+    else:
+        from repic.build import build as run
+        from repic.cli.progress import Progress
+        from repic.scan import scan
+
+        with Progress(err()) as progress:
+            found = scan(settings, progress.scanned)
+            outcome = run(settings, opened, found, progress)
+    _catalog(opened)
+    if as_json:
+        print_json(_summary(outcome))
+    else:
+        _print_outcome(outcome, store)
+
+
+def _settings(
+    images: str | None, profile: str | None, identity: str | None, overrides: list[str]
+) -> Any:
+    from repic import config
+
+    if images is None and profile is None and not any(o.startswith("source.") for o in overrides):
+        raise UserError("say what to build from: --images FOLDER, or --profile sample for a demo")
+    source: dict[str, Any] = {}
+    if images is not None:
+        source |= {"kind": "folder", "path": images}
+    if identity is not None:
+        source["identity"] = identity
+    return config.load(profile or "photos", tuple(overrides), source=source)
+
+
+def _print_settings() -> None:
+    from repic.config import describe
+
+    for key, default, help_ in describe():
+        out().print(f"[bold]{key}[/] = {default}  [dim]{help_}[/]")
+
+
+def _catalog(store: Any) -> None:
+    from repic import catalog
+
+    if store.files.local:
+        catalog.refresh(store)
+
+
+def _summary(outcome: Any) -> dict[str, Any]:
+    return {
+        "dataset": str(outcome.dataset.ref),
+        "published": outcome.published,
+        "fingerprint": outcome.dataset.fingerprint,
+        "content": outcome.dataset.content,
+        "files": outcome.files,
+        "rows": {name: manifest.rows for name, manifest in outcome.tables.items()},
+        "processed": dict(outcome.processed),
+        "notes": outcome.dataset.notes,
+        "seconds": round(outcome.seconds, 2),
+    }
+
+
+def _print_outcome(outcome: Any, store: str) -> None:
+    rows = {name: manifest.rows for name, manifest in outcome.tables.items()}
+    verb = "Published" if outcome.published else "Nothing new: this is"
+    console = out()
+    console.print(f"{verb} [bold]{outcome.dataset.ref}[/] in {outcome.seconds:.1f} s, {store}")
+    console.print(
+        f"  {outcome.files} photos found, {rows['images']} usable and distinct, "
+        f"{rows['quarantine']} quarantined; {rows['objects']} objects, {rows['pairs']} pairs, "
+        f"{rows['examples']} examples"
+    )
+    for note in outcome.dataset.notes.get("examples", {}).values():
+        if note.get("why"):
+            console.print(f"  no {note['objective']} examples: {note['why']}", style="yellow")
+    if rows["quarantine"]:
+        console.print("  `repic quarantine` says what was wrong", style="yellow")
+
+
+def report(
+    ref: Annotated[str, typer.Argument(help="A version: dataset@latest, examples@v3 ...")] = (
+        "dataset@latest"
+    ),
+    out_: Annotated[Path, typer.Option("--out", help="HTML file to write.")] = Path("report.html"),
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Write one self-contained HTML page: counts, galleries of pairs, boxes, examples, quarantine.
+
+    Example: repic report examples@latest --out report.html
+    """
+    from repic import report as reporting
+
+    path = reporting.write(open_store(store), ref, out_)
+    out().print(f"Wrote {path}")
+
+
+def reviews(
+    action: Annotated[Literal["export", "import"], typer.Argument(help="export or import.")],
+    file: Annotated[Path, typer.Argument(help="CSV file.")],
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """A person's decisions on pairs and boxes, as CSV: export what waits, import what was decided.
+
+    `export` writes the decisions so far and every doubtful pair that has none. Fill in `decision`
+    (accept or reject) and `reviewer`, and import the file; the next build honours it.
+
+    Example: repic reviews export doubtful.csv
+    """
+    from repic import reviews as decisions
+
+    opened = open_store(store)
+    if action == "export":
+        written = decisions.export(opened, file)
+        out().print(f"Wrote {written} rows to {file}; fill in decision, then import it")
+    else:
+        manifest = decisions.read(opened, file)
+        out().print(f"{manifest.ref} holds {manifest.rows} decisions; the next build honours them")

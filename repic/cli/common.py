@@ -1,0 +1,103 @@
+"""What the commands share: options, consoles, and errors that a person can mend."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from storage.store import Store
+
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="REPIC_STORE",
+        help="Folder or fsspec URL of the store.",
+        show_envvar=True,
+    ),
+]
+DEFAULT_STORE = "repic-store"
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+class UserError(Exception):
+    """Something that the person at the keyboard can mend; the message says how."""
+
+    exit_code = 2
+
+
+def explain(error: BaseException) -> str | None:
+    """One sentence for an error that a person can mend; None for a fault of ours."""
+    from repic.config import ConfigError
+    from repic.devices import DeviceError
+    from repic.sources.base import SourceError
+    from repic.tables import SchemaError
+    from repic.weights import WeightsError
+    from storage.errors import StoreError, explained
+
+    mendable = (
+        *(UserError, ConfigError, SourceError, StoreError, SchemaError),
+        *(DeviceError, WeightsError),
+    )
+    if isinstance(error, mendable):
+        return str(error)
+    try:
+        with explained("the output"):
+            raise error
+    except StoreError as full_or_forbidden:
+        return str(full_or_forbidden)
+    except BaseException:
+        return None
+
+
+def open_store(location: str, create: bool = False) -> Store:
+    """The store that `--store` names."""
+    from storage.store import Store
+
+    return Store.open(os.path.expanduser(location), create=create)
+
+
+def out() -> Console:
+    """Where results go."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+def err() -> Console:
+    """Where progress and remarks go, so that results can be piped."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output, dates as ISO 8601."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_rows(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
+    """A table for a person."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(*columns, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    out().print(table)
+
+
+def size(count: int) -> str:
+    """Bytes for a person."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

@@ -1,0 +1,34 @@
+"""Mining: which objects in different photos are the same, and which look alike but are not.
+
+Arrays in, arrays out. Of n objects there are vectors (unit length), the photo that each is in,
+that photo's near-duplicate group, and where known the identity::
+
+    found = survey(vectors, photo, duplicate, identity)   # one pass over all similarities
+    found.group                                           # what to split by
+    positives = choose(all_positives(found), per_object=4)
+    others = negatives(found, label, split, hard=2, medium=1, easy=1)
+
+`groups` says how mined positives are found, `negatives` what keeps false negatives out,
+`benchmarks/mining_quality.py` how well both work. Everything is deterministic, to the bit, on every
+machine (`similarity`), and uses O(n) memory beside the vectors.
+"""
+
+from repic.mine.duplicates import near_duplicates
+from repic.mine.negatives import negatives
+from repic.mine.pairs import BANDS, EASY, HARD, MEDIUM, Pairs
+from repic.mine.positives import all_positives, choose
+from repic.mine.survey import Survey, survey
+
+__all__ = [
+    "BANDS",
+    "EASY",
+    "HARD",
+    "MEDIUM",
+    "Pairs",
+    "Survey",
+    "all_positives",
+    "choose",
+    "near_duplicates",
+    "negatives",
+    "survey",
+]

@@ -1,0 +1,61 @@
+"""Which photos are near-duplicates: the same picture, saved twice or cut a little."""
+
+from __future__ import annotations
+
+import numpy as np
+
+BLOCK = 1 << 22
+"""Hash pairs compared at once."""
+
+LEAST_CONTENT = 8
+"""Bits that must be set, and must be clear, for a hash to tell pictures apart: a hash that compares
+with a median has about half of each; one of a flat picture has nearly none of one kind."""
+
+
+def near_duplicates(phashes: np.ndarray, bits: int) -> np.ndarray:
+    """Near-duplicate group of each photo, shape (n,): the smallest index among its members.
+
+    Groups are the connected components of "at most `bits` of 64 differ", so that no two photos of
+    different groups are near-duplicates. Hashes without content (of flat pictures, see
+    `LEAST_CONTENT`) are a few bits from each other whatever they show; they match only when equal.
+
+    Args:
+        phashes: uint64 of shape (n,), 64-bit perceptual hashes.
+        bits: Most differing bits, 0 to 64.
+
+    Raises:
+        ValueError: `phashes` is not one-dimensional uint64.
+    """
+    if phashes.dtype != np.uint64 or phashes.ndim != 1:
+        raise ValueError(
+            f"perceptual hashes must be uint64 of shape (n,), not {phashes.dtype} "
+            f"of shape {phashes.shape}; int(hex, 16) reads one"
+        )
+    distinct, place = np.unique(phashes, return_inverse=True)
+    group = _components(distinct, bits)[place]
+    first = np.full(len(distinct), len(phashes), dtype=np.int64)
+    np.minimum.at(first, group, np.arange(len(phashes)))
+    return first[group]
+
+
+def _components(hashes: np.ndarray, bits: int) -> np.ndarray:
+    """Component of each of n distinct hashes, named by its smallest index."""
+    count = np.bitwise_count(hashes)
+    telling = np.flatnonzero((count >= LEAST_CONTENT) & (count <= 64 - LEAST_CONTENT))
+    known = hashes[telling]
+    parent = np.arange(len(hashes))
+
+    def root(of: int) -> int:
+        while parent[of] != of:
+            parent[of] = parent[parent[of]]
+            of = parent[of]
+        return of
+
+    rows = max(1, BLOCK // max(1, len(known)))
+    for start in range(0, len(known), rows):
+        distance = np.bitwise_count(known[start : start + rows, None] ^ known[None, start:])
+        for a, b in np.argwhere(distance <= bits):
+            if a < b:
+                one, other = root(int(telling[start + a])), root(int(telling[start + b]))
+                parent[max(one, other)] = min(one, other)
+    return np.array([root(i) for i in range(len(hashes))], dtype=np.int64)

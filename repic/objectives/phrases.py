@@ -1,0 +1,60 @@
+"""Text about an object: what a reference says of it, and a true caption that uses its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from repic.objectives.base import Draw
+from repic.objectives.material import Object
+
+ARTICLE = re.compile(r"(?:the|a|an|one)\s+", re.IGNORECASE)
+# Words that place an object in its own photo; they would mislead about another.
+_POSITION = re.compile(
+    r"\b(?:left|right|middle|center|centre|top|bottom|front|back|behind|next|near|nearest|closest|"
+    r"farthest|first|second|third|last|above|below|under|beside|between|corner|side|other|foreground|"
+    r"background|upper|lower|far|by)\b",
+    re.IGNORECASE,
+)
+# What may follow a noun phrase that is complete: "a dog on ...", but not "a dog house".
+_ENDS = (
+    r"(?=\s*$|\s*[.,;:!?)]|\s+(?:and|or|on|in|at|with|is|are|was|were|by|near|next|beside|behind|under|"
+    r"over|from|to|of|that|which|who|while|stands?|sits?|lies|leans|looks?|\w+ing)\b)"
+)
+
+
+def info(thing: Object, draw: Draw) -> str:
+    """What is known of a reference as a short sentence, for example `A golden retriever.`"""
+    fit = [text for text in thing.expressions if text.strip() and not _POSITION.search(text)]
+    text = ARTICLE.sub("", (draw.pick(fit) if fit else thing.label).strip().rstrip("."), count=1)
+    is_plural = text.endswith("s") and not text.endswith("ss") and " " not in text
+    if is_plural or not text.isascii():
+        return f"{text[:1].upper()}{text[1:]}."
+    return f"{'An' if text[:1].lower() in 'aeiou' else 'A'} {text}."
+
+
+def named_caption(caption: str | None, present: Sequence[tuple[Object, str]]) -> str | None:
+    """The photo's true caption with `<Name>` in place of each named object.
+
+    Args:
+        present: The object in this photo and its name, for each reference that is in it.
+
+    Returns:
+        None where there is no caption, or where it does not mention each object exactly once, by
+        one of its expressions or by a label that no other object of the photo has.
+    """
+    if caption is None:
+        return None
+    for thing, name in present:
+        phrases = {ARTICLE.sub("", text.strip().rstrip("."), count=1) for text in thing.expressions}
+        if thing.same_label_count == 1:
+            phrases.add(thing.label)
+        for phrase in sorted(phrases - {""}, key=lambda text: (-len(text), text)):
+            pattern = re.compile(rf"\b(?:an?|the|one)\s+{re.escape(phrase)}{_ENDS}", re.IGNORECASE)
+            if len(pattern.findall(caption)) == 1:
+                # Letters only (see repic.names), so nothing in it is read as an escape.
+                caption = pattern.sub(f"<{name}>", caption)
+                break
+        else:
+            return None
+    return caption

@@ -1,0 +1,190 @@
+"""Examples: how many of which kind, why there are none, and some as a model gets to see them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from repic.objectives import OBJECTIVES
+from repic.objectives.base import SPLITS
+from repic.report.pictures import Shot
+from repic.report.versions import Version
+
+REFUSED = 8
+"""Most reasons listed per objective."""
+FEW = 24
+"""Most layouts shown per objective, in case a later version has more kinds than now."""
+LIGHT = ("example_id", "objective", "kind", "split", "template_id", "references")
+TITLES = {
+    "oct": ("Object consistency", "Is the named object of the first picture in the second?"),
+    "vlt": ("Visual localisation", "Where is what an expression points to? One box."),
+    "ict": ("Identity captions", "Caption the last picture and use the names of what is in it."),
+}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a prompt: its text, or a picture with its role. `box` is in percent, if drawn."""
+
+    text: str = ""
+    shot: Shot | None = None
+    role: str = ""
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """An example, taken apart for the page; `row` has the columns of the table."""
+
+    row: dict
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A template as it was drawn: how often, and one text that came of it."""
+
+    template: str
+    count: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What became of one objective.
+
+    Attributes:
+        counts: Kind -> split -> rows.
+        total: Rows of all kinds, by split and, under the empty name, altogether.
+        why: Why there are no rows, when that is known.
+        refused: Reasons for which candidates were not used, the most frequent first.
+    """
+
+    name: str
+    title: str
+    says: str
+    counts: Mapping[str, Mapping[str, int]]
+    total: Mapping[str, int]
+    why: str | None
+    refused: tuple[tuple[str, int], ...]
+    shown: tuple[Rendered, ...]
+    sentences: tuple[Sentence, ...]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """All that the page says of examples."""
+
+    count: int
+    splits: tuple[str, ...]
+    objectives: tuple[Objective, ...]
+
+    @property
+    def shots(self) -> Iterator[Shot]:
+        """Pictures in prompts."""
+        for objective in self.objectives:
+            for example in objective.shown:
+                yield from (piece.shot for piece in example.pieces if piece.shot)
+
+
+def examples(version: Version) -> Examples:
+    """Look through all examples of a version."""
+    table = version.read("examples", LIGHT).sort_by("example_id")
+    light = table.drop_columns("references").to_pylist()
+    for row, informed in zip(light, _informed(table["references"]), strict=True):
+        row["informed"] = informed
+    notes = version.dataset.notes.get("examples", {})
+    names = [*OBJECTIVES, *sorted({row["objective"] for row in light} - OBJECTIVES.keys())]
+    splits = [*SPLITS, *sorted({row["split"] for row in light} - set(SPLITS))]
+    return Examples(
+        table.num_rows,
+        tuple(splits),
+        tuple(
+            _objective(version, name, [r for r in light if r["objective"] == name], notes)
+            for name in names
+        ),
+    )
+
+
+def _informed(references: pa.ChunkedArray) -> list[bool]:
+    """Whether any reference of a row comes with a text about it."""
+    column = references.combine_chunks()
+    texts = pc.struct_field(column.flatten(), "info")
+    rows = pc.list_parent_indices(column).filter(pc.not_equal(texts, ""))
+    informed = np.zeros(len(column), dtype=bool)
+    informed[rows.to_numpy()] = True
+    return informed.tolist()
+
+
+def _objective(
+    version: Version, name: str, rows: list[dict], notes: Mapping[str, Any]
+) -> Objective:
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        counts.setdefault(row["kind"], Counter())[row["split"]] += 1
+    note = notes.get(name) or {}
+    refused = sorted((note.get("refused") or {}).items(), key=lambda entry: (-entry[1], entry[0]))
+    title, says = TITLES.get(name, (name, ""))
+    return Objective(
+        name,
+        title,
+        says,
+        {kind: counts[kind] for kind in sorted(counts)},
+        Counter(row["split"] for row in rows) + Counter({"": len(rows)}),
+        note.get("why"),
+        tuple(refused[:REFUSED]),
+        _shown(version, rows),
+        _sentences(version, rows),
+    )
+
+
+def _shown(version: Version, rows: list[dict]) -> tuple[Rendered, ...]:
+    """One example of each kind, and another where references come with a text about them."""
+    first: dict[tuple[str, bool], str] = {}
+    used: set[str] = set()
+    for row in sorted(rows, key=lambda r: (r["split"] != "train", r["example_id"])):
+        layout = row["kind"], row["informed"]
+        if layout not in first and (row["template_id"] not in used or len(used) > len(TITLES)):
+            first[layout] = row["example_id"]
+            used.add(row["template_id"])
+    for row in rows:  # a layout of which every row has a sentence that is shown already
+        first.setdefault((row["kind"], row["informed"]), row["example_id"])
+    chosen = [first[layout] for layout in sorted(first)][:FEW]
+    whole = {row["example_id"]: row for row in version.rows("examples", "example_id", chosen)}
+    return tuple(Rendered(whole[i], tuple(_pieces(whole[i]))) for i in chosen)
+
+
+def _pieces(row: dict) -> Iterator[Piece]:
+    pictures = iter(row["images"])
+    for block in row["prompt"]:
+        if block["type"] == "text":
+            yield Piece(text=block["text"])
+        elif picture := next(pictures, None):
+            shot = Shot(picture["image_id"], picture["uri"], tuple(picture["crop"]))
+            is_asked = picture["role"] == "query" and row["box"] is not None
+            box = _percent(row["box"], picture["crop"]) if is_asked else None
+            yield Piece(shot=shot, role=picture["role"], box=box)
+
+
+def _percent(box: list[float], crop: list[float]) -> tuple[float, float, float, float]:
+    """Left, top, width and height of a box in percent of the part of the photo that is shown."""
+    width, height = max(1.0, crop[2] - crop[0]), max(1.0, crop[3] - crop[1])
+    left, top = box[0] - crop[0], box[1] - crop[1]
+    across, down = box[2] - box[0], box[3] - box[1]
+    return 100 * left / width, 100 * top / height, 100 * across / width, 100 * down / height
+
+
+def _sentences(version: Version, rows: list[dict]) -> tuple[Sentence, ...]:
+    drawn = Counter(row["template_id"] for row in rows)
+    one_of = {row["template_id"]: row["example_id"] for row in reversed(rows)}
+    texts = {
+        row["template_id"]: row["prompt"][-1]["text"]
+        for row in version.rows("examples", "example_id", set(one_of.values()))
+    }
+    return tuple(Sentence(name, drawn[name], texts[name]) for name in sorted(drawn))

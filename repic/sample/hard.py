@@ -1,0 +1,88 @@
+"""The hard part: photos for evaluation alone, each kind hard in one way.
+
+Their identities are `RESERVED` or of unseen categories, so no build ever holds one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+from typing import Literal, get_args
+
+from repic.sample import compose
+from repic.sample.backgrounds import HARD_PLACES, PLACES
+from repic.sample.compose import Plan
+from repic.sample.identities import HARD_IDENTITIES, RESERVED, Identity
+from repic.sample.scene import MAX_OBJECTS
+from repic.sample.seeds import generator
+
+Kind = Literal["categories", "backgrounds", "four", "look-alikes"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+POOL = "hard"
+LEAST_PHOTOS = 8
+_VIEWS = 5
+
+
+def dataset(kind: Kind, count: int, seed: int = 0) -> list[Plan]:
+    """`count` photos, every identity in at least two of them.
+
+    - `categories`: butterflies, ducks, mushrooms and teapots;
+    - `backgrounds`: places that no other photo shows;
+    - `four`: always four objects;
+    - `look-alikes`: two to four objects, each but the first differs from it in one attribute; the
+      same company is photographed twice.
+
+    Raises:
+        ValueError: fewer photos than it takes to show each identity twice.
+    """
+    if count < LEAST_PHOTOS:
+        raise ValueError(f"ask for {LEAST_PHOTOS} photos of the hard part or more, not {count}")
+    match kind:
+        case "categories":
+            return _composed(HARD_IDENTITIES, count, seed)
+        case "backgrounds":
+            return _composed(RESERVED, count, seed, backgrounds=tuple(HARD_PLACES))
+        case "four":
+            return _composed(RESERVED, count, seed, crowds=(MAX_OBJECTS,))
+        case "look-alikes":
+            return _look_alikes(count, seed)
+
+
+def _composed(
+    among: Sequence[Identity],
+    count: int,
+    seed: int,
+    crowds: Sequence[int] = compose.CROWDS,
+    backgrounds: Sequence[str] = tuple(PLACES),
+) -> list[Plan]:
+    views = count * sum(crowds) // len(crowds)
+    identities = min(len(among), max(MAX_OBJECTS, views // _VIEWS))
+    chosen = compose.choose(identities, _one_pool, seed, among)
+    return list(islice(compose.plans(chosen, _one_pool, seed, crowds, backgrounds), count))
+
+
+def _one_pool(_: str) -> str:
+    return POOL
+
+
+def _look_alikes(count: int, seed: int) -> list[Plan]:
+    rng = generator("look-alikes", seed)
+    places = tuple(PLACES)
+    companies = _companies(seed)
+    made: list[Plan] = []
+    for k in range(count):
+        if k % compose.LEAST_VIEWS == 0 and k + 1 < count:  # a last odd photo shows the last ones
+            company = next(companies)
+        made.append(Plan(company, places[int(rng.integers(len(places)))], k, POOL))
+    return made
+
+
+def _companies(seed: int) -> Iterator[tuple[Identity, ...]]:
+    """An identity with one to three of its reserved look-alikes, without end."""
+    rng = generator("companies", seed)
+    known = set(RESERVED)
+    for i in cycle(rng.permutation(len(RESERVED))):
+        alike = [a for a in RESERVED[i].look_alikes() if a in known]
+        if alike:
+            picked = rng.permutation(len(alike))[: int(rng.integers(1, MAX_OBJECTS))]
+            yield (RESERVED[i], *(alike[j] for j in picked))

@@ -1,0 +1,149 @@
+"""Which objects the world holds: a grid of attributes, and which part of it is for what.
+
+An identity is a category, a colour, a pattern in a second colour, and an accessory. The grid of
+14 categories x 8 colours x 9 patterns x 4 accessories makes 4,032; a hash of the name keeps every
+fourth back as `RESERVED`, for a last examination on objects that no model was trained *or tuned*
+on, and leaves the others as `IDENTITIES`. Neither depends on a seed: an identity never changes
+sides. Four more categories, `HARD_IDENTITIES`, are for evaluation alone (see `repic.sample.hard`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+Pool = Callable[[str], str]
+"""From an identity's name to the pool (split) that it belongs to."""
+
+Colour = tuple[int, int, int]
+
+COLOURS: dict[str, Colour] = {
+    "red": (214, 36, 40),
+    "orange": (248, 136, 16),
+    "yellow": (250, 222, 44),
+    "green": (38, 150, 58),
+    "turquoise": (56, 206, 204),
+    "blue": (42, 74, 208),
+    "purple": (132, 50, 172),
+    "pink": (250, 138, 188),
+}
+SECOND_COLOURS: dict[str, Colour] = {"white": (246, 246, 244), "black": (26, 24, 30)}
+PLAIN = "plain"
+PATTERNS = ("stripes", "dots", "checks", "zigzags")
+ACCESSORIES = ("bow", "crown", "flag")
+CATEGORIES = (
+    "ball",
+    "bear",
+    "boat",
+    "bottle",
+    "car",
+    "chair",
+    "fish",
+    "hat",
+    "house",
+    "mug",
+    "rocket",
+    "star",
+    "tree",
+    "umbrella",
+)
+HARD_CATEGORIES = ("butterfly", "duck", "mushroom", "teapot")
+
+
+def with_article(phrase: str) -> str:
+    """`a red mug`, `an orange fish`."""
+    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One object of the world.
+
+    Attributes:
+        category: What it is; also its label.
+        colour: Its main colour, a key of `COLOURS`.
+        pattern: `plain`, or one of `PATTERNS`.
+        second_colour: Colour of the pattern, a key of `SECOND_COLOURS`; None where plain.
+        accessory: What it wears, one of `ACCESSORIES`; None for nothing.
+    """
+
+    category: str
+    colour: str
+    pattern: str = PLAIN
+    second_colour: str | None = None
+    accessory: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its stable name, for example `mug-red-stripes-white-bow` or `ball-blue-plain`."""
+        parts = (self.category, self.colour, self.pattern, self.second_colour, self.accessory)
+        return "-".join(part for part in parts if part)
+
+    @property
+    def phrase(self) -> str:
+        """All there is to say of it: `red mug with white stripes and a bow`, `plain blue ball`."""
+        return self.describe()
+
+    def describe(self, colour: bool = True, pattern: bool = True, accessory: bool = True) -> str:
+        """The category with the chosen attributes; nothing is said of an accessory it lacks."""
+        before = [self.category]
+        after = []
+        if colour:
+            before.insert(0, self.colour)
+        if pattern and self.pattern == PLAIN:
+            before.insert(0, PLAIN)
+        elif pattern:
+            after.append(f"{self.second_colour} {self.pattern}")
+        if accessory and self.accessory:
+            after.append(with_article(self.accessory))
+        return " ".join(before) + (f" with {' and '.join(after)}" if after else "")
+
+    def differences(self, other: Identity) -> int:
+        """In how many of category, colour, pattern (with its colour) and accessory they differ."""
+        return (
+            (self.category != other.category)
+            + (self.colour != other.colour)
+            + ((self.pattern, self.second_colour) != (other.pattern, other.second_colour))
+            + (self.accessory != other.accessory)
+        )
+
+    def look_alikes(self) -> list[Identity]:
+        """All of the same category that differ in exactly one other attribute, in a fixed order."""
+        return [
+            *(replace(self, colour=c) for c in COLOURS if c != self.colour),
+            *(
+                replace(self, pattern=pattern, second_colour=second)
+                for pattern, second in _PAINTS
+                if (pattern, second) != (self.pattern, self.second_colour)
+            ),
+            *(replace(self, accessory=a) for a in _WORN if a != self.accessory),
+        ]
+
+
+_PAINTS: tuple[tuple[str, str | None], ...] = (
+    (PLAIN, None),
+    *((pattern, second) for pattern in PATTERNS for second in SECOND_COLOURS),
+)
+_WORN: tuple[str | None, ...] = (None, *ACCESSORIES)
+
+
+def grid(categories: tuple[str, ...]) -> tuple[Identity, ...]:
+    """Every identity of these categories."""
+    return tuple(
+        Identity(category, colour, pattern, second, accessory)
+        for category in categories
+        for colour in COLOURS
+        for pattern, second in _PAINTS
+        for accessory in _WORN
+    )
+
+
+def is_reserved(identity: Identity) -> bool:
+    """Whether it is kept back from every build: a quarter of all, by a hash of the name."""
+    return hashlib.sha256(f"reserved\0{identity.name}".encode()).digest()[0] < 64
+
+
+IDENTITIES = tuple(i for i in grid(CATEGORIES) if not is_reserved(i))
+RESERVED = tuple(i for i in grid(CATEGORIES) if is_reserved(i))
+HARD_IDENTITIES = grid(HARD_CATEGORIES)

@@ -1,0 +1,12 @@
+"""Random numbers that depend on what they are for, and on nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from storage.hashing import fingerprint
+
+
+def generator(*key: str | int) -> np.random.Generator:
+    """A generator seeded by the hash of a key; use one per photo, texture or plan."""
+    return np.random.Generator(np.random.PCG64(int(fingerprint(list(key)), 16)))

@@ -1,0 +1,219 @@
+"""Photos and boxes of a COCO instances file, with captions and referring expressions beside it.
+
+- `path`: the instances JSON (`images`, `annotations`, `categories`; `licenses` where present).
+- `images`: the folder that `file_name` is relative to; by default the one that holds the JSON.
+- Captions: an annotation of the same file with a `caption`, or else the file `captions_X.json`
+  beside `instances_X.json`, as COCO ships it. The first caption of a photo is used.
+- `refs`: referring expressions of RefCOCO, RefCOCO+ or RefCOCOg as JSON; see `_refer`.
+
+Boxes become xyxy pixels, cut at the size that the file gives for the photo. They are taken to be
+of the upright photo: COCO's own photos carry no EXIF orientation. Crowds (`iscrowd`) are regions,
+not objects, and are left out; so are broken annotations, which are counted in the log. A photo
+whose file is missing is yielded all the same: the stage that opens it says so.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from repic import uris
+from repic.coordinates import Box
+from repic.sources.base import Annotation, Photo, SourceError
+
+if TYPE_CHECKING:
+    from repic import config
+
+_log = logging.getLogger(__name__)
+
+SAME_BOX = 0.9
+"""IoU from which on the box of a referring expression is that of an annotation."""
+
+_PICKLES = (".p", ".pkl", ".pickle")
+
+
+def photos(settings: config.Source) -> Iterator[Photo]:
+    """All photos that the file lists, in its order.
+
+    With `identity: annotation`, an annotation's own field `identity` is read; COCO itself has none.
+
+    Raises:
+        SourceError: a file is missing or of another form.
+    """
+    path = uris.to_uri(settings.path or "")
+    data = _read_json(path)
+    if not isinstance(data, dict) or not isinstance(data.get("images"), list):
+        raise SourceError(
+            f"{settings.path} is no COCO file: it needs images, annotations and categories"
+        )
+    folder = uris.to_uri(settings.images) if settings.images else path.rpartition("/")[0]
+    if folder.startswith("file://"):
+        _check_folder(folder)
+    skipped: Counter[str] = Counter()
+    annotations = _annotations(data, settings.identity == "annotation", skipped)
+    if settings.refs:
+        _refer(annotations, _read_json(uris.to_uri(settings.refs)), settings.refs, skipped)
+    captions = _captions(data) or _captions(_beside(path))
+    licences = {entry.get("id"): entry.get("name") for entry in data.get("licenses") or []}
+    for image in data["images"]:
+        if not isinstance(image, dict) or not image.get("file_name") or "id" not in image:
+            skipped["images without file_name or id"] += 1
+            continue
+        yield Photo(
+            uri=uris.join(folder, image["file_name"]),
+            source=settings.kind,
+            licence=settings.licence or licences.get(image.get("license")),
+            caption=captions.get(image["id"]),
+            annotations=tuple(annotations[image["id"]].values()),
+        )
+    for reason, count in sorted(skipped.items()):
+        _log.warning("%s: left out %d %s", settings.path, count, reason)
+
+
+def _read_json(uri: str) -> Any:
+    import fsspec
+
+    where = uris.file_path(uri) if uri.startswith("file://") else uris.remote_path(uri)
+    if where.lower().endswith(_PICKLES):
+        raise SourceError(
+            f"{where} is a pickle, which can run any program when it is opened; if you trust it, "
+            'convert it once: python -c "import json, pickle, sys; json.dump(pickle.load('
+            "open(sys.argv[1], 'rb')), open(sys.argv[2], 'w'))\" refs.p refs.json"
+        )
+    try:
+        with fsspec.open(where, "rb") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise SourceError(f"there is no file {where}") from None
+    except (ValueError, IsADirectoryError) as error:
+        raise SourceError(f"{where} is not a JSON file: {error}") from error
+
+
+def _check_folder(folder: str) -> None:
+    if not os.path.isdir(uris.file_path(folder)):
+        raise SourceError(
+            f"there is no folder {uris.file_path(folder)}; set source.images to the photos' folder"
+        )
+
+
+def _annotations(
+    data: dict[str, Any], with_identity: bool, skipped: Counter[str]
+) -> defaultdict[Any, dict[Any, Annotation]]:
+    """Annotations by image id, then by annotation id."""
+    sizes = {
+        image["id"]: (image.get("width"), image.get("height"))
+        for image in data["images"]
+        if isinstance(image, dict) and "id" in image
+    }
+    labels = {entry.get("id"): entry.get("name") for entry in data.get("categories") or []}
+    found: defaultdict[Any, dict[Any, Annotation]] = defaultdict(dict)
+    for number, entry in enumerate(data.get("annotations") or []):
+        if not isinstance(entry, dict):
+            skipped["annotations that are no objects of JSON"] += 1
+            continue
+        if "caption" in entry and "bbox" not in entry:
+            continue
+        image, label = entry.get("image_id"), labels.get(entry.get("category_id"))
+        if entry.get("iscrowd"):
+            skipped["crowds"] += 1
+        elif image not in sizes:
+            skipped["annotations of unknown images"] += 1
+        elif not label:
+            skipped["annotations of unknown categories"] += 1
+        elif (box := _box(entry.get("bbox"), *sizes[image])) is None:
+            skipped["annotations whose box is malformed or outside of its photo"] += 1
+        else:
+            identity = entry.get("identity") if with_identity else None
+            key = entry.get("id")
+            if key is None or key in found[image]:
+                key = f"#{number}"
+            found[image][key] = Annotation(box, label, None if identity is None else str(identity))
+    return found
+
+
+def _box(bbox: Any, width: Any, height: Any) -> Box | None:
+    """Canonical box of COCO's x, y, width, height; None if it has no area in the photo."""
+    try:
+        x, y, w, h = (float(value) for value in bbox)
+    except (TypeError, ValueError):
+        return None
+    if not all(map(math.isfinite, (x, y, w, h))) or w <= 0 or h <= 0:
+        return None
+    box = Box(x, y, x + w, y + h).clip(float(width or math.inf), float(height or math.inf))
+    return box if box.area > 0 else None
+
+
+def _captions(data: Any) -> dict[Any, str]:
+    """First caption of every image id."""
+    captions: dict[Any, str] = {}
+    for entry in (data.get("annotations") or []) if isinstance(data, dict) else []:
+        if not isinstance(entry, dict):
+            continue
+        if caption := " ".join(str(entry.get("caption") or "").split()):
+            captions.setdefault(entry.get("image_id"), caption)
+    return captions
+
+
+def _beside(path: str) -> Any:
+    """The captions file that COCO ships beside this instances file, if there is one."""
+    folder, _, name = path.rpartition("/")
+    if not name.startswith("instances_"):
+        return None
+    try:
+        return _read_json(f"{folder}/captions_{name.removeprefix('instances_')}")
+    except SourceError:
+        return None
+
+
+def _refer(
+    annotations: defaultdict[Any, dict[Any, Annotation]],
+    refs: Any,
+    name: str,
+    skipped: Counter[str],
+) -> None:
+    """Add referring expressions to the annotations that they point to.
+
+    `refs` is a list of `{"image_id", "ann_id" or "bbox", "sentences" or "expressions"}`, that is
+    RefCOCO's `refs(unc).p` written as JSON: `ann_id` is an annotation of the instances file,
+    `bbox` (x, y, w, h) is that of one. A ref that matches no annotation is left out.
+    """
+    if isinstance(refs, dict):
+        refs = refs.get("refs")
+    if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):
+        raise SourceError(f"{name} is no list of referring expressions; see repic.sources.coco")
+    for ref in refs:
+        of_image = annotations.get(ref.get("image_id"), {})
+        target = ref["ann_id"] if "ann_id" in ref else _nearest(of_image, ref.get("bbox"))
+        sentences = _expressions(ref)
+        if target not in of_image:
+            skipped["referring expressions without an annotation"] += 1
+        elif not sentences:
+            skipped["referring expressions without a sentence"] += 1
+        else:
+            known = of_image[target]
+            merged = tuple(dict.fromkeys((*known.expressions, *sentences)))
+            of_image[target] = replace(known, expressions=merged)
+
+
+def _nearest(of_image: dict[Any, Annotation], bbox: Any) -> Any:
+    """Id of the annotation with this box, or None."""
+    box = _box(bbox, None, None)
+    if box is None or not of_image:
+        return None
+    best = max(of_image, key=lambda key: of_image[key].box.iou(box))
+    return best if of_image[best].box.iou(box) >= SAME_BOX else None
+
+
+def _expressions(ref: dict[str, Any]) -> list[str]:
+    """Sentences of a ref: texts, or RefCOCO's `{"sent": ..., "raw": ...}`."""
+    texts = ref.get("sentences") or ref.get("expressions") or []
+    if isinstance(texts, str):
+        texts = [texts]
+    raw = (t.get("sent") or t.get("raw") if isinstance(t, dict) else t for t in texts)
+    return [" ".join(text.split()) for text in raw if isinstance(text, str) and text.strip()]

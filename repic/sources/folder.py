@@ -1,0 +1,146 @@
+"""Photos of a folder and all its sub-folders, on a local disk or on any store that fsspec knows.
+
+A file is taken for a photo if its name ends like one or its first bytes are those of one. A file
+that only looks like a photo is yielded as well, and so is whatever else carries such a name - a
+directory, a link to nowhere, a file without read permission: the stage that opens it says why it
+is of no use, and nothing is lost in silence. Other files, and hidden ones, are not photos.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from repic import images, uris
+from repic.sources.base import Photo, SourceError
+
+if TYPE_CHECKING:
+    from repic import config
+
+SUFFIXES = frozenset(
+    {
+        *(".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".ico", ".j2k", ".jfif"),
+        *(".jp2", ".jpe", ".jpeg", ".jpg", ".jxl", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
+        *(".tif", ".tiff", ".webp"),
+    }
+)
+_NO_PHOTOS = frozenset({"__MACOSX", "@eaDir", "lost+found"})
+
+
+def photos(settings: config.Source) -> Iterator[Photo]:
+    """All photos under `settings.path`, in no promised order.
+
+    With `identity: folder` a photo shows what the first folder below the root is named; photos in
+    the root itself have no identity.
+
+    Raises:
+        SourceError: there is no such folder.
+    """
+    root = uris.to_uri(settings.path or "")
+    found = _local(uris.file_path(root)) if root.startswith("file://") else _remote(root)
+    for uri, parts in found:
+        by_folder = settings.identity == "folder" and len(parts) > 1
+        yield Photo(
+            uri=uri,
+            source=settings.kind,
+            licence=settings.licence,
+            identity=_text(parts[0]) if by_folder else None,
+        )
+
+
+def _text(name: str) -> str:
+    """A file name as text that a table can hold, whatever its bytes are."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _named_like_photo(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name in _NO_PHOTOS
+
+
+def _local(root: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """URI and path below the root, in parts, of every candidate.
+
+    Linked directories are followed after all real ones and each directory is entered once, so
+    that a loop of links ends, and a photo that can be reached in two ways keeps its real path.
+    """
+    if not os.path.exists(root):
+        raise SourceError(f"there is no folder {_text(root)}; give an existing one (source.path)")
+    if not os.path.isdir(root):
+        raise SourceError(f"{_text(root)} is a file; give the folder that holds it (source.path)")
+    real: list[tuple[str, tuple[str, ...]]] = [(root, ())]
+    linked: list[tuple[str, tuple[str, ...]]] = []
+    entered: set[tuple[int, int]] = set()
+    while real or linked:
+        folder, parts = real.pop() if real else linked.pop(0)
+        try:
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in entered:
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                listing = sorted(entries, key=lambda entry: entry.name)
+        except OSError:
+            yield uris.file_uri(folder), (*parts, "")
+            continue
+        for entry in listing:
+            if _ignored(entry.name):
+                continue
+            below = (*parts, entry.name)
+            if _is_directory(entry):
+                (linked if entry.is_symlink() else real).append((entry.path, below))
+                if not _named_like_photo(entry.name):
+                    continue
+            if _named_like_photo(entry.name) or _looks_like_photo(entry.path):
+                yield uris.file_uri(entry.path), below
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _looks_like_photo(path: str) -> bool:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            return images.sniff(file.read(images.HEAD_BYTES)) is not None
+    except OSError:
+        return False
+
+
+def _remote(root: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    import fsspec
+
+    files, folder = fsspec.url_to_fs(uris.remote_path(root))
+    if not files.exists(folder):
+        raise SourceError(f"there is no folder {root}; give an existing one (source.path)")
+    others = []
+    for path in files.find(folder):
+        parts = PurePosixPath(path).relative_to(folder).parts
+        if any(_ignored(part) for part in parts):
+            continue
+        if _named_like_photo(path):
+            yield uris.remote_uri(files.unstrip_protocol(path)), parts
+        else:
+            others.append((path, parts))
+    for (path, parts), head in zip(others, _heads(files, [p for p, _ in others]), strict=True):
+        if isinstance(head, bytes) and images.sniff(head):
+            yield uris.remote_uri(files.unstrip_protocol(path)), parts
+
+
+def _heads(files: Any, paths: list[str]) -> Iterable[bytes | Exception]:
+    """First bytes of many remote files, fetched together where the store can."""
+    if not paths:
+        return []
+    heads: list[bytes | Exception] = files.cat_ranges(paths, 0, images.HEAD_BYTES)
+    return heads

@@ -1,0 +1,107 @@
+"""Photos of a data set as the library `datasets` knows it.
+
+Read are, in this order: a folder or file of Parquet, or what `save_to_disk` wrote; a data set of
+the hub by its name; and any other folder as `datasets` reads an `imagefolder` (splits and class
+labels from the folders, more columns from `metadata.csv` or `metadata.jsonl`).
+
+A photo that is a file is addressed by its path, one inside a table by row and column, so no byte
+of it is read or copied here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from repic import uris
+from repic.sources import hub, parquet
+from repic.sources.base import Photo, SourceError
+
+if TYPE_CHECKING:
+    from repic import config
+
+
+def photos(settings: config.Source) -> Iterator[Photo]:
+    """All photos of `settings.split`; identity and caption from the columns that settings name.
+
+    Raises:
+        SourceError: there is no such data set, split or column.
+    """
+    path = hub.local_copy(settings.path or "")
+    tables = parquet.find(path, settings.split)
+    if not tables:
+        yield from _image_folder(settings, path)
+    for table in tables:
+        yield from _table(settings, table)
+
+
+def _table(settings: config.Source, table: parquet.TableFile) -> Iterator[Photo]:
+    schema = table.schema()
+    extra = _columns(settings)
+    _check(settings, [settings.image_column, *extra], schema.names)
+    identity_names = parquet.class_names(schema, settings.identity_column or "")
+    pictures = table.pictures(settings.image_column)
+    folder = table.uri.rpartition("/")[0]
+    for number, (where, row) in enumerate(zip(pictures, table.rows(extra), strict=True)):
+        if where is None:
+            uri = str(uris.Location(table.uri, number, settings.image_column))
+        else:
+            uri = where if uris.is_url(where) else uris.join(folder, where)
+        yield _photo(settings, uri, row, identity_names)
+
+
+def _image_folder(settings: config.Source, path: str) -> Iterator[Photo]:
+    import datasets
+
+    try:
+        rows = datasets.load_dataset(
+            "imagefolder", data_dir=os.path.expanduser(path), split=settings.split, streaming=True
+        )
+    except (ValueError, FileNotFoundError, datasets.exceptions.DatasetsError) as error:
+        raise SourceError(
+            f"{path} holds no split {settings.split!r} of Parquet, Arrow or image files "
+            f"({error}); see source.path and source.split"
+        ) from error
+    _check(settings, [settings.image_column, *_columns(settings)], list(rows.features))
+    label = rows.features.get(settings.identity_column or "")
+    names = label.names if isinstance(label, datasets.ClassLabel) else None
+    for row in rows.cast_column(settings.image_column, datasets.Image(decode=False)):
+        yield _photo(settings, uris.to_uri(row[settings.image_column]["path"]), row, names)
+
+
+def _identity_column(settings: config.Source) -> str | None:
+    return settings.identity_column if settings.identity != "none" else None
+
+
+def _columns(settings: config.Source) -> list[str]:
+    """Columns beside the picture, each once."""
+    named = (_identity_column(settings), settings.caption_column)
+    return list(dict.fromkeys(column for column in named if column))
+
+
+def _check(settings: config.Source, wanted: list[str], present: list[str]) -> None:
+    if missing := [column for column in wanted if column not in present]:
+        raise SourceError(
+            f"{settings.path} has no column {', '.join(missing)}; it has {', '.join(present)} "
+            "(source.image_column, identity_column, caption_column)"
+        )
+
+
+def _photo(
+    settings: config.Source, uri: str, row: dict[str, Any], identity_names: list[str] | None
+) -> Photo:
+    identity = row.get(_identity_column(settings) or "")
+    if identity_names is not None and isinstance(identity, int):
+        # datasets writes -1 for a row without a label
+        identity = identity_names[identity] if 0 <= identity < len(identity_names) else None
+    caption = row.get(settings.caption_column or "")
+    if isinstance(caption, list):
+        caption = caption[0] if caption else None
+    return Photo(
+        uri=uri,
+        source=settings.kind,
+        licence=settings.licence,
+        identity=None if identity in (None, "") else str(identity),
+        caption=caption or None,
+    )

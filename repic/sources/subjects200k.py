@@ -1,0 +1,81 @@
+"""Subjects200K (Tan et al., "OminiControl", arXiv 2411.15098): the same object in two views.
+
+A row holds one picture of two square views side by side, a grade from 0 to 5 for each of
+composition, consistency of the object and image quality, and a description of each view. A view
+becomes a photo of its own, addressed as a region of the picture; both have the row as identity.
+
+The card of the data set says "16-pixel padding" around views of 512 pixels, 1056x528 in all, but
+not on which sides. So `PADDING` is cut off all sides of both halves: wherever it lies, no padding
+and nothing of the other view is left. The region is in percent, for the third collection has views
+of 1024 pixels and this way no picture is opened to learn its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from repic import uris
+from repic.sources import hub, parquet
+from repic.sources.base import Photo, SourceError
+
+if TYPE_CHECKING:
+    from repic import config
+
+GRADES = ("compositeStructure", "objectConsistency", "imageQuality")
+LICENCE = "Apache-2.0"
+PADDING = 16 / 528
+"""Share of a half's side that is cut off each of its sides."""
+
+_INSET, _SIDE = 100 * PADDING, 100 * (1 - 2 * PADDING)
+_VIEWS = tuple(
+    uris.Region(round(x, 4), round(_INSET, 4), round(_SIDE / 2, 4), round(_SIDE, 4), "percent")
+    for x in (_INSET / 2, 50 + _INSET / 2)
+)
+
+
+def photos(settings: config.Source) -> Iterator[Photo]:
+    """Two photos for every row whose three grades are all at least `settings.min_quality`.
+
+    A row without grades counts as 0. The captions of a row whose `description_valid` is false
+    are not used, its pictures are.
+
+    Raises:
+        SourceError: there is no such data set or split, or it has other columns.
+    """
+    tables = parquet.find(hub.local_copy(settings.path or ""), settings.split)
+    if not tables:
+        raise SourceError(
+            f"{settings.path} holds no Parquet; Subjects200K comes as data/train-*.parquet"
+        )
+    for table in tables:
+        names = table.schema().names
+        if missing := {"image", "quality_assessment", "description"} - set(names):
+            raise SourceError(
+                f"{table.uri} has no column {', '.join(sorted(missing))}: is this Subjects200K?"
+            )
+        shard = PurePosixPath(table.path).stem
+        for number, row in enumerate(table.rows(["quality_assessment", "description"])):
+            if _quality(row) >= settings.min_quality:
+                yield from _views(settings, table.uri, shard, number, row["description"] or {})
+
+
+def _quality(row: dict[str, Any]) -> int:
+    grades = row["quality_assessment"] or {}
+    return min(grades.get(name) or 0 for name in GRADES)
+
+
+def _views(
+    settings: config.Source, table: str, shard: str, number: int, description: dict[str, Any]
+) -> Iterator[Photo]:
+    is_valid = description.get("description_valid") is not False
+    for view, region in enumerate(_VIEWS):
+        caption = description.get(f"description_{view}") if is_valid else None
+        yield Photo(
+            uri=str(uris.Location(table, number, "image", region)),
+            source=settings.kind,
+            licence=settings.licence or LICENCE,
+            identity=None if settings.identity == "none" else f"{shard}/{number}",
+            caption=caption or None,
+        )

@@ -1,0 +1,264 @@
+"""Atomic file operations of one store, on any file system that has them.
+
+An object store (s3, gs, memory) shows an object whole or not at all, and can create one only if it
+is absent. A local disk needs the classic steps: write a temporary file, fsync it, link or rename
+it to its name, fsync the folder. Everything above this module sees the same five verbs.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import IO, Any
+
+from fsspec import AbstractFileSystem
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from storage.errors import StoreError, explained
+
+TEMPORARY = "tmp"
+"""Folder of a store for files that are not finished; whatever a kill leaves there is garbage."""
+
+CONDITIONAL = {"memory", "s3", "s3a", "gs", "gcs"}
+"""Protocols whose put can be conditional on absence, which fsspec calls mode="create"."""
+
+_MEMORY = Lock()  # fsspec's memory file system checks and writes in two steps
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file under its content name: path relative to the store, SHA-256 in hex, size."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+Check = Callable[[IO[bytes]], None]
+"""Reads a written file again; raises StoreError if it is not what was meant."""
+
+
+def open_files(url: str, options: dict[str, Any]) -> Files:
+    """Files under a path or fsspec URL.
+
+    Raises:
+        StoreError: the file system has no create-if-absent.
+    """
+    try:
+        fs, root = url_to_fs(url, use_listings_cache=False, **options)
+    except (ValueError, ImportError) as error:
+        raise StoreError(f"Cannot open {url}: {error}.") from error
+    if isinstance(fs, LocalFileSystem):
+        return LocalFiles(fs, os.path.abspath(root))
+    protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+    if not protocols & CONDITIONAL:
+        raise StoreError(
+            f"{url} is on a file system without create-if-absent: "
+            "use a local folder, s3:// or gs:// instead."
+        )
+    return Files(fs, root.rstrip("/"))
+
+
+class Files:
+    """A store's files on an object store. Paths are relative to the store, with "/"."""
+
+    local = False
+
+    def __init__(self, fs: AbstractFileSystem, root: str) -> None:
+        self.fs = fs
+        self.root = root
+
+    def full(self, path: str) -> str:
+        """Path as the file system wants it."""
+        return f"{self.root}/{path}"
+
+    def url(self, path: str) -> str:
+        """Path as DuckDB wants it: absolute on a local disk, else a URL."""
+        return self.fs.unstrip_protocol(self.full(path))
+
+    def read(self, path: str) -> bytes:
+        """Raises: FileNotFoundError."""
+        return self.fs.cat_file(self.full(path))
+
+    def open(self, path: str) -> IO[bytes]:
+        """For reading. Raises: FileNotFoundError."""
+        return self.fs.open(self.full(path), "rb")
+
+    def find(self, folder: str) -> dict[str, int]:
+        """Path -> size of all files below a folder; empty where there is no such folder."""
+        found = self.fs.find(self.full(folder), detail=True, withdirs=False)
+        return {
+            self.fs._strip_protocol(p)[len(self.root) + 1 :]: e["size"] for p, e in found.items()
+        }
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Create if absent, in one step; False if it exists. Of many writers exactly one wins."""
+        with explained(self.full(path)), _MEMORY:
+            try:
+                self.fs.pipe_file(self.full(path), data, mode="create")
+            except FileExistsError:
+                return False
+            return True
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Create or replace, in one step."""
+        with explained(self.full(path)):
+            self.fs.pipe_file(self.full(path), data)
+
+    def put(self, folder: str, suffix: str, chunks: Iterable[Any], check: Check) -> Stored:
+        """Store bytes under their hash as `folder/<sha256><suffix>`; a no-op if they are there.
+
+        Raises:
+            StoreError: no space, no permission, or `check` refused what was written.
+        """
+        with tempfile.NamedTemporaryFile() as temporary:
+            sha256, size = _copy(chunks, temporary)
+            temporary.flush()
+            stored = Stored(f"{folder}/{sha256}{suffix}", sha256, size)
+            if not self.holds(stored.path, size):
+                with explained(self.full(stored.path)):
+                    self.fs.put_file(temporary.name, self.full(stored.path))
+                with self.open(stored.path) as written:
+                    check(written)
+        return stored
+
+    def holds(self, path: str, size: int) -> bool:
+        """Whether a file is there, of the size it must have."""
+        try:
+            return self.fs.info(self.full(path))["size"] == size
+        except FileNotFoundError:
+            return False
+
+    def remove(self, path: str) -> None:
+        """Remove a file; no error if another process did."""
+        with explained(self.full(path)):
+            try:
+                self.fs.rm_file(self.full(path))
+            except FileNotFoundError:
+                return
+
+
+class LocalFiles(Files):
+    """A store's files on a local disk or a mounted network file system."""
+
+    local = True
+
+    def url(self, path: str) -> str:
+        return self.full(path)
+
+    def find(self, folder: str) -> dict[str, int]:
+        found = {}
+        for parent, _, names in os.walk(self.full(folder)):
+            for name in names:
+                path = os.path.join(parent, name)
+                try:
+                    found[os.path.relpath(path, self.root)] = os.stat(path).st_size
+                except FileNotFoundError:  # removed while we look
+                    continue
+        return found
+
+    def create(self, path: str, data: bytes) -> bool:
+        target = self.full(path)
+        with explained(target), self._temporary() as (temporary, handle):
+            handle.write(data)
+            sync(handle)
+            make_folder(os.path.dirname(target))
+            try:
+                link(temporary, target)
+            except FileExistsError:
+                return False
+            sync_folder(os.path.dirname(target))
+            return True
+
+    def replace(self, path: str, data: bytes) -> None:
+        target = self.full(path)
+        with explained(target), self._temporary() as (temporary, handle):
+            handle.write(data)
+            sync(handle)
+            make_folder(os.path.dirname(target))
+            os.replace(temporary, target)
+            sync_folder(os.path.dirname(target))
+
+    def put(self, folder: str, suffix: str, chunks: Iterable[Any], check: Check) -> Stored:
+        with explained(self.full(folder)), self._temporary() as (temporary, handle):
+            sha256, size = _copy(chunks, handle)
+            sync(handle)
+            handle.close()
+            with open(temporary, "rb") as written:
+                check(written)
+            stored = Stored(f"{folder}/{sha256}{suffix}", sha256, size)
+            if not self.holds(stored.path, size):
+                make_folder(self.full(folder))
+                os.replace(temporary, self.full(stored.path))
+                sync_folder(self.full(folder))
+        return stored
+
+    @contextmanager
+    def _temporary(self) -> Iterator[tuple[str, IO[bytes]]]:
+        path = Path(self.full(TEMPORARY), uuid.uuid4().hex)
+        make_folder(str(path.parent))
+        try:
+            with open(path, "xb") as handle:
+                yield str(path), handle
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def link(source: str, target: str) -> None:
+    """Give a file a second name, which must be free: create-if-absent of whole files.
+
+    Raises:
+        FileExistsError: the name is taken.
+        StoreError: the file system has no hard links.
+    """
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno in {errno.ENOTSUP, errno.ENOSYS, errno.EPERM, errno.EMLINK}:
+            raise StoreError(
+                f"The disk of {target} has no hard links, which versions need: "
+                "put the store on another disk."
+            ) from error
+        raise
+
+
+def make_folder(path: str) -> None:
+    """Create a folder and its parents so that they survive a power cut."""
+    if os.path.isdir(path):
+        return
+    make_folder(os.path.dirname(path))
+    os.makedirs(path, exist_ok=True)
+    sync_folder(os.path.dirname(path))
+
+
+def sync(handle: IO[bytes]) -> None:
+    handle.flush()
+    os.fsync(handle.fileno())
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in a folder survive a power cut."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _copy(chunks: Iterable[Any], target: IO[bytes]) -> tuple[str, int]:
+    """Write chunks; SHA-256 and size of what was written."""
+    digest, size = hashlib.sha256(), 0
+    for chunk in chunks:
+        target.write(chunk)
+        digest.update(chunk)
+        size += len(chunk)
+    return digest.hexdigest(), size

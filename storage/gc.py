@@ -1,0 +1,124 @@
+"""Removes what nothing can reach. Shows what it would remove unless it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from storage import refs
+from storage.errors import StoreError
+from storage.files import TEMPORARY
+from storage.leases import FOLDER, Lease
+from storage.library import manifest_path
+from storage.lineage import closure
+from storage.manifest import ArtifactRef, Manifest
+from storage.store import Store
+
+KEEP_SNAPSHOTS = 1000
+"""Moves of refs that stay in the log."""
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """A file that nothing reaches: path relative to the store, size, and what it is."""
+
+    path: str
+    bytes: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What gc found.
+
+    Attributes:
+        files: In the order of removal, which leaves a whole store if it is interrupted.
+        deleted: Whether they are gone.
+        blocked_by: Live builds, because of which nothing is deleted.
+    """
+
+    files: tuple[Doomed, ...]
+    deleted: bool = False
+    blocked_by: tuple[Lease, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+
+def gc(store: Store, *, delete: bool = False, keep_versions: int | None = None) -> Garbage:
+    """Find, and with `delete` remove, files that neither a version nor a ref reaches.
+
+    That is: temporary files, shards and parts that no manifest names, stale leases, refs log
+    entries beyond the newest 1,000. A part of a build that was interrupted counts as garbage, too;
+    run the build again first to keep it.
+
+    Args:
+        keep_versions: Also drop versions, except the newest this many of each name, those that a
+            ref reaches, and all that these were made from. By default every version stays.
+
+    Raises:
+        StoreError: `keep_versions` is below 1, or the store cannot be written.
+    """
+    if keep_versions is not None and keep_versions < 1:
+        raise StoreError("keep_versions must be 1 or more: the newest version always stays.")
+    if not delete:
+        live = [lease for lease in store.leases.find() if lease.live]
+        return Garbage(tuple(_doomed(store, keep_versions)), blocked_by=tuple(live))
+    with store.leases.gc() as live:
+        found = tuple(_doomed(store, keep_versions))
+        if live:
+            return Garbage(found, blocked_by=tuple(live))
+        for file in found:
+            store.files.remove(file.path)
+        store.forget()
+        return Garbage(found, deleted=True)
+
+
+def _doomed(store: Store, keep_versions: int | None) -> Iterator[Doomed]:
+    """Manifests come before the shards that only they name, and outputs before their inputs."""
+    every = [
+        store.manifest(ArtifactRef.exact(name, version))
+        for name in store.names()
+        for version in store.versions(name)
+    ]
+    kept = every if keep_versions is None else _kept(store, every, keep_versions)
+    kept_refs = {manifest.ref for manifest in kept}
+    sizes = store.files.find("manifests")
+    for manifest in reversed(closure(store, every)):
+        if manifest.ref not in kept_refs:
+            path = manifest_path(manifest.name, manifest.version)
+            yield Doomed(path, sizes[path], "version that no ref reaches")
+
+    reached = {part.path for manifest in kept for part in manifest.stored}
+    for folder, reason in (
+        ("shards", "shard that no version names"),
+        ("files", "file that no version names"),
+        ("parts", "part that no version names"),
+        (TEMPORARY, "temporary file"),
+    ):
+        for path, size in sorted(store.files.find(folder).items()):
+            if path not in reached:
+                yield Doomed(path, size, reason)
+
+    live = {lease.path for lease in store.leases.find() if lease.live}
+    for path, size in sorted(store.files.find(FOLDER).items()):
+        if path not in live:
+            yield Doomed(path, size, "lease of a dead process")
+
+    newest = refs.numbers(store.files)[-KEEP_SNAPSHOTS:]
+    for path, size in sorted(store.files.find(refs.FOLDER).items()):
+        if newest and path not in {refs.path(number) for number in newest}:
+            yield Doomed(path, size, "old entry of the refs log")
+
+
+def _kept(store: Store, every: list[Manifest], newest: int) -> list[Manifest]:
+    """Versions among the newest of their name, or that a ref reaches, and all their inputs."""
+    current = store.current()
+    roots = [
+        manifest
+        for manifest in every
+        if manifest.version in store.versions(manifest.name)[-newest:]
+        or manifest.version in current.of(manifest.name).versions
+    ]
+    return closure(store, roots)

@@ -1,0 +1,124 @@
+"""Where a version comes from: the graph of its inputs, up to sources and models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from storage.hashing import fingerprint
+from storage.library import Library
+from storage.manifest import ArtifactRef, Manifest
+
+
+@dataclass(frozen=True)
+class Node:
+    """A version of an artifact, or what no artifact stands behind: a source or a model.
+
+    Attributes:
+        kind: table, dataset, checkpoint, report, source or model.
+        version: None for a source and a model, which `fingerprint` tells apart.
+        detail: JSON of what the manifest says of a source or a model, else empty.
+    """
+
+    kind: str
+    name: str
+    version: int | None
+    fingerprint: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        if self.version is not None:
+            return str(ArtifactRef.exact(self.name, self.version))
+        return f"{self.kind} {self.name} {self.detail}"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """`output` was made from `input`."""
+
+    output: Node
+    input: Node
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The graph above `root`. Nodes come before the nodes that were made from them."""
+
+    root: Node
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+    def tree(self) -> str:
+        """The graph as indented text; what has been shown before is not unfolded again."""
+        return "\n".join([str(self.root), *self._branches(self.root, "", set())])
+
+    def _branches(self, node: Node, indent: str, shown: set[Node]) -> Iterator[str]:
+        inputs = [edge.input for edge in self.edges if edge.output == node]
+        for number, below in enumerate(inputs, 1):
+            last = number == len(inputs)
+            again = below in shown and any(edge.output == below for edge in self.edges)
+            yield f"{indent}{'└── ' if last else '├── '}{below}{' (above)' if again else ''}"
+            if not again:
+                shown.add(below)
+                yield from self._branches(below, indent + ("    " if last else "│   "), shown)
+
+
+def lineage(store: Library, ref: ArtifactRef | str) -> Lineage:
+    """Everything that a version was made from.
+
+    Raises:
+        NotFoundError: it, or one of its inputs, does not exist.
+    """
+    manifests = closure(store, [store.manifest(ref)])
+    found = [edge for manifest in manifests for edge in edges(store, manifest)]
+    nodes = dict.fromkeys(
+        node
+        for manifest in manifests
+        for node in (*(edge.input for edge in edges(store, manifest)), _node(manifest))
+    )
+    return Lineage(_node(manifests[-1]), tuple(nodes), tuple(found))
+
+
+def closure(store: Library, manifests: Iterable[Manifest]) -> list[Manifest]:
+    """The given versions and all that they were made from; inputs first, each once.
+
+    Raises:
+        NotFoundError: an input does not exist.
+    """
+    ordered: dict[ArtifactRef, Manifest] = {}
+
+    def visit(manifest: Manifest) -> None:
+        if manifest.ref in ordered:
+            return
+        for bound in manifest.inputs:
+            visit(store.manifest(bound.ref))
+        ordered[manifest.ref] = manifest
+
+    for manifest in manifests:
+        visit(manifest)
+    return list(ordered.values())
+
+
+def edges(store: Library, manifest: Manifest) -> list[Edge]:
+    """What one version was made from, directly.
+
+    Raises:
+        NotFoundError: an input does not exist.
+    """
+    inputs = [
+        *(_node(store.manifest(bound.ref)) for bound in manifest.inputs),
+        *(_leaf("source", name, detail) for name, detail in sorted(manifest.sources.items())),
+        *(_leaf("model", name, detail) for name, detail in sorted(manifest.models.items())),
+    ]
+    return [Edge(_node(manifest), node) for node in inputs]
+
+
+def _node(manifest: Manifest) -> Node:
+    return Node(manifest.kind, manifest.name, manifest.version, manifest.fingerprint)
+
+
+def _leaf(kind: str, name: str, detail: Any) -> Node:
+    text = json.dumps(detail, sort_keys=True, ensure_ascii=False)
+    return Node(kind, name, None, fingerprint(detail), text)

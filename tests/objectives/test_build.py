@@ -1,0 +1,124 @@
+"""All three objectives together: the table, splits, shares, stability, speed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import pytest
+
+from repic import tables
+from repic.config import Examples
+from repic.objectives import OBJECTIVES, build
+from tests.objectives.tables import Build, labelled_build
+
+
+@pytest.fixture(scope="module")
+def world() -> Build:
+    return labelled_build()
+
+
+def test_rows_fit_the_table_and_their_own_prompt(world: Build) -> None:
+    rows, notes = build(*world.tables, Examples())
+    table = tables.EXAMPLES.table(rows)
+    assert table.num_rows == len(rows) == len({row["example_id"] for row in rows})
+    assert sum(sum(note.rows.values()) for note in notes) == len(rows)
+    assert {row["objective"] for row in rows} == set(OBJECTIVES)
+    for row in rows:
+        blocks = [block["type"] for block in row["prompt"]]
+        assert blocks.count("image") == len(row["images"])
+        assert blocks[-1] == "text"
+        assert [picture["role"] for picture in row["images"]][-1] == "query"
+        assert all((block["type"] == "text") == bool(block["text"]) for block in row["prompt"])
+        text = " ".join(block["text"] for block in row["prompt"])
+        assert all(f"<{reference['name']}>" in text for reference in row["references"])
+        assert "{" not in text
+    assert rows == sorted(rows, key=lambda row: row["example_id"])
+
+
+def test_templates_are_many_and_distinct() -> None:
+    for name, fewest in (("oct", 16), ("vlt", 11), ("ict", 26)):
+        templates = OBJECTIVES[name].templates
+        assert len({t.text for t in templates}) == len({t.id for t in templates}) >= fewest
+
+
+def test_the_same_build_gives_the_same_rows(world: Build) -> None:
+    first, _ = build(*world.tables, Examples())
+    shuffled = Build.__new__(Build)
+    shuffled.images = world.images.take(list(reversed(range(world.images.num_rows))))
+    shuffled.objects = world.objects.take(list(reversed(range(world.objects.num_rows))))
+    shuffled.pairs = world.pairs.take(list(reversed(range(world.pairs.num_rows))))
+    shuffled.splits = world.splits
+    assert build(*shuffled.tables, Examples())[0] == first
+    assert build(*world.tables, Examples(seed=1))[0] != first
+
+
+def test_more_photos_leave_most_rows_alone() -> None:
+    few, many = labelled_build(identities=12), labelled_build(identities=16)
+    kept = set(few.pairs["pair_id"].to_pylist()) & set(many.pairs["pair_id"].to_pylist())
+    before = {r["example_id"] for r in build(*few.tables, Examples())[0]}
+    after = {r["example_id"]: r for r in build(*many.tables, Examples())[0]}
+    assert kept
+    assert len(before & after.keys()) / len(before) > 0.8
+
+
+def test_nothing_crosses_splits(world: Build) -> None:
+    split = dict(world.splits)
+    for number, image_id in enumerate(world.images["image_id"].to_pylist()):
+        split[image_id] = ("train", "validation", "test")[number // 16]
+    pairs = world.pairs.to_pylist()
+    for pair in pairs:
+        pair["split"] = split[pair["anchor_image_id"]]
+    rows, notes = build(
+        world.images, world.objects, tables.PAIRS.table(pairs), split, Examples(total=20)
+    )
+    assert {row["split"] for row in rows} == {"train", "validation", "test"}
+    assert all(
+        split[picture["image_id"]] == row["split"] for row in rows for picture in row["images"]
+    )
+    assert sum(row["split"] == "train" for row in rows) == 20
+    assert any(note.refused["pair_crosses_splits"] for note in notes)
+
+
+def test_total_keeps_a_stable_choice(world: Build) -> None:
+    small = {row["example_id"] for row in build(*world.tables, Examples(total=20))[0]}
+    large = {row["example_id"] for row in build(*world.tables, Examples(total=60))[0]}
+    assert len(small) == 20
+    assert len(large) == 60
+    assert small < large
+
+
+def test_shares_are_met(world: Build) -> None:
+    settings = Examples(total=100, shares={"oct": 0.5, "vlt": 0.2, "ict": 0.3})
+    rows, _ = build(*world.tables, settings)
+    assert Counter(row["objective"] for row in rows) == {"oct": 50, "vlt": 20, "ict": 30}
+
+
+def test_an_objective_without_rows_says_why_and_leaves_its_share(world: Build) -> None:
+    settings = Examples(total=40, shares={"oct": 0.5, "vlt": 0.25, "ict": 0.25})
+    rows, notes = build(
+        world.images, world.objects, world.pairs.slice(0, 0), world.splits, settings
+    )
+    assert {row["objective"] for row in rows} == {"vlt"}
+    assert len(rows) == 40
+    whys = {note.objective: note.why for note in notes}
+    assert whys["vlt"] is None
+    assert whys["oct"] is not None
+    assert whys["ict"] is not None
+    assert "no usable positive pair" in whys["oct"]
+    none, notes = build(*world.tables, Examples(shares={"oct": 1.0}))
+    assert {row["objective"] for row in none} == {"oct"}
+    assert "share" in str(notes[1].why)
+    assert notes[1].as_json()["rows"] == {}
+
+
+def test_speed() -> None:
+    world = labelled_build(identities=500, views=4)
+    assert world.images.num_rows == 2_000
+    assert world.pairs.num_rows == 10_000
+    build(*labelled_build(4, 2).tables, Examples())
+    start = time.perf_counter()
+    rows, _ = build(*world.tables, Examples())
+    elapsed = time.perf_counter() - start
+    print(f"{len(rows)} rows in {elapsed:.2f} s")
+    assert elapsed < 5

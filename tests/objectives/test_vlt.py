@@ -1,0 +1,138 @@
+"""VLT: which expressions are asked, rows, reward."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repic.config import Examples
+from repic.config import Vlt as Settings
+from repic.coordinates import INTERNVL, NORMALISED, QWEN2_VL, QWEN3_VL, Box, Convention
+from repic.objectives.base import Mode, Note
+from repic.objectives.vlt import Vlt
+from tests.objectives.tables import Build, image_row, object_row
+
+ANNOTATION = {"box": [0.0, 0.0, 9.0, 9.0], "label": "dog", "expressions": []}
+
+
+def rows_of(
+    *objects: dict[str, Any], annotations: int = 0, **changes: Any
+) -> tuple[list[dict[str, Any]], Note]:
+    photo = image_row("a", annotations=[ANNOTATION] * annotations)
+    note = Note("vlt")
+    material = Build([photo], objects, []).material
+    return list(Vlt().build(material, Examples(vlt=Settings(**changes)), note)), note
+
+
+def test_a_row() -> None:
+    [row], note = rows_of(object_row("a", "a"))
+    assert (row["kind"], row["answer"], row["box"]) == ("label", "{box}", [100, 100, 300, 300])
+    assert row["prompt"][0] == {"type": "image", "text": ""}
+    assert "the dog" in row["prompt"][1]["text"]
+    assert "JSON" in row["prompt"][1]["text"]
+    assert note.why is None
+
+
+def test_a_label_must_point_to_one_object() -> None:
+    assert not rows_of(object_row("a", "a", same_label_count=2))[0]
+    assert not rows_of(object_row("a", "a"), object_row("b", "a", label="Dog "))[0]
+    assert not rows_of(object_row("a", "a"), annotations=2)[0]
+    assert rows_of(object_row("a", "a"), annotations=1)[0]
+
+
+def test_an_expression_must_be_the_objects_alone() -> None:
+    two = {"same_label_count": 2}
+    left = object_row("a", "a", expressions=["the dog on the left", "a brown dog"], **two)
+    right = object_row("b", "a", expressions=["Brown dog.", "dog"], **two)
+    rows, note = rows_of(left, right)
+    assert [row["kind"] for row in rows] == ["expression"]
+    assert "the dog on the left" in rows[0]["prompt"][1]["text"]
+    assert note.refused["no_expression_for_it_alone"] == 1
+
+
+def test_size_and_number_are_limited() -> None:
+    labels = ("dog", "cat", "mug", "car")
+    objects = [object_row(label, "a", label=label) for label in labels]
+    assert len(rows_of(*objects)[0]) == 2
+    assert len(rows_of(*objects, max_per_photo=9)[0]) == 4
+    rows, note = rows_of(*objects, max_area_share=0.01)
+    assert not rows
+    assert note.refused["too_large"] == 4
+    assert note.why is not None
+
+
+ROW = {"images": [{"width": 1_000, "height": 500}], "box": [100.0, 100.0, 500.0, 400.0]}
+RIGHT = '{"bbox_2d": [100, 200, 500, 800]}'
+
+
+def score(text: str, mode: Mode = "strict", convention: Convention = QWEN3_VL) -> float:
+    return Vlt().reward(text, ROW, mode, convention).total
+
+
+@pytest.mark.parametrize("convention", [QWEN2_VL, QWEN3_VL, INTERNVL, NORMALISED])
+def test_the_true_box_scores_in_every_family(convention: Convention) -> None:
+    text = convention.render(Box.of(ROW["box"]), 1_000, 500)
+    reward = Vlt().reward(text, ROW, "strict", convention)
+    assert reward.total == pytest.approx(1)
+    assert reward.reason == "right"
+    assert json.dumps(reward.parsed)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("on the left", "missing"),
+        ("[500, 800, 100, 200]", "inverted"),
+        ("[100, 200, 500, 800] [1, 2, 3, 4]", "several"),
+        ("[100, 200, 500, 8000]", "outside"),
+        ("[0.1, 0.2, 0.5, 0.8]", "convention"),
+        ('{"bbox_2d": [100, 200, 500, 800], "bbox_2d": [100, 200, 500, 800]}', "duplicate-key"),
+    ],
+)
+def test_a_malformed_answer_scores_0_with_a_reason(text: str, reason: str) -> None:
+    reward = Vlt().reward(text, ROW, "strict", QWEN3_VL)
+    assert (reward.total, reward.reason, reward.parsed) == (0, reason, None)
+
+
+@given(st.integers(0, 399), st.integers(0, 399))
+def test_reward_rises_with_the_overlap(first: int, second: int) -> None:
+    def shifted(by: int) -> tuple[float, float]:
+        box = Box(100 + by, 100, 500 + by, 400)
+        text = QWEN3_VL.render(box, 1_000, 500)
+        return box.iou(Box.of(ROW["box"])), score(text)
+
+    (iou, total), (other_iou, other_total) = shifted(first), shifted(second)
+    assert (iou > other_iou) == (total > other_total)
+
+
+def test_paper_mode_keeps_the_holes() -> None:
+    assert score("[100, 200, 500, 800] [1, 2, 3, 4]", "paper") == 1
+    assert score("blah [100,200, 500,800] blah" * 50, "paper") == 1
+    assert score("[ 100, 200, 500, 800]", "paper") == 0
+    assert score("[100.0, 200, 500, 800]", "paper") == 0
+    assert score("[100, 200, 500, 500]", "paper") == 1  # IoU is 0.5 exactly
+    assert score("[100, 200, 500, 499]", "paper") == 0
+
+
+@given(
+    st.one_of(st.text(max_size=200), st.text('[](){}<>|0123456789.,-"box_2d: ', max_size=60)),
+    st.sampled_from(["strict", "paper"]),
+)
+def test_any_text_scores_within_bounds(text: str, mode: Mode) -> None:
+    assert 0 <= score(text, mode) <= 1
+    assert score(text, mode) == score(text, mode)
+
+
+@pytest.mark.parametrize("unit", ["[", "1", "[1,", "{", "(1,2),", "`", " ", "<box>", "[1, 2, 3, "])
+@pytest.mark.parametrize("mode", ["strict", "paper"])
+def test_a_huge_answer_is_quick(unit: str, mode: Mode) -> None:
+    text = unit * (1_000_000 // len(unit))
+    start = time.perf_counter()
+    score(text, mode)
+    score(text[:2_000], mode)
+    assert time.perf_counter() - start < 0.05

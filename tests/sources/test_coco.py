@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from repic import config, uris
+from repic.coordinates import Box
+from repic.sources import SourceError, photos
+from repic.sources.base import Annotation, Photo
+
+INSTANCES: dict[str, Any] = {
+    "images": [
+        {"id": 1, "file_name": "one.jpg", "width": 100, "height": 80, "license": 4},
+        {"id": 2, "file_name": "sub/two #2.jpg", "width": 50, "height": 50},
+        {"id": 3, "file_name": "missing.jpg"},
+        {"id": 4},
+    ],
+    "annotations": [
+        {"id": 10, "image_id": 1, "category_id": 7, "bbox": [10, 20, 30.5, 40], "identity": 5},
+        {"id": 11, "image_id": 1, "category_id": 8, "bbox": [90, 70, 20, 20], "iscrowd": 0},
+        {"id": 12, "image_id": 1, "category_id": 8, "bbox": [0, 0, 9, 9], "iscrowd": 1},
+        {"id": 13, "image_id": 1, "category_id": 8, "bbox": [200, 0, 9, 9]},
+        {"id": 14, "image_id": 1, "category_id": 8, "bbox": [5, 5, 0, 9]},
+        {"id": 15, "image_id": 1, "category_id": 8, "bbox": [5, 5, 9]},
+        {"id": 16, "image_id": 1, "category_id": 8},
+        {"id": 17, "image_id": 99, "category_id": 8, "bbox": [0, 0, 9, 9]},
+        {"id": 18, "image_id": 1, "category_id": 99, "bbox": [0, 0, 9, 9]},
+        {"id": 19, "image_id": 1, "category_id": 8, "bbox": [0, float("nan"), 9, 9]},
+        {"id": 20, "image_id": 3, "category_id": 8, "bbox": [5, 5, 900, 900]},
+        "nonsense",
+    ],
+    "categories": [{"id": 7, "name": "dog"}, {"id": 8, "name": "cat"}],
+    "licenses": [{"id": 4, "name": "CC BY 2.0"}],
+}
+
+
+def _write(path: Path, value: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+    return path
+
+
+def _photos(path: Path, **settings: object) -> dict[str, Photo]:
+    chosen = config.Source.model_validate({"kind": "coco", "path": str(path), **settings})
+    return {Path(uris.file_path(p.uri)).name: p for p in photos(chosen)}
+
+
+def test_boxes_labels_and_licences(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = _write(tmp_path / "instances_val.json", INSTANCES)
+    with caplog.at_level(logging.WARNING):
+        found = _photos(path)
+    assert found.keys() == {"one.jpg", "two #2.jpg", "missing.jpg"}
+    one = found["one.jpg"]
+    assert one.licence == "CC BY 2.0"
+    assert one.identity is None
+    assert one.annotations == (
+        Annotation(Box(10, 20, 40.5, 60), "dog"),
+        Annotation(Box(90, 70, 100, 80), "cat"),
+    )
+    assert found["missing.jpg"].annotations == (Annotation(Box(5, 5, 905, 905), "cat"),)
+    assert uris.file_path(found["two #2.jpg"].uri) == str(tmp_path / "sub" / "two #2.jpg")
+    said = caplog.text
+    assert "5 annotations whose box is malformed or outside" in said
+    for reason in ("1 crowds", "1 annotations of unknown images", "1 annotations of unknown cat"):
+        assert reason in said
+
+
+def test_photos_are_relative_to_their_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "train2017").mkdir()
+    path = _write(tmp_path / "annotations" / "x.json", INSTANCES)
+    found = _photos(path, images=str(tmp_path / "train2017"), licence="mine")
+    assert found["one.jpg"].uri == uris.file_uri(tmp_path / "train2017" / "one.jpg")
+    assert found["one.jpg"].licence == "mine"
+    with pytest.raises(SourceError, match=r"source\.images"):
+        _photos(path, images=str(tmp_path / "nowhere"))
+
+
+def test_identities_of_annotations_are_read_where_asked(tmp_path: Path) -> None:
+    path = _write(tmp_path / "x.json", INSTANCES)
+    assert _photos(path)["one.jpg"].annotations[0].identity is None
+    asked = _photos(path, identity="annotation")["one.jpg"]
+    assert [a.identity for a in asked.annotations] == ["5", None]
+
+
+def test_captions_of_the_same_file_or_the_one_beside_it(tmp_path: Path) -> None:
+    captions = [
+        {"id": 1, "image_id": 1, "caption": "A dog\n and a cat. "},
+        {"id": 2, "image_id": 1, "caption": "Another."},
+        {"id": 3, "image_id": 2, "caption": ""},
+    ]
+    path = _write(tmp_path / "instances_val.json", INSTANCES)
+    _write(tmp_path / "captions_val.json", {"images": [], "annotations": captions})
+    found = _photos(path)
+    assert found["one.jpg"].caption == "A dog and a cat."
+    assert found["two #2.jpg"].caption is None
+    both = INSTANCES | {"annotations": INSTANCES["annotations"][:1] + captions}
+    merged = _photos(_write(tmp_path / "merged.json", both))["one.jpg"]
+    assert merged.caption == "A dog and a cat."
+    assert len(merged.annotations) == 1
+
+
+def test_referring_expressions_in_every_form(tmp_path: Path) -> None:
+    refs = [
+        {"image_id": 1, "ann_id": 10, "sentences": [{"sent": "the dog", "raw": "The Dog"}]},
+        {"image_id": 1, "ann_id": 10, "expressions": ["big  dog", "the dog", " "]},
+        {"image_id": 1, "bbox": [90, 70, 10, 10], "sentences": ["cat on the right"]},
+        {"image_id": 3, "ann_id": 20, "expressions": "only cat"},
+        {"image_id": 1, "bbox": [0, 0, 5, 5], "sentences": ["nothing there"]},
+        {"image_id": 1, "ann_id": 99, "sentences": ["unknown"]},
+        {"image_id": 77, "ann_id": 10, "sentences": ["unknown"]},
+        {"image_id": 1, "ann_id": 11, "sentences": []},
+        {"image_id": 1},
+    ]
+    path = _write(tmp_path / "x.json", INSTANCES)
+    for value in (refs, {"refs": refs}):
+        found = _photos(path, refs=str(_write(tmp_path / "refs.json", value)))
+        dog, cat = found["one.jpg"].annotations
+        assert dog.expressions == ("the dog", "big dog")
+        assert cat.expressions == ("cat on the right",)
+        assert found["missing.jpg"].annotations[0].expressions == ("only cat",)
+
+
+def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
+    path = _write(tmp_path / "x.json", INSTANCES)
+    refs = tmp_path / "refs(unc).p"
+    refs.write_bytes(pickle.dumps([{"image_id": 1}]))
+    with pytest.raises(SourceError, match=r"is a pickle.*convert it once: python -c"):
+        _photos(path, refs=str(refs))
+
+
+def test_the_conversion_that_the_refusal_names_works(tmp_path: Path) -> None:
+    import shlex
+    import subprocess
+    import sys
+
+    refs = tmp_path / "refs.p"
+    refs.write_bytes(pickle.dumps([{"image_id": 1, "ann_id": 10, "sentences": [{"sent": "dog"}]}]))
+    path = _write(tmp_path / "x.json", INSTANCES)
+    with pytest.raises(SourceError) as caught:
+        _photos(path, refs=str(refs))
+    command = shlex.split(str(caught.value).partition("convert it once: ")[2])
+    subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True)
+    found = _photos(path, refs=str(tmp_path / "refs.json"))
+    assert found["one.jpg"].annotations[0].expressions == ("dog",)
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", '{"images": 3}', "{}"])
+def test_another_file_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(SourceError, match=r"no COCO file|not a JSON file"):
+        _photos(path)
+    with pytest.raises(SourceError, match="there is no file"):
+        _photos(tmp_path / "gone.json")
+
+
+def test_refs_of_another_form_are_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "x.json", INSTANCES)
+    with pytest.raises(SourceError, match="no list of referring expressions"):
+        _photos(path, refs=str(_write(tmp_path / "refs.json", {"a": 1})))

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import datasets
+import huggingface_hub
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from repic import config, images, uris
+from repic.sources import SourceError, photos
+from repic.sources.base import Photo
+
+datasets.disable_progress_bars()
+
+
+def _photos(path: object, **settings: object) -> list[Photo]:
+    chosen = {"kind": "hf", "path": str(path), "identity": "annotation", **settings}
+    return list(photos(config.Source.model_validate(chosen)))
+
+
+def _picture(level: int) -> Image.Image:
+    return Image.new("RGB", (20 + level, 20), (level * 20, 0, 0))
+
+
+def _dataset() -> datasets.Dataset:
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "who": datasets.ClassLabel(names=["rex", "ada"]),
+            "text": datasets.Value("string"),
+        }
+    )
+    rows = {
+        "image": [_picture(n) for n in range(5)],
+        "who": [0, 1, 0, -1, None],
+        "text": ["a", "b", "", None, "e"],
+    }
+    return datasets.Dataset.from_dict(rows, features=features)
+
+
+def _opened(found: list[Photo]) -> list[int]:
+    return sorted(images.open_image(photo.uri).width for photo in found)
+
+
+def test_parquet_rows_are_addressed_where_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "set.parquet"
+    _dataset().to_parquet(path)
+    found = _photos(path, identity_column="who", caption_column="text", licence="CC0")
+    assert [p.uri for p in found] == [
+        f"{uris.file_uri(path)}#row={n}&column=image" for n in range(5)
+    ]
+    assert [p.identity for p in found] == ["rex", "ada", "rex", None, None]
+    assert [p.caption for p in found] == ["a", "b", None, None, "e"]
+    assert {(p.source, p.licence) for p in found} == {("hf", "CC0")}
+    assert _opened(found) == [20, 21, 22, 23, 24]
+    hidden = _photos(path, identity_column="who", identity="none")
+    assert {p.identity for p in hidden} == {None}
+
+
+def test_shards_of_the_hub_layout_are_read_by_split(tmp_path: Path) -> None:
+    for name, rows in (("train-00000-of-00002", [0, 1]), ("train-00001-of-00002", [2])):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        _dataset().select(rows).to_parquet(tmp_path / "data" / f"{name}.parquet")
+    _dataset().select([3]).to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
+    assert _opened(_photos(tmp_path)) == [20, 21, 22]
+    assert _opened(_photos(tmp_path, split="test")) == [23]
+    with pytest.raises(SourceError, match=r"no split 'dev'.*one of: test, train"):
+        _photos(tmp_path, split="dev")
+
+
+def test_what_save_to_disk_wrote_is_addressed_too(tmp_path: Path) -> None:
+    single, several = tmp_path / "single", tmp_path / "several"
+    _dataset().select([4, 2]).save_to_disk(single)
+    datasets.DatasetDict({"train": _dataset(), "test": _dataset().select([1])}).save_to_disk(
+        several
+    )
+    found = _photos(single, identity_column="who")
+    assert [p.identity for p in found] == [None, "rex"]
+    assert _opened(found) == [22, 24]
+    assert len(_photos(several)) == 5
+    assert _opened(_photos(several, split="test")) == [21]
+
+
+def test_pictures_that_are_files_keep_their_path(tmp_path: Path) -> None:
+    for name in ("a.png", "b 1.png"):
+        _picture(1).save(tmp_path / name)
+    inside = (tmp_path / "a.png").read_bytes()
+    cells = [
+        {"bytes": None, "path": "a.png"},
+        {"bytes": inside, "path": "a.png"},
+        {"bytes": None, "path": str(tmp_path / "b 1.png")},
+        {"bytes": None, "path": None},
+        None,
+    ]
+    path = tmp_path / "set.parquet"
+    pq.write_table(pa.table({"image": cells, "file": [c and c["path"] for c in cells]}), path)
+    table, a, b = (uris.file_uri(p) for p in (path, tmp_path / "a.png", tmp_path / "b 1.png"))
+    rows = [f"{table}#row={n}&column=image" for n in (1, 3, 4)]
+    assert [p.uri for p in _photos(path)] == sorted([a, b, *rows])
+    by_path = _photos(path, image_column="file")
+    assert {p.uri for p in by_path} == {a, b, *(f"{table}#row={n}&column=file" for n in (3, 4))}
+
+
+def test_a_binary_column_is_addressed_by_row(tmp_path: Path) -> None:
+    _picture(3).save(tmp_path / "a.png")
+    path = tmp_path / "set.parquet"
+    pq.write_table(pa.table({"jpg": [(tmp_path / "a.png").read_bytes()] * 3}), path)
+    assert _opened(_photos(path, image_column="jpg")) == [23, 23, 23]
+
+
+def test_an_image_folder_as_datasets_reads_it(tmp_path: Path) -> None:
+    for name in ("train/rex/1.png", "train/ada/2.png", "test/ada/3.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        _picture(2).save(tmp_path / name)
+    (tmp_path / "train" / "ada" / "broken.png").write_bytes(b"no picture")
+    found = _photos(tmp_path, identity_column="label")
+    assert {(Path(uris.file_path(p.uri)).name, p.identity) for p in found} == {
+        ("1.png", "rex"),
+        ("2.png", "ada"),
+        ("broken.png", "ada"),
+    }
+    assert len(_photos(tmp_path, split="test")) == 1
+    with pytest.raises(SourceError, match=r"source\.split"):
+        _photos(tmp_path, split="nope")
+
+
+def test_an_image_folder_with_metadata(tmp_path: Path) -> None:
+    lines = []
+    for number in range(2):
+        _picture(number).save(tmp_path / f"{number}.png")
+        lines.append(json.dumps({"file_name": f"{number}.png", "says": f"red {number}"}))
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    assert [p.caption for p in _photos(tmp_path, caption_column="says")] == ["red 0", "red 1"]
+
+
+def test_rows_come_in_the_order_of_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "set.parquet"
+    pq.write_table(pa.table({"image": [b"x"] * 120}), path)
+    rows = [uris.Location.parse(p.uri).row for p in _photos(path)]
+    assert rows == list(range(120))
+
+
+def test_a_missing_column_or_data_set_says_what_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "set.parquet"
+    _dataset().to_parquet(path)
+    with pytest.raises(SourceError, match=r"no column photo; it has image, who, text"):
+        _photos(path, image_column="photo")
+    with pytest.raises(SourceError, match=r"holds .*, no pictures; set source\.image_column"):
+        _photos(path, image_column="who")
+    with pytest.raises(SourceError, match="there is no data set at"):
+        _photos(tmp_path / "gone")
+
+
+def test_a_name_of_the_hub_is_brought_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _dataset().to_parquet(tmp_path / "full" / "data" / "train-00000-of-00001.parquet")
+    (tmp_path / "bare").mkdir()
+
+    def snapshot(name: str, *, revision: str | None, **kept: object) -> str:
+        if name == "some/gone":
+            raise OSError("no network")
+        return str(tmp_path / ("full" if revision and name == "some/set" else "bare"))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert len(_photos("some/set")) == 5
+    with pytest.raises(SourceError, match="no Parquet files"):
+        _photos("some/pictures")
+    with pytest.raises(SourceError, match=r"hub does not give it.*set source\.path"):
+        _photos("some/gone")

@@ -1,0 +1,212 @@
+"""catalog.duckdb: what an analyst sees, from any folder, while builds go on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from storage.catalog import catalog
+from storage.errors import StoreError
+from storage.store import Store
+from tests.storage.stores import SCHEMA, build, origin, rows
+
+
+def ask(path: Path, query: str) -> list[tuple]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_views_by_latest_and_by_version(store):
+    build(store, 1)
+    build(store, 2, photos=12)
+    path = catalog(store)
+    assert path == Path(store.location) / "catalog.duckdb"
+    assert ask(path, "SELECT count(*), sum(value) FROM images") == [(12, 66)]
+    assert ask(path, "SELECT count(*) FROM v1.images") == [(10,)]
+    assert ask(path, "SELECT min(value) FROM v1.pairs UNION ALL SELECT min(value) FROM pairs") == [
+        (1,),
+        (2,),
+    ]
+    assert ask(path, "SELECT vector, tags FROM images WHERE id = '0001'") == [
+        ([1.0, 1.0, 2.0], [{"name": "t1", "score": 0.5}])
+    ]
+
+
+def test_main_is_consistent_with_the_latest_dataset(store):
+    build(store, 1)
+    other = store.publish("pairs", rows(0, 3), origin("other"), key=["id"])
+    captions = store.publish("captions", rows(0, 4), origin("c"), key=["id"])
+    store.commit({"pairs": other.version, "captions": captions.version})
+    path = catalog(store)
+    assert ask(path, "SELECT count(*) FROM pairs") == [(10,)]
+    assert ask(path, "SELECT count(*) FROM captions") == [(4,)]
+
+
+def test_the_small_tables(store):
+    build(store, 1)
+    store.tag("dataset@v1", "production")
+    path = catalog(store)
+    assert ask(
+        path,
+        "SELECT ref, kind, rows, latest, tags, sources->>'$.folder.uri' FROM artifacts ORDER BY 1",
+    ) == [
+        ("dataset@v1", "dataset", 20, True, ["production"], None),
+        ("images@v1", "table", 10, True, [], "file:///photos"),
+        ("pairs@v1", "table", 10, True, [], None),
+    ]
+    assert ask(
+        path, "SELECT name, input_kind, input_name, input_version FROM lineage ORDER BY ALL"
+    ) == [
+        ("dataset", "table", "images", 1),
+        ("dataset", "table", "pairs", 1),
+        ("images", "source", "folder", None),
+        ("pairs", "model", "encoder", None),
+        ("pairs", "table", "images", 1),
+    ]
+    files = ask(path, "SELECT path, bytes, rows FROM shards")
+    assert [(Path(p).stat().st_size, 10) for p, _, _ in files] == [(b, r) for _, b, r in files]
+
+
+def test_extra_views_and_comments(store):
+    build(store, 1)
+    build(store, 2)
+    view = "SELECT p.id, p.value, i.value AS other FROM pairs p JOIN images i USING (id)"
+    path = catalog(
+        store,
+        extra_views={"pair_photos": view, "never": "SELECT * FROM nowhere"},
+        comments={"pair_photos": {"other": "The other's value.", "gone": ""}},
+    )
+    assert ask(path, "SELECT min(value) FROM pair_photos") == [(2,)]
+    assert ask(path, "SELECT min(value) FROM v1.pair_photos") == [(1,)]
+    assert ask(
+        path,
+        "SELECT DISTINCT table_name, column_name, comment FROM duckdb_columns() "
+        "WHERE comment IS NOT NULL AND schema_name = 'main' ORDER BY ALL",
+    ) == [
+        ("images", "id", "Names the row."),
+        ("images", "value", "It's a number."),
+        ("pair_photos", "other", "The other's value."),
+        ("pairs", "id", "Names the row."),
+        ("pairs", "value", "It's a number."),
+    ]
+
+
+def test_an_empty_table_has_a_view_with_its_types(store):
+    store.publish("quarantine", [], origin("f"), key=["id"], schema=SCHEMA)
+    store.commit({"quarantine": 1})
+    path = catalog(store)
+    types = ask(path, "SELECT column_name, column_type FROM (DESCRIBE quarantine)")
+    assert types == [
+        ("id", "VARCHAR"),
+        ("value", "INTEGER"),
+        ("box", "FLOAT[]"),
+        ("tags", 'STRUCT("name" VARCHAR, score FLOAT)[]'),
+        ("vector", "FLOAT[]"),
+    ]
+    assert ask(path, "SELECT * FROM quarantine") == []
+
+
+def test_an_empty_store_has_a_catalog(store):
+    path = catalog(store)
+    assert ask(path, "SELECT count(*) FROM artifacts") == [(0,)]
+    assert store.files.find("tmp") == {}
+
+
+def test_it_is_read_from_another_folder_and_process_while_a_build_runs(store, tmp_path):
+    build(store, 1)
+    path = catalog(store)
+    query = "SELECT count(*) FROM images JOIN v1.pairs USING (id)"
+    code = (
+        "import duckdb, sys\n"
+        "with duckdb.connect(sys.argv[1], read_only=True) as c:\n"
+        "    print(c.execute(sys.argv[2]).fetchall())"
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    stop, failures = threading.Event(), []
+
+    def keep_building() -> None:
+        number = 2
+        while not stop.is_set():
+            try:
+                build(store, number)
+                catalog(store)
+            except Exception as error:
+                failures.append(error)
+            number += 1
+
+    thread = threading.Thread(target=keep_building)
+    thread.start()
+    try:
+        for _ in range(3):
+            done = subprocess.run(
+                [sys.executable, "-c", code, str(path), query],
+                cwd=elsewhere,
+                capture_output=True,
+                text=True,
+            )
+            assert done.stdout == "[(10,)]\n", done.stderr
+    finally:
+        stop.set()
+        thread.join()
+    assert not failures
+
+
+def test_a_handle_that_was_open_before_still_works(store):
+    build(store, 1)
+    with duckdb.connect(str(catalog(store)), read_only=True) as before:
+        build(store, 2, photos=12)
+        catalog(store)
+        assert before.execute("SELECT count(*) FROM images").fetchall() == [(10,)]
+
+
+def test_a_missing_shard_costs_its_views_only(store, caplog):
+    build(store, 1)
+    store.files.remove(store.manifest("pairs").shards[0].path)
+    path = catalog(store)
+    assert ask(path, "SELECT count(*) FROM images") == [(10,)]
+    assert "no view main.pairs, run verify" in caplog.text
+
+
+def test_older_clients_can_read_it(store):
+    build(store, 1)
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"ATTACH '{str(catalog(store)).replace(chr(39), chr(39) * 2)}' AS old (READ_ONLY)"
+        )
+        tags = connection.execute(
+            "SELECT tags FROM duckdb_databases() WHERE database_name = 'old'"
+        ).fetchall()
+        assert "v1.0.0" in json.dumps(tags, default=str)
+        assert connection.execute("SELECT count(*) FROM old.v1.pairs").fetchall() == [(10,)]
+
+
+def test_a_store_that_is_not_local_needs_a_path(memory, tmp_path):
+    build(memory, 1)
+    with pytest.raises(StoreError, match="is not local: give a path for it"):
+        catalog(memory)
+    path = catalog(memory, path=tmp_path / "catalog.duckdb")
+    assert [p.name for p in tmp_path.iterdir()] == ["catalog.duckdb"]
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.register_filesystem(memory.files.fs)
+        assert connection.execute("SELECT count(*) FROM images").fetchall() == [(10,)]
+
+
+def test_refs_that_move_meanwhile_are_not_lost(store, monkeypatch):
+    build(store, 1)
+    current, moved = Store.current, []
+
+    def move_once(self: Store) -> object:
+        snapshot = current(self)
+        if not moved:
+            moved.append(build(store, 2, photos=12))
+        return snapshot
+
+    monkeypatch.setattr(Store, "current", move_once)
+    assert ask(catalog(store), "SELECT count(*) FROM images") == [(12,)]

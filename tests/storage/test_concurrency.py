@@ -1,0 +1,108 @@
+"""Many writers at once, and writers that are killed."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import random
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from storage.catalog import catalog
+from storage.gc import gc
+from storage.integrity import verify
+from storage.store import Store
+from tests.storage.stores import build, origin, rows
+
+
+def publish_ten(location: str, writer: int) -> list[int]:
+    store = Store.open(location)
+    versions = []
+    for i in range(10):
+        name = f"{writer}-{i}"
+        manifest = store.publish("images", rows(0, 5, value=writer), origin(name), key=["id"])
+        store.commit({"images": manifest.version})
+        versions.append(manifest.version)
+    return versions
+
+
+def publish_same(location: str, number: int) -> int:
+    store = Store.open(location)
+    return store.publish("images", rows(0, 5), origin(f"same{number // 4}"), key=["id"]).version
+
+
+def test_four_processes_get_consecutive_numbers(store):
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(4, mp_context=spawn) as pool:
+        found = list(pool.map(publish_ten, [store.location] * 4, range(4)))
+        assert sorted(itertools.chain(*found)) == store.versions("images") == list(range(1, 41))
+        same = list(pool.map(publish_same, [store.location] * 16, range(16)))
+    assert len(set(same)) == 4
+    assert store.versions("images")[-1] == 44
+    assert verify(store) == []
+    assert gc(store, delete=True).files == ()
+    assert [s.number for s in store.history()] == list(range(len(store.history()), 0, -1))
+
+
+def test_threads_share_one_store(memory):
+    def publish(i: int) -> int:
+        return memory.publish("images", rows(0, 3), origin(str(i)), key=["id"]).version
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(publish, range(24))) == list(range(1, 25))
+    assert verify(memory) == []
+    assert memory.leases.find() == []
+
+
+WRITER = """
+import sys
+from tests.storage.stores import build, rows
+from storage.catalog import catalog
+from storage.store import Store
+store = Store.open(sys.argv[1])
+number = int(sys.argv[2])
+print("ready", flush=True)
+while True:
+    store.write_part("objects", rows(0, number % 50 + 1), recipe="r", covers=["a"])
+    build(store, number, photos=number % 7 + 3)
+    catalog(store)
+    number += 1
+"""
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_leave_only_whole_versions(store):
+    build(store, 0)
+    catalog(store)
+    draw = random.Random(0)
+    here = Path(__file__).parent
+    for kill in range(15):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, store.location, str(1000 * (kill + 1))],
+            stdout=subprocess.PIPE,
+            env={"PYTHONPATH": str(here.parents[1])},
+        )
+        assert writer.stdout
+        writer.stdout.readline()
+        time.sleep(draw.uniform(0, 0.5))
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+        reader = Store.open(store.location)
+        bound = reader.manifest("dataset@latest").inputs
+        assert {len(reader.read(i.ref)) for i in bound} == {reader.manifest(bound[0].ref).rows}
+        latest = {name: ref.latest for name, ref in reader.current().refs.items()}
+        assert latest == {i.name: i.version for i in bound} | {"dataset": latest["dataset"]}
+        assert verify(reader) == []
+    for name in store.names():
+        assert store.versions(name) == list(range(1, len(store.versions(name)) + 1))
+    assert gc(store, delete=True).deleted
+    assert store.files.find("tmp") == store.files.find("leases") == {}
+    assert verify(store) == []
+    assert len(store.versions("dataset")) > 5

@@ -1,0 +1,98 @@
+"""gc removes what nothing reaches, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from storage import gc as gc_module
+from storage.errors import StoreError
+from storage.gc import gc
+from storage.integrity import verify
+from tests.storage.stores import build, origin, rows
+
+
+def reasons(garbage: gc_module.Garbage) -> list[str]:
+    return sorted(file.reason for file in garbage.files)
+
+
+def test_a_clean_store_has_no_garbage(store, memory):
+    for each in (store, memory):
+        build(each, 1)
+        assert gc(each, delete=True).files == ()
+
+
+def test_garbage_is_shown_first_and_removed_on_demand(store):
+    build(store, 1)
+    whole = store.files.find("")
+    store.write_part("objects", rows(0, 5), recipe="r", covers=["a"])
+    store.files.replace("shards/images/abc.parquet", b"1234")
+    store.files.replace("files/abc.bin", b"12")
+    store.files.replace("tmp/abc", b"1")
+    shown = gc(store)
+    assert reasons(shown) == [
+        "file that no version names",
+        "part that no version names",
+        "shard that no version names",
+        "temporary file",
+    ]
+    assert shown.bytes == 7 + sum(f.bytes for f in shown.files if f.path.startswith("parts"))
+    assert not shown.deleted
+    assert len(store.files.find("")) == len(whole) + 4
+    assert gc(store, delete=True).deleted
+    assert store.files.find("") == whole
+
+
+def test_versions_stay_unless_asked(store):
+    for number in range(1, 6):
+        build(store, number, photos=number + 3)
+    assert gc(store).files == ()
+    with pytest.raises(StoreError, match="must be 1 or more"):
+        gc(store, keep_versions=0)
+
+
+def test_old_versions_go_but_never_what_a_ref_reaches(store):
+    for number in range(1, 6):
+        build(store, number, photos=number + 3)
+    store.tag("dataset@v2", "production")
+    before = {version: store.read(f"pairs@v{version}") for version in (2, 5)}
+    removed = gc(store, delete=True, keep_versions=1)
+    assert reasons(removed).count("version that no ref reaches") == 9
+    assert store.versions("images") == store.versions("dataset") == [2, 5]
+    assert {version: store.read(f"pairs@v{version}") for version in (2, 5)} == before
+    assert verify(store) == []
+    assert build(store, 6)["dataset"] == 6
+
+
+def test_an_old_input_of_a_new_version_stays(store):
+    images = store.publish("images", rows(0, 3), origin("old"), key=["id"])
+    store.publish("images", rows(0, 4), origin("new"), key=["id"])
+    store.publish("pairs", rows(0, 3), origin("p", inputs=(images.as_input(),)), key=["id"])
+    assert gc(store, delete=True, keep_versions=1).files == ()
+
+
+@pytest.mark.parametrize("stop", range(1, 15, 3))
+def test_gc_that_is_killed_leaves_a_whole_store(store, monkeypatch, stop):
+    for number in range(1, 5):
+        build(store, number, photos=number + 3)
+    remove, calls = store.files.remove, []
+
+    def limited(path: str) -> None:
+        calls.append(path)
+        if len(calls) > stop:
+            raise KeyboardInterrupt
+        remove(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.files, "remove", limited)
+        with pytest.raises(KeyboardInterrupt):
+            gc(store, delete=True, keep_versions=1)
+    assert verify(store) == []
+
+
+def test_the_log_of_refs_is_pruned(store, monkeypatch):
+    for number in range(1, 6):
+        build(store, number)
+    monkeypatch.setattr(gc_module, "KEEP_SNAPSHOTS", 2)
+    assert reasons(gc(store, delete=True)) == ["old entry of the refs log"] * 3
+    assert [snapshot.number for snapshot in store.history()] == [5, 4]
+    assert store.resolve("images@latest").version == 5

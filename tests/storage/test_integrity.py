@@ -1,0 +1,134 @@
+"""verify finds every fault; diff says what changed."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from storage.errors import StoreError
+from storage.integrity import diff, verify
+from storage.store import Store
+from tests.storage.stores import build, origin, rows
+
+
+def test_a_whole_store_is_clean(store, memory):
+    for each in (store, memory):
+        build(each, 1)
+        build(each, 2)
+        assert verify(each) == []
+
+
+def test_every_flipped_byte_is_found(store):
+    build(store, 1)
+    shard = store.manifest("images").shards[0]
+    data = bytearray(store.files.read(shard.path))
+    for at in (5, len(data) // 2, len(data) - 1):
+        broken = bytearray(data)
+        broken[at] ^= 1
+        store.files.replace(shard.path, bytes(broken))
+        [problem] = verify(store)
+        assert (problem.artifact, problem.path) == ("images@v1", shard.path)
+        assert problem.message == "its bytes have changed"
+
+
+def test_what_is_gone_is_found(store):
+    build(store, 1)
+    build(store, 2)
+    store.files.remove(store.manifest("pairs@v2").shards[0].path)
+    store.files.remove("manifests/images/v000002.json")
+    store.files.replace("manifests/images/v000001.json", b"{")
+    messages = {f"{p.artifact}: {p.message.split(':')[0]}" for p in verify(store)}
+    assert messages == {
+        "images@v1: its manifest cannot be read",
+        "refs: images@v2 is referred to, but does not exist",
+        "pairs@v1: its input images@v1 does not exist or cannot be read",
+        "dataset@v1: its input images@v1 does not exist or cannot be read",
+        "pairs@v2: its input images@v2 does not exist or cannot be read",
+        "dataset@v2: its input images@v2 does not exist or cannot be read",
+        "pairs@v2: it is gone",
+    }
+
+
+def test_a_changed_manifest_is_found(store):
+    build(store, 1)
+    manifest = store.manifest("images")
+    shard = manifest.shards[0]
+    for wrong, message in (
+        ({"rows": 11}, "its row count is not that of its shards"),
+        ({"content": "1" * 32}, "its content is not that of its shards"),
+        ({"shards": (shard.model_copy(update={"rows": 9}),)}, "it has 10 rows, not 9"),
+        (
+            {"shards": (shard.model_copy(update={"content": "1" * 32}),)},
+            "its rows have another content hash",
+        ),
+        ({"fingerprint": "x"}, "its input images@v1 has another fingerprint"),
+    ):
+        data = manifest.model_copy(update=wrong).model_dump_json().encode()
+        store.files.replace("manifests/images/v000001.json", data)
+        assert message in {problem.message for problem in verify(store)}
+
+
+def test_one_version_is_verified_with_all_that_it_was_made_from(store):
+    build(store, 1)
+    build(store, 2, photos=12)
+    store.files.remove(store.manifest("images@v1").shards[0].path)
+    assert verify(store, "dataset@v2") == []
+    assert [p.artifact for p in verify(store, "dataset@v1")] == ["images@v1"]
+
+
+def test_diff_by_key(store):
+    before, after = rows(0, 10), rows(2, 12)
+    changed = after.to_pylist()
+    changed[0]["value"] = None
+    changed[1]["box"] = None
+    changed[2]["tags"], changed[2]["vector"] = [{"name": "new", "score": 0.0}], None
+    store.publish("images", before, origin("a"), key=["id"])
+    store.publish("images", pa.Table.from_pylist(changed, after.schema), origin("b"), key=["id"])
+    found = diff(store, "images@v1", "images@v2")
+    assert sorted(found.added["id"].to_pylist()) == ["0010", "0011"]
+    assert sorted(found.removed["id"].to_pylist()) == ["0000", "0001"]
+    assert found.changed.sort_by("id").to_pylist() == [
+        {"id": "0002", "columns": ["value"]},
+        {"id": "0004", "columns": ["tags", "vector"]},
+    ], "0003 had no box before either"
+    assert not found.empty
+    assert diff(store, "images@v1", "images@v1").empty
+
+
+def test_diff_of_other_columns_and_types(store):
+    store.publish("t", pa.table({"id": [1], "a": [1], "b": [[1.0]]}), origin("1"), key=["id"])
+    wide = pa.table({"id": [1], "b": pa.array([[1.0]], pa.list_(pa.float64(), 1)), "c": [0]})
+    store.publish("t", wide, origin("2"), key=["id"])
+    found = diff(store, "t@v1", "t@v2")
+    assert (found.columns_added, found.columns_removed) == (("c",), ("a",))
+    assert found.changed.num_rows == 0
+    assert not found.empty
+
+
+def test_diff_needs_tables_with_one_key(store):
+    build(store, 1)
+    with pytest.raises(StoreError, match="is a dataset, not a table"):
+        diff(store, "dataset@v1", "dataset@v1")
+    store.publish("images", rows(0, 3), origin("x"), key=["id", "value"])
+    with pytest.raises(StoreError, match="can only be compared by the same key"):
+        diff(store, "images@v1", "images@v2")
+
+
+keyed = st.dictionaries(st.integers(0, 9), st.none() | st.integers(0, 2))
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(keyed, keyed)
+def test_diff_accounts_for_every_row(request, a, b):
+    store = Store.open(f"memory://diff{abs(hash((str(a), str(b))))}", create=True)
+    for tag, side in (("a", a), ("b", b)):
+        table = pa.table(
+            {"k": pa.array(side, pa.int64()), "v": pa.array(side.values(), pa.int64())}
+        )
+        store.publish(tag, table, origin("f"), key=["k"])
+    found = diff(store, "a@v1", "b@v1")
+    assert set(found.added["k"].to_pylist()) == b.keys() - a.keys()
+    assert set(found.removed["k"].to_pylist()) == a.keys() - b.keys()
+    assert set(found.changed["k"].to_pylist()) == {k for k in a.keys() & b.keys() if a[k] != b[k]}

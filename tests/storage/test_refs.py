@@ -1,0 +1,98 @@
+"""What name@v3, name@latest and name@tag mean."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.errors import NotFoundError, StoreError
+from storage.manifest import ArtifactRef
+from tests.storage.stores import build, origin, rows
+
+
+@given(st.from_regex(r"[a-z][a-z0-9_-]{0,9}", fullmatch=True), st.integers(1, 10**9))
+def test_references_round_trip(name, version):
+    exact = ArtifactRef.exact(name, version)
+    assert ArtifactRef.parse(str(exact)) == exact
+    assert exact.version == version
+    assert ArtifactRef.parse(name) == ArtifactRef.parse(f"{name}@latest")
+    assert ArtifactRef.parse(f"{name}@best").version is None
+
+
+@pytest.mark.parametrize("text", ["", "@v1", "a@", "a@v 1", "A@v1", "a@b@c", "a/b@v1"])
+def test_what_is_no_reference_is_refused(text):
+    with pytest.raises(StoreError, match="is no artifact: write name@v3"):
+        ArtifactRef.parse(text)
+
+
+def test_one_commit_moves_all_names_at_once(store):
+    build(store, 1)
+    build(store, 2)
+    before, after = store.history()[1].refs, store.history()[0].refs
+    assert {name: ref.latest for name, ref in before.items()} == dict.fromkeys(before, 1)
+    assert {name: ref.latest for name, ref in after.items()} == {
+        "images": 2,
+        "pairs": 2,
+        "dataset": 2,
+    }
+    assert store.history()[0].why == "commit images@v2 pairs@v2 dataset@v2"
+    assert [snapshot.number for snapshot in store.history()] == [2, 1]
+
+
+def test_a_commit_that_changes_nothing_logs_nothing(store):
+    versions = build(store, 1)
+    store.commit(versions)
+    assert len(store.history()) == 1
+
+
+def test_only_what_exists_can_be_committed(store):
+    build(store, 1)
+    with pytest.raises(NotFoundError, match=r"no images@v7: choose one of v1, latest\."):
+        store.commit({"pairs": 1, "images": 7})
+    assert len(store.history()) == 1
+
+
+def test_tags_move_and_go(store):
+    build(store, 1)
+    build(store, 2)
+    store.tag("dataset@v1", "production")
+    assert store.resolve("dataset@production").version == 1
+    store.tag("dataset", "production")
+    assert store.resolve("dataset@production").version == 2
+    assert store.resolve("dataset@latest").version == 2
+    store.untag("dataset", "production")
+    with pytest.raises(NotFoundError, match="no dataset@production: choose one of v1, v2, latest"):
+        store.untag("dataset", "production")
+    for bad in ("latest", "v7"):
+        with pytest.raises(StoreError, match="already means a version"):
+            store.tag("dataset", bad)
+    with pytest.raises(StoreError, match="is no artifact"):
+        store.tag("dataset", "two words")
+
+
+def test_what_does_not_exist_is_answered_with_what_does(store):
+    with pytest.raises(NotFoundError, match="no images: the store is empty"):
+        store.resolve("images")
+    build(store, 1)
+    with pytest.raises(NotFoundError, match=r"no image, did you mean images\? The store has data"):
+        store.resolve("image@v1")
+    for i in range(2, 14):
+        store.publish("images", rows(0, i), origin(f"x{i}"), key=["id"])
+    with pytest.raises(NotFoundError, match=r"one of v4, .*, v13, latest \(and 3 older ones\)"):
+        store.resolve("images@v99")
+    assert store.names() == ["dataset", "images", "pairs"]
+    assert store.versions("images") == list(range(1, 14))
+
+
+def test_many_threads_lose_no_move(memory):
+    for i in range(8):
+        memory.publish(f"t{i}", rows(0, 1), origin("f"), key=["id"])
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: memory.commit({f"t{i}": 1}), range(8)))
+    assert {name: ref.latest for name, ref in memory.current().refs.items()} == {
+        f"t{i}": 1 for i in range(8)
+    }
+    assert [snapshot.number for snapshot in memory.history()] == list(range(8, 0, -1))
