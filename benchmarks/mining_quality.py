@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from repic import embed, images, mine, photos
-from repic.config import EncoderSettings, Mining, Runtime
+from repic.config import EncoderSettings, Mining, Runtime, Splits
+from repic.splits import split_photos
 
 TARGETS = {
     "precision": (">=", 0.98),
@@ -93,6 +94,7 @@ def judge(these: Collection, settings: Mining) -> dict[str, float]:
         "recall": float(right.sum() / max(1, possible.sum())),
         "typical group": found.mined.typical,
     }
+    result["leaked"] = leakage(found, these.subject)
     rows = negatives(found, settings)
     false = these.subject[rows.anchor] == these.subject[rows.other]
     for value, band in enumerate(mine.BANDS):
@@ -103,6 +105,25 @@ def judge(these: Collection, settings: Mining) -> dict[str, float]:
             float(rows.percentile[inside].mean()) if inside.any() else 0.0
         )
     return result
+
+
+def leakage(found: mine.Survey, subject: np.ndarray) -> float:
+    """Share of the photos outside of training whose subject is in training, too.
+
+    Splits go by mined group, so a subject of which mining missed a photo can be on both sides. The
+    mean over ten salts, since one draw of a few groups says little.
+    """
+    groups, size = np.unique(found.group, return_counts=True)
+    shared = set(groups[size > 1].tolist())
+    names = [(str(i), str(g)) for i, g in enumerate(found.group.tolist()) if g in shared]
+    alone = {str(i): str(cluster) for i, cluster in enumerate(found.duplicate.tolist())}
+    shares = []
+    for salt in range(10):
+        splits = split_photos(names, alone, Splits(salt=str(salt)))
+        train = {subject[int(i)] for i, split in splits.items() if split == "train"}
+        held = [subject[int(i)] in train for i, s in splits.items() if s in ("validation", "test")]
+        shares += [float(np.mean(held))] if held else []
+    return float(np.mean(shares)) if shares else 0.0
 
 
 def judge_labelled(
@@ -161,7 +182,7 @@ def photos_detector(runtime: Runtime) -> photos.PhotosDetector:
     from repic import detect
     from repic.config import DetectorSettings
 
-    found = detect.load(DetectorSettings(kind="photos"), runtime)
+    found = detect.load(DetectorSettings(kind="photos", confidence=0), runtime)
     assert isinstance(found, photos.PhotosDetector)
     return found
 
@@ -189,7 +210,7 @@ def main() -> int:
         "--photos", type=Path, default=Path("../shared/data/dreambooth"), metavar="FOLDER"
     )
     parser.add_argument(
-        "--view", choices=["photo", "crop"], default="photo", help="what is encoded"
+        "--view", choices=["crop", "photo"], default="crop", help="what is encoded"
     )
     parser.add_argument("--architecture", default="photos", help="OpenCLIP architecture, or photos")
     parser.add_argument("--pretrained", default="", help="OpenCLIP tag, or local-dir:FOLDER")

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from contextlib import chdir
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
@@ -42,6 +42,8 @@ SHARDS_AT_ONCE = 4
 """In one process. Those of a stage with a model take turns: it is one model, on one device."""
 
 _model = Lock()
+
+T = TypeVar("T")
 
 
 def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
@@ -87,7 +89,7 @@ def _run_name() -> str:
 @flow(
     name="build-datasets",
     flow_run_name=_run_name,
-    task_runner=ThreadPoolTaskRunner(max_workers=SHARDS_AT_ONCE),
+    task_runner=ThreadPoolTaskRunner(max_workers=SHARDS_AT_ONCE),  # type: ignore[arg-type]
     persist_result=False,
 )
 def build_datasets(
@@ -112,8 +114,8 @@ def build_datasets(
     with chdir(os.environ.get("REPIC_HOME", os.curdir)):
         settings = _settings(images, profile, identity, overrides or [])
         opened = Store.open(_located(store), create=True)
-        this = Build(settings, opened, look(quote(settings)), _made_by())
-        outcome = build.make(this, _computed, lambda this, stage: publish(quote(this), stage))
+        this = Build(settings, opened, look(settings), Run.here(runtime.flow_run.id))
+        outcome = build.make(this, _computed, lambda this, stage: publish(_closed(this), stage))
         if opened.files.local:
             catalog.refresh(opened)
     _report(outcome)
@@ -137,18 +139,19 @@ def _located(store: str | None) -> str:
     return location if "://" in location else os.path.abspath(os.path.expanduser(location))
 
 
-def _made_by() -> Run:
-    return Run.here(flow_run=runtime.flow_run.id)
+def _closed(value: T) -> T:
+    """A parameter that Prefect does not search for futures: ours are large and have none."""
+    return cast(T, quote(value))
 
 
 def _computed(stage: Stage, plan: Plan) -> Iterable[ShardReport]:
     """Reports of the shards of a stage, in their order."""
-    get_run_logger().info(
-        "%s: %d of %d inputs in %d shards", stage.name, plan.missing, plan.inputs, len(plan.shards)
-    )
     of = len(plan.shards)
+    if of:
+        known = plan.inputs - plan.missing
+        get_run_logger().info("%s: %d to do, %d known", stage.name, plan.missing, known)
     futures = [
-        compute.submit(quote(shard), number, of, bool(stage.models(shard.settings)))
+        compute.submit(_closed(shard), number, of, bool(stage.models(shard.settings)))
         for number, shard in enumerate(plan.shards, start=1)
     ]
     return [future.result() for future in futures]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -77,10 +77,9 @@ class Child:
         self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
+        # macOS: EPERM for a group of zombies
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
-            pass
 
 
 @contextmanager

@@ -40,20 +40,28 @@ def up(store: str, port: int = 4200) -> int:
     server.quiet()
     try:
         with interruptible(), ExitStack() as ends:
-            _serve(store, port, ends)
+            _watch(_start(store, port, ends))
     except KeyboardInterrupt:
         _say("Stopped.")
-        return 0
     except ChildDied as died:
         _say(f"{died}\nEverything else was stopped.")
         return 1
     except (ServerError, OSError) as error:
         _say(f"repic: {error}")
         return 2
+    return 0
 
 
-def _serve(store: str, port: int, ends: ExitStack) -> None:
-    """Start everything, say so, and watch it for ever; `ends` then stops it in reverse order."""
+def _watch(running: list[Child]) -> None:
+    """Raises: ChildDied, as soon as one of them is gone."""
+    while True:
+        for child in running:
+            child.check()
+        time.sleep(0.5)
+
+
+def _start(store: str, port: int, ends: ExitStack) -> list[Child]:
+    """Start everything and say so; `ends` stops it in reverse order."""
     folder, url = server.home(store), server.api_url(port)
     folder.mkdir(parents=True, exist_ok=True)
     env = server.environment(folder, url) | {
@@ -75,6 +83,7 @@ def _serve(store: str, port: int, ends: ExitStack) -> None:
     else:
         _say(f"Starting the server; its log is {folder / 'server.log'}", end="")
         server.await_answer(started(server.start(folder, port)), url, _dot)
+        _say("")
         ends.enter_context(profile.active(url))
     with _client(url) as client:
         if not reused:
@@ -84,20 +93,17 @@ def _serve(store: str, port: int, ends: ExitStack) -> None:
         command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--name", name]
         worker = Child("worker", [sys.executable, *command], env, folder / "worker.log")
         started(worker)
-        _say("Deploying and starting a worker", end="")
+        _say(f"Deploying and starting a worker; its log is {worker.log}", end="")
         _deploy(client, env, folder)
         _wait(lambda: _is_online(client, name), running)
     _say(
-        f"Up.\n"
-        f"  UI             {url.removesuffix('/api')}\n"
-        f"  store          {env['REPIC_STORE']}\n"
-        f"  log of builds  {worker.log}\n"
+        f"\nUp: {url.removesuffix('/api')} shows it, builds go to {env['REPIC_STORE']}.\n"
         "In any other shell, from any folder:\n"
         "  prefect deployment run build-datasets --watch\n"
         "  repic run build-datasets --param images=PHOTOS --watch\n"
         "Ctrl-C here ends all of it."
     )
-    _wait(lambda: False, running, patience=float("inf"), tick=lambda: None)
+    return running
 
 
 def _expect_ours(url: str, folder: Path, port: int) -> None:
@@ -124,8 +130,8 @@ def _bury(client: SyncPrefectClient) -> None:
         flow_run_filter=FlowRunFilter.model_validate(unfinished),
         work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [POOL]}}),
     ):
-        lost = Crashed(message="It ended with the `repic up` that ran it; run it again to go on.")
-        client.set_flow_run_state(run.id, lost, force=True)
+        why = "It ended with the `repic up` that ran it; run it again to go on."
+        client.set_flow_run_state(run.id, Crashed(message=why), force=True)
 
 
 def _create_pool(client: SyncPrefectClient) -> None:
@@ -177,28 +183,21 @@ def _dot() -> None:
     _say(".", end="")
 
 
-def _wait(
-    ready: Callable[[], bool],
-    running: list[Child],
-    patience: float = PATIENCE,
-    tick: Callable[[], None] = _dot,
-) -> None:
-    """Until it is ready, calling `tick` twice a second.
+def _wait(ready: Callable[[], bool], running: list[Child]) -> None:
+    """Until it is ready, with a dot twice a second.
 
     Raises:
         ChildDied: one of those who should be running is not.
-        ServerError: it takes longer than `patience` seconds.
+        ServerError: it takes longer than PATIENCE.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE
     while not ready():
         for child in running:
             child.check()
         if time.monotonic() > deadline:
-            raise ServerError(f"Not ready after {patience:.0f} s: look into the logs.")
-        tick()
+            raise ServerError(f"Not ready after {PATIENCE:.0f} s: look into the logs named above.")
+        _dot()
         time.sleep(0.5)
-    if tick is _dot:
-        _say("")
 
 
 def _say(text: str, end: str = "\n") -> None:

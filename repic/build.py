@@ -119,18 +119,10 @@ class Build:
             known |= made
         return {**made, DATASET: fingerprint(made)}
 
-    def without(self, gone: list[Reject]) -> Build:
-        """The same build on a source that no longer has these photos."""
-        lost = {reject.image_id for reject in gone}
-        found = tuple(f for f in self.scan.found if f.image_id not in lost)
-        return Build(
-            self.settings,
-            self.store,
-            Scan(found, tuple(sorted({*self.scan.rejects, *gone}, key=lambda r: r.uri))),
-            self.run,
-            self.processed,
-            self.started,
-        )
+    def without(self, gone: Iterable[Reject]) -> Build:
+        """The same build on a source that no longer has these photos in these places."""
+        left = self.scan.without(gone)
+        return Build(self.settings, self.store, left, self.run, self.processed, self.started)
 
     def done(self) -> Manifest | None:
         """The dataset version of this very build, if it was published before."""

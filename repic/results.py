@@ -87,11 +87,11 @@ def _merged(
         subjects = pa.array(sorted({subject_of(key) for key in useful}), pa.string())
         rows = store.read_part(part)
         tables.append(rows.filter(pc.is_in(rows[stage.subject], subjects)))
-        known = set(subjects.to_pylist())
-        refused += [r for r in json.loads(part.note) if r["image_id"] in known]
+        # A refusal is a fact about some bytes, whichever of the keys are wanted.
+        refused += [Reject(**reject) for reject in json.loads(part.note)]
         keys += sorted(useful)
         if len(keys) >= settings.runtime.shard_rows or place == len(pieces):
-            result = Result(pa.concat_tables(tables), tuple(Reject(**r) for r in refused))
+            result = Result(pa.concat_tables(tables), tuple(dict.fromkeys(refused)))
             merged.append(keep(store, stage, settings, keys, result))
             tables, keys, refused = [], [], []
     return merged

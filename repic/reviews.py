@@ -41,15 +41,18 @@ def read(store: Store, path: Path) -> Manifest:
     Raises:
         SchemaError: a column is missing, or a row says what it cannot say; nothing is published.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if missing := set(COLUMNS) - {"note"} - set(reader.fieldnames or ()):
-            raise SchemaError(f"{path} lacks the column {', '.join(sorted(missing))}")
-        rows = [
-            _checked(row, f"{path}, line {reader.line_num}")
-            for row in reader
-            if (row["decision"] or "").strip()
-        ]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            if missing := set(COLUMNS) - {"note"} - set(reader.fieldnames or ()):
+                raise SchemaError(f"{path} lacks the column {', '.join(sorted(missing))}")
+            rows = [
+                _checked(row, f"{path}, line {reader.line_num}")
+                for row in reader
+                if (row["decision"] or "").strip()
+            ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SchemaError(f"{path} is not CSV in UTF-8 ({error}): export it again") from error
     table = TABLES["reviews"].table(rows)
     origin = Origin(fingerprint=fingerprint(sorted(list(map(str, row.values())) for row in rows)))
     manifest = store.publish("reviews", table, origin, key=TABLES["reviews"].key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -62,6 +62,20 @@ class Scan:
         """URIs that the source named, duplicates and unreadable ones included."""
         return sum(1 + len(f.also_at) for f in self.found) + len(self.rejects)
 
+    def without(self, gone: Iterable[Reject]) -> Scan:
+        """The same source after some places turned out to be empty or to hold something else.
+
+        A photo that is in another place, too, is used from there.
+        """
+        refused = {reject.uri: reject for reject in (*self.rejects, *gone)}
+        found = []
+        for f in self.found:
+            places = [uri for uri in (f.photo.uri, *f.also_at) if uri not in refused]
+            if places:
+                photo = replace(f.photo, uri=places[0])
+                found.append(replace(f, photo=photo, also_at=tuple(places[1:])))
+        return Scan(tuple(found), tuple(sorted(refused.values(), key=lambda r: r.uri)))
+
 
 def scan(settings: Settings, progress: Callable[[int], None] = lambda count: None) -> Scan:
     """Read and hash every photo of the source.
@@ -105,11 +119,12 @@ def _hash(photo: Photo) -> tuple[Photo, str, Reject | None]:
 def _merged(image_id: str, copies: list[tuple[Photo, str]]) -> Found:
     """One picture that is in several places: the first place counts, the others are named.
 
-    Where the places are labelled with different identities, none of them is believed.
+    An identity that any place gives is that of the picture; where they give different ones, none of
+    them is believed.
     """
     copies = sorted(copies, key=lambda copy: copy[0].uri)
     photo, sha256 = copies[0]
     identities = {copy.identity for copy, _ in copies if copy.identity}
-    if len(identities) > 1:
-        photo = replace(photo, identity=None)
-    return Found(image_id, sha256, photo, tuple(copy.uri for copy, _ in copies[1:]))
+    identity = identities.pop() if len(identities) == 1 else None
+    also_at = tuple(copy.uri for copy, _ in copies[1:])
+    return Found(image_id, sha256, replace(photo, identity=identity), also_at)

@@ -69,10 +69,14 @@ def test_mixed_group_sizes_and_objects_that_have_no_partner() -> None:
     assert recall >= 0.75
 
 
-def test_noise_has_no_positives_to_speak_of() -> None:
-    random = np.random.default_rng(0).normal(size=(200, 64))
-    vectors = random / np.linalg.norm(random, axis=1, keepdims=True)
-    assert len(mine.all_positives(look(vectors))) < 100
+@pytest.mark.parametrize("dim", [16, 64, 512])
+@pytest.mark.parametrize("n", [60, 500])
+def test_noise_gives_no_pairs_at_all(n: int, dim: int) -> None:
+    random = np.random.default_rng(n).normal(size=(n, dim))
+    found = look(random / np.linalg.norm(random, axis=1, keepdims=True))
+    assert found.mined.typical == 1
+    assert len(mine.all_positives(found)) == 0
+    assert len(draw(found)) == 0
 
 
 def test_hard_negatives_are_near_but_true_and_bands_are_in_order() -> None:

@@ -15,6 +15,7 @@ app = typer.Typer(
     help="A data engine for personalized vision-language models.",
     epilog=EPILOG,
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -27,6 +27,7 @@ from repic.cli.common import (
 if TYPE_CHECKING:
     import duckdb
 
+    from repic.tables import Table
     from storage.store import Store
 
 SHOWN = 100
@@ -137,6 +138,9 @@ def catalog(
 def schema(
     table: Annotated[str | None, typer.Argument(help="One table; all by default.")] = None,
     as_json: JsonOption = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown, as in docs/tables.md.")
+    ] = False,
 ) -> None:
     """Every table and column, its type and what it means.
 
@@ -163,6 +167,9 @@ def schema(
             }
         )
         return
+    if markdown:
+        typer.echo("\n".join(_markdown(chosen)))
+        return
     for t in chosen:
         out().print(f"[bold]{t.name}[/]: {t.doc} Key: {', '.join(t.key)}.")
         print_rows(
@@ -172,6 +179,20 @@ def schema(
     if table is None:
         out().print("[bold]pair_photos[/]: view of pairs with the URIs of both photos.")
         print_rows(["column", "meaning"], list(PAIR_PHOTOS_DOC.items()))
+
+
+def _markdown(tables: list[Table]) -> Iterator[str]:
+    for table in tables:
+        yield f"## {table.name}\n\n{table.doc} Key: {', '.join(f'`{k}`' for k in table.key)}.\n"
+        yield "| column | type | null | meaning |\n|---|---|---|---|"
+        for c in table.columns:
+            null = "yes" if c.nullable else ""
+            yield f"| `{c.name}` | {_type(c.type)} | {null} | {_escaped(c.doc)} |"
+        yield ""
+
+
+def _escaped(sentence: str) -> str:
+    return sentence.replace("|", "\\|").replace("<", "&lt;")
 
 
 def _type(kind: Any) -> str:

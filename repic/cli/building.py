@@ -64,9 +64,9 @@ def build(
     settings = _settings(images, profile, identity, set_ or [])
     opened = open_store(store, create=True)
     if prefect:
-        from flows.build_datasets import run_with_prefect
+        from flows.running import build as run_flow
 
-        outcome = run_with_prefect(settings, opened)
+        outcome = run_flow(store, images=images, profile=profile, identity=identity, overrides=set_)
     else:
         from repic.build import build as run
         from repic.cli.progress import Progress
@@ -138,6 +138,8 @@ def _print_outcome(outcome: Any, store: str) -> None:
     for note in outcome.dataset.notes.get("examples", {}).values():
         if note.get("why"):
             console.print(f"  no {note['objective']} examples: {note['why']}", style="yellow")
+    if why := outcome.dataset.notes.get("pairs", {}).get("nothing_mined"):
+        console.print(f"  no identity was mined: {why}", style="yellow")
     if rows["quarantine"]:
         console.print("  `repic quarantine` says what was wrong", style="yellow")
 

@@ -34,6 +34,7 @@ class UserError(Exception):
 
 def explain(error: BaseException) -> str | None:
     """One sentence for an error that a person can mend; None for a fault of ours."""
+    from flows.server import ServerError
     from repic.config import ConfigError
     from repic.devices import DeviceError
     from repic.sources.base import SourceError
@@ -43,17 +44,20 @@ def explain(error: BaseException) -> str | None:
 
     mendable = (
         *(UserError, ConfigError, SourceError, StoreError, SchemaError),
-        *(DeviceError, WeightsError),
+        *(DeviceError, WeightsError, ServerError),
     )
     if isinstance(error, mendable):
         return str(error)
+    if not isinstance(error, OSError) or not error.strerror:
+        return None
+    place = error.filename or "the output"
     try:
-        with explained("the output"):
+        with explained(str(place)):
             raise error
     except StoreError as full_or_forbidden:
         return str(full_or_forbidden)
-    except BaseException:
-        return None
+    except OSError:
+        return f"{place}: {error.strerror}; check the path and run again"
 
 
 def open_store(location: str, create: bool = False) -> Store:

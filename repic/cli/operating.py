@@ -28,7 +28,7 @@ def run(
 
     Example: repic run build-datasets --param profile=sample --watch
     """
-    from flows.serving import run_deployment
+    from flows.running import run_deployment
 
     raise typer.Exit(run_deployment(name, param or [], watch=watch))
 

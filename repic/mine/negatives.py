@@ -3,6 +3,7 @@
 What keeps false negatives out:
 
 - Two known identities that differ are different, whatever their similarity.
+- Where mining found no groups nothing is known, so there are no mined negatives either.
 - Else the two are in different groups, and outside of each other's *neighbourhood*: their two ranks
   in each other's list of nearest objects (in local scale) add up to more than `REACH` typical group
   sizes. A photo that mining failed to put into its group is still near that group, within a few
@@ -122,6 +123,8 @@ def _allowed(
     a, b = inside[one], inside[other]
     known = (survey.identity[a] >= 0) & (survey.identity[b] >= 0)
     good = (survey.duplicate[a] != survey.duplicate[b]) & (survey.group[a] != survey.group[b])
+    if survey.mined.typical == 1:
+        return good & known, known
     return good & (known | ~near.too_near(one, other)), known
 
 

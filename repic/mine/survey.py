@@ -79,7 +79,7 @@ def survey(
     near, distribution = similarity.scan(grid, photo, duplicate, NEIGHBOURS)
     index, scale = groups.local_scale(near)
     if (identity >= 0).all():
-        mined, peers = groups.Groups(np.arange(n), np.ones(n, dtype=np.int64), 1), index[:, :0]
+        mined, peers = groups.alone(n), index[:, :0]
     else:
         mined, peers = groups.find(index, scale, duplicate, identity)
     group = _with_labels(mined.of, identity)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from repic.objectives import OBJECTIVES
 from repic.objectives.base import SPLITS
 from repic.report.pictures import Shot
+from repic.report.scenes import Frame
 from repic.report.versions import Version
 
 REFUSED = 8
@@ -29,13 +30,13 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A part of a prompt: its text, or a picture with its role. `box` is in percent, if drawn."""
+class Turn:
+    """A picture of a prompt with the boxes drawn on it, and the text that comes after it."""
 
-    text: str = ""
-    shot: Shot | None = None
-    role: str = ""
-    box: tuple[float, float, float, float] | None = None
+    shot: Shot | None
+    role: str
+    frames: tuple[Frame, ...]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Rendered:
     """An example, taken apart for the page; `row` has the columns of the table."""
 
     row: dict
-    pieces: tuple[Piece, ...]
+    turns: tuple[Turn, ...]
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Examples:
         """Pictures in prompts."""
         for objective in self.objectives:
             for example in objective.shown:
-                yield from (piece.shot for piece in example.pieces if piece.shot)
+                yield from (turn.shot for turn in example.turns if turn.shot)
 
 
 def examples(version: Version) -> Examples:
@@ -146,38 +147,34 @@ def _objective(
 
 def _shown(version: Version, rows: list[dict]) -> tuple[Rendered, ...]:
     """One example of each kind, and another where references come with a text about them."""
-    first: dict[tuple[str, bool], str] = {}
-    used: set[str] = set()
+    layouts: dict[tuple[str, bool], list[dict]] = {}
     for row in sorted(rows, key=lambda r: (r["split"] != "train", r["example_id"])):
-        layout = row["kind"], row["informed"]
-        if layout not in first and (row["template_id"] not in used or len(used) > len(TITLES)):
-            first[layout] = row["example_id"]
-            used.add(row["template_id"])
-    for row in rows:  # a layout of which every row has a sentence that is shown already
-        first.setdefault((row["kind"], row["informed"]), row["example_id"])
-    chosen = [first[layout] for layout in sorted(first)][:FEW]
+        layouts.setdefault((row["kind"], row["informed"]), []).append(row)
+    used: set[str] = set()
+    chosen = []
+    for layout in sorted(layouts)[:FEW]:
+        unlike = (row for row in layouts[layout] if row["template_id"] not in used)
+        row = next(unlike, layouts[layout][0])
+        used.add(row["template_id"])
+        chosen.append(row["example_id"])
     whole = {row["example_id"]: row for row in version.rows("examples", "example_id", chosen)}
-    return tuple(Rendered(whole[i], tuple(_pieces(whole[i]))) for i in chosen)
+    return tuple(Rendered(whole[i], tuple(_turns(whole[i]))) for i in chosen)
 
 
-def _pieces(row: dict) -> Iterator[Piece]:
+def _turns(row: dict) -> Iterator[Turn]:
     pictures = iter(row["images"])
+    turn = Turn(None, "", (), "")
     for block in row["prompt"]:
         if block["type"] == "text":
-            yield Piece(text=block["text"])
+            turn = replace(turn, text=f"{turn.text}\n{block['text']}".strip())
         elif picture := next(pictures, None):
+            if turn.shot or turn.text:
+                yield turn
             shot = Shot(picture["image_id"], picture["uri"], tuple(picture["crop"]))
             is_asked = picture["role"] == "query" and row["box"] is not None
-            box = _percent(row["box"], picture["crop"]) if is_asked else None
-            yield Piece(shot=shot, role=picture["role"], box=box)
-
-
-def _percent(box: list[float], crop: list[float]) -> tuple[float, float, float, float]:
-    """Left, top, width and height of a box in percent of the part of the photo that is shown."""
-    width, height = max(1.0, crop[2] - crop[0]), max(1.0, crop[3] - crop[1])
-    left, top = box[0] - crop[0], box[1] - crop[1]
-    across, down = box[2] - box[0], box[3] - box[1]
-    return 100 * left / width, 100 * top / height, 100 * across / width, 100 * down / height
+            frames = (Frame.of(row["box"], picture["crop"]),) if is_asked else ()
+            turn = Turn(shot, picture["role"], frames, "")
+    yield turn
 
 
 def _sentences(version: Version, rows: list[dict]) -> tuple[Sentence, ...]:

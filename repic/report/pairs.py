@@ -88,22 +88,24 @@ def pairs(version: Version) -> Pairs:
     review = table["review"].fill_null("").to_numpy(zero_copy_only=False)
     doubtful = table["doubtful"].to_numpy()
     sure = (~doubtful | (review == "accept")) & (review != "reject")
-    once = _once(table)
-    positive = kind == "positive"
-    ascending = np.arange(table.num_rows)
-    gallery = spread(ascending[positive & sure & once].tolist(), SHOWN * 4)
-    hardest = ascending[~positive & sure & once & (band == "hard")][::-1]
-    # What contradicts most comes first: unlike positives, alike negatives.
     waiting = doubtful & (review == "")
-    odd = _alternating(ascending[positive & waiting & once], ascending[~positive & waiting & once])
+    positive = kind == "positive"
     anchors, others = _texts(table, "anchor_id"), _texts(table, "other_id")
+
+    def once(chosen: np.ndarray) -> list[int]:
+        """Places in ascending similarity; a pair that is there in both directions counts once."""
+        places = np.flatnonzero(chosen).tolist()
+        return list({frozenset((anchors[p], others[p])): p for p in places}.values())
 
     def objects(place: int) -> tuple[str, str]:
         return anchors[place], others[place]
 
+    hardest = once(~positive & sure & (band == "hard"))[::-1]
+    # What contradicts most comes first: unlike positives, alike negatives.
+    odd = _in_turn(once(positive & waiting), once(~positive & waiting)[::-1])
     chosen = [
-        spread(varied(gallery, SHOWN * 4, objects), SHOWN),
-        varied(hardest.tolist(), SHOWN, objects),
+        spread(once(positive & sure), SHOWN),
+        varied(hardest, SHOWN, objects),
         varied(odd, SHOWN, objects),
     ]
     cards = _cards(version, table, chosen)
@@ -127,22 +129,9 @@ def _texts(table: pa.Table, column: str) -> np.ndarray:
     return table[column].to_numpy(zero_copy_only=False)
 
 
-def _once(table: pa.Table) -> np.ndarray:
-    """Of a pair that is there in both directions, only the first."""
-    anchors, others = _texts(table, "anchor_id"), _texts(table, "other_id")
-    seen: set[tuple[str, str]] = set()
-    first = np.zeros(table.num_rows, dtype=bool)
-    for place, (anchor, other) in enumerate(zip(anchors, others, strict=True)):
-        key = (anchor, other) if anchor < other else (other, anchor)
-        first[place] = key not in seen
-        seen.add(key)
-    return first
-
-
-def _alternating(positives: np.ndarray, negatives: np.ndarray) -> list[int]:
-    """The least similar positives and the most similar negatives in turn."""
-    turns = [*((n, 0, p) for n, p in enumerate(positives.tolist()))]
-    turns += [(n, 1, p) for n, p in enumerate(negatives[::-1].tolist())]
+def _in_turn(*lists: list[int]) -> list[int]:
+    """The first of each list, then the second of each, and so on."""
+    turns = ((turn, which, p) for which, places in enumerate(lists) for turn, p in enumerate(places))
     return [place for _, _, place in sorted(turns)]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from repic.report.choice import varied
 from repic.report.pictures import Shot
-from repic.report.scenes import photo_uris
+from repic.report.scenes import Frame, box_of, photo_uris
 from repic.report.versions import Version
 
 SHOWN = 12
@@ -22,15 +22,11 @@ MEMBERS = 5
 
 @dataclass(frozen=True)
 class Drawn:
-    """A box in percent of the photo's sides."""
+    """An object on a photo."""
 
-    left: float
-    top: float
-    width: float
-    height: float
+    frame: Frame
     label: str
     confidence: float
-    main: bool
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,11 @@ class Sheet:
     shot: Shot
     boxes: tuple[Drawn, ...]
     more: int
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """The boxes alone."""
+        return tuple(box.frame for box in self.boxes)
 
 
 @dataclass(frozen=True)
@@ -130,15 +131,8 @@ def _sheets(version: Version, image_ids: list[str]) -> tuple[Sheet, ...]:
 
 
 def _drawn(row: dict, width: int, height: int) -> Drawn:
-    return Drawn(
-        100 * row["x1"] / width,
-        100 * row["y1"] / height,
-        100 * (row["x2"] - row["x1"]) / width,
-        100 * (row["y2"] - row["y1"]) / height,
-        row["label"],
-        row["confidence"],
-        row["main"],
-    )
+    frame = Frame.of(box_of(row), (0, 0, width, height), row["main"])
+    return Drawn(frame, row["label"], row["confidence"])
 
 
 def _alike(version: Version, groups: list[list[str]]) -> tuple[Alike, ...]:

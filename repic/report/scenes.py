@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,29 @@ class Thing:
     label: str
     confidence: float
     identity: str | None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A box in percent of the sides of the picture that shows it."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    main: bool = True
+
+    @classmethod
+    def of(cls, box: Sequence[float], part: Sequence[float], main: bool = True) -> Frame:
+        """Where a box lies in the part of a photo that is shown, both xyxy pixels."""
+        across, down = max(1.0, part[2] - part[0]), max(1.0, part[3] - part[1])
+        return cls(
+            100 * (box[0] - part[0]) / across,
+            100 * (box[1] - part[1]) / down,
+            100 * (box[2] - box[0]) / across,
+            100 * (box[3] - box[1]) / down,
+            main,
+        )
 
 
 def things(version: Version, object_ids: Collection[str]) -> Mapping[str, Thing]:

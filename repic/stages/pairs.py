@@ -65,7 +65,7 @@ class Pairs(SetStage):
             for kind, found in (("positive", positives), ("negative", negatives))
         )
         pairs = TABLES["pairs"].check(pairs.sort_by("pair_id"))
-        return Output({"groups": groups, "pairs": pairs}, _notes(groups, pairs))
+        return Output({"groups": groups, "pairs": pairs}, _notes(groups, pairs, survey))
 
 
 def _things(inputs: Inputs) -> pa.Table:
@@ -161,10 +161,15 @@ def _rows(
     return TABLES["pairs"].check(pa.table(columns))
 
 
-def _notes(groups: pa.Table, pairs: pa.Table) -> dict[str, Json]:
+def _notes(groups: pa.Table, pairs: pa.Table, survey: Survey) -> dict[str, Json]:
     photos = dict(zip(groups["image_id"].to_pylist(), groups["split"].to_pylist(), strict=True))
     counts = pairs.group_by(["kind", "band"]).aggregate([([], "count_all")]).to_pylist()
+    if (survey.identity < 0).any() and survey.mined.typical == 1:
+        why = "the encoder does not tell objects apart: label identities, or choose another encoder"
+    else:
+        why = None
     return {
+        "nothing_mined": why,
         "photos_by_split": dict(sorted(Counter(s or "mixed" for s in photos.values()).items())),
         "pairs": {f"{c['kind']} {c['band']}": c["count_all"] for c in counts},
         "doubtful": pc.sum(pairs["doubtful"]).as_py() or 0,

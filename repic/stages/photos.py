@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 from repic import images, mine
 from repic.config import Settings
 from repic.scan import Found, Reject
-from repic.sources.base import Annotation
+from repic.sources.base import Annotation, SourceError
 from repic.stages.base import Inputs, Json, Output, Result, RowStage, SetStage, rows_of
 from repic.stages.reading import read_photo
 from repic.uris import Location
@@ -65,17 +66,33 @@ class Images(SetStage):
         return {"near_duplicate_bits": settings.mining.near_duplicate_bits}
 
     def run(self, inputs: Inputs) -> Output:
+        """Raises: SourceError, if not one photo can be used: an unplugged disk must not replace the
+        latest version by an empty one."""
         facts = {row["image_id"]: row for row in inputs.tables["probes"].to_pylist()}
         found = [f for f in inputs.scan.found if f.image_id in facts]
+        if not found:
+            raise SourceError(_why_none(inputs))
         hashes = np.array([int(facts[f.image_id]["phash"], 16) for f in found], np.uint64)
         bits = inputs.settings.mining.near_duplicate_bits
-        clusters = mine.near_duplicates(hashes, bits) if found else []
+        clusters = mine.near_duplicates(hashes, bits)
         first: dict[int, str] = {}
         rows = []
         for f, cluster in zip(found, clusters, strict=True):
             group = first.setdefault(int(cluster), f.image_id)
             rows.append(_image_row(f, facts[f.image_id], group))
         return Output({"images": rows_of("images", rows)}, {"files": inputs.scan.files})
+
+
+def _why_none(inputs: Inputs) -> str:
+    """A sentence that says why no photo is left."""
+    ids = {f.image_id for f in inputs.scan.found}
+    refused = [*inputs.scan.rejects, *(r for r in inputs.rejects if r.image_id in ids)]
+    counts = Counter(reject.error for reject in refused)
+    reasons = ", ".join(f"{count} {error}" for error, count in counts.most_common())
+    return (
+        f"none of {inputs.scan.files} photos can be used ({reasons}), as {refused[0].uri}: "
+        f"{refused[0].message}; give other photos (source.path)"
+    )
 
 
 def _image_row(found: Found, facts: dict, group: str) -> dict:

@@ -1,0 +1,72 @@
+"""prefect.yaml: Prefect ignores keys that it does not know, so we look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from prefect.cli.deploy._models import (
+    ConcurrencyLimitSpec,
+    DeploymentConfig,
+    PrefectYamlModel,
+    RawScheduleConfig,
+    WorkPoolConfig,
+)
+from prefect.flows import load_flow_from_entrypoint
+from pydantic import BaseModel
+
+from flows.serving import POOL, definitions
+
+NESTED: dict[str, type[BaseModel]] = {
+    "deployments": DeploymentConfig,
+    "schedules": RawScheduleConfig,
+    "schedule": RawScheduleConfig,
+    "work_pool": WorkPoolConfig,
+    "concurrency_limit": ConcurrencyLimitSpec,
+}
+
+
+def unknown(data: Any, model: type[BaseModel], at: str = "") -> list[str]:
+    """Keys at any level that Prefect would ignore."""
+    known = {field.alias or name for name, field in model.model_fields.items()}
+    wrong = [f"{at}{key}" for key in data if key not in known]
+    for key, value in data.items():
+        for item in value if isinstance(value, list) else [value]:
+            if key in NESTED and isinstance(item, dict):
+                wrong += unknown(item, NESTED[key], f"{at}{key}.")
+    return wrong
+
+
+def content() -> dict[str, Any]:
+    return yaml.safe_load(definitions().read_text())
+
+
+def test_prefect_knows_every_key() -> None:
+    assert unknown(content(), PrefectYamlModel) == []
+    PrefectYamlModel.model_validate(content())
+
+
+def test_a_wrong_key_is_found_at_every_level() -> None:
+    wrong = content()
+    wrong["pul"] = []
+    wrong["deployments"][0]["entry_point"] = ""
+    wrong["deployments"][0]["work_pool"]["queue"] = ""
+    wrong["deployments"][0]["schedules"][0]["on"] = True
+    assert unknown(wrong, PrefectYamlModel) == [
+        "pul",
+        "deployments.entry_point",
+        "deployments.schedules.on",
+        "deployments.work_pool.queue",
+    ]
+
+
+def test_every_deployment_runs_its_module_anywhere() -> None:
+    data = content()
+    assert data["pull"] == []
+    for deployment in data["deployments"]:
+        flow = load_flow_from_entrypoint(deployment["entrypoint"])
+        assert flow.name == deployment["name"], "the bare name stands for both"
+        assert deployment["work_pool"]["name"] == POOL
+        assert deployment["description"]
+        flow.validate_parameters(deployment.get("parameters", {}))
+        assert all(schedule["active"] is False for schedule in deployment["schedules"])

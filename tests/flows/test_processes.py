@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows.processes import Child, ChildDied, interruptible
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def awaited(path: Path) -> str:
+    """Content of a file that a process is about to write."""
+    deadline = time.monotonic() + 20
+    while not (path.exists() and path.read_text().endswith("\n")):
+        assert time.monotonic() < deadline, f"{path} was never written"
+        time.sleep(0.02)
+    return path.read_text().strip()
+
+
+def ends(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+GRANDCHILD = """
+import subprocess, sys, time
+stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(99)"
+child = subprocess.Popen([sys.executable, "-c", stubborn])
+print(child.pid, flush=True)
+time.sleep(99)
+"""
+
+
+def test_stop_ends_all_that_a_child_started_even_what_ignores_it(tmp_path: Path) -> None:
+    child = Child("parent", python(GRANDCHILD), os.environ, tmp_path / "log")
+    grandchild = int(awaited(tmp_path / "log"))
+    child.check()
+    child.stop()
+    assert child.returncode == -signal.SIGTERM
+    assert ends(grandchild)
+    child.stop()
+
+
+def test_a_child_that_died_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
+    code = "print('the reason'); raise SystemExit(3)"
+    child = Child("worker", python(code), os.environ, tmp_path / "a folder" / "log")
+    child._process.wait()
+    with pytest.raises(ChildDied, match=r"worker ended with code 3[\s\S]*the reason"):
+        child.check()
+    with pytest.raises(ChildDied):
+        child.done()
+
+
+def test_done(tmp_path: Path) -> None:
+    child = Child("work", python("pass"), os.environ, tmp_path / "log")
+    child._process.wait()
+    assert child.done()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the children")
+def test_a_killed_parent_leaves_no_child(tmp_path: Path) -> None:
+    code = f"""
+import os, time
+from pathlib import Path
+from flows.processes import Child
+child = Child("x", ["sleep", "99"], os.environ, Path({str(tmp_path)!r}) / "log")
+time.sleep(1)
+print(child._process.pid, flush=True)
+time.sleep(99)
+"""
+    parent = subprocess.Popen(python(code), stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    assert alive(pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert ends(pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_the_first_signal_interrupts_and_the_next_ones_wait(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    cleaned = []
+
+    def work() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        finally:
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+            cleaned.append(True)
+
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        work()
+    assert cleaned
+    assert signal.getsignal(number) == before

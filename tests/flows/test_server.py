@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import running, server
+
+
+def test_prefect_keeps_its_files_in_the_data_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert server.home("data/store") == tmp_path / "data" / "store" / ".prefect"
+    assert server.home("s3://bucket/store") == tmp_path / ".prefect"
+
+
+def test_nothing_of_the_users_prefect_reaches_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_KEY", "secret")
+    monkeypatch.setenv("PREFECT_PROFILE", "work")
+    monkeypatch.setenv("HF_HOME", "/models")
+    env = server.environment(tmp_path, "http://127.0.0.1:1/api")
+    assert env["PREFECT_HOME"] == str(tmp_path)
+    assert env["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert env["HF_HOME"] == "/models"
+    assert not {"PREFECT_API_KEY", "PREFECT_PROFILE"} & set(env)
+
+
+def test_a_port_that_is_taken() -> None:
+    port = server.free_port()
+    assert server.is_free(port)
+    with socket.socket() as other:
+        other.bind((server.HOST, port))
+        other.listen()
+        assert not server.is_free(port)
+        other.close()
+    assert server.is_free(port)
+
+
+def test_nobody_answers(tmp_path: Path) -> None:
+    url = server.api_url(server.free_port())
+    assert not server.answers(url)
+    assert not server.is_ours(url, tmp_path)
+
+
+def test_parameters_are_json_or_text() -> None:
+    params = ["images=/photos", "count=3", 'overrides=["a.b=1"]', "equation=a=b"]
+    assert running._values(params) == {
+        "images": "/photos",
+        "count": 3,
+        "overrides": ["a.b=1"],
+        "equation": "a=b",
+    }
+    with pytest.raises(ValueError, match="key=value"):
+        running._values(["images"])
+
+
+def said(code: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=cwd, capture_output=True, text=True
+    )
+
+
+RUN = "import sys; from flows.running import run_deployment as r; sys.exit(r('build-datasets', []))"
+
+
+def test_run_without_a_server_names_the_remedy(user: dict[str, str], tmp_path: Path) -> None:
+    done = said(RUN, user, tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "repic: no Prefect server answers: start one with `repic up`\n"
+    url = server.api_url(server.free_port())
+    done = said(RUN, {**user, "PREFECT_API_URL": url}, tmp_path)
+    assert (done.returncode, url in done.stderr) == (2, True)
+
+
+def test_a_build_on_a_server_that_is_gone_names_the_remedy(
+    user: dict[str, str], tmp_path: Path
+) -> None:
+    url = server.api_url(server.free_port())
+    code = "from flows.running import build; build('store', profile='sample')"
+    done = said(code, {**user, "PREFECT_API_URL": url}, tmp_path)
+    assert "ServerError: No Prefect server answers at" in done.stderr
+    assert "repic up" in done.stderr
+
+
+def test_up_on_a_port_of_another_program(user: dict[str, str], tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind((server.HOST, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        code = f"import sys; from flows.serving import up; sys.exit(up('store', {port}))"
+        done = said(code, user, tmp_path)
+    assert done.returncode == 2
+    assert f"Port {port} is taken by another program" in done.stdout
+    assert "--port" in done.stdout

@@ -1,0 +1,176 @@
+"""Small published builds with real pictures, made by hand: what a report is written about."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from PIL import Image, ImageDraw
+
+from repic import objectives, uris
+from repic.config import Examples, Settings, Source
+from repic.scan import image_id_of
+from repic.tables import TABLES
+from storage.hashing import fingerprint
+from storage.manifest import Manifest, Origin, Run
+from storage.store import Store
+from tests.objectives.tables import image_row, object_row, pair_row
+
+SIZE = (240, 180)
+COLOURS = ("#d1495b", "#2e86ab", "#3c9d6a", "#e8a33d", "#6a4c93", "#444b54", "#c97b84", "#7a9e22")
+LABELS = ("mug", "dog", "mug", "lamp")
+
+
+@dataclass
+class Rows:
+    """Rows of a build before it is published; tests change them as they like."""
+
+    images: list[dict[str, Any]] = field(default_factory=list)
+    objects: list[dict[str, Any]] = field(default_factory=list)
+    pairs: list[dict[str, Any]] = field(default_factory=list)
+    quarantine: list[dict[str, Any]] = field(default_factory=list)
+    splits: dict[str, str | None] = field(default_factory=dict)
+
+
+def photo(path: Path, shapes: list[tuple[str, tuple[int, int, int, int]]], ground: str) -> str:
+    """Draw ellipses on a plain ground; returns the image_id of the file."""
+    picture = Image.new("RGB", SIZE, ground)
+    draw = ImageDraw.Draw(picture)
+    for colour, box in shapes:
+        draw.ellipse(box, fill=colour, outline="#222222", width=2)
+        draw.rectangle((box[0] + 12, box[1] + 12, box[0] + 24, box[1] + 24), fill="#ffffff")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, quality=92)
+    return image_id_of(hashlib.sha256(path.read_bytes()).hexdigest(), None)
+
+
+def rows(folder: Path, identities: int = 8, views: int = 3) -> Rows:
+    """Identities in several photos each, two to a photo, with pairs of every band.
+
+    Identities 2n and 2n + 1 share photos; the last pair of them is test, the one before validation.
+    """
+    made = Rows()
+    things: dict[tuple[int, int], dict[str, Any]] = {}
+    for i in range(identities):
+        partner = i ^ 1
+        group = (identities - 1 - i) // 2
+        split = {0: "test", 1: "validation"}.get(group, "train")
+        for view in range(views):
+            boxes = (20 + 12 * view, 30, 100 + 12 * view, 120), (140, 60 + 8 * view, 215, 150)
+            shapes = [(COLOURS[i % 8], boxes[0]), (COLOURS[partner % 8], boxes[1])]
+            ground = ("#e9e4d8", "#c8d6df", "#8a8f7c")[view % 3]
+            key, path = f"{i}-{view}", folder / f"thing {i}" / f"view {view}.jpg"
+            image_id = photo(path, shapes, ground)
+            made.images.append(
+                image_row(key)
+                | {
+                    "image_id": image_id,
+                    "uri": uris.file_uri(path),
+                    "width": SIZE[0],
+                    "height": SIZE[1],
+                    "near_duplicate_group": image_id,
+                    "caption": f"A {LABELS[i % 4]} stands on a table.",
+                }
+            )
+            made.splits[image_id] = split
+            for which, (who, box) in enumerate(zip((i, partner), boxes, strict=True)):
+                x1, y1, x2, y2 = map(float, box)
+                thing = object_row(
+                    f"{key}-{which}",
+                    key,
+                    identity=f"thing {who}",
+                    label=LABELS[who % 4],
+                    main=which == 0,
+                    confidence=0.91 - 0.1 * which,
+                    area_share=(x2 - x1) * (y2 - y1) / (SIZE[0] * SIZE[1]),
+                    **dict(zip(("x1", "y1", "x2", "y2"), (x1, y1, x2, y2), strict=True)),
+                )
+                made.objects.append(thing | {"image_id": image_id})
+                if which == 0:
+                    things[i, view] = made.objects[-1]
+    for (i, view), anchor in things.items():
+        split = made.splits[anchor["image_id"]]
+        other = things[i, (view + 1) % views]
+        similarity = 0.9 - 0.021 * i - 0.03 * view
+        made.pairs.append(pair_row(anchor, other, "positive", split=split, similarity=similarity))
+        for step, band in ((2, "hard"), (4, "medium"), (6, "easy")):
+            far = things[(i + step) % identities, view]
+            if made.splits[far["image_id"]] == split:
+                alike = 0.8 - 0.09 * step + 0.01 * view
+                made.pairs.append(
+                    pair_row(
+                        anchor, far, "negative", band=band, split=split, similarity=alike,
+                        percentile=97.0 - 8 * step,
+                    )
+                )
+    return made
+
+
+def publish(
+    store: Store,
+    made: Rows,
+    *,
+    notes: Mapping[str, Any] | None = None,
+    settings: Examples | None = None,
+) -> Manifest:
+    """A dataset version of these rows, as a build publishes it; examples are drawn by the objectives."""
+    tables: dict[str, pa.Table] = {
+        "images": TABLES["images"].table(made.images),
+        "objects": TABLES["objects"].table(made.objects),
+        "groups": TABLES["groups"].table(
+            [
+                {
+                    "object_id": row["object_id"],
+                    "image_id": row["image_id"],
+                    "group": row["identity"] or row["object_id"],
+                    "origin": "label",
+                    "split": made.splits[row["image_id"]],
+                }
+                for row in made.objects
+            ]
+        ),
+        "pairs": TABLES["pairs"].table(made.pairs),
+        "quarantine": TABLES["quarantine"].table(made.quarantine),
+    }
+    examples, drawn = objectives.build(
+        tables["images"], tables["objects"], tables["pairs"], made.splits, settings or Examples()
+    )
+    tables["examples"] = TABLES["examples"].table(examples)
+    chosen = Settings(source=Source(path="/photos"))
+    published = {
+        name: store.publish(
+            name,
+            table,
+            Origin(
+                fingerprint=fingerprint([name, table.to_pylist()]),
+                models={"detector": {"kind": "photos", "vocabulary": ["mug", "dog"] * 50}}
+                if name == "objects"
+                else {},
+                sources={"folder": {"path": "/photos", "files": 26}} if name == "images" else {},
+            ),
+            key=TABLES[name].key,
+            schema=TABLES[name].schema,
+        )
+        for name, table in tables.items()
+    }
+    dataset = store.publish_dataset(
+        "dataset",
+        Origin(
+            fingerprint=fingerprint([m.fingerprint for m in published.values()]),
+            inputs=tuple(m.as_input() for m in published.values()),
+            settings=chosen.model_dump(mode="json"),
+            notes={
+                "images": {"files": len(made.images) + len(made.quarantine)},
+                "examples": {note.objective: note.as_json() for note in drawn},
+                **(notes or {}),
+            },
+            code_version="0.1.0",
+            run=Run(user="ada", host="engine"),
+        ),
+    )
+    store.commit({m.name: m.version for m in (*published.values(), dataset)})
+    return dataset
