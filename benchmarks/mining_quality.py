@@ -212,6 +212,9 @@ def main() -> int:
     parser.add_argument(
         "--view", choices=["crop", "photo"], default="crop", help="what is encoded"
     )
+    parser.add_argument(
+        "--per-subject", type=int, metavar="N", help="use the first N photos of each folder only"
+    )
     parser.add_argument("--architecture", default="photos", help="OpenCLIP architecture, or photos")
     parser.add_argument("--pretrained", default="", help="OpenCLIP tag, or local-dir:FOLDER")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -219,6 +222,12 @@ def main() -> int:
     files = sorted(f for f in options.photos.glob("*/*") if f.suffix.lower() in SUFFIXES)
     if not files:
         parser.error(f"{options.photos} has no sub-folders with photos; name another with --photos")
+    if options.per_subject:
+        files = [
+            file
+            for folder in sorted({f.parent for f in files})
+            for file in [f for f in files if f.parent == folder][: options.per_subject]
+        ]
     encoder = EncoderSettings(
         architecture=options.architecture, pretrained=options.pretrained, view=options.view
     )

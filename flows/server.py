@@ -64,6 +64,7 @@ def adopt(folder: Path) -> None:
     The profiles stay where the user has them: one of them may name a server.
     """
     quiet()
+    folder.mkdir(parents=True, exist_ok=True)
     if "PREFECT_HOME" not in os.environ:
         profiles = Path("~/.prefect/profiles.toml").expanduser()
         os.environ.setdefault("PREFECT_PROFILES_PATH", str(profiles))
@@ -163,5 +164,15 @@ def reachable(folder: Path) -> Iterator[str]:
         await_answer(server, api_url(port))
         with temporary_settings({PREFECT_API_URL: api_url(port)}):
             yield api_url(port)
+            _send_the_rest()
     finally:
         server.stop()
+
+
+def _send_the_rest() -> None:
+    """Logs and states that Prefect still holds, while there is a server to take them."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=5)

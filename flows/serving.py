@@ -100,7 +100,7 @@ def _start(store: str, port: int, ends: ExitStack) -> list[Child]:
         f"\nUp: {url.removesuffix('/api')} shows it, builds go to {env['REPIC_STORE']}.\n"
         "In any other shell, from any folder:\n"
         "  prefect deployment run build-datasets --watch\n"
-        "  repic run build-datasets --param images=PHOTOS --watch\n"
+        "  repic run build-datasets --param images=/path/to/photos --watch\n"
         "Ctrl-C here ends all of it."
     )
     return running

@@ -255,6 +255,20 @@ def load(profile: str = "photos", overrides: tuple[str, ...] = (), **values: Any
         raise ConfigError("; ".join(_explain(e) for e in error.errors())) from None
 
 
+def requested(
+    images: str | None, profile: str, identity: str | None, overrides: list[str]
+) -> Settings:
+    """Settings as a person asks for a build: a folder, a profile, changes.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    source: dict[str, Any] = {"identity": identity} if identity else {}
+    if images:
+        source |= {"kind": "folder", "path": images}
+    return load(profile, tuple(overrides), source=source)
+
+
 def _read_profile(profile: str) -> dict[str, Any]:
     import yaml
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -184,15 +185,16 @@ def keyed(table: pa.Table, name: str) -> dict[tuple[Any, ...], dict[str, Any]]:
 
 
 def repic(
-    *arguments: str, timeout: float = 300, **options: Any
+    *arguments: str, timeout: float = 300, env: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own, as a user does."""
+    """Run the command in a process of its own, as a user does; `env` is added to ours."""
     return subprocess.run(
         [*PROGRAM, *arguments],
         capture_output=True,
         text=True,
         timeout=timeout,
         check=False,
+        env={**os.environ, **(env or {})},
         **options,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,9 @@ from repic.cli.common import (
     out,
     print_json,
 )
+
+if TYPE_CHECKING:
+    from repic.build import Outcome
 
 
 def add_to(app: typer.Typer) -> None:
@@ -61,40 +64,45 @@ def build(
     if show_settings:
         _print_settings()
         return
-    settings = _settings(images, profile, identity, set_ or [])
-    opened = open_store(store, create=True)
+    parameters = _parameters(images, profile, identity, set_ or [])
     if prefect:
-        from flows.running import build as run_flow
+        from flows import running
 
-        outcome = run_flow(store, images=images, profile=profile, identity=identity, overrides=set_)
+        outcome = running.build(store, **parameters)
     else:
-        from repic.build import build as run
-        from repic.cli.progress import Progress
-        from repic.scan import scan
-
-        with Progress(err()) as progress:
-            found = scan(settings, progress.scanned)
-            outcome = run(settings, opened, found, progress)
-    _catalog(opened)
+        outcome = _build_here(store, **parameters)
     if as_json:
         print_json(_summary(outcome))
     else:
         _print_outcome(outcome, store)
 
 
-def _settings(
+def _parameters(
     images: str | None, profile: str | None, identity: str | None, overrides: list[str]
-) -> Any:
-    from repic import config
-
+) -> dict[str, Any]:
     if images is None and profile is None and not any(o.startswith("source.") for o in overrides):
         raise UserError("say what to build from: --images FOLDER, or --profile sample for a demo")
-    source: dict[str, Any] = {}
-    if images is not None:
-        source |= {"kind": "folder", "path": images}
-    if identity is not None:
-        source["identity"] = identity
-    return config.load(profile or "photos", tuple(overrides), source=source)
+    return {
+        "images": images,
+        "profile": profile or "photos",
+        "identity": identity,
+        "overrides": overrides,
+    }
+
+
+def _build_here(store: str, **parameters: Any) -> Outcome:
+    from repic import catalog, config
+    from repic.build import build
+    from repic.cli.progress import Progress
+    from repic.scan import scan
+
+    settings = config.requested(**parameters)
+    opened = open_store(store, create=True)
+    with Progress(err()) as progress:
+        outcome = build(settings, opened, scan(settings, progress.scanned), progress)
+    if opened.files.local:
+        catalog.refresh(opened)
+    return outcome
 
 
 def _print_settings() -> None:
@@ -104,14 +112,7 @@ def _print_settings() -> None:
         out().print(f"[bold]{key}[/] = {default}  [dim]{help_}[/]")
 
 
-def _catalog(store: Any) -> None:
-    from repic import catalog
-
-    if store.files.local:
-        catalog.refresh(store)
-
-
-def _summary(outcome: Any) -> dict[str, Any]:
+def _summary(outcome: Outcome) -> dict[str, Any]:
     return {
         "dataset": str(outcome.dataset.ref),
         "published": outcome.published,
@@ -125,7 +126,7 @@ def _summary(outcome: Any) -> dict[str, Any]:
     }
 
 
-def _print_outcome(outcome: Any, store: str) -> None:
+def _print_outcome(outcome: Outcome, store: str) -> None:
     rows = {name: manifest.rows for name, manifest in outcome.tables.items()}
     verb = "Published" if outcome.published else "Nothing new: this is"
     console = out()

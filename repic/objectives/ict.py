@@ -32,7 +32,8 @@ from repic.objectives.base import (
     text_block,
 )
 from repic.objectives.material import Material, Object, Pair, Photo, text_of
-from repic.objectives.mentions import Reading, plain_words, read
+from repic.objectives.mentions import Reading, read
+from repic.objectives.words import plain_words
 from repic.objectives.phrases import info, named_caption
 
 MAX_CAPTION = 20_000

@@ -1,26 +1,24 @@
-"""Who is named in a caption, and how much it says beside the names.
+"""Who is named in a caption, and what it says beside the names.
 
 A name counts at token boundaries, alone or as `<Name>`, whatever its case; a possessive, a French
 elision and a Korean particle may be attached, and Chinese text has no spaces to bound it. A mention
-that is negated ("Ann is not in the picture", "without Ann") names nobody. Time is linear in the
-text.
+that is negated ("Ann is not in the picture", "without Ann") names nobody. One that is hedged ("maybe
+Ann", "Ann or Bob"), contradicted, or spelled to look like a name without being it, claims both ways
+at once and counts as wrong, whoever is there. Time is linear in the text.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
-HAN = "\u3040-\u30ff\u3400-\u9fff"
-HANGUL = "\uac00-\ud7a3"
-# Combining marks and zero-width characters belong to the word, so that they cannot hide in a name.
-_EXTRA = "\u0300-\u036f\u200b-\u200f\u2060\ufeff"
-_RUN = rf"(?:[^\W{HAN}{HANGUL}]|[{_EXTRA}])+"
-_WORD = rf"[{HAN}]+|[{HANGUL}]+|{_RUN}(?:['\u2019-]{_RUN})*"
-_ITEM = re.compile(rf"<([^<>\n]{{1,60}})>|({_WORD})|([,.!?;:\n\u3002\uff0c\uff01\uff1f])")
+from repic.objectives.words import ITEM, composed, is_han, plain_words
+
 _APOSTROPHE = re.compile("['\u2019]")
 _ENGLISH_ENDINGS = frozenset(("s", "ll", "d", "re", "ve"))
 _FRENCH_ELISIONS = frozenset(("d", "l", "qu"))
@@ -35,24 +33,49 @@ _NOT = (
     r"(?:not|never|cannot|can't|don't|doesn't|didn't|couldn't|isn't|aren't|wasn't|weren't|hasn't)"
 )
 _FRAME = r"(?:picture|photo|photograph|image|scene|frame|shot|view|it)\b"
+_BE = r"(?:is|are|was|were)"
 _NEGATED = re.compile(
-    r"(?:\b(?:no|not|without|neither|nor|except|excluding|unlike|lacks?|lacking|isn't|aren't|wasn't|"
-    r"(?:instead|absence|sign|trace|glimpse) of|rather than|other than)"
+    r"(?:\b(?:no|not|without|neither|nor|except(?: for)?|excluding|unlike|lacks?|lacking|isn't|aren't|"
+    r"wasn't|minus|sans|(?:instead|absence|sign|trace|glimpse) of|(?:rather|other) than|anything but|"
+    r"(?:all|everyone|everything|everybody) but|far from(?: being)?)"
+    rf"|\b(?:nobody|nothing|none|no one|no-one)(?: \w+){{0,3}} (?:named|called|{_BE}|like|resembles)"
     rf"|\b{_NOT} {_SEE}(?: any(?: of)?)?) (?P<before>{_NAMES})"
     rf"|(?P<after>{_NAMES}) (?:"
     rf"(?:(?:is|are|was|were|does|do|did|has|have|can|could) )?{_NOT}(?: \w+){{0,2}} "
     rf"(?:here|present|visible|shown|seen|pictured|depicted|appear|appears|included|there|"
     rf"(?:in|of|among|on) (?:\w+ ){{0,2}}{_FRAME})"
-    r"|(?:is|are|was|were|seems?|remains?) (?:\w+ )?(?:absent|missing|nowhere|elsewhere))"
+    rf"|(?:is|are|was|were|seems?|remains?) (?:\w+ )?(?:absent|missing|nowhere|elsewhere|gone|away)"
+    rf"|{_BE} out of (?:the )?(?:frame|shot|view|sight|picture)"
+    r"|(?:did not|didn't|could not|couldn't) (?:come|make it|attend|join|show up))"
 )
 _HINT = re.compile(
     r"\b(?:no|not|never|cannot|without|neither|nor|except|excluding|unlike|lack|lacks|lacking|absent|"
-    r"absence|missing|nowhere|elsewhere|than|instead|sign|trace|glimpse)\b|n['\u2019]t\b",
+    r"absence|missing|nowhere|elsewhere|than|instead|sign|trace|glimpse|nobody|nothing|none|minus|sans|"
+    r"but|far|gone|away|out|did|could|or|either|whether|maybe|perhaps|possibly|probably|presumably|"
+    r"supposedly|allegedly|may|might|no-one)\b|n['\u2019]t\b",
     re.IGNORECASE,
 )
-MAX_MARKS = 30
+_DOUBT = r"(?:maybe|perhaps|possibly|probably|presumably|supposedly|allegedly)"
+_HEDGED = re.compile(
+    rf"\b(?:{_DOUBT}|either|whether(?: or not)?(?: (?:it|this|that) is)?"
+    rf"|(?:could|might|may)(?: or may not| or might not| well)? be)(?: (?:it|this|that) is| also)?"
+    rf" (?P<before>{_NAMES})"
+    rf"|(?P<after>{_NAMES}) (?:(?:may|might)(?: or may not| or might not)? (?:well )?(?:be|appear)\b"
+    rf"|(?:[,(] )?(?:{_DOUBT}|or not|or someone else|or something else)(?= [,.()]|$))"
+    r"|(?P<either>@\d+(?: , @\d+)*(?: ,)? or @\d+)"
+)
+_PLACE = re.compile(r"@(\d+)")
+_CLAUSE = re.compile(r"[.!?;:\n\u3002\uff01\uff1f]")
 GRAM = 4
 """Words in a row that count as copied when the prompt has them in a row as well."""
+
+FREE_REPETITION = 0.1
+"""Share of such runs that may come again; "to the left of the" does in an honest caption."""
+
+# Letters of other scripts that look like Latin ones (a part of Unicode's confusables.txt).
+_LOOK_ALIKES = str.maketrans(
+    "абвгеёзіјкмнорстухуѕԁһⅼαβγεηικνορτυχϲ", "abbreeзijkmhopctyxysdhlabyenikvoptuxc"
+)
 
 
 @dataclass(frozen=True)
@@ -62,142 +85,173 @@ class Reading:
     Attributes:
         named: Names that it uses of something in the picture, in the order of first use.
         negated: Names that it says are not there.
-        strangers: Tags `<...>` that hold none of the names.
+        hedged: Names that it claims both ways: with a doubt, as alternatives, and with its denial
+            elsewhere. They are not in `named`.
+        strangers: Tags `<...>` that hold none of the names, look-alikes of a name, broken tags.
         words: Distinct words, casefolded, that are no names or tags; each Han character is one.
         length: How many words there are, repeated ones too.
         new_words: Those of `words` that are not in a passage copied from the prompt.
+        said: All tokens in order: `@0` for the first name, marks, casefolded words.
+        repeated: Share of its tokens that stammer, or repeat a run of `GRAM` of its own or of the
+            request; 0 to 1.
     """
 
     named: tuple[str, ...]
     negated: tuple[str, ...]
+    hedged: tuple[str, ...]
     strangers: tuple[str, ...]
     words: frozenset[str]
     length: int
     new_words: frozenset[str]
+    said: tuple[str, ...]
+    repeated: float
 
 
-def read(text: str, names: Sequence[str], prompt: str = "") -> Reading:
+def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -> Reading:
     """Read a caption.
 
     Args:
         text: The caption; the caller limits its length.
         names: Names of the references, without brackets; none is another's prefix.
         prompt: Text that the caption may have copied from.
+        request: The part of it that asks; repeating it is repetition.
     """
     text = composed(text)
     known = {unicodedata.normalize("NFC", name).casefold(): name for name in names}
-    places = {name: place for place, name in enumerate(known.values())}
+    places = {name: f"@{place}" for place, name in enumerate(known.values())}
+    is_plain = text.isascii()
     said: list[str] = []
     mentioned: dict[str, None] = {}
     strangers: dict[str, None] = {}
     words: list[str] = []
-    for tag, word, mark in _ITEM.findall(text):
+    tags = 0
+    for tag, word, mark in ITEM.findall(text):
         if mark:
             said.append(mark)
             continue
-        found = _named_by((tag or word).strip().casefold(), known)
-        if tag and (len(found) != 1 or tag.strip().casefold() not in known):
+        tags += bool(tag)
+        token = (tag or word).casefold()
+        found = _named_by(token.strip(), known)
+        if tag and (len(found) != 1 or token.strip() not in known):
             strangers[tag] = None
             said.append("<>")
         elif found:
             mentioned.update(dict.fromkeys(found))
-            said += [f"@{places[name]}" for name in found]
-            if word and _is_han(
-                word
-            ):  # the name stands in a run without spaces; the rest are words
+            said += [places[name] for name in found]
+            if word and is_han(word):  # it stands in a run without spaces; the rest are words
                 for name in found:
                     word = word.replace(name, "")
                 words += word
         else:
-            folded = word.casefold()
-            said.append(folded)
-            words += list(folded) if _is_han(folded) else [folded]
-    negated = _negated(said, list(known.values())) if mentioned and _HINT.search(text) else set()
+            if (not is_plain or "-" in token) and _is_disguised(token, known):
+                strangers[token] = None
+            said.append(token)
+            words += list(token) if is_han(token) else [token]
+    if text.count("<") != tags or text.count(">") != tags:
+        strangers["<"] = None
+    negated, hedged = frozenset[str](), frozenset[str]()
+    if mentioned and _HINT.search(text):
+        negated, hedged = _doubts(said, list(known.values()))
     copied = _copied(words, _grams(prompt)) if prompt else frozenset()
+    distinct = frozenset(words)
     return Reading(
-        tuple(name for name in mentioned if name not in negated),
+        tuple(n for n in mentioned if n not in negated and n not in hedged),
         tuple(name for name in mentioned if name in negated),
+        tuple(name for name in mentioned if name in hedged),
         tuple(strangers),
-        frozenset(words),
+        distinct,
         len(words),
-        frozenset(words) if not copied else frozenset(w for w in words if w not in copied),
+        distinct - copied if copied else distinct,
+        tuple(said),
+        _repeated(said, _grams(request) if request else ()),
     )
 
 
-def composed(text: str) -> str:
-    """The text in NFC, or as it is where over 30 combining marks stand in a row.
-
-    No language needs more (UAX #15, stream-safe text), and composing them takes quadratic time.
-    """
-    if text.isascii():
-        return text
-    run = 0
-    for character in text:
-        run = run + 1 if unicodedata.combining(character) else 0
-        if run > MAX_MARKS:
-            return text
-    return unicodedata.normalize("NFC", text)
-
-
-def plain_words(text: str) -> list[str]:
-    """Words of a text in order, casefolded; tags are left out, each Han character is a word."""
-    found: list[str] = []
-    for _, word, _ in _ITEM.findall(composed(text).casefold()):
-        if word:
-            found += list(word) if _is_han(word) else [word]
-    return found
-
-
-def _is_han(word: str) -> bool:
-    return "\u3040" <= word[0] <= "\u30ff" or "\u3400" <= word[0] <= "\u9fff"
-
-
-def _named_by(word: str, known: dict[str, str]) -> list[str]:
+def _named_by(word: str, known: dict[str, str]) -> Sequence[str]:
     """Names that a casefolded token mentions: usually none or one."""
     if word in known:
-        return [known[word]]
+        return (known[word],)
     if word.isascii() and "'" not in word:
-        return []
+        return ()
     parts = _APOSTROPHE.split(word)
     if len(parts) == 2:
         first, last = parts
         if first in known and last in _ENGLISH_ENDINGS:
-            return [known[first]]
+            return (known[first],)
         if last in known and first in _FRENCH_ELISIONS:
-            return [known[last]]
+            return (known[last],)
     if "\uac00" <= word[0] <= "\ud7a3":
         return [
             name
             for key, name in known.items()
             if word.startswith(key) and _PARTICLES.fullmatch(word, len(key))
         ]
-    if _is_han(word):
-        return [name for key, name in known.items() if _is_han(key) and key in word]
-    return []
+    if is_han(word):
+        return [name for key, name in known.items() if is_han(key) and key in word]
+    return ()
 
 
-def _negated(said: Sequence[str], names: Sequence[str]) -> set[str]:
-    """Names that some clause negates; a contradiction counts as a negation."""
-    found: set[str] = set()
-    clauses = re.split(r"[.!?;:\n\u3002\uff01\uff1f]", " ".join(said).replace("\u2019", "'"))
-    for clause in clauses:
+def _is_disguised(token: str, known: Collection[str]) -> bool:
+    """Whether a token is no name, but looks like one or like `N-a-m-e`."""
+    shown = unicodedata.normalize("NFKC", token).casefold()
+    shown = "".join(
+        c
+        for c in shown
+        if c != "-" and unicodedata.category(c) not in ("Cf", "Me") and not "\u0334" <= c <= "\u0338"
+    )
+    return shown != token and (shown in known or shown.translate(_LOOK_ALIKES) in known) or (
+        not shown.isascii() and shown.translate(_LOOK_ALIKES) in known
+    )
+
+
+def _doubts(said: Sequence[str], names: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Names that are negated at least once, and those that are hedged or also affirmed."""
+    negated: Counter[str] = Counter()
+    hedged: set[str] = set()
+    text = " ".join(said).replace("\u2019", "'")
+    for clause in _CLAUSE.split(text):
+        if "@" not in clause:
+            continue
         for match in _NEGATED.finditer(clause):
-            listed = match["before"] or match["after"]
-            found.update(names[int(place)] for place in re.findall(r"@(\d+)", listed))
-    return found
+            negated.update(_PLACE.findall(match["before"] or match["after"]))
+        for match in _HEDGED.finditer(clause):
+            hedged.update(_PLACE.findall(match["before"] or match["after"] or match["either"]))
+    all_mentions = Counter(token[1:] for token in said if token[0] == "@")
+    # "neither Ann nor Bob or Carl": a negated alternative is a negation and no doubt.
+    hedged -= negated.keys()
+    hedged.update(place for place in negated if all_mentions[place] > negated[place])
+    return (
+        frozenset(names[int(place)] for place in negated),
+        frozenset(names[int(place)] for place in hedged),
+    )
 
 
 @lru_cache(maxsize=4096)
 def _grams(text: str) -> frozenset[tuple[str, ...]]:
     words = plain_words(text)
-    return frozenset(tuple(words[i : i + GRAM]) for i in range(len(words) - GRAM + 1))
+    return frozenset(zip(*(words[i:] for i in range(GRAM)), strict=False))
 
 
 def _copied(words: Sequence[str], grams: Collection[tuple[str, ...]]) -> frozenset[str]:
     """Words that stand only in passages copied from the prompt."""
+    runs = zip(*(words[i:] for i in range(GRAM)), strict=False)
+    starts = [start for start, run in enumerate(runs) if run in grams]
+    if not starts:
+        return frozenset()
     inside = bytearray(len(words))
-    for start in range(len(words) - GRAM + 1):
-        if tuple(words[start : start + GRAM]) in grams:
-            inside[start : start + GRAM] = b"\1" * GRAM
+    for start in starts:
+        inside[start : start + GRAM] = b"\1" * GRAM
     own = {word for word, flag in zip(words, inside, strict=True) if not flag}
     return frozenset(word for word, flag in zip(words, inside, strict=True) if flag) - own
+
+
+def _repeated(said: Iterable[str], request: Collection[tuple[str, ...]]) -> float:
+    tokens = [token for token in said if token[0] == "@" or token[0].isalnum()]
+    if len(tokens) < 2:
+        return 0.0
+    stammers = sum(first == second for first, second in pairwise(tokens))
+    runs = list(zip(*(tokens[i:] for i in range(GRAM)), strict=False))
+    again = len(runs) - len(set(runs))
+    if request:
+        again += sum(run in request for run in runs)
+    return min(1.0, again / max(1, len(runs)) + stammers / len(tokens))

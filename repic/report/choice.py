@@ -17,9 +17,7 @@ def spread(items: Sequence[T], count: int) -> list[T]:
     return [items[round(place * (len(items) - 1) / (count - 1))] for place in range(count)]
 
 
-def varied(
-    items: Iterable[T], count: int, parts: Callable[[T], Iterable[Hashable]]
-) -> list[T]:
+def varied(items: Iterable[T], count: int, parts: Callable[[T], Iterable[Hashable]]) -> list[T]:
     """The first `count` items that share no part with an earlier one; then the first others.
 
     The result keeps the order of the items.

@@ -19,8 +19,8 @@ from repic.report.versions import Version
 
 REFUSED = 8
 """Most reasons listed per objective."""
-FEW = 24
-"""Most layouts shown per objective, in case a later version has more kinds than now."""
+FEW = 8
+"""Most layouts shown per objective: as many as ict has, so that a page has a known size."""
 LIGHT = ("example_id", "objective", "kind", "split", "template_id", "references")
 TITLES = {
     "oct": ("Object consistency", "Is the named object of the first picture in the second?"),

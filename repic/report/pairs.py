@@ -131,7 +131,9 @@ def _texts(table: pa.Table, column: str) -> np.ndarray:
 
 def _in_turn(*lists: list[int]) -> list[int]:
     """The first of each list, then the second of each, and so on."""
-    turns = ((turn, which, p) for which, places in enumerate(lists) for turn, p in enumerate(places))
+    turns = (
+        (turn, which, p) for which, places in enumerate(lists) for turn, p in enumerate(places)
+    )
     return [place for _, _, place in sorted(turns)]
 
 
@@ -154,9 +156,7 @@ def _groups(table: pa.Table, kind: np.ndarray, band: np.ndarray) -> Iterator[Gro
                 )
 
 
-def _cards(
-    version: Version, table: pa.Table, chosen: list[list[int]]
-) -> list[tuple[Card, ...]]:
+def _cards(version: Version, table: pa.Table, chosen: list[list[int]]) -> list[tuple[Card, ...]]:
     rows = [table.take(places).to_pylist() for places in map(_indices, chosen)]
     wanted = {row[side] for group in rows for row in group for side in ("anchor_id", "other_id")}
     known = things(version, wanted)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
@@ -37,8 +38,13 @@ class Rows:
 
 
 def photo(path: Path, shapes: list[tuple[str, tuple[int, int, int, int]]], ground: str) -> str:
-    """Draw ellipses on a plain ground; returns the image_id of the file."""
-    picture = Image.new("RGB", SIZE, ground)
+    """Draw ellipses on a ground, plain or `noise:SEED`; returns the image_id of the file."""
+    kind, _, seed = ground.partition(":")
+    if kind == "noise":
+        noise = np.random.default_rng(int(seed)).integers(0, 256, (*SIZE[::-1], 3), np.uint8)
+        picture = Image.fromarray(noise)
+    else:
+        picture = Image.new("RGB", SIZE, ground)
     draw = ImageDraw.Draw(picture)
     for colour, box in shapes:
         draw.ellipse(box, fill=colour, outline="#222222", width=2)
@@ -48,7 +54,7 @@ def photo(path: Path, shapes: list[tuple[str, tuple[int, int, int, int]]], groun
     return image_id_of(hashlib.sha256(path.read_bytes()).hexdigest(), None)
 
 
-def rows(folder: Path, identities: int = 8, views: int = 3) -> Rows:
+def rows(folder: Path, identities: int = 8, views: int = 3, noise: bool = False) -> Rows:
     """Identities in several photos each, two to a photo, with pairs of every band.
 
     Identities 2n and 2n + 1 share photos; the last pair of them is test, the one before validation.
@@ -62,9 +68,11 @@ def rows(folder: Path, identities: int = 8, views: int = 3) -> Rows:
         for view in range(views):
             boxes = (20 + 12 * view, 30, 100 + 12 * view, 120), (140, 60 + 8 * view, 215, 150)
             shapes = [(COLOURS[i % 8], boxes[0]), (COLOURS[partner % 8], boxes[1])]
-            ground = ("#e9e4d8", "#c8d6df", "#8a8f7c")[view % 3]
+            plain = ("#e9e4d8", "#c8d6df", "#8a8f7c")[view % 3]
             key, path = f"{i}-{view}", folder / f"thing {i}" / f"view {view}.jpg"
-            image_id = photo(path, shapes, ground)
+            image_id = photo(
+                path, [] if noise else shapes, f"noise:{i * views + view}" if noise else plain
+            )
             made.images.append(
                 image_row(key)
                 | {
@@ -103,7 +111,12 @@ def rows(folder: Path, identities: int = 8, views: int = 3) -> Rows:
                 alike = 0.8 - 0.09 * step + 0.01 * view
                 made.pairs.append(
                     pair_row(
-                        anchor, far, "negative", band=band, split=split, similarity=alike,
+                        anchor,
+                        far,
+                        "negative",
+                        band=band,
+                        split=split,
+                        similarity=alike,
                         percentile=97.0 - 8 * step,
                     )
                 )
@@ -117,7 +130,7 @@ def publish(
     notes: Mapping[str, Any] | None = None,
     settings: Examples | None = None,
 ) -> Manifest:
-    """A dataset version of these rows, as a build publishes it; examples are drawn by the objectives."""
+    """A dataset version of these rows, as a build publishes it; the objectives draw examples."""
     tables: dict[str, pa.Table] = {
         "images": TABLES["images"].table(made.images),
         "objects": TABLES["objects"].table(made.objects),

@@ -1,0 +1,49 @@
+"""The two models that the package carries: they know the generated world, and nothing else.
+
+`detector.checkpoint=sample` and `encoder.architecture=sample` name them. `repic.sample.train` made
+them, and says what they have seen; `repic.sample.exam` says how good they are.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from repic import weights
+
+NAME = "sample"
+SIDE = 160
+"""Pixels of the square that the detector learned from: `detector.image_size`."""
+
+
+def detector_file() -> Path:
+    """The checkpoint of the detector, an ultralytics YOLO.
+
+    Raises:
+        WeightsError: the installation lacks it.
+    """
+    return _shipped("yolo.pt")
+
+
+def encoder_folder() -> Path:
+    """The encoder in OpenCLIP's layout.
+
+    Raises:
+        WeightsError: the installation lacks it.
+    """
+    return _shipped("clip")
+
+
+def folder() -> Path:
+    """Where the package carries its models: beside this file."""
+    return Path(str(resources.files(__name__)))
+
+
+def _shipped(name: str) -> Path:
+    path = folder() / name
+    if not path.exists():
+        raise weights.WeightsError(
+            f"this installation has no {path}: install repic again, or train it with "
+            f"`python -m repic.sample.train {'yolo' if name.endswith('.pt') else 'clip'}`"
+        )
+    return path

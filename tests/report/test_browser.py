@@ -1,0 +1,85 @@
+"""The page in a real browser, on any screen and in both colour schemes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from repic import report
+from storage.store import Store
+from tests.report import builds
+
+BROWSER = shutil.which("chromium")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine"),
+]
+
+
+@pytest.fixture
+def browser() -> Iterator:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(
+            executable_path=BROWSER,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield opened
+        opened.close()
+
+
+def test_the_page_in_chromium(store: Store, rows: builds.Rows, tmp_path: Path, browser) -> None:
+    (tmp_path / "photos" / "thing 2" / "view 1.jpg").unlink()
+    builds.publish(store, rows)
+    page_file = report.write(store, "dataset@latest", tmp_path / "report.html")
+    colours = {}
+    for scheme in ("light", "dark"):
+        for width in (360, 768, 1440):
+            context = browser.new_context(
+                viewport={"width": width, "height": 900}, color_scheme=scheme
+            )
+            page = context.new_page()
+            said: list[str] = []
+            asked: list[str] = []
+            page.on("console", lambda message, said=said: said.append(message.text))
+            page.on("pageerror", lambda error, said=said: said.append(str(error)))
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.goto(page_file.as_uri())
+            assert said == []
+            assert [url for url in asked if not url.startswith("data:")] == [page_file.as_uri()]
+            images = page.eval_on_selector_all(
+                "img", "all => all.map(i => i.complete && i.naturalWidth > 0)"
+            )
+            assert len(images) > 40
+            assert all(images)
+            for number, what in (
+                ("24", "photos"),
+                ("48", "objects"),
+                (str(len(rows.pairs)), "pairs"),
+            ):
+                assert page.locator(".figures li", has_text=what).first.locator(
+                    "b"
+                ).text_content() == (number)
+                assert page.locator(".figures li", has_text=what).first.is_visible()
+            assert page.locator(".gone").count() > 0
+            overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert overflow <= 0
+            ink, paper = page.evaluate(
+                "[getComputedStyle(document.body).color,"
+                " getComputedStyle(document.body).backgroundColor]"
+            )
+            colours[scheme] = (ink, paper)
+            context.close()
+    (ink, paper), (dark_ink, dark_paper) = colours["light"], colours["dark"]
+    assert _brightness(paper) > 200 > _brightness(ink)
+    assert _brightness(dark_paper) < 60 < _brightness(dark_ink)
+
+
+def _brightness(colour: str) -> float:
+    """Mean of an `rgb(r, g, b)`."""
+    numbers = [float(n) for n in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    return sum(numbers) / 3
