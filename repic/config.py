@@ -152,8 +152,8 @@ class Vlt(Section):
 class Ict(Section):
     """Caption the photo and use the right names."""
 
-    shares: dict[Literal["single", "multi", "absent", "mixed"], float] = Field(
-        {"single": 0.4, "multi": 0.2, "absent": 0.15, "mixed": 0.25},
+    shares: dict[Literal["single", "multi", "absent", "mixed", "which"], float] = Field(
+        {"single": 0.35, "multi": 0.2, "absent": 0.15, "mixed": 0.2, "which": 0.1},
         description="Kinds of rows; a kind that cannot be made leaves its share to the others.",
     )
     max_references: int = Field(

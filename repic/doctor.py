@@ -61,7 +61,10 @@ def _disk(store: str) -> Iterator[Finding]:
         yield Finding("error", "disk", f"{free / 1e9:.1f} GB free at {folder}", remedy)
     else:
         yield Finding("ok", "disk", f"{free / 1e9:.1f} GB free at {folder}")
-    if not os.access(folder, os.W_OK):
+    if not folder.is_dir():
+        remedy = "move it, or give another folder with --store"
+        yield Finding("error", "store", f"{folder} is a file", remedy)
+    elif not os.access(folder, os.W_OK):
         remedy = "change its owner or mode, or give another folder with --store"
         yield Finding("error", "store", f"no permission to write {folder}", remedy)
 

@@ -2,8 +2,8 @@
 
 `architecture` and `pretrained` are OpenCLIP's own names: `ViT-B-32` and `openai`, say. A model of
 one's own is a folder in OpenCLIP's layout: `pretrained=local-dir:FOLDER` (the folder then names its
-architecture itself); `hf-hub:ORG/NAME` is its counterpart on the hub. The architecture `photos` is
-the ImageNet encoder of `repic.photos`, which needs no download.
+architecture itself); `hf-hub:ORG/NAME` is its counterpart on the hub. Two architectures come with
+the package: `photos` is the ImageNet encoder of `repic.photos`, `sample` knows the generated world.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from repic import photos, weights
 from repic.config import ConfigError
 from repic.devices import Placement
+from repic.sample import models
 from storage.hashing import fingerprint
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Checkpoint:
                     f"that it belongs to; {photos.NAME} has weights of its own"
                 )
             return cls(f"{FOLDER}{photos.model_folder()}", None, reads_text=False)
+        if settings.architecture == models.NAME and not settings.pretrained:
+            return cls(f"{FOLDER}{models.encoder_folder()}", None)
         if not settings.pretrained:
             raise ConfigError(
                 f"encoder.pretrained is empty: name the weights of {settings.architecture} "

@@ -114,6 +114,14 @@ ANNOTATION = pa.struct(
 )
 BLOCK = _struct(type=TEXT, text=TEXT)
 PICTURE = _struct(role=TEXT, image_id=TEXT, uri=TEXT, width=INT, height=INT, crop=BOX)
+SCENE = pa.struct(
+    [
+        pa.field("name", TEXT),
+        pa.field("box", BOX, nullable=False),
+        pa.field("label", TEXT, nullable=False),
+        pa.field("phrases", pa.list_(TEXT), nullable=False),
+    ]
+)
 REFERENCE = _struct(name=TEXT, info=TEXT, present=FLAG, object_id=TEXT, locale=TEXT)
 
 PROBES = Table(
@@ -266,7 +274,8 @@ EXAMPLES = Table(
         Column(
             "kind",
             TEXT,
-            "oct: positive, negative; vlt: label, expression; ict: single, multi, absent, mixed.",
+            "oct: positive, negative; vlt: label, expression; "
+            "ict: single, multi, absent, mixed, which.",
         ),
         Column("split", TEXT, "train, validation or test."),
         Column("template_id", TEXT, "Which prompt sentence was drawn, for example oct-07."),
@@ -283,14 +292,33 @@ EXAMPLES = Table(
             "answer",
             TEXT,
             "oct: yes or no; vlt: {box}, to be rendered for the model from box; "
-            "ict: names in <>, joined by a comma, empty if none is present.",
+            "ict: names in <>, joined by a comma, empty if none is present; "
+            "which: the one name in <>, or none.",
         ),
-        Column("box", BOX, "vlt: the answer, xyxy pixels of the query photo.", nullable=True),
+        Column(
+            "box",
+            BOX,
+            "vlt: the answer; which: what is asked about, written in place of {box} in the prompt; "
+            "xyxy pixels of the query photo.",
+            nullable=True,
+        ),
         Column("caption", TEXT, "ict: a true caption with the names, when known.", nullable=True),
         Column(
             "references",
             pa.list_(REFERENCE),
             "oct, ict: the named objects, whether present, and the anchor object of each.",
+        ),
+        Column(
+            "scene",
+            pa.list_(SCENE),
+            "ict: objects of the query photo: the name each has here (or null), box, label, and "
+            "phrases that point to it alone.",
+        ),
+        Column(
+            "elsewhere",
+            pa.list_(TEXT),
+            "ict: words that describe other photos and nothing known of this one; empty where too "
+            "little is known.",
         ),
         Column("pair_ids", pa.list_(TEXT), "Pairs that it was made from."),
         Column("band", TEXT, "Band of its hardest pair.", nullable=True),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 import pytest
 
+from repic import cli
 from storage.store import Store
 from tests.builds import Album, Built, build
 from tests.random_models import open_clip_folder
@@ -22,3 +26,24 @@ def built(album: Album, tmp_path_factory: pytest.TempPathFactory) -> Built:
     location = tmp_path_factory.mktemp("built") / "store"
     store = Store.open(location, create=True)
     return Built(album, location, build(album.settings(), store))
+
+
+@pytest.fixture
+def repic_main(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["repic", *arguments])
+        monkeypatch.setenv("COLUMNS", "200")
+        capsys.readouterr()
+        try:
+            cli.main()
+            code: object = 0
+        except SystemExit as end:
+            code = end.code or 0
+        printed = capsys.readouterr()
+        return (code if isinstance(code, int) else 1), *printed
+
+    return run

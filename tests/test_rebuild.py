@@ -178,8 +178,8 @@ def test_a_detector_that_draws_fewer_boxes_leaves_vectors_known(
 ) -> None:
     """An object is known by its photo, box and label, whoever drew it."""
     store = built.copy(tmp_path / "store")
-    outcome = build(built.album.settings("detector.min_area_share=0.03"), store)
-    assert outcome.tables["objects"].rows < built.outcome.tables["objects"].rows
+    outcome = build(built.album.settings("detector.max_objects=1"), store)
+    assert outcome.tables["objects"].rows == PHOTOS < built.outcome.tables["objects"].rows
     assert "embeddings" not in outcome.processed
 
 

@@ -59,12 +59,18 @@ class Progress:
 
     def stage(self, stage: Stage, plan: Plan) -> None:
         """A stage begins: `plan.missing` of its `plan.inputs` have no result yet."""
+        self._end_of_scan()
         if not plan.shards:
             return
         self._stage = self._bars.add_task(stage.name, total=plan.missing)
         if self._bars.disable:
             kept = plan.inputs - plan.missing
             self._console.print(f"{stage.name}: {plan.missing} to do, {kept} known")
+
+    def _end_of_scan(self) -> None:
+        if self._scan is not None:
+            photos = self._bars.tasks[self._scan].completed
+            self._bars.update(self._scan, total=photos)
 
     def shard(self, stage: Stage, shard: Shard) -> None:
         """A shard is done."""

@@ -19,6 +19,7 @@ import numpy as np
 from repic import weights
 from repic.config import ConfigError
 from repic.detect.frame import Candidates, Padding, SquareDetector
+from repic.sample import models
 
 if TYPE_CHECKING:
     import torch
@@ -38,11 +39,15 @@ YOLOE_TEXT = {
 
 
 def find(checkpoint: str) -> Path:
-    """The file of a YOLO checkpoint; never downloaded, since its hash is part of a fingerprint.
+    """The file of a YOLO checkpoint, `sample` for the one of the generated world.
+
+    Never downloaded, since its hash is part of a fingerprint.
 
     Raises:
         WeightsError: there is no such file.
     """
+    if checkpoint == models.NAME:
+        return models.detector_file()
     return weights.find(
         checkpoint,
         "detector.checkpoint",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
 from repic.config import Examples
-from repic.coordinates import Convention
+from repic.coordinates import Box, Convention
 from repic.objectives.material import Material, Object, Pair, Photo
 from storage.hashing import fingerprint
 
@@ -43,7 +43,7 @@ class Reward:
 
     Attributes:
         total: The one number that is trained on, 0 to 1.
-        components: Named parts of it, 0 to 1 each.
+        components: Named parts of it, 0 to 1 each; a part of which nothing is known is absent.
         reason: Stable code that says why: `right`, `wrong`, or what is malformed.
         parsed: What was read from the answer, JSON; None if nothing could be.
     """
@@ -164,6 +164,24 @@ def text_block(text: str) -> dict[str, str]:
     return {"type": "text", "text": text}
 
 
+def prompt_of(row: Mapping[str, Any], convention: Convention) -> list[dict[str, str]]:
+    """The blocks of a row's prompt, a box in it written as the model's family does."""
+    if row["objective"] != "ict" or row["box"] is None:
+        return list(row["prompt"])
+    box = _box_of(row, convention)
+    return [{**block, "text": block["text"].replace("{box}", box)} for block in row["prompt"]]
+
+
+def answer_of(row: Mapping[str, Any], convention: Convention) -> str:
+    """The answer of a row, a box in it written as the model's family does."""
+    return _box_of(row, convention) if row["answer"] == "{box}" else row["answer"]
+
+
+def _box_of(row: Mapping[str, Any], convention: Convention) -> str:
+    query = row["images"][-1]
+    return convention.render(Box.of(row["box"]), query["width"], query["height"])
+
+
 def reference_picture(material: Material, thing: Object) -> Row:
     """The crop of an object as a reference picture."""
     return _picture(material.photos[thing.image_id], "reference", list(thing.box))
@@ -210,6 +228,8 @@ def example(
     pairs: Sequence[Pair] = (),
     box: list[float] | None = None,
     caption: str | None = None,
+    scene: Sequence[Row] = (),
+    elsewhere: Sequence[str] = (),
 ) -> Row:
     """A row of the examples table; its id hashes objective, template, prompt, pictures, answer."""
     hardest = min(pairs, key=_hardness, default=None)
@@ -227,6 +247,8 @@ def example(
         "box": box,
         "caption": caption,
         "references": list(references),
+        "scene": list(scene),
+        "elsewhere": list(elsewhere),
         "pair_ids": [pair.pair_id for pair in pairs],
         "band": hardest.band if hardest else None,
         "similarity": hardest.similarity if hardest else None,

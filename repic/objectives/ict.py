@@ -3,18 +3,20 @@
 Before the query come one to four named references. Kinds of rows: `single`, one that is present;
 `multi`, several that are all present; `absent`, none of which is; `mixed`, some of each. References
 are crops of other photos, except for the share of multi rows that shows crops of the query itself.
+A `which` row asks for no caption but for the name of what is at one box; see
+`repic.objectives.which`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from repic.config import Examples
-from repic.coordinates import Box, Convention
+from repic.coordinates import Convention
 from repic.names import draw_names
+from repic.objectives import which
 from repic.objectives.base import (
     Draw,
     Mode,
@@ -24,17 +26,20 @@ from repic.objectives.base import (
     example,
     image_block,
     query_picture,
-    rank,
     reference_picture,
     reference_row,
     seed_of,
     templates,
     text_block,
 )
-from repic.objectives.material import Material, Object, Pair, Photo, text_of
-from repic.objectives.mentions import Reading, read
-from repic.objectives.words import plain_words
+from repic.objectives.binding import claims
+from repic.objectives.facts import facts_of
+from repic.objectives.material import Material, Photo, text_of
+from repic.objectives.mentions import FREE_REPETITION, Reading, read
 from repic.objectives.phrases import info, named_caption
+from repic.objectives.references import Index, Reference, options
+from repic.objectives.scene import elsewhere, scene_of
+from repic.objectives.words import plain_words
 
 MAX_CAPTION = 20_000
 """Longest caption that strict mode reads, in characters; 1,024 tokens are about 5,000."""
@@ -43,15 +48,13 @@ FLOOR = 10
 """Distinct words, neither names nor copied, from which a caption says enough."""
 
 LOWEST_FLOOR = 4
-"""The floor never falls below it, however short the known true caption is."""
+"""The floor does not fall below it, however short the true caption is, unless facts are checked."""
 
 VARIETY = 0.3
 """Share of distinct words below which a caption longer than `VARIETY_FROM` words repeats itself."""
 
 VARIETY_FROM = 30
 PAPER_LENGTH = 100
-MAX_OVERLAP = 0.1
-"""Largest IoU of two references that are crops of the query itself."""
 
 _SHORT = (
     "Write a caption for this picture.",
@@ -85,7 +88,8 @@ _DETAILED = (
     "Describe this photo as exactly as you can.",
     "Write a paragraph that describes the last picture.",
 )
-TEMPLATES = templates("ict", _SHORT + _DETAILED)
+_CAPTIONS = templates("ict", _SHORT + _DETAILED)
+TEMPLATES = _CAPTIONS + which.TEMPLATES
 USE_NAME = (
     "Use the names you were given for what you recognise.",
     "If you know something here from above, call it by its name.",
@@ -98,43 +102,6 @@ NO_COPY = (
     "Describe what you see instead of copying what was said before.",
     "Please do not copy the information from above.",
 )
-
-
-@dataclass(frozen=True)
-class _Reference:
-    """A candidate: the object shown, the pair that it comes from, and itself in the query."""
-
-    shown: Object
-    pair: Pair | None
-    in_query: Object | None
-
-
-class _Index:
-    """Which references each query photo can have."""
-
-    def __init__(self, material: Material) -> None:
-        self.material = material
-        self.partners: dict[str, list[_Reference]] = defaultdict(list)
-        self._strangers: dict[str, dict[str, Pair]] = defaultdict(dict)
-        self._absent: dict[str, list[_Reference]] = {}
-        for pair in material.pairs:
-            ends = material.objects[pair.anchor_id], material.objects[pair.other_id]
-            for shown, other in (ends, ends[::-1]):
-                if pair.kind == "positive":
-                    self.partners[other.object_id].append(_Reference(shown, pair, other))
-                else:
-                    self._strangers[other.image_id].setdefault(shown.object_id, pair)
-
-    def absent(self, query: Photo) -> list[_Reference]:
-        """Objects that negative pairs tie to this photo, and that are certainly not in it."""
-        if query.image_id not in self._absent:
-            found = self._strangers[query.image_id]
-            self._absent[query.image_id] = [
-                _Reference(thing, pair, None)
-                for thing, pair in ((self.material.objects[key], found[key]) for key in found)
-                if self.material.is_absent(thing, query)
-            ]
-        return self._absent[query.image_id]
 
 
 class Ict:
@@ -150,7 +117,7 @@ class Ict:
         does not depend on photos that no pair ties to it. Where same-photo references are wanted,
         photos without a pair give multi rows as well.
         """
-        index = _Index(material)
+        index = Index(material)
         any_row = False
         queried = set()
         for pair in material.pairs:
@@ -160,7 +127,7 @@ class Ict:
             queried.add(thing.image_id)
             for turn in range(settings.ict.per_positive):
                 seed = seed_of(settings.seed, "ict", pair.pair_id, turn)
-                first = _Reference(shown, pair, thing)
+                first = Reference(shown, pair, thing)
                 if row := _row(index, material.photos[thing.image_id], first, seed, settings, note):
                     any_row = True
                     yield row
@@ -181,22 +148,31 @@ class Ict:
         """
         if len(completion) > MAX_CAPTION:
             raise ValueError(f"longer than {MAX_CAPTION} characters")
-        prompt = "\n".join(block["text"] for block in row["prompt"] if block["text"])
-        return read(completion, [reference["name"] for reference in row["references"]], prompt)
+        said = [block["text"] for block in row["prompt"] if block["text"]]
+        names = [reference["name"] for reference in row["references"]]
+        return read(completion, names, "\n".join(said), said[-1] if said else "")
 
     def reward(
         self, completion: str, row: Mapping[str, Any], mode: Mode, convention: Convention
     ) -> Reward:
-        """Names x content x variety; `paper`: substrings behind a gate of 100 characters.
+        """Names x content x variety, x facts and x binding where they are known.
 
-        - names: set-F1 of the names used against those present; an absent name and a tag that holds
-          no name are false positives. Where nobody is present, 1 for naming nobody and else 0.
+        - names: set-F1 of the names used against those present; an absent name, a tag that holds no
+          name and a name that is claimed both ways are false positives. Where nobody is present, 1
+          for naming nobody and else 0.
         - content: distinct words that are neither names, words of the references' text, nor in
           passages of the prompt, over `FLOOR` (or over what the known true caption has, if less).
-        - variety: share of distinct words over `VARIETY`, for long captions.
+        - variety: share of what is said once; in long captions, of distinct words over `VARIETY`.
+        - facts: what the caption says against what is known of the photo (`objectives.facts`).
+        - binding: share of right ones among the claims about who is what (`objectives.binding`).
+
+        `paper`: substrings behind a gate of 100 characters. A `which` row is scored by
+        `objectives.which`.
         """
         if mode == "paper":
             return _paper_reward(completion, row)
+        if row["kind"] == which.KIND:
+            return which.reward(completion, row)
         if len(completion) > MAX_CAPTION:
             return _refused("long")
         reading = self.parse(completion, row, convention)
@@ -204,28 +180,37 @@ class Ict:
             return _refused("empty")
         names, wrong, missing = _set_f1(reading, row)
         given = _given_words(row)
-        content = min(1.0, len(reading.new_words - given) / _floor(row, given))
-        variety = 1.0
-        if reading.length > VARIETY_FROM:
-            variety = min(1.0, len(reading.words) / (VARIETY * reading.length))
-        reason = (
-            "wrong_name"
-            if wrong
-            else "missing_name"
-            if missing
-            else "thin"
-            if content < 1
-            else "repetitive"
-            if variety < 1
-            else "right"
-        )
+        facts = facts_of(row)
+        floor = _floor(row, given, 1 if facts else LOWEST_FLOOR)
+        components = {
+            "names": names,
+            "content": min(1.0, len(reading.new_words - given) / floor),
+            "variety": _variety(reading),
+        }
+        if facts:
+            components["facts"] = facts.score(reading.words)
+        if (made := claims(reading.said, row)) and (score := made.score) is not None:
+            components["binding"] = score
         parsed = {
             "named": list(reading.named),
             "negated": list(reading.negated),
+            "hedged": list(reading.hedged),
             "strangers": list(reading.strangers),
         }
-        components = {"names": names, "content": content, "variety": variety}
-        return Reward(names * content * variety, components, reason, parsed)
+        if wrong or missing:
+            reason = "wrong_name" if wrong else "missing_name"
+        else:
+            reason = next((_REASONS[c] for c, v in components.items() if v < 1), "right")
+        return Reward(math.prod(components.values()), components, reason, parsed)
+
+
+_REASONS = {
+    "names": "missing_name",
+    "content": "thin",
+    "variety": "repetitive",
+    "facts": "unfounded",
+    "binding": "wrong_object",
+}
 
 
 def _refused(reason: str) -> Reward:
@@ -236,21 +221,28 @@ def _set_f1(reading: Reading, row: Mapping[str, Any]) -> tuple[float, int, int]:
     """Set-F1, how many wrong ones are named and how many present ones are not."""
     present = {r["name"] for r in row["references"] if r["present"]}
     hits = len(present.intersection(reading.named))
-    wrong = len(reading.named) - hits + len(reading.strangers)
+    wrong = len(reading.named) - hits + len(reading.hedged) + len(reading.strangers)
     missing = len(present) - hits
     if not present:
         return float(wrong == 0), wrong, 0
     return 2 * hits / (2 * hits + wrong + missing), wrong, missing
 
 
+def _variety(reading: Reading) -> float:
+    variety = min(1.0, (1 - reading.repeated) / (1 - FREE_REPETITION))
+    if reading.length > VARIETY_FROM:
+        variety *= min(1.0, len(reading.words) / (VARIETY * reading.length))
+    return max(0.0, variety)
+
+
 def _given_words(row: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(word for r in row["references"] for word in plain_words(r["info"]))
 
 
-def _floor(row: Mapping[str, Any], given: frozenset[str]) -> int:
+def _floor(row: Mapping[str, Any], given: frozenset[str], lowest: int) -> int:
     if not row["caption"]:
         return FLOOR
-    return min(FLOOR, max(LOWEST_FLOOR, len(set(plain_words(row["caption"])) - given)))
+    return min(FLOOR, max(lowest, len(set(plain_words(row["caption"])) - given)))
 
 
 def _paper_reward(completion: str, row: Mapping[str, Any]) -> Reward:
@@ -270,28 +262,28 @@ def _paper_reward(completion: str, row: Mapping[str, Any]) -> Reward:
 
 
 def _row(
-    index: _Index,
+    index: Index,
     query: Photo,
-    first: _Reference | None,
+    first: Reference | None,
     seed: int,
     settings: Examples,
     note: Note,
 ) -> Row | None:
     draw = Draw(seed)
     material = index.material
-    options = _options(index, query, first, seed, draw, settings)
+    can = options(index, query, first, seed, draw, settings)
     shares = {str(kind): share for kind, share in settings.ict.shares.items()}
-    kind = draw.weighted({kind: shares.get(kind, 0.0) for kind in options})
+    kind = draw.weighted({kind: shares.get(kind, 0.0) for kind in can})
     if kind is None:
         note.refused["no_kind_with_a_share_can_be_made"] += 1
         return None
-    chosen = draw.order(options[kind])
-    template = draw.pick(TEMPLATES)
+    chosen, asked = draw.order(can[kind].references), can[kind].asked
+    template = draw.pick(which.TEMPLATES if asked else _CAPTIONS)
     with_info = draw.chance(settings.ict.info_share)
     request = [template.text]
-    if draw.chance(settings.ict.use_name_share):
+    if not asked and draw.chance(settings.ict.use_name_share):
         request.append(draw.pick(USE_NAME))
-    if draw.chance(settings.ict.no_copy_share):
+    if not asked and draw.chance(settings.ict.no_copy_share):
         request.append(draw.pick(NO_COPY))
     things = [*material.objects_of[query.image_id], *(c.shown for c in chosen)]
     names = draw_names(draw, len(chosen), settings.names.locales, text_of(query, things))
@@ -308,6 +300,7 @@ def _row(
         for candidate, (name, _) in zip(chosen, names, strict=True)
         if candidate.in_query is not None
     ]
+    given = {thing.object_id: name for thing, name in known}
     return example(
         "ict",
         kind,
@@ -315,85 +308,14 @@ def _row(
         template,
         prompt,
         [*(reference_picture(material, c.shown) for c in chosen), query_picture(query)],
-        ", ".join(f"<{name}>" for _, name in known),
+        which.answer(given.get(asked.object_id))
+        if asked
+        else ", ".join(f"<{name}>" for _, name in known),
         seed,
         references=references,
         pairs=[candidate.pair for candidate in chosen if candidate.pair is not None],
-        caption=named_caption(query.caption, known),
+        box=list(asked.box) if asked else None,
+        caption=None if asked else named_caption(query.caption, known),
+        scene=scene_of(material.objects_of[query.image_id], given),
+        elsewhere=[] if asked else elsewhere(material, query, index.strangers(query)),
     )
-
-
-def _options(
-    index: _Index,
-    query: Photo,
-    first: _Reference | None,
-    seed: int,
-    draw: Draw,
-    settings: Examples,
-) -> dict[str, list[_Reference]]:
-    """References of each kind that can be made about this photo, in the order of the kinds."""
-    most = settings.ict.max_references
-    wanted, shown, others = draw.between(2, most), draw.between(1, most - 1), draw.between(1, most)
-    options: dict[str, list[_Reference]] = {}
-    same = (
-        _of_the_query(index, query, first, seed)[:wanted]
-        if draw.chance(settings.ict.same_photo_share)
-        else []
-    )
-    if first is None:
-        return {"multi": same} if len(same) >= 2 else {}
-    present = _of_other_photos(index, query, first, seed)
-    absent = _distinct(index, index.absent(query), seed)
-    options["single"] = [first]
-    if len(multi := same if len(same) >= 2 else present[:wanted]) >= 2:
-        options["multi"] = multi
-    if absent:
-        options["absent"] = absent[:others]
-        options["mixed"] = present[:shown] + absent[: min(others, most - len(present[:shown]))]
-    return options
-
-
-def _of_other_photos(index: _Index, query: Photo, first: _Reference, seed: int) -> list[_Reference]:
-    """The first reference and one partner of each other object of the query."""
-    found = [first]
-    for thing in index.material.objects_of[query.image_id]:
-        if partners := index.partners[thing.object_id]:
-            found.append(min(partners, key=lambda partner: _place(partner, seed)))
-    return found[:1] + _distinct(index, found[1:], seed, taken=found[:1])
-
-
-def _of_the_query(
-    index: _Index, query: Photo, first: _Reference | None, seed: int
-) -> list[_Reference]:
-    """Crops of the query itself, in full view and apart from each other; the pair's own first."""
-    things = [thing for thing in index.material.objects_of[query.image_id] if not thing.cut]
-    candidates = [_Reference(thing, None, thing) for thing in things]
-    own = first.in_query.object_id if first and first.in_query else ""
-    kept: list[_Reference] = []
-    distinct = _distinct(index, candidates, seed)
-    for candidate in sorted(distinct, key=lambda c: c.shown.object_id != own):
-        box = Box(*candidate.shown.box)
-        if all(box.iou(Box(*other.shown.box)) <= MAX_OVERLAP for other in kept):
-            kept.append(candidate)
-    return kept
-
-
-def _distinct(
-    index: _Index,
-    candidates: Sequence[_Reference],
-    seed: int,
-    taken: Sequence[_Reference] = (),
-) -> list[_Reference]:
-    """Candidates by rank, each of another group."""
-    groups = {index.material.group(candidate.shown.object_id) for candidate in taken}
-    kept = []
-    for candidate in sorted(candidates, key=lambda c: _place(c, seed)):
-        group = index.material.group(candidate.shown.object_id)
-        if group not in groups:
-            groups.add(group)
-            kept.append(candidate)
-    return kept
-
-
-def _place(candidate: _Reference, seed: int) -> tuple[int, str]:
-    return rank(seed, candidate.shown.object_id), candidate.shown.object_id

@@ -2,9 +2,9 @@
 
 A name counts at token boundaries, alone or as `<Name>`, whatever its case; a possessive, a French
 elision and a Korean particle may be attached, and Chinese text has no spaces to bound it. A mention
-that is negated ("Ann is not in the picture", "without Ann") names nobody. One that is hedged ("maybe
-Ann", "Ann or Bob"), contradicted, or spelled to look like a name without being it, claims both ways
-at once and counts as wrong, whoever is there. Time is linear in the text.
+that is negated ("Ann is not in the picture", "without Ann") names nobody. One that is hedged
+("maybe Ann", "Ann or Bob"), contradicted, or spelled to look like a name without being it, claims
+both ways at once and counts as wrong, whoever is there. Time is linear in the text.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ _NOT = (
 _FRAME = r"(?:picture|photo|photograph|image|scene|frame|shot|view|it)\b"
 _BE = r"(?:is|are|was|were)"
 _NEGATED = re.compile(
-    r"(?:\b(?:no|not|without|neither|nor|except(?: for)?|excluding|unlike|lacks?|lacking|isn't|aren't|"
-    r"wasn't|minus|sans|(?:instead|absence|sign|trace|glimpse) of|(?:rather|other) than|anything but|"
-    r"(?:all|everyone|everything|everybody) but|far from(?: being)?)"
-    rf"|\b(?:nobody|nothing|none|no one|no-one)(?: \w+){{0,3}} (?:named|called|{_BE}|like|resembles)"
+    r"(?:\b(?:no|not|without|neither|nor|except(?: for)?|excluding|unlike|lacks?|lacking|isn't|"
+    r"aren't|wasn't|minus|sans|(?:instead|absence|sign|trace|glimpse) of|(?:rather|other) than|"
+    r"anything but|(?:all|everyone|everything|everybody) but|far from(?: being)?)"
+    r"|\b(?:nobody|nothing|none|no one|no-one)(?: \w+){0,3} "
+    rf"(?:named|called|{_BE}|like|resembles)"
     rf"|\b{_NOT} {_SEE}(?: any(?: of)?)?) (?P<before>{_NAMES})"
     rf"|(?P<after>{_NAMES}) (?:"
     rf"(?:(?:is|are|was|were|does|do|did|has|have|can|could) )?{_NOT}(?: \w+){{0,2}} "
@@ -60,7 +61,8 @@ _HEDGED = re.compile(
     rf"\b(?:{_DOUBT}|either|whether(?: or not)?(?: (?:it|this|that) is)?"
     rf"|(?:could|might|may)(?: or may not| or might not| well)? be)(?: (?:it|this|that) is| also)?"
     rf" (?P<before>{_NAMES})"
-    rf"|(?P<after>{_NAMES}) (?:(?:may|might)(?: or may not| or might not)? (?:well )?(?:be|appear)\b"
+    rf"|(?P<after>{_NAMES}) (?:"
+    r"(?:may|might)(?: or may not| or might not)? (?:well )?(?:be|appear)\b"
     rf"|(?:[,(] )?(?:{_DOUBT}|or not|or someone else|or something else)(?= [,.()]|$))"
     r"|(?P<either>@\d+(?: , @\d+)*(?: ,)? or @\d+)"
 )
@@ -69,8 +71,13 @@ _CLAUSE = re.compile(r"[.!?;:\n\u3002\uff01\uff1f]")
 GRAM = 4
 """Words in a row that count as copied when the prompt has them in a row as well."""
 
-FREE_REPETITION = 0.1
-"""Share of such runs that may come again; "to the left of the" does in an honest caption."""
+_LONGEST_DISGUISE = 200
+
+RUN = 6
+"""Words in a row that count as repetition; "with white dots and a" comes twice in honest ones."""
+
+FREE_REPETITION = 0.15
+"""Share of such runs that may come again."""
 
 # Letters of other scripts that look like Latin ones (a part of Unicode's confusables.txt).
 _LOOK_ALIKES = str.maketrans(
@@ -92,8 +99,8 @@ class Reading:
         length: How many words there are, repeated ones too.
         new_words: Those of `words` that are not in a passage copied from the prompt.
         said: All tokens in order: `@0` for the first name, marks, casefolded words.
-        repeated: Share of its tokens that stammer, or repeat a run of `GRAM` of its own or of the
-            request; 0 to 1.
+        repeated: Share of its tokens that stammer, or repeat a run of `RUN` of its own or one of
+            `GRAM` of the request; 0 to 1.
     """
 
     named: tuple[str, ...]
@@ -193,15 +200,22 @@ def _named_by(word: str, known: dict[str, str]) -> Sequence[str]:
 
 def _is_disguised(token: str, known: Collection[str]) -> bool:
     """Whether a token is no name, but looks like one or like `N-a-m-e`."""
+    if len(token) > _LONGEST_DISGUISE:
+        return False
     shown = unicodedata.normalize("NFKC", token).casefold()
     shown = "".join(
         c
         for c in shown
-        if c != "-" and unicodedata.category(c) not in ("Cf", "Me") and not "\u0334" <= c <= "\u0338"
+        if c != "-"
+        and unicodedata.category(c) not in ("Cf", "Me")
+        and not "\u0334" <= c <= "\u0338"
     )
-    return shown != token and (shown in known or shown.translate(_LOOK_ALIKES) in known) or (
-        not shown.isascii() and shown.translate(_LOOK_ALIKES) in known
-    )
+    return shown in known or shown.translate(_LOOK_ALIKES) in known
+
+
+def _is_invisible(c: str) -> bool:
+    """Zero-width characters, and marks that strike through or enclose a letter."""
+    return "\u0334" <= c <= "\u0338" or unicodedata.category(c) in ("Cf", "Me")
 
 
 def _doubts(said: Sequence[str], names: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
@@ -250,8 +264,9 @@ def _repeated(said: Iterable[str], request: Collection[tuple[str, ...]]) -> floa
     if len(tokens) < 2:
         return 0.0
     stammers = sum(first == second for first, second in pairwise(tokens))
-    runs = list(zip(*(tokens[i:] for i in range(GRAM)), strict=False))
-    again = len(runs) - len(set(runs))
+    runs = list(zip(*(tokens[i:] for i in range(RUN)), strict=False))
+    share = (len(runs) - len(set(runs))) / max(1, len(runs)) + stammers / len(tokens)
     if request:
-        again += sum(run in request for run in runs)
-    return min(1.0, again / max(1, len(runs)) + stammers / len(tokens))
+        copied = list(zip(*(tokens[i:] for i in range(GRAM)), strict=False))
+        share += sum(run in request for run in copied) / max(1, len(copied))
+    return min(1.0, share)

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 
 from repic.objectives.base import Draw
+from repic.objectives.facts import LEAST
 from repic.objectives.material import Object
+from repic.objectives.words import stems
 
 ARTICLE = re.compile(r"(?:the|a|an|one)\s+", re.IGNORECASE)
 # Words that place an object in its own photo; they would mislead about another.
@@ -18,8 +20,8 @@ _POSITION = re.compile(
 )
 # What may follow a noun phrase that is complete: "a dog on ...", but not "a dog house".
 _ENDS = (
-    r"(?=\s*$|\s*[.,;:!?)]|\s+(?:and|or|on|in|at|with|is|are|was|were|by|near|next|beside|behind|under|"
-    r"over|from|to|of|that|which|who|while|stands?|sits?|lies|leans|looks?|\w+ing)\b)"
+    r"(?=\s*$|\s*[.,;:!?)]|\s+(?:and|or|on|in|at|is|are|was|were|by|near|next|beside|behind|under|"
+    r"over|from|to|of|against|that|which|who|while|stands?|sits?|lies|leans|looks?|\w+ing)\b)"
 )
 
 
@@ -36,6 +38,9 @@ def info(thing: Object, draw: Draw) -> str:
 def named_caption(caption: str | None, present: Sequence[tuple[Object, str]]) -> str | None:
     """The photo's true caption with `<Name>` in place of each named object.
 
+    Where that leaves fewer than `facts.LEAST` words that say something, the phrase stays behind
+    the name: `<Ann> (a plain red ball) on sand.` It is no use to learn to say as good as nothing.
+
     Args:
         present: The object in this photo and its name, for each reference that is in it.
 
@@ -45,16 +50,23 @@ def named_caption(caption: str | None, present: Sequence[tuple[Object, str]]) ->
     """
     if caption is None:
         return None
+    full = caption
     for thing, name in present:
         phrases = {ARTICLE.sub("", text.strip().rstrip("."), count=1) for text in thing.expressions}
         if thing.same_label_count == 1:
             phrases.add(thing.label)
         for phrase in sorted(phrases - {""}, key=lambda text: (-len(text), text)):
-            pattern = re.compile(rf"\b(?:an?|the|one)\s+{re.escape(phrase)}{_ENDS}", re.IGNORECASE)
-            if len(pattern.findall(caption)) == 1:
+            pattern = re.compile(
+                rf"\b((?:an?|the|one)\s+{re.escape(phrase)}){_ENDS}", re.IGNORECASE
+            )
+            found = pattern.findall(caption)
+            if len(found) == 1:
                 # Letters only (see repic.names), so nothing in it is read as an escape.
                 caption = pattern.sub(f"<{name}>", caption)
+                told = f"<{name}> ({found[0][:1].lower()}{found[0][1:]})"
+                full = pattern.sub(lambda _, told=told: told, full)
                 break
         else:
             return None
-    return caption
+    is_bare = len(stems(caption)) < LEAST and any(thing.expressions for thing, _ in present)
+    return full if is_bare else caption

@@ -19,12 +19,14 @@ ITEM = re.compile(rf"<([^<>\n]{{1,60}})>|({_WORD})|([,.!?;:()\n\u3002\uff0c\uff0
 """A tag, a word, or a mark that bounds a clause."""
 
 MAX_MARKS = 30
-STOP = frozenset(
-    "a an the this that these those and or but of in on at to from with by for as is are was were be "
-    "been being it its there here we see seen shows show shown showing photo picture image photograph "
-    "scene one which who while has have had both also into against front next beside near left right "
-    "side name info his her their them they he she i you can".split()
-)
+_STOP = """
+a an the this that these those and or but of in on at to from with by for as is are was were be
+been being it its there here we see seen shows show shown showing photo picture image photograph
+scene one which who while has have had both also into against front next beside near left right
+side upper lower uppermost lowermost leftmost rightmost name info his her their them they he she
+i you can
+"""
+STOP = frozenset(_STOP.split())
 """Words that say nothing of what a picture shows."""
 
 _SUFFIX = re.compile(r"(?<=[^\W\d_]{3})(?:'s|\u2019s|ing|ed|es|s|y|en)$")

@@ -109,6 +109,6 @@ def _ticks(first: int, last: int, step: float) -> tuple[Tick, ...]:
     low, high = math.ceil(first * step / every - 1e-6), math.floor(last * step / every + 1e-6)
     span = (last - first) * step
     return tuple(
-        Tick(100 * (n * every - first * step) / span, f"{n * every:.3g}")
+        Tick(min(max(0.0, 100 * (n * every - first * step) / span), 100.0), f"{n * every:.3g}")
         for n in range(low, high + 1)
     )

@@ -19,7 +19,7 @@ from repic.report.versions import Version
 
 REFUSED = 8
 """Most reasons listed per objective."""
-FEW = 8
+FEW = 10
 """Most layouts shown per objective: as many as ict has, so that a page has a known size."""
 LIGHT = ("example_id", "objective", "kind", "split", "template_id", "references")
 TITLES = {
@@ -45,6 +45,11 @@ class Rendered:
 
     row: dict
     turns: tuple[Turn, ...]
+
+    @property
+    def answer(self) -> str:
+        """The answer; a box is written in pixels, as the tables have it."""
+        return _pixels(self.row["box"]) if self.row["answer"] == "{box}" else self.row["answer"]
 
 
 @dataclass(frozen=True)
@@ -162,26 +167,38 @@ def _shown(version: Version, rows: list[dict]) -> tuple[Rendered, ...]:
 
 
 def _turns(row: dict) -> Iterator[Turn]:
+    """The prompt picture by picture; a box in it is written in pixels, as the tables have it."""
     pictures = iter(row["images"])
     turn = Turn(None, "", (), "")
     for block in row["prompt"]:
         if block["type"] == "text":
-            turn = replace(turn, text=f"{turn.text}\n{block['text']}".strip())
+            text = (
+                block["text"].replace("{box}", _pixels(row["box"])) if row["box"] else block["text"]
+            )
+            turn = replace(turn, text=f"{turn.text}\n{text}".strip())
         elif picture := next(pictures, None):
             if turn.shot or turn.text:
                 yield turn
             shot = Shot(picture["image_id"], picture["uri"], tuple(picture["crop"]))
-            is_asked = picture["role"] == "query" and row["box"] is not None
-            frames = (Frame.of(row["box"], picture["crop"]),) if is_asked else ()
+            has_box = picture["role"] == "query" and row["box"] is not None
+            frames = (Frame.of(row["box"], picture["crop"]),) if has_box else ()
             turn = Turn(shot, picture["role"], frames, "")
     yield turn
+
+
+def _text(block: dict, row: dict) -> str:
+    return block["text"].replace("{box}", _pixels(row["box"])) if row["box"] else block["text"]
+
+
+def _pixels(box: list[float]) -> str:
+    return "[{:.0f}, {:.0f}, {:.0f}, {:.0f}]".format(*box)
 
 
 def _sentences(version: Version, rows: list[dict]) -> tuple[Sentence, ...]:
     drawn = Counter(row["template_id"] for row in rows)
     one_of = {row["template_id"]: row["example_id"] for row in reversed(rows)}
     texts = {
-        row["template_id"]: row["prompt"][-1]["text"]
+        row["template_id"]: _text(row["prompt"][-1], row)
         for row in version.rows("examples", "example_id", set(one_of.values()))
     }
     return tuple(Sentence(name, drawn[name], texts[name]) for name in sorted(drawn))

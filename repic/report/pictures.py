@@ -19,7 +19,7 @@ from repic.scan import image_id_of
 SIDE = 192
 """Most pixels of a side."""
 MOST_BYTES = 10_000
-"""Of one JPEG: the page shows at most about 330, which are then below 4.5 MB as base64."""
+"""Of one JPEG: a page shows at most about 240, which are then below 3.5 MB as base64."""
 QUALITIES = (84, 70, 50, 30)
 READERS = 4
 

@@ -114,18 +114,18 @@ class Identity:
             *(replace(self, colour=c) for c in COLOURS if c != self.colour),
             *(
                 replace(self, pattern=pattern, second_colour=second)
-                for pattern, second in _PAINTS
+                for pattern, second in PAINTS
                 if (pattern, second) != (self.pattern, self.second_colour)
             ),
-            *(replace(self, accessory=a) for a in _WORN if a != self.accessory),
+            *(replace(self, accessory=a) for a in WORN if a != self.accessory),
         ]
 
 
-_PAINTS: tuple[tuple[str, str | None], ...] = (
+PAINTS: tuple[tuple[str, str | None], ...] = (
     (PLAIN, None),
     *((pattern, second) for pattern in PATTERNS for second in SECOND_COLOURS),
 )
-_WORN: tuple[str | None, ...] = (None, *ACCESSORIES)
+WORN: tuple[str | None, ...] = (None, *ACCESSORIES)
 
 
 def grid(categories: tuple[str, ...]) -> tuple[Identity, ...]:
@@ -134,8 +134,8 @@ def grid(categories: tuple[str, ...]) -> tuple[Identity, ...]:
         Identity(category, colour, pattern, second, accessory)
         for category in categories
         for colour in COLOURS
-        for pattern, second in _PAINTS
-        for accessory in _WORN
+        for pattern, second in PAINTS
+        for accessory in WORN
     )
 
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from repic import images
 from repic.images import ImageRefused
-from repic.scan import image_id_of
+from repic.scan import TRANSIENT, image_id_of
 from repic.uris import Location
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 T = TypeVar("T")
+
+CHANGED = "it was replaced while the build ran; run again"
 
 
 def read_photo(uri: str, image_id: str) -> bytes:
@@ -26,9 +28,14 @@ def read_photo(uri: str, image_id: str) -> bytes:
     Raises:
         ImageRefused: there are none, or others.
     """
-    data = images.read_bytes(uri)
+    try:
+        data = images.read_bytes(uri)
+    except ImageRefused as refused:
+        if refused.reason in TRANSIENT:
+            raise
+        raise ImageRefused("changed", CHANGED) from refused
     if image_id_of(hashlib.sha256(data).hexdigest(), Location.parse(uri).region) != image_id:
-        raise ImageRefused("changed", "it was replaced while the build ran; run again")
+        raise ImageRefused("changed", CHANGED)
     return data
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 
 from repic import report, uris
 from repic.report.pictures import SIDE
+from repic.tables import TABLES
 from storage.errors import NotFoundError, StoreError
 from storage.manifest import Origin
 from storage.store import Store
@@ -246,3 +248,22 @@ def test_write_makes_folders_and_leaves_nothing_beside_the_page(
     assert path.read_text(encoding="utf-8") == report.render(store, "dataset@latest")
     assert report.write(store, "dataset@latest", path.parent) == path.parent / "report.html"
     assert sorted(p.name for p in path.parent.iterdir()) == ["page.html", "report.html"]
+
+
+def test_a_box_that_is_asked_about_is_drawn_and_written_out(
+    store: Store, rows: builds.Rows
+) -> None:
+    dataset = builds.publish(store, rows)
+    [row] = store.read("examples@latest", filter=pc.field("objective") == "ict").to_pylist()[:1]
+    row |= {"kind": "which", "box": [20.0, 30.0, 100.0, 120.0], "answer": "<Ada>"}
+    row["prompt"][-1]["text"] = "Who is in the box {box}?"
+    table = TABLES["examples"].table([row])
+    examples = store.publish("examples", table, Origin(fingerprint="which"), key=["example_id"])
+    inputs = [i for i in dataset.inputs if i.name != "examples"]
+    origin = Origin(fingerprint="new", inputs=(*inputs, examples.as_input()))
+    store.publish_dataset("dataset", origin)
+    page = Page(report.render(store, str(examples.ref)))
+    assert "Who is in the box [20, 30, 100, 120]?" in page.text
+    assert "Answer <Ada>" in page.text
+    [article] = page.html.split("<article")[1:]
+    assert article.partition("</article>")[0].count('class="box main"') == 1

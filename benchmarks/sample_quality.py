@@ -1,0 +1,313 @@
+"""How far the embedded world's models, and a build with them, are from the truth.
+
+    python benchmarks/sample_quality.py              # exit status 1 if a target below is missed
+    python benchmarks/sample_quality.py --set source.identity=annotation --json
+
+Three parts:
+
+- `exam`: the two models on identities, places and photos that neither training nor tuning saw, see
+  `repic.sample.exam`;
+- `mining`: section 3 of "Build" on such identities, detected crops and hidden labels, at 2, 5 and
+  20 photos of each;
+- `build`: every stage of a build of the `sample` profile beside what the generator knows. Its
+  photos are new to the models too, its identities are not.
+
+An object is known by the detected box that overlaps it by half. A text is ambiguous if it is true
+of more than one object of its photo, or of another one than its box.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import operator
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import mining_quality
+import numpy as np
+from PIL import Image
+
+from repic import config, detect, embed, images, mine
+from repic.build import Plan, Shard, build
+from repic.config import Settings
+from repic.coordinates import Box
+from repic.objectives import vlt
+from repic.sample import compose, exam
+from repic.sample.backgrounds import PLACES
+from repic.sample.identities import RESERVED
+from repic.sample.world import WorldPhoto
+from repic.scan import scan
+from repic.sources import Annotation, sample
+from repic.stages.base import Stage
+from storage.store import Store
+
+TARGETS = {
+    "exam: map50": (">=", 0.85),
+    "exam: nearest": (">=", 0.85),
+    "exam: caption": (">=", 0.70),
+    "exam: crop": (">=", 0.70),
+    **{
+        f"mining at {views}: {name}": target
+        for views in (2, 5, 20)
+        for name, target in {
+            "precision": (">=", 0.98),
+            "recall": (">=", 0.75),
+            "hard per photo": (">=", 2.0),
+            "hard false": ("<=", 0.01),
+            "hard percentile": (">=", 91.0),
+        }.items()
+    },
+    "build: vlt unambiguous": (">=", 0.99),
+}
+COMPARE = {">=": operator.ge, "<=": operator.le}
+VIEWS, MINED = (2, 5, 20), 60
+"""Photos of each identity, and how many identities, where mining is judged."""
+SAME = exam.SAME
+
+Row = Mapping[str, Any]
+
+
+class Silent:
+    """Watches a build and says nothing."""
+
+    def stage(self, stage: Stage, plan: Plan) -> None:
+        pass
+
+    def shard(self, stage: Stage, shard: Shard) -> None:
+        pass
+
+
+def examined(settings: Settings) -> dict[str, float]:
+    """Marks of the settings' models in the hard places, and in the ordinary ones."""
+    unsure = settings.detector.model_copy(update={"confidence": 0.001, "max_objects": 100})
+    detector = detect.load(unsure, settings.runtime)
+    encoder = embed.load(settings.encoder, settings.runtime)
+    gallery = exam.gallery()
+    result: dict[str, float] = {}
+    for name, places in (("exam", tuple(exam.HARD_PLACES)), ("exam, known places", tuple(PLACES))):
+        marks = exam.examine(exam.photos(gallery, places), detector, encoder)
+        result |= {f"{name}: {key}": value for key, value in asdict(marks).items()}
+    return result
+
+
+def mined(settings: Settings, views: int) -> dict[str, float]:
+    """Mining with labels hidden, over detected crops of identities in no build."""
+    chosen = compose.choose(MINED, lambda _: "mining", exam.WORLD, RESERVED)
+    taken = exam.photos(chosen, tuple(PLACES), views)
+    detector = detect.load(settings.detector, settings.runtime)
+    encoder = embed.load(settings.encoder, settings.runtime)
+    found = detector.detect([photo.image for photo in taken])
+    crops: list[Image.Image] = []
+    photo_of: list[int] = []
+    subject: list[int] = []
+    for k, (photo, boxes) in enumerate(zip(taken, found, strict=True)):
+        for detection in boxes:
+            best = max(photo.objects, key=lambda o: detection.box.iou(o.box))
+            known = detection.box.iou(best.box) >= SAME
+            crops.append(exam.cut(photo.image, detection.box))
+            photo_of.append(k)
+            subject.append(chosen.index(best.identity) if known else MINED + len(subject))
+    vectors = encoder.encode_images(crops).astype(np.float16)
+    these = Detected(
+        vectors, _near_duplicates(taken)[photo_of], np.array(subject), np.array(photo_of)
+    )
+    judged = mining_quality.judge(these, settings.mining)
+    return {f"mining at {views}: {name}": value for name, value in judged.items()}
+
+
+@dataclass(frozen=True)
+class Detected(mining_quality.Collection):
+    """A collection with several objects in a photo; `photo` is int (n,)."""
+
+    photo: np.ndarray
+
+    def survey(self, identity: np.ndarray) -> mine.Survey:
+        return mine.survey(self.vectors, self.photo, self.duplicate, identity)
+
+
+def _near_duplicates(taken: Sequence[WorldPhoto]) -> np.ndarray:
+    hashes = [int(images.perceptual_hash(photo.image), 16) for photo in taken]
+    bits = config.Mining().near_duplicate_bits
+    return mine.near_duplicates(np.array(hashes, np.uint64), bits)
+
+
+def built(settings: Settings) -> dict[str, float]:
+    """A build in a temporary store, stage by stage."""
+    known = settings.source.model_copy(update={"identity": "annotation"})
+    truth = {photo.uri: photo.annotations for photo in sample.photos(known, settings.splits)}
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store.open(folder, create=True)
+        build(settings, store, scan(settings), Silent())
+        names = ("images", "objects", "groups", "pairs", "examples")
+        tables = {name: store.read(f"{name}@latest").to_pylist() for name in names}
+    photos = {row["image_id"]: truth[row["uri"]] for row in tables["images"]}
+    shown = {row["object_id"]: _shown(row, photos[row["image_id"]]) for row in tables["objects"]}
+    result = {
+        **_boxes(tables["objects"], photos, shown),
+        **_pairs(tables["pairs"], tables["groups"], shown),
+        **_examples(tables["examples"], photos, shown),
+    }
+    return {f"build: {name}": value for name, value in result.items()}
+
+
+def _shown(row: Row, annotations: Sequence[Annotation]) -> tuple[float, Annotation | None]:
+    """The object that a box is of, if any, and how much they overlap."""
+    box = Box(row["x1"], row["y1"], row["x2"], row["y2"])
+    best = max(annotations, key=lambda a: box.iou(a.box))
+    overlap = box.iou(best.box)
+    return overlap, best if overlap >= SAME else None
+
+
+Shown = Mapping[str, tuple[float, Annotation | None]]
+
+
+def _boxes(
+    objects: Iterable[Row], photos: Mapping[str, Sequence[Annotation]], shown: Shown
+) -> dict[str, float]:
+    rows = list(objects)
+    right = [(row, *shown[row["object_id"]]) for row in rows]
+    hits = [(row, overlap, one) for row, overlap, one in right if one is not None]
+    found = {(row["image_id"], id(one)) for row, _, one in hits}
+    return {
+        "photos": len(photos),
+        "boxes": len(rows),
+        "box recall": len(found) / sum(len(annotations) for annotations in photos.values()),
+        "box IoU": _mean(overlap for _, overlap, _ in hits),
+        "boxes of nothing": 1 - len(hits) / max(1, len(rows)),
+        "boxes twice": 1 - len(found) / max(1, len(hits)),
+        "label accuracy": _mean(row["label"] == one.label for row, _, one in hits),
+        "identity labels wrong": _mean(
+            one is None or row["identity"] != one.identity
+            for row, _, one in right
+            if row["identity"]
+        ),
+    }
+
+
+def _pairs(pairs: Iterable[Row], groups: Iterable[Row], shown: Shown) -> dict[str, float]:
+    rows = [row for row in pairs if not row["doubtful"]]
+    same = {
+        row["pair_id"]: _same(shown[row["anchor_id"]][1], shown[row["other_id"]][1]) for row in rows
+    }
+    positives = [row for row in rows if row["kind"] == "positive"]
+    result = {
+        "positives": len(positives),
+        "positive precision": _mean(same[row["pair_id"]] for row in positives),
+        "positive recall": _recall(groups, shown),
+    }
+    for band in mine.BANDS:
+        inside = [r for r in rows if r["kind"] == "negative" and r["band"] == band]
+        result[f"negatives, {band}"] = len(inside)
+        result[f"false negatives, {band}"] = _mean(same[row["pair_id"]] for row in inside)
+    return result
+
+
+def _recall(groups: Iterable[Row], shown: Shown) -> float:
+    """Share of the pairs of one identity in two photos that are in one group."""
+    members: dict[str, list[tuple[str, str]]] = {}
+    for row in groups:
+        one = shown[row["object_id"]][1]
+        if one is not None and one.identity:
+            members.setdefault(one.identity, []).append((row["image_id"], row["group"]))
+    together = [
+        mine_ == other
+        for found in members.values()
+        for i, (photo, mine_) in enumerate(found)
+        for another, other in found[i + 1 :]
+        if photo != another
+    ]
+    return _mean(together)
+
+
+def _examples(
+    examples: Iterable[Row], photos: Mapping[str, Sequence[Annotation]], shown: Shown
+) -> dict[str, float]:
+    rows = list(examples)
+    oct_wrong: list[bool] = []
+    said_present: list[bool] = []
+    said_absent: list[bool] = []
+    pointing: list[tuple[bool, bool]] = []
+    for row in rows:
+        annotations = photos[row["images"][-1]["image_id"]]
+        there = {a.identity for a in annotations}
+        if row["objective"] == "vlt":
+            pointing.append(_points_to_one(row, annotations))
+            continue
+        for reference in row["references"]:
+            one = shown[reference["object_id"]][1]
+            wrong = (one is not None and one.identity in there) != reference["present"]
+            if row["objective"] == "oct":
+                oct_wrong.append(wrong)
+            else:
+                (said_present if reference["present"] else said_absent).append(wrong)
+    return {
+        **{
+            f"{name} examples": sum(r["objective"] == name for r in rows)
+            for name in ("oct", "vlt", "ict")
+        },
+        "oct answers wrong": _mean(oct_wrong),
+        "ict wrongly present": _mean(said_present),
+        "ict wrongly absent": _mean(said_absent),
+        "vlt unambiguous": _mean(one for one, _ in pointing),
+        "vlt box right": _mean(right for _, right in pointing),
+    }
+
+
+def _points_to_one(row: Row, annotations: Sequence[Annotation]) -> tuple[bool, bool]:
+    """Whether the text is true of one object only, and whether the box is that object's."""
+    text = next(block["text"] for block in row["prompt"] if block["type"] == "text")
+    (template,) = (t.text for t in vlt.TEMPLATES if t.id == row["template_id"])
+    before, after = template.split("{what}")
+    what = re.fullmatch(re.escape(before) + "(.+)" + re.escape(after), text)
+    said = what[1] if what else ""
+    fits = [a for a in annotations if said in (*a.expressions, f"the {a.label}")]
+    one = len(fits) == 1
+    return one, one and Box.of(row["box"]).iou(fits[0].box) >= SAME
+
+
+def _same(one: Annotation | None, other: Annotation | None) -> bool:
+    return one is not None and other is not None and one.identity == other.identity
+
+
+def _mean(values: Iterable[float]) -> float:
+    """The mean; nan of nothing."""
+    found = list(values)
+    return float(np.mean(found)) if found else float("nan")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The sample profile beside the truth.")
+    parser.add_argument("--set", action="append", default=[], help="section.key=value, as in build")
+    parser.add_argument("--only", choices=("exam", "mining", "build"), help="one part")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    settings = config.load("sample", tuple(options.set))
+    result: dict[str, float] = {}
+    if options.only in (None, "exam"):
+        result |= examined(settings)
+    for views in VIEWS if options.only in (None, "mining") else ():
+        result |= mined(settings, views)
+    if options.only in (None, "build"):
+        result |= built(settings)
+    missed = [
+        name
+        for name, (sign, target) in TARGETS.items()
+        if name in result and not COMPARE[sign](result[name], target)
+    ]
+    if options.json:
+        print(json.dumps({"result": result, "missed": missed}, indent=2))
+        return bool(missed)
+    for name, value in result.items():
+        sign, target = TARGETS.get(name, ("", ""))
+        verdict = f"target {sign} {target}  {'MISSED' if name in missed else 'ok'}" if sign else ""
+        print(f"{name:38} {value:9.4g}  {verdict}".rstrip())
+    return bool(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""Which references a query photo can have: for each kind of ICT row, what to show and name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from repic.config import Examples
+from repic.coordinates import Box
+from repic.objectives.base import Draw, rank
+from repic.objectives.material import Material, Object, Pair, Photo
+
+MAX_OVERLAP = 0.1
+"""Largest IoU of two references that are crops of the query itself."""
+
+NONE_SHARE = 1 / 3
+"""`which` rows whose object has no name; as likely as each name where there are two."""
+
+CLEAR_OVERLAP = 0.5
+"""Largest IoU of the box that is asked about and the box of another named object."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A candidate: the object shown, the pair that it comes from, and itself in the query."""
+
+    shown: Object
+    pair: Pair | None
+    in_query: Object | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """References of a row, and in a `which` row the object of the query that is asked about."""
+
+    references: Sequence[Reference]
+    asked: Object | None = None
+
+
+class Index:
+    """Which references each query photo can have."""
+
+    def __init__(self, material: Material) -> None:
+        self.material = material
+        self.partners: dict[str, list[Reference]] = defaultdict(list)
+        self._strangers: dict[str, dict[str, Pair]] = defaultdict(dict)
+        self._absent: dict[str, list[Reference]] = {}
+        for pair in material.pairs:
+            ends = material.objects[pair.anchor_id], material.objects[pair.other_id]
+            for shown, other in (ends, ends[::-1]):
+                if pair.kind == "positive":
+                    self.partners[other.object_id].append(Reference(shown, pair, other))
+                else:
+                    self._strangers[other.image_id].setdefault(shown.object_id, pair)
+
+    def absent(self, query: Photo) -> list[Reference]:
+        """Objects that negative pairs tie to this photo, and that are certainly not in it."""
+        if query.image_id not in self._absent:
+            found = self._strangers[query.image_id]
+            self._absent[query.image_id] = [
+                Reference(thing, pair, None)
+                for thing, pair in ((self.material.objects[key], found[key]) for key in found)
+                if self.material.is_absent(thing, query)
+            ]
+        return self._absent[query.image_id]
+
+    def strangers(self, query: Photo) -> list[Object]:
+        """Objects that negative pairs tie to this photo, then other views of the same objects."""
+        found = self._strangers[query.image_id]
+        views = (partner.shown for key in found for partner in self.partners[key])
+        return [*(self.material.objects[key] for key in found), *views]
+
+
+def options(
+    index: Index,
+    query: Photo,
+    first: Reference | None,
+    seed: int,
+    draw: Draw,
+    settings: Examples,
+) -> dict[str, Choice]:
+    """What each kind would show, for the kinds that can be made about this photo, in their order.
+
+    Args:
+        first: The reference of the pair that the row is about; None for a photo without a pair.
+    """
+    most = settings.ict.max_references
+    wanted, shown, others = draw.between(2, most), draw.between(1, most - 1), draw.between(1, most)
+    options: dict[str, Choice] = {}
+    same = (
+        _of_the_query(index, query, first, seed)[:wanted]
+        if draw.chance(settings.ict.same_photo_share)
+        else []
+    )
+    if first is None:
+        return {"multi": Choice(same)} if len(same) >= 2 else {}
+    present = _of_other_photos(index, query, first, seed)
+    absent = _distinct(index, index.absent(query), seed)
+    options["single"] = Choice([first])
+    if len(multi := same if len(same) >= 2 else present[:wanted]) >= 2:
+        options["multi"] = Choice(multi)
+    if absent:
+        options["absent"] = Choice(absent[:others])
+        mixed = present[:shown] + absent[: min(others, most - len(present[:shown]))]
+        options["mixed"] = Choice(mixed)
+    if which := _which(first, present[1:] + absent, draw, most):
+        options["which"] = which
+    return options
+
+
+def _which(first: Reference, others: list[Reference], draw: Draw, most: int) -> Choice | None:
+    """Ask for the name at the box of the first reference's object, which may have none.
+
+    As many references are shown whether or not it has one, so that their number tells nothing; so
+    there must be two others.
+    """
+    asked = first.in_query
+    if asked is None:
+        return None
+    box = Box(*asked.box)
+    clear = [
+        other
+        for other in others
+        if other.in_query is None or box.iou(Box(*other.in_query.box)) <= CLEAR_OVERLAP
+    ]
+    if len(clear) < 2:
+        return None
+    count = draw.between(2, min(most, len(clear)))
+    clear = draw.order(clear)
+    if draw.chance(NONE_SHARE):
+        return Choice(clear[:count], asked)
+    return Choice([first, *clear[: count - 1]], asked)
+
+
+def _of_other_photos(index: Index, query: Photo, first: Reference, seed: int) -> list[Reference]:
+    """The first reference and one partner of each other object of the query."""
+    found = [first]
+    for thing in index.material.objects_of[query.image_id]:
+        if partners := index.partners[thing.object_id]:
+            found.append(min(partners, key=lambda partner: _place(partner, seed)))
+    return found[:1] + _distinct(index, found[1:], seed, taken=found[:1])
+
+
+def _of_the_query(
+    index: Index, query: Photo, first: Reference | None, seed: int
+) -> list[Reference]:
+    """Crops of the query itself, in full view and apart from each other; the pair's own first."""
+    things = [thing for thing in index.material.objects_of[query.image_id] if not thing.cut]
+    candidates = [Reference(thing, None, thing) for thing in things]
+    own = first.in_query.object_id if first and first.in_query else ""
+    kept: list[Reference] = []
+    distinct = _distinct(index, candidates, seed)
+    for candidate in sorted(distinct, key=lambda c: c.shown.object_id != own):
+        box = Box(*candidate.shown.box)
+        if all(box.iou(Box(*other.shown.box)) <= MAX_OVERLAP for other in kept):
+            kept.append(candidate)
+    return kept
+
+
+def _distinct(
+    index: Index,
+    candidates: Sequence[Reference],
+    seed: int,
+    taken: Sequence[Reference] = (),
+) -> list[Reference]:
+    """Candidates by rank, each of another group."""
+    groups = {index.material.group(candidate.shown.object_id) for candidate in taken}
+    kept = []
+    for candidate in sorted(candidates, key=lambda c: _place(c, seed)):
+        group = index.material.group(candidate.shown.object_id)
+        if group not in groups:
+            groups.add(group)
+            kept.append(candidate)
+    return kept
+
+
+def _place(candidate: Reference, seed: int) -> tuple[int, str]:
+    return rank(seed, candidate.shown.object_id), candidate.shown.object_id

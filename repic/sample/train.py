@@ -1,0 +1,55 @@
+"""Train the models that the package carries.
+
+    python -m repic.sample.train yolo            # each <= 30 minutes on two free cores
+    python -m repic.sample.train clip
+
+A run that is stopped goes on where it was: its state lies in the cache folder. Everything random is
+seeded: on one machine with one number of threads the weights come out the same. `--install` puts
+the result into the package, `python benchmarks/sample_quality.py` examines it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from repic import weights
+from repic.sample import models
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m repic.sample.train", description="Train a model of the generated world."
+    )
+    parser.add_argument("model", choices=("clip", "yolo"))
+    parser.add_argument("--work", type=Path, help="folder for the state of the training")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="of the CPU (%(default)s); fewer on a busy one"
+    )
+    parser.add_argument("--install", action="store_true", help="put the result into the package")
+    options = parser.parse_args(arguments)
+    work = options.work or weights.cache_folder() / "training" / options.model
+    work.mkdir(parents=True, exist_ok=True)
+    if options.model == "yolo":
+        from repic.sample import train_yolo
+
+        result = train_yolo.train(work.resolve(), options.threads)
+    else:
+        from repic.sample import train_clip
+
+        result = train_clip.train(work.resolve(), options.threads)
+    print(f"the model is {result}")
+    if options.install:
+        place = models.folder() / result.name
+        if result.is_dir():
+            shutil.copytree(result, place, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(result, place)
+        print(f"it is now {place}")
+
+
+if __name__ == "__main__":
+    main()

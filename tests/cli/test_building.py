@@ -1,0 +1,87 @@
+"""`repic build`: what it prints, and what it takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from storage.store import Store
+from tests.builds import PHOTOS, Built
+
+Main = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def store(built: Built, tmp_path: Path) -> Store:
+    return built.copy(tmp_path / "store")
+
+
+def test_json_has_what_a_program_needs(built: Built, store: Store, repic_main: Main) -> None:
+    code, out, _ = repic_main(*built.album.arguments, "--json", f"--store={store.location}")
+    assert code == 0
+    said = json.loads(out)
+    assert said.keys() >= {
+        *("dataset", "published", "fingerprint", "content", "files", "rows", "processed"),
+        *("notes", "seconds"),
+    }
+    assert said["files"] == PHOTOS
+    assert said["rows"] == {n: m.rows for n, m in built.outcome.tables.items()}
+    assert said["content"] == built.outcome.dataset.content
+
+
+def test_results_go_to_standard_output_and_progress_does_not(
+    built: Built, store: Store, repic_main: Main
+) -> None:
+    change = "--set=encoder.margin=0.2"
+    code, out, err = repic_main(*built.album.arguments, change, f"--store={store.location}")
+    assert code == 0
+    assert out.startswith("Published dataset@v2 in ")
+    assert f"{PHOTOS} photos found, {PHOTOS} usable and distinct, 0 quarantined" in out
+    assert "embeddings: " in err
+    code, out, err = repic_main(*built.album.arguments, change, f"--store={store.location}")
+    assert out.startswith("Nothing new: this is dataset@v2")
+    assert err == ""
+
+
+def test_the_store_is_named_by_option_or_environment(
+    built: Built, store: Store, repic_main: Main, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REPIC_STORE", store.location)
+    code, out, _ = repic_main("show", "dataset@latest", "--json")
+    assert code == 0
+    assert json.loads(out)["fingerprint"] == built.outcome.dataset.fingerprint
+    code, _, err = repic_main("show", "dataset@latest", f"--store={tmp_path / 'other'}")
+    assert code == 2
+    assert "There is no store at" in err
+    monkeypatch.delenv("REPIC_STORE")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "store").rename(tmp_path / "repic-store")
+    code, out, _ = repic_main("show", "dataset@latest", "--json")
+    assert code == 0
+
+
+def test_identity_is_an_option(built: Built, store: Store, repic_main: Main) -> None:
+    code, out, err = repic_main(
+        *built.album.arguments, "--identity=none", "--json", f"--store={store.location}"
+    )
+    assert code == 0, err
+    # `--set source.identity` of the arguments comes last and wins over the option.
+    assert json.loads(out)["published"] is False
+    arguments = [a for a in built.album.arguments if "source.identity" not in a]
+    code, out, err = repic_main(
+        *arguments, "--identity=none", "--json", f"--store={store.location}"
+    )
+    assert code == 0, err
+    objects = store.read("objects@latest")
+    assert set(objects["identity"].to_pylist()) == {None}
+    assert set(store.read("groups@latest")["origin"].to_pylist()) == {"mined"}
+
+
+def test_settings_are_listed(repic_main: Main) -> None:
+    code, out, _ = repic_main("build", "--show-settings")
+    assert code == 0
+    for key in ("source.kind", "detector.confidence", "examples.ict.shares", "runtime.shard_rows"):
+        assert key in out

@@ -1,0 +1,181 @@
+"""log, show, diff, lineage, verify, tag, gc."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.store import Store
+from tests.builds import PHOTOS, Built, build
+
+Main = Callable[..., tuple[int, str, str]]
+Ask = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def two(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with two builds: the second has other pairs and examples. Only to be read."""
+    store = built.copy(tmp_path_factory.mktemp("two") / "store")
+    build(built.album.settings("mining.hard_per_object=1"), store)
+    return store
+
+
+@pytest.fixture
+def ask(two: Store, repic_main: Main) -> Ask:
+    """JSON of a command on the store with two builds."""
+
+    def run(*arguments: str) -> Any:
+        code, out, err = repic_main(*arguments, "--json", f"--store={two.location}")
+        assert code == 0, err
+        return json.loads(out)
+
+    return run
+
+
+def test_log_lists_the_newest_first(two: Store, ask: Ask, repic_main: Main) -> None:
+    assert [v["version"] for v in ask("log")] == [2, 1]
+    assert [v["version"] for v in ask("log", "pairs", "--limit", "1")] == [2]
+    assert [v["version"] for v in ask("log", "images")] == [1]
+    code, out, _ = repic_main("log", f"--store={two.location}")
+    assert code == 0
+    first, second = (line for line in out.splitlines() if "dataset@v" in line)
+    assert "latest" in first
+    assert "latest" not in second
+
+
+def test_show_has_what_readers_rely_on(two: Store, ask: Ask, repic_main: Main) -> None:
+    said = ask("show", "examples@v1")
+    assert said.keys() >= {"name", "version", "fingerprint", "content", "rows", "inputs"}
+    manifest = two.manifest("examples@v1")
+    assert (said["name"], said["version"], said["rows"]) == ("examples", 1, manifest.rows)
+    assert (said["fingerprint"], said["content"]) == (manifest.fingerprint, manifest.content)
+    assert set(said["inputs"]) == {"images@v1", "objects@v1", "groups@v1", "pairs@v1"}
+    dataset = ask("show", "dataset@latest")
+    assert dataset["version"] == 2
+    assert {"pairs@v2", "images@v1"} <= set(dataset["inputs"])
+    assert len(ask("show", "images@v1", "--rows", "3")["head"]) == 3
+    code, out, _ = repic_main("show", "images@latest", "--rows=1", f"--store={two.location}")
+    assert code == 0
+    assert "image_id" in out
+
+
+def test_diff_of_tables_and_of_datasets(two: Store, ask: Ask, repic_main: Main) -> None:
+    pairs = ask("diff", "pairs@v1", "pairs@v2")["pairs"]
+    assert (pairs["from"], pairs["to"]) == ("pairs@v1", "pairs@v2")
+    assert pairs["removed"] > 0
+    assert pairs["removed"] - pairs["added"] == (
+        two.manifest("pairs@v1").rows - two.manifest("pairs@v2").rows
+    )
+    assert len(pairs["rows"]["removed"]) == 5
+    back = ask("diff", "pairs@v2", "pairs@v1", "--limit", "0")["pairs"]
+    assert (back["added"], back["removed"]) == (pairs["removed"], pairs["added"])
+    assert back["rows"]["added"] == []
+    whole = ask("diff", "dataset@v1", "dataset@v2")
+    assert whole.keys() >= {"images", "pairs", "examples"}
+    assert whole["pairs"]["removed"] == pairs["removed"]
+    for name in ("images", "objects", "embeddings", "probes"):
+        assert [whole[name][kind] for kind in ("added", "removed", "changed")] == [0, 0, 0]
+    code, out, _ = repic_main("diff", "dataset@v1", "dataset@v2", f"--store={two.location}")
+    assert code == 0
+    assert "pairs@v2" in out
+
+
+def test_lineage_reaches_sources_and_models(two: Store, ask: Ask, repic_main: Main) -> None:
+    graph = ask("lineage", "examples@latest")
+    names = {node["name"] for node in graph["nodes"]}
+    assert {"examples", "pairs", "embeddings", "images", "encoder", "coco"} <= names
+    edges = {(e["output"], e["input"]) for e in graph["edges"]}
+    assert ("examples@v2", "pairs@v2") in edges
+    code, out, _ = repic_main("lineage", f"--store={two.location}")
+    assert code == 0
+    assert out.startswith("dataset@v2")
+
+
+def test_verify_finds_a_changed_byte(built: Built, tmp_path: Path, repic_main: Main) -> None:
+    store = built.copy(tmp_path / "store")
+    code, out, _ = repic_main("verify", f"--store={store.location}")
+    assert (code, out.startswith("Clean")) == (0, True)
+    shard = store.manifest("pairs@v1").shards[0]
+    path = Path(store.files.full(shard.path))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    code, out, _ = repic_main("verify", "--json", f"--store={store.location}")
+    assert code == 1
+    (problem,) = json.loads(out)
+    assert problem["path"] == shard.path
+    code, out, _ = repic_main("verify", "images@latest", f"--store={store.location}")
+    assert code == 0
+    path.unlink()
+    code, out, _ = repic_main("verify", "dataset@latest", f"--store={store.location}")
+    assert code == 1
+    assert "it is gone" in out
+
+
+def test_a_tag_stays_moves_and_goes(built: Built, tmp_path: Path, repic_main: Main) -> None:
+    store = built.copy(tmp_path / "store")
+    at = f"--store={store.location}"
+    assert repic_main("tag", "dataset@latest", "production", at)[0] == 0
+    build(built.album.settings("examples.seed=1"), store)
+    _, out, _ = repic_main("show", "dataset@production", "--json", at)
+    assert json.loads(out)["version"] == 1
+    assert repic_main("tag", "dataset@v2", "production", at)[0] == 0
+    _, out, _ = repic_main("show", "dataset@production", "--json", at)
+    assert json.loads(out)["version"] == 2
+    _, out, _ = repic_main("log", at)
+    assert "latest, production" in out
+    assert repic_main("tag", "dataset@v2", "production", "--delete", at)[0] == 0
+    assert repic_main("show", "dataset@production", at)[0] == 2
+
+
+def test_gc_shows_before_it_deletes(built: Built, tmp_path: Path, repic_main: Main) -> None:
+    store = built.copy(tmp_path / "store")
+    at = f"--store={store.location}"
+    build(built.album.settings("encoder.margin=0.1"), store)
+    build(built.album.settings("encoder.margin=0.2"), store)
+    repic_main("tag", "dataset@v1", "keep", at)
+    (Path(store.location) / "tmp" / "left-by-a-kill").write_bytes(b"half")
+
+    def files() -> set[str]:
+        return set(store.files.find(""))
+
+    before = files()
+    code, out, err = repic_main("gc", at)
+    assert code == 0
+    assert "Would delete 1 files" in out
+    assert "--apply" in err
+    code, out, _ = repic_main("gc", "--keep=1", "--json", at)
+    plan = json.loads(out)
+    assert plan["deleted"] is False
+    assert files() == before
+    code, out, _ = repic_main("gc", "--keep=1", "--apply", "--json", at)
+    done = json.loads(out)
+    assert done["deleted"] is True
+    assert done["files"] == plan["files"]
+    assert files() - {"catalog.duckdb"} == before - {f["path"] for f in plan["files"]} - {
+        "catalog.duckdb"
+    }
+    assert store.versions("dataset") == [1, 3]  # tagged, and latest
+    assert repic_main("verify", at)[0] == 0
+    code, out, _ = repic_main("gc", "--apply", at)
+    assert "Deleted 0 files" in out
+    _, out, _ = repic_main("sql", "select count(*) as n from images", "--format=csv", at)
+    assert out.split() == ["n", str(PHOTOS)]
+
+
+def test_gc_waits_for_a_running_build(built: Built, tmp_path: Path, repic_main: Main) -> None:
+    store = built.copy(tmp_path / "store")
+    at = f"--store={store.location}"
+    orphan = Path(store.location) / "tmp" / "x"
+    orphan.write_bytes(b"half")
+    with store.lease():
+        code, _, err = repic_main("gc", "--apply", at)
+        assert code == 0
+        assert "A build is running" in err
+        assert orphan.exists()
+    assert repic_main("gc", "--apply", at)[0] == 0
+    assert not orphan.exists()

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import server
+from flows.build_datasets import _located, _may_pass, _settings
+from repic.build import Build, Plan, ShardReport, make
+from repic.config import ConfigError
+from repic.scan import scan
+from repic.sources.base import SourceError
+from repic.stages import STAGES
+from repic.stages.base import Stage
+from storage.errors import StoreError
+from storage.store import Store
+from tests.flows.processes import users_of
+
+TINY = ("source.count=24", "source.identities=8")
+
+
+@pytest.mark.parametrize("error", [ConfigError, SourceError, StoreError])
+def test_what_a_person_must_mend_is_not_tried_again(error: type[Exception]) -> None:
+    from prefect.states import Failed
+
+    assert not _may_pass(None, None, Failed(data=error("x")))  # type: ignore[arg-type]
+
+
+def test_what_may_pass_is_tried_again() -> None:
+    from prefect.states import Failed
+
+    assert _may_pass(None, None, Failed(data=ConnectionError("x")))  # type: ignore[arg-type]
+
+
+def test_settings_are_those_of_the_command(tmp_path: Path) -> None:
+    assert _settings(None, None, None, list(TINY)).source.kind == "sample"
+    own = _settings(str(tmp_path), None, "none", [])
+    assert (own.source.kind, own.source.path, own.source.identity) == (
+        "folder",
+        str(tmp_path),
+        "none",
+    )
+    with pytest.raises(ConfigError):
+        _settings(None, "no-such-profile", None, [])
+
+
+def test_a_store_has_one_meaning_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPIC_STORE", raising=False)
+    assert _located(None) == str(tmp_path / "repic-store")
+    assert _located("a/b") == str(tmp_path / "a" / "b")
+    assert _located("s3://bucket/store") == "s3://bucket/store"
+    monkeypatch.setenv("REPIC_STORE", "/data/store")
+    assert _located(None) == "/data/store"
+
+
+def test_the_walk_gives_every_stage_to_whoever_computes(tmp_path: Path) -> None:
+    """`make` is what the plain build and the flow share: it stops where inputs are gone."""
+    settings = _settings(None, "sample", None, list(TINY))
+    build = Build(settings, Store.open(tmp_path, create=True), scan(settings))
+    asked: list[str] = []
+
+    def compute(stage: Stage, plan: Plan) -> list[ShardReport]:
+        asked.append(stage.name)
+        return []
+
+    def publish(this: Build, stage: Stage) -> None:
+        if stage is STAGES[0]:
+            raise StoreError("full")
+
+    with pytest.raises(StoreError, match="full"):
+        make(build, compute, publish)
+    assert asked == [STAGES[0].name]
+    assert build.processed == {STAGES[0].name: 24}
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server."""
+    folder = tmp_path_factory.mktemp("prefect")
+    port = server.free_port()
+    prefect = server.start(folder, port)
+    try:
+        server.await_answer(prefect, server.api_url(port))
+        yield server.api_url(port)
+    finally:
+        prefect.stop()
+
+
+def flow(code: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, env=env, capture_output=True, text=True
+    )
+
+
+TINY_FLOW = f"""
+from flows.build_datasets import build_datasets
+outcome = build_datasets(overrides={list(TINY)})
+print(outcome.dataset.ref, outcome.dataset.content, outcome.dataset.run.flow_run)
+"""
+
+
+@pytest.mark.slow
+def test_the_flow_builds_what_the_plain_build_builds(
+    tmp_path: Path, user: dict[str, str], api: str
+) -> None:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    env = {**user, "PREFECT_API_URL": api, "REPIC_HOME": str(tmp_path)}
+    done = flow(TINY_FLOW, elsewhere, env)
+    assert done.returncode == 0, done.stderr
+    ref, content, flow_run = done.stdout.split()
+    assert ref == "dataset@v1"
+    store = Store.open(tmp_path / "repic-store")
+    assert (tmp_path / "repic-store" / "catalog.duckdb").exists()
+    assert not list(elsewhere.iterdir())
+
+    command = ["-m", "repic.cli", "build", "--profile", "sample", "--store", str(tmp_path / "s")]
+    command += [word for override in TINY for word in ("--set", override)]
+    subprocess.run([sys.executable, *command], check=True, capture_output=True)
+    assert Store.open(tmp_path / "s").manifest("dataset@latest").content == content
+    assert store.manifest("dataset@latest").run.flow_run == flow_run
+
+    with SyncPrefectClient(api) as client:
+        run = client.read_flow_run(flow_run)
+        assert (run.name, run.state_name) == ("sample", "Completed")
+        names = _task_names(client, flow_run)
+    assert {"probes 1/1", "detections 1/1", "embeddings 1/1"} <= names
+    assert {f"publish {stage.name}" for stage in STAGES} <= names
+    assert "dataset@v1" in _artifact(api)
+
+    again = flow(TINY_FLOW, elsewhere, env)
+    assert again.stdout.split()[:2] == [ref, content], again.stderr
+
+
+def _task_names(client: Any, flow_run: str) -> set[str]:
+    """Task runs reach the server as events, a moment after the run is over."""
+    from uuid import UUID
+
+    from prefect.client.schemas.filters import TaskRunFilter
+
+    mine = TaskRunFilter.model_validate({"flow_run_id": {"any_": [UUID(flow_run)]}})
+    names: set[str] = set()
+    deadline = time.monotonic() + 30
+    while len(names) < len(STAGES) + 4 and time.monotonic() < deadline:
+        names = {run.name for run in client.read_task_runs(task_run_filter=mine)}
+        time.sleep(0.5)
+    return names
+
+
+def _artifact(api: str) -> str:
+    import httpx
+
+    found = httpx.get(f"{api}/artifacts/build-datasets/latest").raise_for_status()
+    return str(found.json()["data"])
+
+
+RETRIED = """
+import itertools
+from flows import build_datasets as module
+from repic import build
+calls = itertools.count()
+real = build.run_shard
+def flaky(shard):
+    if next(calls) == 0:
+        raise {error}("once")
+    return real(shard)
+build.run_shard = flaky
+module.compute = module.compute.with_options(retry_delay_seconds=0.1)
+outcome = module.build_datasets(overrides={overrides})
+print(next(calls))
+"""
+
+
+@pytest.mark.slow
+def test_a_shard_is_tried_again_only_if_that_may_help(
+    tmp_path: Path, user: dict[str, str], api: str
+) -> None:
+    env = {**user, "PREFECT_API_URL": api, "REPIC_STORE": str(tmp_path / "store")}
+    permanent = RETRIED.format(error="build.NotFoundError", overrides=list(TINY))
+    done = flow(permanent, tmp_path, env)
+    assert done.returncode != 0
+    assert "retry" not in done.stderr.lower()
+    done = flow(RETRIED.format(error="ConnectionError", overrides=list(TINY)), tmp_path, env)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 4  # three shards, one of them twice
+
+
+TEMPORARY = f"""
+from flows.running import build
+outcome = build("store", overrides={list(TINY)})
+print(outcome.dataset.ref)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [None, signal.SIGINT, signal.SIGKILL])
+def test_the_temporary_server_ends_with_the_build(
+    tmp_path: Path, user: dict[str, str], number: signal.Signals | None
+) -> None:
+    # HOME, so that "no server is set" is true whatever this user's own Prefect says.
+    env = {**user, "HOME": str(tmp_path / "home")}
+    del env["PREFECT_HOME"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", TEMPORARY],
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+        stderr=subprocess.DEVNULL,
+    )
+    if number is not None:
+        store = tmp_path / "store" / "parts"
+        deadline = time.monotonic() + 240
+        while not store.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert users_of(tmp_path)
+        process.send_signal(number)
+    printed, _ = process.communicate(timeout=300)
+    if number is None:
+        assert printed.strip() == "dataset@v1"
+    deadline = time.monotonic() + 20
+    while users_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not users_of(tmp_path)
+    assert not (tmp_path / "home" / ".prefect").exists()

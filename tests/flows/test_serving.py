@@ -1,0 +1,181 @@
+"""`repic up` for real: a server, a worker, the user's own commands, and the end of it all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flows import server
+from storage.store import Store
+from tests.flows.processes import users_of
+
+pytestmark = pytest.mark.slow
+
+PREFECT = str(Path(sys.executable).with_name("prefect"))
+REPIC = [sys.executable, "-m", "repic.cli"]
+TINY = 'overrides=["source.count=24", "source.identities=8"]'
+
+
+@dataclass
+class Up:
+    """A running `repic up`, its data root, and a second shell in another folder."""
+
+    process: subprocess.Popen[bytes]
+    root: Path
+    elsewhere: Path
+    user: dict[str, str]
+    port: int
+
+    @property
+    def printed(self) -> str:
+        return (self.root / "out").read_text()
+
+    @property
+    def profile(self) -> str:
+        profiles = Path(self.user["PREFECT_HOME"]) / "profiles.toml"
+        return str(tomllib.loads(profiles.read_text())["active"])
+
+    def shell(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.elsewhere,
+            env=self.user,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def wait(self, ready: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not ready():
+            assert time.monotonic() < deadline, self.printed
+            time.sleep(0.2)
+
+    def nobody_is_left(self) -> None:
+        self.wait(lambda: not users_of(self.root), 30)
+
+
+@pytest.fixture
+def up(tmp_path: Path, user: dict[str, str]) -> Iterator[Up]:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    root.mkdir()
+    elsewhere.mkdir()
+    port = server.free_port()
+    with (root / "out").open("wb") as out:
+        process = subprocess.Popen(
+            [*REPIC, "up", "--port", str(port), "--store", "store"],
+            cwd=root,
+            env=user,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    started = Up(process, root, elsewhere, user, port)
+    try:
+        started.wait(lambda: "Ctrl-C" in started.printed or process.poll() is not None, 300)
+        assert process.poll() is None, started.printed
+        yield started
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(40)
+        finally:
+            process.kill()
+
+
+def test_the_users_own_commands_from_any_folder(up: Up) -> None:
+    assert up.profile == "repic"
+
+    done = up.shell(PREFECT, "deployment", "run", "build-datasets", "-p", TINY, "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Completed" in done.stdout
+    store = Store.open(up.root / "store")
+    built = store.manifest("dataset@latest")
+    assert (built.version, built.run.flow_run is not None) == (1, True)
+
+    slash = "build-datasets/build-datasets"
+    done = up.shell(PREFECT, "deployment", "run", slash, "-p", TINY, "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert store.manifest("dataset@latest").version == 1
+
+    done = up.shell(*REPIC, "run", "build-datasets", "--param", TINY, "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Completed" in done.stdout
+
+    done = up.shell(*REPIC, "run", "build-datasets", "-p", "images=nowhere", "--watch")
+    assert done.returncode == 1
+    assert "SourceError" in done.stdout
+
+    done = up.shell(*REPIC, "run", "no-such-deployment")
+    assert done.returncode == 2
+    assert "there is: build-datasets" in done.stderr
+    assert not list(up.elsewhere.iterdir())
+
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(60) == 0
+    up.nobody_is_left()
+    assert up.profile == "ephemeral"
+    assert up.printed.endswith("Stopped.\n")
+
+
+def test_ctrl_c_ends_a_build_too_and_the_next_one_goes_on(up: Up) -> None:
+    done = up.shell(*REPIC, "run", "build-datasets", "--param", "profile=sample")
+    assert done.returncode == 0, done.stdout + done.stderr
+    up.wait(lambda: (up.root / "store" / "parts").exists(), 120)
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(60) == 0
+    up.nobody_is_left()
+
+
+def test_a_kill_leaves_no_orphan(up: Up) -> None:
+    up.shell(*REPIC, "run", "build-datasets", "--param", "profile=sample")
+    up.wait(lambda: (up.root / "store" / "parts").exists(), 120)
+    up.process.kill()
+    up.process.wait()
+    up.nobody_is_left()
+    assert up.profile == "repic", "the next `repic up` restores it"
+
+
+def test_if_the_server_dies_everything_ends_and_says_why(up: Up) -> None:
+    for pid, command in users_of(up.root).items():
+        if "server start" in command:
+            os.kill(pid, signal.SIGKILL)
+    assert up.process.wait(60) == 1
+    up.nobody_is_left()
+    assert "The server ended with code -9" in up.printed
+    assert up.profile == "ephemeral"
+
+
+def test_what_is_deployed_and_a_second_up(up: Up) -> None:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    url = server.api_url(up.port)
+    with SyncPrefectClient(url) as client:
+        deployment = client.read_deployment_by_name("build-datasets/build-datasets")
+        assert deployment.work_pool_name == "repic"
+        assert deployment.pull_steps in (None, [])
+        assert deployment.entrypoint == "flows.build_datasets:build_datasets"
+        (schedule,) = deployment.schedules
+        assert (schedule.slug, schedule.active) == ("nightly", False)
+        client.update_deployment_schedule(deployment.id, schedule.id, active=True)
+
+        command = [*REPIC, "up", "--port", str(up.port), "--store", str(up.root / "store")]
+        with (up.root / "out2").open("wb") as out:
+            second = subprocess.Popen(command, cwd=up.elsewhere, env=up.user, stdout=out)
+        printed = up.root / "out2"
+        up.wait(lambda: "Ctrl-C" in printed.read_text() or second.poll() is not None, 200)
+        assert "Using the server of this store" in printed.read_text()
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(60) == 0
+        (schedule,) = client.read_deployment(deployment.id).schedules
+        assert schedule.active, "what somebody switched on stays on"
+    assert up.process.poll() is None
+    assert up.profile == "repic"

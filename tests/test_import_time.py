@@ -1,0 +1,81 @@
+"""The front door opens at once: no heavy library is imported before it is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAVY = {
+    *("torch", "transformers", "prefect", "datasets", "ultralytics", "open_clip", "timm", "trl"),
+    *("faker", "duckdb", "matplotlib", "scipy", "torchvision"),
+}
+NOT_FOR_HELP = {"pyarrow", "pandas", "numpy", "PIL", "fsspec", "flows"}
+"""Light enough for a build (`pyarrow.dataset` brings pandas), but not for a page of help."""
+
+HELP = """
+import sys
+sys.argv = ['repic', {}]
+from repic.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+"""
+
+
+def imported(code: str) -> set[str]:
+    """Top-level modules that a fresh Python has loaded after `code`."""
+    script = (
+        f"{code}\nimport sys; print('\\n' + ' '.join({{m.partition('.')[0] for m in sys.modules}}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def fastest(code: str, tries: int = 5) -> float:
+    """Seconds of the best of several runs: the machine may be busy."""
+    best = float("inf")
+    for _ in range(tries):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+@pytest.mark.parametrize("arguments", ["'--help'", "'build', '--help'", "'sql', '--help'"])
+def test_help_imports_nothing_heavy(arguments: str) -> None:
+    loaded = imported(HELP.format(arguments))
+    assert "typer" in loaded
+    assert not loaded & (HEAVY | NOT_FOR_HELP)
+
+
+def test_import_repic_imports_nothing() -> None:
+    assert not imported("import repic") & (HEAVY | NOT_FOR_HELP)
+
+
+@pytest.mark.parametrize(
+    "module", ["repic.build", "repic.catalog", "repic.reviews", "repic.stages", "repic.scan"]
+)
+def test_no_module_of_the_build_imports_a_model(module: str) -> None:
+    assert not imported(f"import {module}") & HEAVY
+
+
+def test_a_fingerprint_needs_no_model() -> None:
+    code = (
+        "from repic import config; from repic.stages import STAGES\n"
+        "for profile in ('sample', 'photos'):\n"
+        "    settings = config.load(profile, source={'path': '/nowhere'})\n"
+        "    assert len({stage.fingerprint(settings) for stage in STAGES}) == len(STAGES)"
+    )
+    assert not imported(code) & HEAVY
+
+
+def test_the_front_door_opens_at_once() -> None:
+    bare = fastest("pass")
+    assert fastest("import repic") - bare < 0.5
+    assert fastest(HELP.format("'--help'")) - bare < 0.75
