@@ -112,7 +112,8 @@ def build_datasets(
         store: Folder or URL of the store; by default REPIC_STORE, or repic-store.
     """
     with chdir(os.environ.get("REPIC_HOME", os.curdir)):
-        settings = _settings(images, profile, identity, overrides or [])
+        chosen = profile or ("photos" if images else "sample")
+        settings = config.requested(images, chosen, identity, overrides or [])
         opened = Store.open(_located(store), create=True)
         this = Build(settings, opened, look(settings), Run.here(runtime.flow_run.id))
         outcome = build.make(this, _computed, lambda this, stage: publish(_closed(this), stage))
@@ -120,17 +121,6 @@ def build_datasets(
             catalog.refresh(opened)
     _report(outcome)
     return outcome
-
-
-def _settings(
-    images: str | None, profile: str | None, identity: str | None, overrides: list[str]
-) -> Settings:
-    source: dict[str, Any] = {"identity": identity} if identity else {}
-    if images:
-        source |= {"kind": "folder", "path": images}
-    return config.load(
-        profile or ("photos" if images else "sample"), tuple(overrides), source=source
-    )
 
 
 def _located(store: str | None) -> str:

@@ -63,19 +63,19 @@ class Checkpoint:
         """The checkpoint that settings name.
 
         Raises:
-            ConfigError: an architecture without weights, or weights that `photos` cannot have.
+            ConfigError: an architecture without weights, or weights for one that has its own.
         """
         if settings.pretrained.startswith((FOLDER, HUB)):
             return cls(settings.pretrained, None)
-        if settings.architecture == photos.NAME:
+        if settings.architecture in (photos.NAME, models.NAME):
             if settings.pretrained:
                 raise ConfigError(
                     f"encoder.pretrained={settings.pretrained} needs the encoder.architecture "
-                    f"that it belongs to; {photos.NAME} has weights of its own"
+                    f"that it belongs to; {settings.architecture} has weights of its own"
                 )
+            if settings.architecture == models.NAME:
+                return cls(f"{FOLDER}{models.encoder_folder()}", None)
             return cls(f"{FOLDER}{photos.model_folder()}", None, reads_text=False)
-        if settings.architecture == models.NAME and not settings.pretrained:
-            return cls(f"{FOLDER}{models.encoder_folder()}", None)
         if not settings.pretrained:
             raise ConfigError(
                 f"encoder.pretrained is empty: name the weights of {settings.architecture} "

@@ -168,7 +168,7 @@ def schema(
         )
         return
     if markdown:
-        typer.echo("\n".join(_markdown(chosen)))
+        typer.echo("\n".join(_markdown(chosen)).rstrip())
         return
     for t in chosen:
         out().print(f"[bold]{t.name}[/]: {t.doc} Key: {', '.join(t.key)}.")
@@ -181,7 +181,18 @@ def schema(
         print_rows(["column", "meaning"], list(PAIR_PHOTOS_DOC.items()))
 
 
+INTRODUCTION = """\
+# Tables
+
+Every table that a build publishes, printed by `repic schema --markdown`. In `catalog.duckdb` each is
+a view: of the latest dataset under its own name, of dataset version 3 as `v3.images` and so on.
+`pair_photos` is a view on top of pairs and images; `artifacts`, `lineage` and `shards` describe the
+store itself. See [SQL](sql.md) for queries.
+"""
+
+
 def _markdown(tables: list[Table]) -> Iterator[str]:
+    yield INTRODUCTION
     for table in tables:
         yield f"## {table.name}\n\n{table.doc} Key: {', '.join(f'`{k}`' for k in table.key)}.\n"
         yield "| column | type | null | meaning |\n|---|---|---|---|"
