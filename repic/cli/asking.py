@@ -184,8 +184,8 @@ def schema(
 INTRODUCTION = """\
 # Tables
 
-Every table that a build publishes, printed by `repic schema --markdown`. In `catalog.duckdb` each is
-a view: of the latest dataset under its own name, of dataset version 3 as `v3.images` and so on.
+Every table that a build publishes, printed by `repic schema --markdown`. In `catalog.duckdb` each
+is a view: of the latest dataset under its own name, of dataset version 3 as `v3.images`.
 `pair_photos` is a view on top of pairs and images; `artifacts`, `lineage` and `shards` describe the
 store itself. See [SQL](sql.md) for queries.
 """

@@ -21,8 +21,11 @@ LEAST = 3
 ENOUGH = 0.6
 """Share of the true caption's facts that is enough."""
 
-CHANCE = 1 / 3
+CHANCE = 0.5
 """Share of that from which on facts count: single words are guessed by those who see nothing."""
+
+PRICE = 2
+"""True words that a false one costs: a list of all that there might be must not pay."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +43,21 @@ class Facts:
     enough: int
 
     def score(self, words: Collection[str]) -> float:
-        """0 to 1: true words less false ones over `enough`, with the share `CHANCE` taken off."""
+        """0 to 1: true words less `PRICE` per false one, over `enough`, from `CHANCE` upwards."""
         said = frozenset(map(stem, words))
-        net = (len(said & self.true) - len(said & self.false)) / self.enough
+        net = (len(said & self.true) - PRICE * len(said & self.false)) / self.enough
         return min(1.0, max(0.0, (net - CHANCE) / (1 - CHANCE)))
 
 
 def facts_of(row: Mapping[str, Any]) -> Facts | None:
     """What can be checked in captions of a row; None where nothing can."""
     scene = row.get("scene") or ()
-    if not row["caption"] or not any(thing["phrases"] for thing in scene):
+    if not any(thing["phrases"] for thing in scene):
+        return None
+    if not row["caption"] and not row.get("elsewhere"):
         return None
     return _facts(
-        row["caption"],
+        row["caption"] or "",
         tuple(text for thing in scene for text in (thing["label"], *thing["phrases"])),
         tuple(r["info"] for r in row["references"]),
         tuple(row.get("elsewhere") or ()),

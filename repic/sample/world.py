@@ -4,16 +4,14 @@
     photo = world.photo(world.identities[:2], seed=7)
     photo.image, photo.objects[0].box, photo.caption.text
 
-`python -m repic.sample.world OUT --count 40` writes photos, their index and a contact sheet.
+`python -m repic.sample OUT --count 40` writes photos, their index and a contact sheet.
 The same world, identities and seed give the same pixels in any process and on any machine.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from PIL import Image
 
@@ -100,38 +98,3 @@ class World:
     def dataset(self, count: int, identities: int, pool: Pool) -> list[Plan]:
         """Plans of `count` photos over `identities` identities; see `repic.sample.compose`."""
         return compose.dataset(count, identities, pool, self.seed)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    from repic.config import Splits
-    from repic.sample import files, hard, sheet
-    from repic.splits import split_of
-
-    parser = argparse.ArgumentParser(
-        prog="python -m repic.sample.world", description="Write photos of the generated world."
-    )
-    parser.add_argument("out", type=Path, help="folder to write to")
-    parser.add_argument("--count", type=int, default=40, help="photos (%(default)s)")
-    parser.add_argument("--identities", type=int, default=20, help="identities (%(default)s)")
-    parser.add_argument("--size", type=int, default=168, help="pixels of a side (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="which world (%(default)s)")
-    parser.add_argument("--hard", choices=hard.KINDS, help="the hard part instead, of this kind")
-    options = parser.parse_args(arguments)
-    try:
-        world = World(options.size, options.seed)
-        if options.hard:
-            made = hard.dataset(options.hard, options.count, options.seed)
-        else:
-            made = world.dataset(
-                options.count, options.identities, lambda name: split_of(name, Splits())
-            )
-    except ValueError as error:
-        parser.error(str(error))
-    files.write(world, made, options.out)
-    sheet.contact_sheet(world.take(plan) for plan in made).save(options.out / "sheet.png")
-    print(f"{len(made)} photos, their index and sheet.png are in {options.out}")
-
-
-if __name__ == "__main__":
-    main()

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from repic.config import Splits
 from repic.sample import compose, hard, scene, shapes, sprites
+from repic.sample.__main__ import main
 from repic.sample.backgrounds import HARD_PLACES, PLACES, texture
 from repic.sample.identities import (
     ACCESSORIES,
@@ -32,7 +33,7 @@ from repic.sample.identities import (
     Identity,
     grid,
 )
-from repic.sample.world import World, WorldObject, main
+from repic.sample.world import World, WorldObject
 from repic.splits import split_of
 
 SIZE = 112
