@@ -154,10 +154,12 @@ def judge_labelled(
 def negatives(found: mine.Survey, settings: Mining) -> mine.Pairs:
     # Labels of a detector would only help; none are assumed.
     nothing = np.zeros(len(found), dtype=np.int64)
+    key = np.random.default_rng(0).integers(0, 2**64, len(found), dtype=np.uint64)
     return mine.negatives(
         found,
         nothing,
         nothing,
+        key,
         hard=settings.hard_per_object,
         medium=settings.medium_per_object,
         easy=settings.easy_per_object,
@@ -204,16 +206,33 @@ def categories(folder: Path, names: list[str]) -> np.ndarray | None:
     return np.array([known.get(name, "") for name in names])
 
 
+def bounds(text: str) -> tuple[int, int]:
+    """`3` as (3, 3), `1-6` as (1, 6)."""
+    least, _, most = text.partition("-")
+    return int(least), int(most or least)
+
+
+def first_of_each(files: list[Path], least: int, most: int) -> list[Path]:
+    """The first photos of each folder, as many as is drawn for it between two bounds."""
+    random = np.random.default_rng(0)
+    return [
+        file
+        for folder in sorted({f.parent for f in files})
+        for file in [f for f in files if f.parent == folder][: random.integers(least, most + 1)]
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Precision and recall of mining, labels hidden.")
     parser.add_argument(
         "--photos", type=Path, default=Path("../shared/data/dreambooth"), metavar="FOLDER"
     )
+    parser.add_argument("--view", choices=["crop", "photo"], default="crop", help="what is encoded")
     parser.add_argument(
-        "--view", choices=["crop", "photo"], default="crop", help="what is encoded"
-    )
-    parser.add_argument(
-        "--per-subject", type=int, metavar="N", help="use the first N photos of each folder only"
+        "--per-subject",
+        type=bounds,
+        metavar="N",
+        help="use the first N photos of each folder only; 1-6 draws for each folder how many",
     )
     parser.add_argument("--architecture", default="photos", help="OpenCLIP architecture, or photos")
     parser.add_argument("--pretrained", default="", help="OpenCLIP tag, or local-dir:FOLDER")
@@ -223,11 +242,7 @@ def main() -> int:
     if not files:
         parser.error(f"{options.photos} has no sub-folders with photos; name another with --photos")
     if options.per_subject:
-        files = [
-            file
-            for folder in sorted({f.parent for f in files})
-            for file in [f for f in files if f.parent == folder][: options.per_subject]
-        ]
+        files = first_of_each(files, *options.per_subject)
     encoder = EncoderSettings(
         architecture=options.architecture, pretrained=options.pretrained, view=options.view
     )

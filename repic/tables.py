@@ -315,10 +315,16 @@ EXAMPLES = Table(
             "phrases that point to it alone.",
         ),
         Column(
+            "telling",
+            pa.list_(TEXT),
+            "ict: words that are true of the query photo and of few others; empty where the source "
+            "does not give both a caption and expressions.",
+        ),
+        Column(
             "elsewhere",
             pa.list_(TEXT),
-            "ict: words that describe other photos and nothing known of this one; empty where too "
-            "little is known.",
+            "ict: words that describe other photos and nothing known of this one; empty with "
+            "telling.",
         ),
         Column("pair_ids", pa.list_(TEXT), "Pairs that it was made from."),
         Column("band", TEXT, "Band of its hardest pair.", nullable=True),

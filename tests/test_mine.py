@@ -44,14 +44,18 @@ def quality(found: mine.Survey, truth: np.ndarray) -> tuple[float, float]:
     return right.mean(), right.sum() / (sizes * (sizes - 1) // 2).sum()
 
 
+def keys(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 2**64, n, dtype=np.uint64)
+
+
 def draw(found: mine.Survey, seed: int = 0, split: np.ndarray | None = None) -> mine.Pairs:
     n = len(found)
     nothing = np.zeros(n, dtype=np.int64)
     split = nothing if split is None else split
-    return mine.negatives(found, nothing, split, hard=2, medium=1, easy=1, seed=seed)
+    return mine.negatives(found, nothing, split, keys(n, seed), hard=2, medium=1, easy=1)
 
 
-@pytest.mark.parametrize("photos", [2, 5, 20])
+@pytest.mark.parametrize("photos", [2, 3, 5, 20])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_group_size_comes_from_the_data(photos: int, seed: int) -> None:
     vectors, truth = world([photos] * 40, seed)
@@ -60,6 +64,39 @@ def test_group_size_comes_from_the_data(photos: int, seed: int) -> None:
     assert found.mined.typical == photos
     assert precision >= 0.98
     assert recall >= 0.75
+
+
+@pytest.mark.parametrize("photos", [2, 3, 5])
+@pytest.mark.parametrize("things", [15, 40])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_clear_categories_are_not_taken_for_things(photos: int, things: int, seed: int) -> None:
+    vectors, truth = world([photos] * things, seed, noise=0.5)
+    found = look(vectors)
+    precision, recall = quality(found, truth)
+    assert found.mined.typical == photos
+    assert precision >= 0.98
+    assert recall >= 0.98
+
+
+@pytest.mark.parametrize("noise", [0.5, 0.8])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_one_to_six_photos_each(noise: float, seed: int) -> None:
+    sizes = np.random.default_rng(seed).integers(1, 7, 40).tolist()
+    vectors, truth = world(sizes, seed, noise=noise)
+    precision, recall = quality(look(vectors), truth)
+    assert precision >= 0.9
+    assert recall >= 0.8
+
+
+def test_a_thing_may_have_a_hundred_photos() -> None:
+    vectors, truth = world([100] * 6)
+    found = look(vectors)
+    precision, recall = quality(found, truth)
+    assert found.mined.typical == 100
+    assert precision >= 0.98
+    assert recall >= 0.95
+    rows = draw(found)
+    assert (truth[rows.anchor] == truth[rows.other]).mean() <= 0.01
 
 
 def test_mixed_group_sizes_and_objects_that_have_no_partner() -> None:
@@ -137,6 +174,22 @@ def test_pairs_never_join_one_photo_or_near_duplicates() -> None:
             assert (duplicate[pairs.anchor] != duplicate[pairs.other]).all()
 
 
+def test_most_negatives_stay_when_photos_are_added() -> None:
+    vectors, _ = world([5] * 60)
+    old, key = np.delete(np.arange(300), np.arange(0, 300, 100)), keys(300)
+
+    def names(part: np.ndarray) -> dict[int, set[tuple[int, int]]]:
+        zero = np.zeros(len(part), dtype=np.int64)
+        found = look(vectors[part])
+        rows = mine.negatives(found, zero, zero, key[part], hard=2, medium=1, easy=1)
+        pairs = np.stack([part[rows.anchor], part[rows.other]], 1)
+        return {band: {(a, b) for a, b in pairs[rows.band == band].tolist()} for band in range(3)}
+
+    before, after = names(old), names(np.arange(300))
+    for band in range(3):
+        assert len(before[band] & after[band]) > 0.6 * len(before[band])
+
+
 def test_negatives_stay_within_their_split_and_leave_out_what_has_none() -> None:
     vectors, truth = world([5] * 40)
     split = np.repeat([0, 0, 0, 1, -1], 40)
@@ -151,7 +204,7 @@ def test_hard_negatives_prefer_the_same_label() -> None:
     label = np.random.default_rng(0).integers(0, 2, len(truth))
     found = look(vectors, truth)
     zero = np.zeros(len(truth), dtype=np.int64)
-    rows = mine.negatives(found, label, zero, hard=2, medium=0, easy=0)
+    rows = mine.negatives(found, label, zero, keys(len(truth)), hard=2, medium=0, easy=0)
     assert (label[rows.anchor] == label[rows.other]).mean() > 0.9
 
 

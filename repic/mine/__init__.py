@@ -6,9 +6,9 @@ that photo's near-duplicate group, and where known the identity::
     found = survey(vectors, photo, duplicate, identity)   # one pass over all similarities
     found.group                                           # what to split by
     positives = choose(all_positives(found), per_object=4)
-    others = negatives(found, label, split, hard=2, medium=1, easy=1)
+    others = negatives(found, label, split, key, hard=2, medium=1, easy=1)
 
-`groups` says how mined positives are found, `negatives` what keeps false negatives out,
+`groups` and `cut` say how mined positives are found, `negatives` what keeps false negatives out,
 `benchmarks/mining_quality.py` how well both work. Everything is deterministic, to the bit, on every
 machine (`similarity`), and uses O(n) memory beside the vectors.
 """

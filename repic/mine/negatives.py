@@ -10,7 +10,10 @@ What keeps false negatives out:
   ranks; what stands beyond is something else. The sum asks both objects, so that one in a crowded
   region (twenty dogs) does not hide that the other has nothing nearer.
 
-Hard are the most similar that remain, medium and easy come from an even sample of everything else.
+Hard are the most similar that remain, medium and easy come from a random sample of everything else.
+The sample is drawn on a ring: every object has a place there by its key, an anchor throws darts by
+its own key, and a dart hits the next object on. A new object takes only the darts just before it,
+so most pairs stay what they were when photos are added.
 """
 
 from __future__ import annotations
@@ -24,10 +27,14 @@ from repic.mine.pairs import EASY, HARD, MEDIUM, Pairs, described
 from repic.mine.survey import NEIGHBOURS, Survey
 
 REACH = 6
-"""Sum of the two ranks, in typical group sizes, up to which a pair may still be one object."""
+"""Sum of the two ranks, in typical group sizes, up to which a pair may still be one object. Where
+groups are so large that no neighbour would remain: the length of the list, or two group sizes."""
 
 SAMPLE = 32
 """Others drawn per anchor, of which the upper quarter is medium and the lower half easy."""
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""Step of SplitMix64: 2^64 over the golden ratio."""
 
 POOL = 4
 """Hard candidates looked at per pair that is wanted: same label first among so many."""
@@ -37,11 +44,11 @@ def negatives(
     survey: Survey,
     label: np.ndarray,
     split: np.ndarray,
+    key: np.ndarray,
     *,
     hard: int,
     medium: int,
     easy: int,
-    seed: int = 0,
 ) -> Pairs:
     """Negatives of each anchor, both objects in one split, sorted by anchor.
 
@@ -51,18 +58,17 @@ def negatives(
     Args:
         label: int (n,), category of each object.
         split: int (n,), -1 for objects to leave out.
+        key: uint64 (n,), a hash of what each object is; draws the sample of medium and easy pairs.
         hard, medium, easy: Most pairs of an anchor in each band.
-        seed: Draws the sample of medium and easy pairs.
     """
     parts = [described(survey, *(np.empty(0, np.int64),) * 2, np.empty(0, bool), np.empty(0))]
     for value in np.unique(split[split >= 0]).tolist():
         inside = np.flatnonzero(split == value)
         index = survey.index if len(inside) == len(survey) else _within(survey, inside)
-        near = _Neighbourhood.of(index, REACH * survey.mined.typical)
+        typical = survey.mined.typical
+        near = _Neighbourhood.of(index, min(REACH * typical, max(NEIGHBOURS, 2 * typical)))
         parts.append(_hard(survey, label, inside, near, hard))
-        parts.append(
-            _sampled(survey, inside, near, medium, easy, np.random.default_rng([seed, value]))
-        )
+        parts.append(_sampled(survey, inside, near, key[inside], medium, easy))
     rows = _joined(parts)
     rows = rows.take(np.lexsort((-rows.band, rows.other, rows.anchor)))
     # In a small collection the even sample may meet a hard pair again: it stays hard.
@@ -150,12 +156,12 @@ def _sampled(
     survey: Survey,
     inside: np.ndarray,
     near: _Neighbourhood,
+    key: np.ndarray,
     medium: int,
     easy: int,
-    random: np.random.Generator,
 ) -> Pairs:
     n = len(inside)
-    drawn = np.sort(random.integers(0, n, (n, SAMPLE + 4 * medium + 2 * easy)), axis=1)
+    drawn = np.sort(_darts(key, SAMPLE + 4 * medium + 2 * easy), axis=1)
     fresh = np.diff(drawn, axis=1, prepend=-1) > 0
     one = np.broadcast_to(np.arange(n)[:, None], drawn.shape)[fresh]
     other = drawn[fresh]
@@ -177,6 +183,20 @@ def _sampled(
     )
     band = np.where(middle[chosen], MEDIUM, EASY)
     return described(survey, a[chosen], b[chosen], ~known[chosen], band)
+
+
+def _darts(key: np.ndarray, each: int) -> np.ndarray:
+    """Places that darts of each object hit on the ring of keys, int64 (n, each)."""
+    ring = np.argsort(key, kind="stable")
+    thrown = _mixed(key[:, None] + np.arange(1, each + 1, dtype=np.uint64) * GOLDEN)
+    return ring[np.searchsorted(key[ring], thrown) % max(1, len(key))]
+
+
+def _mixed(numbers: np.ndarray) -> np.ndarray:
+    """The output function of SplitMix64 (Steele, Lea, Flood 2014), uint64 of the same shape."""
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return numbers ^ (numbers >> np.uint64(31))
 
 
 def _first(owner: np.ndarray, most: int) -> np.ndarray:

@@ -229,6 +229,7 @@ def example(
     box: list[float] | None = None,
     caption: str | None = None,
     scene: Sequence[Row] = (),
+    telling: Sequence[str] = (),
     elsewhere: Sequence[str] = (),
 ) -> Row:
     """A row of the examples table; its id hashes objective, template, prompt, pictures, answer."""
@@ -248,6 +249,7 @@ def example(
         "caption": caption,
         "references": list(references),
         "scene": list(scene),
+        "telling": list(telling),
         "elsewhere": list(elsewhere),
         "pair_ids": [pair.pair_id for pair in pairs],
         "band": hardest.band if hardest else None,

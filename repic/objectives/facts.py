@@ -1,9 +1,8 @@
 """Whether a caption says what is known of its photo: the part of content that can be checked.
 
-Known are the true caption and the phrases and labels of the photo's objects, but for what the
-prompt gave away. A caption alone is one true description among many and no yardstick: only a photo
-whose source gives both, a caption and expressions of its objects, is checked. Words that describe
-other photos are false here. What is neither counts for nothing, so detail beyond the known is free.
+What counts are the row's `telling` words, true of the photo and of few others, but for those that
+the prompt gave away; its `elsewhere` words are false. All other words count for nothing, so detail
+beyond the known is free. See `repic.objectives.scene` for where the words come from.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Facts:
     """What can be checked.
 
     Attributes:
-        true: Stems of words that are true of the photo and not given by the prompt.
+        true: Stems of words that tell the photo from others and are not given by the prompt.
         false: Stems of words that describe other photos, and nothing known of this one.
         enough: How many true ones are enough.
     """
@@ -51,16 +50,13 @@ class Facts:
 
 def facts_of(row: Mapping[str, Any]) -> Facts | None:
     """What can be checked in captions of a row; None where nothing can."""
-    scene = row.get("scene") or ()
-    if not any(thing["phrases"] for thing in scene):
-        return None
-    if not row["caption"] and not row.get("elsewhere"):
+    if not row.get("telling"):
         return None
     return _facts(
         row["caption"] or "",
-        tuple(text for thing in scene for text in (thing["label"], *thing["phrases"])),
+        tuple(row["telling"]),
+        tuple(row["elsewhere"]),
         tuple(r["info"] for r in row["references"]),
-        tuple(row.get("elsewhere") or ()),
         tuple(r["name"] for r in row["references"]),
     )
 
@@ -68,15 +64,15 @@ def facts_of(row: Mapping[str, Any]) -> Facts | None:
 @lru_cache(maxsize=1024)
 def _facts(
     caption: str,
-    phrases: tuple[str, ...],
-    infos: tuple[str, ...],
+    telling: tuple[str, ...],
     elsewhere: tuple[str, ...],
+    infos: tuple[str, ...],
     names: tuple[str, ...],
 ) -> Facts | None:
     given = stems(" ".join(infos)) | stems(" ".join(names))
-    told = stems(caption) - given
-    true = told.union(*map(stems, phrases)) - given
+    true = frozenset(map(stem, telling)) - given
     if not true:
         return None
-    enough = max(min(len(told), LEAST), round(ENOUGH * len(told))) or min(len(true), LEAST)
+    told = len(true & stems(caption))
+    enough = max(min(len(true), LEAST), round(ENOUGH * told))
     return Facts(true, frozenset(map(stem, elsewhere)) - true - given, enough)

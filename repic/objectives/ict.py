@@ -38,7 +38,7 @@ from repic.objectives.material import Material, Photo, text_of
 from repic.objectives.mentions import FREE_REPETITION, Reading, read
 from repic.objectives.phrases import info, named_caption
 from repic.objectives.references import Index, Reference, options
-from repic.objectives.scene import elsewhere, scene_of
+from repic.objectives.scene import scene_of
 from repic.objectives.words import plain_words
 
 MAX_CAPTION = 20_000
@@ -301,6 +301,8 @@ def _row(
         if candidate.in_query is not None
     ]
     given = {thing.object_id: name for thing, name in known}
+    told = [reference["info"] for reference in references]
+    telling, elsewhere = ([], []) if asked else index.checkable(query)
     return example(
         "ict",
         kind,
@@ -315,7 +317,8 @@ def _row(
         references=references,
         pairs=[candidate.pair for candidate in chosen if candidate.pair is not None],
         box=list(asked.box) if asked else None,
-        caption=None if asked else named_caption(query.caption, known),
+        caption=None if asked else named_caption(query.caption, known, telling, told),
         scene=scene_of(material.objects_of[query.image_id], given),
-        elsewhere=[] if asked else elsewhere(material, query, index.strangers(query)),
+        telling=telling,
+        elsewhere=elsewhere,
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from repic.objectives.base import Draw
 from repic.objectives.facts import LEAST
 from repic.objectives.material import Object
-from repic.objectives.words import stems
+from repic.objectives.words import stem, stems
 
 ARTICLE = re.compile(r"(?:the|a|an|one)\s+", re.IGNORECASE)
 # Words that place an object in its own photo; they would mislead about another.
@@ -35,14 +35,21 @@ def info(thing: Object, draw: Draw) -> str:
     return f"{'An' if text[:1].lower() in 'aeiou' else 'A'} {text}."
 
 
-def named_caption(caption: str | None, present: Sequence[tuple[Object, str]]) -> str | None:
+def named_caption(
+    caption: str | None,
+    present: Sequence[tuple[Object, str]],
+    telling: Iterable[str] = (),
+    told: Iterable[str] = (),
+) -> str | None:
     """The photo's true caption with `<Name>` in place of each named object.
 
-    Where that leaves fewer than `facts.LEAST` words that say something, the phrase stays behind
-    the name: `<Ann> (a plain red ball) on sand.` It is no use to learn to say as good as nothing.
+    Where that leaves fewer than `facts.LEAST` telling words, the phrase stays behind the name:
+    `<Ann> (a plain red ball) on sand.` It is no use to learn to say as good as nothing.
 
     Args:
         present: The object in this photo and its name, for each reference that is in it.
+        telling: Words that tell this photo from others, where they are known.
+        told: What the prompt says of the references; a caption gains nothing by repeating it.
 
     Returns:
         None where there is no caption, or where it does not mention each object exactly once, by
@@ -68,5 +75,5 @@ def named_caption(caption: str | None, present: Sequence[tuple[Object, str]]) ->
                 break
         else:
             return None
-    is_bare = len(stems(caption)) < LEAST and any(thing.expressions for thing, _ in present)
-    return full if is_bare else caption
+    new = frozenset(map(stem, telling)) - stems(" ".join(told))
+    return full if len(stems(caption) & new) < min(LEAST, len(new)) else caption

@@ -10,6 +10,7 @@ from repic.config import Examples
 from repic.coordinates import Box
 from repic.objectives.base import Draw, rank
 from repic.objectives.material import Material, Object, Pair, Photo
+from repic.objectives.scene import checkable
 
 MAX_OVERLAP = 0.1
 """Largest IoU of two references that are crops of the query itself."""
@@ -46,6 +47,7 @@ class Index:
         self.partners: dict[str, list[Reference]] = defaultdict(list)
         self._strangers: dict[str, dict[str, Pair]] = defaultdict(dict)
         self._absent: dict[str, list[Reference]] = {}
+        self._checkable: dict[str, tuple[list[str], list[str]]] = {}
         for pair in material.pairs:
             ends = material.objects[pair.anchor_id], material.objects[pair.other_id]
             for shown, other in (ends, ends[::-1]):
@@ -65,11 +67,14 @@ class Index:
             ]
         return self._absent[query.image_id]
 
-    def strangers(self, query: Photo) -> list[Object]:
-        """Objects that negative pairs tie to this photo, then other views of the same objects."""
-        found = self._strangers[query.image_id]
-        views = (partner.shown for key in found for partner in self.partners[key])
-        return [*(self.material.objects[key] for key in found), *views]
+    def checkable(self, query: Photo) -> tuple[list[str], list[str]]:
+        """Words that tell this photo from others; see `repic.objectives.scene.checkable`."""
+        if query.image_id not in self._checkable:
+            found = self._strangers[query.image_id]
+            things = [self.material.objects[key] for key in found]
+            things += [partner.shown for key in found for partner in self.partners[key]]
+            self._checkable[query.image_id] = checkable(self.material, query, things)
+        return self._checkable[query.image_id]
 
 
 def options(

@@ -1,12 +1,14 @@
 """What is known of a query photo, written into the row so that a reward needs nothing else.
 
-Two columns: `scene`, the objects of the photo with the names they have in this row, and
-`elsewhere`, words that describe what negative pairs tie to the photo and that nothing known of it
-has.
+Three columns: `scene`, the objects of the photo with the names they have in this row; `telling`,
+words that are true of it and of few other photos; and `elsewhere`, words that describe other photos
+and nothing known of this one. The others are those that negative pairs tie to the photo, so that a
+row does not change when photos are added that no pair ties to it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from repic.objectives.base import Row
@@ -15,6 +17,9 @@ from repic.objectives.words import STOP, plain_words
 
 MAX_ELSEWHERE = 96
 """Most words kept of other photos; a row stays small."""
+
+COMMON = 1 / 3
+"""Share of the other photos above which a word tells nothing: who sees nothing would guess it."""
 
 
 def scene_of(things: Iterable[Object], names: Mapping[str, str]) -> list[Row]:
@@ -34,24 +39,36 @@ def scene_of(things: Iterable[Object], names: Mapping[str, str]) -> list[Row]:
     ]
 
 
-def elsewhere(material: Material, query: Photo, strangers: Iterable[Object]) -> list[str]:
-    """Words of the strangers and of their photos' captions that nothing known of the query has.
+def checkable(
+    material: Material, query: Photo, strangers: Iterable[Object]
+) -> tuple[list[str], list[str]]:
+    """The `telling` and the `elsewhere` words of a photo.
 
-    Empty where the query has no caption or no described object: there nothing says which words
-    would be wrong.
+    Both are empty where the query has no caption or none of its objects is described. A caption
+    alone is one true description among many and no yardstick.
+
+    Args:
+        strangers: Objects of other photos that are not in this one.
     """
     own = material.objects_of[query.image_id]
     if not query.caption or not any(thing.expressions for thing in own):
-        return []
-    known = set(plain_words(query.caption))
-    known.update(word for thing in own for word in _words(thing))
-    found: dict[str, None] = {}
-    for thing in strangers:
-        caption = material.photos[thing.image_id].caption
-        found.update(dict.fromkeys(_words(thing)))
-        found.update(dict.fromkeys(plain_words(caption) if caption else ()))
-    return [word for word in found if word not in known and word not in STOP][:MAX_ELSEWHERE]
+        return [], []
+    known = _words(material, query)
+    others = [_words(material, photo) for photo in _photos(material, strangers)]
+    shared = Counter(word for words in others for word in words)
+    most = COMMON * len(others)
+    telling = [word for word in known if shared[word] <= most]
+    return telling, [word for word in shared if word not in known][:MAX_ELSEWHERE]
 
 
-def _words(thing: Object) -> list[str]:
-    return [word for text in (thing.label, *thing.expressions) for word in plain_words(text)]
+def _photos(material: Material, things: Iterable[Object]) -> list[Photo]:
+    return [material.photos[key] for key in dict.fromkeys(thing.image_id for thing in things)]
+
+
+def _words(material: Material, photo: Photo) -> dict[str, None]:
+    """Words of a photo's caption and of its objects' labels and phrases, in their order."""
+    texts = [photo.caption or ""]
+    for thing in material.objects_of[photo.image_id]:
+        texts += [thing.label, *thing.expressions]
+    words = plain_words("\n".join(texts))
+    return {word: None for word in words if word not in STOP}

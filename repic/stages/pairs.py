@@ -23,7 +23,7 @@ class Pairs(SetStage):
     """Mine positives and negatives; a pair never crosses splits."""
 
     name = "pairs"
-    version = 1
+    version = 2
     reads = ("images", "objects", "embeddings", "reviews")
     writes = ("groups", "pairs")
 
@@ -51,6 +51,7 @@ class Pairs(SetStage):
             survey,
             _codes(things["label"]),
             split,
+            _keys(things["object_id"]),
             hard=settings.hard_per_object,
             medium=settings.medium_per_object,
             easy=settings.easy_per_object,
@@ -96,6 +97,11 @@ def _codes(column: pa.ChunkedArray, names: tuple[str, ...] | None = None) -> np.
     else:
         codes = column.combine_chunks().dictionary_encode().indices
     return pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _keys(ids: pa.ChunkedArray) -> np.ndarray:
+    """The first 64 bits of each id, uint64 (n,); an id is a hash already."""
+    return np.array([int(i[:16], 16) for i in ids.to_pylist()], dtype=np.uint64)
 
 
 def _groups(things: pa.Table, survey: Survey, inputs: Inputs) -> pa.Table:
