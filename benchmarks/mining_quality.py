@@ -90,7 +90,7 @@ def judge(these: Collection, settings: Mining) -> dict[str, float]:
     possible = (these.subject[a] == these.subject[b]) & (these.duplicate[a] != these.duplicate[b])
     result: dict[str, float] = {
         "positives": len(pairs),
-        "precision": float(right.mean()) if len(pairs) else 0.0,
+        "precision": float(right.mean()) if len(pairs) else float("nan"),
         "recall": float(right.sum() / max(1, possible.sum())),
         "typical group": found.mined.typical,
     }
@@ -100,7 +100,7 @@ def judge(these: Collection, settings: Mining) -> dict[str, float]:
     for value, band in enumerate(mine.BANDS):
         inside = rows.band == value
         result[f"{band} per photo"] = float(inside.sum() / n)
-        result[f"{band} false"] = float(false[inside].mean()) if inside.any() else 1.0
+        result[f"{band} false"] = float(false[inside].mean()) if inside.any() else float("nan")
         result[f"{band} percentile"] = (
             float(rows.percentile[inside].mean()) if inside.any() else 0.0
         )
@@ -174,9 +174,12 @@ def measure(these: Collection, category: np.ndarray | None, settings: Mining) ->
         chosen = np.random.default_rng(seed).choice(subjects, min(SUBJECTS, len(subjects)), False)
         parts.append(judge(these.part(np.isin(these.subject, chosen)), settings))
     for name in ("precision", "recall", "hard false", "hard percentile"):
+        # Where nothing was mined there is no precision; recall says so.
         values = [part[name] for part in parts]
-        result[f"subset {name}, median"] = float(np.median(values))
-        result[f"subset {name}, worst"] = max(values) if name == "hard false" else min(values)
+        worst = np.nanmax if name == "hard false" else np.nanmin
+        result[f"subset {name}, median"] = float(np.nanmedian(values))
+        result[f"subset {name}, worst"] = float(worst(values))
+    result["subsets without positives"] = sum(not part["positives"] for part in parts)
     return result | judge_labelled(these, category, settings)
 
 
@@ -262,7 +265,8 @@ def main() -> int:
         "view": options.view,
     }
     if options.json:
-        print(json.dumps({**setting, "result": result, "missed": missed}, indent=2))
+        numbers = {name: None if np.isnan(value) else value for name, value in result.items()}
+        print(json.dumps({**setting, "result": numbers, "missed": missed}, indent=2))
         return bool(missed)
     print(", ".join(f"{name}: {value}" for name, value in setting.items()))
     print(f"folder names hidden, all {SUBSETS + 2} runs in {seconds:.1f} s\n")

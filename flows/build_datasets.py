@@ -25,6 +25,7 @@ from repic import build, catalog, config
 from repic.build import Build, Outcome, Plan, Shard, ShardReport
 from repic.config import ConfigError, Settings
 from repic.devices import DeviceError
+from repic.quarantine import QuarantineError
 from repic.scan import Scan, scan
 from repic.sources.base import SourceError
 from repic.stages import STAGES
@@ -35,7 +36,10 @@ from storage.errors import StoreError
 from storage.manifest import Run
 from storage.store import Store
 
-PERMANENT = (ConfigError, DeviceError, SchemaError, SourceError, StoreError, WeightsError)
+PERMANENT = (
+    *(ConfigError, DeviceError, QuarantineError),
+    *(SchemaError, SourceError, StoreError, WeightsError),
+)
 """What a person has to mend; trying again would only be late to say so."""
 
 SHARDS_AT_ONCE = 4

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import repic
-from repic import results
+from repic import quarantine, results
 from repic.config import Settings
 from repic.scan import Reject, Scan
 from repic.stages import STAGES
@@ -158,8 +158,18 @@ class Build:
         ]
 
     def finish(self) -> Outcome:
-        """Bind the tables into one dataset version, and make all of them the latest in one step."""
+        """Bind the tables into one dataset version, and make all of them the latest in one step.
+
+        Raises:
+            QuarantineError: more files were refused than the budget allows; `latest` stays.
+        """
         tables = {name: self._manifest(name) for stage in STAGES for name in stage.writes}
+        quarantine.check(
+            self._table("quarantine").to_pylist(),
+            self.scan.files,
+            self.settings.quarantine.budget,
+            tables["quarantine"].ref,
+        )
         dataset = self.done()
         published = dataset is None
         if dataset is None:
@@ -270,6 +280,7 @@ def build(settings: Settings, store: Store, scan: Scan, watch: Watch) -> Outcome
 
     Raises:
         storage.errors.StoreError: the store cannot be written.
+        repic.quarantine.QuarantineError: too many files are bad; nothing becomes visible.
     """
 
     def compute(stage: Stage, plan: Plan) -> Iterator[ShardReport]:

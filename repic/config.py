@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -189,6 +189,39 @@ class Examples(Section):
     ict: Ict = Ict()
 
 
+class Judge(Section):
+    """Who compares a caption with the true one; nobody without an endpoint."""
+
+    url: str | None = Field(
+        None, description="OpenAI-compatible endpoint, such as http://host:8000/v1; empty: none."
+    )
+    model: str = Field("", description="Model that the endpoint is asked for.")
+    api_key_env: str | None = Field(
+        None, description="Environment variable that holds the key; never the key itself."
+    )
+    timeout: float = Field(20.0, gt=0, description="Seconds to wait for one answer.")
+    weight: float = Field(
+        0.3, ge=0, le=1, description="Share of the reward that a lost comparison takes away."
+    )
+
+
+class Rewards(Section):
+    """How completions are scored, beyond the rules."""
+
+    judge: Judge = Judge()
+
+
+class Quarantine(Section):
+    """When too many files are bad to publish the rest; changes no row."""
+
+    budget: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of files that may be refused, but one always may; 0: none may.",
+    )
+
+
 class Runtime(Section):
     """How work is done. Device, precision, threads and batch are part of a model's fingerprint."""
 
@@ -219,6 +252,8 @@ class Settings(Section):
     mining: Mining = Mining()
     splits: Splits = Splits()
     examples: Examples = Examples()
+    rewards: Rewards = Rewards()
+    quarantine: Quarantine = Quarantine()
     runtime: Runtime = Runtime()
 
 
@@ -253,6 +288,15 @@ def load(profile: str = "photos", overrides: tuple[str, ...] = (), **values: Any
         except yaml.YAMLError as error:
             raise ConfigError(f"{key}: {text!r} is not a YAML value") from error
         _merge(data, _nested(key.strip().split("."), value))
+    return recorded(data)
+
+
+def recorded(data: Mapping[str, Any]) -> Settings:
+    """Settings as a mapping of all that is not default, for example out of a dataset's manifest.
+
+    Raises:
+        ConfigError: unknown key or impossible value.
+    """
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
@@ -314,7 +358,9 @@ def _explain(error: Any) -> str:
     path = [str(part) for part in error["loc"]]
     if error["type"] == "extra_forbidden":
         return f"unknown setting {'.'.join(path)}{_nearest('.'.join(path), _all_keys(Settings))}"
-    where = ".".join(path)
+    where, value = ".".join(path), error["input"]
+    if isinstance(value, str | int | float):
+        where += f"={value}"
     return f"{where}: {error['msg']}" if where else error["msg"]
 
 

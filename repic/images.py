@@ -173,6 +173,18 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
+def require_decoder(data: bytes) -> None:
+    """Look for the decoder of a picture without decoding it.
+
+    Raises:
+        ImageRefused: `unsupported`: a package is missing here, which is no fault of the picture.
+    """
+    announced = sniff(data[:HEAD_BYTES])
+    Image.init()
+    if announced in _PLUGINS and announced not in Image.OPEN:
+        _learn(announced)
+
+
 def perceptual_hash(picture: Image.Image) -> str:
     """64-bit DCT hash, 16 hex digits; pictures that look alike differ in few bits.
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-from repic import sources
+from repic import images, sources
 from repic.config import Settings
 from repic.reading import ImageRefused, read_bytes
 from repic.sources.base import Photo
@@ -111,7 +111,10 @@ def image_id_of(sha256: str, region: Region | None) -> str:
 
 def _hash(photo: Photo) -> tuple[Photo, str, Reject | None]:
     try:
-        return photo, hashlib.sha256(read_bytes(photo.uri)).hexdigest(), None
+        data = read_bytes(photo.uri)
+        # Refused here and not by a stage, whose result would outlive the missing package.
+        images.require_decoder(data)
+        return photo, hashlib.sha256(data).hexdigest(), None
     except ImageRefused as refused:
         return photo, "", Reject(photo.uri, "images", refused.reason, refused.message)
 

@@ -20,11 +20,15 @@ from tests.odd_images import ODD, encode, picture
 
 Main = Callable[..., tuple[int, str, str]]
 
+ANY_NUMBER = "quarantine.budget=1"
+"""Of bad files may be in a build."""
+
 
 def folder_settings(folder: Path, album: Album, *overrides: str) -> Settings:
     """A plain folder: no annotations, so no boxes."""
     source = {"kind": "folder", "path": str(folder)}
-    return config.load("photos", (*album.overrides, *overrides), source=source)
+    changes = (*album.overrides, ANY_NUMBER, *overrides)
+    return config.load("photos", changes, source=source)
 
 
 def accounted(store: Store) -> int:
@@ -71,7 +75,8 @@ def test_bad_files_among_good_ones_end_well_on_the_command_line(
     mine.file(21).unlink()
     mine.file(21).mkdir()
     store = tmp_path / "store"
-    code, out, err = repic_main(*mine.arguments, "--json", f"--store={store}")
+    arguments = [*mine.arguments, f"--set={ANY_NUMBER}", f"--store={store}"]
+    code, out, err = repic_main(*arguments, "--json")
     assert code == 0, err
     said = json.loads(out)
     assert said["files"] == len(mine.entries) == said["rows"]["images"] + 6
@@ -90,7 +95,7 @@ def test_bad_files_among_good_ones_end_well_on_the_command_line(
     }
     code, out, _ = repic_main("quarantine", f"--store={store}")
     assert "truncated" in out
-    code, out, _ = repic_main(*mine.arguments, f"--store={store}")
+    code, out, _ = repic_main(*arguments)
     assert "6 quarantined" in out
     assert "`repic quarantine` says" in out
 

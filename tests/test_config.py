@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from repic import config
@@ -41,15 +43,26 @@ def test_an_override_is_read_as_yaml() -> None:
     ],
 )
 def test_a_wrong_override_is_one_clear_error(override: str, hint: str) -> None:
-    with pytest.raises(ConfigError, match=hint.replace("?", r"\?")):
+    with pytest.raises(ConfigError, match=re.escape(hint)):
         load("photos", (override,), **FOLDER)
 
 
 def test_an_unknown_profile_names_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="did you mean photos"):
         load("photo")
-    with pytest.raises(ConfigError, match="there is no profile file nowhere.yaml"):
+    with pytest.raises(ConfigError, match=r"there is no profile file nowhere\.yaml"):
         load("nowhere.yaml")
+
+
+def test_a_request_is_a_folder_a_profile_and_changes() -> None:
+    asked = config.requested("album", "photos", "none", ["runtime.threads=1"])
+    assert (asked.source.kind, asked.source.path, asked.source.identity) == (
+        "folder",
+        "album",
+        "none",
+    )
+    assert asked.runtime.threads == 1
+    assert config.requested(None, "sample", None, []).source.kind == "sample"
 
 
 def test_a_source_needs_a_path() -> None:

@@ -56,7 +56,9 @@ def test_a_folder_of_odd_files_is_accounted_for_completely(tmp_path: Path) -> No
     for odd in ODD:
         odd.write(tmp_path / odd.name)
     (tmp_path / "notes.txt").write_text("no photo")
-    found = {photo.uri for photo in sources.photos(config.Source(path=str(tmp_path)))}
+    found = {
+        photo.uri for photo in sources.photos(config.Source(path=str(tmp_path)), config.Splits())
+    }
     assert found == {uris.file_uri(tmp_path / odd.name) for odd in ODD}
     reasons = {}
     for uri in found:

@@ -1,4 +1,4 @@
-"""Commands that ask: sql, catalog, schema, quarantine."""
+"""Commands that ask: sql, catalog, schema."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHOWN = 100
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (sql, catalog, schema, quarantine):
+    for command in (sql, catalog, schema):
         app.command()(command)
 
 
@@ -209,24 +209,3 @@ def _escaped(sentence: str) -> str:
 def _type(kind: Any) -> str:
     text = str(kind)
     return text.replace(" not null", "").replace("element: ", "").replace("item: ", "")
-
-
-def quarantine(
-    as_json: JsonOption = False,
-    store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """Inputs that the latest build could not use, and why.
-
-    Example: repic quarantine --json
-    """
-    rows = open_store(store).read("quarantine@latest").to_pylist()
-    if as_json:
-        print_json(rows)
-        return
-    if not rows:
-        out().print("Nothing is in quarantine.")
-        return
-    print_rows(
-        ["stage", "error", "uri", "message"],
-        [(row["stage"], row["error"], row["uri"], row["message"]) for row in rows],
-    )

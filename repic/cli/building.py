@@ -20,6 +20,7 @@ from repic.cli.common import (
 
 if TYPE_CHECKING:
     from repic.build import Outcome
+    from repic.config import Settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -70,7 +71,9 @@ def build(
 
         outcome = running.build(store, **parameters)
     else:
-        outcome = _build_here(store, **parameters)
+        from repic import config
+
+        outcome = build_here(config.requested(**parameters), store)
     if as_json:
         print_json(_summary(outcome))
     else:
@@ -90,13 +93,13 @@ def _parameters(
     }
 
 
-def _build_here(store: str, **parameters: Any) -> Outcome:
-    from repic import catalog, config
+def build_here(settings: Settings, store: str) -> Outcome:
+    """Build in this process, with progress on standard error."""
+    from repic import catalog
     from repic.build import build
     from repic.cli.progress import Progress
     from repic.scan import scan
 
-    settings = config.requested(**parameters)
     opened = open_store(store, create=True)
     with Progress(err()) as progress:
         outcome = build(settings, opened, scan(settings, progress.scanned), progress)

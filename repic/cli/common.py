@@ -37,6 +37,7 @@ def explain(error: BaseException) -> str | None:
     from flows.server import ServerError
     from repic.config import ConfigError
     from repic.devices import DeviceError
+    from repic.quarantine import QuarantineError
     from repic.sources.base import SourceError
     from repic.tables import SchemaError
     from repic.weights import WeightsError
@@ -44,7 +45,7 @@ def explain(error: BaseException) -> str | None:
 
     mendable = (
         *(UserError, ConfigError, SourceError, StoreError, SchemaError),
-        *(DeviceError, WeightsError, ServerError),
+        *(DeviceError, WeightsError, ServerError, QuarantineError),
     )
     if isinstance(error, mendable):
         return str(error)

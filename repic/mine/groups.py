@@ -34,11 +34,8 @@ from repic.mine.similarity import Neighbours
 DENSITY = 5
 """Neighbours whose mean similarity is an object's local density; 4 to 10 do equally well."""
 
-LARGEST = 128
+LARGEST = 100
 """Most members of a mined group; a larger one comes out in parts."""
-
-LINKS = 64
-"""Neighbours that the tree is made of."""
 
 LEAST_GROUPS = 4
 """A collection is expected to show at least so many things; none has a larger share of it."""
@@ -80,26 +77,31 @@ def local_scale(near: Neighbours) -> tuple[np.ndarray, np.ndarray]:
 
 
 def find(
-    index: np.ndarray, scale: np.ndarray, duplicate: np.ndarray, identity: np.ndarray
+    index: np.ndarray,
+    scale: np.ndarray,
+    photo: np.ndarray,
+    duplicate: np.ndarray,
+    identity: np.ndarray,
 ) -> tuple[Groups, np.ndarray]:
     """Mined groups, none of which holds two known identities, and the neighbours they rest on.
 
     Args:
         index, scale: What `local_scale` returns, of at least `LARGEST` neighbours or all.
-        duplicate: int (n,), near-duplicate group of each object's photo.
+        photo, duplicate: int (n,), each object's photo and that photo's near-duplicate group.
         identity: int (n,), -1 where unknown; two that are known to differ are no neighbours.
 
     Returns:
-        The groups, and int32 (n, <= LARGEST): the neighbours that are not known to differ.
+        The groups, and int32 (n, <= LARGEST): the neighbours that are not known to differ. No group
+        has more members than there are such neighbours.
     """
     n = len(duplicate)
     theirs = identity[index]
     differ = (identity[:, None] >= 0) & (theirs >= 0) & (identity[:, None] != theirs)
     if differ.any():
         index, scale = _ordered(np.where(differ, -1, index), np.where(differ, NOTHING, scale))
-    index, scale = index[:, :LARGEST], scale[:, :LARGEST]
     largest = max(2, min(LARGEST, n // LEAST_GROUPS))
-    forest = average_linkage(index[:, :LINKS], scale[:, :LINKS], identity, largest)
+    index, scale = index[:, :largest], scale[:, :largest]
+    forest = average_linkage(index, scale, photo, duplicate, identity, largest)
     of = np.arange(n)
     for node in cut(forest, _closedness(forest, index, duplicate), largest):
         of[forest.members[node]] = forest.members[node].min()

@@ -25,20 +25,29 @@ class Forest:
 
 
 def average_linkage(
-    index: np.ndarray, scale: np.ndarray, identity: np.ndarray, largest: int
+    index: np.ndarray,
+    scale: np.ndarray,
+    photo: np.ndarray,
+    duplicate: np.ndarray,
+    identity: np.ndarray,
+    largest: int,
 ) -> Forest:
     """Joins the two clusters of highest mean scale, again and again.
 
     Pairs that are no mutual neighbours count as the typical last neighbour, from which scale is
-    measured here; all in integers, so that no sum depends on its order.
+    measured here; all in integers, so that no sum depends on its order. Objects in near-duplicate
+    photos are never neighbours, whatever they show, so their pairs do not count at all.
 
     Args:
-        index, scale: (n, k), neighbours in order of local scale, -1 where there is none.
+        index, scale: (n, k), neighbours in order of local scale, -1 where there is none. With k =
+            `largest` the last of them is the first that cannot be in a group with all before it.
+        photo, duplicate: int (n,), each object's photo and that photo's near-duplicate group.
         identity: int (n,), -1 where unknown; no node holds two known ones.
         largest: Most members of a node.
     """
     n = len(identity)
     links = _mutual_links(index, scale)
+    apart = _near_duplicate_pairs(photo, duplicate)
     known = identity.tolist()
     members: list[list[int] | None] = [[i] for i in range(n)]
     children: list[tuple[int, int]] = [(-1, -1)] * n
@@ -60,14 +69,9 @@ def average_linkage(
         children.append((a, b))
         height.append(-negative)
         known.append(max(known[a], known[b]))
-        total = links[a]
-        for other, weight in links[b].items():
-            total[other] = total.get(other, 0) + weight
-        links[a] = links[b] = {}
+        total, unknown = _joined(links, a, b), _joined(apart, a, b)
         new: dict[int, int] = {}
         for other, weight in total.items():
-            if other in (a, b):
-                continue
             theirs = members[other]
             linked = links[other]
             linked.pop(a, None)
@@ -77,9 +81,37 @@ def average_linkage(
             if -1 < known[other] != known[node] > -1:
                 continue
             new[other] = linked[node] = weight
-            heapq.heappush(heap, (-weight / (len(theirs) * len(joined)), other, node))
+            pairs = len(theirs) * len(joined) - unknown.get(other, 0)
+            heapq.heappush(heap, (-weight / pairs, other, node))
         links.append(new)
+        apart.append(unknown)
+        for other, count in unknown.items():
+            apart[other].pop(a, None)
+            apart[other].pop(b, None)
+            apart[other][node] = count
     return Forest(children, kept, height)
+
+
+def _joined(of: list[dict[int, int]], a: int, b: int) -> dict[int, int]:
+    """Sums of the entries of two nodes, but for those of each other; the two are left without."""
+    total = of[a]
+    for other, value in of[b].items():
+        total[other] = total.get(other, 0) + value
+    total.pop(a, None)
+    total.pop(b, None)
+    of[a], of[b] = {}, {}
+    return total
+
+
+def _near_duplicate_pairs(photo: np.ndarray, duplicate: np.ndarray) -> list[dict[int, int]]:
+    """Of each object: 1 for each object in another photo that is a near-duplicate of its own."""
+    pairs: list[dict[int, int]] = [{} for _ in range(len(photo))]
+    order = np.argsort(duplicate, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(duplicate[order])) + 1):
+        if len(set(photo[group].tolist())) > 1:
+            for one in group.tolist():
+                pairs[one] = dict.fromkeys(group[photo[group] != photo[one]].tolist(), 1)
+    return pairs
 
 
 def _mutual_links(index: np.ndarray, scale: np.ndarray) -> list[dict[int, int]]:

@@ -51,7 +51,7 @@ class Survey:
 def survey(
     vectors: np.ndarray, photo: np.ndarray, duplicate: np.ndarray, identity: np.ndarray
 ) -> Survey:
-    """Look at all pairs once; 50,000 objects of 256 numbers take 40 s and 0.9 GB on two cores.
+    """Look at all pairs once; 50,000 objects of 256 numbers take 5 min, 1.8 GB on two busy cores.
 
     Args:
         vectors: float16 or float32 (n, d), unit length.
@@ -81,7 +81,7 @@ def survey(
     if (identity >= 0).all():
         mined, peers = groups.alone(n), index[:, :0]
     else:
-        mined, peers = groups.find(index, scale, duplicate, identity)
+        mined, peers = groups.find(index, scale, photo, duplicate, identity)
     group = _with_labels(mined.of, identity)
     return Survey(
         grid,

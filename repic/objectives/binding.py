@@ -131,7 +131,7 @@ def _about_looks(sentence: list[str], things: Sequence[_Thing]) -> Iterator[bool
             if verdict or is_firm or _is_swap(after, own, things, sentence, start):
                 yield verdict
             continue
-        before = _before(sentence, start)
+        before = _before(sentence, start, things)
         if before and (verdict := _verdict(before, own, things)) is not None:
             yield verdict
 
@@ -166,21 +166,26 @@ def _after(
     return chunk, is_firm or mark != ","
 
 
-def _before(sentence: list[str], start: int) -> list[str]:
+def _before(sentence: list[str], start: int, things: Sequence[_Thing]) -> list[str]:
     """The description right before a name: `the red mug Ann`, `the red mug is Ann`."""
     chunk: list[str] = []
     for token in reversed(sentence[:start]):
-        if token[0] == "@" or token in ",()" or (token in _BREAKS and token != "and"):
+        if token[0] == "@" or token in ",()":
             break
-        if token in ("and", "while") and not chunk:
-            break
-        if token == "and" and chunk[-1:] not in (["a"], ["an"], ["the"]):
-            chunk.append(token)
-            continue
-        if token == "and":
-            break
+        if token in ("and", "while", "but"):
+            # "with a bow and a crown" goes on, "a car and a mug" does not
+            if not chunk or _has_label(chunk, things):
+                break
+        elif token in _BREAKS:
+            # "left of the red mug Ann stands" says nothing of how Ann looks
+            return []
         chunk.append(token)
     return chunk[::-1]
+
+
+def _has_label(words: Iterable[str], things: Sequence[_Thing]) -> bool:
+    said = {stem(word) for word in words}
+    return any(said & thing.label for thing in things)
 
 
 def _has_label_of_another(words: Iterable[str], own: _Thing, things: Sequence[_Thing]) -> bool:

@@ -20,7 +20,7 @@ LEAST = 3
 ENOUGH = 0.6
 """Share of the true caption's facts that is enough."""
 
-CHANCE = 0.5
+CHANCE = 0.6
 """Share of that from which on facts count: single words are guessed by those who see nothing."""
 
 PRICE = 2
@@ -55,7 +55,7 @@ def facts_of(row: Mapping[str, Any]) -> Facts | None:
     return _facts(
         row["caption"] or "",
         tuple(row["telling"]),
-        tuple(row["elsewhere"]),
+        tuple(row.get("elsewhere") or ()),
         tuple(r["info"] for r in row["references"]),
         tuple(r["name"] for r in row["references"]),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from repic.config import Examples
@@ -41,7 +42,7 @@ from repic.objectives.references import Index, Reference, options
 from repic.objectives.scene import scene_of
 from repic.objectives.words import plain_words
 
-MAX_CAPTION = 20_000
+MAX_CAPTION = 10_000
 """Longest caption that strict mode reads, in characters; 1,024 tokens are about 5,000."""
 
 FLOOR = 10
@@ -181,7 +182,7 @@ class Ict:
         names, wrong, missing = _set_f1(reading, row)
         given = _given_words(row)
         facts = facts_of(row)
-        floor = _floor(row, given, 1 if facts else LOWEST_FLOOR)
+        floor = _floor(row, given, is_checked=facts is not None)
         components = {
             "names": names,
             "content": min(1.0, len(reading.new_words - given) / floor),
@@ -236,13 +237,19 @@ def _variety(reading: Reading) -> float:
 
 
 def _given_words(row: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(word for r in row["references"] for word in plain_words(r["info"]))
+    return frozenset(word for r in row["references"] for word in _distinct(r["info"]))
 
 
-def _floor(row: Mapping[str, Any], given: frozenset[str], lowest: int) -> int:
+@lru_cache(maxsize=4096)
+def _distinct(text: str) -> frozenset[str]:
+    return frozenset(plain_words(text))
+
+
+def _floor(row: Mapping[str, Any], given: frozenset[str], is_checked: bool) -> int:
     if not row["caption"]:
         return FLOOR
-    return min(FLOOR, max(lowest, len(set(plain_words(row["caption"])) - given)))
+    told = len(_distinct(row["caption"]) - given)
+    return min(FLOOR, max(1, round(0.7 * told)) if is_checked else max(LOWEST_FLOOR, told))
 
 
 def _paper_reward(completion: str, row: Mapping[str, Any]) -> Reward:

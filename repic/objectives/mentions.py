@@ -63,7 +63,7 @@ _HEDGED = re.compile(
     rf" (?P<before>{_NAMES})"
     rf"|(?P<after>{_NAMES}) (?:"
     r"(?:may|might)(?: or may not| or might not)? (?:well )?(?:be|appear)\b"
-    rf"|(?:[,(] )?(?:{_DOUBT}|or not|or someone else|or something else)(?= [,.()]|$))"
+    rf"|(?:[,(] )?(?:{_DOUBT}|or not|or someone else|or something else)(?= *[,()]| *$))"
     r"|(?P<either>@\d+(?: , @\d+)*(?: ,)? or @\d+)"
 )
 _PLACE = re.compile(r"@(\d+)")
@@ -76,7 +76,7 @@ _LONGEST_DISGUISE = 200
 RUN = 6
 """Words in a row that count as repetition; "with white dots and a" comes twice in honest ones."""
 
-FREE_REPETITION = 0.15
+FREE_REPETITION = 0.12
 """Share of such runs that may come again."""
 
 # Letters of other scripts that look like Latin ones (a part of Unicode's confusables.txt).
@@ -150,10 +150,12 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
                     word = word.replace(name, "")
                 words += word
         else:
-            if (not is_plain or "-" in token) and _is_disguised(token, known):
+            is_latin = is_plain or token.isascii()
+            if (not is_latin or "-" in token) and _is_disguised(token, known):
                 strangers[token] = None
             said.append(token)
-            words += list(token) if is_han(token) else [token]
+            words += token if not is_latin and is_han(token) else (token,)
+    strangers.update(dict.fromkeys(_glued(text, known)))
     if text.count("<") != tags or text.count(">") != tags:
         strangers["<"] = None
     negated, hedged = frozenset[str](), frozenset[str]()
@@ -211,6 +213,12 @@ def _is_disguised(token: str, known: Collection[str]) -> bool:
         and not "\u0334" <= c <= "\u0338"
     )
     return shown in known or shown.translate(_LOOK_ALIKES) in known
+
+
+def _glued(text: str, known: Collection[str]) -> list[str]:
+    """Han and Hangul names that touch Latin letters: there they end at no boundary."""
+    names = "|".join(re.escape(name) for name in known if name[0] >= "\u3040")
+    return re.findall(rf"[A-Za-z0-9_](?:{names})|(?:{names})[A-Za-z0-9_]", text) if names else []
 
 
 def _is_invisible(c: str) -> bool:

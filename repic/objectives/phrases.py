@@ -70,8 +70,8 @@ def named_caption(
             if len(found) == 1:
                 # Letters only (see repic.names), so nothing in it is read as an escape.
                 caption = pattern.sub(f"<{name}>", caption)
-                told = f"<{name}> ({found[0][:1].lower()}{found[0][1:]})"
-                full = pattern.sub(lambda _, told=told: told, full)
+                beside = f"({found[0][:1].lower()}{found[0][1:]})"
+                full = pattern.sub(f"<{name}> " + beside.replace("\\", r"\\"), full)
                 break
         else:
             return None

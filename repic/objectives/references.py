@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from repic.config import Examples
 from repic.coordinates import Box
-from repic.objectives.base import Draw, rank
+from repic.objectives.base import Draw, rank, seed_of
 from repic.objectives.material import Material, Object, Pair, Photo
 from repic.objectives.scene import checkable
 
@@ -109,12 +109,12 @@ def options(
         options["absent"] = Choice(absent[:others])
         mixed = present[:shown] + absent[: min(others, most - len(present[:shown]))]
         options["mixed"] = Choice(mixed)
-    if which := _which(first, present[1:] + absent, draw, most):
+    if which := _which(first, present[1:] + absent, seed, most):
         options["which"] = which
     return options
 
 
-def _which(first: Reference, others: list[Reference], draw: Draw, most: int) -> Choice | None:
+def _which(first: Reference, others: list[Reference], seed: int, most: int) -> Choice | None:
     """Ask for the name at the box of the first reference's object, which may have none.
 
     As many references are shown whether or not it has one, so that their number tells nothing; so
@@ -131,8 +131,10 @@ def _which(first: Reference, others: list[Reference], draw: Draw, most: int) -> 
     ]
     if len(clear) < 2:
         return None
-    count = draw.between(2, min(most, len(clear)))
-    clear = draw.order(clear)
+    # Chance of its own: how many there are to choose from must not change the rest of the row.
+    draw = Draw(seed_of(seed, "which"))
+    clear.sort(key=lambda other: _place(other, seed))
+    count = min(draw.between(2, most), len(clear))
     if draw.chance(NONE_SHARE):
         return Choice(clear[:count], asked)
     return Choice([first, *clear[: count - 1]], asked)

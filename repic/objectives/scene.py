@@ -18,7 +18,7 @@ from repic.objectives.words import STOP, plain_words
 MAX_ELSEWHERE = 96
 """Most words kept of other photos; a row stays small."""
 
-COMMON = 1 / 3
+COMMON = 0.5
 """Share of the other photos above which a word tells nothing: who sees nothing would guess it."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "vlt": ("images", "box"),
     "ict": ("kind", "prompt", "answer", "references", "caption"),
 }
-"""Columns that a row needs to be scored; `scene` and `elsewhere`, where they are there, say more."""
+"""Columns that a row needs; ICT uses `scene`, `telling` and `elsewhere` where they are there."""
 
 _FIELDS = {
     "images": ("width", "height"),
@@ -72,20 +73,45 @@ def check_row(row: Any) -> None:
             raise RowError(f"an entry of {column} lacks one of {', '.join(fields)}")
     if "images" in needed:
         _check_picture(row)
-    texts = [row[name] for name in ("answer", "kind") if name in needed]
-    texts += [b["text"] for b in row.get("prompt", ()) if "prompt" in needed]
-    if "references" in needed:
-        texts += [text for r in row["references"] for text in (r["name"], r["info"])]
-        texts += [row["caption"]] if row["caption"] is not None else []
-    if not all(isinstance(text, str) for text in texts):
-        raise RowError("a text of the row is no string")
+    else:
+        _check_texts(row, needed)
 
 
 def _check_picture(row: Mapping[str, Any]) -> None:
     if not row["images"]:
         raise RowError("images has no entry; its last one is the query")
     size = row["images"][-1]
-    numbers = [size["width"], size["height"], *(row["box"] if isinstance(row["box"], list) else ())]
-    is_right = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers)
-    if not is_right or len(numbers) != 6 or min(numbers[:2]) < 1:
+    is_size = all(_is_number(size[side]) and size[side] >= 1 for side in ("width", "height"))
+    if not is_size or not _is_box(row["box"]):
         raise RowError("the box is no list of four numbers, or the query has no size in pixels")
+
+
+def _check_texts(row: Mapping[str, Any], needed: tuple[str, ...]) -> None:
+    texts = [row[name] for name in ("answer", "kind") if name in needed]
+    if "references" in needed:
+        texts += [block["text"] for block in row["prompt"]]
+        texts += [text for r in row["references"] for text in (r["name"], r["info"])]
+        texts += [] if row["caption"] is None else [row["caption"]]
+        for thing in row.get("scene") or ():
+            if not _is_box(thing["box"]) or not isinstance(thing["phrases"], list):
+                raise RowError("an entry of scene has no box of four numbers, or no phrases")
+            texts += [thing["label"], *thing["phrases"]]
+            texts += [] if thing["name"] is None else [thing["name"]]
+        for column in ("telling", "elsewhere"):
+            words = row.get(column) or []
+            if not isinstance(words, list):
+                raise RowError(f"{column} is no list")
+            texts += words
+    if not all(isinstance(text, str) for text in texts):
+        raise RowError("a text of the row is no string")
+    if "references" in needed and not all(r["name"].strip() for r in row["references"]):
+        raise RowError("a reference has no name")
+
+
+def _is_number(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
+
+
+def _is_box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_number, value))

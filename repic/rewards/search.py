@@ -357,9 +357,7 @@ def _best(
     return max(ranked[:SURVIVORS], key=lambda genome: _mean(task, genome, rows, views))
 
 
-def _mean(
-    task: Task, genome: Genome, rows: Sequence[Row], views: Mapping[str, View]
-) -> float:
+def _mean(task: Task, genome: Genome, rows: Sequence[Row], views: Mapping[str, View]) -> float:
     return sum(_scores(task, genome, rows, views)) / len(rows)
 
 

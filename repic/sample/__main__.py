@@ -1,6 +1,6 @@
 """Write photos of the generated world, their index and a contact sheet, for a person to look at.
 
-    python -m repic.sample OUT --count 40
+python -m repic.sample OUT --count 40
 """
 
 from __future__ import annotations

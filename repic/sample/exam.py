@@ -44,8 +44,7 @@ class Marks:
     Attributes:
         map50: Mean over categories of the average precision at IoU 0.5, all points (PASCAL VOC
             2010).
-        recall, iou: Objects found at `detector.confidence` with the right label, and their mean
-            IoU.
+        recall, iou: Share of the objects that are cut out under their label; their mean IoU.
         nearest: Share of the asking crops whose nearest gallery crop shows the same identity.
         caption: Share of crops that are nearest to their own caption among 20.
         crop: Share of captions that are nearest to their own crop among 20.
@@ -96,15 +95,22 @@ def photos(
     return made
 
 
-def examine(taken: Sequence[WorldPhoto], detector: Detector, encoder: Encoder) -> Marks:
-    """The marks of two models; `detector` must keep boxes of little confidence too."""
+def examine(
+    taken: Sequence[WorldPhoto], detector: Detector, encoder: Encoder, confidence: float
+) -> Marks:
+    """The marks of two models.
+
+    Args:
+        detector: Keeps boxes of little confidence too, which average precision asks for.
+        confidence: From which a box is cut out and encoded, as in a build.
+    """
     found = detector.detect([photo.image for photo in taken])
     scored = [s for photo, boxes in zip(taken, found, strict=True) for s in score(photo, boxes)]
     totals = dict.fromkeys(CATEGORIES, 0)
     for photo in taken:
         for seen in photo.objects:
             totals[seen.identity.category] += 1
-    overlaps, identities, pictures = _crops(taken, found)
+    overlaps, identities, pictures = _crops(taken, found, confidence)
     vectors = encoder.encode_images(pictures)
     phrases = sorted({identity.phrase for identity in identities})
     texts = encoder.encode_texts([with_article(phrase) for phrase in phrases])
@@ -174,19 +180,16 @@ def nearest(vectors: np.ndarray, identity: np.ndarray) -> float:
 
 
 def _crops(
-    taken: Sequence[WorldPhoto], found: Sequence[Sequence[Detection]]
+    taken: Sequence[WorldPhoto], found: Sequence[Sequence[Detection]], confidence: float
 ) -> tuple[list[float], list[Identity], list[Image.Image]]:
     """Of each object that the detector found: overlap, identity and crop."""
-    from repic.config import DetectorSettings
-
-    least = DetectorSettings().confidence
     overlaps, identities, pictures = [], [], []
     for photo, boxes in zip(taken, found, strict=True):
         for seen in photo.objects:
             fits = [
                 (d.box.iou(seen.box), d.box)
                 for d in boxes
-                if d.confidence >= least and d.label == seen.identity.category
+                if d.confidence >= confidence and d.label == seen.identity.category
             ]
             overlap, box = max(fits, default=(0.0, seen.box), key=lambda fit: fit[0])
             if overlap >= SAME:

@@ -32,7 +32,7 @@ from repic.sample.crops import Crops
 if TYPE_CHECKING:
     import torch
 
-LESSONS = 50
+LESSONS = 110
 PASSES = 3
 PAIRS = 64
 """Pairs of views in a batch."""
@@ -233,7 +233,7 @@ def _views_loss(vectors: torch.Tensor, batch: Crops) -> torch.Tensor:
 
 def _export(pupil: Pupil, folder: Path) -> Path:
     """OpenCLIP's layout, half precision."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -241,7 +241,7 @@ def _export(pupil: Pupil, folder: Path) -> Path:
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in pupil.model.state_dict().items()
     }
-    save_file(tensors, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_model.safetensors").write_bytes(save(tensors))
     text = json.dumps(CONFIG, indent=2) + "\n"
     (folder / "open_clip_config.json").write_text(text, encoding="utf-8")
     words.write_tokenizer(folder)

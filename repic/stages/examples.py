@@ -11,7 +11,7 @@ class Examples(SetStage):
     """Draw every training example, completely."""
 
     name = "examples"
-    version = 2
+    version = 3
     reads = ("images", "objects", "groups", "pairs")
     writes = ("examples",)
 

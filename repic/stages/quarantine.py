@@ -9,7 +9,8 @@ from repic.stages.base import Inputs, Json, Output, SetStage, rows_of
 
 
 class Quarantine(SetStage):
-    """Collect what the source and the row-wise stages refused."""
+    """Collect what the source and the row-wise stages refused: a photo that cannot be decoded in
+    every place where it lies, one that only a later stage refused once."""
 
     name = "quarantine"
     version = 1
@@ -20,11 +21,12 @@ class Quarantine(SetStage):
         return None
 
     def run(self, inputs: Inputs) -> Output:
-        uris = {f.image_id: f.photo.uri for f in inputs.scan.found}
+        places = {f.image_id: (f.photo.uri, *f.also_at) for f in inputs.scan.found}
         here = [
-            replace(reject, uri=uris[reject.image_id])
+            replace(reject, uri=uri)
             for reject in inputs.rejects
-            if reject.image_id in uris
+            if reject.image_id in places
+            for uri in places[reject.image_id][: None if reject.stage == "images" else 1]
         ]
         refused = {(r.uri, r.stage): asdict(r) for r in (*inputs.scan.rejects, *here)}
         return Output({"quarantine": rows_of("quarantine", list(refused.values()))})

@@ -15,7 +15,7 @@ from tests.builds import Built, repic
 Main = Callable[..., tuple[int, str, str]]
 COMMANDS = {
     *("build", "report", "reviews", "log", "show", "diff", "lineage", "verify", "tag", "gc"),
-    *("catalog", "quarantine", "schema", "sql", "run", "up", "doctor"),
+    *("catalog", "quarantine", "schema", "sql", "run", "up", "doctor", "status"),
 }
 WITHOUT_STORE = {"schema", "run"}
 
@@ -77,6 +77,8 @@ def test_a_typo_is_told_the_nearest_name(
         ("gc",),
         ("catalog",),
         ("quarantine",),
+        ("quarantine", "retry"),
+        ("status",),
         ("sql", "select 1"),
         ("report",),
         ("reviews", "export", "x.csv"),

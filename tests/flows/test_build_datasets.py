@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from flows import server
-from flows.build_datasets import _located, _may_pass, _settings
+from flows.build_datasets import _located, _may_pass
+from repic import config
 from repic.build import Build, Plan, ShardReport, make
 from repic.config import ConfigError
 from repic.scan import scan
@@ -38,18 +39,6 @@ def test_what_may_pass_is_tried_again() -> None:
     assert _may_pass(None, None, Failed(data=ConnectionError("x")))  # type: ignore[arg-type]
 
 
-def test_settings_are_those_of_the_command(tmp_path: Path) -> None:
-    assert _settings(None, None, None, list(TINY)).source.kind == "sample"
-    own = _settings(str(tmp_path), None, "none", [])
-    assert (own.source.kind, own.source.path, own.source.identity) == (
-        "folder",
-        str(tmp_path),
-        "none",
-    )
-    with pytest.raises(ConfigError):
-        _settings(None, "no-such-profile", None, [])
-
-
 def test_a_store_has_one_meaning_everywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +53,7 @@ def test_a_store_has_one_meaning_everywhere(
 
 def test_the_walk_gives_every_stage_to_whoever_computes(tmp_path: Path) -> None:
     """`make` is what the plain build and the flow share: it stops where inputs are gone."""
-    settings = _settings(None, "sample", None, list(TINY))
+    settings = config.load("sample", TINY)
     build = Build(settings, Store.open(tmp_path, create=True), scan(settings))
     asked: list[str] = []
 

@@ -9,7 +9,9 @@ import pytest
 
 from repic import tables
 from repic.config import Examples
+from repic.coordinates import QWEN3_VL
 from repic.objectives import OBJECTIVES, build
+from repic.objectives.base import answer_of, prompt_of
 from tests.objectives.tables import Build, labelled_build
 
 
@@ -32,7 +34,11 @@ def test_rows_fit_the_table_and_their_own_prompt(world: Build) -> None:
         assert all((block["type"] == "text") == bool(block["text"]) for block in row["prompt"])
         text = " ".join(block["text"] for block in row["prompt"])
         assert all(f"<{reference['name']}>" in text for reference in row["references"])
-        assert "{" not in text
+        assert ("{box}" in text) == (row["kind"] == "which")
+        assert "{" not in text.replace("{box}", "")
+        shown = " ".join(block["text"] for block in prompt_of(row, QWEN3_VL))
+        assert "{box}" not in shown
+        assert "{box}" not in answer_of(row, QWEN3_VL)
     assert rows == sorted(rows, key=lambda row: row["example_id"])
 
 

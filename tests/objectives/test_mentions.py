@@ -99,12 +99,65 @@ def test_accents_may_be_composed_or_not() -> None:
         "a dog instead of Ann",
         "no sign of <Ann>",
         "Ann is here. Ann is not here.",
+        "nobody named Ann is here",
+        "everyone but Ann",
+        "Ann did not come",
+        "Ann is out of the frame",
     ],
 )
 def test_a_negated_mention_names_nobody(text: str) -> None:
     reading = read(text, NAMES)
     assert reading.negated == ("Ann",)
     assert not reading.named
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "maybe Ann",
+        "It could be Ann",
+        "this may or may not be Ann",
+        "Ann or Bobby",
+        "Ann, or not.",
+        "Ann, perhaps.",
+        "either Ann or somebody",
+        "Ann is here. Ann is not here.",
+        "No Ann. But there is Ann.",
+    ],
+)
+def test_a_doubtful_mention_is_hedged(text: str) -> None:
+    reading = read(text, NAMES)
+    assert "Ann" in reading.hedged
+    assert "Ann" not in reading.named
+
+
+@pytest.mark.parametrize(
+    "text", ["Neither Ann nor Bobby", "no Ann or Bobby here", "Ann on oranges"]
+)
+def test_no_doubt(text: str) -> None:
+    assert not read(text, NAMES).hedged
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A\u200bnn", "\u0410nn", "An\u0578", "A-n-n", "\uff21nn", "A\u0336n\u0336n", "秀英x", "a민준"],
+)
+def test_what_only_looks_like_a_name_is_a_stranger(text: str) -> None:
+    known = text == "An\u0578"  # an Armenian letter is not in the list: no name, no stranger
+    assert bool(read(text, NAMES).strangers) != known
+
+
+@pytest.mark.parametrize("text", ["<Ann", "Ann>", "<<Ann>>", "<!-- <Ann> -->"])
+def test_a_broken_tag_is_a_stranger(text: str) -> None:
+    assert read(text, NAMES).strangers
+
+
+def test_repetition() -> None:
+    text = "a small brown dog sits on the grass"
+    assert read(text, NAMES).repeated == 0
+    assert read(f"{text}. {text}.", NAMES).repeated > 0.25
+    assert read("so so so so nice", NAMES).repeated > 0.5
+    assert read(text, NAMES, request="the dog sits on the grass today").repeated > 0.2
 
 
 def test_a_negated_list() -> None:

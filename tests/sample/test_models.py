@@ -55,7 +55,7 @@ def test_they_pass_a_short_exam() -> None:
     detector = detect.load(unsure, RUNTIME)
     assert detector.vocabulary == CATEGORIES
     taken = exam.photos(exam.gallery(), views=2)
-    marks = exam.examine(taken, detector, embed.load(ENCODER, RUNTIME))
+    marks = exam.examine(taken, detector, embed.load(ENCODER, RUNTIME), 0.5)
     assert marks.map50 >= 0.85
     assert marks.nearest >= 0.85
     assert marks.caption >= 0.7

@@ -47,7 +47,7 @@ def _write(path: Path, value: object) -> Path:
 
 def _photos(path: Path, **settings: object) -> dict[str, Photo]:
     chosen = config.Source.model_validate({"kind": "coco", "path": str(path), **settings})
-    return {Path(uris.file_path(p.uri)).name: p for p in photos(chosen)}
+    return {Path(uris.file_path(p.uri)).name: p for p in photos(chosen, config.Splits())}
 
 
 def test_boxes_labels_and_licences(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -20,7 +20,8 @@ def _save(path: Path) -> Path:
 
 
 def _photos(path: object, **settings: object) -> list[Photo]:
-    return list(photos(config.Source.model_validate({"path": str(path), **settings})))
+    chosen = config.Source.model_validate({"path": str(path), **settings})
+    return list(photos(chosen, config.Splits()))
 
 
 def test_the_first_folder_is_the_identity(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ datasets.disable_progress_bars()
 
 def _photos(path: object, **settings: object) -> list[Photo]:
     chosen = {"kind": "hf", "path": str(path), "identity": "annotation", **settings}
-    return list(photos(config.Source.model_validate(chosen)))
+    return list(photos(config.Source.model_validate(chosen), config.Splits()))
 
 
 def _picture(level: int) -> Image.Image:

@@ -18,7 +18,7 @@ def _settings(path: object, **settings: object) -> config.Source:
 
 
 def _photos(path: object, **settings: object) -> list[Photo]:
-    return list(photos(_settings(path and str(path), **settings)))
+    return list(photos(_settings(path and str(path), **settings), config.Splits()))
 
 
 def _state(folder: Path) -> dict[str, tuple[int, bytes]]:

@@ -57,7 +57,7 @@ def _shard(folder: Path, rows: list[dict[str, Any]], number: int = 0) -> Path:
 
 def _photos(path: Path, **settings: object) -> list[Photo]:
     chosen = {"kind": "subjects200k", "path": str(path), **settings}
-    return list(photos(config.Source.model_validate(chosen)))
+    return list(photos(config.Source.model_validate(chosen), config.Splits()))
 
 
 def test_a_row_is_two_photos_of_one_identity(tmp_path: Path) -> None:

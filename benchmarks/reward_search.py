@@ -1,0 +1,62 @@
+"""Can answers that never look at the picture be paid? 2,000 of them per task, on real rows.
+
+    python benchmarks/reward_search.py [--store S]   # claim: gain over the best constant <= 0.02
+
+Constants, templates over the prompt's text, and what an evolutionary search makes of them; chosen
+on one half of the rows, measured on the other. See `repic/rewards/search.py`. Without a store a
+build of 400 generated photos is made in the cache folder, which takes a minute the first time. The
+last line is the same search where nothing is known of the photos: what cannot be defended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from repic.objectives.base import Row
+from repic.rewards import corpus
+from repic.rewards.search import ANSWERS, Found, search, tasks
+
+MOST = 0.02
+
+
+def show(found: Found, name: str) -> None:
+    print(
+        f"{name:14}{found.rows:>8}{found.answers:>9}{found.constant:>10.4f}{found.best:>10.4f}"
+        f"{found.gain:>+10.4f} ± {found.error:.4f}   {found.best_answer[:70]}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--store", help="store with examples; a generated build if none")
+    parser.add_argument("--dataset", default="examples@latest", help="version (%(default)s)")
+    parser.add_argument("--answers", type=int, default=ANSWERS, help="per task (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the search (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    options = parser.parse_args()
+    rows: list[Row]
+    if options.store:
+        from storage.store import Store
+
+        rows = corpus.rows_of(Store.open(options.store), options.dataset)
+    else:
+        rows = corpus.generated(photos=400, identities=60)
+    print(f"{'task':14}{'rows':>8}{'answers':>9}{'constant':>10}{'best':>10}{'gain':>10}")
+    results = []
+    for task in tasks():
+        if found := search(task, rows, options.answers, options.seed):
+            show(found, task.name)
+            results.append(found)
+    bare = [{**r, "caption": None, "scene": [], "telling": [], "elsewhere": []} for r in rows]
+    captions = next(task for task in tasks() if task.name == "ict")
+    if undefended := search(captions, bare, options.answers // 4, options.seed):
+        show(undefended, "ict, unknown")
+    if options.json:
+        print(json.dumps([found.as_json() for found in results]))
+    sys.exit(1 if any(found.gain > MOST for found in results) else 0)
+
+
+if __name__ == "__main__":
+    main()

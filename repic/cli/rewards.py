@@ -1,0 +1,265 @@
+"""Commands about rewards: attack, score, explain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from repic.cli.common import (
+    DEFAULT_STORE,
+    JsonOption,
+    StoreOption,
+    UserError,
+    err,
+    open_store,
+    out,
+    print_json,
+    print_rows,
+)
+
+if TYPE_CHECKING:
+    from repic.objectives.base import Reward, Row
+    from repic.rewards.suite import Report
+
+MAX_LINE = 64 * 1024 * 1024
+"""Longest line of a completions file, in bytes; a longer one is a bad line."""
+
+Mode = Annotated[
+    Literal["strict", "paper"], typer.Option(help="Our rewards, or the released ones with holes.")
+]
+Convention = Annotated[
+    Literal["qwen2-vl", "qwen3-vl", "internvl", "normalised"],
+    typer.Option(help="How the model that answered writes boxes."),
+]
+Dataset = Annotated[str, typer.Option(help="Version that the rows are of.")]
+EXAMPLES = "examples@latest"
+
+reward = typer.Typer(
+    name="reward",
+    help="Scores of completions, and the proof that they cannot be gamed.\n\n"
+    "Example: repic reward attack",
+    no_args_is_help=True,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(reward)
+
+
+@reward.command()
+def attack(
+    as_json: JsonOption = False,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", help="Store with rows to attack; a small generated build if none."),
+    ] = None,
+    dataset: Dataset = EXAMPLES,
+) -> None:
+    """Try every attack and every honest paraphrase on real rows; exit code 1 if one goes wrong.
+
+    An attack succeeds if it scores at or above the honest answer of its row; a paraphrase is
+    punished if it loses more than 0.05 against it. What cannot be defended is listed with its rate.
+
+    Example: repic reward attack --store repic-store --json
+    """
+    from repic.rewards import corpus, suite
+
+    rows = corpus.generated() if store is None else corpus.rows_of(open_store(store), dataset)
+    report = suite.run(rows)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        _print(report)
+    if report.succeeded or report.punished:
+        raise typer.Exit(1)
+
+
+def _print(report: Report) -> None:
+    found = report.as_json()
+    print_json({key: found[key] for key in ("tried", "succeeded", "paraphrases", "punished")})
+    out().print(
+        f"{report.attacks} attacks, {report.paraphrases} forms of honest answers, 6 rows each"
+    )
+    print_rows(
+        ["task", "family", "tried", "succeeded", "released rewards"],
+        [
+            (task, family, counts["tried"], counts["succeeded"], counts["released"])
+            for (task, family), counts in report.families.items()
+        ],
+    )
+    out().print(
+        f"Against the released rewards {report.released} of {report.tried} attacks succeed, and "
+        f"they punish {report.released_punished} of {report.answers} honest answers."
+    )
+    print_rows(
+        ["undefended", "rows", "works on", "mean score", "why"],
+        [(u.name, u.rows, f"{u.rate:.1%}", f"{u.mean:.3f}", u.why) for u in report.undefended],
+    )
+    for case in (*report.succeeded, *report.punished):
+        out().print(
+            f"[red]{case.task} {case.family}[/] {case.name}: {case.total:.3f} of {case.honest:.3f} "
+            f"({case.reason}) on {case.example_id}",
+        )
+
+
+@reward.command()
+def score(
+    completions: Annotated[
+        Path, typer.Argument(help="JSON lines: example_id and completion, or whole rows.")
+    ],
+    mode: Mode = "strict",
+    convention: Convention = "qwen3-vl",
+    dataset: Dataset = EXAMPLES,
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Score a file of completions: total, components and reason per row; bad lines are reported.
+
+    A line is `{"example_id": ..., "completion": ...}`, looked up in the store, or it carries the
+    columns of the example itself beside `completion`.
+
+    Example: repic reward score completions.jsonl --json
+    """
+    from repic.rewards import corpus
+
+    if not completions.is_file():
+        raise UserError(f"there is no file {completions}")
+    known: dict[str, Row] = {}
+    if _needs_a_store(completions):
+        known = corpus.by_id(corpus.rows_of(open_store(store), dataset))
+    results = list(_scored(completions, known, mode, convention))
+    good = [r for r in results if "error" not in r]
+    if as_json:
+        print_json(results)
+    else:
+        print_rows(
+            ["line", "example", "total", "reason", "components"],
+            [
+                (r["line"], r["example_id"], f"{r['total']:.3f}", r["reason"], _parts(r))
+                for r in good
+            ],
+        )
+        if good:
+            out().print(f"{len(good)} scored, mean {sum(r['total'] for r in good) / len(good):.4f}")
+    for bad in results:
+        if "error" in bad:
+            err().print(f"line {bad['line']}: {bad['error']}", markup=False)
+    if not good:
+        raise UserError(f"no line of {completions} could be scored")
+
+
+def _parts(result: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value:.2f}" for name, value in result["components"].items())
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Lines that are not empty, with their numbers; a line that is no JSON is its error."""
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(MAX_LINE + 1):
+            number += 1
+            if len(line) > MAX_LINE:
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(MAX_LINE)
+                yield number, ValueError(f"longer than {MAX_LINE >> 20} MiB")
+            elif line.strip():
+                try:
+                    yield number, json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    yield number, ValueError(f"not JSON: {error}")
+
+
+def _needs_a_store(path: Path) -> bool:
+    return any(isinstance(line, dict) and "objective" not in line for _, line in _lines(path))
+
+
+def _scored(
+    path: Path, known: Mapping[str, Row], mode: Any, convention: str
+) -> Iterator[dict[str, Any]]:
+    from repic.rewards.scoring import RowError
+
+    for number, line in _lines(path):
+        try:
+            row, text = _row_of(line, known)
+            result = _score(text, row, mode, convention)
+        except (RowError, ValueError) as error:
+            yield {"line": number, "error": str(error)}
+            continue
+        yield {
+            "line": number,
+            "example_id": row.get("example_id"),
+            "total": result.total,
+            "components": dict(result.components),
+            "reason": result.reason,
+            "parsed": result.parsed,
+        }
+
+
+def _row_of(line: Any, known: Mapping[str, Row]) -> tuple[Row, str]:
+    from repic.rewards.scoring import RowError, check_row
+
+    if isinstance(line, ValueError):
+        raise line
+    if not isinstance(line, dict):
+        raise RowError("no JSON object")
+    if not isinstance(line.get("completion"), str):
+        raise RowError("completion is missing or no string")
+    if "objective" in line:
+        check_row(line)
+        return line, line["completion"]
+    example = line.get("example_id")
+    if not isinstance(example, str) or example not in known:
+        raise RowError(f"there is no example {example!r} in the store; give the row's columns")
+    return known[example], line["completion"]
+
+
+def _score(text: str, row: Row, mode: Any, convention: str) -> Reward:
+    from repic import coordinates, rewards
+
+    conventions = (
+        *(coordinates.QWEN2_VL, coordinates.QWEN3_VL),
+        *(coordinates.INTERNVL, coordinates.NORMALISED),
+    )
+    chosen = next(known for known in conventions if known.name == convention)
+    return rewards.score(text, row, mode, chosen)
+
+
+@reward.command()
+def explain(
+    example_id: Annotated[str, typer.Argument(help="An example, or the first digits of its id.")],
+    text: Annotated[str, typer.Argument(help="The answer to score.")],
+    convention: Convention = "qwen3-vl",
+    dataset: Dataset = EXAMPLES,
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Why this answer gets this score: what was asked, what was read, each component and its rule.
+
+    Example: repic reward explain 3f2a "no"
+    """
+    from repic.rewards import corpus
+    from repic.rewards.explain import explained
+
+    rows = corpus.rows_of(open_store(store), dataset)
+    found = [row for row in rows if row["example_id"].startswith(example_id)]
+    if len(found) != 1:
+        many = "no example" if not found else f"{len(found)} examples"
+        raise UserError(f"{many} of {dataset} begin with {example_id!r}")
+    result = _score(text, found[0], "strict", convention)
+    released = _score(text, found[0], "paper", convention)
+    facts = explained(found[0], result, released)
+    if as_json:
+        print_json(facts)
+        return
+    for key in ("objective", "kind", "prompt", "answer", "caption", "read", "reason"):
+        if facts[key] not in (None, ""):
+            out().print(f"{key}: {facts[key]}", markup=False)
+    print_rows(
+        ["component", "value", "rule"],
+        [(part["name"], f"{part['value']:.3f}", part["rule"]) for part in facts["components"]],
+    )
+    out().print(f"total {result.total:.3f}; the released reward gives {released.total:.3f}")
