@@ -17,7 +17,7 @@ COMMANDS = {
     *("build", "report", "reviews", "log", "show", "diff", "lineage", "verify", "tag", "gc"),
     *("catalog", "quarantine", "schema", "sql", "run", "up", "doctor", "status"),
 }
-WITHOUT_STORE = {"schema", "run"}
+WITHOUT_STORE = {"reward", "schema", "run"}
 
 
 def commands() -> dict[str, object]:
