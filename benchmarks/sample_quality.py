@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import operator
 import re
 import sys
@@ -305,7 +306,8 @@ def main() -> int:
         if name in result and not COMPARE[sign](result[name], target)
     ]
     if options.json:
-        print(json.dumps({"result": result, "missed": missed}, indent=2))
+        known = {name: None if math.isnan(value) else value for name, value in result.items()}
+        print(json.dumps({"result": known, "missed": missed}, indent=2))
         return bool(missed)
     for name, value in result.items():
         sign, target = TARGETS.get(name, ("", ""))

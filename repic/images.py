@@ -90,6 +90,9 @@ _UPRIGHT = {
 }
 _ORIENTATION = 0x0112
 
+# Kept as it is now: ultralytics replaces `Image.open` by one that refuses for other reasons.
+_pillow_open = Image.open
+
 # Pillow warns from 89 million pixels on; the limit here is ours.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -226,7 +229,7 @@ def _decode(data: bytes) -> tuple[Image.Image, str, int]:
             _check_size(*file.size)
             tagged = _orientation(file)
             if file.format == "PNG":  # decoding does not look at the checksums of the pixels
-                Image.open(io.BytesIO(data), formats=["PNG"]).verify()
+                _pillow_open(io.BytesIO(data), formats=["PNG"]).verify()
             file.load()
             remaining = _orientation(file)  # some formats turn themselves while they load
             picture = _to_rgb(file)
@@ -244,7 +247,7 @@ def _decode(data: bytes) -> tuple[Image.Image, str, int]:
 
 def _open(data: bytes, announced: str | None) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data), formats=_known_formats())
+        return _pillow_open(io.BytesIO(data), formats=_known_formats())
     except Image.UnidentifiedImageError:
         if announced is None:
             raise ImageRefused("not-an-image", "its content is of no image format") from None
