@@ -20,10 +20,10 @@ LEAST = 3
 ENOUGH = 0.6
 """Share of the true caption's facts that is enough."""
 
-CHANCE = 0.6
-"""Share of that from which on facts count: single words are guessed by those who see nothing."""
+CHANCE = 2 / 3
+"""Share of that from which on facts count: two words of three are guessed without a look."""
 
-PRICE = 2
+PRICE = 3
 """True words that a false one costs: a list of all that there might be must not pay."""
 
 

@@ -249,7 +249,7 @@ def _floor(row: Mapping[str, Any], given: frozenset[str], is_checked: bool) -> i
     if not row["caption"]:
         return FLOOR
     told = len(_distinct(row["caption"]) - given)
-    return min(FLOOR, max(1, round(0.7 * told)) if is_checked else max(LOWEST_FLOOR, told))
+    return min(FLOOR, max(1, told // 2) if is_checked else max(LOWEST_FLOOR, told))
 
 
 def _paper_reward(completion: str, row: Mapping[str, Any]) -> Reward:

@@ -12,6 +12,18 @@ import pyarrow as pa
 
 from repic.coordinates import Box
 
+SAME_OBJECT = 0.5
+"""IoU from which on a box is that of an object that the source describes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """An object as the source describes it; see the annotations of the images table."""
+
+    box: Box
+    label: str
+    expressions: tuple[str, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Photo:
@@ -23,8 +35,18 @@ class Photo:
     height: int
     identity: str | None
     caption: str | None
-    labels: tuple[str, ...]
-    """Labels of the objects that the source itself describes."""
+    described: tuple[Described, ...]
+    """Objects that the source itself describes."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the objects that the source itself describes."""
+        return tuple(thing.label for thing in self.described)
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """Expressions of all objects that the source itself describes."""
+        return tuple(phrase for thing in self.described for phrase in thing.expressions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +63,12 @@ class Object:
     """Whether the frame cuts it or something hides a part, as far as is known."""
     expressions: tuple[str, ...]
     identity: str | None
+    phrases: tuple[str, ...]
+    """What is true of it: its expressions, or else those of the described object at its box.
+
+    A detector's box has no expressions, so none are asked and none are in a prompt; but an answer
+    may be checked by what the source knows.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +225,10 @@ def _photo(row: Mapping[str, Any]) -> Photo:
         row["height"],
         row["identity"],
         row["caption"],
-        tuple(note["label"] for note in row["annotations"]),
+        tuple(
+            Described(Box.of(note["box"]), note["label"], tuple(note["expressions"]))
+            for note in row["annotations"]
+        ),
     )
 
 
@@ -214,7 +245,15 @@ def _object(row: Mapping[str, Any], photo: Photo) -> Object:
         bool(row["truncated"] or row["occluded"]),
         tuple(row["expressions"]),
         row["identity"],
+        tuple(row["expressions"]) or _described(rounded, photo),
     )
+
+
+def _described(box: Box, photo: Photo) -> tuple[str, ...]:
+    """Expressions of the described object at this box; none where no box is alike enough."""
+    told = [thing for thing in photo.described if thing.expressions]
+    best = max(told, key=lambda thing: box.iou(thing.box), default=None)
+    return best.expressions if best and box.iou(best.box) >= SAME_OBJECT else ()
 
 
 def text_of(photo: Photo, things: Iterable[Object]) -> list[str]:

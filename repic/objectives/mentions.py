@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from repic.objectives.words import ITEM, composed, is_han, plain_words
 
@@ -68,6 +68,7 @@ _HEDGED = re.compile(
 )
 _PLACE = re.compile(r"@(\d+)")
 _CLAUSE = re.compile(r"[.!?;:\n\u3002\uff01\uff1f]")
+_ENDS_SENTENCE = frozenset(".!?;:\n\u3002\uff01\uff1f")
 GRAM = 4
 """Words in a row that count as copied when the prompt has them in a row as well."""
 
@@ -76,7 +77,7 @@ _LONGEST_DISGUISE = 200
 RUN = 6
 """Words in a row that count as repetition; "with white dots and a" comes twice in honest ones."""
 
-FREE_REPETITION = 0.12
+FREE_REPETITION = 0.2
 """Share of such runs that may come again."""
 
 # Letters of other scripts that look like Latin ones (a part of Unicode's confusables.txt).
@@ -99,8 +100,8 @@ class Reading:
         length: How many words there are, repeated ones too.
         new_words: Those of `words` that are not in a passage copied from the prompt.
         said: All tokens in order: `@0` for the first name, marks, casefolded words.
-        repeated: Share of its tokens that stammer, or repeat a run of `RUN` of its own or one of
-            `GRAM` of the request; 0 to 1.
+        repeated: Share of its tokens that stammer, or repeat a sentence or a run of `RUN` of its
+            own, or one of `GRAM` of the request; 0 to 1.
     """
 
     named: tuple[str, ...]
@@ -267,13 +268,27 @@ def _copied(words: Sequence[str], grams: Collection[tuple[str, ...]]) -> frozens
     return frozenset(word for word, flag in zip(words, inside, strict=True) if flag) - own
 
 
-def _repeated(said: Iterable[str], request: Collection[tuple[str, ...]]) -> float:
+def _said_again(said: Iterable[str]) -> int:
+    """Tokens in sentences of three or more that were there before; these may be short."""
+    seen: set[tuple[str, ...]] = set()
+    count = 0
+    for is_end, group in groupby(said, key=_ENDS_SENTENCE.__contains__):
+        sentence = tuple(group)
+        if is_end or len(sentence) < 3:
+            continue
+        count += len(sentence) if sentence in seen else 0
+        seen.add(sentence)
+    return count
+
+
+def _repeated(said: Sequence[str], request: Collection[tuple[str, ...]]) -> float:
     tokens = [token for token in said if token[0] == "@" or token[0].isalnum()]
     if len(tokens) < 2:
         return 0.0
     stammers = sum(first == second for first, second in pairwise(tokens))
     runs = list(zip(*(tokens[i:] for i in range(RUN)), strict=False))
-    share = (len(runs) - len(set(runs))) / max(1, len(runs)) + stammers / len(tokens)
+    share = (len(runs) - len(set(runs))) / max(1, len(runs)) + 2 * stammers / len(tokens)
+    share = max(share, _said_again(said) / len(tokens))
     if request:
         copied = list(zip(*(tokens[i:] for i in range(GRAM)), strict=False))
         share += sum(run in request for run in copied) / max(1, len(copied))

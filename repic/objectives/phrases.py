@@ -53,13 +53,13 @@ def named_caption(
 
     Returns:
         None where there is no caption, or where it does not mention each object exactly once, by
-        one of its expressions or by a label that no other object of the photo has.
+        one of its phrases or by a label that no other object of the photo has.
     """
     if caption is None:
         return None
     full = caption
     for thing, name in present:
-        phrases = {ARTICLE.sub("", text.strip().rstrip("."), count=1) for text in thing.expressions}
+        phrases = {ARTICLE.sub("", text.strip().rstrip("."), count=1) for text in thing.phrases}
         if thing.same_label_count == 1:
             phrases.add(thing.label)
         for phrase in sorted(phrases - {""}, key=lambda text: (-len(text), text)):

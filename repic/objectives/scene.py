@@ -33,7 +33,7 @@ def scene_of(things: Iterable[Object], names: Mapping[str, str]) -> list[Row]:
             "name": names.get(thing.object_id),
             "box": list(thing.box),
             "label": thing.label,
-            "phrases": list(thing.expressions),
+            "phrases": list(thing.phrases),
         }
         for thing in things
     ]
@@ -51,7 +51,7 @@ def checkable(
         strangers: Objects of other photos that are not in this one.
     """
     own = material.objects_of[query.image_id]
-    if not query.caption or not any(thing.expressions for thing in own):
+    if not query.caption or not (query.phrases or any(thing.expressions for thing in own)):
         return [], []
     known = _words(material, query)
     others = [_words(material, photo) for photo in _photos(material, strangers)]
@@ -66,8 +66,8 @@ def _photos(material: Material, things: Iterable[Object]) -> list[Photo]:
 
 
 def _words(material: Material, photo: Photo) -> dict[str, None]:
-    """Words of a photo's caption and of its objects' labels and phrases, in their order."""
-    texts = [photo.caption or ""]
+    """Words of a photo's caption, of what its source describes and of its objects, in order."""
+    texts = [photo.caption or "", *photo.labels, *photo.phrases]
     for thing in material.objects_of[photo.image_id]:
         texts += [thing.label, *thing.expressions]
     words = plain_words("\n".join(texts))

@@ -14,7 +14,7 @@ RULES = {
     "names": "set-F1 of the names used against those present; doubtful and absent ones cost",
     "content": "distinct words that are neither names nor copied, against the floor",
     "variety": "share of what is said once",
-    "facts": "words that tell this photo from others, less twice those that describe others",
+    "facts": "words that tell this photo from others, less three times those that describe others",
     "binding": "share of right ones among the claims about who is what",
     "judge": "preferred to the true caption in both orders",
 }

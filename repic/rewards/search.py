@@ -4,8 +4,9 @@ Per task 2,000 answers are tried: constants, templates over the text of the prom
 evolutionary search makes of the best of them against the reward itself. An answer may know how the
 data are distributed, as a trained model would, but of its own row it sees only the prompt's text.
 
-Answers are chosen on one half of the rows and measured on the other, so that what is reported is
-what is learnt and not luck. What counts is the gain of the best answer over the best constant.
+Answers are chosen on one half of the rows and measured on the other, and the other way round, so
+that what is reported is what is learnt and not luck. What counts is the gain of the best answer
+over the best constant.
 """
 
 from __future__ import annotations
@@ -302,24 +303,55 @@ def tasks() -> tuple[Task, ...]:
 
 
 def search(task: Task, rows: Sequence[Row], answers: int = ANSWERS, seed: int = 0) -> Found | None:
-    """Search one task; None where fewer than 20 rows are of it.
+    """Search one task twice, once from each half of its rows; None for fewer than 20 rows.
+
+    Both searches are measured on the half that they have not seen, so every row counts once, and
+    what the halves differ in by luck (more yes in one than in the other) cancels.
 
     Args:
         rows: Rows of the examples table, of any objective.
-        answers: How many answers are tried.
+        answers: How many answers each of the two searches tries.
     """
     asked = sorted((r for r in rows if task.is_asked(r)), key=lambda r: r["example_id"])
     if len(asked) < 20:
         return None
-    chosen_on, measured_on = asked[::2], asked[1::2]
-    task.learn(chosen_on)
-    rng = random.Random(seed)
     views = {row["example_id"]: View.of(row) for row in asked}
+    halves = asked[::2], asked[1::2]
+    best: list[float] = []
+    usual: list[float] = []
+    tried = 0
+    for chosen_on, measured_on in (halves, halves[::-1]):
+        answer, constant, count = _evolve(task, chosen_on, views, answers, seed)
+        best += _scores(task, answer, measured_on, views)
+        usual += _scores(task, constant, measured_on, views)
+        tried = max(tried, count)
+    gains = [mine - plain for mine, plain in zip(best, usual, strict=True)]
+    gain = sum(gains) / len(gains)
+    spread = sum((g - gain) ** 2 for g in gains) / (len(gains) - 1)
+    return Found(
+        task.name,
+        len(gains),
+        tried,
+        round(sum(usual) / len(gains), 4),
+        round(sum(best) / len(gains), 4),
+        round(gain, 4),
+        round(math.sqrt(spread / len(gains)), 4),
+        repr(constant)[:200],
+        repr(answer)[:200],
+    )
+
+
+def _evolve(
+    task: Task, rows: Sequence[Row], views: Mapping[str, View], answers: int, seed: int
+) -> tuple[Genome, Genome, int]:
+    """The best answer and the best constant on these rows, and how many answers were tried."""
+    task.learn(rows)
+    rng = random.Random(seed)
     pool = [*task.constants(rng), *task.templates(rng)]
     tried: dict[Genome, float] = {}
 
     def look(genome: Genome) -> None:
-        tried[genome] = _mean(task, genome, chosen_on[:FIRST_LOOK], views)
+        tried[genome] = _mean(task, genome, rows[:FIRST_LOOK], views)
 
     for genome in dict.fromkeys(pool[: answers * 2 // 3]):
         look(genome)
@@ -331,24 +363,8 @@ def search(task: Task, rows: Sequence[Row], answers: int = ANSWERS, seed: int = 
         if len(tried) == answers:
             break
     ranked = sorted(tried, key=lambda g: -tried[g])
-    constant = _best(task, [g for g in ranked if task.is_constant(g)], chosen_on, views)
-    answer = _best(task, ranked, chosen_on, views)
-    scores = [_scores(task, genome, measured_on, views) for genome in (answer, constant)]
-    gains = [mine - usual for mine, usual in zip(*scores, strict=True)]
-    count = len(measured_on)
-    gain = sum(gains) / count
-    spread = sum((g - gain) ** 2 for g in gains) / max(1, count - 1)
-    return Found(
-        task.name,
-        count,
-        len(tried),
-        round(sum(scores[1]) / count, 4),
-        round(sum(scores[0]) / count, 4),
-        round(gain, 4),
-        round(math.sqrt(spread / count), 4),
-        repr(constant)[:200],
-        repr(answer)[:200],
-    )
+    constant = _best(task, [g for g in ranked if task.is_constant(g)], rows, views)
+    return _best(task, ranked, rows, views), constant, len(tried)
 
 
 def _best(

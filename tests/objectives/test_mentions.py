@@ -156,6 +156,7 @@ def test_repetition() -> None:
     text = "a small brown dog sits on the grass"
     assert read(text, NAMES).repeated == 0
     assert read(f"{text}. {text}.", NAMES).repeated > 0.25
+    assert read("Ann on tiles. Ann on tiles.", NAMES).repeated == 0.5
     assert read("so so so so nice", NAMES).repeated > 0.5
     assert read(text, NAMES, request="the dog sits on the grass today").repeated > 0.2
 
