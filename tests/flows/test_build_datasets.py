@@ -116,7 +116,7 @@ def test_the_flow_builds_what_the_plain_build_builds(
 
     command = ["-m", "repic.cli", "build", "--profile", "sample", "--store", str(tmp_path / "s")]
     command += [word for override in TINY for word in ("--set", override)]
-    subprocess.run([sys.executable, *command], check=True, capture_output=True)
+    subprocess.run([sys.executable, *command], env=env, check=True, capture_output=True)
     assert Store.open(tmp_path / "s").manifest("dataset@latest").content == content
     assert store.manifest("dataset@latest").run.flow_run == flow_run
 
