@@ -144,6 +144,14 @@ def _print_outcome(outcome: Outcome, store: str) -> None:
             console.print(f"  no {note['objective']} examples: {note['why']}", style="yellow")
     if why := outcome.dataset.notes.get("pairs", {}).get("nothing_mined"):
         console.print(f"  no identity was mined: {why}", style="yellow")
+    photos = outcome.dataset.notes.get("pairs", {}).get("photos_by_split", {})
+    shares = outcome.dataset.settings["splits"]
+    if empty := [split for split in ("validation", "test") if shares[split] and split not in photos]:
+        console.print(
+            f"  {' and '.join(empty)}: no identity fell there, there are few; "
+            "--set splits.salt=WORD draws others",
+            style="yellow",
+        )
     if rows["quarantine"]:
         console.print("  `repic quarantine` says what was wrong", style="yellow")
 

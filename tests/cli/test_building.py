@@ -85,3 +85,14 @@ def test_settings_are_listed(repic_main: Main) -> None:
     assert code == 0
     for key in ("source.kind", "detector.confidence", "examples.ict.shares", "runtime.shard_rows"):
         assert key in out
+
+
+def test_an_empty_split_is_said(built: Built, store: Store, repic_main: Main) -> None:
+    shares = ("--set=splits.validation=0.001", "--set=splits.test=0.4")
+    code, out, _ = repic_main(*built.album.arguments, *shares, f"--store={store.location}")
+    assert code == 0
+    assert "validation: no identity fell there" in out
+    assert "test:" not in out
+    shares = ("--set=splits.validation=0", "--set=splits.test=0.4")
+    code, out, _ = repic_main(*built.album.arguments, *shares, f"--store={store.location}")
+    assert "no identity fell there" not in out
