@@ -146,7 +146,8 @@ def _print_outcome(outcome: Outcome, store: str) -> None:
         console.print(f"  no identity was mined: {why}", style="yellow")
     photos = outcome.dataset.notes.get("pairs", {}).get("photos_by_split", {})
     shares = outcome.dataset.settings["splits"]
-    if empty := [split for split in ("validation", "test") if shares[split] and split not in photos]:
+    wanted = [split for split in ("validation", "test") if shares[split]]
+    if empty := [split for split in wanted if split not in photos]:
         console.print(
             f"  {' and '.join(empty)}: no identity fell there, there are few; "
             "--set splits.salt=WORD draws others",
