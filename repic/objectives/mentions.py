@@ -125,7 +125,8 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
         request: The part of it that asks; repeating it is repetition.
     """
     text = composed(text)
-    known = {unicodedata.normalize("NFC", name).casefold(): name for name in names}
+    # Lower case and not casefolded: that would take a long s, a ligature or a sharp s for letters.
+    known = {unicodedata.normalize("NFC", name).lower(): name for name in names}
     places = {name: f"@{place}" for place, name in enumerate(known.values())}
     is_plain = text.isascii()
     said: list[str] = []
@@ -139,8 +140,9 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
             continue
         tags += bool(tag)
         token = (tag or word).casefold()
-        found = _named_by(token.strip(), known)
-        if tag and (len(found) != 1 or token.strip() not in known):
+        shown = token if is_plain else (tag or word).lower()
+        found = _named_by(shown.strip(" "), known)
+        if tag and (len(found) != 1 or shown.strip(" ") not in known):
             strangers[tag] = None
             said.append("<>")
         elif found:
@@ -152,7 +154,7 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
                 words += word
         else:
             is_latin = is_plain or token.isascii()
-            if (not is_latin or "-" in token) and _is_disguised(token, known):
+            if (not is_latin or "-" in token) and _is_disguised(shown, known):
                 strangers[token] = None
             said.append(token)
             words += token if not is_latin and is_han(token) else (token,)

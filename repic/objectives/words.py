@@ -47,6 +47,15 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def bare(text: str) -> str:
+    """An answer without the spaces and line breaks around it, and without one `.` or `!` at its end.
+
+    Only ASCII white space is free: Python's own `strip` also takes control characters.
+    """
+    text = text.strip(" \t\r\n")
+    return text[:-1] if text[-1:] in (".", "!") else text
+
+
 def plain_words(text: str) -> list[str]:
     """Words of a text in order, casefolded; tags are left out, each Han character is a word."""
     found: list[str] = []
