@@ -46,7 +46,8 @@ def answer(name: str | None) -> str:
 def parse(completion: str, names: list[str]) -> str | None:
     """The answer as the column has it, or None if the completion is not one name alone.
 
-    Spaces, line breaks, case (but no other spelling of a letter), the brackets, and one full stop or exclamation mark are free.
+    White space, case (but no other spelling of a letter), the brackets, and one full stop or
+    exclamation mark are free.
     """
     if len(completion) > MAX_ANSWER:
         return None
