@@ -32,6 +32,9 @@ _BREAKS = frozenset(_ENDING.split())
 
 _TENUOUS = frozenset(("has", "wears", "wearing", "with"))
 _LINKS = _TENUOUS | {"is", "was", "are", "isn't", "wasn't", "named", "called", "being", "looks"}
+REACH = 60
+"""Words on either side of a name that may describe it; more would take quadratic time."""
+
 _PLACES = _BREAKS - {"and", "while", "but", ";", "like", "unlike", "than"}
 _NAMING = frozenset(("is", "was", "are", "named", "called", "name", "of", "known", "as", "being"))
 _DENIALS = frozenset(("not", "no", "never", "isn't", "wasn't", "aren't", "nor", "neither"))
@@ -147,7 +150,7 @@ def _after(
     sentence: list[str], start: int, own: _Thing, things: Sequence[_Thing]
 ) -> tuple[list[str], bool]:
     """The description that follows a name, and whether it can only be about it."""
-    rest = sentence[start + 1 :]
+    rest = sentence[start + 1 : start + 1 + REACH]
     words = [word for word in rest[:5] if word not in _SKIPPED]
     mark = words[0] if words else ""
     link = words[1] if mark == "," and words[1:] else mark
@@ -183,7 +186,7 @@ def _before(sentence: list[str], start: int, things: Sequence[_Thing]) -> list[s
     chunk: list[str] = []
     if sentence[start - 1 : start] == ["("] and sentence[start + 1 : start + 2] == [")"]:
         start -= 1
-    for token in reversed(sentence[:start]):
+    for token in reversed(sentence[max(0, start - REACH) : start]):
         if token == "," and chunk and set(chunk) <= _NAMING:
             continue
         if token[0] == "@" or token in ",():":
@@ -267,7 +270,7 @@ def _is_swap(
     if all(place in sentence for place, fit in fits if fit == best):
         return True
     chunk_end = start + 2 + len(words)
-    rest = sentence[chunk_end:]
+    rest = sentence[chunk_end : chunk_end + REACH]
     own_words = own.words - frozenset().union(*(t.words for t in things if t is not own))
     return bool(own_words & {stem(word) for word in rest})
 

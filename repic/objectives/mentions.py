@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, pairwise
 
-from repic.objectives.denials import HINT, denied, doubts
+from repic.objectives.denials import denied, doubts, may_doubt
 from repic.objectives.words import ITEM, composed, is_han, plain_words
 
 _QUOTED = re.compile(r"^[ \t]*> ", re.MULTILINE)
@@ -126,7 +126,7 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
     if text.count("<") != tags or text.count(">") - len(_QUOTED.findall(text)) != tags:
         strangers["<"] = None
     negated, hedged = frozenset[str](), frozenset[str]()
-    is_doubtful = HINT.search(text) is not None
+    is_doubtful = may_doubt(text, said)
     if mentioned and is_doubtful:
         negated, hedged = doubts(said, list(known.values()))
     copied = _copied(words, _grams(prompt)) if prompt else frozenset()

@@ -39,6 +39,9 @@ from repic.objectives.words import bare
 MAX_ANSWER = 64
 """Longest answer that strict mode reads, in characters, white space around it not counted."""
 
+MAX_SPACED = 10_000
+"""Longest answer that is looked at, white space counted."""
+
 TEMPLATES = templates(
     "oct",
     (
@@ -107,6 +110,8 @@ class Oct:
         Only a plain `.` or `!` may end it, and only ASCII letters spell it.
         """
         if len(completion) > MAX_ANSWER:
+            if len(completion) > MAX_SPACED:
+                return None
             completion = completion.strip(" \t\r\n")
             if len(completion) > MAX_ANSWER:
                 return None

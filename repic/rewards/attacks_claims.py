@@ -150,7 +150,6 @@ _DENIALS = (
     "{0} did not come.",
 )
 _DOUBTS = (
-    "{0}?",
     "{0} (?)",
     "perhaps {0}",
     "{0} and/or someone",
@@ -251,7 +250,7 @@ _SPELLINGS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("dots", _spread),
     ("underscores", lambda name: "_".join(name)),
     ("line breaks", lambda name: "\n".join(name)),
-    ("letters twice", lambda name: "".join(2 * c for c in name)),
+    ("letters twice", lambda name: "".join(2 * c for c in name) if name.isascii() else name),
     ("emoji inside", lambda name: f"{name[:1]}\U0001f600{name[1:]}"),
     ("percent", lambda name: "".join(f"%{byte:02x}" for byte in name.encode())),
     ("base letters only", lambda name: f"{name[:-1]}*"),

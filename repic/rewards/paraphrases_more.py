@@ -10,7 +10,7 @@ from functools import partial
 
 from repic.objectives.words import is_han
 from repic.rewards.attacks import Target
-from repic.rewards.honest import Thing, names, things
+from repic.rewards.honest import Thing, names, place, things
 
 Make = Callable[[Target], str | None]
 
@@ -57,11 +57,10 @@ def _named(change: Callable[[str], str], fits: Callable[[str], bool], target: Ta
 
 def _turned(text: str, target: Target) -> str | None:
     """Each object by noun, colour and pattern in another order."""
-    listed = things(target.row)
-    if not listed:
+    listed, where = things(target.row), place(target.row)
+    if not listed or not where:
         return None
-    place = target.honest.rsplit(" on ", 1)[-1] if " on " in target.honest else ""
-    return " ".join([*(_one(text, thing) for thing in listed), f"The place: {place or 'here.'}"])
+    return " ".join([*(_one(text, thing) for thing in listed), f"It is all {where}."])
 
 
 def _one(text: str, thing: Thing) -> str:
