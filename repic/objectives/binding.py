@@ -14,8 +14,8 @@ forms whose meaning is not in doubt:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -72,6 +72,8 @@ class _Thing:
     label: frozenset[str]
     is_described: bool
     box: Box
+    own: frozenset[str] = frozenset()
+    """Words that fit no other thing here."""
 
 
 def claims(said: Sequence[str], row: Mapping[str, Any]) -> Claims | None:
@@ -104,7 +106,7 @@ def _things(
     names: tuple[str, ...],
 ) -> tuple[_Thing, ...]:
     places = {name: f"@{place}" for place, name in enumerate(names)}
-    return tuple(
+    things = [
         _Thing(
             places.get(name) if name else None,
             stems(label).union(*map(stems, phrases)),
@@ -113,6 +115,9 @@ def _things(
             Box.of(box),
         )
         for name, label, phrases, box in scene
+    ]
+    return tuple(
+        replace(t, own=t.words.difference(*(o.words for o in things if o is not t))) for t in things
     )
 
 
@@ -132,13 +137,14 @@ def _about_looks(sentence: list[str], things: Sequence[_Thing]) -> Iterator[bool
     if "respectively" in sentence:
         yield from _in_turn(sentence, things)
         return
+    named = frozenset(token for token in sentence if token[0] == "@")
     for start, token in enumerate(sentence):
         own = next((thing for thing in things if thing.place == token), None)
         if own is None:
             continue
         after, is_firm = _after(sentence, start, own, things)
         if after and (verdict := _verdict(after, own, things)) is not None:
-            if verdict or is_firm or _is_swap(after, own, things, sentence, start):
+            if verdict or is_firm or _is_swap(after, own, things, named, sentence, start):
                 yield verdict
             continue
         before = _before(sentence, start, things)
@@ -168,7 +174,7 @@ def _after(
     for place, token in enumerate(rest):
         if token in (",", "(", ":") and not chunk:
             continue
-        if token[0] == "@" or token in ",():":
+        if token[0] == "@" or token in ",():" or (token in ("and", "while") and not chunk):
             break
         if token in _BREAKS or (token == "with" and chunk):
             tail = rest[place + 1 : place + 6]
@@ -262,17 +268,21 @@ def _verdict(words: list[str], own: _Thing, things: Sequence[_Thing]) -> bool | 
 
 
 def _is_swap(
-    words: list[str], own: _Thing, things: Sequence[_Thing], sentence: list[str], start: int
+    words: list[str],
+    own: _Thing,
+    things: Sequence[_Thing],
+    named: Collection[str | None],
+    sentence: list[str],
+    start: int,
 ) -> bool:
     """Whether a description after a comma is wrong even if it lists a thing of its own."""
     fits = [(thing.place, _fit(words, thing)) for thing in things if thing is not own]
     best = max(fit for _, fit in fits)
-    if all(place in sentence for place, fit in fits if fit == best):
+    if all(place in named for place, fit in fits if fit == best):
         return True
     chunk_end = start + 2 + len(words)
     rest = sentence[chunk_end : chunk_end + REACH]
-    own_words = own.words - frozenset().union(*(t.words for t in things if t is not own))
-    return bool(own_words & {stem(word) for word in rest})
+    return bool(own.own & {stem(word) for word in rest})
 
 
 def _about_places(text: str, named: Mapping[str, _Thing]) -> Iterator[bool]:

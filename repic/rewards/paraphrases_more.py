@@ -220,7 +220,7 @@ _TURNED = (
     "{n} is a {noun} that is {colours}{detail}.",
     "{n}: a {noun}, {colours}{detail}.",
     "{n} is {colours}, a {noun}{detail}.",
-    "{n} is {colours}. Such a {noun}{detail}!",
+    "{n} is a {noun} in {colours}{detail}!",
     "{n} (a {noun}, {colours}{detail}) is there.",
     "{n} was the {noun} in {colours}{detail}.",
 )
