@@ -55,8 +55,8 @@ _HINTS = """
 no not never cannot without neither nor non except excluding unlike lack lacks lacking absent
 absence missing nowhere elsewhere than instead sign trace glimpse nobody nothing none minus sans
 senza ohne kein keine sin pas place left like resembling similar copy lookalike look-alike
-imitation so-called fake if but far gone away out did could or either whether maybe perhaps possibly probably presumably
-supposedly allegedly may might no-one ?
+imitation so-called fake if but far gone away out did could or either whether maybe perhaps
+possibly probably presumably supposedly allegedly may might no-one ?
 """
 HINTS = frozenset(_HINTS.split())
 _SHORTENED = re.compile("n['\u2019]t", re.IGNORECASE)

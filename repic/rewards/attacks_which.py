@@ -114,7 +114,6 @@ ATTACKS: tuple[Attack, ...] = (
     _spelled("half a tag", lambda name: f"<{name}"),
     _spelled("escaped tag", lambda name: f"&lt;{name}&gt;"),
     _spelled("long s", lambda name: name.replace("s", "\u017f")),
-    _spelled("ligature", lambda name: name.replace("fi", "\ufb01").replace("fl", "\ufb02")),
     _spelled("accent", lambda name: f"{name}\u0301"),
     _spelled("right to left", lambda name: f"\u202e{name[::-1]}"),
     _spelled("right to left mark", lambda name: f"{name}\u200f"),
