@@ -45,6 +45,9 @@ MAX_PADDING = 100
 MAX_BRACKETS = 24
 """Most opening brackets: one box needs at most six, and deep nesting is never read."""
 
+MOST_NUMBERS = 3
+"""Most numbers in the text around a box: `cup 2 of picture 1`; four could be another box."""
+
 KEYS = ("bbox_2d", "bbox", "box")
 """Keys of an object under which a box may stand."""
 
@@ -57,9 +60,13 @@ _BOXES = re.compile(
 )
 _BARE = re.compile(rf"({_NUMBER})(?:{_GAP},{_GAP}|[ \t\n]+)" * 3 + rf"({_NUMBER})")
 _FENCE = re.compile(r"```[a-zA-Z]{0,10}")
-_MARKUP = re.compile(r"<\|object_ref_start\|>[^<]*<\|object_ref_end\|>|<\|box_(?:start|end)\|>")
-_TAGS = re.compile(r"<ref>[^<]*</ref>|</?box>")
+_LABEL = r"[^<>\[\](){}]{0,80}"
+_MARKUP = re.compile(
+    rf"<\|object_ref_start\|>({_LABEL})<\|object_ref_end\|>|<\|box_(?:start|end)\|>"
+)
+_TAGS = re.compile(rf"<ref>({_LABEL})</ref>|</?box>")
 _GROUP = re.compile(r"[\[(][^\[\]()A-Za-z]*[0-9][^\[\]()A-Za-z]*[\])]")
+_DIGITS = re.compile(r"[0-9]+")
 _BAD_NUMBER = re.compile(r"\b(?:nan|inf|infinity)\b|[0-9][eE][0-9+]", re.IGNORECASE)
 
 
@@ -77,6 +84,9 @@ def read_numbers(text: str) -> tuple[Notation, Numbers]:
         raise BoxError("long", f"longer than {MAX_LENGTH} characters")
     if text.count("[") + text.count("{") > MAX_BRACKETS:
         raise BoxError("several", "more brackets than one box has")
+    # A label is no box, but four numbers in it may be one.
+    for labels in (_MARKUP.findall(text), _TAGS.findall(text)):
+        _check_numbers(" ".join(labels))
     bare = _MARKUP.sub(" ", text)
     bare = _TAGS.sub(" ", bare)
     notation: Notation = "tokens" if "<|box_" in text or "<box>" in text else "plain"
@@ -103,6 +113,7 @@ def _read_brackets(text: str) -> tuple[list[Numbers], int]:
         raise BoxError("count", "brackets that do not hold four numbers")
     if not found:
         raise BoxError("missing", "no box in the answer")
+    _check_numbers(rest)
     return found, len(rest.strip(" \t\n[],."))
 
 
@@ -116,7 +127,31 @@ def _read_json(text: str) -> tuple[list[Numbers], int]:
     around = text[:start] + text[end:]
     if "{" in around or _GROUP.search(around):
         raise BoxError("several", "more than one piece of JSON")
-    return _boxes_of(value), len(around.strip())
+    _check_numbers(around)
+    return _boxes_of(value), len(around.strip()) + _length_of_labels(value)
+
+
+def _check_numbers(text: str) -> None:
+    """Refuse text around a box that may hold a second one."""
+    if len(_DIGITS.findall(text)) > MOST_NUMBERS:
+        raise BoxError("several", f"more than {MOST_NUMBERS} numbers beside the box")
+
+
+def _length_of_labels(value: Any) -> int:
+    """Characters of what stands in JSON beside the box; a second box there is refused."""
+    length = 0
+    for item in value if isinstance(value, list) else [value]:
+        for key, said in item.items() if isinstance(item, dict) else ():
+            if key in KEYS:
+                continue
+            if isinstance(said, (list, dict)):
+                raise BoxError("several", f"{key[:20]!r} holds something that may be a box as well")
+            text = said if isinstance(said, str) else ""
+            if _GROUP.search(text):
+                raise BoxError("several", f"{key[:20]!r} holds brackets with numbers")
+            _check_numbers(text)
+            length += len(key) + len(text)
+    return length
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

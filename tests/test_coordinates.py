@@ -131,6 +131,9 @@ READ = [
     (NORMALISED, "[0.1, 0.2, 0.5, 0.8]"),
     (NORMALISED, "[.1, 0.2, 0.5, 0.8]"),
     (NORMALISED, "0.1 0.2 0.5 0.8"),
+    (QWEN3_VL, "The box of dog 2 in picture 1 is [100, 200, 500, 800]."),
+    (QWEN3_VL, '{"bbox_2d": [100, 200, 500, 800], "label": "dog", "score": 0.9}'),
+    (INTERNVL, "<ref>the dog with number 10</ref><box>[[100, 200, 500, 800]]</box>"),
 ]  # fmt: skip
 
 
@@ -151,6 +154,14 @@ REFUSED = [
     (QWEN3_VL, '{"bbox_2d": [1, 2, 3, 4], "bbox": [1, 2, 3, 4]}', "several"),
     (QWEN3_VL, '{"bbox_2d": [1, 2, 3, 4]} [5, 6, 7, 8]', "several"),
     (QWEN3_VL, "[" * 500, "several"),
+    (QWEN3_VL, "[1, 2, 3, 4] or 5, 6, 7, 8", "several"),
+    (QWEN3_VL, "[1, 2, 3, 4], else x1=5 y1=6 x2=7 y2=8", "several"),
+    (QWEN3_VL, '{"bbox_2d": [1, 2, 3, 4], "other": [5, 6, 7, 8]}', "several"),
+    (QWEN3_VL, '{"bbox_2d": [1, 2, 3, 4], "label": "or [5, 6, 7, 8]"}', "several"),
+    (QWEN3_VL, '{"bbox_2d": [1, 2, 3, 4], "label": "or 5, 6, 7, 8"}', "several"),
+    (INTERNVL, "<ref>5, 6, 7, 8</ref><box>[[1, 2, 3, 4]]</box>", "several"),
+    (INTERNVL, "<ref>[5, 6, 7, 8]</ref><box>[[1, 2, 3, 4]]</box>", "several"),
+    (QWEN3_VL, f'{{"bbox_2d": [1, 2, 3, 4], "label": "{"x" * 100}"}}', "padded"),
     (QWEN3_VL, "[1, 2, 3]", "count"),
     (QWEN3_VL, "[1, 2, 3, 4, 5]", "count"),
     (QWEN3_VL, "[1, 2, 3, 4] and [5, 6]", "count"),

@@ -189,7 +189,7 @@ class Ict:
             "variety": _variety(reading),
         }
         if facts:
-            components["facts"] = facts.score(reading.words)
+            components["facts"] = facts.score(reading.claimed)
         if (made := claims(reading.said, row)) and (score := made.score) is not None:
             components["binding"] = score
         parsed = {

@@ -11,63 +11,25 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, pairwise
 
+from repic.objectives.denials import denied, doubts, may_doubt
 from repic.objectives.words import ITEM, composed, is_han, plain_words
+
+_QUOTED = re.compile(r"^[ \t]*> ", re.MULTILINE)
+"""A mark of a quotation, which is no broken tag."""
 
 _APOSTROPHE = re.compile("['\u2019]")
 _ENGLISH_ENDINGS = frozenset(("s", "ll", "d", "re", "ve"))
 _FRENCH_ELISIONS = frozenset(("d", "l", "qu"))
 _PARTICLES = re.compile(
     "(?:이|씨|님|양|군)?(?:가|는|은|을|를|의|와|과|도|만|에게|한테|께|께서|랑|이랑|하고|까지|부터|로|으로|"
-    "에|에서|처럼|보다|야|아|여|라고|이다|이고|이며|네|들)?"
+    "에|에서|처럼|보다|야|아|여|라고|이다|이고|이며|입니다|이에요|예요|네|들)?"
 )
 
-_NAMES = r"@\d+(?: (?:(?:,|and|or|nor|&) ){0,2}@\d+){0,8}"
-_SEE = r"(?:see|find|spot|recogni[sz]e|identify|show|contain|include|feature|depict|have|notice)"
-_NOT = (
-    r"(?:not|never|cannot|can't|don't|doesn't|didn't|couldn't|isn't|aren't|wasn't|weren't|hasn't)"
-)
-_FRAME = r"(?:picture|photo|photograph|image|scene|frame|shot|view|it)\b"
-_BE = r"(?:is|are|was|were)"
-_NEGATED = re.compile(
-    r"(?:\b(?:no|not|without|neither|nor|except(?: for)?|excluding|unlike|lacks?|lacking|isn't|"
-    r"aren't|wasn't|minus|sans|(?:instead|absence|sign|trace|glimpse) of|(?:rather|other) than|"
-    r"anything but|(?:all|everyone|everything|everybody) but|far from(?: being)?)"
-    r"|\b(?:nobody|nothing|none|no one|no-one)(?: \w+){0,3} "
-    rf"(?:named|called|{_BE}|like|resembles)"
-    rf"|\b{_NOT} {_SEE}(?: any(?: of)?)?) (?P<before>{_NAMES})"
-    rf"|(?P<after>{_NAMES}) (?:"
-    rf"(?:(?:is|are|was|were|does|do|did|has|have|can|could) )?{_NOT}(?: \w+){{0,2}} "
-    rf"(?:here|present|visible|shown|seen|pictured|depicted|appear|appears|included|there|"
-    rf"(?:in|of|among|on) (?:\w+ ){{0,2}}{_FRAME})"
-    rf"|(?:is|are|was|were|seems?|remains?) (?:\w+ )?(?:absent|missing|nowhere|elsewhere|gone|away)"
-    rf"|{_BE} out of (?:the )?(?:frame|shot|view|sight|picture)"
-    r"|(?:did not|didn't|could not|couldn't) (?:come|make it|attend|join|show up))"
-)
-_HINT = re.compile(
-    r"\b(?:no|not|never|cannot|without|neither|nor|except|excluding|unlike|lack|lacks|lacking|absent|"
-    r"absence|missing|nowhere|elsewhere|than|instead|sign|trace|glimpse|nobody|nothing|none|minus|sans|"
-    r"but|far|gone|away|out|did|could|or|either|whether|maybe|perhaps|possibly|probably|presumably|"
-    r"supposedly|allegedly|may|might|no-one)\b|n['\u2019]t\b",
-    re.IGNORECASE,
-)
-_DOUBT = r"(?:maybe|perhaps|possibly|probably|presumably|supposedly|allegedly)"
-_HEDGED = re.compile(
-    rf"\b(?:{_DOUBT}|either|whether(?: or not)?(?: (?:it|this|that) is)?"
-    rf"|(?:could|might|may)(?: or may not| or might not| well)? be)(?: (?:it|this|that) is| also)?"
-    rf" (?P<before>{_NAMES})"
-    rf"|(?P<after>{_NAMES}) (?:"
-    r"(?:may|might)(?: or may not| or might not)? (?:well )?(?:be|appear)\b"
-    rf"|(?:[,(] )?(?:{_DOUBT}|or not|or someone else|or something else)(?= *[,()]| *$))"
-    r"|(?P<either>@\d+(?: , @\d+)*(?: ,)? or @\d+)"
-)
-_PLACE = re.compile(r"@(\d+)")
-_CLAUSE = re.compile(r"[.!?;:\n\u3002\uff01\uff1f]")
 _ENDS_SENTENCE = frozenset(".!?;:\n\u3002\uff01\uff1f")
 GRAM = 4
 """Words in a row that count as copied when the prompt has them in a row as well."""
@@ -99,6 +61,7 @@ class Reading:
         words: Distinct words, casefolded, that are no names or tags; each Han character is one.
         length: How many words there are, repeated ones too.
         new_words: Those of `words` that are not in a passage copied from the prompt.
+        claimed: Those of `words` that are not only said to be absent, as in "no clouds".
         said: All tokens in order: `@0` for the first name, marks, casefolded words.
         repeated: Share of its tokens that stammer, or repeat a sentence or a run of `RUN` of its
             own, or one of `GRAM` of the request; 0 to 1.
@@ -111,6 +74,7 @@ class Reading:
     words: frozenset[str]
     length: int
     new_words: frozenset[str]
+    claimed: frozenset[str]
     said: tuple[str, ...]
     repeated: float
 
@@ -125,7 +89,8 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
         request: The part of it that asks; repeating it is repetition.
     """
     text = composed(text)
-    known = {unicodedata.normalize("NFC", name).casefold(): name for name in names}
+    # Lower case and not casefolded: that would take a long s, a ligature or a sharp s for letters.
+    known = {unicodedata.normalize("NFC", name).lower(): name for name in names}
     places = {name: f"@{place}" for place, name in enumerate(known.values())}
     is_plain = text.isascii()
     said: list[str] = []
@@ -139,8 +104,9 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
             continue
         tags += bool(tag)
         token = (tag or word).casefold()
-        found = _named_by(token.strip(), known)
-        if tag and (len(found) != 1 or token.strip() not in known):
+        shown = token if is_plain else (tag or word).lower()
+        found = _named_by(shown.strip(" ") if tag else shown.strip("_") or shown, known)
+        if tag and (len(found) != 1 or shown.strip(" ") not in known):
             strangers[tag] = None
             said.append("<>")
         elif found:
@@ -152,16 +118,17 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
                 words += word
         else:
             is_latin = is_plain or token.isascii()
-            if (not is_latin or "-" in token) and _is_disguised(token, known):
+            if (not is_latin or "-" in token) and _is_disguised(shown, known):
                 strangers[token] = None
             said.append(token)
             words += token if not is_latin and is_han(token) else (token,)
     strangers.update(dict.fromkeys(_glued(text, known)))
-    if text.count("<") != tags or text.count(">") != tags:
+    if text.count("<") != tags or text.count(">") - len(_QUOTED.findall(text)) != tags:
         strangers["<"] = None
     negated, hedged = frozenset[str](), frozenset[str]()
-    if mentioned and _HINT.search(text):
-        negated, hedged = _doubts(said, list(known.values()))
+    is_doubtful = may_doubt(text, said)
+    if mentioned and is_doubtful:
+        negated, hedged = doubts(said, list(known.values()))
     copied = _copied(words, _grams(prompt)) if prompt else frozenset()
     distinct = frozenset(words)
     return Reading(
@@ -172,6 +139,7 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
         distinct,
         len(words),
         distinct - copied if copied else distinct,
+        distinct - denied(said) if is_doubtful else distinct,
         tuple(said),
         _repeated(said, _grams(request) if request else ()),
     )
@@ -209,6 +177,7 @@ def _is_disguised(token: str, known: Collection[str]) -> bool:
     shown = "".join(
         c
         for c in shown
+        # zero-width characters, and marks that strike through or enclose a letter
         if c != "-"
         and unicodedata.category(c) not in ("Cf", "Me")
         and not "\u0334" <= c <= "\u0338"
@@ -216,37 +185,30 @@ def _is_disguised(token: str, known: Collection[str]) -> bool:
     return shown in known or shown.translate(_LOOK_ALIKES) in known
 
 
+_ENTITY = re.compile(r"&(?:lt|gt|shy|zwn?j|#[0-9]{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE)
+_JOINTS = re.compile(r"[@/\\=&]")
+
+
 def _glued(text: str, known: Collection[str]) -> list[str]:
-    """Han and Hangul names that touch Latin letters: there they end at no boundary."""
+    """Names in addresses (`ann@x.org`, `x.org/Ann`), and escaped letters or brackets.
+
+    Han and Hangul names that touch Latin letters or a combining mark: there they end at no
+    boundary.
+    """
+    found: list[str] = []
+    if _JOINTS.search(text):
+        listed = "|".join(map(re.escape, known))
+        if listed:
+            joined = rf"[@/\\=]<?(?:{listed})(?!\w)|(?<!\w)(?:{listed})>?[@/\\=]"
+            found += re.findall(joined, text, re.IGNORECASE)
+        found += _ENTITY.findall(text)
     names = "|".join(re.escape(name) for name in known if name[0] >= "\u3040")
-    return re.findall(rf"[A-Za-z0-9_](?:{names})|(?:{names})[A-Za-z0-9_]", text) if names else []
-
-
-def _is_invisible(c: str) -> bool:
-    """Zero-width characters, and marks that strike through or enclose a letter."""
-    return "\u0334" <= c <= "\u0338" or unicodedata.category(c) in ("Cf", "Me")
-
-
-def _doubts(said: Sequence[str], names: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """Names that are negated at least once, and those that are hedged or also affirmed."""
-    negated: Counter[str] = Counter()
-    hedged: set[str] = set()
-    text = " ".join(said).replace("\u2019", "'")
-    for clause in _CLAUSE.split(text):
-        if "@" not in clause:
-            continue
-        for match in _NEGATED.finditer(clause):
-            negated.update(_PLACE.findall(match["before"] or match["after"]))
-        for match in _HEDGED.finditer(clause):
-            hedged.update(_PLACE.findall(match["before"] or match["after"] or match["either"]))
-    all_mentions = Counter(token[1:] for token in said if token[0] == "@")
-    # "neither Ann nor Bob or Carl": a negated alternative is a negation and no doubt.
-    hedged -= negated.keys()
-    hedged.update(place for place in negated if all_mentions[place] > negated[place])
-    return (
-        frozenset(names[int(place)] for place in negated),
-        frozenset(names[int(place)] for place in hedged),
-    )
+    if names:
+        found += re.findall(
+            rf"[A-Za-z0-9_](?:{names})|(?:{names})[A-Za-z0-9_\u0300-\u036f\u200b-\u200f\u20d0-\u20ff]",
+            text,
+        )
+    return found
 
 
 @lru_cache(maxsize=4096)

@@ -34,9 +34,13 @@ from repic.objectives.base import (
     text_block,
 )
 from repic.objectives.material import Material, Pair, text_of
+from repic.objectives.words import bare
 
 MAX_ANSWER = 64
 """Longest answer that strict mode reads, in characters, white space around it not counted."""
+
+MAX_SPACED = 10_000
+"""Longest answer that is looked at, white space counted."""
 
 TEMPLATES = templates(
     "oct",
@@ -106,10 +110,12 @@ class Oct:
         Only a plain `.` or `!` may end it, and only ASCII letters spell it.
         """
         if len(completion) > MAX_ANSWER:
-            completion = completion.strip()
+            if len(completion) > MAX_SPACED:
+                return None
+            completion = completion.strip(" \t\r\n")
             if len(completion) > MAX_ANSWER:
                 return None
-        word = completion.strip().removesuffix(".").removesuffix("!").lower()
+        word = bare(completion).lower()
         if word == "yes":
             return "yes"
         return "no" if word == "no" else None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from repic.objectives.base import Reward, templates
+from repic.objectives.words import bare
 
 KIND = "which"
 NONE = "none"
@@ -45,20 +46,21 @@ def answer(name: str | None) -> str:
 def parse(completion: str, names: list[str]) -> str | None:
     """The answer as the column has it, or None if the completion is not one name alone.
 
-    White space, case, the brackets, and one full stop or exclamation mark are free.
+    White space, case (but no other spelling of a letter), the brackets, and one full stop or
+    exclamation mark are free.
     """
     if len(completion) > MAX_ANSWER:
         return None
-    said = completion.strip().removesuffix(".").removesuffix("!")
+    said = bare(completion)
     if said.startswith("<") and said.endswith(">"):
-        said = said[1:-1].strip()
-        if said.casefold() == NONE:
+        said = said[1:-1].strip(" ")
+        if said.lower() == NONE:
             return None
-    said = unicodedata.normalize("NFC", said).casefold()
+    said = unicodedata.normalize("NFC", said).lower()
     if said == NONE:
         return NONE
     for name in names:
-        if said == unicodedata.normalize("NFC", name).casefold():
+        if said == unicodedata.normalize("NFC", name).lower():
             return answer(name)
     return None
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 HAN = "\u3040-\u30ff\u3400-\u9fff"
 HANGUL = "\uac00-\ud7a3"
 # Combining marks and zero-width characters belong to the word, so that they cannot hide in a name.
-_EXTRA = "\u0300-\u036f\u200b-\u200f\u2060\ufeff"
+_EXTRA = "\u0300-\u036f\u20d0-\u20ff\u200b-\u200f\u2060\ufeff"
 _RUN = rf"(?:[^\W{HAN}{HANGUL}]|[{_EXTRA}])+"
 _WORD = rf"[{HAN}]+|[{HANGUL}]+|{_RUN}(?:['\u2019-]{_RUN})*"
 ITEM = re.compile(rf"<([^<>\n]{{1,60}})>|({_WORD})|([,.!?;:()\n\u3002\uff0c\uff01\uff1f])")
@@ -45,6 +45,15 @@ def composed(text: str) -> str:
         if run > MAX_MARKS:
             return text
     return unicodedata.normalize("NFC", text)
+
+
+def bare(text: str) -> str:
+    """An answer without the white space around it and without one `.` or `!` at its end.
+
+    Only ASCII white space is free: Python's own `strip` also takes control characters.
+    """
+    text = text.strip(" \t\r\n")
+    return text[:-1] if text[-1:] in (".", "!") else text
 
 
 def plain_words(text: str) -> list[str]:

@@ -46,12 +46,19 @@ class Attack:
 
 def all_attacks() -> tuple[Attack, ...]:
     """Every attack, in a fixed order."""
-    from repic.rewards import attacks_captions, attacks_oct, attacks_vlt, attacks_which
+    from repic.rewards import (
+        attacks_captions,
+        attacks_claims,
+        attacks_oct,
+        attacks_vlt,
+        attacks_which,
+    )
 
     return (
         *attacks_oct.ATTACKS,
         *attacks_vlt.ATTACKS,
         *attacks_captions.ATTACKS,
+        *attacks_claims.ATTACKS,
         *attacks_which.ATTACKS,
     )
 

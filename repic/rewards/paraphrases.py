@@ -11,6 +11,7 @@ from repic.coordinates import Box
 from repic.objectives.which import NONE
 from repic.rewards.attacks import Make, Target
 from repic.rewards.honest import Thing, place, things
+from repic.rewards.paraphrases_more import FORMS
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Paraphrase:
 
 def all_paraphrases() -> tuple[Paraphrase, ...]:
     """Every paraphrase, in a fixed order."""
-    return (*_OCT, *_VLT, *_CAPTIONS, *_WHICH)
+    more = (Paraphrase("ict", family, name, make) for family, name, make in FORMS)
+    return (*_OCT, *_VLT, *_CAPTIONS, *more, *_WHICH)
 
 
 # OCT: case, one mark, white space.

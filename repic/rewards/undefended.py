@@ -101,6 +101,19 @@ def _denial(target: Target, convention: Convention) -> float | None:
     return _scored(target, text, convention)
 
 
+def _doubt(target: Target, convention: Convention) -> float | None:
+    if not _is_caption(target) or not (here := names(target.row, present=True)):
+        return None
+    text = f"{target.honest} I would not bet that it is <{here[0]}>, mind you."
+    return _scored(target, text, convention)
+
+
+def _foreign(target: Target, convention: Convention) -> float | None:
+    if not _is_caption(target) or not (here := names(target.row, present=True)):
+        return None
+    return _scored(target, f"{target.honest} <{here[0]}> n'y est pas.", convention)
+
+
 def _invented(target: Target, convention: Convention) -> float | None:
     if not _is_caption(target):
         return None
@@ -133,6 +146,8 @@ _CASES: tuple[tuple[str, str, Callable[[Target, Convention], float | None]], ...
         _known,
     ),
     ("ict: a denial by meaning", "only plain forms of negation are read", _denial),
+    ("ict: a doubt in other words", "only plain forms of doubt are read", _doubt),
+    ("ict: a denial in another language", "denials are read in English", _foreign),
     (
         "ict: invented detail",
         "what is neither known nor described elsewhere is not judged",

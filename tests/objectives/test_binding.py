@@ -39,6 +39,11 @@ RIGHT = [
     "Ann is to the left of Bob.",
     "Bob is on the right and Ann is on the left.",
     "Ann wears a bow.",
+    "Ann and Bob are the red mug and the blue car, respectively.",
+    "- Ann: the red mug\n- Bob: the blue car",
+    "We see the red mug (Ann) and the blue car (Bob).",
+    "The red mug, named Ann, and the blue car, called Bob.",
+    "Ann is a mug that is red.",
 ]
 WRONG = [
     "Bob is the red mug and Ann is the blue car.",
@@ -50,6 +55,11 @@ WRONG = [
     "Ann is on the right and Bob is on the left.",
     "Bob wears a bow.",
     "Ann is the green star.",
+    "Ann and Bob are the blue car and the red mug, respectively.",
+    "Ann: the blue car; Bob: the red mug.",
+    "We see the red mug (Bob) and the blue car (Ann).",
+    "The red mug, named Bob, and the blue car, called Ann.",
+    "Ann is not the red mug.",
 ]
 SILENT = [
     "Ann and Bob on grass.",
@@ -59,6 +69,13 @@ SILENT = [
     "To the left of the blue car Ann stands.",
     "Ann with a blue car.",
     "A photo of Ann.",
+    "Ann is not the blue car.",
+    "Ann is facing the blue car.",
+    "The blue car hides Ann.",
+    "Beside Ann is the blue car.",
+    "Ann is with the blue car.",
+    "Ann is bigger than the blue car.",
+    "Ann is like the blue car.",
     "",
 ]
 

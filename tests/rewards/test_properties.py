@@ -1,0 +1,151 @@
+"""What holds for every answer: monotone in IoU and set-F1, and time linear in the text."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repic.coordinates import NORMALISED, Box
+from repic.objectives.ict import MAX_CAPTION
+from repic.rewards import score
+from tests.rewards.test_scoring import ICT, VLT
+
+PEOPLE = ("Ann", "Bob", "Cleo", "Dora", "Emil", "Fay")
+TEXT = "stands in calm light near something plain while nobody else can be seen around here."
+MODULES = (
+    "repic.box_text",
+    "repic.objectives.binding",
+    "repic.objectives.denials",
+    "repic.objectives.mentions",
+    "repic.objectives.oct",
+    "repic.objectives.vlt",
+    "repic.objectives.which",
+    "repic.objectives.words",
+)
+UNITS = """
+@0 |@0 , |@0 , and |@0 or |@0 ? |@0 is |@0 is not be |@0 left of |@0 a b c left |@0 on the left |no
+|no @0 , |not a |nobody a |either @0 |could be |maybe maybe |, not |a|a'|a-|<|<a|<ref>|<ref>a|1|1,
+|1 1 |[1|[1,|(1,1),|-1.1 |[1a|[a1|([|\u0301|秀|이|영이|&#1|&lt|name@|> |  > |```a|1.1111|nan
+|<\\|object_ref_start\\|>|@0 has left a |@0 , or |, |@0 : absent
+""".replace("\n", "").replace("\\|", "\x01")
+LINEAR = [unit.replace("\x01", "|") for unit in UNITS.split("|")]
+
+
+def _patterns() -> list[tuple[str, re.Pattern[str]]]:
+    return [
+        (f"{module}.{name}", value)
+        for module in MODULES
+        for name, value in vars(importlib.import_module(module)).items()
+        if isinstance(value, re.Pattern)
+    ]
+
+
+def test_every_pattern_is_linear() -> None:
+    """A quadratic one takes over a second for the longest of these texts."""
+    patterns = _patterns()
+    assert len(patterns) > 20
+    for name, pattern in patterns:
+        for unit in LINEAR:
+            text = (unit * (20_000 // len(unit) + 1))[:20_000]
+            took = []
+            for _ in range(2):
+                start = time.process_time()
+                pattern.sub("", text)
+                pattern.fullmatch(text)
+                took.append(time.process_time() - start)
+                if took[-1] < 0.1:
+                    break
+            assert min(took) < 0.1, (name, unit, took)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "Ann, ",
+        "Ann: the, ",
+        "Ann: the blue car, ",
+        "Ann, the blue car, ",
+        "the blue car Ann ",
+        "Ann? ",
+        "Ann is not the car and ",
+        "Ann and Bob are the car and the mug respectively ",
+        "Ann, car, ",
+        "Ann left of Bob ",
+        "no red mug ",
+        "named, ",
+        "<Ann>/",
+        "@Ann",
+        "&lt;",
+        "_",
+        "> \n",
+    ],
+)
+def test_the_longest_captions_take_a_bounded_time(unit: str) -> None:
+    text = (unit * MAX_CAPTION)[:MAX_CAPTION]
+    took = []
+    for _ in range(3):
+        start = time.process_time()
+        score(text, ICT)
+        took.append(time.process_time() - start)
+    assert min(took) < 0.05
+
+
+@given(
+    st.tuples(st.floats(0, 0.45), st.floats(0, 0.45), st.floats(0.55, 1), st.floats(0.55, 1)),
+    st.tuples(st.floats(0, 0.45), st.floats(0, 0.45), st.floats(0.55, 1), st.floats(0.55, 1)),
+)
+def test_monotone_in_iou(first: tuple[float, ...], second: tuple[float, ...]) -> None:
+    truth = Box.of(VLT["box"])
+    found = []
+    for shares in (first, second):
+        box = Box(shares[0] * 1000, shares[1] * 500, shares[2] * 1000, shares[3] * 500)
+        text = NORMALISED.render(box, 1000, 500)
+        read = NORMALISED.parse(text, 1000, 500)
+        found.append((read.iou(truth), score(text, VLT, "strict", NORMALISED).total))
+    (low, paid_low), (_, paid_high) = sorted(found)
+    assert low == pytest.approx(paid_low)
+    assert paid_low <= paid_high
+
+
+def _row(present: frozenset[str]) -> dict[str, Any]:
+    references = [{"name": n, "info": "", "present": n in present} for n in PEOPLE]
+    return {**ICT, "references": references, "scene": [], "telling": [], "caption": None}
+
+
+def _f1(named: frozenset[str], present: frozenset[str]) -> float:
+    if not present:
+        return float(not named)
+    return 2 * len(named & present) / (len(named) + len(present))
+
+
+NAMED = st.frozensets(st.sampled_from(PEOPLE))
+
+
+@given(NAMED, NAMED, NAMED)
+def test_monotone_in_set_f1(
+    present: frozenset[str], first: frozenset[str], second: frozenset[str]
+) -> None:
+    row = _row(present)
+    found = []
+    for named in (first, second):
+        result = score(f"{' and '.join(sorted(named))} {TEXT}", row)
+        assert result.components["names"] == pytest.approx(_f1(named, present))
+        found.append((_f1(named, present), result.total))
+    (_, paid_low), (_, paid_high) = sorted(found)
+    assert paid_low <= paid_high + 1e-9
+
+
+@given(NAMED, NAMED)
+def test_one_more_right_name_never_costs(present: frozenset[str], named: frozenset[str]) -> None:
+    row = _row(present)
+    before = score(f"{' and '.join(sorted(named))} {TEXT}", row).total
+    for name in present - named:
+        assert score(f"{' and '.join(sorted(named | {name}))} {TEXT}", row).total >= before - 1e-9
+    for name in frozenset(PEOPLE) - present - named:
+        assert score(f"{' and '.join(sorted(named | {name}))} {TEXT}", row).total <= before + 1e-9
