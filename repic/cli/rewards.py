@@ -113,6 +113,10 @@ def score(
     ],
     mode: Mode = "strict",
     convention: Convention = "qwen3-vl",
+    iou_threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Score a box 1 from this IoU on; without it, the IoU."),
+    ] = None,
     dataset: Dataset = EXAMPLES,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
@@ -131,7 +135,7 @@ def score(
     known: dict[str, Row] = {}
     if _needs_a_store(completions):
         known = corpus.by_id(corpus.rows_of(open_store(store), dataset))
-    results = list(_scored(completions, known, mode, convention))
+    results = list(_scored(completions, known, mode, convention, iou_threshold))
     good = [r for r in results if "error" not in r]
     if as_json:
         print_json(results)
@@ -178,14 +182,18 @@ def _needs_a_store(path: Path) -> bool:
 
 
 def _scored(
-    path: Path, known: Mapping[str, Row], mode: Any, convention: str
+    path: Path,
+    known: Mapping[str, Row],
+    mode: Any,
+    convention: str,
+    iou_threshold: float | None,
 ) -> Iterator[dict[str, Any]]:
     from repic.rewards.scoring import RowError
 
     for number, line in _lines(path):
         try:
             row, text = _row_of(line, known)
-            result = _score(text, row, mode, convention)
+            result = _score(text, row, mode, convention, iou_threshold)
         except (RowError, ValueError) as error:
             yield {"line": number, "error": str(error)}
             continue
@@ -217,7 +225,9 @@ def _row_of(line: Any, known: Mapping[str, Row]) -> tuple[Row, str]:
     return known[example], line["completion"]
 
 
-def _score(text: str, row: Row, mode: Any, convention: str) -> Reward:
+def _score(
+    text: str, row: Row, mode: Any, convention: str, iou_threshold: float | None = None
+) -> Reward:
     from repic import coordinates, rewards
 
     conventions = (
@@ -225,7 +235,7 @@ def _score(text: str, row: Row, mode: Any, convention: str) -> Reward:
         *(coordinates.INTERNVL, coordinates.NORMALISED),
     )
     chosen = next(known for known in conventions if known.name == convention)
-    return rewards.score(text, row, mode, chosen)
+    return rewards.score(text, row, mode, chosen, iou_threshold)
 
 
 @reward.command()

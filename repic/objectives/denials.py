@@ -56,7 +56,7 @@ no not never cannot without neither nor non except excluding unlike lack lacks l
 absence missing nowhere elsewhere than instead sign trace glimpse nobody nothing none minus sans
 senza ohne kein keine sin pas place left like resembling similar copy lookalike look-alike
 imitation so-called fake if but far gone away out did could or either whether maybe perhaps
-possibly probably presumably supposedly allegedly may might no-one ?
+possibly probably presumably supposedly allegedly likely apparently seemingly may might no-one ?
 """
 HINTS = frozenset(_HINTS.split())
 _SHORTENED = re.compile("n['\u2019]t", re.IGNORECASE)
@@ -67,7 +67,10 @@ def may_doubt(text: str, said: Sequence[str]) -> bool:
     return not HINTS.isdisjoint(said) or _SHORTENED.search(text) is not None
 
 
-_DOUBT = r"(?:maybe|perhaps|possibly|probably|presumably|supposedly|allegedly)"
+_DOUBT = (
+    r"(?:maybe|perhaps|possibly|probably|presumably|supposedly|allegedly|likely|apparently|"
+    r"seemingly)"
+)
 _OTHER = r"(?:some(?:one|body|thing)|not|(?:an?|the|another|its|his|her) \w+)"
 _HEDGED = re.compile(
     rf"\b(?:{_DOUBT}|either|whether(?: or not)?(?: (?:it|this|that) is)?"

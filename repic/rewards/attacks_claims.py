@@ -152,6 +152,9 @@ _DENIALS = (
 _DOUBTS = (
     "{0} (?)",
     "perhaps {0}",
+    "most likely {0}",
+    "apparently {0}",
+    "seemingly {0}",
     "{0} and/or someone",
     "{0} or something",
     "maybe {0}",

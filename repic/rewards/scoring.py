@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from repic.coordinates import QWEN3_VL, Convention
@@ -34,12 +35,14 @@ def score(
     row: Mapping[str, Any],
     mode: Mode = "strict",
     convention: Convention = QWEN3_VL,
+    iou_threshold: float | None = None,
 ) -> Reward:
     """What a completion earns; a pure function of its arguments, bounded to 0..1.
 
     Args:
         row: A row of the examples table, or the columns `NEEDED` of one.
         convention: How the model writes boxes; only VLT reads one.
+        iou_threshold: Strict VLT: 1 from this IoU on and 0 below it; None: the IoU itself.
 
     Raises:
         RowError: never for what a build made; the row has no known objective or lacks a column.
@@ -47,7 +50,12 @@ def score(
     objective = OBJECTIVES.get(row.get("objective", ""))
     if objective is None:
         raise RowError(f"objective {row.get('objective')!r} is none of {', '.join(OBJECTIVES)}")
-    return objective.reward(completion, row, mode, convention)
+    reward = objective.reward(completion, row, mode, convention)
+    if iou_threshold is None or mode != "strict" or row["objective"] != "vlt":
+        return reward
+    is_hit = reward.total >= iou_threshold
+    reason = reward.reason if reward.parsed is None else "right" if is_hit else "wrong"
+    return replace(reward, total=float(is_hit), reason=reason)
 
 
 def check_row(row: Any) -> None:

@@ -52,6 +52,17 @@ def test_honest_answers() -> None:
     assert score("none", {**WHICH, "answer": "none"}).total == 1
 
 
+def test_a_box_may_be_scored_by_a_threshold() -> None:
+    half = "[100, 200, 300, 800]"  # IoU 0.5 with the true box
+    assert score(half, VLT).total == pytest.approx(0.5)
+    assert score(half, VLT, iou_threshold=0.4).total == 1
+    above = score(half, VLT, iou_threshold=0.6)
+    assert (above.total, above.reason) == (0, "wrong")
+    assert above.components["iou"] == pytest.approx(0.5)
+    assert score("here", VLT, iou_threshold=0).reason == score("here", VLT).reason
+    assert score("Yes.", OCT, iou_threshold=1).total == 1
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
