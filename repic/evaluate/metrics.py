@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 from repic.evaluate import paper, strict
@@ -126,7 +127,7 @@ def compare_models(
             "the two files share no task (a photo with the same concepts and references); compare "
             "captions of the same photos"
         )
-    known = _survey([*_first_of(first, common), *_first_of(second, common)])
+    known = _survey(chain(_first_of(first, common), _first_of(second, common)))
     scorer = _Scorer(metric, known, concepts)
     sums = [
         gather(
@@ -223,9 +224,7 @@ class _Scorer:
         remarks = [] if is_half else self._remarks(known)
         if len(sums.photos) < FEW:
             remarks.append(f"{len(sums.photos)} photos are too few for a trustworthy interval")
-        return Report(
-            self.metric, sums.rows, len(sums.photos), self.rule.concepts, scores, remarks
-        )
+        return Report(self.metric, sums.rows, len(sums.photos), self.rule.concepts, scores, remarks)
 
     def _remarks(self, known: _Known) -> list[str]:
         said = []

@@ -12,9 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-FORM = (
-    "a row is [photo, [concepts], caption, prompt] or an object with photo, concepts and caption"
-)
+FORM = "a row is [photo, [concepts], caption, prompt] or an object with photo, concepts and caption"
 
 
 class CaptionError(ValueError):
