@@ -25,7 +25,7 @@ _REMEDY = f"a caption file is a JSON array of rows, or one row per line, and {FO
 class CaptionFile:
     """The records of a file. Each iteration reads it anew, so that nothing of it is kept.
 
-    Iterating raises CaptionError for whatever makes the file unreadable, with the number of the row.
+    Iterating raises CaptionError for whatever makes it unreadable, with the number of the row.
     """
 
     def __init__(self, path: Path) -> None:

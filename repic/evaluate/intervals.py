@@ -47,7 +47,7 @@ class Sums:
     @property
     def ratios(self) -> list[float | None]:
         """The quantities; None where the denominator is 0."""
-        return [_number(v) for v in _ratio(self.top.sum(axis=0), self.bottom.sum(axis=0))]
+        return [_number(float(v)) for v in _ratio(self.top.sum(axis=0), self.bottom.sum(axis=0))]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from repic.evaluate.records import CaptionError, Record
 
 Metric = Literal["paper", "strict"]
 PAPER_COLUMNS = ("precision", "recall", "f1")
-PAPER_UNITS = ("truth with any name", "truth", "truth")
+PAPER_UNITS = ("answered truth", "truth", "truth")
 _SEEN = 1_000_000
 
 
@@ -137,7 +137,7 @@ def compare_models(
         for records in (first, second)
     ]
     reports = [scorer.report(part, known, is_half=True) for part in sums]
-    differences = dict(zip(scorer.columns, compare(*sums), strict=True))
+    differences = dict(zip(scorer.columns, compare(sums[0], sums[1]), strict=True))
     left_out = sum(c.total() for c in counts) - 2 * common.total()
     return Comparison(reports[0], reports[1], differences, left_out)
 
@@ -191,12 +191,13 @@ class _Scorer:
         if concepts is not None and concepts < 1:
             raise CaptionError(f"--concepts is {concepts}; give 1, 2 or 4, or leave it out")
         self.metric = metric
+        self.columns: tuple[str, ...] = PAPER_COLUMNS
+        self.units: tuple[str, ...] = PAPER_UNITS
         self.rule = paper.rule_of(known.counts) if concepts is None else paper.Rule(concepts)
         self.is_told = concepts is not None
         if metric == "paper":
             written = known.firsts if self.rule.takes_first else known.truths
             self._pool = paper.pool_of(written, self.rule)
-            self.columns, self.units = PAPER_COLUMNS, PAPER_UNITS
         else:
             self._names = Names(known.truths | known.given)
             self.columns, self.units = strict.COLUMNS, strict.UNITS

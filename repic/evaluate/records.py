@@ -140,13 +140,13 @@ def _scene(value: Any) -> tuple[Mapping[str, Any], ...]:
         if not isinstance(thing, Mapping):
             raise CaptionError(f"an object of its scene is {_kind(thing)}; {remedy}")
         name, label = thing.get("name"), thing.get("label")
-        phrases, box = thing.get("phrases") or (), thing.get("box")
+        phrases, box = thing.get("phrases") or [], thing.get("box")
         fits = (
             isinstance(label, str)
             and (name is None or isinstance(name, str))
-            and isinstance(phrases, Sequence)
+            and isinstance(phrases, list)
             and all(isinstance(phrase, str) for phrase in phrases)
-            and isinstance(box, Sequence)
+            and isinstance(box, list)
             and len(box) == 4
             and all(_is_finite(side) for side in box)
             and box[0] < box[2]
@@ -154,7 +154,7 @@ def _scene(value: Any) -> tuple[Mapping[str, Any], ...]:
         )
         if not fits:
             raise CaptionError(f"an object of its scene is incomplete or has no area; {remedy}")
-        things.append({"name": name, "label": label, "phrases": list(phrases), "box": list(box)})
+        things.append({"name": name, "label": label, "phrases": phrases, "box": box})
     return tuple(things)
 
 

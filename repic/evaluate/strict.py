@@ -24,7 +24,7 @@ MAX_CAPTION = 10_000
 COLUMNS = ("precision", "recall", "f1", "exact", "extra_names", "false_mention", "binding")
 """Quantities, each a ratio of two sums over captions."""
 
-UNITS = ("caption",) * 5 + ("caption with an absent reference", "claim")
+UNITS = ("caption",) * 5 + ("absent-reference caption", "claim")
 """What the denominator of each counts."""
 
 Counts = tuple[Sequence[float], Sequence[float]]
@@ -37,7 +37,7 @@ def tally(record: Record, names: Names) -> Counts:
     - exact: whether the set of names is the true one;
     - extra_names: how many names are wrong (not bounded by 1);
     - false_mention: whether a reference that was shown, but is absent, is named;
-    - binding: claims about who is what, see `repic.objectives.binding`; only where `scene` is known.
+    - binding: claims about who is what, where `scene` is known (`repic.objectives.binding`).
     """
     present = said_of(record.concepts)
     absent = said_of(record.given) - present
