@@ -1,8 +1,9 @@
 """The known names of a file, and those of them that a caption may mention.
 
-`repic.objectives.mentions` reads single words and tags. Names with spaces or dots ("captain
-america", "mr.krab") are first written as tags where they stand between word boundaries. A file may
-know thousands of names: only those that a caption could mean are read for, in time linear in it.
+`repic.objectives.mentions` reads single words and tags. Names with spaces, dots or apostrophes
+("captain america", "mr.krab", "o'neil") are first written as tags where they stand between word
+boundaries. A file may know thousands of names: only those that a caption could mean are read for,
+in time linear in it.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class Names:
             words = _words(key)
             if _UNSPACED.search(key) or not words:
                 self._anywhere.append(key)
-            elif words != [key]:
-                self._by_first.setdefault(words[0], []).append(key)
+            elif _is_awkward(key):
+                first = _APOSTROPHE.split(words[0])[0]
+                self._by_first.setdefault(first, []).append(key)
 
     def shown(self, name: str) -> str:
         """How a name is written here; unknown ones as they are."""
@@ -57,8 +59,7 @@ class Names:
         low = text.casefold()
         anywhere = [key for key in self._anywhere if key in low]
         keys |= dict.fromkeys([*sorted(awkward), *anywhere])
-        awkward |= {key for key in keys if key in self._shown and _words(key) != [key]}
-        awkward = {key for key in awkward if not _UNSPACED.search(key) or " " in key}
+        awkward |= {key for key in keys if key in self._shown and _is_awkward(key)}
         if awkward:
             text = self._tagged(text, awkward)
         return text, [self._shown.get(key, key) for key in keys]
@@ -66,6 +67,7 @@ class Names:
     def _tagged(self, text: str, keys: Iterable[str]) -> str:
         longest = sorted(keys, key=lambda key: (-len(key), key))
         names = "|".join(r"\s+".join(map(re.escape, key.split())) for key in longest)
+        names = names.replace("'", "['\u2019]")
         pattern = re.compile(rf"<\s*(?:{names})\s*>|(?<!\w)(?:{names})(?!\w)", re.IGNORECASE)
 
         def tag(match: re.Match[str]) -> str:
@@ -73,6 +75,11 @@ class Names:
             return f"<{shown}>" if shown else match[0]
 
         return pattern.sub(tag, text)
+
+
+def _is_awkward(key: str) -> bool:
+    """Whether it is no single plain word, and so must be tagged to be read."""
+    return _words(key) != [key] or "'" in key
 
 
 def _words(text: str) -> list[str]:

@@ -51,8 +51,10 @@ def bare(concept: str) -> str:
 
 
 def folded(name: str) -> str:
-    """What two spellings of one name share: brackets, case and runs of spaces are put aside."""
-    return " ".join(unicodedata.normalize("NFC", bare(name)).casefold().split())
+    """What two spellings of one name share: brackets, case, runs of spaces and the form of an
+    apostrophe are put aside."""
+    plain = unicodedata.normalize("NFC", bare(name)).replace("\u2019", "'")
+    return " ".join(plain.casefold().split())
 
 
 def record_of(row: Any) -> Record:
