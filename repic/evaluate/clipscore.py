@@ -58,6 +58,7 @@ def clip_score(records: Iterable[Record], folder: Path, encoder: Encoder) -> Sco
 
 def _open(photo: str, folder: Path) -> Image.Image:
     from repic.images import ImageRefused, open_image
+    from repic.uris import file_uri
 
     path = next((p for p in (folder / photo, folder / Path(photo).name) if p.is_file()), None)
     if path is None:
@@ -65,6 +66,6 @@ def _open(photo: str, folder: Path) -> Image.Image:
             f"{folder} has no photo {photo}; --images names the folder of the photos"
         )
     try:
-        return open_image(str(path))
+        return open_image(file_uri(path))
     except ImageRefused as error:
         raise CaptionError(f"{path} cannot be read ({error}); repair it or leave it out") from None
