@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +20,7 @@ MAX_ROW = 8 * 1024 * 1024
 
 _CHUNK = 1 << 20
 _SPACE = " \t\n\r"
+_NO_SPACE = re.compile(f"[^{_SPACE}]")
 _REMEDY = f"a caption file is a JSON array of rows, or one row per line, and {FORM}"
 
 
@@ -150,10 +152,10 @@ class _Rows:
     def _peek(self) -> str:
         """The next character that is no space; empty at the end."""
         while True:
-            while self._place < len(self._buffer):
-                if self._buffer[self._place] not in _SPACE:
-                    return self._buffer[self._place]
-                self._place += 1
+            if match := _NO_SPACE.search(self._buffer, self._place):
+                self._place = match.start()
+                return match[0]
+            self._place = len(self._buffer)
             self._drop()
             if not self._fill(_CHUNK):
                 return ""
