@@ -37,6 +37,7 @@ def explain(error: BaseException) -> str | None:
     from flows.server import ServerError
     from repic.config import ConfigError
     from repic.devices import DeviceError
+    from repic.evaluate.records import CaptionError
     from repic.quarantine import QuarantineError
     from repic.sources.base import SourceError
     from repic.tables import SchemaError
@@ -45,7 +46,7 @@ def explain(error: BaseException) -> str | None:
 
     mendable = (
         *(UserError, ConfigError, SourceError, StoreError, SchemaError),
-        *(DeviceError, WeightsError, ServerError, QuarantineError),
+        *(DeviceError, WeightsError, ServerError, QuarantineError, CaptionError),
     )
     if isinstance(error, mendable):
         return str(error)

@@ -1,0 +1,93 @@
+"""Bootstrap and permutation test: known answers, coverage, clusters, speed."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from repic.evaluate.intervals import MAX_GROUPS, compare, gather, intervals
+
+
+def shares(values: dict[str, list[float]]) -> list[tuple[str, tuple[float], tuple[float]]]:
+    return [(photo, (v,), (1.0,)) for photo, row in values.items() for v in row]
+
+
+def test_sums_are_by_photo() -> None:
+    sums = gather(shares({"b": [1, 0], "a": [1]}), 1)
+    assert sums.photos == ["a", "b"]
+    assert sums.top.tolist() == [[1], [1]]
+    assert sums.bottom.tolist() == [[1], [2]]
+    assert (sums.rows, sums.ratios) == (3, [2 / 3])
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_approximation() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(0.5, 0.1, 400)
+    sums = gather(shares({str(n): [v] for n, v in enumerate(values)}), 1)
+    (low, high), *_ = intervals(sums)
+    half = 1.96 * values.std() / 20
+    assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_captions_of_one_photo_count_as_one() -> None:
+    """Ten copies of each caption make no interval narrower."""
+    once = {str(n): [float(n % 3 == 0)] for n in range(60)}
+    often = {photo: 10 * row for photo, row in once.items()}
+    assert intervals(gather(shares(often), 1))[0] == pytest.approx(
+        intervals(gather(shares(once), 1))[0]
+    )
+
+
+def test_many_photos_are_grouped_without_bias() -> None:
+    rng = np.random.default_rng(5)
+    values = rng.random(5 * MAX_GROUPS)
+    sums = gather(shares({str(n): [v] for n, v in enumerate(values)}), 1)
+    (low, high), *_ = intervals(sums, resamples=2_000)
+    assert low is not None
+    assert high is not None
+    half = 1.96 * values.std() / len(values) ** 0.5
+    assert (high - low) / 2 == pytest.approx(half, rel=0.15)
+
+
+@pytest.mark.parametrize("photos", [8, 60])
+def test_the_permutation_test_keeps_its_level(photos: int) -> None:
+    """Without a difference, p is below 0.1 in about a tenth of all trials."""
+    rng = np.random.default_rng(11)
+    low = 0
+    for trial in range(200):
+        a, b = rng.random((2, photos))
+        sides = [gather(shares({str(n): [v] for n, v in enumerate(x)}), 1) for x in (a, b)]
+        p = compare(sides[0], sides[1], resamples=400, seed=trial)[0].p
+        low += p is not None and p <= 0.1
+    assert 6 <= low <= 38
+
+
+def test_exact_p_of_few_photos() -> None:
+    a = gather(shares({photo: [0.0] for photo in "abcde"}), 1)
+    b = gather(shares({photo: [1.0] for photo in "abcde"}), 1)
+    assert compare(a, b)[0].p == pytest.approx(2 / 32)
+    with pytest.raises(ValueError, match="same photos"):
+        compare(a, gather(shares({"z": [1.0]}), 1))
+
+
+def test_what_is_never_asked_has_no_number() -> None:
+    sums = gather([("a", (0.0,), (0.0,)), ("b", (0.0,), (0.0,))], 1)
+    assert sums.ratios == [None]
+    assert intervals(sums) == [(None, None)]
+    assert compare(sums, sums)[0].p is None
+
+
+@pytest.mark.parametrize("photos", [340, 100_000])
+def test_ten_thousand_resamples_take_less_than_two_seconds(photos: int) -> None:
+    rng = np.random.default_rng(0)
+    rows = [(str(n), tuple(rng.random(7)), (1.0,) * 7) for n in range(photos)]
+    sums = gather(rows, 7)
+    best = float("inf")
+    for _ in range(2):
+        start = time.process_time()
+        intervals(sums)
+        best = min(best, time.process_time() - start)
+    assert best < 4  # CPU seconds of up to two threads; benchmarks/bootstrap_speed.py has wall time
