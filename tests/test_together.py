@@ -34,9 +34,7 @@ def build_on(album: Album, location: Path, person: int, until: float) -> list[tu
     return made
 
 
-def test_four_people_build_for_three_minutes(
-    album: Album, tmp_path: Path
-) -> None:
+def test_four_people_build_for_three_minutes(album: Album, tmp_path: Path) -> None:
     """Each version is whole, numbers have no gap, and a reader never sees half of anything."""
     store = Store.open(tmp_path / "store", create=True)
     folders = [album.copy(tmp_path / f"person {person}") for person in range(PEOPLE)]

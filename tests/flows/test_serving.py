@@ -180,7 +180,8 @@ def test_a_schedule_fires_and_the_second_run_publishes_nothing(up: Up) -> None:
 
         up.wait(lambda: len(ended()) >= 2, 400)
         first, second = ended()[:2]
-    assert first.auto_scheduled and second.auto_scheduled
+    assert first.auto_scheduled
+    assert second.auto_scheduled
     names = [run.state.name for run in (first, second)]
     assert names == ["Completed", "Completed"], up.printed
     assert first.expected_start_time != second.expected_start_time

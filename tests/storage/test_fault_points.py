@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +49,17 @@ def publish_until(location: str, point: int) -> None:
         if passed == point:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    for owner, step in STEPS:
-
-        def wrapped(*args: Any, real: Any = getattr(owner, step), **options: Any) -> Any:
+    def watched(real: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*args: Any, **options: Any) -> Any:
             fault_point()
             result = real(*args, **options)
             fault_point()
             return result
 
-        setattr(owner, step, wrapped)
+        return step
+
+    for owner, name in STEPS:
+        setattr(owner, name, watched(getattr(owner, name)))
     build(Store.open(location), 2, photos=NEW)
 
 
