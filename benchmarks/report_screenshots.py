@@ -2,7 +2,7 @@
 
     python benchmarks/report_screenshots.py [--store STORE] [--out docs]
 
-Builds the sample profile if no store is given (names in Latin letters), writes its report, and takes
+Builds the sample profile if no store is given (names in Latin letters), writes its report and takes
 `report-light.png` and `report-dark.png` of its top. Needs playwright and a Chromium on the path.
 """
 

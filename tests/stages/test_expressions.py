@@ -49,8 +49,9 @@ def test_what_a_box_brings_along_stays() -> None:
 
 
 def test_off_it_leaves_the_recipe_of_old_versions_as_it_was() -> None:
-    off, on = (
-        config.load("photos", (f"detector.expressions={v}",)) for v in ("none", "annotation")
-    )
+    off = config.load("photos", source={"kind": "folder", "path": "photos"})
+    detector = config.load("sample").detector
+    assert detector.expressions == "annotation"
+    on = off.model_copy(update={"detector": detector})
     assert Objects().recipe(off) == {"identity": off.source.identity}
     assert Objects().fingerprint(off) != Objects().fingerprint(on)
