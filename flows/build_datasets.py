@@ -34,7 +34,6 @@ from repic.tables import SchemaError
 from repic.weights import WeightsError
 from storage.errors import StoreError
 from storage.manifest import Run
-from storage.store import Store
 
 PERMANENT = (
     *(ConfigError, DeviceError, QuarantineError),
@@ -118,8 +117,8 @@ def build_datasets(
     with chdir(os.environ.get("REPIC_HOME", os.curdir)):
         chosen = profile or ("photos" if images else "sample")
         settings = config.requested(images, chosen, identity, overrides or [])
-        opened = Store.open(_located(store), create=True)
-        this = Build(settings, opened, look(settings), Run.here(runtime.flow_run.id))
+        opened, found = build.open_for(_located(store), lambda: look(settings))
+        this = Build(settings, opened, found, Run.here(runtime.flow_run.id))
         outcome = build.make(this, _computed, lambda this, stage: publish(_closed(this), stage))
         if opened.files.local:
             catalog.refresh(opened)

@@ -263,6 +263,25 @@ def run_shard(shard: Shard) -> ShardReport:
     return ShardReport(result.rows.num_rows, len(result.rejects), gone)
 
 
+def open_for(location: str, look: Callable[[], Scan]) -> tuple[Store, Scan]:
+    """The store, and what the source holds. A store is made only if there is something to build.
+
+    Args:
+        location: Folder or URL of the store.
+        look: Scans the source.
+
+    Raises:
+        storage.errors.StoreError: the store cannot be opened or made.
+        repic.sources.SourceError: from `look`; a store that was not there is not there now.
+    """
+    try:
+        store = Store.open(location)
+    except NotFoundError:
+        found = look()
+        return Store.open(location, create=True), found
+    return store, look()
+
+
 class Watch(Protocol):
     """Who wants to know how a build goes on."""
 

@@ -83,6 +83,11 @@ class DetectorSettings(Section):
     image_size: int = Field(640, ge=32, description="Pixels of the square that the model sees.")
     max_objects: int = Field(20, ge=1, description="Most boxes kept per photo, by confidence.")
     min_area_share: float = Field(0.005, ge=0, lt=1, description="Smaller boxes are not kept.")
+    expressions: Literal["annotation", "none"] = Field(
+        "none",
+        description="annotation: a drawn box gets the referring expressions of the annotated "
+        "object that it overlaps by half.",
+    )
 
 
 class EncoderSettings(Section):

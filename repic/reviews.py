@@ -60,6 +60,28 @@ def read(store: Store, path: Path) -> Manifest:
     return manifest
 
 
+def unknown(store: Store, decisions: Manifest) -> list[str]:
+    """Subject ids of these decisions that no version of the pairs or objects ever had, sorted.
+
+    A decision outlives the pair that it is about, so one that only an older version holds counts
+    as known.
+    """
+    rows = store.read(decisions.ref).to_pylist()
+    strange: list[str] = []
+    for subject, table, key in (
+        ("pair", "pairs", "pair_id"),
+        ("object", "detections", "object_id"),
+    ):
+        wanted = {row["subject_id"] for row in rows if row["subject"] == subject}
+        for version in reversed(store.versions(table)):
+            if not wanted:
+                break
+            ref = f"{table}@v{version}"
+            wanted -= set(store.read(ref, columns=[key])[key].to_pylist())
+        strange += wanted
+    return sorted(strange)
+
+
 def _known(store: Store) -> list[dict]:
     try:
         return store.read("reviews@latest").to_pylist()

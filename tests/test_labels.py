@@ -260,3 +260,26 @@ def test_reviews_on_the_command_line(built: Built, tmp_path: Path, repic_main: M
     (row,) = store.read("reviews@latest").to_pylist()
     assert row["reviewer"] == "Zoë"
     assert row["note"] is None
+
+
+def test_an_id_that_nothing_has_is_counted_and_named(
+    built: Built, tmp_path: Path, repic_main: Main
+) -> None:
+    store = built.copy(tmp_path / "store")
+    pair = store.read("pairs@latest")["pair_id"][0].as_py()
+    box = store.read("objects@latest")["object_id"][0].as_py()
+    path = tmp_path / "decisions.csv"
+    known = [f"pair,{pair},accept,Jo,", f"object,{box},reject,Jo,"]
+    wrong = [f"pair,{box},accept,Jo,", "object,f00d,reject,Jo,"]
+    for lines, count in ((known + wrong, 2), (known, 0)):
+        path.write_text("\n".join(["subject,subject_id,decision,reviewer,note", *lines]) + "\n")
+        code, out, err = repic_main("reviews", "import", str(path), f"--store={store.location}")
+        assert code == 0, err
+        assert f"holds {len(lines)} decisions" in out
+        assert ("name a pair or object that no version holds" in err) == bool(count)
+    reviews.read(store, path)
+    path.write_text("subject,subject_id,decision,reviewer,note\n" + "\n".join(wrong) + "\n")
+    assert reviews.unknown(store, reviews.read(store, path)) == sorted([box, "f00d"])
+    build(built.album.settings("mining.hard_per_object=0", "splits.salt=x"), store)
+    path.write_text("subject,subject_id,decision,reviewer,note\n" + known[0] + "\n")
+    assert reviews.unknown(store, reviews.read(store, path)) == []

@@ -133,6 +133,11 @@ def test_rows_of_removed_photos_go_and_nothing_is_computed(
             {"probes", "images"},
         ),
         (
+            "detector.expressions=annotation",
+            set(),
+            {"probes", "images", "detections"},
+        ),
+        (
             "encoder.margin=0.1",
             {"embeddings"},
             {"probes", "images", "detections", "objects"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -96,13 +97,14 @@ def _parameters(
 def build_here(settings: Settings, store: str) -> Outcome:
     """Build in this process, with progress on standard error."""
     from repic import catalog
-    from repic.build import build
+    from repic.build import build, open_for
     from repic.cli.progress import Progress
     from repic.scan import scan
 
-    opened = open_store(store, create=True)
     with Progress(err()) as progress:
-        outcome = build(settings, opened, scan(settings, progress.scanned), progress)
+        location = os.path.expanduser(store)
+        opened, found = open_for(location, lambda: scan(settings, progress.scanned))
+        outcome = build(settings, opened, found, progress)
     if opened.files.local:
         catalog.refresh(opened)
     return outcome
@@ -195,3 +197,9 @@ def reviews(
     else:
         manifest = decisions.read(opened, file)
         out().print(f"{manifest.ref} holds {manifest.rows} decisions; the next build honours them")
+        if strange := decisions.unknown(opened, manifest):
+            err().print(
+                f"{len(strange)} of them name a pair or object that no version holds, as "
+                f"{', '.join(strange[:3])}: they change nothing; compare with `reviews export`",
+                style="yellow",
+            )

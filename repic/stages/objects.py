@@ -145,7 +145,10 @@ class Objects(SetStage):
     writes = ("objects",)
 
     def recipe(self, settings: Settings) -> Json:
-        return {"identity": settings.source.identity}
+        recipe = {"identity": settings.source.identity}
+        if settings.detector.expressions == "annotation":
+            recipe["expressions"] = "annotation"
+        return recipe
 
     def run(self, inputs: Inputs) -> Output:
         rejected = {
@@ -157,9 +160,13 @@ class Objects(SetStage):
         for box in inputs.tables["detections"].to_pylist():
             if box["object_id"] not in rejected:
                 found[box["image_id"]].append(box)
+        taken = inputs.settings.detector.expressions == "annotation"
         rows = []
         for photo in inputs.tables["images"].to_pylist():
-            rows += _objects_of(photo, found[photo["image_id"]], inputs.settings.source.identity)
+            boxes = found[photo["image_id"]]
+            if taken:
+                boxes = _with_expressions(boxes, photo["annotations"])
+            rows += _objects_of(photo, boxes, inputs.settings.source.identity)
         notes = {"photos_without_objects": sum(not boxes for boxes in found.values())}
         return Output({"objects": rows_of("objects", rows)}, notes)
 
@@ -195,6 +202,25 @@ def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:
             }
         )
     return rows
+
+
+def _with_expressions(boxes: list[dict], annotations: list[dict]) -> list[dict]:
+    """Boxes that have no expressions with those of the annotated objects that they are of.
+
+    An expression points to one object, so of several boxes of an annotated object only the one
+    that fits best gets it.
+    """
+    best: dict[int, tuple[float, str]] = {}
+    for box in boxes:
+        overlaps = [(_box(box).iou(Box.of(a["box"])), -n) for n, a in enumerate(annotations)]
+        overlap, place = max(overlaps, default=(0.0, 0))
+        if overlap >= SAME_OBJECT_IOU:
+            best[-place] = max(best.get(-place, (0.0, "")), (overlap, box["object_id"]))
+    told = {object_id: annotations[n]["expressions"] for n, (_, object_id) in best.items()}
+    return [
+        {**box, "expressions": box["expressions"] or told.get(box["object_id"], [])}
+        for box in boxes
+    ]
 
 
 def _identity_by_overlap(box: Box, annotations: list[dict]) -> str | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from flows import server
+from storage.integrity import verify
 from storage.store import Store
 from tests.flows.processes import users_of
 
@@ -152,6 +153,43 @@ def test_if_the_server_dies_everything_ends_and_says_why(up: Up) -> None:
     up.nobody_is_left()
     assert "The server ended with code -9" in up.printed
     assert up.profile == "ephemeral"
+
+
+def test_a_schedule_fires_and_the_second_run_publishes_nothing(up: Up) -> None:
+    from datetime import timedelta
+
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+    from prefect.client.schemas.schedules import IntervalSchedule
+
+    tiny = {"overrides": ["source.count=24", "source.identities=8"]}
+    every = IntervalSchedule(interval=timedelta(seconds=20))
+    store = Store.open(up.root / "store", create=True)
+    with SyncPrefectClient(server.api_url(up.port)) as client:
+        deployment = client.read_deployment_by_name("build-datasets/build-datasets")
+        client._client.patch(  # what `--param` sets once, an operator sets for every night
+            f"/deployments/{deployment.id}", json={"parameters": tiny}
+        ).raise_for_status()
+        client.create_deployment_schedules(deployment.id, [(every, True)])
+        mine = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+
+        def ended() -> list:
+            runs = client.read_flow_runs(deployment_filter=mine)
+            done = [r for r in runs if r.state is not None and r.state.is_final()]
+            return sorted(done, key=lambda run: run.end_time)
+
+        up.wait(lambda: len(ended()) >= 2, 400)
+        first, second = ended()[:2]
+    assert first.auto_scheduled
+    assert second.auto_scheduled
+    names = [run.state.name for run in (first, second)]
+    assert names == ["Completed", "Completed"], up.printed
+    assert first.expected_start_time != second.expected_start_time
+    built = store.manifest("dataset@latest")
+    assert (built.version, store.versions("dataset")) == (1, [1])
+    assert built.run.flow_run in {str(run.id) for run in (first, second)}
+    assert len(store.history()) == 1, "the second run did not even move `latest`"
+    assert verify(store) == []
 
 
 def test_what_is_deployed_and_a_second_up(up: Up) -> None:

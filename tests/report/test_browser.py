@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from repic import report
+from repic import config, report
+from repic.build import build
+from repic.scan import scan
 from storage.store import Store
+from tests.builds import Silent
 from tests.report import builds
 
 BROWSER = shutil.which("chromium")
@@ -77,6 +80,30 @@ def test_the_page_in_chromium(store: Store, rows: builds.Rows, tmp_path: Path, b
     (ink, paper), (dark_ink, dark_paper) = colours["light"], colours["dark"]
     assert _brightness(paper) > 200 > _brightness(ink)
     assert _brightness(dark_paper) < 60 < _brightness(dark_ink)
+
+
+def test_a_build_of_the_sample_profile(tmp_path: Path, browser) -> None:
+    """The report of `make demo`: its own detector, encoder, photos and names."""
+    settings = config.load("sample", ("source.count=120", "source.identities=24"))
+    store = Store.open(tmp_path / "store", create=True)
+    build(settings, store, scan(settings), Silent())
+    page_file = report.write(store, "dataset@latest", tmp_path / "report.html")
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme)
+        said: list[str] = []
+        page.on("console", lambda message, said=said: said.append(message.text))
+        page.on("pageerror", lambda error, said=said: said.append(str(error)))
+        page.goto(page_file.as_uri())
+        images = page.eval_on_selector_all(
+            "img", "all => all.map(i => i.complete && i.naturalWidth > 0)"
+        )
+        assert said == []
+        assert len(images) > 60
+        assert all(images)
+        assert page.locator(".gone").count() == 0
+        for objective in ("oct", "vlt", "ict"):
+            assert page.locator(".example", has_text=f"{objective}-").first.is_visible()
+        page.close()
 
 
 def _brightness(colour: str) -> float:

@@ -1,0 +1,80 @@
+"""What 1 % more photos cost, beside the whole build: a real `repic build` in a process of its own.
+
+    python benchmarks/increment.py              # claim: <= 3 % beyond process start
+
+2,000 generated photos are built from nothing, then the same with 20 more. `process start` is the
+same command when there is nothing to do: imports, a look at every photo's bytes, no work. It is
+taken off the increment only. Boxes and vectors are those of the sample profile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+TARGET = 0.03
+
+
+def built(store: Path, photos: Path, count: int) -> tuple[float, dict[str, Any]]:
+    """Seconds of wall time of one command, and what it printed."""
+    command = [sys.executable, "-m", "repic.cli", "build", "--profile=sample", "--json"]
+    changes = {"source.path": photos, "source.count": count, "source.identities": 300}
+    command += [f"--set={key}={value}" for key, value in changes.items()]
+    start = time.perf_counter()
+    done = subprocess.run([*command, f"--store={store}"], capture_output=True, text=True)
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        sys.exit(done.stderr)
+    return seconds, json.loads(done.stdout)
+
+
+def drawn(photos: Path, count: int) -> None:
+    """Draw the photos before the clock starts: a user has them."""
+    from repic import config
+    from repic.sources import sample
+
+    changes = (f"source.path={photos}", f"source.count={count}", "source.identities=300")
+    settings = config.load("sample", changes)
+    list(sample.photos(settings.source, settings.splits))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=2000, help="photos at first (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    options = parser.parse_args()
+    more = options.count + options.count // 100
+    with tempfile.TemporaryDirectory() as folder:
+        store, photos = Path(folder) / "store", Path(folder) / "photos"
+        for count in (options.count, more):
+            drawn(photos, count)
+        full, _ = built(store, photos, options.count)
+        nothing, said = built(store, photos, options.count)
+        assert not said["published"]
+        increment, said = built(store, photos, more)
+        assert said["published"]
+    share = (increment - nothing) / full
+    figures = {
+        "full": full,
+        "nothing new": nothing,
+        "increment": increment,
+        "inside the increment": said["seconds"],
+        "share beyond process start": share,
+    }
+    for name, value in figures.items():
+        print(f"{name:28} {value:8.3f}")
+    print(f"processed {said['processed']}")
+    print(f"target <= {TARGET}: {'ok' if share <= TARGET else 'MISSED'}")
+    if options.json:
+        print(json.dumps({"figures": figures, "processed": said["processed"]}))
+    return share > TARGET
+
+
+if __name__ == "__main__":
+    sys.exit(main())
