@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from repic import config
 from repic.config import Settings
 from storage.store import Store
-from tests.builds import Album, Built, build, contents
+from tests.builds import PROGRAM, Album, Built, build, contents
 from tests.odd_images import ODD, encode, picture
 
 Main = Callable[..., tuple[int, str, str]]
@@ -56,6 +57,31 @@ def test_every_odd_file_is_accounted_for(album: Album, tmp_path: Path) -> None:
     assert (again.published, again.processed) == (False, {})
     fresh = build(folder_settings(photos, album), Store.open(tmp_path / "fresh", create=True))
     assert contents(again) == contents(fresh)
+
+
+@pytest.mark.slow
+def test_memory_stays_bounded(album: Album, tmp_path: Path) -> None:
+    """Bombs and giants are refused by their headers: they cost no more than ordinary photos."""
+    peak = {}
+    for name, files in (("good", []), ("bad", ODD)):
+        photos = tmp_path / name
+        photos.mkdir()
+        for number in range(6):
+            shutil.copy(album.file(number), photos / f"good-{number}.jpg")
+        for copy in range(3 if files else 0):
+            (photos / str(copy)).mkdir()
+            for odd in files:
+                odd.write(photos / str(copy) / odd.name)
+        changes = [f"--set={change}" for change in (*album.overrides, ANY_NUMBER)]
+        command = [*PROGRAM, "build", "--images", str(photos), *changes]
+        process = subprocess.Popen(
+            [*command, f"--store={tmp_path / name}.store"], stderr=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        peak[name] = usage.ru_maxrss / 1024  # MiB
+    assert peak["bad"] < peak["good"] + 200, peak
 
 
 def test_bad_files_among_good_ones_end_well_on_the_command_line(

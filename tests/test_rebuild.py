@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from repic import results
 from repic.config import Settings
+from repic.objectives import OBJECTIVES
+from repic.stages import STAGES
+from repic.stages.base import Stage
 from storage import integrity
 from storage.store import Store
 from tests.builds import (
@@ -176,6 +181,43 @@ def test_a_setting_recomputes_what_depends_on_it(
     assert kept == same
     back = build(built.album.settings(), store)
     assert (back.published, back.processed, back.dataset.version) == (False, {}, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "ran"),
+    [
+        ("nothing", []),
+        ("detector.vocabulary=[ball, mug]", []),  # these boxes come from annotations
+        ("sentence", ["examples"]),
+        ("examples.seed=1", ["examples"]),
+        ("mining.easy_per_object=0", ["pairs", "examples"]),
+        ("encoder.margin=0.1", ["embeddings", "pairs", "examples", "quarantine"]),
+        (
+            "detector.min_area_share=0.03",
+            # Fewer boxes, of which each has its vector.
+            ["detections", "objects", "pairs", "examples", "quarantine"],
+        ),
+    ],
+)
+def test_calls_of_each_stage_are_counted(
+    change: str, ran: list[str], built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: Counter[str] = Counter()
+    for stage in STAGES:
+
+        def counted(*arguments: Any, stage: Stage = stage, run: Any = stage.run) -> Any:
+            calls[stage.name] += 1
+            return run(*arguments)
+
+        monkeypatch.setattr(stage, "run", counted)
+    if change == "sentence":
+        first, *others = OBJECTIVES["vlt"].templates
+        other = (replace(first, text=f"Please. {first.text}"), *others)
+        monkeypatch.setattr(OBJECTIVES["vlt"], "templates", other)
+    store = built.copy(tmp_path / "store")
+    outcome = build(built.album.settings(*[change] * ("=" in change)), store)
+    assert outcome.published == bool(ran)
+    assert dict(calls) == dict.fromkeys(ran, 1)
 
 
 def test_a_detector_that_draws_fewer_boxes_leaves_vectors_known(

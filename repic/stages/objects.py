@@ -62,8 +62,10 @@ class Detections(RowStage):
         return photos.add_column(0, "key", pa.array(keys, pa.string()))
 
     def run(self, inputs: pa.Table, settings: Settings) -> Result:
-        made_by = fingerprint(self.recipe(settings))
-        vocabulary = fingerprint(list(settings.detector.vocabulary))
+        recipe = self.recipe(settings)
+        made_by = fingerprint(recipe)
+        # Not that of the settings: a detector that asks for nothing may not record what was asked.
+        vocabulary = fingerprint(recipe.get("vocabulary", []))
         rows: list[dict] = []
         rejects: list[Reject] = []
         for photo, result in _found(inputs, settings):
