@@ -17,7 +17,7 @@ COMMANDS = {
     *("build", "report", "reviews", "log", "show", "diff", "lineage", "verify", "tag", "gc"),
     *("catalog", "quarantine", "schema", "sql", "run", "up", "doctor", "status"),
 }
-WITHOUT_STORE = {"reward", "schema", "run"}
+WITHOUT_STORE = {"evaluate", "reward", "schema", "run"}
 
 
 def commands() -> dict[str, object]:
