@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from repic.cli import asking, building, operating, quarantine, rewards, status, versions
+from repic.cli import asking, building, operating, quarantine, rewards, status, training, versions
 
 EPILOG = "Start with `repic build --images FOLDER`, or with `repic build --profile sample`."
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (building, asking, quarantine, versions, operating, status, rewards):
+for module in (building, training, asking, quarantine, versions, operating, status, rewards):
     module.add_to(app)
 
 
