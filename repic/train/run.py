@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from repic.objectives import OBJECTIVES
 from repic.objectives.base import Row
 from repic.train import checkpoints, models, preflight, publishing, rows
 from repic.train.errors import DataError, TrainingStoppedError
@@ -94,6 +95,8 @@ def _train(plan: Plan, watch: Watch, run: Run) -> Outcome | None:
     train = plan.settings.train
     config = trainer_config(plan.settings, plan.output)
     table = rows.read(plan.store, plan.examples, train.split)
+    if missing := sorted(set(OBJECTIVES) - set(table["objective"].to_pylist())):
+        watch.say(f"{plan.examples.ref} has no rows of {', '.join(missing)} to train on")
     held_out = held_out_rows(plan, watch)
     check([*table.to_pylist(), *held_out], plan, watch)
     job = prepare(plan, table, config)

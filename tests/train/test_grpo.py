@@ -12,7 +12,7 @@ import duckdb
 import pytest
 import torch
 
-from repic import catalog
+from repic import catalog, report
 from repic.objectives.base import Reward, Row
 from repic.train import grpo, publishing, rows
 from repic.train.errors import DataError, TrainingStoppedError
@@ -97,6 +97,13 @@ def test_held_out_rows_are_measured_before_and_after(trained: Trained) -> None:
     text = trained.store.files.read(page.path).decode()
     assert "Before and after" in text
     assert "data:image/png;base64," in text
+
+
+def test_the_report_of_a_checkpoint_is_the_page_of_its_run(
+    trained: Trained, tmp_path: Path
+) -> None:
+    path = report.write(trained.store, "checkpoint@latest", tmp_path / "run.html")
+    assert "Before and after" in path.read_text()
 
 
 class Longest(TrainedReward):
