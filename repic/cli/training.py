@@ -109,7 +109,10 @@ def _train_here(
 
     asked = settings.load(profile, overrides, **chosen)
     opened = open_store(store)
+    from repic.train import models
     from repic.train.run import train as run  # torch, only now that all else is in order
+
+    models.quiet()
 
     if int(os.environ.get("RANK", "0")):  # one of several processes, and not the one that talks
         return run(asked, opened, dataset)
@@ -210,6 +213,7 @@ def doctor_dataset(
     opened = open_store(store)
     from repic.train import models, preflight, rows
 
+    models.quiet()
     examples = rows.examples_of(opened, dataset)
     reader = models.reader(asked.model, asked.boxes)
     found = opened.read(examples.ref).to_pylist()

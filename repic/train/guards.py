@@ -28,8 +28,14 @@ class Guard(TrainerCallback):
         warnings: What a person should know, each once.
     """
 
-    def __init__(self, settings: Guards) -> None:
+    def __init__(self, settings: Guards, finite_only: bool = False) -> None:
+        """
+        Args:
+            finite_only: Look for numbers that are not finite and nothing else: entropy is meant to
+                fall where true answers are learned.
+        """
         self.settings = settings
+        self.finite_only = finite_only
         self.stopped: str | None = None
         self.warnings: list[str] = []
         self._windows = {key: deque[float](maxlen=settings.window) for key in LOOKED_AT}
@@ -75,6 +81,8 @@ class Guard(TrainerCallback):
             value = logs.get(key)
             if isinstance(value, int | float) and not math.isfinite(value):
                 return f"{key} is {value}: lower trainer.learning_rate"
+        if self.finite_only:
+            return None
         kl = self._mean("kl")
         if kl is not None and kl > limits.kl:
             return (

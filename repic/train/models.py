@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,6 +109,15 @@ def _fingerprint(path: str, config: Any) -> str:
     if Path(path).is_dir():
         return fingerprint(weights.sha256_of_folder(Path(path)))
     return fingerprint([path, getattr(config, "_commit_hash", None)])
+
+
+def quiet() -> None:
+    """No bars for the loading of weights, and no remarks on what TRL's own defaults will become."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def load(reader: Reader, lower: bool = False) -> Any:

@@ -90,11 +90,16 @@ def train(
 
 
 def _train(plan: Plan, watch: Watch, run: Run) -> Outcome | None:
+    from trl import GRPOConfig
+
     from repic.train.defaults import trainer_config
+    from repic.train.grpo import prompts_of
 
     train = plan.settings.train
     config = trainer_config(plan.settings, plan.output)
     table = rows.read(plan.store, plan.examples, train.split)
+    if isinstance(config, GRPOConfig):
+        prompts_of(config, table.num_rows)  # refuses too few rows before anything takes long
     if missing := sorted(set(OBJECTIVES) - set(table["objective"].to_pylist())):
         watch.say(f"{plan.examples.ref} has no rows of {', '.join(missing)} to train on")
     held_out = held_out_rows(plan, watch)

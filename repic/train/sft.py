@@ -35,7 +35,7 @@ def prepare(plan: Plan, table: pa.Table, config: SFTConfig) -> Job:
         raise DataError("no row has a true answer: captions are not known, use --method grpo")
     train = plan.settings.train
     model = models.load(plan.reader, lower=bool(config.bf16))
-    guard = Guard(train.guards)
+    guard = Guard(train.guards, finite_only=True)
     trainer = Sft(
         model=model,
         args=config,

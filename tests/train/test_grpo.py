@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -73,6 +74,17 @@ def test_rollouts_answer_in_sql(trained: Trained, tmp_path: Path) -> None:
         assert connection.sql(joined).fetchall() == [(12,)]
         parts = "select components['format'] from rollouts where objective <> 'ict'"
         connection.sql(parts).fetchall()
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "training.md"
+QUERIES = re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_query_of_the_page_runs(query: str, trained: Trained, tmp_path: Path) -> None:
+    path = catalog.refresh(trained.store, tmp_path / "catalog.duckdb")
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.sql(query).fetchall()
 
 
 def test_the_same_run_again_trains_nothing(trained: Trained) -> None:

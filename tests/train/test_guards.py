@@ -63,6 +63,12 @@ def test_entropy_that_doubles_or_collapses_stops(entropy: float, word: str) -> N
     assert word in guard.stopped
 
 
+def test_answers_that_are_learned_by_heart_are_no_collapse() -> None:
+    guard = Guard(Guards(window=3, entropy_slack=0.0), finite_only=True)
+    assert run([*steady(3), *steady(9, entropy=0.0)], guard).stopped is None
+    assert run([{**STEADY, "loss": math.nan}], guard).stopped is not None
+
+
 def test_little_entropy_may_double() -> None:
     guard = run([*steady(3, entropy=0.02), *steady(20, entropy=0.05)])
     assert guard.stopped is None
