@@ -94,14 +94,15 @@ def trainer_config(settings: Training, output: Path) -> GRPOConfig | SFTConfig:
             settled["gradient_accumulation_steps"] = _accumulated(
                 answers, settled["per_device_train_batch_size"]
             )
-        if settled.get("generation_batch_size") or settled.get("steps_per_generation"):
-            settled = _whole_saves(settled)
     else:
         settled |= {"remove_unused_columns": False}
     try:
-        return kind(**settled)
+        made = kind(**settled)
     except (TypeError, ValueError, ImportError) as error:
         raise ConfigError(f"trainer: {error}") from None
+    if isinstance(made, GRPOConfig):
+        made.save_steps = _between_generations(made)
+    return made
 
 
 def _accumulated(answers: int, per_device: int) -> int:
@@ -116,18 +117,14 @@ def _accumulated(answers: int, per_device: int) -> int:
     return answers // (per_device * processes)
 
 
-def _whole_saves(fields: dict[str, Any]) -> dict[str, Any]:
-    """`save_steps` rounded up, so that no checkpoint lies inside a generation's steps.
+def _between_generations(config: GRPOConfig) -> int:
+    """`save_steps` rounded up, so that no checkpoint lies inside the steps of one generation.
 
-    TRL counts the steps of a generation from the start of the process.
+    TRL counts those from the start of the process, so that a resume inside would shift them.
     """
-    accumulated = fields["gradient_accumulation_steps"]
-    steps = (
-        fields.get("steps_per_generation")
-        or fields["generation_batch_size"] // (fields["per_device_train_batch_size"])
-    )
-    cycle = max(1, -(-steps * fields.get("num_iterations", 1) // accumulated))
-    return {**fields, "save_steps": -(-int(fields["save_steps"]) // cycle) * cycle}
+    passes = (config.steps_per_generation or 1) * config.num_iterations
+    cycle = max(1, -(-passes // config.gradient_accumulation_steps))
+    return -(-int(config.save_steps) // cycle) * cycle
 
 
 def _check(kind: type, fields: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -129,15 +130,16 @@ def messages(row: Row, convention: Convention) -> list[dict[str, Any]]:
 
 
 class Album:
-    """The last pictures that were asked for, decoded."""
+    """The last pictures that were asked for, decoded; threads may share one."""
 
     def __init__(self, size: int = KEPT_PICTURES) -> None:
         self._size = size
+        self._lock = Lock()
         self._kept: OrderedDict[tuple[Any, ...], Image.Image] = OrderedDict()
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __reduce__(self) -> tuple[type[Album], tuple[int]]:
         # `datasets` hashes a transform by pickling it, and a worker starts with no pictures.
-        return {"_size": self._size, "_kept": OrderedDict()}
+        return Album, (self._size,)
 
     def of_row(self, row: Row) -> tuple[list[Image.Image], str | None]:
         """Pictures of a row in order of its prompt, and why one could not be shown, if so.
@@ -165,12 +167,14 @@ class Album:
         """
         crop = tuple(picture["crop"])
         key = (picture["uri"], crop)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
         whole = (0.0, 0.0, float(picture["width"]), float(picture["height"]))
         made = open_image(picture["uri"], None if crop == whole else Box.of(crop))
-        self._kept[key] = made
-        if len(self._kept) > self._size:
-            self._kept.popitem(last=False)
+        with self._lock:
+            self._kept[key] = made
+            if len(self._kept) > self._size:
+                self._kept.popitem(last=False)
         return made

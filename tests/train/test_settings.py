@@ -95,10 +95,18 @@ def test_every_setting_is_described_and_every_default_has_a_reason() -> None:
     assert all(OURS.values())
 
 
-@pytest.mark.parametrize(("cycle", "saves"), [(4, 52), (1, 50)])
-def test_saves_fall_between_generations(cycle: int, saves: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "saves"),
+    [
+        ("steps_per_generation=8", 52),
+        ("steps_per_generation=2", 50),
+        ("num_iterations=4", 52),
+        ("generation_batch_size=64", 52),
+    ],
+)
+def test_saves_fall_between_generations(field: str, saves: int, tmp_path: Path) -> None:
     """TRL counts the steps of a generation from the start of the process."""
-    asked = settings.load("photos", [*CPU, f"trainer.steps_per_generation={2 * cycle}"])
+    asked = settings.load("photos", [*CPU, f"trainer.{field}"])
     assert trainer_config(asked, tmp_path).save_steps == saves
 
 
