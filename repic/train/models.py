@@ -83,9 +83,12 @@ def reader(name: str, boxes: str = "auto") -> Reader:
             if boxes == "auto"
             else _CONVENTIONS[boxes]
         )
-    except ConventionError as error:
+    except ConventionError:
         choices = ", ".join(_CONVENTIONS)
-        raise ConfigError(f"{error}; or set train.boxes to one of {choices}") from None
+        raise ConfigError(
+            f"how {config.model_type} writes boxes is not known: "
+            f"set train.boxes to one of {choices}"
+        ) from None
     return Reader(name, path, config, processor, convention, _fingerprint(path, config))
 
 

@@ -14,9 +14,12 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer, SFTTrainer
 
 from repic.train.reward import EXTRA
+from storage.errors import FULL
 
 log = logging.getLogger(__name__)
 
+PROBE = 1 << 20
+"""Bytes that a disk must still take not to be full."""
 COMPLETE = "complete"
 """File of a trainer's checkpoint that is written last."""
 
@@ -69,12 +72,20 @@ class _Saves:
 
 
 def is_full(error: BaseException, folder: Path) -> bool:
-    """Whether an error of writing is one of space, by what it says or by what is left."""
-    said = str(error).lower()
-    if any(words in said for words in ("no space left", "file too large", "quota exceeded")):
+    """Whether an error of writing is one of space: it says so, or a small file does not fit.
+
+    torch says of a full disk only that its stream broke.
+    """
+    if "no space left" in str(error).lower():
         return True
-    writing = "write" in said or isinstance(error, OSError)
-    return writing and shutil.disk_usage(folder.parent).free < 1 << 20
+    probe = folder.parent / f".probe-{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(PROBE))
+    except OSError as full:
+        return full.errno in FULL
+    finally:
+        probe.unlink(missing_ok=True)
+    return False
 
 
 class Grpo(_Saves, GRPOTrainer):
