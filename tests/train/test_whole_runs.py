@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from flows.server import free_port
 from repic.train import grpo
 from repic.train.plan import Silent
 from repic.train.trainers import whole_checkpoints
@@ -112,7 +113,8 @@ def test_groups_are_whole_on_two_processes(built: Built, tiny: str, tmp_path: Pa
     """Four answers per prompt, two per process: every group straddles both."""
     store = built.copy(tmp_path / "store")
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0"),
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"),
+        f"--master_port={free_port()}",
         *("-m", "repic.cli"),
         *arguments(
             tmp_path / "store",
