@@ -1,4 +1,4 @@
-"""`repic build --prefect` and `repic run`: one run of a flow, here or on the server."""
+"""`repic build --prefect`, `repic train --prefect`, `repic run`: one run of a flow."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
     from repic.build import Outcome
+    from repic.train.run import Outcome as TrainingOutcome
 
 UNFINISHED = 1
 CANNOT = 2
@@ -36,6 +37,16 @@ def build(store: str, **parameters: Any) -> Outcome:
         from flows.build_datasets import build_datasets
 
         return build_datasets(store=store, **parameters)
+
+
+def train(store: str, **parameters: Any) -> TrainingOutcome | None:
+    """Run the flow `train-grpo` in this process; as `build`."""
+    folder = server.home(store)
+    server.adopt(folder)
+    with interruptible(), server.reachable(folder):
+        from flows.train_grpo import train_grpo
+
+        return train_grpo(store=store, **parameters)
 
 
 def run_deployment(name: str, params: list[str], watch: bool = False) -> int:

@@ -1,24 +1,20 @@
-"""Every setting once, typed. Profiles are YAML files in `repic/configs/`, `--set a.b=c` on top."""
+"""Every setting of a build, typed; those of training are in `repic.train.settings`."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping
-from importlib import resources
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
+
+from repic.profiles import ConfigError, Section, described, layered, profiles, validated
+
+__all__ = ["ConfigError", "Section", "Settings", "load", "profiles", "recorded", "requested"]
 
 Band = Literal["easy", "medium", "hard"]
-
-
-class ConfigError(ValueError):
-    """A setting that does not exist, or an impossible value; the message names the remedy."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+TRAINING = ("train", "trainer")
+"""Sections of a profile that a build has no use for; see `repic.train.settings`."""
+LISTED = "`repic build --show-settings` lists them"
 
 
 class Source(Section):
@@ -258,14 +254,6 @@ class Settings(Section):
     runtime: Runtime = Runtime()
 
 
-def profiles() -> list[str]:
-    """Names of the profiles that come with the package."""
-    folder = resources.files("repic") / "configs"
-    return sorted(
-        f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
-    )
-
-
 def load(profile: str = "photos", overrides: tuple[str, ...] = (), **values: Any) -> Settings:
     """Settings of a profile (a name, or the path of a YAML file) with changes on top.
 
@@ -276,20 +264,7 @@ def load(profile: str = "photos", overrides: tuple[str, ...] = (), **values: Any
     Raises:
         ConfigError: unknown profile, unknown key (the nearest is named) or impossible value.
     """
-    import yaml
-
-    data = _read_profile(profile)
-    _merge(data, values)
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise ConfigError(f"--set wants section.key=value, got {override!r}")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{key}: {text!r} is not a YAML value") from error
-        _merge(data, _nested(key.strip().split("."), value))
-    return recorded(data)
+    return recorded(layered(profile, overrides, values, without=TRAINING))
 
 
 def recorded(data: Mapping[str, Any]) -> Settings:
@@ -298,10 +273,7 @@ def recorded(data: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigError: unknown key or impossible value.
     """
-    try:
-        return Settings.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError("; ".join(_explain(e) for e in error.errors())) from None
+    return validated(Settings, data, LISTED)
 
 
 def requested(
@@ -318,86 +290,6 @@ def requested(
     return load(profile, tuple(overrides), source=source)
 
 
-def _read_profile(profile: str) -> dict[str, Any]:
-    import yaml
-
-    path = Path(profile)
-    if path.suffix in {".yaml", ".yml"}:
-        if not path.is_file():
-            raise ConfigError(f"there is no profile file {profile}")
-        text = path.read_text(encoding="utf-8")
-    elif profile in profiles():
-        text = (resources.files("repic") / "configs" / f"{profile}.yaml").read_text(
-            encoding="utf-8"
-        )
-    else:
-        raise ConfigError(f"there is no profile {profile!r}{_nearest(profile, profiles())}")
-    try:
-        data = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{profile} is not valid YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{profile} must hold sections of settings, not a {type(data).__name__}")
-    return data
-
-
-def _nested(path: list[str], value: Any) -> dict[str, Any]:
-    for key in reversed(path):
-        value = {key: value}
-    return value
-
-
-def _merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
-
-
-def _explain(error: Any) -> str:
-    path = [str(part) for part in error["loc"]]
-    if error["type"] == "extra_forbidden":
-        return f"unknown setting {'.'.join(path)}{_nearest('.'.join(path), _all_keys(Settings))}"
-    where, value = ".".join(path), error["input"]
-    if isinstance(value, str | int | float):
-        where += f"={value}"
-    return f"{where}: {error['msg']}" if where else error["msg"]
-
-
-def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    keys = []
-    for name, field in model.model_fields.items():
-        keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += _all_keys(field.annotation, f"{prefix}{name}.")
-    return keys
-
-
-def _nearest(wrong: str, right: list[str]) -> str:
-    last = wrong.rpartition(".")[2]
-    close = difflib.get_close_matches(wrong, right, 1, 0.6) or [
-        key
-        for key in right
-        if difflib.SequenceMatcher(None, key.rpartition(".")[2], last).ratio() > 0.7
-    ]
-    if close:
-        return f"; did you mean {close[0]}?"
-    if len(right) < 12:
-        return f"; one of: {', '.join(right)}"
-    return "; `repic build --show-settings` lists them"
-
-
 def describe() -> list[tuple[str, str, str]]:
     """Every setting as (key, default, help), for `repic build --show-settings`."""
-    return list(_described(Settings))
-
-
-def _described(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _described(kind, f"{prefix}{name}.")
-        else:
-            default = "" if field.is_required() else str(field.default)
-            yield f"{prefix}{name}", default, field.description or ""
+    return list(described(Settings))

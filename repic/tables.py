@@ -359,6 +359,27 @@ REVIEWS = Table(
     ),
 )
 
+ROLLOUTS = Table(
+    "rollouts",
+    "One row per answer that a model gave in training; joins to examples by example_id.",
+    ("step", "group", "sample"),
+    (
+        Column("step", INT, "Optimiser step that learned from it first, from 1."),
+        Column("group", INT, "Which of the step's groups; all of a group answer one example."),
+        Column("sample", INT, "Which of the group's answers."),
+        Column("example_id", TEXT, "The example."),
+        Column("objective", TEXT, "oct, vlt or ict."),
+        Column("kind", TEXT, "Of the example."),
+        Column("completion", TEXT, "The answer, without special tokens."),
+        Column("reward", FLOAT, "What was trained on, 0 to 1; null: not scored.", nullable=True),
+        Column("components", pa.map_(TEXT, FLOAT), "Parts of the reward: components['iou']."),
+        Column("reason", TEXT, "Why it got that: right, wrong, or what is malformed."),
+        Column("advantage", FLOAT, "Reward against its group, as the loss saw it."),
+        Column("length", INT, "Tokens of the answer, its end included."),
+        Column("truncated", FLAG, "Whether it was cut at the longest that is sampled."),
+    ),
+)
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -372,5 +393,6 @@ TABLES: dict[str, Table] = {
         EXAMPLES,
         QUARANTINE,
         REVIEWS,
+        ROLLOUTS,
     )
 }

@@ -6,7 +6,17 @@ import sys
 
 import typer
 
-from repic.cli import asking, building, evaluating, operating, quarantine, rewards, status, versions
+from repic.cli import (
+    asking,
+    building,
+    evaluating,
+    operating,
+    quarantine,
+    rewards,
+    status,
+    training,
+    versions,
+)
 
 EPILOG = "Start with `repic build --images FOLDER`, or with `repic build --profile sample`."
 
@@ -20,7 +30,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (building, asking, quarantine, versions, operating, status, rewards, evaluating):
+for module in (
+    *(building, training, asking, quarantine, versions),
+    *(operating, status, rewards, evaluating),
+):
     module.add_to(app)
 
 

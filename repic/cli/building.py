@@ -168,6 +168,8 @@ def report(
 ) -> None:
     """Write one self-contained HTML page: counts, galleries of pairs, boxes, examples, quarantine.
 
+    Of a checkpoint: curves, rewards before and after, and answers.
+
     Example: repic report examples@latest --out report.html
     """
     from repic import report as reporting

@@ -41,12 +41,13 @@ def explain(error: BaseException) -> str | None:
     from repic.quarantine import QuarantineError
     from repic.sources.base import SourceError
     from repic.tables import SchemaError
+    from repic.train.errors import TrainError
     from repic.weights import WeightsError
     from storage.errors import StoreError, explained
 
     mendable = (
         *(UserError, ConfigError, SourceError, StoreError, SchemaError),
-        *(DeviceError, WeightsError, ServerError, QuarantineError, CaptionError),
+        *(DeviceError, WeightsError, ServerError, QuarantineError, CaptionError, TrainError),
     )
     if isinstance(error, mendable):
         return str(error)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from repic.cli.common import DEFAULT_STORE, JsonOption, StoreOption, print_json, print_rows
+from repic.cli.training import ModelOption, ProfileOption, SetOption, doctor_dataset
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="Deployment: build-datasets.")],
+    name: Annotated[str, typer.Argument(help="Deployment: build-datasets, train-grpo.")],
     param: Annotated[
         list[str] | None,
         typer.Option("--param", "-p", metavar="KEY=VALUE", help="Flow parameter; repeatable."),
@@ -49,17 +50,32 @@ def up(
 
 
 def doctor(
+    what: Annotated[
+        Literal["dataset"] | None, typer.Argument(help="dataset: try its rows for training.")
+    ] = None,
+    dataset: Annotated[
+        str, typer.Argument(metavar="VERSION", help="Of examples, or of a dataset.")
+    ] = "examples@latest",
+    model: ModelOption = None,
+    profile: ProfileOption = "sample",
+    set_: SetOption = None,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Check environment, disk, store, models, Prefect and GPU; each finding has its remedy.
 
-    Exit code 1 if something would stop a build.
+    `repic doctor dataset examples@latest --model MODEL` tries every row for training instead:
+    pictures, image tokens, length of the prompt, and what true and wrong answers score. Exit code
+    1 if something would stop a build, or training.
 
     Example: repic doctor
     """
     from dataclasses import asdict
 
+    if what == "dataset":
+        if not doctor_dataset(store, dataset, profile, model, set_ or [], as_json):
+            raise typer.Exit(1)
+        return
     from repic.doctor import examine
 
     findings = examine(store)

@@ -1,9 +1,10 @@
-"""How far a build is: bars on a terminal, one line per stage in a log."""
+"""How far a build or a training run is: bars on a terminal, lines in a log."""
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import (
     BarColumn,
@@ -76,3 +77,63 @@ class Progress:
         """A shard is done."""
         assert self._stage is not None
         self._bars.advance(self._stage, shard.inputs.num_rows)
+
+
+EVERY = 10.0
+"""Seconds between two lines of a training run in a log."""
+
+
+class TrainingProgress:
+    """Watches a training run; one bar per phase, and what was learned so far beside it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Bars(
+            TextColumn("{task.description:<15}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[said]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._phase: TaskID | None = None
+        self._said = float("-inf")
+
+    def __enter__(self) -> TrainingProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def phase(self, name: str, total: int) -> None:
+        """Something begins that has so many parts."""
+        self._phase = self._bars.add_task(name, total=total, said="")
+        if self._bars.disable:
+            self._console.print(f"{name}: {total}")
+
+    def tick(self, done: int = 1) -> None:
+        """Parts of it are done."""
+        if self._phase is not None:
+            self._bars.advance(self._phase, done)
+
+    def step(self, number: int, logs: dict[str, Any]) -> None:
+        """The trainer logged a step."""
+        shown = {"reward": "reward", "loss": "loss", "kl": "kl", "entropy": "entropy"}
+        said = " ".join(f"{name} {float(logs[k]):.3g}" for k, name in shown.items() if k in logs)
+        if self._phase is not None:
+            self._bars.update(self._phase, said=said)
+        if self._bars.disable and time.monotonic() - self._said > EVERY:
+            self._said = time.monotonic()
+            self._console.print(f"step {number}: {said}")
+
+    def say(self, sentence: str) -> None:
+        """Something that a person should know."""
+        self._console.print(sentence)

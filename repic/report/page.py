@@ -20,13 +20,15 @@ from repic.report.versions import find
 from storage.store import Store
 
 FILE = "report.html"
+TRAINING = "training.html"
+"""The page inside a checkpoint."""
 
 
 def write(store: Store, ref: str, out: Path) -> Path:
     """Write the report of a version, whole or not at all.
 
     Args:
-        ref: `dataset@latest`, or a table of a build such as `examples@v3`.
+        ref: `dataset@latest`, a table of a build such as `examples@v3`, or a checkpoint.
         out: The file; in a folder it is called `report.html`.
 
     Returns:
@@ -36,7 +38,7 @@ def write(store: Store, ref: str, out: Path) -> Path:
         storage.errors.StoreError: there is no such version, or it is not of a dataset.
         OSError: the file cannot be written.
     """
-    page = render(store, ref)
+    page = _of_a_run(store, ref) or render(store, ref)
     path = out / FILE if out.is_dir() else out
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -46,6 +48,13 @@ def write(store: Store, ref: str, out: Path) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _of_a_run(store: Store, ref: str) -> str | None:
+    """The page that a training run left in its checkpoint; None if the version is of a build."""
+    files = store.manifest(ref).files
+    page = next((file for file in files if file.name == TRAINING), None)
+    return store.files.read(page.path).decode() if page else None
 
 
 def render(store: Store, ref: str) -> str:

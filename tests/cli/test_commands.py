@@ -15,6 +15,7 @@ from tests.builds import Built, repic
 Main = Callable[..., tuple[int, str, str]]
 COMMANDS = {
     *("build", "report", "reviews", "log", "show", "diff", "lineage", "verify", "tag", "gc"),
+    *("train", "export"),
     *("catalog", "quarantine", "schema", "sql", "run", "up", "doctor", "status"),
 }
 WITHOUT_STORE = {"evaluate", "reward", "schema", "run"}

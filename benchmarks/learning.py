@@ -1,0 +1,395 @@
+"""Does it learn, and is it the reward that teaches? Five arms on identities nothing was tuned on.
+
+    python benchmarks/learning.py --seeds 3            # exit status 1 if a target is missed
+    python benchmarks/learning.py --seeds 3 --json     # the last line is the means, by seed
+    python benchmarks/learning.py --arms grpo shuffled --pool validation     # to tune
+
+Every arm starts from `sample-sft` and takes the same steps on the same rows, in the same order:
+
+- `untrained`: the start itself;
+- `sft`: as many true answers per step as the others sample;
+- `grpo`: the rewards of a run;
+- `shuffled`: the same rewards, dealt anew inside each objective of each batch: a control, which
+  learns nothing if all is well;
+- `format`: only whether an answer has the form that was asked for, or says something at all.
+
+Measured on photos of `RESERVED` identities (`repic.sample.identities`), at least 300 rows of each
+objective, sampled and greedy, by the strict rewards. Intervals are 95 %: rows are compared
+with themselves, means over seeds, resampled by row within each objective. Tune on
+`--pool validation`; the third pool is only looked at to report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from repic import config
+from repic.build import build
+from repic.objectives.base import Reward, Row
+from repic.objectives.which import KIND as WHICH
+from repic.sample import compose, files
+from repic.sample.identities import RESERVED
+from repic.sample.world import World
+from repic.scan import scan
+from repic.train import grpo, models, rows, settings, sft
+from repic.train.defaults import trainer_config
+from repic.train.grpo import TrainedReward, ends_of
+from repic.train.measure import Measured, Measurer
+from repic.train.plan import Plan, Silent
+from storage.store import Store
+
+ARMS = ("untrained", "sft", "grpo", "shuffled", "format")
+OBJECTIVES = ("oct", "vlt", "ict")
+ROWS = 300
+"""Of each objective that are measured."""
+TRAIN_WORLD, THIRD_WORLD = 3_000_000, 3_100_000
+PHOTOS, IDENTITIES = 600, 120
+TARGETS = {
+    "grpo over untrained, in every seed": 0.10,
+    "grpo over shuffled": 0.10,
+    "grpo over format": 0.05,
+    "shuffled beside untrained, at most": 0.03,
+    "an objective's loss, at most": 0.03,
+}
+
+
+class Shuffled(TrainedReward):
+    """Rewards of others: dealt anew inside each objective."""
+
+    draw = random.Random(0)
+
+    def trained(self, rows: Sequence[Row], rewards: Sequence[Reward | None]) -> list[float | None]:
+        totals = super().trained(rows, rewards)
+        for objective in OBJECTIVES:
+            places = [i for i, row in enumerate(rows) if row["objective"] == objective]
+            values = [totals[i] for i in places]
+            self.draw.shuffle(values)
+            for place, value in zip(places, values, strict=True):
+                totals[place] = value
+        return totals
+
+
+class Format(TrainedReward):
+    """Form alone: yes or no, a box, one name; of a caption, that it says something once."""
+
+    def trained(self, rows: Sequence[Row], rewards: Sequence[Reward | None]) -> list[float | None]:
+        return [
+            None if reward is None else _form(row, reward)
+            for row, reward in zip(rows, rewards, strict=True)
+        ]
+
+
+def _form(row: Row, reward: Reward) -> float:
+    parts = reward.components
+    if row["objective"] == "ict" and row["kind"] != WHICH:
+        return parts["content"] * parts["variety"]
+    return parts["format"]
+
+
+REWARDS = {"grpo": TrainedReward, "shuffled": Shuffled, "format": Format}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--pool", choices=("third", "validation"), default="third")
+    parser.add_argument("--rows", type=int, default=ROWS, help="of each objective, measured")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--out", type=Path, help="folder for answers and logs of every run")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = experiment(Path(folder), arguments)
+    means = {arm: _means([m.sampled for m in runs]) for arm, runs in found.items()}
+    good = True
+    if not arguments.json:
+        _print(found)
+    if set(ARMS) <= set(found):
+        checked = targets(found)
+        good = all(met for _, _, met in checked)
+        if not arguments.json:
+            for name, value, met in checked:
+                print(f"{'met   ' if met else 'MISSED'} {name}: {value}")
+    print(json.dumps(means))
+    sys.exit(0 if good else 1)
+
+
+def experiment(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Measured]]:
+    """Arm -> what was measured, by seed."""
+    store = Store.open(folder / "store", create=True)
+    _build(store, folder, "train")
+    examples = rows.examples_of(store, "examples@latest")
+    if arguments.pool == "third":
+        third = Store.open(folder / "third", create=True)
+        _build(third, folder, "third")
+        pool = third.read("examples@latest")
+    else:
+        pool = rows.read(store, examples, "validation")
+    held_out = rows.balanced(pool, arguments.rows)
+    counts = {o: sum(r["objective"] == o for r in held_out) for o in OBJECTIVES}
+    print(f"measured on {counts} rows of the {arguments.pool} pool", file=sys.stderr)
+    found: dict[str, list[Measured]] = {arm: [] for arm in ARMS if arm in arguments.arms}
+    for seed in range(arguments.seeds):
+        for arm in found:
+            started, cpu = time.monotonic(), time.process_time()
+            measured = run(store, folder, arm, seed, held_out, arguments)
+            found[arm].append(measured)
+            print(
+                f"seed {seed}, {arm}: sampled {_mean(measured.sampled):.3f}, greedy "
+                f"{_mean(measured.greedy):.3f} ({time.monotonic() - started:.0f} s, "
+                f"{time.process_time() - cpu:.0f} s of CPU)",
+                file=sys.stderr,
+                flush=True,
+            )
+    return found
+
+
+def run(
+    store: Store,
+    folder: Path,
+    arm: str,
+    seed: int,
+    held_out: list[Row],
+    arguments: argparse.Namespace,
+) -> Measured:
+    """Train one arm with one seed, and measure it."""
+    method = "sft" if arm == "sft" else "grpo"
+    asked = settings.load(
+        "sample", [f"trainer.seed={seed}", "trainer.save_strategy=no", *arguments.set]
+    )
+    longest = asked.trainer["max_completion_length"]
+    per_step = asked.train.prompts_per_step * asked.trainer.get("num_generations", 8)
+    if method == "sft":
+        shared = {k: asked.trainer[k] for k in ("max_steps", "learning_rate", "seed")}
+        batch = {"per_device_train_batch_size": per_step, "gradient_accumulation_steps": 1}
+        asked = asked.model_copy(
+            update={
+                "train": asked.train.model_copy(update={"method": method}),
+                "trainer": {**shared, **batch, "save_strategy": "no"},
+            }
+        )
+    examples = rows.examples_of(store, "examples@latest")
+    reader = models.reader(asked.train.model)
+    plan = Plan.of(asked, store, examples, reader, folder / "work" / f"{arm}-{seed}")
+    table = rows.read(store, examples, asked.train.split)
+    if arm == "untrained":
+        model = models.load(reader)
+    else:
+        args: Any = trainer_config(asked, plan.output)
+        Shuffled.draw = random.Random(seed)
+        job = (
+            sft.prepare(plan, table, args)
+            if arm == "sft"
+            else grpo.prepare(plan, table, args, reward=REWARDS[arm])
+        )
+        started = time.process_time()
+        with store.lease():
+            job.fit(Silent())
+        print(
+            f"  trained {job.steps} steps in {time.process_time() - started:.0f} s of CPU"
+            + (f", stopped: {job.guard.stopped}" if job.guard.stopped else ""),
+            file=sys.stderr,
+        )
+        model = job.model
+        _keep(arguments.out, f"{arm}-{seed}-log.json", job.history)
+    measurer = Measurer(
+        reader.processor,
+        reader.convention,
+        asked.train.measure.batch_size,
+        longest,
+        suppress=(reader.config.image_token_id,),
+        ends=ends_of(model, reader.processor.tokenizer),
+    )
+    measured = measurer.measure(model, held_out, seed=seed)
+    _keep(arguments.out, f"{arm}-{seed}.json", measured.as_json())
+    return measured
+
+
+def _build(store: Store, folder: Path, pool: str) -> None:
+    """A build of the generated world: of ordinary identities, or of reserved ones alone."""
+    if pool == "train":
+        asked = config.load(
+            "sample",
+            source={"count": PHOTOS, "identities": IDENTITIES, "seed": TRAIN_WORLD},
+        )
+    else:
+        world = World(seed=THIRD_WORLD)
+        everything = "third"
+        chosen = compose.choose(IDENTITIES, lambda _: everything, THIRD_WORLD, RESERVED)
+        plans = compose.plans(chosen, lambda _: everything, THIRD_WORLD)
+        taken = [plan for plan, _ in zip(plans, range(PHOTOS), strict=False)]
+        place = folder / "reserved"
+        entries = files.read(files.write(world, taken, place))
+        asked = config.load("sample", source=_as_coco(entries, place))
+        splits = {"validation": 0.0, "test": 0.0}
+        asked = asked.model_copy(update={"splits": config.Splits(**splits)})
+    build(asked, store, scan(asked), _Quiet())
+
+
+def _as_coco(entries: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
+    """The generator's index as a COCO file with referring expressions, and its source settings."""
+    labels = sorted({thing["label"] for entry in entries for thing in entry["objects"]})
+    images, annotations, refs = [], [], []
+    for number, entry in enumerate(entries):
+        images.append({"id": number, "file_name": entry["file"]})
+        annotations.append({"image_id": number, "caption": entry["caption"]})
+        for thing in entry["objects"]:
+            x1, y1, x2, y2 = thing["box"]
+            annotations.append(
+                {
+                    "id": len(annotations),
+                    "image_id": number,
+                    "category_id": labels.index(thing["label"]),
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "identity": thing["identity"],
+                }
+            )
+            refs.append(
+                {
+                    "image_id": number,
+                    "ann_id": annotations[-1]["id"],
+                    "sentences": thing["expressions"],
+                }
+            )
+    categories = [{"id": number, "name": label} for number, label in enumerate(labels)]
+    coco = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "instances.json").write_text(json.dumps(coco))
+    (folder / "refs.json").write_text(json.dumps(refs))
+    return {
+        "kind": "coco",
+        "path": str(folder / "instances.json"),
+        "images": str(folder / "photos"),
+        "refs": str(folder / "refs.json"),
+        "identity": "annotation",
+    }
+
+
+class _Quiet:
+    def stage(self, *_: Any) -> None:
+        pass
+
+    def shard(self, *_: Any) -> None:
+        pass
+
+
+def _keep(folder: Path | None, name: str, value: Any) -> None:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(value, indent=1), encoding="utf-8")
+
+
+def _rewards(answers: Sequence[Any], objective: str) -> np.ndarray:
+    return np.array([a.reward for a in answers if a.objective == objective])
+
+
+def _mean(answers: Sequence[Any]) -> float:
+    return float(np.mean([_rewards(answers, objective).mean() for objective in OBJECTIVES]))
+
+
+def _means(runs: Sequence[Sequence[Any]]) -> dict[str, list[float]]:
+    by_objective = {
+        objective: [round(float(_rewards(answers, objective).mean()), 4) for answers in runs]
+        for objective in OBJECTIVES
+    }
+    return {"mean": [round(_mean(answers), 4) for answers in runs], **by_objective}
+
+
+def difference(
+    a: Sequence[Measured], b: Sequence[Measured], how: str, objective: str | None = None
+) -> tuple[float, float, float]:
+    """Mean of b minus a over seeds, with its interval; rows are drawn, seeds are averaged."""
+    draw = np.random.default_rng(0)
+    means, drawn = [], []
+    for name in OBJECTIVES if objective is None else (objective,):
+        per_row = np.mean(
+            [
+                _rewards(getattr(y, how), name) - _rewards(getattr(x, how), name)
+                for x, y in zip(a, b, strict=True)
+            ],
+            axis=0,
+        )
+        means.append(per_row.mean())
+        chosen = draw.integers(0, len(per_row), (4000, len(per_row)))
+        drawn.append(per_row[chosen].mean(axis=1))
+    low, high = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
+    return float(np.mean(means)), float(low), float(high)
+
+
+def hits(runs: Sequence[Measured], how: str) -> float:
+    """Share of boxes with IoU of at least 0.5, over seeds."""
+    return float(np.mean([a.right for m in runs for a in getattr(m, how) if a.objective == "vlt"]))
+
+
+def targets(found: dict[str, list[Measured]]) -> list[tuple[str, str, bool]]:
+    """Each target: its name, what was reached, and whether that is enough."""
+    start, trained = found["untrained"], found["grpo"]
+    seeds = [_mean(b.sampled) - _mean(a.sampled) for a, b in zip(start, trained, strict=True)]
+    checked = [
+        (
+            "grpo over untrained, in every seed",
+            ", ".join(f"{d:+.3f}" for d in seeds),
+            min(seeds) >= TARGETS["grpo over untrained, in every seed"],
+        )
+    ]
+    for arm in ("shuffled", "format"):
+        value, low, high = difference(found[arm], trained, "sampled")
+        name = f"grpo over {arm}"
+        met = value >= TARGETS[name] and low > 0
+        checked.append((name, f"{value:+.3f} ({low:+.3f} to {high:+.3f})", met))
+    value, low, high = difference(start, trained, "greedy")
+    checked.append(("greedy mean up", f"{value:+.3f} ({low:+.3f} to {high:+.3f})", value > 0))
+    most = TARGETS["an objective's loss, at most"]
+    losses = {
+        (how, o): difference(start, trained, how, o)[0]
+        for how in ("sampled", "greedy")
+        for o in OBJECTIVES
+    }
+    worst = min(losses, key=lambda key: losses[key])
+    checked.append(
+        ("no objective down", f"{' '.join(worst)} {losses[worst]:+.3f}", losses[worst] >= -most)
+    )
+    iou = difference(start, trained, "sampled", "vlt")[0]
+    hit = hits(trained, "sampled") - hits(start, "sampled")
+    checked.append(
+        ("vlt up in IoU and in IoU >= 0.5", f"{iou:+.3f}, {hit:+.3f}", iou > 0 and hit > 0)
+    )
+    drift = difference(start, found["shuffled"], "sampled")[0]
+    limit = TARGETS["shuffled beside untrained, at most"]
+    checked.append(("shuffled beside untrained", f"{drift:+.3f}", abs(drift) <= limit))
+    return checked
+
+
+def _print(found: dict[str, list[Measured]]) -> None:
+    start = found.get("untrained")
+    for how in ("sampled", "greedy"):
+        print(
+            f"\n{how:<10}{'mean':>8}{'oct':>8}{'vlt':>8}{'ict':>8}{'IoU>=.5':>9}   over untrained"
+        )
+        for arm, runs in found.items():
+            values = [np.mean([_mean(getattr(m, how)) for m in runs])]
+            values += [
+                np.mean([_rewards(getattr(m, how), o).mean() for m in runs]) for o in OBJECTIVES
+            ]
+            line = f"{arm:<10}" + "".join(f"{value:8.3f}" for value in values)
+            line += f"{hits(runs, how):9.3f}"
+            if start is not None and arm != "untrained":
+                value, low, high = difference(start, runs, how)
+                line += f"   {value:+.3f} ({low:+.3f} to {high:+.3f})"
+            print(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""What our training costs beside plain TRL: the same rows, model, settings and random numbers.
+
+    python benchmarks/training_cost.py                  # claims: <= 1.05x, data < 5 %, < 4 GB
+    python benchmarks/training_cost.py --model FOLDER --steps 60 --json
+
+Two trainers take turns, step by step, in one process: TRL's `GRPOTrainer` on rows that were made
+ready before, with a reward function of three lines; and ours, with pictures opened as they are
+needed, groups checked, rollouts kept durably and guards. Before each step both get the same seed,
+and since they learn the same, they sample the same answers: a pair of steps differs in nothing but
+our additions. A step is timed from the end of the one before, so that loading counts. The ratio is
+the median over pairs; its interval is that of the median's order statistics (binomial, 95 %).
+
+Loading is what opening pictures and making prompts takes of ours. Memory is the peak of this
+process, both trainers included, so ours alone is below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PrinterCallback, TrainerCallback
+from trl import GRPOTrainer
+
+from repic import config
+from repic.build import build
+from repic.objectives.base import Row
+from repic.rewards import score
+from repic.scan import scan
+from repic.train import grpo, models, rows, settings
+from repic.train.defaults import trainer_config
+from repic.train.plan import Plan, Silent
+from storage.store import Store
+
+MOST_RATIO, MOST_LOADING, MOST_MEMORY = 1.05, 0.05, 4.0
+WARM = 3
+"""First steps, which warm up and are not counted."""
+
+
+class Quiet:
+    """Nobody watches the build."""
+
+    def stage(self, *_: Any) -> None:
+        pass
+
+    def shard(self, *_: Any) -> None:
+        pass
+
+
+class Turns:
+    """Two threads of which one may run at a time, changing after each step."""
+
+    def __init__(self) -> None:
+        self.events = {"plain": threading.Event(), "ours": threading.Event()}
+        self.seconds: dict[str, list[float]] = {"plain": [], "ours": []}
+
+    def wait(self, name: str) -> None:
+        self.events[name].wait()
+        self.events[name].clear()
+
+    def hand_over(self, name: str) -> None:
+        self.events["ours" if name == "plain" else "plain"].set()
+
+
+class Taker(TrainerCallback):
+    """Takes turns; a step lasts from one `on_step_end` to the next."""
+
+    def __init__(self, name: str, turns: Turns) -> None:
+        self.name, self.turns = name, turns
+        self.started = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._begin(0)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.turns.seconds[self.name].append(time.perf_counter() - self.started)
+        self.turns.hand_over(self.name)
+        if state.global_step < state.max_steps:
+            self._begin(state.global_step)
+
+    def _begin(self, step: int) -> None:
+        self.turns.wait(self.name)
+        torch.manual_seed(step)
+        self.started = time.perf_counter()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--model", default="sample-sft")
+    parser.add_argument("--steps", type=int, default=40, help="pairs of steps that count")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(Path(folder), arguments.model, arguments.steps + WARM)
+    if not arguments.json:
+        print(
+            f"a step of ours is {result['ratio']:.3f}x plain TRL (95 %: {result['low']:.3f} to "
+            f"{result['high']:.3f}, {result['pairs']} pairs; medians {result['ours_s']:.2f} s and "
+            f"{result['plain_s']:.2f} s)\nloading is {result['loading']:.2%} of a step; "
+            f"peak memory {result['memory_gb']:.2f} GB; answers alike in {result['alike']:.0%}"
+        )
+    print(json.dumps(result))
+    good = (
+        result["ratio"] <= MOST_RATIO
+        and result["loading"] < MOST_LOADING
+        and result["memory_gb"] < MOST_MEMORY
+    )
+    sys.exit(0 if good else 1)
+
+
+def measure(folder: Path, model: str, steps: int) -> dict[str, Any]:
+    store = Store.open(folder / "store", create=True)
+    build_settings = config.load("sample", ("source.count=120",), detector={"kind": "annotation"})
+    build(build_settings, store, scan(build_settings), Quiet())
+    asked = settings.load(
+        "sample", [f"trainer.max_steps={steps}", "trainer.save_steps=1000"], model=model
+    )
+    examples = rows.examples_of(store, "examples@latest")
+    plan = Plan.of(asked, store, examples, models.reader(model), folder / "work")
+    table = rows.read(store, examples, "train")
+    turns = Turns()
+
+    loading = Loading()
+    job = grpo.prepare(plan, table, trainer_config(asked, folder / "ours"))
+    loading.watch(job.trainer)
+    sampled: dict[str, list[str]] = {"ours": [], "plain": []}
+    kept = job.trainer.keep
+
+    def keep(step: int, records: list[dict[str, Any]]) -> None:
+        sampled["ours"] += [record["completion"] for record in records]
+        kept(step, records)
+
+    job.trainer.keep = keep
+    job.trainer.add_callback(Taker("ours", turns))
+    other = plain(plan, table, trainer_config(asked, folder / "plain"), sampled["plain"])
+    other.add_callback(Taker("plain", turns))
+
+    with store.lease():
+        threads = [
+            threading.Thread(target=job.fit, args=(Silent(),)),
+            threading.Thread(target=other.train),
+        ]
+        for thread in threads:
+            thread.start()
+            time.sleep(1)  # both have begun, and wait
+        turns.events["plain"].set()
+        for thread in threads:
+            thread.join()
+    ours, theirs = (np.array(turns.seconds[name][WARM:]) for name in ("ours", "plain"))
+    ratios = np.sort(ours / theirs)
+    low, high = order_statistics(len(ratios))
+    alike = np.mean([a == b for a, b in zip(sampled["ours"], sampled["plain"], strict=True)])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return {
+        "ratio": float(np.median(ratios)),
+        "low": float(ratios[low]),
+        "high": float(ratios[high]),
+        "pairs": len(ratios),
+        "ours_s": float(np.median(ours)),
+        "plain_s": float(np.median(theirs)),
+        "loading": loading.seconds / sum(turns.seconds["ours"]),
+        "memory_gb": peak,
+        "alike": float(alike),
+    }
+
+
+def order_statistics(n: int) -> tuple[int, int]:
+    """Places of the order statistics that enclose the median with at least 95 %."""
+    tail, place = 0.0, 0
+    while tail + math.comb(n, place) / 2**n <= 0.025:
+        tail += math.comb(n, place) / 2**n
+        place += 1
+    return max(0, place - 1), min(n - 1, n - place)
+
+
+class Loading:
+    """Seconds that our transform of rows takes."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def watch(self, trainer: Any) -> None:
+        transform = trainer.train_dataset.format["format_kwargs"]["transform"]
+
+        def timed(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+            started = time.perf_counter()
+            made: dict[str, list[Any]] = transform(batch)
+            self.seconds += time.perf_counter() - started
+            return made
+
+        trainer.train_dataset.set_transform(timed)
+
+
+def plain(plan: Plan, table: Any, args: Any, sampled: list[str]) -> GRPOTrainer:
+    """TRL as its documentation shows it, on rows in memory with their pictures open."""
+    import datasets
+
+    count = grpo.prompts_of(args, table.num_rows)
+    args.num_train_epochs = 1.0
+    places = rows.lay_out(table["example_id"].to_pylist(), count, args.seed)
+    shown = rows.dataset(table, plan.reader.convention, places)
+    ready = [shown[place] for place in range(len(places))]
+
+    def reward(completions: list[Any], row: list[Row], **_: Any) -> list[float]:
+        texts = [completion[0]["content"] for completion in completions]
+        sampled.extend(texts)
+        mode, convention = plan.settings.train.mode, plan.reader.convention
+        return [score(t, r, mode, convention).total for t, r in zip(texts, row, strict=True)]
+
+    index = datasets.Dataset.from_dict({"index": list(range(len(ready)))})
+    index.set_transform(
+        lambda batch: {
+            key: [ready[i][key] for i in batch["index"]] for key in ("prompt", "images", "row")
+        }
+    )
+    trainer = GRPOTrainer(
+        model=models.load(plan.reader),
+        reward_funcs=reward,
+        args=args,
+        train_dataset=index,
+        processing_class=plan.reader.processor,
+        peft_config=models.lora_config(plan.settings.train.lora),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""GRPO: TRL's trainer on rows of a dataset version, with our reward."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from repic.train import models, rows
+from repic.train.errors import DataError
+from repic.train.guards import Guard
+from repic.train.job import Job, callbacks
+from repic.train.plan import Plan
+from repic.train.reward import TrainedReward
+from repic.train.rollouts import Rollouts
+from repic.train.trainers import Grpo
+
+if TYPE_CHECKING:
+    from trl import GRPOConfig
+
+
+def prepare(
+    plan: Plan, table: pa.Table, config: GRPOConfig, reward: type[TrainedReward] = TrainedReward
+) -> Job:
+    """A GRPO trainer that is ready to go.
+
+    Args:
+        table: Rows of the examples table.
+        config: As `repic.train.defaults.trainer_config` makes it; the epochs go into the data.
+        reward: Another class for an experiment's control.
+
+    Raises:
+        DataError: fewer rows than one generation batch takes.
+        WeightsError: the model's weights cannot be read.
+    """
+    from accelerate.utils import gather_object
+
+    train = plan.settings.train
+    places = rows.lay_out(
+        table["example_id"].to_pylist(), prompts_of(config, table.num_rows), config.seed
+    )
+    config.num_train_epochs = 1.0
+    model = models.load(plan.reader, lower=bool(config.bf16))
+    guard = Guard(train.guards)
+    trained = reward(
+        plan.reader.convention,
+        train.mode,
+        config.num_generations or 0,
+        ends_of(model, plan.reader.processor.tokenizer),
+        gather_object,
+    )
+    trainer = Grpo(
+        model=model,
+        reward_funcs=trained,
+        args=config,
+        train_dataset=rows.dataset(table, plan.reader.convention, places),
+        processing_class=plan.reader.processor,
+        peft_config=models.lora_config(train.lora),
+        callbacks=callbacks(guard),
+    )
+    rollouts = Rollouts(plan.store, plan.fingerprint)
+    generations = config.num_generations or 0
+    trainer.keep = lambda step, records: rollouts.add(step, records, generations)
+    return Job(plan, trainer, guard, rollouts, {"rows": table.num_rows, "prompts": len(places)})
+
+
+def prompts_of(config: GRPOConfig, rows: int) -> int:
+    """How many prompts a run asks: `max_steps` or the epochs, in whole generation batches.
+
+    Raises:
+        DataError: fewer rows than one generation batch takes: TRL would train no step at all.
+    """
+    answers, group = config.generation_batch_size or 0, config.num_generations or 1
+    batch = answers // group
+    if rows < batch:
+        raise DataError(
+            f"{rows} rows are less than one generation batch, which takes {batch} different "
+            f"prompts ({answers} answers in groups of {group}): give at least {batch} rows, or "
+            "lower trainer.gradient_accumulation_steps or trainer.per_device_train_batch_size"
+        )
+    if config.max_steps > 0:
+        steps = (config.steps_per_generation or 1) * config.num_iterations
+        steps_per_batch = steps / config.gradient_accumulation_steps
+        return math.ceil(config.max_steps / steps_per_batch) * batch
+    return max(batch, math.floor(rows * config.num_train_epochs / batch) * batch)
+
+
+def ends_of(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end an answer: the tokenizer's, and every one that the model declares."""
+    declared = model.generation_config.eos_token_id
+    several = declared if isinstance(declared, list) else [declared]
+    return frozenset(
+        token
+        for token in (*several, tokenizer.eos_token_id, tokenizer.pad_token_id)
+        if token is not None
+    )

@@ -1,0 +1,151 @@
+"""Every setting of a training run. Fields of TRL's own config go through under `trainer`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from repic.objectives.base import SPLITS
+from repic.profiles import Section, described, layered, validated
+
+SECTIONS = ("train", "trainer")
+LISTED = "`repic train --show-settings` lists them"
+_SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+
+Method = Literal["grpo", "sft"]
+
+
+class Lora(Section):
+    """The adapter on the language model's linear layers."""
+
+    rank: int = Field(
+        16, ge=1, description="Width of the adapter; 16 learns what 2,000 answers can teach."
+    )
+    alpha: int = Field(32, ge=1, description="Its weight is alpha / rank: 2 is usual.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="0: sampling and training see one policy.")
+
+
+class Guards(Section):
+    """When a run is stopped, and when it is only warned about."""
+
+    kl: float = Field(
+        1.0,
+        gt=0,
+        description="Stop above this KL per token, in nats, as a mean of `window` steps.",
+    )
+    entropy_low: float = Field(
+        0.1, ge=0, lt=1, description="Stop below this share of the entropy at the start: collapse."
+    )
+    entropy_high: float = Field(
+        2.0, gt=1, description="Stop above this multiple of the entropy at the start."
+    )
+    entropy_slack: float = Field(
+        0.1, ge=0, description="Nats per token by which both limits are wider: near 0 all is noise."
+    )
+    reward_drop: float = Field(
+        0.1, ge=0, le=1, description="Reward below the start by more than this is a fall."
+    )
+    window: int = Field(
+        10, ge=1, description="Steps that are averaged; the first window is the start."
+    )
+    patience: int = Field(50, ge=1, description="Steps in a row that a fall may last.")
+    zero_variance: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="Warn above this share of groups whose answers score alike.",
+    )
+    unscored: float = Field(
+        0.05, ge=0, le=1, description="Warn above this share of answers without a score."
+    )
+
+
+class Measure(Section):
+    """The evaluation on held-out rows before and after training."""
+
+    split: str = Field("validation", description="Rows of this split; never test, to report on.")
+    per_objective: int = Field(100, ge=0, description="Most rows of each objective; 0: none.")
+    batch_size: int = Field(16, ge=1, description="Prompts that are answered at once.")
+
+    @field_validator("split")
+    @classmethod
+    def _known(cls, split: str) -> str:
+        return _split(split)
+
+
+class Train(Section):
+    """What is trained on what."""
+
+    model: str = Field(
+        "sample-sft", description="sample-sft, sample-full, a folder, or a name on the hub."
+    )
+    method: Method = Field("grpo", description="grpo: from rewards; sft: from the true answers.")
+    mode: Literal["strict", "paper"] = Field(
+        "strict", description="Our rewards, or the released ones with their holes."
+    )
+    boxes: Literal["auto", "qwen2-vl", "qwen3-vl", "internvl", "normalised"] = Field(
+        "auto", description="How the model writes a box; auto: as its family does."
+    )
+    split: str = Field("train", description="Rows of this split are trained on.")
+    prompts_per_step: int = Field(
+        2,
+        ge=1,
+        description="grpo: groups per optimiser step, over all GPUs; accumulation follows from it.",
+    )
+    max_prompt_tokens: int = Field(
+        4096, ge=1, description="Longest prompt, pictures included; a longer one stops preflight."
+    )
+    lora: Lora = Lora()
+    guards: Guards = Guards()
+    measure: Measure = Measure()
+
+    @field_validator("split")
+    @classmethod
+    def _known(cls, split: str) -> str:
+        return _split(split)
+
+
+class Training(Section):
+    """One training run, completely."""
+
+    train: Train = Train()
+    trainer: dict[str, Any] = Field(
+        default={}, description="Fields of TRL's GRPOConfig or SFTConfig, over our defaults."
+    )
+
+    @field_validator("trainer")
+    @classmethod
+    def _numbers(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        # YAML 1.1 takes 2e-5 for a text, since it has no point.
+        return {
+            key: float(value) if isinstance(value, str) and _SCIENTIFIC.fullmatch(value) else value
+            for key, value in fields.items()
+        }
+
+
+def load(profile: str = "sample", overrides: Iterable[str] = (), **values: Any) -> Training:
+    """The `train` and `trainer` sections of a profile, with changes on top.
+
+    Args:
+        values: Of `train`, between the profile and the overrides; None leaves it as it is.
+
+    Raises:
+        ConfigError: unknown profile, unknown key (the nearest is named) or impossible value.
+    """
+    given = {key: value for key, value in values.items() if value is not None}
+    data = layered(profile, overrides, {"train": given}, only=SECTIONS)
+    return validated(Training, data, LISTED)
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Every setting as (key, default, help); those of TRL are in `repic.train.defaults`."""
+    return [entry for entry in described(Training) if entry[0] != "trainer"]
+
+
+def _split(split: str) -> str:
+    if split not in SPLITS:
+        raise ValueError(f"a split is one of {', '.join(SPLITS)}")
+    return split

@@ -1,0 +1,81 @@
+"""SFT on the same rows: TRL's trainer on the true answers, the comparison to learning by reward."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from repic.coordinates import Convention
+from repic.objectives.which import KIND as WHICH
+from repic.rewards.honest import honest
+from repic.train import models, rows
+from repic.train.errors import DataError
+from repic.train.guards import Guard
+from repic.train.job import Job, callbacks
+from repic.train.plan import Plan
+from repic.train.trainers import Sft
+
+if TYPE_CHECKING:
+    from trl import SFTConfig
+
+
+def prepare(plan: Plan, table: pa.Table, config: SFTConfig) -> Job:
+    """An SFT trainer that is ready to go; the loss is on the answers only.
+
+    Caption rows without a known caption have no true answer, and are left out with a count.
+
+    Raises:
+        DataError: no row has a true answer.
+        WeightsError: the model's weights cannot be read.
+    """
+    known = answered(table)
+    if not known.num_rows:
+        raise DataError("no row has a true answer: captions are not known, use --method grpo")
+    train = plan.settings.train
+    model = models.load(plan.reader, lower=bool(config.bf16))
+    guard = Guard(train.guards, finite_only=True)
+    trainer = Sft(
+        model=model,
+        args=config,
+        train_dataset=_dataset(known, plan.reader.convention),
+        processing_class=plan.reader.processor,
+        peft_config=models.lora_config(train.lora),
+        callbacks=callbacks(guard),
+    )
+    left_out = table.num_rows - known.num_rows
+    return Job(
+        plan,
+        trainer,
+        guard,
+        notes={"rows": known.num_rows, "left_out_without_caption": left_out},
+    )
+
+
+def answered(table: pa.Table) -> pa.Table:
+    """Rows of which the true answer is known."""
+    is_caption = pc.and_(pc.equal(table["objective"], "ict"), pc.not_equal(table["kind"], WHICH))
+    return table.filter(pc.or_(pc.invert(is_caption), pc.is_valid(table["caption"])))
+
+
+def _dataset(table: pa.Table, convention: Convention) -> Any:
+    import datasets
+
+    made = datasets.Dataset(table.replace_schema_metadata(None))
+    return made.with_transform(Answered(convention))
+
+
+class Answered(rows.Shown):
+    """Rows with their true answers as a turn of the assistant."""
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        shown = super().__call__(batch)
+        return {
+            "prompt": shown["prompt"],
+            "images": shown["images"],
+            "completion": [
+                [{"role": "assistant", "content": honest(row, self.convention)}]
+                for row in shown["row"]
+            ],
+        }

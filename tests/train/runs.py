@@ -1,0 +1,38 @@
+"""Small real training runs for tests: a tiny random model on the rows of the shared build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from repic.train import models, rows, settings
+from repic.train.defaults import trainer_config
+from repic.train.plan import Plan
+from repic.train.settings import Training
+from storage.store import Store
+
+PLAIN = "photos"
+"""A profile without sections of training: the defaults are left."""
+
+SMALL = (
+    *("train.measure.per_objective=2", "train.measure.batch_size=6", "train.lora.rank=2"),
+    *("trainer.num_generations=4", "trainer.per_device_train_batch_size=4"),
+    *("train.prompts_per_step=1", "trainer.max_completion_length=6"),
+    *("trainer.max_steps=3", "trainer.save_steps=2", "trainer.use_cpu=true"),
+)
+
+
+def small(model: str, *overrides: str, method: str = "grpo") -> Training:
+    """Settings of a run of three steps; SFT knows no groups and samples nothing."""
+    fields = ("num_generations", "max_completion_length")
+    kept = [s for s in SMALL if method == "grpo" or not any(f in s for f in fields)]
+    return settings.load(PLAIN, [*kept, *overrides], model=model, method=method)
+
+
+def planned(store: Store, asked: Training, work: Path) -> tuple[Plan, Any, Any]:
+    """A plan, its rows, and TRL's config."""
+    examples = rows.examples_of(store, "examples@latest")
+    reader = models.reader(asked.train.model, asked.train.boxes)
+    plan = Plan.of(asked, store, examples, reader, work)
+    config = trainer_config(asked, plan.output)
+    return plan, rows.read(store, examples, asked.train.split), config

@@ -1,0 +1,77 @@
+"""Intervals of differences, and answers that repeat."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from repic.train import models
+from repic.train.measure import ALL, Answer, Measured, Measurer, compare, interval
+from repic.train.rows import balanced
+from tests.builds import Built
+
+
+def answers(objective: str, rewards: list[float]) -> list[Answer]:
+    return [
+        Answer(f"{objective}{n}", objective, "x", reward, "right" if reward > 0.5 else "wrong")
+        for n, reward in enumerate(rewards)
+    ]
+
+
+def measured(**rewards: list[float]) -> Measured:
+    every = tuple(a for name, values in rewards.items() for a in answers(name, values))
+    return Measured(every, every)
+
+
+def test_a_difference_is_of_the_same_rows() -> None:
+    before = measured(oct=[0.0, 1.0] * 20, vlt=[0.2] * 10)
+    after = measured(oct=[0.5, 1.0] * 20, vlt=[0.2] * 10)
+    found = {(c.how, c.objective): c for c in compare(before, after)}
+    oct_ = found["greedy", "oct"]
+    assert (oct_.n, oct_.before, oct_.after) == (40, 0.5, 0.75)
+    assert oct_.difference == pytest.approx(0.25)
+    assert 0.15 < oct_.low < 0.25 < oct_.high < 0.35
+    vlt = found["sampled", "vlt"]
+    assert (vlt.low, vlt.high) == pytest.approx((0, 0))
+    every = found["greedy", ALL]
+    assert every.n == 50
+    assert every.difference == pytest.approx(0.125), "objectives weigh the same"
+
+
+def test_the_interval_of_a_mean_covers_it() -> None:
+    draw = np.random.default_rng(0)
+    hits = 0
+    for _ in range(200):
+        low, high = interval(draw.random(100))
+        hits += low <= 0.5 <= high
+    assert 180 <= hits <= 199
+
+
+def test_answers_repeat_and_join_their_rows(built: Built, tiny: str) -> None:
+    reader = models.reader(tiny)
+    model = models.load(reader)
+    rows = balanced(built.store.read("examples@latest"), 3)
+    measurer = Measurer(
+        reader.processor, reader.convention, 4, 5, suppress=(reader.config.image_token_id,)
+    )
+    first = measurer.measure(model, rows, seed=3)
+    assert first == measurer.measure(model, rows, seed=3)
+    other = measurer.measure(model, rows, seed=4)
+    assert first.greedy == other.greedy
+    assert first.sampled != other.sampled
+    assert [a.example_id for a in first.greedy] == [row["example_id"] for row in rows]
+    means = first.as_json()["means"]["greedy"]
+    assert {name: values["n"] for name, values in means.items()} == {"ict": 3, "oct": 3, "vlt": 3}
+
+
+def test_padding_changes_no_greedy_answer(built: Built, tiny: str) -> None:
+    """Prompts of different length in one batch, padded on the left."""
+    reader = models.reader(tiny)
+    model = models.load(reader)
+    rows = balanced(built.store.read("examples@latest"), 4)
+
+    def texts(batch_size: int) -> list[str]:
+        measurer = Measurer(reader.processor, reader.convention, batch_size, 5)
+        return [a.completion for a in measurer.measure(model, rows).greedy]
+
+    assert texts(12) == texts(1)
