@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from repic.coordinates import Box
+from repic.objectives.words import STOP, plain_words
 
 SAME_OBJECT = 0.5
 """IoU from which on a box is that of an object that the source describes."""
@@ -107,6 +108,7 @@ class Material:
     objects_of: dict[str, list[Object]] = field(default_factory=lambda: defaultdict(list))
     _groups: dict[str, str] = field(default_factory=dict)
     _unlike: set[tuple[str, str]] = field(default_factory=set)
+    _words: dict[str, dict[str, None]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -165,6 +167,18 @@ class Material:
             elif other.label == thing.label:
                 return False
         return known
+
+    def words_of(self, image_id: str) -> dict[str, None]:
+        """Words of a photo's caption, of what its source describes and of its objects, in order."""
+        # A photo is a stranger to dozens of others, and reading it anew took half of all the time.
+        if image_id not in self._words:
+            photo = self.photos[image_id]
+            texts = [photo.caption or "", *photo.labels, *photo.phrases]
+            for thing in self.objects_of[image_id]:
+                texts += [thing.label, *thing.expressions]
+            words = plain_words("\n".join(texts))
+            self._words[image_id] = {word: None for word in words if word not in STOP}
+        return self._words[image_id]
 
     def _is_another(self, thing: Object, other: Object) -> bool:
         if thing.identity is not None and other.identity is not None:

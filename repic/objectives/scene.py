@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 
 from repic.objectives.base import Row
 from repic.objectives.material import Material, Object, Photo
-from repic.objectives.words import STOP, plain_words
 
 MAX_ELSEWHERE = 96
 """Most words kept of other photos; a row stays small."""
@@ -53,22 +52,10 @@ def checkable(
     own = material.objects_of[query.image_id]
     if not query.caption or not (query.phrases or any(thing.expressions for thing in own)):
         return [], []
-    known = _words(material, query)
-    others = [_words(material, photo) for photo in _photos(material, strangers)]
+    known = material.words_of(query.image_id)
+    photos = dict.fromkeys(thing.image_id for thing in strangers)
+    others = [material.words_of(photo) for photo in photos]
     shared = Counter(word for words in others for word in words)
     most = COMMON * len(others)
     telling = [word for word in known if shared[word] <= most]
     return telling, [word for word in shared if word not in known][:MAX_ELSEWHERE]
-
-
-def _photos(material: Material, things: Iterable[Object]) -> list[Photo]:
-    return [material.photos[key] for key in dict.fromkeys(thing.image_id for thing in things)]
-
-
-def _words(material: Material, photo: Photo) -> dict[str, None]:
-    """Words of a photo's caption, of what its source describes and of its objects, in order."""
-    texts = [photo.caption or "", *photo.labels, *photo.phrases]
-    for thing in material.objects_of[photo.image_id]:
-        texts += [thing.label, *thing.expressions]
-    words = plain_words("\n".join(texts))
-    return {word: None for word in words if word not in STOP}

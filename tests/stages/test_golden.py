@@ -78,4 +78,4 @@ def test_a_stage_reads_only_what_was_made_before() -> None:
     for stage in STAGES:
         assert set(stage.reads) <= known, stage.name
         known |= set(stage.writes)
-    assert known - {"source"} == TABLES.keys()
+    assert known - {"source"} == TABLES.keys() - {"rollouts"}  # which training makes
