@@ -1,6 +1,7 @@
-"""The two models that the package carries: they know the generated world, and nothing else.
+"""The models that the package carries: they know the generated world, and nothing else.
 
-`detector.checkpoint=sample` and `encoder.architecture=sample` name them. `repic.sample.train` made
+`detector.checkpoint=sample`, `encoder.architecture=sample` and the models `sample-sft` and
+`sample-full` name them. `repic.sample.train` made
 them, and says what they have seen; `repic.sample.exam` says how good they are.
 """
 
@@ -12,6 +13,8 @@ from pathlib import Path
 from repic import weights
 
 NAME = "sample"
+VLMS = {"sample-sft": "vlm-sft", "sample-full": "vlm-full"}
+"""Name -> folder: the start of reinforcement, and the same training gone on to its end."""
 SIDE = 160
 """Pixels of the square that the detector learned from: `detector.image_size`."""
 
@@ -34,6 +37,17 @@ def encoder_folder() -> Path:
     return _shipped("clip")
 
 
+def vlm_folder(name: str) -> Path:
+    """A checkpoint of the small vision-language model, by one of the names in `VLMS`.
+
+    Raises:
+        WeightsError: no checkpoint has this name, or the installation lacks it.
+    """
+    if name not in VLMS:
+        raise weights.WeightsError(f"there is no model {name!r}; one of: {', '.join(VLMS)}")
+    return _shipped(VLMS[name])
+
+
 def folder() -> Path:
     """Where the package carries its models: beside this file."""
     return Path(str(resources.files(__name__)))
@@ -44,6 +58,6 @@ def _shipped(name: str) -> Path:
     if not path.exists():
         raise weights.WeightsError(
             f"this installation has no {path}: install repic again, or train it with "
-            f"`python -m repic.sample.train {'yolo' if name.endswith('.pt') else 'clip'}`"
+            f"`python -m repic.sample.train {name.partition('.')[0].partition('-')[0]}`"
         )
     return path
