@@ -62,10 +62,11 @@ def features(visual: Any, shown: torch.Tensor, down: int, across: int) -> tuple[
         qkv = attention.qkv(block.norm1(hidden)).reshape(n, length, 3, attention.num_heads, -1)
         query, key, value = qkv.unbind(2)
         query, key = qwen.apply_rotary_pos_emb_vision(query, key, cos, sin)
-        mixed = functional.scaled_dot_product_attention(
-            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-        )
-        hidden = hidden + attention.proj(mixed.transpose(1, 2).reshape(n, length, -1))
+        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+        # Products of its own: the gradient of torch's fused attention is slow on a CPU.
+        weights = (query * attention.scaling @ key.mT).softmax(-1)
+        mixed = (weights @ value).transpose(1, 2).reshape(n, length, -1)
+        hidden = hidden + attention.proj(mixed)
         hidden = hidden + block.mlp(block.norm2(hidden))
     tokens = visual.merger(hidden.reshape(n * length, -1)).reshape(n, length // MERGE**2, -1)
     return hidden, tokens

@@ -33,7 +33,7 @@ TOKEN = PATCH * MERGE
 MIN_PIXELS, MAX_PIXELS = TOKEN * TOKEN * 4, 168 * 168
 """Of a picture as the processor resizes it."""
 WIDTH, LAYERS, HEADS, KEY_HEADS, INNER = 256, 5, 4, 2, 512
-VISION_WIDTH, VISION_DEPTH, VISION_HEADS, VISION_INNER = 192, 4, 4, 384
+VISION_WIDTH, VISION_DEPTH, VISION_HEADS, VISION_INNER = 192, 4, 3, 384
 """Of the language model and of the vision tower."""
 
 
