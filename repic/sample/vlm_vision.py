@@ -37,7 +37,7 @@ PHOTOS, CROPS = 48, 144
 COVERED = 0.12
 """Share of a token or patch that an object covers for the token to be about it."""
 _SLIP = 0.03
-_RATE, _WARM_UP, _FADE = 3e-3, 50, 0.6
+_RATE, _WARM_UP, _FADE = 3e-3, 50, 4 / 9
 IGNORE = -100
 _BY_NAME = {i.name: i for i in (*IDENTITIES, *RESERVED)}
 
