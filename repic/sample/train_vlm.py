@@ -71,7 +71,10 @@ def speaking_sights(model: Any, truth: Truth, tuning: Truth) -> tuple[Sights, Si
     """What the tower sees, after its last layer was scaled to features of one size."""
     import torch
 
-    sights, tuning_sights = Sights(model.model.visual, truth), Sights(model.model.visual, tuning, False)
+    sights, tuning_sights = (
+        Sights(model.model.visual, truth),
+        Sights(model.model.visual, tuning, False),
+    )
     scale = _LOUDNESS / float(sights.features.square().mean().sqrt())
     last = model.model.visual.merger.mlp[2]
     with torch.no_grad():
@@ -107,13 +110,10 @@ def lines_of(
     return {kind: sorted(some, key=lambda line: len(line.ids)) for kind, some in lines.items()}
 
 
-def tuning_lines(
-    albums: Sequence[Album], scribe: Scribe, sights: Sights
-) -> dict[str, list[Line]]:
+def tuning_lines(albums: Sequence[Album], scribe: Scribe, sights: Sights) -> dict[str, list[Line]]:
     """Lines about identities of validation, to watch the training by."""
     rows = vlm_rows.rows(albums[0], 0, vlm_rows.EXAM, "validation")
     found = lines_of(rows, scribe, sights, albums)
     return {
-        kind: random.Random(0).sample(some, min(len(some), WATCHED))
-        for kind, some in found.items()
+        kind: random.Random(0).sample(some, min(len(some), WATCHED)) for kind, some in found.items()
     }

@@ -76,7 +76,9 @@ def answers(
 
     convention = convention_for(model.config, processor.image_processor)
     torch.manual_seed(0)
-    order = sorted(rows, key=lambda row: (row["objective"], row["kind"] == "which", len(row["images"])))
+    order = sorted(
+        rows, key=lambda row: (row["objective"], row["kind"] == "which", len(row["images"]))
+    )
     for start in range(0, len(order), _BATCH):
         part = order[start : start + _BATCH]
         chats = [[{"role": "user", "content": prompt_of(row, convention)}] for row in part]

@@ -49,7 +49,6 @@ def features(visual: Any, shown: torch.Tensor, down: int, across: int) -> tuple[
         (n, 4 * tokens, vision width) before the merger, in the order of `patches`;
         (n, tokens, width) after it, row by row.
     """
-    import torch
     from torch.nn import functional
     from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
 

@@ -164,7 +164,9 @@ class Speaker:
         wanted = batch.labels[asked]
         if not is_box:
             return {
-                "said": functional.cross_entropy(logits, wanted), "about": about, "where": where
+                "said": functional.cross_entropy(logits, wanted),
+                "about": about,
+                "where": where,
             }
         chances = logits.log_softmax(-1)
         loss = -chances.gather(1, wanted[:, None])[:, 0]
@@ -173,18 +175,14 @@ class Speaker:
         away = torch.arange(SIDE + 1) - value[number][:, None]
         spread = torch.exp(-((away / _SPREAD) ** 2) / 2)
         spread = spread / spread.sum(-1, keepdim=True)
-        loss = loss.masked_scatter(
-            number, -(spread * chances[number][:, self._number_ids]).sum(-1)
-        )
+        loss = loss.masked_scatter(number, -(spread * chances[number][:, self._number_ids]).sum(-1))
         return {"said": loss.mean(), "about": about, "where": where}
 
     def read(self, batch: Batch, sights: Sights) -> tuple[torch.Tensor, torch.Tensor]:
         """Hidden states of a batch: see `states`."""
         embedded = self.language.embed_tokens(batch.ids)
         shown = batch.sights >= 0
-        embedded = embedded.masked_scatter(
-            shown[..., None], sights.features[batch.sights[shown]]
-        )
+        embedded = embedded.masked_scatter(shown[..., None], sights.features[batch.sights[shown]])
         return self._states(self.language, embedded, batch.positions)
 
     def state(self) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from PIL import Image
 from repic.coordinates import Convention
 from repic.objectives import Row
 from repic.objectives.base import answer_of, prompt_of
-from repic.sample import vlm_features, vlm_vision, vlm_words
+from repic.sample import vlm_album, vlm_features, vlm_vision, vlm_words
 from repic.sample.lessons import SIDE
 from repic.sample.seeds import generator
-from repic.sample.vlm_album import PHOTOS, Album
+from repic.sample.vlm_album import Album
 from repic.sample.vlm_model import TOKEN
 from repic.sample.vlm_rows import place_of
 from repic.sample.vlm_vision import PHOTO_GRID, Truth, crop_grid, slipped
@@ -180,7 +180,7 @@ class Scribe:
         self, row: Row, sights: Sights, albums: Sequence[Album]
     ) -> tuple[np.ndarray, np.ndarray]:
         p = _photo(row["images"][-1]["image_id"])
-        objects = albums[p // PHOTOS].photos[p % PHOTOS]["objects"]
+        objects = _photographed(albums, p)["objects"]
         owners = sights.owners[p]
         if row["objective"] == "vlt":
             words = [self.yes if o["box"] == row["box"] else self.no for o in objects]
@@ -188,7 +188,7 @@ class Scribe:
             named = {}
             for reference in row["references"]:
                 q, i = _object(reference["object_id"])
-                identity = albums[q // PHOTOS].photos[q % PHOTOS]["objects"][i]["identity"]
+                identity = _photographed(albums, q)["objects"][i]["identity"]
                 named[identity] = self.ids(reference["name"])[0]
             if row["objective"] == "oct":
                 named = dict.fromkeys(named, self.yes)
@@ -199,9 +199,14 @@ class Scribe:
         return told, boxes[owners] / SIDE
 
 
+def _photographed(albums: Sequence[Album], place: int) -> dict[str, Any]:
+    album, photo = divmod(place, vlm_album.PHOTOS)
+    return albums[album].photos[photo]
+
+
 def _photo(image_id: str) -> int:
     album, photo = place_of(image_id)
-    return album * PHOTOS + photo
+    return album * vlm_album.PHOTOS + photo
 
 
 def _object(object_id: str) -> tuple[int, int]:

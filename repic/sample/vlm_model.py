@@ -107,7 +107,9 @@ def config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
     )
 
 
-def untrained(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> Qwen2_5_VLForConditionalGeneration:
+def untrained(
+    tokenizer: PreTrainedTokenizerFast, seed: int = 0
+) -> Qwen2_5_VLForConditionalGeneration:
     """The model with random weights."""
     import torch
     from transformers import Qwen2_5_VLForConditionalGeneration

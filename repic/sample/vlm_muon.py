@@ -72,7 +72,7 @@ def optimisers(
     matrices, others = [], []
     for name, parameter in named:
         inner = parameter.ndim == 2 and (".layers." in name or ".blocks." in name)
-        (matrices if inner or "merger.mlp" in name and parameter.ndim == 2 else others).append(
+        (matrices if inner or ("merger.mlp" in name and parameter.ndim == 2) else others).append(
             parameter
         )
     return [

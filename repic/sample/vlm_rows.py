@@ -133,7 +133,11 @@ def _pairs(
         hard = np.flatnonzero(unlike[own] == 1)
         medium = np.flatnonzero((unlike[own] == 2) | same_kind[own] & (unlike[own] > 1))
         easy = np.flatnonzero(unlike[own] > 2)
-        for band, count, found in (("hard", HARD, hard), ("medium", MEDIUM, medium), ("easy", EASY, easy)):
+        for band, count, found in (
+            ("hard", HARD, hard),
+            ("medium", MEDIUM, medium),
+            ("easy", EASY, easy),
+        ):
             for j in rng.permutation(len(found))[:count]:
                 views = members[cast[found[j]]]
                 chosen.append(("negative", band, views[int(rng.integers(len(views)))]))

@@ -8,9 +8,8 @@ turns, each in its own resolution.
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +123,9 @@ def crop_batch(
 def slipped(box: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """A box of whole pixels whose edges are off as a detector's are."""
     sides = np.array([box[2] - box[0], box[3] - box[1]] * 2)
-    x1, y1, x2, y2 = np.clip(np.round(box + rng.normal(size=4) * sides * _SLIP), 0, SIDE).astype(int)
+    x1, y1, x2, y2 = np.clip(np.round(box + rng.normal(size=4) * sides * _SLIP), 0, SIDE).astype(
+        int
+    )
     return int(x1), int(y1), int(max(x2, x1 + 1)), int(max(y2, y1 + 1))
 
 
@@ -274,9 +275,7 @@ def examine(eye: Eye, truth: Truth, count: int = 192) -> dict[str, float]:
     """Shares of tokens of objects whose attributes are read right; box error in pixels."""
     pixels, (_, labels), reach, owner = photo_batch(truth, range(count), False)
     with torch.autocast("cpu", torch.bfloat16):
-        _, tokens = vlm_features.features(
-            eye.visual, vlm_features.patches(pixels), *PHOTO_GRID
-        )
+        _, tokens = vlm_features.features(eye.visual, vlm_features.patches(pixels), *PHOTO_GRID)
         said = eye.heads.token(tokens).float().split(eye.heads.sizes, -1)
         error = (eye.heads.box(tokens).float() - reach).abs() * SIDE
     marks = {}

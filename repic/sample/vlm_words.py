@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from repic import names
 from repic.config import Names
-from repic.objectives import ict, oct, vlt, which
+from repic.objectives import ict, oct, vlt
 from repic.sample import captions
 from repic.sample.backgrounds import HARD_PLACES, PLACES
 from repic.sample.identities import (
