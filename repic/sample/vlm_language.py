@@ -32,8 +32,16 @@ from repic.sample.vlm_vision import keep, schedule
 MIDDLE = 3
 """Layers after which a token of the query must know what it shows."""
 BATCH = {"oct": 16, "vlt": 28, "ict": 20, "which": 8}
+LATE_BATCH = {"oct": 16, "vlt": 40, "ict": 16, "which": 4}
+"""Lines of each kind in a step, before `POINT_FROM` and from then on."""
 WEIGHTS = {"oct": 1.5, "vlt": 1.0, "ict": 1.0, "which": 0.5}
-_RATE, _FADE = 2e-3, 0.5
+POINT_FROM = 1500
+"""Step from which a question for a box also has to point at it, see `Speaker.pointing`. In the
+first steps it was asked what each token shows instead, which no token that stands before the
+question can know; that taught nothing, and the shipped weights went through it."""
+_RATE = 2e-3
+_PLANNED, _FADE, _LATE_FADE = 2000, 0.5, 0.6
+"""The first part is cut off from a schedule of 2,000 steps; the second has a schedule of its own."""
 _ABOUT, _WHERE = 0.5, 6.0
 """Weights of what a token shows and of its box."""
 _SPREAD = 1.0
@@ -132,22 +140,31 @@ class Speaker:
         for parameter in self._parameters:
             parameter.grad = None
         report = {}
-        for kind, count in BATCH.items():
+        for kind, count in (BATCH if self.step < POINT_FROM else LATE_BATCH).items():
             start = int(rng.integers(0, len(lines[kind]) - count))
             batch = Batch(lines[kind][start : start + count], self.pad)
             losses = self.losses(batch, sights, kind == "vlt")
-            total = losses["said"] * WEIGHTS[kind]
-            total = total + _ABOUT * losses["about"] + _WHERE * losses["where"] / len(BATCH)
+            total = losses["said"] * WEIGHTS[kind] + _WHERE * losses["where"] / len(BATCH)
+            if kind == "vlt" and self.step >= POINT_FROM:
+                total = total + _WHERE * losses["point"]
+            else:
+                total = total + _ABOUT * losses["about"]
             total.backward()
             report |= {f"{kind} {name}": float(loss.detach()) for name, loss in losses.items()}
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
-        rate = _RATE * schedule(self.step, self.steps, _FADE)
+        rate = _RATE * self.schedule()
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate
             optimiser.step()
         self.step += 1
         return report
+
+    def schedule(self) -> float:
+        """Share of the rate in this step."""
+        if self.step < POINT_FROM:
+            return schedule(self.step, _PLANNED, _FADE)
+        return schedule(self.step - POINT_FROM, self.steps - POINT_FROM, _LATE_FADE)
 
     def losses(self, batch: Batch, sights: Sights, is_box: bool) -> dict[str, torch.Tensor]:
         """Of the answers, of what query tokens show, and of where it is."""
@@ -176,7 +193,21 @@ class Speaker:
         spread = torch.exp(-((away / _SPREAD) ** 2) / 2)
         spread = spread / spread.sum(-1, keepdim=True)
         loss = loss.masked_scatter(number, -(spread * chances[number][:, self._number_ids]).sum(-1))
-        return {"said": loss.mean(), "about": about, "where": where}
+        point = self.pointing(batch, between, last)
+        return {"said": loss.mean(), "about": about, "where": where, "point": point}
+
+    def pointing(self, batch: Batch, between: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        """How far the words before the first number are from knowing the whole box.
+
+        Read with the same head as a token of the picture, so that it is enough to copy one.
+        """
+        value = self._number[batch.labels.clamp(min=0)].masked_fill(batch.labels == -100, -1)
+        number = value >= 0
+        true = value[number].view(-1, 1, 4).float() / SIDE
+        before = (batch.labels != -100) & (number.cumsum(1) - number.long() == 0)
+        true = true.expand(-1, before.shape[1], -1)[before]
+        errors = [(self.box(some[before].float()) - true).abs().mean() for some in (between, last)]
+        return torch.stack(errors).mean()
 
     def read(self, batch: Batch, sights: Sights) -> tuple[torch.Tensor, torch.Tensor]:
         """Hidden states of a batch: see `states`."""

@@ -155,6 +155,7 @@ def test_language_learns_and_goes_on_where_it_was_stopped(
 ):
     monkeypatch.setattr(vlm_language, "BATCH", {"oct": 2, "vlt": 2, "ict": 2, "which": 2})
     monkeypatch.setattr(vlm_language, "_RATE", 1e-3)
+    monkeypatch.setattr(vlm_language, "POINT_FROM", 2)
     model = model_of(processor)
     sights, _ = train_vlm.speaking_sights(model, truth, truth)
     assert sights.features.square().mean().sqrt() == pytest.approx(0.5, rel=1e-3)
