@@ -2,6 +2,7 @@
 
     python -m repic.sample.train yolo            # each <= 30 minutes on two free cores
     python -m repic.sample.train clip
+    python -m repic.sample.train vlm             # <= 90 minutes; two checkpoints
 
 A run that is stopped goes on where it was: its state lies in the cache folder. Everything random is
 seeded: on one machine with one number of threads the weights come out the same. `--install` puts
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m repic.sample.train", description="Train a model of the generated world."
     )
-    parser.add_argument("model", choices=("clip", "yolo"))
+    parser.add_argument("model", choices=("clip", "vlm", "yolo"))
     parser.add_argument("--work", type=Path, help="folder for the state of the training")
     parser.add_argument(
         "--threads", type=int, default=2, help="of the CPU (%(default)s); fewer on a busy one"
@@ -36,19 +37,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.model == "yolo":
         from repic.sample import train_yolo
 
-        result = train_yolo.train(work.resolve(), options.threads)
+        results = [train_yolo.train(work.resolve(), options.threads)]
+    elif options.model == "vlm":
+        from repic.sample import train_vlm
+
+        results = train_vlm.train(work.resolve(), options.threads)
     else:
         from repic.sample import train_clip
 
-        result = train_clip.train(work.resolve(), options.threads)
-    print(f"the model is {result}")
-    if options.install:
-        place = models.folder() / result.name
-        if result.is_dir():
-            shutil.copytree(result, place, dirs_exist_ok=True)
-        else:
-            shutil.copyfile(result, place)
-        print(f"it is now {place}")
+        results = [train_clip.train(work.resolve(), options.threads)]
+    for result in results:
+        print(f"the model is {result}")
+        if options.install:
+            _install(result)
+
+
+def _install(result: Path) -> None:
+    place = models.folder() / result.name
+    if result.is_dir():
+        shutil.copytree(result, place, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(result, place)
+    print(f"it is now {place}")
 
 
 if __name__ == "__main__":
