@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from repic.config import Examples
-from repic.coordinates import Convention
+from repic.coordinates import QWEN3_VL, Convention
 from repic.names import draw_names
 from repic.objectives import which
 from repic.objectives.base import (
@@ -117,9 +117,31 @@ class Ict:
         The kind of each is drawn by `shares` among the kinds that can be made there, so that a row
         does not depend on photos that no pair ties to it. Where same-photo references are wanted,
         photos without a pair give multi rows as well.
+
+        A true caption that its own row does not reward in full is not kept: it would be taught as
+        wrong. Where facts are checked the row goes with it, since what is known of the photo (a
+        second box with a wrong label, say) contradicts its caption, and any honest one.
         """
-        index = Index(material)
         any_row = False
+        for row in self._rows(material, settings, note):
+            if row["caption"] is None or self._is_right(row):
+                kept = row
+            elif row["telling"]:
+                note.refused["its_true_caption_is_not_rewarded"] += 1
+                continue
+            else:
+                kept = {**row, "caption": None}
+            any_row = True
+            yield kept
+        if not any_row:
+            note.why = "no usable positive pair: nothing was found in two different photos"
+
+    def _is_right(self, row: Row) -> bool:
+        # No box is read in a caption, so any convention does.
+        return self.reward(row["caption"], row, "strict", QWEN3_VL).total == 1
+
+    def _rows(self, material: Material, settings: Examples, note: Note) -> Iterator[Row]:
+        index = Index(material)
         queried = set()
         for pair in material.pairs:
             if pair.kind != "positive":
@@ -130,16 +152,12 @@ class Ict:
                 seed = seed_of(settings.seed, "ict", pair.pair_id, turn)
                 first = Reference(shown, pair, thing)
                 if row := _row(index, material.photos[thing.image_id], first, seed, settings, note):
-                    any_row = True
                     yield row
         if settings.ict.same_photo_share > 0:
             for image_id in sorted(material.splits.keys() - queried):
                 seed = seed_of(settings.seed, "ict", image_id)
                 if row := _row(index, material.photos[image_id], None, seed, settings, note):
-                    any_row = True
                     yield row
-        if not any_row:
-            note.why = "no usable positive pair: nothing was found in two different photos"
 
     def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> Reading:
         """Who is named, and what else is said; see `repic.objectives.mentions`.

@@ -11,7 +11,7 @@ class Examples(SetStage):
     """Draw every training example, completely."""
 
     name = "examples"
-    version = 4
+    version = 5
     reads = ("images", "objects", "groups", "pairs")
     writes = ("examples",)
 

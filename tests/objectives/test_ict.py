@@ -321,3 +321,25 @@ class TestReward:
         rate = len(texts) / (time.perf_counter() - start)
         print(f"{rate:.0f} ICT rewards/s")
         assert rate > 2_500
+
+
+def test_a_caption_that_its_row_does_not_reward_is_not_taught(
+    world: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = {
+        "example_id": "right",
+        "kind": "single",
+        "prompt": [{"type": "text", "text": "Describe this picture."}],
+        "references": [{"name": "Ann", "info": "", "present": True}],
+        "caption": "<Ann> and a plain blue car on grass.",
+        "telling": ["blue", "car", "grass"],
+        "elsewhere": ["snow"],
+        "scene": [],
+    }
+    contradicted = {**right, "example_id": "contradicted", "telling": ["mug", "house", "tree"]}
+    short = {**right, "example_id": "short", "caption": "<Ann>.", "telling": [], "elsewhere": []}
+    rows = [right, contradicted, short]
+    monkeypatch.setattr(Ict, "_rows", lambda *_: iter(rows))
+    made, note = rows_of(world)
+    assert made == [right, {**short, "caption": None}]
+    assert note.refused == {"its_true_caption_is_not_rewarded": 1}
