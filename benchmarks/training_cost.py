@@ -58,18 +58,28 @@ class Quiet:
 
 
 class Turns:
-    """Two threads of which one may run at a time, changing after each step."""
+    """Two threads of which one may run at a time: plain, ours, ours, plain, plain, ours ...
 
-    def __init__(self) -> None:
+    Whoever was first in one pair is second in the next, so that neither gains by its place.
+    """
+
+    def __init__(self, pairs: int) -> None:
         self.events = {"plain": threading.Event(), "ours": threading.Event()}
         self.seconds: dict[str, list[float]] = {"plain": [], "ours": []}
+        self.order = [
+            name
+            for pair in range(pairs)
+            for name in (("plain", "ours") if pair % 2 == 0 else ("ours", "plain"))
+        ]
 
     def wait(self, name: str) -> None:
         self.events[name].wait()
         self.events[name].clear()
 
-    def hand_over(self, name: str) -> None:
-        self.events["ours" if name == "plain" else "plain"].set()
+    def hand_over(self) -> None:
+        """To whoever is next; at the end both may finish."""
+        for name in (self.order.pop(0),) if self.order else ("plain", "ours"):
+            self.events[name].set()
 
 
 class Taker(TrainerCallback):
@@ -84,7 +94,7 @@ class Taker(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.turns.seconds[self.name].append(time.perf_counter() - self.started)
-        self.turns.hand_over(self.name)
+        self.turns.hand_over()
         if state.global_step < state.max_steps:
             self._begin(state.global_step)
 
@@ -100,10 +110,11 @@ def main() -> None:
     )
     parser.add_argument("--model", default="sample-sft")
     parser.add_argument("--steps", type=int, default=40, help="pairs of steps that count")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(Path(folder), arguments.model, arguments.steps + WARM)
+        result = measure(Path(folder), arguments.model, arguments.steps + WARM, arguments.set)
     if not arguments.json:
         print(
             f"a step of ours is {result['ratio']:.3f}x plain TRL (95 %: {result['low']:.3f} to "
@@ -120,17 +131,19 @@ def main() -> None:
     sys.exit(0 if good else 1)
 
 
-def measure(folder: Path, model: str, steps: int) -> dict[str, Any]:
+def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[str, Any]:
     store = Store.open(folder / "store", create=True)
     build_settings = config.load("sample", ("source.count=120",), detector={"kind": "annotation"})
     build(build_settings, store, scan(build_settings), Quiet())
     asked = settings.load(
-        "sample", [f"trainer.max_steps={steps}", "trainer.save_steps=1000"], model=model
+        "sample",
+        [f"trainer.max_steps={steps}", "trainer.save_strategy=no", *changes],
+        model=model,
     )
     examples = rows.examples_of(store, "examples@latest")
     plan = Plan.of(asked, store, examples, models.reader(model), folder / "work")
     table = rows.read(store, examples, "train")
-    turns = Turns()
+    turns = Turns(steps)
 
     loading = Loading()
     job = grpo.prepare(plan, table, trainer_config(asked, folder / "ours"))
@@ -155,7 +168,7 @@ def measure(folder: Path, model: str, steps: int) -> dict[str, Any]:
         for thread in threads:
             thread.start()
             time.sleep(1)  # both have begun, and wait
-        turns.events["plain"].set()
+        turns.hand_over()
         for thread in threads:
             thread.join()
     ours, theirs = (np.array(turns.seconds[name][WARM:]) for name in ("ours", "plain"))
