@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine with git, make and Python >= 3.11:
-#   make demo   set up, build training sets from generated photos, train a small model on them
+#   make demo   set up, then build training sets from generated photos
 #   make test   set up, then the fast tests
 PYTHON ?= python3
 VENV := .venv
@@ -19,9 +19,6 @@ demo: $(VENV)/ready
 	$(BIN)/repic build --profile sample --store $(DEMO)/store
 	$(BIN)/repic sql --store $(DEMO)/store \
 	    "select objective, split, count(*) as examples from examples group by all order by all"
-	$(BIN)/repic train --profile sample --store $(DEMO)/store
-	$(BIN)/repic sql --store $(DEMO)/store \
-	    "select objective, step, avg(reward) from rollouts group by all order by step desc limit 9"
 	$(BIN)/repic report dataset@latest --store $(DEMO)/store --out $(DEMO)/report.html
 	@echo "Look at $(DEMO)/report.html; ask $(BIN)/repic sql --store $(DEMO)/store \"show tables\""
 

@@ -41,7 +41,7 @@ first steps it was asked what each token shows instead, which no token that stan
 question can know; that taught nothing, and the shipped weights went through it."""
 _RATE = 2e-3
 _PLANNED, _FADE, _LATE_FADE = 2000, 0.5, 0.6
-"""The first part is cut off from a schedule of 2,000 steps; the second has a schedule of its own."""
+"""The first part is cut off from a schedule of 2,000 steps; the second has one of its own."""
 _ABOUT, _WHERE = 0.5, 6.0
 """Weights of what a token shows and of its box."""
 _SPREAD = 1.0
