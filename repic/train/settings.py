@@ -118,12 +118,15 @@ class Training(Section):
 
     @field_validator("trainer")
     @classmethod
-    def _numbers(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        # YAML 1.1 takes 2e-5 for a text, since it has no point.
-        return {
-            key: float(value) if isinstance(value, str) and _SCIENTIFIC.fullmatch(value) else value
-            for key, value in fields.items()
-        }
+    def _meant(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        return {name: _meant(name, value) for name, value in fields.items()}
+
+
+def _meant(name: str, value: Any) -> Any:
+    """What YAML 1.1 takes for something else: 2e-5 has no point, and `no` is a truth value."""
+    if isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
+        return float(value)
+    return "no" if value is False and name.endswith("_strategy") else value
 
 
 def load(profile: str = "sample", overrides: Iterable[str] = (), **values: Any) -> Training:

@@ -53,6 +53,8 @@ def test_any_field_of_trl_goes_through(tmp_path: Path) -> None:
     config = trainer_config(asked, tmp_path)
     assert config.learning_rate == 2e-5
     assert config.delta == 4
+    quiet = settings.load("sample", [*CPU, "trainer.save_strategy=no"])
+    assert trainer_config(quiet, tmp_path).save_strategy == "no"
     assert config.shuffle_dataset is False
 
 
