@@ -115,7 +115,8 @@ def test_a_text_encoder_names_architecture_and_tag(text: str) -> None:
 
 def test_describing_imports_no_torch() -> None:
     code = (
-        "import sys; from repic import detect, embed; from repic.config import *\n"
+        "import sys; from repic import detect, embed\n"
+        "from repic.config import DetectorSettings, EncoderSettings, Runtime\n"
         "embed.describe(EncoderSettings(), Runtime())\n"
         "detect.describe(DetectorSettings(), Runtime())\n"
         "heavy = {'torch', 'open_clip', 'timm', 'ultralytics', 'transformers', 'cv2'}\n"
