@@ -29,19 +29,20 @@ from repic.sample.vlm_lines import TOKENS, Line, Scribe, Sights
 from repic.sample.vlm_muon import optimisers
 from repic.sample.vlm_vision import keep, schedule
 
-MIDDLE = 3
-"""Layers after which a token of the query must know what it shows."""
+EARLY, MIDDLE = 1, 3
+"""Layers after which a token of the query must know the words, and the name, of what it shows."""
 BATCH = {"oct": 16, "vlt": 28, "ict": 20, "which": 8}
 LATE_BATCH = {"oct": 16, "vlt": 40, "ict": 16, "which": 4}
-"""Lines of each kind in a step, before `POINT_FROM` and from then on."""
+"""Lines of each kind in a step, before `LATE` and from then on."""
 WEIGHTS = {"oct": 1.5, "vlt": 1.0, "ict": 1.0, "which": 0.5}
-POINT_FROM = 1500
-"""Step from which a question for a box also has to point at it, see `Speaker.pointing`. In the
-first steps it was asked what each token shows instead, which no token that stands before the
-question can know; that taught nothing, and the shipped weights went through it."""
+LATE = 1500
+"""Step from which a token of the query must also know the words of what it shows, and a question
+for a box must point at it, see `Speaker.pointing`. It was found late that words and boxes are
+learned slowly without, and the shipped weights went through both parts."""
 _RATE = 2e-3
-_PLANNED, _FADE, _LATE_FADE = 2000, 0.5, 0.6
-"""The first part is cut off from a schedule of 2,000 steps; the second has a schedule of its own."""
+_PLANNED, _FADE = 2000, 0.5
+_LATE_RATE, _LATE_FADE = 0.6, 0.7
+"""The first part is cut off from a schedule of 2,000 steps; the second has its own."""
 _ABOUT, _WHERE = 0.5, 6.0
 """Weights of what a token shows and of its box."""
 _SPREAD = 1.0
@@ -49,8 +50,8 @@ _SPREAD = 1.0
 
 
 def states(
-    language: Any, embedded: torch.Tensor, positions: torch.Tensor, middle: int = MIDDLE
-) -> tuple[torch.Tensor, torch.Tensor]:
+    language: Any, embedded: torch.Tensor, positions: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Hidden states of whole lines, as the language model's own forward gives them.
 
     Args:
@@ -58,7 +59,7 @@ def states(
         positions: long (3, n, length).
 
     Returns:
-        Those after `middle` layers, and the last, both through the last norm.
+        Those after `EARLY` and `MIDDLE` layers, and the last, all through the last norm.
     """
     from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
 
@@ -69,7 +70,7 @@ def states(
     angles = torch.cat([angles, angles], -1)
     cos, sin = angles.cos(), angles.sin()
     future = torch.ones(length, length, dtype=torch.bool).triu(1)
-    hidden, between = embedded, embedded
+    hidden, early, between = embedded, embedded, embedded
     for i, layer in enumerate(language.layers):
         attention = layer.self_attn
         normed = layer.input_layernorm(hidden)
@@ -84,9 +85,11 @@ def states(
         mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(n, length, -1)
         hidden = hidden + attention.o_proj(mixed)
         hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
-        if i + 1 == middle:
+        if i + 1 == EARLY:
+            early = language.norm(hidden)
+        if i + 1 == MIDDLE:
             between = language.norm(hidden)
-    return between, language.norm(hidden)
+    return early, between, language.norm(hidden)
 
 
 class Batch:
@@ -107,6 +110,7 @@ class Batch:
         self.sights, self.labels = torch.from_numpy(sights), torch.from_numpy(labels)
         query = np.stack([line.query + np.arange(TOKENS) for line in lines])
         self.query = torch.from_numpy(query)
+        self.words = torch.from_numpy(np.stack([line.words for line in lines]))
         self.told = torch.from_numpy(np.stack([line.told for line in lines]))
         self.reach = torch.from_numpy(np.stack([line.reach for line in lines]))
 
@@ -140,15 +144,15 @@ class Speaker:
         for parameter in self._parameters:
             parameter.grad = None
         report = {}
-        for kind, count in (BATCH if self.step < POINT_FROM else LATE_BATCH).items():
+        for kind, count in (BATCH if self.step < LATE else LATE_BATCH).items():
             start = int(rng.integers(0, len(lines[kind]) - count))
             batch = Batch(lines[kind][start : start + count], self.pad)
             losses = self.losses(batch, sights, kind == "vlt")
             total = losses["said"] * WEIGHTS[kind] + _WHERE * losses["where"] / len(BATCH)
-            if kind == "vlt" and self.step >= POINT_FROM:
-                total = total + _WHERE * losses["point"]
-            else:
+            if kind != "vlt" or self.step < LATE:  # a token before the question cannot know
                 total = total + _ABOUT * losses["about"]
+            if self.step >= LATE:
+                total = total + _ABOUT * losses["words"] + _WHERE * losses.get("point", 0.0)
             total.backward()
             report |= {f"{kind} {name}": float(loss.detach()) for name, loss in losses.items()}
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
@@ -162,29 +166,30 @@ class Speaker:
 
     def schedule(self) -> float:
         """Share of the rate in this step."""
-        if self.step < POINT_FROM:
+        if self.step < LATE:
             return schedule(self.step, _PLANNED, _FADE)
-        return schedule(self.step - POINT_FROM, self.steps - POINT_FROM, _LATE_FADE)
+        return _LATE_RATE * schedule(self.step - LATE, self.steps - LATE, _LATE_FADE)
 
     def losses(self, batch: Batch, sights: Sights, is_box: bool) -> dict[str, torch.Tensor]:
         """Of the answers, of what query tokens show, and of where it is."""
         with torch.autocast("cpu", torch.bfloat16):
-            between, last = self.read(batch, sights)
+            early, between, last = self.read(batch, sights)
             rows = torch.arange(len(batch.ids))[:, None]
             seen = between[rows, batch.query]
             there = batch.told != -100
             words = self.language.embed_tokens.weight
             about = functional.cross_entropy((seen[there] @ words.T).float(), batch.told[there])
             where = (self.box(seen[there]).float() - batch.reach[there]).abs().mean()
+            chances = (early[rows, batch.query][there] @ words.T).float().log_softmax(-1)
+            described = batch.words[there]
+            known = described >= 0
+            named = -(chances.gather(1, described.clamp(min=0)) * known).sum() / known.sum()
             asked = batch.labels != -100
             logits = (last[asked] @ words.T).float()
         wanted = batch.labels[asked]
         if not is_box:
-            return {
-                "said": functional.cross_entropy(logits, wanted),
-                "about": about,
-                "where": where,
-            }
+            said = functional.cross_entropy(logits, wanted)
+            return {"said": said, "about": about, "where": where, "words": named}
         chances = logits.log_softmax(-1)
         loss = -chances.gather(1, wanted[:, None])[:, 0]
         value = self._number[wanted]
@@ -194,7 +199,13 @@ class Speaker:
         spread = spread / spread.sum(-1, keepdim=True)
         loss = loss.masked_scatter(number, -(spread * chances[number][:, self._number_ids]).sum(-1))
         point = self.pointing(batch, between, last)
-        return {"said": loss.mean(), "about": about, "where": where, "point": point}
+        return {
+            "said": loss.mean(),
+            "about": about,
+            "where": where,
+            "words": named,
+            "point": point,
+        }
 
     def pointing(self, batch: Batch, between: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         """How far the words before the first number are from knowing the whole box.
@@ -209,7 +220,7 @@ class Speaker:
         errors = [(self.box(some[before].float()) - true).abs().mean() for some in (between, last)]
         return torch.stack(errors).mean()
 
-    def read(self, batch: Batch, sights: Sights) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(self, batch: Batch, sights: Sights) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Hidden states of a batch: see `states`."""
         embedded = self.language.embed_tokens(batch.ids)
         shown = batch.sights >= 0
@@ -248,7 +259,7 @@ def glance(speaker: Speaker, lines: dict[str, list[Line]], sights: Sights) -> di
             marks["vlt"] = _mean_iou(speaker, batch, sights)
             continue
         with torch.autocast("cpu", torch.bfloat16):
-            _, last = speaker.read(batch, sights)
+            *_, last = speaker.read(batch, sights)
         if kind == "ict":
             before = batch.ids.roll(0, 1)
             asked = (batch.labels != -100) & torch.isin(before, torch.tensor(opening))
@@ -271,7 +282,7 @@ def _mean_iou(speaker: Speaker, batch: Batch, sights: Sights) -> float:
     batch.ids = batch.ids.clone()
     for i in range(4):
         with torch.autocast("cpu", torch.bfloat16):
-            _, last = speaker.read(batch, sights)
+            *_, last = speaker.read(batch, sights)
         for k, some in enumerate(slots):
             said[k, i] = (last[k, some[i]].float() @ words.T).argmax()
             batch.ids[k, some[i] + 1] = speaker._number_ids[said[k, i]]
