@@ -27,7 +27,7 @@ from repic.sample.lessons import SIDE
 from repic.sample.seeds import generator
 from repic.sample.vlm_lines import TOKENS, Line, Scribe, Sights
 from repic.sample.vlm_muon import optimisers
-from repic.sample.vlm_vision import keep, schedule
+from repic.sample.vlm_vision import keep
 
 EARLY, MIDDLE = 1, 3
 """Layers after which a token of the query must know the words, and the name, of what it shows."""
@@ -35,23 +35,34 @@ BATCH = {"oct": 16, "vlt": 28, "ict": 20, "which": 8}
 LATE_BATCH = {"oct": 16, "vlt": 40, "ict": 16, "which": 4}
 """Lines of each kind in a step, before `LATE` and from then on."""
 WEIGHTS = {"oct": 1.5, "vlt": 1.0, "ict": 1.0, "which": 0.5}
+FROM = {"words": 1500, "point": 1500, "gaze": 1750, "look": 2000}
+"""Step from which there is a loss, see `Speaker.losses`. They were added one by one to the run that
+made the shipped weights, when it was seen that it boxes any object, whichever is asked for."""
 LATE = 1500
-"""Step from which a token of the query must also know the words of what it shows, and a question
-for a box must point at it, see `Speaker.pointing`. It was found late that words and boxes are
-learned slowly without, and the shipped weights went through both parts."""
 _RATE = 2e-3
-_PLANNED, _FADE = 2000, 0.5
-_LATE_RATE, _LATE_FADE = 0.6, 0.7
-"""The first part is cut off from a schedule of 2,000 steps; the second has its own."""
+RATES = (
+    (0, 0.02),
+    (50, 1.0),
+    (1000, 1.0),
+    (1500, 0.5),
+    (1501, 0.02),
+    (1550, 0.6),
+    (1712, 0.6),
+    (2000, 0.33),
+    (2001, 0.45),
+    (2500, 0.01),
+)
+"""Step and share of `_RATE`, straight in between; it rises again where something is added."""
 _ABOUT, _WHERE = 0.5, 6.0
 """Weights of what a token shows and of its box."""
+_LATER = {"words": _ABOUT, "point": _WHERE, "gaze": _ABOUT, "look": _ABOUT}
 _SPREAD = 1.0
 """Standard deviation of a coordinate's target, in pixels."""
 
 
 def states(
     language: Any, embedded: torch.Tensor, positions: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, ...]:
     """Hidden states of whole lines, as the language model's own forward gives them.
 
     Args:
@@ -59,7 +70,8 @@ def states(
         positions: long (3, n, length).
 
     Returns:
-        Those after `EARLY` and `MIDDLE` layers, and the last, all through the last norm.
+        Those after `EARLY` and `MIDDLE` layers, and the last, all through the last norm; and what
+        the first heads of the two layers that follow look at, logits (n, length, length) each.
     """
     from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
 
@@ -71,6 +83,7 @@ def states(
     cos, sin = angles.cos(), angles.sin()
     future = torch.ones(length, length, dtype=torch.bool).triu(1)
     hidden, early, between = embedded, embedded, embedded
+    gaze, look = embedded, embedded
     for i, layer in enumerate(language.layers):
         attention = layer.self_attn
         normed = layer.input_layernorm(hidden)
@@ -82,6 +95,10 @@ def states(
         key = key.repeat_interleave(attention.num_key_value_groups, 1)
         value = value.repeat_interleave(attention.num_key_value_groups, 1)
         scores = (query * attention.scaling @ key.mT).masked_fill(future, float("-inf"))
+        if i == EARLY:
+            gaze = scores[:, 0]
+        if i == MIDDLE:
+            look = scores[:, 0]
         mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(n, length, -1)
         hidden = hidden + attention.o_proj(mixed)
         hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
@@ -89,7 +106,7 @@ def states(
             early = language.norm(hidden)
         if i + 1 == MIDDLE:
             between = language.norm(hidden)
-    return early, between, language.norm(hidden)
+    return early, between, language.norm(hidden), gaze, look
 
 
 class Batch:
@@ -132,6 +149,7 @@ class Speaker:
             self._states = torch.compile(states, dynamic=True)
         self._number = torch.full((self.language.vocab_size,), -1)
         self._number[scribe.numbers] = torch.arange(len(scribe.numbers))
+        self._attributes = torch.tensor(scribe.attributes())
         self._number_ids = torch.tensor(scribe.numbers)
 
     def learn(self, lines: dict[str, list[Line]], sights: Sights) -> dict[str, float]:
@@ -151,12 +169,13 @@ class Speaker:
             total = losses["said"] * WEIGHTS[kind] + _WHERE * losses["where"] / len(BATCH)
             if kind != "vlt" or self.step < LATE:  # a token before the question cannot know
                 total = total + _ABOUT * losses["about"]
-            if self.step >= LATE:
-                total = total + _ABOUT * losses["words"] + _WHERE * losses.get("point", 0.0)
+            for name, weight in _LATER.items():
+                if name in losses and self.step >= FROM[name]:
+                    total = total + weight * losses[name]
             total.backward()
             report |= {f"{kind} {name}": float(loss.detach()) for name, loss in losses.items()}
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
-        rate = _RATE * self.schedule()
+        rate = _RATE * float(np.interp(self.step, *zip(*RATES, strict=True)))
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -164,16 +183,10 @@ class Speaker:
         self.step += 1
         return report
 
-    def schedule(self) -> float:
-        """Share of the rate in this step."""
-        if self.step < LATE:
-            return schedule(self.step, _PLANNED, _FADE)
-        return _LATE_RATE * schedule(self.step - LATE, self.steps - LATE, _LATE_FADE)
-
     def losses(self, batch: Batch, sights: Sights, is_box: bool) -> dict[str, torch.Tensor]:
         """Of the answers, of what query tokens show, and of where it is."""
         with torch.autocast("cpu", torch.bfloat16):
-            early, between, last = self.read(batch, sights)
+            early, between, last, gaze, look = self.read(batch, sights)
             rows = torch.arange(len(batch.ids))[:, None]
             seen = between[rows, batch.query]
             there = batch.told != -100
@@ -198,30 +211,58 @@ class Speaker:
         spread = torch.exp(-((away / _SPREAD) ** 2) / 2)
         spread = spread / spread.sum(-1, keepdim=True)
         loss = loss.masked_scatter(number, -(spread * chances[number][:, self._number_ids]).sum(-1))
-        point = self.pointing(batch, between, last)
+        point = self.pointing(batch, last)
         return {
             "said": loss.mean(),
             "about": about,
             "where": where,
             "words": named,
             "point": point,
+            "gaze": self.gazing(batch, gaze, self._asks(batch)),
+            "look": self.gazing(batch, look, self._asks(batch) | self._opens(batch)),
         }
 
-    def pointing(self, batch: Batch, between: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
-        """How far the words before the first number are from knowing the whole box.
+    def pointing(self, batch: Batch, last: torch.Tensor) -> torch.Tensor:
+        """How far the words of the question, and those before the box, are from knowing the box.
 
-        Read with the same head as a token of the picture, so that it is enough to copy one.
+        Read with the same head as a token of the picture, so that it is enough to find one and copy
+        it. Without it a model learns to box some object, whichever is asked for: to find one by its
+        words takes two steps, neither of which is of use alone.
         """
         value = self._number[batch.labels.clamp(min=0)].masked_fill(batch.labels == -100, -1)
-        number = value >= 0
-        true = value[number].view(-1, 1, 4).float() / SIDE
-        before = (batch.labels != -100) & (number.cumsum(1) - number.long() == 0)
+        true = value[value >= 0].view(-1, 1, 4).float() / SIDE
+        before = self._asks(batch) | self._opens(batch)
         true = true.expand(-1, before.shape[1], -1)[before]
-        errors = [(self.box(some[before].float()) - true).abs().mean() for some in (between, last)]
-        return torch.stack(errors).mean()
+        return (self.box(last[before].float()) - true).abs().mean()
 
-    def read(self, batch: Batch, sights: Sights) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Hidden states of a batch: see `states`."""
+    def _asks(self, batch: Batch) -> torch.Tensor:
+        """Words of the question that describe an object: bool (n, length)."""
+        answered = (batch.labels != -100).cumsum(1) > 0
+        return torch.isin(batch.ids, self._attributes) & ~answered
+
+    def _opens(self, batch: Batch) -> torch.Tensor:
+        """Where the answer stands before its first number is said: bool (n, length)."""
+        value = self._number[batch.labels.clamp(min=0)].masked_fill(batch.labels == -100, -1)
+        number = value >= 0
+        return (batch.labels != -100) & (number.cumsum(1) - number.long() == 0)
+
+    def gazing(self, batch: Batch, gaze: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
+        """How little some words look at the tokens of what the question is about.
+
+        Args:
+            gaze: Logits of one head, (n, length, length).
+            asked: Which words, bool (n, length).
+        """
+        wanted = torch.zeros_like(batch.ids, dtype=torch.bool)
+        wanted.scatter_(1, batch.query, batch.told == self.scribe.yes)
+        asked = asked & wanted.any(1, keepdim=True)
+        line, _ = asked.nonzero(as_tuple=True)
+        share = gaze[asked].float().log_softmax(-1)
+        seen = share.masked_fill(~wanted[line], float("-inf")).logsumexp(-1)
+        return -seen.sum() / max(1, len(seen))
+
+    def read(self, batch: Batch, sights: Sights) -> tuple[torch.Tensor, ...]:
+        """Hidden states of a batch and a gaze: see `states`."""
         embedded = self.language.embed_tokens(batch.ids)
         shown = batch.sights >= 0
         embedded = embedded.masked_scatter(shown[..., None], sights.features[batch.sights[shown]])
@@ -259,7 +300,7 @@ def glance(speaker: Speaker, lines: dict[str, list[Line]], sights: Sights) -> di
             marks["vlt"] = _mean_iou(speaker, batch, sights)
             continue
         with torch.autocast("cpu", torch.bfloat16):
-            *_, last = speaker.read(batch, sights)
+            _, _, last, *_ = speaker.read(batch, sights)
         if kind == "ict":
             before = batch.ids.roll(0, 1)
             asked = (batch.labels != -100) & torch.isin(before, torch.tensor(opening))
@@ -282,7 +323,7 @@ def _mean_iou(speaker: Speaker, batch: Batch, sights: Sights) -> float:
     batch.ids = batch.ids.clone()
     for i in range(4):
         with torch.autocast("cpu", torch.bfloat16):
-            *_, last = speaker.read(batch, sights)
+            _, _, last, *_ = speaker.read(batch, sights)
         for k, some in enumerate(slots):
             said[k, i] = (last[k, some[i]].float() @ words.T).argmax()
             batch.ids[k, some[i] + 1] = speaker._number_ids[said[k, i]]

@@ -18,6 +18,14 @@ from repic.coordinates import Convention
 from repic.objectives import Row
 from repic.objectives.base import answer_of, prompt_of
 from repic.sample import vlm_album, vlm_features, vlm_vision, vlm_words
+from repic.sample.identities import (
+    ACCESSORIES,
+    CATEGORIES,
+    COLOURS,
+    PATTERNS,
+    PLAIN,
+    SECOND_COLOURS,
+)
 from repic.sample.lessons import SIDE
 from repic.sample.seeds import generator
 from repic.sample.vlm_album import Album
@@ -204,6 +212,11 @@ class Scribe:
             said = self.described(o["identity"], o["shows_accessory"])
             described[i, : len(said)] = said
         return told, boxes[owners] / SIDE, described[owners]
+
+    def attributes(self) -> list[int]:
+        """Tokens of all words that describe an object of the world."""
+        words = (*CATEGORIES, *COLOURS, *PATTERNS, PLAIN, *SECOND_COLOURS, *ACCESSORIES)
+        return [self.ids(f" {word}")[0] for word in words]
 
     def described(self, name: str, shows_accessory: bool) -> list[int]:
         """Tokens of the words of an object that can be seen."""
