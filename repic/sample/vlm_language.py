@@ -6,7 +6,7 @@ binding is learned from a few words of each answer, which takes many times as lo
 may be a pixel off: its target is spread over its neighbours.
 
 The start of reinforcement, `vlm-sft`, is the state after a part of the steps and not another
-training; see `START`.
+training.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ FROM = {"words": 1500, "point": 1500, "gaze": 1750, "look": 2000}
 """Step from which there is a loss, see `Speaker.losses`. They were added one by one to the run that
 made the shipped weights, when it was seen that it boxes any object, whichever is asked for."""
 LATE = 1500
+"""Step from which `LATE_BATCH` is drawn."""
 _RATE = 2e-3
 RATES = (
     (0, 0.02),
@@ -161,7 +162,7 @@ class Speaker:
         rng = generator("speaker", self.step)
         for parameter in self._parameters:
             parameter.grad = None
-        report = {}
+        report: dict[str, float] = {}
         for kind, count in (BATCH if self.step < LATE else LATE_BATCH).items():
             start = int(rng.integers(0, len(lines[kind]) - count))
             batch = Batch(lines[kind][start : start + count], self.pad)
@@ -175,7 +176,8 @@ class Speaker:
             total.backward()
             report |= {f"{kind} {name}": float(loss.detach()) for name, loss in losses.items()}
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
-        rate = _RATE * float(np.interp(self.step, *zip(*RATES, strict=True)))
+        steps, shares = (list(column) for column in zip(*RATES, strict=True))
+        rate = _RATE * float(np.interp(self.step, steps, shares))
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate
