@@ -21,8 +21,8 @@ from repic.sample.vlm_vision import Truth
 
 SEEN, TOLD = 60, 30
 """Albums that the tower sees, and those of them that are spoken of."""
-VISION_STEPS, LANGUAGE_STEPS = 1800, 2300
-START = 1000
+VISION_STEPS, LANGUAGE_STEPS = 1800, 2500
+START = 1500
 """Steps of the second half after which the model is the start of reinforcement."""
 LINES = {"oct": 1000, "vlt": 2000, "ict": 1200, "which": 400}
 """Lines of an album, at most."""

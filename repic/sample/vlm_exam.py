@@ -6,6 +6,7 @@ its photo. The last examination is about `RESERVED` identities, in worlds of the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from repic.sample.vlm_rows import place_of
 MAX_NEW_TOKENS = 96
 _BATCH = 32
 HIT = 0.5
+_TAG = re.compile(r"<[^<>]+>")
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,17 @@ def answers(
 
 
 def is_valid(answer: Answer) -> bool:
-    """Whether it has the form that its row asks for: a caption, one box, one name, yes or no."""
+    """Whether it has the form that its row asks for: a caption, one box, one name, yes or no.
+
+    A caption is whole words with whole tags; whether a tag holds a name that was given is not a
+    matter of form, see `stranger` in `marks`.
+    """
     if not answer.finished:
         return False
     if "format" in answer.reward.components:
         return answer.reward.components["format"] == 1
-    strangers = (answer.reward.parsed or {}).get("strangers", ())
-    return bool(answer.text.strip()) and not strangers and answer.reward.reason != "empty"
+    without = _TAG.sub("", answer.text)
+    return bool(without.strip()) and not set("<>") & set(without)
 
 
 def marks(given: Sequence[Answer]) -> dict[str, tuple[float, float, int]]:
@@ -121,6 +127,8 @@ def marks(given: Sequence[Answer]) -> dict[str, tuple[float, float, int]]:
         if kind == "ict":
             for name, value in reward.components.items():
                 found.setdefault(f"ict {name}", []).append(value)
+            strangers = (reward.parsed or {}).get("strangers", ())
+            found.setdefault("ict stranger", []).append(float(bool(strangers)))
     return {name: _mean(values) for name, values in sorted(found.items())}
 
 

@@ -6,7 +6,7 @@ binding is learned from a few words of each answer, which takes many times as lo
 may be a pixel off: its target is spread over its neighbours.
 
 The start of reinforcement, `vlm-sft`, is the state after a part of the steps and not another
-training; see `START`.
+training.
 """
 
 from __future__ import annotations
@@ -27,30 +27,43 @@ from repic.sample.lessons import SIDE
 from repic.sample.seeds import generator
 from repic.sample.vlm_lines import TOKENS, Line, Scribe, Sights
 from repic.sample.vlm_muon import optimisers
-from repic.sample.vlm_vision import keep, schedule
+from repic.sample.vlm_vision import keep
 
-MIDDLE = 3
-"""Layers after which a token of the query must know what it shows."""
+EARLY, MIDDLE = 1, 3
+"""Layers after which a token of the query must know the words, and the name, of what it shows."""
 BATCH = {"oct": 16, "vlt": 28, "ict": 20, "which": 8}
 LATE_BATCH = {"oct": 16, "vlt": 40, "ict": 16, "which": 4}
-"""Lines of each kind in a step, before `POINT_FROM` and from then on."""
+"""Lines of each kind in a step, before `LATE` and from then on."""
 WEIGHTS = {"oct": 1.5, "vlt": 1.0, "ict": 1.0, "which": 0.5}
-POINT_FROM = 1500
-"""Step from which a question for a box also has to point at it, see `Speaker.pointing`. In the
-first steps it was asked what each token shows instead, which no token that stands before the
-question can know; that taught nothing, and the shipped weights went through it."""
+FROM = {"words": 1500, "point": 1500, "gaze": 1750, "look": 2000}
+"""Step from which there is a loss, see `Speaker.losses`. They were added one by one to the run that
+made the shipped weights, when it was seen that it boxes any object, whichever is asked for."""
+LATE = 1500
+"""Step from which `LATE_BATCH` is drawn."""
 _RATE = 2e-3
-_PLANNED, _FADE, _LATE_FADE = 2000, 0.5, 0.6
-"""The first part is cut off from a schedule of 2,000 steps; the second has one of its own."""
+RATES = (
+    (0, 0.02),
+    (50, 1.0),
+    (1000, 1.0),
+    (1500, 0.5),
+    (1501, 0.02),
+    (1550, 0.6),
+    (1712, 0.6),
+    (2000, 0.33),
+    (2001, 0.45),
+    (2500, 0.01),
+)
+"""Step and share of `_RATE`, straight in between; it rises again where something is added."""
 _ABOUT, _WHERE = 0.5, 6.0
 """Weights of what a token shows and of its box."""
+_LATER = {"words": _ABOUT, "point": _WHERE, "gaze": _ABOUT, "look": _ABOUT}
 _SPREAD = 1.0
 """Standard deviation of a coordinate's target, in pixels."""
 
 
 def states(
-    language: Any, embedded: torch.Tensor, positions: torch.Tensor, middle: int = MIDDLE
-) -> tuple[torch.Tensor, torch.Tensor]:
+    language: Any, embedded: torch.Tensor, positions: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
     """Hidden states of whole lines, as the language model's own forward gives them.
 
     Args:
@@ -58,7 +71,8 @@ def states(
         positions: long (3, n, length).
 
     Returns:
-        Those after `middle` layers, and the last, both through the last norm.
+        Those after `EARLY` and `MIDDLE` layers, and the last, all through the last norm; and what
+        the first heads of the two layers that follow look at, logits (n, length, length) each.
     """
     from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
 
@@ -69,7 +83,8 @@ def states(
     angles = torch.cat([angles, angles], -1)
     cos, sin = angles.cos(), angles.sin()
     future = torch.ones(length, length, dtype=torch.bool).triu(1)
-    hidden, between = embedded, embedded
+    hidden, early, between = embedded, embedded, embedded
+    gaze, look = embedded, embedded
     for i, layer in enumerate(language.layers):
         attention = layer.self_attn
         normed = layer.input_layernorm(hidden)
@@ -81,12 +96,18 @@ def states(
         key = key.repeat_interleave(attention.num_key_value_groups, 1)
         value = value.repeat_interleave(attention.num_key_value_groups, 1)
         scores = (query * attention.scaling @ key.mT).masked_fill(future, float("-inf"))
+        if i == EARLY:
+            gaze = scores[:, 0]
+        if i == MIDDLE:
+            look = scores[:, 0]
         mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(n, length, -1)
         hidden = hidden + attention.o_proj(mixed)
         hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
-        if i + 1 == middle:
+        if i + 1 == EARLY:
+            early = language.norm(hidden)
+        if i + 1 == MIDDLE:
             between = language.norm(hidden)
-    return between, language.norm(hidden)
+    return early, between, language.norm(hidden), gaze, look
 
 
 class Batch:
@@ -107,6 +128,7 @@ class Batch:
         self.sights, self.labels = torch.from_numpy(sights), torch.from_numpy(labels)
         query = np.stack([line.query + np.arange(TOKENS) for line in lines])
         self.query = torch.from_numpy(query)
+        self.words = torch.from_numpy(np.stack([line.words for line in lines]))
         self.told = torch.from_numpy(np.stack([line.told for line in lines]))
         self.reach = torch.from_numpy(np.stack([line.reach for line in lines]))
 
@@ -128,6 +150,7 @@ class Speaker:
             self._states = torch.compile(states, dynamic=True)
         self._number = torch.full((self.language.vocab_size,), -1)
         self._number[scribe.numbers] = torch.arange(len(scribe.numbers))
+        self._attributes = torch.tensor(scribe.attributes())
         self._number_ids = torch.tensor(scribe.numbers)
 
     def learn(self, lines: dict[str, list[Line]], sights: Sights) -> dict[str, float]:
@@ -139,20 +162,22 @@ class Speaker:
         rng = generator("speaker", self.step)
         for parameter in self._parameters:
             parameter.grad = None
-        report = {}
-        for kind, count in (BATCH if self.step < POINT_FROM else LATE_BATCH).items():
+        report: dict[str, float] = {}
+        for kind, count in (BATCH if self.step < LATE else LATE_BATCH).items():
             start = int(rng.integers(0, len(lines[kind]) - count))
             batch = Batch(lines[kind][start : start + count], self.pad)
             losses = self.losses(batch, sights, kind == "vlt")
             total = losses["said"] * WEIGHTS[kind] + _WHERE * losses["where"] / len(BATCH)
-            if kind == "vlt" and self.step >= POINT_FROM:
-                total = total + _WHERE * losses["point"]
-            else:
+            if kind != "vlt" or self.step < LATE:  # a token before the question cannot know
                 total = total + _ABOUT * losses["about"]
+            for name, weight in _LATER.items():
+                if name in losses and self.step >= FROM[name]:
+                    total = total + weight * losses[name]
             total.backward()
             report |= {f"{kind} {name}": float(loss.detach()) for name, loss in losses.items()}
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
-        rate = _RATE * self.schedule()
+        steps, shares = (list(column) for column in zip(*RATES, strict=True))
+        rate = _RATE * float(np.interp(self.step, steps, shares))
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -160,31 +185,26 @@ class Speaker:
         self.step += 1
         return report
 
-    def schedule(self) -> float:
-        """Share of the rate in this step."""
-        if self.step < POINT_FROM:
-            return schedule(self.step, _PLANNED, _FADE)
-        return schedule(self.step - POINT_FROM, self.steps - POINT_FROM, _LATE_FADE)
-
     def losses(self, batch: Batch, sights: Sights, is_box: bool) -> dict[str, torch.Tensor]:
         """Of the answers, of what query tokens show, and of where it is."""
         with torch.autocast("cpu", torch.bfloat16):
-            between, last = self.read(batch, sights)
+            early, between, last, gaze, look = self.read(batch, sights)
             rows = torch.arange(len(batch.ids))[:, None]
             seen = between[rows, batch.query]
             there = batch.told != -100
             words = self.language.embed_tokens.weight
             about = functional.cross_entropy((seen[there] @ words.T).float(), batch.told[there])
             where = (self.box(seen[there]).float() - batch.reach[there]).abs().mean()
+            chances = (early[rows, batch.query][there] @ words.T).float().log_softmax(-1)
+            described = batch.words[there]
+            known = described >= 0
+            named = -(chances.gather(1, described.clamp(min=0)) * known).sum() / known.sum()
             asked = batch.labels != -100
             logits = (last[asked] @ words.T).float()
         wanted = batch.labels[asked]
         if not is_box:
-            return {
-                "said": functional.cross_entropy(logits, wanted),
-                "about": about,
-                "where": where,
-            }
+            said = functional.cross_entropy(logits, wanted)
+            return {"said": said, "about": about, "where": where, "words": named}
         chances = logits.log_softmax(-1)
         loss = -chances.gather(1, wanted[:, None])[:, 0]
         value = self._number[wanted]
@@ -193,24 +213,58 @@ class Speaker:
         spread = torch.exp(-((away / _SPREAD) ** 2) / 2)
         spread = spread / spread.sum(-1, keepdim=True)
         loss = loss.masked_scatter(number, -(spread * chances[number][:, self._number_ids]).sum(-1))
-        point = self.pointing(batch, between, last)
-        return {"said": loss.mean(), "about": about, "where": where, "point": point}
+        point = self.pointing(batch, last)
+        return {
+            "said": loss.mean(),
+            "about": about,
+            "where": where,
+            "words": named,
+            "point": point,
+            "gaze": self.gazing(batch, gaze, self._asks(batch)),
+            "look": self.gazing(batch, look, self._asks(batch) | self._opens(batch)),
+        }
 
-    def pointing(self, batch: Batch, between: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
-        """How far the words before the first number are from knowing the whole box.
+    def pointing(self, batch: Batch, last: torch.Tensor) -> torch.Tensor:
+        """How far the words of the question, and those before the box, are from knowing the box.
 
-        Read with the same head as a token of the picture, so that it is enough to copy one.
+        Read with the same head as a token of the picture, so that it is enough to find one and copy
+        it. Without it a model learns to box some object, whichever is asked for: to find one by its
+        words takes two steps, neither of which is of use alone.
         """
         value = self._number[batch.labels.clamp(min=0)].masked_fill(batch.labels == -100, -1)
-        number = value >= 0
-        true = value[number].view(-1, 1, 4).float() / SIDE
-        before = (batch.labels != -100) & (number.cumsum(1) - number.long() == 0)
+        true = value[value >= 0].view(-1, 1, 4).float() / SIDE
+        before = self._asks(batch) | self._opens(batch)
         true = true.expand(-1, before.shape[1], -1)[before]
-        errors = [(self.box(some[before].float()) - true).abs().mean() for some in (between, last)]
-        return torch.stack(errors).mean()
+        return (self.box(last[before].float()) - true).abs().mean()
 
-    def read(self, batch: Batch, sights: Sights) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states of a batch: see `states`."""
+    def _asks(self, batch: Batch) -> torch.Tensor:
+        """Words of the question that describe an object: bool (n, length)."""
+        answered = (batch.labels != -100).cumsum(1) > 0
+        return torch.isin(batch.ids, self._attributes) & ~answered
+
+    def _opens(self, batch: Batch) -> torch.Tensor:
+        """Where the answer stands before its first number is said: bool (n, length)."""
+        value = self._number[batch.labels.clamp(min=0)].masked_fill(batch.labels == -100, -1)
+        number = value >= 0
+        return (batch.labels != -100) & (number.cumsum(1) - number.long() == 0)
+
+    def gazing(self, batch: Batch, gaze: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
+        """How little some words look at the tokens of what the question is about.
+
+        Args:
+            gaze: Logits of one head, (n, length, length).
+            asked: Which words, bool (n, length).
+        """
+        wanted = torch.zeros_like(batch.ids, dtype=torch.bool)
+        wanted.scatter_(1, batch.query, batch.told == self.scribe.yes)
+        asked = asked & wanted.any(1, keepdim=True)
+        line, _ = asked.nonzero(as_tuple=True)
+        share = gaze[asked].float().log_softmax(-1)
+        seen = share.masked_fill(~wanted[line], float("-inf")).logsumexp(-1)
+        return -seen.sum() / max(1, len(seen))
+
+    def read(self, batch: Batch, sights: Sights) -> tuple[torch.Tensor, ...]:
+        """Hidden states of a batch and a gaze: see `states`."""
         embedded = self.language.embed_tokens(batch.ids)
         shown = batch.sights >= 0
         embedded = embedded.masked_scatter(shown[..., None], sights.features[batch.sights[shown]])
@@ -248,7 +302,7 @@ def glance(speaker: Speaker, lines: dict[str, list[Line]], sights: Sights) -> di
             marks["vlt"] = _mean_iou(speaker, batch, sights)
             continue
         with torch.autocast("cpu", torch.bfloat16):
-            _, last = speaker.read(batch, sights)
+            _, _, last, *_ = speaker.read(batch, sights)
         if kind == "ict":
             before = batch.ids.roll(0, 1)
             asked = (batch.labels != -100) & torch.isin(before, torch.tensor(opening))
@@ -271,7 +325,7 @@ def _mean_iou(speaker: Speaker, batch: Batch, sights: Sights) -> float:
     batch.ids = batch.ids.clone()
     for i in range(4):
         with torch.autocast("cpu", torch.bfloat16):
-            _, last = speaker.read(batch, sights)
+            _, _, last, *_ = speaker.read(batch, sights)
         for k, some in enumerate(slots):
             said[k, i] = (last[k, some[i]].float() @ words.T).argmax()
             batch.ids[k, some[i] + 1] = speaker._number_ids[said[k, i]]

@@ -18,6 +18,14 @@ from repic.coordinates import Convention
 from repic.objectives import Row
 from repic.objectives.base import answer_of, prompt_of
 from repic.sample import vlm_album, vlm_features, vlm_vision, vlm_words
+from repic.sample.identities import (
+    ACCESSORIES,
+    CATEGORIES,
+    COLOURS,
+    PATTERNS,
+    PLAIN,
+    SECOND_COLOURS,
+)
 from repic.sample.lessons import SIDE
 from repic.sample.seeds import generator
 from repic.sample.vlm_album import Album
@@ -98,6 +106,8 @@ class Line:
         told: int64 (TOKENS,), the word that is true of what a token of the query shows: the name of
             the object, yes or no; -100 where there is no object.
         reach: float32 (TOKENS, 4), box of that object in shares of the photo.
+        words: int64 (TOKENS, 5), its category, colour, pattern and accessory, as far as they can be
+            seen; -1 for no word.
     """
 
     ids: np.ndarray
@@ -107,6 +117,7 @@ class Line:
     query: int
     told: np.ndarray
     reach: np.ndarray
+    words: np.ndarray
 
 
 class Scribe:
@@ -171,14 +182,14 @@ class Scribe:
         is_caption = row["objective"] == "ict" and row["kind"] != "which"
         say(self.ids(row["caption"] if is_caption else answer_of(row, self._convention)))
         say(self._close)
-        told, reach = self._truth(row, sights, albums)
+        truth = self._truth(row, sights, albums)
         return Line(
-            np.array(ids), np.concatenate(columns, 1), np.array(sight), answer, query, told, reach
+            np.array(ids), np.concatenate(columns, 1), np.array(sight), answer, query, *truth
         )
 
     def _truth(
         self, row: Row, sights: Sights, albums: Sequence[Album]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         p = _photo(row["images"][-1]["image_id"])
         objects = _photographed(albums, p)["objects"]
         owners = sights.owners[p]
@@ -196,7 +207,23 @@ class Scribe:
         told = np.array([*words, *[-100] * (5 - len(words))])[owners]
         boxes = np.zeros((5, 4), np.float32)
         boxes[: len(objects)] = [o["box"] for o in objects]
-        return told, boxes[owners] / SIDE
+        described = np.full((5, 5), -1)
+        for i, o in enumerate(objects):
+            said = self.described(o["identity"], o["shows_accessory"])
+            described[i, : len(said)] = said
+        return told, boxes[owners] / SIDE, described[owners]
+
+    def attributes(self) -> list[int]:
+        """Tokens of all words that describe an object of the world."""
+        words = (*CATEGORIES, *COLOURS, *PATTERNS, PLAIN, *SECOND_COLOURS, *ACCESSORIES)
+        return [self.ids(f" {word}")[0] for word in words]
+
+    def described(self, name: str, shows_accessory: bool) -> list[int]:
+        """Tokens of the words of an object that can be seen."""
+        one = vlm_vision.BY_NAME[name]
+        words = [one.category, one.colour, one.pattern, one.second_colour]
+        words += [one.accessory] if shows_accessory else []
+        return [self.ids(f" {word}")[0] for word in words if word]
 
 
 def _photographed(albums: Sequence[Album], place: int) -> dict[str, Any]:

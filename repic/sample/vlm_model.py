@@ -64,7 +64,7 @@ def config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
     """Sizes of the model; the vocabulary is rounded up to 64."""
     from transformers import Qwen2_5_VLConfig
 
-    ids = tokenizer.convert_tokens_to_ids
+    ids = tokenizer.get_vocab()
     vocabulary = -(-len(tokenizer) // 64) * 64
     return Qwen2_5_VLConfig(
         text_config={
@@ -81,8 +81,8 @@ def config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
                 "mrope_section": [1] * (WIDTH // HEADS // 2),
             },
             "bos_token_id": None,
-            "eos_token_id": ids(vlm_words.TURN_END),
-            "pad_token_id": ids(vlm_words.END),
+            "eos_token_id": ids[vlm_words.TURN_END],
+            "pad_token_id": ids[vlm_words.END],
             "tie_word_embeddings": True,
             "initializer_range": 0.02,
         },
@@ -99,10 +99,10 @@ def config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
             "fullatt_block_indexes": list(range(VISION_DEPTH)),
             "initializer_range": 0.02,
         },
-        image_token_id=ids(vlm_words.IMAGE),
-        video_token_id=ids("<|video_pad|>"),
-        vision_start_token_id=ids("<|vision_start|>"),
-        vision_end_token_id=ids("<|vision_end|>"),
+        image_token_id=ids[vlm_words.IMAGE],
+        video_token_id=ids["<|video_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
         tie_word_embeddings=True,
     )
 
@@ -122,13 +122,10 @@ def save(
     model: Qwen2_5_VLForConditionalGeneration, processor: Qwen2_5_VLProcessor, folder: Path
 ) -> Path:
     """Write a checkpoint, weights in float16, that `from_pretrained` of the Auto classes reads."""
-    import torch
-
     model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
-    before = model.dtype
-    model.to(torch.float16).save_pretrained(folder)
-    model.to(before)
+    model.half().save_pretrained(folder)
+    model.float()
     processor.save_pretrained(folder)
     written = folder / "config.json"
     settings = json.loads(written.read_text(encoding="utf-8"))

@@ -31,7 +31,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One update of all matrices that have a gradient."""
         for group in self.param_groups:
             shapes: dict[tuple[int, ...], list[torch.nn.Parameter]] = {}
@@ -41,6 +41,7 @@ class Muon(torch.optim.Optimizer):
             for shape, members in shapes.items():
                 moved = []
                 for parameter in members:
+                    assert parameter.grad is not None
                     state = self.state[parameter]
                     if "momentum" not in state:
                         state["momentum"] = torch.zeros_like(parameter)
@@ -69,7 +70,8 @@ def optimisers(
     named: Iterable[tuple[str, torch.nn.Parameter]], rate: float, decay: float = 0.01
 ) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of blocks and layers, AdamW for all else."""
-    matrices, others = [], []
+    matrices: list[torch.nn.Parameter] = []
+    others: list[torch.nn.Parameter] = []
     for name, parameter in named:
         inner = parameter.ndim == 2 and (".layers." in name or ".blocks." in name)
         (matrices if inner or ("merger.mlp" in name and parameter.ndim == 2) else others).append(

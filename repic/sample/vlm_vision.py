@@ -38,7 +38,7 @@ COVERED = 0.12
 _SLIP = 0.03
 _RATE, _WARM_UP, _FADE = 3e-3, 50, 4 / 9
 IGNORE = -100
-_BY_NAME = {i.name: i for i in (*IDENTITIES, *RESERVED)}
+BY_NAME = {i.name: i for i in (*IDENTITIES, *RESERVED)}
 
 
 class Truth:
@@ -51,7 +51,7 @@ class Truth:
         self.attributes = [
             np.array(
                 [
-                    attributes_of(_BY_NAME[o["identity"]], o["shows_accessory"])
+                    attributes_of(BY_NAME[o["identity"]], o["shows_accessory"])
                     for o in photo["objects"]
                 ]
             )

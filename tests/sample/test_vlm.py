@@ -131,7 +131,7 @@ def test_fast_language_says_what_the_model_says(processor):
     positions = torch.randint(0, 24, (3, 2, 24))
     with torch.no_grad():
         wanted = language(inputs_embeds=embedded, position_ids=positions, use_cache=False)
-        _, last = vlm_language.states(language, embedded, positions)
+        _, _, last, *_ = vlm_language.states(language, embedded, positions)
     assert torch.allclose(wanted.last_hidden_state, last, atol=1e-5)
 
 
@@ -154,8 +154,10 @@ def test_language_learns_and_goes_on_where_it_was_stopped(
     processor, album, truth, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(vlm_language, "BATCH", {"oct": 2, "vlt": 2, "ict": 2, "which": 2})
-    monkeypatch.setattr(vlm_language, "_RATE", 1e-3)
-    monkeypatch.setattr(vlm_language, "POINT_FROM", 2)
+    monkeypatch.setattr(vlm_language, "RATES", ((0, 0.5), (1000, 0.5)))
+    monkeypatch.setattr(vlm_language, "LATE", 2)
+    monkeypatch.setattr(vlm_language, "FROM", dict.fromkeys(vlm_language.FROM, 2))
+    monkeypatch.setattr(vlm_language, "LATE_BATCH", vlm_language.BATCH)
     model = model_of(processor)
     sights, _ = train_vlm.speaking_sights(model, truth, truth)
     assert sights.features.square().mean().sqrt() == pytest.approx(0.5, rel=1e-3)
