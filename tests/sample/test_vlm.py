@@ -150,6 +150,8 @@ def test_the_tower_learns_and_goes_on_where_it_was_stopped(processor, truth, tmp
     assert second.learn(truth) == pytest.approx(reports[3], rel=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_language_learns_and_goes_on_where_it_was_stopped(
     processor, album, truth, tmp_path, monkeypatch
 ):
