@@ -17,6 +17,8 @@ from storage.store import Store
 KEEP_SNAPSHOTS = 1000
 """Moves of refs that stay in the log."""
 
+OLD_REFS = "old entry of the refs log"
+
 
 @dataclass(frozen=True)
 class Doomed:
@@ -109,7 +111,7 @@ def _doomed(store: Store, keep_versions: int | None) -> Iterator[Doomed]:
     newest = refs.numbers(store.files)[-KEEP_SNAPSHOTS:]
     for path, size in sorted(store.files.find(refs.FOLDER).items()):
         if newest and path not in {refs.path(number) for number in newest}:
-            yield Doomed(path, size, "old entry of the refs log")
+            yield Doomed(path, size, OLD_REFS)
 
 
 def _kept(store: Store, every: list[Manifest], newest: int) -> list[Manifest]:
