@@ -76,12 +76,13 @@ class Remembered:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
             found.append(self._kept[key])
-        return BaseModelOutputWithPooling(pooler_output=tuple(found))
+        # As the model's own: a tuple of pictures where the class speaks of one tensor.
+        return BaseModelOutputWithPooling(pooler_output=tuple(found))  # type: ignore[arg-type]
 
 
 def _key(patches: torch.Tensor, grid: torch.Tensor) -> bytes:
     made = hashlib.blake2b(grid.numpy().tobytes(), digest_size=16)
-    made.update(patches.float().contiguous().numpy())
+    made.update(patches.float().contiguous().numpy().data)
     return made.digest()
 
 
@@ -104,7 +105,7 @@ def merged(model: Any) -> Iterator[None]:
     """
     from peft.tuners.lora import Linear
 
-    layers = [layer for layer in model.modules() if isinstance(layer, Linear)]
+    layers: list[Any] = [layer for layer in model.modules() if isinstance(layer, Linear)]
     before = [layer.get_base_layer().weight.data for layer in layers]
     with torch.no_grad():
         for layer, weight in zip(layers, before, strict=True):
