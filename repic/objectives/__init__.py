@@ -111,7 +111,8 @@ def written(drafts: Iterable[Draft], known: Mapping[str, Row]) -> Iterator[Row]:
         if row := known.get(draft.key):
             yield row
         elif row := draft.write():
-            yield {**row, "draft": draft.key}
+            row["draft"] = draft.key
+            yield row
 
 
 def _share(made: Mapping[str, Mapping[str, Row]], split: str, settings: Examples) -> list[Row]:
