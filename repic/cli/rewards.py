@@ -273,3 +273,30 @@ def explain(
         [(part["name"], f"{part['value']:.3f}", part["rule"]) for part in facts["components"]],
     )
     out().print(f"total {result.total:.3f}; the released reward gives {released.total:.3f}")
+
+
+@reward.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to bind; one that others reach needs a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 8899,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that score.")] = 1,
+    max_rows: Annotated[int, typer.Option(min=1, help="Most rows of one request.")] = 1024,
+    max_bytes: Annotated[int, typer.Option(min=1024, help="Most bytes of one body.")] = 8 << 20,
+    max_waiting: Annotated[
+        int, typer.Option(min=1, help="Requests that a worker takes at once; more get a 429.")
+    ] = 64,
+) -> None:
+    """Serve rewards to trainers over HTTP, in processes that are replaced when they die or hang.
+
+    The token of REPIC_REWARD_TOKEN is asked of every request; without one only this machine may
+    ask. Counters for Prometheus are at /metrics. Stop it with Ctrl-C.
+
+    Example: repic reward serve --workers 2 --port 8899
+    """
+    from repic.rewards.service import serve as service
+    from repic.rewards.service.app import Limits
+
+    err().print(f"Rewards at http://{host}:{port}/v1/score, {workers} workers")
+    service.serve(host, port, workers, Limits(max_rows, max_bytes, max_waiting))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -53,6 +54,10 @@ def train(
     profile: ProfileOption = "sample",
     model: ModelOption = None,
     set_: SetOption = None,
+    reward_url: Annotated[
+        list[str] | None,
+        typer.Option(help="Reward worker that scores the answers; repeat it for several."),
+    ] = None,
     vllm: Annotated[
         bool, typer.Option("--vllm", help="Sample with vLLM on the GPUs that train.")
     ] = False,
@@ -76,6 +81,8 @@ def train(
         _print_settings(method or "grpo")
         return
     overrides = [*(set_ or []), *(VLLM if vllm else ())]
+    if reward_url:
+        overrides.append(f"train.reward_urls={json.dumps(reward_url)}")
     if prefect:
         from flows import running
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,14 +23,17 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    plan: Plan, table: pa.Table, config: GRPOConfig, reward: type[TrainedReward] = TrainedReward
+    plan: Plan,
+    table: pa.Table,
+    config: GRPOConfig,
+    reward: Callable[..., TrainedReward] | None = None,
 ) -> Job:
     """A GRPO trainer that is ready to go.
 
     Args:
         table: Rows of the examples table.
         config: As `repic.train.defaults.trainer_config` makes it; the epochs go into the data.
-        reward: Another class for an experiment's control.
+        reward: Makes another reward, for an experiment's control; None: what the settings say.
 
     Raises:
         DataError: fewer rows than one generation batch takes.
@@ -41,7 +46,7 @@ def prepare(
     config.num_train_epochs = 1.0
     model = models.load(plan.reader, lower=bool(config.bf16))
     guard = Guard(train.guards)
-    trained = reward(
+    trained = (reward or rewarding(train.reward_urls))(
         plan.reader.convention,
         train.mode,
         config.num_generations or 0,
@@ -61,6 +66,15 @@ def prepare(
     generations = config.num_generations or 0
     trainer.keep = lambda step, records: rollouts.add(step, records, generations)
     return Job(plan, trainer, guard, rollouts, {"rows": table.num_rows, "prompts": len(places)})
+
+
+def rewarding(urls: Sequence[str]) -> Callable[..., TrainedReward]:
+    """What makes the reward of a run: in this process, or by workers at these URLs."""
+    if not urls:
+        return TrainedReward
+    from repic.train.served import ServedReward
+
+    return partial(ServedReward, urls)
 
 
 def prompts_of(config: GRPOConfig, rows: int) -> int:

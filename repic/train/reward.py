@@ -67,10 +67,11 @@ class TrainedReward:
         """
         check_groups(self.gather([r["example_id"] for r in row]), self.generations)
         texts = [text_of(completion) for completion in completions]
-        rewards = [
-            None if why else self._score(text, r)
-            for text, r, why in zip(texts, row, unreadable, strict=True)
-        ]
+        seen = [place for place, why in enumerate(unreadable) if not why]
+        found = self.scores([texts[place] for place in seen], [row[place] for place in seen])
+        rewards: list[Reward | None] = [None] * len(row)
+        for place, reward in zip(seen, found, strict=True):
+            rewards[place] = reward
         totals = self.trained(row, rewards)
         log_extra(
             EXTRA,
@@ -102,6 +103,10 @@ class TrainedReward:
     def trained(self, rows: Sequence[Row], rewards: Sequence[Reward | None]) -> list[float | None]:
         """What is trained on: the totals. A control of an experiment trains on something else."""
         return [reward.total if reward else None for reward in rewards]
+
+    def scores(self, texts: Sequence[str], rows: Sequence[Row]) -> list[Reward | None]:
+        """Rewards of answers whose pictures were seen; None for what cannot be scored."""
+        return [self._score(text, row) for text, row in zip(texts, rows, strict=True)]
 
     def _score(self, text: str, row: Row) -> Reward | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -89,6 +90,11 @@ class Train(Section):
     boxes: Literal["auto", "qwen2-vl", "qwen3-vl", "internvl", "normalised"] = Field(
         "auto", description="How the model writes a box; auto: as its family does."
     )
+    reward_urls: list[str] = Field(
+        [],
+        exclude=True,  # who scores does not decide what a run comes to
+        description="Reward workers that score answers; none: this process does.",
+    )
     split: str = Field("train", description="Rows of this split are trained on.")
     shares: dict[str, float] = Field(
         {},
@@ -110,6 +116,14 @@ class Train(Section):
     @classmethod
     def _known(cls, split: str) -> str:
         return _split(split)
+
+    @field_validator("reward_urls")
+    @classmethod
+    def _reachable(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+                raise ValueError(f"{url!r} is no address such as http://127.0.0.1:8899")
+        return urls
 
 
 class Training(Section):

@@ -1,0 +1,1 @@
+"""Rewards over HTTP: one definition for every trainer, whatever versions it pins."""

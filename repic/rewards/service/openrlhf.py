@@ -1,0 +1,96 @@
+"""OpenRLHF's protocol for a remote reward function: `{"query", "prompts", "labels"}`.
+
+OpenRLHF sends one row at a time and takes the answer as tensors, so every answer has a number:
+one that cannot be scored gets `NEUTRAL`, and `scored` in the logs says so. A label is the row
+itself, as the JSON that `repic.rewards.adapters.openrlhf.label` makes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from repic.objectives.base import Mode
+from repic.rewards.service import metrics
+from repic.rewards.service.protocol import ConventionMessage, Message, RowMessage, Score, scored
+
+NEUTRAL = 0.5
+"""Reward of an answer that could not be scored: there is no None, and 0 would be a verdict."""
+
+_PICTURE = re.compile(r"(?:<\|(?:image_pad|video_pad)\|>)+")
+_END = re.compile(r"(?:\s*(?:<\|im_end\|>|<\|endoftext\|>|</s>))+\s*\Z")
+
+
+class How(Message):
+    """Query parameters of the URL: what the rows do not say."""
+
+    mode: Mode = "strict"
+    name: Literal["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "internvl", "normalised"] = "qwen3-vl"
+    factor: Annotated[int, Field(ge=1, le=1024)] = 28
+    min_pixels: Annotated[int, Field(ge=1)] = 56 * 56
+    max_pixels: Annotated[int, Field(ge=1)] = 28 * 28 * 1280
+
+
+class Queries(Message):
+    """Body of `/get_reward`. `query` is a prompt with its answer, as the model saw it."""
+
+    query: Annotated[list[str], Field(min_length=1)]
+    prompts: Annotated[list[str], Field(min_length=1)]
+    labels: Annotated[list[str], Field(min_length=1)]
+
+
+class Logs(Message):
+    """1 where there is a score, 0 where the reward is neutral."""
+
+    scored: list[float]
+
+
+class Rewards(Message):
+    """What OpenRLHF reads; `scores` are used for its dynamic filtering."""
+
+    rewards: list[float]
+    scores: list[float]
+    extra_logs: Logs
+
+
+def rewards(asked: Queries, how: How) -> Rewards:
+    """The rewards of some queries, in order; lists of other lengths leave the rest neutral."""
+    mode = how.mode
+    convention = ConventionMessage.model_validate(how.model_dump(exclude={"mode"})).convention()
+    scores: list[Score | None] = []
+    for place, query in enumerate(asked.query):
+        try:
+            answer = answer_of(query, asked.prompts[place])
+            row = RowMessage.model_validate_json(asked.labels[place])
+        except (IndexError, ValueError, ValidationError):
+            metrics.row("unknown", None)
+            scores.append(None)
+            continue
+        found = scored(answer, row.model_dump(), mode, convention)
+        metrics.row(row.objective, found.reward)
+        scores.append(found)
+    totals = [NEUTRAL if s is None or s.reward is None else s.reward for s in scores]
+    is_scored = [float(s is not None and s.reward is not None) for s in scores]
+    return Rewards(rewards=totals, scores=totals, extra_logs=Logs(scored=is_scored))
+
+
+def answer_of(query: str, prompt: str) -> str:
+    """What stands behind the prompt; image tokens may be expanded in one of the two.
+
+    Raises:
+        ValueError: the query does not begin with the prompt.
+    """
+    said, asked = _PICTURE.sub("<image>", query), _PICTURE.sub("<image>", prompt)
+    if not said.startswith(asked):
+        raise ValueError("the query does not begin with its prompt")
+    return _END.sub("", said[len(asked) :])
+
+
+def label(row: dict[str, object]) -> str:
+    """A row as the label of a prompt."""
+    from repic.rewards.service.protocol import sent
+
+    return json.dumps(sent(row), ensure_ascii=False)

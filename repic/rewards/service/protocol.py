@@ -1,0 +1,189 @@
+"""What goes over the wire: typed, versioned, and without a place for a path, a URL or a module.
+
+A row is sent without its pictures: of these a score needs only the size of the query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from repic.coordinates import INTERNVL, NORMALISED, QWEN2_VL, QWEN3_VL, Convention, Resized
+from repic.coordinates import qwen25_vl as _qwen25_vl
+from repic.objectives.base import Mode, Reward, Row
+from repic.rewards.scoring import RowError, check_row, score
+
+SCHEMA = 1
+"""Raised when a field changes its meaning."""
+TOKEN = "REPIC_REWARD_TOKEN"
+"""Environment variable of the secret that workers and trainers share."""
+
+_FIXED = {c.name: c for c in (QWEN2_VL, QWEN3_VL, INTERNVL, NORMALISED)}
+_LARGEST = 1_000_000
+"""Pixels of a side."""
+
+
+class Message(BaseModel):
+    """Base of all messages: unknown fields and numbers that are none are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+Side = Annotated[int, Field(ge=1, le=_LARGEST)]
+Coordinates = Annotated[list[float], Field(min_length=4, max_length=4)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class Size(Message):
+    """Of a picture, in pixels; the last one is the query."""
+
+    width: Side
+    height: Side
+
+
+class Text(Message):
+    """A block of the prompt; empty where a picture stands."""
+
+    text: str
+
+
+class Reference(Message):
+    """A named reference."""
+
+    name: Name
+    info: str = ""
+    present: bool
+
+
+class Thing(Message):
+    """An object of the query, as the row knows it; `box` is xyxy in pixels."""
+
+    name: str | None = None
+    box: Coordinates
+    label: str
+    phrases: list[str]
+
+
+class RowMessage(Message):
+    """What of a row of the examples table a score depends on; see docs/tables.md."""
+
+    objective: Literal["oct", "vlt", "ict"]
+    kind: str = ""
+    answer: str = ""
+    box: Coordinates | None = None
+    caption: str | None = None
+    images: list[Size] = []
+    prompt: list[Text] = []
+    references: list[Reference] = []
+    scene: list[Thing] = []
+    telling: list[str] = []
+    elsewhere: list[str] = []
+
+
+class Completion(Message):
+    """An answer, and the row that it answers."""
+
+    completion: str
+    row: RowMessage
+
+
+class ConventionMessage(Message):
+    """How the model writes boxes. The last three fields are Qwen2.5-VL's processor's."""
+
+    name: Literal["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "internvl", "normalised"] = "qwen3-vl"
+    factor: Annotated[int, Field(ge=1, le=1024)] = 28
+    min_pixels: Annotated[int, Field(ge=1, le=_LARGEST**2)] = 56 * 56
+    max_pixels: Annotated[int, Field(ge=1, le=_LARGEST**2)] = 28 * 28 * 1280
+
+    @classmethod
+    def of(cls, convention: Convention) -> ConventionMessage:
+        """A convention of `repic.coordinates` as it is sent."""
+        if isinstance(convention.grid, Resized):
+            grid = convention.grid
+            return cls(
+                name="qwen2.5-vl",
+                factor=grid.factor,
+                min_pixels=grid.min_pixels,
+                max_pixels=grid.max_pixels,
+            )
+        return cls.model_validate({"name": convention.name})
+
+    def convention(self) -> Convention:
+        """What was meant."""
+        if self.name in _FIXED:
+            return _FIXED[self.name]
+        return _qwen25_vl(_Processor(self))
+
+
+class _Processor:
+    """The part of an image processor that the convention asks."""
+
+    def __init__(self, asked: ConventionMessage) -> None:
+        self.patch_size, self.merge_size = asked.factor, 1
+        self.size = {"shortest_edge": asked.min_pixels, "longest_edge": asked.max_pixels}
+
+
+class ScoreRequest(Message):
+    """Body of `/v1/score`."""
+
+    schema_version: Literal[1] = SCHEMA
+    mode: Mode = "strict"
+    convention: ConventionMessage = ConventionMessage()
+    rows: Annotated[list[Completion], Field(min_length=1)]
+
+
+class Score(Message):
+    """What one answer earns; `reward` is None, with a reason, if it could not be scored."""
+
+    reward: float | None
+    components: dict[str, float] = {}
+    reason: str
+
+
+class ScoreResponse(Message):
+    """Scores in the order of the rows."""
+
+    schema_version: Literal[1] = SCHEMA
+    scores: list[Score]
+
+
+def sent(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a row goes over the wire, as JSON."""
+    lists = ("telling", "elsewhere")
+    return {
+        "objective": row["objective"],
+        "kind": row.get("kind") or "",
+        "answer": row.get("answer") or "",
+        "box": row.get("box"),
+        "caption": row.get("caption"),
+        "images": _fields(row.get("images"), ("width", "height")),
+        "prompt": _fields(row.get("prompt"), ("text",)),
+        "references": _fields(row.get("references"), ("name", "info", "present")),
+        "scene": _fields(row.get("scene"), ("name", "box", "label", "phrases")),
+        **{name: list(row.get(name) or ()) for name in lists},
+    }
+
+
+def _fields(entries: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [{name: entry.get(name) for name in names} for entry in entries or ()]
+
+
+def scored(completion: str, row: Row, mode: Mode, convention: Convention) -> Score:
+    """The score of an answer to a row as it was received; never raises."""
+    try:
+        check_row(row)
+        reward = score(completion, row, mode, convention)
+    except RowError as error:
+        return Score(reward=None, reason=f"row: {error}"[:200])
+    except Exception as error:  # a fault of ours costs one answer, and is counted
+        return Score(reward=None, reason=f"error: {type(error).__name__}")
+    return Score(reward=reward.total, components=dict(reward.components), reason=reward.reason)
+
+
+def reward_of(answer: Score) -> Reward | None:
+    """A score as a trainer here takes it."""
+    if answer.reward is None:
+        return None
+    return Reward(answer.reward, answer.components, answer.reason)
