@@ -22,6 +22,7 @@ from repic.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from repic import coordinates
     from repic.objectives.base import Reward, Row
     from repic.rewards.suite import Report
 
@@ -228,13 +229,9 @@ def _row_of(line: Any, known: Mapping[str, Row]) -> tuple[Row, str]:
 def _score(
     text: str, row: Row, mode: Any, convention: str, iou_threshold: float | None = None
 ) -> Reward:
-    from repic import coordinates, rewards
+    from repic import rewards
 
-    conventions = (
-        *(coordinates.QWEN2_VL, coordinates.QWEN3_VL),
-        *(coordinates.INTERNVL, coordinates.NORMALISED),
-    )
-    chosen = next(known for known in conventions if known.name == convention)
+    chosen = _convention(convention)
     return rewards.score(text, row, mode, chosen, iou_threshold)
 
 
@@ -273,6 +270,54 @@ def explain(
         [(part["name"], f"{part['value']:.3f}", part["rule"]) for part in facts["components"]],
     )
     out().print(f"total {result.total:.3f}; the released reward gives {released.total:.3f}")
+
+
+def _convention(name: str) -> coordinates.Convention:
+    from repic import coordinates
+
+    known = (
+        *(coordinates.QWEN2_VL, coordinates.QWEN3_VL),
+        *(coordinates.INTERNVL, coordinates.NORMALISED),
+    )
+    return next(convention for convention in known if convention.name == name)
+
+
+@reward.command()
+def rows(
+    folder: Annotated[Path, typer.Argument(help="Folder for rows.jsonl and the pictures.")],
+    convention: Convention = "qwen3-vl",
+    model: Annotated[
+        str | None, typer.Option(help="Write boxes as this model does, whatever --convention says.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Rows of this split.")] = "train",
+    dataset: Dataset = EXAMPLES,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Write rows and pictures for another trainer, each row with the label that a worker scores by.
+
+    Example: repic reward rows handed --model Qwen/Qwen2.5-VL-7B-Instruct
+    """
+    import pyarrow.compute as pc
+
+    from repic.rewards import handing
+    from repic.rewards.service.protocol import ConventionMessage
+
+    chosen = _convention(convention)
+    if model:
+        from repic.train import models
+
+        chosen = models.reader(model).convention
+
+    opened = open_store(store)
+    found = opened.read(dataset, filter=pc.field("split") == split).to_pylist()
+    if not found:
+        raise UserError(f"{dataset} has no rows of the split {split}")
+    count, lost = handing.hand_on(found, folder, chosen)
+    for why in lost:
+        err().print(f"[yellow]left out[/] {why}")
+    out().print(f"{count} rows in {folder / handing.LINES}, {len(lost)} left out")
+    said = ConventionMessage.of(chosen).model_dump_json()
+    out().print(f"The trainer's environment wants\n  REPIC_REWARD_CONVENTION='{said}'")
 
 
 @reward.command()

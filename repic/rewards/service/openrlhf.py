@@ -2,12 +2,11 @@
 
 OpenRLHF sends one row at a time and takes the answer as tensors, so every answer has a number:
 one that cannot be scored gets `NEUTRAL`, and `scored` in the logs says so. A label is the row
-itself, as the JSON that `repic.rewards.adapters.openrlhf.label` makes.
+itself, as the JSON that `repic reward rows` writes.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Annotated, Literal
 
@@ -87,10 +86,3 @@ def answer_of(query: str, prompt: str) -> str:
     if not said.startswith(asked):
         raise ValueError("the query does not begin with its prompt")
     return _END.sub("", said[len(asked) :])
-
-
-def label(row: dict[str, object]) -> str:
-    """A row as the label of a prompt."""
-    from repic.rewards.service.protocol import sent
-
-    return json.dumps(sent(row), ensure_ascii=False)
