@@ -14,7 +14,7 @@ from swift.rewards import ORM, orms
 from repic.adapters.asking import ask, neutral
 
 
-class RepicReward(ORM):  # type: ignore[misc]
+class RepicReward(ORM):
     """Rewards of the answers to the rows of `label`."""
 
     def __call__(self, completions: Sequence[str], **columns: Any) -> list[float]:

@@ -56,5 +56,5 @@ def exposed() -> bytes:
     if FOLDER not in os.environ:
         return generate_latest(_own)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(registry)
     return generate_latest(registry)

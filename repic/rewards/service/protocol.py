@@ -15,7 +15,7 @@ from repic.coordinates import qwen25_vl as _qwen25_vl
 from repic.objectives.base import Mode, Reward, Row
 from repic.rewards.scoring import RowError, check_row, score
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 """Raised when a field changes its meaning."""
 TOKEN = "REPIC_REWARD_TOKEN"
 """Environment variable of the secret that workers and trainers share."""

@@ -1,0 +1,153 @@
+"""What serving rewards costs: requests per second beside a bare echo, and the slowest of many.
+
+    python benchmarks/reward_serving.py      # exit status 1 if a target is missed
+
+Targets: with one client after the other, at least half the rate of a FastAPI application that
+parses the same body and sends it back; with 64 clients at once, the 99th percentile below five
+times the median. Both services run as processes of their own, one worker each, asked in turn in
+short rounds by the same clients, so that a busy machine slows both. A body is 16 answers to rows of
+a generated build, of all objectives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from repic.coordinates import QWEN3_VL
+from repic.rewards import corpus
+from repic.rewards.honest import honest
+from repic.rewards.service.protocol import sent
+
+ROWS, ROUNDS, SECONDS, CLIENTS = 16, 5, 2.0, 64
+SHARE, SPREAD = 0.5, 5.0
+
+ECHO = """
+import fastapi, sys, uvicorn
+app = fastapi.FastAPI()
+
+@app.post("/v1/score")
+async def echo(body: dict) -> dict:
+    return body
+
+uvicorn.run(app, port=int(sys.argv[1]), log_level="error", access_log=False)
+"""
+
+
+def body() -> bytes:
+    """A request about rows of every objective."""
+    rows = corpus.generated()
+    by_objective: dict[str, list[Any]] = {}
+    for row in rows:
+        by_objective.setdefault(row["objective"], []).append(row)
+    chosen = [by_objective[name][k] for k in range(ROWS) for name in sorted(by_objective)][:ROWS]
+    return json.dumps(
+        {
+            "rows": [
+                {"completion": honest(row, QWEN3_VL) or "A photo.", "row": sent(row)}
+                for row in chosen
+            ]
+        }
+    ).encode()
+
+
+def started(command: list[str], port: int) -> subprocess.Popen[bytes]:
+    """A service, when it answers."""
+    process = subprocess.Popen([sys.executable, *command])
+    for _ in range(1200):
+        with socket.socket() as tried:
+            if not tried.connect_ex(("127.0.0.1", port)):
+                return process
+        time.sleep(0.1)
+    sys.exit("a service did not start")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+async def asked(port: int, sent_body: bytes, clients: int) -> list[float]:
+    """Seconds of each request of one round."""
+    taken: list[float] = []
+    until = time.perf_counter() + SECONDS
+
+    async def client(http: httpx.AsyncClient) -> None:
+        while time.perf_counter() < until:
+            start = time.perf_counter()
+            reply = await http.post(
+                f"http://127.0.0.1:{port}/v1/score",
+                content=sent_body,
+                headers={"Content-Type": "application/json"},
+            )
+            reply.raise_for_status()
+            taken.append(time.perf_counter() - start)
+
+    limits = httpx.Limits(max_connections=clients)
+    async with httpx.AsyncClient(timeout=60, limits=limits) as http:
+        await asyncio.gather(*(client(http) for _ in range(clients)))
+    return taken
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    options = parser.parse_args()
+    message = body()
+    ports = {"rewards": free_port(), "echo": free_port()}
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "echo.py"
+        script.write_text(ECHO)
+        os.environ.pop("REPIC_REWARD_TOKEN", None)
+        serve = ["-m", "repic.cli", "reward", "serve", f"--port={ports['rewards']}"]
+        serve += [f"--max-waiting={2 * CLIENTS}"]
+        processes = [
+            started(serve, ports["rewards"]),
+            started([str(script), str(ports["echo"])], ports["echo"]),
+        ]
+        try:
+            alone: dict[str, list[float]] = {name: [] for name in ports}
+            together: dict[str, list[float]] = {name: [] for name in ports}
+            for number in range(ROUNDS + 1):
+                for name, port in ports.items():
+                    one = asyncio.run(asked(port, message, 1))
+                    many = asyncio.run(asked(port, message, CLIENTS))
+                    if number:  # the first round warms up
+                        alone[name].append(len(one) / sum(one))
+                        together[name] += many
+        finally:
+            for process in processes:
+                process.terminate()
+                process.wait()
+    ratios = [a / b for a, b in zip(alone["rewards"], alone["echo"], strict=True)]
+    share = statistics.median(ratios)
+    middle = statistics.median(together["rewards"])
+    slow = statistics.quantiles(together["rewards"], n=100)[98]
+    print(f"bytes of a body               {len(message):10,}")
+    for name, rates in alone.items():
+        print(f"{name + ' alone, requests/s':30}{statistics.median(rates):10.1f}")
+    print(f"{'share of the echo':30}{share:10.2f}   ({min(ratios):.2f} to {max(ratios):.2f})")
+    print(f"{f'{CLIENTS} clients: p50, p99, ms':30}{middle * 1e3:10.1f}{slow * 1e3:10.1f}")
+    print(f"{'p99 / p50':30}{slow / middle:10.2f}")
+    good = share >= SHARE and slow < SPREAD * middle
+    print(f"targets >= {SHARE}, < {SPREAD}: {'ok' if good else 'MISSED'}")
+    if options.json:
+        print(json.dumps({"share": share, "p50": middle, "p99": slow}))
+    return not good
+
+
+if __name__ == "__main__":
+    sys.exit(main())

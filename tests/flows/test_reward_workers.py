@@ -1,0 +1,80 @@
+"""The deployment reward-workers: it starts the service, and starts it again when it is gone."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from flows.reward_workers import _answers
+from tests.rewards.service.test_serve import free_port
+
+PROGRAM = """
+import sys
+from flows.reward_workers import reward_workers
+print("started", reward_workers(workers=1, port=int(sys.argv[1]), store=sys.argv[2]))
+"""
+
+
+def test_nobody_there_does_not_answer() -> None:
+    assert not _answers(free_port())
+
+
+@pytest.mark.slow
+def test_a_service_that_is_killed_comes_back_and_ends_with_its_run(
+    user: dict[str, str], tmp_path: Path
+) -> None:
+    port = free_port()
+    log = tmp_path / "flow.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(port), str(tmp_path / "store")],
+            env={**user, "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180"},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait(port, log, process)
+        [service] = services(port)
+        os.kill(service, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while service in services(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        wait(port, log, process)
+        assert services(port) != [service]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=120)
+    assert not _answers(port)
+    assert services(port) == []
+    assert re.search(r"for the 2\. time", log.read_text()), log.read_text()
+
+
+def wait(port: int, log: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 240
+    while not _answers(port):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+    urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read()
+
+
+def services(port: int) -> list[int]:
+    """Processes of `repic reward serve` on this port."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = place.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if f"--port={port}".encode() in command and b"serve" in command:
+            found.append(int(place.parent.name))
+    return found
