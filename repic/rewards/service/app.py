@@ -16,7 +16,6 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ValidationError
-from starlette.concurrency import run_in_threadpool
 
 import repic
 from repic.rewards.service import metrics, openrlhf
@@ -165,7 +164,7 @@ def create_app(token: str | None = None, limits: Limits | None = None) -> FastAP
                     raise RefusedError(
                         413, "too_many_rows", f"at most {limits.rows} rows per request"
                     )
-                made = await run_in_threadpool(score, asked)
+                made = score(asked)  # a thread would only wait for the interpreter's lock
                 return Response(made.model_dump_json(), media_type="application/json")
         except RefusedError as refused:
             return _error(refused)

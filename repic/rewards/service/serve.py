@@ -6,6 +6,7 @@ each of them is a new interpreter.
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import json
 import logging
@@ -33,7 +34,9 @@ log = logging.getLogger(__name__)
 def app() -> FastAPI:
     """The application of one worker, as its environment says."""
     limits = Limits(**json.loads(os.environ.get(LIMITS, "{}")))
-    return create_app(os.environ.get(TOKEN) or None, limits)
+    made = create_app(os.environ.get(TOKEN) or None, limits)
+    gc.freeze()  # what was imported is not looked through again and again
+    return made
 
 
 def check(host: str, token: str | None) -> None:
