@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from repic.cli.common import (
     DEFAULT_STORE,
     JsonOption,
     StoreOption,
+    UserError,
     err,
     open_store,
     out,
@@ -23,6 +25,7 @@ from repic.cli.training import SetOption
 
 if TYPE_CHECKING:
     from repic.evaluate.results import Evaluated
+    from repic.evaluate.sidebyside import Line
 
 ModelOption = Annotated[
     str,
@@ -41,7 +44,8 @@ SHOWN = ("precision", "recall", "f1", "exact", "false_mention", "binding")
 
 
 def add_to(app: typer.Typer) -> None:
-    """`run` and `compare` belong to `evaluate`, which was added before."""
+    """`run` and `compare` belong to `evaluate`, which another module adds."""
+    app.command()(caption)
 
 
 @evaluate.command()
@@ -166,3 +170,105 @@ def _cell(name: str, score: Any) -> str:
     if not score.n:
         return "-"
     return f"{said_of(name, score.value)} ({interval_of(name, score.low, score.high)})"
+
+
+@evaluate.command()
+def compare(
+    models: Annotated[
+        list[str],
+        typer.Argument(help="evaluation@v3, or a model that was evaluated; the first one is A."),
+    ],
+    suite: Annotated[str | None, typer.Option(help="Of which suite, for models by name.")] = None,
+    parts: Annotated[bool, typer.Option("--parts", help="Each part of the suite as well.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="PNG, SVG or PDF to draw F1 into.")] = None,
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Put evaluations side by side: differences from A, paired by question, with p-values.
+
+    Example: repic evaluate compare evaluation@v1 evaluation@v2 --plot compare.png
+    """
+    from repic.evaluate import sidebyside
+
+    if len(models) < 2:
+        raise UserError("give two evaluations or more, as evaluation@v1 evaluation@v2")
+    opened = open_store(store)
+    found = [sidebyside.find(opened, name, suite) for name in models]
+    made = sidebyside.lines(found, SHOWN, parts)
+    if plot is not None:
+        sidebyside.plot(plot, made)
+    if as_json:
+        print_json([_line(line) for line in made])
+        return
+    out().print(
+        f"Strict metric in per cent on {found[0].suite}; A is {found[0].ref} ({found[0].model}); "
+        "95 % intervals and p-values, clustered by photo",
+        markup=False,
+    )
+    columns = ["protocol", "part", "score", "model", "value (95 %)", "minus A (95 %)", "p", "n"]
+    print_rows(columns, [_compared(line) for line in made])
+
+
+def _compared(line: Line) -> tuple[Any, ...]:
+    change = line.difference
+    told: tuple[str, str] = ("", "")
+    if change is not None and change.value is not None:
+        sign = "+" if change.value >= 0 else ""
+        span = interval_of(line.score, change.low, change.high)
+        p = "-" if change.p is None else f"{change.p:.4f}"
+        told = f"{sign}{said_of(line.score, change.value)} ({span})", p
+    shown = _cell(line.score, line.value)
+    who = f"{line.model} ({line.ref})"
+    return line.protocol, line.part, line.score, who, shown, *told, line.value.n
+
+
+def _line(line: Line) -> dict[str, Any]:
+    change = line.difference
+    return {
+        **{key: getattr(line, key) for key in ("model", "ref", "protocol", "part", "score")},
+        **line.value.as_json(),
+        "difference": None
+        if change is None
+        else {"value": change.value, "interval": [change.low, change.high], "p": change.p},
+    }
+
+
+def caption(
+    photo: Annotated[Path, typer.Argument(help="The photo to caption.")],
+    refs: Annotated[
+        Path, typer.Option(help="Folder of references: Ann.jpg, or Ann/ with several photos.")
+    ],
+    model: ModelOption = "sample-full",
+    server: ServerOption = None,
+    profile: ProfileOption = "sample",
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Caption one photo with the names of those whose references are given.
+
+    Up to four references are all shown; of more, those that are found in the photo.
+
+    Example: repic caption photo.jpg --refs refs/ --model checkpoint@latest
+    """
+    from repic.evaluate import settings
+    from repic.evaluate.own import caption as captioned
+
+    asked = settings.load(profile, set_ or [], url=server, backend="server" if server else None)
+    answer = captioned(photo, refs, model, asked, open_store(store) if "@" in model else None)
+    question = answer.question
+    if as_json:
+        shown = [reference["name"] for reference in question.references]
+        print_json(
+            {
+                "caption": answer.caption,
+                "shown": shown,
+                "crops": [asdict(c) for c in question.crops],
+            }
+        )
+        return
+    for crop in question.crops:
+        near = ", ".join(f"{n.name} {n.similarity:.2f}" for n in crop.nearest[:3])
+        box = " ".join(f"{side:.0f}" for side in crop.box)
+        err().print(f"crop {box} {crop.label}: {near}", markup=False)
+    out().print(answer.caption, markup=False)

@@ -66,7 +66,7 @@ def _missing(name: str, place: Path, what: str) -> SuiteError:
 
 def _singles(name: str, references: Path, queries: Path | None) -> Suite:
     """One concept per photo: a folder per concept; without `queries`, all but the first photo."""
-    told = _told(references / CONCEPTS)
+    known = told(references / CONCEPTS)
     categories = _categories(references / CLASSES)
     concepts, asked = [], []
     for place in _folders(name, references):
@@ -74,7 +74,7 @@ def _singles(name: str, references: Path, queries: Path | None) -> Suite:
         photos = own[1:] if queries is None else _photos(queries / place.name)
         if not own or not photos:
             continue
-        entry = told.get(place.name, {})
+        entry = known.get(place.name, {})
         category = str(entry.get("category") or categories.get(place.name) or "")
         info = str(entry.get("info") or (f"A {category}." if category else ""))
         shown = own[:1] if queries is None else own[:3]
@@ -139,7 +139,7 @@ def _is_of(photo: Path, group: str) -> bool:
 def _database(name: str, file: Path, photos: Path) -> dict[str, Concept]:
     """Concepts of a database file; of its paths only the file's name counts."""
     concepts = {}
-    for key, entry in _told(file, name).items():
+    for key, entry in told(file, name).items():
         path = photos / Path(str(entry.get("image") or f"{key}.jpg")).name
         if not path.is_file():
             raise _missing(name, path, "the reference is not there")
@@ -148,7 +148,7 @@ def _database(name: str, file: Path, photos: Path) -> dict[str, Concept]:
     return concepts
 
 
-def _told(file: Path, needed_by: str = "") -> Mapping[str, Mapping[str, Any]]:
+def told(file: Path, needed_by: str = "") -> Mapping[str, Mapping[str, Any]]:
     """Bare name -> entry of a `concept_dict`; nothing where the file is not needed."""
     if not file.is_file():
         if needed_by:

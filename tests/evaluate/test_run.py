@@ -156,3 +156,33 @@ def test_the_command(repic_main: Any, tmp_path: Path) -> None:
     assert (found["evaluation"], found["is_new"]) == ("evaluation@v1", False)
     whole = next(row for row in found["strict"] if row["part"] == "all")
     assert whole["f1"] == {"value": 1.0, "interval": [1.0, 1.0], "n": 24, "unit": "caption"}
+
+
+def test_the_comparison_command(repic_main: Any, tmp_path: Path) -> None:
+    place = str(tmp_path / "store")
+    opened = Store.open(place, create=True)
+    with serving(everybody) as server:
+        asked = settings.load("sample", url=server.url, **ASKED)
+        run("eager", asked, opened)
+        server.reply = nobody
+        run("shy", asked, opened)
+    plot = tmp_path / "compare.png"
+    common = ("evaluate", "compare", "--store", place)
+    code, printed, said = repic_main(*common, "eager", "evaluation@v2", "--plot", str(plot))
+    assert code == 0, said
+    assert "-100.0 (-100.0 to -100.0)" in printed
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    code, printed, _ = repic_main(*common, "eager", "shy", "--parts", "--json")
+    lines = json.loads(printed)
+    assert {line["part"] for line in lines} == {"all", "1", "2", "4"}
+    [change] = [
+        line["difference"]
+        for line in lines
+        if (line["protocol"], line["part"], line["score"]) == ("wrong", "4", "false_mention")
+        and line["model"] == "shy"
+    ]
+    assert change["value"] == -1
+    assert repic_main(*common, "eager")[0] == 2
+    code, _, said = repic_main(*common, "eager", "unknown")
+    assert code == 2
+    assert "unknown was not evaluated" in said
