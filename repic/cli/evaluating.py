@@ -68,9 +68,10 @@ def captions(
     """
     from repic.evaluate.caption_file import CaptionFile
     from repic.evaluate.metrics import measure
+    from repic.evaluate.parallel import cores
 
     records = CaptionFile(file)
-    report = measure(records, metric, concepts)
+    report = measure(records, metric, concepts, workers=cores())
     extra: dict[str, Score] = {}
     if metric == "strict":
         from repic.evaluate.quality import quality

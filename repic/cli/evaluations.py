@@ -77,10 +77,13 @@ def run(
     show_settings: Annotated[
         bool, typer.Option("--show-settings", help="Print every setting with its help, and end.")
     ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the HTML page of the evaluation there.")
+    ] = None,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Caption a suite, score it, and publish captions, scores, metrics and a report.
+    """Caption a suite, score it, and publish captions, scores and metrics as an evaluation.
 
     An interrupted evaluation goes on where it was when the same command is given again.
 
@@ -111,10 +114,16 @@ def run(
         found = evaluated(model, asked, opened, progress)
     if opened.files.local:
         catalog.refresh(opened)
+    if report is not None:
+        from repic.report import write
+
+        write(opened, found.ref, report)
     if as_json:
         print_json(summary(found))
-    else:
-        _print(found)
+        return
+    _print(found)
+    if report is None:
+        out().print(f"`repic report {found.ref}` writes its page", markup=False)
 
 
 def summary(found: Evaluated) -> dict[str, Any]:

@@ -102,6 +102,12 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
         if mark:
             said.append(mark)
             continue
+        if is_plain and word and "'" not in word and "-" not in word:
+            token = word.lower()
+            if (token.strip("_") or token) not in known:  # most words; no rule below is for them
+                said.append(token)
+                words.append(token)
+                continue
         tags += bool(tag)
         token = (tag or word).casefold()
         shown = token if is_plain else (tag or word).lower()
