@@ -79,7 +79,9 @@ class Reading:
     repeated: float
 
 
-def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -> Reading:
+def read(
+    text: str, names: Sequence[str], prompt: str = "", request: str = "", names_only: bool = False
+) -> Reading:
     """Read a caption.
 
     Args:
@@ -87,6 +89,7 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
         names: Names of the references, without brackets; none is another's prefix.
         prompt: Text that the caption may have copied from.
         request: The part of it that asks; repeating it is repetition.
+        names_only: Do not look for repetition, which takes time: `repeated` is then 0.
     """
     text = composed(text)
     # Lower case and not casefolded: that would take a long s, a ligature or a sharp s for letters.
@@ -147,7 +150,7 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
         distinct - copied if copied else distinct,
         distinct - denied(said) if is_doubtful else distinct,
         tuple(said),
-        _repeated(said, _grams(request) if request else ()),
+        0.0 if names_only else _repeated(said, _grams(request) if request else ()),
     )
 
 
