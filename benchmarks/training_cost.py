@@ -222,7 +222,7 @@ def plain(plan: Plan, table: Any, args: Any, sampled: list[str]) -> GRPOTrainer:
 
     count = grpo.prompts_of(args, table.num_rows)
     args.num_train_epochs = 1.0
-    places = rows.lay_out(table["example_id"].to_pylist(), count, args.seed)
+    places = rows.lay_out(table, count, args.seed)
     shown = rows.dataset(table, plan.reader.convention, places)
     ready = [shown[place] for place in range(len(places))]
 

@@ -209,7 +209,23 @@ class Build:
             for reject in results.rejects(self.store, other, self.settings)
         ]
         tables = {name: self._table(name) for name in names}
-        return Inputs(self.settings, self.scan, tables, tuple(refused))
+        before = {}
+        if isinstance(stage, SetStage) and stage.keeps:
+            before = {name: self._before(stage, name) for name in stage.writes}
+        return Inputs(self.settings, self.scan, tables, tuple(refused), before)
+
+    def _before(self, stage: Stage, name: str) -> pa.Table:
+        """The latest version of a table, if the stage would make its rows in the same way."""
+        try:
+            latest = self.store.manifest(f"{name}@latest")
+        except NotFoundError:
+            return TABLES[name].empty()
+        if fingerprint(latest.settings) != fingerprint(self._made_by(stage)):
+            return TABLES[name].empty()
+        return self.store.read(latest.ref)
+
+    def _made_by(self, stage: Stage) -> dict[str, Json]:
+        return {"recipe": stage.recipe(self.settings), "version": stage.version}
 
     def _table(self, name: str) -> pa.Table:
         if name not in self._read:
@@ -228,7 +244,7 @@ class Build:
                 if table not in ("source", "reviews")
             )
             + ((self.reviews.as_input(),) if "reviews" in stage.reads and self.reviews else ()),
-            settings={"recipe": stage.recipe(self.settings), "version": stage.version},
+            settings=self._made_by(stage),
             models=stage.models(self.settings),
             sources=self._sources() if "source" in stage.reads else {},
             notes=dict(notes),

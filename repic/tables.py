@@ -333,6 +333,11 @@ EXAMPLES = Table(
         Column("band", TEXT, "Band of its hardest pair.", nullable=True),
         Column("similarity", FLOAT, "Similarity of its hardest pair.", nullable=True),
         Column("seed", LONG, "Seed of all that was drawn for it."),
+        Column(
+            "draft",
+            TEXT,
+            "Hash of all that it was made from; a build keeps the row while that is the same.",
+        ),
     ),
 )
 

@@ -161,26 +161,27 @@ def _sampled(
     easy: int,
 ) -> Pairs:
     n = len(inside)
-    drawn = np.sort(_darts(key, SAMPLE + 4 * medium + 2 * easy), axis=1)
+    thrown = _darts(key, SAMPLE + 4 * medium + 2 * easy)
+    # Stable, so that of several darts in one place the first one thrown counts.
+    dart = np.argsort(thrown, axis=1, kind="stable")
+    drawn = np.take_along_axis(thrown, dart, axis=1)
     fresh = np.diff(drawn, axis=1, prepend=-1) > 0
     one = np.broadcast_to(np.arange(n)[:, None], drawn.shape)[fresh]
-    other = drawn[fresh]
+    other, dart = drawn[fresh], dart[fresh]
     good, known = _allowed(survey, inside, near, one, other)
-    a, b, known = inside[one[good]], inside[other[good]], known[good]
+    a, b, known, dart = inside[one[good]], inside[other[good]], known[good], dart[good]
     alike = similarity.of_pairs(survey.grid, a, b)
     order = np.lexsort((b, -alike, a))
-    a, b, known = a[order], b[order], known[order]
+    a, b, known, dart = a[order], b[order], known[order], dart[order]
     _, start, count = np.unique(a, return_index=True, return_counts=True)
     place, total = np.arange(len(a)) - np.repeat(start, count), np.repeat(count, count)
     # The most similar of the sample may be as near as a hard one: medium starts below them.
     middle = (place >= total // 8) & (place < total // 2)
     far = place >= total // 2
-    chosen = np.concatenate(
-        [
-            np.flatnonzero(middle)[_first(a[middle], medium)],
-            np.flatnonzero(far)[_first(a[far], easy)],
-        ]
-    )
+    # By dart and not by similarity: one more photo then changes few choices, not one in ten.
+    turn = np.lexsort((dart, a))
+    mediums, easies = turn[middle[turn]], turn[far[turn]]
+    chosen = np.concatenate([mediums[_first(a[mediums], medium)], easies[_first(a[easies], easy)]])
     band = np.where(middle[chosen], MEDIUM, EASY)
     return described(survey, a[chosen], b[chosen], ~known[chosen], band)
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from repic import names
 from repic.config import Examples
-from repic.objectives.base import SPLITS, Note, Objective, Reward, Row, Template, rank, seed_of
+from repic.objectives.base import (
+    SPLITS,
+    Draft,
+    Note,
+    Objective,
+    Reward,
+    Row,
+    Template,
+    rank,
+    seed_of,
+)
 from repic.objectives.ict import Ict
 from repic.objectives.material import Material
 from repic.objectives.oct import Oct
 from repic.objectives.vlt import Vlt
 
 __all__ = [
+    "LIGHT",
     "OBJECTIVES",
     "Material",
     "Note",
@@ -25,7 +36,11 @@ __all__ = [
     "Template",
     "build",
     "describe",
+    "written",
 ]
+
+LIGHT = ("draft", "example_id", "objective", "kind", "split")
+"""Columns of a row that decide whether it is used, and how it is counted."""
 
 OBJECTIVES: dict[str, Objective] = {"oct": Oct(), "vlt": Vlt(), "ict": Ict()}
 
@@ -52,6 +67,7 @@ def build(
     pairs: pa.Table,
     splits: Mapping[str, str | None],
     settings: Examples,
+    known: Mapping[str, Row] | None = None,
 ) -> tuple[list[Row], list[Note]]:
     """Rows of the examples table, and what became of each objective.
 
@@ -61,6 +77,8 @@ def build(
         pairs: Its pairs table.
         splits: Photo -> split; a photo that is missing or None is used nowhere.
         settings: How pairs become examples.
+        known: Rows of the same settings and sentences by the `draft` that they were written from.
+            They are given back as they are, and need no more than the columns of `LIGHT`.
 
     Returns:
         Rows sorted by `example_id`, and one note per objective, in the order of `OBJECTIVES`.
@@ -72,7 +90,8 @@ def build(
         note = notes[name]
         note.refused.update({f"pair_{reason}": n for reason, n in material.refused.items()})
         # Two draws may end in the very same example; it is one row.
-        made[name] = {row["example_id"]: row for row in objective.build(material, settings, note)}
+        drafts = objective.drafts(material, settings, note)
+        made[name] = {row["example_id"]: row for row in written(drafts, known or {})}
     rows = [row for split in SPLITS for row in _share(made, split, settings)]
     for row in rows:
         notes[row["objective"]].rows[row["kind"], row["split"]] += 1
@@ -84,6 +103,16 @@ def build(
                 else "examples.total or examples.shares leave no row for it"
             )
     return sorted(rows, key=lambda row: row["example_id"]), list(notes.values())
+
+
+def written(drafts: Iterable[Draft], known: Mapping[str, Row]) -> Iterator[Row]:
+    """Rows of these drafts, each with its `draft`; only those that are not known are written."""
+    for draft in drafts:
+        if row := known.get(draft.key):
+            yield row
+        elif row := draft.write():
+            row["draft"] = draft.key
+            yield row
 
 
 def _share(made: Mapping[str, Mapping[str, Row]], split: str, settings: Examples) -> list[Row]:

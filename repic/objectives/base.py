@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -54,14 +54,36 @@ class Reward:
     parsed: Any = None
 
 
+@dataclass(frozen=True)
+class Draft:
+    """An example of which all is decided and nothing is written.
+
+    Attributes:
+        key: Hash of all that the row is made from: whoever has the row of a draft with this key
+            need not write it again.
+        write: Gives the row; None where it is refused after all, which the note then counts.
+    """
+
+    key: str
+    write: Callable[[], Row | None]
+
+
+def key_of(*parts: object) -> str:
+    """Key of a draft, from whatever decides its row; each part by its `repr`."""
+    return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
 class Objective(Protocol):
     """All of one objective: prompts, example builder, answer parser, reward."""
 
     name: str
     templates: tuple[Template, ...]
 
-    def build(self, material: Material, settings: Examples, note: Note) -> Iterator[Row]:
-        """Rows of the examples table that this material gives; `note` counts what was refused."""
+    def drafts(self, material: Material, settings: Examples, note: Note) -> Iterator[Draft]:
+        """The examples that this material gives; `note` counts what was refused.
+
+        A draft says in its key all that its row depends on besides the settings.
+        """
         ...
 
     def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> Any:

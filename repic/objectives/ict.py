@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 from repic.config import Examples
@@ -19,6 +20,7 @@ from repic.coordinates import QWEN3_VL, Convention
 from repic.names import draw_names
 from repic.objectives import which
 from repic.objectives.base import (
+    Draft,
     Draw,
     Mode,
     Note,
@@ -26,6 +28,7 @@ from repic.objectives.base import (
     Row,
     example,
     image_block,
+    key_of,
     query_picture,
     reference_picture,
     reference_row,
@@ -35,7 +38,7 @@ from repic.objectives.base import (
 )
 from repic.objectives.binding import claims
 from repic.objectives.facts import facts_of
-from repic.objectives.material import Material, Photo, text_of
+from repic.objectives.material import Material, Object, Photo, text_of
 from repic.objectives.mentions import FREE_REPETITION, Reading, read
 from repic.objectives.phrases import info, named_caption
 from repic.objectives.references import Index, Reference, options
@@ -111,7 +114,7 @@ class Ict:
     name = "ict"
     templates = TEMPLATES
 
-    def build(self, material: Material, settings: Examples, note: Note) -> Iterator[Row]:
+    def drafts(self, material: Material, settings: Examples, note: Note) -> Iterator[Draft]:
         """`settings.ict.per_positive` rows per usable positive pair, about its other photo.
 
         The kind of each is drawn by `shares` among the kinds that can be made there, so that a row
@@ -123,24 +126,26 @@ class Ict:
         second box with a wrong label, say) contradicts its caption, and any honest one.
         """
         any_row = False
-        for row in self._rows(material, settings, note):
-            if row["caption"] is None or self._is_right(row):
-                kept = row
-            elif row["telling"]:
-                note.refused["its_true_caption_is_not_rewarded"] += 1
-                continue
-            else:
-                kept = {**row, "caption": None}
+        for plan in self._plans(material, settings, note):
             any_row = True
-            yield kept
+            yield Draft(plan.key, partial(self._written, plan, note))
         if not any_row:
             note.why = "no usable positive pair: nothing was found in two different photos"
+
+    def _written(self, plan: _Plan, note: Note) -> Row | None:
+        row = plan.row()
+        if row["caption"] is None or self._is_right(row):
+            return row
+        if row["telling"]:
+            note.refused["its_true_caption_is_not_rewarded"] += 1
+            return None
+        return {**row, "caption": None}
 
     def _is_right(self, row: Row) -> bool:
         # No box is read in a caption, so any convention does.
         return self.reward(row["caption"], row, "strict", QWEN3_VL).total == 1
 
-    def _rows(self, material: Material, settings: Examples, note: Note) -> Iterator[Row]:
+    def _plans(self, material: Material, settings: Examples, note: Note) -> Iterator[_Plan]:
         index = Index(material)
         queried = set()
         for pair in material.pairs:
@@ -151,13 +156,15 @@ class Ict:
             for turn in range(settings.ict.per_positive):
                 seed = seed_of(settings.seed, "ict", pair.pair_id, turn)
                 first = Reference(shown, pair, thing)
-                if row := _row(index, material.photos[thing.image_id], first, seed, settings, note):
-                    yield row
+                query = material.photos[thing.image_id]
+                if plan := _planned(index, query, first, seed, settings, note):
+                    yield plan
         if settings.ict.same_photo_share > 0:
             for image_id in sorted(material.splits.keys() - queried):
                 seed = seed_of(settings.seed, "ict", image_id)
-                if row := _row(index, material.photos[image_id], None, seed, settings, note):
-                    yield row
+                query = material.photos[image_id]
+                if plan := _planned(index, query, None, seed, settings, note):
+                    yield plan
 
     def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> Reading:
         """Who is named, and what else is said; see `repic.objectives.mentions`.
@@ -286,64 +293,99 @@ def _paper_reward(completion: str, row: Mapping[str, Any]) -> Reward:
     return Reward(names * length, {"names": names, "length": length}, reason, {"named": found})
 
 
-def _row(
+@dataclass(frozen=True)
+class _Plan:
+    """A row of which all is decided: the kind, the references in their order, what is asked."""
+
+    index: Index
+    settings: Examples
+    query: Photo
+    seed: int
+    kind: str
+    chosen: list[Reference]
+    asked: Object | None
+    draw: Draw
+    """Chance as it is after the choice; a function of the seed and the number of references."""
+
+    @property
+    def key(self) -> str:
+        material = self.index.material
+        return key_of(
+            "ict",
+            self.seed,
+            self.kind,
+            self.asked and self.asked.object_id,
+            [(c.shown.object_id, c.pair, c.in_query and c.in_query.object_id) for c in self.chosen],
+            material.splits[self.query.image_id],
+            [material.content(c.shown.image_id) for c in self.chosen],
+            material.content(self.query.image_id),
+            () if self.asked else self.index.checkable(self.query),
+        )
+
+    def row(self) -> Row:
+        """The row, as it is the first time that it is written."""
+        draw, chosen, asked, query = self.draw, self.chosen, self.asked, self.query
+        material, settings = self.index.material, self.settings
+        template = draw.pick(which.TEMPLATES if asked else _CAPTIONS)
+        with_info = draw.chance(settings.ict.info_share)
+        request = [template.text]
+        if not asked and draw.chance(settings.ict.use_name_share):
+            request.append(draw.pick(USE_NAME))
+        if not asked and draw.chance(settings.ict.no_copy_share):
+            request.append(draw.pick(NO_COPY))
+        things = [*material.objects_of[query.image_id], *(c.shown for c in chosen)]
+        names = draw_names(draw, len(chosen), settings.names.locales, text_of(query, things))
+        prompt, references = [], []
+        for candidate, (name, locale) in zip(chosen, names, strict=True):
+            text = info(candidate.shown, draw) if with_info else ""
+            said = f"Name: <{name}>, Info: {text}" if text else f"This is <{name}>."
+            prompt += [image_block(), text_block(said)]
+            present = candidate.in_query is not None
+            references.append(reference_row(name, locale, text, present, candidate.shown))
+        prompt += [image_block(), text_block(" ".join(request))]
+        known = [
+            (candidate.in_query, name)
+            for candidate, (name, _) in zip(chosen, names, strict=True)
+            if candidate.in_query is not None
+        ]
+        given = {thing.object_id: name for thing, name in known}
+        told = [reference["info"] for reference in references]
+        telling, elsewhere = ([], []) if asked else self.index.checkable(query)
+        return example(
+            "ict",
+            self.kind,
+            material.splits[query.image_id],
+            template,
+            prompt,
+            [*(reference_picture(material, c.shown) for c in chosen), query_picture(query)],
+            which.answer(given.get(asked.object_id))
+            if asked
+            else ", ".join(f"<{name}>" for _, name in known),
+            self.seed,
+            references=references,
+            pairs=[candidate.pair for candidate in chosen if candidate.pair is not None],
+            box=list(asked.box) if asked else None,
+            caption=None if asked else named_caption(query.caption, known, telling, told),
+            scene=scene_of(material.objects_of[query.image_id], given),
+            telling=telling,
+            elsewhere=elsewhere,
+        )
+
+
+def _planned(
     index: Index,
     query: Photo,
     first: Reference | None,
     seed: int,
     settings: Examples,
     note: Note,
-) -> Row | None:
+) -> _Plan | None:
     draw = Draw(seed)
-    material = index.material
     can = options(index, query, first, seed, draw, settings)
     shares = {str(kind): share for kind, share in settings.ict.shares.items()}
     kind = draw.weighted({kind: shares.get(kind, 0.0) for kind in can})
     if kind is None:
         note.refused["no_kind_with_a_share_can_be_made"] += 1
         return None
-    chosen, asked = draw.order(can[kind].references), can[kind].asked
-    template = draw.pick(which.TEMPLATES if asked else _CAPTIONS)
-    with_info = draw.chance(settings.ict.info_share)
-    request = [template.text]
-    if not asked and draw.chance(settings.ict.use_name_share):
-        request.append(draw.pick(USE_NAME))
-    if not asked and draw.chance(settings.ict.no_copy_share):
-        request.append(draw.pick(NO_COPY))
-    things = [*material.objects_of[query.image_id], *(c.shown for c in chosen)]
-    names = draw_names(draw, len(chosen), settings.names.locales, text_of(query, things))
-    prompt, references = [], []
-    for candidate, (name, locale) in zip(chosen, names, strict=True):
-        text = info(candidate.shown, draw) if with_info else ""
-        said = f"Name: <{name}>, Info: {text}" if text else f"This is <{name}>."
-        prompt += [image_block(), text_block(said)]
-        present = candidate.in_query is not None
-        references.append(reference_row(name, locale, text, present, candidate.shown))
-    prompt += [image_block(), text_block(" ".join(request))]
-    known = [
-        (candidate.in_query, name)
-        for candidate, (name, _) in zip(chosen, names, strict=True)
-        if candidate.in_query is not None
-    ]
-    given = {thing.object_id: name for thing, name in known}
-    told = [reference["info"] for reference in references]
-    telling, elsewhere = ([], []) if asked else index.checkable(query)
-    return example(
-        "ict",
-        kind,
-        material.splits[query.image_id],
-        template,
-        prompt,
-        [*(reference_picture(material, c.shown) for c in chosen), query_picture(query)],
-        which.answer(given.get(asked.object_id))
-        if asked
-        else ", ".join(f"<{name}>" for _, name in known),
-        seed,
-        references=references,
-        pairs=[candidate.pair for candidate in chosen if candidate.pair is not None],
-        box=list(asked.box) if asked else None,
-        caption=None if asked else named_caption(query.caption, known, telling, told),
-        scene=scene_of(material.objects_of[query.image_id], given),
-        telling=telling,
-        elsewhere=elsewhere,
-    )
+    chosen = draw.order(can[kind].references)
+    return _Plan(index, settings, query, seed, kind, chosen, can[kind].asked, draw)

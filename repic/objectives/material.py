@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from operator import itemgetter
 from typing import Any
 
@@ -109,6 +110,7 @@ class Material:
     _groups: dict[str, str] = field(default_factory=dict)
     _unlike: set[tuple[str, str]] = field(default_factory=set)
     _words: dict[str, dict[str, None]] = field(default_factory=dict)
+    _contents: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -179,6 +181,15 @@ class Material:
             words = plain_words("\n".join(texts))
             self._words[image_id] = {word: None for word in words if word not in STOP}
         return self._words[image_id]
+
+    def content(self, image_id: str) -> str:
+        """Hash of a photo and all its objects: what a row may say of them."""
+        if image_id not in self._contents:
+            told = repr((self.photos[image_id], self.objects_of[image_id]))
+            self._contents[image_id] = blake2b(
+                told.encode("utf-8", "surrogatepass"), digest_size=16
+            ).hexdigest()
+        return self._contents[image_id]
 
     def _is_another(self, thing: Object, other: Object) -> bool:
         if thing.identity is not None and other.identity is not None:

@@ -211,13 +211,27 @@ def _glued(text: str, known: Collection[str]) -> list[str]:
             joined = rf"[@/\\=]<?(?:{listed})(?!\w)|(?<!\w)(?:{listed})>?[@/\\=]"
             found += re.findall(joined, text, re.IGNORECASE)
         found += _ENTITY.findall(text)
-    names = "|".join(re.escape(name) for name in known if name[0] >= "\u3040")
-    if names:
+    touched = [name for name in known if name[0] >= "\u3040" and _touches(text, name)]
+    if names := "|".join(map(re.escape, touched)):
         found += re.findall(
             rf"[A-Za-z0-9_](?:{names})|(?:{names})[A-Za-z0-9_\u0300-\u036f\u200b-\u200f\u20d0-\u20ff]",
             text,
         )
     return found
+
+
+def _touches(text: str, name: str) -> bool:
+    """Whether the name stands somewhere beside a character that is no space, bracket or stop.
+
+    A quick look; what exactly it touches is asked by who calls.
+    """
+    place = text.find(name)
+    while place >= 0:
+        around = text[max(0, place - 1) : place] + text[place + len(name) : place + len(name) + 1]
+        if any(c not in " <>(),.!?\n" for c in around):
+            return True
+        place = text.find(name, place + 1)
+    return False
 
 
 @lru_cache(maxsize=4096)

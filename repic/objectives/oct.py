@@ -18,6 +18,7 @@ from repic.names import draw_names
 from repic.objectives.base import (
     HARDNESS,
     SPLITS,
+    Draft,
     Draw,
     Mode,
     Note,
@@ -25,6 +26,7 @@ from repic.objectives.base import (
     Row,
     example,
     image_block,
+    key_of,
     query_picture,
     rank,
     reference_picture,
@@ -75,7 +77,7 @@ class Oct:
     name = "oct"
     templates = TEMPLATES
 
-    def build(self, material: Material, settings: Examples, note: Note) -> Iterator[Row]:
+    def drafts(self, material: Material, settings: Examples, note: Note) -> Iterator[Draft]:
         """One row per usable positive pair, and negatives by `settings.oct`, split by split.
 
         Bands that run short leave their share to the others.
@@ -98,7 +100,7 @@ class Oct:
             wanted = round(len(positives[split]) * settings.oct.negatives_per_positive)
             chosen = _by_band(negatives[split], settings.oct.band_shares, wanted)
             for pair in sorted(positives[split] + chosen, key=lambda pair: pair.pair_id):
-                yield _row(material, pair, settings)
+                yield _draft(material, pair, settings)
         if not any(positives.values()):
             note.why = "no usable positive pair: nothing was found in two different photos"
 
@@ -154,6 +156,12 @@ def _by_band(
 
 def _place(item: tuple[int, Pair]) -> tuple[int, str]:
     return item[0], item[1].pair_id
+
+
+def _draft(material: Material, pair: Pair, settings: Examples) -> Draft:
+    photos = [material.objects[end].image_id for end in (pair.anchor_id, pair.other_id)]
+    key = key_of("oct", pair, *map(material.content, photos))
+    return Draft(key, lambda: _row(material, pair, settings))
 
 
 def _row(material: Material, pair: Pair, settings: Examples) -> Row:

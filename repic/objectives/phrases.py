@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from repic.objectives.base import Draw
 from repic.objectives.facts import LEAST
@@ -35,6 +36,11 @@ def info(thing: Object, draw: Draw) -> str:
     return f"{'An' if text[:1].lower() in 'aeiou' else 'A'} {text}."
 
 
+@lru_cache(maxsize=8192)
+def _mention(phrase: str) -> re.Pattern[str]:
+    return re.compile(rf"\b((?:an?|the|one)\s+{re.escape(phrase)}){_ENDS}", re.IGNORECASE)
+
+
 def named_caption(
     caption: str | None,
     present: Sequence[tuple[Object, str]],
@@ -63,9 +69,7 @@ def named_caption(
         if thing.same_label_count == 1:
             phrases.add(thing.label)
         for phrase in sorted(phrases - {""}, key=lambda text: (-len(text), text)):
-            pattern = re.compile(
-                rf"\b((?:an?|the|one)\s+{re.escape(phrase)}){_ENDS}", re.IGNORECASE
-            )
+            pattern = _mention(phrase)
             found = pattern.findall(caption)
             if len(found) == 1:
                 # Letters only (see repic.names), so nothing in it is read as an escape.

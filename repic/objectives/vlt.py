@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from repic.config import Examples
 from repic.coordinates import Box, BoxError, Convention
 from repic.objectives.base import (
+    Draft,
     Draw,
     Mode,
     Note,
@@ -21,6 +23,7 @@ from repic.objectives.base import (
     Row,
     example,
     image_block,
+    key_of,
     query_picture,
     rank,
     seed_of,
@@ -57,7 +60,7 @@ class Vlt:
     name = "vlt"
     templates = TEMPLATES
 
-    def build(self, material: Material, settings: Examples, note: Note) -> Iterator[Row]:
+    def drafts(self, material: Material, settings: Examples, note: Note) -> Iterator[Draft]:
         """Up to `settings.vlt.max_per_photo` rows per photo, each about another object."""
         any_row = False
         for image_id, split in sorted(material.splits.items()):
@@ -74,7 +77,8 @@ class Vlt:
                 if made == settings.vlt.max_per_photo:
                     break
                 if choices := expressions(photo, thing, material.objects_of[image_id]):
-                    yield _row(photo, thing, choices, split, settings)
+                    key = key_of("vlt", split, thing, choices, photo)
+                    yield Draft(key, partial(_row, photo, thing, choices, split, settings))
                     made += 1
                 else:
                     note.refused["no_expression_for_it_alone"] += 1

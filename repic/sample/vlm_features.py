@@ -19,6 +19,14 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 """Of the image processor (CLIP's)."""
 
 
+def quicker() -> Any:
+    """bfloat16 where the CPU computes in it; elsewhere it is forty times as slow as float32."""
+    import torch
+
+    supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast("cpu", torch.bfloat16, enabled=supported)
+
+
 def patches(pixels: torch.Tensor) -> torch.Tensor:
     """Patches in the order of the image processor, one slice in time.
 

@@ -88,7 +88,7 @@ class Sights:
 
 @torch.no_grad()
 def _see(visual: Any, pixels: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
+    with vlm_features.quicker():
         _, tokens = vlm_features.features(visual, vlm_features.patches(pixels), *grid)
     return tokens.float()
 

@@ -239,7 +239,7 @@ class Eye:
 
     def losses(self, lesson: Any, grid: tuple[int, int]) -> dict[str, torch.Tensor]:
         pixels, (patch_labels, token_labels), reach, owner = lesson
-        with torch.autocast("cpu", torch.bfloat16):
+        with vlm_features.quicker():
             hidden, tokens = self._see(self.visual, vlm_features.patches(pixels), *grid)
             there = owner < 4
             return {
@@ -274,7 +274,7 @@ def schedule(step: int, steps: int, fade: float) -> float:
 def examine(eye: Eye, truth: Truth, count: int = 192) -> dict[str, float]:
     """Shares of tokens of objects whose attributes are read right; box error in pixels."""
     pixels, (_, labels), reach, owner = photo_batch(truth, range(count), False)
-    with torch.autocast("cpu", torch.bfloat16):
+    with vlm_features.quicker():
         _, tokens = vlm_features.features(eye.visual, vlm_features.patches(pixels), *PHOTO_GRID)
         said = eye.heads.token(tokens).float().split(eye.heads.sizes, -1)
         error = (eye.heads.box(tokens).float() - reach).abs() * SIDE

@@ -31,12 +31,18 @@ class Result:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that a stage may look at: what the source holds, and the tables that it reads."""
+    """All that a stage may look at: what the source holds, and the tables that it reads.
+
+    Attributes:
+        before: What a whole-set stage that keeps rows wrote last by the very same recipe; empty
+            tables if it never did. A row of it may be kept where it would come out the same.
+    """
 
     settings: Settings
     scan: Scan
     tables: Mapping[str, pa.Table]
     rejects: tuple[Reject, ...] = ()
+    before: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,14 @@ class RowStage(Stage):
 
 
 class SetStage(Stage):
-    """A function of whole tables."""
+    """A function of whole tables.
+
+    Attributes:
+        keeps: Whether it looks at what it wrote last (`Inputs.before`). What it makes must be the
+            same as without.
+    """
+
+    keeps: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, inputs: Inputs) -> Output:

@@ -23,7 +23,7 @@ class Pairs(SetStage):
     """Mine positives and negatives; a pair never crosses splits."""
 
     name = "pairs"
-    version = 2
+    version = 3
     reads = ("images", "objects", "embeddings", "reviews")
     writes = ("groups", "pairs")
 

@@ -37,9 +37,7 @@ def prepare(
     from accelerate.utils import gather_object
 
     train = plan.settings.train
-    places = rows.lay_out(
-        table["example_id"].to_pylist(), prompts_of(config, table.num_rows), config.seed
-    )
+    places = rows.lay_out(table, prompts_of(config, table.num_rows), config.seed)
     config.num_train_epochs = 1.0
     model = models.load(plan.reader, lower=bool(config.bf16))
     guard = Guard(train.guards)

@@ -11,6 +11,7 @@ import numpy as np
 from repic.coordinates import Convention
 from repic.objectives.base import Mode, Row
 from repic.rewards.scoring import score
+from repic.train.passes import looking_once
 from repic.train.rows import Album, messages
 
 RESAMPLES = 2000
@@ -124,8 +125,9 @@ class Measurer:
         import torch
 
         texts: dict[str, list[str]] = {"greedy": [], "sampled": []}
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
         for how in texts:
-            with torch.random.fork_rng(devices=_cuda(model)):
+            with looking_once(base), torch.random.fork_rng(devices=_cuda(model)):
                 torch.manual_seed(seed)
                 for start in range(0, len(rows), self.batch_size):
                     batch = rows[start : start + self.batch_size]

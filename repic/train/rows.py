@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -72,17 +72,59 @@ def balanced(rows: pa.Table, per_objective: int, seed: int = 0) -> list[Row]:
     return [row for objective in sorted(chosen) for row in chosen[objective]]
 
 
-def lay_out(ids: Sequence[str], count: int, seed: int) -> list[int]:
+def chosen(rows: pa.Table, shares: Mapping[str, float], count: int, seed: int) -> pa.Table:
+    """About `count` rows, with so large a share of each objective and at least one; drawn by id.
+
+    Fewer where an objective has not rows enough: a share is kept, and no row is taken twice.
+
+    Args:
+        rows: Rows of the examples table.
+        shares: By objective, of any sum; an objective without one is left out. Empty: as they are.
+
+    Raises:
+        DataError: no row is of an objective that has a share.
+    """
+    shares = shares or Counter(rows["objective"].to_pylist())
+    places: dict[str, list[int]] = {}
+    ids = rows["example_id"].to_pylist()
+    for place in sorted(range(len(ids)), key=lambda i: (seed_of(seed, ids[i]), ids[i])):
+        places.setdefault(rows["objective"][place].as_py(), []).append(place)
+    wanted = {o: share for o, share in shares.items() if share > 0 and o in places}
+    if not wanted:
+        raise DataError(
+            f"train.shares asks for {', '.join(shares)}, and there are rows of "
+            f"{', '.join(sorted(places))}: give a share to one of these"
+        )
+    whole = sum(wanted.values())
+    total = min(count, *(len(places[o]) * whole / share for o, share in wanted.items()))
+    taken = [
+        place
+        for objective, share in wanted.items()
+        for place in places[objective][: max(1, round(total * share / whole))]
+    ]
+    return rows.take(sorted(taken))
+
+
+def lay_out(rows: pa.Table, count: int, seed: int) -> list[int]:
     """Places of `count` rows: epoch after epoch, each in an order of its own.
 
-    TRL's sampler would draw the same order in each epoch, and a resume inside one would not find
-    its place; laid out here, the order is a function of ids and seed alone.
+    Objectives are spread evenly over an epoch, so that every step sees each of them. TRL's sampler
+    would draw the same order in each epoch, and a resume inside one would not find its place; laid
+    out here, the order is a function of rows and seed alone.
     """
+    ids, objectives = rows["example_id"].to_pylist(), rows["objective"].to_pylist()
+    sizes = Counter(objectives)
     places: list[int] = []
     epoch = 0
     while len(places) < count:
         order = sorted(range(len(ids)), key=lambda i: (seed_of(seed, epoch, ids[i]), ids[i]))
-        places += order[: count - len(places)]
+        met: Counter[str] = Counter()
+        at: dict[int, tuple[float, str]] = {}
+        for place in order:
+            objective = objectives[place]
+            at[place] = ((met[objective] + 0.5) / sizes[objective], objective)
+            met[objective] += 1
+        places += sorted(order, key=lambda place: at[place])[: count - len(places)]
         epoch += 1
     return places
 

@@ -94,12 +94,16 @@ def _train(plan: Plan, watch: Watch, run: Run) -> Outcome | None:
 
     from repic.train.defaults import trainer_config
     from repic.train.grpo import prompts_of
+    from repic.train.sft import answers_of
 
     train = plan.settings.train
     config = trainer_config(plan.settings, plan.output)
     table = rows.read(plan.store, plan.examples, train.split)
     if isinstance(config, GRPOConfig):
-        prompts_of(config, table.num_rows)  # refuses too few rows before anything takes long
+        asked = prompts_of(config, table.num_rows)  # refuses too few rows before all that is slow
+    else:
+        asked = answers_of(config, table.num_rows)
+    table = rows.chosen(table, train.shares, asked, config.seed)
     if missing := sorted(set(OBJECTIVES) - set(table["objective"].to_pylist())):
         watch.say(f"{plan.examples.ref} has no rows of {', '.join(missing)} to train on")
     held_out = held_out_rows(plan, watch)

@@ -90,6 +90,10 @@ class Train(Section):
         "auto", description="How the model writes a box; auto: as its family does."
     )
     split: str = Field("train", description="Rows of this split are trained on.")
+    shares: dict[str, float] = Field(
+        {},
+        description="Share of each objective in what is trained on; none: as the version has them.",
+    )
     prompts_per_step: int = Field(
         2,
         ge=1,

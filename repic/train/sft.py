@@ -53,6 +53,18 @@ def prepare(plan: Plan, table: pa.Table, config: SFTConfig) -> Job:
     )
 
 
+def answers_of(config: SFTConfig, rows: int) -> int:
+    """How many true answers a run reads at most: `max_steps`, or all rows."""
+    if config.max_steps <= 0:
+        return rows
+    return (
+        config.max_steps
+        * config.train_batch_size
+        * config.gradient_accumulation_steps
+        * config.world_size
+    )
+
+
 def answered(table: pa.Table) -> pa.Table:
     """Rows of which the true answer is known."""
     is_caption = pc.and_(pc.equal(table["objective"], "ict"), pc.not_equal(table["kind"], WHICH))

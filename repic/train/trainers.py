@@ -1,7 +1,9 @@
-"""TRL's trainers with three additions: rollouts, whole checkpoints, and a full disk survived."""
+"""TRL's trainers with what a run here needs: rollouts, whole checkpoints, a full disk survived,
+and on a CPU nothing computed that nobody reads."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -9,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer, SFTTrainer
 
+from repic.train.passes import Rows, Trimmed, answers_only, looking_once, merged, parts
 from repic.train.reward import EXTRA
 from storage.errors import FULL
 
@@ -96,11 +100,65 @@ class Grpo(_Saves, GRPOTrainer):
 
     keep: Callable[[int, list[dict[str, Any]]], None] | None = None
 
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As the trainer's; the vision tower is frozen."""
+        with looking_once(self.accelerator.unwrap_model(self.model).get_base_model()):
+            return super().train(*args, **kwargs)
+
     @property
     def training(self) -> bool:
         """Whether the model is learning, not being evaluated."""
         model: Any = self.model
         return bool(model.training)
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **fields: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """As TRL's, on a CPU with answers of like lengths together: see `repic.train.passes`."""
+        inner = super()._get_per_token_logps_and_entropies
+        rows = Rows(fields)
+        if input_ids.device.type != "cpu" or compute_aux_loss or not rows.separable:
+            return inner(
+                model,
+                input_ids,
+                attention_mask,
+                logits_to_keep,
+                batch_size,
+                compute_entropy,
+                compute_aux_loss,
+                **fields,
+            )
+        places = parts(attention_mask.sum(1).tolist())
+        with answers_only():
+            found = [
+                inner(
+                    Trimmed(model),
+                    input_ids[part],
+                    attention_mask[part],
+                    logits_to_keep,
+                    None,
+                    compute_entropy,
+                    **rows.of(part),
+                )
+                for part in places
+            ]
+        back = torch.tensor([place for part in places for place in part]).argsort()
+        logps = torch.cat([part[0] for part in found])[back]
+        entropies = torch.cat([part[1] for part in found])[back] if compute_entropy else None
+        return logps, entropies, None
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        model: Any = self.accelerator.unwrap_model(self.model)
+        with merged(model) if model.device.type == "cpu" else contextlib.nullcontext():
+            return super()._generate_single_turn(*args, **kwargs)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from repic.config import Examples
 from repic.config import Ict as Settings
 from repic.coordinates import QWEN3_VL
+from repic.objectives import written
 from repic.objectives.base import Draw, Mode, Note, Reward
 from repic.objectives.ict import Ict
 from repic.objectives.material import Material
@@ -23,7 +26,9 @@ from tests.objectives.tables import Build, image_row, labelled_build, object_row
 
 def rows_of(build: Build, **changes: Any) -> tuple[list[dict[str, Any]], Note]:
     note = Note("ict")
-    return list(Ict().build(build.material, Examples(ict=Settings(**changes)), note)), note
+    return list(
+        written(Ict().drafts(build.material, Examples(ict=Settings(**changes)), note), {})
+    ), note
 
 
 @pytest.fixture(scope="module")
@@ -339,7 +344,9 @@ def test_a_caption_that_its_row_does_not_reward_is_not_taught(
     contradicted = {**right, "example_id": "contradicted", "telling": ["mug", "house", "tree"]}
     short = {**right, "example_id": "short", "caption": "<Ann>.", "telling": [], "elsewhere": []}
     rows = [right, contradicted, short]
-    monkeypatch.setattr(Ict, "_rows", lambda *_: iter(rows))
+    plans = [SimpleNamespace(key=row["example_id"], row=partial(dict, row)) for row in rows]
+    monkeypatch.setattr(Ict, "_plans", lambda *_: iter(plans))
     made, note = rows_of(world)
-    assert made == [right, {**short, "caption": None}]
+    drafted = [{**row, "draft": row["example_id"]} for row in (right, {**short, "caption": None})]
+    assert made == drafted
     assert note.refused == {"its_true_caption_is_not_rewarded": 1}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from repic.config import Examples
 from repic.config import Oct as Settings
 from repic.coordinates import QWEN3_VL
+from repic.objectives import written
 from repic.objectives.base import Mode, Note
 from repic.objectives.oct import INSTRUCTION, Oct
 from tests.objectives.tables import Build, image_row, labelled_build, object_row, pair_row
@@ -20,7 +21,9 @@ from tests.objectives.tables import Build, image_row, labelled_build, object_row
 
 def rows_of(build: Build, **changes: Any) -> tuple[list[dict[str, Any]], Note]:
     note = Note("oct")
-    return list(Oct().build(build.material, Examples(oct=Settings(**changes)), note)), note
+    return list(
+        written(Oct().drafts(build.material, Examples(oct=Settings(**changes)), note), {})
+    ), note
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from repic.config import Examples
 from repic.config import Vlt as Settings
 from repic.coordinates import INTERNVL, NORMALISED, QWEN2_VL, QWEN3_VL, Box, Convention
+from repic.objectives import written
 from repic.objectives.base import Mode, Note
 from repic.objectives.vlt import Vlt
 from tests.objectives.tables import Build, image_row, object_row
@@ -26,7 +27,7 @@ def rows_of(
     photo = image_row("a", annotations=[ANNOTATION] * annotations)
     note = Note("vlt")
     material = Build([photo], objects, []).material
-    return list(Vlt().build(material, Examples(vlt=Settings(**changes)), note)), note
+    return list(written(Vlt().drafts(material, Examples(vlt=Settings(**changes)), note), {})), note
 
 
 def test_a_row() -> None:

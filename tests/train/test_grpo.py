@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from repic import catalog, report
 from repic.objectives.base import Reward, Row
@@ -182,10 +185,54 @@ def test_epochs_are_laid_out_in_whole_batches(
 
 
 def test_the_order_of_an_epoch_is_its_own() -> None:
-    ids = [f"{n:032x}" for n in range(20)]
-    places = rows.lay_out(ids, 50, seed=1)
+    table = listed({"oct": 20})
+    places = rows.lay_out(table, 50, seed=1)
     assert sorted(places[:20]) == sorted(places[20:40]) == list(range(20))
     assert places[:20] != places[20:40]
-    assert places == rows.lay_out(ids, 50, seed=1)
-    assert places != rows.lay_out(ids, 50, seed=2)
-    assert places[:30] == rows.lay_out(ids, 30, seed=1)
+    assert places == rows.lay_out(table, 50, seed=1)
+    assert places != rows.lay_out(table, 50, seed=2)
+    assert places[:30] == rows.lay_out(table, 30, seed=1)
+
+
+def test_every_stretch_of_an_epoch_sees_each_objective() -> None:
+    table = listed({"oct": 40, "vlt": 20, "ict": 20})
+    objectives = table["objective"].to_pylist()
+    places = rows.lay_out(table, 160, seed=3)
+    for start in range(0, 160, 8):
+        met = Counter(objectives[place] for place in places[start : start + 8])
+        assert 3 <= met["oct"] <= 5
+        assert min(met["vlt"], met["ict"]) > 0
+
+
+@given(
+    st.dictionaries(st.sampled_from(["oct", "vlt", "ict"]), st.integers(1, 40), min_size=1),
+    st.dictionaries(st.sampled_from(["oct", "vlt", "ict"]), st.floats(0.1, 5)),
+    st.integers(1, 120),
+)
+def test_chosen_rows_have_the_shares_that_were_asked_for(
+    sizes: dict[str, int], shares: dict[str, float], count: int
+) -> None:
+    table = listed(sizes)
+    if shares and not shares.keys() & sizes.keys():
+        with pytest.raises(DataError, match=r"train\.shares"):
+            rows.chosen(table, shares, count, seed=0)
+        return
+    kept = rows.chosen(table, shares, count, seed=0)
+    ids = kept["example_id"].to_pylist()
+    assert ids == sorted(set(ids))
+    met = Counter(kept["objective"].to_pylist())
+    wanted = {o: s for o, s in (shares or sizes).items() if o in sizes}
+    whole = sum(wanted.values())
+    total = min(count, *(sizes[o] * whole / share for o, share in wanted.items()))
+    for objective in sizes:
+        share = wanted.get(objective, 0) / whole
+        assert abs(met[objective] - total * share) <= 1
+    assert kept.equals(rows.chosen(table, shares, count, seed=0))
+
+
+def listed(sizes: dict[str, int]) -> pa.Table:
+    """So many rows of each objective, in the order of their ids."""
+    objectives = [o for o, size in sizes.items() for _ in range(size)]
+    return pa.table(
+        {"example_id": [f"{n:032x}" for n in range(len(objectives))], "objective": objectives}
+    )
