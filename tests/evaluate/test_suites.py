@@ -10,6 +10,7 @@ from PIL import Image
 
 from repic.evaluate import folders, settings, suites
 from repic.evaluate.suites import SuiteError
+from repic.profiles import profiles
 from repic.sample import hard
 
 SHARED = next(
@@ -134,3 +135,10 @@ def test_dreambooth_itself() -> None:
     suite = folders.suite("dreambooth", str(SHARED))
     assert (len(suite.concepts), len(suite.queries)) == (30, 128)
     assert len(suite.categories) == 15
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_every_profile_has_settings_of_an_evaluation(profile: str) -> None:
+    asked = settings.load(profile, suite="sample-ood")
+    assert asked.evaluate.suite == "sample-ood"
+    assert asked.evaluate.layout == ("paper" if profile == "paper" else "training")
