@@ -209,16 +209,18 @@ def compare(
     if as_json:
         print_json([_line(line) for line in made])
         return
+    letters = {one.ref: chr(ord("A") + k) for k, one in enumerate(found)}
+    said = ", ".join(f"{letters[one.ref]} {one.model} ({one.ref})" for one in found)
     out().print(
-        f"Strict metric in per cent on {found[0].suite}; A is {found[0].ref} ({found[0].model}); "
-        "95 % intervals and p-values, clustered by photo",
+        f"{said} on {found[0].suite}: strict metric in per cent; 95 % intervals and p-values, "
+        "clustered by photo",
         markup=False,
     )
-    columns = ["protocol", "part", "score", "model", "value (95 %)", "minus A (95 %)", "p", "n"]
-    print_rows(columns, [_compared(line) for line in made])
+    columns = ["protocol", "part", "score", "", "value", "minus A", "p", "n"]
+    print_rows(columns, [_compared(line, letters[line.ref]) for line in made])
 
 
-def _compared(line: Line) -> tuple[Any, ...]:
+def _compared(line: Line, letter: str) -> tuple[Any, ...]:
     change = line.difference
     told: tuple[str, str] = ("", "")
     if change is not None and change.value is not None:
@@ -227,8 +229,7 @@ def _compared(line: Line) -> tuple[Any, ...]:
         p = "-" if change.p is None else f"{change.p:.4f}"
         told = f"{sign}{said_of(line.score, change.value)} ({span})", p
     shown = _cell(line.score, line.value)
-    who = f"{line.model} ({line.ref})"
-    return line.protocol, line.part, line.score, who, shown, *told, line.value.n
+    return line.protocol, line.part, line.score, letter, shown, *told, line.value.n
 
 
 def _line(line: Line) -> dict[str, Any]:
