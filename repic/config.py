@@ -12,8 +12,8 @@ from repic.profiles import ConfigError, Section, described, layered, profiles, v
 __all__ = ["ConfigError", "Section", "Settings", "load", "profiles", "recorded", "requested"]
 
 Band = Literal["easy", "medium", "hard"]
-TRAINING = ("train", "trainer")
-"""Sections of a profile that a build has no use for; see `repic.train.settings`."""
+ELSEWHERE = ("train", "trainer", "evaluate")
+"""Sections that a build has no use for; see the settings of `repic.train` and `repic.evaluate`."""
 LISTED = "`repic build --show-settings` lists them"
 
 
@@ -264,7 +264,7 @@ def load(profile: str = "photos", overrides: tuple[str, ...] = (), **values: Any
     Raises:
         ConfigError: unknown profile, unknown key (the nearest is named) or impossible value.
     """
-    return recorded(layered(profile, overrides, values, without=TRAINING))
+    return recorded(layered(profile, overrides, values, without=ELSEWHERE))
 
 
 def recorded(data: Mapping[str, Any]) -> Settings:

@@ -122,6 +122,9 @@ SCENE = pa.struct(
         pa.field("phrases", pa.list_(TEXT), nullable=False),
     ]
 )
+NEAR = _struct(name=TEXT, similarity=FLOAT)
+SHOWN = _struct(name=TEXT, info=TEXT, present=FLAG)
+CROP = _struct(box=BOX, label=TEXT, confidence=FLOAT, nearest=pa.list_(NEAR))
 REFERENCE = _struct(name=TEXT, info=TEXT, present=FLAG, object_id=TEXT, locale=TEXT)
 
 PROBES = Table(
@@ -385,6 +388,78 @@ ROLLOUTS = Table(
     ),
 )
 
+CAPTIONS = Table(
+    "captions",
+    "One row per caption that an evaluation asked a model for, with all that made it.",
+    ("caption_id",),
+    (
+        Column("caption_id", TEXT, "Hash of the question, the model and how it generates."),
+        Column("question_id", TEXT, "Hash of what was asked; models are compared on the same."),
+        Column("model", TEXT, "As it was asked for: a checkpoint's version, or a base model."),
+        Column("suite", TEXT, "Whose photos, for example sample."),
+        Column("part", TEXT, "Concepts per photo, or the kind of the hard part."),
+        Column("protocol", TEXT, "Which references are shown; see the guide to evaluation."),
+        Column("layout", TEXT, "How they are written into the prompt: training or paper."),
+        Column("image_id", TEXT, "The photo."),
+        Column("concepts", pa.list_(TEXT), "Names that a right caption uses."),
+        Column("prompt", pa.list_(BLOCK), "Text and image blocks in order."),
+        Column(
+            "images", pa.list_(PICTURE), "One per image block, in order; the last is the photo."
+        ),
+        Column("references", pa.list_(SHOWN), "What was shown, in the order of the prompt."),
+        Column("crops", pa.list_(CROP), "Boxes of retrieval, and the concepts nearest to each."),
+        Column("scene", pa.list_(SCENE), "Objects of the photo, where the suite knows them."),
+        Column("caption", TEXT, "The answer, without special tokens."),
+    ),
+)
+
+SCORES = Table(
+    "scores",
+    "The strict metric of each caption; means over rows are what `metrics` says.",
+    ("caption_id",),
+    (
+        Column("caption_id", TEXT, "The caption."),
+        Column("question_id", TEXT, "What was asked; models are compared on the same."),
+        Column("suite", TEXT, "Of the caption."),
+        Column("part", TEXT, "Of the caption."),
+        Column("protocol", TEXT, "Of the caption."),
+        Column("image_id", TEXT, "The photo: intervals are clustered by it."),
+        Column("precision", FLOAT, "Of the names used."),
+        Column("recall", FLOAT, "Of the names that are right."),
+        Column("f1", FLOAT, "Set-F1 of the names; 1 where nobody is to be named and nobody is."),
+        Column("exact", FLAG, "Whether exactly the right names are used."),
+        Column("extra_names", INT, "Wrong names, over the whole pool."),
+        Column(
+            "false_mention",
+            FLAG,
+            "Whether an absent reference is named; null where none was shown.",
+            nullable=True,
+        ),
+        Column("claims", INT, "Claims about who is what that could be checked."),
+        Column("right_claims", INT, "Those that are right."),
+        Column("reason", TEXT, "right, or the first fault: absent_named, wrong_name, ..."),
+    ),
+)
+
+METRICS = Table(
+    "metrics",
+    "Every number of an evaluation, with its interval.",
+    ("protocol", "part", "metric", "score"),
+    (
+        Column("model", TEXT, "As it was asked for."),
+        Column("suite", TEXT, "Whose photos."),
+        Column("protocol", TEXT, "Which references were shown."),
+        Column("part", TEXT, "A part of the suite, or all."),
+        Column("metric", TEXT, "strict, paper, quality; or retrieval, without a model."),
+        Column("score", TEXT, "For example f1 or false_mention."),
+        Column("value", pa.float64(), "Null where nothing could be measured.", nullable=True),
+        Column("low", pa.float64(), "Of the 95 % interval, clustered by photo.", nullable=True),
+        Column("high", pa.float64(), "Of the 95 % interval.", nullable=True),
+        Column("n", LONG, "How many it is a mean over."),
+        Column("unit", TEXT, "What these are."),
+    ),
+)
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -399,5 +474,8 @@ TABLES: dict[str, Table] = {
         QUARANTINE,
         REVIEWS,
         ROLLOUTS,
+        CAPTIONS,
+        SCORES,
+        METRICS,
     )
 }

@@ -18,7 +18,7 @@ from storage import integrity
 from storage.hashing import content_hash
 from storage.lineage import lineage
 from storage.store import Store
-from tests.builds import PHOTOS, Album, Built, build, contents, repic, start, tables
+from tests.builds import OF_MODELS, PHOTOS, Album, Built, build, contents, repic, start, tables
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +28,14 @@ def made(built: Built) -> dict[str, pa.Table]:
 
 def test_every_table_of_every_stage_is_published(built: Built, made: dict[str, pa.Table]) -> None:
     assert set(made) == {name for stage in STAGES for name in stage.writes}
-    assert set(made) == TABLES.keys() - {"reviews", "rollouts"}
+    assert set(made) == TABLES.keys() - OF_MODELS - {"reviews"}
     assert made["images"].num_rows == built.outcome.files == PHOTOS
     assert made["objects"].num_rows == made["embeddings"].num_rows >= PHOTOS
     assert made["quarantine"].num_rows == 0
     assert set(made["examples"]["objective"].to_pylist()) == {"oct", "vlt", "ict"}
 
 
-@pytest.mark.parametrize("name", sorted(TABLES.keys() - {"reviews", "rollouts"}))
+@pytest.mark.parametrize("name", sorted(TABLES.keys() - OF_MODELS - {"reviews"}))
 def test_a_table_has_its_schema_and_its_key(
     name: str, built: Built, made: dict[str, pa.Table]
 ) -> None:

@@ -10,6 +10,7 @@ from repic.cli import (
     asking,
     building,
     evaluating,
+    evaluations,
     operating,
     quarantine,
     rewards,
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 for module in (
     *(building, training, asking, quarantine, versions),
-    *(operating, status, rewards, evaluating),
+    *(operating, status, rewards, evaluating, evaluations),
 ):
     module.add_to(app)
 

@@ -164,17 +164,22 @@ def report(
         "dataset@latest"
     ),
     out_: Annotated[Path, typer.Option("--out", help="HTML file to write.")] = Path("report.html"),
+    against: Annotated[
+        str | None,
+        typer.Option(help="Earlier evaluation to compare with; evaluation@production if there."),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Write one self-contained HTML page: counts, galleries of pairs, boxes, examples, quarantine.
 
-    Of a checkpoint: curves, rewards before and after, and answers.
+    Of a checkpoint: curves, rewards before and after, and answers. Of an evaluation: scores with
+    intervals, what changed, retrieval, and the worst photos.
 
     Example: repic report examples@latest --out report.html
     """
     from repic import report as reporting
 
-    path = reporting.write(open_store(store), ref, out_)
+    path = reporting.write(open_store(store), ref, out_, against)
     out().print(f"Wrote {path}")
 
 

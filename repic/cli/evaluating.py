@@ -68,9 +68,10 @@ def captions(
     """
     from repic.evaluate.caption_file import CaptionFile
     from repic.evaluate.metrics import measure
+    from repic.evaluate.parallel import cores
 
     records = CaptionFile(file)
-    report = measure(records, metric, concepts)
+    report = measure(records, metric, concepts, workers=cores())
     extra: dict[str, Score] = {}
     if metric == "strict":
         from repic.evaluate.quality import quality
@@ -156,8 +157,8 @@ def _table(scores: Mapping[str, Score]) -> tuple[list[str], list[tuple[Any, ...]
     rows = [
         (
             name,
-            _said(name, score.value),
-            _interval(name, score.low, score.high),
+            said_of(name, score.value),
+            interval_of(name, score.low, score.high),
             f"{score.n} {score.unit}{'' if score.n == 1 else 's'}",
         )
         for name, score in scores.items()
@@ -170,14 +171,14 @@ _COUNTS = ("length", "extra_names", "clip_score")
 """Scores that are no shares."""
 
 
-def _said(name: str, value: float | None) -> str:
+def said_of(name: str, value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.2f}" if name in _COUNTS else f"{100 * value:.1f}"
 
 
-def _interval(name: str, low: float | None, high: float | None) -> str:
-    return "-" if low is None else f"{_said(name, low)} to {_said(name, high)}"
+def interval_of(name: str, low: float | None, high: float | None) -> str:
+    return "-" if low is None else f"{said_of(name, low)} to {said_of(name, high)}"
 
 
 def _print_comparison(first: Path, second: Path, comparison: Comparison) -> None:
@@ -195,10 +196,10 @@ def _print_comparison(first: Path, second: Path, comparison: Comparison) -> None
         rows.append(
             (
                 name,
-                _said(name, score.value),
-                _said(name, b.scores[name].value),
-                _said(name, difference.value),
-                _interval(name, difference.low, difference.high),
+                said_of(name, score.value),
+                said_of(name, b.scores[name].value),
+                said_of(name, difference.value),
+                interval_of(name, difference.low, difference.high),
                 "-" if difference.p is None else f"{difference.p:.4f}",
                 f"{score.n} {score.unit}{'' if score.n == 1 else 's'}",
             )

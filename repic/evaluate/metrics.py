@@ -15,12 +15,16 @@ from typing import Any, Literal
 
 from repic.evaluate import paper, strict
 from repic.evaluate.intervals import FEW, Difference, Sums, compare, gather, intervals
+from repic.evaluate.parallel import each
 from repic.evaluate.pool import Names
 from repic.evaluate.records import CaptionError, Record
 
 Metric = Literal["paper", "strict"]
 PAPER_COLUMNS = ("precision", "recall", "f1")
 PAPER_UNITS = ("answered truth", "truth", "truth")
+MANY = 20_000
+"""Captions from which on it pays to start processes."""
+
 _SEEN = 1_000_000
 
 
@@ -91,18 +95,22 @@ class Comparison:
     left_out: int
 
 
-def measure(records: Iterable[Record], metric: Metric, concepts: int | None = None) -> Report:
+def measure(
+    records: Iterable[Record], metric: Metric, concepts: int | None = None, workers: int = 1
+) -> Report:
     """Score captions.
 
     Args:
         concepts: Which released script, by the concepts of a row; None: read from the rows.
+        workers: Processes that read where there are more than `MANY` captions.
 
     Raises:
         CaptionError: there are no captions, or a row cannot be read.
     """
     known = _survey(records)
     scorer = _Scorer(metric, known, concepts)
-    sums = gather(((r.photo, *scorer.tally(r)) for r in records), len(scorer.columns))
+    asked = workers if known.counts.total() > MANY else 1
+    sums = gather(each(scorer.row, records, asked), len(scorer.columns))
     return scorer.report(sums, known)
 
 
@@ -131,7 +139,7 @@ def compare_models(
     scorer = _Scorer(metric, known, concepts)
     sums = [
         gather(
-            ((r.photo, *scorer.tally(r)) for r in _first_of(records, common)),
+            map(scorer.row, _first_of(records, common)),
             len(scorer.columns),
         )
         for records in (first, second)
@@ -201,6 +209,10 @@ class _Scorer:
         else:
             self._names = Names(known.truths | known.given)
             self.columns, self.units = strict.COLUMNS, strict.UNITS
+
+    def row(self, record: Record) -> tuple[str, Sequence[float], Sequence[float]]:
+        """The record's photo, and what it adds to each column."""
+        return record.photo, *self.tally(record)
 
     def tally(self, record: Record) -> tuple[Sequence[float], Sequence[float]]:
         if self.metric == "strict":

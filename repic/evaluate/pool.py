@@ -16,6 +16,9 @@ from repic.objectives.words import HAN, HANGUL, ITEM, composed
 
 _APOSTROPHE = re.compile("['\u2019]")
 _UNSPACED = re.compile(f"[{HAN}{HANGUL}]")
+# What ITEM finds in ASCII, where brackets are no part of a word.
+_PLAIN = re.compile(r"\w+(?:['-]\w+)*", re.ASCII)
+_TAG = re.compile(r"<([^<>\n]{1,60})>")
 _OPEN = re.compile(r"<\s*|\s*>")
 
 
@@ -88,7 +91,15 @@ def _words(text: str) -> list[str]:
 
 def _pieces(text: str) -> set[str]:
     """Casefolded tokens, their parts at apostrophes, and tags with the words in them."""
-    found: set[str] = set()
+    if text.isascii():
+        low = text.lower()
+        found = set(_PLAIN.findall(low))
+        if "'" in low:
+            found.update(piece for word in [*found] for piece in word.split("'") if piece)
+        if "<" in low:
+            found.update(" ".join(tag.split()) for tag in _TAG.findall(low))
+        return found
+    found = set()
     for tag, word, _ in ITEM.findall(text):
         if tag:
             found.add(" ".join(tag.casefold().split()))

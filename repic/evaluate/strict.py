@@ -65,7 +65,7 @@ def _read(record: Record, names: Names) -> tuple[Reading | None, list[str]]:
         return None, []
     scene = [thing["name"] for thing in record.scene if thing["name"]]
     text, order = names.read_for(record.caption, (*record.concepts, *record.given, *scene))
-    return read(text, order), order
+    return read(text, order, names_only=True), order
 
 
 def _binding(record: Record, reading: Reading | None, order: list[str]) -> tuple[int, int]:

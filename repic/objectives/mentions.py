@@ -30,6 +30,9 @@ _PARTICLES = re.compile(
     "에|에서|처럼|보다|야|아|여|라고|이다|이고|이며|입니다|이에요|예요|네|들)?"
 )
 
+_MARKS = frozenset(",.!?;:()\n")
+# ITEM of a text in ASCII, whole, so that what is plain letters need not be looked at one by one.
+_PLAIN = re.compile(r"<[^<>\n]{1,60}>|\w+(?:['-]\w+)*|[,.!?;:()\n]", re.ASCII)
 _ENDS_SENTENCE = frozenset(".!?;:\n\u3002\uff01\uff1f")
 GRAM = 4
 """Words in a row that count as copied when the prompt has them in a row as well."""
@@ -79,7 +82,9 @@ class Reading:
     repeated: float
 
 
-def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -> Reading:
+def read(
+    text: str, names: Sequence[str], prompt: str = "", request: str = "", names_only: bool = False
+) -> Reading:
     """Read a caption.
 
     Args:
@@ -87,6 +92,7 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
         names: Names of the references, without brackets; none is another's prefix.
         prompt: Text that the caption may have copied from.
         request: The part of it that asks; repeating it is repetition.
+        names_only: Do not look for repetition, which takes time: `repeated` is then 0.
     """
     text = composed(text)
     # Lower case and not casefolded: that would take a long s, a ligature or a sharp s for letters.
@@ -98,10 +104,10 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
     strangers: dict[str, None] = {}
     words: list[str] = []
     tags = 0
-    for tag, word, mark in ITEM.findall(text):
-        if mark:
-            said.append(mark)
-            continue
+
+    def take(tag: str, word: str) -> None:
+        """A tag, or a word that is more than letters or may be a name."""
+        nonlocal tags
         tags += bool(tag)
         token = (tag or word).casefold()
         shown = token if is_plain else (tag or word).lower()
@@ -111,17 +117,37 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
             said.append("<>")
         elif found:
             mentioned.update(dict.fromkeys(found))
-            said += [places[name] for name in found]
+            said.extend(places[name] for name in found)
             if word and is_han(word):  # it stands in a run without spaces; the rest are words
                 for name in found:
                     word = word.replace(name, "")
-                words += word
+                words.extend(word)
         else:
             is_latin = is_plain or token.isascii()
             if (not is_latin or "-" in token) and _is_disguised(shown, known):
                 strangers[token] = None
             said.append(token)
-            words += token if not is_latin and is_han(token) else (token,)
+            words.extend(token if not is_latin and is_han(token) else (token,))
+
+    if is_plain:
+        start, low = 0, _PLAIN.findall(text.lower())
+        items = _PLAIN.findall(text) if "<" in text else low
+        odd = {
+            t for t in {*low} if t[0] == "<" or (not t.isalnum() and t not in _MARKS) or t in known
+        }
+        for place in [k for k, t in enumerate(low) if t in odd] if odd else ():
+            said += low[start:place]
+            words += [t for t in low[start:place] if t not in _MARKS]
+            item, start = items[place], place + 1
+            take(item[1:-1], "") if item[0] == "<" else take("", item)
+        said += low[start:]
+        words += [t for t in low[start:] if t not in _MARKS]
+    else:
+        for tag, word, mark in ITEM.findall(text):
+            if mark:
+                said.append(mark)
+            else:
+                take(tag, word)
     strangers.update(dict.fromkeys(_glued(text, known)))
     if text.count("<") != tags or text.count(">") - len(_QUOTED.findall(text)) != tags:
         strangers["<"] = None
@@ -141,7 +167,7 @@ def read(text: str, names: Sequence[str], prompt: str = "", request: str = "") -
         distinct - copied if copied else distinct,
         distinct - denied(said) if is_doubtful else distinct,
         tuple(said),
-        _repeated(said, _grams(request) if request else ()),
+        0.0 if names_only else _repeated(said, _grams(request) if request else ()),
     )
 
 

@@ -22,14 +22,18 @@ from storage.store import Store
 FILE = "report.html"
 TRAINING = "training.html"
 """The page inside a checkpoint."""
+EVALUATION = "evaluation"
+"""Artifacts whose page is made of their captions, scores and metrics."""
 
 
-def write(store: Store, ref: str, out: Path) -> Path:
+def write(store: Store, ref: str, out: Path, against: str | None = None) -> Path:
     """Write the report of a version, whole or not at all.
 
     Args:
-        ref: `dataset@latest`, a table of a build such as `examples@v3`, or a checkpoint.
+        ref: `dataset@latest`, a table of a build such as `examples@v3`, a checkpoint, or an
+            evaluation.
         out: The file; in a folder it is called `report.html`.
+        against: An earlier evaluation; see `repic.report.evaluations.gather`.
 
     Returns:
         Where it is.
@@ -38,7 +42,7 @@ def write(store: Store, ref: str, out: Path) -> Path:
         storage.errors.StoreError: there is no such version, or it is not of a dataset.
         OSError: the file cannot be written.
     """
-    page = _of_a_run(store, ref) or render(store, ref)
+    page = _of_a_run(store, ref) or _of_an_evaluation(store, ref, against) or render(store, ref)
     path = out / FILE if out.is_dir() else out
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -57,6 +61,31 @@ def _of_a_run(store: Store, ref: str) -> str | None:
     return store.files.read(page.path).decode() if page else None
 
 
+def _of_an_evaluation(store: Store, ref: str, against: str | None) -> str | None:
+    """The page of an evaluation; None if the version is of a build."""
+    if store.manifest(ref).name != EVALUATION:
+        return None
+    from repic.report import evaluations
+
+    page = evaluations.gather(store, ref, against)
+    return (
+        _environment()
+        .get_template("evaluation.html")
+        .render(
+            style=_style(),
+            page=page,
+            names=evaluations.SCORES,
+            reasons=evaluations.REASONS,
+            pictures=develop(page.shots),
+        )
+    )
+
+
+def _style() -> Markup:
+    folder = resources.files("repic.report") / "templates"
+    return Markup((folder / "style.css").read_text(encoding="utf-8"))
+
+
 def render(store: Store, ref: str) -> str:
     """The report of a version as HTML below 5 MB, the same each time while the photos are the same.
 
@@ -69,12 +98,11 @@ def render(store: Store, ref: str) -> str:
     version = find(store, ref)
     shown, paired, made = photos(version), pairs(version), examples(version)
     pictures = develop([*shown.shots, *paired.shots, *made.shots])
-    folder = resources.files("repic.report") / "templates"
     return (
         _environment()
         .get_template("page.html")
         .render(
-            style=Markup((folder / "style.css").read_text(encoding="utf-8")),
+            style=_style(),
             version=version,
             headline=facts.headline(version),
             files=facts.named_files(version),

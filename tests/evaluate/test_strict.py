@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.evaluate import strict
+from repic.evaluate import metrics, strict
 from repic.evaluate.metrics import compare_models, measure
 from repic.evaluate.pool import Names
 from repic.evaluate.records import CaptionError, Record
@@ -183,3 +183,14 @@ def test_comparison_pairs_tasks() -> None:
     assert difference.p < 0.001
     with pytest.raises(CaptionError, match="share no task"):
         compare_models(first, [Record("q", ("<Ann>",), "Ann")], "paper")
+
+
+def test_several_processes_count_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = ("<Ann> is here.", "No Ann, but Bob.", "Maybe Bob's dog", "Café <Eve>", "")
+    records = [
+        Record(f"{n % 7}.jpg", ("<Ann>",), said[n % len(said)], given=("Ann", "Bob"))
+        for n in range(40)
+    ]
+    alone = measure(records, "strict")
+    monkeypatch.setattr(metrics, "MANY", 10)
+    assert measure(records, "strict", workers=2) == alone

@@ -1,0 +1,122 @@
+"""Deployment `evaluate`: a model in; captions, scores, metrics and an evaluation version out.
+
+One task captions and scores; run again after a crash, it makes only the captions that are missing.
+This file adds what an operator wants: a retry, a name, and a page with the table.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, runtime, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from flows.build_datasets import PERMANENT, _located
+from flows.train_grpo import Logged
+from repic import catalog, report
+from repic.evaluate import settings
+from repic.evaluate.captioners import ServerError
+from repic.evaluate.records import CaptionError
+from repic.evaluate.results import Evaluated, load
+from repic.evaluate.run import run
+from storage.manifest import Run
+from storage.store import Store
+
+SHOWN = ("precision", "recall", "f1", "exact", "false_mention", "binding")
+
+
+def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    error = state.data
+    if isinstance(error, ServerError):  # it may be back in half a minute
+        return True
+    return not isinstance(error, (*PERMANENT, CaptionError))
+
+
+@task(
+    name="evaluate",
+    retries=2,
+    retry_delay_seconds=30,
+    retry_condition_fn=_may_pass,
+    persist_result=False,
+    cache_policy=NO_CACHE,
+)
+def measure(model: str, asked: settings.Asked, store: str, run_: Run) -> str:
+    """Evaluate, or go on with what was interrupted; the version that came of it."""
+    return run(model, asked, Store.open(store, create=True), Logged(), run_).ref
+
+
+def _run_name() -> str:
+    parameters = runtime.flow_run.parameters
+    return f"{parameters['model']} on {parameters['suite'] or 'the suite of its profile'}"
+
+
+@flow(name="evaluate", flow_run_name=_run_name, persist_result=False)
+def evaluate(
+    model: str = "checkpoint@latest",
+    suite: str | None = None,
+    folder: str | None = None,
+    profile: str = "sample",
+    overrides: list[str] | None = None,
+    page: str | None = None,
+    store: str | None = None,
+) -> str:
+    """Evaluate a model on a suite.
+
+    Relative paths, also those inside a profile, start at REPIC_HOME: the folder of `repic up`.
+
+    Args:
+        model: checkpoint@v3, sample-sft, a folder, or a name on the hub.
+        suite: sample, sample-ood, dreambooth, myvlm, yollava, repic-2c or repic-4c.
+        folder: Where the photos of a suite lie that is not generated.
+        profile: sample, paper, modern, or a YAML file.
+        overrides: Changes of single settings, as `evaluate.photos=100`.
+        page: HTML file to write the evaluation's page to.
+        store: Folder or URL of the store; by default REPIC_STORE, or repic-store.
+
+    Returns:
+        The version, `evaluation@v3`.
+    """
+    with chdir(os.environ.get("REPIC_HOME", os.curdir)):
+        asked = settings.load(profile, overrides or [], suite=suite, folder=folder)
+        located = _located(store)
+        ref = measure(model, asked, located, Run.here(runtime.flow_run.id))
+        opened = Store.open(located)
+        if opened.files.local:
+            catalog.refresh(opened)
+        if page:
+            report.write(opened, ref, Path(page).expanduser())
+    show(load(opened, ref))
+    return ref
+
+
+def show(found: Evaluated) -> None:
+    """A page in Prefect's UI: the strict metric of each protocol, with intervals."""
+    lines = [
+        f"`{found.ref}`: {found.model} on {found.suite}, {found.summary['photos']} photos. Strict "
+        "metric in per cent with 95 % intervals, clustered by photo.",
+        "",
+        f"| protocol | captions | {' | '.join(name.replace('_', ' ') for name in SHOWN)} |",
+        f"|---|---:|{'---|' * len(SHOWN)}",
+    ]
+    for protocol in found.protocols:
+        cells = [_cell(found, name, protocol) for name in SHOWN]
+        count = found.score("f1", protocol).n
+        lines.append(f"| {protocol} | {count} | {' | '.join(cells)} |")
+    lines += ["", f"`repic report {found.ref}` writes its page."]
+    create_markdown_artifact("\n".join(lines), key="evaluate", description=found.ref)
+    get_run_logger().info("%s: %s on %s", found.ref, found.model, found.suite)
+
+
+def _cell(found: Evaluated, name: str, protocol: str) -> str:
+    score = found.score(name, protocol)
+    if not score.n or score.value is None:
+        return "-"
+    if score.low is None or score.high is None:
+        return f"{100 * score.value:.1f}"
+    return f"{100 * score.value:.1f} ({100 * score.low:.1f} to {100 * score.high:.1f})"

@@ -1,0 +1,148 @@
+"""An evaluation from top to bottom: a model in, captions, scores, metrics and a report out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import repic
+from repic.evaluate import captioners, generate, results, score, suites
+from repic.evaluate.captioners import Captioner
+from repic.evaluate.questions import questions
+from repic.evaluate.results import Evaluated
+from repic.evaluate.retrieval import Crop, Gallery, curve, search
+from repic.evaluate.settings import Asked
+from repic.evaluate.suites import Suite
+from repic.tables import TABLES
+from repic.train.plan import Silent, Watch
+from storage.hashing import fingerprint
+from storage.manifest import Manifest, Origin, Run
+from storage.store import Store
+
+Found = dict[str, list[Crop]]
+
+
+def run(
+    model: str,
+    asked: Asked,
+    store: Store,
+    watch: Watch | None = None,
+    run: Run | None = None,
+) -> Evaluated:
+    """Evaluate a model on a suite and publish what came of it; `latest` moves.
+
+    Call it again after an interruption and it goes on. The same evaluation again is not a new
+    version.
+
+    Args:
+        model: See `repic.evaluate.captioners.load`.
+
+    Raises:
+        CaptionError, ConfigError, StoreError, WeightsError: what a person can mend.
+    """
+    watch = watch or Silent()
+    captioner = captioners.load(model, asked.evaluate, store)
+    suite = suites.load(asked.evaluate)
+    found, threshold, models = retrieved(suite, asked, watch)
+    made = questions(suite, asked.evaluate, found, threshold or 0.0)
+    with store.lease():
+        table = generate.captions(made, captioner, store, asked.evaluate.batch_size, watch)
+        return publish(
+            table, suite, asked, captioner, found, threshold, models, store, run or Run.here()
+        )
+
+
+def retrieved(suite: Suite, asked: Asked, watch: Watch) -> tuple[Found, float | None, Any]:
+    """Crops of each photo, the threshold, and who drew and encoded them.
+
+    Nothing where no protocol searches. Raises as `repic.detect.load` and `repic.embed.load`.
+    """
+    from repic import detect, embed
+
+    if not any(protocol.startswith("retrieval") for protocol in asked.evaluate.protocols):
+        return {}, None, {}
+    watch.phase("retrieval", len(suite.queries))
+    detection = asked.detector
+    if detection.kind in ("yolo-world", "yoloe", "transformers") and suite.categories:
+        detection = detection.model_copy(update={"vocabulary": suite.categories})
+    detector = detect.load(detection, asked.runtime)
+    encoder = embed.load(asked.encoder, asked.runtime)
+    gallery = Gallery(suite, encoder)
+    found = search(suite, detector, encoder, gallery, asked.encoder.margin)
+    watch.tick(len(suite.queries))
+    given = asked.evaluate.threshold
+    threshold = gallery.threshold() if given is None else given
+    return found, threshold, {"detector": detector.fingerprint, "encoder": encoder.fingerprint}
+
+
+def publish(
+    captions: Any,
+    suite: Suite,
+    asked: Asked,
+    captioner: Captioner,
+    found: Found,
+    threshold: float | None,
+    models: dict[str, str],
+    store: Store,
+    run: Run,
+) -> Evaluated:
+    """Versions of the tables, and the evaluation that binds them.
+
+    Raises:
+        storage.errors.StoreError: they cannot be written.
+    """
+    content = fingerprint([captions["caption_id"].to_pylist(), models, threshold, suite.name])
+    common: dict[str, Any] = {
+        "settings": asked.model_dump(mode="json"),
+        "models": {
+            "captioner": {"name": captioner.name, "fingerprint": captioner.fingerprint},
+            **models,
+        },
+        "code_version": repic.__version__,
+        "run": run,
+    }
+    source = (captioner.source.as_input(),) if captioner.source else ()
+    first = _table(store, "captions", captions, content, source, common)
+    scored = score.scores(captions)
+    scoring = fingerprint([content, score.VERSION])
+    second = _table(store, "scores", scored, scoring, (first.as_input(),), common)
+    numbers = score.metrics(captions, scored, threshold)
+    bound = (first.as_input(), second.as_input())
+    third = _table(store, "metrics", numbers, scoring, bound, common)
+    summary = {
+        "model": captioner.name,
+        "suite": suite.name,
+        "protocols": list(asked.evaluate.protocols),
+        "photos": len({query.photo.image_id for query in suite.queries}),
+        "concepts": len(suite.concepts),
+        "threshold": threshold,
+        "curve": [asdict(point) for point in curve(suite, found)] if found else [],
+    }
+    inputs = (*source, *(table.as_input() for table in (first, second, third)))
+    existing = store.find(results.NAME, scoring)
+    evaluation = existing or store.publish_files(
+        results.NAME,
+        {results.SUMMARY: json.dumps(summary, indent=1, ensure_ascii=False).encode()},
+        Origin(fingerprint=scoring, inputs=inputs, **common),
+        kind="report",
+    )
+    versions = {m.name: m.version for m in (first, second, third, evaluation)}
+    current = store.current()
+    if any(current.of(name).latest != version for name, version in versions.items()):
+        store.commit(versions)
+    return Evaluated(store, evaluation, is_new=existing is None)
+
+
+def _table(
+    store: Store,
+    name: str,
+    rows: Any,
+    content: str,
+    inputs: Sequence[Any],
+    common: dict[str, Any],
+) -> Manifest:
+    table = TABLES[name]
+    origin = Origin(fingerprint=content, inputs=tuple(inputs), **common)
+    return store.publish(name, rows, origin, key=table.key, schema=table.schema)

@@ -1,0 +1,95 @@
+"""The page of an evaluation: its numbers, its errors, and the same in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from repic import report
+from repic.evaluate import settings
+from repic.evaluate.results import Evaluated, load
+from repic.evaluate.run import run
+from storage.store import Store
+from tests.evaluate.servers import everybody, nobody, serving
+from tests.report.test_browser import BROWSER, browser  # noqa: F401
+
+PROTOCOLS = ("skip-retrieval", "retrieval", "wrong")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluated]:
+    """A promoted evaluation that names nobody, and one that names everybody."""
+    place = tmp_path_factory.mktemp("evaluated")
+    store = Store.open(place / "store", create=True)
+    with pytest.MonkeyPatch.context() as patch, serving(nobody) as server:
+        patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        values = {"photos": 8, "protocols": PROTOCOLS, "backend": "server", "url": server.url}
+        asked = settings.load("sample", **values)
+        first = run("shy", asked, store)
+        store.tag(first.manifest.ref, "production")
+        server.reply = everybody
+        yield run("eager", asked, store)
+
+
+def test_the_page_says_what_the_tables_say(found: Evaluated, tmp_path: Path) -> None:
+    page = report.write(found.store, found.ref, tmp_path).read_text(encoding="utf-8")
+    assert "eager" in page
+    assert "Against evaluation@v1" in page
+    assert "names somebody whose reference was shown" in page
+    assert page.count("<article") == 20
+    assert "polyline" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    value = found.score("f1", "retrieval").value
+    assert f"<b>{100 * (value or 0):.1f}</b>" in page
+    alone = report.write(found.store, "evaluation@production", tmp_path / "first.html")
+    assert "Against" not in alone.read_text(encoding="utf-8")
+    assert len(page) < 2_000_000
+
+
+def test_right_captions_leave_nothing_to_look_at(found: Evaluated, tmp_path: Path) -> None:
+    values = {"photos": 8, "protocols": ("wrong",), "backend": "server"}
+    with serving(nobody) as server:
+        asked = settings.load("sample", url=server.url, **values)
+        right = run("right", asked, found.store)
+    page = report.write(found.store, right.ref, tmp_path, against=found.ref)
+    assert "Every caption is right." in page.read_text(encoding="utf-8")
+    assert load(found.store, right.ref).suite == "sample"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+def test_the_page_in_chromium(found: Evaluated, tmp_path: Path, browser) -> None:  # noqa: F811
+    file = report.write(found.store, found.ref, tmp_path / "report.html")
+    colours = set()
+    for scheme in ("light", "dark"):
+        for width in (360, 1440):
+            context = browser.new_context(
+                viewport={"width": width, "height": 900}, color_scheme=scheme
+            )
+            page = context.new_page()
+            said: list[str] = []
+            asked: list[str] = []
+            page.on("console", lambda message, said=said: said.append(message.text))
+            page.on("pageerror", lambda error, said=said: said.append(str(error)))
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.goto(file.as_uri())
+            assert said == []
+            assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
+            images = page.eval_on_selector_all(
+                "img", "all => all.map(i => i.complete && i.naturalWidth > 0)"
+            )
+            assert len(images) > 40
+            assert all(images)
+            row = page.locator("#headline tbody tr", has_text="wrong").first
+            assert row.is_visible()
+            assert re.search(r"100\.0", row.inner_text())  # false mentions
+            assert page.locator(".gauge").first.is_visible()
+            assert page.locator("#retrieval svg polyline").count() == 2
+            overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert overflow <= 0
+            colours.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+            context.close()
+    assert len(colours) == 2
