@@ -45,11 +45,10 @@ def test_a_service_that_is_killed_comes_back_and_ends_with_its_run(
         [service] = services(port)
         os.kill(service, signal.SIGKILL)
         deadline = time.monotonic() + 60
-        while service in services(port):
+        while services(port) in ([service], []):  # its orphans may answer for a moment
             assert time.monotonic() < deadline
             time.sleep(0.1)
         wait(port, log, process)
-        assert services(port) != [service]
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=120)
