@@ -47,6 +47,10 @@ EMPTY = "0" * ID_DIGITS
 BLOCK_BYTES = 1 << 20
 """Rows are hashed in blocks of about this many bytes, so that intermediates stay in cache."""
 
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
 Hashes = npt.NDArray[np.uint64]
 """Shape (2, n): both lanes of n values."""
 
@@ -58,9 +62,7 @@ def fingerprint(value: Any) -> str:
         TypeError: `value` holds something that JSON does not.
         ValueError: `value` holds NaN or an infinity, which have no canonical form.
     """
-    text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    text = _CANONICAL.encode(value)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:ID_DIGITS]
 
 

@@ -10,7 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-_NAMES = r"@\d+(?: (?:(?:,|and|or|nor|&) ){0,2}@\d+){0,8}"
+# Possessive: a run of names never gives one back, as nothing that follows it begins with a name.
+_NAMES = r"@\d++(?: (?:(?:,|and|or|nor|&) ){0,2}+@\d++){0,8}+"
 _SEE = r"(?:see|find|spot|recogni[sz]e|identify|show|contain|include|feature|depict|have|notice)"
 _NOT = (
     r"(?:not|never|cannot|can't|don't|doesn't|didn't|couldn't|isn't|aren't|wasn't|weren't|hasn't|"
@@ -81,7 +82,7 @@ _HEDGED = re.compile(
     rf"|(?:[,(] )?(?:{_DOUBT}|or not)(?= *[,()]| *$)"
     rf"|(?:[,(] )?(?:and )?or {_OTHER}|(?:, )?if not\b"
     r"|\? (?:[,(]|(?:and|or|on|in|with|against)\b)|\( \? \))"
-    r"|(?P<either>@\d+(?: , @\d+){0,8}(?: ,)?(?: and)? or @\d+)"
+    r"|(?P<either>@\d++(?: , @\d++){0,8}+(?: ,)?(?: and)? or @\d++)"
 )
 _PLACE = re.compile(r"@(\d+)")
 _CLAUSE = re.compile(r"[.!;\n\u3002\uff01]")

@@ -144,8 +144,12 @@ def read(
         words += [t for t in low[start:] if t not in _MARKS]
     else:
         for tag, word, mark in ITEM.findall(text):
+            low = word.lower()
             if mark:
                 said.append(mark)
+            elif word.isascii() and word.isalnum() and low not in known:
+                said.append(low)
+                words.append(low)
             else:
                 take(tag, word)
     strangers.update(dict.fromkeys(_glued(text, known)))
@@ -242,13 +246,8 @@ def _touches(text: str, name: str) -> bool:
 
     A quick look; what exactly it touches is asked by who calls.
     """
-    place = text.find(name)
-    while place >= 0:
-        around = text[max(0, place - 1) : place] + text[place + len(name) : place + len(name) + 1]
-        if any(c not in " <>(),.!?\n" for c in around):
-            return True
-        place = text.find(name, place + 1)
-    return False
+    name, other = re.escape(name), r"[^ <>(),.!?\n]"
+    return re.search(f"{name}{other}|{other}{name}", text) is not None
 
 
 @lru_cache(maxsize=4096)

@@ -84,6 +84,7 @@ def stem(word: str) -> str:
     return short.removesuffix("e") if len(short) > 3 else short
 
 
+@lru_cache(maxsize=1 << 14)
 def stems(text: str) -> frozenset[str]:
     """Stems of the words of a text that say something."""
     return frozenset(stem(word) for word in plain_words(text) if word not in STOP)
