@@ -206,10 +206,22 @@ class Judge(Section):
     )
 
 
+class ClipScore(Section):
+    """Whether a caption fits its photo, by the configured encoder."""
+
+    weight: float = Field(
+        0.0, ge=0, le=1, description="Share of the reward that the worst fit takes away; 0: none."
+    )
+    scale: float = Field(
+        2.5, gt=0, description="Score is the cosine times this, at most 1; 2.5 as in CLIPScore."
+    )
+
+
 class Rewards(Section):
-    """How completions are scored, beyond the rules."""
+    """How completions are scored, beyond the rules, by reward workers."""
 
     judge: Judge = Judge()
+    clip_score: ClipScore = ClipScore()
 
 
 class Quarantine(Section):

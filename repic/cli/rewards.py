@@ -332,16 +332,34 @@ def serve(
     max_waiting: Annotated[
         int, typer.Option(min=1, help="Requests that a worker takes at once; more get a 429.")
     ] = 64,
+    profile: Annotated[
+        str, typer.Option(help="Profile of the judge and of the encoder of CLIPScore.")
+    ] = "sample",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Serve rewards to trainers over HTTP, in processes that are replaced when they die or hang.
 
     The token of REPIC_REWARD_TOKEN is asked of every request; without one only this machine may
     ask. Counters for Prometheus are at /metrics. Stop it with Ctrl-C.
 
+    Two models can lower what the rules give, batched over requests: a judge
+    (--set rewards.judge.url=...), and CLIPScore by the profile's encoder
+    (--set rewards.clip_score.weight=0.3), which looks at the photos of --store.
+
     Example: repic reward serve --workers 2 --port 8899
     """
+    from repic import config
+    from repic.rewards.service import extras
     from repic.rewards.service import serve as service
     from repic.rewards.service.app import Limits
 
+    settings = config.load(profile, tuple(set_ or ()), source={"path": "."})
+    components = extras.packed(settings, store)
+
     err().print(f"Rewards at http://{host}:{port}/v1/score, {workers} workers")
-    service.serve(host, port, workers, Limits(max_rows, max_bytes, max_waiting))
+    limits = Limits(max_rows, max_bytes, max_waiting)
+    service.serve(host, port, workers, limits, components)

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from repic.config import Judge
+from repic.objectives.base import Reward
 from repic.rewards import score
-from repic.rewards.judge import compare, judged
+from repic.rewards.components import Answer, refined
+from repic.rewards.judge import Judging, compare
 from tests.rewards.test_scoring import ICT, OCT
 
 TRUTH = ICT["caption"]
@@ -52,6 +54,10 @@ class Server:
     def settings(self, **changes: Any) -> Judge:
         url = f"http://127.0.0.1:{self.http.server_port}/v1"
         return Judge(url=url, model="tiny", **{"timeout": 5.0, **changes})
+
+
+def judged(reward: Reward, text: str, row: dict[str, Any], settings: Judge) -> Reward:
+    return refined([Answer(text, row, reward)], Judging(settings))[0]
 
 
 def _completion(said: Any) -> bytes:
@@ -154,6 +160,19 @@ def test_who_is_not_asked(server: Server) -> None:
         judged(score(text, row), text, row, settings)
     judged(score(ANSWER, ICT), ANSWER, ICT, Judge())
     assert not server.asked
+
+
+def test_answers_are_asked_about_together(server: Server) -> None:
+    def slow(captions: dict[str, str]) -> str:
+        time.sleep(0.2)
+        return _label(captions, TRUTH)
+
+    server.reply = slow
+    answers = [Answer(f"{ANSWER} {k}.", ICT, score(ANSWER, ICT)) for k in range(8)]
+    start = time.monotonic()
+    rewards = refined(answers, Judging(server.settings()))
+    assert [reward.components["judge"] for reward in rewards] == [0.0] * 8
+    assert time.monotonic() - start < 8 * 2 * 0.2
 
 
 def test_the_key_comes_from_the_environment(

@@ -135,19 +135,24 @@ def test_fast_language_says_what_the_model_says(processor):
     assert torch.allclose(wanted.last_hidden_state, last, atol=1e-5)
 
 
-def test_the_tower_learns_and_goes_on_where_it_was_stopped(processor, truth, tmp_path, monkeypatch):
+@pytest.mark.parametrize("steps", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_the_tower_learns_and_goes_on_where_it_was_stopped(
+    processor, truth, tmp_path, monkeypatch, steps
+):
     monkeypatch.setattr(vlm_vision, "PHOTOS", 4)
     monkeypatch.setattr(vlm_vision, "CROP_GRIDS", ((2, 2),))
     whole = vlm_vision.Eye(model_of(processor), 30, compiled=False)
-    reports = [whole.learn(truth) for _ in range(30)]
-    assert np.mean([r["token"] for r in reports[-4:]]) < np.mean([r["token"] for r in reports[:4]])
+    reports = [whole.learn(truth) for _ in range(steps)]
+    if steps == 30:
+        token = [report["token"] for report in reports]
+        assert np.mean(token[-4:]) < np.mean(token[:4])
     first = vlm_vision.Eye(model_of(processor), 30, compiled=False)
-    for _ in range(3):
+    for _ in range(2):
         first.learn(truth)
     vlm_vision.keep(first.state(), tmp_path / "state.pt")
     second = vlm_vision.Eye(model_of(processor), 30, compiled=False)
     second.load(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert second.learn(truth) == pytest.approx(reports[3], rel=1e-4)
+    assert second.learn(truth) == pytest.approx(reports[2], rel=1e-4)
 
 
 @pytest.mark.slow

@@ -10,20 +10,29 @@ from __future__ import annotations
 import base64
 import hmac
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ValidationError
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import repic
+from repic.objectives.base import Mode
+from repic.rewards.components import Answer, Component
 from repic.rewards.service import metrics, openrlhf
+from repic.rewards.service.batching import Batched
 from repic.rewards.service.protocol import (
     SCHEMA,
+    Completion,
+    ConventionMessage,
     Score,
     ScoreRequest,
     ScoreResponse,
+    reward_of,
+    score_of,
     scored,
 )
 
@@ -72,11 +81,16 @@ class Place:
         self.taken -= 1
 
 
-def create_app(token: str | None = None, limits: Limits | None = None) -> FastAPI:
+def create_app(
+    token: str | None = None,
+    limits: Limits | None = None,
+    components: Sequence[Component] = (),
+) -> FastAPI:
     """The application.
 
     Args:
         token: Asked of every request but `/healthz`, as Bearer or as the password of Basic.
+        components: What lowers rewards beside the rules, one after the other.
     """
     limits = limits or Limits()
     app = FastAPI(
@@ -87,19 +101,8 @@ def create_app(token: str | None = None, limits: Limits | None = None) -> FastAP
         redoc_url=None,
     )
     place = Place(limits.at_once)
-
-    @app.middleware("http")
-    async def guarded(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        started = time.perf_counter()
-        if token and request.url.path not in OPEN and not _is_known(request, token):
-            response = _error(
-                RefusedError(401, "unauthorized", "give the token of REPIC_REWARD_TOKEN")
-            )
-            response.headers["WWW-Authenticate"] = "Bearer"
-        else:
-            response = await call(request)
-        metrics.request(request.url.path, response.status_code, time.perf_counter() - started)
-        return response
+    batched = [Batched(component) for component in components]
+    app.add_middleware(Guard, token=token)
 
     @app.get("/healthz", summary="Whether this worker answers")
     async def healthz() -> dict[str, Any]:
@@ -117,16 +120,11 @@ def create_app(token: str | None = None, limits: Limits | None = None) -> FastAP
         openapi_extra=_body(ScoreRequest),
     )
     async def score_rows(request: Request) -> Response:
-        def score(asked: ScoreRequest) -> ScoreResponse:
-            convention = asked.convention.convention()
-            scores = [
-                scored(item.completion, item.row.model_dump(), asked.mode, convention)
-                for item in asked.rows
-            ]
-            _count(asked, scores)
-            return ScoreResponse(scores=scores)
+        async def made(asked: ScoreRequest) -> ScoreResponse:
+            scores = await score(asked.rows, asked.mode, asked.convention)
+            return ScoreResponse.model_construct(scores=scores)
 
-        return await answered(request, ScoreRequest, lambda asked: len(asked.rows), score)
+        return await answered(request, ScoreRequest, lambda asked: len(asked.rows), made)
 
     @app.post(
         "/get_reward",
@@ -140,18 +138,33 @@ def create_app(token: str | None = None, limits: Limits | None = None) -> FastAP
             how = openrlhf.How.model_validate(dict(request.query_params))
         except ValidationError as error:
             return _error(_invalid(error))
-        return await answered(
-            request,
-            openrlhf.Queries,
-            lambda asked: len(asked.query),
-            lambda asked: openrlhf.rewards(asked, how),
+
+        async def made(asked: openrlhf.Queries) -> openrlhf.Rewards:
+            found = openrlhf.completions(asked)
+            known = iter(await score([one for one in found if one], how.mode, how.convention()))
+            metrics.answers(("unknown", None) for one in found if one is None)
+            return openrlhf.rewards([next(known) if one else None for one in found])
+
+        return await answered(request, openrlhf.Queries, lambda asked: len(asked.query), made)
+
+    async def score(
+        asked: Sequence[Completion], mode: Mode, described: ConventionMessage
+    ) -> list[Score]:
+        # Not in a thread: it would only wait for the interpreter's lock.
+        convention = described.convention()
+        scores = [scored(one.completion, one.row, mode, convention) for one in asked]
+        for component in batched:
+            scores = await _refined(asked, scores, component)
+        metrics.answers(
+            (one.row.objective, given.reward) for one, given in zip(asked, scores, strict=True)
         )
+        return scores
 
     async def answered(
         request: Request,
         form: type[Any],
         size: Callable[[Any], int],
-        score: Callable[[Any], BaseModel],
+        made: Callable[[Any], Awaitable[BaseModel]],
     ) -> Response:
         try:
             with place:
@@ -164,12 +177,60 @@ def create_app(token: str | None = None, limits: Limits | None = None) -> FastAP
                     raise RefusedError(
                         413, "too_many_rows", f"at most {limits.rows} rows per request"
                     )
-                made = score(asked)  # a thread would only wait for the interpreter's lock
-                return Response(made.model_dump_json(), media_type="application/json")
+                reply = await made(asked)
+                return Response(reply.model_dump_json(), media_type="application/json")
         except RefusedError as refused:
             return _error(refused)
 
     return app
+
+
+async def _refined(
+    asked: Sequence[Completion], scores: list[Score], component: Batched
+) -> list[Score]:
+    """Scores lowered by a component; those without a reward stay as they are."""
+    rewards = [reward_of(given) for given in scores]
+    places = [place for place, reward in enumerate(rewards) if reward is not None]
+    answers = [
+        Answer(asked[place].completion, asked[place].row.model_dump(), reward)
+        for place in places
+        if (reward := rewards[place]) is not None
+    ]
+    found = list(scores)
+    for place, reward in zip(places, await component.refined(answers), strict=True):
+        found[place] = score_of(reward)
+    return found
+
+
+class Guard:
+    """Asks for the token, and counts requests; plain ASGI, which costs next to nothing."""
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self.app, self.token = app, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, path, status = time.perf_counter(), scope["path"], 500
+
+        async def noted(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            if self.token and path not in OPEN and not _is_known(Headers(scope=scope), self.token):
+                refused = _error(
+                    RefusedError(401, "unauthorized", "give the token of REPIC_REWARD_TOKEN")
+                )
+                refused.headers["WWW-Authenticate"] = "Bearer"
+                await refused(scope, receive, noted)
+            else:
+                await self.app(scope, receive, noted)
+        finally:
+            metrics.request(path, status, time.perf_counter() - started)
 
 
 async def _body_of(request: Request, most: int) -> bytes:
@@ -197,8 +258,8 @@ def _invalid(error: ValidationError) -> RefusedError:
     return RefusedError(422, "invalid", f"{where} ({place}) is invalid: {kind}")
 
 
-def _is_known(request: Request, token: str) -> bool:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+def _is_known(headers: Headers, token: str) -> bool:
+    scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         try:
             given = base64.b64decode(given, validate=True).decode().partition(":")[2]
@@ -251,8 +312,3 @@ def _inlined(schema: Any, known: dict[str, Any]) -> Any:
     if "$ref" in schema:
         return _inlined(known[schema["$ref"].rpartition("/")[2]], known)
     return {name: _inlined(part, known) for name, part in schema.items() if name != "$defs"}
-
-
-def _count(asked: ScoreRequest, scores: list[Score]) -> None:
-    for item, given in zip(asked.rows, scores, strict=True):
-        metrics.row(item.row.objective, given.reward)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -31,10 +32,12 @@ _rows = Counter(
     ["objective", "outcome"],
     registry=_own,
 )
-_reward = Histogram(
-    "repic_reward", "Rewards given", ["objective"],
-    buckets=(0, 0.1, 0.25, 0.5, 0.75, 0.9, 1), registry=_own,
+_reward = Counter(
+    "repic_reward_sum", "Sum of the rewards given: over scored answers, their mean", ["objective"],
+    registry=_own,
 )  # fmt: skip
+Outcome = tuple[str, float | None]
+"""Objective of an answer, and its reward; None: it could not be scored."""
 
 
 def request(path: str, status: int, seconds: float) -> None:
@@ -44,11 +47,18 @@ def request(path: str, status: int, seconds: float) -> None:
     _seconds.labels(named).observe(seconds)
 
 
-def row(objective: str, reward: float | None) -> None:
-    """Count an answer; None: it could not be scored."""
-    _rows.labels(objective, "unscored" if reward is None else "scored").inc()
-    if reward is not None:
-        _reward.labels(objective).observe(reward)
+def answers(outcomes: Iterable[Outcome]) -> None:
+    """Count the answers of a request, in one go: a counter of several processes is a file."""
+    numbers: dict[tuple[str, str], int] = {}
+    sums: dict[str, float] = {}
+    for objective, reward in outcomes:
+        key = objective, "unscored" if reward is None else "scored"
+        numbers[key] = numbers.get(key, 0) + 1
+        sums[objective] = sums.get(objective, 0.0) + (reward or 0.0)
+    for (objective, outcome), number in numbers.items():
+        _rows.labels(objective, outcome).inc(number)
+    for objective, total in sums.items():
+        _reward.labels(objective).inc(total)
 
 
 def exposed() -> bytes:

@@ -8,13 +8,19 @@ itself, as the JSON that `repic reward rows` writes.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
 from repic.objectives.base import Mode
-from repic.rewards.service import metrics
-from repic.rewards.service.protocol import ConventionMessage, Message, RowMessage, Score, scored
+from repic.rewards.service.protocol import (
+    Completion,
+    ConventionMessage,
+    Message,
+    RowMessage,
+    Score,
+)
 
 NEUTRAL = 0.5
 """Reward of an answer that could not be scored: there is no None, and 0 would be a verdict."""
@@ -31,6 +37,10 @@ class How(Message):
     factor: Annotated[int, Field(ge=1, le=1024)] = 28
     min_pixels: Annotated[int, Field(ge=1)] = 56 * 56
     max_pixels: Annotated[int, Field(ge=1)] = 28 * 28 * 1280
+
+    def convention(self) -> ConventionMessage:
+        """How the model writes boxes."""
+        return ConventionMessage.model_validate(self.model_dump(exclude={"mode"}))
 
 
 class Queries(Message):
@@ -55,22 +65,22 @@ class Rewards(Message):
     extra_logs: Logs
 
 
-def rewards(asked: Queries, how: How) -> Rewards:
-    """The rewards of some queries, in order; lists of other lengths leave the rest neutral."""
-    mode = how.mode
-    convention = ConventionMessage.model_validate(how.model_dump(exclude={"mode"})).convention()
-    scores: list[Score | None] = []
+def completions(asked: Queries) -> list[Completion | None]:
+    """Answers with their rows, in order; None where a query, prompt or label is none."""
+    found: list[Completion | None] = []
     for place, query in enumerate(asked.query):
         try:
             answer = answer_of(query, asked.prompts[place])
             row = RowMessage.model_validate_json(asked.labels[place])
         except (IndexError, ValueError, ValidationError):
-            metrics.row("unknown", None)
-            scores.append(None)
-            continue
-        found = scored(answer, row.model_dump(), mode, convention)
-        metrics.row(row.objective, found.reward)
-        scores.append(found)
+            found.append(None)
+        else:
+            found.append(Completion(completion=answer, row=row))
+    return found
+
+
+def rewards(scores: Sequence[Score | None]) -> Rewards:
+    """Scores as OpenRLHF reads them; what has none is neutral."""
     totals = [NEUTRAL if s is None or s.reward is None else s.reward for s in scores]
     is_scored = [float(s is not None and s.reward is not None) for s in scores]
     return Rewards(rewards=totals, scores=totals, extra_logs=Logs(scored=is_scored))

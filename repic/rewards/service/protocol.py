@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from repic.coordinates import INTERNVL, NORMALISED, QWEN2_VL, QWEN3_VL, Convention, Resized
 from repic.coordinates import qwen25_vl as _qwen25_vl
-from repic.objectives.base import Mode, Reward, Row
-from repic.rewards.scoring import RowError, check_row, score
+from repic.objectives.base import Mode, Reward
+from repic.rewards.scoring import score
 
 SCHEMA: Literal[1] = 1
 """Raised when a field changes its meaning."""
@@ -34,6 +34,8 @@ class Message(BaseModel):
 Side = Annotated[int, Field(ge=1, le=_LARGEST)]
 Coordinates = Annotated[list[float], Field(min_length=4, max_length=4)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Photo = Annotated[str, StringConstraints(pattern="^[0-9a-f]{0,64}$")]
+"""`image_id` of the query, a hash; only a component that looks at the photo needs it."""
 
 
 class Size(Message):
@@ -74,6 +76,7 @@ class RowMessage(Message):
     answer: str = ""
     box: Coordinates | None = None
     caption: str | None = None
+    photo: Photo = ""
     images: list[Size] = []
     prompt: list[Text] = []
     references: list[Reference] = []
@@ -158,6 +161,7 @@ def sent(row: Mapping[str, Any]) -> dict[str, Any]:
         "answer": row.get("answer") or "",
         "box": row.get("box"),
         "caption": row.get("caption"),
+        "photo": images[-1].get("image_id") or "" if (images := row.get("images")) else "",
         "images": _fields(row.get("images"), ("width", "height")),
         "prompt": _fields(row.get("prompt"), ("text",)),
         "references": _fields(row.get("references"), ("name", "info", "present")),
@@ -170,16 +174,33 @@ def _fields(entries: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
     return [{name: entry.get(name) for name in names} for entry in entries or ()]
 
 
-def scored(completion: str, row: Row, mode: Mode, convention: Convention) -> Score:
-    """The score of an answer to a row as it was received; never raises."""
+def scored(completion: str, row: RowMessage, mode: Mode, convention: Convention) -> Score:
+    """The score of an answer to a row as it was received, by the rules alone; never raises."""
+    if lack := _lack(row):
+        return Score(reward=None, reason=f"row: {lack}")
     try:
-        check_row(row)
-        reward = score(completion, row, mode, convention)
-    except RowError as error:
-        return Score(reward=None, reason=f"row: {error}"[:200])
+        reward = score(completion, row.model_dump(), mode, convention)
     except Exception as error:  # a fault of ours costs one answer, and is counted
         return Score(reward=None, reason=f"error: {type(error).__name__}")
-    return Score(reward=reward.total, components=dict(reward.components), reason=reward.reason)
+    return score_of(reward)
+
+
+def _lack(row: RowMessage) -> str:
+    """What the types do not say: why the row cannot be scored."""
+    if row.objective == "vlt" and not row.images:
+        return "images has no entry; its last one is the query"
+    if row.objective == "vlt" and row.box is None:
+        return "a row of vlt needs box"
+    if any(not reference.name.strip() for reference in row.references):
+        return "a reference has no name"
+    return ""
+
+
+def score_of(reward: Reward) -> Score:
+    """A reward as it is sent."""
+    return Score.model_construct(
+        reward=reward.total, components=dict(reward.components), reason=reward.reason
+    )
 
 
 def reward_of(answer: Score) -> Reward | None:

@@ -18,11 +18,13 @@ from dataclasses import asdict
 from fastapi import FastAPI
 
 from repic.profiles import ConfigError
+from repic.rewards.service import extras
 from repic.rewards.service.app import Limits, create_app
 from repic.rewards.service.metrics import FOLDER
 from repic.rewards.service.protocol import TOKEN
 
 LIMITS = "REPIC_REWARD_LIMITS"
+COMPONENTS = "REPIC_REWARD_COMPONENTS"
 HEALTH_CHECK = 10
 """Seconds that a worker may be silent before it counts as hung."""
 GRACE = 10
@@ -34,7 +36,9 @@ log = logging.getLogger(__name__)
 def app() -> FastAPI:
     """The application of one worker, as its environment says."""
     limits = Limits(**json.loads(os.environ.get(LIMITS, "{}")))
-    made = create_app(os.environ.get(TOKEN) or None, limits)
+    found = extras.components(os.environ.get(COMPONENTS, ""))
+    made = create_app(os.environ.get(TOKEN) or None, limits, found)
+    gc.collect()
     gc.freeze()  # what was imported is not looked through again and again
     return made
 
@@ -58,8 +62,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def serve(host: str, port: int, workers: int, limits: Limits) -> None:
+def serve(host: str, port: int, workers: int, limits: Limits, components: str = "") -> None:
     """Serve until a signal says stop.
+
+    Args:
+        components: As `repic.rewards.service.extras.packed` makes it.
 
     Raises:
         ConfigError: no token for an open address, or the address cannot be bound.
@@ -69,6 +76,7 @@ def serve(host: str, port: int, workers: int, limits: Limits) -> None:
 
     check(host, os.environ.get(TOKEN))
     os.environ[LIMITS] = json.dumps(asdict(limits))
+    os.environ[COMPONENTS] = components
     with tempfile.TemporaryDirectory(prefix="repic-rewards-") as folder:
         os.environ[FOLDER] = folder
         config = uvicorn.Config(

@@ -62,8 +62,9 @@ def test_scores_are_those_of_the_definition(
     assert {entry["reward"] for entry in found} >= {0.0, 1.0}
 
 
-def test_nothing_of_a_picture_but_its_size_is_sent(rows: list[dict[str, Any]]) -> None:
+def test_nothing_of_a_picture_but_its_size_and_hash_is_sent(rows: list[dict[str, Any]]) -> None:
     for row in rows:
+        assert sent(row)["photo"] == row["images"][-1]["image_id"]
         assert all(set(picture) == {"width", "height"} for picture in sent(row)["images"])
         assert row["images"][0]["uri"] not in json.dumps(sent(row))
 
