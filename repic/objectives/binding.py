@@ -138,8 +138,9 @@ def _about_looks(sentence: list[str], things: Sequence[_Thing]) -> Iterator[bool
         yield from _in_turn(sentence, things)
         return
     named = frozenset(token for token in sentence if token[0] == "@")
+    by_place = {thing.place: thing for thing in reversed(things)}
     for start, token in enumerate(sentence):
-        own = next((thing for thing in things if thing.place == token), None)
+        own = by_place.get(token)
         if own is None:
             continue
         after, is_firm = _after(sentence, start, own, things)

@@ -19,6 +19,8 @@ ITEM = re.compile(rf"<([^<>\n]{{1,60}})>|({_WORD})|([,.!?;:()\n\u3002\uff0c\uff0
 """A tag, a word, or a mark that bounds a clause."""
 
 MAX_MARKS = 30
+_MAY_CHANGE = re.compile("[\u0300-\U0010ffff]")
+"""What is below combines with nothing, and is composed already."""
 _STOP = """
 a an the this that these those and or but of in on at to from with by for as is are was were be
 been being it its there here we see seen shows show shown showing photo picture image photograph
@@ -37,7 +39,7 @@ def composed(text: str) -> str:
 
     No language needs more (UAX #15, stream-safe text), and composing them takes quadratic time.
     """
-    if text.isascii():
+    if text.isascii() or not _MAY_CHANGE.search(text):
         return text
     run = 0
     for character in text:

@@ -6,7 +6,8 @@ A row is sent without its pictures: of these a score needs only the size of the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -137,12 +138,15 @@ class ScoreRequest(Message):
     rows: Annotated[list[Completion], Field(min_length=1)]
 
 
-class Score(Message):
+@dataclass(frozen=True, slots=True)
+class Score:
     """What one answer earns; `reward` is None, with a reason, if it could not be scored."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = Message.model_config
+
     reward: float | None
-    components: dict[str, float] = {}
     reason: str
+    components: dict[str, float] = field(default_factory=dict)
 
 
 class ScoreResponse(Message):
@@ -198,9 +202,7 @@ def _lack(row: RowMessage) -> str:
 
 def score_of(reward: Reward) -> Score:
     """A reward as it is sent."""
-    return Score.model_construct(
-        reward=reward.total, components=dict(reward.components), reason=reward.reason
-    )
+    return Score(reward.total, reward.reason, dict(reward.components))
 
 
 def reward_of(answer: Score) -> Reward | None:
