@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
 import pytest
+
+# No test downloads anything, and the hub's client would try for half a minute.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from repic import cli
 from storage.store import Store

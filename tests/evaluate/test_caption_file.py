@@ -174,6 +174,7 @@ def test_a_row_without_end_is_not_read_into_memory(
         list(CaptionFile(path))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads its peak memory from /proc")
 def test_200_mb_in_bounded_time_and_memory(tmp_path: Path) -> None:
     """The paper's metric of 200 MB, in a process that may not grow above 300 MB."""

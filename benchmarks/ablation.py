@@ -1,0 +1,253 @@
+"""What each part of the recipe is good for: the paper's ablation, on the generated world.
+
+    python benchmarks/ablation.py --seeds 1 --store FOLDER        # about 45 minutes on 2 cores
+    python benchmarks/ablation.py --seeds 3 --store FOLDER        # goes on from there
+    python benchmarks/ablation.py --seeds 3 --store FOLDER --plot ablation.png
+
+Every arm takes the same number of steps from `sample-sft`, is evaluated on unseen identities
+(`sample`) and on the hard part of the world (`sample-ood`), and is compared with two others by
+question, intervals clustered by photo over all seeds together:
+
+- `untrained`: the start; `sft`: as many true answers per step as the others sample; `grpo`: all;
+- `no-oct`, `no-vlt`, `no-ict`: GRPO without one objective, the others keep their proportions;
+- `no-absent`: GRPO on captions whose references are all in the picture;
+- `no-hard`: GRPO on negatives of the medium and the easy band.
+
+All is kept in the store, and nothing that is there is made again: kill it and go on at any time.
+The last line is JSON. Nothing is asserted: what came out is printed, whatever its sign.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repic import config
+from repic.build import build
+from repic.evaluate import results, strict
+from repic.evaluate import run as evaluation
+from repic.evaluate import settings as evaluation_settings
+from repic.evaluate.intervals import Difference, Sums, compare, gather
+from repic.evaluate.score import counts
+from repic.scan import scan
+from repic.train import run as training
+from repic.train import settings as training_settings
+from repic.train.errors import TrainingStoppedError
+from storage.store import Store
+
+SUITES = ("sample", "sample-ood")
+PROTOCOLS = ("skip-retrieval", "wrong", "mixed")
+SCORES = ("f1", "false_mention", "binding")
+STEPS = 14
+"""About 90 seconds of training on two cores."""
+ALL = {"oct": 0.2, "vlt": 0.4, "ict": 0.4}
+DATA: dict[str, tuple[str, ...]] = {
+    "all": (),
+    "no-absent": ("examples.ict.shares={single: 0.6, multi: 0.4}",),
+    "no-hard": ("mining.hard_per_object=0", "mining.medium_per_object=2"),
+}
+PAPER = {
+    "untrained": 85.7,
+    "sft": 90.7,
+    "grpo": 99.4,
+    "no-oct": 84.2,
+    "no-vlt": 69.6,
+    "no-ict": 29.2,
+}
+"""F1 of the paper's 7B on two concepts, skip-retrieval, where it has the arm."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """How one model is trained.
+
+    Attributes:
+        method: None: not at all.
+        data: Key of `DATA`.
+        without: An objective that is left out.
+    """
+
+    name: str
+    method: str | None = "grpo"
+    data: str = "all"
+    without: str = ""
+
+    @property
+    def shares(self) -> dict[str, float]:
+        return {name: share for name, share in ALL.items() if name != self.without}
+
+
+ARMS = (
+    Arm("untrained", None),
+    Arm("sft", "sft"),
+    Arm("grpo"),
+    Arm("no-oct", without="oct"),
+    Arm("no-vlt", without="vlt"),
+    Arm("no-ict", without="ict"),
+    Arm("no-absent", data="no-absent"),
+    Arm("no-hard", data="no-hard"),
+)
+
+Found = dict[str, dict[str, list[results.Evaluated]]]
+"""Suite -> arm -> evaluations, one per seed."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in ARMS])
+    parser.add_argument("--store", type=Path, required=True, help="where all of it is kept")
+    parser.add_argument("--photos", type=int, default=24, help="of each part of a suite")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--plot", type=Path, help="a picture of F1 and false mentions")
+    options = parser.parse_args()
+    chosen = [arm for arm in ARMS if not options.arms or arm.name in options.arms]
+    store = Store.open(options.store, create=True)
+    examples = {arm.data: built(store, arm.data) for arm in chosen}
+    found: Found = {suite: {arm.name: [] for arm in chosen} for suite in SUITES}
+    for seed in range(options.seeds):
+        for arm in chosen:
+            started = time.monotonic()
+            model = trained(store, examples[arm.data], arm, seed, options.steps, options.set)
+            for suite in SUITES:
+                found[suite][arm.name].append(evaluated(store, model, suite, options.photos))
+            print(f"seed {seed}, {arm.name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+    report = {suite: table(found[suite]) for suite in SUITES}
+    if options.plot:
+        draw(report, options.plot)
+    print(json.dumps(report))
+
+
+def built(store: Store, data: str) -> str:
+    """The examples of one variant of the data."""
+    asked = config.load("sample", DATA[data], source={"count": 600, "identities": 120})
+    return str(build(asked, store, scan(asked), Quiet()).tables["examples"].ref)
+
+
+def trained(
+    store: Store, examples: str, arm: Arm, seed: int, steps: int, changes: Sequence[str]
+) -> str:
+    """Name of the model: the start, or a checkpoint."""
+    start = training_settings.load("sample", changes)
+    if arm.method is None:
+        return start.train.model
+    per_step = start.train.prompts_per_step * start.trainer.get("num_generations", 8)
+    asked = start.model_copy(
+        update={
+            "train": start.train.model_copy(
+                update={
+                    "method": arm.method,
+                    "shares": arm.shares,
+                    "measure": start.train.measure.model_copy(update={"per_objective": 0}),
+                }
+            ),
+            "trainer": {**start.trainer, "max_steps": steps, "seed": seed, "save_steps": steps},
+        }
+    )
+    if arm.method == "sft":
+        shared = {k: asked.trainer[k] for k in ("max_steps", "learning_rate", "seed", "save_steps")}
+        batch = {"per_device_train_batch_size": per_step, "gradient_accumulation_steps": 1}
+        asked = asked.model_copy(update={"trainer": {**shared, **batch}})
+    try:
+        outcome = training.train(asked, store, examples)
+    except TrainingStoppedError as stopped:
+        sys.exit(f"{arm.name}, seed {seed}: {stopped}")
+    assert outcome is not None
+    return str(outcome.checkpoint.ref)
+
+
+def evaluated(store: Store, model: str, suite: str, photos: int) -> results.Evaluated:
+    """Captions of a model about a suite, and what they score."""
+    asked = evaluation_settings.load(
+        "sample", (), suite=suite, photos=photos, protocols=PROTOCOLS, batch_size=32
+    )
+    return evaluation.run(model, asked, store)
+
+
+def sums(runs: Sequence[results.Evaluated], protocol: str) -> Sums:
+    """What each photo adds, over all seeds."""
+    rows = (row for run in runs for row in run.rows("scores") if row["protocol"] == protocol)
+    return gather((counts(row) for row in rows), len(strict.COLUMNS))
+
+
+def table(arms: dict[str, list[results.Evaluated]]) -> dict[str, Any]:
+    """Values of each arm, and how it differs from the start and from full GRPO; printed as well."""
+    suite = next(iter(arms.values()))[0].suite
+    report: dict[str, Any] = {}
+    for protocol in PROTOCOLS:
+        by_arm = {name: sums(runs, protocol) for name, runs in arms.items()}
+        print(f"\n{suite}, {protocol}, {next(iter(by_arm.values())).rows} captions of each arm")
+        for score in SCORES:
+            place = strict.COLUMNS.index(score)
+            if next(iter(by_arm.values())).ratios[place] is None:
+                continue
+            print(f"  {score:<14}{'':>8}   over untrained             over grpo")
+            for name, found in by_arm.items():
+                entry: dict[str, Any] = {"value": found.ratios[place]}
+                said = f"  {name:<14}{_percent(entry['value']):>8}"
+                for other in ("untrained", "grpo"):
+                    if other in by_arm and other != name:
+                        difference = compare(by_arm[other], found)[place]
+                        entry[f"over {other}"] = vars(difference)
+                        said += f"   {_said(difference):<24}"
+                    else:
+                        said += " " * 27
+                if protocol == "skip-retrieval" and score == "f1" and name in PAPER:
+                    said += f"paper: {PAPER[name]:.1f}"
+                print(said.rstrip())
+                report.setdefault(protocol, {}).setdefault(score, {})[name] = entry
+    return report
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _said(d: Difference) -> str:
+    if d.value is None or d.low is None or d.high is None:
+        return "-"
+    return f"{100 * d.value:+.1f} ({100 * d.low:+.1f} to {100 * d.high:+.1f})"
+
+
+def draw(report: dict[str, Any], path: Path) -> None:
+    """F1 in the mixed protocol and false mentions in the wrong one, arm by arm."""
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    import matplotlib.pyplot as plt
+
+    shown = (("mixed", "f1"), ("wrong", "false_mention"))
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for axis, (protocol, score) in zip(axes, shown, strict=True):
+        for number, suite in enumerate(report):
+            arms = report[suite][protocol][score]
+            values = [100 * (entry["value"] or 0.0) for entry in arms.values()]
+            places = [place + 0.4 * number for place in range(len(arms))]
+            axis.barh(places, values, 0.4, label=suite)
+        axis.set_yticks([place + 0.2 for place in range(len(arms))], list(arms))
+        axis.invert_yaxis()
+        axis.set_title(f"{score}, {protocol}, %")
+    axes[0].legend()
+    figure.savefig(path, dpi=150)
+
+
+class Quiet:
+    """Watches a build and says nothing."""
+
+    def stage(self, *_: Any) -> None:
+        pass
+
+    def shard(self, *_: Any) -> None:
+        pass
+
+
+if __name__ == "__main__":
+    main()
