@@ -292,10 +292,10 @@ def test_wrong_arguments_say_what_is_wrong() -> None:
 
 def test_two_thousand_objects_take_about_a_second() -> None:
     vectors, _ = world([5] * 400)
-    started = time.perf_counter()
+    started = time.process_time()
     found = look(vectors)
     mine.choose(mine.all_positives(found), 4)
     draw(found)
     # The target is 1 s on two idle cores; a shared machine gets room.
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert REACH * found.mined.typical < found.index.shape[1]

@@ -86,7 +86,7 @@ def test_description_is_small_and_names_the_versions() -> None:
 
 def test_speed() -> None:
     draw_names(Draw(0), 4, LOCALES)
-    start = time.perf_counter()
+    start = time.process_time()
     for seed in range(2_000):
         draw_names(Draw(seed), 2, LOCALES, ["a dog on a sofa in a room"])
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1

@@ -313,17 +313,17 @@ class TestReward:
         example = row("Ann", absent=("Bobby",))
         for length in (1_000_000, 10_000):
             text = (unit * length)[:length]
-            start = time.perf_counter()
+            start = time.process_time()
             reward(text, example, mode)
-            assert time.perf_counter() - start < 0.05
+            assert time.process_time() - start < 0.05
 
     def test_speed(self) -> None:
         example = row("Ann", absent=("Bobby",))
         texts = [f"<Ann> {SCENE}, number {n}. " + "It is a quiet day. " * 8 for n in range(1_000)]
-        start = time.perf_counter()
+        start = time.process_time()
         for text in texts:
             reward(text, example)
-        rate = len(texts) / (time.perf_counter() - start)
+        rate = len(texts) / (time.process_time() - start)
         print(f"{rate:.0f} ICT rewards/s")
         assert rate > 2_500
 

@@ -133,7 +133,7 @@ def test_any_text_scores_within_bounds(text: str, mode: Mode) -> None:
 @pytest.mark.parametrize("mode", ["strict", "paper"])
 def test_a_huge_answer_is_quick(unit: str, mode: Mode) -> None:
     text = unit * (1_000_000 // len(unit))
-    start = time.perf_counter()
+    start = time.process_time()
     score(text, mode)
     score(text[:2_000], mode)
-    assert time.perf_counter() - start < 0.05
+    assert time.process_time() - start < 0.05

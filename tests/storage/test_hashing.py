@@ -171,7 +171,7 @@ def test_a_million_rows_and_a_hundred_thousand_vectors_take_seconds():
     )
     halves = pa.array(random.standard_normal(20_000 * 1280).astype(np.float16))
     vectors = pa.table({"v": pa.FixedSizeListArray.from_arrays(halves, 1280)})
-    start = time.perf_counter()
+    start = time.process_time()
     content_hash(million)
     content_hash(vectors)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
