@@ -27,10 +27,10 @@ from repic.config import ConfigError, Settings
 from repic.devices import DeviceError
 from repic.quarantine import QuarantineError
 from repic.scan import Scan, scan
+from repic.schema import SchemaError
 from repic.sources.base import SourceError
 from repic.stages import STAGES
 from repic.stages.base import Stage
-from repic.tables import SchemaError
 from repic.weights import WeightsError
 from storage.errors import StoreError
 from storage.manifest import Run

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from repic.tables import TABLES, SchemaError
+from repic.schema import SchemaError
+from repic.tables import TABLES
 from storage.errors import NotFoundError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin

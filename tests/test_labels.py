@@ -14,7 +14,7 @@ from PIL import Image
 from repic import reviews
 from repic.config import Settings, load
 from repic.scan import scan
-from repic.tables import SchemaError
+from repic.schema import SchemaError
 from storage.errors import StoreError
 from storage.store import Store
 from tests.builds import Album, Built, build, contents, keyed

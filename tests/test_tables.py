@@ -5,7 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from repic.tables import TABLES, SchemaError
+from repic.schema import SchemaError
+from repic.tables import TABLES
 
 REVIEW = {
     "subject": "pair",

@@ -27,7 +27,7 @@ from repic.cli.common import (
 if TYPE_CHECKING:
     import duckdb
 
-    from repic.tables import Table
+    from repic.schema import Table
     from storage.store import Store
 
 SHOWN = 100

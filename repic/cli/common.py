@@ -39,8 +39,8 @@ def explain(error: BaseException) -> str | None:
     from repic.devices import DeviceError
     from repic.evaluate.records import CaptionError
     from repic.quarantine import QuarantineError
+    from repic.schema import SchemaError
     from repic.sources.base import SourceError
-    from repic.tables import SchemaError
     from repic.train.errors import TrainError
     from repic.weights import WeightsError
     from storage.errors import StoreError, explained
