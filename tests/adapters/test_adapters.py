@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from repic.adapters import asking, openrlhf, trl, verl
+from repic.adapters import asking, openrlhf_reward, trl_reward, verl_reward
 from repic.coordinates import QWEN3_VL
 from repic.rewards import handing
 from repic.rewards.honest import honest
@@ -37,22 +37,22 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_trl_gets_none_for_what_cannot_be_scored(served: str) -> None:
     turn = [{"role": "assistant", "content": [{"type": "text", "text": "yes"}]}]
     labels = [YES, NO, "{", YES]
-    found = trl.reward(["yes", "yes", "yes", turn], label=labels, prompts=["?"] * 4)
+    found = trl_reward.reward(["yes", "yes", "yes", turn], label=labels, prompts=["?"] * 4)
     assert found == [1.0, 0.0, None, 1.0]
-    assert asyncio.run(trl.reward_async(["yes"], label=[NO])) == [0.0]
-    assert trl.reward([], label=[]) == []
+    assert asyncio.run(trl_reward.reward_async(["yes"], label=[NO])) == [0.0]
+    assert trl_reward.reward([], label=[]) == []
 
 
 def test_trl_finds_it_by_its_dotted_path() -> None:
-    # As trl.scripts.grpo does for --reward_funcs repic.adapters.trl.reward.
-    module, _, name = "repic.adapters.trl.reward".rpartition(".")
-    assert getattr(importlib.import_module(module), name) is trl.reward
+    # As trl.scripts.grpo does for --reward_funcs repic.adapters.trl_reward.reward.
+    module, _, name = "repic.adapters.trl_reward.reward".rpartition(".")
+    assert getattr(importlib.import_module(module), name) is trl_reward.reward
 
 
 def test_verl_gets_numbers_and_a_flag(served: str) -> None:
-    assert verl.compute_score("repic/oct", "yes", YES) == {"score": 1.0, "scored": 1.0}
-    assert verl.compute_score("repic/oct", "yes", "?") == {"score": 0.5, "scored": 0.0}
-    found = verl.compute_scores(["x"] * 3, ["yes", "no", "yes"], [YES, YES, "?"])
+    assert verl_reward.compute_score("repic/oct", "yes", YES) == {"score": 1.0, "scored": 1.0}
+    assert verl_reward.compute_score("repic/oct", "yes", "?") == {"score": 0.5, "scored": 0.0}
+    found = verl_reward.compute_scores(["x"] * 3, ["yes", "no", "yes"], [YES, YES, "?"])
     assert found == [
         {"score": 1.0, "scored": 1.0},
         {"score": 0.0, "scored": 1.0},
@@ -63,7 +63,9 @@ def test_verl_gets_numbers_and_a_flag(served: str) -> None:
 def test_openrlhf_gets_tensors_of_answers_without_their_prompts(served: str) -> None:
     prompt = "<|im_start|>user\n<|image_pad|>Is it?<|im_end|>\n<|im_start|>assistant\n"
     long = prompt.replace("<|image_pad|>", "<|image_pad|>" * 9)
-    found = openrlhf.reward_func([f"{long}yes<|im_end|>", f"{prompt}no"], [prompt] * 2, [YES] * 2)
+    found = openrlhf_reward.reward_func(
+        [f"{long}yes<|im_end|>", f"{prompt}no"], [prompt] * 2, [YES] * 2
+    )
     assert torch.equal(found["rewards"], torch.tensor([1.0, 0.0]))
     assert torch.equal(found["extra_logs"]["scored"], torch.ones(2))
 
@@ -90,7 +92,7 @@ def test_no_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_asking_needs_the_standard_library_alone() -> None:
     code = (
-        "import sys; before = set(sys.modules); import repic.adapters.verl; print(*sorted("
+        "import sys; before = set(sys.modules); import repic.adapters.verl_reward; print(*sorted("
         "{n.partition('.')[0] for n in set(sys.modules) - before} - sys.stdlib_module_names))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -107,7 +109,7 @@ def test_rows_that_are_handed_on_are_scored_alike(
     rows = {row["example_id"]: row for row in built.store.read("examples@latest").to_pylist()}
     assert {line["objective"] for line in lines} == {"oct", "vlt", "ict"}
     answers = [honest(rows[line["example_id"]], QWEN3_VL) or "no" for line in lines]
-    found = trl.reward(answers, label=[line["label"] for line in lines])
+    found = trl_reward.reward(answers, label=[line["label"] for line in lines])
     expected = [
         score(answer, rows[line["example_id"]]).total
         for answer, line in zip(answers, lines, strict=True)

@@ -1,4 +1,4 @@
-"""TRL: `trl grpo --reward_funcs repic.adapters.trl.reward`, or in a script.
+"""TRL: `trl grpo --reward_funcs repic.adapters.trl_reward.reward`, or in a script.
 
 The data set needs a column `label`, as `repic reward rows` writes it. An answer that could not be
 scored is None, which TRL leaves out of its group.

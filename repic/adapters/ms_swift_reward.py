@@ -1,7 +1,8 @@
-"""ms-swift: `swift rlhf --external_plugins .../repic/adapters/ms_swift.py --reward_funcs repic`.
+"""ms-swift: `swift rlhf --external_plugins .../ms_swift_reward.py --reward_funcs repic`.
 
-The data set needs a column `label`, as `repic reward rows` writes it. ms-swift takes None for 0, so
-an answer that could not be scored gets the mean of its group.
+ms-swift puts the folder of a plugin first in `sys.path`, so no file here may be called as a package
+is that trainers import. The data set needs a column `label`, as `repic reward rows` writes it.
+ms-swift takes None for 0, so an answer that could not be scored gets the mean of its group.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""verl: `custom_reward_function.path=.../repic/adapters/verl.py`, name `compute_score`.
+"""verl: `reward.custom_reward_function.path=.../verl_reward.py`, name `compute_score`.
 
 `ground_truth` of the data is the label that `repic reward rows` writes. verl drops the scores of a
 whole batch for one None, and takes the columns of its logs from the first row; so every answer has

@@ -1,8 +1,9 @@
-"""OpenRLHF: `--remote_rm_url .../repic/adapters/openrlhf.py`, or the URL of a worker itself.
+"""OpenRLHF: `--reward.remote_url .../openrlhf_reward.py`, or the URL of a worker itself.
 
-`--remote_rm_url http://any:TOKEN@HOST:8899/get_reward` needs no file at all. The label of a prompt
-(`--label_key label`) is what `repic reward rows` writes. OpenRLHF takes None for "ask a reward
-model", so an answer that could not be scored gets the mean of its group; `scored` is 0 there.
+`--reward.remote_url http://any:TOKEN@HOST:8899/get_reward` needs no file at all. The label of a
+prompt (`--data.label_key label`) is what `repic reward rows` writes. OpenRLHF takes None for "ask a
+reward model", so an answer that could not be scored gets the mean of its group; `scored` is 0
+there. It asks for one answer at a time, of which the group is unknown: 0.5 then.
 """
 
 from __future__ import annotations
