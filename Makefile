@@ -22,8 +22,9 @@ demo: $(VENV)/ready
 	$(BIN)/repic report dataset@latest --store $(DEMO)/store --out $(DEMO)/report.html
 	@echo "Look at $(DEMO)/report.html; ask $(BIN)/repic sql --store $(DEMO)/store \"show tables\""
 
+# Two at once, a file each; models then take one thread, so that two cores are not asked for four.
 test: $(VENV)/ready
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/ready
 	$(BIN)/pytest -m slow

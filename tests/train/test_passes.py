@@ -19,10 +19,9 @@ from tests.train.runs import planned, small
 
 
 @pytest.fixture
-def job(built: Built, tiny: str, work: Path) -> Any:
-    plan, table, config = planned(
-        built.store, small(tiny, "train.prompts_per_step=4", "trainer.beta=0.1"), work
-    )
+def job(built: Built, tiny: str, work: Path, tmp_path: Path) -> Any:
+    asked = small(tiny, "train.prompts_per_step=4", "trainer.beta=0.1")
+    plan, table, config = planned(built.copy(tmp_path / "store"), asked, work)
     return grpo.prepare(plan, table, config)
 
 

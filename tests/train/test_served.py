@@ -45,9 +45,12 @@ def test_rewards_over_http_are_those_of_this_process(
 
 
 @pytest.mark.parametrize("harm", HARM, ids=lambda act: act.__name__)
-def test_a_harmful_worker_never_ends_a_run(harm: Any, built: Built, tiny: str, work: Path) -> None:
+def test_a_harmful_worker_never_ends_a_run(
+    harm: Any, built: Built, tiny: str, work: Path, tmp_path: Path
+) -> None:
+    store = built.copy(tmp_path / "store")
     with harmful(harm) as url:
-        plan, table, config = planned(built.store, small(tiny, "trainer.max_steps=2"), work)
+        plan, table, config = planned(store, small(tiny, "trainer.max_steps=2"), work)
         job = grpo.prepare(plan, table, config, reward=partial(ServedReward, [url], patience=QUICK))
         job.fit(Silent())
     assert job.steps == 2
