@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import sys
 import tempfile
 import time
@@ -35,20 +34,20 @@ import numpy as np
 
 from repic import config
 from repic.build import build
-from repic.objectives.base import Reward, Row
-from repic.objectives.which import KIND as WHICH
+from repic.objectives.base import Row
 from repic.sample import compose, files
 from repic.sample.identities import RESERVED
 from repic.sample.world import World
 from repic.scan import scan
 from repic.train import grpo, models, rows, settings, sft
 from repic.train.defaults import trainer_config
-from repic.train.grpo import TrainedReward, ends_of
+from repic.train.grpo import ends_of
 from repic.train.measure import Measured, Measurer
 from repic.train.plan import Plan, Silent
 from storage.store import Store
 
 ARMS = ("untrained", "sft", "grpo", "shuffled", "format")
+CONTROLS = ("shuffled", "format")
 OBJECTIVES = ("oct", "vlt", "ict")
 ROWS = 300
 """Of each objective that are measured."""
@@ -61,42 +60,6 @@ TARGETS = {
     "shuffled beside untrained, at most": 0.03,
     "an objective's loss, at most": 0.03,
 }
-
-
-class Shuffled(TrainedReward):
-    """Rewards of others: dealt anew inside each objective."""
-
-    draw = random.Random(0)
-
-    def trained(self, rows: Sequence[Row], rewards: Sequence[Reward | None]) -> list[float | None]:
-        totals = super().trained(rows, rewards)
-        for objective in OBJECTIVES:
-            places = [i for i, row in enumerate(rows) if row["objective"] == objective]
-            values = [totals[i] for i in places]
-            self.draw.shuffle(values)
-            for place, value in zip(places, values, strict=True):
-                totals[place] = value
-        return totals
-
-
-class Format(TrainedReward):
-    """Form alone: yes or no, a box, one name; of a caption, that it says something once."""
-
-    def trained(self, rows: Sequence[Row], rewards: Sequence[Reward | None]) -> list[float | None]:
-        return [
-            None if reward is None else _form(row, reward)
-            for row, reward in zip(rows, rewards, strict=True)
-        ]
-
-
-def _form(row: Row, reward: Reward) -> float:
-    parts = reward.components
-    if row["objective"] == "ict" and row["kind"] != WHICH:
-        return parts["content"] * parts["variety"]
-    return parts["format"]
-
-
-REWARDS = {"grpo": TrainedReward, "shuffled": Shuffled, "format": Format}
 
 
 def main() -> None:
@@ -181,6 +144,9 @@ def run(
                 "trainer": {**shared, **batch, "save_strategy": "no"},
             }
         )
+    if arm in CONTROLS:
+        trained_on = asked.train.model_copy(update={"control": arm})
+        asked = asked.model_copy(update={"train": trained_on})
     examples = rows.examples_of(store, "examples@latest")
     reader = models.reader(asked.train.model)
     plan = Plan.of(asked, store, examples, reader, folder / "work" / f"{arm}-{seed}")
@@ -189,12 +155,7 @@ def run(
         model = models.load(reader)
     else:
         args: Any = trainer_config(asked, plan.output)
-        Shuffled.draw = random.Random(seed)
-        job = (
-            sft.prepare(plan, table, args)
-            if arm == "sft"
-            else grpo.prepare(plan, table, args, reward=REWARDS[arm])
-        )
+        job = (sft if arm == "sft" else grpo).prepare(plan, table, args)
         started = time.process_time()
         with store.lease():
             job.fit(Silent())

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby, pairwise
+from itertools import groupby
+from operator import eq
 
 from repic.objectives.denials import denied, doubts, may_doubt
 from repic.objectives.words import ITEM, composed, is_han, plain_words
@@ -269,8 +270,10 @@ def _copied(words: Sequence[str], grams: Collection[tuple[str, ...]]) -> frozens
     return frozenset(word for word, flag in zip(words, inside, strict=True) if flag) - own
 
 
-def _said_again(said: Iterable[str]) -> int:
+def _said_again(said: Sequence[str]) -> int:
     """Tokens in sentences of three or more that were there before; these may be short."""
+    if _ENDS_SENTENCE.isdisjoint(said[:-1]):
+        return 0
     seen: set[tuple[str, ...]] = set()
     count = 0
     for is_end, group in groupby(said, key=_ENDS_SENTENCE.__contains__):
@@ -286,7 +289,7 @@ def _repeated(said: Sequence[str], request: Collection[tuple[str, ...]]) -> floa
     tokens = [token for token in said if token[0] == "@" or token[0].isalnum()]
     if len(tokens) < 2:
         return 0.0
-    stammers = sum(first == second for first, second in pairwise(tokens))
+    stammers = sum(map(eq, tokens, tokens[1:]))
     runs = list(zip(*(tokens[i:] for i in range(RUN)), strict=False))
     share = (len(runs) - len(set(runs))) / max(1, len(runs)) + 2 * stammers / len(tokens)
     share = max(share, _said_again(said) / len(tokens))

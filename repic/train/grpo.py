@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from repic.train import models, rows
+from repic.train.controls import deal_of
 from repic.train.errors import DataError
 from repic.train.guards import Guard
 from repic.train.job import Job, callbacks
@@ -33,7 +34,7 @@ def prepare(
     Args:
         table: Rows of the examples table.
         config: As `repic.train.defaults.trainer_config` makes it; the epochs go into the data.
-        reward: Makes another reward, for an experiment's control; None: what the settings say.
+        reward: Makes another reward than the settings say.
 
     Raises:
         DataError: fewer rows than one generation batch takes.
@@ -53,6 +54,7 @@ def prepare(
         ends_of(model, plan.reader.processor.tokenizer),
         gather_object,
     )
+    trained.deal = deal_of(train.control, config.seed)
     trainer = Grpo(
         model=model,
         reward_funcs=trained,

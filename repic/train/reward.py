@@ -9,6 +9,7 @@ from typing import Any
 from repic.coordinates import Convention
 from repic.objectives.base import Mode, Reward, Row
 from repic.rewards.scoring import score
+from repic.train.controls import Deal, totals
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class TrainedReward:
     Attributes:
         generations: Completions per group.
         ends: Tokens that end an answer; one that ends in none of them was cut.
+        deal: What is trained on in place of the rewards; by default they themselves.
     """
 
     __name__ = "repic"
@@ -49,6 +51,7 @@ class TrainedReward:
         self.generations = generations
         self.ends = ends
         self.gather = gather
+        self.deal: Deal = totals
 
     def __call__(
         self,
@@ -72,7 +75,7 @@ class TrainedReward:
         rewards: list[Reward | None] = [None] * len(row)
         for place, reward in zip(seen, found, strict=True):
             rewards[place] = reward
-        totals = self.trained(row, rewards)
+        trained = self.deal(row, rewards)
         log_extra(
             EXTRA,
             [
@@ -88,21 +91,17 @@ class TrainedReward:
                     "truncated": not ids or ids[-1] not in self.ends,
                 }
                 for r, text, reward, total, ids, why in zip(
-                    row, texts, rewards, totals, completion_ids, unreadable, strict=True
+                    row, texts, rewards, trained, completion_ids, unreadable, strict=True
                 )
             ],
         )
-        for r, reward, total in zip(row, rewards, totals, strict=True):
+        for r, reward, total in zip(row, rewards, trained, strict=True):
             log_metric("unscored", float(total is None))
             if reward is not None:
                 log_metric(f"rewards/{r['objective']}", reward.total)
                 for part, value in reward.components.items():
                     log_metric(f"components/{r['objective']}/{part}", value)
-        return totals
-
-    def trained(self, rows: Sequence[Row], rewards: Sequence[Reward | None]) -> list[float | None]:
-        """What is trained on: the totals. A control of an experiment trains on something else."""
-        return [reward.total if reward else None for reward in rewards]
+        return trained
 
     def scores(self, texts: Sequence[str], rows: Sequence[Row]) -> list[Reward | None]:
         """Rewards of answers whose pictures were seen; None for what cannot be scored."""

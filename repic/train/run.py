@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from repic.objectives import OBJECTIVES
 from repic.objectives.base import Row
-from repic.train import checkpoints, models, preflight, publishing, rows
+from repic.train import checkpoints, difficulty, models, preflight, publishing, rows
 from repic.train.errors import DataError, TrainingStoppedError
 from repic.train.plan import Plan, Silent, Watch
 from repic.train.settings import Training
@@ -63,6 +63,7 @@ def train(
         TrainingStoppedError: a guard ended it; versions were published, `latest` did not move.
     """
     watch = watch or Silent()
+    settings = difficulty.exact(settings, store)
     examples = rows.examples_of(store, dataset)
     reader = models.reader(settings.train.model, settings.train.boxes)
     plan = Plan.of(settings, store, examples, reader, work)
@@ -99,6 +100,9 @@ def _train(plan: Plan, watch: Watch, run: Run) -> Outcome | None:
     train = plan.settings.train
     config = trainer_config(plan.settings, plan.output)
     table = rows.read(plan.store, plan.examples, train.split)
+    table, levels = difficulty.applied(plan.store, table, train.difficulty)
+    for level, counts in levels.items():
+        watch.say(f"{level} by {train.difficulty.rollouts}: {counts['kept']} of {counts['rows']}")
     if isinstance(config, GRPOConfig):
         asked = prompts_of(config, table.num_rows)  # refuses too few rows before all that is slow
     else:
@@ -109,6 +113,7 @@ def _train(plan: Plan, watch: Watch, run: Run) -> Outcome | None:
     held_out = held_out_rows(plan, watch)
     check([*table.to_pylist(), *held_out], plan, watch)
     job = prepare(plan, table, config)
+    job.notes |= {"difficulty": levels} if levels else {}
     before = measure(job, held_out, watch, "before", trained=False)
     job.fit(watch)
     after = measure(job, held_out, watch, "after", trained=True)

@@ -64,6 +64,19 @@ class Guards(Section):
     )
 
 
+class Difficulty(Section):
+    """Which rows are left out because earlier rollouts say that they teach little."""
+
+    rollouts: str | None = Field(
+        None, description="Version that says how hard rows are, as rollouts@v3; none: all are used."
+    )
+    answers: int = Field(4, ge=1, description="Fewer answers than these say nothing of a row.")
+    easy: float = Field(0.95, ge=0, le=1, description="Mean reward from which a row is too easy.")
+    hard: float = Field(0.05, ge=0, le=1, description="Mean reward up to which it is too hard.")
+    keep_easy: float = Field(0.25, ge=0, le=1, description="Share of the too easy that is used.")
+    keep_hard: float = Field(0.25, ge=0, le=1, description="Share of the too hard that is used.")
+
+
 class Measure(Section):
     """The evaluation on held-out rows before and after training."""
 
@@ -99,6 +112,10 @@ class Train(Section):
     shares: dict[str, float] = Field(
         {},
         description="Share of each objective in what is trained on; none: as the version has them.",
+    )
+    difficulty: Difficulty = Difficulty()
+    control: Literal["none", "shuffled", "format"] = Field(
+        "none", description="Train on rewards of others, or on form alone: for experiments."
     )
     prompts_per_step: int = Field(
         2,

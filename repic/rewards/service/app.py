@@ -25,6 +25,7 @@ from repic.rewards.components import Answer, Component
 from repic.rewards.service import metrics, openrlhf
 from repic.rewards.service.batching import Batched
 from repic.rewards.service.protocol import (
+    EMPTY,
     SCHEMA,
     Completion,
     ConventionMessage,
@@ -156,7 +157,7 @@ def create_app(
         for component in batched:
             scores = await _refined(asked, scores, component)
         metrics.answers(
-            (one.row.objective, given.reward) for one, given in zip(asked, scores, strict=True)
+            (one.row["objective"], given.reward) for one, given in zip(asked, scores, strict=True)
         )
         return scores
 
@@ -192,7 +193,7 @@ async def _refined(
     rewards = [reward_of(given) for given in scores]
     places = [place for place, reward in enumerate(rewards) if reward is not None]
     answers = [
-        Answer(asked[place].completion, asked[place].row.model_dump(), reward)
+        Answer(asked[place].completion, {**EMPTY, **asked[place].row}, reward)
         for place in places
         if (reward := rewards[place]) is not None
     ]

@@ -15,10 +15,10 @@ from pydantic import Field, ValidationError
 
 from repic.objectives.base import Mode
 from repic.rewards.service.protocol import (
+    ROW,
     Completion,
     ConventionMessage,
     Message,
-    RowMessage,
     Score,
 )
 
@@ -71,11 +71,11 @@ def completions(asked: Queries) -> list[Completion | None]:
     for place, query in enumerate(asked.query):
         try:
             answer = answer_of(query, asked.prompts[place])
-            row = RowMessage.model_validate_json(asked.labels[place])
+            row = ROW.validate_json(asked.labels[place])
         except (IndexError, ValueError, ValidationError):
             found.append(None)
         else:
-            found.append(Completion(completion=answer, row=row))
+            found.append(Completion.model_construct(completion=answer, row=row))
     return found
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Required
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from typing_extensions import TypedDict
 
 from repic.coordinates import INTERNVL, NORMALISED, QWEN2_VL, QWEN3_VL, Convention, Resized
 from repic.coordinates import qwen25_vl as _qwen25_vl
@@ -39,51 +40,73 @@ Photo = Annotated[str, StringConstraints(pattern="^[0-9a-f]{0,64}$")]
 """`image_id` of the query, a hash; only a component that looks at the photo needs it."""
 
 
-class Size(Message):
+# What a row holds stays a dictionary: a score takes it so, and a model of each would be made twice.
+
+
+class Size(TypedDict):
     """Of a picture, in pixels; the last one is the query."""
 
+    __pydantic_config__ = Message.model_config  # type: ignore[misc]
     width: Side
     height: Side
 
 
-class Text(Message):
+class Text(TypedDict):
     """A block of the prompt; empty where a picture stands."""
 
+    __pydantic_config__ = Message.model_config  # type: ignore[misc]
     text: str
 
 
-class Reference(Message):
+class Reference(TypedDict):
     """A named reference."""
 
+    __pydantic_config__ = Message.model_config  # type: ignore[misc]
     name: Name
-    info: str = ""
+    info: str
     present: bool
 
 
-class Thing(Message):
+class Thing(TypedDict):
     """An object of the query, as the row knows it; `box` is xyxy in pixels."""
 
-    name: str | None = None
+    __pydantic_config__ = Message.model_config  # type: ignore[misc]
+    name: str | None
     box: Coordinates
     label: str
     phrases: list[str]
 
 
-class RowMessage(Message):
-    """What of a row of the examples table a score depends on; see docs/tables.md."""
+class RowMessage(TypedDict, total=False):
+    """What of a row of the examples table a score depends on; see docs/tables.md.
 
-    objective: Literal["oct", "vlt", "ict"]
-    kind: str = ""
-    answer: str = ""
-    box: Coordinates | None = None
-    caption: str | None = None
-    photo: Photo = ""
-    images: list[Size] = []
-    prompt: list[Text] = []
-    references: list[Reference] = []
-    scene: list[Thing] = []
-    telling: list[str] = []
-    elsewhere: list[str] = []
+    What is left out is as in `EMPTY`.
+    """
+
+    __pydantic_config__ = Message.model_config  # type: ignore[misc]
+    objective: Required[Literal["oct", "vlt", "ict"]]
+    kind: str
+    answer: str
+    box: Coordinates | None
+    caption: str | None
+    photo: Photo
+    images: list[Size]
+    prompt: list[Text]
+    references: list[Reference]
+    scene: list[Thing]
+    telling: list[str]
+    elsewhere: list[str]
+
+
+EMPTY: dict[str, Any] = {
+    **dict.fromkeys(("kind", "answer", "photo"), ""),
+    **dict.fromkeys(("box", "caption")),
+    **dict.fromkeys(("images", "prompt", "references", "scene", "telling", "elsewhere"), ()),
+}
+"""A row of which nothing is known."""
+
+
+ROW: TypeAdapter[RowMessage] = TypeAdapter(RowMessage)
 
 
 class Completion(Message):
@@ -180,22 +203,23 @@ def _fields(entries: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
 
 def scored(completion: str, row: RowMessage, mode: Mode, convention: Convention) -> Score:
     """The score of an answer to a row as it was received, by the rules alone; never raises."""
-    if lack := _lack(row):
+    whole = {**EMPTY, **row}
+    if lack := _lack(whole):
         return Score(reward=None, reason=f"row: {lack}")
     try:
-        reward = score(completion, row.model_dump(), mode, convention)
+        reward = score(completion, whole, mode, convention)
     except Exception as error:  # a fault of ours costs one answer, and is counted
         return Score(reward=None, reason=f"error: {type(error).__name__}")
     return score_of(reward)
 
 
-def _lack(row: RowMessage) -> str:
+def _lack(row: Mapping[str, Any]) -> str:
     """What the types do not say: why the row cannot be scored."""
-    if row.objective == "vlt" and not row.images:
+    if row["objective"] == "vlt" and not row["images"]:
         return "images has no entry; its last one is the query"
-    if row.objective == "vlt" and row.box is None:
+    if row["objective"] == "vlt" and row["box"] is None:
         return "a row of vlt needs box"
-    if any(not reference.name.strip() for reference in row.references):
+    if any(not reference["name"].strip() for reference in row["references"]):
         return "a reference has no name"
     return ""
 
