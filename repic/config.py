@@ -12,8 +12,8 @@ from repic.profiles import ConfigError, Section, described, layered, profiles, v
 __all__ = ["ConfigError", "Section", "Settings", "load", "profiles", "recorded", "requested"]
 
 Band = Literal["easy", "medium", "hard"]
-ELSEWHERE = ("train", "trainer", "evaluate")
-"""Sections that a build has no use for; see the settings of `repic.train` and `repic.evaluate`."""
+ELSEWHERE = ("train", "trainer", "evaluate", "refresh")
+"""Sections that a build has no use for: of `repic.train`, `repic.evaluate` and `repic.refresh`."""
 LISTED = "`repic build --show-settings` lists them"
 
 

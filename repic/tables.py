@@ -369,6 +369,29 @@ METRICS = Table(
     ),
 )
 
+PROMOTIONS = Table(
+    "promotions",
+    "Every decision about a checkpoint, metric by metric: who took over, and why.",
+    ("decision", "metric"),
+    (
+        Column("decision", INT, "Number of the decision, from 1."),
+        Column("made_at", pa.timestamp("us", "UTC"), "When."),
+        Column("request", TEXT, "Fingerprint of the settings and examples of the refresh."),
+        Column("verdict", TEXT, "first, promoted, refused or rolled back."),
+        Column("why", TEXT, "The decision in a sentence."),
+        Column("candidate", TEXT, "The checkpoint that it is about."),
+        Column("production", TEXT, "The checkpoint in use before.", nullable=True),
+        Column("metric", TEXT, "For example f1 (mixed); - where nothing was compared."),
+        Column("before", pa.float64(), "Of the checkpoint in use before.", nullable=True),
+        Column("after", pa.float64(), "Of the candidate.", nullable=True),
+        Column("difference", pa.float64(), "After minus before, paired.", nullable=True),
+        Column("low", pa.float64(), "Of its 95 % interval.", nullable=True),
+        Column("high", pa.float64(), "Of its 95 % interval.", nullable=True),
+        Column("margin", pa.float64(), "By how much it may be worse.", nullable=True),
+        Column("met", FLAG, "Whether this metric allows to promote."),
+    ),
+)
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -386,5 +409,6 @@ TABLES: dict[str, Table] = {
         CAPTIONS,
         SCORES,
         METRICS,
+        PROMOTIONS,
     )
 }

@@ -31,7 +31,7 @@ PHOTOS, MORE = 40, 5
 
 IDENTITIES, SIZE = 12, 96
 
-OF_MODELS = frozenset({"rollouts", "captions", "scores", "metrics"})
+OF_MODELS = frozenset({"rollouts", "captions", "scores", "metrics", "promotions"})
 """Tables that training and evaluation make, and no build."""
 
 PROGRAM = (sys.executable, "-m", "repic.cli")

@@ -13,6 +13,7 @@ from repic.cli import (
     evaluations,
     operating,
     quarantine,
+    refreshing,
     rewards,
     status,
     training,
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 for module in (
     *(building, training, asking, quarantine, versions),
-    *(operating, status, rewards, evaluating, evaluations),
+    *(operating, status, rewards, evaluating, evaluations, refreshing),
 ):
     module.add_to(app)
 

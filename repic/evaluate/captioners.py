@@ -100,6 +100,7 @@ class TransformersCaptioner:
         self.source, self._store, self._asked = source, store, asked
         self.name = str(source.ref) if source else model
         self._reader = models.reader(base, boxes)
+        self.convention = self._reader.convention
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         how = ["transformers", self._device, asked.max_new_tokens, asked.batch_size]
         adapter = source.content if source else ""

@@ -55,6 +55,5 @@ def _form(row: Row, reward: Reward) -> float:
 
 def deal_of(control: str, seed: int) -> Deal:
     """What `train.control` means; a run's own seed decides how it is shuffled."""
-    if control == "shuffled":
-        return Shuffled(seed)
-    return form if control == "format" else totals
+    deals: dict[str, Deal] = {"none": totals, "format": form, "shuffled": Shuffled(seed)}
+    return deals[control]

@@ -55,7 +55,7 @@ def _level(mean: float, settings: Difficulty) -> Level:
 
 def thinned(
     rows: pa.Table, known: dict[str, Level], settings: Difficulty
-) -> tuple[pa.Table, dict[str, dict[str, int]]]:
+) -> tuple[pa.Table, dict[Level, dict[str, int]]]:
     """Rows without most of those that are too easy or too hard, and how many there were and are.
 
     Which of them stay is drawn by id alone, so that it hardly changes from night to night.
@@ -72,12 +72,12 @@ def thinned(
     counts = {
         level: {"rows": n, "kept": kept[level]} for level, n in sorted(Counter(found).items())
     }
-    return rows.take(places), counts
+    return rows.take(pa.array(places, pa.int64())), counts
 
 
 def applied(
     store: Store, rows: pa.Table, settings: Difficulty
-) -> tuple[pa.Table, dict[str, dict[str, int]]]:
+) -> tuple[pa.Table, dict[Level, dict[str, int]]]:
     """Rows as the settings want them; all of them, and no counts, without rollouts.
 
     Raises:

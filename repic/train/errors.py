@@ -20,4 +20,12 @@ class ExportError(TrainError):
 
 
 class TrainingStoppedError(TrainError):
-    """A guard ended the run; the message says why, and where its answers are."""
+    """A guard ended the run; the message says why, and where its answers are.
+
+    Attributes:
+        checkpoint: The version that it left.
+    """
+
+    def __init__(self, message: str, checkpoint: str = "") -> None:
+        super().__init__(message)
+        self.checkpoint = checkpoint

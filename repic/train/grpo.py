@@ -54,7 +54,8 @@ def prepare(
         ends_of(model, plan.reader.processor.tokenizer),
         gather_object,
     )
-    trained.deal = deal_of(train.control, config.seed)
+    if train.control != "none":
+        trained.deal = deal_of(train.control, config.seed)
     trainer = Grpo(
         model=model,
         reward_funcs=trained,

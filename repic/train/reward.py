@@ -37,6 +37,7 @@ class TrainedReward:
     """
 
     __name__ = "repic"
+    deal: Deal = staticmethod(totals)
 
     def __init__(
         self,
@@ -51,7 +52,6 @@ class TrainedReward:
         self.generations = generations
         self.ends = ends
         self.gather = gather
-        self.deal: Deal = totals
 
     def __call__(
         self,

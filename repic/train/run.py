@@ -79,7 +79,8 @@ def train(
         answers = f"its answers are in {outcome.rollouts.ref}, " if outcome.rollouts else ""
         raise TrainingStoppedError(
             f"training was stopped at {why}; {answers}its adapter in {outcome.checkpoint.ref}, "
-            "and latest did not move"
+            "and latest did not move",
+            str(outcome.checkpoint.ref),
         )
     if not plan.is_main:
         return None

@@ -18,7 +18,7 @@ COMMANDS = {
     *("train", "export"),
     *("catalog", "quarantine", "schema", "sql", "run", "up", "doctor", "status"),
 }
-WITHOUT_STORE = {"evaluate", "reward", "schema", "run"}
+WITHOUT_STORE = {"evaluate", "refresh", "reward", "schema", "run"}
 
 
 def commands() -> dict[str, object]:
@@ -83,6 +83,8 @@ def test_a_typo_is_told_the_nearest_name(
         ("sql", "select 1"),
         ("report",),
         ("reviews", "export", "x.csv"),
+        ("refresh", "why"),
+        ("refresh", "rollback"),
     ],
 )
 def test_a_store_that_is_not_there(

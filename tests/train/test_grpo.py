@@ -6,7 +6,6 @@ import json
 import re
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -17,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repic import catalog, report
-from repic.objectives.base import Reward, Row
 from repic.train import grpo, publishing, rows
 from repic.train.errors import DataError, TrainingStoppedError
 from repic.train.plan import Silent
@@ -124,8 +122,7 @@ def test_the_report_of_a_checkpoint_is_the_page_of_its_run(
 class Longest(TrainedReward):
     """Rewards what even a random model can do: a long answer."""
 
-    def trained(self, rows: Sequence[Row], rewards: Sequence[Reward | None]) -> list[float | None]:
-        return [index % 2.0 for index in range(len(rows))]
+    deal = staticmethod(lambda rows, rewards: [index % 2.0 for index in range(len(rows))])
 
 
 def test_the_adapter_learns_and_nothing_else_moves(built: Built, tiny: str, work: Path) -> None:

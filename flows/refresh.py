@@ -1,0 +1,129 @@
+"""Deployment `refresh`: build, train, evaluate, and promote only what is better.
+
+Four tasks in the order that `repic.refresh.run` knows. This file adds what an operator wants: a
+schedule, retries, one run at a time, and a page that says in numbers why.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import chdir
+from typing import Any
+
+from prefect import flow, get_run_logger, runtime, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.build_datasets import _closed, _located, build_datasets
+from flows.evaluate import _may_pass as may_be_asked_again
+from flows.train_grpo import Logged
+from flows.train_grpo import _may_pass as may_be_trained_again
+from repic import catalog
+from repic.refresh import run as refreshing
+from repic.refresh import settings
+from repic.refresh.record import Recorded
+from repic.refresh.run import Request
+from repic.train import models, rows
+from storage.manifest import Run
+from storage.store import Store
+
+AGAIN: dict[str, Any] = {
+    "retries": 1,
+    "retry_delay_seconds": 30,
+    "persist_result": False,
+    "cache_policy": NO_CACHE,
+}
+
+
+@task(name="train", retry_condition_fn=may_be_trained_again, **AGAIN)
+def train(request: Request, store: str, run: Run) -> tuple[str, str | None]:
+    """Train the candidate, or go on with what was interrupted."""
+    return refreshing.train(request, Store.open(store), Logged(), run)
+
+
+@task(name="evaluate", retry_condition_fn=may_be_asked_again, **AGAIN)
+def evaluate(request: Request, candidate: str, store: str, run: Run) -> str:
+    """Captions of the candidate, and what they score."""
+    return refreshing.evaluate(request, candidate, Store.open(store), Logged(), run).ref
+
+
+@task(name="decide", retry_condition_fn=may_be_asked_again, **AGAIN)
+def decide(request: Request, candidate: str, why: str | None, store: str, run: Run) -> Recorded:
+    """Compare the candidate with what is in production, and move the tag if it is better."""
+    return refreshing.decision_on(request, candidate, why, Store.open(store), Logged(), run)
+
+
+def _run_name() -> str:
+    parameters = runtime.flow_run.parameters
+    return f"{parameters['profile']} {parameters['images'] or ''}".strip()
+
+
+@flow(name="refresh", flow_run_name=_run_name, persist_result=False)
+def refresh(
+    images: str | None = None,
+    profile: str = "sample",
+    overrides: list[str] | None = None,
+    store: str | None = None,
+) -> Recorded:
+    """Build what is new, train on it, evaluate, and promote what is better.
+
+    Relative paths, also those inside a profile, start at REPIC_HOME: the folder of `repic up`.
+
+    Args:
+        images: Folder or URL of photos; by default the profile's source.
+        profile: sample, paper, modern, or a YAML file.
+        overrides: Changes of single settings, of build, training, evaluation and refresh.
+        store: Folder or URL of the store; by default REPIC_STORE, or repic-store.
+
+    Returns:
+        The decision; an old one where nothing is new.
+    """
+    given = overrides or []
+    asked = settings.load(profile, given)
+    with chdir(os.environ.get("REPIC_HOME", os.curdir)):
+        located = _located(store)
+    built = build_datasets(
+        images=images, profile=profile, overrides=settings.of_the_build(given), store=located
+    )
+    with chdir(os.environ.get("REPIC_HOME", os.curdir)):
+        models.quiet()
+        opened, run = Store.open(located), Run.here(runtime.flow_run.id)
+        request = Request(asked, rows.examples_of(opened, str(built.dataset.ref)))
+        recorded = refreshing.known_decision(request, opened)
+        is_new = recorded is None
+        if recorded is None:
+            candidate, why = train(_closed(request), located, run)
+            if why is None:
+                evaluate(_closed(request), candidate, located, run)
+            recorded = decide(_closed(request), candidate, why, located, run)
+        if opened.files.local:
+            catalog.refresh(opened)
+    show(recorded, is_new)
+    return recorded
+
+
+def show(recorded: Recorded, is_new: bool) -> None:
+    """A page in Prefect's UI: the decision, and every number behind it."""
+    lines = [
+        f"Decision {recorded.number}: **{recorded.verdict}** `{recorded.candidate}`; in use is "
+        f"`{recorded.in_use or 'nothing'}`.",
+        "",
+        recorded.why if is_new else f"Nothing new: {recorded.why}",
+        "",
+        "| metric | before | after | difference | 95 % | margin | |",
+        "|---|---:|---:|---:|---|---:|---|",
+    ]
+    lines += [
+        f"| {row['metric']} | {_number(row['before'])} | {_number(row['after'])} | "
+        f"{_number(row['difference'])} | {_number(row['low'])} to {_number(row['high'])} | "
+        f"{_number(row['margin'])} | {'met' if row['met'] else 'not met'} |"
+        for row in recorded.rows
+        if row["metric"] != "-"
+    ]
+    lines += ["", "`repic refresh rollback` gives the tag back to the one before."]
+    create_markdown_artifact("\n".join(lines), key="refresh", description=recorded.verdict)
+    get_run_logger().info("%s %s: %s", recorded.verdict, recorded.candidate, recorded.why)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,116 @@
+"""Decisions are kept, tags move with them, and a rollback is one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from repic import catalog
+from repic.refresh import record
+from repic.refresh.promotion import Comparison, Decision, decide, stopped
+from repic.refresh.settings import load, of_the_build
+from storage.errors import StoreError
+from storage.manifest import Origin, Run
+from storage.store import Store
+
+GAIN = Comparison("f1 (mixed)", 0.6, 0.7, 0.1, 0.04, 0.16)
+Main = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store.open(tmp_path / "store", create=True)
+    for number in range(1, 5):
+        origin = Origin(fingerprint=str(number))
+        made.publish_files("checkpoint", {"adapter": bytes([number])}, origin, kind="checkpoint")
+    made.commit({"checkpoint": 4})
+    return made
+
+
+def put(store: Store, number: int, decision: Decision) -> record.Recorded:
+    before = record.in_use(store, "production")
+    candidate = f"checkpoint@v{number}"
+    return record.record(
+        store, f"request {number}", candidate, before, decision, "production", Run.here(), {}
+    )
+
+
+def test_the_tag_moves_only_with_a_promotion(store: Store) -> None:
+    assert record.decisions(store) == []
+    first = put(store, 1, decide(False, ()))
+    assert (first.number, first.in_use) == (1, "checkpoint@v1")
+    refused = put(store, 2, stopped("entropy fell"))
+    assert refused.in_use == record.in_use(store, "production") == "checkpoint@v1"
+    promoted = put(store, 3, decide(True, (GAIN,)))
+    assert promoted.production == "checkpoint@v1"
+    assert record.in_use(store, "production") == "checkpoint@v3"
+    known = record.decisions(store)
+    assert [d.verdict for d in known] == ["first", "refused", "promoted"]
+    assert known[2].rows[0]["low"] == pytest.approx(0.04)
+    assert known[1].why == "training was stopped: entropy fell"
+
+
+def test_a_rollback_is_a_decision_and_can_be_followed_by_another(store: Store) -> None:
+    with pytest.raises(StoreError, match="repic refresh run"):
+        record.roll_back(store, "production", Run.here())
+    put(store, 1, decide(False, ()))
+    with pytest.raises(StoreError, match="nothing to go back to"):
+        record.roll_back(store, "production", Run.here())
+    put(store, 2, decide(True, (GAIN,)))
+    put(store, 3, decide(True, (GAIN,)))
+    back = record.roll_back(store, "production", Run.here())
+    assert (back.candidate, back.production) == ("checkpoint@v2", "checkpoint@v3")
+    assert record.in_use(store, "production") == "checkpoint@v2"
+    record.roll_back(store, "production", Run.here())
+    assert record.in_use(store, "production") == "checkpoint@v1"
+    with pytest.raises(StoreError, match="nothing to go back to"):
+        record.roll_back(store, "production", Run.here())
+    put(store, 4, decide(True, (GAIN,)))
+    assert record.in_use(store, "production") == "checkpoint@v4"
+    assert len(record.decisions(store)) == 6
+
+
+def test_a_crash_before_the_tag_is_made_good(store: Store) -> None:
+    recorded = put(store, 1, decide(False, ()))
+    store.untag("checkpoint", "production")
+    record.carry_out(store, recorded, "production")
+    assert record.in_use(store, "production") == "checkpoint@v1"
+
+
+def test_it_is_told_and_rolled_back_from_the_command_line(store: Store, repic_main: Main) -> None:
+    put(store, 1, decide(False, ()))
+    put(store, 2, decide(True, (GAIN,)))
+    catalog.refresh(store)
+    at = f"--store={store.location}"
+    code, out, _ = repic_main("refresh", "why", at)
+    assert code == 0
+    assert "Decision 2: promoted checkpoint@v2; in use is checkpoint@v2" in out
+    assert "better beyond its interval" in out
+    assert "first" in repic_main("refresh", "why", "1", at)[1]
+    assert "there is no decision 9: there are 2" in repic_main("refresh", "why", "9", at)[2]
+    code, out, _ = repic_main("refresh", "rollback", at)
+    assert "checkpoint@v1 is @production again" in out
+    code, out, _ = repic_main(
+        "sql", "select verdict, candidate from promotions order by decision", "--format=csv", at
+    )
+    assert out.splitlines()[1:] == [
+        "first,checkpoint@v1",
+        "promoted,checkpoint@v2",
+        "rolled back,checkpoint@v1",
+    ]
+
+
+def test_each_override_goes_to_whom_it_belongs() -> None:
+    overrides = [
+        *("source.count=9", "train.lora.rank=4", "trainer.max_steps=1", "evaluate.photos=9"),
+        *("refresh.rows=8", "refresh.margins.oct=0.5", "detector.confidence=0.4"),
+    ]
+    asked = load("sample", overrides)
+    assert asked.train.train.lora.rank == 4
+    assert asked.train.trainer["max_steps"] == 1
+    assert asked.evaluate.evaluate.photos == 9
+    assert asked.evaluate.detector.confidence == 0.4
+    assert (asked.refresh.rows, asked.refresh.margins.oct) == (8, 0.5)
+    assert of_the_build(overrides) == ["source.count=9", "detector.confidence=0.4"]
