@@ -52,6 +52,7 @@ KEYS = ("bbox_2d", "bbox", "box")
 """Keys of an object under which a box may stand."""
 
 _NUMBER = r"-?(?:[0-9]{1,7}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})"
+_PLAIN_NUMBER = re.compile(_NUMBER)
 _GAP = r"[ \t\n]*"
 _FOUR = rf"{_GAP},{_GAP}".join([f"({_NUMBER})"] * 4)
 _CORNER = rf"\({_GAP}({_NUMBER}){_GAP},{_GAP}({_NUMBER}){_GAP}\)"
@@ -84,11 +85,12 @@ def read_numbers(text: str) -> tuple[Notation, Numbers]:
         raise BoxError("long", f"longer than {MAX_LENGTH} characters")
     if text.count("[") + text.count("{") > MAX_BRACKETS:
         raise BoxError("several", "more brackets than one box has")
-    # A label is no box, but four numbers in it may be one.
-    for labels in (_MARKUP.findall(text), _TAGS.findall(text)):
-        _check_numbers(" ".join(labels))
-    bare = _MARKUP.sub(" ", text)
-    bare = _TAGS.sub(" ", bare)
+    bare = text
+    if "<" in text:
+        # A label is no box, but four numbers in it may be one.
+        for labels in (_MARKUP.findall(text), _TAGS.findall(text)):
+            _check_numbers(" ".join(labels))
+        bare = _TAGS.sub(" ", _MARKUP.sub(" ", text))
     notation: Notation = "tokens" if "<|box_" in text or "<box>" in text else "plain"
     bare = _FENCE.sub(" ", bare).strip()
     found, padding = _read_json(bare) if "{" in bare else _read_brackets(bare)
@@ -162,7 +164,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(text: str) -> float:
-    if re.fullmatch(_NUMBER, text) is None:
+    if _PLAIN_NUMBER.fullmatch(text) is None:
         raise BoxError("not-finite", "a number that is not finite or not written plainly")
     return float(text)
 

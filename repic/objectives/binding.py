@@ -253,15 +253,20 @@ def _has_label_of_another(words: Iterable[str], own: _Thing, things: Sequence[_T
     return any(said & (thing.label - own.label) for thing in things if thing is not own)
 
 
-def _fit(words: Iterable[str], thing: _Thing) -> int:
-    return len({stem(word) for word in words if word not in STOP} & thing.words)
+def _fit(said: frozenset[str], thing: _Thing) -> int:
+    return len(said & thing.words)
+
+
+def _said(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(stem(word) for word in words if word not in STOP)
 
 
 def _verdict(words: list[str], own: _Thing, things: Sequence[_Thing]) -> bool | None:
     """Whether a description fits the object better than any other; None where it says nothing."""
     others = [t for t in things if t is not own and (own.is_described or t.label != own.label)]
-    mine = _fit(words, own)
-    best = max((_fit(words, thing) for thing in others), default=0)
+    said = _said(words)
+    mine = _fit(said, own)
+    best = max((_fit(said, thing) for thing in others), default=0)
     if not _DENIALS.isdisjoint(words):
         # "Ann is not the blue car" is wrong if it is what Ann is, and else says nothing of Ann.
         return False if mine > best else None
@@ -277,7 +282,8 @@ def _is_swap(
     start: int,
 ) -> bool:
     """Whether a description after a comma is wrong even if it lists a thing of its own."""
-    fits = [(thing.place, _fit(words, thing)) for thing in things if thing is not own]
+    said = _said(words)
+    fits = [(thing.place, _fit(said, thing)) for thing in things if thing is not own]
     best = max(fit for _, fit in fits)
     if all(place in named for place, fit in fits if fit == best):
         return True

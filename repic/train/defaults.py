@@ -80,9 +80,10 @@ def trainer_config(settings: Training, output: Path) -> GRPOConfig | SFTConfig:
     _check(kind, fields)
     on_gpu = torch.cuda.is_available() and not fields.get("use_cpu")
     settled: dict[str, Any] = {
-        # TRL turns both on; on a CPU, bfloat16 is slower and there is memory enough.
+        # On by default; on a CPU, bfloat16 is slower, there is memory enough, and none to pin.
         "bf16": on_gpu,
         "gradient_checkpointing": on_gpu,
+        "dataloader_pin_memory": on_gpu,
         **{name: default.value for name, default in defaults(method).items()},
         **fields,
         "output_dir": str(output),

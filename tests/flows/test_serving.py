@@ -5,91 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import time
-import tomllib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from flows import server
 from storage.integrity import verify
 from storage.store import Store
+from tests.flows.operating import PREFECT, REPIC, Up
 from tests.flows.processes import users_of
 
 pytestmark = pytest.mark.slow
 
-PREFECT = str(Path(sys.executable).with_name("prefect"))
-REPIC = [sys.executable, "-m", "repic.cli"]
 TINY = 'overrides=["source.count=24", "source.identities=8"]'
-
-
-@dataclass
-class Up:
-    """A running `repic up`, its data root, and a second shell in another folder."""
-
-    process: subprocess.Popen[bytes]
-    root: Path
-    elsewhere: Path
-    user: dict[str, str]
-    port: int
-
-    @property
-    def printed(self) -> str:
-        return (self.root / "out").read_text()
-
-    @property
-    def profile(self) -> str:
-        profiles = Path(self.user["PREFECT_HOME"]) / "profiles.toml"
-        return str(tomllib.loads(profiles.read_text())["active"])
-
-    def shell(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command,
-            cwd=self.elsewhere,
-            env=self.user,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    def wait(self, ready: Callable[[], bool], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not ready():
-            assert time.monotonic() < deadline, self.printed
-            time.sleep(0.2)
-
-    def nobody_is_left(self) -> None:
-        self.wait(lambda: not users_of(self.root), 30)
-
-
-@pytest.fixture
-def up(tmp_path: Path, user: dict[str, str]) -> Iterator[Up]:
-    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
-    root.mkdir()
-    elsewhere.mkdir()
-    port = server.free_port()
-    with (root / "out").open("wb") as out:
-        process = subprocess.Popen(
-            [*REPIC, "up", "--port", str(port), "--store", "store"],
-            cwd=root,
-            env=user,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    started = Up(process, root, elsewhere, user, port)
-    try:
-        started.wait(lambda: "Ctrl-C" in started.printed or process.poll() is not None, 300)
-        assert process.poll() is None, started.printed
-        yield started
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(40)
-        finally:
-            process.kill()
 
 
 def test_the_users_own_commands_from_any_folder(up: Up) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import cache
+from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -43,8 +45,8 @@ Outcome = tuple[str, float | None]
 def request(path: str, status: int, seconds: float) -> None:
     """Count a request."""
     named = path if path in KNOWN else "other"
-    _requests.labels(named, str(status)).inc()
-    _seconds.labels(named).observe(seconds)
+    _of(_requests, named, str(status)).inc()
+    _of(_seconds, named).observe(seconds)
 
 
 def answers(outcomes: Iterable[Outcome]) -> None:
@@ -56,9 +58,15 @@ def answers(outcomes: Iterable[Outcome]) -> None:
         numbers[key] = numbers.get(key, 0) + 1
         sums[objective] = sums.get(objective, 0.0) + (reward or 0.0)
     for (objective, outcome), number in numbers.items():
-        _rows.labels(objective, outcome).inc(number)
+        _of(_rows, objective, outcome).inc(number)
     for objective, total in sums.items():
-        _reward.labels(objective).inc(total)
+        _of(_reward, objective).inc(total)
+
+
+@cache
+def _of(metric: Any, *labels: str) -> Any:
+    """The metric with these labels, of which there are few: asking for it takes a lock."""
+    return metric.labels(*labels)
 
 
 def exposed() -> bytes:

@@ -1,0 +1,99 @@
+"""The nightly loop by a real server and worker: promoted, refused, nothing new, promoted again."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from repic.refresh.record import decisions, in_use
+from storage.integrity import verify
+from storage.store import Store
+from tests.flows.operating import PREFECT, Up
+
+NIGHT = (
+    *("source.count=60", "source.identities=16"),
+    *("train.prompts_per_step=2", "train.measure.per_objective=0", "trainer.num_generations=4"),
+    *("trainer.per_device_train_batch_size=8", "trainer.max_completion_length=64"),
+    *("trainer.max_steps=1", "evaluate.photos=40", "evaluate.batch_size=32", "refresh.rows=24"),
+    # So few rows and claims are noisy: the margins are as wide.
+    *(f"refresh.margins.{name}=0.1" for name in ("false_mention", "binding", "oct", "vlt")),
+)
+
+
+def night(up: Up, *changes: str) -> subprocess.CompletedProcess[str]:
+    overrides = json.dumps([*NIGHT, *changes])
+    done = up.shell(
+        *(PREFECT, "deployment", "run", "refresh/refresh", "--watch"),
+        *("-p", f"overrides={overrides}", "-p", "profile=sample"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr + up.printed
+    return done
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_only_what_is_better_takes_over(up: Up) -> None:
+    night(up)
+    store = Store.open(up.root / "store")
+    (first,) = decisions(store)
+    assert first.verdict == "first"
+    assert in_use(store, "production") == first.candidate == "checkpoint@v1"
+
+    night(up, "train.control=shuffled", "trainer.max_steps=3", "trainer.learning_rate=0.1")
+    _, refused = decisions(store)
+    assert refused.verdict == "refused"
+    assert refused.candidate == "checkpoint@v2"
+    gain = next(row for row in refused.rows if row["metric"] == "f1 (mixed)")
+    assert not gain["met"]
+    assert gain["difference"] < 0, refused.why
+    assert in_use(store, "production") == "checkpoint@v1"
+    settings = store.manifest("checkpoint@v2").settings["train"]
+    assert settings["control"] == "shuffled"
+    assert settings["difficulty"]["rollouts"] == "rollouts@v1", "thinned by the night before"
+
+    versions = {name: store.versions(name) for name in store.names()}
+    night(up)
+    assert {name: store.versions(name) for name in store.names()} == versions
+    assert in_use(store, "production") == "checkpoint@v1"
+
+    night(up, "train.model=sample-full")  # somebody brought a better base
+    better = decisions(store)[-1]
+    assert (better.number, better.verdict) == (3, "promoted"), better.why
+    assert in_use(store, "production") == better.candidate == "checkpoint@v3"
+    assert next(row for row in better.rows if row["metric"] == "f1 (mixed)")["low"] > 0
+    assert verify(store) == []
+
+
+@pytest.mark.slow
+def test_a_failed_night_is_told(up: Up) -> None:
+    told: queue.Queue[dict[str, str]] = queue.Queue()
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as webhook:
+        threading.Thread(target=webhook.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{webhook.server_address[1]}/"
+        for _ in range(2):  # making it again makes no second one
+            done = up.shell(sys.executable, "-m", "flows.notify", url)
+            assert done.returncode == 0, done.stderr
+        up.shell(
+            *(PREFECT, "deployment", "run", "refresh/refresh", "--watch"),
+            *("-p", 'overrides=["refresh.rows=few"]'),
+        )
+        assert "refresh.rows" in told.get(timeout=60)["text"]
+        with pytest.raises(queue.Empty):
+            told.get(timeout=5)
+        webhook.shutdown()
