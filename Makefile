@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine with git, make and Python >= 3.11:
-#   make demo   set up, then build training sets from generated photos
+#   make demo   set up, build training sets from generated photos, train a small model on them
 #   make test   set up, then the fast tests
 PYTHON ?= python3
 VENV := .venv
@@ -20,7 +20,10 @@ demo: $(VENV)/ready
 	$(BIN)/repic sql --store $(DEMO)/store \
 	    "select objective, split, count(*) as examples from examples group by all order by all"
 	$(BIN)/repic report dataset@latest --store $(DEMO)/store --out $(DEMO)/report.html
-	@echo "Look at $(DEMO)/report.html; ask $(BIN)/repic sql --store $(DEMO)/store \"show tables\""
+	$(BIN)/repic train --profile sample --store $(DEMO)/store
+	$(BIN)/repic report checkpoint@latest --store $(DEMO)/store --out $(DEMO)/training.html
+	@echo "Look at $(DEMO)/report.html and $(DEMO)/training.html;" \
+	    "ask $(BIN)/repic sql --store $(DEMO)/store \"show tables\""
 
 # Two at once, a file each; models then take one thread, so that two cores are not asked for four.
 test: $(VENV)/ready

@@ -11,16 +11,22 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from repic.rewards.scoring import score
 from repic.rewards.service import serve
 from repic.rewards.service.client import Patience, RewardClient, score_now
+from repic.train import grpo
+from repic.train.plan import Silent
 from repic.train.run import train
+from repic.train.served import ServedReward
 from tests.builds import Built, repic, start
-from tests.train.runs import small
+from tests.rewards.service.workers import HARM, harmful, worker
+from tests.train.runs import planned, small
 
 ROW = {"objective": "oct", "kind": "positive", "answer": "yes"}
 
@@ -150,3 +156,36 @@ def test_the_sample_model_trains_alike_while_workers_are_killed(
         [row["reward"] for row in first], abs=1e-6
     )
     assert max(row["reward"] for row in first) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", HARM, ids=lambda act: act.__name__)
+def test_the_sample_model_trains_beside_a_harmful_worker(
+    harm: Any, built: Built, tmp_path: Path
+) -> None:
+    """Every answer is scored as it should be or has no score; the share of those is logged."""
+    changes = ("trainer.max_completion_length=32", "train.max_prompt_tokens=1024")
+    with harmful(harm) as bad, worker() as good:
+        asked = small("sample-sft", *changes, f'train.reward_urls=["{bad}", "{good}"]')
+        plan, table, config = planned(built.copy(tmp_path / "store"), asked, tmp_path / "work")
+        quick = Patience(seconds=0.5, total=5.0, tries=3, pause=0.01, failures=2, rest=0.1)
+        served = partial(ServedReward, asked.train.reward_urls, patience=quick)
+        job = grpo.prepare(plan, table, config, reward=served)
+        with plan.store.lease():
+            job.fit(Silent())
+    assert job.steps == 3
+    assert job.rollouts is not None
+    examples = {row["example_id"]: row for row in table.to_pylist()}
+    rows = job.rollouts.table(job.steps).to_pylist()
+    unscored = 0
+    for row in rows:
+        if row["reward"] is None:
+            unscored += 1
+            continue
+        rules = score(
+            row["completion"], examples[row["example_id"]], "strict", job.plan.reader.convention
+        )
+        assert row["reward"] == pytest.approx(rules.total, abs=1e-6)
+    shares = [logs["unscored"] for logs in job.history if "unscored" in logs]
+    assert sum(shares) / len(shares) == pytest.approx(unscored / len(rows))
+    assert unscored < len(rows), "the good worker scored some"
