@@ -19,6 +19,10 @@ class NotFoundError(StoreError):
     """No such store, artifact, version or tag; the message lists what exists."""
 
 
+class MovedError(StoreError):
+    """What a move was decided upon has moved meanwhile: look again, and decide again."""
+
+
 class NotDeterministicError(StoreError):
     """The same fingerprint came with different rows: whatever made them is not deterministic."""
 

@@ -64,7 +64,7 @@ class Library:
         known = refs.current(self.files).of(ref.name)
         number = ref.version
         if number is None:
-            number = known.latest if ref.selector == "latest" else known.tags.get(ref.selector)
+            number = known.number(ref.selector)
         if number not in versions:
             choices = [f"v{version}" for version in versions[-10:]]
             choices += ["latest"] if known.latest else []

@@ -29,6 +29,16 @@ class Ref(Frozen):
     def versions(self) -> set[int]:
         return {*self.tags.values(), *([self.latest] if self.latest else [])}
 
+    def number(self, selector: str) -> int | None:
+        """What `latest` or a tag stands for, if anything."""
+        return self.latest if selector == "latest" else self.tags.get(selector)
+
+    def moved(self, selector: str, number: int) -> Ref:
+        """The same with `latest` or a tag elsewhere."""
+        if selector == "latest":
+            return self.model_copy(update={"latest": number})
+        return self.model_copy(update={"tags": {**self.tags, selector: number}})
+
 
 class Snapshot(Frozen):
     """All refs at one moment."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from storage import parts as _parts
 from storage import reading, refs, shards
-from storage.errors import NotDeterministicError, NotFoundError, StoreError
+from storage.errors import MovedError, NotDeterministicError, NotFoundError, StoreError
 from storage.hashing import combine, fingerprint
 from storage.leases import Leases
 from storage.library import Library, manifest_path
@@ -204,25 +204,44 @@ class Store(Library):
                 )
             )
 
-    def commit(self, versions: Mapping[str, int]) -> refs.Snapshot:
-        """Make versions visible: moves `latest` of all the names in one step.
+    def commit(
+        self,
+        versions: Mapping[str, int],
+        tags: Mapping[str, int] | None = None,
+        since: refs.Snapshot | None = None,
+    ) -> refs.Snapshot:
+        """Make versions visible: moves `latest` of all the names, and tags, in one step.
+
+        Args:
+            tags: What tags are to mean, for example `{"checkpoint@production": 3}`.
+            since: The refs that this was decided upon; if one that is to move has moved since then,
+                nothing moves.
 
         Raises:
-            NotFoundError: one of them does not exist.
+            NotFoundError: one of the versions does not exist.
+            MovedError: one of the refs has moved since then.
+            StoreError: a tag would read as a version or as `latest`.
         """
+        tagged = {_tag_of(text): number for text, number in (tags or {}).items()}
+        moves = {ArtifactRef(name): number for name, number in versions.items()} | tagged
+        exact = [ArtifactRef.exact(ref.name, number) for ref, number in moves.items()]
 
         def changed(now: refs.Refs) -> dict[str, refs.Ref]:
-            moved = {
-                name: now.get(name, refs.Ref()).model_copy(update={"latest": version})
-                for name, version in versions.items()
-            }
-            return {**now, **moved}
+            found = dict(now)
+            for ref, number in moves.items():
+                current = found.get(ref.name, refs.Ref())
+                meant = current.number(ref.selector)
+                if since is not None and meant != since.of(ref.name).number(ref.selector):
+                    raise MovedError(f"{ref} was moved meanwhile: look at it, and try again.")
+                found[ref.name] = current.moved(ref.selector, number)
+            return found
 
+        said = [f"commit {' '.join(map(str, exact[: len(versions)]))}"] if versions else []
+        said += [f"tag {ArtifactRef.exact(t.name, n)} {t.selector}" for t, n in tagged.items()]
         with self.lease():
-            exact = [ArtifactRef.exact(name, version) for name, version in versions.items()]
             for ref in exact:
                 self.manifest(ref)
-            return refs.move(self.files, changed, f"commit {' '.join(map(str, exact))}")
+            return refs.move(self.files, changed, ", ".join(said))
 
     def tag(self, ref: ArtifactRef | str, tag: str) -> ArtifactRef:
         """Give a version a tag, taking it from the version that had it.
@@ -232,10 +251,7 @@ class Store(Library):
             StoreError: the tag would read as a version or as `latest`.
         """
         exact = self.resolve(ref)
-        if ArtifactRef.parse(f"{exact.name}@{tag}").version or tag == "latest":
-            raise StoreError(f"{tag!r} cannot be a tag: it already means a version.")
-        number = exact.version or 0
-        self._retag(exact.name, lambda tags: {**tags, tag: number}, f"tag {exact} {tag}")
+        self.commit({}, {f"{exact.name}@{tag}": exact.version or 0})
         return exact
 
     def untag(self, name: str, tag: str) -> None:
@@ -245,21 +261,14 @@ class Store(Library):
             NotFoundError: no such tag.
         """
         self.resolve(ArtifactRef(name, tag))
-        self._retag(
-            name,
-            lambda tags: {kept: number for kept, number in tags.items() if kept != tag},
-            f"untag {name}@{tag}",
-        )
 
-    def _retag(
-        self, name: str, change: Callable[[dict[str, int]], dict[str, int]], why: str
-    ) -> None:
         def changed(now: refs.Refs) -> dict[str, refs.Ref]:
             ref = now.get(name, refs.Ref())
-            return {**now, name: ref.model_copy(update={"tags": change(ref.tags)})}
+            kept = {other: number for other, number in ref.tags.items() if other != tag}
+            return {**now, name: ref.model_copy(update={"tags": kept})}
 
         with self.lease():
-            refs.move(self.files, changed, why)
+            refs.move(self.files, changed, f"untag {name}@{tag}")
 
     # The steps of publishing
 
@@ -359,6 +368,18 @@ def _check_columns(name: str, schema: pa.Schema, key: Sequence[str]) -> None:
         raise StoreError(
             f"{name} needs a key out of its columns {', '.join(schema.names)}, not {list(key)}."
         )
+
+
+def _tag_of(text: str) -> ArtifactRef:
+    """A reference by tag.
+
+    Raises:
+        StoreError: it would read as a version or as `latest`.
+    """
+    ref = ArtifactRef.parse(text)
+    if ref.version or ref.selector == "latest":
+        raise StoreError(f"{ref.selector!r} cannot be a tag: it already means a version.")
+    return ref
 
 
 def _chunks(source: Path) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.errors import NotFoundError, StoreError
+from storage.errors import MovedError, NotFoundError, StoreError
 from storage.manifest import ArtifactRef
 from tests.storage.stores import build, origin, rows
 
@@ -53,6 +53,33 @@ def test_only_what_exists_can_be_committed(store):
     with pytest.raises(NotFoundError, match=r"no images@v7: choose one of v1, latest\."):
         store.commit({"pairs": 1, "images": 7})
     assert len(store.history()) == 1
+
+
+def test_a_commit_moves_latest_and_a_tag_in_one_step(store):
+    build(store, 1)
+    build(store, 2)
+    store.commit({"images": 1}, tags={"pairs@production": 2})
+    assert store.resolve("images@latest").version == 1
+    assert store.resolve("pairs@production").version == 2
+    assert store.history()[0].why == "commit images@v1, tag pairs@v2 production"
+    with pytest.raises(NotFoundError, match="no pairs@v9"):
+        store.commit({"images": 2}, tags={"pairs@production": 9})
+    assert store.resolve("images@latest").version == 1
+    with pytest.raises(StoreError, match="cannot be a tag"):
+        store.commit({}, tags={"pairs@latest": 1})
+
+
+def test_a_commit_on_refs_that_moved_meanwhile_moves_nothing(store):
+    build(store, 1)
+    build(store, 2)
+    store.tag("pairs@v1", "production")
+    seen = store.current()
+    store.tag("images@v1", "other")  # does not matter to what follows
+    store.commit({"images": 1}, tags={"pairs@production": 2}, since=seen)
+    assert store.resolve("pairs@production").version == 2
+    with pytest.raises(MovedError, match="pairs@production was moved meanwhile"):
+        store.commit({"dataset": 1}, tags={"pairs@production": 1}, since=seen)
+    assert store.resolve("dataset@latest").version == 2
 
 
 def test_tags_move_and_go(store):
