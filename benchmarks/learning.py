@@ -155,6 +155,8 @@ def run(
         model = models.load(reader)
     else:
         args: Any = trainer_config(asked, plan.output)
+        count = (sft.answers_of if arm == "sft" else grpo.prompts_of)(args, table.num_rows)
+        table = rows.chosen(table, asked.train.shares, count, seed)
         job = (sft if arm == "sft" else grpo).prepare(plan, table, args)
         started = time.process_time()
         with store.lease():

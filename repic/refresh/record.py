@@ -9,7 +9,7 @@ from typing import Any
 import repic
 from repic.refresh.promotion import Comparison, Decision
 from repic.tables import TABLES
-from storage.errors import NotFoundError, StoreError
+from storage.errors import MovedError, NotFoundError, StoreError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, Run
 from storage.store import Store
@@ -83,12 +83,10 @@ def record(
     run: Run,
     settings: dict[str, Any],
 ) -> Recorded:
-    """Add a decision to the table, and move the tag if the candidate takes over.
-
-    The table comes first: killed in between, the next refresh finds the decision, and carries it
-    out.
+    """Add a decision to the table and move the tag if the candidate takes over, in one step.
 
     Raises:
+        storage.errors.MovedError: the tag has moved since `production` was looked at.
         storage.errors.StoreError: it cannot be written.
     """
     return _added(
@@ -118,12 +116,6 @@ def roll_back(store: Store, tag: str, run: Run) -> Recorded:
     return _added(store, request, ROLLED_BACK, why, before, now, (), tag, run, {})
 
 
-def carry_out(store: Store, recorded: Recorded, tag: str) -> None:
-    """Move the tag to whom a decision gives it, unless it is there."""
-    if recorded.in_use and in_use(store, tag) != recorded.in_use:
-        store.tag(recorded.in_use, tag)
-
-
 def _added(
     store: Store,
     request: str,
@@ -136,6 +128,9 @@ def _added(
     run: Run,
     settings: dict[str, Any],
 ) -> Recorded:
+    since = store.current()
+    if in_use(store, tag) != production:
+        raise MovedError(f"checkpoint@{tag} was moved meanwhile: look at it, and try again.")
     known = decisions(store)
     number = len(known) + 1
     common = {
@@ -160,9 +155,9 @@ def _added(
     published: Manifest = store.publish(
         NAME, table, origin, key=TABLES[NAME].key, schema=TABLES[NAME].schema
     )
-    store.commit({NAME: published.version})
     made = Recorded(number, request, verdict, why, candidate, production, tuple(new))
-    carry_out(store, made, tag)
+    tags = {f"checkpoint@{tag}": store.resolve(candidate).version or 0}
+    store.commit({NAME: published.version}, {} if verdict == "refused" else tags, since)
     return made
 
 

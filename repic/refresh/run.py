@@ -69,12 +69,9 @@ def refresh(
 
 
 def known_decision(request: Request, store: Store) -> Recorded | None:
-    """The decision that this request came to before, carried out if a crash came between."""
+    """The decision that this request came to before."""
     made = record.decisions(store)
-    known = next((d for d in reversed(made) if d.request == request.fingerprint), None)
-    if known and known is made[-1]:
-        record.carry_out(store, known, request.asked.refresh.tag)
-    return known
+    return next((d for d in reversed(made) if d.request == request.fingerprint), None)
 
 
 def train(request: Request, store: Store, watch: Watch, run: Run) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ from repic import catalog
 from repic.refresh import record
 from repic.refresh.promotion import Comparison, Decision, decide, stopped
 from repic.refresh.settings import load, of_the_build
-from storage.errors import StoreError
+from storage.errors import MovedError, StoreError
 from storage.manifest import Origin, Run
 from storage.store import Store
 
@@ -72,11 +72,17 @@ def test_a_rollback_is_a_decision_and_can_be_followed_by_another(store: Store) -
     assert len(record.decisions(store)) == 6
 
 
-def test_a_crash_before_the_tag_is_made_good(store: Store) -> None:
-    recorded = put(store, 1, decide(False, ()))
-    store.untag("checkpoint", "production")
-    record.carry_out(store, recorded, "production")
-    assert record.in_use(store, "production") == "checkpoint@v1"
+def test_a_tag_that_somebody_moved_meanwhile_stays(store: Store) -> None:
+    put(store, 1, decide(False, ()))
+    store.tag("checkpoint@v4", "production")
+    decision = decide(True, (GAIN,))
+    with pytest.raises(MovedError, match="try again"):
+        record.record(
+            *(store, "request", "checkpoint@v2", "checkpoint@v1", decision, "production"),
+            *(Run.here(), {}),
+        )
+    assert record.in_use(store, "production") == "checkpoint@v4"
+    assert len(record.decisions(store)) == 1
 
 
 def test_it_is_told_and_rolled_back_from_the_command_line(store: Store, repic_main: Main) -> None:
