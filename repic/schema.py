@@ -100,3 +100,16 @@ def _is_fixed_form(actual: pa.DataType, declared: pa.DataType) -> bool:
 def struct(**fields: pa.DataType) -> pa.StructType:
     """A struct without nulls."""
     return pa.struct([pa.field(name, kind, nullable=False) for name, kind in fields.items()])
+
+
+# Structs that tables of builds and of models share.
+BLOCK = struct(type=TEXT, text=TEXT)
+PICTURE = struct(role=TEXT, image_id=TEXT, uri=TEXT, width=INT, height=INT, crop=BOX)
+SCENE = pa.struct(
+    [
+        pa.field("name", TEXT),
+        pa.field("box", BOX, nullable=False),
+        pa.field("label", TEXT, nullable=False),
+        pa.field("phrases", pa.list_(TEXT), nullable=False),
+    ]
+)

@@ -149,12 +149,12 @@ def _best(forest: Forest, score: list[float]) -> list[int]:
         root[a] = root[b] = False
         if best[a] + best[b] > best[node]:
             best[node], split[node] = best[a] + best[b], True
-    todo = [node for node in range(len(score)) if root[node]]
+    waiting = [node for node in range(len(score)) if root[node]]
     chosen = []
-    while todo:
-        node = todo.pop()
+    while waiting:
+        node = waiting.pop()
         if split[node]:
-            todo.extend(forest.children[node])
+            waiting.extend(forest.children[node])
         else:
             chosen.append(node)
     return sorted(chosen)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["first", "promoted", "refused"]
+Verdict = Literal["first", "promoted", "refused", "rolled back"]
+ROLLED_BACK: Literal["rolled back"] = "rolled back"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import repic
-from repic.refresh.promotion import Comparison, Decision
+from repic.refresh.promotion import ROLLED_BACK, Comparison, Decision
 from repic.tables import TABLES
 from storage.errors import MovedError, NotFoundError, StoreError
 from storage.hashing import fingerprint
@@ -15,7 +15,6 @@ from storage.manifest import Manifest, Origin, Run
 from storage.store import Store
 
 NAME = "promotions"
-ROLLED_BACK = "rolled back"
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,39 @@ def record(
         storage.errors.MovedError: the tag has moved since `production` was looked at.
         storage.errors.StoreError: it cannot be written.
     """
-    return _added(
-        store, request, decision.verdict, decision.why, candidate, production,
-        decision.comparisons, tag, run, settings,
-    )  # fmt: skip
+    since = store.current()
+    if in_use(store, tag) != production:
+        raise MovedError(f"checkpoint@{tag} was moved meanwhile: look at it, and try again.")
+    known = decisions(store)
+    number = len(known) + 1
+    common = {
+        "decision": number,
+        "made_at": datetime.datetime.now(datetime.UTC),
+        "request": request,
+        "verdict": decision.verdict,
+        "why": decision.why,
+        "candidate": candidate,
+        "production": production,
+    }
+    nothing = Comparison("-", None, None)
+    new = [common | _columns(found) for found in decision.comparisons or (nothing,)]
+    table = TABLES[NAME].table([row for old in known for row in old.rows] + new)
+    origin = Origin(
+        fingerprint=fingerprint([NAME, request, number]),
+        settings=settings,
+        code_version=repic.__version__,
+        inputs=tuple(_inputs(store, candidate, production)),
+        run=run,
+    )
+    published: Manifest = store.publish(
+        NAME, table, origin, key=TABLES[NAME].key, schema=TABLES[NAME].schema
+    )
+    made = Recorded(
+        number, request, decision.verdict, decision.why, candidate, production, tuple(new)
+    )
+    tags = {f"checkpoint@{tag}": store.resolve(candidate).version or 0}
+    store.commit({NAME: published.version}, {} if decision.verdict == "refused" else tags, since)
+    return made
 
 
 def roll_back(store: Store, tag: str, run: Run) -> Recorded:
@@ -112,53 +140,8 @@ def roll_back(store: Store, tag: str, run: Run) -> Recorded:
             f"`repic tag checkpoint@vN {tag}` takes any other"
         )
     request = fingerprint([ROLLED_BACK, now, before, len(decisions(store))])
-    why = f"{now} was taken back by hand"
-    return _added(store, request, ROLLED_BACK, why, before, now, (), tag, run, {})
-
-
-def _added(
-    store: Store,
-    request: str,
-    verdict: str,
-    why: str,
-    candidate: str,
-    production: str | None,
-    comparisons: tuple[Comparison, ...],
-    tag: str,
-    run: Run,
-    settings: dict[str, Any],
-) -> Recorded:
-    since = store.current()
-    if in_use(store, tag) != production:
-        raise MovedError(f"checkpoint@{tag} was moved meanwhile: look at it, and try again.")
-    known = decisions(store)
-    number = len(known) + 1
-    common = {
-        "decision": number,
-        "made_at": datetime.datetime.now(datetime.UTC),
-        "request": request,
-        "verdict": verdict,
-        "why": why,
-        "candidate": candidate,
-        "production": production,
-    }
-    nothing = Comparison("-", None, None)
-    new = [common | _columns(found) for found in comparisons or (nothing,)]
-    table = TABLES[NAME].table([row for old in known for row in old.rows] + new)
-    origin = Origin(
-        fingerprint=fingerprint([NAME, request, number]),
-        settings=settings,
-        code_version=repic.__version__,
-        inputs=tuple(_inputs(store, candidate, production)),
-        run=run,
-    )
-    published: Manifest = store.publish(
-        NAME, table, origin, key=TABLES[NAME].key, schema=TABLES[NAME].schema
-    )
-    made = Recorded(number, request, verdict, why, candidate, production, tuple(new))
-    tags = {f"checkpoint@{tag}": store.resolve(candidate).version or 0}
-    store.commit({NAME: published.version}, {} if verdict == "refused" else tags, since)
-    return made
+    decision = Decision(ROLLED_BACK, f"{now} was taken back by hand")
+    return record(store, request, before, now, decision, tag, run, {})
 
 
 def _columns(found: Comparison) -> dict[str, Any]:

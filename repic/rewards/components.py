@@ -49,13 +49,3 @@ def lowered(reward: Reward, component: Component, score: float | None) -> Reward
         return reward
     total = reward.total * (1 - component.weight * (1 - score))
     return replace(reward, total=total, components={**reward.components, component.name: score})
-
-
-def refined(answers: Sequence[Answer], component: Component) -> list[Reward]:
-    """Rewards of answers, lowered where the component applies."""
-    rewards = [answer.reward for answer in answers]
-    places = [place for place, answer in enumerate(answers) if component.applies(answer)]
-    scores = component.scores([answers[place] for place in places]) if places else ()
-    for place, score in zip(places, scores, strict=True):
-        rewards[place] = lowered(rewards[place], component, score)
-    return rewards

@@ -32,7 +32,7 @@ def test_the_profile_is_active_as_long_as_the_server_runs(file: Path) -> None:
 
 MINE = """active = "work"
 [profiles.work]
-PREFECT_API_URL = "http://work/api"
+PREFECT_API_URL = "http://prefect.example/api"
 [profiles.repic]
 PREFECT_LOGGING_LEVEL = "DEBUG"
 """
@@ -44,7 +44,7 @@ def test_what_the_user_had_stays(file: Path) -> None:
         raise KeyboardInterrupt
     found = tomllib.loads(file.read_text())
     assert found["active"] == "work"
-    assert found["profiles"]["work"] == {"PREFECT_API_URL": "http://work/api"}
+    assert found["profiles"]["work"] == {"PREFECT_API_URL": "http://prefect.example/api"}
     assert found["profiles"]["repic"]["PREFECT_LOGGING_LEVEL"] == "DEBUG"
 
 

@@ -14,7 +14,7 @@ import pytest
 from repic.config import Judge
 from repic.objectives.base import Reward
 from repic.rewards import score
-from repic.rewards.components import Answer, refined
+from repic.rewards.components import Answer, lowered
 from repic.rewards.judge import Judging, compare
 from tests.rewards.test_scoring import ICT, OCT
 
@@ -57,7 +57,11 @@ class Server:
 
 
 def judged(reward: Reward, text: str, row: dict[str, Any], settings: Judge) -> Reward:
-    return refined([Answer(text, row, reward)], Judging(settings))[0]
+    judging, answer = Judging(settings), Answer(text, row, reward)
+    if not judging.applies(answer):
+        return reward
+    (verdict,) = judging.scores([answer])
+    return lowered(reward, judging, verdict)
 
 
 def _completion(said: Any) -> bytes:
@@ -170,8 +174,7 @@ def test_answers_are_asked_about_together(server: Server) -> None:
     server.reply = slow
     answers = [Answer(f"{ANSWER} {k}.", ICT, score(ANSWER, ICT)) for k in range(8)]
     start = time.monotonic()
-    rewards = refined(answers, Judging(server.settings()))
-    assert [reward.components["judge"] for reward in rewards] == [0.0] * 8
+    assert Judging(server.settings()).scores(answers) == [0.0] * 8
     assert time.monotonic() - start < 8 * 2 * 0.2
 
 
