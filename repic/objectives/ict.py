@@ -387,5 +387,6 @@ def _planned(
     if kind is None:
         note.refused["no_kind_with_a_share_can_be_made"] += 1
         return None
-    chosen = draw.order(can[kind].references)
-    return _Plan(index, settings, query, seed, kind, chosen, can[kind].asked, draw)
+    choice = can[kind]()
+    chosen = draw.order(choice.references)
+    return _Plan(index, settings, query, seed, kind, chosen, choice.asked, draw)

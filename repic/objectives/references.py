@@ -1,9 +1,13 @@
-"""Which references a query photo can have: for each kind of ICT row, what to show and name."""
+"""Which references a query photo can have: for each kind of ICT row, what to show and name.
+
+One kind is drawn for a row, and a photo has dozens of strangers: a kind that is not drawn costs a
+look at whether it can be made.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from repic.config import Examples
@@ -47,6 +51,8 @@ class Index:
         self.partners: dict[str, list[Reference]] = defaultdict(list)
         self._strangers: dict[str, dict[str, Pair]] = defaultdict(dict)
         self._absent: dict[str, list[Reference]] = {}
+        self._groups: dict[str, int] = {}
+        self._company: dict[str, int] = {}
         self._checkable: dict[str, tuple[list[str], list[str]]] = {}
         for pair in material.pairs:
             ends = material.objects[pair.anchor_id], material.objects[pair.other_id]
@@ -67,6 +73,22 @@ class Index:
             ]
         return self._absent[query.image_id]
 
+    def strangers(self, query: Photo) -> int:
+        """How many different ones are `absent`."""
+        if query.image_id not in self._groups:
+            group = self.material.group
+            shown = {group(reference.shown.object_id) for reference in self.absent(query)}
+            self._groups[query.image_id] = len(shown)
+        return self._groups[query.image_id]
+
+    def company(self, query: Photo) -> int:
+        """How many different ones in this photo have a partner in another."""
+        if query.image_id not in self._company:
+            things = self.material.objects_of[query.image_id]
+            known = (t.object_id for t in things if self.partners[t.object_id])
+            self._company[query.image_id] = len({self.material.group(i) for i in known})
+        return self._company[query.image_id]
+
     def checkable(self, query: Photo) -> tuple[list[str], list[str]]:
         """Words that tell this photo from others; see `repic.objectives.scene.checkable`."""
         if query.image_id not in self._checkable:
@@ -84,60 +106,74 @@ def options(
     seed: int,
     draw: Draw,
     settings: Examples,
-) -> dict[str, Choice]:
-    """What each kind would show, for the kinds that can be made about this photo, in their order.
+) -> dict[str, Callable[[], Choice]]:
+    """The kinds that can be made about this photo, in their order; called, one is made.
 
     Args:
         first: The reference of the pair that the row is about; None for a photo without a pair.
     """
     most = settings.ict.max_references
     wanted, shown, others = draw.between(2, most), draw.between(1, most - 1), draw.between(1, most)
-    options: dict[str, Choice] = {}
+    options: dict[str, Callable[[], Choice]] = {}
     same = (
         _of_the_query(index, query, first, seed)[:wanted]
         if draw.chance(settings.ict.same_photo_share)
         else []
     )
     if first is None:
-        return {"multi": Choice(same)} if len(same) >= 2 else {}
-    present = _of_other_photos(index, query, first, seed)
-    absent = _distinct(index, index.absent(query), seed)
-    options["single"] = Choice([first])
-    if len(multi := same if len(same) >= 2 else present[:wanted]) >= 2:
-        options["multi"] = Choice(multi)
-    if absent:
-        options["absent"] = Choice(absent[:others])
-        mixed = present[:shown] + absent[: min(others, most - len(present[:shown]))]
-        options["mixed"] = Choice(mixed)
-    if which := _which(first, present[1:] + absent, seed, most):
-        options["which"] = which
+        return {"multi": lambda: Choice(same)} if len(same) >= 2 else {}
+
+    def present() -> list[Reference]:
+        return _of_other_photos(index, query, first, seed)
+
+    def absent() -> list[Reference]:
+        return _distinct(index, index.absent(query), seed)
+
+    def mixed() -> Choice:
+        seen = present()[:shown]
+        return Choice(seen + absent()[: min(others, most - len(seen))])
+
+    def clear() -> list[Reference]:
+        return _clear(first, present()[1:] + absent())
+
+    options["single"] = lambda: Choice([first])
+    if len(same) >= 2:
+        options["multi"] = lambda: Choice(same)
+    elif index.company(query) >= 2:
+        options["multi"] = lambda: Choice(present()[:wanted])
+    if index.strangers(query):
+        options["absent"] = lambda: Choice(absent()[:others])
+        options["mixed"] = mixed
+    # A stranger has no box in the query, so none of them is in the way.
+    if index.strangers(query) >= 2 or len(clear()) >= 2:
+        options["which"] = lambda: _which(first, clear(), seed, most)
     return options
 
 
-def _which(first: Reference, others: list[Reference], seed: int, most: int) -> Choice | None:
+def _clear(first: Reference, others: list[Reference]) -> list[Reference]:
+    """Those whose box, if they have one, is apart from the one that is asked about."""
+    assert first.in_query is not None
+    box = Box(*first.in_query.box)
+    return [
+        other
+        for other in others
+        if other.in_query is None or box.iou(Box(*other.in_query.box)) <= CLEAR_OVERLAP
+    ]
+
+
+def _which(first: Reference, clear: list[Reference], seed: int, most: int) -> Choice:
     """Ask for the name at the box of the first reference's object, which may have none.
 
     As many references are shown whether or not it has one, so that their number tells nothing; so
     there must be two others.
     """
-    asked = first.in_query
-    if asked is None:
-        return None
-    box = Box(*asked.box)
-    clear = [
-        other
-        for other in others
-        if other.in_query is None or box.iou(Box(*other.in_query.box)) <= CLEAR_OVERLAP
-    ]
-    if len(clear) < 2:
-        return None
     # Chance of its own: how many there are to choose from must not change the rest of the row.
     draw = Draw(seed_of(seed, "which"))
-    clear.sort(key=lambda other: _place(other, seed))
-    count = min(draw.between(2, most), len(clear))
+    others = sorted(clear, key=lambda other: _place(other, seed))
+    count = min(draw.between(2, most), len(others))
     if draw.chance(NONE_SHARE):
-        return Choice(clear[:count], asked)
-    return Choice([first, *clear[: count - 1]], asked)
+        return Choice(others[:count], first.in_query)
+    return Choice([first, *others[: count - 1]], first.in_query)
 
 
 def _of_other_photos(index: Index, query: Photo, first: Reference, seed: int) -> list[Reference]:

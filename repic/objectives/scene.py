@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from zlib import crc32
 
 from repic.objectives.base import Row
 from repic.objectives.material import Material, Object, Photo
@@ -58,4 +59,10 @@ def checkable(
     shared = Counter(word for words in others for word in words)
     most = COMMON * len(others)
     telling = [word for word in known if shared[word] <= most]
-    return telling, [word for word in shared if word not in known][:MAX_ELSEWHERE]
+    elsewhere = sorted((word for word in shared if word not in known), key=_place)
+    return telling, elsewhere[:MAX_ELSEWHERE]
+
+
+def _place(word: str) -> tuple[int, str]:
+    """Place of a word by its hash: another stranger with the same words changes nothing."""
+    return crc32(word.encode("utf-8", "surrogatepass")), word

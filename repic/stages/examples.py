@@ -17,7 +17,7 @@ class Examples(SetStage):
     """
 
     name = "examples"
-    version = 6
+    version = 7
     keeps = True
     reads = ("images", "objects", "groups", "pairs")
     writes = ("examples",)

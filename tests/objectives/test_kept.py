@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from repic.config import Examples
 from repic.objectives import LIGHT, build
+from repic.objectives.scene import checkable
 from tests.objectives.tables import Build, labelled_build
 
 Row = dict[str, Any]
@@ -92,6 +93,21 @@ def test_photos_that_come_and_go_leave_no_trace(first: set[int], second: set[int
     fresh, expected = build(*seen(second), Examples())
     assert whole(rows, before) == fresh
     assert notes == expected
+
+
+def test_the_order_of_strangers_decides_no_word() -> None:
+    world = labelled_build(8, 3)
+    expressions = {"dog": "the grey one", "cat": "the old one", "mug": "the tall one"}
+    world = changed(
+        world, "objects", lambda row: {**row, "expressions": [expressions.get(row["label"], "")]}
+    )
+    material = world.material
+    strangers = [*material.objects.values()]
+    query = material.photos[strangers[0].image_id]
+    others = [thing for thing in strangers if thing.image_id != query.image_id]
+    telling, elsewhere = checkable(material, query, others)
+    assert {"mug", "tall"} <= set(elsewhere)
+    assert checkable(material, query, others[::-1]) == (telling, elsewhere)
 
 
 def test_drafts_have_keys_of_their_own() -> None:
