@@ -75,7 +75,7 @@ class Table:
             kept = array.type if _is_fixed_form(array.type, column.type) else column.type
             try:
                 array = array.cast(kept)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            except pa.ArrowException as error:
                 raise SchemaError(f"{self.name}.{column.name}: {error}") from error
             if array.null_count and not column.nullable:
                 raise SchemaError(f"{self.name}.{column.name} is null in {array.null_count} rows")

@@ -51,8 +51,8 @@ class Index:
         self.partners: dict[str, list[Reference]] = defaultdict(list)
         self._strangers: dict[str, dict[str, Pair]] = defaultdict(dict)
         self._absent: dict[str, list[Reference]] = {}
-        self._groups: dict[str, int] = {}
-        self._company: dict[str, int] = {}
+        self._distinct_absent: dict[str, int] = {}
+        self._distinct_present: dict[str, int] = {}
         self._checkable: dict[str, tuple[list[str], list[str]]] = {}
         for pair in material.pairs:
             ends = material.objects[pair.anchor_id], material.objects[pair.other_id]
@@ -73,21 +73,21 @@ class Index:
             ]
         return self._absent[query.image_id]
 
-    def strangers(self, query: Photo) -> int:
-        """How many different ones are `absent`."""
-        if query.image_id not in self._groups:
+    def distinct_absent(self, query: Photo) -> int:
+        """How many groups the objects that are `absent` are of."""
+        if query.image_id not in self._distinct_absent:
             group = self.material.group
             shown = {group(reference.shown.object_id) for reference in self.absent(query)}
-            self._groups[query.image_id] = len(shown)
-        return self._groups[query.image_id]
+            self._distinct_absent[query.image_id] = len(shown)
+        return self._distinct_absent[query.image_id]
 
-    def company(self, query: Photo) -> int:
-        """How many different ones in this photo have a partner in another."""
-        if query.image_id not in self._company:
+    def distinct_present(self, query: Photo) -> int:
+        """How many groups of objects in this photo have a partner in another."""
+        if query.image_id not in self._distinct_present:
             things = self.material.objects_of[query.image_id]
             known = (t.object_id for t in things if self.partners[t.object_id])
-            self._company[query.image_id] = len({self.material.group(i) for i in known})
-        return self._company[query.image_id]
+            self._distinct_present[query.image_id] = len({self.material.group(i) for i in known})
+        return self._distinct_present[query.image_id]
 
     def checkable(self, query: Photo) -> tuple[list[str], list[str]]:
         """Words that tell this photo from others; see `repic.objectives.scene.checkable`."""
@@ -107,7 +107,7 @@ def options(
     draw: Draw,
     settings: Examples,
 ) -> dict[str, Callable[[], Choice]]:
-    """The kinds that can be made about this photo, in their order; called, one is made.
+    """The kinds that can be made about this photo, in their order, and how to make each.
 
     Args:
         first: The reference of the pair that the row is about; None for a photo without a pair.
@@ -139,13 +139,13 @@ def options(
     options["single"] = lambda: Choice([first])
     if len(same) >= 2:
         options["multi"] = lambda: Choice(same)
-    elif index.company(query) >= 2:
+    elif index.distinct_present(query) >= 2:
         options["multi"] = lambda: Choice(present()[:wanted])
-    if index.strangers(query):
+    if index.distinct_absent(query):
         options["absent"] = lambda: Choice(absent()[:others])
         options["mixed"] = mixed
     # A stranger has no box in the query, so none of them is in the way.
-    if index.strangers(query) >= 2 or len(clear()) >= 2:
+    if index.distinct_absent(query) >= 2 or len(clear()) >= 2:
         options["which"] = lambda: _which(first, clear(), seed, most)
     return options
 

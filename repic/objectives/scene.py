@@ -16,7 +16,7 @@ from repic.objectives.base import Row
 from repic.objectives.material import Material, Object, Photo
 
 MAX_ELSEWHERE = 96
-"""Most words kept of other photos; a row stays small."""
+"""Most words kept of other photos, the first by a hash; a row stays small."""
 
 COMMON = 0.5
 """Share of the other photos above which a word tells nothing: who sees nothing would guess it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -26,8 +25,6 @@ class Alternating(TrainedReward):
 def test_every_model_class_takes_a_step_on_two_pictures(
     family: str, built: Built, tmp_path: Path
 ) -> None:
-    if family == "SmolVLM2" and importlib.util.find_spec("num2words") is None:
-        pytest.skip("SmolVLM's processor needs num2words")
     model = FAMILIES[family](tmp_path / "model")
     boxes = "normalised" if family == "SmolVLM2" else "auto"
     asked = small(model, "trainer.max_steps=1", "train.prompts_per_step=2", f"train.boxes={boxes}")
@@ -47,8 +44,6 @@ def test_every_model_class_takes_a_step_on_two_pictures(
 
 
 def test_a_family_without_a_convention_is_told_what_to_set(tmp_path: Path) -> None:
-    if importlib.util.find_spec("num2words") is None:
-        pytest.skip("SmolVLM's processor needs num2words")
     model = FAMILIES["SmolVLM2"](tmp_path / "model")
     with pytest.raises(ConfigError, match=r"how smolvlm writes .* set train\.boxes to one of"):
         models.reader(model)
