@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 
 from repic import mine
 from repic.mine.negatives import REACH
+from tests.timing import quickest
 
 
 def world(
@@ -292,10 +291,13 @@ def test_wrong_arguments_say_what_is_wrong() -> None:
 
 def test_two_thousand_objects_take_about_a_second() -> None:
     vectors, _ = world([5] * 400)
-    started = time.process_time()
     found = look(vectors)
-    mine.choose(mine.all_positives(found), 4)
-    draw(found)
+
+    def survey() -> None:
+        found = look(vectors)
+        mine.choose(mine.all_positives(found), 4)
+        draw(found)
+
     # The target is 1 s on two idle cores; a shared machine gets room.
-    assert time.process_time() - started < 5
+    assert quickest(survey, tries=2) < 5
     assert REACH * found.mined.typical < found.index.shape[1]

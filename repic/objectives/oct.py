@@ -7,7 +7,6 @@ photo.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -127,14 +126,19 @@ class Oct:
     ) -> Reward:
         """1 for the right word alone, else 0; `paper`: the first "yes" or "no" as a substring."""
         if mode == "paper":
-            match = re.search("yes|no", completion.lower())
-            said = match.group() if match else None
+            said = _first_said(completion.lower())
         else:
             said = self.parse(completion, row, convention)
         right = float(said == row["answer"])
         reason = "malformed" if said is None else "right" if right else "wrong"
         components = {"correct": right, "format": float(said is not None)}
         return Reward(right, components, reason, said)
+
+
+def _first_said(text: str) -> str | None:
+    """The one of "yes" and "no" that begins first; `find` is quicker than a pattern here."""
+    places = {place: word for word in ("yes", "no") if (place := text.find(word)) >= 0}
+    return places[min(places)] if places else None
 
 
 def _by_band(

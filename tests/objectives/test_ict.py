@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from functools import partial
 from types import SimpleNamespace
@@ -22,6 +21,7 @@ from repic.objectives.ict import Ict
 from repic.objectives.material import Material
 from repic.objectives.phrases import info, named_caption
 from tests.objectives.tables import Build, image_row, labelled_build, object_row, pair_row
+from tests.timing import quickest
 
 
 def rows_of(build: Build, **changes: Any) -> tuple[list[dict[str, Any]], Note]:
@@ -313,17 +313,12 @@ class TestReward:
         example = row("Ann", absent=("Bobby",))
         for length in (1_000_000, 10_000):
             text = (unit * length)[:length]
-            start = time.process_time()
-            reward(text, example, mode)
-            assert time.process_time() - start < 0.05
+            assert quickest(lambda text=text: reward(text, example, mode)) < 0.05
 
     def test_speed(self) -> None:
         example = row("Ann", absent=("Bobby",))
         texts = [f"<Ann> {SCENE}, number {n}. " + "It is a quiet day. " * 8 for n in range(1_000)]
-        start = time.process_time()
-        for text in texts:
-            reward(text, example)
-        rate = len(texts) / (time.process_time() - start)
+        rate = len(texts) / quickest(lambda: [reward(text, example) for text in texts])
         print(f"{rate:.0f} ICT rewards/s")
         assert rate > 2_500
 

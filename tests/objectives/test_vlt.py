@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from repic.objectives import written
 from repic.objectives.base import Mode, Note
 from repic.objectives.vlt import Vlt
 from tests.objectives.tables import Build, image_row, object_row
+from tests.timing import quickest
 
 ANNOTATION = {"box": [0.0, 0.0, 9.0, 9.0], "label": "dog", "expressions": []}
 
@@ -133,7 +133,4 @@ def test_any_text_scores_within_bounds(text: str, mode: Mode) -> None:
 @pytest.mark.parametrize("mode", ["strict", "paper"])
 def test_a_huge_answer_is_quick(unit: str, mode: Mode) -> None:
     text = unit * (1_000_000 // len(unit))
-    start = time.process_time()
-    score(text, mode)
-    score(text[:2_000], mode)
-    assert time.process_time() - start < 0.05
+    assert quickest(lambda: (score(text, mode), score(text[:2_000], mode))) < 0.05

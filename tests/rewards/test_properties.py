@@ -15,6 +15,7 @@ from repic.coordinates import NORMALISED, Box
 from repic.objectives.ict import MAX_CAPTION
 from repic.rewards import score
 from tests.rewards.test_scoring import ICT, VLT
+from tests.timing import quickest
 
 PEOPLE = ("Ann", "Bob", "Cleo", "Dora", "Emil", "Fay")
 TEXT = "stands in calm light near something plain while nobody else can be seen around here."
@@ -88,12 +89,7 @@ def test_every_pattern_is_linear() -> None:
 )
 def test_the_longest_captions_take_a_bounded_time(unit: str) -> None:
     text = (unit * MAX_CAPTION)[:MAX_CAPTION]
-    took = []
-    for _ in range(3):
-        start = time.process_time()
-        score(text, ICT)
-        took.append(time.process_time() - start)
-    assert min(took) < 0.05
+    assert quickest(lambda: score(text, ICT)) < 0.05
 
 
 @given(

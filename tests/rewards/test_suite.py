@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections import Counter
 
 import pytest
@@ -18,6 +17,7 @@ from repic.rewards.corpus import generated
 from repic.rewards.honest import honest
 from repic.rewards.paraphrases import all_paraphrases
 from repic.rewards.scoring import score
+from tests.timing import quickest
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +83,6 @@ def test_other_families_of_models(rows: list[Row], convention: object) -> None:
     assert suite.run(boxes, convention, per_attack=3).succeeded == []  # type: ignore[arg-type]
 
 
-def _seconds(answer: str, row: Row) -> float:
-    """CPU time, so that what else runs on the machine does not count."""
-    start = time.process_time()
-    score(answer, row)
-    return time.process_time() - start
-
-
 @pytest.mark.parametrize("size", [1_000_000, 10_000_000])
 def test_time_is_bounded(rows: list[Row], size: int) -> None:
     examples = {suite.task_of(row): row for row in rows}
@@ -100,7 +93,7 @@ def test_time_is_bounded(rows: list[Row], size: int) -> None:
         for unit in units:
             text = (unit * (size // len(unit) + 1))[:size]
             for answer in (text, text[:10_000], text[:2_000]):
-                took = min(_seconds(answer, row) for _ in range(2))
+                took = quickest(lambda answer=answer, row=row: score(answer, row), tries=2)
                 assert took < 0.05, (row["objective"], unit, len(answer))
 
 

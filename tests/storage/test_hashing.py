@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -14,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from storage.hashing import EMPTY, combine, content_hash, fingerprint
+from tests.timing import quickest
 
 SCHEMA = pa.schema(
     {
@@ -171,7 +171,4 @@ def test_a_million_rows_and_a_hundred_thousand_vectors_take_seconds():
     )
     halves = pa.array(random.standard_normal(20_000 * 1280).astype(np.float16))
     vectors = pa.table({"v": pa.FixedSizeListArray.from_arrays(halves, 1280)})
-    start = time.process_time()
-    content_hash(million)
-    content_hash(vectors)
-    assert time.process_time() - start < 10
+    assert quickest(lambda: (content_hash(million), content_hash(vectors)), tries=2) < 10

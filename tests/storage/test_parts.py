@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pyarrow as pa
 import pytest
 
@@ -11,6 +9,7 @@ from storage import gc, integrity
 from storage.errors import StoreError
 from storage.store import Store
 from tests.storage.stores import SCHEMA, origin, rows
+from tests.timing import quickest
 
 
 def test_a_part_is_found_again_with_what_it_covers(store):
@@ -93,6 +92,5 @@ def test_a_thousand_parts_are_listed_fast(memory, tmp_path):
     data = store.files.read(part.shard.path)
     for i in range(999):
         (folder / f"{i:064x}.parquet").write_bytes(data)
-    start = time.process_time()
+    assert quickest(lambda: store.parts("objects", "r1"), tries=2) < 5
     assert len(store.parts("objects", "r1")) == 1000
-    assert time.process_time() - start < 5
