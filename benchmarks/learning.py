@@ -3,6 +3,7 @@
     python benchmarks/learning.py --seeds 3            # exit status 1 if a target is missed
     python benchmarks/learning.py --seeds 3 --json     # the last line is the means, by seed
     python benchmarks/learning.py --arms grpo shuffled --pool validation     # to tune
+    python benchmarks/learning.py --seeds 1 --arms untrained left            # can it learn at all?
 
 Every arm starts from `sample-sft` and takes the same steps on the same rows, in the same order:
 
@@ -11,12 +12,15 @@ Every arm starts from `sample-sft` and takes the same steps on the same rows, in
 - `grpo`: the rewards of a run;
 - `shuffled`: the same rewards, dealt anew inside each objective of each batch: a control, which
   learns nothing if all is well;
-- `format`: only whether an answer has the form that was asked for, or says something at all.
+- `format`: only whether an answer has the form that was asked for, or says something at all;
+- `left`, only if asked for: the further left a box, the better, and nothing else of VLT. A control
+  of the other kind: a habit that all answers can share, so that a sound trainer must learn it.
 
 Measured on photos of `RESERVED` identities (`repic.sample.identities`), at least 300 rows of each
 objective, sampled and greedy, by the strict rewards. Intervals are 95 %: rows are compared
 with themselves, means over seeds, resampled by row within each objective. Tune on
-`--pool validation`; the third pool is only looked at to report.
+`--pool validation`; the third pool is only looked at to report. `--out` keeps every answer and log,
+and of the first run of GRPO its curves and some answers before and after.
 """
 
 from __future__ import annotations
@@ -34,19 +38,23 @@ import numpy as np
 
 from repic import config
 from repic.build import build
-from repic.objectives.base import Row
+from repic.objectives.base import Reward, Row
+from repic.rewards.scoring import score
 from repic.sample import compose, files
 from repic.sample.identities import RESERVED
 from repic.sample.world import World
 from repic.scan import scan
-from repic.train import grpo, models, rows, settings, sft
+from repic.train import curves, grpo, models, rows, settings, sft
+from repic.train.controls import Totals, totals
 from repic.train.defaults import trainer_config
 from repic.train.grpo import ends_of
 from repic.train.measure import Measured, Measurer
 from repic.train.plan import Plan, Silent
+from repic.train.reward import TrainedReward
 from storage.store import Store
 
 ARMS = ("untrained", "sft", "grpo", "shuffled", "format")
+LEFT = "left"
 CONTROLS = ("shuffled", "format")
 OBJECTIVES = ("oct", "vlt", "ict")
 ROWS = 300
@@ -67,7 +75,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--arms", nargs="+", choices=(*ARMS, LEFT), default=list(ARMS))
     parser.add_argument("--pool", choices=("third", "validation"), default="third")
     parser.add_argument("--rows", type=int, default=ROWS, help="of each objective, measured")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -75,11 +83,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = experiment(Path(folder), arguments)
+        found, rows_measured = experiment(Path(folder), arguments)
     means = {arm: _means([m.sampled for m in runs]) for arm, runs in found.items()}
     good = True
     if not arguments.json:
-        _print(found)
+        _print(found, rows_measured)
     if set(ARMS) <= set(found):
         checked = targets(found)
         good = all(met for _, _, met in checked)
@@ -90,8 +98,10 @@ def main() -> None:
     sys.exit(0 if good else 1)
 
 
-def experiment(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Measured]]:
-    """Arm -> what was measured, by seed."""
+def experiment(
+    folder: Path, arguments: argparse.Namespace
+) -> tuple[dict[str, list[Measured]], list[Row]]:
+    """Arm -> what was measured, by seed; and the rows that were asked."""
     store = Store.open(folder / "store", create=True)
     _build(store, folder, "train")
     examples = rows.examples_of(store, "examples@latest")
@@ -104,7 +114,7 @@ def experiment(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Me
     held_out = rows.balanced(pool, arguments.rows)
     counts = {o: sum(r["objective"] == o for r in held_out) for o in OBJECTIVES}
     print(f"measured on {counts} rows of the {arguments.pool} pool", file=sys.stderr)
-    found: dict[str, list[Measured]] = {arm: [] for arm in ARMS if arm in arguments.arms}
+    found: dict[str, list[Measured]] = {arm: [] for arm in (*ARMS, LEFT) if arm in arguments.arms}
     for seed in range(arguments.seeds):
         for arm in found:
             started, cpu = time.monotonic(), time.process_time()
@@ -117,7 +127,10 @@ def experiment(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Me
                 file=sys.stderr,
                 flush=True,
             )
-    return found
+    if arguments.out and {"untrained", "grpo"} <= found.keys():
+        text = _answers(found["untrained"][0], found["grpo"][0])
+        (arguments.out / "answers.md").write_text(text, encoding="utf-8")
+    return found, held_out
 
 
 def run(
@@ -157,7 +170,10 @@ def run(
         args: Any = trainer_config(asked, plan.output)
         count = (sft.answers_of if arm == "sft" else grpo.prompts_of)(args, table.num_rows)
         table = rows.chosen(table, asked.train.shares, count, seed)
-        job = (sft if arm == "sft" else grpo).prepare(plan, table, args)
+        if arm == "sft":
+            job = sft.prepare(plan, table, args)
+        else:
+            job = grpo.prepare(plan, table, args, Leftward if arm == LEFT else None)
         started = time.process_time()
         with store.lease():
             job.fit(Silent())
@@ -168,6 +184,8 @@ def run(
         )
         model = job.model
         _keep(arguments.out, f"{arm}-{seed}-log.json", job.history)
+        if arguments.out and (arm, seed) == ("grpo", 0):
+            curves.draw(arguments.out / curves.PICTURE, job.history)
     measurer = Measurer(
         reader.processor,
         reader.convention,
@@ -179,6 +197,44 @@ def run(
     measured = measurer.measure(model, held_out, seed=seed)
     _keep(arguments.out, f"{arm}-{seed}.json", measured.as_json())
     return measured
+
+
+class Leftward(TrainedReward):
+    """Of a box, how far left its centre is, 0 to 1; other objectives as they are."""
+
+    @staticmethod
+    def deal(rows: Sequence[Row], rewards: Sequence[Reward | None]) -> Totals:
+        dealt = totals(rows, rewards)
+        for place, (row, reward) in enumerate(zip(rows, rewards, strict=True)):
+            if reward and row["objective"] == "vlt":
+                dealt[place] = _left(row, reward.parsed)
+        return dealt
+
+
+def _left(row: Row, box: list[float] | None) -> float:
+    return 1 - (box[0] + box[2]) / 2 / row["images"][-1]["width"] if box else 0.0
+
+
+def lefts(measured: Measured, how: str, asked: Sequence[Row]) -> float:
+    """How far left the centres of boxes are in the mean, 0 to 1; no box is 0."""
+    rows_by_id = {row["example_id"]: row for row in asked}
+    convention = models.reader("sample-sft").convention
+    found = []
+    for answer in getattr(measured, how):
+        if answer.objective == "vlt":
+            row = rows_by_id[answer.example_id]
+            found.append(_left(row, score(answer.completion, row, "strict", convention).parsed))
+    return float(np.mean(found))
+
+
+def _answers(before: Measured, after: Measured) -> str:
+    """Some greedy answers before and after, as a table."""
+    lines = ["| objective | before | reward | after | reward |", "|---|---|---:|---|---:|"]
+    lines += [
+        f"| {a.objective} | {a.completion} | {a.reward:.2f} | {b.completion} | {b.reward:.2f} |"
+        for a, b in curves.shown(before, after)
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _build(store: Store, folder: Path, pool: str) -> None:
@@ -335,11 +391,12 @@ def targets(found: dict[str, list[Measured]]) -> list[tuple[str, str, bool]]:
     return checked
 
 
-def _print(found: dict[str, list[Measured]]) -> None:
+def _print(found: dict[str, list[Measured]], asked: Sequence[Row]) -> None:
     start = found.get("untrained")
     for how in ("sampled", "greedy"):
         print(
-            f"\n{how:<10}{'mean':>8}{'oct':>8}{'vlt':>8}{'ict':>8}{'IoU>=.5':>9}   over untrained"
+            f"\n{how:<10}{'mean':>8}{'oct':>8}{'vlt':>8}{'ict':>8}{'IoU>=.5':>9}{'left':>7}"
+            "   over untrained"
         )
         for arm, runs in found.items():
             values = [np.mean([_mean(getattr(m, how)) for m in runs])]
@@ -348,6 +405,7 @@ def _print(found: dict[str, list[Measured]]) -> None:
             ]
             line = f"{arm:<10}" + "".join(f"{value:8.3f}" for value in values)
             line += f"{hits(runs, how):9.3f}"
+            line += f"{np.mean([lefts(m, how, asked) for m in runs]):7.3f}"
             if start is not None and arm != "untrained":
                 value, low, high = difference(start, runs, how)
                 line += f"   {value:+.3f} ({low:+.3f} to {high:+.3f})"
