@@ -6,7 +6,8 @@
 
 Every arm takes the same number of steps from `sample-sft`, is evaluated on unseen identities
 (`sample`) and on the hard part of the world (`sample-ood`), and is compared with two others by
-question, intervals clustered by photo over all seeds together:
+question, intervals clustered by photo over all seeds together (they say how much another choice of
+photos would change, not another seed of training):
 
 - `untrained`: the start; `sft`: as many true answers per step as the others sample; `grpo`: all;
 - `no-oct`, `no-vlt`, `no-ict`: GRPO without one objective, the others keep their proportions;
@@ -119,10 +120,13 @@ def main() -> None:
         for arm in chosen:
             started = time.monotonic()
             model = trained(store, examples[arm.data], arm, seed, options.steps, options.set)
-            for suite in SUITES:
-                found[suite][arm.name].append(evaluated(store, model, suite, options.photos))
+            for suite in SUITES if model else ():
+                found[suite][arm.name].append(evaluated(store, str(model), suite, options.photos))
             print(f"seed {seed}, {arm.name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
-    report = {suite: table(found[suite]) for suite in SUITES}
+    report = {
+        suite: table({name: runs for name, runs in found[suite].items() if runs})
+        for suite in SUITES
+    }
     if options.plot:
         draw(report, options.plot)
     print(json.dumps(report))
@@ -136,32 +140,24 @@ def built(store: Store, data: str) -> str:
 
 def trained(
     store: Store, examples: str, arm: Arm, seed: int, steps: int, changes: Sequence[str]
-) -> str:
-    """Name of the model: the start, or a checkpoint."""
+) -> str | None:
+    """Name of the model: the start, or a checkpoint; None if a guard stopped its training."""
     start = training_settings.load("sample", changes)
     if arm.method is None:
         return start.train.model
-    per_step = start.train.prompts_per_step * start.trainer.get("num_generations", 8)
-    asked = start.model_copy(
-        update={
-            "train": start.train.model_copy(
-                update={
-                    "method": arm.method,
-                    "shares": arm.shares,
-                    "measure": start.train.measure.model_copy(update={"per_objective": 0}),
-                }
-            ),
-            "trainer": {**start.trainer, "max_steps": steps, "seed": seed, "save_steps": steps},
-        }
-    )
-    if arm.method == "sft":
-        shared = {k: asked.trainer[k] for k in ("max_steps", "learning_rate", "seed", "save_steps")}
-        batch = {"per_device_train_batch_size": per_step, "gradient_accumulation_steps": 1}
-        asked = asked.model_copy(update={"trainer": {**shared, **batch}})
+    changes = [
+        *changes,
+        f"train.shares={json.dumps({name: arm.shares.get(name, 0) for name in ALL})}",
+        "train.measure.per_objective=0",
+        *(f"trainer.{field}={steps}" for field in ("max_steps", "save_steps")),
+        f"trainer.seed={seed}",
+    ]
+    asked = training_settings.load("sample", changes, method=arm.method)
     try:
         outcome = training.train(asked, store, examples)
     except TrainingStoppedError as stopped:
-        sys.exit(f"{arm.name}, seed {seed}: {stopped}")
+        print(f"{arm.name}, seed {seed}, is left out: {stopped}", file=sys.stderr)
+        return None
     assert outcome is not None
     return str(outcome.checkpoint.ref)
 

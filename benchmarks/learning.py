@@ -5,10 +5,12 @@
     python benchmarks/learning.py --arms grpo shuffled --pool validation     # to tune
     python benchmarks/learning.py --seeds 1 --arms untrained left            # can it learn at all?
 
-Every arm starts from `sample-sft` and takes the same steps on the same rows, in the same order:
+Every arm starts from `sample-sft` and takes as many steps on the same rows (`--set grpo.FIELD=...`
+sets what SFT does not have):
 
 - `untrained`: the start itself;
-- `sft`: as many true answers per step as the others sample;
+- `sft`: as many true answers per step as the others sample, so each row many times; those without
+  a known answer are left out;
 - `grpo`: the rewards of a run;
 - `shuffled`: the same rewards, dealt anew inside each objective of each batch: a control, which
   learns nothing if all is well;
@@ -142,21 +144,10 @@ def run(
     arguments: argparse.Namespace,
 ) -> Measured:
     """Train one arm with one seed, and measure it."""
-    method = "sft" if arm == "sft" else "grpo"
-    asked = settings.load(
-        "sample", [f"trainer.seed={seed}", "trainer.save_strategy=no", *arguments.set]
-    )
-    longest = asked.trainer["max_completion_length"]
-    per_step = asked.train.prompts_per_step * asked.trainer.get("num_generations", 8)
-    if method == "sft":
-        shared = {k: asked.trainer[k] for k in ("max_steps", "learning_rate", "seed")}
-        batch = {"per_device_train_batch_size": per_step, "gradient_accumulation_steps": 1}
-        asked = asked.model_copy(
-            update={
-                "train": asked.train.model_copy(update={"method": method}),
-                "trainer": {**shared, **batch, "save_strategy": "no"},
-            }
-        )
+    changes = [f"trainer.seed={seed}", "trainer.save_strategy=no", *arguments.set]
+    sampling = settings.load("sample", changes)
+    asked = settings.load("sample", changes, method="sft") if arm == "sft" else sampling
+    longest = sampling.trainer["max_completion_length"]
     if arm in CONTROLS:
         trained_on = asked.train.model_copy(update={"control": arm})
         asked = asked.model_copy(update={"train": trained_on})
@@ -167,9 +158,9 @@ def run(
     if arm == "untrained":
         model = models.load(reader)
     else:
-        args: Any = trainer_config(asked, plan.output)
-        count = (sft.answers_of if arm == "sft" else grpo.prompts_of)(args, table.num_rows)
+        count = grpo.prompts_of(trainer_config(sampling, plan.output), table.num_rows)  # type: ignore[arg-type]
         table = rows.chosen(table, asked.train.shares, count, seed)
+        args: Any = trainer_config(asked, plan.output)
         if arm == "sft":
             job = sft.prepare(plan, table, args)
         else:
@@ -231,10 +222,14 @@ def _answers(before: Measured, after: Measured) -> str:
     """Some greedy answers before and after, as a table."""
     lines = ["| objective | before | reward | after | reward |", "|---|---|---:|---|---:|"]
     lines += [
-        f"| {a.objective} | {a.completion} | {a.reward:.2f} | {b.completion} | {b.reward:.2f} |"
+        f"| {a.objective} | {_cell(a)} | {a.reward:.2f} | {_cell(b)} | {b.reward:.2f} |"
         for a, b in curves.shown(before, after)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _cell(answer: Any) -> str:
+    return " ".join(answer.completion.split()).replace("|", "\\|")
 
 
 def _build(store: Store, folder: Path, pool: str) -> None:

@@ -1,4 +1,4 @@
-"""The last flow runs of the server that is set, for `repic status`; asked without waiting long."""
+"""The server that is set, and its last flow runs; asked without waiting long."""
 
 from __future__ import annotations
 
@@ -25,15 +25,19 @@ class FlowRun:
     message: str | None
 
 
-def flow_runs(limit: int = 10) -> list[FlowRun] | None:
-    """The last runs, the newest first; None if no server is set, or it does not answer."""
+def known_server() -> tuple[str, bool] | None:
+    """API URL of the server that is set, and whether it answers; None if none is set."""
     from flows import server
 
-    server.quiet()
-    import httpx
-    from prefect.settings import get_current_settings
+    url = _url()
+    return (url, server.answers(url)) if url else None
 
-    url = get_current_settings().api.url
+
+def flow_runs(limit: int = 10) -> list[FlowRun] | None:
+    """The last runs, the newest first; None if no server is set, or it does not answer."""
+    import httpx
+
+    url = _url()
     if not url:
         return None
     wanted = {"sort": "EXPECTED_START_TIME_DESC", "limit": limit}
@@ -46,6 +50,16 @@ def flow_runs(limit: int = 10) -> list[FlowRun] | None:
         return [_flow_run(run) for run in answer.json()]
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return None
+
+
+def _url() -> str | None:
+    """What the environment or the active profile says."""
+    from flows import server
+
+    server.quiet()
+    from prefect.settings import get_current_settings
+
+    return get_current_settings().api.url
 
 
 def _flow_run(run: dict[str, Any]) -> FlowRun:

@@ -79,8 +79,8 @@ def refresh(
         The decision; an old one where nothing is new.
     """
     given = overrides or []
-    asked = settings.load(profile, given)
     with chdir(os.environ.get("REPIC_HOME", os.curdir)):
+        asked = settings.load(profile, given)
         located = _located(store)
     built = build_datasets(
         images=images, profile=profile, overrides=settings.of_the_build(given), store=located

@@ -71,6 +71,7 @@ class Outcome:
         tables: Table -> the version that the dataset binds.
         published: Whether the dataset is new; False if the same build was made before.
         files: Photos that the source named, unreadable ones included.
+        copies: Those of them that hold the very same bytes as another usable one.
         processed: Row-wise stage -> inputs that were computed now.
         seconds: Wall time.
     """
@@ -79,6 +80,7 @@ class Outcome:
     tables: Mapping[str, Manifest]
     published: bool
     files: int
+    copies: int
     processed: Mapping[str, int]
     seconds: float
 
@@ -164,8 +166,9 @@ class Build:
             QuarantineError: more files were refused than the budget allows; `latest` stays.
         """
         tables = {name: self._manifest(name) for stage in STAGES for name in stage.writes}
+        refused = self._table("quarantine").to_pylist()
         quarantine.check(
-            self._table("quarantine").to_pylist(),
+            refused,
             self.scan.files,
             self.settings.quarantine.budget,
             tables["quarantine"].ref,
@@ -186,8 +189,17 @@ class Build:
         current = self.store.current()
         if any(current.of(name).latest != number for name, number in versions.items()):
             self.store.commit(versions)
-        seconds = time.monotonic() - self.started
-        return Outcome(dataset, tables, published, self.scan.files, self.processed, seconds)
+        # What a later stage refused is among the images, too.
+        unreadable = sum(row["stage"] == "images" for row in refused)
+        return Outcome(
+            dataset,
+            tables,
+            published,
+            files=self.scan.files,
+            copies=self.scan.files - tables["images"].rows - unreadable,
+            processed=self.processed,
+            seconds=time.monotonic() - self.started,
+        )
 
     def _made(self, stage: Stage) -> list[Manifest]:
         """Versions that the stage's tables already have; empty if one is missing."""
@@ -338,9 +350,9 @@ def make(
         compute: Called with each stage and its plan; gives a report per shard, from `run_shard`.
         publish: Called after it; does `Build.publish`.
     """
-    if this.done():
-        return this.finish()
     with this.store.lease():
+        if this.done():
+            return this.finish()
         while gone := _walk(this, compute, publish):
             this = this.without(gone)
         return this.finish()

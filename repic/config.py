@@ -12,7 +12,7 @@ from repic.profiles import ConfigError, Section, described, layered, profiles, v
 __all__ = ["ConfigError", "Section", "Settings", "load", "profiles", "recorded", "requested"]
 
 Band = Literal["easy", "medium", "hard"]
-ELSEWHERE = ("train", "trainer", "evaluate", "refresh")
+ELSEWHERE = ("train", "trainer", "grpo", "sft", "evaluate", "refresh")
 """Sections that a build has no use for: of `repic.train`, `repic.evaluate` and `repic.refresh`."""
 LISTED = "`repic build --show-settings` lists them"
 
@@ -65,7 +65,9 @@ class DetectorSettings(Section):
         "photos", description="annotation: the source's own boxes; else a family of models."
     )
     checkpoint: str | None = Field(
-        None, description="Weights: a file name, a folder or a hub name."
+        None,
+        description="Weights: a file name, a folder or a hub name; yolo: `sample` for generated "
+        "photos.",
     )
     vocabulary: tuple[str, ...] = Field(
         (), description="Categories asked for; empty: the model's own."
@@ -89,7 +91,10 @@ class DetectorSettings(Section):
 class EncoderSettings(Section):
     """Who turns a crop into a vector."""
 
-    architecture: str = Field("photos", description="OpenCLIP architecture, or `photos`.")
+    architecture: str = Field(
+        "photos",
+        description="OpenCLIP architecture, `photos`, or `sample` for generated photos.",
+    )
     pretrained: str = Field("", description="OpenCLIP tag, or local-dir:FOLDER.")
     view: Literal["crop", "photo"] = Field("crop", description="What of the photo is encoded.")
     margin: float = Field(

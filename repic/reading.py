@@ -75,6 +75,8 @@ def _within(data: bytes) -> bytes:
 
 
 def _read_local(path: str) -> bytes:
+    if "\0" in path:
+        raise ImageRefused("missing", "its name holds a NUL, which no file's name can")
     try:
         # Without O_NONBLOCK, opening a pipe waits for somebody to write into it.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
@@ -134,18 +136,29 @@ def _cell(url: str, row: int, column: str) -> bytes:
     import fsspec
     import pyarrow as pa
 
-    path = uris.file_path(url) if url.startswith("file://") else uris.remote_path(url)
-    files, path = fsspec.url_to_fs(path)
+    is_local = url.startswith("file://")
+    files, path = fsspec.url_to_fs(uris.file_path(url) if is_local else uris.remote_path(url))
     try:
         with _GROUP_LOCK:
             version = files.ukey(path)
             group, offset = _find_row(files, path, version, row)
             cells = _group(files, path, version, group, column)
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise _refusal(error) from error
-    except (pa.ArrowInvalid, pa.ArrowIOError) as error:
-        raise ImageRefused("corrupt", f"the table around it cannot be read: {error}") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        if not isinstance(error, OSError) or _is_of_arrow(error):
+            said = f"the table around it cannot be read: {error}"
+            raise ImageRefused("corrupt", said) from error
+        if is_local or isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+            raise _refusal(error) from error
+        raise
     return picture_bytes(cells[offset].as_py())
+
+
+def _is_of_arrow(error: OSError) -> bool:
+    """Whether Arrow means broken content, for example a table that was cut.
+
+    It says so by a plain OSError without a number; one of the file system comes through as it is.
+    """
+    return type(error) is OSError and error.errno is None
 
 
 def picture_bytes(value: Any) -> bytes:

@@ -117,6 +117,9 @@ def _hash(photo: Photo) -> tuple[Photo, str, Reject | None]:
         return photo, hashlib.sha256(data).hexdigest(), None
     except ImageRefused as refused:
         return photo, "", Reject(photo.uri, "images", refused.reason, refused.message)
+    except ValueError as error:  # a fragment or scheme that nothing here understands
+        said = f"its URI leads nowhere: {error}"
+        return photo, "", Reject(photo.uri, "images", "missing", said)
 
 
 def _merged(image_id: str, copies: list[tuple[Photo, str]]) -> Found:

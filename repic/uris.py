@@ -154,7 +154,12 @@ def remote_path(url: str) -> str:
 
 
 def join(folder: str, name: str) -> str:
-    """URI of a file in a folder, both as `to_uri` and a file name relative to it."""
+    """URI of a file in a folder, both as `to_uri` and a file name relative to it.
+
+    Raises:
+        ValueError: no file can have this name, because it cannot be written as bytes.
+    """
     if folder.startswith("file://"):
         return file_uri(os.path.join(file_path(folder), name))
+    name.encode()  # refuses half of a surrogate pair, which no URL can hold
     return f"{folder.rstrip('/')}/{remote_uri(name)}"

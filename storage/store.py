@@ -67,7 +67,7 @@ class Store(Library):
 
         Raises:
             NotFoundError: there is none, and `create` is false.
-            StoreError: it has a newer format, or cannot be written.
+            StoreError: it has a newer format, is broken, or cannot be written.
         """
         store = cls(os.fspath(location), storage_options)
         try:
@@ -79,7 +79,14 @@ class Store(Library):
                 ) from None
             store.files.create(MARKER, json.dumps({"format_version": FORMAT_VERSION}).encode())
             marker = store.files.read(MARKER)
-        check_format(json.loads(marker)["format_version"], f"The store at {location}")
+        try:
+            version = json.loads(marker)["format_version"]
+        except (ValueError, TypeError, KeyError):
+            raise StoreError(
+                f"{MARKER} of {location} is broken: if that is a store, write "
+                f'{{"format_version": {FORMAT_VERSION}}} into it, else choose another folder.'
+            ) from None
+        check_format(version, f"The store at {location}")
         return store
 
     # Writing
@@ -239,6 +246,7 @@ class Store(Library):
         said = [f"commit {' '.join(map(str, exact[: len(versions)]))}"] if versions else []
         said += [f"tag {ArtifactRef.exact(t.name, n)} {t.selector}" for t, n in tagged.items()]
         with self.lease():
+            self.forget()  # gc of another process may have removed what was read before the lease
             for ref in exact:
                 self.manifest(ref)
             return refs.move(self.files, changed, ", ".join(said))

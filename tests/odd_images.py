@@ -84,6 +84,12 @@ def flipped_bit() -> bytes:
     return bytes(data)
 
 
+def missing_scans() -> bytes:
+    """A progressive JPEG of its first scans only, properly ended: the whole picture, but coarse."""
+    data = encode(picture(), "JPEG", progressive=True)
+    return b"\xff\xda".join(data.split(b"\xff\xda")[:5]) + b"\xff\xd9"
+
+
 def _cut(kind: str, share: float = 0.6) -> bytes:
     data = encode(picture(), kind)
     return data[: int(len(data) * share)]
@@ -106,11 +112,13 @@ def _profile(kind: str) -> bytes:
 
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
+HEIC_ANY_CODEC = b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(64)
 JXL = b"\xff\x0a" + bytes(64)
 
 ODD: tuple[Odd, ...] = (
     Odd("plain.jpg", _file(lambda: encode(picture(), "JPEG"))),
     Odd("progressive.jpg", _file(lambda: encode(picture(), "JPEG", progressive=True))),
+    Odd("progressive-missing-scans.jpg", _file(missing_scans)),
     *(
         Odd(f"exif-{n}.jpg", _file(lambda n=n: rotated_by_exif(n)))  # type: ignore[misc]
         for n in range(1, 9)
@@ -135,6 +143,7 @@ ODD: tuple[Odd, ...] = (
     Odd("jpeg2000.jp2", _file(lambda: encode(picture(), "JPEG2000"))),
     Odd("portable.ppm", _file(lambda: encode(picture(), "PPM"))),
     Odd("photo.avif", _file(lambda: encode(picture(), "AVIF"))),
+    Odd("any-codec.avif", _file(lambda: encode(picture(), "AVIF").replace(b"avif", b"mif1", 1))),
     Odd("png-named.jpg", _file(lambda: encode(picture(), "PNG"))),
     Odd("jpeg-named.txt", _file(lambda: encode(picture(), "JPEG"))),
     Odd("no-suffix", _file(lambda: encode(picture(), "JPEG"))),
@@ -160,6 +169,7 @@ ODD: tuple[Odd, ...] = (
     Odd("head-only.jpg", _file(lambda: encode(picture(), "JPEG")[:20]), "corrupt"),
     Odd("flipped-bit.png", _file(flipped_bit), "corrupt"),
     Odd("photo.heic", _file(lambda: HEIC), "unsupported"),
+    Odd("any-codec.heic", _file(lambda: HEIC_ANY_CODEC), "unsupported"),
     Odd("photo.jxl", _file(lambda: JXL), "unsupported"),
     Odd("bomb.png", _file(bomb), "too-many-pixels"),
     Odd("one-pixel.png", _file(lambda: encode(picture((1, 1)), "PNG")), "too-small"),

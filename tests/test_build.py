@@ -15,8 +15,10 @@ from repic.scan import scan
 from repic.stages import STAGES
 from repic.tables import TABLES
 from storage import integrity
+from storage.gc import gc
 from storage.hashing import content_hash
 from storage.lineage import lineage
+from storage.manifest import Manifest
 from storage.store import Store
 from tests.builds import OF_MODELS, PHOTOS, Album, Built, build, contents, repic, start, tables
 
@@ -49,6 +51,21 @@ def test_a_table_has_its_schema_and_its_key(
     assert len(set(keys)) == len(keys)
     for column in declared.columns:
         assert table.schema.field(column.name).metadata == {b"doc": column.doc.encode()}
+
+
+def test_no_gc_comes_between_a_build_and_what_was_made_before(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, done, blocked = built.copy(tmp_path / "store"), Build.done, []
+
+    def looked_up(this: Build) -> Manifest | None:
+        blocked.append(gc(Store.open(store.location), delete=True).blocked_by)
+        return done(this)
+
+    monkeypatch.setattr(Build, "done", looked_up)
+    assert not build(built.album.settings(), store).published
+    assert blocked
+    assert all(blocked)
 
 
 def test_ids_are_hashes_and_images_are_named_by_their_bytes(made: dict[str, pa.Table]) -> None:

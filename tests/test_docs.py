@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -14,12 +15,13 @@ from repic import catalog
 from repic.cli import app
 from repic.tables import TABLES
 from storage.store import Store
-from tests.builds import Built
+from tests.builds import Built, build
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-QUERIES = re.findall(r"```sql\n(.*?)```", (DOCS / "sql.md").read_text(encoding="utf-8"), re.S)
+ASKED = dict(re.findall(r"\n(.+)\n\n```sql\n((?:.+\n)+)```", (DOCS / "sql.md").read_text("utf-8")))
+"""Question -> query."""
 
 
 def _commands() -> list[str]:
@@ -66,7 +68,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_there_are_enough_queries() -> None:
-    assert len(QUERIES) >= 15
+    assert len(ASKED) >= 15
+    assert len(ASKED) == (DOCS / "sql.md").read_text("utf-8").count("```sql")
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +78,60 @@ def views(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return catalog.refresh(Store.open(built.location), path)
 
 
-@pytest.mark.parametrize("query", QUERIES)
-def test_every_query_runs(views: Path, query: str) -> None:
+@pytest.mark.parametrize("question", ASKED)
+def test_every_query_runs(views: Path, question: str) -> None:
+    rows = _answer(views, question)
+    if "must not" in question:
+        assert rows == []
+
+
+def _answer(views: Path, question: str) -> list[tuple[Any, ...]]:
     with duckdb.connect(str(views), read_only=True) as connection:
-        result = connection.sql(query).fetchall()
-    if "must not" in (DOCS / "sql.md").read_text().split(query)[0].rpartition("\n\n")[0][-90:]:
-        assert result == []
+        return connection.sql(ASKED[question]).fetchall()
+
+
+def _asked(beginning: str) -> str:
+    (question,) = (q for q in ASKED if q.startswith(beginning))
+    return question
+
+
+@pytest.fixture(scope="module")
+def grown(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog of two versions: photos were added, and the detector is another one."""
+    folder = tmp_path_factory.mktemp("grown")
+    store = built.copy(folder / "store")
+    album = built.album.copy(folder / "album").grown()
+    build(album.settings("detector.confidence=0.5"), store)
+    return catalog.refresh(store, folder / "catalog.duckdb")
+
+
+def test_the_detector_of_a_box_is_the_one_that_drew_it(grown: Path) -> None:
+    rows = _answer(grown, "Which detector drew this box?")
+    with duckdb.connect(str(grown), read_only=True) as connection:
+        drawn = connection.sql("select object_id, detector from objects order by all").fetchall()
+        (detectors,) = connection.sql(
+            "select count(distinct input_fingerprint) from lineage where input_name = 'detector'"
+        ).fetchall()
+    assert detectors == (2,)
+    assert [(object_id, detector) for object_id, _, detector, _ in rows] == drawn
+    assert {kind for _, kind, _, _ in rows} == {"annotation"}
+
+
+def test_the_shares_of_languages_are_of_each_objective(grown: Path) -> None:
+    rows = _answer(grown, _asked("The share of each language"))
+    assert {objective for objective, *_ in rows} == {"oct", "ict"}
+    assert len({language for _, language, *_ in rows}) > 1
+    for objective in ("oct", "ict"):
+        shares = [share for name, _, _, share in rows if name == objective]
+        assert sum(shares) == pytest.approx(1, abs=0.01)
+
+
+def test_the_pairs_that_a_version_added_are_listed(grown: Path) -> None:
+    rows = _answer(grown, _asked("Which pairs did the latest dataset add"))
+    with duckdb.connect(str(grown), read_only=True) as connection:
+        every, old = (
+            {pair for (pair,) in connection.sql(f"select pair_id from {table}").fetchall()}
+            for table in ("pairs", "v1.pairs")
+        )
+    assert rows
+    assert [row[0] for row in rows] == sorted(every - old)

@@ -127,6 +127,12 @@ def test_32_bits_without_a_known_range_are_stretched(tmp_path: Path) -> None:
         assert (grey.min(), grey.max()) == (0, 255)
 
 
+def test_one_single_value_without_a_known_range_is_black(tmp_path: Path) -> None:
+    for value in (np.full((32, 32), 70_000, np.int32), np.full((32, 32), 2, np.float32)):
+        grey = np.asarray(open_image(_put(tmp_path, encode(Image.fromarray(value), "TIFF"))))
+        assert (grey.min(), grey.max()) == (0, 0)
+
+
 def test_transparency_lies_on_white(tmp_path: Path) -> None:
     image = translucent()
     image.putalpha(0)
@@ -175,6 +181,17 @@ def test_lab_becomes_rgb(tmp_path: Path) -> None:
 
 def test_a_missing_decoder_is_named() -> None:
     assert "pip install pillow-heif" in _refused(probe, HEIC).message
+
+
+def test_a_pillow_without_a_decoder_for_avif_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such a Pillow lists the format, and cannot identify a file of it."""
+    monkeypatch.setattr(images.features, "check", lambda name: False)
+    with pytest.raises(ImageRefused) as caught:
+        images.require_decoder(encode(picture(), "AVIF"))
+    assert caught.value.reason == "unsupported"
+    assert "pip install pillow-avif-plugin" in caught.value.message
 
 
 def test_a_library_that_lets_cut_files_pass_does_not_change_our_mind() -> None:
@@ -279,6 +296,38 @@ def test_a_picture_inside_a_table(tmp_path: Path, suffix: str) -> None:
     assert _refused(read_bytes, f"{gone}#row=0&column=image").reason == "missing"
     bad = _put(tmp_path, b"no table at all", f"bad.{suffix}")
     assert _refused(read_bytes, f"{bad}#row=0&column=image").reason == "corrupt"
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_a_table_that_was_cut_is_corrupt(tmp_path: Path, suffix: str) -> None:
+    table, path = pa.table({"image": [bytes(300)] * 10}), tmp_path / f"t.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(table, path)
+    else:
+        with pa.ipc.new_stream(path, table.schema) as writer:
+            writer.write_table(table)
+    data = path.read_bytes()
+    for share in (0.3, 0.9):  # Arrow says it by one class of error or another
+        cut = _put(tmp_path, data[: int(len(data) * share)], f"{share}.{suffix}")
+        assert _refused(read_bytes, f"{cut}#row=0&column=image").reason == "corrupt"
+
+
+def test_a_network_that_fails_is_no_fault_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise TimeoutError("it may pass")
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/tables/t.parquet", bytes(1000))
+    monkeypatch.setattr(type(memory), "_open", lambda *args, **options: Failing(bytes(1000)))
+    with pytest.raises(TimeoutError, match="it may pass"):
+        read_bytes("memory://tables/t.parquet#row=0&column=image")
+
+
+def test_a_name_that_no_file_can_have_is_missing() -> None:
+    assert _refused(read_bytes, "file:///photos/a%00.jpg").reason == "missing"
 
 
 def test_a_rewritten_table_is_read_anew(tmp_path: Path) -> None:

@@ -242,6 +242,30 @@ def test_another_model_is_another_encoder(built: Built, tmp_path: Path) -> None:
     assert moved.dataset.version == 1  # weights are known by their bytes, not by their place
 
 
+def test_another_vocabulary_is_another_detector(album: Album, tmp_path: Path) -> None:
+    """Of a model; annotations have words of their own."""
+    mine = album.copy(tmp_path / "album")
+    few = replace(mine, entries=mine.entries[:5], rest=()).written()
+    yolo = ("detector.kind=yolo", "detector.checkpoint=sample", "detector.image_size=160")
+    store = Store.open(tmp_path / "store", create=True)
+    build(few.settings(*yolo), store)
+    every = set(store.read("objects@latest")["label"].to_pylist())
+    word = min(every)
+    outcome = build(few.settings(*yolo, f"detector.vocabulary=[{word}]"), store)
+    assert outcome.processed["detections"] == 5
+    assert "probes" not in outcome.processed
+    assert len(every) > 1
+    assert set(store.read("objects@latest")["label"].to_pylist()) == {word}
+    made_by = {
+        column: {store.read(f"objects@v{v}")[column][0].as_py() for v in (1, 2)}
+        for column in ("detector", "vocabulary")
+    }
+    assert {column: len(values) for column, values in made_by.items()} == {
+        "detector": 2,
+        "vocabulary": 2,
+    }
+
+
 def test_only_the_changed_label_is_looked_at_again(album: Album, tmp_path: Path) -> None:
     """Annotations are what the annotation detector draws, so they are part of its input."""
     mine = album.copy(tmp_path / "album")

@@ -124,6 +124,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
         "fingerprint": outcome.dataset.fingerprint,
         "content": outcome.dataset.content,
         "files": outcome.files,
+        "copies": outcome.copies,
         "rows": {name: manifest.rows for name, manifest in outcome.tables.items()},
         "processed": dict(outcome.processed),
         "notes": outcome.dataset.notes,
@@ -136,8 +137,9 @@ def _print_outcome(outcome: Outcome, store: str) -> None:
     verb = "Published" if outcome.published else "Nothing new: this is"
     console = out()
     console.print(f"{verb} [bold]{outcome.dataset.ref}[/] in {outcome.seconds:.1f} s, {store}")
+    copies = f"{outcome.copies} copies of others, " if outcome.copies else ""
     console.print(
-        f"  {outcome.files} photos found, {rows['images']} usable and distinct, "
+        f"  {outcome.files} photos found, {rows['images']} usable and distinct, {copies}"
         f"{rows['quarantine']} quarantined; {rows['objects']} objects, {rows['pairs']} pairs, "
         f"{rows['examples']} examples"
     )

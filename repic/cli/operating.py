@@ -76,9 +76,10 @@ def doctor(
         if not doctor_dataset(store, dataset, profile, model, set_ or [], as_json):
             raise typer.Exit(1)
         return
+    from flows.recent import known_server
     from repic.doctor import examine
 
-    findings = examine(store)
+    findings = examine(store, known_server())
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

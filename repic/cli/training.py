@@ -80,7 +80,7 @@ def train(
     if show_settings:
         _print_settings(method or "grpo")
         return
-    overrides = [*(set_ or []), *(VLLM if vllm else ())]
+    overrides = [*(VLLM if vllm else ()), *(set_ or [])]
     if reward_url:
         overrides.append(f"train.reward_urls={json.dumps(reward_url)}")
     if prefect:

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -223,22 +224,25 @@ class ServerCaptioner:
                 )
             headers["Authorization"] = f"Bearer {key}"
         url = f"{(self._asked.url or '').rstrip('/')}/chat/completions"
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
         try:
+            request = urllib.request.Request(url, json.dumps(body).encode(), headers)
             with urllib.request.urlopen(request, timeout=self._asked.timeout) as reply:
                 said = json.loads(reply.read(MAX_REPLY))["choices"][0]["message"]["content"]
+            if not isinstance(said, str):
+                raise TypeError(f"its content is {said!r}")
         except urllib.error.HTTPError as error:
             detail = error.read(300).decode("utf-8", "replace").strip()
             raise ServerError(
                 f"{url} answers {error.code} ({detail or error.reason}); check evaluate.url and "
                 "the model's name, then run again: finished captions are kept"
             ) from None
-        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
             raise ServerError(
-                f"{url} gives no caption ({error or type(error).__name__}); is the server up? Run "
-                "again when it is: finished captions are kept"
+                f"{url} gives no caption ({error or type(error).__name__}); is evaluate.url an "
+                "address as http://host:8000/v1, and is the server up? Run again when it is: "
+                "finished captions are kept"
             ) from None
-        return said if isinstance(said, str) else ""
+        return said
 
 
 def conversation(row: Row, album: Album) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from repic.evaluate.records import bare
@@ -27,13 +27,13 @@ LAYOUT = {
     ),
     "repic-2c": (
         "FOLDER/query-image-2-concepts/<A>_and_<B>/*.jpg and "
-        "FOLDER/database_tot/database_2_concepts/ with database.json and <A>.jpg (the `data` "
-        "folder of oyt9306/RePIC, and the photos that its data/README.md links to)"
+        "FOLDER/database_tot/database_2_concepts/database_mod.json with the pictures that it names "
+        "(the `data` folder of oyt9306/RePIC, and the photos that its data/README.md links to)"
     ),
     "repic-4c": (
-        "FOLDER/query-image-4-concepts/group photo_<group>.jpg and "
-        "FOLDER/database_tot/database_4_concepts/<group>/ with <A>.jpg and db/*.json (the `data` "
-        "folder of oyt9306/RePIC)"
+        "FOLDER/query_tot/4_concept_query_templates.json with the photos that it asks about, and "
+        "FOLDER/database_tot/database_4_concepts/database_mod.json with the pictures that it names "
+        "(the `data` folder of oyt9306/RePIC)"
     ),
 }
 
@@ -89,8 +89,7 @@ def _singles(name: str, references: Path, queries: Path | None) -> Suite:
 
 
 def _pairs(name: str, root: Path) -> Suite:
-    place = root / "database_tot" / "database_2_concepts"
-    concepts = _database(name, place / "database.json", place)
+    concepts = _database(name, root, "database_2_concepts")
     names = tuple(concepts)
     asked = []
     for folder in _folders(name, root / "query-image-2-concepts"):
@@ -115,37 +114,63 @@ def _split(folder: str, names: Iterable[str]) -> tuple[str, ...] | None:
 
 
 def _groups(name: str, root: Path) -> Suite:
-    """Every subset of four of a group, each about the group's one photo."""
-    concepts: dict[str, Concept] = {}
+    """The subsets of four that the authors ask about, each about the photo of its group.
+
+    Who is in the group is in the photo, whomever a question is about; a group is a folder of the
+    database. All groups are one database, as in the released scripts.
+    """
+    concepts = _database(name, root, "database_4_concepts")
+    names = tuple(concepts)
+    groups = {key: concept.views[0].uri.rpartition("/")[0] for key, concept in concepts.items()}
+    file = root / "query_tot" / "4_concept_query_templates.json"
     asked = []
-    for place in _folders(name, root / "database_tot" / "database_4_concepts"):
-        subsets = sorted((place / "db").glob("*.json"))
-        photos = [p for p in _photos(root / "query-image-4-concepts") if _is_of(p, place.name)]
-        if not subsets or not photos:
-            what = "db/*.json" if not subsets else f"query-image-4-concepts/*{place.name}*.jpg"
-            raise _missing(name, place, f"there is no {what}")
-        for file in subsets:
-            found = _database(name, file, place)
-            concepts |= {key: concept for key, concept in found.items() if key not in concepts}
-            names = tuple(found)
-            asked += [Query("4", view_of(path), names, (), names) for path in photos]
+    for photo, subsets in _templates(name, file).items():
+        path = _within(root, photo)
+        if not path.is_file():
+            raise _missing(name, path, f"the photo that {file.name} asks about is not there")
+        view = view_of(path)
+        for subset in subsets:
+            unknown = [key for key in subset if key not in concepts]
+            if unknown:
+                raise SuiteError(f"{file} asks about {unknown[0]}, whom the database does not have")
+            here = {groups[key] for key in subset}
+            others = tuple(k for k in names if groups[k] in here and k not in subset)
+            asked.append(Query("4", view, subset, (), names, others))
     return Suite(name, tuple(concepts.values()), tuple(asked))
 
 
-def _is_of(photo: Path, group: str) -> bool:
-    return photo.stem.casefold().rpartition("_")[2] == group.casefold()
+def _templates(name: str, file: Path) -> dict[str, list[tuple[str, ...]]]:
+    """Photo -> whom it is asked about, time after time."""
+    if not file.is_file():
+        raise _missing(name, file, "there is no such file")
+    try:
+        found = json.loads(file.read_bytes())
+        return {
+            photo: [tuple(bare(key) for key in subset) for subset in subsets]
+            for photo, subsets in found.items()
+        }
+    except (ValueError, TypeError, AttributeError):
+        form = '{"./data/query-image-4-concepts/x.jpg": [["<A>", "<B>", "<C>", "<D>"]]}'
+        raise SuiteError(f"{file} is no file of questions; it is {form}") from None
 
 
-def _database(name: str, file: Path, photos: Path) -> dict[str, Concept]:
-    """Concepts of a database file; of its paths only the file's name counts."""
+def _database(name: str, root: Path, folder: str) -> dict[str, Concept]:
+    """Concepts of a database of the authors."""
+    file = root / "database_tot" / folder / "database_mod.json"
     concepts = {}
     for key, entry in told(file, name).items():
-        path = photos / Path(str(entry.get("image") or f"{key}.jpg")).name
+        path = _within(root, str(entry.get("image") or ""))
         if not path.is_file():
-            raise _missing(name, path, "the reference is not there")
+            raise _missing(name, path, f"the reference of {key} is not there")
         info, category = str(entry.get("info") or ""), str(entry.get("category") or "")
         concepts[key] = Concept(key, info, category, (view_of(path),))
     return concepts
+
+
+def _within(root: Path, path: str) -> Path:
+    """A path of the authors' files, which start at the folder above `data`, in a copy of `data`."""
+    parts = PurePosixPath(path).parts
+    return root.joinpath(*parts[1:] if parts[:1] == ("data",) else parts)
 
 
 def told(file: Path, needed_by: str = "") -> Mapping[str, Mapping[str, Any]]:

@@ -191,7 +191,8 @@ def _choose(
 def _absent(query: Query, concepts: Mapping[str, Concept], count: int, draw: Draw) -> list[str]:
     """Names of those who are not there; categories of the photo first, since these mislead."""
     here = {concepts[name].category for name in query.concepts}
-    others = draw.order([name for name in concepts if name not in query.concepts])
+    there = {*query.concepts, *query.others}
+    others = draw.order([name for name in concepts if name not in there])
     others.sort(key=lambda name: concepts[name].category not in here)  # keeps the drawn order
     return draw.order(others[:count])
 

@@ -194,7 +194,11 @@ def quality(
     points = []
     for threshold in thresholds:
         counts = np.sum(
-            [counted(q.concepts, found[q.photo.image_id], threshold) for q in suite.queries], axis=0
+            [
+                counted(q.concepts, found[q.photo.image_id], threshold, q.others)
+                for q in suite.queries
+            ],
+            axis=0,
         )
         hits, present, false, strangers, names = (int(n) for n in counts)
         points.append(
@@ -209,14 +213,21 @@ def quality(
 
 
 def counted(
-    present: Sequence[str], crops: Sequence[Crop], threshold: float
+    present: Sequence[str],
+    crops: Sequence[Crop],
+    threshold: float,
+    others: Sequence[str] = (),
 ) -> tuple[int, int, int, int, int]:
-    """Of one photo: found ones, those there, false accepts, chances for them, names given."""
-    names = accepted(crops, threshold)
+    """Of one photo: found ones, those there, false accepts, chances for them, names given.
+
+    Args:
+        others: More who are there; who is found as one of them is no false accept.
+    """
+    names, there = accepted(crops, threshold), {*present, *others}
     aliens = [
         alien
         for crop in crops
-        if (alien := next((n.similarity for n in crop.nearest if n.name not in present), None))
+        if (alien := next((n.similarity for n in crop.nearest if n.name not in there), None))
         is not None
     ]
     return (

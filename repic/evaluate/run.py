@@ -17,7 +17,7 @@ from repic.evaluate.settings import Asked
 from repic.evaluate.suites import Suite
 from repic.tables import TABLES
 from repic.train.plan import Silent, Watch
-from storage.hashing import fingerprint
+from storage.hashing import content_hash, fingerprint
 from storage.manifest import Manifest, Origin, Run
 from storage.store import Store
 
@@ -93,7 +93,7 @@ def publish(
     Raises:
         storage.errors.StoreError: they cannot be written.
     """
-    content = fingerprint([captions["caption_id"].to_pylist(), models, threshold, suite.name])
+    content = fingerprint([content_hash(captions), models, threshold, suite.name])
     common: dict[str, Any] = {
         "settings": asked.model_dump(mode="json"),
         "models": {

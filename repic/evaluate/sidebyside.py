@@ -44,8 +44,11 @@ def find(store: Store, name: str, suite: str | None = None) -> Evaluated:
         CaptionError: the model was never evaluated so.
         StoreError: there is no such version.
     """
-    if name.partition("@")[0] == NAME:
+    kind, at, _ = name.partition("@")
+    if kind == NAME:
         return load(store, name)
+    if at and not Path(name).exists():  # a model may be a folder
+        name = str(store.resolve(name))
     for version in reversed(store.versions(NAME)):
         found = load(store, f"{NAME}@v{version}")
         if found.model == name and suite in (None, found.suite):

@@ -68,6 +68,7 @@ class Query:
         concepts: Names of those in it.
         things: Its objects with their boxes; empty where the suite knows none.
         among: Names of the database that it is searched in.
+        others: Names of more who are in it, whom the question is not about: never shown as absent.
     """
 
     part: str
@@ -75,6 +76,7 @@ class Query:
     concepts: tuple[str, ...]
     things: tuple[Thing, ...]
     among: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,12 @@ def chosen(store: Store, examples: Manifest, split: str, count: int, watch: Watc
 
 
 def rewards(model: str, asked: Evaluation, store: Store, held_out: Sequence[Row]) -> Rewards:
-    """Rewards of a model's greedy answers; of a model behind a server there are none.
+    """Rewards of a checkpoint's greedy answers, by transformers whoever writes captions.
 
     Raises: as `repic.evaluate.captioners.load`.
     """
-    captioner = captioners.load(model, asked, store)
-    if not isinstance(captioner, TransformersCaptioner):
-        return {}
+    captioner = captioners.load(model, asked.model_copy(update={"backend": "transformers"}), store)
+    assert isinstance(captioner, TransformersCaptioner)
     found: dict[str, list[float]] = {}
     for start in range(0, len(held_out), asked.batch_size):
         batch = held_out[start : start + asked.batch_size]

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import repic
+from repic.evaluate.records import CaptionError
+from repic.evaluate.results import NAME as EVALUATION
+from repic.evaluate.sidebyside import find
 from repic.refresh.promotion import ROLLED_BACK, Comparison, Decision
 from repic.tables import TABLES
+from repic.train.rollouts import NAME as ROLLOUTS
 from storage.errors import MovedError, NotFoundError, StoreError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, Run
@@ -81,8 +85,12 @@ def record(
     tag: str,
     run: Run,
     settings: dict[str, Any],
+    evaluation: Manifest | None = None,
 ) -> Recorded:
     """Add a decision to the table and move the tag if the candidate takes over, in one step.
+
+    Args:
+        evaluation: Of the candidate; it is given the same tag.
 
     Raises:
         storage.errors.MovedError: the tag has moved since `production` was looked at.
@@ -93,9 +101,10 @@ def record(
         raise MovedError(f"checkpoint@{tag} was moved meanwhile: look at it, and try again.")
     known = decisions(store)
     number = len(known) + 1
+    now = datetime.datetime.now(datetime.UTC)
     common = {
         "decision": number,
-        "made_at": datetime.datetime.now(datetime.UTC),
+        "made_at": now,
         "request": request,
         "verdict": decision.verdict,
         "why": decision.why,
@@ -106,7 +115,7 @@ def record(
     new = [common | _columns(found) for found in decision.comparisons or (nothing,)]
     table = TABLES[NAME].table([row for old in known for row in old.rows] + new)
     origin = Origin(
-        fingerprint=fingerprint([NAME, request, number]),
+        fingerprint=fingerprint([NAME, request, number, now.isoformat()]),
         settings=settings,
         code_version=repic.__version__,
         inputs=tuple(_inputs(store, candidate, production)),
@@ -119,6 +128,8 @@ def record(
         number, request, decision.verdict, decision.why, candidate, production, tuple(new)
     )
     tags = {f"checkpoint@{tag}": store.resolve(candidate).version or 0}
+    if evaluation is not None:
+        tags[f"{EVALUATION}@{tag}"] = evaluation.version
     store.commit({NAME: published.version}, {} if decision.verdict == "refused" else tags, since)
     return made
 
@@ -141,7 +152,23 @@ def roll_back(store: Store, tag: str, run: Run) -> Recorded:
         )
     request = fingerprint([ROLLED_BACK, now, before, len(decisions(store))])
     decision = Decision(ROLLED_BACK, f"{now} was taken back by hand")
-    return record(store, request, before, now, decision, tag, run, {})
+    try:
+        evaluation = find(store, before).manifest
+    except CaptionError:  # tagged by hand and never evaluated
+        evaluation = None
+    return record(store, request, before, now, decision, tag, run, {}, evaluation)
+
+
+def rollouts_of_last(store: Store) -> str | None:
+    """Rollouts of the newest candidate that was decided on and is still there."""
+    for decision in reversed(decisions(store)):
+        try:
+            bound = store.manifest(decision.candidate).inputs
+        except StoreError:
+            continue
+        if found := next((i.ref for i in bound if i.name == ROLLOUTS), None):
+            return str(found)
+    return None
 
 
 def _columns(found: Comparison) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from repic.train import rows
 from repic.train import run as training
 from repic.train.errors import TrainingStoppedError
 from repic.train.plan import Silent, Watch
-from repic.train.rollouts import NAME as ROLLOUTS
 from repic.train.settings import Training
 from storage.errors import StoreError
 from storage.hashing import fingerprint
@@ -94,10 +93,13 @@ def _by_difficulty(request: Request) -> bool:
 
 
 def thinned(settings: Training, store: Store) -> Training:
-    """The same with the newest rollouts that there are as the measure of difficulty."""
-    try:
-        newest = str(store.resolve(f"{ROLLOUTS}@latest"))
-    except StoreError:
+    """The same with the rollouts of the last decided candidate as the measure of difficulty.
+
+    Not the newest of all: those may be this candidate's own, of a run that was killed before its
+    decision, and going on would be another training.
+    """
+    newest = record.rollouts_of_last(store)
+    if newest is None:
         return settings
     changed = settings.train.difficulty.model_copy(update={"rollouts": newest})
     return settings.model_copy(
@@ -120,11 +122,11 @@ def decision_on(
     """Compare a candidate with what is in production, decide, and put it down."""
     asked = request.asked
     production = record.in_use(store, asked.refresh.tag)
-    decision = (
-        stopped(why)
-        if why is not None
-        else _compared(request, candidate, production, store, watch, run)
-    )
+    evaluated = None
+    if why is not None:
+        decision = stopped(why)
+    else:
+        decision, evaluated = _compared(request, candidate, production, store, watch, run)
     settings = asked.model_dump(mode="json")
     return record.record(
         store,
@@ -135,6 +137,7 @@ def decision_on(
         asked.refresh.tag,
         run,
         settings,
+        evaluated.manifest if evaluated else None,
     )
 
 
@@ -145,9 +148,9 @@ def _compared(
     store: Store,
     watch: Watch,
     run: Run,
-) -> Decision:
-    new = evaluate(request, candidate, store, watch, run)
+) -> tuple[Decision, Evaluated]:
     old = evaluate(request, production, store, watch, run) if production else None
+    new = evaluate(request, candidate, store, watch, run)  # last, so that it is the latest
     asked = request.asked
     margins = asked.refresh.margins
     found = [
@@ -166,7 +169,7 @@ def _compared(
         for objective, margin in guards
         if (compared := held_out.compare(objective, before, after, margin))
     ]
-    return decide(production is not None, found)
+    return decide(production is not None, found), new
 
 
 def _of_captions(

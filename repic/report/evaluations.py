@@ -9,8 +9,11 @@ from typing import Any
 
 from repic.evaluate.intervals import Difference
 from repic.evaluate.metrics import Score
+from repic.evaluate.records import CaptionError
 from repic.evaluate.results import NAME, Evaluated, compare, load
 from repic.evaluate.score import ALL
+from repic.evaluate.sidebyside import find
+from repic.refresh.record import decisions
 from repic.report.pictures import Shot
 from repic.report.scenes import Frame
 from storage.errors import StoreError
@@ -166,11 +169,27 @@ def _previous(store: Store, found: Evaluated, against: str | None) -> Evaluated 
     if against is not None:
         return load(store, against)
     try:
-        promoted = load(store, PROMOTED)
-    except StoreError:  # nothing was promoted yet
+        promoted = _promoted(store, found)
+    except (CaptionError, StoreError):  # nothing was promoted yet, or it was not evaluated
         return None
     is_other = promoted.ref != found.ref and promoted.suite == found.suite
-    return promoted if is_other else None
+    return promoted if is_other and _share(promoted, found) else None
+
+
+def _promoted(store: Store, found: Evaluated) -> Evaluated:
+    """What was in use before the model took over; if it never did, what is in use."""
+    taken = (d for d in reversed(decisions(store)) if d.candidate == found.model)
+    before = next((d.production for d in taken if d.verdict != "refused"), None)
+    return find(store, before, found.suite) if before else load(store, PROMOTED)
+
+
+def _share(first: Evaluated, second: Evaluated) -> bool:
+    """Whether they answer the same questions, of every protocol that both have."""
+    asked = [
+        {(r["protocol"], r["question_id"]) for r in one.rows("scores")} for one in (first, second)
+    ]
+    both = set(first.protocols) & set(second.protocols)
+    return both <= {protocol for protocol, _ in asked[0] & asked[1]}
 
 
 def _changes(previous: Evaluated, found: Evaluated) -> tuple[Change, ...]:

@@ -67,20 +67,31 @@ def train(work: Path, threads: int, epochs: int = EPOCHS, lessons_count: int = L
     data = _photos(work / "photos", lessons_count)
     state = work / "run" / "weights" / "last.pt"
     model: Any
-    if state.exists():
-        print(f"going on from {state}", flush=True)
-        model = YOLO(state)
-        _watch(model, threads)
-        model.train(resume=True, device="cpu")
-    else:
+    if not state.exists():
         model = YOLO(_architecture(work))
         _watch(model, threads)
         model.train(
             data=str(data), epochs=epochs, project=str(work), name="run", exist_ok=True, **_RECIPE
         )
+    elif not _is_finished(state):
+        print(f"going on from {state}", flush=True)
+        model = YOLO(state)
+        _watch(model, threads)
+        model.train(resume=True, device="cpu")
     finished = work / "yolo.pt"
     finished.write_bytes(_export(state))
     return finished
+
+
+def _is_finished(state: Path) -> bool:
+    """Whether its training came to its end: ultralytics then writes -1 for the epoch.
+
+    It would start another one if told to resume it.
+    """
+    from ultralytics.nn.tasks import load_checkpoint
+
+    _, checkpoint = load_checkpoint(os.fspath(state))
+    return checkpoint["epoch"] < 0
 
 
 def _architecture(work: Path) -> Path:

@@ -45,10 +45,16 @@ def photos(settings: config.Source, splits: config.Splits) -> Iterator[Photo]:
 
 
 def _order(photo: Photo) -> tuple[str, int, str]:
-    """Rows in the order in which their file is read, which `row=10` before `row=9` is not."""
+    """Rows in the order in which their file is read, which `row=10` before `row=9` is not.
+
+    A URI that is not understood keeps its place: whoever reads it says what is wrong with it.
+    """
     if "#" not in photo.uri:
         return photo.uri, -1, ""
-    where = Location.parse(photo.uri)
+    try:
+        where = Location.parse(photo.uri)
+    except ValueError:
+        return photo.uri, -1, ""
     return where.url, -1 if where.row is None else where.row, photo.uri
 
 

@@ -8,7 +8,7 @@
 
 Boxes become xyxy pixels, cut at the size that the file gives for the photo. They are taken to be
 of the upright photo: COCO's own photos carry no EXIF orientation. Crowds (`iscrowd`) are regions,
-not objects, and are left out; so are broken annotations, which are counted in the log. A photo
+not objects, and are left out; so are broken records, which are counted in the log. A photo
 whose file is missing is yielded all the same: the stage that opens it says so.
 """
 
@@ -48,7 +48,7 @@ def photos(settings: config.Source) -> Iterator[Photo]:
     """
     path = uris.to_uri(settings.path or "")
     data = _read_json(path)
-    if not isinstance(data, dict) or not isinstance(data.get("images"), list):
+    if not _is_coco(data):
         raise SourceError(
             f"{settings.path} is no COCO file: it needs images, annotations and categories"
         )
@@ -60,20 +60,76 @@ def photos(settings: config.Source) -> Iterator[Photo]:
     if settings.refs:
         _refer(annotations, _read_json(uris.to_uri(settings.refs)), settings.refs, skipped)
     captions = _captions(data) or _captions(_beside(path))
-    licences = {entry.get("id"): entry.get("name") for entry in data.get("licenses") or []}
+    licences = _names(data, "licenses", skipped)
     for image in data["images"]:
-        if not isinstance(image, dict) or not image.get("file_name") or "id" not in image:
-            skipped["images without file_name or id"] += 1
+        uri = _uri(folder, image)
+        if uri is None:
+            skipped["images without a usable file_name or id"] += 1
             continue
         yield Photo(
-            uri=uris.join(folder, image["file_name"]),
+            uri=uri,
             source=settings.kind,
-            licence=settings.licence or licences.get(image.get("license")),
+            licence=settings.licence or licences.get(_key(image.get("license"))),
             caption=captions.get(image["id"]),
             annotations=tuple(annotations[image["id"]].values()),
         )
     for reason, count in sorted(skipped.items()):
         _log.warning("%s: left out %d %s", settings.path, count, reason)
+
+
+def _is_coco(data: Any) -> bool:
+    """Whether it has the lists that it should have; what is in them may still be broken."""
+    if not isinstance(data, dict) or not isinstance(data.get("images"), list):
+        return False
+    others = ("annotations", "categories", "licenses")
+    return all(isinstance(data.get(name) or [], list) for name in others)
+
+
+def _key(value: Any) -> int | float | str | None:
+    """An id, which something can be looked up by; None if it is none."""
+    return value if isinstance(value, int | float | str) else None
+
+
+def _text(value: Any) -> str:
+    """A text that a table can hold; empty if it is none."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
+        return ""
+    return value
+
+
+def _sentence(value: Any) -> str:
+    """A text in one line; empty if it is none."""
+    return " ".join(_text(value).split())
+
+
+def _uri(folder: str, image: Any) -> str | None:
+    """Where the photo of an entry of `images` is; None if the entry does not say so."""
+    if not isinstance(image, dict) or _key(image.get("id")) is None:
+        return None
+    name = image.get("file_name")
+    if not isinstance(name, str) or not name:
+        return None
+    try:
+        return uris.join(folder, name)
+    except ValueError:
+        return None
+
+
+def _names(data: dict[str, Any], kind: str, skipped: Counter[str]) -> dict[Any, str]:
+    """Names by id, of `categories` or `licenses`."""
+    names = {}
+    for entry in data.get(kind) or []:
+        said = entry if isinstance(entry, dict) else {}
+        key, name = _key(said.get("id")), _text(said.get("name"))
+        if key is None or not name:
+            skipped[f"{kind} without a usable id or name"] += 1
+        else:
+            names[key] = name
+    return names
 
 
 def _read_json(uri: str) -> Any:
@@ -109,9 +165,9 @@ def _annotations(
     sizes = {
         image["id"]: (image.get("width"), image.get("height"))
         for image in data["images"]
-        if isinstance(image, dict) and "id" in image
+        if isinstance(image, dict) and _key(image.get("id")) is not None
     }
-    labels = {entry.get("id"): entry.get("name") for entry in data.get("categories") or []}
+    labels = _names(data, "categories", skipped)
     found: defaultdict[Any, dict[Any, Annotation]] = defaultdict(dict)
     for number, entry in enumerate(data.get("annotations") or []):
         if not isinstance(entry, dict):
@@ -119,7 +175,7 @@ def _annotations(
             continue
         if "caption" in entry and "bbox" not in entry:
             continue
-        image, label = entry.get("image_id"), labels.get(entry.get("category_id"))
+        image, label = _key(entry.get("image_id")), labels.get(_key(entry.get("category_id")))
         if entry.get("iscrowd"):
             skipped["crowds"] += 1
         elif image not in sizes:
@@ -130,10 +186,11 @@ def _annotations(
             skipped["annotations whose box is malformed or outside of its photo"] += 1
         else:
             identity = entry.get("identity") if with_identity else None
-            key = entry.get("id")
+            key = _key(entry.get("id"))
             if key is None or key in found[image]:
                 key = f"#{number}"
-            found[image][key] = Annotation(box, label, None if identity is None else str(identity))
+            known = "" if identity is None else _text(str(identity))
+            found[image][key] = Annotation(box, label, known or None)
     return found
 
 
@@ -141,22 +198,22 @@ def _box(bbox: Any, width: Any, height: Any) -> Box | None:
     """Canonical box of COCO's x, y, width, height; None if it has no area in the photo."""
     try:
         x, y, w, h = (float(value) for value in bbox)
-    except (TypeError, ValueError):
+        right, bottom = float(width or math.inf), float(height or math.inf)
+    except (TypeError, ValueError, OverflowError):
         return None
     if not all(map(math.isfinite, (x, y, w, h))) or w <= 0 or h <= 0:
         return None
-    box = Box(x, y, x + w, y + h).clip(float(width or math.inf), float(height or math.inf))
+    box = Box(x, y, x + w, y + h).clip(right, bottom)
     return box if box.area > 0 else None
 
 
 def _captions(data: Any) -> dict[Any, str]:
     """First caption of every image id."""
     captions: dict[Any, str] = {}
-    for entry in (data.get("annotations") or []) if isinstance(data, dict) else []:
-        if not isinstance(entry, dict):
-            continue
-        if caption := " ".join(str(entry.get("caption") or "").split()):
-            captions.setdefault(entry.get("image_id"), caption)
+    entries = data.get("annotations") if isinstance(data, dict) else None
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and (caption := _sentence(entry.get("caption"))):
+            captions.setdefault(_key(entry.get("image_id")), caption)
     return captions
 
 
@@ -188,8 +245,8 @@ def _refer(
     if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):
         raise SourceError(f"{name} is no list of referring expressions; see repic.sources.coco")
     for ref in refs:
-        of_image = annotations.get(ref.get("image_id"), {})
-        target = ref["ann_id"] if "ann_id" in ref else _nearest(of_image, ref.get("bbox"))
+        of_image = annotations.get(_key(ref.get("image_id")), {})
+        target = _key(ref["ann_id"]) if "ann_id" in ref else _nearest(of_image, ref.get("bbox"))
         sentences = _expressions(ref)
         if target not in of_image:
             skipped["referring expressions without an annotation"] += 1
@@ -213,7 +270,6 @@ def _nearest(of_image: dict[Any, Annotation], bbox: Any) -> Any:
 def _expressions(ref: dict[str, Any]) -> list[str]:
     """Sentences of a ref: texts, or RefCOCO's `{"sent": ..., "raw": ...}`."""
     texts = ref.get("sentences") or ref.get("expressions") or []
-    if isinstance(texts, str):
-        texts = [texts]
-    raw = (t.get("sent") or t.get("raw") if isinstance(t, dict) else t for t in texts)
-    return [" ".join(text.split()) for text in raw if isinstance(text, str) and text.strip()]
+    listed = texts if isinstance(texts, list) else [texts]
+    raw = (t.get("sent") or t.get("raw") if isinstance(t, dict) else t for t in listed)
+    return [sentence for sentence in map(_sentence, raw) if sentence]

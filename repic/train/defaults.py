@@ -45,7 +45,6 @@ GRPO: dict[str, Default] = {
     "scale_rewards": Default("group", "the paper's"),
 }
 SFT: dict[str, Default] = {
-    "gradient_accumulation_steps": Default(2, "16 answers per step, as many as GRPO samples"),
     "max_length": Default(None, "TRL's 1,024 cuts through the tokens of a picture"),
     "completion_only_loss": Default(True, "prompts are ours, not the model's to learn"),
 }
@@ -89,21 +88,40 @@ def trainer_config(settings: Training, output: Path) -> GRPOConfig | SFTConfig:
         "output_dir": str(output),
     }
     if method == "grpo":
-        settled |= {"shuffle_dataset": False, "remove_unused_columns": False}
-        if "gradient_accumulation_steps" not in fields:
-            answers = settings.train.prompts_per_step * settled["num_generations"]
-            settled["gradient_accumulation_steps"] = _accumulated(
-                answers, settled["per_device_train_batch_size"]
-            )
-    else:
-        settled |= {"remove_unused_columns": False}
+        settled["shuffle_dataset"] = False
+    settled["remove_unused_columns"] = False
+    if "gradient_accumulation_steps" not in fields:
+        group = settled.get("num_generations", GRPO["num_generations"].value)
+        settled["gradient_accumulation_steps"] = _accumulated(
+            settings.train.prompts_per_step * group, settled["per_device_train_batch_size"]
+        )
     try:
         made = kind(**settled)
     except (TypeError, ValueError, ImportError) as error:
         raise ConfigError(f"trainer: {error}") from None
+    _refuse(made)
     if isinstance(made, GRPOConfig):
         made.save_steps = _between_generations(made)
     return made
+
+
+def _refuse(config: GRPOConfig | SFTConfig) -> None:
+    """Values that TRL takes and that would lose something here."""
+    if config.save_strategy == "epoch":
+        raise ConfigError(
+            "trainer.save_strategy=epoch: all epochs are one pass here; set trainer.save_steps"
+        )
+    if config.save_strategy == "steps" and config.save_steps < 1:
+        raise ConfigError(
+            f"trainer.save_steps={config.save_steps:g}: give a number of steps, not a share of them"
+        )
+    per_generation = getattr(config, "steps_per_generation", None)
+    if per_generation and per_generation < config.gradient_accumulation_steps:
+        raise ConfigError(
+            f"trainer.steps_per_generation={per_generation} is less than "
+            f"trainer.gradient_accumulation_steps={config.gradient_accumulation_steps}: a step "
+            "would sample more than once, and rollouts are kept by step; give at least as many"
+        )
 
 
 def _accumulated(answers: int, per_device: int) -> int:
@@ -111,8 +129,8 @@ def _accumulated(answers: int, per_device: int) -> int:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if answers % (per_device * processes):
         raise ConfigError(
-            f"train.prompts_per_step x trainer.num_generations are {answers} answers per step, "
-            f"which is no multiple of trainer.per_device_train_batch_size x processes "
+            f"train.prompts_per_step groups of trainer.num_generations are {answers} answers per "
+            f"step, which is no multiple of trainer.per_device_train_batch_size x processes "
             f"({per_device} x {processes}): change one of them"
         )
     return answers // (per_device * processes)

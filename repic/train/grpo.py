@@ -92,7 +92,7 @@ def prompts_of(config: GRPOConfig, rows: int) -> int:
         raise DataError(
             f"{rows} rows are less than one generation batch, which takes {batch} different "
             f"prompts ({answers} answers in groups of {group}): give at least {batch} rows, or "
-            "lower trainer.gradient_accumulation_steps or trainer.per_device_train_batch_size"
+            "lower train.prompts_per_step"
         )
     if config.max_steps > 0:
         steps = (config.steps_per_generation or 1) * config.num_iterations

@@ -25,6 +25,7 @@ class Guard(TrainerCallback):
 
     Attributes:
         stopped: Why the run was stopped; None if it was not.
+        finite: Whether all numbers were; if not, neither are the weights any more.
         warnings: What a person should know, each once.
     """
 
@@ -37,6 +38,7 @@ class Guard(TrainerCallback):
         self.settings = settings
         self.finite_only = finite_only
         self.stopped: str | None = None
+        self.finite = True
         self.warnings: list[str] = []
         self._windows = {key: deque[float](maxlen=settings.window) for key in LOOKED_AT}
         self._start: dict[str, float] = {}
@@ -54,10 +56,22 @@ class Guard(TrainerCallback):
             return
         self._take(logs)
         if why := self._wrong(logs):
-            self.stopped = f"step {state.global_step}: {why}"
-            log.error("stopped at %s", self.stopped)
-            control.should_training_stop = True
+            self._stop(state.global_step, why, control)
         self._warn(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """Look at the weights: one that is not finite is seen in no number until the next step."""
+        learning = (p for p in model.parameters() if p.requires_grad) if model is not None else ()
+        if not self.stopped and not all(bool(p.isfinite().all()) for p in learning):
+            self.finite = False
+            why = "weights are no longer finite: lower trainer.learning_rate"
+            self._stop(state.global_step, why, control)
+
+    def _stop(self, step: int, why: str, control: Any) -> None:
+        self.stopped = f"step {step}: {why}"
+        log.error("stopped at %s", self.stopped)
+        control.should_training_stop = True
+        control.should_save = control.should_save and self.finite
 
     def _take(self, logs: dict[str, Any]) -> None:
         for key, window in self._windows.items():
@@ -80,6 +94,7 @@ class Guard(TrainerCallback):
         for key in ("loss", "grad_norm", "kl", "entropy"):
             value = logs.get(key)
             if isinstance(value, int | float) and not math.isfinite(value):
+                self.finite = False
                 return f"{key} is {value}: lower trainer.learning_rate"
         if self.finite_only:
             return None

@@ -121,7 +121,10 @@ class Measurer:
         seed: int = 0,
         tick: Callable[[int], None] = lambda done: None,
     ) -> Measured:
-        """Greedy and sampled answers to these rows; the same again for the same seed on a CPU."""
+        """Greedy and sampled answers to these rows; the same again for the same seed on a CPU.
+
+        A row whose photo is gone by the end is left out.
+        """
         import torch
 
         texts: dict[str, list[str]] = {"greedy": [], "sampled": []}
@@ -133,7 +136,11 @@ class Measurer:
                     batch = rows[start : start + self.batch_size]
                     texts[how] += self.answers(model, batch, sample=how == "sampled")
                     tick(len(batch))
-        scored = {how: tuple(self._scored(rows, said)) for how, said in texts.items()}
+        unseen = {row["example_id"] for row in rows if self.album.of_row(row)[1]}
+        scored = {
+            how: tuple(a for a in self._scored(rows, said) if a.example_id not in unseen)
+            for how, said in texts.items()
+        }
         return Measured(scored["greedy"], scored["sampled"])
 
     def answers(self, model: Any, rows: Sequence[Row], sample: bool) -> list[str]:
@@ -192,6 +199,19 @@ class Measurer:
 def _cuda(model: Any) -> list[int]:
     device = model.device
     return [device.index or 0] if device.type == "cuda" else []
+
+
+def shared(before: Measured, after: Measured) -> tuple[Measured, Measured]:
+    """Both without the rows that one of them lost; see `Measurer.measure`."""
+    ids = {a.example_id for a in before.greedy} & {a.example_id for a in after.greedy}
+
+    def kept(answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
+        return tuple(a for a in answers if a.example_id in ids)
+
+    return (
+        Measured(kept(before.greedy), kept(before.sampled)),
+        Measured(kept(after.greedy), kept(after.sampled)),
+    )
 
 
 def compare(before: Measured, after: Measured) -> list[Change]:

@@ -64,6 +64,8 @@ class Remembered:
         """
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+        if pixel_values.device.type != "cpu":  # DeepSpeed moved the model when training began
+            return self._look(pixel_values, image_grid_thw, **kwargs)
         sizes = image_grid_thw.prod(-1).tolist()
         found = []
         for patches, grid in zip(pixel_values.split(sizes), image_grid_thw, strict=True):

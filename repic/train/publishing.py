@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import repic
 from repic.tables import TABLES
 from repic.train import checkpoints, curves
-from repic.train.measure import Change, Measured, compare
+from repic.train.measure import Change, Measured, compare, shared
 from repic.train.rollouts import NAME as ROLLOUTS
 from storage.manifest import Manifest, Origin, Run
 from storage.store import Store
@@ -19,9 +19,6 @@ from storage.store import Store
 if TYPE_CHECKING:
     from repic.train.job import Job
     from repic.train.run import Outcome
-
-SFT_TOKENS = 256
-"""Longest answer that is measured where nothing is sampled in training."""
 
 
 def publish(job: Job, before: Measured | None, after: Measured | None, run: Run) -> Outcome:
@@ -34,6 +31,8 @@ def publish(job: Job, before: Measured | None, after: Measured | None, run: Run)
 
     plan = job.plan
     base = {"name": plan.reader.name, "fingerprint": plan.reader.fingerprint}
+    if before and after:
+        before, after = shared(before, after)
     changes = tuple(compare(before, after)) if before and after else ()
     common: dict[str, Any] = {
         "fingerprint": plan.fingerprint,

@@ -109,15 +109,19 @@ def _train(plan: Plan, watch: Watch, run: Run) -> Outcome | None:
     else:
         asked = answers_of(config, table.num_rows)
     table = rows.chosen(table, train.shares, asked, config.seed)
-    if missing := sorted(set(OBJECTIVES) - set(table["objective"].to_pylist())):
+    wanted = [o for o in OBJECTIVES if not train.shares or train.shares.get(o, 0) > 0]
+    missing = sorted(set(wanted) - set(table["objective"].to_pylist()))
+    if missing:
         watch.say(f"{plan.examples.ref} has no rows of {', '.join(missing)} to train on")
     held_out = held_out_rows(plan, watch)
     check([*table.to_pylist(), *held_out], plan, watch)
     job = prepare(plan, table, config)
     job.notes |= {"difficulty": levels} if levels else {}
+    job.notes |= {"objectives_without_rows": missing} if missing else {}
     before = measure(job, held_out, watch, "before", trained=False)
     job.fit(watch)
-    after = measure(job, held_out, watch, "after", trained=True)
+    whole = job.guard.finite  # a model of NaN can be asked nothing
+    after = measure(job, held_out, watch, "after", trained=True) if whole else None
     made = publishing.publish(job, before, after, run) if plan.is_main else None
     job.trainer.accelerator.wait_for_everyone()
     if plan.is_main:
@@ -179,12 +183,13 @@ def measure(
 
     if not held_out:
         return None
-    plan, model = job.plan, job.model
+    plan, model = job.plan, job.model.to(job.trainer.accelerator.device)  # DeepSpeed moves it late
     measurer = Measurer(
         plan.reader.processor,
         plan.reader.convention,
         plan.settings.train.measure.batch_size,
-        getattr(job.trainer.args, "max_completion_length", None) or publishing.SFT_TOKENS,
+        getattr(job.trainer.args, "max_completion_length", None)
+        or plan.settings.train.measure.max_new_tokens,
         suppress=(plan.reader.config.image_token_id,),
         ends=ends_of(model, plan.reader.processor.tokenizer),
     )

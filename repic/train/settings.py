@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from repic.objectives import OBJECTIVES
 from repic.objectives.base import SPLITS
-from repic.profiles import Section, described, layered, validated
+from repic.profiles import ConfigError, Section, described, layered, validated
 
-SECTIONS = ("train", "trainer")
+METHODS = ("grpo", "sft")
+SECTIONS = ("train", "trainer", *METHODS)
 LISTED = "`repic train --show-settings` lists them"
 _SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
@@ -83,6 +85,9 @@ class Measure(Section):
     split: str = Field("validation", description="Rows of this split; never test, to report on.")
     per_objective: int = Field(100, ge=0, description="Most rows of each objective; 0: none.")
     batch_size: int = Field(16, ge=1, description="Prompts that are answered at once.")
+    max_new_tokens: int = Field(
+        256, ge=1, description="sft: longest answer; grpo: trainer.max_completion_length."
+    )
 
     @field_validator("split")
     @classmethod
@@ -120,7 +125,8 @@ class Train(Section):
     prompts_per_step: int = Field(
         2,
         ge=1,
-        description="grpo: groups per optimiser step, over all GPUs; accumulation follows from it.",
+        description="Groups per optimiser step, over all GPUs; sft: as many answers. Accumulation "
+        "follows from it.",
     )
     max_prompt_tokens: int = Field(
         4096, ge=1, description="Longest prompt, pictures included; a longer one stops preflight."
@@ -133,6 +139,22 @@ class Train(Section):
     @classmethod
     def _known(cls, split: str) -> str:
         return _split(split)
+
+    @field_validator("shares")
+    @classmethod
+    def _of_objectives(cls, shares: dict[str, float]) -> dict[str, float]:
+        for name, share in shares.items():
+            if name not in OBJECTIVES:
+                raise ValueError(f"{name!r} is no objective: one of {', '.join(OBJECTIVES)}")
+            if share < 0:
+                raise ValueError(f"the share of {name} is {share}, and must be 0 or more")
+        return shares
+
+    @model_validator(mode="after")
+    def _form_is_strict(self) -> Train:
+        if self.control == "format" and self.mode == "paper":
+            raise ValueError("control=format reads the parts of strict rewards: set mode=strict")
+        return self
 
     @field_validator("reward_urls")
     @classmethod
@@ -165,7 +187,10 @@ def _meant(name: str, value: Any) -> Any:
 
 
 def load(profile: str = "sample", overrides: Iterable[str] = (), **values: Any) -> Training:
-    """The `train` and `trainer` sections of a profile, with changes on top.
+    """The sections of a profile that are about training, with changes on top.
+
+    Fields of TRL's config that only one method has, or that mean another thing in the other, stand
+    in a profile under `grpo` or `sft`; they join `trainer` if that method is asked for.
 
     Args:
         values: Of `train`, between the profile and the overrides; None leaves it as it is.
@@ -175,6 +200,11 @@ def load(profile: str = "sample", overrides: Iterable[str] = (), **values: Any) 
     """
     given = {key: value for key, value in values.items() if value is not None}
     data = layered(profile, overrides, {"train": given}, only=SECTIONS)
+    own = {method: data.pop(method, None) or {} for method in METHODS}
+    train, trainer = data.get("train") or {}, data.get("trainer") or {}
+    if not all(isinstance(fields, dict) for fields in (train, trainer, *own.values())):
+        raise ConfigError(f"{', '.join(SECTIONS)} must hold settings by name; {LISTED}")
+    data["trainer"] = {**own.get(str(train.get("method", "grpo")), {}), **trainer}
     return validated(Training, data, LISTED)
 
 

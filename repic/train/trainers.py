@@ -48,9 +48,10 @@ class MarkComplete(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         if state.is_world_process_zero and folder.is_dir():
-            for path in folder.iterdir():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
+            for path in folder.rglob("*"):  # DeepSpeed writes folders in it
+                if path.is_file():
+                    with path.open("rb") as file:
+                        os.fsync(file.fileno())
             (folder / COMPLETE).touch()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from flows import server
+from repic import doctor
+from repic.sample import models
 from repic.tables import TABLES
 from storage.store import Store
 from tests.builds import PHOTOS, Built
@@ -164,7 +168,10 @@ def test_an_empty_quarantine_says_so(store: Store, repic_main: Main) -> None:
 def test_doctor_looks_at_everything(store: Store, tmp_path: Path, repic_main: Main) -> None:
     code, out, _ = repic_main("doctor", "--json", f"--store={store.location}")
     findings = {f["subject"]: f for f in json.loads(out)}
-    assert findings.keys() >= {"python", "torch", "disk", "store", "photos model", "device"}
+    assert findings.keys() >= {
+        *("python", "torch", "disk", "store", "device", "prefect server", "photos model"),
+        *("sample detector", "sample encoder", "sample-sft", "sample-full"),
+    }
     assert "1 dataset versions" in findings["store"]["found"]
     errors = [f for f in findings.values() if f["level"] == "error"]
     assert code == bool(errors)
@@ -177,3 +184,50 @@ def test_doctor_looks_at_everything(store: Store, tmp_path: Path, repic_main: Ma
     assert code == 0, err
     assert "photos model" in out
     assert not (tmp_path / "new").exists()
+
+
+def _store_finding(location: Path) -> doctor.Finding:
+    return next(f for f in doctor.examine(str(location), None) if f.subject == "store")
+
+
+def test_doctor_tells_a_broken_store_from_none(tmp_path: Path) -> None:
+    assert _store_finding(tmp_path).level == "note"
+    for marker in ("{", "{}", "[]", '{"format_version": 99}'):
+        (tmp_path / "store.json").write_text(marker)
+        found = _store_finding(tmp_path)
+        assert found.level == "error", marker
+        assert found.remedy
+
+
+def test_doctor_may_not_look_everywhere(tmp_path: Path) -> None:
+    (tmp_path / "shut" / "store").mkdir(parents=True)
+    (tmp_path / "shut").chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root may look everywhere
+    try:
+        assert _store_finding(tmp_path / "shut" / "store").level == "error"
+    finally:
+        os.seteuid(user)
+        (tmp_path / "shut").chmod(0o700)
+
+
+def test_doctor_misses_the_shipped_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "folder", lambda: tmp_path)
+    findings = [f for f in doctor.examine(str(tmp_path), None) if f.subject.startswith("sample")]
+    assert len(findings) == 4
+    assert all(f.level == "error" and "install repic" in f.remedy for f in findings)
+
+
+def test_doctor_asks_the_server_that_prefect_is_set_to(tmp_path: Path, repic_main: Main) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    url = server.api_url(server.free_port())
+    with temporary_settings({PREFECT_API_URL: url}):  # what a profile comes to
+        _, out, _ = repic_main("doctor", "--json", f"--store={tmp_path}")
+    (found,) = (f for f in json.loads(out) if f["subject"] == "prefect server")
+    assert found["level"] == "note"
+    assert found["found"] == f"none answers at {url}"
+    assert "repic up" in found["remedy"]
+    assert doctor.examine(str(tmp_path), (url, True))[-1].level == "ok"
+    assert doctor.examine(str(tmp_path), None)[-1].found == "none is set"

@@ -25,7 +25,7 @@ def test_json_has_what_a_program_needs(built: Built, store: Store, repic_main: M
     said = json.loads(out)
     assert said.keys() >= {
         *("dataset", "published", "fingerprint", "content", "files", "rows", "processed"),
-        *("notes", "seconds"),
+        *("notes", "seconds", "copies"),
     }
     assert said["files"] == PHOTOS
     assert said["rows"] == {n: m.rows for n, m in built.outcome.tables.items()}
@@ -44,6 +44,22 @@ def test_results_go_to_standard_output_and_progress_does_not(
     code, out, err = repic_main(*built.album.arguments, change, f"--store={store.location}")
     assert out.startswith("Nothing new: this is dataset@v2")
     assert err == ""
+
+
+def test_copies_are_told_beside_what_was_refused(
+    built: Built, tmp_path: Path, repic_main: Main
+) -> None:
+    mine = built.album.copy(tmp_path / "album")
+    for number, name in ((3, 0), (4, 0), (6, 5)):
+        mine.file(number).write_bytes(mine.file(name).read_bytes())
+    mine.file(7).write_bytes(b"")
+    budget, store = "--set=quarantine.budget=1", f"--store={tmp_path / 'store'}"
+    code, out, err = repic_main(*mine.arguments, budget, store)
+    assert code == 0, err
+    counts = f"{PHOTOS - 4} usable and distinct, 3 copies of others, 1 quarantined"
+    assert f"{PHOTOS} photos found, {counts}" in out
+    code, out, _ = repic_main(*mine.arguments, budget, store, "--json")
+    assert json.loads(out)["copies"] == 3
 
 
 def test_the_store_is_named_by_option_or_environment(

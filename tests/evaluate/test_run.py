@@ -74,6 +74,21 @@ def test_numbers_are_traced_to_pixels_in_sql(store: Store, tmp_path: Path) -> No
     assert found.table("captions") == "captions@v1"
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nowhere/v1", "is evaluate.url an address as http://host:8000/v1"),
+        ("http://127.0.0.1:1/a b", "is evaluate.url an address"),
+        (None, "its content is None"),
+    ],
+)
+def test_a_server_that_gives_no_caption(store: Store, url: str | None, said: str) -> None:
+    with serving(lambda *_: None) as server:  # type: ignore[arg-type, return-value]
+        asked = settings.load("sample", url=url or server.url, **ASKED)
+        with pytest.raises(ServerError, match=said):
+            run("pal", asked, store)
+
+
 def test_a_broken_server_keeps_what_it_wrote(store: Store) -> None:
     with serving(everybody) as server:
         calls = itertools.count()

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from repic.evaluate import folders, settings, suites
+from repic.evaluate.questions import questions
+from repic.evaluate.settings import Evaluation
 from repic.evaluate.suites import SuiteError
 from repic.profiles import profiles
 from repic.sample import hard
@@ -77,43 +79,86 @@ def test_yollava_has_references_apart(tmp_path: Path) -> None:
     assert [q.photo.uri.rpartition("/")[2] for q in suite.queries] == ["5.png"]
 
 
-def database(file: Path, *names: str) -> None:
+def database(root: Path, folder: str, pictures: dict[str, str]) -> None:
+    """A database as the authors have it: names -> pictures, by paths from above their `data`."""
     entries = {
-        f"<{n}>": {"name": n, "image": f"./data/{n}.jpg", "info": "A pal.", "category": "person"}
-        for n in names
+        f"<{name}>": {
+            "name": name.title(),
+            "image": f"./data/database_tot/{folder}/{picture}",
+            "info": "A pal.",
+            "category": "person",
+        }
+        for name, picture in pictures.items()
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"concept_dict": entries}))
+    place = root / "database_tot" / folder
+    for picture in pictures.values():
+        photo(place / picture)
+    (place / "database_mod.json").write_text(json.dumps({"concept_dict": entries}))
 
 
 def test_two_concepts_whose_names_hold_the_separator(tmp_path: Path) -> None:
-    place = tmp_path / "database_tot" / "database_2_concepts"
     names = ("Ann", "Bob_and_Co", "Co")
-    database(place / "database.json", *names)
-    for name in names:
-        photo(place / f"{name}.jpg")
+    database(tmp_path, "database_2_concepts", {name: f"{name}.jpg" for name in names})
+    surplus = tmp_path / "database_tot" / "database_2_concepts" / "database.json"
+    surplus.write_text(json.dumps({"concept_dict": {"<Eve>": {"image": "./gone.jpg"}}}))
     photo(tmp_path / "query-image-2-concepts" / "Ann_and_Bob_and_Co" / "1.jpg")
     suite = folders.suite("repic-2c", str(tmp_path))
     assert [q.concepts for q in suite.queries] == [("Ann", "Bob_and_Co")]
+    assert suite.queries[0].among == names
     photo(tmp_path / "query-image-2-concepts" / "Ann_and_Eve" / "1.jpg")
     with pytest.raises(SuiteError, match="Ann_and_Eve: its name is not"):
         folders.suite("repic-2c", str(tmp_path))
 
 
-def test_four_concepts_are_subsets_of_a_group(tmp_path: Path) -> None:
-    place = tmp_path / "database_tot" / "database_4_concepts" / "pals"
-    names = ("mr.a", "b b", "c", "d", "e")
-    for name in names:
-        photo(place / f"{name}.jpg")
-    for missing in names[:2]:
-        database(place / "db" / f"{missing}.json", *(n for n in names if n != missing))
-    photo(tmp_path / "query-image-4-concepts" / "group photo_pals.jpg")
-    photo(tmp_path / "query-image-4-concepts" / "group photo_others.jpg")
+PALS, FOES = ("mr.a", "b b", "c", "d", "scarlet e"), ("v", "w", "x", "y")
+
+
+def four(root: Path, *asked: tuple[str, ...]) -> Path:
+    """Two groups, one with a misspelt file as the authors have one; the photos of both."""
+    pals = {name: f"pals/{name.replace('scarlet', 'scalet')}.jpg" for name in PALS}
+    database(root, "database_4_concepts", pals | {name: f"foes/{name}.jpg" for name in FOES})
+    questions = {
+        "./data/query-image-4-concepts/group photo_pals.jpg": [
+            [f"<{name}>" for name in subset] for subset in asked
+        ],
+        "./data/query-image-4-concepts/group photo_foes.jpg": [[f"<{name}>" for name in FOES]],
+    }
+    for group, colour in (("pals", "red"), ("foes", "blue")):
+        photo(root / "query-image-4-concepts" / f"group photo_{group}.jpg", colour)
+    file = root / "query_tot" / "4_concept_query_templates.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(questions))
+    return file
+
+
+def test_four_concepts_are_what_the_authors_ask_about(tmp_path: Path) -> None:
+    four(tmp_path, PALS[:4], PALS[1:])
     suite = folders.suite("repic-4c", str(tmp_path))
-    assert len(suite.concepts) == 5
-    assert [q.among for q in suite.queries] == [q.concepts for q in suite.queries]
-    assert {len(q.concepts) for q in suite.queries} == {4}
-    assert len({q.photo.image_id for q in suite.queries}) == 1
+    assert [c.name for c in suite.concepts] == [*PALS, *FOES]
+    assert [q.concepts for q in suite.queries] == [PALS[:4], PALS[1:], FOES]
+    assert all(set(q.among) == {*PALS, *FOES} for q in suite.queries), "one database for all"
+    assert [q.others for q in suite.queries] == [("scarlet e",), ("mr.a",), ()]
+
+
+def test_nobody_of_the_group_is_shown_as_absent(tmp_path: Path) -> None:
+    four(tmp_path, PALS[:4], PALS[1:])
+    asked = Evaluation(suite="repic-4c", folder=str(tmp_path), protocols=("wrong", "mixed"))
+    made = questions(suites.load(asked), asked, {}, 0.0)
+    assert len(made) == 6
+    for question in made:
+        here = PALS if question.photo.uri.endswith("pals.jpg") else FOES
+        absent = {r["name"] for r in question.references if not r["present"]}
+        assert absent
+        assert not absent & set(here)
+
+
+def test_questions_about_strangers_or_of_another_form_are_refused(tmp_path: Path) -> None:
+    file = four(tmp_path, ("mr.a", "b b", "c", "nobody"))
+    with pytest.raises(SuiteError, match="asks about nobody, whom the database does not have"):
+        folders.suite("repic-4c", str(tmp_path))
+    file.write_text("[1]")
+    with pytest.raises(SuiteError, match="is no file of questions; it is"):
+        folders.suite("repic-4c", str(tmp_path))
 
 
 @pytest.mark.parametrize("name", list(folders.LAYOUT))

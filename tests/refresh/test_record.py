@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from repic import catalog
+from repic.evaluate.results import SUMMARY
 from repic.refresh import record
 from repic.refresh.promotion import Comparison, Decision, decide, stopped
 from repic.refresh.settings import load, of_the_build
+from repic.tables import TABLES
 from storage.errors import MovedError, StoreError
 from storage.manifest import Origin, Run
 from storage.store import Store
@@ -23,8 +26,15 @@ Main = Callable[..., tuple[int, str, str]]
 def store(tmp_path: Path) -> Store:
     made = Store.open(tmp_path / "store", create=True)
     for number in range(1, 5):
-        origin = Origin(fingerprint=str(number))
+        answers = TABLES["rollouts"].empty()
+        told = Origin(fingerprint=f"r{number}")
+        rollouts = made.publish("rollouts", answers, told, key=TABLES["rollouts"].key)
+        origin = Origin(fingerprint=str(number), inputs=(rollouts.as_input(),))
         made.publish_files("checkpoint", {"adapter": bytes([number])}, origin, kind="checkpoint")
+        summary = json.dumps({"model": f"checkpoint@v{number}", "suite": "sample"}).encode()
+        made.publish_files(
+            "evaluation", {SUMMARY: summary}, Origin(fingerprint=f"e{number}"), kind="report"
+        )
     made.commit({"checkpoint": 4})
     return made
 
@@ -32,8 +42,10 @@ def store(tmp_path: Path) -> Store:
 def put(store: Store, number: int, decision: Decision) -> record.Recorded:
     before = record.in_use(store, "production")
     candidate = f"checkpoint@v{number}"
+    evaluation = store.manifest(f"evaluation@v{number}")
     return record.record(
-        store, f"request {number}", candidate, before, decision, "production", Run.here(), {}
+        *(store, f"request {number}", candidate, before, decision, "production"),
+        *(Run.here(), {}, evaluation),
     )
 
 
@@ -46,6 +58,7 @@ def test_the_tag_moves_only_with_a_promotion(store: Store) -> None:
     promoted = put(store, 3, decide(True, (GAIN,)))
     assert promoted.production == "checkpoint@v1"
     assert record.in_use(store, "production") == "checkpoint@v3"
+    assert str(store.resolve("evaluation@production")) == "evaluation@v3"
     known = record.decisions(store)
     assert [d.verdict for d in known] == ["first", "refused", "promoted"]
     assert known[2].rows[0]["low"] == pytest.approx(0.04)
@@ -62,6 +75,7 @@ def test_a_rollback_is_a_decision_and_can_be_followed_by_another(store: Store) -
     put(store, 3, decide(True, (GAIN,)))
     back = record.roll_back(store, "production", Run.here())
     assert (back.candidate, back.production) == ("checkpoint@v2", "checkpoint@v3")
+    assert str(store.resolve("evaluation@production")) == "evaluation@v2"
     assert record.in_use(store, "production") == "checkpoint@v2"
     record.roll_back(store, "production", Run.here())
     assert record.in_use(store, "production") == "checkpoint@v1"
@@ -83,6 +97,29 @@ def test_a_tag_that_somebody_moved_meanwhile_stays(store: Store) -> None:
         )
     assert record.in_use(store, "production") == "checkpoint@v4"
     assert len(record.decisions(store)) == 1
+
+
+def test_a_decision_that_was_killed_before_its_commit_is_made_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "commit", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            put(store, 1, decide(False, ()))
+    assert record.decisions(store) == []
+    assert put(store, 1, decide(False, ())).number == 1
+    assert record.in_use(store, "production") == "checkpoint@v1"
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_difficulty_is_told_by_candidates_that_were_decided_on(store: Store) -> None:
+    """Those of a candidate without a decision are of a run that is to go on as it began."""
+    assert record.rollouts_of_last(store) is None
+    put(store, 2, decide(False, ()))
+    assert record.rollouts_of_last(store) == "rollouts@v2"
 
 
 def test_it_is_told_and_rolled_back_from_the_command_line(store: Store, repic_main: Main) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from repic import detect, embed
 from repic.config import DetectorSettings, EncoderSettings, Runtime
+from repic.detect.yolo import quiet_ultralytics
 from repic.sample import lessons, train_clip, train_yolo
 from repic.sample.identities import CATEGORIES
 
@@ -69,6 +70,30 @@ def test_a_detector_can_be_used_and_carries_no_place(tmp_path: Path) -> None:
         DetectorSettings(kind="yolo", checkpoint=str(finished), image_size=160), RUNTIME
     )
     assert detector.vocabulary == CATEGORIES
+
+
+def test_a_finished_detector_is_exported_and_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet_ultralytics()
+    from ultralytics import YOLO
+    from ultralytics.nn.tasks import DetectionModel
+
+    def train(*arguments: object, **options: object) -> None:
+        raise AssertionError("another training")
+
+    monkeypatch.setattr(train_yolo, "PHOTOS_PER_LESSON", 1)
+    monkeypatch.setattr(train_yolo, "TUNING_PHOTOS", 1)
+    monkeypatch.setattr(YOLO, "train", train)
+    state = tmp_path / "run" / "weights" / "last.pt"
+    state.parent.mkdir(parents=True)
+    network = DetectionModel(str(train_yolo._architecture(tmp_path)), verbose=False)
+    torch.save({"model": network, "epoch": -1, "train_args": {}}, state)
+    finished = train_yolo.train(tmp_path, threads=1, lessons_count=1)
+    assert finished.read_bytes() == train_yolo._export(state)
+    torch.save({"model": network, "epoch": 3, "train_args": {}}, state)
+    with pytest.raises(AssertionError, match="another training"):
+        train_yolo.train(tmp_path, threads=1, lessons_count=1)
 
 
 def _sha256(file: Path) -> str:

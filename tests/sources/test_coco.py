@@ -70,6 +70,65 @@ def test_boxes_labels_and_licences(tmp_path: Path, caplog: pytest.LogCaptureFixt
         assert reason in said
 
 
+def test_broken_records_cost_only_themselves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each once; and what is left can be written to a table."""
+    odd = "\ud800"
+    box = [0, 0, 9, 9]
+    good = {"id": 1, "image_id": 1, "category_id": 7, "bbox": box, "caption": odd}
+    broken: dict[str, Any] = {
+        "images": [
+            {"id": 1, "file_name": "one.jpg", "license": [4], "width": 9, "height": 9},
+            {"id": 2, "file_name": "wide.jpg", "width": "wide"},
+            {"id": 3, "file_name": "nul\0.jpg"},
+            {"id": 4, "file_name": 5},
+            {"id": 5, "file_name": f"{odd}.jpg"},
+            {"id": [6], "file_name": "list.jpg"},
+            {"id": None, "file_name": "none.jpg"},
+            "nonsense",
+        ],
+        "annotations": [
+            good,
+            {**good, "id": [2], "identity": odd},
+            {**good, "image_id": [1]},
+            {**good, "category_id": {}},
+            {**good, "category_id": 8},
+            {**good, "image_id": 2},
+            {**good, "bbox": [0, 0, 9, 10**400]},
+            {**good, "bbox": 5},
+        ],
+        "categories": [{"id": 7, "name": "dog"}, {"id": 8, "name": odd}, {"id": []}, "cat"],
+        "licenses": [{"id": 4, "name": 5}, 6],
+    }
+    refs = [
+        {"image_id": [1], "ann_id": 1, "sentences": ["nowhere"]},
+        {"image_id": 1, "ann_id": [1], "sentences": ["nothing"]},
+        {"image_id": 1, "ann_id": 1, "sentences": 7},
+        {"image_id": 1, "ann_id": 1, "sentences": [odd, "the  dog"]},
+    ]
+    path = _write(tmp_path / "x.json", broken)
+    with caplog.at_level(logging.WARNING):
+        found = _photos(path, refs=str(_write(tmp_path / "refs.json", refs)), identity="annotation")
+    assert found.keys() == {"one.jpg", "wide.jpg", "nul\0.jpg"}
+    assert found["one.jpg"].annotations == (
+        Annotation(Box(0, 0, 9, 9), "dog", expressions=("the dog",)),
+        Annotation(Box(0, 0, 9, 9), "dog"),
+    )
+    assert {photo.caption for photo in found.values()} == {None}
+    for reason in (
+        "5 images without a usable file_name or id",
+        "3 categories without a usable id or name",
+        "2 licenses without a usable id or name",
+        "1 annotations of unknown images",
+        "2 annotations of unknown categories",
+        "3 annotations whose box is malformed",
+        "2 referring expressions without an annotation",
+        "1 referring expressions without a sentence",
+    ):
+        assert reason in caplog.text
+
+
 def test_photos_are_relative_to_their_own_folder(tmp_path: Path) -> None:
     (tmp_path / "train2017").mkdir()
     path = _write(tmp_path / "annotations" / "x.json", INSTANCES)
@@ -149,7 +208,17 @@ def test_the_conversion_that_the_refusal_names_works(tmp_path: Path) -> None:
     assert found["one.jpg"].annotations[0].expressions == ("dog",)
 
 
-@pytest.mark.parametrize("text", ["not json", "[]", '{"images": 3}', "{}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not json",
+        "[]",
+        '{"images": 3}',
+        "{}",
+        '{"images": null}',
+        '{"images": [], "categories": 3}',
+    ],
+)
 def test_another_file_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from repic import config, images, uris
+from repic.scan import scan
 from repic.sources import SourceError, photos
 from repic.sources.base import Photo
 
@@ -103,6 +104,20 @@ def test_pictures_that_are_files_keep_their_path(tmp_path: Path) -> None:
     assert [p.uri for p in _photos(path)] == sorted([a, b, *rows])
     by_path = _photos(path, image_column="file")
     assert {p.uri for p in by_path} == {a, b, *(f"{table}#row={n}&column=file" for n in (3, 4))}
+
+
+def test_a_url_that_leads_nowhere_is_quarantined_with_its_reason(tmp_path: Path) -> None:
+    _picture(1).save(tmp_path / "a.png")
+    path = tmp_path / "set.parquet"
+    urls = ["https://example.org/a.jpg#t=1", "nothing://b.jpg", "a.png"]
+    pq.write_table(pa.table({"image": urls}), path)
+    source = {"kind": "hf", "path": str(path), "identity": "none"}
+    found = scan(config.Settings.model_validate({"source": source}))
+    assert [Path(f.photo.uri).name for f in found.found] == ["a.png"]
+    assert {(r.uri, r.error) for r in found.rejects} == {(url, "missing") for url in urls[:2]}
+    said = " ".join(reject.message for reject in found.rejects)
+    assert "#t=1 is not understood" in said
+    assert "nothing" in said
 
 
 def test_a_binary_column_is_addressed_by_row(tmp_path: Path) -> None:

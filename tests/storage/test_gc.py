@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from storage import gc as gc_module
-from storage.errors import StoreError
+from storage.errors import NotFoundError, StoreError
 from storage.gc import gc
 from storage.integrity import verify
+from storage.store import Store
 from tests.storage.stores import build, origin, rows
 
 
@@ -61,6 +62,16 @@ def test_old_versions_go_but_never_what_a_ref_reaches(store):
     assert {version: store.read(f"pairs@v{version}") for version in (2, 5)} == before
     assert verify(store) == []
     assert build(store, 6)["dataset"] == 6
+
+
+def test_what_gc_of_another_process_removed_is_not_committed(store):
+    build(store, 1)
+    build(store, 2, photos=11)
+    assert store.manifest("images@v1").rows == 10
+    gc(Store.open(store.location), delete=True, keep_versions=1)
+    with pytest.raises(NotFoundError, match="There is no images@v1"):
+        store.commit({"images": 1})
+    assert store.resolve("images@latest").version == 2
 
 
 def test_an_old_input_of_a_new_version_stays(store):

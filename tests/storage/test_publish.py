@@ -233,6 +233,10 @@ def test_opening_says_what_is_wrong(tmp_path):
     (tmp_path / "new" / "store.json").write_text('{"format_version": 2}')
     with pytest.raises(StoreError, match="has format 2, and this program reads up to 1: install"):
         Store.open(tmp_path / "new")
+    for marker in ("", "{}", "[]"):
+        (tmp_path / "new" / "store.json").write_text(marker)
+        with pytest.raises(StoreError, match=r'is broken: .* write \{"format_version": 1\}'):
+            Store.open(tmp_path / "new")
 
 
 def test_a_newer_manifest_is_refused(store):

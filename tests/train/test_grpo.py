@@ -7,6 +7,7 @@ import re
 import statistics
 from collections import Counter, defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pyarrow as pa
@@ -21,6 +22,7 @@ from repic.train.errors import DataError, TrainingStoppedError
 from repic.train.plan import Silent
 from repic.train.reward import TrainedReward
 from repic.train.run import train
+from repic.train.trainers import MarkComplete, whole_checkpoints
 from storage.manifest import Run
 from tests.builds import Built
 from tests.train.conftest import Trained
@@ -158,6 +160,28 @@ def test_a_guard_ends_a_run_and_latest_stays(built: Built, tiny: str, work: Path
     with pytest.raises(TrainingStoppedError, match=r"its adapter in checkpoint@v1, and latest did"):
         train(asked, plan.store, work=work)
     assert plan.store.current().of("checkpoint").latest is None
+
+
+def test_a_run_whose_weights_are_lost_ends_with_its_reason(
+    built: Built, tiny: str, work: Path
+) -> None:
+    asked = small(tiny, "trainer.learning_rate=1e38", "trainer.max_steps=9")
+    store = built.copy(work / "store")
+    for _ in range(2):  # the second finds the first
+        with pytest.raises(TrainingStoppedError, match=r"finite: lower trainer\.learning_rate"):
+            train(asked, store, work=work)
+    assert store.read("rollouts@v1").num_rows
+    assert store.versions("checkpoint") == [1]
+    assert store.manifest("checkpoint@v1").notes["changes"] == []
+
+
+def test_a_checkpoint_with_folders_is_complete(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint-3"
+    (folder / "global_step3").mkdir(parents=True)
+    (folder / "global_step3" / "states.pt").write_bytes(b"x")
+    state = SimpleNamespace(global_step=3, is_world_process_zero=True)
+    MarkComplete().on_save(SimpleNamespace(output_dir=str(tmp_path)), state, None)
+    assert whole_checkpoints(tmp_path) == [folder]
 
 
 def test_too_few_rows_for_a_batch_are_refused_with_the_number(

@@ -17,11 +17,12 @@ SETTINGS = Guards(window=3, patience=4)
 
 def run(logs: list[dict[str, Any]], guard: Guard | None = None) -> Guard:
     guard = guard or Guard(SETTINGS)
-    control = SimpleNamespace(should_training_stop=False)
+    control = SimpleNamespace(should_training_stop=False, should_save=True)
     for number, entry in enumerate(logs, start=1):
         state = SimpleNamespace(global_step=number, log_history=[])
         guard.on_log(None, state, control, logs=entry)
         assert control.should_training_stop == (guard.stopped is not None)
+        assert control.should_save == guard.finite, "weights that are not finite are kept nowhere"
     return guard
 
 
@@ -40,6 +41,7 @@ def test_a_steady_run_goes_on() -> None:
 def test_what_is_not_finite_stops_at_once(key: str, value: float) -> None:
     guard = run([*steady(2), {**STEADY, key: value}])
     assert guard.stopped == f"step 3: {key} is {value}: lower trainer.learning_rate"
+    assert not guard.finite
 
 
 def test_a_reward_that_nothing_earned_is_no_fault() -> None:

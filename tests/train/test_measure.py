@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from repic.train import models
-from repic.train.measure import ALL, Answer, Measured, Measurer, compare, interval
+from repic.train.measure import ALL, Answer, Measured, Measurer, compare, interval, shared
 from repic.train.rows import balanced
 from tests.builds import Built
 
@@ -38,6 +38,12 @@ def test_a_difference_is_of_the_same_rows() -> None:
     assert every.difference == pytest.approx(0.125), "objectives weigh the same"
 
 
+def test_a_row_that_one_side_lost_counts_on_neither() -> None:
+    before, after = measured(oct=[0.0] * 5), measured(oct=[1.0] * 4)
+    (change, _) = compare(*shared(before, after))
+    assert (change.n, change.before, change.after) == (4, 0, 1)
+
+
 def test_the_interval_of_a_mean_covers_it() -> None:
     draw = np.random.default_rng(0)
     hits = 0
@@ -60,6 +66,11 @@ def test_answers_repeat_and_join_their_rows(built: Built, tiny: str) -> None:
     assert first.greedy == other.greedy
     assert first.sampled != other.sampled
     assert [a.example_id for a in first.greedy] == [row["example_id"] for row in rows]
+    gone = {**rows[0], "images": [{**p, "uri": "file:///gone.jpg"} for p in rows[0]["images"]]}
+    fresh = Measurer(reader.processor, reader.convention, 4, 5)
+    assert [a.example_id for a in fresh.measure(model, [gone, *rows[1:]]).greedy] == [
+        row["example_id"] for row in rows[1:]
+    ]
     means = first.as_json()["means"]["greedy"]
     assert {name: values["n"] for name, values in means.items()} == {"ict": 3, "oct": 3, "vlt": 3}
 

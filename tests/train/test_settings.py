@@ -19,20 +19,30 @@ CPU = ("trainer.use_cpu=true",)
 def test_every_profile_makes_a_config_of_trl(profile: str, method: str, tmp_path: Path) -> None:
     asked = settings.load(profile, CPU, method=method)
     assert asked.train.method == method
-    if method == "sft":
-        asked = asked.model_copy(update={"trainer": _shared(asked.trainer)})
     config = trainer_config(asked, tmp_path)
     assert config.output_dir == str(tmp_path)
     assert config.learning_rate == asked.trainer.get("learning_rate", 1e-5)
 
 
-def _shared(fields: dict) -> dict:
-    import dataclasses
+def test_both_methods_see_as_many_answers_in_a_step(tmp_path: Path) -> None:
+    for profile in ("sample", "paper", "modern"):
+        sizes = {
+            config.per_device_train_batch_size * config.gradient_accumulation_steps
+            for method in ("grpo", "sft")
+            for config in [trainer_config(settings.load(profile, CPU, method=method), tmp_path)]
+        }
+        assert len(sizes) == 1
 
-    from trl import SFTConfig
 
-    known = {field.name for field in dataclasses.fields(SFTConfig)}
-    return {name: value for name, value in fields.items() if name in known}
+def test_fields_of_one_method_are_under_its_name(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("trainer: {learning_rate: 1e-4}\ngrpo: {beta: 0.1}\nsft: {loss_type: dft}\n")
+    assert settings.load(str(mine)).trainer == {"learning_rate": 1e-4, "beta": 0.1}
+    sft = settings.load(str(mine), ["trainer.loss_type=nll"], method="sft")
+    assert sft.trainer == {"learning_rate": 1e-4, "loss_type": "nll"}
+    mine.write_text("grpo: 3\n")
+    with pytest.raises(ConfigError, match="must hold settings by name"):
+        settings.load(str(mine))
 
 
 def test_the_paper_profile_is_the_paper(tmp_path: Path) -> None:
@@ -68,6 +78,9 @@ def test_any_field_of_trl_goes_through(tmp_path: Path) -> None:
         ("trainer.num_generations=7", "are 14 answers per step, which is no multiple of"),
         ("trainer.gradient_accumulation_steps=0.5", "trainer.gradient_accumulation_steps=0.5"),
         ("trainer.num_generations=1", "are 2 answers per step"),
+        ("trainer.save_steps=0.1", "give a number of steps, not a share of them"),
+        ("trainer.save_strategy=epoch", "all epochs are one pass here"),
+        ("trainer.steps_per_generation=1", "would sample more than once"),
     ],
 )
 def test_a_wrong_field_is_one_clear_error(override: str, hint: str, tmp_path: Path) -> None:
@@ -83,11 +96,18 @@ def test_a_wrong_field_is_one_clear_error(override: str, hint: str, tmp_path: Pa
         ("train.split=tests", "a split is one of train, validation, test"),
         ("train.guards.kl=-1", "train.guards.kl=-1"),
         ("splits.test=0.2", "unknown setting splits"),
+        ("train.shares={otc: 1}", "'otc' is no objective: one of oct, vlt, ict"),
+        ("train.shares={vlt: -1}", "the share of vlt is -1"),
     ],
 )
 def test_a_wrong_setting_names_the_remedy(override: str, hint: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(hint)):
         settings.load("sample", [override])
+
+
+def test_form_alone_is_read_of_strict_rewards() -> None:
+    with pytest.raises(ConfigError, match="set mode=strict"):
+        settings.load("sample", ["train.control=format", "train.mode=paper"])
 
 
 def test_every_setting_is_described_and_every_default_has_a_reason() -> None:
