@@ -229,7 +229,8 @@ def _answers(before: Measured, after: Measured) -> str:
 
 
 def _cell(answer: Any) -> str:
-    return " ".join(answer.completion.split()).replace("|", "\\|")
+    said = " ".join(answer.completion.split()).replace("|", "\\|").replace("`", "'")
+    return f"`{said}`"
 
 
 def _build(store: Store, folder: Path, pool: str) -> None:

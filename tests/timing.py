@@ -16,7 +16,12 @@ def quickest(action: Callable[[], object], tries: int = 3) -> float:
     What else runs does not count in CPU time, but it slows even that down, for a while: the
     yardstick is taken again with each run.
     """
-    return min(_cpu(action) / max(1.0, _cpu(_yardstick) / REFERENCE) for _ in range(tries))
+    return min(_cpu(action) / slowness() for _ in range(tries))
+
+
+def slowness() -> float:
+    """How many times slower than the machine of the limits this one is now; at least 1."""
+    return max(1.0, _cpu(_yardstick) / REFERENCE)
 
 
 def _cpu(action: Callable[[], object]) -> float:

@@ -137,7 +137,7 @@ def summary(found: Evaluated) -> dict[str, Any]:
                 {"protocol": protocol, "part": part, **{n: s.as_json() for n, s in named.items()}}
                 for (protocol, part), named in found.numbers(metric).items()
             ]
-            for metric in ("strict", "paper", "retrieval")
+            for metric in ("strict", "paper", "quality", "retrieval")
         },
     }
 

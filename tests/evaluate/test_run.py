@@ -171,6 +171,7 @@ def test_the_command(repic_main: Any, tmp_path: Path) -> None:
     assert (found["evaluation"], found["is_new"]) == ("evaluation@v1", False)
     whole = next(row for row in found["strict"] if row["part"] == "all")
     assert whole["f1"] == {"value": 1.0, "interval": [1.0, 1.0], "n": 24, "unit": "caption"}
+    assert {"length", "distinct_1", "self_bleu", "copy_rate"} <= found["quality"][0].keys()
 
 
 def test_the_comparison_command(repic_main: Any, tmp_path: Path) -> None:
