@@ -113,6 +113,7 @@ class Measurer:
         self.suppress = list(suppress)
         self.ends = sorted(ends)
         self.album = Album()
+        self._unseen: set[str] = set()
 
     def measure(
         self,
@@ -123,7 +124,7 @@ class Measurer:
     ) -> Measured:
         """Greedy and sampled answers to these rows; the same again for the same seed on a CPU.
 
-        A row whose photo is gone by the end is left out.
+        A row whose photo was gone when it was asked is left out.
         """
         import torch
 
@@ -136,9 +137,8 @@ class Measurer:
                     batch = rows[start : start + self.batch_size]
                     texts[how] += self.answers(model, batch, sample=how == "sampled")
                     tick(len(batch))
-        unseen = {row["example_id"] for row in rows if self.album.of_row(row)[1]}
         scored = {
-            how: tuple(a for a in self._scored(rows, said) if a.example_id not in unseen)
+            how: tuple(a for a in self._scored(rows, said) if a.example_id not in self._unseen)
             for how, said in texts.items()
         }
         return Measured(scored["greedy"], scored["sampled"])
@@ -177,7 +177,9 @@ class Measurer:
         return list(self.processor.batch_decode(new, skip_special_tokens=True))
 
     def _conversation(self, row: Row) -> list[dict[str, Any]]:
-        shown, _ = self.album.of_row(row)
+        shown, why = self.album.of_row(row)
+        if why:
+            self._unseen.add(row["example_id"])
         pictures = iter(shown)
         [turn] = messages(row, self.convention)
         blocks = [

@@ -49,6 +49,16 @@ def test_the_page_says_what_the_tables_say(found: Evaluated, tmp_path: Path) -> 
     assert len(page) < 2_000_000
 
 
+def test_what_was_asked_other_questions_is_no_comparison(found: Evaluated, tmp_path: Path) -> None:
+    values = {"photos": 8, "protocols": ("wrong",), "backend": "server"}
+    with serving(nobody) as server:
+        asked = settings.load("sample", ["evaluate.seed=5"], url=server.url, **values)
+        other = run("other", asked, found.store)
+    page = report.write(found.store, other.ref, tmp_path).read_text(encoding="utf-8")
+    assert "other" in page
+    assert "Against" not in page
+
+
 def test_right_captions_leave_nothing_to_look_at(found: Evaluated, tmp_path: Path) -> None:
     values = {"photos": 8, "protocols": ("wrong",), "backend": "server"}
     with serving(nobody) as server:
