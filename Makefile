@@ -25,6 +25,9 @@ demo: $(VENV)/ready
 	@echo "Look at $(DEMO)/report.html and $(DEMO)/training.html;" \
 	    "ask $(BIN)/repic sql --store $(DEMO)/store \"show tables\""
 
+# Threads that wait give their core away, since servers, workers and other tests want it.
+test test-slow: export OMP_WAIT_POLICY = PASSIVE
+
 # Two at once, a file each; models then take one thread, so that two cores are not asked for four.
 test: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile

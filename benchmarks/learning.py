@@ -22,7 +22,8 @@ Measured on photos of `RESERVED` identities (`repic.sample.identities`), at leas
 objective, sampled and greedy, by the strict rewards. Intervals are 95 %: rows are compared
 with themselves, means over seeds, resampled by row within each objective. Tune on
 `--pool validation`; the third pool is only looked at to report. `--out` keeps every answer and log,
-and of the first run of GRPO its curves and some answers before and after.
+and of the first run of GRPO its curves and some answers before and after; what is kept there is not
+run again, so that a run of hours can be killed and go on, or be given more seeds or arms.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ def experiment(
     else:
         pool = rows.read(store, examples, "validation")
     held_out = rows.balanced(pool, arguments.rows)
+    _claim(arguments)
     counts = {o: sum(r["objective"] == o for r in held_out) for o in OBJECTIVES}
     print(f"measured on {counts} rows of the {arguments.pool} pool", file=sys.stderr)
     found: dict[str, list[Measured]] = {arm: [] for arm in (*ARMS, LEFT) if arm in arguments.arms}
@@ -143,7 +145,10 @@ def run(
     held_out: list[Row],
     arguments: argparse.Namespace,
 ) -> Measured:
-    """Train one arm with one seed, and measure it."""
+    """Train one arm with one seed, and measure it; or what was kept of that."""
+    kept = arguments.out / f"{arm}-{seed}.json" if arguments.out else None
+    if kept and kept.exists():
+        return Measured.from_json(json.loads(kept.read_text("utf-8")))
     changes = [f"trainer.seed={seed}", "trainer.save_strategy=no", *arguments.set]
     sampling = settings.load("sample", changes)
     asked = settings.load("sample", changes, method="sft") if arm == "sft" else sampling
@@ -298,6 +303,17 @@ class _Quiet:
 
     def shard(self, *_: Any) -> None:
         pass
+
+
+def _claim(arguments: argparse.Namespace) -> None:
+    """Refuse a folder that keeps runs of other settings."""
+    asked = {"pool": arguments.pool, "rows": arguments.rows, "set": arguments.set}
+    if not arguments.out:
+        return
+    note = arguments.out / "settings.json"
+    if note.exists() and json.loads(note.read_text("utf-8")) != asked:
+        sys.exit(f"{arguments.out} keeps runs of {note.read_text('utf-8')}: choose another --out")
+    _keep(arguments.out, note.name, asked)
 
 
 def _keep(folder: Path | None, name: str, value: Any) -> None:

@@ -7,6 +7,7 @@ This file adds what an operator wants: a retry, a name, and a page with the tabl
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from repic.evaluate.captioners import ServerError
 from repic.evaluate.records import CaptionError
 from repic.evaluate.results import Evaluated, load
 from repic.evaluate.run import run
+from repic.evaluate.wording import cell
 from storage.manifest import Run
 from storage.store import Store
 
 SHOWN = ("precision", "recall", "f1", "exact", "false_mention", "binding")
+READ = ("length", "self_bleu", "copy_rate", "clip_score")
 
 
 def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
@@ -99,24 +102,27 @@ def show(found: Evaluated) -> None:
     """A page in Prefect's UI: the strict metric of each protocol, with intervals."""
     lines = [
         f"`{found.ref}`: {found.model} on {found.suite}, {found.summary['photos']} photos. Strict "
-        "metric in per cent with 95 % intervals, clustered by photo.",
+        "metric in per cent with 95 % intervals, clustered by photo; n where it is not captions.",
         "",
-        f"| protocol | captions | {' | '.join(name.replace('_', ' ') for name in SHOWN)} |",
-        f"|---|---:|{'---|' * len(SHOWN)}",
+        *_table(found, "strict", SHOWN, "f1"),
+        "",
+        "How captions read: words, shares in per cent, CLIPScore (0 to 2.5).",
+        "",
+        *_table(found, "quality", READ, "length"),
     ]
-    for protocol in found.protocols:
-        cells = [_cell(found, name, protocol) for name in SHOWN]
-        count = found.score("f1", protocol).n
-        lines.append(f"| {protocol} | {count} | {' | '.join(cells)} |")
+    lines += [f"\n{remark}." for remark in found.summary.get("remarks", ())]
     lines += ["", f"`repic report {found.ref}` writes its page."]
     create_markdown_artifact("\n".join(lines), key="evaluate", description=found.ref)
     get_run_logger().info("%s: %s on %s", found.ref, found.model, found.suite)
 
 
-def _cell(found: Evaluated, name: str, protocol: str) -> str:
-    score = found.score(name, protocol)
-    if not score.n or score.value is None:
-        return "-"
-    if score.low is None or score.high is None:
-        return f"{100 * score.value:.1f}"
-    return f"{100 * score.value:.1f} ({100 * score.low:.1f} to {100 * score.high:.1f})"
+def _table(found: Evaluated, metric: str, shown: Sequence[str], counted: str) -> list[str]:
+    lines = [
+        f"| protocol | captions | {' | '.join(name.replace('_', ' ') for name in shown)} |",
+        f"|---|---:|{'---|' * len(shown)}",
+    ]
+    for protocol in found.protocols:
+        n = found.score(counted, protocol, metric=metric).n
+        cells = [cell(name, found.score(name, protocol, metric=metric), n) for name in shown]
+        lines.append(f"| {protocol} | {n} | {' | '.join(cells)} |")
+    return lines

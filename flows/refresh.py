@@ -110,13 +110,14 @@ def show(recorded: Recorded, is_new: bool) -> None:
         "",
         recorded.why if is_new else f"Nothing new: {recorded.why}",
         "",
-        "| metric | before | after | difference | 95 % | margin | |",
-        "|---|---:|---:|---:|---|---:|---|",
+        "| metric | before | after | difference | 95 % | n | margin | |",
+        "|---|---:|---:|---:|---|---:|---:|---|",
     ]
     lines += [
         f"| {row['metric']} | {_number(row['before'])} | {_number(row['after'])} | "
         f"{_number(row['difference'])} | {_number(row['low'])} to {_number(row['high'])} | "
-        f"{_number(row['margin'])} | {'met' if row['met'] else 'not met'} |"
+        f"{'-' if row.get('n') is None else row['n']} | {_number(row['margin'])} | "
+        f"{'met' if row['met'] else 'not met'} |"
         for row in recorded.rows
         if row["metric"] != "-"
     ]

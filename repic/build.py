@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import repic
-from repic import quarantine, results
-from repic.config import Settings
+from repic import failures, quarantine, results
+from repic.config import Settings, located
 from repic.scan import Reject, Scan
 from repic.stages import STAGES
 from repic.stages.base import Inputs, Json, Result, RowStage, SetStage, Stage
@@ -179,7 +179,7 @@ class Build:
             origin = Origin(
                 fingerprint=self.fingerprints[DATASET],
                 inputs=tuple(manifest.as_input() for manifest in tables.values()),
-                settings=self.settings.model_dump(mode="json"),
+                settings=located(self.settings).model_dump(mode="json"),
                 notes={name: manifest.notes for name, manifest in tables.items() if manifest.notes},
                 code_version=repic.__version__,
                 run=self.run,
@@ -268,7 +268,7 @@ class Build:
         )
 
     def _sources(self) -> dict[str, Json]:
-        settings = self.settings.source.model_dump(mode="json", exclude_none=True)
+        settings = located(self.settings).source.model_dump(mode="json", exclude_none=True)
         return {self.settings.source.kind: {**settings, "files": self.scan.files}}
 
 
@@ -307,7 +307,8 @@ def open_for(location: str, look: Callable[[], Scan]) -> tuple[Store, Scan]:
     except NotFoundError:
         found = look()
         return Store.open(location, create=True), found
-    return store, look()
+    with failures.noted(store, Run.here()):
+        return store, look()
 
 
 class Watch(Protocol):
@@ -346,16 +347,19 @@ def make(
 ) -> Outcome:
     """Walk the stages in order: whoever can compute a plan and publish a stage can build.
 
+    An error that ends the build is put down in the store, until one succeeds.
+
     Args:
         compute: Called with each stage and its plan; gives a report per shard, from `run_shard`.
         publish: Called after it; does `Build.publish`.
     """
-    with this.store.lease():
-        if this.done():
-            return this.finish()
-        while gone := _walk(this, compute, publish):
-            this = this.without(gone)
-        return this.finish()
+    with failures.noted(this.store, this.run), this.store.lease():
+        if not this.done():
+            while gone := _walk(this, compute, publish):
+                this = this.without(gone)
+        outcome = this.finish()
+        failures.clear(this.store)
+        return outcome
 
 
 def _walk(

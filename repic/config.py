@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from repic import uris
 from repic.profiles import ConfigError, Section, described, layered, profiles, validated
 
-__all__ = ["ConfigError", "Section", "Settings", "load", "profiles", "recorded", "requested"]
+__all__ = [
+    "ConfigError",
+    "Section",
+    "Settings",
+    "load",
+    "located",
+    "profiles",
+    "recorded",
+    "requested",
+]
 
 Band = Literal["easy", "medium", "hard"]
 ELSEWHERE = ("train", "trainer", "grpo", "sft", "evaluate", "refresh")
 """Sections that a build has no use for: of `repic.train`, `repic.evaluate` and `repic.refresh`."""
+LOCAL = "local-dir:"
+"""OpenCLIP's prefix of a folder of weights."""
 LISTED = "`repic build --show-settings` lists them"
 
 
@@ -305,6 +318,42 @@ def requested(
     if images:
         source |= {"kind": "folder", "path": images}
     return load(profile, tuple(overrides), source=source)
+
+
+def located(settings: Settings) -> Settings:
+    """The same build from any folder: what is here by its whole path; URLs and names of hubs stay.
+
+    No fingerprint changes: weights and photos count by what is in them.
+    """
+    source = {name: _whole(getattr(settings.source, name)) for name in ("path", "images", "refs")}
+    detector, encoder = settings.detector, settings.encoder
+    checkpoint, tag = detector.checkpoint, encoder.pretrained
+    return settings.model_copy(
+        update={
+            "source": settings.source.model_copy(update=source),
+            "detector": detector.model_copy(
+                update={
+                    "checkpoint": checkpoint if checkpoint == "sample" else _whole(checkpoint),
+                    "text_encoder": _whole_folder(detector.text_encoder),
+                }
+            ),
+            "encoder": encoder.model_copy(
+                update={"pretrained": _whole(tag) if os.path.isfile(tag) else _whole_folder(tag)}
+            ),
+        }
+    )
+
+
+def _whole(path: str | None) -> str | None:
+    if path is None or uris.is_url(path) or not os.path.exists(os.path.expanduser(path)):
+        return path
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def _whole_folder(weights: str | None) -> str | None:
+    if weights is None or not weights.startswith(LOCAL):
+        return weights
+    return f"{LOCAL}{_whole(weights.removeprefix(LOCAL))}"
 
 
 def describe() -> list[tuple[str, str, str]]:

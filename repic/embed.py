@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from repic import photos, weights
-from repic.config import ConfigError
+from repic.config import LOCAL, ConfigError
 from repic.devices import Placement
 from repic.sample import models
 from storage.hashing import fingerprint
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 """float32 of shape (n, dim); every row has unit length."""
 
-FOLDER, HUB = "local-dir:", "hf-hub:"
+FOLDER, HUB = LOCAL, "hf-hub:"
 
 
 class Encoder(Protocol):
@@ -40,6 +40,10 @@ class Encoder(Protocol):
     dim: int
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors: ...
+
+    def prepare(self, image: Image.Image) -> torch.Tensor: ...
+
+    def encode_prepared(self, prepared: Sequence[torch.Tensor]) -> Vectors: ...
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors: ...
 
@@ -117,6 +121,11 @@ def describe(settings: EncoderSettings, runtime: Runtime) -> dict[str, Any]:
     return {"model": model, **Placement.of(runtime).describe()}
 
 
+def reads_texts(settings: EncoderSettings) -> bool:
+    """Whether the encoder has learned texts too. Loads nothing."""
+    return bool(settings.pretrained) or settings.architecture != photos.NAME
+
+
 def load(settings: EncoderSettings, runtime: Runtime) -> OpenClipEncoder:
     """The encoder, ready on its device.
 
@@ -155,6 +164,16 @@ class OpenClipEncoder:
             self._model.encode_image,
             lambda batch: torch.stack([self._preprocess(image) for image in batch]),
         )
+
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """What the model sees of an RGB picture of any size, float32 (3, side, side)."""
+        return self._preprocess(image)
+
+    def encode_prepared(self, prepared: Sequence[torch.Tensor]) -> Vectors:
+        """As `encode_images`, of what `prepare` gave: nobody need hold the pictures meanwhile."""
+        import torch
+
+        return self._in_batches(prepared, self._model.encode_image, torch.stack)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Vectors of texts, shape (n, dim); comparable with those of pictures.

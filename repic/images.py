@@ -5,7 +5,8 @@ colour profiles converted (a broken one is ignored), transparency laid on white,
 the first frame of an animation. The content decides what a file is, never its name. A picture is
 decoded whole before it is accepted, so a file that lacks its end is refused, not half used.
 
-Peak memory of a decode is about three copies of `MAX_PIXELS` x 3 bytes.
+Peak memory is about three copies of `MAX_PIXELS` x 4 bytes, however many threads decode: together
+they decode no more pixels at a time than one picture may have.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import io
 import math
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ from PIL import Image, ImageCms, ImageFile, features
 
 from repic import uris
 from repic.reading import MAX_BYTES, ImageRefused, Reason, read_bytes
+from repic.room import Room
 
 if TYPE_CHECKING:
     from repic.coordinates import Box
@@ -48,6 +51,9 @@ MIN_SIDE = 8
 """Fewest pixels of the shorter side."""
 MAX_ASPECT = 50
 """Most times that the longer side may be the shorter; a wide panorama has about 10."""
+
+_ROOM = Room(MAX_PIXELS)
+"""Of this process, in pixels that are being decoded."""
 
 HEAD_BYTES = 64
 """How much of a file `sniff` needs."""
@@ -129,9 +135,9 @@ def probe(data: bytes, region: uris.Region | None = None) -> ImageFacts:
     Raises:
         ImageRefused: it cannot be used.
     """
-    picture, name, orientation = _decode(data)
-    picture = _region(picture, region)
-    return ImageFacts(*picture.size, name, orientation, perceptual_hash(picture))
+    with _decoded(data) as (whole, name, orientation):
+        picture = _region(whole, region)
+        return ImageFacts(*picture.size, name, orientation, perceptual_hash(picture))
 
 
 def decode(data: bytes, region: uris.Region | None = None) -> Image.Image:
@@ -140,8 +146,8 @@ def decode(data: bytes, region: uris.Region | None = None) -> Image.Image:
     Raises:
         ImageRefused: it cannot be used.
     """
-    picture, _, _ = _decode(data)
-    return _region(picture, region)
+    with _decoded(data) as (picture, _, _):
+        return _region(picture, region)
 
 
 def open_image(uri: str, crop: Box | None = None) -> Image.Image:
@@ -230,32 +236,37 @@ FLAT = 3
 _DCT = np.cos(np.pi * np.outer(np.arange(1, 9), np.arange(32) + 0.5) / 32)
 
 
-def _decode(data: bytes) -> tuple[Image.Image, str, int]:
-    """Picture (RGB, upright), its format, and the EXIF orientation that was applied."""
+@contextlib.contextmanager
+def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
+    """Picture (RGB, upright), its format, and the EXIF orientation that was applied; other threads
+    wait with their pictures if there is no room for all."""
     if not data:
         raise ImageRefused("empty", "there are no bytes in it")
     announced = sniff(data[:HEAD_BYTES])
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries set it, for the whole process
-    try:
-        with _open(data, announced) as file:
-            name = file.format or announced or "unknown"
-            _check_size(*file.size)
-            tagged = _orientation(file)
-            if file.format == "PNG":  # decoding does not look at the checksums of the pixels
-                _pillow_open(io.BytesIO(data), formats=["PNG"]).verify()
-            file.load()
-            remaining = _orientation(file)  # some formats turn themselves while they load
-            picture = _to_rgb(file)
-    except (ImageRefused, MemoryError):
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageRefused("too-many-pixels", str(error)) from None
-    except Exception as error:  # decoders of broken data raise nearly every class there is
-        raise _undecodable(data, announced, str(error) or type(error).__name__) from error
-    if remaining in _UPRIGHT:
-        picture = picture.transpose(_UPRIGHT[remaining])
-    picture.info = {}  # an orientation or profile left there would be applied a second time
-    return picture, name, tagged if remaining == 1 else remaining
+    with contextlib.ExitStack() as held:
+        try:
+            with _open(data, announced) as file:
+                name = file.format or announced or "unknown"
+                _check_size(*file.size)
+                held.enter_context(_ROOM.take(file.width * file.height))
+                tagged = _orientation(file)
+                if file.format == "PNG":  # decoding does not look at the checksums of the pixels
+                    _pillow_open(io.BytesIO(data), formats=["PNG"]).verify()
+                file.load()
+                remaining = _orientation(file)  # some formats turn themselves while they load
+                picture = _to_rgb(file)
+            del file  # a second copy of the pixels
+        except (ImageRefused, MemoryError):
+            raise
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise ImageRefused("too-many-pixels", str(error)) from None
+        except Exception as error:  # decoders of broken data raise nearly every class there is
+            raise _undecodable(data, announced, str(error) or type(error).__name__) from error
+        if remaining in _UPRIGHT:
+            picture = picture.transpose(_UPRIGHT[remaining])
+        picture.info = {}  # an orientation or profile left there would be applied a second time
+        yield picture, name, tagged if remaining == 1 else remaining
 
 
 def _open(data: bytes, announced: str | None) -> Image.Image:
@@ -281,7 +292,7 @@ def _learn(announced: str) -> None:
 
 def _can_read(name: str) -> bool:
     """Whether a decoder is there; Pillow lists AVIF also where it was built without one."""
-    built = name != "AVIF" or _PLUGINS[name][0] in sys.modules or features.check("avif")
+    built = name != "AVIF" or sys.modules.get(_PLUGINS[name][0]) or features.check("avif")
     return bool(built) and name in Image.OPEN
 
 

@@ -71,7 +71,7 @@ CAPTIONS = Table(
 
 SCORES = Table(
     "scores",
-    "The strict metric of each caption; means over rows are what `metrics` says.",
+    "The strict metric and CLIPScore of each caption; means over rows are what `metrics` says.",
     ("caption_id",),
     (
         Column("caption_id", TEXT, "The caption."),
@@ -93,6 +93,12 @@ SCORES = Table(
         ),
         Column("claims", INT, "Claims about who is what that could be checked."),
         Column("right_claims", INT, "Those that are right."),
+        Column(
+            "clip_score",
+            FLOAT,
+            "How well it fits its photo, 0 to 2.5; null where the encoder reads no texts.",
+            nullable=True,
+        ),
         Column("reason", TEXT, "right, or the first fault: absent_named, wrong_name, ..."),
     ),
 )
@@ -134,6 +140,7 @@ PROMOTIONS = Table(
         Column("difference", pa.float64(), "After minus before, paired.", nullable=True),
         Column("low", pa.float64(), "Of its 95 % interval.", nullable=True),
         Column("high", pa.float64(), "Of its 95 % interval.", nullable=True),
+        Column("n", LONG, "Questions or rows that both answered.", nullable=True),
         Column("margin", pa.float64(), "By how much it may be worse.", nullable=True),
         Column("met", FLAG, "Whether this metric allows to promote."),
     ),

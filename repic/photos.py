@@ -169,8 +169,7 @@ class PhotosDetector:
         found = []
         for batch in batches(images, self._placement.batch_size):
             boxes = self._boxes(batch)
-            crops = [image.crop(_outward(box)) for image, box in zip(batch, boxes, strict=True)]
-            scores, classes = self._names(crops)
+            scores, classes = self._names(batch, boxes)
             for i, image in enumerate(batch):
                 candidate = Candidates(boxes[i : i + 1], scores[i : i + 1], classes[i : i + 1])
                 found.append(keep(candidate, image, self.vocabulary, self._settings))
@@ -202,14 +201,20 @@ class PhotosDetector:
             smooth = F.interpolate(maps[:, None], size=(MAP, MAP), mode="bilinear")[:, 0]
         return smooth[: len(squares)].cpu().numpy()
 
-    def _names(self, images: Sequence[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
-        """Probability and place of the best label of each picture, shape (n,) each."""
+    def _names(
+        self, images: Sequence[Image.Image], boxes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Probability and place of the best label of what each box holds, shape (n,) each.
+
+        Args:
+            boxes: One per RGB picture, xyxy in its pixels, (n, 4).
+        """
         from PIL import Image
 
         side = (NAME_SIDE, NAME_SIDE)
-        squares = [
-            np.asarray(image.convert("RGB").resize(side, Image.Resampling.BILINEAR))
-            for image in images
+        squares = [  # crop by crop: one can be as large as its picture
+            np.asarray(image.crop(_outward(box)).resize(side, Image.Resampling.BILINEAR))
+            for image, box in zip(images, boxes, strict=True)
         ]
         with self._placement.inference():
             logits = self._model(self._pixels(squares)).float()

@@ -82,6 +82,20 @@ def of_latest(store: Store) -> Manifest:
     return store.manifest(bound.ref)
 
 
+def known(store: Store) -> frozenset[str]:
+    """URIs that the latest dataset was made from, refused ones included.
+
+    Raises:
+        NotFoundError: there is no dataset yet.
+    """
+    refused = of_latest(store)
+    dataset = store.manifest("dataset@latest")
+    (bound,) = (table for table in dataset.inputs if table.name == "images")
+    photos = store.read(bound.ref, ["uri", "also_at"]).to_pylist()
+    places = [uri for photo in photos for uri in (photo["uri"], *photo["also_at"])]
+    return frozenset((*places, *store.read(refused.ref, ["uri"])["uri"].to_pylist()))
+
+
 def retried(store: Store, before: Manifest, outcome: Outcome) -> Retried:
     """Compare a quarantine with a build that was made after it."""
     refused = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -77,23 +77,33 @@ class Scan:
         return Scan(tuple(found), tuple(sorted(refused.values(), key=lambda r: r.uri)))
 
 
-def scan(settings: Settings, progress: Callable[[int], None] = lambda count: None) -> Scan:
+def scan(
+    settings: Settings,
+    progress: Callable[[int], None] = lambda count: None,
+    only: Collection[str] | None = None,
+) -> Scan:
     """Read and hash every photo of the source.
 
     The bytes are hashed each time: content decides identity, and a time stamp can lie.
 
     Args:
         progress: Called with the number of photos hashed so far.
+        only: URIs to look at; others that the source names are passed over.
 
     Raises:
         sources.SourceError: the source does not exist or has no photo.
     """
+    named = sources.photos(settings.source, settings.splits)
+    photos = [p for p in named if p.uri in only] if only is not None else named
+    if not photos:
+        raise sources.SourceError(
+            f"no photo that was known is in {settings.source.path} any more; "
+            "give its new place to `repic build`"
+        )
     hashed: dict[str, list[tuple[Photo, str]]] = defaultdict(list)
     rejects = []
     with ThreadPoolExecutor(settings.runtime.workers) as pool:
-        for done, (photo, sha256, reject) in enumerate(
-            pool.map(_hash, sources.photos(settings.source, settings.splits)), start=1
-        ):
+        for done, (photo, sha256, reject) in enumerate(pool.map(_hash, photos), start=1):
             if reject:
                 rejects.append(reject)
             else:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, islice, pairwise
 
+from repic import failures
+from repic.failures import Failure
 from storage import refs
 from storage.manifest import ArtifactRef
 from storage.store import Store
@@ -45,6 +47,7 @@ class Status:
         quarantined: Reason -> files, in that version.
         empty: Objective without a row in it -> why.
         running: Builds and collectors that hold the store now.
+        failed: Builds that failed since the last one that did not, the newest first.
     """
 
     builds: tuple[Move, ...]
@@ -53,6 +56,7 @@ class Status:
     quarantined: dict[str, int]
     empty: dict[str, str]
     running: tuple[str, ...]
+    failed: tuple[Failure, ...] = ()
 
 
 def of(store: Store) -> Status:
@@ -63,8 +67,9 @@ def of(store: Store) -> Status:
     """
     builds = tuple(islice(_moves(store), BUILDS))
     running = tuple(str(lease) for lease in store.leases.find() if lease.live)
+    failed = tuple(failures.find(store))
     if store.current().of("dataset").latest is None:
-        return Status(builds, None, {}, {}, {}, running)
+        return Status(builds, None, {}, {}, {}, running, failed)
     dataset = store.manifest("dataset@latest")
     tables = {table.name: store.manifest(table.ref) for table in dataset.inputs}
     refused = store.read(tables["quarantine"].ref, ["error"])["error"].to_pylist()
@@ -76,6 +81,7 @@ def of(store: Store) -> Status:
         quarantined=dict(Counter(refused).most_common()),
         empty={note["objective"]: note["why"] for note in notes if note.get("why")},
         running=running,
+        failed=failed,
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
-from storage import refs
+from storage import refs, unfinished
 from storage.errors import StoreError
 from storage.files import TEMPORARY
 from storage.leases import FOLDER, Lease
@@ -13,6 +14,7 @@ from storage.library import manifest_path
 from storage.lineage import closure
 from storage.manifest import ArtifactRef, Manifest
 from storage.store import Store
+from storage.unfinished import Job
 
 KEEP_SNAPSHOTS = 1000
 """Moves of refs that stay in the log."""
@@ -30,16 +32,27 @@ class Doomed:
 
 
 @dataclass(frozen=True)
+class Unfinished:
+    """A job that has not ended, and the size of all that it keeps; `forgotten` if gc takes that."""
+
+    job: Job
+    bytes: int
+    forgotten: bool
+
+
+@dataclass(frozen=True)
 class Garbage:
     """What gc found.
 
     Attributes:
         files: In the order of removal, which leaves a whole store if it is interrupted.
-        deleted: Whether they are gone.
+        unfinished: Jobs that were killed, and may be gone on with.
+        deleted: Whether the files are gone.
         blocked_by: Live builds, because of which nothing is deleted.
     """
 
     files: tuple[Doomed, ...]
+    unfinished: tuple[Unfinished, ...] = ()
     deleted: bool = False
     blocked_by: tuple[Lease, ...] = ()
 
@@ -48,16 +61,23 @@ class Garbage:
         return sum(file.bytes for file in self.files)
 
 
-def gc(store: Store, *, delete: bool = False, keep_versions: int | None = None) -> Garbage:
+def gc(
+    store: Store,
+    *,
+    delete: bool = False,
+    keep_versions: int | None = None,
+    forget: timedelta = unfinished.FORGOTTEN,
+) -> Garbage:
     """Find, and with `delete` remove, files that neither a version nor a ref reaches.
 
     That is: temporary files, shards and parts that no manifest names, stale leases, refs log
     entries beyond the newest 1,000. A part of a build that was interrupted counts as garbage, too;
-    run the build again first to keep it.
+    run the build again first to keep it. What an unfinished job keeps is left alone for a while.
 
     Args:
         keep_versions: Also drop versions, except the newest this many of each name, those that a
             ref reaches, and all that these were made from. By default every version stays.
+        forget: An unfinished job that nobody went on with for so long is removed, too.
 
     Raises:
         StoreError: `keep_versions` is below 1, or the store cannot be written.
@@ -66,19 +86,46 @@ def gc(store: Store, *, delete: bool = False, keep_versions: int | None = None) 
         raise StoreError("keep_versions must be 1 or more: the newest version always stays.")
     if not delete:
         live = [lease for lease in store.leases.find() if lease.live]
-        return Garbage(tuple(_doomed(store, keep_versions)), blocked_by=tuple(live))
+        return _found(store, keep_versions, forget, live)
     with store.leases.gc() as live:
-        found = tuple(_doomed(store, keep_versions))
+        found = _found(store, keep_versions, forget, live)
         if live:
-            return Garbage(found, blocked_by=tuple(live))
-        for file in found:
+            return found
+        for file in found.files:
             store.files.remove(file.path)
         store.forget()
-        return Garbage(found, deleted=True)
+        return replace(found, deleted=True)
 
 
-def _doomed(store: Store, keep_versions: int | None) -> Iterator[Doomed]:
-    """Manifests come before the shards that only they name, and outputs before their inputs."""
+def _found(
+    store: Store, keep_versions: int | None, forget: timedelta, live: Sequence[Lease]
+) -> Garbage:
+    oldest = datetime.now(UTC) - forget
+    jobs = unfinished.find(store.files)
+    sizes: dict[str, int] = {}
+    for folder in {folder for job in jobs for folder in job.folders}:
+        sizes |= store.files.find(folder)
+    return Garbage(
+        tuple(_doomed(store, keep_versions, [job for job in jobs if job.touched > oldest])),
+        tuple(
+            Unfinished(
+                job,
+                sum(size for path, size in sizes.items() if job.holds(path)),
+                job.touched <= oldest,
+            )
+            for job in jobs
+        ),
+        blocked_by=tuple(live),
+    )
+
+
+def _doomed(store: Store, keep_versions: int | None, jobs: Sequence[Job]) -> Iterator[Doomed]:
+    """Manifests come before the shards that only they name, and outputs before their inputs; the
+    card of a job before what it keeps.
+
+    Args:
+        jobs: Unfinished ones, which somebody may still go on with.
+    """
     every = [
         store.manifest(ArtifactRef.exact(name, version))
         for name in store.names()
@@ -92,6 +139,11 @@ def _doomed(store: Store, keep_versions: int | None) -> Iterator[Doomed]:
             path = manifest_path(manifest.name, manifest.version)
             yield Doomed(path, sizes[path], "version that no ref reaches")
 
+    left = store.files.find(unfinished.FOLDER)
+    for path in sorted(left, key=lambda path: (not unfinished.is_card(path), path)):
+        if not any(job.holds(path) for job in jobs):
+            yield Doomed(path, left[path], "work that nobody goes on with")
+
     reached = {part.path for manifest in kept for part in manifest.stored}
     for folder, reason in (
         ("shards", "shard that no version names"),
@@ -100,7 +152,7 @@ def _doomed(store: Store, keep_versions: int | None) -> Iterator[Doomed]:
         (TEMPORARY, "temporary file"),
     ):
         for path, size in sorted(store.files.find(folder).items()):
-            if path not in reached:
+            if path not in reached and not any(job.holds(path) for job in jobs):
                 yield Doomed(path, size, reason)
 
     live = {lease.path for lease in store.leases.find() if lease.live}

@@ -69,8 +69,19 @@ def animation() -> bytes:
 
 def bomb() -> bytes:
     """PNG of 60,000 x 60,000 black pixels in a few bytes of header and not enough data."""
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(60_001))), (b"IEND", b""))
+    return _png(60_000, 0, zlib.compress(bytes(60_001)))
+
+
+def flat(side: int, number: int) -> bytes:
+    """A whole PNG of one colour, side x side, of a few bytes per row; each number is another."""
+    rows = zlib.compressobj(1)
+    row = b"\0" + bytes((200, 16 * number % 256, 90)) * side
+    return _png(side, 2, b"".join([*(rows.compress(row) for _ in range(side)), rows.flush()]))
+
+
+def _png(side: int, colours: int, pixels: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", side, side, 8, colours, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     body = b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in chunks

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +16,12 @@ from urllib.parse import quote
 import pytest
 
 from repic import config
+from repic.build import build as run_build
 from repic.config import Settings
+from repic.scan import scan
 from storage.store import Store
-from tests.builds import PROGRAM, Album, Built, build, contents
-from tests.odd_images import ODD, encode, picture
+from tests.builds import PROGRAM, Album, Built, Silent, build, contents
+from tests.odd_images import HEIC, ODD, encode, flat, picture
 
 Main = Callable[..., tuple[int, str, str]]
 
@@ -59,6 +63,79 @@ def test_every_odd_file_is_accounted_for(album: Album, tmp_path: Path) -> None:
     assert contents(again) == contents(fresh)
 
 
+NO_PLUGINS = """
+import sys
+for module in ("PIL._avif", "pillow_avif", "pillow_heif", "pillow_heif.HeifImagePlugin"):
+    sys.modules[module] = None
+from repic.cli import main
+main()
+"""
+"""A Pillow that was built without AVIF, and nobody who teaches it more."""
+
+
+def test_a_build_without_decoders_says_which_and_a_retry_with_them_uses_the_photos(
+    album: Album, tmp_path: Path, repic_main: Main
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(album.file(0), photos / "good.jpg")
+    (photos / "photo.avif").write_bytes(encode(picture(), "AVIF"))
+    (photos / "any-codec.avif").write_bytes(
+        encode(picture().rotate(90), "AVIF").replace(b"avif", b"mif1", 1)
+    )
+    (photos / "photo.heic").write_bytes(HEIC)
+    changes = [f"--set={change}" for change in (*album.overrides, ANY_NUMBER)]
+    where = f"--store={tmp_path / 'store'}"
+    command = [sys.executable, "-c", NO_PLUGINS, "build", "--images", str(photos), *changes, where]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    store = Store.open(tmp_path / "store")
+    refused = {
+        row["uri"].rpartition("/")[2]: (row["error"], row["message"].partition("pip install ")[2])
+        for row in store.read("quarantine@latest").to_pylist()
+    }
+    assert refused == {
+        "photo.avif": ("unsupported", "pillow-avif-plugin` to read it"),
+        "any-codec.avif": ("unsupported", "pillow-avif-plugin` to read it"),
+        "photo.heic": ("unsupported", "pillow-heif` to read it"),
+    }
+    code, out, err = repic_main("quarantine", "retry", "--json", where)
+    assert code == 0, err
+    assert {uri.rpartition("/")[2] for uri in json.loads(out)["used"]} == {
+        *("photo.avif", "any-codec.avif")
+    }
+    assert "probes: 2 to do, 1 known" in err
+
+
+def test_a_file_without_permission_is_quarantined_and_used_once_it_may_be_read(
+    album: Album, tmp_path: Path
+) -> None:
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as place:  # not in pytest's, which only its owner may enter
+        photos = Path(place)
+        photos.chmod(0o755)
+        for number in range(3):
+            shutil.copy(album.file(number), photos / f"{number}.jpg")
+        (photos / "1.jpg").chmod(0)
+        settings = folder_settings(photos, album)
+        if user == 0:
+            os.seteuid(65534)  # root may read everything
+        try:
+            found = scan(settings)
+        finally:
+            os.seteuid(user)
+        store = Store.open(tmp_path / "store", create=True)
+        outcome = run_build(settings, store, found, Silent())
+        (refused,) = store.read("quarantine@latest").to_pylist()
+        assert (refused["error"], refused["stage"]) == ("unreadable", "images")
+        assert refused["uri"].endswith("/1.jpg")
+        assert outcome.tables["images"].rows == 2
+        (photos / "1.jpg").chmod(0o644)
+        again = build(settings, store)
+    assert again.processed["probes"] == 1
+    assert again.tables["quarantine"].rows == 0
+
+
 @pytest.mark.slow
 def test_memory_stays_bounded(album: Album, tmp_path: Path) -> None:
     """Bombs and giants are refused by their headers: they cost no more than ordinary photos."""
@@ -82,6 +159,26 @@ def test_memory_stays_bounded(album: Album, tmp_path: Path) -> None:
         assert process.returncode == 0
         peak[name] = usage.ru_maxrss / 1024  # MiB
     assert peak["bad"] < peak["good"] + 200, peak
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_accepted_giants_are_not_in_memory_together(album: Album, tmp_path: Path) -> None:
+    """Ten flat photos of 144 megapixels, 0.6 GB each when decoded, seen by every stage."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(10):
+        (photos / f"{number}.png").write_bytes(flat(12_000, number))
+    encoder = f"--set=encoder.pretrained={album.encoder}"
+    command = [*PROGRAM, "build", "--images", str(photos), encoder, "--set=runtime.threads=1"]
+    process = subprocess.Popen([*command, f"--store={tmp_path / 'store'}"])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    store = Store.open(tmp_path / "store")
+    assert store.manifest("images@latest").rows == 10
+    assert store.manifest("embeddings@latest").rows == store.manifest("objects@latest").rows > 0
+    assert usage.ru_maxrss / 2**20 < 3, "GiB"
 
 
 def test_bad_files_among_good_ones_end_well_on_the_command_line(

@@ -17,7 +17,7 @@ from repic.build import Build
 from repic.quarantine import QuarantineError, allowed
 from repic.scan import scan
 from storage.store import Store
-from tests.builds import PHOTOS, Album, Built, build
+from tests.builds import MORE, PHOTOS, Album, Built, build
 from tests.odd_images import HEIC
 
 Main = Callable[..., tuple[int, str, str]]
@@ -131,6 +131,40 @@ def test_retry_processes_exactly_what_was_repaired(
     assert "1 of 2 are used now, 1 still refused, 0 gone from the source: dataset@v3" in out
     assert "not-an-image" in out
     assert "probes: 1 to do" in err
+
+
+def test_retry_from_another_folder_leaves_new_photos_to_the_next_build(
+    mine: Album,
+    tmp_path: Path,
+    repic_main: Main,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    safe = shutil.copy(mine.file(0), tmp_path / "safe.jpg")
+    mine.file(0).write_bytes(b"")
+    store = Store.open(tmp_path / "store", create=True)
+    where = f"--store={store.location}"
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(mine.encoder.removeprefix("local-dir:"), "encoder")
+    relative = [a.replace(f"{mine.folder}/", "album/") for a in mine.arguments]
+    relative = [a.replace(mine.encoder, "local-dir:encoder") for a in relative]
+    assert any(a.endswith("=album/instances.json") for a in relative)
+    code, _, err = repic_main(*relative, where)
+    assert code == 0, err
+    shutil.copy(safe, mine.file(0))
+    mine.grown()
+    monkeypatch.chdir("/")
+    code, out, err = repic_main("quarantine", "retry", "--json", where)
+    assert code == 0, err
+    assert len(json.loads(out)["used"]) == 1
+    assert "probes: 1 to do" in err
+    assert store.manifest("images@latest").rows == PHOTOS
+    assert store.manifest("quarantine@latest").rows == 0
+    assert build(mine.grown().settings(), store).processed["probes"] == MORE
+
+    shutil.rmtree(mine.folder / "photos")
+    mine.without(PHOTOS).written()
+    code, _, err = repic_main("quarantine", "retry", where)
+    assert code == 2
 
 
 def test_retry_before_anything_was_published(mine: Album, tmp_path: Path, repic_main: Main) -> None:

@@ -14,9 +14,10 @@ from typing import ClassVar
 import pytest
 
 from flows import recent, server
-from repic import status
+from repic import failures, status
+from storage.manifest import Run
 from storage.store import Store
-from tests.builds import Built, build
+from tests.builds import PHOTOS, Built, build
 
 Main = Callable[..., tuple[int, str, str]]
 
@@ -62,6 +63,48 @@ def test_a_store_without_builds(tmp_path: Path, repic_main: Main) -> None:
     code, out, _ = repic_main("status", f"--store={store.location}")
     assert code == 0
     assert "Nothing was published yet." in out
+
+
+def test_a_build_that_failed_is_told_until_one_succeeds(
+    built: Built, tmp_path: Path, repic_main: Main
+) -> None:
+    store = built.copy(tmp_path / "store")
+    where = f"--store={store.location}"
+    mine = built.album.copy(tmp_path / "album")
+    kept = {number: mine.file(number).read_bytes() for number in (0, 1)}
+    for number in kept:
+        mine.file(number).write_bytes(b"")
+    assert repic_main(*mine.arguments, where)[0] == 2
+    (folder := mine.folder / "instances.json").rename(tmp_path / "away")
+    assert repic_main(*mine.arguments, where)[0] == 2
+    (tmp_path / "away").rename(folder)
+    _, out, _ = repic_main("status", "--json", where)
+    said = json.loads(out)
+    assert [failure["error"] for failure in said["failed"]] == ["SourceError", "QuarantineError"]
+    assert f"2 of {PHOTOS} files cannot be used (2 empty)" in said["failed"][1]["message"]
+    run = built.outcome.dataset.run
+    assert said["failed"][0]["by"] == f"{run.user}@{run.host}"
+    assert (said["dataset"], len(said["builds"])) == ("dataset@v1", 1)
+    _, out, _ = repic_main("status", where)
+    assert "QuarantineError: nothing was published: 2 of" in out
+    for number, data in kept.items():
+        mine.file(number).write_bytes(data)
+    assert repic_main(*mine.arguments, where)[0] == 0
+    _, out, _ = repic_main("status", "--json", where)
+    assert json.loads(out)["failed"] == []
+
+
+def test_the_newest_failures_are_kept_and_an_interruption_is_none(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    for number in range(failures.KEPT + 2):
+        with pytest.raises(KeyError), failures.noted(store, Run.here("a flow run")):
+            raise KeyError(number)
+    with pytest.raises(KeyboardInterrupt), failures.noted(store, Run.here()):
+        raise KeyboardInterrupt
+    found = failures.find(store)
+    assert [f.message for f in found] == ["6", "5", "4", "3", "2"]
+    assert {(f.error, f.flow_run) for f in found} == {("KeyError", "a flow run")}
+    assert found[0].when > found[1].when
 
 
 class Answers(BaseHTTPRequestHandler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -94,8 +95,8 @@ def _parameters(
     }
 
 
-def build_here(settings: Settings, store: str) -> Outcome:
-    """Build in this process, with progress on standard error."""
+def build_here(settings: Settings, store: str, only: Collection[str] | None = None) -> Outcome:
+    """Build in this process, with progress on standard error; `only` as `repic.scan.scan`."""
     from repic import catalog
     from repic.build import build, open_for
     from repic.cli.progress import Progress
@@ -103,7 +104,7 @@ def build_here(settings: Settings, store: str) -> Outcome:
 
     with Progress(err()) as progress:
         location = os.path.expanduser(store)
-        opened, found = open_for(location, lambda: scan(settings, progress.scanned))
+        opened, found = open_for(location, lambda: scan(settings, progress.scanned, only))
         outcome = build(settings, opened, found, progress)
     if opened.files.local:
         catalog.refresh(opened)

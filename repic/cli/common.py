@@ -90,11 +90,12 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
-    """A table for a person."""
+    """A table for a person; where it is too wide, cells fold, and nothing of them is lost."""
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*columns, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    folding = [Column(name, overflow="fold") for name in columns]
+    table = Table(*folding, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     out().print(table)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from repic.cli.common import JsonOption, UserError, err, out, print_json, print_rows
+from repic.evaluate.wording import interval_of, said_of
 
 if TYPE_CHECKING:
     from repic.evaluate.metrics import Comparison, Report, Score
@@ -167,20 +168,6 @@ def _table(scores: Mapping[str, Score]) -> tuple[list[str], list[tuple[Any, ...]
     return ["score", "value", "95 % interval", "n"], rows
 
 
-_COUNTS = ("length", "extra_names", "clip_score")
-"""Scores that are no shares."""
-
-
-def said_of(name: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if name in _COUNTS else f"{100 * value:.1f}"
-
-
-def interval_of(name: str, low: float | None, high: float | None) -> str:
-    return "-" if low is None else f"{said_of(name, low)} to {said_of(name, high)}"
-
-
 def _print_comparison(first: Path, second: Path, comparison: Comparison) -> None:
     a, b = comparison.first, comparison.second
     out().print(
@@ -190,18 +177,19 @@ def _print_comparison(first: Path, second: Path, comparison: Comparison) -> None
     )
     rows = []
     for name, difference in comparison.differences.items():
-        score = a.scores[name]
+        score, other = a.scores[name], b.scores[name]
         if not score.n or difference.value is None:
             continue
+        count = str(score.n) if score.n == other.n else f"{score.n} and {other.n}"
         rows.append(
             (
                 name,
                 said_of(name, score.value),
-                said_of(name, b.scores[name].value),
+                said_of(name, other.value),
                 said_of(name, difference.value),
                 interval_of(name, difference.low, difference.high),
                 "-" if difference.p is None else f"{difference.p:.4f}",
-                f"{score.n} {score.unit}{'' if score.n == 1 else 's'}",
+                f"{count} {score.unit}{'' if count == '1' else 's'}",
             )
         )
     print_rows(["score", "A", "B", "B - A", "95 % interval", "p", "n"], rows)
@@ -221,6 +209,7 @@ def _comparison(comparison: Comparison, preferred: Score | None) -> dict[str, An
                 "difference": difference.value,
                 "interval": None if difference.low is None else [difference.low, difference.high],
                 "p": difference.p,
+                "n": difference.n,
             }
             for name, difference in comparison.differences.items()
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,10 +20,12 @@ from repic.cli.common import (
     print_json,
     print_rows,
 )
-from repic.cli.evaluating import evaluate, interval_of, said_of
+from repic.cli.evaluating import evaluate
 from repic.cli.training import SetOption
+from repic.evaluate.wording import cell, interval_of, said_of
 
 if TYPE_CHECKING:
+    from repic.evaluate.metrics import Score
     from repic.evaluate.results import Evaluated
     from repic.evaluate.sidebyside import Line
 
@@ -41,6 +43,8 @@ ServerOption = Annotated[
     typer.Option("--server", metavar="URL", help="OpenAI-compatible server that generates."),
 ]
 SHOWN = ("precision", "recall", "f1", "exact", "false_mention", "binding")
+READ = ("length", "distinct_1", "distinct_2", "self_bleu", "copy_rate", "clip_score")
+FOUND = ("hit_rate", "right_share", "false_accept_rate")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -146,39 +150,40 @@ def _print(found: Evaluated) -> None:
     verb = "Published" if found.is_new else "Nothing new: this is"
     out().print(
         f"{verb} {found.ref}: {found.model} on {found.suite}, {found.summary['photos']} photos; "
-        "strict metric in per cent, 95 % intervals, clustered by photo",
+        "strict metric in per cent, 95 % intervals, clustered by photo; n is captions, and stands "
+        "in a cell that counts something else",
         markup=False,
     )
-    print_rows(
-        ["protocol", "part", "n", *SHOWN],
-        [
-            (protocol, part, named["f1"].n, *(_cell(name, named[name]) for name in SHOWN))
-            for (protocol, part), named in _ordered(found, "strict")
-        ],
+    _print_table(found, "strict", SHOWN, "f1")
+    out().print(
+        "How captions read: words, shares in per cent; CLIPScore by the encoder, 0 to 2.5",
+        markup=False,
     )
-    if retrieval := list(_ordered(found, "retrieval")):
+    _print_table(found, "quality", READ, "length")
+    if found.numbers("retrieval"):
         out().print(f"Retrieval alone, threshold {found.summary['threshold']}", markup=False)
-        columns = ("hit_rate", "right_share", "false_accept_rate")
-        print_rows(
-            ["protocol", "part", *columns],
-            [
-                (p, part, *(_cell(c, named[c]) if c in named else "-" for c in columns))
-                for (p, part), named in retrieval
-            ],
-        )
+        _print_table(found, "retrieval", FOUND)
 
 
-def _ordered(found: Evaluated, metric: str) -> Iterable[tuple[tuple[str, str], Any]]:
+def _print_table(
+    found: Evaluated, metric: str, shown: Sequence[str], counted: str | None = None
+) -> None:
+    """One metric by protocol and part, n of one of its scores before all the others."""
+    rows = []
+    for (protocol, part), named in _ordered(found, metric):
+        n = named[counted].n if counted else None
+        cells = [cell(name, named[name], n) if name in named else "-" for name in shown]
+        rows.append((protocol, part, *([n] if counted else []), *cells))
+    print_rows(["protocol", "part", *(["n"] if counted else []), *shown], rows)
+
+
+def _ordered(
+    found: Evaluated, metric: str
+) -> Iterable[tuple[tuple[str, str], Mapping[str, Score]]]:
     """Numbers in the order of the protocols; all parts together first."""
     order = {name: k for k, name in enumerate(found.protocols)}
     numbers = found.numbers(metric)
     return sorted(numbers.items(), key=lambda i: (order[i[0][0]], i[0][1] != "all", i[0][1]))
-
-
-def _cell(name: str, score: Any) -> str:
-    if not score.n:
-        return "-"
-    return f"{said_of(name, score.value)} ({interval_of(name, score.low, score.high)})"
 
 
 @evaluate.command()
@@ -216,20 +221,20 @@ def compare(
         "clustered by photo",
         markup=False,
     )
-    columns = ["protocol", "part", "score", "", "value", "minus A", "p", "n"]
+    columns = ["protocol", "part", "score", "", "value", "n", "minus A", "p", "both asked"]
     print_rows(columns, [_compared(line, letters[line.ref]) for line in made])
 
 
 def _compared(line: Line, letter: str) -> tuple[Any, ...]:
     change = line.difference
-    told: tuple[str, str] = ("", "")
+    told: tuple[str, str, int | str] = ("", "", "")
     if change is not None and change.value is not None:
         sign = "+" if change.value >= 0 else ""
         span = interval_of(line.score, change.low, change.high)
         p = "-" if change.p is None else f"{change.p:.4f}"
-        told = f"{sign}{said_of(line.score, change.value)} ({span})", p
-    shown = _cell(line.score, line.value)
-    return line.protocol, line.part, line.score, letter, shown, *told, line.value.n
+        told = f"{sign}{said_of(line.score, change.value)} ({span})", p, change.n
+    shown = cell(line.score, line.value, line.value.n)
+    return line.protocol, line.part, line.score, letter, shown, line.value.n, *told
 
 
 def _line(line: Line) -> dict[str, Any]:
@@ -239,7 +244,12 @@ def _line(line: Line) -> dict[str, Any]:
         **line.value.as_json(),
         "difference": None
         if change is None
-        else {"value": change.value, "interval": [change.low, change.high], "p": change.p},
+        else {
+            "value": change.value,
+            "interval": [change.low, change.high],
+            "p": change.p,
+            "n": change.n,
+        },
     }
 
 

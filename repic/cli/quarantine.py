@@ -36,9 +36,8 @@ def quarantine(
 ) -> None:
     """Inputs that the latest build could not use, and why; or build again after their repair.
 
-    `retry` builds the latest dataset again with its own settings: only what was repaired, what can
-    be read by now, and whatever else is new in the source is processed. Relative paths in those
-    settings start at the current folder.
+    `retry` builds the latest dataset again, from its own photos and with its own settings: only
+    what was repaired or can be read by now is processed. New photos wait for the next build.
 
     Example: repic quarantine --json && repic quarantine retry
     """
@@ -66,12 +65,12 @@ def _retry(location: str, as_json: bool) -> None:
 
     from repic import config
     from repic.cli.building import build_here
-    from repic.quarantine import of_latest, retried
+    from repic.quarantine import known, of_latest, retried
 
     store = open_store(location)
     before = of_latest(store)
     settings = config.recorded(store.manifest("dataset@latest").settings)
-    result = retried(store, before, build_here(settings, location))
+    result = retried(store, before, build_here(settings, location, known(store)))
     if as_json:
         print_json(asdict(result))
         return

@@ -138,7 +138,7 @@ def rollback(
         out().print(f"{recorded.candidate} is @{tag} again; {recorded.why}")
 
 
-COLUMNS = ("metric", "before", "after", "difference", "low", "high", "margin", "met")
+COLUMNS = ("metric", "before", "after", "difference", "low", "high", "n", "margin", "met")
 
 
 def _summary(recorded: Recorded) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _summary(recorded: Recorded) -> dict[str, Any]:
         "candidate": recorded.candidate,
         "production": recorded.production,
         "in_use": recorded.in_use,
-        "metrics": [{name: row[name] for name in COLUMNS} for row in _compared(recorded)],
+        "metrics": [{name: row.get(name) for name in COLUMNS} for row in _compared(recorded)],
     }
 
 
@@ -162,7 +162,7 @@ def _print(recorded: Recorded) -> None:
         f"Decision {recorded.number}: [bold]{recorded.verdict}[/] {recorded.candidate}; "
         f"in use is {recorded.in_use or 'nothing'}"
     )
-    rows = [tuple(_cell(row[name]) for name in COLUMNS) for row in _compared(recorded)]
+    rows = [tuple(_cell(row.get(name)) for name in COLUMNS) for row in _compared(recorded)]
     if rows:
         print_rows(list(COLUMNS), rows)
     out().print(recorded.why, markup=False)

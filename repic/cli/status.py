@@ -31,6 +31,8 @@ def status(
 ) -> None:
     """Last builds, what the latest dataset holds and lacks, who is at work, Prefect's last runs.
 
+    Builds that failed are told with their reason, until one succeeds.
+
     Example: repic status --json
     """
     from dataclasses import asdict
@@ -60,6 +62,13 @@ def _print(found: Status, runs: list[FlowRun] | None) -> None:
     if found.quarantined:
         counts = ", ".join(f"{count} {error}" for error, count in found.quarantined.items())
         console.print(f"  in quarantine: {counts}; see `repic quarantine`", style="yellow")
+    for failure in found.failed:
+        console.print(
+            f"Failed at {failure.when:%F %T} UTC, by {failure.by}: "
+            f"{failure.error}: {failure.message}",
+            style="red",
+            markup=False,
+        )
     for holder in found.running:
         console.print(f"Running: {holder}")
     if found.builds:

@@ -275,17 +275,31 @@ def gc(
         int | None,
         typer.Option(min=1, help="Drop versions, too, but for the newest KEEP and all with a ref."),
     ] = None,
+    forget: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=36_500,
+            metavar="DAYS",
+            help="Drop training runs, too, that were killed and not gone on with for so long.",
+        ),
+    ] = 30,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Delete files that nothing can reach. A dry run unless --apply is given.
 
+    A training run that was killed keeps what it needs to go on. It is listed, and given up after
+    --forget DAYS.
+
     Example: repic gc --keep 10 --apply
     """
+    from datetime import timedelta
+
     from storage import gc as garbage
 
     opened = open_store(store)
-    found = garbage.gc(opened, delete=apply, keep_versions=keep)
+    found = garbage.gc(opened, delete=apply, keep_versions=keep, forget=timedelta(days=forget))
     if as_json:
         print_json(
             {
@@ -293,6 +307,16 @@ def gc(
                     {"path": f.path, "bytes": f.bytes, "reason": f.reason} for f in found.files
                 ],
                 "bytes": found.bytes,
+                "unfinished": [
+                    {
+                        "id": u.job.id,
+                        "what": u.job.what,
+                        "touched": u.job.touched.isoformat(),
+                        "bytes": u.bytes,
+                        "forgotten": u.forgotten,
+                    }
+                    for u in found.unfinished
+                ],
                 "deleted": found.deleted,
                 "blocked": len(found.blocked_by),
             }
@@ -301,6 +325,19 @@ def gc(
         if found.files:
             print_rows(
                 ["file", "size", "why"], [(f.path, size(f.bytes), f.reason) for f in found.files]
+            )
+        if found.unfinished:
+            print_rows(
+                ["unfinished", "last worked on", "size", ""],
+                [
+                    (
+                        u.job.what,
+                        f"{u.job.touched:%F %T} UTC",
+                        size(u.bytes),
+                        "given up" if u.forgotten else "kept: the same command goes on with it",
+                    )
+                    for u in found.unfinished
+                ],
             )
         verb = "Deleted" if found.deleted else "Would delete"
         out().print(f"{verb} {len(found.files)} files, {size(found.bytes)}.")

@@ -9,16 +9,19 @@ import base64
 import importlib.util
 import io
 import json
+import math
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from repic.coordinates import convention_for
 from repic.evaluate.records import CaptionError
 from repic.evaluate.settings import Evaluation
 from repic.profiles import ConfigError
@@ -27,6 +30,9 @@ from storage.errors import StoreError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest
 from storage.store import Store
+
+if TYPE_CHECKING:
+    from repic.train.models import Reader
 
 Row = Mapping[str, Any]
 QUALITY = 95
@@ -54,6 +60,14 @@ class Captioner(Protocol):
 
     def captions(self, rows: Sequence[Row]) -> list[str]:
         """Captions of one batch; a row is `repic.evaluate.questions.Question.row`."""
+        ...
+
+    def replies(self, rows: Sequence[Row]) -> Iterator[dict[int, str]]:
+        """The same as they come: place in the batch -> caption, each once.
+
+        Raises:
+            ServerError: some did not come, after those that did.
+        """
         ...
 
 
@@ -101,16 +115,21 @@ class TransformersCaptioner:
         self.source, self._store, self._asked = source, store, asked
         self.name = str(source.ref) if source else model
         self._reader = models.reader(base, boxes)
+        if asked.max_pixels:
+            self._reader = _limited(self._reader, boxes, asked.max_pixels)
         self.convention = self._reader.convention
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         how = ["transformers", self._device, asked.max_new_tokens, asked.batch_size]
         adapter = source.content if source else ""
-        self.fingerprint = fingerprint([self._reader.fingerprint, adapter, *how])
+        self.fingerprint = fingerprint([self._reader.fingerprint, adapter, *how, *_limit(asked)])
         self._loaded: tuple[Any, Any] | None = None
 
     def captions(self, rows: Sequence[Row]) -> list[str]:
         model, measurer = self._loaded or self._load()
         return list(measurer.answers(model, rows, sample=False))
+
+    def replies(self, rows: Sequence[Row]) -> Iterator[dict[int, str]]:
+        yield dict(enumerate(self.captions(rows)))
 
     def _load(self) -> tuple[Any, Any]:
         from repic.train import models
@@ -142,6 +161,25 @@ def _base(model: str, source: Manifest | None) -> tuple[str, str]:
     return source.models["base"]["name"], source.settings["train"]["boxes"]
 
 
+def _limited(reader: Reader, boxes: str, most: int) -> Reader:
+    """The reader with pictures of at most so many pixels, and boxes read accordingly.
+
+    Raises:
+        ConfigError: its image processor has no such limit.
+    """
+    processor = reader.processor.image_processor
+    if "Qwen" not in type(processor).__name__:  # elsewhere `longest_edge` is a side
+        raise ConfigError(
+            f"evaluate.max_pixels is for Qwen-VL models: the processor of {reader.name} has no "
+            "such limit; leave it empty"
+        )
+    least = min(processor.size["shortest_edge"], most)
+    processor.size = {"shortest_edge": least, "longest_edge": most}
+    if boxes != "auto":
+        return reader
+    return replace(reader, convention=convention_for(reader.config, processor))
+
+
 class VllmCaptioner:
     """The same models through vLLM, which must be installed."""
 
@@ -161,7 +199,8 @@ class VllmCaptioner:
         self.name = str(source.ref) if source else model
         self._path = reader.path
         adapter = source.content if source else ""
-        self.fingerprint = fingerprint([reader.fingerprint, adapter, "vllm", asked.max_new_tokens])
+        how = ["vllm", asked.max_new_tokens, *_limit(asked)]
+        self.fingerprint = fingerprint([reader.fingerprint, adapter, *how])
         self._album = Album()
         self._folder = TemporaryDirectory()
         self._engine: Any = None
@@ -177,12 +216,15 @@ class VllmCaptioner:
                 self._store.checkout(self.source.ref, folder)
             adapter = LoRARequest("adapter", 1, str(folder / "adapter"))
         replies = self._started().chat(
-            [conversation(row, self._album) for row in rows],
+            [conversation(row, self._album, self._asked.max_pixels) for row in rows],
             SamplingParams(temperature=0, max_tokens=self._asked.max_new_tokens),
             lora_request=adapter,
             use_tqdm=False,
         )
         return [reply.outputs[0].text for reply in replies]
+
+    def replies(self, rows: Sequence[Row]) -> Iterator[dict[int, str]]:
+        yield dict(enumerate(self.captions(rows)))
 
     def _started(self) -> Any:
         if self._engine is None:
@@ -201,19 +243,34 @@ class ServerCaptioner:
             raise ConfigError("evaluate.backend=server needs evaluate.url, as http://host:8000/v1")
         self.name, self._asked = model, asked
         self.source: Manifest | None = None
-        self.fingerprint = fingerprint(["server", asked.url, model, asked.max_new_tokens])
+        how = ["server", asked.url, model, asked.max_new_tokens, *_limit(asked)]
+        self.fingerprint = fingerprint(how)
         self._album = Album()
 
     def captions(self, rows: Sequence[Row]) -> list[str]:
+        made = {place: said for reply in self.replies(rows) for place, said in reply.items()}
+        return [made[place] for place in range(len(rows))]
+
+    def replies(self, rows: Sequence[Row]) -> Iterator[dict[int, str]]:
+        failed: Exception | None = None
         with ThreadPoolExecutor(len(rows) or 1) as pool:
-            return list(pool.map(self._caption, rows))
+            places = {pool.submit(self._caption, row): n for n, row in enumerate(rows)}
+            for reply in as_completed(places):
+                try:
+                    said = reply.result()
+                except Exception as error:  # the others are still on their way
+                    failed = failed or error
+                else:
+                    yield {places[reply]: said}
+        if failed is not None:
+            raise failed
 
     def _caption(self, row: Row) -> str:
         body = {
             "model": self.name,
             "temperature": 0,
             "max_tokens": self._asked.max_new_tokens,
-            "messages": conversation(row, self._album),
+            "messages": conversation(row, self._album, self._asked.max_pixels),
         }
         headers = {"Content-Type": "application/json"}
         if self._asked.api_key_env:
@@ -245,15 +302,23 @@ class ServerCaptioner:
         return said
 
 
-def conversation(row: Row, album: Album) -> list[dict[str, Any]]:
+def _limit(asked: Evaluation) -> list[dict[str, int]]:
+    """What a limit of pixels adds to a fingerprint: nothing where there is none."""
+    return [{"max_pixels": asked.max_pixels}] if asked.max_pixels else []
+
+
+def conversation(row: Row, album: Album, most: int | None = None) -> list[dict[str, Any]]:
     """A prompt as OpenAI's chat form, with its pictures as data URLs.
+
+    Args:
+        most: Pixels of a picture; larger ones are shrunk.
 
     Raises:
         ImageRefused, OSError: a picture cannot be read.
     """
     pictures = iter(row["images"])
     content = [
-        {"type": "image_url", "image_url": {"url": _data_url(album, next(pictures))}}
+        {"type": "image_url", "image_url": {"url": _data_url(album, next(pictures), most)}}
         if block["type"] == "image"
         else {"type": "text", "text": block["text"]}
         for block in row["prompt"]
@@ -261,7 +326,10 @@ def conversation(row: Row, album: Album) -> list[dict[str, Any]]:
     return [{"role": "user", "content": content}]
 
 
-def _data_url(album: Album, picture: dict[str, Any]) -> str:
-    file = io.BytesIO()
-    album.picture(picture).save(file, "JPEG", quality=QUALITY, subsampling=0)
+def _data_url(album: Album, picture: dict[str, Any], most: int | None) -> str:
+    file, shown = io.BytesIO(), album.picture(picture)
+    if most and shown.width * shown.height > most:
+        share = math.sqrt(most / (shown.width * shown.height))
+        shown = shown.resize((max(1, int(shown.width * share)), max(1, int(shown.height * share))))
+    shown.save(file, "JPEG", quality=QUALITY, subsampling=0)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from repic.evaluate.records import bare
-from repic.evaluate.suites import Concept, Query, Suite, SuiteError, view_of
+from repic.evaluate.suites import Concept, Query, Suite, SuiteError, View, view_of
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".avif", ".heic"})
 CONCEPTS, CLASSES = "concepts.json", "prompts_and_classes.txt"
+DATABASES, DATABASE = "database_tot", "database_mod.json"
 LAYOUT = {
     "dreambooth": (
         "FOLDER/<concept>/*.jpg, as in google/dreambooth's `dataset` (prompts_and_classes.txt "
-        "beside them gives the categories); the first photo of a concept is its reference"
+        "beside them gives the categories); the first photo of a concept is its reference; or "
+        "FOLDER as for repic-2c, with database_dreambooth and dreambooth_query_templates.json"
     ),
     "myvlm": (
         "FOLDER/<concept>/*.jpg (`myvlm_data` of snap-research/MyVLM); the first photo of a "
-        "concept is its reference"
+        "concept is its reference; or FOLDER/query_tot/myvlm_query_templates.json and "
+        "FOLDER/database_tot/database_myvlm/database_mod.json with the photos and pictures that "
+        "they name (the `data` folder of oyt9306/RePIC)"
     ),
     "yollava": (
         "FOLDER/train/<concept>/*.png with the references and FOLDER/test/<concept>/*.png with "
-        "the photos (`yollava-data` of thaoshibe/YoLLaVA)"
+        "the photos (`yollava-data` of thaoshibe/YoLLaVA); or "
+        "FOLDER/query_tot/yollava_query_templates.json and "
+        "FOLDER/database_tot/database_yollava/database_mod.json with the photos and pictures that "
+        "they name (the `data` folder of oyt9306/RePIC)"
     ),
     "repic-2c": (
         "FOLDER/query-image-2-concepts/<A>_and_<B>/*.jpg and "
@@ -49,6 +56,8 @@ def suite(name: str, folder: str | None) -> Suite:
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise _missing(name, root, "there is no such folder")
+    if (root / DATABASES / f"database_{name}" / DATABASE).is_file():
+        return _released(name, root)
     match name:
         case "repic-2c":
             return _pairs(name, root)
@@ -68,11 +77,12 @@ def _singles(name: str, references: Path, queries: Path | None) -> Suite:
     """One concept per photo: a folder per concept; without `queries`, all but the first photo."""
     known = told(references / CONCEPTS)
     categories = _categories(references / CLASSES)
-    concepts, asked = [], []
+    concepts, asked, lonely = [], [], []
     for place in _folders(name, references):
         own = _photos(place)
         photos = own[1:] if queries is None else _photos(queries / place.name)
         if not own or not photos:
+            lonely.append(place.name)
             continue
         entry = known.get(place.name, {})
         category = str(entry.get("category") or categories.get(place.name) or "")
@@ -85,7 +95,52 @@ def _singles(name: str, references: Path, queries: Path | None) -> Suite:
         raise _missing(name, references, "no concept has a photo besides its reference")
     names = tuple(concept.name for concept in concepts)
     made = [Query("1", view_of(path), (concept,), (), names) for concept, path in asked]
-    return Suite(name, tuple(concepts), tuple(made))
+    return Suite(name, tuple(concepts), tuple(made), _left_out(names, lonely, queries))
+
+
+def _left_out(names: Sequence[str], lonely: Sequence[str], queries: Path | None) -> tuple[str, ...]:
+    """What a reader must know of folders that are no part of a suite."""
+    what = "have no photo besides their reference" if queries is None else "have no photos of both"
+    places = [] if queries is None else [p.name for p in queries.iterdir() if p.is_dir()]
+    left = sorted({*lonely, *places} - {*names})
+    return (f"{len(left)} concepts {what} and are left out: {', '.join(left)}",) if left else ()
+
+
+def _released(name: str, root: Path) -> Suite:
+    """One concept per photo, as the authors ask: the database and the questions that they publish.
+
+    They ask about all photos; a reference is a picture of its own in the database.
+    """
+    concepts = _database(name, root, f"database_{name}")
+    names = tuple(concepts)
+    file = root / "query_tot" / f"{name}_query_templates.json"
+    asked = []
+    for photo, subset in _asked_about(name, file, names):
+        view = view_of(_photo(name, root, photo, file))
+        asked.append(Query("1", view, subset[:1], (), names))
+    known = {concept for query in asked for concept in query.concepts}
+    left = [key for key in names if key not in known]
+    remark = f"{len(left)} concepts of the database are in no photo: {', '.join(left)}"
+    return Suite(name, tuple(concepts.values()), tuple(asked), (remark,) if left else ())
+
+
+def _asked_about(
+    name: str, file: Path, names: Iterable[str]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Photos of a file of questions, with whom each is asked about."""
+    known = set(names)
+    for photo, subsets in _templates(name, file).items():
+        for subset in subsets:
+            if unknown := [key for key in subset if key not in known]:
+                raise SuiteError(f"{file} asks about {unknown[0]}, whom the database does not have")
+            yield photo, subset
+
+
+def _photo(name: str, root: Path, photo: str, file: Path) -> Path:
+    path = _within(root, photo)
+    if not path.is_file():
+        raise _missing(name, path, f"the photo that {file.name} asks about is not there")
+    return path
 
 
 def _pairs(name: str, root: Path) -> Suite:
@@ -123,30 +178,28 @@ def _groups(name: str, root: Path) -> Suite:
     names = tuple(concepts)
     groups = {key: concept.views[0].uri.rpartition("/")[0] for key, concept in concepts.items()}
     file = root / "query_tot" / "4_concept_query_templates.json"
+    views: dict[str, View] = {}
     asked = []
-    for photo, subsets in _templates(name, file).items():
-        path = _within(root, photo)
-        if not path.is_file():
-            raise _missing(name, path, f"the photo that {file.name} asks about is not there")
-        view = view_of(path)
-        for subset in subsets:
-            unknown = [key for key in subset if key not in concepts]
-            if unknown:
-                raise SuiteError(f"{file} asks about {unknown[0]}, whom the database does not have")
-            here = {groups[key] for key in subset}
-            others = tuple(k for k in names if groups[k] in here and k not in subset)
-            asked.append(Query("4", view, subset, (), names, others))
+    for photo, subset in _asked_about(name, file, names):
+        if photo not in views:
+            views[photo] = view_of(_photo(name, root, photo, file))
+        here = {groups[key] for key in subset}
+        others = tuple(k for k in names if groups[k] in here and k not in subset)
+        asked.append(Query("4", views[photo], subset, (), names, others))
     return Suite(name, tuple(concepts.values()), tuple(asked))
 
 
 def _templates(name: str, file: Path) -> dict[str, list[tuple[str, ...]]]:
-    """Photo -> whom it is asked about, time after time."""
+    """Photo -> whom it is asked about, time after time; a bare name is one time."""
     if not file.is_file():
         raise _missing(name, file, "there is no such file")
     try:
         found = json.loads(file.read_bytes())
         return {
-            photo: [tuple(bare(key) for key in subset) for subset in subsets]
+            photo: [
+                (bare(subset),) if isinstance(subset, str) else tuple(map(bare, subset))
+                for subset in subsets
+            ]
             for photo, subsets in found.items()
         }
     except (ValueError, TypeError, AttributeError):
@@ -156,7 +209,7 @@ def _templates(name: str, file: Path) -> dict[str, list[tuple[str, ...]]]:
 
 def _database(name: str, root: Path, folder: str) -> dict[str, Concept]:
     """Concepts of a database of the authors."""
-    file = root / "database_tot" / folder / "database_mod.json"
+    file = root / DATABASES / folder / DATABASE
     concepts = {}
     for key, entry in told(file, name).items():
         path = _within(root, str(entry.get("image") or ""))

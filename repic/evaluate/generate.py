@@ -1,4 +1,4 @@
-"""Captions of questions: those of like length together, each batch kept as soon as it is there."""
+"""Captions of questions: those of like length together, each kept as soon as it is there."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def captions(
 ) -> pa.Table:
     """The captions table of these questions; what was made before is not made again.
 
-    A run that was killed loses the batch that was being made.
+    A run that was killed loses the batch that was being made; with a server, the replies that were
+    on their way.
 
     Raises:
-        CaptionError: the model's server fails.
+        CaptionError: the model's server fails; what it did reply is kept.
         ImageRefused, OSError: a photo is gone.
     """
     ids = {question.question_id: caption_id(question, captioner) for question in asked}
@@ -45,13 +46,14 @@ def captions(
     watch.tick(len(ids) - len(missing))
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
-        made = captioner.captions([missing[key].row for key in batch])
-        rows = {"caption_id": batch, "caption": made}
-        store.write_part(
-            NAME, pa.table(rows, _PART), recipe=captioner.fingerprint, covers=tuple(batch)
-        )
-        done |= dict(zip(batch, made, strict=True))
-        watch.tick(len(batch))
+        for reply in captioner.replies([missing[key].row for key in batch]):
+            made = {batch[place]: said for place, said in reply.items()}
+            rows = {"caption_id": list(made), "caption": list(made.values())}
+            store.write_part(
+                NAME, pa.table(rows, _PART), recipe=captioner.fingerprint, covers=tuple(made)
+            )
+            done |= made
+            watch.tick(len(made))
     by_id = {q.question_id: q for q in asked}
     return TABLES[NAME].table(
         [_row(q, captioner, ids[key], done[ids[key]]) for key, q in sorted(by_id.items())]

@@ -58,12 +58,14 @@ class Difference:
         low, high: Bootstrap interval of the difference, photos drawn in pairs.
         p: Two-sided p-value of the permutation test: under the null hypothesis it does not matter
             which of the two models wrote the captions of a photo.
+        n: How many questions both have answered.
     """
 
     value: float | None
     low: float | None
     high: float | None
     p: float | None
+    n: int
 
 
 def gather(rows: Iterable[tuple[str, Sequence[float], Sequence[float]]], width: int) -> Sums:
@@ -119,7 +121,7 @@ def compare(
     bounds = _percentiles(drawn)
     p = _p_values(a, b, found, resamples, rng)
     return [
-        Difference(_number(v), low, high, _number(q))
+        Difference(_number(v), low, high, _number(q), first.rows)
         for v, (low, high), q in zip(found, bounds, p, strict=True)
     ]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import repic
-from repic.evaluate import captioners, generate, results, score, suites
+from repic.evaluate import captioners, clipscore, generate, results, score, suites
 from repic.evaluate.captioners import Captioner
 from repic.evaluate.questions import questions
 from repic.evaluate.results import Evaluated
@@ -20,6 +20,9 @@ from repic.train.plan import Silent, Watch
 from storage.hashing import content_hash, fingerprint
 from storage.manifest import Manifest, Origin, Run
 from storage.store import Store
+
+if TYPE_CHECKING:
+    from repic.embed import Encoder
 
 Found = dict[str, list[Crop]]
 
@@ -45,19 +48,42 @@ def run(
     watch = watch or Silent()
     captioner = captioners.load(model, asked.evaluate, store)
     suite = suites.load(asked.evaluate)
-    found, threshold, models = retrieved(suite, asked, watch)
+    for remark in suite.remarks:
+        watch.say(remark)
+    encoder = clipscore.encoder_of(asked)  # before captions, which may take hours
+    found, threshold, models = retrieved(suite, asked, watch, encoder)
     made = questions(suite, asked.evaluate, found, threshold or 0.0)
     with store.lease():
         table = generate.captions(made, captioner, store, asked.evaluate.batch_size, watch)
+        judge = {"clip_score": encoder.fingerprint} if encoder else {}
+        content = fingerprint([content_hash(table), models, threshold, suite.name])
+        scoring = fingerprint([content, score.VERSION, judge])
+        fits = _fits(table, scoring, encoder, store, watch)
         return publish(
-            table, suite, asked, captioner, found, threshold, models, store, run or Run.here()
+            table,
+            score.scores(table, fits),
+            judge,
+            (content, scoring),
+            suite,
+            asked,
+            captioner,
+            found,
+            threshold,
+            models,
+            store,
+            run or Run.here(),
         )
 
 
-def retrieved(suite: Suite, asked: Asked, watch: Watch) -> tuple[Found, float | None, Any]:
+def retrieved(
+    suite: Suite, asked: Asked, watch: Watch, encoder: Encoder | None = None
+) -> tuple[Found, float | None, Any]:
     """Crops of each photo, the threshold, and who drew and encoded them.
 
     Nothing where no protocol searches. Raises as `repic.detect.load` and `repic.embed.load`.
+
+    Args:
+        encoder: That of the settings, if it is loaded already.
     """
     from repic import detect, embed
 
@@ -68,7 +94,7 @@ def retrieved(suite: Suite, asked: Asked, watch: Watch) -> tuple[Found, float | 
     if detection.kind in ("yolo-world", "yoloe", "transformers") and suite.categories:
         detection = detection.model_copy(update={"vocabulary": suite.categories})
     detector = detect.load(detection, asked.runtime)
-    encoder = embed.load(asked.encoder, asked.runtime)
+    encoder = encoder or embed.load(asked.encoder, asked.runtime)
     gallery = Gallery(suite, encoder)
     found = search(suite, detector, encoder, gallery, asked.encoder.margin)
     watch.tick(len(suite.queries))
@@ -77,8 +103,22 @@ def retrieved(suite: Suite, asked: Asked, watch: Watch) -> tuple[Found, float | 
     return found, threshold, {"detector": detector.fingerprint, "encoder": encoder.fingerprint}
 
 
+def _fits(
+    captions: Any, scoring: str, encoder: Encoder | None, store: Store, watch: Watch
+) -> Mapping[str, float | None] | None:
+    """caption_id -> CLIPScore: as published before, else by the encoder, if there is one."""
+    known = store.find("scores", scoring)
+    if known:  # made on another machine, say, whose encoder differs in the last digit
+        rows = store.read(str(known.ref)).to_pylist()
+        return {row["caption_id"]: row["clip_score"] for row in rows}
+    return clipscore.of_captions(captions, encoder, store, watch) if encoder else None
+
+
 def publish(
     captions: Any,
+    scored: Any,
+    judge: dict[str, str],
+    fingerprints: tuple[str, str],
     suite: Suite,
     asked: Asked,
     captioner: Captioner,
@@ -90,10 +130,14 @@ def publish(
 ) -> Evaluated:
     """Versions of the tables, and the evaluation that binds them.
 
+    Args:
+        scored: The scores table, with CLIPScore by `judge`, if there is one.
+        fingerprints: Of the captions, and of what they score.
+
     Raises:
         storage.errors.StoreError: they cannot be written.
     """
-    content = fingerprint([content_hash(captions), models, threshold, suite.name])
+    content, scoring = fingerprints
     common: dict[str, Any] = {
         "settings": asked.model_dump(mode="json"),
         "models": {
@@ -105,8 +149,7 @@ def publish(
     }
     source = (captioner.source.as_input(),) if captioner.source else ()
     first = _table(store, "captions", captions, content, source, common)
-    scored = score.scores(captions)
-    scoring = fingerprint([content, score.VERSION])
+    common["models"] = common["models"] | judge
     second = _table(store, "scores", scored, scoring, (first.as_input(),), common)
     numbers = score.metrics(captions, scored, threshold)
     bound = (first.as_input(), second.as_input())
@@ -117,6 +160,7 @@ def publish(
         "protocols": list(asked.evaluate.protocols),
         "photos": len({query.photo.image_id for query in suite.queries}),
         "concepts": len(suite.concepts),
+        "remarks": list(suite.remarks),
         "threshold": threshold,
         "curve": [asdict(point) for point in curve(suite, found)] if found else [],
     }

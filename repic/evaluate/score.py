@@ -24,7 +24,7 @@ from repic.tables import TABLES
 ALL = "all"
 """Stands for all parts of a suite together."""
 
-VERSION = 1
+VERSION = 2
 """Raised by hand when the same captions would get other numbers."""
 
 Row = Mapping[str, Any]
@@ -35,13 +35,20 @@ RETRIEVAL = {
 }
 
 
-def scores(captions: pa.Table) -> pa.Table:
-    """One row per caption; see the scores table."""
+def scores(captions: pa.Table, fits: Mapping[str, float | None] | None = None) -> pa.Table:
+    """One row per caption; see the scores table.
+
+    Args:
+        fits: caption_id -> CLIPScore; None where the encoder reads no texts.
+    """
     rows = captions.to_pylist()
     records = [record(row) for row in rows]
     names = _names(records)
     return TABLES["scores"].table(
-        [_score(row, one, names) for row, one in zip(rows, records, strict=True)]
+        [
+            _score(row, one, names) | {"clip_score": fits[row["caption_id"]] if fits else None}
+            for row, one in zip(rows, records, strict=True)
+        ]
     )
 
 
@@ -121,7 +128,7 @@ def metrics(captions: pa.Table, scored: pa.Table, threshold: float | None) -> pa
             if part != ALL and all(one.concepts for one in records):
                 found["paper"] = measure(records, "paper").scores
             if part == ALL or len(parts) == 1:
-                found["quality"] = quality(records, None)
+                found["quality"] = quality(records, None) | _fit(kept)
             if protocol.startswith("retrieval") and threshold is not None:
                 found["retrieval"] = _retrieval(rows, protocol, threshold)
             made += [
@@ -140,6 +147,15 @@ def metrics(captions: pa.Table, scored: pa.Table, threshold: float | None) -> pa
                 for name, score in named.items()
             ]
     return TABLES["metrics"].table(made)
+
+
+def _fit(rows: Sequence[Row]) -> dict[str, Score]:
+    """Mean CLIPScore of rows of the scores table; None where no caption has one."""
+    counted_rows = (
+        (row["image_id"], (row["clip_score"] or 0.0,), (float(row["clip_score"] is not None),))
+        for row in rows
+    )
+    return _scored(counted_rows, ("clip_score",), ("caption",))
 
 
 def crops_of(row: Row) -> list[Crop]:

@@ -60,6 +60,15 @@ class Evaluation(Section):
     timeout: float = Field(120.0, gt=0, description="Seconds that the server has for a caption.")
     batch_size: int = Field(16, ge=1, description="Captions that are made at once.")
     max_new_tokens: int = Field(256, ge=1, description="Longest caption, in tokens; greedy.")
+    max_pixels: int | None = Field(
+        None,
+        ge=28 * 28,
+        description="Most pixels of a picture that the model sees; empty: as its processor "
+        "says. The paper's: 802816.",
+    )
+    clip_score: bool = Field(
+        True, description="Score captions against their photos, if the encoder reads texts."
+    )
 
 
 class Asked(Section):

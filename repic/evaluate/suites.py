@@ -81,11 +81,16 @@ class Query:
 
 @dataclass(frozen=True)
 class Suite:
-    """Concepts and queries."""
+    """Concepts and queries.
+
+    Attributes:
+        remarks: What a reader must know before trusting the numbers, as what was left out.
+    """
 
     name: str
     concepts: tuple[Concept, ...]
     queries: tuple[Query, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def categories(self) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def compare(
         return None
     before = production.get(objective)
     if before is None:
-        return Comparison(objective, None, float(after.mean()), margin=margin)
+        return Comparison(objective, None, float(after.mean()), margin=margin, n=len(after))
     gains = after - before
     draw = np.random.default_rng(0).integers(0, len(gains), (RESAMPLES, len(gains)))
     low, high = np.quantile(gains[draw].mean(axis=1), [0.025, 0.975])
@@ -73,4 +73,5 @@ def compare(
         float(low),
         float(high),
         margin,
+        n=len(gains),
     )

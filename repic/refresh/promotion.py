@@ -23,6 +23,7 @@ class Comparison:
         difference: Candidate minus production, with its 95 % interval.
         margin: By how much it may be worse; None for the metric that has to be better.
         more_is_better: False where it counts errors.
+        n: Questions or rows that both answered; of the candidate alone without a production.
     """
 
     metric: str
@@ -33,6 +34,7 @@ class Comparison:
     high: float | None = None
     margin: float | None = None
     more_is_better: bool = True
+    n: int | None = None
 
     @property
     def met(self) -> bool:
@@ -49,17 +51,22 @@ class Comparison:
     def said(self) -> str:
         """What was found, in a sentence."""
         if self.difference is None:
-            return f"{self.metric} is {_share(self.candidate)}, and there is nothing to compare"
+            told = _share(self.candidate) + self._counted
+            return f"{self.metric} is {told}, and there is nothing to compare"
         numbers = f"{_share(self.production)} to {_share(self.candidate)}"
         if self.low is not None and self.high is not None:
             numbers += f" ({100 * self.difference:+.1f}, {100 * self.low:+.1f} to "
-            numbers += f"{100 * self.high:+.1f})"
+            numbers += f"{100 * self.high:+.1f}{self._counted})"
         if self.margin is None:
             verdict = "better beyond its interval" if self.met else "not better beyond its interval"
         else:
             within = "within" if self.met else "beyond"
             verdict = f"{within} its margin of {100 * self.margin:.1f}"
         return f"{self.metric} {numbers}: {verdict}"
+
+    @property
+    def _counted(self) -> str:
+        return "" if self.n is None else f", n {self.n}"
 
 
 @dataclass(frozen=True)

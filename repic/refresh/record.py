@@ -12,7 +12,7 @@ from repic.evaluate.results import NAME as EVALUATION
 from repic.evaluate.sidebyside import find
 from repic.refresh.promotion import ROLLED_BACK, Comparison, Decision
 from repic.tables import TABLES
-from repic.train.rollouts import NAME as ROLLOUTS
+from repic.train import rollouts
 from storage.errors import MovedError, NotFoundError, StoreError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, Run
@@ -163,10 +163,10 @@ def rollouts_of_last(store: Store) -> str | None:
     """Rollouts of the newest candidate that was decided on and is still there."""
     for decision in reversed(decisions(store)):
         try:
-            bound = store.manifest(decision.candidate).inputs
+            found = rollouts.of(store.manifest(decision.candidate))
         except StoreError:
             continue
-        if found := next((i.ref for i in bound if i.name == ROLLOUTS), None):
+        if found:
             return str(found)
     return None
 
@@ -179,6 +179,7 @@ def _columns(found: Comparison) -> dict[str, Any]:
         "difference": found.difference,
         "low": found.low,
         "high": found.high,
+        "n": found.n,
         "margin": found.margin,
         "met": found.met,
     }

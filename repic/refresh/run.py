@@ -176,12 +176,15 @@ def _of_captions(
     score: str, protocol: str, old: Evaluated | None, new: Evaluated, margin: float | None
 ) -> Comparison:
     name = f"{score} ({protocol})"
-    after = new.score(score, protocol).value
+    now = new.score(score, protocol)
+    after = now.value
     is_good = score != "false_mention"
     if old is None:
-        return Comparison(name, None, after, margin=margin, more_is_better=is_good)
+        return Comparison(name, None, after, margin=margin, more_is_better=is_good, n=now.n)
     found = results.compare(old, new, protocol)[score]
     before = old.score(score, protocol).value
     return Comparison(
-        name, before, after, found.value, found.low, found.high, margin, more_is_better=is_good
+        *(name, before, after, found.value, found.low, found.high, margin),
+        more_is_better=is_good,
+        n=found.n,
     )

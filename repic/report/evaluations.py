@@ -21,6 +21,9 @@ from storage.store import Store
 
 WORST = 20
 SCORES = ("precision", "recall", "f1", "exact", "false_mention", "binding")
+READ = ("length", "distinct_1", "distinct_2", "self_bleu", "copy_rate", "clip_score")
+"""How captions read, whoever is in them."""
+
 PROMOTED = f"{NAME}@production"
 REASONS = {
     "right": "nothing is wrong with it",
@@ -109,11 +112,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Page:
-    """All that the page shows."""
+    """All that the page shows.
+
+    Attributes:
+        quality: Protocol, part and the scores of `READ` that there are.
+    """
 
     found: Evaluated
     lines: tuple[Line, ...]
     parts: tuple[Line, ...]
+    quality: tuple[tuple[str, str, Mapping[str, Score]], ...]
     retrieval: tuple[tuple[str, str, Mapping[str, Score]], ...]
     curve: Curve | None
     cards: tuple[Card, ...]
@@ -145,7 +153,8 @@ def gather(store: Store, ref: str, against: str | None = None) -> Page:
         found,
         tuple(line for line in lines if line.part == ALL or len(found.parts) == 1),
         tuple(line for line in lines if line.part != ALL and len(found.parts) > 1),
-        tuple((p, part, named) for (p, part), named in found.numbers("retrieval").items()),
+        tuple((p, part, named) for (p, part), named in _ordered(found, "quality")),
+        tuple((p, part, named) for (p, part), named in _ordered(found, "retrieval")),
         _curve(found.summary),
         _cards(found.rows("scores"), captions),
         len(captions),
@@ -155,14 +164,16 @@ def gather(store: Store, ref: str, against: str | None = None) -> Page:
 
 
 def _lines(found: Evaluated) -> list[Line]:
-    order = {name: k for k, name in enumerate(found.protocols)}
-    numbers = sorted(
-        found.numbers().items(), key=lambda i: (order[i[0][0]], i[0][1] != ALL, i[0][1])
-    )
     return [
         Line(protocol, part, named["f1"].n, tuple(named[name] for name in SCORES))
-        for (protocol, part), named in numbers
+        for (protocol, part), named in _ordered(found, "strict")
     ]
+
+
+def _ordered(found: Evaluated, metric: str) -> list[tuple[tuple[str, str], Mapping[str, Score]]]:
+    order = {name: k for k, name in enumerate(found.protocols)}
+    numbers = found.numbers(metric).items()
+    return sorted(numbers, key=lambda i: (order[i[0][0]], i[0][1] != ALL, i[0][1]))
 
 
 def _previous(store: Store, found: Evaluated, against: str | None) -> Evaluated | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, islice
 from threading import Lock
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +19,14 @@ from repic.embed import Encoder
 from repic.images import ImageRefused
 from repic.scan import Reject
 from repic.stages.base import Inputs, Json, Result, RowStage
-from repic.stages.reading import batches, opened
+from repic.stages.reading import opened
 from repic.tables import TABLES
 from storage.hashing import fingerprint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
 
 _one_at_a_time = Lock()
 
@@ -52,7 +58,7 @@ class Embeddings(RowStage):
 
     def inputs(self, inputs: Inputs) -> pa.Table:
         objects = inputs.tables["objects"].select(["object_id", "image_id", "x1", "y1", "x2", "y2"])
-        photos = inputs.tables["images"].select(["image_id", "uri"])
+        photos = inputs.tables["images"].select(["image_id", "uri", "width", "height"])
         rows = objects.join(photos, "image_id").sort_by(
             [("image_id", "ascending"), ("object_id", "ascending")]
         )
@@ -61,11 +67,11 @@ class Embeddings(RowStage):
     def run(self, inputs: pa.Table, settings: Settings) -> Result:
         model = encoder(settings.encoder, settings.runtime)
         objects, vectors, rejects = [], [], []
-        views = _views(inputs.to_pylist(), settings)
+        views = _views(inputs.to_pylist(), model, settings)
         for batch in batches(views, settings.runtime.batch_size):
             seen = [(row, view) for row, view in batch if not isinstance(view, ImageRefused)]
             with _one_at_a_time:
-                vectors.append(model.encode_images([view for _, view in seen]))
+                vectors.append(model.encode_prepared([view for _, view in seen]))
             objects += [row for row, _ in seen]
             for row, view in batch:
                 if isinstance(view, ImageRefused):
@@ -90,16 +96,33 @@ def _rows(objects: list[dict], vectors: np.ndarray) -> dict[str, pa.Array | list
     }
 
 
-def _views(rows: list[dict], settings: Settings) -> Iterator[tuple[dict, Image | ImageRefused]]:
-    """What the encoder looks at, object by object; each photo is decoded once."""
-    photos = [list(group) for _, group in groupby(rows, key=lambda row: row["image_id"])]
-    pictures = opened((group[0] for group in photos), settings.runtime.workers)
-    for group, picture in zip(photos, pictures, strict=True):
-        for row in group:
-            if isinstance(picture, ImageRefused) or settings.encoder.view == "photo":
-                yield row, picture
-            else:
-                yield row, _crop(picture, row, settings.encoder.margin)
+def _views(
+    rows: list[dict], model: Encoder, settings: Settings
+) -> Iterator[tuple[dict, Tensor | ImageRefused]]:
+    """What the encoder looks at, object by object; each photo is decoded once, and not kept."""
+    objects = {key: list(group) for key, group in groupby(rows, key=lambda row: row["image_id"])}
+    photos = [group[0] for group in objects.values()]
+    for [(photo, picture)] in opened(photos, 1, settings.runtime.workers):
+        yield from _seen(picture, objects[photo["image_id"]], model, settings.encoder)
+        del picture
+
+
+def _seen(
+    picture: Image | ImageRefused, rows: list[dict], model: Encoder, settings: EncoderSettings
+) -> list[tuple[dict, Tensor | ImageRefused]]:
+    if isinstance(picture, ImageRefused):
+        return [(row, picture) for row in rows]
+    if settings.view == "photo":
+        whole = model.prepare(picture)
+        return [(row, whole) for row in rows]
+    return [(row, model.prepare(_crop(picture, row, settings.margin))) for row in rows]
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """Consecutive items, `size` at a time; the last batch may be shorter."""
+    rest = iter(items)
+    while batch := tuple(islice(rest, size)):
+        yield batch
 
 
 def _crop(picture: Image, row: dict, margin: float) -> Image:

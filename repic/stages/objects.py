@@ -8,6 +8,7 @@ from functools import lru_cache
 from threading import Lock
 
 import pyarrow as pa
+from PIL.Image import Image
 
 from repic import detect
 from repic.config import DetectorSettings, Runtime, Settings
@@ -16,7 +17,7 @@ from repic.detect import Detection, Detector
 from repic.images import ImageRefused
 from repic.scan import Reject
 from repic.stages.base import Inputs, Json, Output, Result, RowStage, SetStage, rows_of
-from repic.stages.reading import batches, opened
+from repic.stages.reading import opened
 from storage.hashing import fingerprint
 
 SAME_OBJECT_IOU = 0.5
@@ -85,14 +86,21 @@ def _found(
         yield from ((photo, _annotated(photo)) for photo in inputs.to_pylist())
         return
     model = detector(settings.detector, settings.runtime)
-    photos = inputs.to_pylist()
-    pictures = opened(photos, settings.runtime.workers)
-    for batch in batches(zip(photos, pictures, strict=True), settings.runtime.batch_size):
-        readable = [picture for _, picture in batch if not isinstance(picture, ImageRefused)]
-        with _one_at_a_time:
-            results = iter(model.detect(readable))
-        for photo, picture in batch:
-            yield photo, picture if isinstance(picture, ImageRefused) else next(results)
+    runtime = settings.runtime
+    for batch in opened(inputs.to_pylist(), runtime.batch_size, runtime.workers):
+        yield from _detected(model, batch)
+
+
+def _detected(
+    model: Detector, batch: list[tuple[dict, Image | ImageRefused]]
+) -> list[tuple[dict, list[Detection] | ImageRefused]]:
+    readable = [picture for _, picture in batch if not isinstance(picture, ImageRefused)]
+    with _one_at_a_time:
+        results = iter(model.detect(readable))
+    return [
+        (photo, picture if isinstance(picture, ImageRefused) else next(results))
+        for photo, picture in batch
+    ]
 
 
 def _annotated(photo: dict) -> list[Detection]:

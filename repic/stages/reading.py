@@ -6,8 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from repic import images
 from repic.images import ImageRefused
@@ -17,7 +16,9 @@ from repic.uris import Location
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-T = TypeVar("T")
+ROOM = 256_000_000
+"""Pixels of decoded photos that a stage holds at once, but always one photo: 1 GB, since Pillow
+takes four bytes for each. A batch of 16 photos of 16 megapixels fits."""
 
 CHANGED = "it was replaced while the build ran; run again"
 
@@ -39,19 +40,40 @@ def read_photo(uri: str, image_id: str) -> bytes:
     return data
 
 
-def opened(photos: Iterable[dict], workers: int) -> Iterator[Image | ImageRefused]:
-    """Pictures of photos (`uri`, `image_id`) in their order, or why one was refused.
+def opened(
+    photos: Iterable[dict], size: int, workers: int
+) -> Iterator[list[tuple[dict, Image | ImageRefused]]]:
+    """Photos (`uri`, `image_id`, `width`, `height`) with their pictures, or why one was refused.
 
-    At most `2 * workers` decoded pictures wait in memory.
+    They come in their order, `size` at a time; fewer at the end, and where they are so large that
+    more would not fit into `ROOM`. A batch is emptied when the next one is asked for. While it is
+    looked at, at most `2 * workers` pictures are decoded ahead, as far as there is room.
     """
+    left = deque(photos)
+    waiting: deque[tuple[dict, Future[Image | ImageRefused]]] = deque()
+    batch: list[tuple[dict, Image | ImageRefused]] = []
+    held = 0
     with ThreadPoolExecutor(workers) as pool:
-        rest = iter(photos)
-        waiting: deque[Future[Image | ImageRefused]] = deque(
-            pool.submit(_open, photo) for photo in islice(rest, 2 * workers)
-        )
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(_open, photo) for photo in islice(rest, 1))
+        while True:
+            while left and len(waiting) < 2 * workers:
+                if held and held + _pixels(left[0]) > ROOM:
+                    break
+                held += _pixels(left[0])
+                waiting.append((left[0], pool.submit(_open, left.popleft())))
+            if batch and (len(batch) == size or not waiting):
+                yield batch
+                held -= sum(_pixels(photo) for photo, _ in batch)
+                batch.clear()
+            elif waiting:
+                photo, picture = waiting.popleft()
+                batch.append((photo, picture.result()))
+                del picture  # or it would outlive its batch
+            else:
+                return
+
+
+def _pixels(photo: dict) -> int:
+    return int(photo["width"] * photo["height"])
 
 
 def _open(photo: dict) -> Image | ImageRefused:
@@ -60,10 +82,3 @@ def _open(photo: dict) -> Image | ImageRefused:
         return images.decode(read_photo(uri, photo["image_id"]), Location.parse(uri).region)
     except ImageRefused as refused:
         return refused
-
-
-def batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    """Consecutive items, `size` at a time; the last batch may be shorter."""
-    rest = iter(items)
-    while batch := tuple(islice(rest, size)):
-        yield batch

@@ -56,6 +56,7 @@ def prepare(
     )
     if train.control != "none":
         trained.deal = deal_of(train.control, config.seed)
+    rollouts = Rollouts(plan.store, plan.fingerprint)
     trainer = Grpo(
         model=model,
         reward_funcs=trained,
@@ -63,9 +64,8 @@ def prepare(
         train_dataset=rows.dataset(table, plan.reader.convention, places),
         processing_class=plan.reader.processor,
         peft_config=models.lora_config(train.lora),
-        callbacks=callbacks(guard),
+        callbacks=callbacks(guard, rollouts),
     )
-    rollouts = Rollouts(plan.store, plan.fingerprint)
     generations = config.num_generations or 0
     trainer.keep = lambda step, records: rollouts.add(step, records, generations)
     return Job(plan, trainer, guard, rollouts, {"rows": table.num_rows, "prompts": len(places)})

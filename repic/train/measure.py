@@ -69,6 +69,15 @@ class Measured:
             ],
         }
 
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Measured:
+        """What `as_json` wrote."""
+        greedy, sampled = [], []
+        for answer in found["answers"]:
+            greedy.append(Answer(**{k: v for k, v in answer.items() if k != "sampled"}))
+            sampled.append(Answer(**answer["sampled"]))
+        return cls(tuple(greedy), tuple(sampled))
+
 
 @dataclass(frozen=True)
 class Change:

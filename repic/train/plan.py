@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from repic import weights
 from repic.train.models import Reader
+from repic.train.rollouts import NAME as ROLLOUTS
 from repic.train.settings import Training
+from storage import parts, unfinished
 from storage.hashing import fingerprint
 from storage.manifest import Manifest
 from storage.store import Store
@@ -80,7 +83,8 @@ class Plan:
         """The plan of these; nothing is made.
 
         Args:
-            work: Folder for all runs; by default in the store if that is local, else the cache.
+            work: Folder for all runs; by default in the store if that is local, where gc knows it,
+                else the cache.
         """
         from accelerate import PartialState
 
@@ -95,8 +99,12 @@ class Plan:
             }
         )
         if work is None:
-            local = Path(store.files.full("")) if store.files.local else weights.cache_folder()
-            work = local / "training"
+            local = store.files.local
+            work = (
+                Path(store.files.full(unfinished.FOLDER))
+                if local
+                else weights.cache_folder() / "training"
+            )
         return cls(
             settings,
             store,
@@ -117,3 +125,26 @@ class Plan:
     def output(self) -> Path:
         """Folder of the trainer's checkpoints."""
         return self.work / "trainer"
+
+    @property
+    def kept(self) -> bool:
+        """Whether what earlier attempts of this run left is still there; gc gives it up one day."""
+        return unfinished.is_kept(self.store.files, self.fingerprint)
+
+    def keep(self) -> None:
+        """Have gc leave this run's folder and its answers alone: somebody is at it.
+
+        Raises:
+            storage.errors.StoreError: the store cannot be written.
+        """
+        train = self.settings.train
+        what = f"{train.method.upper()} of {train.model} on {self.examples.ref}"
+        kept = (parts.folder(ROLLOUTS, self.fingerprint),)
+        job = unfinished.Job(id=self.fingerprint, what=what, keeps=kept)
+        unfinished.keep(self.store.files, job)
+
+    def end(self) -> None:
+        """Remove what only an unfinished run needs."""
+        if self.kept:
+            unfinished.end(self.store.files, self.fingerprint)
+        shutil.rmtree(self.work, ignore_errors=True)

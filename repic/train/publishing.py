@@ -13,6 +13,7 @@ from repic.tables import TABLES
 from repic.train import checkpoints, curves
 from repic.train.measure import Change, Measured, compare, shared
 from repic.train.rollouts import NAME as ROLLOUTS
+from repic.train.rollouts import of as rollouts_of
 from storage.manifest import Manifest, Origin, Run
 from storage.store import Store
 
@@ -41,16 +42,19 @@ def publish(job: Job, before: Measured | None, after: Measured | None, run: Run)
         "code_version": repic.__version__,
         "run": run,
     }
+    inputs = [plan.examples.as_input()]
+    if earlier := plan.settings.train.difficulty.rollouts:
+        inputs.append(plan.store.manifest(earlier).as_input())  # decided which rows were trained on
     rollouts = None
     if job.rollouts:
         rollouts = plan.store.publish(
             ROLLOUTS,
             job.rollouts.table(job.steps),
-            Origin(inputs=(plan.examples.as_input(),), **common),
+            Origin(inputs=tuple(inputs), **common),
             key=TABLES[ROLLOUTS].key,
             schema=TABLES[ROLLOUTS].schema,
         )
-    inputs = [plan.examples.as_input(), *([rollouts.as_input()] if rollouts else [])]
+        inputs.append(rollouts.as_input())
     notes = {
         **job.notes,
         "steps": job.steps,
@@ -80,7 +84,7 @@ def known(store: Store, checkpoint: Manifest) -> Outcome:
     """The outcome of a run that was made before."""
     from repic.train.run import Outcome
 
-    found = next((i.ref for i in checkpoint.inputs if i.name == ROLLOUTS), None)
+    found = rollouts_of(checkpoint)
     changes = tuple(Change(**change) for change in checkpoint.notes.get("changes", ()))
     return Outcome(checkpoint, store.manifest(found) if found else None, False, changes)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from repic.tables import TABLES
+from storage.manifest import ArtifactRef, Manifest
 from storage.store import Store
 
 NAME = "rollouts"
@@ -19,6 +20,9 @@ class Rollouts:
 
     A run that was killed leaves parts of steps that the next attempt takes again, from its last
     checkpoint; of each step the last attempt counts.
+
+    Attributes:
+        steps: Those whose answers are kept. Not every step samples: TRL may use answers again.
     """
 
     def __init__(self, store: Store, recipe: str) -> None:
@@ -28,8 +32,9 @@ class Rollouts:
         """
         self.store = store
         self.recipe = recipe
-        found = [_attempt(part.note) for part in store.parts(NAME, recipe)]
-        self.attempt = 1 + max(found, default=0)
+        found = store.parts(NAME, recipe)
+        self.attempt = 1 + max((_attempt(part.note) for part in found), default=0)
+        self.steps = {int(part.covers[0]) for part in found}
 
     def add(self, step: int, records: Sequence[dict[str, Any]], generations: int) -> None:
         """Keep the answers of a step, durably.
@@ -57,6 +62,7 @@ class Rollouts:
             covers=[str(step)],
             note=json.dumps({"attempt": self.attempt}),
         )
+        self.steps.add(step)
 
     def table(self, last: int) -> pa.Table:
         """The answers of all steps up to the last one, each step once."""
@@ -68,6 +74,15 @@ class Rollouts:
                 best[step] = part
         tables = [self.store.read_part(best[step]) for step in sorted(best)]
         return TABLES[NAME].check(pa.concat_tables(tables)) if tables else TABLES[NAME].empty()
+
+
+def of(checkpoint: Manifest) -> ArtifactRef | None:
+    """The answers that a checkpoint's own run sampled; None if its method samples none.
+
+    The rollouts by which its rows were chosen are among its inputs as well.
+    """
+    found = (i for i in checkpoint.inputs if i.name == NAME)
+    return next((i.ref for i in found if i.fingerprint == checkpoint.fingerprint), None)
 
 
 def _attempt(note: str) -> int:

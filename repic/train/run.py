@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +74,8 @@ def train(
         if made is None:
             return None
         outcome = made
+    if plan.is_main:
+        plan.end()
     if why := outcome.checkpoint.notes.get("stopped"):
         answers = f"its answers are in {outcome.rollouts.ref}, " if outcome.rollouts else ""
         raise TrainingStoppedError(
@@ -124,8 +125,6 @@ def _train(plan: Plan, watch: Watch, run: Run) -> Outcome | None:
     after = measure(job, held_out, watch, "after", trained=True) if whole else None
     made = publishing.publish(job, before, after, run) if plan.is_main else None
     job.trainer.accelerator.wait_for_everyone()
-    if plan.is_main:
-        shutil.rmtree(plan.work, ignore_errors=True)
     return made
 
 

@@ -4,6 +4,7 @@ and on a CPU nothing computed that nobody reads."""
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -18,6 +19,7 @@ from trl import GRPOTrainer, SFTTrainer
 
 from repic.train.passes import Rows, Trimmed, answers_only, looking_once, merged, parts
 from repic.train.reward import EXTRA
+from repic.train.rollouts import Rollouts
 from storage.errors import FULL
 
 log = logging.getLogger(__name__)
@@ -42,8 +44,16 @@ def discard_torn(output: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def sampled(checkpoint: Path) -> set[int]:
+    """Steps whose answers were kept when a checkpoint was written; going on from it needs them."""
+    return set(json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8") or "[]"))
+
+
 class MarkComplete(TrainerCallback):
-    """Marks each checkpoint as whole, after all of it is on the disk."""
+    """Marks each checkpoint as whole, after all of it is on the disk; says what was sampled."""
+
+    def __init__(self, rollouts: Rollouts | None = None) -> None:
+        self.rollouts = rollouts
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
@@ -52,7 +62,12 @@ class MarkComplete(TrainerCallback):
                 if path.is_file():
                     with path.open("rb") as file:
                         os.fsync(file.fileno())
-            (folder / COMPLETE).touch()
+            steps = sorted(self.rollouts.steps) if self.rollouts else []
+            marker = folder / f".{COMPLETE}"
+            marker.write_text(
+                json.dumps([s for s in steps if s <= state.global_step]), encoding="utf-8"
+            )
+            marker.replace(folder / COMPLETE)
 
 
 class _Saves:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from storage import unfinished
 from storage.store import Store
+from storage.unfinished import Job
 from tests.builds import PHOTOS, Built, build
 
 Main = Callable[..., tuple[int, str, str]]
@@ -179,3 +182,28 @@ def test_gc_waits_for_a_running_build(built: Built, tmp_path: Path, repic_main: 
         assert orphan.exists()
     assert repic_main("gc", "--apply", at)[0] == 0
     assert not orphan.exists()
+
+
+def test_gc_lists_what_killed_runs_left_and_gives_it_up_in_time(
+    built: Built, tmp_path: Path, repic_main: Main
+) -> None:
+    store = built.copy(tmp_path / "store")
+    at = f"--store={store.location}"
+    touched = datetime.now(UTC) - timedelta(days=3)
+    job = Job(id="abc", what="GRPO of a model on examples@v1", touched=touched)
+    unfinished.keep(store.files, job)
+    store.files.replace("unfinished/abc/trainer/weights", bytes(5000))
+    code, out, _ = repic_main("gc", "--apply", at)
+    assert code == 0
+    assert "GRPO of a model on examples@v1" in out
+    assert "kept: the same command goes on with it" in out
+    assert "Deleted 0 files" in out
+    _, out, _ = repic_main("gc", "--forget", "2", "--json", at)
+    said = json.loads(out)
+    [left] = said["unfinished"]
+    assert (left["id"], left["touched"], left["forgotten"]) == ("abc", touched.isoformat(), True)
+    assert left["bytes"] == said["bytes"] > 5000
+    assert len(store.files.find("unfinished")) == 2
+    code, out, _ = repic_main("gc", "--forget", "2", "--apply", at)
+    assert "given up" in out
+    assert store.files.find("unfinished") == {}

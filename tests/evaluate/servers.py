@@ -18,6 +18,12 @@ Reply = Callable[[list[str], list[Image.Image]], str]
 """From the names that are given and the pictures to a caption."""
 
 
+class Http(ThreadingHTTPServer):
+    """Takes a batch of callers at once; the default of 5 resets some when the machine is busy."""
+
+    request_queue_size = 128
+
+
 class CaptionServer:
     """Answers `chat/completions`; keeps what it was asked.
 
@@ -46,7 +52,7 @@ class CaptionServer:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = Http(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
 

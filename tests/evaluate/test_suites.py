@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from repic.evaluate.settings import Evaluation
 from repic.evaluate.suites import SuiteError
 from repic.profiles import profiles
 from repic.sample import hard
+from tests.evaluate.servers import everybody, serving
 
 SHARED = next(
     (
@@ -152,6 +154,85 @@ def test_nobody_of_the_group_is_shown_as_absent(tmp_path: Path) -> None:
         assert not absent & set(here)
 
 
+def released(root: Path, name: str, photos: str) -> Path:
+    """The authors' `data`: a database of three, and questions about all photos of two of them."""
+    database(root, f"database_{name}", {"ann": "ann.jpg", "b-b": "b-b.jpg", "eve": "eve.jpg"})
+    asked = {}
+    for concept in ("ann", "b-b"):
+        for n in range(3):
+            asked[f"./data/{photos}/{concept}/{n}.jpg"] = [f"<{concept}>"]
+            photo(root / photos / concept / f"{n}.jpg", "red" if n else "blue")
+    file = root / "query_tot" / f"{name}_query_templates.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(asked))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "photos"),
+    [("myvlm", "myvlm_data"), ("yollava", "yollava-data"), ("dreambooth", "dreambooth")],
+)
+def test_the_authors_databases_of_one_concept(name: str, photos: str, tmp_path: Path) -> None:
+    file = released(tmp_path, name, photos)
+    suite = folders.suite(name, str(tmp_path))
+    assert [c.name for c in suite.concepts] == ["ann", "b-b", "eve"]
+    assert suite.categories == ("person",)
+    assert {c.info for c in suite.concepts} == {"A pal."}
+    assert suite.concepts[1].views[0].uri.endswith(f"/database_{name}/b-b.jpg")
+    assert [q.concepts for q in suite.queries] == 3 * [("ann",)] + 3 * [("b-b",)]
+    assert all(q.among == ("ann", "b-b", "eve") for q in suite.queries)
+    assert suite.remarks == ("1 concepts of the database are in no photo: eve",)
+    gone = tmp_path / photos / "ann" / "1.jpg"
+    gone.unlink()
+    with pytest.raises(SuiteError, match=r"1\.jpg: the photo that .* asks about is not there"):
+        folders.suite(name, str(tmp_path))
+    file.unlink()
+    with pytest.raises(SuiteError, match=rf"{name}_query_templates\.json: there is no such file"):
+        folders.suite(name, str(tmp_path))
+
+
+def test_the_captions_of_the_authors_database(tmp_path: Path) -> None:
+    released(tmp_path, "myvlm", "myvlm_data")
+    asked = Evaluation(
+        suite="myvlm", folder=str(tmp_path), protocols=("skip-retrieval",), layout="paper"
+    )
+    made = questions(suites.load(asked), asked, {}, 0.0)
+    assert len(made) == 6
+    assert made[0].prompt[1]["text"] == "Name: <ann>, Info: A pal."
+
+
+def test_concepts_that_are_left_out_are_named(tmp_path: Path) -> None:
+    for concept, count in (("ann", 2), ("lonely", 1), ("empty", 0)):
+        (tmp_path / "one" / concept).mkdir(parents=True)
+        for n in range(count):
+            photo(tmp_path / "one" / concept / f"{n}.jpg")
+    one = folders.suite("myvlm", str(tmp_path / "one"))
+    assert one.remarks == (
+        "2 concepts have no photo besides their reference and are left out: empty, lonely",
+    )
+    for folder, concept in (("train", "bo"), ("test", "bo"), ("train", "mam"), ("test", "oong")):
+        photo(tmp_path / "two" / folder / concept / "0.png")
+    two = folders.suite("yollava", str(tmp_path / "two"))
+    assert [c.name for c in two.concepts] == ["bo"]
+    assert two.remarks == ("2 concepts have no photos of both and are left out: mam, oong",)
+
+
+def test_what_was_left_out_is_said_and_kept(repic_main: Any, tmp_path: Path) -> None:
+    for concept, count in (("ann", 3), ("bob", 3), ("lonely", 1)):
+        for n in range(count):
+            photo(tmp_path / "photos" / concept / f"{n}.jpg", ["red", "blue", "green"][n])
+    with serving(everybody) as server:
+        code, printed, said = repic_main(
+            *("evaluate", "run", "--suite", "myvlm", "--folder", str(tmp_path / "photos")),
+            *("--protocol", "skip-retrieval", "--server", server.url, "--model", "pal"),
+            *("--store", str(tmp_path / "store"), "--json"),
+        )
+    assert code == 0, said
+    assert "1 concepts have no photo besides their reference and are left out: lonely" in said
+    [remark] = json.loads(printed)["remarks"]
+    assert "lonely" in remark
+
+
 def test_questions_about_strangers_or_of_another_form_are_refused(tmp_path: Path) -> None:
     file = four(tmp_path, ("mr.a", "b b", "c", "nobody"))
     with pytest.raises(SuiteError, match="asks about nobody, whom the database does not have"):
@@ -180,6 +261,8 @@ def test_dreambooth_itself() -> None:
     suite = folders.suite("dreambooth", str(SHARED))
     assert (len(suite.concepts), len(suite.queries)) == (30, 128)
     assert len(suite.categories) == 15
+    photos = [path for path in SHARED.glob("*/*") if path.suffix == ".jpg"]
+    assert len(photos) == 158, "as the paper counts: those and a reference of each"
 
 
 @pytest.mark.parametrize("profile", profiles())

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from flows.evaluate import _may_pass, evaluate
+from flows.evaluate import _may_pass, _table, evaluate
 from repic.evaluate.captioners import ServerError
 from repic.evaluate.results import load
 from repic.evaluate.suites import SuiteError
 from repic.profiles import ConfigError
 from storage.store import Store
 from tests.evaluate.servers import nobody, serving
+from tests.flows.operating import PREFECT, Up
 
 
 def test_only_what_may_pass_is_tried_again() -> None:
@@ -41,4 +43,39 @@ def test_a_run_publishes_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = load(Store.open(tmp_path / "store"), ref)
     assert found.score("f1", "wrong").value == 1
     assert found.manifest.run.flow_run
+    fit = found.score("clip_score", "wrong", metric="quality")
+    shown = "\n".join(_table(found, "quality", ("clip_score",), "length"))
+    assert f"| wrong | 24 | {fit.value:.2f} ({fit.low:.2f} to {fit.high:.2f}) |" in shown
     assert "Every caption is right." in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_deployment_is_run_by_a_real_server_and_worker(up: Up) -> None:
+    with serving(nobody) as server:
+        changes = {"backend": "server", "url": server.url, "protocols": "[wrong]", "photos": 8}
+        overrides = json.dumps([f"evaluate.{key}={value}" for key, value in changes.items()])
+        done = up.shell(
+            *(PREFECT, "deployment", "run", "evaluate/evaluate", "--watch"),
+            *("-p", "model=shy", "-p", f"overrides={overrides}", "-p", "page=page.html"),
+        )
+        assert done.returncode == 0, done.stdout + done.stderr + up.printed
+        assert len(server.asked) == 24
+    store = Store.open(up.root / "store")
+    found = load(store, "evaluation@latest")
+    assert (found.model, found.score("f1", "wrong").n) == ("shy", 24)
+    assert found.manifest.run.flow_run
+    assert "shy" in (up.root / "page.html").read_text(encoding="utf-8")
+    page = _artifact(up)
+    assert f"`{found.ref}`: shy on sample, 24 photos" in page
+    assert "| protocol | captions | precision |" in page
+    assert "clip score |" in page
+
+
+def _artifact(up: Up) -> str:
+    import httpx
+
+    from flows import server
+
+    url = f"{server.api_url(up.port)}/artifacts/evaluate/latest"
+    return str(httpx.get(url).raise_for_status().json()["data"])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
+import httpx
 import pytest
 
+from flows import server
 from flows.train_grpo import _may_pass
+from repic.train.curves import PICTURE
 from repic.train.errors import DataError, PreflightError, TrainingStoppedError
 from repic.weights import WeightsError
 from tests.builds import Built, repic
@@ -38,4 +42,44 @@ def test_a_run_with_prefect_publishes_and_reports(built: Built, tmp_path: Path) 
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Published checkpoint@v1 with rollouts@v1" in done.stdout
-    assert store.manifest("checkpoint@latest").run.flow_run
+    checkpoint = store.manifest("checkpoint@latest")
+    assert checkpoint.run.flow_run
+    table, picture = _artifacts(server.home(str(tmp_path / "store")))
+    assert "Published `checkpoint@v1` with `rollouts@v1`." in table
+    head, _, *rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert head == "| answers | objective | rows | before | after | difference | 95 % |"
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    changes = checkpoint.notes["changes"]
+    assert {(how, objective) for how, objective, *_ in cells} == {
+        (how, objective)
+        for how in ("greedy", "sampled")
+        for objective in ("oct", "vlt", "ict", "all")
+    }
+    assert len(cells) == len(changes)
+    for (how, objective, *numbers, interval), change in zip(cells, changes, strict=True):
+        assert (how, objective) == (change["how"], change["objective"])
+        expected = [change[name] for name in ("n", "before", "after", "difference")]
+        assert [float(number) for number in numbers] == pytest.approx(expected, abs=5.1e-4)
+        low, high = interval.split(" to ")
+        assert float(low) == pytest.approx(change["low"], abs=5.1e-4)
+        assert float(high) == pytest.approx(change["high"], abs=5.1e-4)
+    kind, _, data = picture.partition(",")
+    assert kind == "data:image/png;base64"
+    curves = next(file for file in checkpoint.files if file.name == PICTURE)
+    assert base64.b64decode(data) == store.files.read(curves.path)
+
+
+def _artifacts(home: Path) -> tuple[str, str]:
+    """Table and picture of the newest run, as the server of this data root has them."""
+    url = server.api_url(port := server.free_port())
+    child = server.start(home, port, ui=False)
+    try:
+        server.await_answer(child, url)
+        found = [
+            httpx.get(f"{url}/artifacts/{key}/latest").raise_for_status().json()
+            for key in ("train-grpo", "train-grpo-curves")
+        ]
+    finally:
+        child.stop()
+    assert [artifact["type"] for artifact in found] == ["markdown", "image"]
+    return found[0]["data"], found[1]["data"]

@@ -27,9 +27,10 @@ def store(tmp_path: Path) -> Store:
     made = Store.open(tmp_path / "store", create=True)
     for number in range(1, 5):
         answers = TABLES["rollouts"].empty()
-        told = Origin(fingerprint=f"r{number}")
+        told = Origin(fingerprint=str(number))
         rollouts = made.publish("rollouts", answers, told, key=TABLES["rollouts"].key)
-        origin = Origin(fingerprint=str(number), inputs=(rollouts.as_input(),))
+        chosen_by = [made.manifest(f"rollouts@v{number - 1}").as_input()] if number > 1 else []
+        origin = Origin(fingerprint=str(number), inputs=(*chosen_by, rollouts.as_input()))
         made.publish_files("checkpoint", {"adapter": bytes([number])}, origin, kind="checkpoint")
         summary = json.dumps({"model": f"checkpoint@v{number}", "suite": "sample"}).encode()
         made.publish_files(

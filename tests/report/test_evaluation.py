@@ -44,9 +44,36 @@ def test_the_page_says_what_the_tables_say(found: Evaluated, tmp_path: Path) -> 
     assert "http://" not in page.replace("http://www.w3.org", "")
     value = found.score("f1", "retrieval").value
     assert f"<b>{100 * (value or 0):.1f}</b>" in page
+    fit = found.score("clip_score", "wrong", metric="quality")
+    quality, changes = _section(page, "quality"), _section(page, "changes")
+    assert f"<b>{fit.value:.2f}</b>" in quality
+    assert f"{fit.low:.2f} to {fit.high:.2f}<br>n 24</small>" in quality
+    asked = found.score("false_mention", "retrieval").n
+    assert 0 < asked < 24, "only those that were shown somebody absent"
+    assert f"n {asked}</small>" in _section(page, "headline")
+    names = found.score("right_share", "retrieval", metric="retrieval").n
+    assert f"n {names}</small>" in _section(page, "retrieval")
+    assert "both asked" in changes
+    assert changes.count('<td class="num">24</td></tr>') == changes.count("</tr>") - 1
     alone = report.write(found.store, "evaluation@production", tmp_path / "first.html")
     assert "Against" not in alone.read_text(encoding="utf-8")
     assert len(page) < 2_000_000
+
+
+def test_an_encoder_without_texts_scores_no_captions(found: Evaluated, tmp_path: Path) -> None:
+    values = {"photos": 8, "protocols": ("wrong",), "backend": "server"}
+    with serving(nobody) as server:
+        changes = ["encoder.architecture=photos"]
+        other = run(
+            "blind", settings.load("sample", changes, url=server.url, **values), found.store
+        )
+    page = report.write(found.store, other.ref, tmp_path).read_text(encoding="utf-8")
+    [row] = [line for line in _section(page, "quality").splitlines() if "<tr><th>wrong" in line]
+    assert row.endswith('<td class="num nowrap">\u2013</td></tr>')
+
+
+def _section(page: str, name: str) -> str:
+    return page.partition(f'<section id="{name}">')[2].partition("</section>")[0]
 
 
 def test_what_was_asked_other_questions_is_no_comparison(found: Evaluated, tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from storage import gc as gc_module
+from storage import unfinished
 from storage.errors import NotFoundError, StoreError
 from storage.gc import gc
 from storage.integrity import verify
@@ -107,3 +110,69 @@ def test_the_log_of_refs_is_pruned(store, monkeypatch):
     assert reasons(gc(store, delete=True)) == ["old entry of the refs log"] * 3
     assert [snapshot.number for snapshot in store.history()] == [5, 4]
     assert store.resolve("images@latest").version == 5
+
+
+def begun(store: Store, days: float) -> unfinished.Job:
+    """A job of so many days ago, with a part and a file that it needs, beside garbage."""
+    part = store.write_part("objects", rows(0, 5), recipe="mine", covers=["a"])
+    store.write_part("objects", rows(0, 6), recipe="mine2", covers=["a"])
+    job = unfinished.Job(
+        id="abc",
+        what="a long job",
+        keeps=(part.shard.path.rpartition("/")[0],),
+        touched=datetime.now(UTC) - timedelta(days=days),
+    )
+    unfinished.keep(store.files, job)
+    store.files.replace("unfinished/abc/deep/job.json", b"12345")
+    return job
+
+
+def test_what_an_unfinished_job_keeps_stays(store, memory):
+    for each in (store, memory):
+        build(each, 1)
+        job = begun(each, days=29)
+        found = gc(each, delete=True)
+        assert reasons(found) == ["part that no version names"]
+        assert [(u.job, u.forgotten) for u in found.unfinished] == [(job, False)]
+        kept = each.files.find("unfinished") | each.files.find("parts")
+        assert found.unfinished[0].bytes == sum(kept.values())
+        assert len(kept) == 3
+        unfinished.end(each.files, job.id)
+        assert each.files.find("unfinished") == {}
+        assert reasons(gc(each)) == ["part that no version names"]
+
+
+@pytest.mark.parametrize("stop", range(4))
+def test_a_job_that_nobody_goes_on_with_goes_card_first(store, monkeypatch, stop):
+    build(store, 1)
+    whole = store.files.find("")
+    job = begun(store, days=31)
+    found = gc(store)
+    assert found.unfinished[0].forgotten
+    assert found.files[0].path == job.card
+    assert len(found.files) == 4
+    remove, calls = store.files.remove, []
+
+    def limited(path: str) -> None:
+        calls.append(path)
+        if len(calls) > stop:
+            raise KeyboardInterrupt
+        remove(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.files, "remove", limited)
+        with pytest.raises(KeyboardInterrupt):
+            gc(store, delete=True)
+    assert unfinished.is_kept(store.files, job.id) == (stop == 0)
+    for path in store.files.find("leases"):  # its holder is dead
+        store.files.remove(path)
+    gc(store, delete=True)
+    assert store.files.find("") == whole
+
+
+def test_a_job_is_given_up_earlier_on_demand(store):
+    begun(store, days=2)
+    assert not gc(store, forget=timedelta(days=3)).unfinished[0].forgotten
+    assert gc(store, forget=timedelta(days=1)).unfinished[0].forgotten
+    with pytest.raises(StoreError, match="needs a hash"):
+        unfinished.folder("../escape")

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.train import difficulty
+from repic.train import difficulty, publishing
 from repic.train.run import train
 from repic.train.settings import Difficulty
 from storage.errors import NotFoundError
+from storage.lineage import lineage
 from tests.builds import Built
 from tests.train.runs import small
 
@@ -102,9 +103,28 @@ def test_a_run_says_what_it_left_out(built: Built, tiny: str, work: Path, tmp_pa
     assert counts["hard"]["rows"] > 0
     assert second.checkpoint.settings["train"]["difficulty"]["rollouts"] == "rollouts@v1"
     assert second.rollouts is not None
+    assert [str(i.ref) for i in second.rollouts.inputs] == ["examples@v1", "rollouts@v1"]
+    inputs = [str(i.ref) for i in second.checkpoint.inputs]
+    assert inputs == ["examples@v1", "rollouts@v1", "rollouts@v2"]
+    edges = lineage(store, "checkpoint@v2").edges
+    assert "rollouts@v1" in {str(edge.input) for edge in edges}
     before = set(store.read("rollouts@v1")["example_id"].to_pylist())
     after = set(store.read(second.rollouts.ref)["example_id"].to_pylist())
     assert not before & after
+    known = publishing.known(store, second.checkpoint)
+    assert known.rollouts == second.rollouts
+
+
+def test_answers_that_rows_were_chosen_by_are_not_those_of_a_run_without(
+    built: Built, tiny: str, work: Path, tmp_path: Path
+) -> None:
+    store = built.copy(tmp_path / "store")
+    train(small(tiny, "trainer.max_steps=1"), store, work=work)
+    changes = ("trainer.max_steps=1", "train.difficulty.rollouts=rollouts@latest")
+    made = train(small(tiny, *changes, method="sft"), store, work=work)
+    assert made is not None
+    assert "rollouts@v1" in [str(i.ref) for i in made.checkpoint.inputs]
+    assert publishing.known(store, made.checkpoint).rollouts is None
 
 
 def test_rollouts_that_are_not_there_are_told(built: Built, tiny: str, work: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_run_leaves_a_checkpoint_and_its_rollouts(trained: Trained) -> None:
     assert outcome.checkpoint.models["base"]["fingerprint"]
     assert outcome.checkpoint.notes["steps"] == 3
     assert outcome.checkpoint.notes["stopped"] is None
-    assert not (Path(store.location) / "training" / outcome.checkpoint.fingerprint).exists()
+    assert list((Path(store.location) / "unfinished").iterdir()) == []
 
 
 def test_every_answer_is_a_row_of_rollouts(trained: Trained) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,12 @@ def test_a_row_that_one_side_lost_counts_on_neither() -> None:
     before, after = measured(oct=[0.0] * 5), measured(oct=[1.0] * 4)
     (change, _) = compare(*shared(before, after))
     assert (change.n, change.before, change.after) == (4, 0, 1)
+
+
+def test_what_was_measured_is_read_back_as_it_was() -> None:
+    greedy, sampled = measured(oct=[0.0, 1.0], vlt=[0.3]).greedy, measured(oct=[1.0], vlt=[0.4, 1])
+    was = Measured(greedy, sampled.sampled)
+    assert Measured.from_json(json.loads(json.dumps(was.as_json()))) == was
 
 
 def test_the_interval_of_a_mean_covers_it() -> None:

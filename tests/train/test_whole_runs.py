@@ -18,6 +18,7 @@ from repic.train import grpo
 from repic.train.plan import Silent
 from repic.train.trainers import whole_checkpoints
 from storage import integrity
+from storage.gc import gc
 from storage.store import Store
 from tests.builds import Built, repic, start
 from tests.train.runs import PLAIN, SMALL, planned, small
@@ -46,7 +47,7 @@ def test_a_killed_run_goes_on_where_it_was(built: Built, tiny: str, tmp_path: Pa
     done = repic(*arguments(tmp_path / "ruler", tiny), timeout=600)
     assert done.returncode == 0, done.stderr
     store = built.copy(tmp_path / "store")
-    work = tmp_path / "store" / "training"
+    work = tmp_path / "store" / "unfinished"
     for wanted in ("*/trainer/checkpoint-4/complete", "*/trainer/checkpoint-8/*"):
         running = start(arguments(tmp_path / "store", tiny))
         until(lambda wanted=wanted: list(work.glob(wanted)), running)  # type: ignore[misc]
@@ -55,6 +56,11 @@ def test_a_killed_run_goes_on_where_it_was(built: Built, tiny: str, tmp_path: Pa
         assert running.returncode == -signal.SIGKILL
         assert integrity.verify(store) == []
         assert store.names() == built.store.names()
+        garbage = gc(store, delete=True)
+        assert garbage.deleted
+        assert [(u.job.what.split()[0], u.forgotten) for u in garbage.unfinished] == [
+            ("GRPO", False)
+        ]
     [folder] = work.iterdir()
     assert whole_checkpoints(folder / "trainer")
     done = repic(*arguments(tmp_path / "store", tiny), timeout=600)
