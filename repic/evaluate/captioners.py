@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
-from repic.coordinates import convention_for
+from repic.coordinates import NORMALISED, convention_for
 from repic.evaluate.records import CaptionError
 from repic.evaluate.settings import Evaluation
 from repic.profiles import ConfigError
@@ -114,7 +114,7 @@ class TransformersCaptioner:
         base, boxes = _base(model, source)
         self.source, self._store, self._asked = source, store, asked
         self.name = str(source.ref) if source else model
-        self._reader = models.reader(base, boxes)
+        self._reader = models.reader(base, boxes, unknown=NORMALISED)
         if asked.max_pixels:
             self._reader = _limited(self._reader, boxes, asked.max_pixels)
         self.convention = self._reader.convention
@@ -155,7 +155,7 @@ class TransformersCaptioner:
 
 
 def _base(model: str, source: Manifest | None) -> tuple[str, str]:
-    """Base model, and how it writes boxes; a caption has none, so what is unknown is no error."""
+    """Base model, and how it writes boxes; captions have none, so what is unknown is no error."""
     if source is None:
         return model, "auto"
     return source.models["base"]["name"], source.settings["train"]["boxes"]
@@ -194,7 +194,7 @@ class VllmCaptioner:
         from repic.train import models
 
         base, boxes = _base(model, source)
-        reader = models.reader(base, boxes)
+        reader = models.reader(base, boxes, unknown=NORMALISED)
         self.source, self._store, self._asked = source, store, asked
         self.name = str(source.ref) if source else model
         self._path = reader.path

@@ -54,8 +54,12 @@ class Reader:
     fingerprint: str
 
 
-def reader(name: str, boxes: str = "auto") -> Reader:
+def reader(name: str, boxes: str = "auto", unknown: Convention | None = None) -> Reader:
     """Config and processor of a model.
+
+    Args:
+        boxes: Name of the convention in which it writes boxes; `auto`: that of its family.
+        unknown: For a family whose boxes are not known; by default that is an error.
 
     Raises:
         WeightsError: there is no such model here; the message names the remedy.
@@ -84,6 +88,8 @@ def reader(name: str, boxes: str = "auto") -> Reader:
             else _CONVENTIONS[boxes]
         )
     except ConventionError:
+        if unknown:
+            return Reader(name, path, config, processor, unknown, _fingerprint(path, config))
         choices = ", ".join(_CONVENTIONS)
         raise ConfigError(
             f"how {config.model_type} writes boxes is not known: "

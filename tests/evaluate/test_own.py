@@ -15,6 +15,7 @@ from repic.sample.compose import Plan
 from repic.sample.identities import RESERVED
 from repic.sample.world import World
 from tests.evaluate.servers import everybody, serving
+from tests.random_vlms import smolvlm_folder
 
 
 @pytest.fixture
@@ -54,6 +55,18 @@ def test_of_many_those_in_the_photo_are_shown(photos: Path, repic_main: Any) -> 
     assert len(found["crops"]) >= 1
     assert len(found["shown"]) < 6
     assert all(f"<{name}>" in found["caption"] for name in found["shown"])
+
+
+def test_a_family_whose_boxes_are_not_known_captions_too(
+    photos: Path, tmp_path: Path, repic_main: Any
+) -> None:
+    arguments = ("caption", str(photos / "photo.jpg"), "--refs", str(photos / "refs"), "--json")
+    code, printed, said = repic_main(
+        *(*arguments, "--model", smolvlm_folder(tmp_path / "smol")),
+        *("--set", "evaluate.max_new_tokens=4"),
+    )
+    assert code == 0, said
+    assert isinstance(json.loads(printed)["caption"], str)
 
 
 def test_what_is_missing_is_said(photos: Path) -> None:
