@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 
 # No test downloads anything, and the hub's client would try for half a minute.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -15,6 +16,10 @@ from repic import cli
 from storage.store import Store
 from tests.builds import Album, Built, build
 from tests.random_models import open_clip_folder
+
+# How long an example takes says more of the machine than of the code; speed has tests of its own.
+settings.register_profile("repic", deadline=None)
+settings.load_profile("repic")
 
 
 @pytest.fixture(scope="session")

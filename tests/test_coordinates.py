@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from repic.coordinates import (
@@ -68,7 +68,6 @@ def test_each_family_writes_as_published(convention: Convention, text: str) -> N
     assert read.as_list() == pytest.approx(box.as_list(), abs=0.5)
 
 
-@settings(deadline=None)  # the first example imports torch
 @given(sides, sides, st.integers(3_136, 50_000), st.integers(60_000, 13_000_000))
 def test_resize_is_that_of_transformers(width: int, height: int, low: int, high: int) -> None:
     smart = pytest.importorskip("transformers.models.qwen2_vl.image_processing_qwen2_vl")

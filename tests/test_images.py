@@ -350,7 +350,6 @@ def test_remote_files_are_read_through_fsspec() -> None:
     assert _refused(read_bytes, "memory://photos").reason == "not-a-file"
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=40).filter(lambda b: not set(b) & {0, 47}))
 def test_every_file_name_survives_as_ascii(name: bytes) -> None:
     path = "/photos/" + os.fsdecode(name)
@@ -436,7 +435,7 @@ def test_probing_costs_little_more_than_decoding() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_damage_raises_anything_but_a_refusal(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"]))

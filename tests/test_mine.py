@@ -138,7 +138,7 @@ def test_labels_decide_and_no_pair_contradicts_them() -> None:
     assert not rows.mined.any()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.floats(0, 1))
 def test_partial_labels_are_never_contradicted(seed: int, share: float) -> None:
     vectors, truth = world([4] * 15, seed, noise=1.0)

@@ -92,7 +92,7 @@ def test_hashes_of_another_type_are_refused() -> None:
         near_duplicates(np.array([1, 2]), 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=12),
     st.lists(st.integers(0, 63), max_size=12),

@@ -77,7 +77,7 @@ def test_a_row_of_which_anything_changed_is_written_anew(
     assert 0 < kept(rows) < len(rows)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.sets(st.integers(0, 23), max_size=6), st.sets(st.integers(0, 23), max_size=6))
 def test_photos_that_come_and_go_leave_no_trace(first: set[int], second: set[int]) -> None:
     world = labelled_build(8, 3)

@@ -63,7 +63,7 @@ def companies(draw: st.DrawFn) -> list[Identity]:
 
 
 seeds = st.integers(0, 2**40)
-many = settings(max_examples=120, deadline=None)
+many = settings(max_examples=120)
 
 
 # Identities
@@ -316,7 +316,7 @@ def _views(plans: Sequence[compose.Plan]) -> Counter[Identity]:
     return Counter(identity for plan in plans for identity in plan.identities)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 300), st.integers(0, 5))
 def test_every_identity_is_seen_twice_and_no_photo_mixes_pools(identities: int, seed: int) -> None:
     plans = compose.dataset(2 * identities + 20, identities, pool, seed)

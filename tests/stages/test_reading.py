@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -49,7 +48,6 @@ class Held:
 
 
 @given(st.lists(st.integers(1, 120), max_size=30), st.integers(1, 5), st.integers(1, 4))
-@hypothesis_settings(deadline=None)
 def test_every_photo_comes_in_its_order_and_in_bounded_memory(
     sizes: list[int], size: int, workers: int
 ) -> None:

@@ -205,7 +205,7 @@ BODIES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(body=BODIES, path=st.sampled_from(["/v1/score", "/get_reward"]))
 def test_no_body_breaks_a_worker(worker: TestClient, body: Any, path: str) -> None:
     reply = worker.post(path, content=body)

@@ -32,7 +32,6 @@ schema = schemathesis.openapi.from_asgi(
 @schema.parametrize()
 @settings(
     max_examples=SCHEMATHESIS,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )
