@@ -58,7 +58,8 @@ def test_a_run_with_prefect_publishes_and_reports(built: Built, tmp_path: Path) 
     assert len(cells) == len(changes)
     for (how, objective, *numbers, interval), change in zip(cells, changes, strict=True):
         assert (how, objective) == (change["how"], change["objective"])
-        expected = [change[name] for name in ("n", "before", "after", "difference")]
+        n, before, after = (change[name] for name in ("n", "before", "after"))
+        expected = [n, before, after, after - before]
         assert [float(number) for number in numbers] == pytest.approx(expected, abs=5.1e-4)
         low, high = interval.split(" to ")
         assert float(low) == pytest.approx(change["low"], abs=5.1e-4)
