@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=24, help="of each part of a suite")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--plot", type=Path, help="a picture of F1 and false mentions")
+    parser.add_argument("--plot", type=Path, help="a picture of how far each arm is from the start")
     options = parser.parse_args()
     chosen = [arm for arm in ARMS if not options.arms or arm.name in options.arms]
     store = Store.open(options.store, create=True)
@@ -129,7 +129,8 @@ def main() -> None:
     }
     if options.plot:
         draw(report, options.plot)
-    print(json.dumps(report))
+    parts = {suite: by_part(arms) for suite, arms in found.items() if arms.get("grpo")}
+    print(json.dumps({**report, "parts": parts}))
 
 
 def built(store: Store, data: str) -> str:
@@ -170,9 +171,14 @@ def evaluated(store: Store, model: str, suite: str, photos: int) -> results.Eval
     return evaluation.run(model, asked, store)
 
 
-def sums(runs: Sequence[results.Evaluated], protocol: str) -> Sums:
-    """What each photo adds, over all seeds."""
-    rows = (row for run in runs for row in run.rows("scores") if row["protocol"] == protocol)
+def sums(runs: Sequence[results.Evaluated], protocol: str, part: str | None = None) -> Sums:
+    """What each photo adds, over all seeds; of one part of the suite, or of all."""
+    rows = (
+        row
+        for run in runs
+        for row in run.rows("scores")
+        if row["protocol"] == protocol and part in (None, row["part"])
+    )
     return gather((counts(row) for row in rows), len(strict.COLUMNS))
 
 
@@ -205,6 +211,26 @@ def table(arms: dict[str, list[results.Evaluated]]) -> dict[str, Any]:
     return report
 
 
+def by_part(arms: dict[str, list[results.Evaluated]]) -> dict[str, Any]:
+    """F1 of GRPO in each part of a suite, over the start and over SFT; printed as well."""
+    suite, place = arms["grpo"][0].suite, strict.COLUMNS.index("f1")
+    others = [name for name in ("untrained", "sft") if name in arms]
+    report: dict[str, Any] = {}
+    print(f"\n{suite}, F1 of grpo by part" + "".join(f"   over {name:<19}" for name in others))
+    for part in arms["grpo"][0].parts:
+        for protocol in PROTOCOLS:
+            ours = sums(arms["grpo"], protocol, part)
+            entry: dict[str, Any] = {"value": ours.ratios[place], "n": ours.rows}
+            said = f"  {part:<12}{protocol:<15}{_percent(entry['value']):>6}"
+            for name in others:
+                difference = compare(sums(arms[name], protocol, part), ours)[place]
+                entry[f"over {name}"] = vars(difference)
+                said += f"   {_said(difference):<24}"
+            print(said.rstrip())
+            report.setdefault(part, {})[protocol] = entry
+    return report
+
+
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
@@ -216,23 +242,31 @@ def _said(d: Difference) -> str:
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    """F1 in the mixed protocol and false mentions in the wrong one, arm by arm."""
+    """How far each arm is from the start, with intervals: F1 of mixed, false mentions of wrong."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     import matplotlib.pyplot as plt
 
-    shown = (("mixed", "f1"), ("wrong", "false_mention"))
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for axis, (protocol, score) in zip(axes, shown, strict=True):
+    shown = (("mixed", "f1", "F1"), ("wrong", "false_mention", "false mentions"))
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    for axis, (protocol, score, title) in zip(axes, shown, strict=True):
         for number, suite in enumerate(report):
             arms = report[suite][protocol][score]
-            values = [100 * (entry["value"] or 0.0) for entry in arms.values()]
-            places = [place + 0.4 * number for place in range(len(arms))]
-            axis.barh(places, values, 0.4, label=suite)
-        axis.set_yticks([place + 0.2 for place in range(len(arms))], list(arms))
-        axis.invert_yaxis()
-        axis.set_title(f"{score}, {protocol}, %")
+            told = {name: e["over untrained"] for name, e in arms.items() if "over untrained" in e}
+            told = {name: d for name, d in told.items() if d["low"] is not None}
+            places = [place + 0.25 * number for place in range(len(told))]
+            values = [100 * d["value"] for d in told.values()]
+            spans = [
+                [100 * (d["value"] - d["low"]) for d in told.values()],
+                [100 * (d["high"] - d["value"]) for d in told.values()],
+            ]
+            axis.errorbar(values, places, xerr=spans, fmt="o", capsize=3, label=suite)
+        axis.axvline(0, color="0.6", linewidth=1)
+        axis.set_yticks([place + 0.125 for place in range(len(told))], list(told))
+        axis.set_title(f"{title} over untrained, {protocol}")
+        axis.set_xlabel("percentage points, 95 % interval over photos")
+    axes[0].invert_yaxis()
     axes[0].legend()
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=110)
 
 
 class Quiet:
