@@ -84,10 +84,8 @@ def test_an_old_input_of_a_new_version_stays(store):
     assert gc(store, delete=True, keep_versions=1).files == ()
 
 
-@pytest.mark.parametrize("stop", range(1, 15, 3))
-def test_gc_that_is_killed_leaves_a_whole_store(store, monkeypatch, stop):
-    for number in range(1, 5):
-        build(store, number, photos=number + 3)
+def killed_gc(store, monkeypatch, stop: int, **options) -> None:
+    """gc that is killed after so many removals."""
     remove, calls = store.files.remove, []
 
     def limited(path: str) -> None:
@@ -99,7 +97,14 @@ def test_gc_that_is_killed_leaves_a_whole_store(store, monkeypatch, stop):
     with monkeypatch.context() as patch:
         patch.setattr(store.files, "remove", limited)
         with pytest.raises(KeyboardInterrupt):
-            gc(store, delete=True, keep_versions=1)
+            gc(store, delete=True, **options)
+
+
+@pytest.mark.parametrize("stop", range(1, 15, 3))
+def test_gc_that_is_killed_leaves_a_whole_store(store, monkeypatch, stop):
+    for number in range(1, 5):
+        build(store, number, photos=number + 3)
+    killed_gc(store, monkeypatch, stop, keep_versions=1)
     assert verify(store) == []
 
 
@@ -151,18 +156,7 @@ def test_a_job_that_nobody_goes_on_with_goes_card_first(store, monkeypatch, stop
     assert found.unfinished[0].forgotten
     assert found.files[0].path == job.card
     assert len(found.files) == 4
-    remove, calls = store.files.remove, []
-
-    def limited(path: str) -> None:
-        calls.append(path)
-        if len(calls) > stop:
-            raise KeyboardInterrupt
-        remove(path)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store.files, "remove", limited)
-        with pytest.raises(KeyboardInterrupt):
-            gc(store, delete=True)
+    killed_gc(store, monkeypatch, stop)
     assert unfinished.is_kept(store.files, job.id) == (stop == 0)
     for path in store.files.find("leases"):  # its holder is dead
         store.files.remove(path)
