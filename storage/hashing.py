@@ -44,8 +44,9 @@ ID_DIGITS = 32
 EMPTY = "0" * ID_DIGITS
 """Content of no rows."""
 
-BLOCK_BYTES = 1 << 20
-"""Rows are hashed in blocks of about this many bytes, so that intermediates stay in cache."""
+BLOCK_BYTES = 1 << 22
+"""Rows are hashed in blocks of about this many bytes: few enough to need little memory, and enough
+that a text which many rows share is hashed once for many of them."""
 
 _CANONICAL = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False

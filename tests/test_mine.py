@@ -237,7 +237,7 @@ def test_an_object_with_two_names_is_doubtful_and_so_is_a_wrong_label() -> None:
 def test_chosen_positives_are_bounded_and_reach_from_unlike_to_alike() -> None:
     vectors, truth = world([12] * 10)
     pairs = mine.all_positives(look(vectors, truth))
-    chosen = mine.choose(pairs, 4)
+    chosen = mine.choose(pairs, 4, keys(len(truth)))
     kept = chosen.take(~chosen.doubtful)
     assert np.bincount(kept.anchor).max() == 4
     assert set(kept.anchor) == set(range(len(truth)))
@@ -245,6 +245,19 @@ def test_chosen_positives_are_bounded_and_reach_from_unlike_to_alike() -> None:
     mine_all = pairs.take((pairs.anchor == 0) & ~pairs.doubtful)
     assert first.similarity.min() == mine_all.similarity.min()
     assert np.ptp(first.similarity) > np.ptp(mine_all.similarity) / 3
+
+
+def test_most_positives_stay_when_photos_are_added() -> None:
+    vectors, truth = world([12] * 25)
+    old, key = np.delete(np.arange(300), np.arange(0, 300, 12)), keys(300)
+
+    def chosen(part: np.ndarray) -> set[tuple[int, int]]:
+        pairs = mine.choose(mine.all_positives(look(vectors[part], truth[part])), 4, key[part])
+        return set(zip(part[pairs.anchor].tolist(), part[pairs.other].tolist(), strict=True))
+
+    before, after = chosen(old), chosen(np.arange(300))
+    # One partner in eleven is new to each anchor, which keeps four.
+    assert len(before & after) > 0.85 * len(before)
 
 
 def test_a_large_identity_is_sampled_evenly() -> None:
@@ -277,7 +290,7 @@ def test_a_collection_may_be_tiny(n: int) -> None:
     for identity in (truth, np.full(n, -1)):
         found = look(vectors, identity)
         assert found.group.tolist() == list(range(n)) or identity[0] == -1
-        assert len(mine.choose(mine.all_positives(found), 4)) <= n
+        assert len(mine.choose(mine.all_positives(found), 4, keys(len(found)))) <= n
         draw(found)
 
 
@@ -295,7 +308,7 @@ def test_two_thousand_objects_take_about_a_second() -> None:
 
     def survey() -> None:
         found = look(vectors)
-        mine.choose(mine.all_positives(found), 4)
+        mine.choose(mine.all_positives(found), 4, keys(len(found)))
         draw(found)
 
     # The target is 1 s on two idle cores; a shared machine gets room.

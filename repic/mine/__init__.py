@@ -5,7 +5,7 @@ that photo's near-duplicate group, and where known the identity::
 
     found = survey(vectors, photo, duplicate, identity)   # one pass over all similarities
     found.group                                           # what to split by
-    positives = choose(all_positives(found), per_object=4)
+    positives = choose(all_positives(found), 4, key)
     others = negatives(found, label, split, key, hard=2, medium=1, easy=1)
 
 `groups` and `cut` say how mined positives are found, `negatives` what keeps false negatives out,

@@ -23,7 +23,8 @@ from dataclasses import replace
 import numpy as np
 
 from repic.mine import groups, similarity
-from repic.mine.pairs import EASY, HARD, MEDIUM, Pairs, described
+from repic.mine.chance import GOLDEN, mixed
+from repic.mine.pairs import EASY, HARD, MEDIUM, Pairs, described, first_of
 from repic.mine.survey import NEIGHBOURS, Survey
 
 REACH = 6
@@ -32,9 +33,6 @@ groups are so large that no neighbour would remain: the length of the list, or t
 
 SAMPLE = 32
 """Others drawn per anchor, of which the upper quarter is medium and the lower half easy."""
-
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-"""Step of SplitMix64: 2^64 over the golden ratio."""
 
 POOL = 4
 """Hard candidates looked at per pair that is wanted: same label first among so many."""
@@ -146,9 +144,9 @@ def _hard(
     a, b = inside[one], inside[other]
     alike = similarity.of_pairs(survey.grid, a, b)
     order = np.lexsort((b, -alike, a))
-    pool = order[_first(a[order], POOL * most)]
+    pool = order[first_of(a[order], POOL * most)]
     order = pool[np.lexsort((b[pool], -alike[pool], label[a[pool]] != label[b[pool]], a[pool]))]
-    kept = order[_first(a[order], most)]
+    kept = order[first_of(a[order], most)]
     return described(survey, a[kept], b[kept], ~known[kept], np.full(len(kept), HARD))
 
 
@@ -181,7 +179,9 @@ def _sampled(
     # By dart and not by similarity: one more photo then changes few choices, not one in ten.
     turn = np.lexsort((dart, a))
     mediums, easies = turn[middle[turn]], turn[far[turn]]
-    chosen = np.concatenate([mediums[_first(a[mediums], medium)], easies[_first(a[easies], easy)]])
+    chosen = np.concatenate(
+        [mediums[first_of(a[mediums], medium)], easies[first_of(a[easies], easy)]]
+    )
     band = np.where(middle[chosen], MEDIUM, EASY)
     return described(survey, a[chosen], b[chosen], ~known[chosen], band)
 
@@ -189,20 +189,8 @@ def _sampled(
 def _darts(key: np.ndarray, each: int) -> np.ndarray:
     """Places that darts of each object hit on the ring of keys, int64 (n, each)."""
     ring = np.argsort(key, kind="stable")
-    thrown = _mixed(key[:, None] + np.arange(1, each + 1, dtype=np.uint64) * GOLDEN)
+    thrown = mixed(key[:, None] + np.arange(1, each + 1, dtype=np.uint64) * GOLDEN)
     return ring[np.searchsorted(key[ring], thrown) % max(1, len(key))]
-
-
-def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """The output function of SplitMix64 (Steele, Lea, Flood 2014), uint64 of the same shape."""
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return numbers ^ (numbers >> np.uint64(31))
-
-
-def _first(owner: np.ndarray, most: int) -> np.ndarray:
-    """Mask of the first `most` rows of each owner; owners are sorted."""
-    return np.arange(len(owner)) - np.searchsorted(owner, owner) < most
 
 
 def _best_of_own(survey: Survey) -> np.ndarray:

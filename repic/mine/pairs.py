@@ -46,6 +46,16 @@ class Pairs:
         return Pairs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
+def turn_of(owner: np.ndarray) -> np.ndarray:
+    """Place of each row among those of its owner, from 0; owners are sorted."""
+    return np.arange(len(owner)) - np.searchsorted(owner, owner)
+
+
+def first_of(owner: np.ndarray, most: int) -> np.ndarray:
+    """Mask of the first `most` rows of each owner; owners are sorted."""
+    return turn_of(owner) < most
+
+
 def described(
     survey: Survey,
     anchor: np.ndarray,

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from repic.mine.pairs import EASY, HARD, MEDIUM, Pairs, described
+from repic.mine.chance import mixed
+from repic.mine.pairs import BANDS, EASY, HARD, MEDIUM, Pairs, described, first_of, turn_of
 from repic.mine.survey import Survey
 
 AGREEMENT = 0.6
@@ -46,12 +47,17 @@ def all_positives(survey: Survey) -> Pairs:
     )
 
 
-def choose(pairs: Pairs, per_object: int) -> Pairs:
+def choose(pairs: Pairs, per_object: int, key: np.ndarray) -> Pairs:
     """At most `per_object` pairs of each anchor, of every anchor that has any.
 
-    Each pair can serve either way round. An anchor's partners are taken at even steps from the
-    least to the most alike, so that views differ as much as the collection lets them. As many
-    doubtful pairs are kept beside them, for a person to look at.
+    Each pair can serve either way round. An anchor keeps its least alike partner and then others by
+    chance, from the bands in turn, so that views differ as much as the collection lets them, and
+    one more photo changes few of the choices. As many doubtful pairs are kept beside them, for a
+    person to look at.
+
+    Args:
+        pairs: What `all_positives` returns.
+        key: uint64 (n,), a hash of what each object is; draws the others.
     """
     both = pairs.take(np.tile(np.arange(len(pairs)), 2))
     both = replace(
@@ -60,23 +66,21 @@ def choose(pairs: Pairs, per_object: int) -> Pairs:
         other=np.concatenate([pairs.other, pairs.anchor]),
     )
     both = both.take(np.lexsort((both.other, both.similarity, both.anchor)))
-    kept = _spread(both.anchor, ~both.doubtful, per_object)
-    return both.take(kept | _spread(both.anchor, both.doubtful, per_object))
+    drawn = mixed(mixed(key[both.anchor]) ^ key[both.other])
+    kept = np.zeros(len(both), dtype=bool)
+    for usable in (~both.doubtful, both.doubtful):
+        rows = np.flatnonzero(usable)
+        kept[rows[_varied(both.take(rows), drawn[rows], per_object)]] = True
+    return both.take(kept)
 
 
-def _spread(anchor: np.ndarray, usable: np.ndarray, most: int) -> np.ndarray:
-    """Mask of at most `most` usable rows per anchor, at even steps; anchors are sorted."""
-    kept = np.zeros(len(anchor), dtype=bool)
-    rows = np.flatnonzero(usable)
-    if not len(rows):
-        return kept
-    _, start, count = np.unique(anchor[rows], return_index=True, return_counts=True)
-    place = np.arange(len(rows)) - np.repeat(start, count)
-    total = np.repeat(count, count)
-    wanted = np.minimum(total, most)
-    # Row p of c is kept when the step function floor(p * w / c) rises there: w of c, evenly.
-    kept[rows] = (place * wanted) // total != ((place - 1) * wanted) // total
-    return kept
+def _varied(pairs: Pairs, drawn: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` rows of each anchor; they come sorted by anchor and similarity."""
+    drawn = np.where(turn_of(pairs.anchor) == 0, np.uint64(0), drawn)
+    order = np.lexsort((drawn, -pairs.band, pairs.anchor))
+    anchor, band = pairs.anchor[order], pairs.band[order]
+    in_turn = np.lexsort((-band, turn_of(len(BANDS) * anchor - band), anchor))
+    return order[in_turn[first_of(anchor[in_turn], most)]]
 
 
 def _labelled(survey: Survey) -> tuple[np.ndarray, np.ndarray]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -73,8 +73,7 @@ class Object:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """Two objects in two photos; see the pairs table."""
 
     pair_id: str
@@ -84,6 +83,14 @@ class Pair:
     other_id: str
     similarity: float
     split: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How many photos there are, and how many of them each word describes."""
+
+    photos: int
+    of: Counter[str]
 
 
 @dataclass
@@ -110,6 +117,7 @@ class Material:
     _groups: dict[str, str] = field(default_factory=dict)
     _unlike: set[tuple[str, str]] = field(default_factory=set)
     _words: dict[str, dict[str, None]] = field(default_factory=dict)
+    _spread: dict[str, Spread] = field(default_factory=dict)
     _contents: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -141,14 +149,7 @@ class Material:
 
     def group(self, object_id: str) -> str:
         """The group of an object, named by one of its members or by its identity."""
-        root = object_id
-        while (parent := self._groups.get(root, root)) != root:
-            root = parent
-        while object_id != root:
-            parent = self._groups[object_id]
-            self._groups[object_id] = root
-            object_id = parent
-        return root
+        return self._groups[object_id]
 
     def is_absent(self, thing: Object, photo: Photo) -> bool:
         """Whether it is certain that the object is not in the photo.
@@ -182,6 +183,14 @@ class Material:
             self._words[image_id] = {word: None for word in words if word not in STOP}
         return self._words[image_id]
 
+    def spread(self, split: str) -> Spread:
+        """How the words of a split's photos (`words_of`) are spread over them."""
+        if split not in self._spread:
+            inside = [photo for photo, place in self.splits.items() if place == split]
+            counts = Counter(word for photo in inside for word in self.words_of(photo))
+            self._spread[split] = Spread(len(inside), counts)
+        return self._spread[split]
+
     def content(self, image_id: str) -> str:
         """Hash of a photo and all its objects: what a row may say of them."""
         if image_id not in self._contents:
@@ -199,9 +208,11 @@ class Material:
 
     def _take(self, rows: list[dict[str, Any]]) -> None:
         negatives = []
-        for thing in self.objects.values():
-            if thing.identity is not None:
-                self._join(thing.object_id, f"identity:{thing.identity}")
+        links = [
+            (thing.object_id, f"identity:{thing.identity}")
+            for thing in self.objects.values()
+            if thing.identity is not None
+        ]
         for row in rows:
             anchor, other = self.objects.get(row["anchor_id"]), self.objects.get(row["other_id"])
             if anchor is None or other is None:
@@ -211,7 +222,7 @@ class Material:
                 self.refused["review_rejects"] += 1
                 continue
             if row["kind"] == "positive":
-                self._join(anchor.object_id, other.object_id)
+                links.append((anchor.object_id, other.object_id))
             if row["doubtful"] and row["review"] != "accept":
                 self.refused["doubtful"] += 1
                 continue
@@ -232,14 +243,29 @@ class Material:
                     row["split"],
                 )
             )
+        self._groups = _groups(self.objects, links)
         for first, second in negatives:
             low, high = sorted((self.group(first), self.group(second)))
             self._unlike.add((low, high))
 
-    def _join(self, first: str, second: str) -> None:
-        low, high = sorted((self.group(first), self.group(second)))
+
+def _groups(names: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Name -> the first, in their order, of all names that links tie to it."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        path = []
+        while (above := parent.get(name, name)) != name:
+            path.append(name)
+            name = above
+        parent.update(dict.fromkeys(path, name))
+        return name
+
+    for one, other in links:
+        low, high = sorted((root(one), root(other)))
         if low != high:
-            self._groups[high] = low
+            parent[high] = low
+    return {name: root(name) for name in names}
 
 
 def _photo(row: Mapping[str, Any]) -> Photo:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 from repic.objectives.base import Draw
 from repic.objectives.facts import LEAST
@@ -19,10 +18,12 @@ _POSITION = re.compile(
     r"background|upper|lower|far|by)\b",
     re.IGNORECASE,
 )
+_BEGINS = re.compile(r"\b(?:an?|the|one)\s+", re.IGNORECASE)
 # What may follow a noun phrase that is complete: "a dog on ...", but not "a dog house".
-_ENDS = (
-    r"(?=\s*$|\s*[.,;:!?)]|\s+(?:and|or|on|in|at|is|are|was|were|by|near|next|beside|behind|under|"
-    r"over|from|to|of|against|that|which|who|while|stands?|sits?|lies|leans|looks?|\w+ing)\b)"
+_ENDS = re.compile(
+    r"\s*$|\s*[.,;:!?)]|\s+(?:and|or|on|in|at|is|are|was|were|by|near|next|beside|behind|under|"
+    r"over|from|to|of|against|that|which|who|while|stands?|sits?|lies|leans|looks?|\w+ing)\b",
+    re.IGNORECASE,
 )
 
 
@@ -36,9 +37,23 @@ def info(thing: Object, draw: Draw) -> str:
     return f"{'An' if text[:1].lower() in 'aeiou' else 'A'} {text}."
 
 
-@lru_cache(maxsize=8192)
-def _mention(phrase: str) -> re.Pattern[str]:
-    return re.compile(rf"\b((?:an?|the|one)\s+{re.escape(phrase)}){_ENDS}", re.IGNORECASE)
+def _mentions(phrase: str, text: str) -> list[tuple[int, int]]:
+    """Where a text has the phrase as a whole noun phrase with its article: start and end of each.
+
+    A pattern of each phrase would have to be compiled, which takes longer than all else.
+    """
+    folded, found = phrase.casefold(), []
+    for article in _BEGINS.finditer(text):
+        end = article.end() + len(phrase)
+        if text[article.end() : end].casefold() == folded and _ENDS.match(text, end):
+            found.append((article.start(), end))
+    return found
+
+
+def _replaced(text: str, places: Iterable[tuple[int, int]], by: str) -> str:
+    for start, end in reversed([*places]):
+        text = text[:start] + by + text[end:]
+    return text
 
 
 def named_caption(
@@ -69,13 +84,12 @@ def named_caption(
         if thing.same_label_count == 1:
             phrases.add(thing.label)
         for phrase in sorted(phrases - {""}, key=lambda text: (-len(text), text)):
-            pattern = _mention(phrase)
-            found = pattern.findall(caption)
+            found = _mentions(phrase, caption)
             if len(found) == 1:
-                # Letters only (see repic.names), so nothing in it is read as an escape.
-                caption = pattern.sub(f"<{name}>", caption)
-                beside = f"({found[0][:1].lower()}{found[0][1:]})"
-                full = pattern.sub(f"<{name}> " + beside.replace("\\", r"\\"), full)
+                [(start, end)] = found
+                beside = f"({caption[start : start + 1].lower()}{caption[start + 1 : end]})"
+                full = _replaced(full, _mentions(phrase, full), f"<{name}> {beside}")
+                caption = _replaced(caption, found, f"<{name}>")
                 break
         else:
             return None

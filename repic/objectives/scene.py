@@ -1,15 +1,17 @@
 """What is known of a query photo, written into the row so that a reward needs nothing else.
 
 Three columns: `scene`, the objects of the photo with the names they have in this row; `telling`,
-words that are true of it and of few other photos; and `elsewhere`, words that describe other photos
-and nothing known of this one. The others are those that negative pairs tie to the photo, so that a
-row does not change when photos are added that no pair ties to it.
+words that are true of it and of few other photos of its split; and `elsewhere`, words that describe
+other photos and nothing known of this one. These others are those that negative pairs tie to the
+photo, so that a row does not change when photos are added that no pair ties to it; and that a word
+is common in a whole split, a few more photos seldom change.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from heapq import nsmallest
 from zlib import crc32
 
 from repic.objectives.base import Row
@@ -19,7 +21,8 @@ MAX_ELSEWHERE = 96
 """Most words kept of other photos, the first by a hash; a row stays small."""
 
 COMMON = 0.5
-"""Share of the other photos above which a word tells nothing: who sees nothing would guess it."""
+"""Share of the split's other photos above which a word tells nothing: who sees nothing would guess
+it."""
 
 
 def scene_of(things: Iterable[Object], names: Mapping[str, str]) -> list[Row]:
@@ -54,15 +57,15 @@ def checkable(
     if not query.caption or not (query.phrases or any(thing.expressions for thing in own)):
         return [], []
     known = material.words_of(query.image_id)
-    photos = dict.fromkeys(thing.image_id for thing in strangers)
-    others = [material.words_of(photo) for photo in photos]
-    shared = Counter(word for words in others for word in words)
-    most = COMMON * len(others)
-    telling = [word for word in known if shared[word] <= most]
-    elsewhere = sorted((word for word in shared if word not in known), key=_place)
-    return telling, elsewhere[:MAX_ELSEWHERE]
+    spread = material.spread(material.splits[query.image_id])
+    most = 1 + COMMON * (spread.photos - 1)
+    telling = [word for word in known if spread.of[word] <= most]
+    photos = {thing.image_id for thing in strangers}
+    others = set[str]().union(*map(material.words_of, photos)).difference(known)
+    return telling, nsmallest(MAX_ELSEWHERE, others, key=_place)
 
 
+@lru_cache(maxsize=1 << 16)
 def _place(word: str) -> tuple[int, str]:
     """Place of a word by its hash: another stranger with the same words changes nothing."""
     return crc32(word.encode("utf-8", "surrogatepass")), word

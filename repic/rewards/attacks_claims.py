@@ -237,9 +237,11 @@ _GLUED = (
     "{0}ville",
     "un{0}",
 )
+_LIGATURES = {"ff": "\ufb00", "fi": "\ufb01", "fl": "\ufb02", "st": "\ufb06"}
+_LIGATURE = re.compile("|".join(_LIGATURES))
 _SPELLINGS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("long s", lambda name: name.replace("s", "\u017f")),
-    ("ligature", lambda name: name.replace("fi", "\ufb01").replace("fl", "\ufb02")),
+    ("ligature", lambda name: _LIGATURE.sub(lambda pair: _LIGATURES[pair[0]], name)),
     ("entities", lambda name: "".join(f"&#{ord(c)};" for c in name)),
     ("escaped tag", lambda name: html.escape(f"<{name}>")),
     ("soft hyphen", lambda name: f"{name[:1]}\u00ad{name[1:]}"),

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from repic import objectives
 from repic.config import Settings
-from repic.stages.base import Inputs, Json, Output, SetStage, rows_of
+from repic.stages.base import Inputs, Json, Output, SetStage
 from repic.tables import TABLES
 
 
@@ -17,7 +17,7 @@ class Examples(SetStage):
     """
 
     name = "examples"
-    version = 7
+    version = 8
     keeps = True
     reads = ("images", "objects", "groups", "pairs")
     writes = ("examples",)
@@ -38,11 +38,10 @@ class Examples(SetStage):
             {row["draft"]: row for row in before.select(objectives.LIGHT).to_pylist()},
         )
         places = {draft: place for place, draft in enumerate(before["draft"].to_pylist())}
-        kept = [place for row in rows if (place := places.get(row["draft"])) is not None]
-        fresh = rows_of("examples", [row for row in rows if row["draft"] not in places])
-        examples = pa.concat_tables([before.take(pa.array(kept, pa.int64())), fresh]).sort_by(
-            "example_id"
-        )
+        fresh = [row for row in rows if row["draft"] not in places]
+        places |= {row["draft"]: place for place, row in enumerate(fresh, before.num_rows)}
+        examples = pa.concat_tables([before, TABLES["examples"].table(fresh)])
+        examples = examples.take(pa.array([places[row["draft"]] for row in rows], pa.int64()))
         return Output(
             {"examples": TABLES["examples"].check(examples)},
             {note.objective: note.as_json() for note in notes},

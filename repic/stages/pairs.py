@@ -23,7 +23,7 @@ class Pairs(SetStage):
     """Mine positives and negatives; a pair never crosses splits."""
 
     name = "pairs"
-    version = 3
+    version = 4
     reads = ("images", "objects", "embeddings", "reviews")
     writes = ("groups", "pairs")
 
@@ -40,18 +40,19 @@ class Pairs(SetStage):
             _codes(things["identity"]),
         )
         groups = _groups(things, survey, inputs)
+        keys = _keys(things["object_id"])
         split = _codes(groups["split"], SPLITS)
         settings = inputs.settings.mining
         positives = mine.all_positives(survey)
         positives = positives.take(
             (split[positives.anchor] >= 0) & (split[positives.anchor] == split[positives.other])
         )
-        positives = mine.choose(positives, settings.positives_per_object)
+        positives = mine.choose(positives, settings.positives_per_object, keys)
         negatives = mine.negatives(
             survey,
             _codes(things["label"]),
             split,
-            _keys(things["object_id"]),
+            keys,
             hard=settings.hard_per_object,
             medium=settings.medium_per_object,
             easy=settings.easy_per_object,

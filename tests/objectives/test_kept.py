@@ -110,6 +110,21 @@ def test_the_order_of_strangers_decides_no_word() -> None:
     assert checkable(material, query, others[::-1]) == (telling, elsewhere)
 
 
+def test_what_most_photos_of_a_split_have_tells_nothing() -> None:
+    world = labelled_build(8, 3)
+    told = [f"{word} {'grass' if n else 'sand'}" for n, word in enumerate(("one", "two", "three"))]
+    captions = iter(told * 8)
+    world = changed(world, "images", lambda row: {**row, "caption": next(captions)})
+    world = changed(world, "objects", lambda row: {**row, "expressions": ["a thing"]})
+    material = world.material
+    for image_id, photo in material.photos.items():
+        telling, _ = checkable(material, photo, [])
+        has_grass = "grass" in str(photo.caption)
+        assert "grass" not in telling  # two photos of three have it
+        assert ("sand" in telling) is not has_grass
+        assert set(telling) < set(material.words_of(image_id))
+
+
 def test_drafts_have_keys_of_their_own() -> None:
     rows, _ = build(*labelled_build(8, 3).tables, Examples())
     assert len({row["draft"] for row in rows}) == len(rows)
