@@ -21,6 +21,9 @@ STARTUP = 180.0
 
 HOST = "127.0.0.1"
 
+SHARED = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Server, worker and models share the cores, so a thread that waits for another must not spin."""
+
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -40,10 +43,12 @@ def home(store: str) -> Path:
 def environment(folder: Path, url: str) -> dict[str, str]:
     """Environment of a process that works for the server at `url` (`http://.../api`).
 
-    Nothing of the user's own Prefect reaches it: neither PREFECT_ variables nor profiles.
+    Nothing of the user's own Prefect reaches it: neither PREFECT_ variables nor profiles; what else
+    the user has set does, before our defaults.
     """
     own = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     return {
+        **SHARED,
         **own,
         **QUIET,
         "PREFECT_HOME": str(folder),

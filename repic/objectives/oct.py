@@ -85,6 +85,7 @@ class Oct:
         negatives: dict[str, dict[str, list[tuple[int, Pair]]]] = defaultdict(
             lambda: defaultdict(list)
         )
+        order = seed_of(settings.seed, "oct", "negative")
         for pair in material.pairs:
             if pair.kind == "positive":
                 positives[pair.split].append(pair)
@@ -93,8 +94,7 @@ class Oct:
             if not material.is_absent(anchor, material.photos[other.image_id]):
                 note.refused["anchor_may_be_in_the_query"] += 1
                 continue
-            place = rank(seed_of(settings.seed, "oct", "negative"), pair.pair_id)
-            negatives[pair.split][pair.band].append((place, pair))
+            negatives[pair.split][pair.band].append((rank(order, pair.pair_id), pair))
         for split in SPLITS:
             wanted = round(len(positives[split]) * settings.oct.negatives_per_positive)
             chosen = _by_band(negatives[split], settings.oct.band_shares, wanted)

@@ -31,6 +31,15 @@ def test_nothing_of_the_users_prefect_reaches_ours(
     assert not {"PREFECT_API_KEY", "PREFECT_PROFILE"} & set(env)
 
 
+def test_waiting_threads_do_not_spin_unless_the_user_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert server.environment(tmp_path, "")["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert server.environment(tmp_path, "")["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
 def test_a_port_that_is_taken() -> None:
     port = server.free_port()
     assert server.is_free(port)
