@@ -1,4 +1,4 @@
-"""Chance that depends on what is drawn and on nothing else, so that it falls the same with more."""
+"""Chance by hashes of what is drawn from: a draw stays what it was when a collection grows."""
 
 from __future__ import annotations
 

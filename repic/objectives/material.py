@@ -86,7 +86,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class DocumentFrequency:
     """How many photos there are, and how many of them each word describes."""
 
     photos: int
@@ -117,7 +117,7 @@ class Material:
     _groups: dict[str, str] = field(default_factory=dict)
     _unlike: set[tuple[str, str]] = field(default_factory=set)
     _words: dict[str, dict[str, None]] = field(default_factory=dict)
-    _spread: dict[str, Spread] = field(default_factory=dict)
+    _frequency: dict[str, DocumentFrequency] = field(default_factory=dict)
     _contents: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -183,13 +183,13 @@ class Material:
             self._words[image_id] = {word: None for word in words if word not in STOP}
         return self._words[image_id]
 
-    def spread(self, split: str) -> Spread:
-        """How the words of a split's photos (`words_of`) are spread over them."""
-        if split not in self._spread:
+    def document_frequency(self, split: str) -> DocumentFrequency:
+        """In how many of a split's photos each word is (`words_of`)."""
+        if split not in self._frequency:
             inside = [photo for photo, place in self.splits.items() if place == split]
             counts = Counter(word for photo in inside for word in self.words_of(photo))
-            self._spread[split] = Spread(len(inside), counts)
-        return self._spread[split]
+            self._frequency[split] = DocumentFrequency(len(inside), counts)
+        return self._frequency[split]
 
     def content(self, image_id: str) -> str:
         """Hash of a photo and all its objects: what a row may say of them."""

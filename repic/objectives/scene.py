@@ -57,9 +57,9 @@ def checkable(
     if not query.caption or not (query.phrases or any(thing.expressions for thing in own)):
         return [], []
     known = material.words_of(query.image_id)
-    spread = material.spread(material.splits[query.image_id])
-    most = 1 + COMMON * (spread.photos - 1)
-    telling = [word for word in known if spread.of[word] <= most]
+    frequency = material.document_frequency(material.splits[query.image_id])
+    most = 1 + COMMON * (frequency.photos - 1)
+    telling = [word for word in known if frequency.of[word] <= most]
     photos = {thing.image_id for thing in strangers}
     others = set[str]().union(*map(material.words_of, photos)).difference(known)
     return telling, nsmallest(MAX_ELSEWHERE, others, key=_place)

@@ -29,15 +29,16 @@ class Examples(SetStage):
         groups = inputs.tables["groups"]
         before = inputs.before.get("examples", TABLES["examples"].empty())
         splits = dict(zip(groups["image_id"].to_pylist(), groups["split"].to_pylist(), strict=True))
+        known = before.select(objectives.LIGHT).to_pylist()
         rows, notes = objectives.build(
             inputs.tables["images"],
             inputs.tables["objects"],
             inputs.tables["pairs"],
             splits,
             inputs.settings.examples,
-            {row["draft"]: row for row in before.select(objectives.LIGHT).to_pylist()},
+            {row["draft"]: row for row in known},
         )
-        places = {draft: place for place, draft in enumerate(before["draft"].to_pylist())}
+        places = {row["draft"]: place for place, row in enumerate(known)}
         fresh = [row for row in rows if row["draft"] not in places]
         places |= {row["draft"]: place for place, row in enumerate(fresh, before.num_rows)}
         examples = pa.concat_tables([before, TABLES["examples"].table(fresh)])
