@@ -185,7 +185,12 @@ def print_changes(changes: tuple[Change, ...]) -> None:
 
 def export(
     ref: Annotated[str, typer.Argument(help="A version: checkpoint@v1, checkpoint@latest ...")],
-    to: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write, empty or new.")],
+    to: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="OUT", help="Folder to write, empty or new; if none, checkpoint-v1 and so on."
+        ),
+    ] = None,
     merged: Annotated[
         bool,
         typer.Option("--merged", help="The whole model in float32, proven to answer alike."),
@@ -200,8 +205,12 @@ def export(
     """
     from repic.train import checkpoints
 
+    opened = open_store(store)
+    if to is None:
+        found = opened.manifest(ref)
+        to = Path(f"{found.name}-v{found.version}")
     try:
-        said = checkpoints.export(open_store(store), ref, to, merged)
+        said = checkpoints.export(opened, ref, to, merged)
     except FileExistsError:
         raise UserError(f"{to} is not empty: give a new folder") from None
     out().print(f"Wrote {said}, to {to}")

@@ -52,6 +52,16 @@ def test_an_adapter_is_exported_as_it_is(
     assert "give a checkpoint" in err
 
 
+def test_without_a_folder_it_is_named_after_the_version(
+    trained: Trained, repic_main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = repic_main("export", "checkpoint@latest", "--store", trained.store.location)
+    assert code == 0, err
+    assert out.rstrip().endswith("to checkpoint-v1")
+    assert (tmp_path / "checkpoint-v1" / "adapter" / "adapter_model.safetensors").is_file()
+
+
 def test_merged_and_adapter_answer_alike(
     trained: Trained, repic_main: Main, tmp_path: Path
 ) -> None:
