@@ -16,22 +16,21 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import IO, Any
 
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
 from storage.errors import StoreError, explained
+from storage.memory import WholeMemory
 
 TEMPORARY = "tmp"
 """Folder of a store for files that are not finished; whatever a kill leaves there is garbage."""
 
 CONDITIONAL = {"memory", "s3", "s3a", "gs", "gcs"}
 """Protocols whose put can be conditional on absence, which fsspec calls mode="create"."""
-
-_MEMORY = Lock()  # fsspec's memory file system checks and writes in two steps
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,8 @@ def open_files(url: str, options: dict[str, Any]) -> Files:
         raise StoreError(f"Cannot open {url}: {error}.") from error
     if isinstance(fs, LocalFileSystem):
         return LocalFiles(fs, os.path.abspath(root))
+    if isinstance(fs, MemoryFileSystem):
+        fs = WholeMemory(*fs.storage_args, **fs.storage_options)
     protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
     if not protocols & CONDITIONAL:
         raise StoreError(
@@ -102,7 +103,7 @@ class Files:
 
     def create(self, path: str, data: bytes) -> bool:
         """Create if absent, in one step; False if it exists. Of many writers exactly one wins."""
-        with explained(self.full(path)), _MEMORY:
+        with explained(self.full(path)):
             try:
                 self.fs.pipe_file(self.full(path), data, mode="create")
             except FileExistsError:

@@ -11,6 +11,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -58,6 +59,33 @@ def test_threads_share_one_store(memory):
         assert sorted(pool.map(publish, range(24))) == list(range(1, 25))
     assert verify(memory) == []
     assert memory.leases.find() == []
+
+
+def test_a_file_in_memory_is_there_whole_or_not_at_all(memory):
+    together = Barrier(8)
+
+    def put(data: bytes) -> None:
+        together.wait()
+        memory.files.put("shards", ".bin", [data], lambda file: seen.append(file.read()))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            for number in range(20):
+                seen: list[bytes] = []
+                list(pool.map(put, [b"%d" % number * 1000] * 8))
+                assert set(seen) == {b"%d" % number * 1000}
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_readers_of_a_file_in_memory_have_their_own_position(memory):
+    memory.files.create("refs/a", b"abcd")
+    with memory.files.open("refs/a") as one, memory.files.open("refs/a") as two:
+        assert (one.read(2), two.read(), one.read()) == (b"ab", b"abcd", b"cd")
+    with pytest.raises(FileNotFoundError):
+        memory.files.open("refs/b")
 
 
 WRITER = """
