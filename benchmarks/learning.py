@@ -106,11 +106,11 @@ def experiment(
 ) -> tuple[dict[str, list[Measured]], list[Row]]:
     """Arm -> what was measured, by seed; and the rows that were asked."""
     store = Store.open(folder / "store", create=True)
-    _build(store, folder, "train")
+    build_pool(store, folder, "train")
     examples = rows.examples_of(store, "examples@latest")
     if arguments.pool == "third":
         third = Store.open(folder / "third", create=True)
-        _build(third, folder, "third")
+        build_pool(third, folder, "third")
         pool = third.read("examples@latest")
     else:
         pool = rows.read(store, examples, "validation")
@@ -238,7 +238,7 @@ def _cell(answer: Any) -> str:
     return f"`{said}`"
 
 
-def _build(store: Store, folder: Path, pool: str) -> None:
+def build_pool(store: Store, folder: Path, pool: str) -> None:
     """A build of the generated world: of ordinary identities, or of reserved ones alone."""
     if pool == "train":
         asked = config.load(

@@ -92,8 +92,11 @@ def _text(total: npt.NDArray[np.uint64]) -> str:
     return f"{int(total[1]):016x}{int(total[0]):016x}"
 
 
-def _mix(x: Hashes) -> Hashes:
-    """Bijection of 64 bits in which every input bit moves every output bit; changes x in place."""
+def mix(x: Hashes) -> Hashes:
+    """Hash of each number, as above; changes x in place.
+
+    A bijection of 64 bits in which every input bit moves every output bit.
+    """
     x ^= x >> np.uint64(30)
     x *= np.uint64(0xBF58476D1CE4E5B9)
     x ^= x >> np.uint64(27)
@@ -113,7 +116,7 @@ def _seed(text: str) -> Hashes:
 def _weights(size: int) -> Hashes:
     """Odd weights of the positions of a list, shape (2, size)."""
     steps = np.arange(1, size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return _mix(steps ^ _seed("position")) | np.uint64(1)
+    return mix(steps ^ _seed("position")) | np.uint64(1)
 
 
 @lru_cache(maxsize=1)
@@ -127,14 +130,14 @@ def _floats(values: npt.NDArray[Any]) -> Hashes:
     wide = values.astype(np.float64)
     wide[np.isnan(wide)] = np.nan
     wide += 0.0  # turns -0.0 into 0.0
-    return _mix(wide.view(np.uint64) ^ _seed("float"))
+    return mix(wide.view(np.uint64) ^ _seed("float"))
 
 
 def _record(names: list[str], columns: list[pa.Array], rows: int, kind: str) -> Hashes:
     total = np.zeros((2, rows), np.uint64)
     for name, column in zip(names, columns, strict=True):
-        total += _mix(_hash(column) ^ _seed(f"column {name}"))
-    return _mix(total ^ _seed(kind))
+        total += mix(_hash(column) ^ _seed(f"column {name}"))
+    return mix(total ^ _seed(kind))
 
 
 def _hash(array: pa.Array) -> Hashes:
@@ -202,7 +205,7 @@ def _stored(array: pa.Array, dtype: Any) -> npt.NDArray[Any]:
 
 def _integers(array: pa.Array, tag: str) -> Hashes:
     values = _stored(array, array.type.to_pandas_dtype())
-    return _mix(values.astype(np.int64).view(np.uint64) ^ _seed(tag))
+    return mix(values.astype(np.int64).view(np.uint64) ^ _seed(tag))
 
 
 def _bytes(array: pa.Array, tag: str) -> Hashes:
@@ -211,7 +214,7 @@ def _bytes(array: pa.Array, tag: str) -> Hashes:
         [hashlib.blake2b(v, digest_size=16).digest() for v in encoded.dictionary.to_pylist()]
     )
     unique = np.frombuffer(digests, "<u8").astype(np.uint64).reshape(-1, 2).T
-    hashes = _mix(unique ^ _seed(tag))
+    hashes = mix(unique ^ _seed(tag))
     return hashes[:, encoded.indices.fill_null(0).to_numpy()]
 
 
@@ -238,4 +241,4 @@ def _lists(array: pa.ListArray | pa.LargeListArray | pa.MapArray) -> Hashes:
 
 
 def _close_list(sums: Hashes, lengths: npt.NDArray[np.uint64]) -> Hashes:
-    return _mix((sums + lengths * _weights(1)) ^ _seed("list"))
+    return mix((sums + lengths * _weights(1)) ^ _seed("list"))

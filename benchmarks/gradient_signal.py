@@ -1,0 +1,122 @@
+"""How much of a step's gradient says what its rewards say, and how much is chance?
+
+    python benchmarks/gradient_signal.py             # half an hour; --steps 12 for a first look
+
+`sample-sft` samples step after step as in training, at learning rate 0, so that all gradients are
+of one policy and differ by their prompts and answers alone. If m is their mean over all prompts and
+answers, the share of a gradient g that is signal is |m|^2 / E|g|^2; the mean product of two steps,
+over the mean square of one, estimates it without bias. A gradient is of the adapters' second
+factors: that of the first is zero as long as the second is, which is how adapters begin.
+
+Each objective alone, by its strict reward; and `left`, which rewards boxes for being far left: what
+a habit that all answers can share gives (`benchmarks/learning.py`). Intervals are 95 %, by
+leaving out one step at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from learning import LEFT, OBJECTIVES, Leftward, build_pool
+from transformers import TrainerCallback
+
+from repic.train import grpo, models, rows, settings
+from repic.train.defaults import trainer_config
+from repic.train.plan import Plan, Silent
+from storage.store import Store
+
+STILL = ("trainer.learning_rate=0", "trainer.max_grad_norm=0", "trainer.save_strategy=no")
+"""Nothing is learned, no gradient is cut, nothing is kept."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=48, help="gradients of each (%(default)s)")
+    parser.add_argument("--rewards", nargs="+", choices=(*OBJECTIVES, LEFT), default=None)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    asked = parser.parse_args()
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store.open(Path(folder) / "store", create=True)
+        build_pool(store, Path(folder), "train")
+        print(f"{'reward':8}{'signal':>8}   95 % interval     steps until half is signal")
+        for name in asked.rewards or (*OBJECTIVES, LEFT):
+            gradients = sampled(store, Path(folder) / name, name, asked.steps, asked.set)
+            value, error = signal(gradients)
+            low, high = value - 1.96 * error, value + 1.96 * error
+            found[name] = {"signal": value, "low": low, "high": high}
+            enough = f"{(1 - value) / value:.0f}" if low > 0 else "not told from none"
+            print(f"{name:8}{value:8.3f}   {low:+.3f} to {high:+.3f}   {enough}", flush=True)
+    if asked.json:
+        print(json.dumps(found))
+
+
+def sampled(store: Store, folder: Path, name: str, steps: int, changes: list[str]) -> torch.Tensor:
+    """Gradients of so many steps of one reward, float32 (steps, numbers)."""
+    objective = "vlt" if name == LEFT else name
+    shares = json.dumps({o: float(o == objective) for o in OBJECTIVES})
+    asked = settings.load(
+        "sample", [*STILL, f"trainer.max_steps={steps}", f"train.shares={shares}", *changes]
+    )
+    examples = rows.examples_of(store, "examples@latest")
+    plan = Plan.of(asked, store, examples, models.reader(asked.train.model), folder)
+    args: Any = trainer_config(asked, plan.output)
+    table = rows.read(store, examples, asked.train.split)
+    count = grpo.prompts_of(args, table.num_rows)
+    table = rows.chosen(table, asked.train.shares, count, args.seed)
+    job = grpo.prepare(plan, table, args, Leftward if name == LEFT else None)
+    gradients = Gradients()
+    job.trainer.add_callback(gradients)
+    with store.lease():
+        job.fit(Silent())
+    return torch.stack(gradients.of_steps)
+
+
+class Gradients(TrainerCallback):
+    """Keeps the gradient of every step, float32 (numbers,)."""
+
+    def __init__(self) -> None:
+        self.of_steps: list[torch.Tensor] = []
+
+    def on_pre_optimizer_step(
+        self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
+    ) -> None:
+        parts = [
+            part.grad.flatten()
+            for name, part in model.named_parameters()
+            if part.grad is not None and "lora_B" in name
+        ]
+        self.of_steps.append(torch.cat(parts).clone())
+
+
+def signal(gradients: torch.Tensor) -> tuple[float, float]:
+    """Share of the square of a gradient that all have in common, and its standard error.
+
+    Args:
+        gradients: float32 (steps, numbers).
+    """
+    products = (gradients @ gradients.T).double()
+    steps = len(products)
+    without = torch.stack(
+        [_share(products[kept][:, kept]) for kept in ~torch.eye(steps, dtype=torch.bool)]
+    )
+    error = ((steps - 1) * without.var(correction=0)).sqrt()
+    return float(_share(products)), float(error)
+
+
+def _share(products: torch.Tensor) -> torch.Tensor:
+    own = products.diagonal().mean()
+    others = (products.sum() - products.trace()) / (len(products) * (len(products) - 1))
+    return others / own
+
+
+if __name__ == "__main__":
+    main()
