@@ -4,9 +4,10 @@
 
 `sample-sft` samples step after step as in training, at learning rate 0, so that all gradients are
 of one policy and differ by their prompts and answers alone. If m is their mean over all prompts and
-answers, the share of a gradient g that is signal is |m|^2 / E|g|^2; the mean product of two steps,
-over the mean square of one, estimates it without bias. A gradient is of the adapters' second
-factors: that of the first is zero as long as the second is, which is how adapters begin.
+answers, the share of a gradient g that is signal is |m|^2 / E|g|^2. The mean product of two
+different steps estimates the first, and the mean square of a step the second. A gradient is of the
+adapters' second factors: that of the first is zero as long as the second is, which is how adapters
+begin.
 
 Each objective alone, by its strict reward; and `left`, which rewards boxes for being far left: what
 a habit that all answers can share gives (`benchmarks/learning.py`). Intervals are 95 %, by
@@ -17,12 +18,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from learning import LEFT, OBJECTIVES, Leftward, build_pool
+from learning import LEFT, OBJECTIVES, Leftward, build_pool, rows_asked
 from transformers import TrainerCallback
 
 from repic.train import grpo, models, rows, settings
@@ -39,8 +41,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=48, help="gradients of each (%(default)s)")
-    parser.add_argument("--rewards", nargs="+", choices=(*OBJECTIVES, LEFT), default=None)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    every = (*OBJECTIVES, LEFT)
+    parser.add_argument("--rewards", nargs="+", choices=every, default=every)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="as `repic train` has it"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     asked = parser.parse_args()
     found = {}
@@ -48,7 +53,7 @@ def main() -> None:
         store = Store.open(Path(folder) / "store", create=True)
         build_pool(store, Path(folder), "train")
         print(f"{'reward':8}{'signal':>8}   95 % interval     steps until half is signal")
-        for name in asked.rewards or (*OBJECTIVES, LEFT):
+        for name in asked.rewards:
             gradients = sampled(store, Path(folder) / name, name, asked.steps, asked.set)
             value, error = signal(gradients)
             low, high = value - 1.96 * error, value + 1.96 * error
@@ -69,14 +74,13 @@ def sampled(store: Store, folder: Path, name: str, steps: int, changes: list[str
     examples = rows.examples_of(store, "examples@latest")
     plan = Plan.of(asked, store, examples, models.reader(asked.train.model), folder)
     args: Any = trainer_config(asked, plan.output)
-    table = rows.read(store, examples, asked.train.split)
-    count = grpo.prompts_of(args, table.num_rows)
-    table = rows.chosen(table, asked.train.shares, count, args.seed)
-    job = grpo.prepare(plan, table, args, Leftward if name == LEFT else None)
+    job = grpo.prepare(plan, rows_asked(plan, asked), args, Leftward if name == LEFT else None)
     gradients = Gradients()
     job.trainer.add_callback(gradients)
     with store.lease():
         job.fit(Silent())
+    if job.guard.stopped:
+        sys.exit(f"{name} ended early: {job.guard.stopped}")
     return torch.stack(gradients.of_steps)
 
 

@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from repic import config
 from repic.build import build
@@ -159,12 +160,10 @@ def run(
     examples = rows.examples_of(store, "examples@latest")
     reader = models.reader(asked.train.model)
     plan = Plan.of(asked, store, examples, reader, folder / "work" / f"{arm}-{seed}")
-    table = rows.read(store, examples, asked.train.split)
     if arm == "untrained":
         model = models.load(reader)
     else:
-        count = grpo.prompts_of(trainer_config(sampling, plan.output), table.num_rows)  # type: ignore[arg-type]
-        table = rows.chosen(table, asked.train.shares, count, seed)
+        table = rows_asked(plan, sampling)
         args: Any = trainer_config(asked, plan.output)
         if arm == "sft":
             job = sft.prepare(plan, table, args)
@@ -193,6 +192,14 @@ def run(
     measured = measurer.measure(model, held_out, seed=seed)
     _keep(arguments.out, f"{arm}-{seed}.json", measured.as_json())
     return measured
+
+
+def rows_asked(plan: Plan, sampling: settings.Training) -> pa.Table:
+    """The rows that GRPO with these settings asks, whatever is then done with them."""
+    table = rows.read(plan.store, plan.examples, sampling.train.split)
+    args: Any = trainer_config(sampling, plan.output)
+    count = grpo.prompts_of(args, table.num_rows)
+    return rows.chosen(table, sampling.train.shares, count, args.seed)
 
 
 class Leftward(TrainedReward):

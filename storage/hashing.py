@@ -93,7 +93,7 @@ def _text(total: npt.NDArray[np.uint64]) -> str:
 
 
 def mix(x: Hashes) -> Hashes:
-    """Hash of each number, as above; changes x in place.
+    """`mix` of the construction above, in place; gives back x.
 
     A bijection of 64 bits in which every input bit moves every output bit.
     """

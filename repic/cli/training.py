@@ -203,8 +203,9 @@ def export(
 
     Example: repic export checkpoint@latest out --merged
     """
-    from repic.train import checkpoints
+    from repic.train import checkpoints, models
 
+    models.quiet()
     opened = open_store(store)
     if to is None:
         found = opened.manifest(ref)

@@ -61,23 +61,40 @@ def test_threads_share_one_store(memory):
     assert memory.leases.find() == []
 
 
-def test_a_file_in_memory_is_there_whole_or_not_at_all(memory):
-    together = Barrier(8)
-
-    def put(data: bytes) -> None:
-        together.wait()
-        memory.files.put("shards", ".bin", [data], lambda file: seen.append(file.read()))
-
+@pytest.fixture
+def hasty_threads():
+    """Threads that take turns as often as they can."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(8) as pool:
-            for number in range(20):
-                seen: list[bytes] = []
-                list(pool.map(put, [b"%d" % number * 1000] * 8))
-                assert set(seen) == {b"%d" % number * 1000}
-    finally:
-        sys.setswitchinterval(interval)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_a_file_in_memory_is_there_whole_or_not_at_all(memory, hasty_threads):
+    together = Barrier(8)
+
+    def put(data: bytes) -> list[bytes]:
+        seen: list[bytes] = []
+        together.wait()
+        memory.files.put("shards", ".bin", [data], lambda file: seen.append(file.read()))
+        return seen
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(20):
+            data = b"%d" % number * 1000
+            assert set(itertools.chain(*pool.map(put, [data] * 8))) == {data}
+
+
+def test_of_many_who_create_a_file_in_memory_one_does(memory, hasty_threads):
+    together = Barrier(8)
+
+    def create(path: str) -> bool:
+        together.wait()
+        return memory.files.create(path, b"x")
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(20):
+            assert sum(pool.map(create, [f"refs/{number}"] * 8)) == 1
 
 
 def test_readers_of_a_file_in_memory_have_their_own_position(memory):

@@ -76,6 +76,7 @@ def test_merged_and_adapter_answer_alike(
     )
     assert code == 0, err
     assert "32 of 32 answers are alike" in out
+    assert err == ""
     again = models.reader(str(out_folder))
     names = [name for name, _ in models.load(again).named_parameters()]
     assert names
