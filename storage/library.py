@@ -58,10 +58,12 @@ class Library:
             NotFoundError: it means nothing; the message lists what exists.
         """
         ref = ArtifactRef.parse(ref) if isinstance(ref, str) else ref
+        # Refs first: what they mean was published before, while a version that is listed first may
+        # be older than refs that another process moves in between.
+        known = refs.current(self.files).of(ref.name)
         versions = self.versions(ref.name)
         if not versions:
             raise self._unknown_name(ref.name)
-        known = refs.current(self.files).of(ref.name)
         number = ref.version
         if number is None:
             number = known.number(ref.selector)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from storage.errors import MovedError, NotFoundError, StoreError
 from storage.manifest import ArtifactRef
+from storage.store import Store
 from tests.storage.stores import build, origin, rows
 
 
@@ -80,6 +81,23 @@ def test_a_commit_on_refs_that_moved_meanwhile_moves_nothing(store):
     with pytest.raises(MovedError, match="pairs@production was moved meanwhile"):
         store.commit({"dataset": 1}, tags={"pairs@production": 1}, since=seen)
     assert store.resolve("dataset@latest").version == 2
+
+
+def test_latest_means_something_while_another_process_moves_it(store, monkeypatch):
+    build(store, 1)
+    other = Store.open(store.location)
+    find = store.files.find
+
+    def find_and_then_another_commits(folder: str) -> list[str]:
+        found = find(folder)
+        build(other, other.versions("dataset")[-1] + 1)
+        return found
+
+    monkeypatch.setattr(store.files, "find", find_and_then_another_commits)
+    for _ in range(3):
+        before = other.resolve("dataset@latest").version or 0
+        assert before <= (store.resolve("dataset@latest").version or 0)
+        assert other.resolve("dataset@latest").version == before + 2
 
 
 def test_tags_move_and_go(store):
