@@ -8,6 +8,9 @@ DEMO := demo
 
 .PHONY: demo test test-slow lint types lock clean
 
+# Whatever the shell says: without bytecode at hand every process compiles some 20 s of packages.
+unexport PYTHONDONTWRITEBYTECODE
+
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
