@@ -49,10 +49,11 @@ from repic.sample.identities import RESERVED
 from repic.sample.world import World
 from repic.scan import scan
 from repic.train import curves, grpo, models, rows, settings, sft
+from repic.train.answers import Measured
 from repic.train.controls import Totals, totals
 from repic.train.defaults import trainer_config
 from repic.train.grpo import ends_of
-from repic.train.measure import Measured, Measurer
+from repic.train.measure import Measurer
 from repic.train.plan import Plan, Silent
 from repic.train.reward import TrainedReward
 from storage.store import Store

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 import time
 
 import pytest
 
+import flows
 from tests.timing import slowness
 
 HEAVY = {
@@ -65,6 +67,15 @@ def test_import_repic_imports_nothing() -> None:
 )
 def test_no_module_of_the_build_imports_a_model(module: str) -> None:
     assert not imported(f"import {module}") & HEAVY
+
+
+def test_no_flow_imports_a_model() -> None:
+    """Deploying imports all of them, before anything runs."""
+    names = [module.name for module in pkgutil.iter_modules(flows.__path__, "flows.")]
+    assert "flows.train_grpo" in names
+    loaded = imported("\n".join(f"import {name}" for name in names))
+    assert "prefect" in loaded
+    assert not loaded & (HEAVY - {"prefect"})
 
 
 def test_a_fingerprint_needs_no_model() -> None:

@@ -22,7 +22,7 @@ from repic.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from repic.train.measure import Change
+    from repic.train.answers import Change
     from repic.train.run import Outcome
 
 DatasetOption = Annotated[

@@ -14,8 +14,8 @@ from repic.objectives.base import Row
 from repic.refresh.promotion import Comparison
 from repic.rewards.scoring import score
 from repic.train import rows
+from repic.train.answers import RESAMPLES
 from repic.train.errors import DataError
-from repic.train.measure import RESAMPLES
 from repic.train.plan import Watch
 from storage.manifest import Manifest
 from storage.store import Store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import repic
 from repic.tables import TABLES
 from repic.train import checkpoints, curves
-from repic.train.measure import Change, Measured, compare, shared
+from repic.train.answers import Change, Measured, compare, shared
 from repic.train.rollouts import NAME as ROLLOUTS
 from repic.train.rollouts import of as rollouts_of
 from storage.manifest import Manifest, Origin, Run

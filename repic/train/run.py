@@ -17,8 +17,8 @@ from storage.manifest import Manifest, Run
 from storage.store import Store
 
 if TYPE_CHECKING:
+    from repic.train.answers import Change, Measured
     from repic.train.job import Job
-    from repic.train.measure import Change, Measured
 
 
 @dataclass(frozen=True)
@@ -177,8 +177,9 @@ def measure(
     """
     from accelerate.utils import gather_object
 
+    from repic.train.answers import Measured
     from repic.train.grpo import ends_of
-    from repic.train.measure import Measured, Measurer
+    from repic.train.measure import Measurer
 
     if not held_out:
         return None

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from repic.train import models
-from repic.train.measure import ALL, Answer, Measured, Measurer, compare, interval, shared
+from repic.train.answers import ALL, Answer, Measured, compare, interval, shared
+from repic.train.measure import Measurer
 from repic.train.rows import balanced
 from tests.builds import Built
 
