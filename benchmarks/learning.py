@@ -430,6 +430,12 @@ def _print(found: dict[str, list[Measured]], asked: Sequence[Row]) -> None:
                 value, low, high = difference(start, runs, how)
                 line += f"   {value:+.3f} ({low:+.3f} to {high:+.3f})"
             print(line)
+    if "grpo" in found:
+        print(f"\n{'grpo over':<12}{'sampled':<28}greedy")
+        for arm in (arm for arm in found if arm != "grpo"):
+            changes = [difference(found[arm], found["grpo"], how) for how in ("sampled", "greedy")]
+            said = [f"{value:+.3f} ({low:+.3f} to {high:+.3f})" for value, low, high in changes]
+            print(f"{arm:<12}{said[0]:<28}{said[1]}")
 
 
 if __name__ == "__main__":
