@@ -8,7 +8,7 @@ DEMO := demo
 
 .PHONY: demo test test-slow lint types lock clean
 
-# Whatever the shell says: without bytecode at hand every process compiles some 20 s of packages.
+# Whatever the shell says: without bytecode every process compiles torch and Prefect anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 $(VENV)/ready: requirements.lock pyproject.toml

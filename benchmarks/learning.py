@@ -367,6 +367,12 @@ def difference(
     return float(np.mean(means)), float(low), float(high)
 
 
+def said(change: tuple[float, float, float]) -> str:
+    """A difference and its interval."""
+    value, low, high = change
+    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
 def hits(runs: Sequence[Measured], how: str) -> float:
     """Share of boxes with IoU of at least 0.5, over seeds."""
     return float(np.mean([a.right for m in runs for a in getattr(m, how) if a.objective == "vlt"]))
@@ -384,12 +390,12 @@ def targets(found: dict[str, list[Measured]]) -> list[tuple[str, str, bool]]:
         )
     ]
     for arm in ("shuffled", "format"):
-        value, low, high = difference(found[arm], trained, "sampled")
+        change = difference(found[arm], trained, "sampled")
         name = f"grpo over {arm}"
-        met = value >= TARGETS[name] and low > 0
-        checked.append((name, f"{value:+.3f} ({low:+.3f} to {high:+.3f})", met))
-    value, low, high = difference(start, trained, "greedy")
-    checked.append(("greedy mean up", f"{value:+.3f} ({low:+.3f} to {high:+.3f})", value > 0))
+        met = change[0] >= TARGETS[name] and change[1] > 0
+        checked.append((name, said(change), met))
+    greedy = difference(start, trained, "greedy")
+    checked.append(("greedy mean up", said(greedy), greedy[0] > 0))
     most = TARGETS["an objective's loss, at most"]
     losses = {
         (how, o): difference(start, trained, how, o)[0]
@@ -427,15 +433,15 @@ def _print(found: dict[str, list[Measured]], asked: Sequence[Row]) -> None:
             line += f"{hits(runs, how):9.3f}"
             line += f"{np.mean([lefts(m, how, asked) for m in runs]):7.3f}"
             if start is not None and arm != "untrained":
-                value, low, high = difference(start, runs, how)
-                line += f"   {value:+.3f} ({low:+.3f} to {high:+.3f})"
+                line += f"   {said(difference(start, runs, how))}"
             print(line)
     if "grpo" in found:
         print(f"\n{'grpo over':<12}{'sampled':<28}greedy")
-        for arm in (arm for arm in found if arm != "grpo"):
-            changes = [difference(found[arm], found["grpo"], how) for how in ("sampled", "greedy")]
-            said = [f"{value:+.3f} ({low:+.3f} to {high:+.3f})" for value, low, high in changes]
-            print(f"{arm:<12}{said[0]:<28}{said[1]}")
+        for arm in (arm for arm in found if arm not in ("grpo", "untrained")):
+            sampled, greedy = (
+                said(difference(found[arm], found["grpo"], how)) for how in ("sampled", "greedy")
+            )
+            print(f"{arm:<12}{sampled:<28}{greedy}")
 
 
 if __name__ == "__main__":

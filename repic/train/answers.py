@@ -129,12 +129,6 @@ def compare(before: Measured, after: Measured) -> list[Change]:
     return changes
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a mean, by the percentile bootstrap."""
-    low, high = np.quantile(_resampled(values, 0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
 def _resampled(values: np.ndarray, seed: int) -> np.ndarray:
     """Means of RESAMPLES samples with replacement, float (RESAMPLES,)."""
     draw = np.random.default_rng(seed)

@@ -96,8 +96,10 @@ def test_latest_means_something_while_another_process_moves_it(store, monkeypatc
     monkeypatch.setattr(store.files, "find", find_and_then_another_commits)
     for _ in range(3):
         before = other.resolve("dataset@latest").version or 0
-        assert before <= (store.resolve("dataset@latest").version or 0)
-        assert other.resolve("dataset@latest").version == before + 2
+        found = store.resolve("dataset@latest").version or 0
+        after = other.resolve("dataset@latest").version or 0
+        assert before <= found <= after
+        assert before < after, "another did commit in between"
 
 
 def test_tags_move_and_go(store):
