@@ -30,16 +30,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repic import config
-from repic.build import build
+from repic.config import build as config
+from repic.config import evaluate as evaluation_settings
+from repic.config import train as training_settings
 from repic.evaluate import results, strict
 from repic.evaluate import run as evaluation
-from repic.evaluate import settings as evaluation_settings
 from repic.evaluate.intervals import Difference, Sums, compare, gather
 from repic.evaluate.score import counts
-from repic.scan import scan
+from repic.pipeline.build import build
+from repic.pipeline.scan import scan
 from repic.train import run as training
-from repic.train import settings as training_settings
 from repic.train.errors import TrainingStoppedError
 from storage.store import Store
 

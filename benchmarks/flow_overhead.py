@@ -21,7 +21,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import server
+from flows.local import server
 
 TARGET = 1.15
 

@@ -27,9 +27,11 @@ import torch
 from learning import LEFT, OBJECTIVES, Leftward, build_pool, rows_asked
 from transformers import TrainerCallback
 
-from repic.train import grpo, models, rows, settings
-from repic.train.defaults import trainer_config
+from repic.config import train as settings
+from repic.models.vlm import load
+from repic.train import grpo, rows
 from repic.train.plan import Plan, Silent
+from repic.train.trainer_defaults import trainer_config
 from storage.store import Store
 
 STILL = ("trainer.learning_rate=0", "trainer.max_grad_norm=0", "trainer.save_strategy=no")
@@ -72,7 +74,7 @@ def sampled(store: Store, folder: Path, name: str, steps: int, changes: list[str
         "sample", [*STILL, f"trainer.max_steps={steps}", f"train.shares={shares}", *changes]
     )
     examples = rows.examples_of(store, "examples@latest")
-    plan = Plan.of(asked, store, examples, models.reader(asked.train.model), folder)
+    plan = Plan.of(asked, store, examples, load.reader(asked.train.model), folder)
     args: Any = trainer_config(asked, plan.output)
     job = grpo.prepare(plan, rows_asked(plan, asked), args, Leftward if name == LEFT else None)
     gradients = Gradients()

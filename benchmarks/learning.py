@@ -40,22 +40,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from repic import config
-from repic.build import build
+from repic.config import build as config
+from repic.config import train as settings
+from repic.models.vlm import load
+from repic.models.vlm.answers import Measured
+from repic.models.vlm.measure import Measurer
 from repic.objectives.base import Reward, Row
+from repic.pipeline.build import build
+from repic.pipeline.scan import scan
 from repic.rewards.scoring import score
 from repic.sample import compose, files
 from repic.sample.identities import RESERVED
 from repic.sample.world import World
-from repic.scan import scan
-from repic.train import curves, grpo, models, rows, settings, sft
-from repic.train.answers import Measured
-from repic.train.controls import Totals, totals
-from repic.train.defaults import trainer_config
+from repic.train import curves, grpo, rows, sft
+from repic.train.ablation_rewards import Totals, totals
 from repic.train.grpo import ends_of
-from repic.train.measure import Measurer
 from repic.train.plan import Plan, Silent
 from repic.train.reward import TrainedReward
+from repic.train.trainer_defaults import trainer_config
 from storage.store import Store
 
 ARMS = ("untrained", "sft", "grpo", "shuffled", "format")
@@ -159,10 +161,10 @@ def run(
         trained_on = asked.train.model_copy(update={"control": arm})
         asked = asked.model_copy(update={"train": trained_on})
     examples = rows.examples_of(store, "examples@latest")
-    reader = models.reader(asked.train.model)
+    reader = load.reader(asked.train.model)
     plan = Plan.of(asked, store, examples, reader, folder / "work" / f"{arm}-{seed}")
     if arm == "untrained":
-        model = models.load(reader)
+        model = load.load(reader)
     else:
         table = rows_asked(plan, sampling)
         args: Any = trainer_config(asked, plan.output)
@@ -222,7 +224,7 @@ def _left(row: Row, box: list[float] | None) -> float:
 def lefts(measured: Measured, how: str, asked: Sequence[Row]) -> float:
     """How far left the centres of boxes are in the mean, 0 to 1; no box is 0."""
     rows_by_id = {row["example_id"]: row for row in asked}
-    convention = models.reader("sample-sft").convention
+    convention = load.reader("sample-sft").convention
     found = []
     for answer in getattr(measured, how):
         if answer.objective == "vlt":

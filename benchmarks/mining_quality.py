@@ -23,9 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from repic import embed, images, mine, photos
-from repic.config import EncoderSettings, Mining, Runtime, Splits
-from repic.splits import split_photos
+from repic import mining
+from repic.config.build import EncoderSettings, Mining, Runtime, Splits
+from repic.images import decode
+from repic.mining.splits import split_photos
+from repic.models import encoder as embed
+from repic.models import imagenet_classifier
 
 TARGETS = {
     "precision": (">=", 0.98),
@@ -56,8 +59,8 @@ class Collection:
     def part(self, rows: np.ndarray) -> Collection:
         return Collection(self.vectors[rows], self.duplicate[rows], self.subject[rows])
 
-    def survey(self, identity: np.ndarray) -> mine.Survey:
-        return mine.survey(self.vectors, np.arange(len(identity)), self.duplicate, identity)
+    def survey(self, identity: np.ndarray) -> mining.Survey:
+        return mining.survey(self.vectors, np.arange(len(identity)), self.duplicate, identity)
 
 
 def read(files: list[Path], encoder: EncoderSettings, runtime: Runtime) -> Collection:
@@ -67,15 +70,15 @@ def read(files: list[Path], encoder: EncoderSettings, runtime: Runtime) -> Colle
     vectors, hashes = [], []
     for start in range(0, len(files), runtime.batch_size):
         batch = files[start : start + runtime.batch_size]
-        pictures = [images.open_image(file.resolve().as_uri()) for file in batch]
-        hashes += [int(images.perceptual_hash(picture), 16) for picture in pictures]
+        pictures = [decode.open_image(file.resolve().as_uri()) for file in batch]
+        hashes += [int(decode.perceptual_hash(picture), 16) for picture in pictures]
         if detector is not None:
             pictures = [
                 crop(p, found) for p, found in zip(pictures, detector.detect(pictures), strict=True)
             ]
         # Stored vectors are float16, so that is what a build mines.
         vectors.append(model.encode_images(pictures).astype(np.float16))
-    duplicate = mine.near_duplicates(np.array(hashes, np.uint64), Mining().near_duplicate_bits)
+    duplicate = mining.near_duplicates(np.array(hashes, np.uint64), Mining().near_duplicate_bits)
     _, subject = np.unique([file.parent.name for file in files], return_inverse=True)
     return Collection(np.concatenate(vectors), duplicate, subject)
 
@@ -84,7 +87,7 @@ def judge(these: Collection, settings: Mining) -> dict[str, float]:
     """Mining with labels hidden."""
     n = len(these.subject)
     found = these.survey(np.full(n, -1))
-    pairs = mine.all_positives(found)
+    pairs = mining.all_positives(found)
     right = these.subject[pairs.anchor] == these.subject[pairs.other]
     a, b = np.triu_indices(n, 1)
     possible = (these.subject[a] == these.subject[b]) & (these.duplicate[a] != these.duplicate[b])
@@ -97,7 +100,7 @@ def judge(these: Collection, settings: Mining) -> dict[str, float]:
     result["leaked"] = leakage(found, these.subject)
     rows = negatives(found, settings)
     false = these.subject[rows.anchor] == these.subject[rows.other]
-    for value, band in enumerate(mine.BANDS):
+    for value, band in enumerate(mining.BANDS):
         inside = rows.band == value
         result[f"{band} per photo"] = float(inside.sum() / n)
         result[f"{band} false"] = float(false[inside].mean()) if inside.any() else float("nan")
@@ -107,7 +110,7 @@ def judge(these: Collection, settings: Mining) -> dict[str, float]:
     return result
 
 
-def leakage(found: mine.Survey, subject: np.ndarray) -> float:
+def leakage(found: mining.Survey, subject: np.ndarray) -> float:
     """Share of the photos outside of training whose subject is in training, too.
 
     Splits go by mined group, so a subject of which mining missed a photo can be on both sides. The
@@ -131,7 +134,7 @@ def judge_labelled(
 ) -> dict[str, float]:
     """Mining with labels given; `category` is what each subject is, where a list says so."""
     found = these.survey(these.subject)
-    pairs, rows = mine.all_positives(found), negatives(found, settings)
+    pairs, rows = mining.all_positives(found), negatives(found, settings)
     result: dict[str, float] = {
         "labels: positives": len(pairs),
         "labels: wrong positives": int(
@@ -143,7 +146,7 @@ def judge_labelled(
         ),
     }
     if category is not None and (category == "dog").any():
-        hard = rows.take(rows.band == mine.HARD)
+        hard = rows.take(rows.band == mining.HARD)
         dog = category == "dog"
         result["labels: dogs among the hard negatives of dogs"] = float(
             dog[hard.other[dog[hard.anchor]]].mean()
@@ -151,11 +154,11 @@ def judge_labelled(
     return result
 
 
-def negatives(found: mine.Survey, settings: Mining) -> mine.Pairs:
+def negatives(found: mining.Survey, settings: Mining) -> mining.Pairs:
     # Labels of a detector would only help; none are assumed.
     nothing = np.zeros(len(found), dtype=np.int64)
     key = np.random.default_rng(0).integers(0, 2**64, len(found), dtype=np.uint64)
-    return mine.negatives(
+    return mining.negatives(
         found,
         nothing,
         nothing,
@@ -183,12 +186,12 @@ def measure(these: Collection, category: np.ndarray | None, settings: Mining) ->
     return result | judge_labelled(these, category, settings)
 
 
-def photos_detector(runtime: Runtime) -> photos.PhotosDetector:
-    from repic import detect
-    from repic.config import DetectorSettings
+def photos_detector(runtime: Runtime) -> imagenet_classifier.PhotosDetector:
+    from repic.config.build import DetectorSettings
+    from repic.models import detectors
 
-    found = detect.load(DetectorSettings(kind="photos", confidence=0), runtime)
-    assert isinstance(found, photos.PhotosDetector)
+    found = detectors.load(DetectorSettings(kind="photos", confidence=0), runtime)
+    assert isinstance(found, imagenet_classifier.PhotosDetector)
     return found
 
 

@@ -14,10 +14,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from repic import config, report
-from repic.build import Plan, Shard, build
-from repic.scan import scan
-from repic.stages.base import Stage
+from repic import report
+from repic.config import build as config
+from repic.pipeline.build import Plan, Shard, build
+from repic.pipeline.scan import scan
+from repic.pipeline.stages.base import Stage
 from storage.store import Store
 
 VIEW = {"width": 1200, "height": 1500}

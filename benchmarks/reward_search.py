@@ -4,7 +4,7 @@
 
 Constants, templates over the prompt's text, and what an evolutionary search makes of them; chosen
 on one half of the rows, measured on the other, and the other way round. See
-`repic/rewards/search.py`. Without a store a build of 400 generated photos is made in the cache
+`tools/sample_models/reward_search.py`. Without a store a build of 400 generated photos is made in the cache
 folder, of a world on which no threshold of the rewards was chosen. The last line is the same search
 where nothing is known of the photos: what cannot be defended.
 """
@@ -16,8 +16,8 @@ import json
 import sys
 
 from repic.objectives.base import Row
-from repic.rewards import corpus
-from repic.rewards.search import ANSWERS, Found, search, tasks
+from repic.rewards.attacks import rows as corpus
+from tools.sample_models.reward_search import ANSWERS, Found, search, tasks
 
 MOST = 0.02
 

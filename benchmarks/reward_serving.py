@@ -28,10 +28,10 @@ from typing import Any
 
 import httpx
 
-from repic.coordinates import QWEN3_VL
-from repic.rewards import corpus
-from repic.rewards.honest import honest
-from repic.rewards.service.protocol import sent
+from repic.images.coordinates import QWEN3_VL
+from repic.rewards.attacks import rows as corpus
+from repic.rewards.gold import honest
+from repic.rewards.server.protocol import sent
 
 ROWS, ROUNDS, SECONDS, CLIENTS = 16, 5, 2.0, 64
 SHARE, SPREAD = 0.5, 5.0

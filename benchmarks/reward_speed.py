@@ -15,12 +15,12 @@ import sys
 import time
 from itertools import islice
 
-from repic.coordinates import QWEN3_VL
+from repic.images.coordinates import QWEN3_VL
 from repic.objectives.base import Mode, Row
-from repic.rewards.corpus import generated
-from repic.rewards.honest import honest
+from repic.rewards.attacks.rows import generated
+from repic.rewards.attacks.suite import task_of
+from repic.rewards.gold import honest
 from repic.rewards.scoring import score
-from repic.rewards.suite import task_of
 
 CLAIMS = {"oct": 50_000, "vlt": 50_000, "ict": 5_000, "which": 5_000}
 MOST_MS = 50.0

@@ -6,7 +6,7 @@
 Three parts:
 
 - `exam`: the two models on identities, places and photos that neither training nor tuning saw, see
-  `repic.sample.exam`;
+  `tools.sample_models.holdout`;
 - `mining`: section 3 of "Build" on such identities, detected crops and hidden labels, at 2, 5 and
   20 photos of each;
 - `build`: every stage of a build of the `sample` profile beside what the generator knows, once as
@@ -34,19 +34,24 @@ import mining_quality
 import numpy as np
 from PIL import Image
 
-from repic import config, detect, embed, images, mine
-from repic.build import Plan, Shard, build
-from repic.config import Settings
-from repic.coordinates import Box
+from repic import mining
+from repic.config import build as config
+from repic.config.build import Settings
+from repic.images import decode
+from repic.images.coordinates import Box
+from repic.models import detectors
+from repic.models import encoder as embed
 from repic.objectives import vlt
-from repic.sample import compose, exam
+from repic.pipeline.build import Plan, Shard, build
+from repic.pipeline.scan import scan
+from repic.pipeline.stages.base import Stage
+from repic.sample import compose
 from repic.sample.backgrounds import PLACES
 from repic.sample.identities import RESERVED
 from repic.sample.world import WorldPhoto
-from repic.scan import scan
 from repic.sources import Annotation, sample
-from repic.stages.base import Stage
 from storage.store import Store
+from tools.sample_models import holdout
 
 TARGETS = {
     "exam: map50": (">=", 0.85),
@@ -70,7 +75,7 @@ TARGETS = {
 COMPARE = {">=": operator.ge, "<=": operator.le}
 VIEWS, MINED = (2, 5, 20), 150
 """Photos of each identity, and how many identities, where mining is judged."""
-SAME = exam.SAME
+SAME = holdout.SAME
 
 Row = Mapping[str, Any]
 
@@ -89,21 +94,24 @@ def examined(settings: Settings) -> dict[str, float]:
     """Marks of the settings' models in the hard places, and in the ordinary ones."""
     least = settings.detector.confidence
     unsure = settings.detector.model_copy(update={"confidence": 0.001, "max_objects": 100})
-    detector = detect.load(unsure, settings.runtime)
+    detector = detectors.load(unsure, settings.runtime)
     encoder = embed.load(settings.encoder, settings.runtime)
-    gallery = exam.gallery()
+    gallery = holdout.gallery()
     result: dict[str, float] = {}
-    for name, places in (("exam", tuple(exam.HARD_PLACES)), ("exam, known places", tuple(PLACES))):
-        marks = exam.examine(exam.photos(gallery, places), detector, encoder, least)
+    for name, places in (
+        ("exam", tuple(holdout.HARD_PLACES)),
+        ("exam, known places", tuple(PLACES)),
+    ):
+        marks = holdout.examine(holdout.photos(gallery, places), detector, encoder, least)
         result |= {f"{name}: {key}": value for key, value in asdict(marks).items()}
     return result
 
 
 def mined(settings: Settings, views: int) -> dict[str, float]:
     """Mining with labels hidden, over detected crops of identities in no build."""
-    chosen = compose.choose(MINED, lambda _: "mining", exam.WORLD, RESERVED)
-    taken = exam.photos(chosen, tuple(PLACES), views)
-    detector = detect.load(settings.detector, settings.runtime)
+    chosen = compose.choose(MINED, lambda _: "mining", holdout.WORLD, RESERVED)
+    taken = holdout.photos(chosen, tuple(PLACES), views)
+    detector = detectors.load(settings.detector, settings.runtime)
     encoder = embed.load(settings.encoder, settings.runtime)
     found = detector.detect([photo.image for photo in taken])
     crops: list[Image.Image] = []
@@ -113,7 +121,7 @@ def mined(settings: Settings, views: int) -> dict[str, float]:
         for detection in boxes:
             best = max(photo.objects, key=lambda o: detection.box.iou(o.box))
             known = detection.box.iou(best.box) >= SAME
-            crops.append(exam.cut(photo.image, detection.box))
+            crops.append(holdout.cut(photo.image, detection.box))
             photo_of.append(k)
             subject.append(chosen.index(best.identity) if known else MINED + len(subject))
     vectors = encoder.encode_images(crops).astype(np.float16)
@@ -130,14 +138,14 @@ class Detected(mining_quality.Collection):
 
     photo: np.ndarray
 
-    def survey(self, identity: np.ndarray) -> mine.Survey:
-        return mine.survey(self.vectors, self.photo, self.duplicate, identity)
+    def survey(self, identity: np.ndarray) -> mining.Survey:
+        return mining.survey(self.vectors, self.photo, self.duplicate, identity)
 
 
 def _near_duplicates(taken: Sequence[WorldPhoto]) -> np.ndarray:
-    hashes = [int(images.perceptual_hash(photo.image), 16) for photo in taken]
+    hashes = [int(decode.perceptual_hash(photo.image), 16) for photo in taken]
     bits = config.Mining().near_duplicate_bits
-    return mine.near_duplicates(np.array(hashes, np.uint64), bits)
+    return mining.near_duplicates(np.array(hashes, np.uint64), bits)
 
 
 def built(settings: Settings) -> dict[str, float]:
@@ -203,7 +211,7 @@ def _pairs(pairs: Iterable[Row], groups: Iterable[Row], shown: Shown) -> dict[st
         "positive precision": _mean(same[row["pair_id"]] for row in positives),
         "positive recall": _recall(groups, shown),
     }
-    for band in mine.BANDS:
+    for band in mining.BANDS:
         inside = [r for r in rows if r["kind"] == "negative" and r["band"] == band]
         result[f"negatives, {band}"] = len(inside)
         result[f"false negatives, {band}"] = _mean(same[row["pair_id"]] for row in inside)

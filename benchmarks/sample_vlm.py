@@ -18,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from repic.sample import models, vlm_album, vlm_exam
+from repic.models import shipped
+from tools.sample_models import vlm_album, vlm_holdout
 
 TARGETS = {
     "sample-sft": {
@@ -40,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=300, help="rows per objective (%(default)s)")
     parser.add_argument("--pool", choices=("last", "tuning"), default="last")
-    parser.add_argument("--only", choices=tuple(models.VLMS))
+    parser.add_argument("--only", choices=tuple(shipped.VLMS))
     parser.add_argument("--folder", type=Path, help="examine this checkpoint instead")
     parser.add_argument("--threads", type=int, default=2, help="of the CPU (%(default)s)")
     parser.add_argument("--photos", type=Path, help="keep the photos of the examination here")
@@ -53,19 +54,19 @@ def main() -> int:
     take = vlm_album.last_album if options.pool == "last" else vlm_album.tuning_album
     with tempfile.TemporaryDirectory() as temporary:
         albums = [take(options.photos or Path(temporary), number) for number in (0, 1)]
-    rows = vlm_exam.exam_rows(albums, options.count)
-    names = [options.only] if options.only else list(models.VLMS)
+    rows = vlm_holdout.exam_rows(albums, options.count)
+    names = [options.only] if options.only else list(shipped.VLMS)
     found: dict[str, dict[str, dict[str, tuple[float, float, int]]]] = {}
     missed = 0
     for name in names:
-        folder = options.folder or models.vlm_folder(name)
+        folder = options.folder or shipped.vlm_folder(name)
         model = AutoModelForImageTextToText.from_pretrained(folder)
         processor = AutoProcessor.from_pretrained(folder)
         found[name] = {}
         for how, temperature in (("greedy", 0.0), ("sampled", 1.0)):
             started = time.monotonic()
-            given = list(vlm_exam.answers(model, processor, rows, albums, temperature))
-            found[name][how] = vlm_exam.marks(given)
+            given = list(vlm_holdout.answers(model, processor, rows, albums, temperature))
+            found[name][how] = vlm_holdout.marks(given)
             print(f"{name}, {how} ({time.monotonic() - started:.0f} s)")
             for mark, (mean, half, count) in found[name][how].items():
                 low, high = TARGETS[name].get((how, mark), (None, None))

@@ -32,14 +32,16 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
-from repic import config
-from repic.build import build
+from repic.config import build as config
+from repic.config import train as settings
+from repic.models.vlm import load
 from repic.objectives.base import Row
-from repic.rewards import score
-from repic.scan import scan
-from repic.train import grpo, models, rows, settings
-from repic.train.defaults import trainer_config
+from repic.pipeline.build import build
+from repic.pipeline.scan import scan
+from repic.rewards.scoring import score
+from repic.train import grpo, rows
 from repic.train.plan import Plan, Silent
+from repic.train.trainer_defaults import trainer_config
 from storage.store import Store
 
 MOST_RATIO, MOST_LOADING, MOST_MEMORY = 1.05, 0.05, 4.0
@@ -141,7 +143,7 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
         model=model,
     )
     examples = rows.examples_of(store, "examples@latest")
-    plan = Plan.of(asked, store, examples, models.reader(model), folder / "work")
+    plan = Plan.of(asked, store, examples, load.reader(model), folder / "work")
     table = rows.read(store, examples, "train")
     turns = Turns(steps)
 
@@ -239,12 +241,12 @@ def plain(plan: Plan, table: Any, args: Any, sampled: list[str]) -> GRPOTrainer:
         }
     )
     trainer = GRPOTrainer(
-        model=models.load(plan.reader),
+        model=load.load(plan.reader),
         reward_funcs=reward,
         args=args,
         train_dataset=index,
         processing_class=plan.reader.processor,
-        peft_config=models.lora_config(plan.settings.train.lora),
+        peft_config=load.lora_config(plan.settings.train.lora),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -1,7 +1,7 @@
 """Deployment `build-datasets`: photos in, one published dataset version out.
 
 Three steps - look at the source, compute what has no result yet shard by shard, publish - in the
-order that `repic.build` knows. This file adds what an operator wants: retries, concurrency, names,
+order that `repic.pipeline.build` knows. This file adds what an operator wants: retries, concurrency, names,
 and a page that says what came out.
 """
 
@@ -21,17 +21,18 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 from prefect.utilities.annotations import quote
 
-from repic import build, catalog, config
-from repic.build import Build, Outcome, Plan, Shard, ShardReport
-from repic.config import ConfigError, Settings
-from repic.devices import DeviceError
-from repic.quarantine import QuarantineError
-from repic.scan import Scan, scan
-from repic.schema import SchemaError
+from repic.config import build as config
+from repic.config.build import ConfigError, Settings
+from repic.models.devices import DeviceError
+from repic.models.weights import WeightsError
+from repic.pipeline import build, catalog
+from repic.pipeline.build import Build, Outcome, Plan, Shard, ShardReport
+from repic.pipeline.quarantine import QuarantineError
+from repic.pipeline.scan import Scan, scan
+from repic.pipeline.stages import STAGES
+from repic.pipeline.stages.base import Stage
 from repic.sources.base import SourceError
-from repic.stages import STAGES
-from repic.stages.base import Stage
-from repic.weights import WeightsError
+from repic.tables.schema import SchemaError
 from storage.errors import StoreError
 from storage.manifest import Run
 

@@ -20,13 +20,14 @@ from prefect.tasks import Task
 
 from flows.build_datasets import PERMANENT, _located
 from flows.train_grpo import Logged
-from repic import catalog, report
-from repic.evaluate import settings
-from repic.evaluate.captioners import ServerError
+from repic import report
+from repic.config import evaluate as settings
+from repic.evaluate.formatting import cell
 from repic.evaluate.records import CaptionError
 from repic.evaluate.results import Evaluated, load
 from repic.evaluate.run import run
-from repic.evaluate.wording import cell
+from repic.models.vlm.captioners import ServerError
+from repic.pipeline import catalog
 from storage.manifest import Run
 from storage.store import Store
 

@@ -18,12 +18,13 @@ from flows.build_datasets import _closed, _located, build_datasets
 from flows.evaluate import _may_pass as may_be_asked_again
 from flows.train_grpo import Logged
 from flows.train_grpo import _may_pass as may_be_trained_again
-from repic import catalog
+from repic.config import refresh as settings
+from repic.models.vlm import load
+from repic.pipeline import catalog
 from repic.refresh import run as refreshing
-from repic.refresh import settings
 from repic.refresh.record import Recorded
 from repic.refresh.run import Request
-from repic.train import models, rows
+from repic.train import rows
 from storage.manifest import Run
 from storage.store import Store
 
@@ -86,7 +87,7 @@ def refresh(
         images=images, profile=profile, overrides=settings.of_the_build(given), store=located
     )
     with chdir(os.environ.get("REPIC_HOME", os.curdir)):
-        models.quiet()
+        load.quiet()
         opened, run = Store.open(located), Run.here(runtime.flow_run.id)
         request = Request(asked, rows.examples_of(opened, str(built.dataset.ref)))
         recorded = refreshing.known_decision(request, opened)

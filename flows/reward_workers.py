@@ -15,8 +15,8 @@ from pathlib import Path
 
 from prefect import flow, get_run_logger
 
-from flows.processes import Child, interruptible
-from flows.server import home
+from flows.local.processes import Child, interruptible
+from flows.local.server import home
 
 EVERY = 5.0
 """Seconds between two looks."""

@@ -18,8 +18,8 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from flows.build_datasets import PERMANENT, _located
-from repic import catalog
-from repic.train import settings
+from repic.config import train as settings
+from repic.pipeline import catalog
 from repic.train.curves import PICTURE
 from repic.train.errors import TrainError
 from repic.train.run import Outcome, train

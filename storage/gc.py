@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from storage import refs, unfinished
+from storage import jobs as unfinished
+from storage import refs
 from storage.errors import StoreError
 from storage.files import TEMPORARY
+from storage.jobs import Job
 from storage.leases import FOLDER, Lease
-from storage.library import manifest_path
 from storage.lineage import closure
 from storage.manifest import ArtifactRef, Manifest
+from storage.reader import manifest_path
 from storage.store import Store
-from storage.unfinished import Job
 
 KEEP_SNAPSHOTS = 1000
 """Moves of refs that stay in the log."""

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from storage.errors import StoreError
 from storage.files import Files
 from storage.hashing import combine, content_hash
-from storage.library import Library
 from storage.lineage import closure
 from storage.manifest import ArtifactRef, File, Manifest, Shard
+from storage.reader import Library
 from storage.sql import identifier, literal
 
 CHUNK = 1 << 20

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from storage.hashing import fingerprint
-from storage.library import Library
 from storage.manifest import ArtifactRef, Manifest
+from storage.reader import Library
 
 
 @dataclass(frozen=True)

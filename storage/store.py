@@ -20,12 +20,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from storage import formats, refs, shards
 from storage import parts as _parts
-from storage import reading, refs, shards
 from storage.errors import MovedError, NotDeterministicError, NotFoundError, StoreError
 from storage.hashing import combine, fingerprint
 from storage.leases import Leases
-from storage.library import Library, manifest_path
 from storage.manifest import (
     FORMAT_VERSION,
     ArtifactRef,
@@ -38,6 +37,7 @@ from storage.manifest import (
     describe_schema,
 )
 from storage.parts import Part
+from storage.reader import Library, manifest_path
 
 MARKER = "store.json"
 CHUNK = 1 << 20
@@ -123,7 +123,7 @@ class Store(Library):
 
     def read_part(self, part: Part, columns: Sequence[str] | None = None) -> pa.Table:
         """Rows of a part."""
-        return reading.read_table(self.files, [part.shard.path], part.schema, columns)
+        return formats.read_table(self.files, [part.shard.path], part.schema, columns)
 
     def publish(
         self,
@@ -303,7 +303,7 @@ class Store(Library):
         self, name: str, written: Sequence[Shard], schema: pa.Schema, key: Sequence[str]
     ) -> None:
         _check_columns(name, schema, key)
-        rows = reading.read_table(self.files, [s.path for s in written], schema, list(key))
+        rows = formats.read_table(self.files, [s.path for s in written], schema, list(key))
         counts = rows.group_by(list(key)).aggregate([([], "count_all")])
         if counts.num_rows < rows.num_rows:
             twice = counts.sort_by([("count_all", "descending")]).slice(0, 1).to_pylist()[0]

@@ -14,16 +14,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from repic import config
-from repic.build import Outcome, Plan, Shard
-from repic.build import build as run_build
-from repic.config import Settings
+from repic.config import build as config
+from repic.config.build import Settings
+from repic.mining.splits import split_of
+from repic.pipeline.build import Outcome, Plan, Shard
+from repic.pipeline.build import build as run_build
+from repic.pipeline.scan import scan
+from repic.pipeline.stages.base import Stage
 from repic.sample import files
 from repic.sample.world import World
-from repic.scan import scan
-from repic.splits import split_of
-from repic.stages.base import Stage
-from repic.tables import TABLES
+from repic.tables.build import TABLES
 from storage.store import Store
 
 PHOTOS, MORE = 40, 5

@@ -53,7 +53,7 @@ def open_clip_folder(folder: Path, dim: int = 32, seed: int = 0) -> str:
 
 def yolo_file(folder: Path, config: str, end_to_end: bool = False) -> str:
     """A checkpoint of ultralytics' own `config`, for example yolov8n.yaml; returns its path."""
-    from repic.detect.yolo import quiet_ultralytics
+    from repic.models.detectors.yolo import quiet_ultralytics
 
     quiet_ultralytics()
     from ultralytics.nn import tasks

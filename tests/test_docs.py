@@ -11,9 +11,9 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from repic import catalog
 from repic.cli import app
-from repic.tables import TABLES
+from repic.pipeline import catalog
+from repic.tables.build import TABLES
 from storage.store import Store
 from tests.builds import Built, build
 

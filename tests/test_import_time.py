@@ -63,7 +63,14 @@ def test_import_repic_imports_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["repic.build", "repic.catalog", "repic.reviews", "repic.stages", "repic.scan"]
+    "module",
+    [
+        "repic.pipeline.build",
+        "repic.pipeline.catalog",
+        "repic.pipeline.reviews",
+        "repic.pipeline.stages",
+        "repic.pipeline.scan",
+    ],
 )
 def test_no_module_of_the_build_imports_a_model(module: str) -> None:
     assert not imported(f"import {module}") & HEAVY
@@ -80,7 +87,7 @@ def test_no_flow_imports_a_model() -> None:
 
 def test_a_fingerprint_needs_no_model() -> None:
     code = (
-        "from repic import config; from repic.stages import STAGES\n"
+        "from repic.config import build as config; from repic.pipeline.stages import STAGES\n"
         "for profile in ('sample', 'photos'):\n"
         "    settings = config.load(profile, source={'path': '/nowhere'})\n"
         "    assert len({stage.fingerprint(settings) for stage in STAGES}) == len(STAGES)"

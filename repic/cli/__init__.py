@@ -6,19 +6,11 @@ import sys
 
 import typer
 
-from repic.cli import (
-    asking,
-    building,
-    evaluating,
-    evaluations,
-    operating,
-    quarantine,
-    refreshing,
-    rewards,
-    status,
-    training,
-    versions,
-)
+from repic.cli import build as building
+from repic.cli import captions, operate, quarantine, query, reward, status, versions
+from repic.cli import evaluate as evaluations
+from repic.cli import refresh as refreshing
+from repic.cli import train as training
 
 EPILOG = "Start with `repic build --images FOLDER`, or with `repic build --profile sample`."
 
@@ -33,8 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (
-    *(building, training, asking, quarantine, versions),
-    *(operating, status, rewards, evaluating, evaluations, refreshing),
+    *(building, training, query, quarantine, versions),
+    *(operate, status, reward, captions, evaluations, refreshing),
 ):
     module.add_to(app)
 

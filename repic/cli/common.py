@@ -34,15 +34,15 @@ class UserError(Exception):
 
 def explain(error: BaseException) -> str | None:
     """One sentence for an error that a person can mend; None for a fault of ours."""
-    from flows.server import ServerError
-    from repic.config import ConfigError
-    from repic.devices import DeviceError
+    from flows.local.server import ServerError
+    from repic.config.build import ConfigError
     from repic.evaluate.records import CaptionError
-    from repic.quarantine import QuarantineError
-    from repic.schema import SchemaError
+    from repic.models.devices import DeviceError
+    from repic.models.weights import WeightsError
+    from repic.pipeline.quarantine import QuarantineError
     from repic.sources.base import SourceError
+    from repic.tables.schema import SchemaError
     from repic.train.errors import TrainError
-    from repic.weights import WeightsError
     from storage.errors import StoreError, explained
 
     mendable = (

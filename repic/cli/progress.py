@@ -19,8 +19,8 @@ from rich.progress import Progress as Bars
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from repic.build import Plan, Shard
-    from repic.stages.base import Stage
+    from repic.pipeline.build import Plan, Shard
+    from repic.pipeline.stages.base import Stage
 
 
 class Progress:

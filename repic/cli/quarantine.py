@@ -63,9 +63,9 @@ def _list(store: Store, of: str, as_json: bool) -> None:
 def _retry(location: str, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from repic import config
-    from repic.cli.building import build_here
-    from repic.quarantine import known, of_latest, retried
+    from repic.cli.build import build_here
+    from repic.config import build as config
+    from repic.pipeline.quarantine import known, of_latest, retried
 
     store = open_store(location)
     before = of_latest(store)

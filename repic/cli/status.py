@@ -17,8 +17,8 @@ from repic.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from flows.recent import FlowRun
-    from repic.status import Status
+    from flows.local.api import FlowRun
+    from repic.pipeline.status import Status
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,8 +37,8 @@ def status(
     """
     from dataclasses import asdict
 
-    from flows.recent import flow_runs
-    from repic import status as statuses
+    from flows.local.api import flow_runs
+    from repic.pipeline import status as statuses
 
     found = statuses.of(open_store(store))
     runs = flow_runs()

@@ -350,7 +350,7 @@ def gc(
 
 
 def _refresh(store: Store) -> None:
-    from repic import catalog
+    from repic.pipeline import catalog
 
     if store.files.local:
         catalog.refresh(store)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from repic.config.evaluate import Asked
 from repic.evaluate.intervals import gather, intervals
 from repic.evaluate.metrics import Score
 from repic.evaluate.records import CaptionError, Record
-from repic.evaluate.settings import Asked
 from repic.train.plan import Watch
 from storage.hashing import fingerprint
 from storage.store import Store
@@ -27,7 +27,7 @@ from storage.store import Store
 if TYPE_CHECKING:
     from PIL import Image
 
-    from repic.embed import Encoder, Vectors
+    from repic.models.encoder import Encoder, Vectors
 
 WEIGHT = 2.5
 DIGITS = 4
@@ -41,10 +41,10 @@ _PART = pa.schema([("key", pa.string()), ("score", pa.float64())])
 def encoder_of(asked: Asked) -> Encoder | None:
     """The encoder of the settings, ready; None where it reads no texts, or nobody wants a score.
 
-    Raises: as `repic.embed.load`.
+    Raises: as `repic.models.encoder.load`.
     """
-    from repic import embed
-    from repic.weights import WeightsError
+    from repic.models import encoder as embed
+    from repic.models.weights import WeightsError
 
     if not (asked.evaluate.clip_score and embed.reads_texts(asked.encoder)):
         return None
@@ -110,7 +110,7 @@ def clip_score(records: Iterable[Record], folder: Path, encoder: Encoder) -> Sco
     Args:
         folder: Where relative paths of photos begin; for a photo that is not there, its file name
             is tried as well.
-        encoder: See `repic.embed.load`; it must read texts.
+        encoder: See `repic.models.encoder.load`; it must read texts.
 
     Raises:
         CaptionError: a photo is missing or cannot be read.
@@ -134,8 +134,8 @@ def clip_score(records: Iterable[Record], folder: Path, encoder: Encoder) -> Sco
 
 
 def _open(photo: str, folder: Path) -> Image.Image:
-    from repic.images import ImageRefused, open_image
-    from repic.uris import file_uri
+    from repic.images.decode import ImageRefused, open_image
+    from repic.images.uris import file_uri
 
     path = next((p for p in (folder / photo, folder / Path(photo).name) if p.is_file()), None)
     if path is None:

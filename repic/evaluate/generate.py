@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from repic.evaluate.captioners import Captioner
 from repic.evaluate.questions import Question
-from repic.tables import TABLES
+from repic.models.vlm.captioners import Captioner
+from repic.tables.build import TABLES
 from repic.train.plan import Watch
 from storage.hashing import fingerprint
 from storage.store import Store

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from repic.evaluate import paper, strict
 from repic.evaluate.intervals import FEW, Difference, Sums, compare, gather, intervals
+from repic.evaluate.name_index import Names
 from repic.evaluate.parallel import each
-from repic.evaluate.pool import Names
 from repic.evaluate.records import CaptionError, Record
 
 Metric = Literal["paper", "strict"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable
 
-from repic.config import Judge
+from repic.config.build import Judge
 from repic.evaluate.intervals import gather, intervals
 from repic.evaluate.metrics import Score
 from repic.evaluate.records import CaptionError, Record

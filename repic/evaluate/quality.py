@@ -20,11 +20,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
+from repic.captions.mentions import GRAM
+from repic.captions.tokens import plain_words
 from repic.evaluate.intervals import gather, intervals
 from repic.evaluate.metrics import Score
 from repic.evaluate.records import Record, folded
-from repic.objectives.mentions import GRAM
-from repic.objectives.words import plain_words
 
 SAMPLE = 10_000
 """Most captions that are measured."""

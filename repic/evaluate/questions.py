@@ -15,12 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from repic.config import Examples
+from repic.config.build import Examples
+from repic.config.evaluate import Evaluation, Layout
 from repic.evaluate.records import Record
 from repic.evaluate.retrieval import Crop, accepted, forced
-from repic.evaluate.settings import Evaluation, Layout
 from repic.evaluate.suites import Concept, Query, Suite, Thing, View, one_of_each
-from repic.objectives import which
+from repic.objectives import identify
 from repic.objectives.base import Draw, image_block, seed_of, text_block
 from repic.objectives.ict import NO_COPY, TEMPLATES, USE_NAME
 from storage.hashing import fingerprint
@@ -32,7 +32,7 @@ FOUR = 4
 """Photos with so many concepts are given as many references by forced retrieval."""
 
 PAPER_K = 2
-_REQUESTS = [template for template in TEMPLATES if template not in which.TEMPLATES]
+_REQUESTS = [template for template in TEMPLATES if template not in identify.TEMPLATES]
 PAPER_REQUEST = (
     "Give a caption of the last image that tells those in it by name, as they are called above."
 )

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repic.coordinates import Box
 from repic.evaluate.suites import Suite, View
-from repic.images import open_image
+from repic.images.coordinates import Box
+from repic.images.decode import open_image
 
 if TYPE_CHECKING:
-    from repic.detect.frame import Detector
-    from repic.embed import Encoder, Vectors
+    from repic.models.detectors.base import Detector
+    from repic.models.encoder import Encoder, Vectors
 
 KEPT = 5
 """Nearest concepts that are kept of each crop."""

@@ -8,21 +8,22 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import repic
-from repic.evaluate import captioners, clipscore, generate, results, score, suites
-from repic.evaluate.captioners import Captioner
+from repic.config.evaluate import Asked
+from repic.evaluate import clipscore, generate, results, score, suites
 from repic.evaluate.questions import questions
 from repic.evaluate.results import Evaluated
 from repic.evaluate.retrieval import Crop, Gallery, curve, search
-from repic.evaluate.settings import Asked
 from repic.evaluate.suites import Suite
-from repic.tables import TABLES
+from repic.models.vlm import captioners
+from repic.models.vlm.captioners import Captioner
+from repic.tables.build import TABLES
 from repic.train.plan import Silent, Watch
 from storage.hashing import content_hash, fingerprint
 from storage.manifest import Manifest, Origin, Run
 from storage.store import Store
 
 if TYPE_CHECKING:
-    from repic.embed import Encoder
+    from repic.models.encoder import Encoder
 
 Found = dict[str, list[Crop]]
 
@@ -40,7 +41,7 @@ def run(
     version.
 
     Args:
-        model: See `repic.evaluate.captioners.load`.
+        model: See `repic.models.vlm.captioners.load`.
 
     Raises:
         CaptionError, ConfigError, StoreError, WeightsError: what a person can mend.
@@ -80,12 +81,13 @@ def retrieved(
 ) -> tuple[Found, float | None, Any]:
     """Crops of each photo, the threshold, and who drew and encoded them.
 
-    Nothing where no protocol searches. Raises as `repic.detect.load` and `repic.embed.load`.
+    Nothing where no protocol searches. Raises as `repic.models.detectors.load` and `repic.models.encoder.load`.
 
     Args:
         encoder: That of the settings, if it is loaded already.
     """
-    from repic import detect, embed
+    from repic.models import detectors
+    from repic.models import encoder as embed
 
     if not any(protocol.startswith("retrieval") for protocol in asked.evaluate.protocols):
         return {}, None, {}
@@ -93,7 +95,7 @@ def retrieved(
     detection = asked.detector
     if detection.kind in ("yolo-world", "yoloe", "transformers") and suite.categories:
         detection = detection.model_copy(update={"vocabulary": suite.categories})
-    detector = detect.load(detection, asked.runtime)
+    detector = detectors.load(detection, asked.runtime)
     encoder = encoder or embed.load(asked.encoder, asked.runtime)
     gallery = Gallery(suite, encoder)
     found = search(suite, detector, encoder, gallery, asked.encoder.margin)

@@ -14,12 +14,12 @@ import pyarrow as pa
 from repic.evaluate import strict
 from repic.evaluate.intervals import gather, intervals
 from repic.evaluate.metrics import Score, measure
-from repic.evaluate.pool import Names
+from repic.evaluate.name_index import Names
 from repic.evaluate.quality import quality
 from repic.evaluate.questions import record
 from repic.evaluate.records import Record
 from repic.evaluate.retrieval import Crop, Near, accepted, counted
-from repic.tables import TABLES
+from repic.tables.build import TABLES
 
 ALL = "all"
 """Stands for all parts of a suite together."""

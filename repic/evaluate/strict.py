@@ -1,6 +1,6 @@
 """What a caption says of who is there, held against the truth: our metric, without the loopholes.
 
-Names are read by `repic.objectives.mentions`, as in the reward: at token boundaries, whatever their
+Names are read by `repic.captions.mentions`, as in the reward: at token boundaries, whatever their
 case, with possessives; a denied name names nobody; a doubtful one, and a tag that holds no known
 name, count as wrong. Each caption has a set-precision, set-recall and set-F1 of the names that it
 uses against those present, and the file has their means. Where nobody is present, naming nobody is
@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from repic.evaluate.pool import Names, said_of
+from repic.captions.claims import claims
+from repic.captions.mentions import Reading, read
+from repic.evaluate.name_index import Names, said_of
 from repic.evaluate.records import Record, folded
-from repic.objectives.binding import claims
-from repic.objectives.mentions import Reading, read
 
 MAX_CAPTION = 10_000
 """Longest caption that is read, in characters; a longer one counts as one wrong name and no other.
@@ -37,7 +37,7 @@ def tally(record: Record, names: Names) -> Counts:
     - exact: whether the set of names is the true one;
     - extra_names: how many names are wrong (not bounded by 1);
     - false_mention: whether a reference that was shown, but is absent, is named;
-    - binding: claims about who is what, where `scene` is known (`repic.objectives.binding`).
+    - binding: claims about who is what, where `scene` is known (`repic.captions.claims`).
     """
     present = said_of(record.concepts)
     absent = said_of(record.given) - present

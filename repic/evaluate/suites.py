@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from repic import images, uris
+from repic.config.evaluate import Evaluation
 from repic.evaluate.records import CaptionError
-from repic.evaluate.settings import Evaluation
-from repic.scan import image_id_of
+from repic.images import decode, uris
+from repic.pipeline.scan import image_id_of
 
 
 class SuiteError(CaptionError):
@@ -105,12 +105,12 @@ def load(asked: Evaluation) -> Suite:
         SuiteError: its photos are not there.
     """
     if asked.suite.startswith("sample"):
-        from repic.evaluate import world
+        from repic.evaluate import sample_suite
 
-        return world.suite(asked.suite, asked.photos, asked.seed)
-    from repic.evaluate import folders
+        return sample_suite.suite(asked.suite, asked.photos, asked.seed)
+    from repic.evaluate import local_suites
 
-    return folders.suite(asked.suite, asked.folder)
+    return local_suites.suite(asked.suite, asked.folder)
 
 
 def view_of(path: Path) -> View:
@@ -121,8 +121,8 @@ def view_of(path: Path) -> View:
     """
     try:
         data = path.read_bytes()
-        picture = images.decode(data)
-    except images.ImageRefused as error:
+        picture = decode.decode(data)
+    except decode.ImageRefused as error:
         raise SuiteError(f"{path} cannot be read ({error}); repair it or take it away") from None
     width, height = picture.size
     return View(

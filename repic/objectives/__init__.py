@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from repic import names
-from repic.config import Examples
+from repic.config.build import Examples
+from repic.objectives import names
 from repic.objectives.base import (
     SPLITS,
     Draft,
@@ -23,8 +23,8 @@ from repic.objectives.base import (
     rank,
     seed_of,
 )
+from repic.objectives.corpus import Material
 from repic.objectives.ict import Ict
-from repic.objectives.material import Material
 from repic.objectives.oct import Oct
 from repic.objectives.vlt import Vlt
 

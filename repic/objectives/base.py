@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
-from repic.config import Examples
-from repic.coordinates import Box, Convention
-from repic.objectives.material import Material, Object, Pair, Photo
+from repic.config.build import Examples
+from repic.images.coordinates import Box, Convention
+from repic.objectives.corpus import Material, Object, Pair, Photo
 from storage.hashing import fingerprint
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ Before the query come one to four named references. Kinds of rows: `single`, one
 `multi`, several that are all present; `absent`, none of which is; `mixed`, some of each. References
 are crops of other photos, except for the share of multi rows that shows crops of the query itself.
 A `which` row asks for no caption but for the name of what is at one box; see
-`repic.objectives.which`.
+`repic.objectives.identify`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
-from repic.config import Examples
-from repic.coordinates import QWEN3_VL, Convention
-from repic.names import draw_names
-from repic.objectives import which
+from repic.captions.claims import claims
+from repic.captions.facts import facts_of
+from repic.captions.mentions import FREE_REPETITION, Reading, read
+from repic.captions.tokens import plain_words
+from repic.config.build import Examples
+from repic.images.coordinates import QWEN3_VL, Convention
+from repic.objectives import identify
 from repic.objectives.base import (
     Draft,
     Draw,
@@ -36,14 +39,11 @@ from repic.objectives.base import (
     templates,
     text_block,
 )
-from repic.objectives.binding import claims
-from repic.objectives.facts import facts_of
-from repic.objectives.material import Material, Object, Photo, text_of
-from repic.objectives.mentions import FREE_REPETITION, Reading, read
+from repic.objectives.corpus import Material, Object, Photo, text_of
+from repic.objectives.names import draw_names
 from repic.objectives.phrases import info, named_caption
 from repic.objectives.references import Index, Reference, options
 from repic.objectives.scene import scene_of
-from repic.objectives.words import plain_words
 
 MAX_CAPTION = 10_000
 """Longest caption that strict mode reads, in characters; 1,024 tokens are about 5,000."""
@@ -93,7 +93,7 @@ _DETAILED = (
     "Write a paragraph that describes the last picture.",
 )
 _CAPTIONS = templates("ict", _SHORT + _DETAILED)
-TEMPLATES = _CAPTIONS + which.TEMPLATES
+TEMPLATES = _CAPTIONS + identify.TEMPLATES
 USE_NAME = (
     "Use the names you were given for what you recognise.",
     "If you know something here from above, call it by its name.",
@@ -167,7 +167,7 @@ class Ict:
                     yield plan
 
     def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> Reading:
-        """Who is named, and what else is said; see `repic.objectives.mentions`.
+        """Who is named, and what else is said; see `repic.captions.mentions`.
 
         Raises:
             ValueError: the caption is longer than `MAX_CAPTION` characters.
@@ -197,8 +197,8 @@ class Ict:
         """
         if mode == "paper":
             return _paper_reward(completion, row)
-        if row["kind"] == which.KIND:
-            return which.reward(completion, row)
+        if row["kind"] == identify.KIND:
+            return identify.reward(completion, row)
         if len(completion) > MAX_CAPTION:
             return _refused("long")
         reading = self.parse(completion, row, convention)
@@ -326,7 +326,7 @@ class _Plan:
         """The row, as it is the first time that it is written."""
         draw, chosen, asked, query = self.draw, self.chosen, self.asked, self.query
         material, settings = self.index.material, self.settings
-        template = draw.pick(which.TEMPLATES if asked else _CAPTIONS)
+        template = draw.pick(identify.TEMPLATES if asked else _CAPTIONS)
         with_info = draw.chance(settings.ict.info_share)
         request = [template.text]
         if not asked and draw.chance(settings.ict.use_name_share):
@@ -358,7 +358,7 @@ class _Plan:
             template,
             prompt,
             [*(reference_picture(material, c.shown) for c in chosen), query_picture(query)],
-            which.answer(given.get(asked.object_id))
+            identify.answer(given.get(asked.object_id))
             if asked
             else ", ".join(f"<{name}>" for _, name in known),
             self.seed,

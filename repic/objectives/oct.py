@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from repic.config import Examples
-from repic.coordinates import Convention
-from repic.names import draw_names
+from repic.captions.tokens import bare
+from repic.config.build import Examples
+from repic.images.coordinates import Convention
 from repic.objectives.base import (
     HARDNESS,
     SPLITS,
@@ -34,8 +34,8 @@ from repic.objectives.base import (
     templates,
     text_block,
 )
-from repic.objectives.material import Material, Pair, text_of
-from repic.objectives.words import bare
+from repic.objectives.corpus import Material, Pair, text_of
+from repic.objectives.names import draw_names
 
 MAX_ANSWER = 64
 """Longest answer that strict mode reads, in characters, white space around it not counted."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from repic.captions.facts import LEAST
+from repic.captions.tokens import stem, stems
 from repic.objectives.base import Draw
-from repic.objectives.facts import LEAST
-from repic.objectives.material import Object
-from repic.objectives.words import stem, stems
+from repic.objectives.corpus import Object
 
 ARTICLE = re.compile(r"(?:the|a|an|one)\s+", re.IGNORECASE)
 # Words that place an object in its own photo; they would mislead about another.

@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from repic.config import Examples
-from repic.coordinates import Box
+from repic.config.build import Examples
+from repic.images.coordinates import Box
 from repic.objectives.base import Draw, rank, seed_of
-from repic.objectives.material import Material, Object, Pair, Photo
+from repic.objectives.corpus import Material, Object, Pair, Photo
 from repic.objectives.scene import checkable
 
 MAX_OVERLAP = 0.1

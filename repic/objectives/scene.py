@@ -15,7 +15,7 @@ from heapq import nsmallest
 from zlib import crc32
 
 from repic.objectives.base import Row
-from repic.objectives.material import Material, Object, Photo
+from repic.objectives.corpus import Material, Object, Photo
 
 MAX_ELSEWHERE = 96
 """Most words kept of other photos, the first by a hash; a row stays small."""

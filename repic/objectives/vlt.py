@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from repic.config import Examples
-from repic.coordinates import Box, BoxError, Convention
+from repic.config.build import Examples
+from repic.images.coordinates import Box, BoxError, Convention
 from repic.objectives.base import (
     Draft,
     Draw,
@@ -30,7 +30,7 @@ from repic.objectives.base import (
     templates,
     text_block,
 )
-from repic.objectives.material import Material, Object, Photo
+from repic.objectives.corpus import Material, Object, Photo
 
 TEMPLATES = templates(
     "vlt",

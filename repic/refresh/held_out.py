@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from repic.evaluate import captioners
-from repic.evaluate.captioners import TransformersCaptioner
-from repic.evaluate.settings import Evaluation
+from repic.config.evaluate import Evaluation
+from repic.models.vlm import captioners
+from repic.models.vlm.answers import RESAMPLES
+from repic.models.vlm.captioners import TransformersCaptioner
 from repic.objectives.base import Row
 from repic.refresh.promotion import Comparison
 from repic.rewards.scoring import score
 from repic.train import rows
-from repic.train.answers import RESAMPLES
 from repic.train.errors import DataError
 from repic.train.plan import Watch
 from storage.manifest import Manifest
@@ -39,7 +39,7 @@ def chosen(store: Store, examples: Manifest, split: str, count: int, watch: Watc
 def rewards(model: str, asked: Evaluation, store: Store, held_out: Sequence[Row]) -> Rewards:
     """Rewards of a checkpoint's greedy answers, by transformers whoever writes captions.
 
-    Raises: as `repic.evaluate.captioners.load`.
+    Raises: as `repic.models.vlm.captioners.load`.
     """
     captioner = captioners.load(model, asked.model_copy(update={"backend": "transformers"}), store)
     assert isinstance(captioner, TransformersCaptioner)

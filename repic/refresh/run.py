@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from repic.config.refresh import Refreshing
+from repic.config.train import Training
 from repic.evaluate import results
 from repic.evaluate import run as evaluation
 from repic.evaluate.results import Evaluated
 from repic.refresh import held_out, record
 from repic.refresh.promotion import Comparison, Decision, decide, stopped
 from repic.refresh.record import Recorded
-from repic.refresh.settings import Refreshing
 from repic.train import rows
 from repic.train import run as training
 from repic.train.errors import TrainingStoppedError
 from repic.train.plan import Silent, Watch
-from repic.train.settings import Training
 from storage.errors import StoreError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Run

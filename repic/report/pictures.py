@@ -12,9 +12,9 @@ from urllib.parse import unquote
 
 from PIL import Image
 
-from repic import images, uris
-from repic.images import ImageRefused
-from repic.scan import image_id_of
+from repic.images import decode, uris
+from repic.images.decode import ImageRefused
+from repic.pipeline.scan import image_id_of
 
 SIDE = 192
 """Most pixels of a side."""
@@ -80,11 +80,11 @@ def _missing(reason: str) -> Thumbnail:
 
 
 def _open(shot: Shot) -> Image.Image:
-    data = images.read_bytes(shot.uri)
+    data = decode.read_bytes(shot.uri)
     region = uris.Location.parse(shot.uri).region
     if image_id_of(hashlib.sha256(data).hexdigest(), region) != shot.image_id:
         raise ImageRefused("changed", "another photo is there since the build")
-    return images.decode(data, region)
+    return decode.decode(data, region)
 
 
 def _thumbnail(photo: Image.Image, crop: tuple[float, float, float, float] | None) -> Thumbnail:

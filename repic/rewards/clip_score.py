@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repic.objectives.which import KIND as WHICH
+from repic.objectives.identify import KIND as WHICH
 from repic.rewards.components import Answer
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from repic.embed import Encoder
+    from repic.models.encoder import Encoder
 
 KEPT = 4096
 """Photos whose vectors are remembered: the answers of a group are about the same one."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from repic.captions.facts import facts_of
 from repic.objectives.base import Reward, Row
-from repic.objectives.facts import facts_of
 
 RULES = {
     "correct": "the answer is the right one, and nothing else",

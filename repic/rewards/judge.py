@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from repic import config
-from repic.objectives.which import KIND as WHICH
+from repic.config import build as config
+from repic.objectives.identify import KIND as WHICH
 from repic.rewards.components import Answer
 
 MAX_ANSWER = 2_000

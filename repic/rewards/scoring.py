@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from repic.coordinates import QWEN3_VL, Convention
+from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives import OBJECTIVES
 from repic.objectives.base import Mode, Reward
 

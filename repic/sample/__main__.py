@@ -9,10 +9,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from repic.config import Splits
-from repic.sample import files, hard, sheet
+from repic.config.build import Splits
+from repic.mining.splits import split_of
+from repic.sample import contact_sheet, files, hard
 from repic.sample.world import World
-from repic.splits import split_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValueError as error:
         parser.error(str(error))
     files.write(world, made, options.out)
-    sheet.contact_sheet(world.take(plan) for plan in made).save(options.out / "sheet.png")
+    contact_sheet.contact_sheet(world.take(plan) for plan in made).save(options.out / "sheet.png")
     print(f"{len(made)} photos, their index and sheet.png are in {options.out}")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
-from repic.coordinates import Box
+from repic.images.coordinates import Box
 from repic.sample import backgrounds
 from repic.sample.identities import Identity
 from repic.sample.seeds import generator

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from repic.images.uris import Location
 from repic.sources.base import Annotation, Photo, SourceError
-from repic.uris import Location
 
 if TYPE_CHECKING:
-    from repic import config
+    from repic.config import build as config
 
 __all__ = ["Annotation", "Photo", "SourceError", "photos"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from repic.coordinates import Box
+    from repic.images.coordinates import Box
 
 
 class SourceError(ValueError):
@@ -40,7 +40,7 @@ class Photo:
     """One photo of a source; nothing of it was read yet, so the file may turn out to be broken.
 
     Attributes:
-        uri: Where its bytes are; see `repic.images` for the forms.
+        uri: Where its bytes are; see `repic.images.decode` for the forms.
         source: Name of the source: its kind.
         licence: Licence, where the source says so.
         identity: Whom or what the whole photo shows, where the source says so.

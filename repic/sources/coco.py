@@ -23,12 +23,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from repic import uris
-from repic.coordinates import Box
+from repic.images import uris
+from repic.images.coordinates import Box
 from repic.sources.base import Annotation, Photo, SourceError
 
 if TYPE_CHECKING:
-    from repic import config
+    from repic.config import build as config
 
 _log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from repic import images, uris
+from repic.images import decode, uris
 from repic.sources.base import Photo, SourceError
 
 if TYPE_CHECKING:
-    from repic import config
+    from repic.config import build as config
 
 SUFFIXES = frozenset(
     {
@@ -113,7 +113,7 @@ def _looks_like_photo(path: str) -> bool:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
         with open(path, "rb") as file:
-            return images.sniff(file.read(images.HEAD_BYTES)) is not None
+            return decode.sniff(file.read(decode.HEAD_BYTES)) is not None
     except OSError:
         return False
 
@@ -134,7 +134,7 @@ def _remote(root: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         else:
             others.append((path, parts))
     for (path, parts), head in zip(others, _heads(files, [p for p, _ in others]), strict=True):
-        if isinstance(head, bytes) and images.sniff(head):
+        if isinstance(head, bytes) and decode.sniff(head):
             yield uris.remote_uri(files.unstrip_protocol(path)), parts
 
 
@@ -142,5 +142,5 @@ def _heads(files: Any, paths: list[str]) -> Iterable[bytes | Exception]:
     """First bytes of many remote files, fetched together where the store can."""
     if not paths:
         return []
-    heads: list[bytes | Exception] = files.cat_ranges(paths, 0, images.HEAD_BYTES)
+    heads: list[bytes | Exception] = files.cat_ranges(paths, 0, decode.HEAD_BYTES)
     return heads

@@ -14,12 +14,12 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from repic import uris
+from repic.images import uris
 from repic.sources import hub, parquet
 from repic.sources.base import Photo, SourceError
 
 if TYPE_CHECKING:
-    from repic import config
+    from repic.config import build as config
 
 
 def photos(settings: config.Source) -> Iterator[Photo]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from repic import uris
+from repic.images import uris
 from repic.sources.base import SourceError
 
 _NAME = re.compile(r"^[\w.-]+/[\w.-]+$")

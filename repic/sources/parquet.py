@@ -16,8 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from repic import uris
-from repic.reading import is_arrow
+from repic.images import uris
+from repic.images.fetch import is_arrow
 from repic.sources.base import SourceError
 
 _SPLITS = ("train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval")

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from repic import config, uris, weights
-from repic.coordinates import Box
+from repic.config import build as config
+from repic.images import uris
+from repic.images.coordinates import Box
+from repic.models import weights
 from repic.sources.base import Annotation, Photo, SourceError
 
 
@@ -25,9 +27,9 @@ def photos(settings: config.Source, splits: config.Splits) -> Iterator[Photo]:
     Raises:
         SourceError: impossible numbers, or a folder that cannot be written.
     """
+    from repic.mining.splits import split_of
     from repic.sample import files
     from repic.sample.world import World
-    from repic.splits import split_of
 
     folder = _folder(settings)
     try:

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from repic import uris
+from repic.images import uris
 from repic.sources import hub, parquet
 from repic.sources.base import Photo, SourceError
 
 if TYPE_CHECKING:
-    from repic import config
+    from repic.config import build as config
 
 GRADES = ("compositeStructure", "objectConsistency", "imageQuality")
 LICENCE = "Apache-2.0"

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from repic.train.answers import Change, Measured
+from repic.models.vlm.answers import Change, Measured
 
 PICTURE, PAGE = "curves.png", "training.html"
 SHOWN = 8

@@ -12,9 +12,9 @@ from typing import Literal
 
 import pyarrow as pa
 
+from repic.config.train import Difficulty, Training
 from repic.objectives.base import seed_of
 from repic.train.rollouts import NAME
-from repic.train.settings import Difficulty, Training
 from storage.store import Store
 
 Level = Literal["easy", "middle", "hard", "unknown"]

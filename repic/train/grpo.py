@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from repic.train import models, rows
-from repic.train.controls import deal_of
+from repic.models.vlm import load
+from repic.train import rows
+from repic.train.ablation_rewards import deal_of
 from repic.train.errors import DataError
 from repic.train.guards import Guard
-from repic.train.job import Job, callbacks
 from repic.train.plan import Plan
 from repic.train.reward import TrainedReward
 from repic.train.rollouts import Rollouts
+from repic.train.session import Job, callbacks
 from repic.train.trainers import Grpo
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def prepare(
 
     Args:
         table: Rows of the examples table.
-        config: As `repic.train.defaults.trainer_config` makes it; the epochs go into the data.
+        config: As `repic.train.trainer_defaults.trainer_config` makes it; the epochs go into the data.
         reward: Makes another reward than the settings say.
 
     Raises:
@@ -45,7 +46,7 @@ def prepare(
     train = plan.settings.train
     places = rows.lay_out(table, prompts_of(config, table.num_rows), config.seed)
     config.num_train_epochs = 1.0
-    model = models.load(plan.reader, lower=bool(config.bf16))
+    model = load.load(plan.reader, lower=bool(config.bf16))
     guard = Guard(train.guards)
     trained = (reward or rewarding(train.reward_urls))(
         plan.reader.convention,
@@ -63,7 +64,7 @@ def prepare(
         args=config,
         train_dataset=rows.dataset(table, plan.reader.convention, places),
         processing_class=plan.reader.processor,
-        peft_config=models.lora_config(train.lora),
+        peft_config=load.lora_config(train.lora),
         callbacks=callbacks(guard, rollouts),
     )
     generations = config.num_generations or 0
@@ -75,7 +76,7 @@ def rewarding(urls: Sequence[str]) -> Callable[..., TrainedReward]:
     """What makes the reward of a run: in this process, or by workers at these URLs."""
     if not urls:
         return TrainedReward
-    from repic.train.served import ServedReward
+    from repic.train.remote_reward import ServedReward
 
     return partial(ServedReward, urls)
 

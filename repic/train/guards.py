@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from repic.train.settings import Guards
+from repic.config.train import Guards
 
 log = logging.getLogger(__name__)
 

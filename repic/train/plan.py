@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from repic import weights
-from repic.train.models import Reader
+from repic.config.train import Training
+from repic.models import weights
+from repic.models.vlm.load import Reader
 from repic.train.rollouts import NAME as ROLLOUTS
-from repic.train.settings import Training
-from storage import parts, unfinished
+from storage import jobs, parts
 from storage.hashing import fingerprint
 from storage.manifest import Manifest
 from storage.store import Store
@@ -101,7 +101,7 @@ class Plan:
         if work is None:
             local = store.files.local
             work = (
-                Path(store.files.full(unfinished.FOLDER))
+                Path(store.files.full(jobs.FOLDER))
                 if local
                 else weights.cache_folder() / "training"
             )
@@ -129,7 +129,7 @@ class Plan:
     @property
     def kept(self) -> bool:
         """Whether what earlier attempts of this run left is still there; gc gives it up one day."""
-        return unfinished.is_kept(self.store.files, self.fingerprint)
+        return jobs.is_kept(self.store.files, self.fingerprint)
 
     def keep(self) -> None:
         """Have gc leave this run's folder and its answers alone: somebody is at it.
@@ -140,11 +140,11 @@ class Plan:
         train = self.settings.train
         what = f"{train.method.upper()} of {train.model} on {self.examples.ref}"
         kept = (parts.folder(ROLLOUTS, self.fingerprint),)
-        job = unfinished.Job(id=self.fingerprint, what=what, keeps=kept)
-        unfinished.keep(self.store.files, job)
+        job = jobs.Job(id=self.fingerprint, what=what, keeps=kept)
+        jobs.keep(self.store.files, job)
 
     def end(self) -> None:
         """Remove what only an unfinished run needs."""
         if self.kept:
-            unfinished.end(self.store.files, self.fingerprint)
+            jobs.end(self.store.files, self.fingerprint)
         shutil.rmtree(self.work, ignore_errors=True)

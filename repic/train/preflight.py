@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from repic.coordinates import Box, Convention
-from repic.images import ImageRefused
+from repic.images.coordinates import Box, Convention
+from repic.images.decode import ImageRefused
+from repic.models.vlm.load import Reader
 from repic.objectives.base import Mode, Row
-from repic.objectives.which import KIND as WHICH
-from repic.objectives.which import NONE
-from repic.rewards import honest
+from repic.objectives.identify import KIND as WHICH
+from repic.objectives.identify import NONE
+from repic.rewards import gold as honest
 from repic.rewards.scoring import score
 from repic.train.errors import PreflightError
-from repic.train.models import Reader
 from repic.train.rows import Album, messages
 
 SHOWN = 5

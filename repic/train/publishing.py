@@ -9,17 +9,18 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import repic
-from repic.tables import TABLES
-from repic.train import checkpoints, curves
-from repic.train.answers import Change, Measured, compare, shared
+from repic.models.vlm import checkpoints
+from repic.models.vlm.answers import Change, Measured, compare, shared
+from repic.tables.build import TABLES
+from repic.train import curves
 from repic.train.rollouts import NAME as ROLLOUTS
 from repic.train.rollouts import of as rollouts_of
 from storage.manifest import Manifest, Origin, Run
 from storage.store import Store
 
 if TYPE_CHECKING:
-    from repic.train.job import Job
     from repic.train.run import Outcome
+    from repic.train.session import Job
 
 
 def publish(job: Job, before: Measured | None, after: Measured | None, run: Run) -> Outcome:

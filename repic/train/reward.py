@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from repic.coordinates import Convention
+from repic.images.coordinates import Convention
 from repic.objectives.base import Mode, Reward, Row
 from repic.rewards.scoring import score
-from repic.train.controls import Deal, totals
+from repic.train.ablation_rewards import Deal, totals
 
 log = logging.getLogger(__name__)
 

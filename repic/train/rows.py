@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from repic.coordinates import Box, Convention
-from repic.images import ImageRefused, open_image
+from repic.images.coordinates import Box, Convention
+from repic.images.decode import ImageRefused, open_image
 from repic.objectives.base import Row, prompt_of, seed_of
 from repic.train.errors import DataError
 from storage.errors import StoreError

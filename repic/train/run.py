@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from repic.config.train import Training
+from repic.models.vlm import checkpoints, load
 from repic.objectives import OBJECTIVES
 from repic.objectives.base import Row
-from repic.train import checkpoints, difficulty, models, preflight, publishing, rows
+from repic.train import difficulty, preflight, publishing, rows
 from repic.train.errors import DataError, TrainingStoppedError
 from repic.train.plan import Plan, Silent, Watch
-from repic.train.settings import Training
 from storage.manifest import Manifest, Run
 from storage.store import Store
 
 if TYPE_CHECKING:
-    from repic.train.answers import Change, Measured
-    from repic.train.job import Job
+    from repic.models.vlm.answers import Change, Measured
+    from repic.train.session import Job
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def train(
     watch = watch or Silent()
     settings = difficulty.exact(settings, store)
     examples = rows.examples_of(store, dataset)
-    reader = models.reader(settings.train.model, settings.train.boxes)
+    reader = load.reader(settings.train.model, settings.train.boxes)
     plan = Plan.of(settings, store, examples, reader, work)
     if known := store.find(checkpoints.NAME, plan.fingerprint):
         outcome = publishing.known(store, known)
@@ -95,9 +96,9 @@ def train(
 def _train(plan: Plan, watch: Watch, run: Run) -> Outcome | None:
     from trl import GRPOConfig
 
-    from repic.train.defaults import trainer_config
     from repic.train.grpo import prompts_of
     from repic.train.sft import answers_of
+    from repic.train.trainer_defaults import trainer_config
 
     train = plan.settings.train
     config = trainer_config(plan.settings, plan.output)
@@ -177,9 +178,9 @@ def measure(
     """
     from accelerate.utils import gather_object
 
-    from repic.train.answers import Measured
+    from repic.models.vlm.answers import Measured
+    from repic.models.vlm.measure import Measurer
     from repic.train.grpo import ends_of
-    from repic.train.measure import Measurer
 
     if not held_out:
         return None

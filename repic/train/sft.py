@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from repic.coordinates import Convention
-from repic.objectives.which import KIND as WHICH
-from repic.rewards.honest import honest
-from repic.train import models, rows
+from repic.images.coordinates import Convention
+from repic.models.vlm import load
+from repic.objectives.identify import KIND as WHICH
+from repic.rewards.gold import honest
+from repic.train import rows
 from repic.train.errors import DataError
 from repic.train.guards import Guard
-from repic.train.job import Job, callbacks
 from repic.train.plan import Plan
+from repic.train.session import Job, callbacks
 from repic.train.trainers import Sft
 
 if TYPE_CHECKING:
@@ -34,14 +35,14 @@ def prepare(plan: Plan, table: pa.Table, config: SFTConfig) -> Job:
     if not known.num_rows:
         raise DataError("no row has a true answer: captions are not known, use --method grpo")
     train = plan.settings.train
-    model = models.load(plan.reader, lower=bool(config.bf16))
+    model = load.load(plan.reader, lower=bool(config.bf16))
     guard = Guard(train.guards, finite_only=True)
     trainer = Sft(
         model=model,
         args=config,
         train_dataset=_dataset(known, plan.reader.convention),
         processing_class=plan.reader.processor,
-        peft_config=models.lora_config(train.lora),
+        peft_config=load.lora_config(train.lora),
         callbacks=callbacks(guard),
     )
     left_out = table.num_rows - known.num_rows

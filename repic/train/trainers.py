@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer, SFTTrainer
 
-from repic.train.passes import Rows, Trimmed, answers_only, looking_once, merged, parts
+from repic.models.vlm.cpu_speedups import Rows, Trimmed, answers_only, looking_once, merged, parts
 from repic.train.reward import EXTRA
 from repic.train.rollouts import Rollouts
 from storage.errors import FULL
@@ -138,7 +138,7 @@ class Grpo(_Saves, GRPOTrainer):
         compute_aux_loss: bool = False,
         **fields: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """As TRL's, on a CPU with answers of like lengths together: see `repic.train.passes`."""
+        """As TRL's, on a CPU with answers of like lengths together: see `repic.models.vlm.cpu_speedups`."""
         inner = super()._get_per_token_logps_and_entropies
         rows = Rows(fields)
         if input_ids.device.type != "cpu" or compute_aux_loss or not rows.separable:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from storage import unfinished
+from storage import jobs
+from storage.jobs import Job
 from storage.store import Store
-from storage.unfinished import Job
 from tests.builds import PHOTOS, Built, build
 
 Main = Callable[..., tuple[int, str, str]]
@@ -191,7 +191,7 @@ def test_gc_lists_what_killed_runs_left_and_gives_it_up_in_time(
     at = f"--store={store.location}"
     touched = datetime.now(UTC) - timedelta(days=3)
     job = Job(id="abc", what="GRPO of a model on examples@v1", touched=touched)
-    unfinished.keep(store.files, job)
+    jobs.keep(store.files, job)
     store.files.replace("unfinished/abc/trainer/weights", bytes(5000))
     code, out, _ = repic_main("gc", "--apply", at)
     assert code == 0

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from repic import config, embed
-from repic.config import ConfigError, Judge
+from repic.config import build as config
+from repic.config.build import ConfigError, Judge
 from repic.evaluate.clipscore import clip_score
 from repic.evaluate.pairwise import preference
 from repic.evaluate.quality import quality, self_bleu
 from repic.evaluate.records import CaptionError, Record
 from repic.evaluate.reference_file import infos_of
+from repic.models import encoder as embed
 from tests.rewards.test_judge import Server, server  # noqa: F401
 
 words = st.lists(st.sampled_from("abcde"), max_size=9)

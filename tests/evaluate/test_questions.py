@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.evaluate import settings, suites
+from repic.config import evaluate as settings
+from repic.evaluate import suites
 from repic.evaluate.questions import PAPER_REQUEST, Question, questions
 from repic.evaluate.retrieval import Crop, Near, accepted, counted, forced
 

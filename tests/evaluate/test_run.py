@@ -15,16 +15,19 @@ from unittest import mock
 import pytest
 from PIL import Image
 
-from repic import catalog, embed
-from repic.coordinates import Convention
-from repic.evaluate import captioners, clipscore, settings
-from repic.evaluate.captioners import ServerError
+from repic.config import evaluate as settings
+from repic.config.profiles import ConfigError
+from repic.evaluate import clipscore
 from repic.evaluate.results import compare, load
 from repic.evaluate.run import run
-from repic.profiles import ConfigError
-from repic.train import models
+from repic.images.coordinates import Convention
+from repic.models import encoder as embed
+from repic.models.vlm import captioners
+from repic.models.vlm import load as models
+from repic.models.vlm.captioners import ServerError
+from repic.models.weights import WeightsError
+from repic.pipeline import catalog
 from repic.train.rows import Album
-from repic.weights import WeightsError
 from storage.errors import StoreError
 from storage.gc import gc
 from storage.integrity import verify

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from repic.evaluate import metrics, strict
 from repic.evaluate.metrics import compare_models, measure
-from repic.evaluate.pool import Names
+from repic.evaluate.name_index import Names
 from repic.evaluate.records import CaptionError, Record
 
 NAMES = [

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from repic.evaluate import folders, settings, suites
+from repic.config import evaluate as settings
+from repic.config.evaluate import Evaluation
+from repic.config.profiles import profiles
+from repic.evaluate import local_suites, suites
 from repic.evaluate.questions import questions
-from repic.evaluate.settings import Evaluation
 from repic.evaluate.suites import SuiteError
-from repic.profiles import profiles
 from repic.sample import hard
 from tests.evaluate.servers import everybody, serving
 
@@ -65,8 +66,10 @@ def test_a_folder_of_concepts(tmp_path: Path) -> None:
     for concept, count in (("ann", 3), ("bob", 2), ("lonely", 1)):
         for n in range(count):
             photo(tmp_path / concept / f"{n}.jpg", "red" if n else "blue")
-    (tmp_path / folders.CLASSES).write_text("Classes\n\nsubject_name,class\nann,dog\nbob,cat\n")
-    suite = folders.suite("dreambooth", str(tmp_path))
+    (tmp_path / local_suites.CLASSES).write_text(
+        "Classes\n\nsubject_name,class\nann,dog\nbob,cat\n"
+    )
+    suite = local_suites.suite("dreambooth", str(tmp_path))
     assert [c.name for c in suite.concepts] == ["ann", "bob"]
     assert [q.concepts for q in suite.queries] == [("ann",), ("ann",), ("bob",)]
     assert suite.categories == ("cat", "dog")
@@ -77,7 +80,7 @@ def test_a_folder_of_concepts(tmp_path: Path) -> None:
 def test_yollava_has_references_apart(tmp_path: Path) -> None:
     photo(tmp_path / "train" / "bo" / "0.png")
     photo(tmp_path / "test" / "bo" / "5.png")
-    suite = folders.suite("yollava", str(tmp_path))
+    suite = local_suites.suite("yollava", str(tmp_path))
     assert [q.photo.uri.rpartition("/")[2] for q in suite.queries] == ["5.png"]
 
 
@@ -104,12 +107,12 @@ def test_two_concepts_whose_names_hold_the_separator(tmp_path: Path) -> None:
     surplus = tmp_path / "database_tot" / "database_2_concepts" / "database.json"
     surplus.write_text(json.dumps({"concept_dict": {"<Eve>": {"image": "./gone.jpg"}}}))
     photo(tmp_path / "query-image-2-concepts" / "Ann_and_Bob_and_Co" / "1.jpg")
-    suite = folders.suite("repic-2c", str(tmp_path))
+    suite = local_suites.suite("repic-2c", str(tmp_path))
     assert [q.concepts for q in suite.queries] == [("Ann", "Bob_and_Co")]
     assert suite.queries[0].among == names
     photo(tmp_path / "query-image-2-concepts" / "Ann_and_Eve" / "1.jpg")
     with pytest.raises(SuiteError, match="Ann_and_Eve: its name is not"):
-        folders.suite("repic-2c", str(tmp_path))
+        local_suites.suite("repic-2c", str(tmp_path))
 
 
 PALS, FOES = ("mr.a", "b b", "c", "d", "scarlet e"), ("v", "w", "x", "y")
@@ -135,7 +138,7 @@ def four(root: Path, *asked: tuple[str, ...]) -> Path:
 
 def test_four_concepts_are_what_the_authors_ask_about(tmp_path: Path) -> None:
     four(tmp_path, PALS[:4], PALS[1:])
-    suite = folders.suite("repic-4c", str(tmp_path))
+    suite = local_suites.suite("repic-4c", str(tmp_path))
     assert [c.name for c in suite.concepts] == [*PALS, *FOES]
     assert [q.concepts for q in suite.queries] == [PALS[:4], PALS[1:], FOES]
     assert all(set(q.among) == {*PALS, *FOES} for q in suite.queries), "one database for all"
@@ -174,7 +177,7 @@ def released(root: Path, name: str, photos: str) -> Path:
 )
 def test_the_authors_databases_of_one_concept(name: str, photos: str, tmp_path: Path) -> None:
     file = released(tmp_path, name, photos)
-    suite = folders.suite(name, str(tmp_path))
+    suite = local_suites.suite(name, str(tmp_path))
     assert [c.name for c in suite.concepts] == ["ann", "b-b", "eve"]
     assert suite.categories == ("person",)
     assert {c.info for c in suite.concepts} == {"A pal."}
@@ -185,10 +188,10 @@ def test_the_authors_databases_of_one_concept(name: str, photos: str, tmp_path: 
     gone = tmp_path / photos / "ann" / "1.jpg"
     gone.unlink()
     with pytest.raises(SuiteError, match=r"1\.jpg: the photo that .* asks about is not there"):
-        folders.suite(name, str(tmp_path))
+        local_suites.suite(name, str(tmp_path))
     file.unlink()
     with pytest.raises(SuiteError, match=rf"{name}_query_templates\.json: there is no such file"):
-        folders.suite(name, str(tmp_path))
+        local_suites.suite(name, str(tmp_path))
 
 
 def test_the_captions_of_the_authors_database(tmp_path: Path) -> None:
@@ -206,13 +209,13 @@ def test_concepts_that_are_left_out_are_named(tmp_path: Path) -> None:
         (tmp_path / "one" / concept).mkdir(parents=True)
         for n in range(count):
             photo(tmp_path / "one" / concept / f"{n}.jpg")
-    one = folders.suite("myvlm", str(tmp_path / "one"))
+    one = local_suites.suite("myvlm", str(tmp_path / "one"))
     assert one.remarks == (
         "2 concepts have no photo besides their reference and are left out: empty, lonely",
     )
     for folder, concept in (("train", "bo"), ("test", "bo"), ("train", "mam"), ("test", "oong")):
         photo(tmp_path / "two" / folder / concept / "0.png")
-    two = folders.suite("yollava", str(tmp_path / "two"))
+    two = local_suites.suite("yollava", str(tmp_path / "two"))
     assert [c.name for c in two.concepts] == ["bo"]
     assert two.remarks == ("2 concepts have no photos of both and are left out: mam, oong",)
 
@@ -236,29 +239,29 @@ def test_what_was_left_out_is_said_and_kept(repic_main: Any, tmp_path: Path) -> 
 def test_questions_about_strangers_or_of_another_form_are_refused(tmp_path: Path) -> None:
     file = four(tmp_path, ("mr.a", "b b", "c", "nobody"))
     with pytest.raises(SuiteError, match="asks about nobody, whom the database does not have"):
-        folders.suite("repic-4c", str(tmp_path))
+        local_suites.suite("repic-4c", str(tmp_path))
     file.write_text("[1]")
     with pytest.raises(SuiteError, match="is no file of questions; it is"):
-        folders.suite("repic-4c", str(tmp_path))
+        local_suites.suite("repic-4c", str(tmp_path))
 
 
-@pytest.mark.parametrize("name", list(folders.LAYOUT))
+@pytest.mark.parametrize("name", list(local_suites.LAYOUT))
 def test_what_is_missing_is_said_with_what_belongs_there(name: str, tmp_path: Path) -> None:
     for folder in (None, str(tmp_path / "nowhere"), str(tmp_path)):
         with pytest.raises(SuiteError, match="FOLDER/"):
-            folders.suite(name, folder)
+            local_suites.suite(name, folder)
 
 
 def test_a_broken_photo_is_named(tmp_path: Path) -> None:
     photo(tmp_path / "ann" / "0.jpg")
     (tmp_path / "ann" / "1.jpg").write_bytes(b"no picture")
     with pytest.raises(SuiteError, match=r"1\.jpg cannot be read"):
-        folders.suite("dreambooth", str(tmp_path))
+        local_suites.suite("dreambooth", str(tmp_path))
 
 
 @pytest.mark.skipif(SHARED is None, reason="the photos of DreamBooth are not here")
 def test_dreambooth_itself() -> None:
-    suite = folders.suite("dreambooth", str(SHARED))
+    suite = local_suites.suite("dreambooth", str(SHARED))
     assert (len(suite.concepts), len(suite.queries)) == (30, 128)
     assert len(suite.categories) == 15
     photos = [path for path in SHARED.glob("*/*") if path.suffix == ".jpg"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import server
+from flows.local import server
 from tests.flows.operating import REPIC, Up
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.flows.processes import users_of
+from tests.flows.children import users_of
 
 PREFECT = str(Path(sys.executable).with_name("prefect"))
 REPIC = [sys.executable, "-m", "repic.cli"]

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from flows import server
 from flows.build_datasets import _located, _may_pass
-from repic import config
-from repic.build import Build, Plan, ShardReport, make
-from repic.config import ConfigError
-from repic.scan import scan
+from flows.local import server
+from repic.config import build as config
+from repic.config.build import ConfigError
+from repic.pipeline.build import Build, Plan, ShardReport, make
+from repic.pipeline.scan import scan
+from repic.pipeline.stages import STAGES
+from repic.pipeline.stages.base import Stage
 from repic.sources.base import SourceError
-from repic.stages import STAGES
-from repic.stages.base import Stage
 from storage.errors import StoreError
 from storage.store import Store
-from tests.flows.processes import users_of
+from tests.flows.children import users_of
 
 TINY = ("source.count=24", "source.identities=8")
 
@@ -157,7 +157,7 @@ def _artifact(api: str) -> str:
 RETRIED = """
 import itertools
 from flows import build_datasets as module
-from repic import build
+from repic.pipeline import build
 calls = itertools.count()
 real = build.run_shard
 def flaky(shard):
@@ -186,7 +186,7 @@ def test_a_shard_is_tried_again_only_if_that_may_help(
 
 
 TEMPORARY = f"""
-from flows.running import build
+from flows.run import build
 outcome = build("store", overrides={list(TINY)})
 print(outcome.dataset.ref)
 """

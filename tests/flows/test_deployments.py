@@ -15,7 +15,7 @@ from prefect.cli.deploy._models import (
 from prefect.flows import load_flow_from_entrypoint
 from pydantic import BaseModel
 
-from flows.serving import POOL, definitions
+from flows.local.serving import POOL, definitions
 
 NESTED: dict[str, type[BaseModel]] = {
     "deployments": DeploymentConfig,

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from flows.evaluate import _may_pass, _table, evaluate
-from repic.evaluate.captioners import ServerError
+from repic.config.profiles import ConfigError
 from repic.evaluate.results import load
 from repic.evaluate.suites import SuiteError
-from repic.profiles import ConfigError
+from repic.models.vlm.captioners import ServerError
 from storage.store import Store
 from tests.evaluate.servers import nobody, serving
 from tests.flows.operating import PREFECT, Up
@@ -75,7 +75,7 @@ def test_a_deployment_is_run_by_a_real_server_and_worker(up: Up) -> None:
 def _artifact(up: Up) -> str:
     import httpx
 
-    from flows import server
+    from flows.local import server
 
     url = f"{server.api_url(up.port)}/artifacts/evaluate/latest"
     return str(httpx.get(url).raise_for_status().json()["data"])

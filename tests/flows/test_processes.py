@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.processes import Child, ChildDied, interruptible
+from flows.local.processes import Child, ChildDied, interruptible
 
 
 def alive(pid: int) -> bool:
@@ -80,7 +80,7 @@ def test_a_killed_parent_leaves_no_child(tmp_path: Path) -> None:
     code = f"""
 import os, time
 from pathlib import Path
-from flows.processes import Child
+from flows.local.processes import Child
 child = Child("x", ["sleep", "99"], os.environ, Path({str(tmp_path)!r}) / "log")
 time.sleep(1)
 print(child._process.pid, flush=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_PROFILES_PATH, temporary_settings
 
-from flows import profile
+from flows.local import profile
 
 URL = "http://127.0.0.1:4567/api"
 

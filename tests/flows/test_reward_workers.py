@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flows.reward_workers import _answers
-from tests.rewards.service.test_serve import free_port
+from tests.rewards.server.test_serve import free_port
 
 PROGRAM = """
 import sys

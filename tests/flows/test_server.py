@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import running, server
+from flows import run
+from flows.local import server
 
 
 def test_prefect_keeps_its_files_in_the_data_root(
@@ -59,14 +60,14 @@ def test_nobody_answers(tmp_path: Path) -> None:
 
 def test_parameters_are_json_or_text() -> None:
     params = ["images=/photos", "count=3", 'overrides=["a.b=1"]', "equation=a=b"]
-    assert running._values(params) == {
+    assert run._values(params) == {
         "images": "/photos",
         "count": 3,
         "overrides": ["a.b=1"],
         "equation": "a=b",
     }
     with pytest.raises(ValueError, match="key=value"):
-        running._values(["images"])
+        run._values(["images"])
 
 
 def said(code: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -75,7 +76,7 @@ def said(code: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProce
     )
 
 
-RUN = "import sys; from flows.running import run_deployment as r; sys.exit(r('build-datasets', []))"
+RUN = "import sys; from flows.run import run_deployment as r; sys.exit(r('build-datasets', []))"
 
 
 def test_run_without_a_server_names_the_remedy(user: dict[str, str], tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_a_build_on_a_server_that_is_gone_names_the_remedy(
     user: dict[str, str], tmp_path: Path
 ) -> None:
     url = server.api_url(server.free_port())
-    code = "from flows.running import build; build('store', profile='sample')"
+    code = "from flows.run import build; build('store', profile='sample')"
     done = said(code, {**user, "PREFECT_API_URL": url}, tmp_path)
     assert "ServerError: No Prefect server answers at" in done.stderr
     assert "repic up" in done.stderr
@@ -102,7 +103,7 @@ def test_up_on_a_port_of_another_program(user: dict[str, str], tmp_path: Path) -
         other.bind((server.HOST, 0))
         other.listen()
         port = other.getsockname()[1]
-        code = f"import sys; from flows.serving import up; sys.exit(up('store', {port}))"
+        code = f"import sys; from flows.local.serving import up; sys.exit(up('store', {port}))"
         done = said(code, user, tmp_path)
     assert done.returncode == 2
     assert f"Port {port} is taken by another program" in done.stdout

@@ -8,11 +8,11 @@ import subprocess
 
 import pytest
 
-from flows import server
+from flows.local import server
 from storage.integrity import verify
 from storage.store import Store
+from tests.flows.children import users_of
 from tests.flows.operating import PREFECT, REPIC, Up
-from tests.flows.processes import users_of
 
 pytestmark = pytest.mark.slow
 

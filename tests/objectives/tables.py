@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from repic import tables
 from repic.objectives import Material
+from repic.tables import build as tables
 from storage.hashing import fingerprint
 
 IDENTITIES = 12

@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
-from repic import tables
-from repic.config import Examples
-from repic.coordinates import QWEN3_VL
+from repic.config.build import Examples
+from repic.images.coordinates import QWEN3_VL
 from repic.objectives import OBJECTIVES, build
 from repic.objectives.base import answer_of, prompt_of
+from repic.tables import build as tables
 from tests.objectives.tables import Build, labelled_build
 from tests.timing import quickest
 

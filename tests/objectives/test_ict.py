@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.config import Examples
-from repic.config import Ict as Settings
-from repic.coordinates import QWEN3_VL
+from repic.config.build import Examples
+from repic.config.build import Ict as Settings
+from repic.images.coordinates import QWEN3_VL
 from repic.objectives import written
 from repic.objectives.base import Draw, Mode, Note, Reward
+from repic.objectives.corpus import Material
 from repic.objectives.ict import Ict
-from repic.objectives.material import Material
 from repic.objectives.phrases import info, named_caption
 from tests.objectives.tables import Build, image_row, labelled_build, object_row, pair_row
 from tests.timing import quickest

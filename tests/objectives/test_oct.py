@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.config import Examples
-from repic.config import Oct as Settings
-from repic.coordinates import QWEN3_VL
+from repic.config.build import Examples
+from repic.config.build import Oct as Settings
+from repic.images.coordinates import QWEN3_VL
 from repic.objectives import written
 from repic.objectives.base import Mode, Note
 from repic.objectives.oct import INSTRUCTION, Oct

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.config import Examples
-from repic.config import Vlt as Settings
-from repic.coordinates import INTERNVL, NORMALISED, QWEN2_VL, QWEN3_VL, Box, Convention
+from repic.config.build import Examples
+from repic.config.build import Vlt as Settings
+from repic.images.coordinates import INTERNVL, NORMALISED, QWEN2_VL, QWEN3_VL, Box, Convention
 from repic.objectives import written
 from repic.objectives.base import Mode, Note
 from repic.objectives.vlt import Vlt

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from repic import catalog
+from repic.config.refresh import load, of_the_build
 from repic.evaluate.results import SUMMARY
+from repic.pipeline import catalog
 from repic.refresh import record
 from repic.refresh.promotion import Comparison, Decision, decide, stopped
-from repic.refresh.settings import load, of_the_build
-from repic.tables import TABLES
+from repic.tables.build import TABLES
 from storage.errors import MovedError, StoreError
 from storage.manifest import Origin, Run
 from storage.store import Store

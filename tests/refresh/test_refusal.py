@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from repic.evaluate import settings
+from repic.config import evaluate as settings
 from repic.evaluate.results import Evaluated
 from repic.evaluate.run import run
 from repic.refresh import record
 from repic.refresh.promotion import Comparison, decide
 from repic.refresh.run import _of_captions
-from repic.tables import TABLES
+from repic.tables.build import TABLES
 from storage.manifest import Origin, Run
 from storage.store import Store
 from tests.evaluate.servers import everybody, nobody, serving

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
-from repic import objectives, uris
-from repic.config import Examples, Settings, Source
-from repic.scan import image_id_of
-from repic.tables import TABLES
+from repic import objectives
+from repic.config.build import Examples, Settings, Source
+from repic.images import uris
+from repic.pipeline.scan import image_id_of
+from repic.tables.build import TABLES
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, Run
 from storage.store import Store

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from repic import config, report
-from repic.build import build
-from repic.scan import scan
+from repic import report
+from repic.config import build as config
+from repic.pipeline.build import build
+from repic.pipeline.scan import scan
 from storage.store import Store
 from tests.builds import Silent
 from tests.report import builds

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from repic import report
-from repic.evaluate import settings
+from repic.config import evaluate as settings
 from repic.evaluate.results import Evaluated, load
 from repic.evaluate.run import run
 from storage.store import Store

@@ -7,9 +7,10 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from repic import report, uris
+from repic import report
+from repic.images import uris
 from repic.report.pictures import SIDE
-from repic.tables import TABLES
+from repic.tables.build import TABLES
 from storage.errors import NotFoundError, StoreError
 from storage.manifest import Origin
 from storage.store import Store

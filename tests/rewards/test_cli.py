@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from repic import weights
 from repic.cli import app
+from repic.models import weights
 from repic.objectives.base import Row
-from repic.rewards import suite
-from repic.rewards.corpus import generated
+from repic.rewards.attacks import suite
+from repic.rewards.attacks.rows import generated
 from tests.rewards.test_scoring import ICT, OCT, VLT
 
 HASH = "0" * 32

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from repic.config import Judge
+from repic.config.build import Judge
 from repic.objectives.base import Reward
-from repic.rewards import score
 from repic.rewards.components import Answer, lowered
 from repic.rewards.judge import Judging, compare
+from repic.rewards.scoring import score
 from tests.rewards.test_scoring import ICT, OCT
 
 TRUTH = ICT["caption"]

@@ -11,23 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.coordinates import NORMALISED, Box
+from repic.images.coordinates import NORMALISED, Box
 from repic.objectives.ict import MAX_CAPTION
-from repic.rewards import score
+from repic.rewards.scoring import score
 from tests.rewards.test_scoring import ICT, VLT
 from tests.timing import quickest
 
 PEOPLE = ("Ann", "Bob", "Cleo", "Dora", "Emil", "Fay")
 TEXT = "stands in calm light near something plain while nobody else can be seen around here."
 MODULES = (
-    "repic.box_text",
-    "repic.objectives.binding",
-    "repic.objectives.denials",
-    "repic.objectives.mentions",
+    "repic.images.box_text",
+    "repic.captions.claims",
+    "repic.captions.negation",
+    "repic.captions.mentions",
     "repic.objectives.oct",
     "repic.objectives.vlt",
-    "repic.objectives.which",
-    "repic.objectives.words",
+    "repic.objectives.identify",
+    "repic.captions.tokens",
 )
 UNITS = """
 @0 |@0 , |@0 , and |@0 or |@0 ? |@0 is |@0 is not be |@0 left of |@0 a b c left |@0 on the left |no

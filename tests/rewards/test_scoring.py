@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.objectives.facts import Facts
-from repic.rewards import RowError, check_row, score
+from repic.captions.facts import Facts
+from repic.rewards.scoring import RowError, check_row, score
 
 OCT: dict[str, Any] = {"objective": "oct", "answer": "yes"}
 VLT: dict[str, Any] = {

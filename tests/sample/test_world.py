@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repic.config import Splits
+from repic.config.build import Splits
+from repic.mining.splits import split_of
 from repic.sample import compose, hard, scene, shapes, sprites
 from repic.sample.__main__ import main
 from repic.sample.backgrounds import HARD_PLACES, PLACES, texture
@@ -33,7 +34,6 @@ from repic.sample.identities import (
     grid,
 )
 from repic.sample.world import World, WorldObject
-from repic.splits import split_of
 from tests.timing import quickest
 
 SIZE = 112

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from repic import config, uris
-from repic.coordinates import Box
+from repic.config import build as config
+from repic.images import uris
+from repic.images.coordinates import Box
 from repic.sources import SourceError, photos
 from repic.sources.base import Annotation, Photo
 

@@ -7,8 +7,9 @@ import fsspec
 import pytest
 from PIL import Image
 
-from repic import config, uris
-from repic.images import open_image
+from repic.config import build as config
+from repic.images import uris
+from repic.images.decode import open_image
 from repic.sources import SourceError, photos
 from repic.sources.base import Photo
 

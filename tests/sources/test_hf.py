@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from repic import config, images, uris
-from repic.scan import scan
+from repic.config import build as config
+from repic.images import decode, uris
+from repic.pipeline.scan import scan
 from repic.sources import SourceError, photos
 from repic.sources.base import Photo
 
@@ -44,7 +45,7 @@ def _dataset() -> datasets.Dataset:
 
 
 def _opened(found: list[Photo]) -> list[int]:
-    return sorted(images.open_image(photo.uri).width for photo in found)
+    return sorted(decode.open_image(photo.uri).width for photo in found)
 
 
 def test_parquet_rows_are_addressed_where_they_are(tmp_path: Path) -> None:

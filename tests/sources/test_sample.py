@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from repic import config, images, uris
+from repic.config import build as config
+from repic.images import decode, uris
+from repic.mining.splits import split_of
 from repic.sources import SourceError, photos
 from repic.sources.base import Photo
-from repic.splits import split_of
 from tests.timing import quickest
 
 
@@ -97,7 +98,7 @@ def test_identities_can_be_hidden(tmp_path: Path) -> None:
 
 def test_photos_are_no_near_duplicates(tmp_path: Path) -> None:
     found = _photos(tmp_path, count=120, identities=12)
-    hashes = [int(images.probe(images.read_bytes(p.uri)).phash, 16) for p in found]
+    hashes = [int(decode.probe(decode.read_bytes(p.uri)).phash, 16) for p in found]
     close = sum((a ^ b).bit_count() <= 6 for i, a in enumerate(hashes) for b in hashes[:i])
     assert close == 0
 

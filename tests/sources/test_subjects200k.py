@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from repic import config, images
+from repic.config import build as config
+from repic.images import decode
 from repic.sources import SourceError, photos
 from repic.sources.base import Photo
 
@@ -79,7 +80,7 @@ def test_a_view_has_no_padding_and_nothing_of_the_other(
 ) -> None:
     _shard(tmp_path, [_row((5, 5, 5), _composite(side, layout))])
     for photo, colour in zip(_photos(tmp_path), (LEFT, RIGHT), strict=True):
-        view = np.asarray(images.open_image(photo.uri))
+        view = np.asarray(decode.open_image(photo.uri))
         assert (view == colour).all()
         assert abs(view.shape[0] - view.shape[1]) <= 1
         assert view.shape[0] > 0.93 * side

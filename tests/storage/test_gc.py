@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from storage import gc as gc_module
-from storage import unfinished
+from storage import jobs
 from storage.errors import NotFoundError, StoreError
 from storage.gc import gc
 from storage.integrity import verify
@@ -117,17 +117,17 @@ def test_the_log_of_refs_is_pruned(store, monkeypatch):
     assert store.resolve("images@latest").version == 5
 
 
-def begun(store: Store, days: float) -> unfinished.Job:
+def begun(store: Store, days: float) -> jobs.Job:
     """A job of so many days ago, with a part and a file that it needs, beside garbage."""
     part = store.write_part("objects", rows(0, 5), recipe="mine", covers=["a"])
     store.write_part("objects", rows(0, 6), recipe="mine2", covers=["a"])
-    job = unfinished.Job(
+    job = jobs.Job(
         id="abc",
         what="a long job",
         keeps=(part.shard.path.rpartition("/")[0],),
         touched=datetime.now(UTC) - timedelta(days=days),
     )
-    unfinished.keep(store.files, job)
+    jobs.keep(store.files, job)
     store.files.replace("unfinished/abc/deep/job.json", b"12345")
     return job
 
@@ -142,7 +142,7 @@ def test_what_an_unfinished_job_keeps_stays(store, memory):
         kept = each.files.find("unfinished") | each.files.find("parts")
         assert found.unfinished[0].bytes == sum(kept.values())
         assert len(kept) == 3
-        unfinished.end(each.files, job.id)
+        jobs.end(each.files, job.id)
         assert each.files.find("unfinished") == {}
         assert reasons(gc(each)) == ["part that no version names"]
 
@@ -157,7 +157,7 @@ def test_a_job_that_nobody_goes_on_with_goes_card_first(store, monkeypatch, stop
     assert found.files[0].path == job.card
     assert len(found.files) == 4
     killed_gc(store, monkeypatch, stop)
-    assert unfinished.is_kept(store.files, job.id) == (stop == 0)
+    assert jobs.is_kept(store.files, job.id) == (stop == 0)
     for path in store.files.find("leases"):  # its holder is dead
         store.files.remove(path)
     gc(store, delete=True)
@@ -169,4 +169,4 @@ def test_a_job_is_given_up_earlier_on_demand(store):
     assert not gc(store, forget=timedelta(days=3)).unfinished[0].forgotten
     assert gc(store, forget=timedelta(days=1)).unfinished[0].forgotten
     with pytest.raises(StoreError, match="needs a hash"):
-        unfinished.folder("../escape")
+        jobs.folder("../escape")

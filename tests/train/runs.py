@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from repic.train import models, rows, settings
-from repic.train.defaults import trainer_config
+from repic.config import train as settings
+from repic.config.train import Training
+from repic.models.vlm import load
+from repic.train import rows
 from repic.train.plan import Plan
-from repic.train.settings import Training
+from repic.train.trainer_defaults import trainer_config
 from storage.store import Store
 
 PLAIN = "photos"
@@ -32,7 +34,7 @@ def small(model: str, *overrides: str, method: str = "grpo") -> Training:
 def planned(store: Store, asked: Training, work: Path) -> tuple[Plan, Any, Any]:
     """A plan, its rows, and TRL's config."""
     examples = rows.examples_of(store, "examples@latest")
-    reader = models.reader(asked.train.model, asked.train.boxes)
+    reader = load.reader(asked.train.model, asked.train.boxes)
     plan = Plan.of(asked, store, examples, reader, work)
     config = trainer_config(asked, plan.output)
     return plan, rows.read(store, examples, asked.train.split), config

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repic.config.train import Difficulty
 from repic.train import difficulty, publishing
 from repic.train.run import train
-from repic.train.settings import Difficulty
 from storage.errors import NotFoundError
 from storage.lineage import lineage
 from tests.builds import Built

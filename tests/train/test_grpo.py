@@ -16,7 +16,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic import catalog, report
+from repic import report
+from repic.pipeline import catalog
 from repic.train import grpo, publishing, rows
 from repic.train.errors import DataError, TrainingStoppedError
 from repic.train.plan import Silent

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from repic.config.train import Guards
 from repic.train.guards import Guard
-from repic.train.settings import Guards
 
 STEADY = {"loss": 0.1, "reward": 0.5, "kl": 0.01, "entropy": 1.0, "frac_reward_zero_std": 0.2}
 SETTINGS = Guards(window=3, patience=4)

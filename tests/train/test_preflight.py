@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from repic.rewards import score
-from repic.train import models, preflight
+from repic.models.vlm import load
+from repic.models.vlm.load import Reader
+from repic.rewards.scoring import score
+from repic.train import preflight
 from repic.train.errors import PreflightError
-from repic.train.models import Reader
 from repic.train.rows import balanced
 from tests.builds import Built
 
@@ -22,7 +23,7 @@ Main = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="module")
 def reader(tiny: str) -> Reader:
-    return models.reader(tiny)
+    return load.reader(tiny)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_tokens_that_do_not_fit_the_features_are_found(
     examples: list[dict[str, Any]], tiny: str
 ) -> None:
     """A processor that merges two by two, and a model that does not."""
-    reader = models.reader(tiny)
+    reader = load.reader(tiny)
     reader.config.vision_config.spatial_merge_size = 1
     [problem] = preflight.examine(examples[:1], reader, 4096)
     assert problem.check == "tokens"

@@ -10,7 +10,7 @@ import pytest
 
 from repic.train.plan import Silent
 from repic.train.run import train
-from storage import integrity, unfinished
+from storage import integrity, jobs
 from storage.gc import gc
 from storage.store import Store
 from tests.builds import Built
@@ -47,7 +47,7 @@ def again(store: Store, tiny: str) -> str:
     watch = Listens()
     train(small(tiny), store, watch=watch)
     assert integrity.verify(store) == []
-    assert unfinished.find(store.files) == []
+    assert jobs.find(store.files) == []
     return "; ".join(watch.said)
 
 
@@ -59,7 +59,7 @@ def answers(store: Store) -> list[tuple[Any, ...]]:
 def test_gc_leaves_what_a_killed_run_goes_on_with(
     interrupted: Store, tiny: str, trained: Trained
 ) -> None:
-    (parts,) = unfinished.find(interrupted.files)[0].keeps
+    (parts,) = jobs.find(interrupted.files)[0].keeps
     before = interrupted.files.find("unfinished") | interrupted.files.find(parts)
     found = gc(interrupted, delete=True)
     assert found.deleted
@@ -90,7 +90,7 @@ def test_a_run_that_was_given_up_starts_anew(
 def test_gc_that_was_killed_at_it_leaves_no_run_to_go_on_with(
     interrupted: Store, tiny: str, trained: Trained
 ) -> None:
-    (job,) = unfinished.find(interrupted.files)
+    (job,) = jobs.find(interrupted.files)
     interrupted.files.remove(job.card)
     said = again(interrupted, tiny)
     assert "starting anew: what the steps before had left was given up by `repic gc`" in said
@@ -101,7 +101,7 @@ def test_gc_that_was_killed_at_it_leaves_no_run_to_go_on_with(
 def test_a_run_whose_answers_are_gone_starts_anew(
     interrupted: Store, tiny: str, trained: Trained
 ) -> None:
-    (recipe,) = (job.id for job in unfinished.find(interrupted.files))
+    (recipe,) = (job.id for job in jobs.find(interrupted.files))
     [first] = [p for p in interrupted.parts("rollouts", recipe) if p.covers == ("1",)]
     interrupted.files.remove(first.shard.path)
     said = again(interrupted, tiny)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from repic.rewards.honest import honest
-from repic.train import models, rows, sft
+from repic.models.vlm import load
+from repic.rewards.gold import honest
+from repic.train import rows, sft
 from repic.train.errors import DataError
 from repic.train.plan import Silent
 from tests.builds import Built
@@ -60,4 +61,4 @@ def test_nothing_to_learn_from_is_refused(built: Built, tiny: str, work: Path) -
     plan, table, config = planned(built.store, small(tiny, method="sft"), work)
     with pytest.raises(DataError, match="use --method grpo"):
         sft.prepare(plan, table.slice(0, 0), config)
-    assert models.reader(tiny).fingerprint == plan.reader.fingerprint
+    assert load.reader(tiny).fingerprint == plan.reader.fingerprint

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flows.server import free_port
+from flows.local.server import free_port
 from repic.train import grpo
 from repic.train.plan import Silent
 from repic.train.trainers import whole_checkpoints

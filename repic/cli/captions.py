@@ -1,0 +1,220 @@
+"""Commands that measure models: captions of a file, and two models side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from repic.cli.common import JsonOption, UserError, err, out, print_json, print_rows
+from repic.evaluate.formatting import interval_of, said_of
+
+if TYPE_CHECKING:
+    from repic.evaluate.metrics import Comparison, Report, Score
+
+File = Annotated[Path, typer.Argument(help="JSON or JSON lines: photo, concepts, caption.")]
+Metric = Annotated[
+    Literal["strict", "paper"],
+    typer.Option(help="Ours, or that of the released scripts with its loopholes."),
+]
+Concepts = Annotated[
+    int | None,
+    typer.Option(
+        "--concepts",
+        help="Concepts per photo, by which the paper's script is chosen; read from the rows.",
+    ),
+]
+
+evaluate = typer.Typer(
+    name="evaluate",
+    help="What a model's captions are worth.\n\n"
+    "Example: repic evaluate captions captions.json --metric paper",
+    no_args_is_help=True,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(evaluate)
+
+
+@evaluate.callback()
+def _group() -> None:
+    """Keeps `captions` a subcommand, however many there are."""
+
+
+@evaluate.command()
+def captions(
+    file: File,
+    metric: Metric = "strict",
+    concepts: Concepts = None,
+    references: Annotated[
+        Path | None,
+        typer.Option(help="Concept file with the text of each reference, for the copy rate."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the photos: adds CLIPScore by the encoder.")
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(help="Profile that names the encoder of CLIPScore.")
+    ] = "sample",
+    as_json: JsonOption = False,
+) -> None:
+    """Score a file of captions: precision, recall and F1 of the names, with intervals.
+
+    The strict metric adds who is named too often, what is said of whom, and how the captions read.
+
+    Example: repic evaluate captions captions.json --metric paper --json
+    """
+    from repic.evaluate.caption_file import CaptionFile
+    from repic.evaluate.metrics import measure
+    from repic.evaluate.parallel import cores
+
+    records = CaptionFile(file)
+    report = measure(records, metric, concepts, workers=cores())
+    extra: dict[str, Score] = {}
+    if metric == "strict":
+        from repic.evaluate.quality import quality
+        from repic.evaluate.reference_file import infos_of
+
+        extra = quality(records, infos_of(references) if references else None)
+    if images is not None:
+        extra["clip_score"] = _clip_score(records, images, profile)
+    for remark in report.remarks:
+        err().print(f"note: {remark}", markup=False)
+    if as_json:
+        found = report.as_json()
+        if extra:
+            found["quality"] = {name: score.as_json() for name, score in extra.items()}
+        print_json(found)
+        return
+    _print_summary(file, report)
+    print_rows(*_table({**report.scores, **extra}))
+
+
+@evaluate.command()
+def compare_captions(
+    first: Annotated[Path, typer.Argument(help="Captions of model A.")],
+    second: Annotated[Path, typer.Argument(help="Captions of model B, of the same photos.")],
+    metric: Metric = "strict",
+    concepts: Concepts = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="OpenAI-compatible endpoint that also compares them pair by pair."),
+    ] = None,
+    judge_model: Annotated[str, typer.Option(help="Model that the endpoint is asked for.")] = "",
+    judge_key_env: Annotated[
+        str | None, typer.Option(help="Environment variable that holds the endpoint's key.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Test whether B differs from A: paired by photo, permutation p-values, bootstrap intervals.
+
+    Example: repic evaluate compare-captions zero_shot.json ours.json
+    """
+    from repic.evaluate.caption_file import CaptionFile
+    from repic.evaluate.metrics import compare_models
+
+    files = CaptionFile(first), CaptionFile(second)
+    comparison = compare_models(*files, metric, concepts)
+    preferred = None
+    if judge:
+        from repic.config.build import Judge
+        from repic.evaluate.pairwise import preference
+
+        settings = Judge(url=judge, model=judge_model, api_key_env=judge_key_env)
+        preferred = preference(*files, settings)
+    if comparison.left_out:
+        err().print(f"note: {comparison.left_out} captions are in one file only", markup=False)
+    if as_json:
+        print_json(_comparison(comparison, preferred))
+        return
+    _print_comparison(first, second, comparison)
+    if preferred is not None:
+        print_rows(*_table({"B preferred by the judge": preferred}))
+
+
+def _clip_score(records: Any, images: Path, profile: str) -> Score:
+    from repic.config import build as config
+    from repic.evaluate.clipscore import clip_score
+    from repic.models import encoder
+
+    if not images.is_dir():
+        raise UserError(f"there is no folder {images}; --images names the folder of the photos")
+    settings = config.load(profile, source={"path": str(images)})
+    return clip_score(records, images, encoder.load(settings.encoder, settings.runtime))
+
+
+def _print_summary(file: Path, report: Report) -> None:
+    rule = f", the script for {report.concepts}" if report.metric == "paper" else ""
+    out().print(
+        f"{file}: {report.metric} metric{rule}; {report.captions} captions of {report.photos} "
+        "photos; 95 % intervals, clustered by photo",
+        markup=False,
+    )
+
+
+def _table(scores: Mapping[str, Score]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    rows = [
+        (
+            name,
+            said_of(name, score.value),
+            interval_of(name, score.low, score.high),
+            f"{score.n} {score.unit}{'' if score.n == 1 else 's'}",
+        )
+        for name, score in scores.items()
+        if score.n
+    ]
+    return ["score", "value", "95 % interval", "n"], rows
+
+
+def _print_comparison(first: Path, second: Path, comparison: Comparison) -> None:
+    a, b = comparison.first, comparison.second
+    out().print(
+        f"A {first}, B {second}: {a.metric} metric; {a.captions} captions of {a.photos} photos "
+        "each; 95 % intervals and p-values, clustered by photo",
+        markup=False,
+    )
+    rows = []
+    for name, difference in comparison.differences.items():
+        score, other = a.scores[name], b.scores[name]
+        if not score.n or difference.value is None:
+            continue
+        count = str(score.n) if score.n == other.n else f"{score.n} and {other.n}"
+        rows.append(
+            (
+                name,
+                said_of(name, score.value),
+                said_of(name, other.value),
+                said_of(name, difference.value),
+                interval_of(name, difference.low, difference.high),
+                "-" if difference.p is None else f"{difference.p:.4f}",
+                f"{count} {score.unit}{'' if count == '1' else 's'}",
+            )
+        )
+    print_rows(["score", "A", "B", "B - A", "95 % interval", "p", "n"], rows)
+
+
+def _comparison(comparison: Comparison, preferred: Score | None) -> dict[str, Any]:
+    a, b = comparison.first, comparison.second
+    found: dict[str, Any] = {
+        "metric": a.metric,
+        "n": a.captions,
+        "photos": a.photos,
+        "left_out": comparison.left_out,
+        "scores": {
+            name: {
+                "a": a.scores[name].as_json(),
+                "b": b.scores[name].as_json(),
+                "difference": difference.value,
+                "interval": None if difference.low is None else [difference.low, difference.high],
+                "p": difference.p,
+                "n": difference.n,
+            }
+            for name, difference in comparison.differences.items()
+        },
+    }
+    if preferred is not None:
+        found["preference"] = preferred.as_json()
+    return found

@@ -1,0 +1,211 @@
+"""Commands that ask: sql, catalog, schema."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from repic.cli.common import (
+    DEFAULT_STORE,
+    JsonOption,
+    StoreOption,
+    UserError,
+    err,
+    open_store,
+    out,
+    print_json,
+    print_rows,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from repic.tables.schema import Table
+    from storage.store import Store
+
+SHOWN = 100
+"""Rows that `sql` prints as a table for a person; the other formats print all."""
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (sql, catalog, schema):
+        app.command()(command)
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="SQL of DuckDB; `show tables` lists the views.")],
+    format_: Annotated[
+        Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="How to print.")
+    ] = "table",
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="File to write; parquet needs one.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Ask in SQL: every table of the latest dataset is a view, v3.examples is that of dataset@v3.
+
+    Example: repic sql "select objective, split, count(*) from examples group by all"
+    """
+    import duckdb
+
+    if format_ == "parquet" and out_ is None:
+        raise UserError("parquet is no text: give a file with --out")
+    with _connection(open_store(store)) as connection:
+        try:
+            relation = connection.sql(query)
+            if relation is None:
+                return
+            if format_ == "parquet":
+                relation.write_parquet(str(out_))
+                return
+            columns, rows = relation.columns, relation.fetchall()
+        except duckdb.IOException as error:
+            raise UserError(f"{error}; if the store was moved, run `repic catalog`") from None
+        except duckdb.Error as error:
+            raise UserError(str(error)) from None
+    if format_ == "table" and out_ is None:
+        print_rows(columns, rows[:SHOWN])
+        if len(rows) > SHOWN:
+            err().print(f"{len(rows) - SHOWN} more rows; --format csv prints all")
+        return
+    with out_.open("w", encoding="utf-8", newline="") if out_ else _standard_output() as file:
+        if format_ == "json":
+            records = [dict(zip(columns, row, strict=True)) for row in rows]
+            json.dump(records, file, indent=2, ensure_ascii=False, default=str)
+            file.write("\n")
+        else:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+@contextmanager
+def _standard_output() -> Iterator[Any]:
+    yield sys.stdout
+
+
+def _cell(value: Any) -> Any:
+    """A value in CSV: lists and structs as JSON."""
+    nested = isinstance(value, (list, dict, tuple))
+    return json.dumps(value, ensure_ascii=False, default=str) if nested else value
+
+
+@contextmanager
+def _connection(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The catalog, read-only; of a store that is not on a local disk, one made for this query."""
+    import tempfile
+
+    import duckdb
+
+    from repic.pipeline import catalog
+    from storage.catalog import FILE
+
+    with tempfile.TemporaryDirectory() as folder:
+        if store.files.local:
+            path = Path(store.files.full(FILE))
+            if not path.exists():
+                catalog.refresh(store)
+        else:
+            path = catalog.refresh(store, Path(folder) / FILE)
+        with duckdb.connect(str(path), read_only=True) as connection:
+            if not store.files.local:
+                connection.register_filesystem(store.files.fs)
+            yield connection
+
+
+def catalog(
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Where to write it; by default in the store.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Make catalog.duckdb again from the manifests, for example after the store was moved.
+
+    Example: repic catalog && duckdb -readonly repic-store/catalog.duckdb
+    """
+    from repic.pipeline import catalog as views
+
+    out().print(f"Wrote {views.refresh(open_store(store), out_)}")
+
+
+def schema(
+    table: Annotated[str | None, typer.Argument(help="One table; all by default.")] = None,
+    as_json: JsonOption = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown, as in docs/tables.md.")
+    ] = False,
+) -> None:
+    """Every table and column, its type and what it means.
+
+    Example: repic schema examples
+    """
+    from repic.pipeline.catalog import PAIR_PHOTOS_DOC
+    from repic.tables.build import TABLES
+
+    if table is not None and table not in TABLES:
+        raise UserError(f"there is no table {table}; choose one of {', '.join(TABLES)}")
+    chosen = [TABLES[table]] if table else list(TABLES.values())
+    if as_json:
+        print_json(
+            {
+                t.name: {
+                    "doc": t.doc,
+                    "key": t.key,
+                    "columns": [
+                        {"name": c.name, "type": str(c.type), "nullable": c.nullable, "doc": c.doc}
+                        for c in t.columns
+                    ],
+                }
+                for t in chosen
+            }
+        )
+        return
+    if markdown:
+        typer.echo("\n".join(_markdown(chosen)).rstrip())
+        return
+    for t in chosen:
+        out().print(f"[bold]{t.name}[/]: {t.doc} Key: {', '.join(t.key)}.")
+        print_rows(
+            ["column", "type", "null", "meaning"],
+            [(c.name, _type(c.type), "yes" if c.nullable else "", c.doc) for c in t.columns],
+        )
+    if table is None:
+        out().print("[bold]pair_photos[/]: view of pairs with the URIs of both photos.")
+        print_rows(["column", "meaning"], list(PAIR_PHOTOS_DOC.items()))
+
+
+INTRODUCTION = """\
+# Tables
+
+Every table that a build publishes, printed by `repic schema --markdown`. In `catalog.duckdb` each
+is a view: of the latest dataset under its own name, of dataset version 3 as `v3.images`.
+`pair_photos` is a view on top of pairs and images; `artifacts`, `lineage` and `shards` describe the
+store itself. See [SQL](sql.md) for queries.
+"""
+
+
+def _markdown(tables: list[Table]) -> Iterator[str]:
+    yield INTRODUCTION
+    for table in tables:
+        yield f"## {table.name}\n\n{table.doc} Key: {', '.join(f'`{k}`' for k in table.key)}.\n"
+        yield "| column | type | null | meaning |\n|---|---|---|---|"
+        for c in table.columns:
+            null = "yes" if c.nullable else ""
+            yield f"| `{c.name}` | {_type(c.type)} | {null} | {_escaped(c.doc)} |"
+        yield ""
+
+
+def _escaped(sentence: str) -> str:
+    return sentence.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _type(kind: Any) -> str:
+    text = str(kind)
+    return text.replace(" not null", "").replace("element: ", "").replace("item: ", "")

@@ -1,0 +1,366 @@
+"""Commands about rewards: attack, score, explain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from repic.cli.common import (
+    DEFAULT_STORE,
+    JsonOption,
+    StoreOption,
+    UserError,
+    err,
+    open_store,
+    out,
+    print_json,
+    print_rows,
+)
+
+if TYPE_CHECKING:
+    from repic.images import coordinates
+    from repic.objectives.base import Reward, Row
+    from repic.rewards.attacks.suite import Report
+
+MAX_LINE = 64 * 1024 * 1024
+"""Longest line of a completions file, in bytes; a longer one is a bad line."""
+
+Mode = Annotated[
+    Literal["strict", "paper"], typer.Option(help="Our rewards, or the released ones with holes.")
+]
+Convention = Annotated[
+    Literal["qwen2-vl", "qwen3-vl", "internvl", "normalised"],
+    typer.Option(help="How the model that answered writes boxes."),
+]
+Dataset = Annotated[str, typer.Option(help="Version that the rows are of.")]
+EXAMPLES = "examples@latest"
+
+reward = typer.Typer(
+    name="reward",
+    help="Scores of completions, and the proof that they cannot be gamed.\n\n"
+    "Example: repic reward attack",
+    no_args_is_help=True,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(reward)
+
+
+@reward.command()
+def attack(
+    as_json: JsonOption = False,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", help="Store with rows to attack; a small generated build if none."),
+    ] = None,
+    dataset: Dataset = EXAMPLES,
+) -> None:
+    """Try every attack and every honest paraphrase on real rows; exit code 1 if one goes wrong.
+
+    An attack succeeds if it scores at or above the honest answer of its row; a paraphrase is
+    punished if it loses more than 0.05 against it. What cannot be defended is listed with its rate.
+
+    Example: repic reward attack --store repic-store --json
+    """
+    from repic.rewards.attacks import rows as corpus
+    from repic.rewards.attacks import suite
+
+    rows = corpus.generated() if store is None else corpus.rows_of(open_store(store), dataset)
+    report = suite.run(rows)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        _print(report)
+    if report.succeeded or report.punished:
+        raise typer.Exit(1)
+
+
+def _print(report: Report) -> None:
+    found = report.as_json()
+    print_json({key: found[key] for key in ("tried", "succeeded", "paraphrases", "punished")})
+    out().print(
+        f"{report.attacks} attacks, {report.paraphrases} forms of honest answers, 6 rows each"
+    )
+    print_rows(
+        ["task", "family", "tried", "succeeded", "released rewards"],
+        [
+            (task, family, counts["tried"], counts["succeeded"], counts["released"])
+            for (task, family), counts in report.families.items()
+        ],
+    )
+    out().print(
+        f"Against the released rewards {report.released} of {report.tried} attacks succeed, and "
+        f"they punish {report.released_punished} of {report.answers} honest answers."
+    )
+    print_rows(
+        ["undefended", "rows", "works on", "mean score", "why"],
+        [(u.name, u.rows, f"{u.rate:.1%}", f"{u.mean:.3f}", u.why) for u in report.undefended],
+    )
+    for case in (*report.succeeded, *report.punished):
+        out().print(
+            f"[red]{case.task} {case.family}[/] {case.name}: {case.total:.3f} of {case.honest:.3f} "
+            f"({case.reason}) on {case.example_id}",
+        )
+
+
+@reward.command()
+def score(
+    completions: Annotated[
+        Path, typer.Argument(help="JSON lines: example_id and completion, or whole rows.")
+    ],
+    mode: Mode = "strict",
+    convention: Convention = "qwen3-vl",
+    iou_threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Score a box 1 from this IoU on; without it, the IoU."),
+    ] = None,
+    dataset: Dataset = EXAMPLES,
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Score a file of completions: total, components and reason per row; bad lines are reported.
+
+    A line is `{"example_id": ..., "completion": ...}`, looked up in the store, or it carries the
+    columns of the example itself beside `completion`.
+
+    Example: repic reward score completions.jsonl --json
+    """
+    from repic.rewards.attacks import rows as corpus
+
+    if not completions.is_file():
+        raise UserError(f"there is no file {completions}")
+    known: dict[str, Row] = {}
+    if _needs_a_store(completions):
+        known = corpus.by_id(corpus.rows_of(open_store(store), dataset))
+    results = list(_scored(completions, known, mode, convention, iou_threshold))
+    good = [r for r in results if "error" not in r]
+    if as_json:
+        print_json(results)
+    else:
+        print_rows(
+            ["line", "example", "total", "reason", "components"],
+            [
+                (r["line"], r["example_id"], f"{r['total']:.3f}", r["reason"], _parts(r))
+                for r in good
+            ],
+        )
+        if good:
+            out().print(f"{len(good)} scored, mean {sum(r['total'] for r in good) / len(good):.4f}")
+    for bad in results:
+        if "error" in bad:
+            err().print(f"line {bad['line']}: {bad['error']}", markup=False)
+    if not good:
+        raise UserError(f"no line of {completions} could be scored")
+
+
+def _parts(result: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value:.2f}" for name, value in result["components"].items())
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Lines that are not empty, with their numbers; a line that is no JSON is its error."""
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(MAX_LINE + 1):
+            number += 1
+            if len(line) > MAX_LINE:
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(MAX_LINE)
+                yield number, ValueError(f"longer than {MAX_LINE >> 20} MiB")
+            elif line.strip():
+                try:
+                    yield number, json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    yield number, ValueError(f"not JSON: {error}")
+
+
+def _needs_a_store(path: Path) -> bool:
+    return any(isinstance(line, dict) and "objective" not in line for _, line in _lines(path))
+
+
+def _scored(
+    path: Path,
+    known: Mapping[str, Row],
+    mode: Any,
+    convention: str,
+    iou_threshold: float | None,
+) -> Iterator[dict[str, Any]]:
+    from repic.rewards.scoring import RowError
+
+    for number, line in _lines(path):
+        try:
+            row, text = _row_of(line, known)
+            result = _score(text, row, mode, convention, iou_threshold)
+        except (RowError, ValueError) as error:
+            yield {"line": number, "error": str(error)}
+            continue
+        yield {
+            "line": number,
+            "example_id": row.get("example_id"),
+            "total": result.total,
+            "components": dict(result.components),
+            "reason": result.reason,
+            "parsed": result.parsed,
+        }
+
+
+def _row_of(line: Any, known: Mapping[str, Row]) -> tuple[Row, str]:
+    from repic.rewards.scoring import RowError, check_row
+
+    if isinstance(line, ValueError):
+        raise line
+    if not isinstance(line, dict):
+        raise RowError("no JSON object")
+    if not isinstance(line.get("completion"), str):
+        raise RowError("completion is missing or no string")
+    if "objective" in line:
+        check_row(line)
+        return line, line["completion"]
+    example = line.get("example_id")
+    if not isinstance(example, str) or example not in known:
+        raise RowError(f"there is no example {example!r} in the store; give the row's columns")
+    return known[example], line["completion"]
+
+
+def _score(
+    text: str, row: Row, mode: Any, convention: str, iou_threshold: float | None = None
+) -> Reward:
+    from repic.rewards.scoring import score
+
+    chosen = _convention(convention)
+    return score(text, row, mode, chosen, iou_threshold)
+
+
+@reward.command()
+def explain(
+    example_id: Annotated[str, typer.Argument(help="An example, or the first digits of its id.")],
+    text: Annotated[str, typer.Argument(help="The answer to score.")],
+    convention: Convention = "qwen3-vl",
+    dataset: Dataset = EXAMPLES,
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Why this answer gets this score: what was asked, what was read, each component and its rule.
+
+    Example: repic reward explain 3f2a "no"
+    """
+    from repic.rewards.attacks import rows as corpus
+    from repic.rewards.explain import explained
+
+    rows = corpus.rows_of(open_store(store), dataset)
+    found = [row for row in rows if row["example_id"].startswith(example_id)]
+    if len(found) != 1:
+        many = "no example" if not found else f"{len(found)} examples"
+        raise UserError(f"{many} of {dataset} begin with {example_id!r}")
+    result = _score(text, found[0], "strict", convention)
+    released = _score(text, found[0], "paper", convention)
+    facts = explained(found[0], result, released)
+    if as_json:
+        print_json(facts)
+        return
+    for key in ("objective", "kind", "prompt", "answer", "caption", "read", "reason"):
+        if facts[key] not in (None, ""):
+            out().print(f"{key}: {facts[key]}", markup=False)
+    print_rows(
+        ["component", "value", "rule"],
+        [(part["name"], f"{part['value']:.3f}", part["rule"]) for part in facts["components"]],
+    )
+    out().print(f"total {result.total:.3f}; the released reward gives {released.total:.3f}")
+
+
+def _convention(name: str) -> coordinates.Convention:
+    from repic.images import coordinates
+
+    known = (
+        *(coordinates.QWEN2_VL, coordinates.QWEN3_VL),
+        *(coordinates.INTERNVL, coordinates.NORMALISED),
+    )
+    return next(convention for convention in known if convention.name == name)
+
+
+@reward.command()
+def rows(
+    folder: Annotated[Path, typer.Argument(help="Folder for rows.jsonl and the pictures.")],
+    convention: Convention = "qwen3-vl",
+    model: Annotated[
+        str | None, typer.Option(help="Write boxes as this model does, whatever --convention says.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Rows of this split.")] = "train",
+    dataset: Dataset = EXAMPLES,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Write rows and pictures for another trainer, each row with the label that a worker scores by.
+
+    Example: repic reward rows handed --model Qwen/Qwen2.5-VL-7B-Instruct
+    """
+    import pyarrow.compute as pc
+
+    from repic.rewards import export
+    from repic.rewards.server.protocol import ConventionMessage
+
+    chosen = _convention(convention)
+    if model:
+        from repic.models.vlm import load
+
+        chosen = load.reader(model).convention
+
+    opened = open_store(store)
+    found = opened.read(dataset, filter=pc.field("split") == split).to_pylist()
+    if not found:
+        raise UserError(f"{dataset} has no rows of the split {split}")
+    count, lost = export.hand_on(found, folder, chosen)
+    for why in lost:
+        err().print(f"[yellow]left out[/] {why}")
+    out().print(f"{count} rows in {folder / export.LINES}, {len(lost)} left out")
+    said = ConventionMessage.of(chosen).model_dump_json()
+    out().print(f"The trainer's environment wants\n  REPIC_REWARD_CONVENTION='{said}'")
+
+
+@reward.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to bind; one that others reach needs a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 8899,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that score.")] = 1,
+    max_rows: Annotated[int, typer.Option(min=1, help="Most rows of one request.")] = 1024,
+    max_bytes: Annotated[int, typer.Option(min=1024, help="Most bytes of one body.")] = 8 << 20,
+    max_waiting: Annotated[
+        int, typer.Option(min=1, help="Requests that a worker takes at once; more get a 429.")
+    ] = 64,
+    profile: Annotated[
+        str, typer.Option(help="Profile of the judge and of the encoder of CLIPScore.")
+    ] = "sample",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Serve rewards to trainers over HTTP, in processes that are replaced when they die or hang.
+
+    The token of REPIC_REWARD_TOKEN is asked of every request; without one only this machine may
+    ask. Counters for Prometheus are at /metrics. Stop it with Ctrl-C.
+
+    Two models can lower what the rules give, batched over requests: a judge
+    (--set rewards.judge.url=...), and CLIPScore by the profile's encoder
+    (--set rewards.clip_score.weight=0.3), which looks at the photos of --store.
+
+    Example: repic reward serve --workers 2 --port 8899
+    """
+    from repic.config import build as config
+    from repic.rewards.server import extras
+    from repic.rewards.server import serve as service
+    from repic.rewards.server.app import Limits
+
+    settings = config.load(profile, tuple(set_ or ()), source={"path": "."})
+    components = extras.packed(settings, store)
+
+    err().print(f"Rewards at http://{host}:{port}/v1/score, {workers} workers")
+    limits = Limits(max_rows, max_bytes, max_waiting)
+    service.serve(host, port, workers, limits, components)

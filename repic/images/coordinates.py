@@ -1,0 +1,301 @@
+"""Boxes, and the notations in which model families read and write them.
+
+A box is always canonical in tables and in code: float xyxy in pixels of the upright original.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from repic.images.box_text import MAX_PADDING, BoxError, read_numbers
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+__all__ = [
+    "INTERNVL",
+    "MAX_PADDING",
+    "NORMALISED",
+    "QWEN2_VL",
+    "QWEN3_VL",
+    "Box",
+    "BoxError",
+    "Convention",
+    "ConventionError",
+    "convention_for",
+    "qwen25_vl",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An axis-aligned box, xyxy in pixels of the upright original; x right, y down."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Box:
+        """The box of four numbers `(x1, y1, x2, y2)`; ValueError for any other count."""
+        x1, y1, x2, y2 = (float(value) for value in values)
+        return cls(x1, y1, x2, y2)
+
+    @property
+    def width(self) -> float:
+        """Extent along x in pixels; 0 for an inverted box."""
+        return max(0.0, self.x2 - self.x1)
+
+    @property
+    def height(self) -> float:
+        """Extent along y in pixels; 0 for an inverted box."""
+        return max(0.0, self.y2 - self.y1)
+
+    @property
+    def area(self) -> float:
+        """Square pixels; 0 for an inverted box."""
+        return self.width * self.height
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union in [0, 1]; 0 when both are empty."""
+        across = max(0.0, min(self.x2, other.x2) - max(self.x1, other.x1))
+        down = max(0.0, min(self.y2, other.y2) - max(self.y1, other.y1))
+        intersection = across * down
+        union = self.area + other.area - intersection
+        return min(1.0, intersection / union) if union > 0 else 0.0
+
+    def clip(self, width: float, height: float) -> Box:
+        """The part inside a picture of `width` x `height` pixels."""
+        return Box(
+            min(max(self.x1, 0.0), width),
+            min(max(self.y1, 0.0), height),
+            min(max(self.x2, 0.0), width),
+            min(max(self.y2, 0.0), height),
+        )
+
+    def round(self, digits: int) -> Box:
+        """The box with every coordinate rounded to `digits` decimals."""
+        return Box(*(round(value, digits) for value in (self.x1, self.y1, self.x2, self.y2)))
+
+    def as_list(self) -> list[float]:
+        """`[x1, y1, x2, y2]`, as tables hold it."""
+        return [self.x1, self.y1, self.x2, self.y2]
+
+
+class ConventionError(ValueError):
+    """A model whose way to write boxes is not known; the message names the remedy."""
+
+
+class ImageProcessor(Protocol):
+    """What is needed of a transformers image processor of the Qwen2-VL kind.
+
+    `size` has `shortest_edge` and `longest_edge`, which hold the fewest and the most pixels (area)
+    of the resized picture.
+    """
+
+    patch_size: int
+    merge_size: int
+    size: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A grid of the same size for every picture: 1000 x 1000, or 1 x 1 for shares."""
+
+    side: float
+
+    def __call__(self, width: int, height: int) -> tuple[float, float]:
+        """Width and height of the grid."""
+        return self.side, self.side
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """The pixels of the picture as a Qwen2.5-VL processor resizes it.
+
+    Attributes:
+        factor: Both sides become multiples of it: patch size x merge size.
+        min_pixels: Fewest pixels (area) of the resized picture.
+        max_pixels: Most pixels (area) of the resized picture.
+    """
+
+    factor: int
+    min_pixels: int
+    max_pixels: int
+
+    def __call__(self, width: int, height: int) -> tuple[float, float]:
+        """Width and height after the resize; `smart_resize` of Qwen2-VL (arXiv 2409.12191).
+
+        Sides are rounded to the factor; an area outside the limits is scaled back by the square
+        root of the excess, downwards when too large and upwards when too small.
+
+        Raises:
+            ValueError: one side is over 200 times the other, which the processor refuses.
+        """
+        if max(width, height) > 200 * min(width, height):
+            raise ValueError(f"a picture of {width} x {height} is too narrow for this model family")
+        across, down = (round(side / self.factor) * self.factor for side in (width, height))
+        if across * down > self.max_pixels:
+            shrink = math.sqrt(width * height / self.max_pixels)
+            across, down = (
+                max(self.factor, math.floor(side / shrink / self.factor) * self.factor)
+                for side in (width, height)
+            )
+        elif across * down < self.min_pixels:
+            grow = math.sqrt(self.min_pixels / (width * height))
+            across, down = (
+                math.ceil(side * grow / self.factor) * self.factor for side in (width, height)
+            )
+        return float(across), float(down)
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """How one model family writes a box.
+
+    Units are the family's and are never guessed from the numbers; the notation (brackets, JSON,
+    tokens) is read leniently, since its meaning does not depend on it.
+
+    Attributes:
+        name: Name of the convention.
+        grid: Width and height, in the family's units, of a picture of `width` x `height` pixels.
+            Those are the pixels of the picture that the processor is given.
+        template: The family's notation, with the fields x1, y1, x2, y2.
+        decimals: Digits after the point.
+    """
+
+    name: str
+    grid: Fixed | Resized
+    template: str
+    decimals: int = 0
+
+    def render(self, box: Box, width: int, height: int) -> str:
+        """The box as the family writes it.
+
+        Each edge is off by at most half a unit, except that a side shorter than one unit is
+        written as one unit, since an empty box could not be read back.
+        """
+        across, down = self.grid(width, height)
+        x1, x2 = self._snap(box.x1 / width * across, box.x2 / width * across, across)
+        y1, y2 = self._snap(box.y1 / height * down, box.y2 / height * down, down)
+        numbers = (f"{value:.{self.decimals}f}" for value in (x1, y1, x2, y2))
+        return self.template.format(**dict(zip(("x1", "y1", "x2", "y2"), numbers, strict=True)))
+
+    def _snap(self, low: float, high: float, limit: float) -> tuple[float, float]:
+        unit = 10**self.decimals
+        first, second = (min(max(math.floor(v * unit + 0.5), 0), limit * unit) for v in (low, high))
+        if second <= first:
+            first = min(first, limit * unit - 1)
+            second = first + 1
+        return first / unit, second / unit
+
+    def parse(self, text: str, width: int, height: int) -> Box:
+        """The one box in an answer, in pixels of the picture.
+
+        Read are four numbers in brackets, two corners in parentheses, the box tokens of Qwen2-VL
+        and InternVL, and JSON: a list of four, or an object with `bbox_2d`, `bbox` or `box` (alone
+        or as the only one of a list). A code fence, spaces, decimals and a label are fine, and so
+        are up to `MAX_PADDING` characters of text around. The same box twice is one box.
+
+        Raises:
+            BoxError: no box, several different ones, or numbers that this convention cannot mean.
+        """
+        notation, values = read_numbers(text)
+        if notation == "tokens" and not (isinstance(self.grid, Fixed) and self.grid.side == 1000):
+            raise BoxError("convention", f"box tokens mean 0-1000, which {self.name} does not use")
+        x1, y1, x2, y2 = values
+        across, down = self.grid(width, height)
+        whole = all(value == int(value) for value in values)
+        if max(values) <= 1 and across > 1 and not whole:
+            raise BoxError(
+                "convention", f"these are shares of the picture, not units of {self.name}"
+            )
+        slack = 1.0 if isinstance(self.grid, Resized) else 0.0
+        if min(values) < -slack or max(x1, x2) > across + slack or max(y1, y2) > down + slack:
+            raise BoxError("outside", f"outside of the {across:g} x {down:g} units of {self.name}")
+        if x2 < x1 or y2 < y1:
+            raise BoxError("inverted", "the second corner is above or left of the first")
+        box = self.to_pixels(values, width, height).clip(width, height)
+        if box.area == 0:
+            raise BoxError("empty", "the box has no area")
+        return box
+
+    def to_pixels(self, values: Sequence[float], width: int, height: int) -> Box:
+        """Four numbers in the family's units as a box in pixels of the picture, unchecked."""
+        across, down = self.grid(width, height)
+        x1, y1, x2, y2 = values
+        return Box(x1 / across * width, y1 / down * height, x2 / across * width, y2 / down * height)
+
+
+QWEN2_VL = Convention("qwen2-vl", Fixed(1000), "<|box_start|>({x1},{y1}),({x2},{y2})<|box_end|>")
+QWEN3_VL = Convention("qwen3-vl", Fixed(1000), '{{"bbox_2d": [{x1}, {y1}, {x2}, {y2}]}}')
+INTERNVL = Convention("internvl", Fixed(1000), "<box>[[{x1}, {y1}, {x2}, {y2}]]</box>")
+NORMALISED = Convention("normalised", Fixed(1), "[{x1}, {y1}, {x2}, {y2}]", decimals=4)
+
+
+def qwen25_vl(processor: ImageProcessor) -> Convention:
+    """Qwen2.5-VL: absolute pixels of the picture as its processor resizes it.
+
+    Args:
+        processor: The image processor itself, `processor.image_processor` of the whole one.
+    """
+    grid = Resized(
+        processor.patch_size * processor.merge_size,
+        processor.size["shortest_edge"],
+        processor.size["longest_edge"],
+    )
+    return Convention("qwen2.5-vl", grid, '{{"bbox_2d": [{x1}, {y1}, {x2}, {y2}]}}')
+
+
+_FAMILIES: dict[str, Convention | Callable[[ImageProcessor], Convention]] = {
+    "qwen2_vl": QWEN2_VL,
+    "qwen2_5_vl": qwen25_vl,
+    "qwen3_vl": QWEN3_VL,
+    "qwen3_vl_moe": QWEN3_VL,
+    "internvl": INTERNVL,
+    "internvl_chat": INTERNVL,
+}
+_CLASSES = {
+    "Qwen2VLForConditionalGeneration": "qwen2_vl",
+    "Qwen2_5_VLForConditionalGeneration": "qwen2_5_vl",
+    "Qwen3VLForConditionalGeneration": "qwen3_vl",
+    "Qwen3VLMoeForConditionalGeneration": "qwen3_vl_moe",
+    "InternVLForConditionalGeneration": "internvl",
+    "InternVLChatModel": "internvl_chat",
+}
+
+
+def convention_for(
+    model: str | type | PretrainedConfig, processor: ImageProcessor | None = None
+) -> Convention:
+    """The convention of a model's family.
+
+    Args:
+        model: A config, a model class, or the name of either: `model_type` or the class's name.
+        processor: The model's image processor; only Qwen2.5-VL needs it.
+
+    Raises:
+        ConventionError: the family is unknown, or needs the processor.
+    """
+    if isinstance(model, str):
+        name = model
+    elif isinstance(model, type):
+        # A LoRA wrapper or a user's subclass has another name than the family's class.
+        name = next((c.__name__ for c in model.__mro__ if c.__name__ in _CLASSES), model.__name__)
+    else:
+        name = model.model_type
+    family = _FAMILIES.get(_CLASSES.get(name, name))
+    if family is None:
+        raise ConventionError(
+            f"how {name} writes boxes is not known (known: {', '.join(sorted(_FAMILIES))}); "
+            "pass a repic.images.coordinates.Convention of your own"
+        )
+    if isinstance(family, Convention):
+        return family
+    if processor is None:
+        raise ConventionError(f"{name} writes pixels of the resized picture: pass its processor")
+    return family(processor)

@@ -1,0 +1,392 @@
+"""Open, check, orient and crop a picture; say why one was refused.
+
+Whatever a file is, what comes out is RGB with 8 bits, upright, in sRGB: EXIF orientation applied,
+colour profiles converted (a broken one is ignored), transparency laid on white, 16 bits scaled,
+the first frame of an animation. The content decides what a file is, never its name. A picture is
+decoded whole before it is accepted, so a file that lacks its end is refused, not half used.
+
+Peak memory is about three copies of `MAX_PIXELS` x 4 bytes, however many threads decode: together
+they decode no more pixels at a time than one picture may have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import io
+import math
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageCms, ImageFile, features
+
+from repic.images import uris
+from repic.images.fetch import MAX_BYTES, ImageRefused, Reason, read_bytes
+from repic.images.semaphore import Room
+
+if TYPE_CHECKING:
+    from repic.images.coordinates import Box
+
+__all__ = [
+    "MAX_BYTES",
+    "ImageFacts",
+    "ImageRefused",
+    "Reason",
+    "decode",
+    "open_image",
+    "perceptual_hash",
+    "probe",
+    "read_bytes",
+    "sniff",
+]
+
+MAX_PIXELS = 150_000_000
+"""Most pixels of a picture; below the 179 million at which Pillow itself refuses."""
+MIN_SIDE = 8
+"""Fewest pixels of the shorter side."""
+MAX_ASPECT = 50
+"""Most times that the longer side may be the shorter; a wide panorama has about 10."""
+
+_ROOM = Room(MAX_PIXELS)
+"""Of this process, in pixels that are being decoded."""
+
+HEAD_BYTES = 64
+"""How much of a file `sniff` needs."""
+
+# Only what photos come in: no format that runs a program (EPS) or has no signature (TGA).
+_FORMATS = (
+    *("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000"),
+    *("JXL", "MPO", "PNG", "PPM", "TIFF", "WEBP"),
+)
+# Formats that Pillow learns from another package: the module that teaches it, and the package.
+_PLUGINS = {
+    "AVIF": ("pillow_avif", "pillow-avif-plugin"),
+    "HEIF": ("pillow_heif.HeifImagePlugin", "pillow-heif"),
+    "JXL": ("pillow_jxl", "pillow-jxl-plugin"),
+}
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+    (b"\xff\x0a", "JXL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JXL"),
+    (b"\0\0\1\0", "ICO"),
+)
+_BRANDS = {
+    "AVIF": {b"avif", b"avis"},
+    "HEIF": {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"},
+}
+_ANY_CODEC = {b"mif1", b"msf1"}
+"""Brands of still pictures and of sequences of any codec (ISO/IEC 23008-12, section 10)."""
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 0x0112
+
+# Kept as it is now: ultralytics replaces `Image.open` by one that refuses for other reasons.
+_pillow_open = Image.open
+
+# Pillow warns from 89 million pixels on; the limit here is ours.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What the table `images` says of a picture.
+
+    Attributes:
+        width: Pixels, upright; of the region if one was asked for.
+        height: Likewise.
+        format: As Pillow names it, for example JPEG.
+        orientation: EXIF orientation that was applied, 1 to 8.
+        phash: Perceptual hash, 16 hex digits; see `perceptual_hash`.
+    """
+
+    width: int
+    height: int
+    format: str
+    orientation: int
+    phash: str
+
+
+def probe(data: bytes, region: uris.Region | None = None) -> ImageFacts:
+    """Decode a picture completely and describe it.
+
+    Args:
+        data: All bytes of its file.
+        region: The part that is meant, `uris.Location.parse(uri).region`.
+
+    Raises:
+        ImageRefused: it cannot be used.
+    """
+    with _decoded(data) as (whole, name, orientation):
+        picture = _region(whole, region)
+        return ImageFacts(*picture.size, name, orientation, perceptual_hash(picture))
+
+
+def decode(data: bytes, region: uris.Region | None = None) -> Image.Image:
+    """The picture, or a region of it, that a file's bytes hold: RGB, upright.
+
+    Raises:
+        ImageRefused: it cannot be used.
+    """
+    with _decoded(data) as (picture, _, _):
+        return _region(picture, region)
+
+
+def open_image(uri: str, crop: Box | None = None) -> Image.Image:
+    """The picture that a URI names: RGB, upright, cut to its region and then to `crop`.
+
+    Args:
+        crop: xyxy pixels of what the URI names; grown to whole pixels, cut at the edges.
+
+    Raises:
+        ImageRefused: it cannot be used, or the crop lies outside of it.
+    """
+    picture = decode(read_bytes(uri), uris.Location.parse(uri).region)
+    if crop is None:
+        return picture
+    x1, y1 = max(0, math.floor(crop.x1)), max(0, math.floor(crop.y1))
+    x2, y2 = min(picture.width, math.ceil(crop.x2)), min(picture.height, math.ceil(crop.y2))
+    if x1 >= x2 or y1 >= y2:
+        raise ImageRefused("region", f"{crop} lies outside of {picture.width}x{picture.height}")
+    return picture.crop((x1, y1, x2, y2))
+
+
+def sniff(head: bytes) -> str | None:
+    """Image format that a file's first `HEAD_BYTES` announce, as Pillow names it, or None."""
+    for signature, name in _SIGNATURES:
+        if head.startswith(signature):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp":
+        brands = _brands(head)
+        return next((name for name, known in _BRANDS.items() if known & brands), None)
+    if head[:2] == b"BM" and head[6:10] == bytes(4):
+        return "BMP"
+    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
+        return "PPM"
+    return None
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """The major brand of a file; where it is that of any codec, the compatible ones as well."""
+    major = head[8:12]
+    if major not in _ANY_CODEC:
+        return {major}
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return {major, *(head[at : at + 4] for at in range(16, end, 4))}
+
+
+def require_decoder(data: bytes) -> None:
+    """Look for the decoder of a picture without decoding it.
+
+    Raises:
+        ImageRefused: `unsupported`: a package is missing here, which is no fault of the picture.
+    """
+    announced = sniff(data[:HEAD_BYTES])
+    Image.init()
+    if announced in _PLUGINS and not _can_read(announced):
+        _learn(announced)
+
+
+def perceptual_hash(picture: Image.Image) -> str:
+    """64-bit DCT hash, 16 hex digits; pictures that look alike differ in few bits.
+
+    As in Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010),
+    section 3.2.2: grey, 32x32, DCT-II, of which the coefficients 1..8 in both directions are
+    compared with their median; bits in rows, the first is the most significant.
+
+    A picture without any content (32x32 within `FLAT` grey levels) has no frequencies to compare;
+    all such would share one hash. It gets a digest of its mean colour instead, so that only
+    pictures of nearly one colour fall together.
+    """
+    small = picture.resize((32, 32), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    grey = np.asarray(small.convert("L"), dtype=np.float64)
+    if np.ptp(grey) <= FLAT:
+        mean = np.asarray(small, dtype=np.float64).mean(axis=(0, 1)).round() // 8
+        return hashlib.blake2b(mean.astype(np.uint8).tobytes(), digest_size=8).hexdigest()
+    low = _DCT @ grey @ _DCT.T
+    # Rounded, so that the last bits of a sum, which differ from one CPU to the next, do not count.
+    low = low.round(6)
+    return np.packbits(low > np.median(low)).tobytes().hex()
+
+
+FLAT = 3
+"""Grey levels between the darkest and the lightest of a picture that shows nothing."""
+
+# Rows 1..8 of the DCT-II matrix of 32 points; its scale does not matter to a comparison.
+_DCT = np.cos(np.pi * np.outer(np.arange(1, 9), np.arange(32) + 0.5) / 32)
+
+
+@contextlib.contextmanager
+def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
+    """Picture (RGB, upright), its format, and the EXIF orientation that was applied; other threads
+    wait with their pictures if there is no room for all."""
+    if not data:
+        raise ImageRefused("empty", "there are no bytes in it")
+    announced = sniff(data[:HEAD_BYTES])
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries set it, for the whole process
+    with contextlib.ExitStack() as held:
+        try:
+            with _open(data, announced) as file:
+                name = file.format or announced or "unknown"
+                _check_size(*file.size)
+                held.enter_context(_ROOM.take(file.width * file.height))
+                tagged = _orientation(file)
+                if file.format == "PNG":  # decoding does not look at the checksums of the pixels
+                    _pillow_open(io.BytesIO(data), formats=["PNG"]).verify()
+                file.load()
+                remaining = _orientation(file)  # some formats turn themselves while they load
+                picture = _to_rgb(file)
+            del file  # a second copy of the pixels
+        except (ImageRefused, MemoryError):
+            raise
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise ImageRefused("too-many-pixels", str(error)) from None
+        except Exception as error:  # decoders of broken data raise nearly every class there is
+            raise _undecodable(data, announced, str(error) or type(error).__name__) from error
+        if remaining in _UPRIGHT:
+            picture = picture.transpose(_UPRIGHT[remaining])
+        picture.info = {}  # an orientation or profile left there would be applied a second time
+        yield picture, name, tagged if remaining == 1 else remaining
+
+
+def _open(data: bytes, announced: str | None) -> Image.Image:
+    try:
+        return _pillow_open(io.BytesIO(data), formats=_known_formats())
+    except Image.UnidentifiedImageError:
+        if announced is None:
+            raise ImageRefused("not-an-image", "its content is of no image format") from None
+        if announced in _PLUGINS and not _can_read(announced):
+            _learn(announced)
+            return _open(data, announced)
+        raise _undecodable(data, announced, "its header cannot be read") from None
+
+
+def _learn(announced: str) -> None:
+    """Load the package that teaches Pillow a format, if it is installed."""
+    module, package = _PLUGINS[announced]
+    with contextlib.suppress(ImportError):
+        importlib.import_module(module)
+    if not _can_read(announced):
+        raise ImageRefused("unsupported", f"it is {announced}; `pip install {package}` to read it")
+
+
+def _can_read(name: str) -> bool:
+    """Whether a decoder is there; Pillow lists AVIF also where it was built without one."""
+    built = name != "AVIF" or sys.modules.get(_PLUGINS[name][0]) or features.check("avif")
+    return bool(built) and name in Image.OPEN
+
+
+def _known_formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageRefused(
+            "too-many-pixels", f"{width}x{height} pixels; at most {MAX_PIXELS:,} are decoded"
+        )
+    if min(width, height) < MIN_SIDE:
+        raise ImageRefused("too-small", f"{width}x{height} pixels; a side needs {MIN_SIDE}")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageRefused("aspect", f"{width}x{height} is longer than {MAX_ASPECT} to 1")
+
+
+def _orientation(file: Image.Image) -> int:
+    try:
+        value = file.getexif().get(_ORIENTATION, 1)
+    except Exception:  # EXIF that cannot be read says nothing about the picture
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _undecodable(data: bytes, announced: str | None, said: str) -> ImageRefused:
+    said = f"{announced or 'image'}: {said}"
+    declared = int.from_bytes(data[4:8], "little") + 8 if announced == "WEBP" else 0
+    if declared > len(data) or "truncated" in said.lower():
+        return ImageRefused("truncated", f"the end of the file is missing ({said})")
+    return ImageRefused("corrupt", f"it cannot be decoded ({said})")
+
+
+def _region(picture: Image.Image, region: uris.Region | None) -> Image.Image:
+    if region is None:
+        return picture
+    x1, y1, x2, y2 = region.pixels(*picture.size)
+    if x1 >= x2 or y1 >= y2:
+        raise ImageRefused("region", f"{region} lies outside of {picture.width}x{picture.height}")
+    _check_size(x2 - x1, y2 - y1)
+    return picture.crop((x1, y1, x2, y2))
+
+
+def _to_rgb(file: Image.Image) -> Image.Image:
+    """Copy of a loaded picture of any mode as 8-bit sRGB."""
+    if file.mode.startswith(("I", "F")):
+        return _to_8_bits(file).convert("RGB")
+    if file.mode == "LAB":
+        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        return _convert_profile(file, lab) or file.getchannel(0).convert("RGB")
+    picture = file
+    if file.has_transparency_data:
+        top = file.convert("RGBA")
+        picture = Image.new("RGB", top.size, "white")
+        picture.paste(top, mask=top)
+    elif file.mode not in ("RGB", "CMYK", "L"):
+        picture = file.convert("RGB")
+    profile = file.info.get("icc_profile")
+    converted = _apply_profile(picture, profile) if profile else None
+    return converted or picture.convert("RGB")
+
+
+def _to_8_bits(file: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits as 8 bits.
+
+    Integers up to 65535 and floats from 0 to 1 are shares of that range; anything else has no
+    known range and is stretched from its own lowest to its own highest value; one single value
+    becomes black.
+    """
+    values = np.nan_to_num(np.asarray(file, dtype=np.float32))
+    low, high = (0.0, 1.0) if file.mode == "F" else (0.0, 65535.0)
+    if values.min() < low or values.max() > high:
+        low, high = float(values.min()), float(values.max())
+    scaled = (values - low) * (255 / (high - low) if low < high else 0.0)
+    return Image.fromarray(scaled.round().astype(np.uint8))
+
+
+def _apply_profile(picture: Image.Image, profile: bytes) -> Image.Image | None:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if picture.mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(source):
+            return None
+    except (ImageCms.PyCMSError, OSError):
+        return None
+    return _convert_profile(picture, source)
+
+
+def _convert_profile(picture: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image | None:
+    """Picture in sRGB, or None if the profile is broken or of another kind of colour."""
+    try:
+        return ImageCms.profileToProfile(
+            picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None

@@ -1,0 +1,165 @@
+"""How a picture is addressed: a URL, and in its fragment which part of that file is meant.
+
+    file:///photos/my%20dog.jpg                        a file; every scheme that fsspec knows
+    file:///photos/two.jpg#xywh=0,0,512,512            a region, in pixels of the upright picture
+    s3://bucket/train.parquet#row=17&column=image      a picture inside a Parquet or Arrow file
+    ...#row=17&column=image&xywh=percent:50,0,50,100   a region of it, in percent of its sides
+
+Regions are written as in Media Fragments URI 1.0 (W3C 2012, section 4.2.2). Paths are
+percent-encoded byte by byte, so that names with spaces, `#` or `%`, and names that are no UTF-8,
+survive as plain ASCII text. URLs of http and https are taken as they are.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes, urlencode
+
+_SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
+_KEYS = {"row", "column", "xywh"}
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of the upright picture; `unit` is `pixel`, or `percent` of its sides."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+    unit: Literal["pixel", "percent"] = "pixel"
+
+    def __str__(self) -> str:
+        numbers = ",".join(f"{n:.12g}" for n in (self.x, self.y, self.w, self.h))
+        return f"percent:{numbers}" if self.unit == "percent" else numbers
+
+    def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Whole-pixel xyxy inside a picture of that size; empty if the region is outside it."""
+        sx, sy = (width / 100, height / 100) if self.unit == "percent" else (1.0, 1.0)
+        x1, x2 = (min(max(round(x * sx), 0), width) for x in (self.x, self.x + self.w))
+        y1, y2 = (min(max(round(y * sy), 0), height) for y in (self.y, self.y + self.h))
+        return x1, y1, x2, y2
+
+    @classmethod
+    def parse(cls, text: str) -> Region:
+        """The region that `x,y,w,h`, `pixel:x,y,w,h` or `percent:x,y,w,h` names.
+
+        Raises:
+            ValueError: not four finite numbers, a negative corner, or no area.
+        """
+        unit, _, numbers = text.rpartition(":")
+        try:
+            x, y, w, h = (float(n) for n in numbers.split(","))
+        except ValueError:
+            raise ValueError(f"xywh wants four numbers x,y,w,h, got {text!r}") from None
+        if not all(map(math.isfinite, (x, y, w, h))) or min(x, y) < 0 or min(w, h) <= 0:
+            raise ValueError(f"xywh wants a corner inside the picture and an area, got {text!r}")
+        match unit:
+            case "" | "pixel":
+                return cls(x, y, w, h)
+            case "percent":
+                return cls(x, y, w, h, "percent")
+        raise ValueError(f"xywh is in pixel or percent, got {text!r}")
+
+
+@dataclass(frozen=True)
+class Location:
+    """A parsed URI.
+
+    Attributes:
+        url: The file, as in the URI, without its fragment.
+        row: Row of a table file, from 0; None for a plain file.
+        column: Column of that row.
+        region: Part of the picture; None is all of it.
+    """
+
+    url: str
+    row: int | None = None
+    column: str | None = None
+    region: Region | None = None
+
+    def __str__(self) -> str:
+        parts: dict[str, str] = {}
+        if self.row is not None:
+            parts |= {"row": str(self.row), "column": self.column or "image"}
+        if self.region is not None:
+            parts["xywh"] = str(self.region)
+        return f"{self.url}#{urlencode(parts, safe=',:', quote_via=quote)}" if parts else self.url
+
+    @classmethod
+    def parse(cls, uri: str) -> Location:
+        """Take a URI apart.
+
+        Raises:
+            ValueError: no URL, or a fragment that is not of the forms above.
+        """
+        url, _, fragment = uri.partition("#")
+        if not _SCHEME.match(url):
+            raise ValueError(
+                f"{uri!r} is not a URL; write a local path as repic.images.uris.file_uri(path)"
+            )
+        parts = dict(parse_qsl(fragment, keep_blank_values=True)) if fragment else {}
+        if (fragment and not parts) or parts.keys() - _KEYS:
+            raise ValueError(f"#{fragment} is not understood; known are row, column and xywh")
+        if ("row" in parts) != ("column" in parts):
+            raise ValueError(f"#{fragment}: row and column come together")
+        row = parts.get("row")
+        if row is not None and not (row.isascii() and row.isdigit()):
+            raise ValueError(f"#{fragment}: row counts from 0")
+        region = Region.parse(parts["xywh"]) if "xywh" in parts else None
+        return cls(url, None if row is None else int(row), parts.get("column"), region)
+
+
+def file_uri(path: str | os.PathLike[str]) -> str:
+    """`file://` URI of a local path, made absolute; symbolic links stay as they are."""
+    return "file://" + quote(os.fsencode(os.path.abspath(path)))
+
+
+def file_path(url: str) -> str:
+    """Local path of a `file://` URL, as Python's file functions want it.
+
+    Raises:
+        ValueError: the URL is not of a local file.
+    """
+    if not url.startswith("file://"):
+        raise ValueError(f"{url} is not a file:// URL")
+    path = url.partition("#")[0].removeprefix("file://").removeprefix("localhost")
+    return os.fsdecode(unquote_to_bytes(path))
+
+
+def is_url(path: str) -> bool:
+    """Whether a setting names a URL rather than a local path."""
+    return bool(_SCHEME.match(path))
+
+
+def to_uri(path: str) -> str:
+    """URI of what a person wrote: a local path (`~` is expanded) or a URL, which stays."""
+    return path if is_url(path) else file_uri(os.path.expanduser(path))
+
+
+def remote_uri(path: str) -> str:
+    """URI of a full remote path as fsspec's `unstrip_protocol` gives it: `%` and `#` escaped."""
+    if path.startswith(("http://", "https://")):
+        return path
+    return path.replace("%", "%25").replace("#", "%23")
+
+
+def remote_path(url: str) -> str:
+    """What fsspec wants to be given for the URL of a remote file; undoes `remote_uri`."""
+    return url if url.startswith(("http://", "https://")) else unquote(url)
+
+
+def join(folder: str, name: str) -> str:
+    """URI of a file in a folder, both as `to_uri` and a file name relative to it.
+
+    Raises:
+        ValueError: no file can have this name, because it cannot be written as bytes.
+    """
+    if folder.startswith("file://"):
+        return file_uri(os.path.join(file_path(folder), name))
+    name.encode()  # refuses half of a surrogate pair, which no URL can hold
+    return f"{folder.rstrip('/')}/{remote_uri(name)}"

@@ -1,0 +1,115 @@
+"""What one look at all similarities tells about a collection: neighbours, groups, background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from repic.mining import groups, similarity
+from repic.mining.similarity import Distribution
+
+NEIGHBOURS = 128
+"""Nearest objects that are remembered of each object."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A collection of n objects and what was found out about it.
+
+    Attributes:
+        grid: float32 (n, d), the vectors, see `similarity.on_grid`.
+        photo: int64 (n,), photo of each object.
+        duplicate: int64 (n,), near-duplicate group of that photo.
+        identity: int64 (n,), labelled identity, -1 where unknown.
+        distribution: Similarity of all pairs of objects in different photos.
+        index: int32 (n, k), nearest objects in local scale, -1 where there are fewer.
+        mined: Groups found by similarity; all objects are alone where all identities are labelled.
+        peers: int32 (n, m), the neighbours that `mined` rests on.
+        group: int64 (n,), the object's identity, known or mined: the smallest index among its
+            members. Labels and mined groups that touch are one group, so that splitting by it leaks
+            neither.
+        background: int64 (n,), ten-thousandths: mean similarity to the `groups.DENSITY` nearest
+            objects of other groups.
+    """
+
+    grid: np.ndarray
+    photo: np.ndarray
+    duplicate: np.ndarray
+    identity: np.ndarray
+    distribution: Distribution
+    index: np.ndarray
+    mined: groups.Groups
+    peers: np.ndarray
+    group: np.ndarray
+    background: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.photo)
+
+
+def survey(
+    vectors: np.ndarray, photo: np.ndarray, duplicate: np.ndarray, identity: np.ndarray
+) -> Survey:
+    """Look at all pairs once; 50,000 objects of 256 numbers take 5 min, 1.8 GB on two busy cores.
+
+    Args:
+        vectors: float16 or float32 (n, d), unit length.
+        photo: int (n,), index of each object's photo.
+        duplicate: int (n,), index of its photo's near-duplicate group.
+        identity: int (n,), index of its labelled identity, -1 where unknown.
+
+    Raises:
+        ValueError: lengths differ, a photo is in two near-duplicate groups, or vectors are not of
+            unit length.
+    """
+    photo, duplicate, identity = (
+        np.asarray(a, dtype=np.int64) for a in (photo, duplicate, identity)
+    )
+    n = len(vectors)
+    if not n == len(photo) == len(duplicate) == len(identity):
+        raise ValueError(
+            f"one photo, near-duplicate group and identity per vector: got {len(photo)}, "
+            f"{len(duplicate)} and {len(identity)} for {n} vectors"
+        )
+    _, first, place = np.unique(photo, return_index=True, return_inverse=True)
+    if (duplicate[first][place] != duplicate).any():
+        raise ValueError("the objects of one photo must share its near-duplicate group")
+    grid = similarity.on_grid(vectors)
+    near, distribution = similarity.scan(grid, photo, duplicate, NEIGHBOURS)
+    index, scale = groups.local_scale(near)
+    if (identity >= 0).all():
+        mined, peers = groups.alone(n), index[:, :0]
+    else:
+        mined, peers = groups.find(index, scale, photo, duplicate, identity)
+    group = _with_labels(mined.of, identity)
+    return Survey(
+        grid,
+        photo,
+        duplicate,
+        identity,
+        distribution,
+        index,
+        mined,
+        peers,
+        group,
+        _background(near, group),
+    )
+
+
+def _with_labels(mined: np.ndarray, identity: np.ndarray) -> np.ndarray:
+    """Mined groups, those that hold the same known identity joined; smallest index of each."""
+    n = len(mined)
+    known = np.full(n, -1)
+    np.maximum.at(known, mined, identity)
+    owner = known[mined]
+    key = np.where(owner >= 0, n + owner, mined)
+    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    return first[place]
+
+
+def _background(near: similarity.Neighbours, group: np.ndarray) -> np.ndarray:
+    other = (near.index >= 0) & (group[near.index] != group[:, None])
+    other &= np.cumsum(other, axis=1) <= groups.DENSITY
+    total = np.where(other, near.similarity, 0).sum(1, dtype=np.int64)
+    return total // np.maximum(1, other.sum(1))

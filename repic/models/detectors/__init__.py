@@ -1,0 +1,100 @@
+"""Boxes around the objects of a photo, by whichever detector the settings name.
+
+One module per family: `yolo` (ultralytics YOLO, YOLO-World and YOLOE, AGPL-3.0), `grounded`
+(OWLv2 and Grounding DINO through transformers, Apache-2.0) and `repic.models.imagenet_classifier` (an ImageNet
+classifier, for photos with one subject). They share `frame`: one fixed square per photo, one fixed
+batch, so that a box depends on its own photo only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repic.config.build import ConfigError
+from repic.models import imagenet_classifier, weights
+from repic.models.detectors import grounded, yolo
+from repic.models.detectors.base import Detection, Detector
+from repic.models.devices import Placement
+from storage.hashing import fingerprint
+
+if TYPE_CHECKING:
+    from repic.config.build import DetectorSettings, Runtime
+
+__all__ = ["Detection", "Detector", "describe", "load"]
+
+
+def describe(settings: DetectorSettings, runtime: Runtime) -> dict[str, Any]:
+    """JSON of all that can change a box. Imports no torch.
+
+    Weights on this machine count by their hash, wherever they are; a model of the hub by its name.
+
+    Raises:
+        ConfigError: the kind needs a checkpoint or a vocabulary that is not set.
+        WeightsError: the weights file is not there.
+    """
+    limits = {
+        "confidence": settings.confidence,
+        "max_objects": settings.max_objects,
+        "min_area_share": settings.min_area_share,
+    }
+    if settings.kind == "annotation":
+        return {"kind": settings.kind, **limits}
+    placement = Placement.of(runtime).describe()
+    if settings.kind == "photos":
+        return {"kind": settings.kind, **imagenet_classifier.describe(), **limits, **placement}
+    return {
+        "kind": settings.kind,
+        "checkpoint": _describe_checkpoint(settings),
+        "text_encoder": _describe_text_encoder(settings),
+        "vocabulary": list(settings.vocabulary),
+        "image_size": settings.image_size,
+        "iou": settings.iou,
+        **limits,
+        **placement,
+    }
+
+
+def load(settings: DetectorSettings, runtime: Runtime) -> Detector:
+    """The detector, ready on its device.
+
+    Raises:
+        ConfigError: the settings do not fit each other or the checkpoint.
+        WeightsError: the weights are not there.
+        DeviceError: the device cannot be used.
+    """
+    if settings.kind == "annotation":
+        raise ConfigError(
+            "detector.kind=annotation takes the boxes of the source's annotations and has no "
+            "model; choose another kind for photos without annotations"
+        )
+    placement = Placement.of(runtime)
+    name = fingerprint(describe(settings, runtime))
+    if settings.kind == "photos":
+        return imagenet_classifier.PhotosDetector(settings, placement, name)
+    if settings.kind == "transformers":
+        return grounded.load(settings, placement, name)
+    return yolo.load(settings, placement, name)
+
+
+def _describe_checkpoint(settings: DetectorSettings) -> Any:
+    if not settings.checkpoint:
+        raise ConfigError(f"detector.kind={settings.kind} needs a detector.checkpoint")
+    if settings.kind in {"yoloe", "transformers"} and not settings.vocabulary:
+        raise ConfigError(f"detector.kind={settings.kind} needs a detector.vocabulary to look for")
+    if settings.kind != "transformers":
+        return weights.sha256(yolo.find(settings.checkpoint))
+    folder = Path(settings.checkpoint).expanduser()
+    return weights.sha256_of_folder(folder) if folder.is_dir() else settings.checkpoint
+
+
+def _describe_text_encoder(settings: DetectorSettings) -> dict[str, Any] | None:
+    from repic.models.encoder import Checkpoint
+
+    if settings.text_encoder is None:
+        return None
+    if settings.kind not in {"yolo-world", "yoloe"}:
+        raise ConfigError(
+            f"detector.text_encoder belongs to yolo-world and yoloe; {settings.kind} has none"
+        )
+    return Checkpoint.parse(settings.text_encoder).describe()

@@ -1,0 +1,153 @@
+"""OWLv2 (arXiv 2306.09683) and Grounding DINO (arXiv 2303.05499) through transformers; Apache-2.0.
+
+A checkpoint is a folder or a name on the Hugging Face hub; `NAME@REVISION` pins one of its commits,
+without which a name is trusted not to move. OWLv2 learned on squares of 960 pixels
+(`detector.image_size`), Grounding DINO on sides of 800.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repic.config.build import ConfigError
+from repic.models import weights
+from repic.models.detectors.base import Candidates, Padding, SquareDetector
+
+if TYPE_CHECKING:
+    import torch
+
+    from repic.config.build import DetectorSettings
+    from repic.models.devices import Placement
+
+Scores = tuple["torch.Tensor", "torch.Tensor"]
+"""Probabilities (batch, queries, words); boxes (batch, queries, 4), centre and size in shares."""
+
+PROMPT = "a photo of a {}"
+OWL, DINO = {"owlv2"}, {"grounding-dino", "mm-grounding-dino"}
+
+
+def load(settings: DetectorSettings, placement: Placement, fingerprint: str) -> SquareDetector:
+    """The detector of a transformers checkpoint.
+
+    Raises:
+        ConfigError: the checkpoint is of another family, or the vocabulary is too long for it.
+        WeightsError: it is neither here nor on the hub.
+    """
+    device = placement.prepare()
+    model, processor = _from_pretrained(settings.checkpoint or "")
+    model = model.eval().to(device)
+    family = model.config.model_type
+    reader = _owl if family in OWL else _dino
+    score = reader(model, processor.tokenizer, settings.vocabulary)
+    mean, std = (
+        np.array(values, dtype=np.float32)
+        for values in (processor.image_processor.image_mean, processor.image_processor.image_std)
+    )
+    # The mean colour normalises to nothing, which is what these families are padded with.
+    red, green, blue = (int(value) for value in (mean * 255).round())
+    padding = Padding(centred=False, colour=(red, green, blue))
+
+    def forward(pixels: torch.Tensor, mask: torch.Tensor) -> list[Candidates]:
+        import torch
+
+        centre = torch.from_numpy(mean).to(pixels.device)[:, None, None]
+        spread = torch.from_numpy(std).to(pixels.device)[:, None, None]
+        probabilities, boxes = score((pixels - centre) / spread, mask)
+        return [
+            _candidates(p, b, settings.image_size)
+            for p, b in zip(probabilities.float().cpu(), boxes.float().cpu(), strict=True)
+        ]
+
+    return SquareDetector(forward, settings.vocabulary, padding, settings, placement, fingerprint)
+
+
+def _from_pretrained(checkpoint: str) -> tuple[Any, Any]:
+    from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoProcessor
+
+    if Path(checkpoint).expanduser().is_dir():
+        name, revision = str(Path(checkpoint).expanduser()), "main"
+    else:
+        name, _, revision = checkpoint.partition("@")
+    pinned = {"revision": revision or "main"}
+    try:
+        model_type = AutoConfig.from_pretrained(name, **pinned).model_type
+    except (OSError, ValueError) as error:
+        raise weights.WeightsError(
+            f"transformers cannot load {checkpoint} (detector.checkpoint): give a folder that "
+            f"save_pretrained wrote, or a name on the hub and a network to fetch it. {error}"
+        ) from error
+    if model_type not in OWL | DINO:
+        raise ConfigError(
+            f"{checkpoint} is a {model_type}; detector.kind=transformers reads "
+            f"{', '.join(sorted(OWL | DINO))}"
+        )
+    model = AutoModelForZeroShotObjectDetection.from_pretrained(name, **pinned)
+    return model, AutoProcessor.from_pretrained(name, **pinned)
+
+
+def _owl(model: Any, tokenizer: Any, vocabulary: Sequence[str]) -> Callable[..., Scores]:
+    """OWLv2: every image token against every word; the words are encoded once."""
+    import torch
+
+    tokens = tokenizer(
+        [PROMPT.format(word) for word in vocabulary],
+        padding="max_length",
+        max_length=model.config.text_config.max_position_embeddings,
+        truncation=True,
+        return_tensors="pt",
+    ).to(model.device)
+    with torch.no_grad():
+        words = model.owlv2.get_text_features(**tokens).pooler_output
+
+    def score(pixels: torch.Tensor, mask: torch.Tensor) -> Scores:
+        grid, _ = model.image_embedder(pixels, interpolate_pos_encoding=True)
+        features = grid.flatten(1, 2)
+        queries = words[None].expand(len(pixels), -1, -1)
+        logits, _ = model.class_predictor(features, queries)
+        return logits.sigmoid(), model.box_predictor(features, grid, interpolate_pos_encoding=True)
+
+    return score
+
+
+def _dino(model: Any, tokenizer: Any, vocabulary: Sequence[str]) -> Callable[..., Scores]:
+    """Grounding DINO: one text of all words; a word is as likely as the likeliest of its tokens."""
+    import torch
+
+    if dotted := [word for word in vocabulary if "." in word]:
+        raise ConfigError(f"Grounding DINO ends a word at a full stop: rename {dotted[0]!r}")
+    text, spans = "", []
+    for word in map(str.lower, vocabulary):
+        spans.append((len(text), len(text) + len(word)))
+        text += f"{word}. "
+    tokens = tokenizer(text.strip(), return_offsets_mapping=True, return_tensors="pt")
+    offsets = tokens.pop("offset_mapping")[0].tolist()
+    if len(offsets) > model.config.max_text_len:
+        raise ConfigError(
+            f"detector.vocabulary is {len(offsets)} tokens, Grounding DINO reads "
+            f"{model.config.max_text_len}: ask for fewer words"
+        )
+    places = [
+        [i for i, (start, end) in enumerate(offsets) if first <= start < end <= last]
+        for first, last in spans
+    ]
+    tokens = tokens.to(model.device)
+
+    def score(pixels: torch.Tensor, mask: torch.Tensor) -> Scores:
+        texts = {name: ids.expand(len(pixels), -1) for name, ids in tokens.items()}
+        output = model(pixel_values=pixels, pixel_mask=mask.long(), **texts)
+        tokenwise = output.logits.float().sigmoid()
+        wordwise = [tokenwise[..., place].amax(dim=-1) for place in places]
+        return torch.stack(wordwise, dim=-1), output.pred_boxes
+
+    return score
+
+
+def _candidates(probabilities: torch.Tensor, boxes: torch.Tensor, size: int) -> Candidates:
+    scores, classes = probabilities.max(dim=-1)
+    centre, sides = boxes[:, :2] * size, boxes[:, 2:] * size
+    corners = np.concatenate([centre - sides / 2, centre + sides / 2], axis=1)
+    return Candidates(corners, scores.numpy(), classes.numpy())

@@ -1,0 +1,123 @@
+"""Where a model runs: device, precision, threads; decided without importing torch.
+
+A fingerprint names the kind of device that computes a row, so the choice must be the same whether
+torch is loaded or not. It is made from the driver, and `Placement.prepare` refuses to go on when
+torch then disagrees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from repic.config.build import Runtime
+
+
+class DeviceError(RuntimeError):
+    """The device that was asked for cannot be used; the message names the remedy."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Device, precision, threads and batch size of one model."""
+
+    device: str
+    precision: str
+    threads: int
+    batch_size: int
+
+    @classmethod
+    def of(cls, runtime: Runtime) -> Placement:
+        """What `auto` means on this machine. Imports no torch."""
+        device = _best_device() if runtime.device == "auto" else runtime.device
+        precision = runtime.precision
+        if precision == "auto":
+            precision = "bfloat16" if device.startswith("cuda") else "float32"
+        return cls(device, precision, runtime.threads, runtime.batch_size)
+
+    def describe(self) -> dict[str, Any]:
+        """What of it can change a result: the kind of device, not which of several."""
+        return {
+            "device": self.device.partition(":")[0],
+            "precision": self.precision,
+            "threads": self.threads,
+            "batch_size": self.batch_size,
+        }
+
+    def prepare(self) -> torch.device:
+        """Pin what makes sums come out alike, and return the torch device.
+
+        Raises:
+            DeviceError: torch cannot use the device.
+        """
+        import torch
+
+        try:
+            device = torch.device(self.device)
+        except RuntimeError as error:
+            raise DeviceError(
+                f"runtime.device={self.device} is no device: auto, cpu, cuda, cuda:1 or mps"
+            ) from error
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise DeviceError(
+                f"torch cannot use {self.device}: install a CUDA build of torch that fits the "
+                "driver, or set runtime.device=cpu"
+            )
+        if device.type == "mps" and not torch.backends.mps.is_available():
+            raise DeviceError("torch cannot use mps: set runtime.device=cpu")
+        torch.set_num_threads(self.threads)
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        return device
+
+    @contextlib.contextmanager
+    def inference(self) -> Iterator[None]:
+        """No gradients; products in bfloat16 where that is the precision."""
+        import torch
+
+        kind = self.device.partition(":")[0]
+        lower = self.precision == "bfloat16"
+        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=lower):
+            yield
+
+
+@lru_cache(maxsize=1)
+def _best_device() -> str:
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return "mps"
+    return "cuda" if _torch_is_built_for_gpus() and _nvidia_gpus() else "cpu"
+
+
+def _torch_is_built_for_gpus() -> bool:
+    return not metadata.version("torch").endswith("+cpu")
+
+
+def _nvidia_gpus() -> int:
+    """GPUs that NVIDIA's management library counts, unless they are hidden from this process.
+
+    The management library, not CUDA itself: a process that has started CUDA cannot fork workers.
+    """
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}:
+        return 0
+    name = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+    count = ctypes.c_uint(0)
+    try:
+        nvml = ctypes.CDLL(name)
+        if nvml.nvmlInit_v2() != 0:
+            return 0
+        nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
+        nvml.nvmlShutdown()
+    except (OSError, AttributeError):
+        return 0
+    return count.value

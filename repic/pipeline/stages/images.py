@@ -1,0 +1,126 @@
+"""Photos: what their bytes say (probes), and what is known of them altogether (images)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+import numpy as np
+import pyarrow as pa
+
+from repic import mining
+from repic.config.build import Settings
+from repic.images import decode
+from repic.images.uris import Location
+from repic.pipeline.scan import Found, Reject
+from repic.pipeline.stages.base import Inputs, Json, Output, Result, RowStage, SetStage, rows_of
+from repic.pipeline.stages.decoding import read_photo
+from repic.sources.base import Annotation, SourceError
+
+
+class Probes(RowStage):
+    """Decode each photo once, completely: size, orientation, perceptual hash - or why not."""
+
+    name = "probes"
+    subject = "image_id"
+    version = 1
+    reads = ("source",)
+    writes = ("probes",)
+
+    def recipe(self, settings: Settings) -> Json:
+        return None
+
+    def inputs(self, inputs: Inputs) -> pa.Table:
+        found = inputs.scan.found
+        ids = pa.array([f.image_id for f in found], pa.string())
+        uris = pa.array([f.photo.uri for f in found], pa.string())
+        return pa.table({"key": ids, "image_id": ids, "uri": uris})
+
+    def run(self, inputs: pa.Table, settings: Settings) -> Result:
+        with ThreadPoolExecutor(settings.runtime.workers) as pool:
+            results = list(
+                pool.map(_probe, inputs["image_id"].to_pylist(), inputs["uri"].to_pylist())
+            )
+        rows = [r for r in results if isinstance(r, dict)]
+        rejects = tuple(r for r in results if isinstance(r, Reject))
+        return Result(rows_of("probes", rows), rejects)
+
+
+def _probe(image_id: str, uri: str) -> dict | Reject:
+    try:
+        facts = decode.probe(read_photo(uri, image_id), Location.parse(uri).region)
+    except decode.ImageRefused as refused:
+        return Reject(uri, "images", refused.reason, refused.message, image_id)
+    return {"image_id": image_id, **asdict(facts)}
+
+
+class Images(SetStage):
+    """Join what the source says with what the bytes say; group near-duplicates."""
+
+    name = "images"
+    version = 1
+    reads = ("source", "probes")
+    writes = ("images",)
+
+    def recipe(self, settings: Settings) -> Json:
+        return {"near_duplicate_bits": settings.mining.near_duplicate_bits}
+
+    def run(self, inputs: Inputs) -> Output:
+        """Raises: SourceError, if not one photo can be used: an unplugged disk must not replace the
+        latest version by an empty one."""
+        facts = {row["image_id"]: row for row in inputs.tables["probes"].to_pylist()}
+        found = [f for f in inputs.scan.found if f.image_id in facts]
+        if not found:
+            raise SourceError(_why_none(inputs))
+        hashes = np.array([int(facts[f.image_id]["phash"], 16) for f in found], np.uint64)
+        bits = inputs.settings.mining.near_duplicate_bits
+        clusters = mining.near_duplicates(hashes, bits)
+        first: dict[int, str] = {}
+        rows = []
+        for f, cluster in zip(found, clusters, strict=True):
+            group = first.setdefault(int(cluster), f.image_id)
+            rows.append(_image_row(f, facts[f.image_id], group))
+        return Output({"images": rows_of("images", rows)}, {"files": inputs.scan.files})
+
+
+def _why_none(inputs: Inputs) -> str:
+    """A sentence that says why no photo is left."""
+    ids = {f.image_id for f in inputs.scan.found}
+    refused = [*inputs.scan.rejects, *(r for r in inputs.rejects if r.image_id in ids)]
+    counts = Counter(reject.error for reject in refused)
+    reasons = ", ".join(f"{count} {error}" for error, count in counts.most_common())
+    return (
+        f"none of {inputs.scan.files} photos can be used ({reasons}), as {refused[0].uri}: "
+        f"{refused[0].message}; give other photos (source.path)"
+    )
+
+
+def _image_row(found: Found, facts: dict, group: str) -> dict:
+    photo = found.photo
+    return {
+        **facts,
+        "uri": photo.uri,
+        "also_at": list(found.also_at),
+        "sha256": found.sha256,
+        "near_duplicate_group": group,
+        "source": photo.source,
+        "licence": photo.licence,
+        "identity": photo.identity,
+        "caption": photo.caption,
+        "annotations": [
+            _annotation_row(a, facts["width"], facts["height"]) for a in photo.annotations
+        ],
+    }
+
+
+def _annotation_row(annotation: Annotation, width: int, height: int) -> dict:
+    box = annotation.box.clip(width, height)
+    return {
+        "box": box.as_list(),
+        "label": annotation.label,
+        "identity": annotation.identity,
+        "expressions": list(annotation.expressions),
+        "truncated": annotation.truncated,
+        "occluded": annotation.occluded,
+    }

@@ -1,0 +1,243 @@
+"""Objects: boxes as the detector draws them, then with identities and a person's reviews."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from functools import lru_cache
+from threading import Lock
+
+import pyarrow as pa
+from PIL.Image import Image
+
+from repic.config.build import DetectorSettings, Runtime, Settings
+from repic.images.coordinates import Box
+from repic.images.decode import ImageRefused
+from repic.models import detectors
+from repic.models.detectors import Detection, Detector
+from repic.pipeline.scan import Reject
+from repic.pipeline.stages.base import Inputs, Json, Output, Result, RowStage, SetStage, rows_of
+from repic.pipeline.stages.decoding import opened
+from storage.hashing import fingerprint
+
+SAME_OBJECT_IOU = 0.5
+"""A detected box is the annotated object that it overlaps at least so much (PASCAL VOC)."""
+
+_one_at_a_time = Lock()
+
+
+@lru_cache(maxsize=1)
+def detector(settings: DetectorSettings, runtime: Runtime) -> Detector:
+    """The model of this process."""
+    return detectors.load(settings, runtime)
+
+
+class Detections(RowStage):
+    """Draw boxes in each photo."""
+
+    name = "detections"
+    subject = "image_id"
+    version = 1
+    reads = ("images",)
+    writes = ("detections",)
+
+    def recipe(self, settings: Settings) -> Json:
+        return detectors.describe(settings.detector, settings.runtime)
+
+    def models(self, settings: Settings) -> dict[str, Json]:
+        return {"detector": self.recipe(settings)}
+
+    def inputs(self, inputs: Inputs) -> pa.Table:
+        photos = inputs.tables["images"].select(
+            ["image_id", "uri", "width", "height", "annotations"]
+        )
+        if inputs.settings.detector.kind != "annotation":
+            photos = photos.drop_columns("annotations")
+            return photos.add_column(0, "key", photos["image_id"])
+        keys = [
+            f"{image_id}-{fingerprint(annotations)}"
+            for image_id, annotations in zip(
+                photos["image_id"].to_pylist(), photos["annotations"].to_pylist(), strict=True
+            )
+        ]
+        return photos.add_column(0, "key", pa.array(keys, pa.string()))
+
+    def run(self, inputs: pa.Table, settings: Settings) -> Result:
+        recipe = self.recipe(settings)
+        made_by = fingerprint(recipe)
+        # Not that of the settings: a detector that asks for nothing may not record what was asked.
+        vocabulary = fingerprint(recipe.get("vocabulary", []))
+        rows: list[dict] = []
+        rejects: list[Reject] = []
+        for photo, result in _found(inputs, settings):
+            if isinstance(result, ImageRefused):
+                uri, image_id = photo["uri"], photo["image_id"]
+                rejects.append(Reject(uri, "objects", result.reason, result.message, image_id))
+                continue
+            rows += [_row(photo, d, made_by, vocabulary) for d in _kept(result, photo, settings)]
+        return Result(rows_of("detections", rows), tuple(rejects))
+
+
+def _found(
+    inputs: pa.Table, settings: Settings
+) -> Iterator[tuple[dict, list[Detection] | ImageRefused]]:
+    """Photo by photo, what is in it."""
+    if settings.detector.kind == "annotation":
+        yield from ((photo, _annotated(photo)) for photo in inputs.to_pylist())
+        return
+    model = detector(settings.detector, settings.runtime)
+    runtime = settings.runtime
+    for batch in opened(inputs.to_pylist(), runtime.batch_size, runtime.workers):
+        yield from _detected(model, batch)
+
+
+def _detected(
+    model: Detector, batch: list[tuple[dict, Image | ImageRefused]]
+) -> list[tuple[dict, list[Detection] | ImageRefused]]:
+    readable = [picture for _, picture in batch if not isinstance(picture, ImageRefused)]
+    with _one_at_a_time:
+        results = iter(model.detect(readable))
+    return [
+        (photo, picture if isinstance(picture, ImageRefused) else next(results))
+        for photo, picture in batch
+    ]
+
+
+def _annotated(photo: dict) -> list[Detection]:
+    return [
+        Detection(
+            box=Box.of(a["box"]).round(2),
+            label=a["label"],
+            confidence=1.0,
+            identity=a["identity"],
+            expressions=tuple(a["expressions"]),
+            truncated=a["truncated"],
+            occluded=a["occluded"],
+        )
+        for a in photo["annotations"]
+    ]
+
+
+def _kept(found: list[Detection], photo: dict, settings: Settings) -> list[Detection]:
+    """The distinct boxes that are large enough, the most confident first."""
+    smallest = settings.detector.min_area_share * photo["width"] * photo["height"]
+    distinct = {(d.box, d.label): d for d in found if d.box.area > smallest}
+    kept = sorted(distinct.values(), key=lambda d: (-d.confidence, d.box.as_list(), d.label))
+    return kept[: settings.detector.max_objects]
+
+
+def _row(photo: dict, found: Detection, made_by: str, vocabulary: str) -> dict:
+    box = found.box
+    return {
+        "object_id": fingerprint([photo["image_id"], box.as_list(), found.label]),
+        "image_id": photo["image_id"],
+        "x1": box.x1,
+        "y1": box.y1,
+        "x2": box.x2,
+        "y2": box.y2,
+        "label": found.label,
+        "confidence": found.confidence,
+        "detector": made_by,
+        "vocabulary": vocabulary,
+        "truncated": found.truncated,
+        "occluded": found.occluded,
+        "expressions": list(found.expressions),
+        "identity": found.identity,
+    }
+
+
+class Objects(SetStage):
+    """Give boxes their identities; count and rank them within their photo; drop rejected ones."""
+
+    name = "objects"
+    version = 1
+    reads = ("images", "detections", "reviews")
+    writes = ("objects",)
+
+    def recipe(self, settings: Settings) -> Json:
+        recipe = {"identity": settings.source.identity}
+        if settings.detector.expressions == "annotation":
+            recipe["expressions"] = "annotation"
+        return recipe
+
+    def run(self, inputs: Inputs) -> Output:
+        rejected = {
+            review["subject_id"]
+            for review in inputs.tables["reviews"].to_pylist()
+            if review["subject"] == "object" and review["decision"] == "reject"
+        }
+        found: dict[str, list[dict]] = defaultdict(list)
+        for box in inputs.tables["detections"].to_pylist():
+            if box["object_id"] not in rejected:
+                found[box["image_id"]].append(box)
+        taken = inputs.settings.detector.expressions == "annotation"
+        rows = []
+        for photo in inputs.tables["images"].to_pylist():
+            boxes = found[photo["image_id"]]
+            if taken:
+                boxes = _with_expressions(boxes, photo["annotations"])
+            rows += _objects_of(photo, boxes, inputs.settings.source.identity)
+        notes = {"photos_without_objects": sum(not boxes for boxes in found.values())}
+        return Output({"objects": rows_of("objects", rows)}, notes)
+
+
+def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:
+    """Object rows of one photo.
+
+    `identity` says who labels: "folder" gives the photo's identity to its main object, the one with
+    the largest confidence x area; "annotation" gives each box the identity of the annotated object
+    that it covers.
+    """
+    if not boxes:
+        return []
+    labels = Counter(box["label"] for box in boxes)
+    main = max(boxes, key=lambda b: (b["confidence"] * _box(b).area, b["object_id"]))
+    rows = []
+    for box in boxes:
+        name, origin = None, None
+        if identity == "annotation":
+            name = box["identity"] or _identity_by_overlap(_box(box), photo["annotations"])
+            origin = "annotation" if name else None
+        elif identity == "folder" and box is main:
+            name = photo["identity"]
+            origin = "folder" if name else None
+        rows.append(
+            {
+                **box,
+                "area_share": _box(box).area / (photo["width"] * photo["height"]),
+                "same_label_count": labels[box["label"]],
+                "main": box is main,
+                "identity": name,
+                "identity_origin": origin,
+            }
+        )
+    return rows
+
+
+def _with_expressions(boxes: list[dict], annotations: list[dict]) -> list[dict]:
+    """Boxes that have no expressions with those of the annotated objects that they are of.
+
+    An expression points to one object, so of several boxes of an annotated object only the one
+    that fits best gets it.
+    """
+    best: dict[int, tuple[float, str]] = {}
+    for box in boxes:
+        overlaps = [(_box(box).iou(Box.of(a["box"])), -n) for n, a in enumerate(annotations)]
+        overlap, place = max(overlaps, default=(0.0, 0))
+        if overlap >= SAME_OBJECT_IOU:
+            best[-place] = max(best.get(-place, (0.0, "")), (overlap, box["object_id"]))
+    told = {object_id: annotations[n]["expressions"] for n, (_, object_id) in best.items()}
+    return [
+        {**box, "expressions": box["expressions"] or told.get(box["object_id"], [])}
+        for box in boxes
+    ]
+
+
+def _identity_by_overlap(box: Box, annotations: list[dict]) -> str | None:
+    overlaps = [(box.iou(Box.of(a["box"])), a["identity"] or "") for a in annotations]
+    best, identity = max(overlaps, default=(0.0, ""))
+    return identity or None if best >= SAME_OBJECT_IOU else None
+
+
+def _box(row: dict) -> Box:
+    return Box(row["x1"], row["y1"], row["x2"], row["y2"])

@@ -1,0 +1,183 @@
+"""Pairs: which objects are the same, which are alike but different, and the split of each photo."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from repic import mining as mine
+from repic.config.build import Settings
+from repic.mining import BANDS, Survey
+from repic.mining.splits import split_photos
+from repic.pipeline.stages.base import Inputs, Json, Output, SetStage
+from repic.tables.build import TABLES
+from storage.hashing import fingerprint
+
+SPLITS = ("train", "validation", "test")
+
+
+class Pairs(SetStage):
+    """Mine positives and negatives; a pair never crosses splits."""
+
+    name = "pairs"
+    version = 4
+    reads = ("images", "objects", "embeddings", "reviews")
+    writes = ("groups", "pairs")
+
+    def recipe(self, settings: Settings) -> Json:
+        mining = settings.mining.model_dump(mode="json", exclude={"near_duplicate_bits"})
+        return {"mining": mining, "splits": settings.splits.model_dump(mode="json")}
+
+    def run(self, inputs: Inputs) -> Output:
+        things = _things(inputs)
+        survey = mine.survey(
+            _vectors(things),
+            _codes(things["image_id"]),
+            _codes(things["near_duplicate_group"]),
+            _codes(things["identity"]),
+        )
+        groups = _groups(things, survey, inputs)
+        keys = _keys(things["object_id"])
+        split = _codes(groups["split"], SPLITS)
+        settings = inputs.settings.mining
+        positives = mine.all_positives(survey)
+        positives = positives.take(
+            (split[positives.anchor] >= 0) & (split[positives.anchor] == split[positives.other])
+        )
+        positives = mine.choose(positives, settings.positives_per_object, keys)
+        negatives = mine.negatives(
+            survey,
+            _codes(things["label"]),
+            split,
+            keys,
+            hard=settings.hard_per_object,
+            medium=settings.medium_per_object,
+            easy=settings.easy_per_object,
+        )
+        reviews = {
+            row["subject_id"]: row["decision"]
+            for row in inputs.tables["reviews"].to_pylist()
+            if row["subject"] == "pair"
+        }
+        pairs = pa.concat_tables(
+            _rows(kind, found, things, groups["split"], reviews)
+            for kind, found in (("positive", positives), ("negative", negatives))
+        )
+        pairs = TABLES["pairs"].check(pairs.sort_by("pair_id"))
+        return Output({"groups": groups, "pairs": pairs}, _notes(groups, pairs, survey))
+
+
+def _things(inputs: Inputs) -> pa.Table:
+    """Objects that have a vector, in order of object_id, with what mining asks of their photo."""
+    objects = inputs.tables["objects"].select(
+        ["object_id", "image_id", "label", "identity", "identity_origin"]
+    )
+    photos = inputs.tables["images"].select(["image_id", "near_duplicate_group"])
+    vectors = inputs.tables["embeddings"].select(["object_id"])
+    vectors = vectors.append_column("place", pa.array(np.arange(vectors.num_rows)))
+    joined = objects.join(photos, "image_id").join(vectors, "object_id", join_type="inner")
+    joined = joined.sort_by("object_id").combine_chunks()
+    vector = inputs.tables["embeddings"]["vector"].take(joined["place"])
+    return joined.append_column("vector", vector)
+
+
+def _vectors(things: pa.Table) -> np.ndarray:
+    """float16 (n, d)."""
+    column = things["vector"].combine_chunks()
+    width = column.type.list_size if pa.types.is_fixed_size_list(column.type) else 1
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(things.num_rows, width)
+
+
+def _codes(column: pa.ChunkedArray, names: tuple[str, ...] | None = None) -> np.ndarray:
+    """Texts as indices int64 (n,), -1 for null: into `names`, or into the order of appearance."""
+    if names is not None:
+        codes = pc.index_in(column, pa.array(names, pa.string()))
+    else:
+        codes = column.combine_chunks().dictionary_encode().indices
+    return pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _keys(ids: pa.ChunkedArray) -> np.ndarray:
+    """The first 64 bits of each id, uint64 (n,); an id is a hash already."""
+    return np.array([int(i[:16], 16) for i in ids.to_pylist()], dtype=np.uint64)
+
+
+def _groups(things: pa.Table, survey: Survey, inputs: Inputs) -> pa.Table:
+    """The groups table: each object's group by name, and the split of its photo.
+
+    A group has the name of its labelled identity, or else that of its first object. It decides a
+    split if it is labelled or reaches over photos that are no near-duplicates.
+    """
+    ids, photos = things["object_id"].to_pylist(), things["image_id"].to_pylist()
+    identities = things["identity"].to_pylist()
+    group = survey.group.tolist()
+    names = {place: ids[place] for place in group}
+    names |= {place: name for place, name in zip(group, identities, strict=True) if name}
+    reach = Counter(place for place, _ in set(zip(group, survey.duplicate.tolist(), strict=True)))
+    deciding = [
+        (photos[i], names[place])
+        for i, place in enumerate(group)
+        if reach[place] > 1 or identities[i]
+    ]
+    images = inputs.tables["images"]
+    clusters = dict(
+        zip(images["image_id"].to_pylist(), images["near_duplicate_group"].to_pylist(), strict=True)
+    )
+    splits = split_photos(deciding, clusters, inputs.settings.splits)
+    columns = {
+        "object_id": ids,
+        "image_id": photos,
+        "group": [names[place] for place in group],
+        "origin": ["label" if identity else "mined" for identity in identities],
+        "split": [splits[photo] for photo in photos],
+    }
+    return TABLES["groups"].check(pa.table(columns, schema=TABLES["groups"].schema))
+
+
+def _rows(
+    kind: str, pairs: mine.Pairs, things: pa.Table, splits: pa.ChunkedArray, reviews: dict[str, str]
+) -> pa.Table:
+    """Rows of the pairs table."""
+    anchor, other = things.take(pairs.anchor), things.take(pairs.other)
+    ids = [
+        fingerprint(both)
+        for both in zip(
+            anchor["object_id"].to_pylist(), other["object_id"].to_pylist(), strict=True
+        )
+    ]
+    columns = {
+        "pair_id": ids,
+        "kind": [kind] * len(pairs),
+        "origin": np.where(pairs.mined, "mined", "label").tolist(),
+        "band": np.array(BANDS)[pairs.band].tolist(),
+        "anchor_id": anchor["object_id"],
+        "other_id": other["object_id"],
+        "anchor_image_id": anchor["image_id"],
+        "other_image_id": other["image_id"],
+        "similarity": pairs.similarity,
+        "percentile": pairs.percentile,
+        "margin": pairs.margin,
+        "same_label": pc.equal(anchor["label"], other["label"]),
+        "split": splits.take(pairs.anchor),
+        "doubtful": pairs.doubtful,
+        "review": pa.array([reviews.get(pair) for pair in ids], pa.string()),
+    }
+    return TABLES["pairs"].check(pa.table(columns))
+
+
+def _notes(groups: pa.Table, pairs: pa.Table, survey: Survey) -> dict[str, Json]:
+    photos = dict(zip(groups["image_id"].to_pylist(), groups["split"].to_pylist(), strict=True))
+    counts = pairs.group_by(["kind", "band"]).aggregate([([], "count_all")]).to_pylist()
+    if (survey.identity < 0).any() and survey.mined.typical == 1:
+        why = "the encoder does not tell objects apart: label identities, or choose another encoder"
+    else:
+        why = None
+    return {
+        "nothing_mined": why,
+        "photos_by_split": dict(sorted(Counter(s or "mixed" for s in photos.values()).items())),
+        "pairs": {f"{c['kind']} {c['band']}": c["count_all"] for c in counts},
+        "doubtful": pc.sum(pairs["doubtful"]).as_py() or 0,
+    }

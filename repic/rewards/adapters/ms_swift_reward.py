@@ -1,0 +1,26 @@
+"""ms-swift: `swift rlhf --external_plugins .../ms_swift_reward.py --reward_funcs repic`.
+
+ms-swift puts the folder of a plugin first in `sys.path`, so no file here may be called as a package
+is that trainers import. The data set needs a column `label`, as `repic reward rows` writes it.
+ms-swift takes None for 0, so an answer that could not be scored gets the mean of its group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from swift.rewards import ORM, orms
+
+from repic.rewards.adapters.query import ask, neutral
+
+
+class RepicReward(ORM):
+    """Rewards of the answers to the rows of `label`."""
+
+    def __call__(self, completions: Sequence[str], **columns: Any) -> list[float]:
+        labels = columns["label"]
+        return neutral(ask(completions, labels), labels)
+
+
+orms["repic"] = RepicReward

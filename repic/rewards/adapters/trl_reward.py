@@ -1,0 +1,34 @@
+"""TRL: `trl grpo --reward_funcs repic.rewards.adapters.trl_reward.reward`, or in a script.
+
+The data set needs a column `label`, as `repic reward rows` writes it. An answer that could not be
+scored is None, which TRL leaves out of its group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from repic.rewards.adapters.query import ask
+
+
+def reward(completions: Sequence[Any], label: Sequence[str], **_: Any) -> list[float | None]:
+    """Rewards of the answers to the rows of `label`."""
+    return ask([_text(completion) for completion in completions], label)
+
+
+async def reward_async(
+    completions: Sequence[Any], label: Sequence[str], **_: Any
+) -> list[float | None]:
+    """The same without blocking; TRL awaits several reward functions together."""
+    return await asyncio.to_thread(reward, completions, label)
+
+
+def _text(completion: Any) -> str:
+    if isinstance(completion, str):
+        return completion
+    content = completion[-1]["content"]
+    if isinstance(content, str):
+        return content
+    return "".join(block.get("text", "") for block in content)

@@ -1,0 +1,237 @@
+"""Asks reward workers for scores; whatever they do, it ends in bounded time and raises nothing.
+
+A request that fails is tried again elsewhere: on a time-out (a refused connection counts as one)
+and on 5xx after a pause that grows, on 429 after what the worker says. Any other answer is final. A
+URL that fails several times in a row is left alone for a while. Rows without an answer are None.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import random
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from repic.images.coordinates import QWEN3_VL, Convention
+from repic.objectives.base import Mode, Reward, Row
+from repic.rewards.server.protocol import TOKEN, ConventionMessage, ScoreResponse, reward_of, sent
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long and how often is tried.
+
+    Attributes:
+        seconds: Of one request, from its first byte to the last of the reply.
+        total: Seconds of all requests for a batch of rows.
+        tries: Of one request.
+        pause: Seconds before the second try, twice as long before each further one, times a random
+            number from 0.5 to 1.
+        failures: In a row, after which a URL is left alone.
+        rest: Seconds that it is left alone.
+        rows: Of one request.
+        reply: Most bytes of one reply.
+    """
+
+    seconds: float = 20.0
+    total: float = 60.0
+    tries: int = 4
+    pause: float = 0.2
+    failures: int = 3
+    rest: float = 15.0
+    rows: int = 64
+    reply: int = 4 << 20
+
+
+@dataclass
+class Breaker:
+    """Whether a URL is asked; closed after `failures` in a row for `rest` seconds."""
+
+    patience: Patience
+    failures: int = 0
+    until: float = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return time.monotonic() >= self.until
+
+    def tell(self, good: bool) -> None:
+        """What came of a request."""
+        self.failures = 0 if good else self.failures + 1
+        if self.failures >= self.patience.failures:
+            self.until = time.monotonic() + self.patience.rest
+            self.failures = self.patience.failures - 1  # one request decides when it is over
+
+
+@dataclass
+class Tally:
+    """What became of requests and rows, for a metric and for whoever looks for the reason."""
+
+    rows: int = 0
+    unscored: int = 0
+    retries: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def failed(self, reason: str) -> None:
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+
+class _FailedError(Exception):
+    """A try that came to nothing; `again` says whether another may be better."""
+
+    def __init__(self, reason: str, again: bool, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.again, self.wait = reason, again, wait
+
+
+class RewardClient:
+    """Scores answers at one or several workers that serve the same definition."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        mode: Mode = "strict",
+        convention: Convention = QWEN3_VL,
+        token: str | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """
+        Args:
+            urls: Such as `http://127.0.0.1:8899`; asked in turn.
+            token: By default what the environment variable REPIC_REWARD_TOKEN holds.
+        """
+        if not urls:
+            raise ValueError("a client of reward workers needs a URL")
+        self.patience = patience or Patience()
+        self.tally = Tally()
+        self._mode = mode
+        self._convention = ConventionMessage.of(convention).model_dump()
+        self._breakers = {url.rstrip("/"): Breaker(self.patience) for url in urls}
+        self._turn = itertools.count()
+        self._token = token or os.environ.get(TOKEN)
+
+    async def score(self, completions: Sequence[str], rows: Sequence[Row]) -> list[Reward | None]:
+        """Rewards in order; None for a row that could not be scored."""
+        size = self.patience.rows
+        batches = [slice(at, at + size) for at in range(0, len(rows), size)]
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        # One connection pool per call: a trainer may call from a new event loop each time.
+        async with httpx.AsyncClient(headers=headers, timeout=self.patience.seconds) as http:
+            tasks = [
+                asyncio.create_task(self._batch(http, completions[part], rows[part]))
+                for part in batches
+            ]
+            if tasks:
+                await asyncio.wait(tasks, timeout=self.patience.total)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        made: list[Reward | None] = []
+        for part, task in zip(batches, tasks, strict=True):
+            found = None if task.cancelled() or task.exception() else task.result()
+            made += found if found is not None else [None] * len(rows[part])
+        self.tally.rows += len(made)
+        self.tally.unscored += sum(reward is None for reward in made)
+        return made
+
+    async def _batch(
+        self, http: httpx.AsyncClient, completions: Sequence[str], rows: Sequence[Row]
+    ) -> list[Reward | None] | None:
+        body = {
+            "mode": self._mode,
+            "convention": self._convention,
+            "rows": [
+                {"completion": completion, "row": sent(row)}
+                for completion, row in zip(completions, rows, strict=True)
+            ],
+        }
+        for attempt in range(self.patience.tries):
+            url = self._next()
+            if url is None:
+                self.tally.failed("all workers are left alone")
+                return None
+            try:
+                scores = await self._ask(http, url, body, len(rows))
+            except _FailedError as failed:
+                self._breakers[url].tell(good=not failed.again or failed.wait is not None)
+                self.tally.failed(failed.reason)
+                log.warning("reward worker %s: %s", url, failed.reason)
+                if not failed.again:
+                    return None
+                self.tally.retries += 1
+                pause = self.patience.pause * 2**attempt
+                await asyncio.sleep(failed.wait or pause * random.uniform(0.5, 1))
+            else:
+                self._breakers[url].tell(good=True)
+                return scores
+        return None
+
+    def _next(self) -> str | None:
+        urls = list(self._breakers)
+        start = next(self._turn)
+        turns = (urls[(start + step) % len(urls)] for step in range(len(urls)))
+        return next((url for url in turns if self._breakers[url].is_open), None)
+
+    async def _ask(
+        self, http: httpx.AsyncClient, url: str, body: dict[str, Any], count: int
+    ) -> list[Reward | None]:
+        try:
+            # httpx counts seconds between bytes: a slow drip would never end.
+            async with asyncio.timeout(self.patience.seconds):
+                status, headers, text = await self._post(http, f"{url}/v1/score", body)
+        except TimeoutError:
+            raise _FailedError("timeout", again=True) from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+            raise _FailedError(type(error).__name__, again=True) from None
+        if status == 429:
+            raise _FailedError("busy", again=True, wait=_seconds(headers.get("retry-after")))
+        if status >= 500:
+            raise _FailedError(f"status {status}", again=True)
+        if status != 200:
+            raise _FailedError(f"status {status}: {text[:200]!r}", again=False)
+        try:
+            scores = ScoreResponse.model_validate_json(text).scores
+        except ValidationError:
+            raise _FailedError("no scores in the reply", again=True) from None
+        if len(scores) != count:
+            raise _FailedError("scores of other rows", again=True)
+        if any(s.reward is not None and not 0 <= s.reward <= 1 for s in scores):
+            raise _FailedError("a score outside of 0 to 1", again=True)
+        return [reward_of(score) for score in scores]
+
+    async def _post(
+        self, http: httpx.AsyncClient, url: str, body: dict[str, Any]
+    ) -> tuple[int, httpx.Headers, bytes]:
+        async with http.stream("POST", url, json=body) as reply:
+            found = bytearray()
+            async for piece in reply.aiter_bytes():
+                found += piece
+                if len(found) > self.patience.reply:
+                    raise _FailedError("a reply without end", again=True)
+            return reply.status_code, reply.headers, bytes(found)
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        return min(max(float(text or 1), 0.05), 30.0)
+    except ValueError:
+        return 1.0
+
+
+def score_now(
+    client: RewardClient, completions: Sequence[str], rows: Sequence[Row]
+) -> list[Reward | None]:
+    """The same for callers that do not await, inside a running event loop or not."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(client.score(completions, rows))).result()

@@ -1,0 +1,189 @@
+"""Who is named in a caption."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repic.captions.mentions import read
+
+NAMES = ("Ann", "Bobby", "Zoé", "민준", "秀英")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<Ann> is here",
+        "Ann is here",
+        "ANN",
+        "It is Ann.",
+        "Ann's dog",
+        "Ann\u2019s dog",
+        "(Ann)",
+        '"Ann"',
+        "Ann\nand a dog",
+        "l'Ann",
+        "Ann, a dog",
+        "Ann\u2014a dog",
+        "Ann은 여기",
+        "Ann在这里",
+        "Is it Ann? It is!",
+        "Ann is not looking at the camera",
+        "Ann, not far from a tree",
+        "No, it is Ann",
+        "Nothing hides <Ann>",
+    ],
+)
+def test_a_mention(text: str) -> None:
+    reading = read(text, NAMES)
+    assert reading.named == ("Ann",)
+    assert not reading.strangers
+
+
+@pytest.mark.parametrize(
+    "text", ["민준", "민준이 있다", "민준은 여기", "<민준>이", "민준이가", "민준의 개"]
+)
+def test_a_mention_in_korean(text: str) -> None:
+    assert read(text, NAMES).named == ("민준",)
+
+
+@pytest.mark.parametrize("text", ["秀英", "照片里秀英坐着", "<秀英>坐着", "A photo of 秀英."])
+def test_a_mention_in_chinese(text: str) -> None:
+    assert read(text, NAMES).named == ("秀英",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Anna",
+        "Banner",
+        "Ann-Marie",
+        "Ann_x",
+        "Bob",
+        "A\u200bnn",
+        "An\u0430",
+        "\u0410nn",
+        "A n n",
+        "민준하",
+        "Zoe",
+        "Ann\u0336",
+        "",
+    ],
+)
+def test_no_mention(text: str) -> None:
+    assert not read(text, NAMES).named
+
+
+def test_accents_may_be_composed_or_not() -> None:
+    assert read("Zoe\u0301 is here", NAMES).named == ("Zoé",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ann is not in the picture.",
+        "<Ann> isn't in this photo",
+        "Ann isn\u2019t here",
+        "Ann is not visible",
+        "Ann cannot be seen here",
+        "Ann does not appear",
+        "Ann is absent",
+        "Ann is nowhere",
+        "There is no Ann here",
+        "a dog without Ann",
+        "neither Ann nor a cat",
+        "I do not see Ann",
+        "It can't be seen whether... I don't see any Ann",
+        "This is not Ann",
+        "a dog instead of Ann",
+        "no sign of <Ann>",
+        "Ann is here. Ann is not here.",
+        "nobody named Ann is here",
+        "everyone but Ann",
+        "Ann did not come",
+        "Ann is out of the frame",
+    ],
+)
+def test_a_negated_mention_names_nobody(text: str) -> None:
+    reading = read(text, NAMES)
+    assert reading.negated == ("Ann",)
+    assert not reading.named
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "maybe Ann",
+        "It could be Ann",
+        "this may or may not be Ann",
+        "Ann or Bobby",
+        "Ann, or not.",
+        "Ann, perhaps.",
+        "either Ann or somebody",
+        "Ann is here. Ann is not here.",
+        "No Ann. But there is Ann.",
+    ],
+)
+def test_a_doubtful_mention_is_hedged(text: str) -> None:
+    reading = read(text, NAMES)
+    assert "Ann" in reading.hedged
+    assert "Ann" not in reading.named
+
+
+@pytest.mark.parametrize(
+    "text", ["Neither Ann nor Bobby", "no Ann or Bobby here", "Ann on oranges"]
+)
+def test_no_doubt(text: str) -> None:
+    assert not read(text, NAMES).hedged
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A\u200bnn", "\u0410nn", "An\u0578", "A-n-n", "\uff21nn", "A\u0336n\u0336n", "秀英x", "a민준"],
+)
+def test_what_only_looks_like_a_name_is_a_stranger(text: str) -> None:
+    known = text == "An\u0578"  # an Armenian letter is not in the list: no name, no stranger
+    assert bool(read(text, NAMES).strangers) != known
+
+
+@pytest.mark.parametrize("text", ["<Ann", "Ann>", "<<Ann>>", "<!-- <Ann> -->"])
+def test_a_broken_tag_is_a_stranger(text: str) -> None:
+    assert read(text, NAMES).strangers
+
+
+def test_repetition() -> None:
+    text = "a small brown dog sits on the grass"
+    assert read(text, NAMES).repeated == 0
+    assert read(f"{text}. {text}.", NAMES).repeated > 0.25
+    assert read("Ann on tiles. Ann on tiles.", NAMES).repeated == 0.5
+    assert read("so so so so nice", NAMES).repeated > 0.5
+    assert read(text, NAMES, request="the dog sits on the grass today").repeated > 0.2
+
+
+def test_a_negated_list() -> None:
+    reading = read("A dog with Zoé; neither Ann nor <Bobby> is here.", NAMES)
+    assert (reading.named, reading.negated) == (("Zoé",), ("Ann", "Bobby"))
+
+
+@pytest.mark.parametrize("text", ["<Eve> is here", "</Ann>", "<Ann Bobby>", "<Ann's>", "<b>"])
+def test_a_tag_that_holds_no_name_is_a_stranger(text: str) -> None:
+    assert len(read(text, NAMES).strangers) == 1
+
+
+def test_words_that_are_copied_do_not_count() -> None:
+    prompt = "Describe this picture in detail, please."
+    assert not read("Describe this picture in detail", NAMES, prompt).new_words
+    assert read("this picture of a dog", NAMES, prompt).new_words == {
+        *("this", "picture", "of", "a", "dog")
+    }
+    assert read("照片里秀英坐着", NAMES).words == {"照", "片", "里", "坐", "着"}
+    assert read("照片里", NAMES).words == {"照", "片", "里"}
+
+
+@given(st.text(max_size=300), st.lists(st.sampled_from(NAMES), unique=True))
+def test_any_text_can_be_read(text: str, names: list[str]) -> None:
+    reading = read(text, names, "some prompt of five words")
+    assert set(reading.named) | set(reading.negated) <= set(names)
+    assert not set(reading.named) & set(reading.negated)
+    assert len(reading.new_words) <= len(reading.words) <= reading.length

@@ -1,0 +1,87 @@
+"""Settings: profiles, overrides, and errors that name the remedy."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from repic.config import build as config
+from repic.config.build import ConfigError, load
+
+FOLDER = {"source": {"kind": "folder", "path": "photos"}}
+
+
+@pytest.mark.parametrize("profile", ["sample", "photos", "paper", "modern"])
+def test_every_profile_loads(profile: str) -> None:
+    assert profile in config.profiles()
+    assert load(profile, **FOLDER).source.path == "photos"
+
+
+def test_overrides_go_on_top_of_values_on_top_of_the_profile() -> None:
+    settings = load("photos", ("source.path=/b", "examples.ict.max_references=3"), **FOLDER)
+    assert settings.source.path == "/b"
+    assert settings.examples.ict.max_references == 3
+    assert settings.encoder.architecture == "photos"
+
+
+def test_an_override_is_read_as_yaml() -> None:
+    settings = load("photos", ("detector.vocabulary=[dog, cat]",), **FOLDER)
+    assert settings.detector.vocabulary == ("dog", "cat")
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("detector.confidance=0.3", "did you mean detector.confidence?"),
+        ("mining.hard_per_objekt=3", "did you mean mining.hard_per_object?"),
+        ("minig.hard_per_object=3", "did you mean mining"),
+        ("runtime.shard_rows=0", "runtime.shard_rows"),
+        ("nonsense", "section.key=value"),
+        ("source.path=[", "not a YAML value"),
+        ("splits.test=0.95", "leave something to train on"),
+    ],
+)
+def test_a_wrong_override_is_one_clear_error(override: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(hint)):
+        load("photos", (override,), **FOLDER)
+
+
+def test_an_unknown_profile_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="did you mean photos"):
+        load("photo")
+    with pytest.raises(ConfigError, match=r"there is no profile file nowhere\.yaml"):
+        load("nowhere.yaml")
+
+
+def test_a_request_is_a_folder_a_profile_and_changes() -> None:
+    asked = config.requested("album", "photos", "none", ["runtime.threads=1"])
+    assert (asked.source.kind, asked.source.path, asked.source.identity) == (
+        "folder",
+        "album",
+        "none",
+    )
+    assert asked.runtime.threads == 1
+    assert config.requested(None, "sample", None, []).source.kind == "sample"
+
+
+def test_a_source_needs_a_path() -> None:
+    with pytest.raises(ConfigError, match="--images"):
+        load("photos", source={"kind": "folder"})
+
+
+def test_a_profile_may_be_a_file(tmp_path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("source: {kind: folder, path: here}\nruntime: {threads: 1}\n")
+    assert load(str(path)).runtime.threads == 1
+    path.write_text("- not\n- sections\n")
+    with pytest.raises(ConfigError, match="sections of settings"):
+        load(str(path))
+
+
+def test_every_setting_is_described() -> None:
+    keys = [key for key, _, _ in config.describe()]
+    assert "examples.ict.max_references" in keys
+    assert len(keys) == len(set(keys))
+    undescribed = [key for key, _, help_ in config.describe() if not help_]
+    assert undescribed == []

@@ -1,0 +1,114 @@
+"""Similarities: exact, the same in any block, and their distribution."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from repic.mining import near_duplicates, similarity
+
+
+def unit(n: int, dim: int, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(n, dim))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_similarity_is_the_cosine_to_within_its_rounding() -> None:
+    vectors = unit(60, 256)
+    left, right = np.triu_indices(60, 1)
+    found = similarity.of_pairs(similarity.on_grid(vectors), left, right) / similarity.UNIT
+    assert np.abs(found - (vectors @ vectors.T)[left, right]).max() < 8e-4
+
+
+def test_sums_are_exact_so_order_and_blocks_cannot_matter() -> None:
+    grid = similarity.on_grid(unit(50, 1280))
+    whole = grid.astype(np.int64) @ grid.T.astype(np.int64)
+    assert (grid @ grid.T == whole).all()
+    assert whole.max() < 2**24
+
+
+def test_blocks_do_not_change_neighbours_or_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = similarity.on_grid(unit(70, 16))
+    photo = np.arange(70) // 2
+    one, spread = similarity.scan(grid, photo, photo // 3, 9)
+    monkeypatch.setattr(similarity, "BLOCK", 200)
+    other, same_spread = similarity.scan(grid, photo, photo // 3, 9)
+    assert (one.index == other.index).all()
+    assert (one.similarity == other.similarity).all()
+    assert (spread.counts == same_spread.counts).all()
+
+
+def test_neighbours_are_the_nearest_of_other_pictures_and_ties_go_to_the_smaller_index() -> None:
+    vectors = np.repeat(np.eye(4, dtype=np.float32), 3, axis=0)
+    photo = np.array([0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    near, _ = similarity.scan(similarity.on_grid(vectors), photo, photo, 4)
+    assert near.index[0].tolist() == [2, 3, 4, 5]
+    assert near.similarity[0].tolist() == [10_000, 0, 0, 0]
+    assert near.index[2].tolist() == [0, 1, 3, 4]
+
+
+def test_an_object_with_few_others_has_few_neighbours() -> None:
+    photo = np.array([0, 0, 1])
+    near, spread = similarity.scan(similarity.on_grid(unit(3, 8)), photo, photo, 5)
+    assert (near.index >= 0).sum(1).tolist() == [1, 1, 2]
+    assert spread.counts.sum() == 4
+
+
+def test_percentile_ranks_a_pair_among_all_pairs_of_different_photos() -> None:
+    grid = similarity.on_grid(unit(40, 8))
+    photo = np.arange(40) // 2
+    _, spread = similarity.scan(grid, photo, photo, 1)
+    left, right = np.triu_indices(40, 1)
+    cross = photo[left] != photo[right]
+    alike = similarity.of_pairs(grid, left[cross], right[cross])
+    for value in np.quantile(alike, [0, 0.3, 0.9, 1], method="lower"):
+        expected = 100 * ((alike < value).mean() + (alike == value).mean() / 2)
+        assert spread.percentile(np.array([value]))[0] == pytest.approx(expected, abs=1e-3)
+
+
+def test_vectors_that_are_not_of_unit_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="divide each by its norm"):
+        similarity.on_grid(np.ones((2, 4)))
+    with pytest.raises(ValueError, match="divide each by its norm"):
+        similarity.on_grid(np.array([[np.nan, 1.0]]))
+
+
+def test_near_duplicates_are_connected_components() -> None:
+    base = 0x123456789ABCDEF0
+    chain = [base, base ^ 0b111, base ^ 0b111111, base ^ 0xFFFFFFFF]
+    assert near_duplicates(np.array(chain, np.uint64), 3).tolist() == [0, 0, 0, 3]
+    assert near_duplicates(np.array(chain, np.uint64), 2).tolist() == [0, 1, 2, 3]
+
+
+def test_hashes_of_flat_pictures_do_not_pull_everything_together() -> None:
+    flat = np.array([0, 1, 3, 0, 2**64 - 1], np.uint64)
+    assert near_duplicates(flat, 6).tolist() == [0, 1, 2, 0, 4]
+
+
+def test_hashes_of_another_type_are_refused() -> None:
+    with pytest.raises(ValueError, match="uint64"):
+        near_duplicates(np.array([1, 2]), 3)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=12),
+    st.lists(st.integers(0, 63), max_size=12),
+    st.integers(0, 12),
+)
+def test_near_duplicates_agree_with_a_plain_search(
+    hashes: list[int], flips: list[int], bits: int
+) -> None:
+    hashes = hashes + [hashes[0] ^ (1 << flip) for flip in flips]
+    found = near_duplicates(np.array(hashes, np.uint64), bits)
+    telling = [8 <= h.bit_count() <= 56 for h in hashes]
+    group = list(range(len(hashes)))
+    for _ in hashes:
+        for a, one in enumerate(hashes):
+            for b, other in enumerate(hashes):
+                near = telling[a] and telling[b] and (one ^ other).bit_count() <= bits
+                if near or one == other:
+                    group[a] = group[b] = min(group[a], group[b])
+    assert found.tolist() == group

@@ -1,0 +1,114 @@
+"""Checkpoints as artifacts: opened again, exported, merged with a proof."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from repic.config.profiles import ConfigError
+from repic.models.vlm import checkpoints, load
+from repic.models.weights import WeightsError
+from repic.train.errors import ExportError
+from storage import integrity
+from storage.gc import gc
+from tests.train.conftest import Trained
+
+Main = Callable[..., tuple[int, str, str]]
+
+
+def test_a_checkpoint_is_whole_and_knows_where_it_is_from(trained: Trained) -> None:
+    assert integrity.verify(trained.store) == []
+    reachable = {file.path for file in trained.outcome.checkpoint.files}
+    assert not reachable & {doomed.path for doomed in gc(trained.store).files}
+    opened = checkpoints.open_checkpoint(trained.store, "checkpoint@latest")
+    assert opened.manifest == trained.outcome.checkpoint
+    assert any(".lora_A." in name for name, _ in opened.model.named_parameters())
+
+
+def test_no_file_of_it_names_a_folder_of_this_machine(trained: Trained, tmp_path: Path) -> None:
+    folder = trained.store.checkout("checkpoint@latest", tmp_path)
+    config = json.loads((folder / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] is None
+    assert trained.store.location not in (folder / "trainer.json").read_text()
+
+
+def test_an_adapter_is_exported_as_it_is(
+    trained: Trained, repic_main: Main, tmp_path: Path
+) -> None:
+    place = ("--store", trained.store.location)
+    code, out, _ = repic_main("export", "checkpoint@v1", str(tmp_path / "out"), *place)
+    assert code == 0
+    assert "Wrote checkpoint@v1 as an adapter" in out
+    assert (tmp_path / "out" / "adapter" / "adapter_model.safetensors").is_file()
+    code, _, err = repic_main("export", "checkpoint@v1", str(tmp_path / "out"), *place)
+    assert code == 2
+    assert "is not empty" in err
+    code, _, err = repic_main("export", "examples@v1", str(tmp_path / "other"), *place)
+    assert code == 2
+    assert "give a checkpoint" in err
+
+
+def test_without_a_folder_it_is_named_after_the_version(
+    trained: Trained, repic_main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = repic_main("export", "checkpoint@latest", "--store", trained.store.location)
+    assert code == 0, err
+    assert out.rstrip().endswith("to checkpoint-v1")
+    assert (tmp_path / "checkpoint-v1" / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_merged_and_adapter_answer_alike(
+    trained: Trained, repic_main: Main, tmp_path: Path
+) -> None:
+    out_folder = tmp_path / "merged"
+    code, out, err = repic_main(
+        "export",
+        "checkpoint@latest",
+        str(out_folder),
+        "--merged",
+        "--store",
+        trained.store.location,
+    )
+    assert code == 0, err
+    assert "32 of 32 answers are alike" in out
+    assert err == ""
+    again = load.reader(str(out_folder))
+    names = [name for name, _ in load.load(again).named_parameters()]
+    assert names
+    assert not any("lora" in name for name in names)
+
+
+def test_a_merge_that_changes_answers_leaves_nothing(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = checkpoints._answers
+    seen: list[int] = []
+
+    def spoiled(*arguments: object) -> list[str]:
+        seen.append(1)
+        answers = real(*arguments)  # type: ignore[arg-type]
+        return answers if len(seen) == 1 else ["other", *answers[1:]]
+
+    monkeypatch.setattr(checkpoints, "_answers", spoiled)
+    with pytest.raises(ExportError, match="answers 1 of 32 prompts otherwise"):
+        checkpoints.export(trained.store, "checkpoint@latest", tmp_path / "out", merged=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_base_model_is_refused(trained: Trained, tmp_path: Path) -> None:
+    base = Path(trained.outcome.checkpoint.models["base"]["name"])
+    saved = tmp_path / "saved"
+    shutil.copytree(base, saved)
+    try:
+        (base / "generation_config.json").write_text("{}")
+        with pytest.raises(WeightsError, match="was trained on another"):
+            checkpoints.open_checkpoint(trained.store, "checkpoint@latest")
+    finally:
+        shutil.copy(saved / "generation_config.json", base / "generation_config.json")
+    with pytest.raises(ConfigError, match="give a checkpoint"):
+        checkpoints.find(trained.store, "examples@latest")

@@ -1,0 +1,50 @@
+"""Every model class that we name takes a whole GRPO step on prompts of two pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from repic.config.profiles import ConfigError
+from repic.models.vlm import load
+from repic.train import grpo, preflight
+from repic.train.plan import Silent
+from repic.train.reward import TrainedReward
+from tests.builds import Built
+from tests.random_vlms import FAMILIES
+from tests.train.runs import planned, small
+
+
+class Alternating(TrainedReward):
+    """Something to learn from, whatever a random model says."""
+
+    deal = staticmethod(lambda rows, rewards: [index % 2.0 for index in range(len(rows))])
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_every_model_class_takes_a_step_on_two_pictures(
+    family: str, built: Built, tmp_path: Path
+) -> None:
+    model = FAMILIES[family](tmp_path / "model")
+    boxes = "normalised" if family == "SmolVLM2" else "auto"
+    asked = small(model, "trainer.max_steps=1", "train.prompts_per_step=2", f"train.boxes={boxes}")
+    plan, table, config = planned(built.copy(tmp_path / "store"), asked, tmp_path / "work")
+    two = [place for place, row in enumerate(table.to_pylist()) if len(row["images"]) == 2]
+    chosen = table.take(two)
+    assert preflight.examine(chosen.slice(0, 20).to_pylist(), plan.reader, 4096) == []
+    job = grpo.prepare(plan, chosen, config, reward=Alternating)
+    before = {name: value.clone() for name, value in job.model.named_parameters()}
+    with plan.store.lease():
+        job.fit(Silent())
+    [logs] = job.history
+    assert logs["grad_norm"] > 0
+    moved = [n for n, v in job.model.named_parameters() if not v.equal(before[n])]
+    assert moved
+    assert all("lora" in name and "vis" not in name for name in moved)
+
+
+def test_a_family_without_a_convention_is_told_what_to_set(tmp_path: Path) -> None:
+    model = FAMILIES["SmolVLM2"](tmp_path / "model")
+    with pytest.raises(ConfigError, match=r"how smolvlm writes .* set train\.boxes to one of"):
+        load.reader(model)

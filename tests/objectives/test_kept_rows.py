@@ -1,0 +1,130 @@
+"""A row that is known is kept as it is, and only while all that it was made from is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from repic.config.build import Examples
+from repic.objectives import LIGHT, build
+from repic.objectives.scene import checkable
+from tests.objectives.tables import Build, labelled_build
+
+Row = dict[str, Any]
+
+
+def known_of(rows: list[Row]) -> dict[str, Row]:
+    return {row["draft"]: {name: row[name] for name in LIGHT} for row in rows}
+
+
+def whole(rows: list[Row], before: list[Row]) -> list[Row]:
+    """Rows with those that were kept filled up from the build before."""
+    old = {row["draft"]: row for row in before}
+    return [old[row["draft"]] if row.keys() == set(LIGHT) else row for row in rows]
+
+
+def kept(rows: list[Row]) -> int:
+    return sum(row.keys() == set(LIGHT) for row in rows)
+
+
+def test_the_same_again_writes_nothing() -> None:
+    world = labelled_build(8, 3)
+    before, notes = build(*world.tables, Examples())
+    rows, again = build(*world.tables, Examples(), known_of(before))
+    assert kept(rows) == len(rows) == len(before)
+    assert whole(rows, before) == before
+    assert again == notes
+
+
+def changed(world: Build, table: str, change: Callable[[Row], Row]) -> Build:
+    """The same world with one table's rows changed."""
+    made: pa.Table = getattr(world, table)
+    rows = pa.Table.from_pylist([change(row) for row in made.to_pylist()], schema=made.schema)
+    setattr(world, table, rows)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("images", "caption", "Nothing is where it was."),
+        ("images", "uri", "file:///elsewhere.jpg"),
+        ("objects", "expressions", ["the one by the door"]),
+        ("objects", "x1", 90.0),
+        ("pairs", "similarity", 0.99),
+        ("pairs", "band", "easy"),
+    ],
+)
+def test_a_row_of_which_anything_changed_is_written_anew(
+    table: str, column: str, value: Any
+) -> None:
+    before, _ = build(*labelled_build(8, 3).tables, Examples())
+    chosen = getattr(labelled_build(8, 3), table).to_pylist()[0]
+
+    def change(row: Row) -> Row:
+        return {**row, column: value} if row == chosen else row
+
+    world = changed(labelled_build(8, 3), table, change)
+    rows, notes = build(*world.tables, Examples(), known_of(before))
+    fresh, expected = build(*world.tables, Examples())
+    assert whole(rows, before) == fresh
+    assert notes == expected
+    assert 0 < kept(rows) < len(rows)
+
+
+@settings(max_examples=15)
+@given(st.sets(st.integers(0, 23), max_size=6), st.sets(st.integers(0, 23), max_size=6))
+def test_photos_that_come_and_go_leave_no_trace(first: set[int], second: set[int]) -> None:
+    world = labelled_build(8, 3)
+    photos = world.images["image_id"].to_pylist()
+
+    def seen(hidden: set[int]) -> tuple[Any, ...]:
+        gone = {photos[place] for place in hidden}
+        splits = {photo: None if photo in gone else "train" for photo in photos}
+        return world.images, world.objects, world.pairs, splits
+
+    before, _ = build(*seen(first), Examples())
+    rows, notes = build(*seen(second), Examples(), known_of(before))
+    fresh, expected = build(*seen(second), Examples())
+    assert whole(rows, before) == fresh
+    assert notes == expected
+
+
+def test_the_order_of_strangers_decides_no_word() -> None:
+    world = labelled_build(8, 3)
+    expressions = {"dog": "the grey one", "cat": "the old one", "mug": "the tall one"}
+    world = changed(
+        world, "objects", lambda row: {**row, "expressions": [expressions.get(row["label"], "")]}
+    )
+    material = world.material
+    strangers = [*material.objects.values()]
+    query = material.photos[strangers[0].image_id]
+    others = [thing for thing in strangers if thing.image_id != query.image_id]
+    telling, elsewhere = checkable(material, query, others)
+    assert {"mug", "tall"} <= set(elsewhere)
+    assert checkable(material, query, others[::-1]) == (telling, elsewhere)
+
+
+def test_what_most_photos_of_a_split_have_tells_nothing() -> None:
+    world = labelled_build(8, 3)
+    told = [f"{word} {'grass' if n else 'sand'}" for n, word in enumerate(("one", "two", "three"))]
+    captions = iter(told * 8)
+    world = changed(world, "images", lambda row: {**row, "caption": next(captions)})
+    world = changed(world, "objects", lambda row: {**row, "expressions": ["a thing"]})
+    material = world.material
+    for image_id, photo in material.photos.items():
+        telling, _ = checkable(material, photo, [])
+        has_grass = "grass" in str(photo.caption)
+        assert "grass" not in telling  # two photos of three have it
+        assert ("sand" in telling) is not has_grass
+        assert set(telling) < set(material.words_of(image_id))
+
+
+def test_drafts_have_keys_of_their_own() -> None:
+    rows, _ = build(*labelled_build(8, 3).tables, Examples())
+    assert len({row["draft"] for row in rows}) == len(rows)

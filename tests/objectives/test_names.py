@@ -1,0 +1,90 @@
+"""Names of references."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repic.config.build import Names
+from repic.objectives.base import Draw
+from repic.objectives.names import describe, draw_names, fold, is_usable, pool, words
+from tests.timing import quickest
+
+LOCALES = Names().locales
+
+
+@pytest.mark.parametrize("locale", [*LOCALES, "de_DE", "ja_JP", "ru_RU"])
+def test_pools_are_large_and_clean(locale: str) -> None:
+    names = pool(locale)
+    assert len(names) >= 25
+    assert list(names) == sorted(set(names))
+    assert all(name.isalpha() and fold(name) not in words() for name in names)
+
+
+def test_scripts_come_as_they_are() -> None:
+    assert any("\uac00" <= name[0] <= "\ud7a3" for name in pool("ko_KR"))
+    assert any("\u4e00" <= name[0] <= "\u9fff" for name in pool("zh_CN"))
+    assert any(not name.isascii() for name in pool("fr_FR"))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "Will",
+        "May",
+        "Grace",
+        "Mark",
+        "Rose",
+        "Bill",
+        "Art",
+        "Cat",
+        "Joy",
+        "Aimé",
+        "桂花",
+        "지혜",
+        "Bo",
+    ],
+)
+def test_words_are_not_names(word: str) -> None:
+    assert not is_usable(word)
+
+
+def test_names_are_names() -> None:
+    assert all(map(is_usable, ("Alice", "Zoé", "Giovanni", "민준", "秀英")))
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(1, 8))
+def test_drawn_names_cannot_be_mistaken(seed: int, count: int) -> None:
+    drawn = draw_names(Draw(seed), count, LOCALES)
+    assert drawn == draw_names(Draw(seed), count, LOCALES)
+    folded = [fold(name) for name, _ in drawn]
+    assert len(set(folded)) == count
+    assert not any(a is not b and a.startswith(b) for a in folded for b in folded)
+    assert all(name in pool(locale) for name, locale in drawn)
+
+
+def test_words_of_the_example_are_avoided() -> None:
+    text = " ".join(name for name in pool("fr_FR") if name != "Zoé").upper()
+    assert draw_names(Draw(1), 1, ("fr_FR",), [text]) == [("Zoé", "fr_FR")]
+
+
+def test_too_few_names_is_an_error() -> None:
+    with pytest.raises(ValueError, match="add a locale"):
+        draw_names(Draw(1), 500, ("zh_CN",))
+
+
+def test_unknown_locale_names_the_remedy() -> None:
+    with pytest.raises(ValueError, match=r"examples\.names\.locales"):
+        pool("xx_XX")
+
+
+def test_description_is_small_and_names_the_versions() -> None:
+    assert set(describe(LOCALES)) == {"locales", "faker", "timm"}
+
+
+def test_speed() -> None:
+    draw_names(Draw(0), 4, LOCALES)
+    near = ["a dog on a sofa in a room"]
+    drawn = quickest(lambda: [draw_names(Draw(seed), 2, LOCALES, near) for seed in range(2_000)])
+    assert drawn < 1

@@ -1,0 +1,140 @@
+"""Photos are decoded ahead, in their order, and never more of them than there is room for."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from repic.images.decode import ImageRefused
+from repic.images.semaphore import Room
+from repic.pipeline.scan import scan
+from repic.pipeline.stages import decoding
+from repic.pipeline.stages.base import Inputs
+from repic.pipeline.stages.decoding import opened
+from repic.pipeline.stages.embeddings import Embeddings
+from tests.builds import Built, tables
+
+Batch = list[tuple[dict[str, Any], Image.Image | ImageRefused]]
+
+
+def photo(number: int, pixels: int) -> dict[str, Any]:
+    return {"uri": f"file:///{number}", "image_id": str(number), "width": pixels, "height": 1}
+
+
+class Held:
+    """Counts the pixels that are decoded and not yet let go of."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self._lock = threading.Lock()
+
+    def open(self, photo: dict[str, Any]) -> Any:
+        with self._lock:
+            self.now += photo["width"]
+            self.most = max(self.most, self.now)
+        return photo["image_id"]
+
+    def look(self, batch: Batch) -> None:
+        with self._lock:
+            self.now -= sum(photo["width"] for photo, _ in batch)
+
+
+@given(st.lists(st.integers(1, 120), max_size=30), st.integers(1, 5), st.integers(1, 4))
+def test_every_photo_comes_in_its_order_and_in_bounded_memory(
+    sizes: list[int], size: int, workers: int
+) -> None:
+    photos = [photo(number, pixels) for number, pixels in enumerate(sizes)]
+    held, seen, batches = Held(), [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "ROOM", 100)
+        patch.setattr(decoding, "_open", held.open)
+        for batch in opened(photos, size, workers):
+            seen += [found for found, picture in batch if picture == found["image_id"]]
+            batches.append(len(batch))
+            held.look(batch)
+    assert seen == photos
+    assert all(1 <= count <= size for count in batches)
+    assert held.most <= max([100, *sizes])
+    if sum(sizes) <= 100:
+        assert all(count == size for count in batches[:-1])
+
+
+def test_a_batch_is_let_go_when_the_next_is_asked_for() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "_open", lambda photo: photo["image_id"])
+        given_out = opened([photo(n, 1) for n in range(4)], 2, 1)
+        first = next(given_out)
+        assert len(first) == 2
+        assert next(given_out) is first
+        assert [picture for _, picture in first] == ["2", "3"]
+
+
+def test_the_room_changes_no_row(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = built.album.settings("runtime.batch_size=4")
+    stage, found = Embeddings(), tables(built.store, built.outcome)
+    inputs = stage.inputs(Inputs(settings, scan(settings), found))
+    ample = stage.run(inputs, settings)
+    monkeypatch.setattr(decoding, "ROOM", 1)
+    assert stage.run(inputs, settings).rows.equals(ample.rows)
+    assert ample.rows.num_rows == found["objects"].num_rows > 0
+
+
+def test_room_is_shared_and_the_first_is_served_first() -> None:
+    room, order = Room(10), []
+    started = threading.Event()
+
+    def work(name: str, amount: int, seconds: float) -> None:
+        with room.take(amount):
+            order.append(name)
+            started.set()
+            time.sleep(seconds)
+
+    threads = [threading.Thread(target=work, args=("small", 4, 0.4))]
+    threads[0].start()
+    started.wait()
+    for name, amount in (("larger than all", 99), ("late", 1)):
+        threads.append(threading.Thread(target=work, args=(name, amount, 0)))
+        threads[-1].start()
+        time.sleep(0.05)
+    assert order == ["small"]
+    for thread in threads:
+        thread.join()
+    assert order == ["small", "larger than all", "late"]
+
+
+def test_decoding_in_threads_shares_the_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every one of many threads gets its turn, also for pictures that are refused."""
+    from repic.images import decode
+
+    monkeypatch.setattr(decode, "_ROOM", Room(1))
+    good = tmp_path / "good.png"
+    Image.new("RGB", (40, 30), "red").save(good)
+    cut = good.read_bytes()[:-20]
+    found: list[str] = []
+
+    def work(data: bytes) -> None:
+        try:
+            found.append(hashlib.sha256(decode.decode(data).tobytes()).hexdigest())
+        except ImageRefused as refused:
+            found.append(refused.reason)
+
+    threads = [threading.Thread(target=work, args=(data,)) for data in (good.read_bytes(), cut) * 5]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(found) == 10
+    assert found.count("truncated") == 5
+    assert len(set(found)) == 2

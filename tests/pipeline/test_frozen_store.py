@@ -1,0 +1,94 @@
+"""Stores of every format so far can be read: the frozen ones were never written again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from storage import integrity
+from storage.lineage import lineage
+from storage.store import Store
+
+Main = Callable[..., tuple[int, str, str]]
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+FROZEN = sorted(path.name for path in FIXTURES.glob("store-v*") if path.is_dir())
+PROMISED = (
+    *("images", "objects", "pairs", "examples", "quarantine", "artifacts", "lineage"),
+    "pair_photos",
+)
+"""Views that readers rely on."""
+
+
+@pytest.fixture(params=FROZEN)
+def frozen(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Store, dict[str, dict]]:
+    """A copy of a frozen store, and what it held when it was made."""
+    shutil.copytree(FIXTURES / request.param, tmp_path / "store")
+    said = json.loads((FIXTURES / f"{request.param}.json").read_text())
+    return Store.open(tmp_path / "store"), said
+
+
+def test_the_first_format_is_frozen() -> None:
+    assert "store-v1" in FROZEN
+    for name in FROZEN:
+        size = sum(f.stat().st_size for f in (FIXTURES / name).rglob("*") if f.is_file())
+        assert size < 300_000
+
+
+def test_every_version_has_the_rows_that_it_had(frozen: tuple[Store, dict[str, dict]]) -> None:
+    store, said = frozen
+    every = {str(store.manifest(f"{n}@v{v}").ref) for n in store.names() for v in store.versions(n)}
+    assert every == said.keys()
+    for ref, held in said.items():
+        manifest = store.manifest(ref)
+        assert (manifest.rows, manifest.content) == (held["rows"], held["content"])
+        if manifest.kind == "table":
+            assert store.read(ref).num_rows == held["rows"]
+
+
+def test_it_is_whole(frozen: tuple[Store, dict[str, dict]]) -> None:
+    store, _ = frozen
+    assert integrity.verify(store) == []
+    assert store.resolve("dataset@first").version == 1
+    assert store.resolve("dataset@latest").version == 2
+    names = {node.name for node in lineage(store, "dataset@latest").nodes}
+    assert {"examples", "pairs", "reviews", "encoder", "coco"} <= names
+
+
+def test_two_versions_can_be_compared(frozen: tuple[Store, dict[str, dict]]) -> None:
+    store, said = frozen
+    images = integrity.diff(store, "images@v1", "images@v2")
+    assert images.added.num_rows == said["images@v2"]["rows"] - said["images@v1"]["rows"]
+    assert images.removed.num_rows == 0
+    assert integrity.diff(store, "pairs@v1", "pairs@v2").added.num_rows > 0
+
+
+def test_the_commands_read_it(
+    frozen: tuple[Store, dict[str, dict]], repic_main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, said = frozen
+    at = f"--store={store.location}"
+    code, out, err = repic_main("show", "examples@v1", "--json", at)
+    assert code == 0, err
+    shown = json.loads(out)
+    assert shown["content"] == said["examples@v1"]["content"]
+    assert shown.keys() >= {"name", "version", "fingerprint", "content", "rows", "inputs"}
+    assert repic_main("verify", at)[0] == 0
+    code, out, err = repic_main("diff", "dataset@first", "dataset@latest", "--json", at)
+    assert code == 0, err
+    assert json.loads(out)["images"]["removed"] == 0
+    code, out, _ = repic_main("log", at)
+    assert "dataset@v2" in out
+    assert repic_main("catalog", at)[0] == 0
+    monkeypatch.chdir("/")
+    for view in PROMISED:
+        query = f"select count(*) as n from {view}"
+        code, out, err = repic_main("sql", query, "--format=csv", at)
+        assert code == 0, err
+        assert int(out.split()[1]) > 0, view
+    query = "select count(*) as n from v1.examples"
+    _, out, _ = repic_main("sql", query, "--format=csv", at)
+    assert int(out.split()[1]) == said["examples@v1"]["rows"]

@@ -1,0 +1,154 @@
+"""`repic status`: builds, contents, what is missing, who is at work."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import ClassVar
+
+import pytest
+
+from flows.local import api, server
+from repic.pipeline import failures, status
+from storage.manifest import Run
+from storage.store import Store
+from tests.builds import PHOTOS, Built, build
+
+Main = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever server the user has, it is not asked."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: server.api_url(server.free_port())}):
+        yield
+
+
+def test_a_store_with_builds(built: Built, tmp_path: Path, repic_main: Main) -> None:
+    store = built.copy(tmp_path / "store")
+    mine = built.album.copy(tmp_path / "album")
+    mine.file(0).write_bytes(b"")
+    build(mine.settings(), store)
+    store.tag("dataset@v1", "good")  # a move, but not of a build
+    with store.lease():
+        code, out, err = repic_main("status", "--json", f"--store={store.location}")
+    assert code == 0, err
+    said = json.loads(out)
+    assert [b["dataset"] for b in said["builds"]] == ["dataset@v2", "dataset@v1"]
+    assert "images@v2" in said["builds"][0]["versions"]
+    run = built.outcome.dataset.run
+    assert said["builds"][0]["by"] == f"{run.user}@{run.host}"
+    assert said["dataset"] == "dataset@v2"
+    assert said["rows"]["images"] == store.manifest("images@latest").rows
+    assert said["quarantined"] == {"empty": 1}
+    assert len(said["running"]) == 1
+    assert said["flow_runs"] is None
+    code, out, _ = repic_main("status", f"--store={store.location}")
+    assert code == 0
+    assert "Latest is dataset@v2" in out
+    assert "in quarantine: 1 empty" in out
+    assert "Running" not in out
+
+
+def test_a_store_without_builds(tmp_path: Path, repic_main: Main) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    assert status.of(store) == status.Status((), None, {}, {}, {}, ())
+    code, out, _ = repic_main("status", f"--store={store.location}")
+    assert code == 0
+    assert "Nothing was published yet." in out
+
+
+def test_a_build_that_failed_is_told_until_one_succeeds(
+    built: Built, tmp_path: Path, repic_main: Main
+) -> None:
+    store = built.copy(tmp_path / "store")
+    where = f"--store={store.location}"
+    mine = built.album.copy(tmp_path / "album")
+    kept = {number: mine.file(number).read_bytes() for number in (0, 1)}
+    for number in kept:
+        mine.file(number).write_bytes(b"")
+    assert repic_main(*mine.arguments, where)[0] == 2
+    (folder := mine.folder / "instances.json").rename(tmp_path / "away")
+    assert repic_main(*mine.arguments, where)[0] == 2
+    (tmp_path / "away").rename(folder)
+    _, out, _ = repic_main("status", "--json", where)
+    said = json.loads(out)
+    assert [failure["error"] for failure in said["failed"]] == ["SourceError", "QuarantineError"]
+    assert f"2 of {PHOTOS} files cannot be used (2 empty)" in said["failed"][1]["message"]
+    run = built.outcome.dataset.run
+    assert said["failed"][0]["by"] == f"{run.user}@{run.host}"
+    assert (said["dataset"], len(said["builds"])) == ("dataset@v1", 1)
+    _, out, _ = repic_main("status", where)
+    assert "QuarantineError: nothing was published: 2 of" in out
+    for number, data in kept.items():
+        mine.file(number).write_bytes(data)
+    assert repic_main(*mine.arguments, where)[0] == 0
+    _, out, _ = repic_main("status", "--json", where)
+    assert json.loads(out)["failed"] == []
+
+
+def test_the_newest_failures_are_kept_and_an_interruption_is_none(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    for number in range(failures.KEPT + 2):
+        with pytest.raises(KeyError), failures.noted(store, Run.here("a flow run")):
+            raise KeyError(number)
+    with pytest.raises(KeyboardInterrupt), failures.noted(store, Run.here()):
+        raise KeyboardInterrupt
+    found = failures.find(store)
+    assert [f.message for f in found] == ["6", "5", "4", "3", "2"]
+    assert {(f.error, f.flow_run) for f in found} == {("KeyError", "a flow run")}
+    assert found[0].when > found[1].when
+
+
+class Answers(BaseHTTPRequestHandler):
+    """The part of Prefect's answer that is looked at, as server 3.8 gives it."""
+
+    RUN: ClassVar = {
+        "id": "5cbe8dc6-5fa3-4fbb-9b17-c733a1f9572e",
+        "name": "sample",
+        "state_name": "Failed",
+        "start_time": "2026-11-24T21:02:44.299812Z",
+        "state": {"type": "FAILED", "message": "no such folder"},
+    }
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        known = self.path == "/api/flow_runs/filter"
+        self.send_response(200 if known else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps([self.RUN, {**self.RUN, "state": None}]).encode())
+
+    def log_message(self, *message: object) -> None:
+        pass
+
+
+def test_the_last_flow_runs() -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with HTTPServer((server.HOST, 0), Answers) as answering:
+        Thread(target=answering.handle_request, daemon=True).start()
+        with temporary_settings({PREFECT_API_URL: server.api_url(answering.server_port)}):
+            runs = api.flow_runs()
+    first, second = runs or []
+    assert (first.name, first.state, first.message) == ("sample", "Failed", "no such folder")
+    assert second.message is None
+
+
+def test_a_server_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    monkeypatch.setattr(api, "TIMEOUT", 0.2)
+    with socket.socket() as silent:
+        silent.bind((server.HOST, 0))
+        silent.listen()
+        with temporary_settings({PREFECT_API_URL: server.api_url(silent.getsockname()[1])}):
+            began = time.monotonic()
+            assert api.flow_runs() is None
+    assert time.monotonic() - began < 5

@@ -1,0 +1,121 @@
+"""Adapters give a trainer what it takes, from a real worker, and something sane from a bad one."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from repic.images.coordinates import QWEN3_VL
+from repic.rewards import export
+from repic.rewards.adapters import openrlhf_reward, query, trl_reward, verl_reward
+from repic.rewards.gold import honest
+from repic.rewards.scoring import score
+from tests.builds import Built, repic
+from tests.rewards.server.workers import HARM, harmful, worker
+
+YES = json.dumps({"objective": "oct", "answer": "yes"})
+NO = json.dumps({"objective": "oct", "answer": "no"})
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with worker(token="abc") as url:
+        monkeypatch.setenv("REPIC_REWARD_URL", url)
+        monkeypatch.setenv("REPIC_REWARD_TOKEN", "abc")
+        yield url
+
+
+def test_trl_gets_none_for_what_cannot_be_scored(served: str) -> None:
+    turn = [{"role": "assistant", "content": [{"type": "text", "text": "yes"}]}]
+    labels = [YES, NO, "{", YES]
+    found = trl_reward.reward(["yes", "yes", "yes", turn], label=labels, prompts=["?"] * 4)
+    assert found == [1.0, 0.0, None, 1.0]
+    assert asyncio.run(trl_reward.reward_async(["yes"], label=[NO])) == [0.0]
+    assert trl_reward.reward([], label=[]) == []
+
+
+def test_trl_finds_it_by_its_dotted_path() -> None:
+    # As trl.scripts.grpo does for --reward_funcs repic.rewards.adapters.trl_reward.reward.
+    module, _, name = "repic.rewards.adapters.trl_reward.reward".rpartition(".")
+    assert getattr(importlib.import_module(module), name) is trl_reward.reward
+
+
+def test_verl_gets_numbers_and_a_flag(served: str) -> None:
+    assert verl_reward.compute_score("repic/oct", "yes", YES) == {"score": 1.0, "scored": 1.0}
+    assert verl_reward.compute_score("repic/oct", "yes", "?") == {"score": 0.5, "scored": 0.0}
+    found = verl_reward.compute_scores(["x"] * 3, ["yes", "no", "yes"], [YES, YES, "?"])
+    assert found == [
+        {"score": 1.0, "scored": 1.0},
+        {"score": 0.0, "scored": 1.0},
+        {"score": 0.5, "scored": 0.0},
+    ]
+
+
+def test_openrlhf_gets_tensors_of_answers_without_their_prompts(served: str) -> None:
+    prompt = "<|im_start|>user\n<|image_pad|>Is it?<|im_end|>\n<|im_start|>assistant\n"
+    long = prompt.replace("<|image_pad|>", "<|image_pad|>" * 9)
+    found = openrlhf_reward.reward_func(
+        [f"{long}yes<|im_end|>", f"{prompt}no"], [prompt] * 2, [YES] * 2
+    )
+    assert torch.equal(found["rewards"], torch.tensor([1.0, 0.0]))
+    assert torch.equal(found["extra_logs"]["scored"], torch.ones(2))
+
+
+def test_neutral_is_the_mean_of_the_group() -> None:
+    found = query.neutral([1.0, 0.5, None, None], ["a", "a", "a", "b"])
+    assert found == [1.0, 0.5, 0.75, query.NEUTRAL]
+
+
+@pytest.mark.parametrize("harm", HARM, ids=lambda act: act.__name__)
+def test_a_harmful_worker_gives_none(harm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query, "SECONDS", 0.3)
+    monkeypatch.setattr(query, "TRIES", 2)
+    with harmful(harm) as url:
+        monkeypatch.setenv("REPIC_REWARD_URL", url)
+        assert query.ask(["yes"], [YES]) == [None]
+
+
+def test_no_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REPIC_REWARD_URL", raising=False)
+    with pytest.raises(query.WorkerError, match="set REPIC_REWARD_URL"):
+        query.ask(["yes"], [YES])
+
+
+def test_asking_needs_the_standard_library_alone() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import repic.rewards.adapters.verl_reward; print(*sorted("
+        "{n.partition('.')[0] for n in set(sys.modules) - before} - sys.stdlib_module_names))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["repic"]
+
+
+def test_rows_that_are_handed_on_are_scored_alike(
+    built: Built, served: str, tmp_path: Path
+) -> None:
+    done = repic("reward", "rows", str(tmp_path / "rows"), f"--store={built.location}")
+    assert done.returncode == 0, done.stderr
+    assert '"name":"qwen3-vl"' in done.stdout.replace("\n", "")
+    lines = [json.loads(line) for line in (tmp_path / "rows" / export.LINES).open()]
+    rows = {row["example_id"]: row for row in built.store.read("examples@latest").to_pylist()}
+    assert {line["objective"] for line in lines} == {"oct", "vlt", "ict"}
+    answers = [honest(rows[line["example_id"]], QWEN3_VL) or "no" for line in lines]
+    found = trl_reward.reward(answers, label=[line["label"] for line in lines])
+    expected = [
+        score(answer, rows[line["example_id"]]).total
+        for answer, line in zip(answers, lines, strict=True)
+    ]
+    assert found == pytest.approx(expected)
+    for line in lines:
+        assert line["messages"][0]["content"].count("<image>") == len(line["images"])
+        assert all(Path(path).is_file() for path in line["images"])
+        assert line["reward_model"]["ground_truth"] == line["label"]

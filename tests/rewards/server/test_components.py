@@ -1,0 +1,198 @@
+"""Components of a worker: scored in batches over requests, they only take, and may fail."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from repic.config import build as config
+from repic.config.build import ConfigError
+from repic.models import encoder as embed
+from repic.objectives.base import Reward
+from repic.rewards.clip_score import ClipScore, unnamed
+from repic.rewards.components import Answer, Component
+from repic.rewards.scoring import score
+from repic.rewards.server import extras
+from repic.rewards.server.app import create_app
+from repic.rewards.server.protocol import sent
+from tests.builds import Built
+
+OCT = {"objective": "oct", "answer": "yes"}
+
+
+class Slow:
+    """Scores by the number in the text, and remembers what it was asked together."""
+
+    name, weight = "slow", 0.5
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.at_work = threading.Lock()
+
+    def applies(self, answer: Answer) -> bool:
+        return answer.reward.total > 0
+
+    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+        assert self.at_work.acquire(blocking=False), "two batches at once"
+        time.sleep(0.05)
+        self.batches.append(len(answers))
+        self.at_work.release()
+        return [0.5 if answer.text == "yes" else None for answer in answers]
+
+
+class Broken(Slow):
+    name = "broken"
+
+    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+        raise RuntimeError("out of memory")
+
+
+def replies(
+    components: Sequence[Component], bodies: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Replies of one worker to requests that are made at the same time."""
+
+    async def asked() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(create_app(components=components))
+        async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
+            return await asyncio.gather(*(http.post("/v1/score", json=body) for body in bodies))
+
+    found = asyncio.run(asked())
+    assert [reply.status_code for reply in found] == [200] * len(bodies)
+    return [reply.json() for reply in found]
+
+
+def test_requests_are_scored_together_and_each_gets_its_own() -> None:
+    component = Slow()
+    texts = ["yes", "no", "Yes.", "maybe"]
+    bodies = [
+        {"rows": [{"completion": text, "row": OCT} for text in texts[: 1 + k % 4]]}
+        for k in range(24)
+    ]
+    for body, reply in zip(bodies, replies([component], bodies), strict=True):
+        expected = [0.75, 0.0, 1.0, 0.0][: len(body["rows"])]
+        assert [entry["reward"] for entry in reply["scores"]] == expected
+        assert reply["scores"][0]["components"]["slow"] == 0.5
+    assert sum(component.batches) == 24 + 12  # "no" and "maybe" earn nothing to take from
+    assert len(component.batches) <= 4
+
+
+def test_a_component_that_fails_takes_nothing() -> None:
+    body = {"rows": [{"completion": "yes", "row": OCT}]}
+    (reply,) = replies([Broken()], [body])
+    assert reply["scores"][0]["reward"] == 1.0
+    assert "broken" not in reply["scores"][0]["components"]
+
+
+def test_openrlhf_gets_the_lowered_reward() -> None:
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(create_app(components=[Slow()]))
+        async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
+            label = '{"objective": "oct", "answer": "yes"}'
+            body = {"query": ["Q?yes", "Q?yes"], "prompts": ["Q?", "Q?"], "labels": ["{", label]}
+            return await http.post("/get_reward", json=body)
+
+    assert asyncio.run(asked()).json() == {
+        "rewards": [0.5, 0.75],
+        "scores": [0.5, 0.75],
+        "extra_logs": {"scored": [0.0, 1.0]},
+    }
+
+
+FULL = Reward(1.0, {}, "right")
+
+
+def captions(built: Built) -> list[dict[str, Any]]:
+    rows = built.store.read("examples@latest").to_pylist()
+    return [row for row in rows if row["objective"] == "ict" and row["caption"]]
+
+
+@pytest.fixture(scope="module")
+def crops(built: Built) -> dict[str, tuple[str, Image.Image]]:
+    """Expression and picture of an object by a made-up photo id: the sample encoder knows crops."""
+    photo = extras.album(str(built.location))
+    found: dict[str, tuple[str, Image.Image]] = {}
+    for thing in built.store.read("objects@latest").to_pylist():
+        whole = photo(thing["image_id"])
+        if thing["expressions"] and whole is not None:
+            box = [thing[side] for side in ("x1", "y1", "x2", "y2")]
+            said = min(thing["expressions"], key=len)
+            found.setdefault(said, (said, whole.crop(tuple(map(int, box)))))
+    return {f"{k:032x}": entry for k, entry in enumerate(found.values())}
+
+
+@pytest.fixture(scope="module")
+def clip(crops: dict[str, tuple[str, Image.Image]]) -> ClipScore:
+    settings = config.load("sample")
+    encoder = embed.load(settings.encoder, settings.runtime)
+    return ClipScore(encoder, lambda i: crops[i][1] if i in crops else None, weight=0.4, scale=1)
+
+
+def test_a_caption_of_another_picture_fits_less(
+    built: Built, clip: ClipScore, crops: dict[str, tuple[str, Image.Image]]
+) -> None:
+    row = sent(captions(built)[0])
+    ids = list(crops)
+    assert len(ids) > 10
+    own = [Answer(crops[i][0], {**row, "photo": i}, FULL) for i in ids]
+    other = [
+        Answer(crops[j][0], {**row, "photo": i}, FULL)
+        for i, j in zip(ids, ids[1:] + ids[:1], strict=True)
+    ]
+    assert all(clip.applies(answer) for answer in own)
+    fits, fits_not = clip.scores(own), clip.scores(other)
+    assert all(value is not None and 0 <= value <= 1 for value in fits + fits_not)
+    better = sum((a or 0) > (b or 0) for a, b in zip(fits, fits_not, strict=True))
+    assert better > 0.8 * len(ids)
+    for answer, value in zip(own[:3], fits, strict=False):  # company changes nothing
+        assert clip.scores([answer]) == [value]
+    lost = Answer("A photo.", {**row, "photo": "f" * 32}, FULL)
+    assert clip.scores([own[0], lost, own[1]]) == [fits[0], None, fits[1]]
+
+
+def test_who_is_not_looked_at(built: Built, clip: ClipScore) -> None:
+    row = sent(captions(built)[0])
+    assert not clip.applies(Answer("", row, Reward(0.0, {}, "empty")))
+    assert not clip.applies(Answer("x", {**row, "photo": ""}, FULL))
+    assert not clip.applies(Answer("x", {**row, "kind": "which"}, FULL))
+    assert not clip.applies(Answer("yes", {**OCT, "kind": "", "photo": row["photo"]}, FULL))
+
+
+def test_names_are_taken_out() -> None:
+    row = {
+        "references": [{"name": "Ann"}, {"name": "Bo"}],
+        "scene": [{"name": "Ann", "label": "mug"}],
+    }
+    answer = Answer("<Ann> and bo stand by Annabel.", row, FULL)
+    assert unnamed(answer) == "the mug and it stand by Annabel."
+
+
+def test_nothing_is_loaded_unless_asked_for() -> None:
+    assert extras.packed(config.load("sample"), "store") == ""
+    assert extras.components("") == []
+
+
+def test_an_encoder_that_reads_no_text_is_refused() -> None:
+    settings = config.load("photos", ("rewards.clip_score.weight=0.3",), source={"path": "."})
+    with pytest.raises(ConfigError, match="reads texts"):
+        extras.packed(settings, "store")
+
+
+def test_a_worker_as_it_is_started(built: Built) -> None:
+    settings = config.load("sample", ("rewards.clip_score.weight=0.4",))
+    (component,) = extras.components(extras.packed(settings, str(built.location)))
+    row = captions(built)[0]
+    (reply,) = replies([component], [{"rows": [{"completion": row["caption"], "row": sent(row)}]}])
+    rules = score(row["caption"], row)
+    (given,) = reply["scores"]
+    fit = given["components"]["clip_score"]
+    assert given["reward"] == pytest.approx(rules.total * (1 - 0.4 * (1 - fit)))
+    with pytest.raises(ConfigError, match="--store"):
+        extras.components(extras.packed(settings, f"{built.location}-elsewhere"))

@@ -1,0 +1,191 @@
+"""The service as a user starts it: a token where it must be, and workers that come back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from repic.rewards.scoring import score
+from repic.rewards.server import serve
+from repic.rewards.server.client import Patience, RewardClient, score_now
+from repic.train import grpo
+from repic.train.plan import Silent
+from repic.train.remote_reward import ServedReward
+from repic.train.run import train
+from tests.builds import Built, repic, start
+from tests.rewards.server.workers import HARM, harmful, worker
+from tests.train.runs import planned, small
+
+ROW = {"objective": "oct", "kind": "positive", "answer": "yes"}
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def service(*options: str, **environment: str) -> Iterator[tuple[str, Any]]:
+    """URL and process of a service that answers."""
+    port = free_port()
+    process = start(
+        ["reward", "serve", f"--port={port}", *options], env={**os.environ, **environment}
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while not answers(url):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield url, process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
+
+
+def children(pid: int) -> list[int]:
+    """Processes that the service started and that serve."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = place.read_text().rpartition(")")[2].split()
+            command = (place.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z" and b"spawn_main" in command:
+            found.append(int(place.parent.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("[::1]", True), ("127.9.9.9", True),
+     ("0.0.0.0", False), ("10.0.0.7", False), ("rewards.example", False), ("::", False)],
+)  # fmt: skip
+def test_what_only_this_machine_reaches(host: str, loopback: bool) -> None:
+    assert serve.is_loopback(host) is loopback
+
+
+def test_an_open_address_wants_a_token() -> None:
+    done = repic("reward", "serve", "--host", "0.0.0.0", env={"REPIC_REWARD_TOKEN": ""})
+    assert done.returncode == 2
+    assert "set REPIC_REWARD_TOKEN to a secret" in " ".join(done.stderr.split())
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = repic("reward", "serve", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 2
+    assert "choose another --port" in " ".join(done.stderr.split())
+
+
+@pytest.mark.slow
+def test_workers_that_die_or_hang_are_replaced() -> None:
+    with service("--workers=2", REPIC_REWARD_TOKEN="abc") as (url, process):
+        client = RewardClient([url], token="abc", patience=Patience(seconds=2))
+        assert [r and r.total for r in score_now(client, ["yes"], [ROW])] == [1.0]
+        for harm in (signal.SIGKILL, signal.SIGSTOP):
+            before = children(process.pid)
+            assert len(before) == 2
+            os.kill(before[0], harm)
+            deadline = time.monotonic() + 60
+            while before[0] in (now := children(process.pid)) or len(now) != 2:
+                assert time.monotonic() < deadline, f"{before} became {now}"
+                time.sleep(0.2)
+            time.sleep(8)  # the new one imports
+            found = score_now(client, ["yes"] * 8, [ROW] * 8)
+            assert [r and r.total for r in found] == [1.0] * 8
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{url}/metrics")
+        asked = urllib.request.Request(f"{url}/metrics", headers={"Authorization": "Bearer abc"})
+        assert 'outcome="scored"' in urllib.request.urlopen(asked).read().decode()
+
+
+@pytest.mark.slow
+def test_the_sample_model_trains_alike_while_workers_are_killed(
+    built: Built, tmp_path: Path
+) -> None:
+    """The same rewards in this process and over HTTP, equal to 1e-6, whoever dies meanwhile."""
+    changes = ("trainer.max_completion_length=32", "train.max_prompt_tokens=1024")
+    asked = small("sample-sft", *changes)
+    stores = [built.copy(tmp_path / name) for name in ("here", "there")]
+    here = train(asked, stores[0])
+    with service("--workers=2") as (url, process):
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        served = asked.model_copy(
+            update={"train": asked.train.model_copy(update={"reward_urls": [url]})}
+        )
+        there = train(served, stores[1])
+    assert here is not None
+    assert here.rollouts is not None
+    assert there is not None
+    assert there.rollouts is not None
+    order = [(name, "ascending") for name in ("step", "group", "sample")]
+    first, second = (
+        store.read(outcome.rollouts.ref).sort_by(order).to_pylist()
+        for store, outcome in zip(stores, (here, there), strict=True)
+    )
+    assert json.dumps([row["completion"] for row in first]) == json.dumps(
+        [row["completion"] for row in second]
+    )
+    assert [row["reward"] for row in second] == pytest.approx(
+        [row["reward"] for row in first], abs=1e-6
+    )
+    assert max(row["reward"] for row in first) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", HARM, ids=lambda act: act.__name__)
+def test_the_sample_model_trains_beside_a_harmful_worker(
+    harm: Any, built: Built, tmp_path: Path
+) -> None:
+    """Every answer is scored as it should be or has no score; the share of those is logged."""
+    changes = ("trainer.max_completion_length=32", "train.max_prompt_tokens=1024")
+    with harmful(harm) as bad, worker() as good:
+        asked = small("sample-sft", *changes, f'train.reward_urls=["{bad}", "{good}"]')
+        plan, table, config = planned(built.copy(tmp_path / "store"), asked, tmp_path / "work")
+        quick = Patience(seconds=0.5, total=5.0, tries=3, pause=0.01, failures=2, rest=0.1)
+        served = partial(ServedReward, asked.train.reward_urls, patience=quick)
+        job = grpo.prepare(plan, table, config, reward=served)
+        with plan.store.lease():
+            job.fit(Silent())
+    assert job.steps == 3
+    assert job.rollouts is not None
+    examples = {row["example_id"]: row for row in table.to_pylist()}
+    rows = job.rollouts.table(job.steps).to_pylist()
+    unscored = 0
+    for row in rows:
+        if row["reward"] is None:
+            unscored += 1
+            continue
+        rules = score(
+            row["completion"], examples[row["example_id"]], "strict", job.plan.reader.convention
+        )
+        assert row["reward"] == pytest.approx(rules.total, abs=1e-6)
+    shares = [logs["unscored"] for logs in job.history if "unscored" in logs]
+    assert sum(shares) / len(shares) == pytest.approx(unscored / len(rows))
+    assert unscored < len(rows), "the good worker scored some"

@@ -1,0 +1,383 @@
+"""A search for answers that pay without a look at the picture.
+
+Per task 2,000 answers are tried: constants, templates over the text of the prompt, and what a small
+evolutionary search makes of the best of them against the reward itself. An answer may know how the
+data are distributed, as a trained model would, but of its own row it sees only the prompt's text.
+
+Answers are chosen on one half of the rows and measured on the other, and the other way round, so
+that what is reported is what is learnt and not luck. What counts is the gain of the best answer
+over the best constant.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from repic.captions.tokens import plain_words
+from repic.images.coordinates import QWEN3_VL, Box
+from repic.objectives.base import Row
+from repic.objectives.identify import KIND as WHICH
+from repic.objectives.identify import NONE
+from repic.rewards.scoring import score
+
+ANSWERS = 2_000
+SURVIVORS = 24
+GENERATION = 50
+FIRST_LOOK = 120
+"""Rows that every answer is tried on; the survivors see all rows of the first half."""
+
+Genome = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """All that a blind answer may know of its row: the text of the prompt."""
+
+    text: str
+    names: tuple[str, ...]
+    infos: tuple[str, ...]
+
+    @classmethod
+    def of(cls, row: Row) -> View:
+        text = "\n".join(block["text"] for block in row["prompt"] if block["text"])
+        names = tuple(dict.fromkeys(re.findall(r"<([^<>]+)>", text)))
+        return cls(text, names, tuple(re.findall(r"Info: ([^\n]+)", text)))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to, in mean reward over the rows that no answer was chosen on.
+
+    Attributes:
+        error: Standard error of `gain`.
+    """
+
+    task: str
+    rows: int
+    answers: int
+    constant: float
+    best: float
+    gain: float
+    error: float
+    best_constant: str
+    best_answer: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Task(Protocol):
+    """How blind answers to one kind of question look: a genome, and what it says to a prompt."""
+
+    name: str
+
+    def is_asked(self, row: Row) -> bool:
+        """Whether a row is of this task."""
+        ...
+
+    def learn(self, rows: Sequence[Row]) -> None:
+        """Take in how the rows of the first half are distributed."""
+        ...
+
+    def constants(self, rng: random.Random) -> list[Genome]:
+        """Answers that are the same whatever is asked."""
+        ...
+
+    def templates(self, rng: random.Random) -> list[Genome]:
+        """Answers that use the prompt."""
+        ...
+
+    def changed(self, genome: Genome, rng: random.Random) -> Genome:
+        """A neighbour of an answer."""
+        ...
+
+    def is_constant(self, genome: Genome) -> bool:
+        """Whether it uses nothing of the prompt."""
+        ...
+
+    def say(self, genome: Genome, view: View) -> str:
+        """The answer in words."""
+        ...
+
+
+class _Words:
+    """Yes or no, or one of the names, by up to four features of the prompt's text."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._features: list[str] = []
+
+    def is_asked(self, row: Row) -> bool:
+        return row["objective"] == "oct" if self.name == "oct" else row["kind"] == WHICH
+
+    def learn(self, rows: Sequence[Row]) -> None:
+        counts = Counter(w for r in rows for w in set(plain_words(View.of(r).text)))
+        common = [w for w, n in counts.most_common(200) if n < 0.9 * len(rows)]
+        letters = [f"^{letter}" for letter in "ABCDEFGHIJKLMNOPRSTVWY"]
+        self._features = [*common, *letters, "hangul", "han", "long", "info", "many"]
+
+    def constants(self, rng: random.Random) -> list[Genome]:
+        said = ("yes", "no") if self.name == "oct" else (NONE, "the first one", "nobody")
+        more = ("", "Yes.", "No!", "yes or no", "eyes", "I cannot tell", "maybe", "1", "<>")
+        return [((), text, text) for text in said + more]
+
+    def templates(self, rng: random.Random) -> list[Genome]:
+        kept = self._options(rng)
+        return [((f,), *rng.sample(kept, 2)) for f in self._features for _ in range(2)]
+
+    def _options(self, rng: random.Random) -> list[str]:
+        return ["yes", "no"] if self.name == "oct" else [NONE, "@0", "@1", "@-1", "@-2"]
+
+    def changed(self, genome: Genome, rng: random.Random) -> Genome:
+        features, first, second = genome
+        options = self._options(rng)
+        if rng.random() < 0.3:
+            return features, rng.choice(options), rng.choice(options)
+        kept = [f for f in features if rng.random() < 0.7]
+        return (*kept, rng.choice(self._features))[:4], first, second
+
+    def is_constant(self, genome: Genome) -> bool:
+        features, first, second = genome
+        return (not features or first == second) and "@" not in first
+
+    def say(self, genome: Genome, view: View) -> str:
+        features, first, second = genome
+        said = first if all(self._has(f, view) for f in features) else second
+        if said.startswith("@"):
+            place = int(said[1:])
+            return view.names[place if -len(view.names) <= place < len(view.names) else 0]
+        return said
+
+    def _has(self, feature: str, view: View) -> bool:
+        name = view.names[0] if view.names else ""
+        tests = {
+            "hangul": "\uac00" <= name[:1] <= "\ud7a3",
+            "han": "\u4e00" <= name[:1] <= "\u9fff",
+            "long": len(name) > 6,
+            "info": bool(view.infos),
+            "many": len(view.names) > 2,
+        }
+        if feature in tests:
+            return tests[feature]
+        if feature.startswith("^"):
+            return name.startswith(feature[1:])
+        return feature in plain_words(view.text)
+
+
+class _Boxes:
+    """A box, or another one where the prompt has a word; in thousandths of the photo."""
+
+    name = "vlt"
+
+    def __init__(self) -> None:
+        self._words: list[str] = []
+        self._mean: tuple[int, ...] = (250, 250, 750, 750)
+
+    def is_asked(self, row: Row) -> bool:
+        return row["objective"] == "vlt"
+
+    def learn(self, rows: Sequence[Row]) -> None:
+        counts = Counter(w for r in rows for w in set(plain_words(View.of(r).text)))
+        self._words = [w for w, n in counts.most_common(120) if n < 0.9 * len(rows)]
+        boxes = []
+        for row in rows:
+            size = row["images"][-1]
+            x1, y1, x2, y2 = row["box"]
+            across, down = 1000 / size["width"], 1000 / size["height"]
+            boxes.append((x1 * across, y1 * down, x2 * across, y2 * down))
+        self._mean = tuple(round(sum(edge) / len(boxes)) for edge in zip(*boxes, strict=True))
+
+    def constants(self, rng: random.Random) -> list[Genome]:
+        grid = range(0, 1000, 250)
+        boxes = [(x, y, x + w, y + w) for x in grid for y in grid for w in (250, 500, 750, 1000)]
+        fitting = [box for box in boxes if max(box) <= 1000]
+        near = [self._near(self._mean, rng) for _ in range(250)]
+        return [(box, (), box) for box in (self._mean, *fitting, *near)]
+
+    def templates(self, rng: random.Random) -> list[Genome]:
+        return [
+            (self._mean, (word,), self._near(self._mean, rng, 200))
+            for word in self._words
+            for _ in range(3)
+        ]
+
+    def _near(self, box: Sequence[int], rng: random.Random, most: int = 150) -> tuple[int, ...]:
+        x1, y1, x2, y2 = (min(1000, max(0, v + rng.randint(-most, most))) for v in box)
+        left, top = min(x1, x2), min(y1, y2)
+        return left, top, max(x1, x2, left + 1), max(y1, y2, top + 1)
+
+    def changed(self, genome: Genome, rng: random.Random) -> Genome:
+        usual, words, other = genome
+        chance = rng.random()
+        if chance < 0.35:
+            return self._near(usual, rng, 60), words, other
+        if chance < 0.7 or not self._words:
+            return usual, words, self._near(other, rng, 100)
+        kept = tuple(w for w in words if rng.random() < 0.8)
+        return usual, (*kept, rng.choice(self._words))[:6], other
+
+    def is_constant(self, genome: Genome) -> bool:
+        return not genome[1] or genome[0] == genome[2]
+
+    def say(self, genome: Genome, view: View) -> str:
+        usual, words, other = genome
+        box = usual
+        if words and not set(plain_words(view.text)).isdisjoint(words):
+            box = other
+        return QWEN3_VL.render(Box.of(box), 1000, 1000)
+
+
+class _Captions:
+    """Some names of the prompt, and words of the world."""
+
+    name = "ict"
+
+    def __init__(self) -> None:
+        self._words: list[str] = []
+        self._captions: list[str] = []
+
+    def is_asked(self, row: Row) -> bool:
+        return row["objective"] == "ict" and row["kind"] != WHICH
+
+    def learn(self, rows: Sequence[Row]) -> None:
+        told = [row["caption"] for row in rows if row["caption"]]
+        self._captions = [re.sub(r"<[^<>]*>", "something", text) for text in told]
+        counts = Counter(w for text in self._captions for w in plain_words(text))
+        self._words = [w for w, _ in counts.most_common(120)] or ["thing"]
+
+    def constants(self, rng: random.Random) -> list[Genome]:
+        filler = "a quiet day outside with many small things that stand around and nobody else"
+        texts = ["", "A photo.", filler, " ".join(self._words[:40])]
+        return [("none", text, "") for text in texts + self._captions[:250]]
+
+    def templates(self, rng: random.Random) -> list[Genome]:
+        modes = ("all", "first", "last", "one", "few")
+        texts = ["", "A photo.", *self._captions[:120]]
+        return [(mode, text, info) for mode in modes for text in texts for info in ("", "info")][
+            :600
+        ]
+
+    def changed(self, genome: Genome, rng: random.Random) -> Genome:
+        mode, text, info = genome
+        chance = rng.random()
+        words = text.split()
+        if chance < 0.1:
+            return rng.choice(("all", "first", "last", "one", "few")), text, info
+        if chance < 0.15:
+            return mode, text, "" if info else "info"
+        if chance < 0.45 and words:
+            words.pop(rng.randrange(len(words)))
+        elif chance < 0.6 and self._captions:
+            return mode, rng.choice(self._captions), info
+        else:
+            words.insert(rng.randint(0, len(words)), rng.choice(self._words))
+        return mode, " ".join(words), info
+
+    def is_constant(self, genome: Genome) -> bool:
+        return genome[0] == "none" and not genome[2]
+
+    def say(self, genome: Genome, view: View) -> str:
+        mode, text, info = genome
+        count = len(view.names)
+        named = {
+            "none": (),
+            "all": view.names,
+            "first": view.names[:1],
+            "last": view.names[-1:],
+            "one": view.names if count == 1 else (),
+            "few": view.names if count <= 2 else (),
+        }[mode]
+        said = [" and ".join(f"<{name}>" for name in named), text]
+        return " ".join(part for part in (*said, *(view.infos if info else ())) if part)
+
+
+def tasks() -> tuple[Task, ...]:
+    """What is asked, afresh: a task remembers what it learnt."""
+    return _Words("oct"), _Boxes(), _Captions(), _Words("which")
+
+
+def search(task: Task, rows: Sequence[Row], answers: int = ANSWERS, seed: int = 0) -> Found | None:
+    """Search one task twice, once from each half of its rows; None for fewer than 20 rows.
+
+    Both searches are measured on the half that they have not seen, so every row counts once, and
+    what the halves differ in by luck (more yes in one than in the other) cancels.
+
+    Args:
+        rows: Rows of the examples table, of any objective.
+        answers: How many answers each of the two searches tries.
+    """
+    asked = sorted((r for r in rows if task.is_asked(r)), key=lambda r: r["example_id"])
+    if len(asked) < 20:
+        return None
+    views = {row["example_id"]: View.of(row) for row in asked}
+    halves = asked[::2], asked[1::2]
+    best: list[float] = []
+    usual: list[float] = []
+    tried = 0
+    for chosen_on, measured_on in (halves, halves[::-1]):
+        answer, constant, count = _evolve(task, chosen_on, views, answers, seed)
+        best += _scores(task, answer, measured_on, views)
+        usual += _scores(task, constant, measured_on, views)
+        tried = max(tried, count)
+    gains = [mine - plain for mine, plain in zip(best, usual, strict=True)]
+    gain = sum(gains) / len(gains)
+    spread = sum((g - gain) ** 2 for g in gains) / (len(gains) - 1)
+    return Found(
+        task.name,
+        len(gains),
+        tried,
+        round(sum(usual) / len(gains), 4),
+        round(sum(best) / len(gains), 4),
+        round(gain, 4),
+        round(math.sqrt(spread / len(gains)), 4),
+        repr(constant)[:200],
+        repr(answer)[:200],
+    )
+
+
+def _evolve(
+    task: Task, rows: Sequence[Row], views: Mapping[str, View], answers: int, seed: int
+) -> tuple[Genome, Genome, int]:
+    """The best answer and the best constant on these rows, and how many answers were tried."""
+    task.learn(rows)
+    rng = random.Random(seed)
+    pool = [*task.constants(rng), *task.templates(rng)]
+    tried: dict[Genome, float] = {}
+
+    def look(genome: Genome) -> None:
+        tried[genome] = _mean(task, genome, rows[:FIRST_LOOK], views)
+
+    for genome in dict.fromkeys(pool[: answers * 2 // 3]):
+        look(genome)
+    for _ in range(answers):
+        best = sorted(tried, key=lambda g: -tried[g])[:SURVIVORS]
+        for genome in (task.changed(rng.choice(best), rng) for _ in range(GENERATION)):
+            if genome not in tried and len(tried) < answers:
+                look(genome)
+        if len(tried) == answers:
+            break
+    ranked = sorted(tried, key=lambda g: -tried[g])
+    constant = _best(task, [g for g in ranked if task.is_constant(g)], rows, views)
+    return _best(task, ranked, rows, views), constant, len(tried)
+
+
+def _best(
+    task: Task, ranked: Sequence[Genome], rows: Sequence[Row], views: Mapping[str, View]
+) -> Genome:
+    return max(ranked[:SURVIVORS], key=lambda genome: _mean(task, genome, rows, views))
+
+
+def _mean(task: Task, genome: Genome, rows: Sequence[Row], views: Mapping[str, View]) -> float:
+    return sum(_scores(task, genome, rows, views)) / len(rows)
+
+
+def _scores(
+    task: Task, genome: Genome, rows: Sequence[Row], views: Mapping[str, View]
+) -> list[float]:
+    return [score(task.say(genome, views[row["example_id"]]), row).total for row in rows]

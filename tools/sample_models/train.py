@@ -1,0 +1,65 @@
+"""Train the models that the package carries.
+
+    python -m tools.sample_models.train yolo            # each <= 30 minutes on two free cores
+    python -m tools.sample_models.train clip
+    python -m tools.sample_models.train vlm             # <= 90 minutes; two checkpoints
+
+A run that is stopped goes on where it was: its state lies in the cache folder. Everything random is
+seeded: on one machine with one number of threads the weights come out the same. `--install` puts
+the result into the package, `python benchmarks/sample_quality.py` examines it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from repic.models import shipped, weights
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.sample_models.train",
+        description="Train a model of the generated world.",
+    )
+    parser.add_argument("model", choices=("clip", "vlm", "yolo"))
+    parser.add_argument("--work", type=Path, help="folder for the state of the training")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="of the CPU (%(default)s); fewer on a busy one"
+    )
+    parser.add_argument("--install", action="store_true", help="put the result into the package")
+    options = parser.parse_args(arguments)
+    work = options.work or weights.cache_folder() / "training" / options.model
+    work.mkdir(parents=True, exist_ok=True)
+    if options.model == "yolo":
+        from tools.sample_models import train_yolo
+
+        results = [train_yolo.train(work.resolve(), options.threads)]
+    elif options.model == "vlm":
+        from tools.sample_models import train_vlm
+
+        results = train_vlm.train(work.resolve(), options.threads)
+    else:
+        from tools.sample_models import train_clip
+
+        results = [train_clip.train(work.resolve(), options.threads)]
+    for result in results:
+        print(f"the model is {result}")
+        if options.install:
+            _install(result)
+
+
+def _install(result: Path) -> None:
+    place = shipped.folder() / result.name
+    if result.is_dir():
+        shutil.copytree(result, place, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(result, place)
+    print(f"it is now {place}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""The encoder: an OpenCLIP model with a small image tower and a vocabulary of its own.
+
+Three losses over crops that look like a detector's, in batches where every object has another view
+and several look-alikes:
+
+- *texts*: a crop against phrases that state all or some of what it shows. Several phrases of a
+  batch may be true of a crop, so the target is spread evenly over them (the softmax loss of CLIP,
+  arXiv 2103.00020, with more than one right answer).
+- *views*: crops of one identity belong together, look-alikes apart (supervised contrastive loss,
+  arXiv 2004.11362, equation 2).
+- *attributes*: category, colour, pattern and accessory can be read off a vector by its cosine with
+  one learned direction each; these directions are dropped afterwards.
+
+An accessory that is hidden teaches nothing about accessories or identity.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tools.sample_models import crops, training_data, words
+from tools.sample_models.crops import Crops
+
+if TYPE_CHECKING:
+    import torch
+
+LESSONS = 110
+PASSES = 3
+PAIRS = 64
+"""Pairs of views in a batch."""
+FAMILIES, MEMBERS, PHOTOS = 30, 8, 900
+"""Of a lesson: pairs of category and colour, identities of each, photos of them all."""
+_RATE, _DECAY, _WARM_UP = 3e-3, 0.05, 3
+_SCALE = 1 / 0.07
+"""Inverse temperature of views and attributes."""
+_DIM = 128
+CONFIG: dict[str, dict[str, Any]] = {
+    "model_cfg": {
+        "embed_dim": _DIM,
+        "vision_cfg": {
+            "image_size": crops.SIDE,
+            "timm_model_name": "test_byobnet",
+            "timm_pool": "avg",
+            "timm_proj": "linear",
+        },
+        "text_cfg": {
+            "context_length": words.LENGTH,
+            "vocab_size": len(words.VOCABULARY),
+            "hf_tokenizer_name": "sample",  # its files lie beside this one
+            "width": 64,
+            "heads": 2,
+            "layers": 2,
+        },
+    },
+    "preprocess_cfg": {
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
+        "interpolation": "bilinear",
+        "resize_mode": "squash",
+    },
+}
+
+
+def train(work: Path, threads: int, lessons_count: int = LESSONS) -> Path:
+    """Train from where `work` says that it stopped; the folder of the finished model.
+
+    Args:
+        work: Folder for the state of the training.
+        threads: Of the CPU.
+        lessons_count: How many; fewer for a trial.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    pupil = Pupil(lessons_count)
+    state = work / "state.pt"
+    if state.exists():
+        pupil.load(torch.load(state, weights_only=True))
+        print(f"going on after lesson {pupil.lessons} of {lessons_count}", flush=True)
+    while pupil.lessons < lessons_count:
+        started = time.monotonic()
+        report = pupil.learn()
+        text = ", ".join(f"{name} {value:.3f}" for name, value in report.items())
+        seconds = time.monotonic() - started
+        print(f"lesson {pupil.lessons} of {lessons_count}: {text}; {seconds:.0f} s", flush=True)
+        temporary = state.with_suffix(".new")
+        torch.save(pupil.state(), temporary)
+        temporary.replace(state)
+    return _export(pupil, work / "clip")
+
+
+class Pupil:
+    """The model in training: weights, optimiser and how many lessons it has had."""
+
+    def __init__(self, lessons_count: int) -> None:
+        import open_clip
+        import torch
+        from torch import nn
+
+        torch.manual_seed(0)
+        self.lessons = 0
+        self._count = lessons_count
+        self.model: Any = open_clip.CLIP(**CONFIG["model_cfg"])
+        self.model.visual.to(memory_format=torch.channels_last)
+        self._directions = nn.ParameterList(
+            nn.Parameter(torch.randn(size, _DIM)) for size in crops.SIZES
+        )
+        decayed = [p for p in self._parameters() if p.ndim >= 2]
+        others = [p for p in self._parameters() if p.ndim < 2]
+        self._optimiser = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": _DECAY}, {"params": others, "weight_decay": 0.0}],
+            lr=_RATE,
+            betas=(0.9, 0.98),
+        )
+        self._tokenize = words.tokenizer()
+
+    def _parameters(self) -> list[torch.nn.Parameter]:
+        return [*self.model.parameters(), *self._directions.parameters()]
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "lessons": self.lessons,
+            "model": self.model.state_dict(),
+            "directions": self._directions.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.lessons = state["lessons"]
+        self.model.load_state_dict(state["model"])
+        self._directions.load_state_dict(state["directions"])
+        self._optimiser.load_state_dict(state["optimiser"])
+
+    def learn(self) -> dict[str, float]:
+        """One lesson; mean losses of it."""
+        lesson = self.lessons
+        chosen = training_data.alike(lesson, FAMILIES, MEMBERS)
+        rng = np.random.default_rng(lesson)
+        seen = crops.cut(training_data.training_photos(lesson, PHOTOS, chosen), rng)
+        self.model.train()
+        losses = []
+        batches = [batch for _ in range(PASSES) for batch in _batches(seen, rng)]
+        for k, batch in enumerate(batches):
+            self._set_rate(lesson + k / len(batches))
+            losses.append(self._step(seen.take(batch), rng))
+        self.lessons += 1
+        return {name: float(np.mean([loss[name] for loss in losses])) for name in losses[0]}
+
+    def _set_rate(self, progress: float) -> None:
+        """Linear at first, then half a cosine down to nothing."""
+        rate = 0.5 * _RATE * (1 + math.cos(math.pi * progress / self._count))
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate * min(1.0, (progress + 0.01) / _WARM_UP)
+
+    def _step(self, batch: Crops, rng: np.random.Generator) -> dict[str, float]:
+        import torch
+        import torch.nn.functional as F
+
+        told = [words.tell(identity, shown, rng) for identity, shown in batch.facts()]
+        pixels = batch.pixels[:, :, ::-1] if rng.random() < 0.5 else batch.pixels
+        image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float()
+        vectors = F.normalize(self.model.encode_image((image / 255 - 0.5) / 0.25), dim=1)
+        texts = self.model.encode_text(self._tokenize([phrase for phrase, _ in told]))
+        attributes = torch.from_numpy(batch.attributes)
+        losses = {
+            "texts": _texts_loss(
+                self.model.logit_scale.exp() * vectors @ F.normalize(texts, dim=1).T,
+                words.true_of(batch.attributes, np.array([stated for _, stated in told])),
+            ),
+            "views": _views_loss(vectors, batch),
+            "attributes": torch.stack(
+                [
+                    F.cross_entropy(
+                        _SCALE * vectors @ F.normalize(directions, dim=1).T,
+                        attributes[:, k],
+                        ignore_index=crops.HIDDEN,
+                    )
+                    for k, directions in enumerate(self._directions)
+                ]
+            ).sum(),
+        }
+        self._optimiser.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        torch.nn.utils.clip_grad_norm_(self._parameters(), 1.0)
+        self._optimiser.step()
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(0, math.log(100))
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+
+def _batches(seen: Crops, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Rows of `PAIRS` pairs of views each; identities that are alike stand together."""
+    groups = [rng.permutation(np.flatnonzero(seen.identity == i)) for i in seen.in_families(rng)]
+    pairs = []
+    for turn in range(max(len(rows) for rows in groups) // 2):
+        pairs += [rows[2 * turn : 2 * turn + 2] for rows in groups if len(rows) >= 2 * turn + 2]
+    for start in range(0, len(pairs) - PAIRS + 1, PAIRS):
+        yield np.concatenate(pairs[start : start + PAIRS])
+
+
+def _texts_loss(logits: torch.Tensor, true: np.ndarray) -> torch.Tensor:
+    """Mean of both directions; logits (crops, texts) and bool of the same shape."""
+    import torch
+    import torch.nn.functional as F
+
+    target = torch.from_numpy(true).float()
+    rows = F.cross_entropy(logits, target / target.sum(1, keepdim=True))
+    columns = F.cross_entropy(logits.T, target.T / target.T.sum(1, keepdim=True))
+    return (rows + columns) / 2
+
+
+def _views_loss(vectors: torch.Tensor, batch: Crops) -> torch.Tensor:
+    import torch
+
+    clear = torch.from_numpy(batch.attributes.min(1) != crops.HIDDEN)
+    identity = torch.from_numpy(batch.identity)[clear]
+    vectors = vectors[clear]
+    own = torch.eye(len(identity), dtype=torch.bool)
+    logits = (_SCALE * vectors @ vectors.T).masked_fill(own, -torch.inf)
+    same = (identity[:, None] == identity[None, :]) & ~own
+    chance = (logits - logits.logsumexp(1, keepdim=True)).masked_fill(~same, 0.0)
+    count = same.sum(1)
+    return -(chance.sum(1)[count > 0] / count[count > 0]).mean()
+
+
+def _export(pupil: Pupil, folder: Path) -> Path:
+    """OpenCLIP's layout, half precision."""
+    from safetensors.torch import save
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    tensors = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in pupil.model.state_dict().items()
+    }
+    (folder / "open_clip_model.safetensors").write_bytes(save(tensors))
+    text = json.dumps(CONFIG, indent=2) + "\n"
+    (folder / "open_clip_config.json").write_text(text, encoding="utf-8")
+    words.write_tokenizer(folder)
+    return folder

@@ -1,0 +1,141 @@
+"""How well a model answers rows: the strict reward of its own answers, greedy and sampled.
+
+Rows of albums are shown as any trainer shows them: a chat of blocks, and each picture cut out of
+its photo. The last examination is about `RESERVED` identities, in worlds of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from repic.images.coordinates import convention_for
+from repic.objectives import Reward, Row
+from repic.objectives.base import prompt_of
+from repic.rewards.scoring import score
+from repic.sample.seeds import generator
+from tools.sample_models import vlm_rows
+from tools.sample_models.vlm_album import Album
+from tools.sample_models.vlm_rows import place_of
+
+MAX_NEW_TOKENS = 96
+_BATCH = 32
+HIT = 0.5
+_TAG = re.compile(r"<[^<>]+>")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said to a row, and what that earns; `finished` unless it was cut off."""
+
+    row: Row
+    text: str
+    finished: bool
+    reward: Reward
+
+
+def exam_rows(albums: Sequence[Album], count: int, split: str = "test") -> list[Row]:
+    """`count` rows each of OCT (hard and balanced), VLT and ICT captions; half as many `which`."""
+    rows = [row for n, a in enumerate(albums) for row in vlm_rows.rows(a, n, vlm_rows.EXAM, split)]
+    rng = generator("exam rows", count)
+    chosen: list[Row] = []
+    for wanted, size in (
+        (("positive",), count // 2),
+        (("negative",), count // 2),
+        (("label", "expression"), count),
+        (("single", "multi", "absent", "mixed"), count),
+        (("which",), count // 2),
+    ):
+        found = [row for row in rows if row["kind"] in wanted]
+        chosen += [found[i] for i in rng.permutation(len(found))[:size]]
+    return chosen
+
+
+def pictures(row: Row, albums: Sequence[Album]) -> list[Image.Image]:
+    """The pictures of a row: crops of references, and the whole query."""
+    shown = []
+    for picture in row["images"]:
+        number, photo = place_of(picture["image_id"])
+        x1, y1, x2, y2 = (round(v) for v in picture["crop"])
+        shown.append(Image.fromarray(albums[number].pixels[photo]).crop((x1, y1, x2, y2)))
+    return shown
+
+
+def answers(
+    model: Any, processor: Any, rows: Sequence[Row], albums: Sequence[Album], temperature: float
+) -> Iterator[Answer]:
+    """Answers to rows, of like lengths together.
+
+    Args:
+        temperature: 0 for greedy ones.
+    """
+    import torch
+
+    convention = convention_for(model.config, processor.image_processor)
+    torch.manual_seed(0)
+    order = sorted(
+        rows, key=lambda row: (row["objective"], row["kind"] == "which", len(row["images"]))
+    )
+    for start in range(0, len(order), _BATCH):
+        part = order[start : start + _BATCH]
+        chats = [[{"role": "user", "content": prompt_of(row, convention)}] for row in part]
+        texts = processor.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
+        shown = [pictures(row, albums) for row in part]
+        batch = processor(text=texts, images=shown, padding=True, return_tensors="pt")
+        how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+        with torch.inference_mode():
+            said = model.generate(
+                **batch,
+                max_new_tokens=MAX_NEW_TOKENS,
+                **(how if temperature else {"do_sample": False}),
+            )[:, batch["input_ids"].shape[1] :]
+        for row, ids in zip(part, said, strict=True):
+            text = processor.decode(ids, skip_special_tokens=True)
+            finished = bool((ids == processor.tokenizer.eos_token_id).any())
+            yield Answer(row, text, finished, score(text, row, "strict", convention))
+
+
+def is_valid(answer: Answer) -> bool:
+    """Whether it has the form that its row asks for: a caption, one box, one name, yes or no.
+
+    A caption is whole words with whole tags; whether a tag holds a name that was given is not a
+    matter of form, see `stranger` in `marks`.
+    """
+    if not answer.finished:
+        return False
+    if "format" in answer.reward.components:
+        return answer.reward.components["format"] == 1
+    without = _TAG.sub("", answer.text)
+    return bool(without.strip()) and not set("<>") & set(without)
+
+
+def marks(given: Sequence[Answer]) -> dict[str, tuple[float, float, int]]:
+    """Mean, half of its 95 % interval, and number of answers, by what is measured."""
+    found: dict[str, list[float]] = {}
+    for answer in given:
+        kind, reward = _kind(answer.row), answer.reward
+        found.setdefault("valid", []).append(float(is_valid(answer)))
+        found.setdefault(f"{kind} valid", []).append(float(is_valid(answer)))
+        found.setdefault(kind, []).append(reward.total)
+        if kind == "vlt":
+            found.setdefault("vlt hit", []).append(float(reward.components["iou"] >= HIT))
+        if kind == "ict":
+            for name, value in reward.components.items():
+                found.setdefault(f"ict {name}", []).append(value)
+            strangers = (reward.parsed or {}).get("strangers", ())
+            found.setdefault("ict stranger", []).append(float(bool(strangers)))
+    return {name: _mean(values) for name, values in sorted(found.items())}
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    return "which" if row["kind"] == "which" else str(row["objective"])
+
+
+def _mean(values: Sequence[float]) -> tuple[float, float, int]:
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return float(np.mean(values)), 1.96 * spread / len(values) ** 0.5, len(values)

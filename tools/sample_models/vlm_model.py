@@ -1,0 +1,135 @@
+"""The small vision-language model of the generated world: Qwen2.5-VL's own classes, in small.
+
+Config, processor and chat layout are those of the real model, so whatever trains or serves
+Qwen2.5-VL takes it. 6.6 million parameters; a photo of 168 pixels is 36 tokens, and a crop keeps
+its own resolution, so that a reference is about nine.
+
+Two choices are not the usual ones: every block of the vision tower attends to the whole picture,
+and height and width get every third rotary frequency each (`mrope_section` of ones) instead of low
+ones only, without which a box is learned half as fast.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools.sample_models import vlm_words
+
+if TYPE_CHECKING:
+    from transformers import (
+        PreTrainedTokenizerFast,
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+    )
+
+PATCH = 14
+MERGE = 2
+TOKEN = PATCH * MERGE
+"""Pixels of the side of what becomes one token."""
+MIN_PIXELS, MAX_PIXELS = TOKEN * TOKEN * 4, 168 * 168
+"""Of a picture as the processor resizes it."""
+WIDTH, LAYERS, HEADS, KEY_HEADS, INNER = 256, 5, 4, 2, 512
+VISION_WIDTH, VISION_DEPTH, VISION_HEADS, VISION_INNER = 192, 4, 3, 384
+"""Of the language model and of the vision tower."""
+
+
+def chat_template() -> str:
+    """Qwen2.5-VL's, as TRL carries it."""
+    folder = resources.files("trl") / "chat_templates"
+    return (folder / "qwen2_5_vl.jinja").read_text(encoding="utf-8")
+
+
+def processor() -> Qwen2_5_VLProcessor:
+    """The real processor, with the small tokenizer and small pictures."""
+    from transformers import Qwen2_5_VLProcessor
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
+    from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
+
+    template = chat_template()
+    return Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(
+            min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS, patch_size=PATCH, merge_size=MERGE
+        ),
+        tokenizer=vlm_words.tokenizer(template),
+        video_processor=Qwen2VLVideoProcessor(),
+        chat_template=template,
+    )
+
+
+def config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
+    """Sizes of the model; the vocabulary is rounded up to 64."""
+    from transformers import Qwen2_5_VLConfig
+
+    ids = tokenizer.get_vocab()
+    vocabulary = -(-len(tokenizer) // 64) * 64
+    return Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": vocabulary,
+            "hidden_size": WIDTH,
+            "intermediate_size": INNER,
+            "num_hidden_layers": LAYERS,
+            "num_attention_heads": HEADS,
+            "num_key_value_heads": KEY_HEADS,
+            "max_position_embeddings": 2048,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10_000.0,
+                "mrope_section": [1] * (WIDTH // HEADS // 2),
+            },
+            "bos_token_id": None,
+            "eos_token_id": ids[vlm_words.TURN_END],
+            "pad_token_id": ids[vlm_words.END],
+            "tie_word_embeddings": True,
+            "initializer_range": 0.02,
+        },
+        vision_config={
+            "depth": VISION_DEPTH,
+            "hidden_size": VISION_WIDTH,
+            "intermediate_size": VISION_INNER,
+            "num_heads": VISION_HEADS,
+            "patch_size": PATCH,
+            "spatial_merge_size": MERGE,
+            "temporal_patch_size": 2,
+            "window_size": 16 * TOKEN,
+            "out_hidden_size": WIDTH,
+            "fullatt_block_indexes": list(range(VISION_DEPTH)),
+            "initializer_range": 0.02,
+        },
+        image_token_id=ids[vlm_words.IMAGE],
+        video_token_id=ids["<|video_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
+        tie_word_embeddings=True,
+    )
+
+
+def untrained(
+    tokenizer: PreTrainedTokenizerFast, seed: int = 0
+) -> Qwen2_5_VLForConditionalGeneration:
+    """The model with random weights."""
+    import torch
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    torch.manual_seed(seed)
+    return Qwen2_5_VLForConditionalGeneration(config(tokenizer))
+
+
+def save(
+    model: Qwen2_5_VLForConditionalGeneration, processor: Qwen2_5_VLProcessor, folder: Path
+) -> Path:
+    """Write a checkpoint, weights in float16, that `from_pretrained` of the Auto classes reads."""
+    model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
+    model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    model.half().save_pretrained(folder)
+    model.float()
+    processor.save_pretrained(folder)
+    written = folder / "config.json"
+    settings = json.loads(written.read_text(encoding="utf-8"))
+    # Whoever loads it without saying how computes in float32, which is faster on a CPU.
+    settings["dtype"] = "float32"
+    written.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    return folder

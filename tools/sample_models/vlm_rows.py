@@ -1,0 +1,159 @@
+"""Rows of the examples table about an album, made by the objectives' own builders.
+
+The tables that a build would find are written from the truth: every object with its identity, two
+positives of each at most, and negatives by how many attributes differ: one is hard. Albums take
+turns: in even ones objects have the source's expressions, in odd ones they have what a detector
+gives, a label alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from repic import objectives
+from repic.config.build import Examples
+from repic.objectives import Row
+from repic.sample.identities import IDENTITIES, RESERVED, Identity
+from repic.sample.seeds import generator
+from tools.sample_models.training_data import SIDE
+from tools.sample_models.vlm_album import Album
+
+POSITIVES, HARD, MEDIUM, EASY = 2, 2, 1, 1
+"""Pairs of an object, at most."""
+_BY_NAME = {i.name: i for i in (*IDENTITIES, *RESERVED)}
+_KEYS = 1 << 20
+LESSONS = Examples.model_validate(
+    {
+        "oct": {"band_shares": {"hard": 0.65, "medium": 0.2, "easy": 0.15}},
+        "vlt": {"max_per_photo": 4},
+        "ict": {"same_photo_share": 0.15},
+    }
+)
+EXAM = Examples.model_validate({"oct": {"band_shares": {"hard": 1.0}}})
+"""Of OCT only hard negatives, and as many positives."""
+
+
+def rows(album: Album, number: int, settings: Examples, split: str = "train") -> list[Row]:
+    """All rows that an album gives; `image_id` and the crop lead back to its pixels.
+
+    Args:
+        number: Of the album; part of every id.
+        split: Of all rows.
+    """
+    images, objects, identities = [], [], []
+    detected = number % 2 == 1
+    for p, photo in enumerate(album.photos):
+        things = photo["objects"]
+        labels = [_BY_NAME[o["identity"]].category for o in things]
+        images.append(
+            {
+                "image_id": image_id(number, p),
+                "uri": f"sample:{number}/{p}",
+                "width": SIDE,
+                "height": SIDE,
+                "identity": None,
+                "caption": photo["caption"],
+                "annotations": [
+                    {"box": o["box"], "label": label, "expressions": o["expressions"]}
+                    for o, label in zip(things, labels, strict=True)
+                ],
+            }
+        )
+        for i, (o, label) in enumerate(zip(things, labels, strict=True)):
+            x1, y1, x2, y2 = o["box"]
+            identities.append(_BY_NAME[o["identity"]])
+            objects.append(
+                {
+                    "object_id": f"{number * _KEYS + p:012x}{i:04x}",
+                    "image_id": image_id(number, p),
+                    "x1": x1,
+                    "y1": y1,
+                    "x2": x2,
+                    "y2": y2,
+                    "label": label,
+                    "area_share": (x2 - x1) * (y2 - y1) / SIDE**2,
+                    "same_label_count": labels.count(label),
+                    "truncated": None if detected else o["truncated"],
+                    "occluded": None if detected else o["occluded"],
+                    "expressions": [] if detected else o["expressions"],
+                    "identity": o["identity"],
+                }
+            )
+    pairs = _pairs(objects, identities, split, generator("vlm pairs", number, settings.seed))
+    made, _ = objectives.build(
+        pa.Table.from_pylist(images),
+        pa.Table.from_pylist(objects, schema=_OBJECTS),
+        pa.Table.from_pylist(pairs),
+        {image["image_id"]: split for image in images},
+        settings,
+    )
+    return made
+
+
+def image_id(number: int, photo: int) -> str:
+    """Of a photo of an album."""
+    return f"{number * _KEYS + photo:016x}"
+
+
+def place_of(image_id: str) -> tuple[int, int]:
+    """Album and photo of an id."""
+    return divmod(int(image_id, 16), _KEYS)
+
+
+_OBJECTS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("object_id", "image_id", "label", "identity")),
+        *((name, pa.float32()) for name in ("x1", "y1", "x2", "y2", "area_share")),
+        ("same_label_count", pa.int32()),
+        *((name, pa.bool_()) for name in ("truncated", "occluded")),
+        ("expressions", pa.list_(pa.string())),
+    ]
+)
+
+
+def _pairs(
+    objects: Sequence[Row], identities: Sequence[Identity], split: str, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    members: dict[Identity, list[int]] = {}
+    for k, identity in enumerate(identities):
+        members.setdefault(identity, []).append(k)
+    cast = list(members)
+    unlike = np.array([[one.differences(other) for other in cast] for one in cast])
+    same_kind = np.array([[one.category == other.category for other in cast] for one in cast])
+    places = {identity: c for c, identity in enumerate(cast)}
+    made = []
+    for k, identity in enumerate(identities):
+        own = places[identity]
+        away = [m for m in members[identity] if objects[m]["image_id"] != objects[k]["image_id"]]
+        chosen = [("positive", "hard", away[j]) for j in rng.permutation(len(away))[:POSITIVES]]
+        hard = np.flatnonzero(unlike[own] == 1)
+        medium = np.flatnonzero((unlike[own] == 2) | same_kind[own] & (unlike[own] > 1))
+        easy = np.flatnonzero(unlike[own] > 2)
+        for band, count, found in (
+            ("hard", HARD, hard),
+            ("medium", MEDIUM, medium),
+            ("easy", EASY, easy),
+        ):
+            for j in rng.permutation(len(found))[:count]:
+                views = members[cast[found[j]]]
+                chosen.append(("negative", band, views[int(rng.integers(len(views)))]))
+        for kind, band, other in chosen:
+            differences = identity.differences(identities[other])
+            made.append(
+                {
+                    "pair_id": f"{k:08x}{other:08x}",
+                    "kind": kind,
+                    "band": band,
+                    "anchor_id": objects[k]["object_id"],
+                    "other_id": objects[other]["object_id"],
+                    "similarity": 1 - differences / 4,
+                    "split": split,
+                    "doubtful": False,
+                    "review": None,
+                }
+            )
+    return made

@@ -1,0 +1,317 @@
+"""First half of the training: the vision tower learns to see, without any language.
+
+On each patch and on each token, heads that are dropped afterwards say which category, colour,
+pattern and accessory the object there has, and how far its box reaches *from the token's centre*:
+rotary positions tell a distance, not a place. Whole photos and crops (as references are) take
+turns, each in its own resolution.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional
+
+from repic.sample.identities import IDENTITIES, RESERVED
+from repic.sample.seeds import generator
+from tools.sample_models import vlm_features, vlm_model
+from tools.sample_models.crops import HIDDEN, SIZES, attributes_of
+from tools.sample_models.training_data import SIDE
+from tools.sample_models.vlm_album import STRIDE, Album
+from tools.sample_models.vlm_model import MERGE, PATCH, TOKEN
+from tools.sample_models.vlm_muon import optimisers
+
+PHOTO_GRID = (SIDE // TOKEN, SIDE // TOKEN)
+CROP_GRIDS = ((2, 2), (3, 2), (2, 2), (3, 3), (4, 3), (2, 3))
+"""Tokens of crops, down and across, that are learned from; the most frequent ones."""
+PHOTOS, CROPS = 48, 144
+"""Pictures in a batch."""
+COVERED = 0.12
+"""Share of a token or patch that an object covers for the token to be about it."""
+_SLIP = 0.03
+_RATE, _WARM_UP, _FADE = 3e-3, 50, 4 / 9
+IGNORE = -100
+BY_NAME = {i.name: i for i in (*IDENTITIES, *RESERVED)}
+
+
+class Truth:
+    """What can be asked of an album's photos."""
+
+    def __init__(self, albums: Sequence[Album]) -> None:
+        self.pixels = [pixels for album in albums for pixels in album.pixels]
+        self.owners = [owners for album in albums for owners in album.owners]
+        photos = [photo for album in albums for photo in album.photos]
+        self.attributes = [
+            np.array(
+                [
+                    attributes_of(BY_NAME[o["identity"]], o["shows_accessory"])
+                    for o in photo["objects"]
+                ]
+            )
+            for photo in photos
+        ]
+        self.boxes = [np.array([o["box"] for o in photo["objects"]]) for photo in photos]
+        self.objects = [(p, i) for p, boxes in enumerate(self.boxes) for i in range(len(boxes))]
+        self.by_grid: dict[tuple[int, int], list[int]] = {}
+        for k, (p, i) in enumerate(self.objects):
+            self.by_grid.setdefault(crop_grid(self.boxes[p][i]), []).append(k)
+
+
+def crop_grid(box: np.ndarray) -> tuple[int, int]:
+    """Tokens, down and across, of a crop as the image processor resizes it."""
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
+
+    x1, y1, x2, y2 = np.round(box).astype(int).tolist()
+    down, across = smart_resize(
+        max(1, y2 - y1), max(1, x2 - x1), TOKEN, vlm_model.MIN_PIXELS, vlm_model.MAX_PIXELS
+    )
+    return down // TOKEN, across // TOKEN
+
+
+Lesson = tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]
+"""uint8 pixels (n, h, w, 3); labels (n, cells, 4) of patches and of tokens, `IGNORE` where there is
+no object; boxes (n, tokens, 4) from each token's centre in shares of `SIDE`."""
+
+
+def photo_batch(truth: Truth, chosen: Sequence[int], flipped: bool) -> Any:
+    """Whole photos; flipped ones are their mirror images."""
+    pixels, owners, boxes, attributes = [], [], [], []
+    for p in chosen:
+        image, owner, box = truth.pixels[p], truth.owners[p], truth.boxes[p]
+        if flipped:
+            image, owner = image[:, ::-1], owner[:, ::-1]
+            box = np.stack([SIDE - box[:, 2], box[:, 1], SIDE - box[:, 0], box[:, 3]], 1)
+        pixels.append(image)
+        owners.append(owner)
+        boxes.append(box)
+        attributes.append(truth.attributes[p])
+    return _labelled(np.stack(pixels), owners, boxes, attributes, PHOTO_GRID)
+
+
+def crop_batch(
+    truth: Truth, chosen: Sequence[int], grid: tuple[int, int], rng: np.random.Generator
+) -> Any:
+    """Crops whose edges are a little off, resized to one grid."""
+    pixels, owners, boxes, attributes = [], [], [], []
+    height, width = grid[0] * TOKEN, grid[1] * TOKEN
+    for k in chosen:
+        p, i = truth.objects[k]
+        x1, y1, x2, y2 = slipped(truth.boxes[p][i], rng)
+        image = Image.fromarray(truth.pixels[p]).crop((x1, y1, x2, y2))
+        pixels.append(np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)))
+        owner = truth.owners[p]
+        rows = ((np.arange(height // STRIDE) + 0.5) * (y2 - y1) / height * STRIDE + y1) / STRIDE
+        columns = ((np.arange(width // STRIDE) + 0.5) * (x2 - x1) / width * STRIDE + x1) / STRIDE
+        last = SIDE // STRIDE - 1
+        owners.append(
+            owner[np.minimum(rows.astype(int), last)][:, np.minimum(columns.astype(int), last)]
+        )
+        scale = np.array([width / (x2 - x1), height / (y2 - y1)] * 2)
+        moved = (truth.boxes[p] - np.array([x1, y1] * 2)) * scale
+        boxes.append(np.clip(moved, 0, np.array([width, height] * 2)))
+        attributes.append(truth.attributes[p])
+    return _labelled(np.stack(pixels), owners, boxes, attributes, grid)
+
+
+def slipped(box: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """A box of whole pixels whose edges are off as a detector's are."""
+    sides = np.array([box[2] - box[0], box[3] - box[1]] * 2)
+    x1, y1, x2, y2 = np.clip(np.round(box + rng.normal(size=4) * sides * _SLIP), 0, SIDE).astype(
+        int
+    )
+    return int(x1), int(y1), int(max(x2, x1 + 1)), int(max(y2, y1 + 1))
+
+
+def _labelled(
+    pixels: np.ndarray,
+    owners: Sequence[np.ndarray],
+    boxes: Sequence[np.ndarray],
+    attributes: Sequence[np.ndarray],
+    grid: tuple[int, int],
+) -> Any:
+    down, across = grid
+    n = len(pixels)
+    own = np.stack(owners)
+    # Cover of each patch by each object: (n, rows, columns, objects), then tokens of 2 x 2 patches.
+    cells = PATCH // STRIDE
+    patched = own.reshape(n, down * MERGE, cells, across * MERGE, cells)
+    cover = np.stack([(patched == i).mean((2, 4)) for i in range(4)], -1)
+    told = np.full((n, 5, 4), IGNORE)
+    places = np.zeros((n, 5, 4), np.float32)
+    for k in range(n):
+        told[k, : len(attributes[k])] = np.where(attributes[k] == HIDDEN, IGNORE, attributes[k])
+        places[k, : len(boxes[k])] = boxes[k]
+    ordered = cover.reshape(n, down, MERGE, across, MERGE, 4).transpose(0, 1, 3, 2, 4, 5)
+    patch_owner = _owner(ordered.reshape(n, -1, 4))
+    token_owner = _owner(ordered.mean((3, 4)).reshape(n, -1, 4))
+    every = np.arange(n)[:, None]
+    rows, columns = np.divmod(np.arange(down * across), across)
+    centre = np.stack([columns, rows, columns, rows], 1) * TOKEN + TOKEN / 2
+    reach = (places[every, token_owner] - centre) / SIDE
+    labels = [told[every, patch_owner], told[every, token_owner]]
+    return (
+        torch.from_numpy(pixels.copy()),
+        [torch.from_numpy(label) for label in labels],
+        torch.from_numpy(reach.astype(np.float32)),
+        torch.from_numpy(token_owner),
+    )
+
+
+def _owner(cover: np.ndarray) -> np.ndarray:
+    """Place of the object that covers most, 4 for none: (n, cells)."""
+    return np.where(cover.max(-1) >= COVERED, cover.argmax(-1), 4)
+
+
+class Heads(nn.Module):
+    """Categories (the last is nothing at all), colours, patterns, accessories, and the box."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes = (SIZES[0] + 1, *SIZES[1:])
+        self.patch = nn.Linear(vlm_model.VISION_WIDTH, sum(self.sizes))
+        self.token = nn.Linear(vlm_model.WIDTH, sum(self.sizes))
+        self.box = nn.Linear(vlm_model.WIDTH, 4)
+
+    def loss(self, seen: torch.Tensor, labels: torch.Tensor, head: nn.Linear) -> torch.Tensor:
+        """Cross-entropy of the four attributes; where there is no object, of the category alone."""
+        said = head(seen).float().split(self.sizes, -1)
+        total = torch.zeros(())
+        for i, scores in enumerate(said):
+            wanted = labels[..., i]
+            if i == 0:
+                wanted = wanted.masked_fill(wanted == IGNORE, self.sizes[0] - 1)
+            weight = (1.0, 0.7, 1.0, 1.0)[i]
+            total = total + weight * functional.cross_entropy(
+                scores.flatten(0, 1), wanted.flatten(), ignore_index=IGNORE
+            )
+        return total
+
+
+class Eye:
+    """The vision tower in training."""
+
+    def __init__(self, model: Any, steps: int, compiled: bool = True) -> None:
+        torch.manual_seed(0)
+        self.visual = model.model.visual
+        self.heads = Heads()
+        self.steps, self.step = steps, 0
+        named = [("visual." + n, p) for n, p in self.visual.named_parameters()]
+        named += list(self.heads.named_parameters())
+        self._parameters = [p for _, p in named]
+        self.optimisers = optimisers(named, _RATE)
+        self._see: Callable[..., Any] = vlm_features.features
+        if compiled:
+            self._see = torch.compile(vlm_features.features, dynamic=False)
+
+    def learn(self, truth: Truth) -> dict[str, float]:
+        """One step; each is drawn from its own number, so that a resumed run is the same run."""
+        rng = generator("eye", self.step)
+        if self.step % 2 == 0:
+            chosen = rng.integers(0, len(truth.pixels), PHOTOS).tolist()
+            grid = PHOTO_GRID
+            lesson = photo_batch(truth, chosen, bool(rng.random() < 0.5))
+        else:
+            grid = CROP_GRIDS[self.step // 2 % len(CROP_GRIDS)]
+            members = truth.by_grid[grid]
+            count = PHOTOS * PHOTO_GRID[0] * PHOTO_GRID[1] // (grid[0] * grid[1]) // 2
+            chosen = [members[i] for i in rng.integers(0, len(members), count)]
+            lesson = crop_batch(truth, chosen, grid, rng)
+        losses = self.losses(lesson, grid)
+        total = losses["patch"] + 2 * losses["token"] + 20 * losses["box"]
+        for parameter in self._parameters:
+            parameter.grad = None
+        total.backward()
+        nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        rate = _RATE * schedule(self.step, self.steps, _FADE)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.step()
+        self.step += 1
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def losses(self, lesson: Any, grid: tuple[int, int]) -> dict[str, torch.Tensor]:
+        pixels, (patch_labels, token_labels), reach, owner = lesson
+        with vlm_features.quicker():
+            hidden, tokens = self._see(self.visual, vlm_features.patches(pixels), *grid)
+            there = owner < 4
+            return {
+                "patch": self.heads.loss(hidden, patch_labels, self.heads.patch),
+                "token": self.heads.loss(tokens, token_labels, self.heads.token),
+                "box": (self.heads.box(tokens).float() - reach)[there].abs().mean(),
+            }
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "visual": self.visual.state_dict(),
+            "heads": self.heads.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.step = state["step"]
+        self.visual.load_state_dict(state["visual"])
+        self.heads.load_state_dict(state["heads"])
+        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
+
+
+def schedule(step: int, steps: int, fade: float) -> float:
+    """Share of the rate: a short rise, a plain, and a straight way down over the last part."""
+    left = (steps - step) / (steps * fade)
+    return min(1.0, (step + 1) / _WARM_UP, 0.02 + 0.98 * left)
+
+
+@torch.no_grad()
+def examine(eye: Eye, truth: Truth, count: int = 192) -> dict[str, float]:
+    """Shares of tokens of objects whose attributes are read right; box error in pixels."""
+    pixels, (_, labels), reach, owner = photo_batch(truth, range(count), False)
+    with vlm_features.quicker():
+        _, tokens = vlm_features.features(eye.visual, vlm_features.patches(pixels), *PHOTO_GRID)
+        said = eye.heads.token(tokens).float().split(eye.heads.sizes, -1)
+        error = (eye.heads.box(tokens).float() - reach).abs() * SIDE
+    marks = {}
+    for i, name in enumerate(("category", "colour", "pattern", "accessory")):
+        asked = labels[..., i] != IGNORE
+        marks[name] = float((said[i].argmax(-1) == labels[..., i])[asked].float().mean())
+    marks["box_px"] = float(error[owner < 4].mean())
+    return marks
+
+
+def train(
+    model: Any, truth: Truth, tuning: Truth, steps: int, state: Path, compiled: bool = True
+) -> None:
+    """Train the tower of `model` from where the file `state` says that it stopped."""
+    eye = Eye(model, steps, compiled)
+    if state.exists():
+        eye.load(torch.load(state, weights_only=True))
+    started, sums, since = time.monotonic(), dict.fromkeys(("patch", "token", "box"), 0.0), 0
+    while eye.step < steps:
+        for name, loss in eye.learn(truth).items():
+            sums[name] += loss
+        since += 1
+        if eye.step % 100 == 0 or eye.step == steps:
+            told = ", ".join(f"{name} {total / since:.3f}" for name, total in sums.items())
+            if eye.step % 500 == 0 or eye.step == steps:
+                marks = examine(eye, tuning)
+                told += "; " + ", ".join(f"{name} {mark:.3f}" for name, mark in marks.items())
+            seconds = time.monotonic() - started
+            print(f"vision step {eye.step} of {steps}: {told}; {seconds:.0f} s", flush=True)
+            sums, since = dict.fromkeys(sums, 0.0), 0
+        if eye.step % 250 == 0 or eye.step == steps:
+            keep(eye.state(), state)
+
+
+def keep(state: dict[str, Any], place: Path) -> None:
+    """Write a state so that a stop in the middle leaves the one before."""
+    temporary = place.with_suffix(".new")
+    torch.save(state, temporary)
+    temporary.replace(place)
