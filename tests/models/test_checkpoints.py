@@ -15,7 +15,7 @@ from repic.models.weights import WeightsError
 from repic.train.errors import ExportError
 from storage import integrity
 from storage.gc import gc
-from tests.train.conftest import Trained
+from tests.trained import Trained
 
 Main = Callable[..., tuple[int, str, str]]
 

@@ -43,9 +43,9 @@ def test_without_its_files_an_installation_says_how_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shipped, "folder", lambda: tmp_path)
-    with pytest.raises(WeightsError, match=r"repic\.sample\.train yolo"):
+    with pytest.raises(WeightsError, match=r"tools\.sample_models\.train yolo"):
         detectors.describe(DETECTOR, RUNTIME)
-    with pytest.raises(WeightsError, match=r"repic\.sample\.train clip"):
+    with pytest.raises(WeightsError, match=r"tools\.sample_models\.train clip"):
         encoder.describe(ENCODER, RUNTIME)
 
 

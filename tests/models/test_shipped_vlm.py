@@ -42,7 +42,7 @@ def test_a_name_that_is_none_says_which_there_are(tmp_path, monkeypatch) -> None
     with pytest.raises(WeightsError, match="one of: sample-sft, sample-full"):
         shipped.vlm_folder("sample")
     monkeypatch.setattr(shipped, "folder", lambda: tmp_path)
-    with pytest.raises(WeightsError, match=r"repic\.sample\.train vlm"):
+    with pytest.raises(WeightsError, match=r"tools\.sample_models\.train vlm"):
         shipped.vlm_folder("sample-sft")
 
 

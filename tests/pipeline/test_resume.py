@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import repic.pipeline.build
+from repic.pipeline import build as build_module
 from repic.pipeline.build import Plan, Shard, ShardReport
 from repic.pipeline.build import build as run_build
 from repic.pipeline.scan import scan
@@ -38,7 +38,7 @@ def test_a_crash_costs_one_shard(
 ) -> None:
     settings = built.album.settings("runtime.shard_rows=8")
     store = Store.open(tmp_path / "store", create=True)
-    run_shard, done = repic.build.run_shard, 0
+    run_shard, done = build_module.run_shard, 0
 
     def crashing(shard: Shard) -> ShardReport:
         nonlocal done
@@ -47,12 +47,12 @@ def test_a_crash_costs_one_shard(
         done += shard.stage == stage
         return run_shard(shard)
 
-    monkeypatch.setattr(repic.build, "run_shard", crashing)
+    monkeypatch.setattr(build_module, "run_shard", crashing)
     with pytest.raises(error):
         build(settings, store)
     assert not store.versions("dataset")
     assert not store.current().refs  # nothing is visible before all of it is
-    monkeypatch.setattr(repic.build, "run_shard", run_shard)
+    monkeypatch.setattr(build_module, "run_shard", run_shard)
 
     resumed = build(settings, store)
     assert next(iter(resumed.processed)) == stage  # what was done before is not looked at again

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.builds import Built
-from tests.train.conftest import Trained
 from tests.train.runs import PLAIN, SMALL
+from tests.trained import Trained
 
 Main = Callable[..., tuple[int, str, str]]
 

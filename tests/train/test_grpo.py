@@ -26,8 +26,8 @@ from repic.train.run import train
 from repic.train.trainers import MarkComplete, whole_checkpoints
 from storage.manifest import Run
 from tests.builds import Built
-from tests.train.conftest import Trained
 from tests.train.runs import planned, small
+from tests.trained import Trained
 
 
 def test_a_run_leaves_a_checkpoint_and_its_rollouts(trained: Trained) -> None:

@@ -16,8 +16,8 @@ from repic.train.remote_reward import ServedReward
 from repic.train.run import train
 from tests.builds import Built
 from tests.rewards.server.workers import HARM, harmful, worker
-from tests.train.conftest import Trained
 from tests.train.runs import planned, small
+from tests.trained import Trained
 
 QUICK = Patience(seconds=0.3, total=1.0, tries=2, pause=0.01, failures=2, rest=0.1)
 

@@ -14,8 +14,8 @@ from storage import integrity, jobs
 from storage.gc import gc
 from storage.store import Store
 from tests.builds import Built
-from tests.train.conftest import Trained
 from tests.train.runs import small
+from tests.trained import Trained
 
 
 class Listens(Silent):
