@@ -33,6 +33,7 @@ from typing import Any
 from repic.config import build as config
 from repic.config import evaluate as evaluation_settings
 from repic.config import train as training_settings
+from repic.errors import TrainingStoppedError
 from repic.evaluate import results, strict
 from repic.evaluate import run as evaluation
 from repic.evaluate.intervals import Difference, Sums, compare, gather
@@ -40,7 +41,6 @@ from repic.evaluate.score import counts
 from repic.pipeline.build import build
 from repic.pipeline.scan import scan
 from repic.train import run as training
-from repic.train.errors import TrainingStoppedError
 from storage.store import Store
 
 SUITES = ("sample", "sample-ood")

@@ -22,25 +22,14 @@ from prefect.tasks import Task, exponential_backoff
 from prefect.utilities.annotations import quote
 
 from repic.config import build as config
-from repic.config.build import ConfigError, Settings
-from repic.models.devices import DeviceError
-from repic.models.weights import WeightsError
+from repic.config.build import Settings
+from repic.errors import FIXABLE
 from repic.pipeline import build, catalog
 from repic.pipeline.build import Build, Outcome, Plan, Shard, ShardReport
-from repic.pipeline.quarantine import QuarantineError
 from repic.pipeline.scan import Scan, scan
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Stage
-from repic.sources.base import SourceError
-from repic.tables.schema import SchemaError
-from storage.errors import StoreError
 from storage.manifest import Run
-
-PERMANENT = (
-    *(ConfigError, DeviceError, QuarantineError),
-    *(SchemaError, SourceError, StoreError, WeightsError),
-)
-"""What a person has to mend; trying again would only be late to say so."""
 
 SHARDS_AT_ONCE = 4
 """In one process. Those of a stage with a model take turns: it is one model, on one device."""
@@ -51,7 +40,7 @@ T = TypeVar("T")
 
 
 def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    return not isinstance(state.data, PERMANENT)
+    return not isinstance(state.data, FIXABLE)
 
 
 RETRIED: dict[str, Any] = {

@@ -18,15 +18,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from flows.build_datasets import PERMANENT, _located
+from flows.build_datasets import _located
 from flows.train_grpo import Logged
 from repic import report
 from repic.config import evaluate as settings
+from repic.errors import FIXABLE, CaptionServerError
 from repic.evaluate.formatting import cell
-from repic.evaluate.records import CaptionError
 from repic.evaluate.results import Evaluated, load
 from repic.evaluate.run import run
-from repic.models.vlm.captioners import ServerError
 from repic.pipeline import catalog
 from storage.manifest import Run
 from storage.store import Store
@@ -37,9 +36,9 @@ READ = ("length", "self_bleu", "copy_rate", "clip_score")
 
 def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     error = state.data
-    if isinstance(error, ServerError):  # it may be back in half a minute
+    if isinstance(error, CaptionServerError):  # it may be back in half a minute
         return True
-    return not isinstance(error, (*PERMANENT, CaptionError))
+    return not isinstance(error, FIXABLE)
 
 
 @task(

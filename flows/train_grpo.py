@@ -17,11 +17,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from flows.build_datasets import PERMANENT, _located
+from flows.build_datasets import _located
 from repic.config import train as settings
+from repic.errors import FIXABLE
 from repic.pipeline import catalog
 from repic.train.curves import PICTURE
-from repic.train.errors import TrainError
 from repic.train.run import Outcome, train
 from storage.manifest import Run
 from storage.store import Store
@@ -51,7 +51,7 @@ class Logged:
 
 
 def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    return not isinstance(state.data, (*PERMANENT, TrainError))
+    return not isinstance(state.data, FIXABLE)
 
 
 @task(

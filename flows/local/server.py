@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.local.processes import Child
+from repic.errors import PrefectServerError
 
 STARTUP = 180.0
 """Seconds that a server may take to answer; on a small busy machine it needs more than 20."""
@@ -29,10 +30,6 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
 }
-
-
-class ServerError(Exception):
-    """There is no server where one is needed; the message names the remedy."""
 
 
 def home(store: str) -> Path:
@@ -130,13 +127,13 @@ def await_answer(server: Child, url: str, waiting: Callable[[], None] = lambda: 
 
     Raises:
         ChildDied: it ended instead.
-        ServerError: it took longer than STARTUP.
+        PrefectServerError: it took longer than STARTUP.
     """
     deadline = time.monotonic() + STARTUP
     while not answers(url):
         server.check()
         if time.monotonic() > deadline:
-            raise ServerError(
+            raise PrefectServerError(
                 f"The Prefect server did not answer within {STARTUP:.0f} s: look into {server.log}."
             )
         waiting()
@@ -151,13 +148,13 @@ def reachable(folder: Path) -> Iterator[str]:
     Ctrl-C before the flow that still talks to it.
 
     Raises:
-        ServerError: the one that is set does not answer.
+        PrefectServerError: the one that is set does not answer.
     """
     from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
     if url := get_current_settings().api.url:
         if not answers(url):
-            raise ServerError(
+            raise PrefectServerError(
                 f"No Prefect server answers at {url}: start it with `repic up`, or unset "
                 "PREFECT_API_URL (`prefect config unset PREFECT_API_URL`) for a temporary one."
             )

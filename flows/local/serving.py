@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flows.local import profile, server
 from flows.local.processes import Child, ChildDied, interruptible
-from flows.local.server import ServerError
+from repic.errors import PrefectServerError
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -45,7 +45,7 @@ def up(store: str, port: int = 4200) -> int:
     except ChildDied as died:
         _say(f"{died}\nEverything else was stopped.")
         return 1
-    except (ServerError, OSError) as error:
+    except (PrefectServerError, OSError) as error:
         _say(f"repic: {error}")
         return 2
     return 0
@@ -107,7 +107,7 @@ def _start(store: str, port: int, ends: ExitStack) -> list[Child]:
 
 def _expect_ours(url: str, folder: Path, port: int) -> None:
     if not server.is_ours(url, folder):
-        raise ServerError(
+        raise PrefectServerError(
             f"Port {port} is taken by another program: end that, or choose another port "
             f"with `repic up --port {server.free_port()}`."
         )
@@ -187,14 +187,16 @@ def _wait(ready: Callable[[], bool], running: list[Child]) -> None:
 
     Raises:
         ChildDied: one of those who should be running is not.
-        ServerError: it takes longer than PATIENCE.
+        PrefectServerError: it takes longer than PATIENCE.
     """
     deadline = time.monotonic() + PATIENCE
     while not ready():
         for child in running:
             child.check()
         if time.monotonic() > deadline:
-            raise ServerError(f"Not ready after {PATIENCE:.0f} s: look into the logs named above.")
+            raise PrefectServerError(
+                f"Not ready after {PATIENCE:.0f} s: look into the logs named above."
+            )
         _dot()
         time.sleep(0.5)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from repic.errors import FIXABLE, RepicError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,30 +28,17 @@ DEFAULT_STORE = "repic-store"
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-class UserError(Exception):
-    """Something that the person at the keyboard can mend; the message says how."""
+class UserError(RepicError):
+    """Something that the person at the keyboard can fix; the message says how."""
 
     exit_code = 2
 
 
 def explain(error: BaseException) -> str | None:
-    """One sentence for an error that a person can mend; None for a fault of ours."""
-    from flows.local.server import ServerError
-    from repic.config.build import ConfigError
-    from repic.evaluate.records import CaptionError
-    from repic.models.devices import DeviceError
-    from repic.models.weights import WeightsError
-    from repic.pipeline.quarantine import QuarantineError
-    from repic.sources.base import SourceError
-    from repic.tables.schema import SchemaError
-    from repic.train.errors import TrainError
-    from storage.errors import StoreError, explained
+    """One sentence for an error that the user can fix; None for a fault of ours."""
+    from storage.errors import explained
 
-    mendable = (
-        *(UserError, ConfigError, SourceError, StoreError, SchemaError),
-        *(DeviceError, WeightsError, ServerError, QuarantineError, CaptionError, TrainError),
-    )
-    if isinstance(error, mendable):
+    if isinstance(error, FIXABLE):
         return str(error)
     if not isinstance(error, OSError) or not error.strerror:
         return None
@@ -57,7 +46,7 @@ def explain(error: BaseException) -> str | None:
     try:
         with explained(str(place)):
             raise error
-    except StoreError as full_or_forbidden:
+    except FIXABLE as full_or_forbidden:
         return str(full_or_forbidden)
     except OSError:
         return f"{place}: {error.strerror}; check the path and run again"

@@ -190,7 +190,7 @@ def _scored(
     convention: str,
     iou_threshold: float | None,
 ) -> Iterator[dict[str, Any]]:
-    from repic.rewards.scoring import RowError
+    from repic.errors import RowError
 
     for number, line in _lines(path):
         try:
@@ -210,7 +210,8 @@ def _scored(
 
 
 def _row_of(line: Any, known: Mapping[str, Row]) -> tuple[Row, str]:
-    from repic.rewards.scoring import RowError, check_row
+    from repic.errors import RowError
+    from repic.rewards.scoring import check_row
 
     if isinstance(line, ValueError):
         raise line

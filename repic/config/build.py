@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from repic.config.profiles import ConfigError, Section, described, layered, profiles, validated
+from repic.config.profiles import Section, described, layered, profiles, validated
+from repic.errors import ConfigError
 from repic.images import uris
 
 __all__ = [

@@ -10,9 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-
-class ConfigError(ValueError):
-    """A setting that does not exist, or an impossible value; the message names the remedy."""
+from repic.errors import ConfigError
 
 
 class Section(BaseModel):

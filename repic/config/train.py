@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from repic.config.profiles import ConfigError, Section, described, layered, validated
+from repic.config.profiles import Section, described, layered, validated
+from repic.errors import ConfigError
 from repic.objectives import OBJECTIVES
 from repic.objectives.base import SPLITS
 

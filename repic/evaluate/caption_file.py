@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from repic.evaluate.records import FORM, CaptionError, Record, record_of
+from repic.errors import CaptionError
+from repic.evaluate.records import FORM, Record, record_of
 
 MAX_ROW = 8 * 1024 * 1024
 """Longest row, in characters; without an end, a file would be read into memory to find one."""

@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from repic.config.evaluate import Asked
+from repic.errors import CaptionError
 from repic.evaluate.intervals import gather, intervals
 from repic.evaluate.metrics import Score
-from repic.evaluate.records import CaptionError, Record
+from repic.evaluate.records import Record
 from repic.train.plan import Watch
 from storage.hashing import fingerprint
 from storage.store import Store
@@ -43,8 +44,8 @@ def encoder_of(asked: Asked) -> Encoder | None:
 
     Raises: as `repic.models.encoder.load`.
     """
+    from repic.errors import WeightsError
     from repic.models import encoder as embed
-    from repic.models.weights import WeightsError
 
     if not (asked.evaluate.clip_score and embed.reads_texts(asked.encoder)):
         return None

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from repic.errors import SuiteError
 from repic.evaluate.records import bare
-from repic.evaluate.suites import Concept, Query, Suite, SuiteError, View, view_of
+from repic.evaluate.suites import Concept, Query, Suite, View, view_of
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".avif", ".heic"})
 CONCEPTS, CLASSES = "concepts.json", "prompts_and_classes.txt"

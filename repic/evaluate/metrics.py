@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Literal
 
+from repic.errors import CaptionError
 from repic.evaluate import paper, strict
 from repic.evaluate.intervals import FEW, Difference, Sums, compare, gather, intervals
 from repic.evaluate.name_index import Names
 from repic.evaluate.parallel import each
-from repic.evaluate.records import CaptionError, Record
+from repic.evaluate.records import Record
 
 Metric = Literal["paper", "strict"]
 PAPER_COLUMNS = ("precision", "recall", "f1")

@@ -10,9 +10,10 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 
 from repic.config.build import Judge
+from repic.errors import CaptionError
 from repic.evaluate.intervals import gather, intervals
 from repic.evaluate.metrics import Score
-from repic.evaluate.records import CaptionError, Record
+from repic.evaluate.records import Record
 from repic.rewards.judge import compare
 
 

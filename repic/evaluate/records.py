@@ -12,11 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from repic.errors import CaptionError
+
 FORM = "a row is [photo, [concepts], caption, prompt] or an object with photo, concepts and caption"
-
-
-class CaptionError(ValueError):
-    """A caption file, or a row of it, that cannot be measured; the message says what to mend."""
 
 
 @dataclass(frozen=True, slots=True)

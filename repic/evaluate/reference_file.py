@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from repic.evaluate.records import CaptionError, folded
+from repic.errors import CaptionError
+from repic.evaluate.records import folded
 
 MAX_BYTES = 64 * 1024 * 1024
 _REMEDY = 'it is {"concept_dict": {"<Ann>": {"info": "..."}}}'

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from repic.errors import CaptionError
 from repic.evaluate import strict
 from repic.evaluate.intervals import Difference, gather
 from repic.evaluate.intervals import compare as compare_sums
 from repic.evaluate.metrics import Score
-from repic.evaluate.records import CaptionError
 from repic.evaluate.score import ALL, counts
 from storage.errors import StoreError
 from storage.manifest import Manifest

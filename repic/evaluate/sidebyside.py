@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from repic.errors import CaptionError
 from repic.evaluate.intervals import Difference
 from repic.evaluate.metrics import Score
-from repic.evaluate.records import CaptionError
 from repic.evaluate.results import NAME, Evaluated, compare, load
 from repic.evaluate.score import ALL
 from storage.store import Store

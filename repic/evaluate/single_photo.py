@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repic.config.evaluate import Asked
+from repic.errors import SuiteError
 from repic.evaluate.local_suites import CONCEPTS, SUFFIXES, told
 from repic.evaluate.questions import Question, questions
 from repic.evaluate.run import retrieved
-from repic.evaluate.suites import Concept, Query, Suite, SuiteError, one_of_each, view_of
+from repic.evaluate.suites import Concept, Query, Suite, one_of_each, view_of
 from repic.models.vlm import captioners
 from repic.train.plan import Silent
 from storage.store import Store

@@ -8,13 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repic.config.evaluate import Evaluation
-from repic.evaluate.records import CaptionError
+from repic.errors import SuiteError
 from repic.images import decode, uris
 from repic.pipeline.scan import image_id_of
-
-
-class SuiteError(CaptionError):
-    """Photos of a suite that are not where they should be; the message says what belongs where."""
 
 
 @dataclass(frozen=True)

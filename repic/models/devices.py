@@ -18,14 +18,12 @@ from functools import lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from repic.errors import DeviceError
+
 if TYPE_CHECKING:
     import torch
 
     from repic.config.build import Runtime
-
-
-class DeviceError(RuntimeError):
-    """The device that was asked for cannot be used; the message names the remedy."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from repic.config.build import LOCAL, ConfigError
+from repic.config.build import LOCAL
+from repic.errors import ConfigError, WeightsError
 from repic.models import imagenet_classifier, shipped, weights
 from repic.models.devices import Placement
 from storage.hashing import fingerprint
@@ -233,7 +234,7 @@ def _create(checkpoint: Checkpoint) -> tuple[Any, Callable[[Image.Image], torch.
     try:
         return open_clip.create_model_from_pretrained(checkpoint.model, checkpoint.tag)
     except RuntimeError as error:
-        raise weights.WeightsError(
+        raise WeightsError(
             f"OpenCLIP cannot load {checkpoint.model} {checkpoint.tag or ''}: {error}. Without a "
             "network, give a folder that holds open_clip_config.json and the weights: "
             f"{FOLDER}FOLDER"

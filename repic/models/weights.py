@@ -8,12 +8,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-
-class WeightsError(FileNotFoundError):
-    """Weights that are not where they were looked for; the message says where to put them."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
+from repic.errors import WeightsError
 
 
 def cache_folder() -> Path:

@@ -302,7 +302,7 @@ def open_for(location: str, look: Callable[[], Scan]) -> tuple[Store, Scan]:
 
     Raises:
         storage.errors.StoreError: the store cannot be opened or made.
-        repic.sources.SourceError: from `look`; a store that was not there is not there now.
+        repic.errors.SourceError: from `look`; a store that was not there is not there now.
     """
     try:
         store = Store.open(location)
@@ -330,7 +330,7 @@ def build(settings: Settings, store: Store, scan: Scan, watch: Watch) -> Outcome
 
     Raises:
         storage.errors.StoreError: the store cannot be written.
-        repic.pipeline.quarantine.QuarantineError: too many files are bad; nothing becomes visible.
+        repic.errors.QuarantineError: too many files are bad; nothing becomes visible.
     """
 
     def compute(stage: Stage, plan: Plan) -> Iterator[ShardReport]:

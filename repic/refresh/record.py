@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import repic
-from repic.evaluate.records import CaptionError
+from repic.errors import CaptionError
 from repic.evaluate.results import NAME as EVALUATION
 from repic.evaluate.sidebyside import find
 from repic.refresh.promotion import ROLLED_BACK, Comparison, Decision

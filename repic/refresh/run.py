@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from repic.config.refresh import Refreshing
 from repic.config.train import Training
+from repic.errors import TrainingStoppedError
 from repic.evaluate import results
 from repic.evaluate import run as evaluation
 from repic.evaluate.results import Evaluated
@@ -14,7 +15,6 @@ from repic.refresh.promotion import Comparison, Decision, decide, stopped
 from repic.refresh.record import Recorded
 from repic.train import rows
 from repic.train import run as training
-from repic.train.errors import TrainingStoppedError
 from repic.train.plan import Silent, Watch
 from storage.errors import StoreError
 from storage.hashing import fingerprint

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from repic.errors import CaptionError
 from repic.evaluate.intervals import Difference
 from repic.evaluate.metrics import Score
-from repic.evaluate.records import CaptionError
 from repic.evaluate.results import NAME, Evaluated, compare, load
 from repic.evaluate.score import ALL
 from repic.evaluate.sidebyside import find

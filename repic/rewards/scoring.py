@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from repic.errors import RowError
 from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives import OBJECTIVES
 from repic.objectives.base import Mode, Reward
@@ -24,10 +25,6 @@ _FIELDS = {
     "references": ("name", "info", "present"),
     "scene": ("name", "box", "label", "phrases"),
 }
-
-
-class RowError(ValueError):
-    """A row that cannot be scored; the message says what it lacks."""
 
 
 def score(

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from repic.errors import SourceError
 from repic.images.uris import Location
-from repic.sources.base import Annotation, Photo, SourceError
+from repic.sources.base import Annotation, Photo
 
 if TYPE_CHECKING:
     from repic.config import build as config

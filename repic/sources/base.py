@@ -9,10 +9,6 @@ if TYPE_CHECKING:
     from repic.images.coordinates import Box
 
 
-class SourceError(ValueError):
-    """A source that cannot be read at all, or has no photo; the message names the remedy."""
-
-
 @dataclass(frozen=True)
 class Annotation:
     """One object that the source describes.

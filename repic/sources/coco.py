@@ -23,9 +23,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
-from repic.sources.base import Annotation, Photo, SourceError
+from repic.sources.base import Annotation, Photo
 
 if TYPE_CHECKING:
     from repic.config import build as config

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from repic.errors import SourceError
 from repic.images import decode, uris
-from repic.sources.base import Photo, SourceError
+from repic.sources.base import Photo
 
 if TYPE_CHECKING:
     from repic.config import build as config

@@ -14,9 +14,10 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from repic.errors import SourceError
 from repic.images import uris
 from repic.sources import hub, parquet
-from repic.sources.base import Photo, SourceError
+from repic.sources.base import Photo
 
 if TYPE_CHECKING:
     from repic.config import build as config

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 
+from repic.errors import SourceError
 from repic.images import uris
-from repic.sources.base import SourceError
 
 _NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 _CONVERTED = "refs/convert/parquet"

@@ -16,9 +16,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from repic.errors import SourceError
 from repic.images import uris
 from repic.images.fetch import is_arrow
-from repic.sources.base import SourceError
 
 _SPLITS = ("train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval")
 

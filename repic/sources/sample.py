@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from repic.config import build as config
+from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
 from repic.models import weights
-from repic.sources.base import Annotation, Photo, SourceError
+from repic.sources.base import Annotation, Photo
 
 
 def photos(settings: config.Source, splits: config.Splits) -> Iterator[Photo]:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from repic.errors import SchemaError
+
 TEXT, FLAG, FLOAT, INT, LONG = pa.string(), pa.bool_(), pa.float32(), pa.int32(), pa.int64()
 BOX = pa.list_(pa.float32(), 4)
-
-
-class SchemaError(ValueError):
-    """Rows that do not have the columns, types or non-null values that their table promises."""
 
 
 @dataclass(frozen=True)

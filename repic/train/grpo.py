@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from repic.errors import DataError
 from repic.models.vlm import load
 from repic.train import rows
 from repic.train.ablation_rewards import deal_of
-from repic.train.errors import DataError
 from repic.train.guards import Guard
 from repic.train.plan import Plan
 from repic.train.reward import TrainedReward

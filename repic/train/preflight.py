@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from repic.errors import PreflightError
 from repic.images.coordinates import Box, Convention
 from repic.images.decode import ImageRefused
 from repic.models.vlm.load import Reader
@@ -15,7 +16,6 @@ from repic.objectives.identify import KIND as WHICH
 from repic.objectives.identify import NONE
 from repic.rewards import gold as honest
 from repic.rewards.scoring import score
-from repic.train.errors import PreflightError
 from repic.train.rows import Album, messages
 
 SHOWN = 5

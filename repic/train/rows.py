@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from repic.errors import DataError
 from repic.images.coordinates import Box, Convention
 from repic.images.decode import ImageRefused, open_image
 from repic.objectives.base import Row, prompt_of, seed_of
-from repic.train.errors import DataError
 from storage.errors import StoreError
 from storage.manifest import Manifest
 from storage.store import Store

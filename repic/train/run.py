@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repic.config.train import Training
+from repic.errors import DataError, TrainingStoppedError
 from repic.models.vlm import checkpoints, load
 from repic.objectives import OBJECTIVES
 from repic.objectives.base import Row
 from repic.train import difficulty, preflight, publishing, rows
-from repic.train.errors import DataError, TrainingStoppedError
 from repic.train.plan import Plan, Silent, Watch
 from storage.manifest import Manifest, Run
 from storage.store import Store

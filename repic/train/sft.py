@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from repic.errors import DataError
 from repic.images.coordinates import Convention
 from repic.models.vlm import load
 from repic.objectives.identify import KIND as WHICH
 from repic.rewards.gold import honest
 from repic.train import rows
-from repic.train.errors import DataError
 from repic.train.guards import Guard
 from repic.train.plan import Plan
 from repic.train.session import Job, callbacks

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
-from repic.config.profiles import ConfigError, nearest
+from repic.config.profiles import nearest
 from repic.config.train import Method, Training
+from repic.errors import ConfigError
 
 if TYPE_CHECKING:
     from trl import GRPOConfig, SFTConfig

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from repic.config import build as config
-from repic.config.build import ConfigError, load
+from repic.config.build import load
+from repic.errors import ConfigError
 
 FOLDER = {"source": {"kind": "folder", "path": "photos"}}
 

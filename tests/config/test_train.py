@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from repic.config import train as settings
-from repic.config.profiles import ConfigError
+from repic.errors import ConfigError
 from repic.train.trainer_defaults import OURS, defaults, trainer_config
 
 CPU = ("trainer.use_cpu=true",)

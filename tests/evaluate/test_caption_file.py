@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 
 from repic.cli import app
 from repic.cli.common import explain
+from repic.errors import CaptionError
 from repic.evaluate import caption_file
 from repic.evaluate.caption_file import CaptionFile
-from repic.evaluate.records import CaptionError, Record
+from repic.evaluate.records import Record
 
 ROWS: list[list[Any]] = [
     ["a.jpg", ["<Ann>"], "<Ann> in a café.", "Caption it."],

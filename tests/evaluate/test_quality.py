@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from repic.config import build as config
-from repic.config.build import ConfigError, Judge
+from repic.config.build import Judge
+from repic.errors import CaptionError, ConfigError
 from repic.evaluate.clipscore import clip_score
 from repic.evaluate.pairwise import preference
 from repic.evaluate.quality import quality, self_bleu
-from repic.evaluate.records import CaptionError, Record
+from repic.evaluate.records import Record
 from repic.evaluate.reference_file import infos_of
 from repic.models import encoder as embed
 from tests.rewards.test_judge import Server, server  # noqa: F401

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from repic.config import evaluate as settings
-from repic.config.profiles import ConfigError
+from repic.errors import CaptionServerError, ConfigError, WeightsError
 from repic.evaluate import clipscore
 from repic.evaluate.results import compare, load
 from repic.evaluate.run import run
@@ -24,8 +24,6 @@ from repic.images.coordinates import Convention
 from repic.models import encoder as embed
 from repic.models.vlm import captioners
 from repic.models.vlm import load as models
-from repic.models.vlm.captioners import ServerError
-from repic.models.weights import WeightsError
 from repic.pipeline import catalog
 from repic.train.rows import Album
 from storage.errors import StoreError
@@ -100,7 +98,7 @@ def test_numbers_are_traced_to_pixels_in_sql(store: Store, tmp_path: Path) -> No
 def test_a_server_that_gives_no_caption(store: Store, url: str | None, said: str) -> None:
     with serving(lambda *_: None) as server:  # type: ignore[arg-type, return-value]
         asked = settings.load("sample", url=url or server.url, **ASKED)
-        with pytest.raises(ServerError, match=said):
+        with pytest.raises(CaptionServerError, match=said):
             run("pal", asked, store)
 
 
@@ -110,7 +108,7 @@ def test_a_broken_server_keeps_what_it_wrote(store: Store) -> None:
         good = server.reply
         server.reply = lambda *a: good(*a) if next(calls) < 20 else 1 / 0  # type: ignore[func-returns-value]
         asked = settings.load("sample", ["evaluate.batch_size=8"], url=server.url, **ASKED)
-        with pytest.raises(ServerError, match="finished captions are kept"):
+        with pytest.raises(CaptionServerError, match="finished captions are kept"):
             run("pal", asked, store)
         server.reply = good
         before = len(server.asked)
@@ -118,7 +116,7 @@ def test_a_broken_server_keeps_what_it_wrote(store: Store) -> None:
         assert len(server.asked) - before == 48 - 20, "each reply is kept, not each batch"
         assert found.score("f1", "skip-retrieval").value == 1
         server.fails = 1
-        with pytest.raises(ServerError, match="answers 503"):
+        with pytest.raises(CaptionServerError, match="answers 503"):
             run("other", asked, store)
 
 

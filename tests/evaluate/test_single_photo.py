@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from repic.errors import SuiteError
 from repic.evaluate import single_photo
-from repic.evaluate.suites import SuiteError
 from repic.sample import files
 from repic.sample.compose import Plan
 from repic.sample.identities import RESERVED

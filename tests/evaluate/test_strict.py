@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repic.errors import CaptionError
 from repic.evaluate import metrics, strict
 from repic.evaluate.metrics import compare_models, measure
 from repic.evaluate.name_index import Names
-from repic.evaluate.records import CaptionError, Record
+from repic.evaluate.records import Record
 
 NAMES = [
     "<Ann>",

@@ -12,9 +12,9 @@ from PIL import Image
 from repic.config import evaluate as settings
 from repic.config.evaluate import Evaluation
 from repic.config.profiles import profiles
+from repic.errors import SuiteError
 from repic.evaluate import local_suites, suites
 from repic.evaluate.questions import questions
-from repic.evaluate.suites import SuiteError
 from repic.sample import hard
 from tests.evaluate.servers import everybody, serving
 

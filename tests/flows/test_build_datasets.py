@@ -13,12 +13,11 @@ import pytest
 from flows.build_datasets import _located, _may_pass
 from flows.local import server
 from repic.config import build as config
-from repic.config.build import ConfigError
+from repic.errors import ConfigError, SourceError
 from repic.pipeline.build import Build, Plan, ShardReport, make
 from repic.pipeline.scan import scan
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Stage
-from repic.sources.base import SourceError
 from storage.errors import StoreError
 from storage.store import Store
 from tests.flows.children import users_of

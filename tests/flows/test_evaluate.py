@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows.evaluate import _may_pass, _table, evaluate
-from repic.config.profiles import ConfigError
+from repic.errors import CaptionServerError, ConfigError, SuiteError
 from repic.evaluate.results import load
-from repic.evaluate.suites import SuiteError
-from repic.models.vlm.captioners import ServerError
 from storage.store import Store
 from tests.evaluate.servers import nobody, serving
 from tests.flows.operating import PREFECT, Up
@@ -22,7 +20,7 @@ def test_only_what_may_pass_is_tried_again() -> None:
 
     for error in (SuiteError("x"), ConfigError("x")):
         assert not _may_pass(None, None, Failed(data=error))  # type: ignore[arg-type]
-    for passing in (ServerError("x"), ConnectionError("x")):
+    for passing in (CaptionServerError("x"), ConnectionError("x")):
         assert _may_pass(None, None, Failed(data=passing))  # type: ignore[arg-type]
 
 

@@ -11,9 +11,8 @@ import pytest
 
 from flows.local import server
 from flows.train_grpo import _may_pass
-from repic.models.weights import WeightsError
+from repic.errors import DataError, PreflightError, TrainingStoppedError, WeightsError
 from repic.train.curves import PICTURE
-from repic.train.errors import DataError, PreflightError, TrainingStoppedError
 from tests.builds import Built, repic
 from tests.random_vlms import qwen2_5_vl_folder
 from tests.train.runs import PLAIN, SMALL

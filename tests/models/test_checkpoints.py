@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from repic.config.profiles import ConfigError
+from repic.errors import ConfigError, ExportError, WeightsError
 from repic.models.vlm import checkpoints, load
-from repic.models.weights import WeightsError
-from repic.train.errors import ExportError
 from storage import integrity
 from storage.gc import gc
 from tests.trained import Trained

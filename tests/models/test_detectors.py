@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from repic.config.build import ConfigError, DetectorSettings, Runtime
+from repic.config.build import DetectorSettings, Runtime
+from repic.errors import ConfigError, DeviceError, WeightsError
 from repic.images.coordinates import Box
 from repic.models import detectors
 from repic.models.detectors.base import Candidates, Padding, fit, keep
-from repic.models.devices import DeviceError, Placement
-from repic.models.weights import WeightsError
+from repic.models.devices import Placement
 
 RUNTIME = Runtime(device="cpu")
 SIDES = st.integers(1, 400)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repic.config.build import ConfigError, EncoderSettings, Runtime
+from repic.config.build import EncoderSettings, Runtime
+from repic.errors import ConfigError, WeightsError
 from repic.models import encoder as embed
-from repic.models.weights import WeightsError
 from tests.random_models import open_clip_folder, pictures
 
 RUNTIME = Runtime(device="cpu", batch_size=4)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from repic.config.profiles import ConfigError
+from repic.errors import ConfigError
 from repic.models.vlm import load
 from repic.train import grpo, preflight
 from repic.train.plan import Silent

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from repic.config.build import ConfigError, DetectorSettings, Runtime
+from repic.config.build import DetectorSettings, Runtime
+from repic.errors import ConfigError, WeightsError
 from repic.models import detectors as detect
 from repic.models.detectors import grounded
-from repic.models.weights import WeightsError
 from tests.random_models import grounding_dino_folder, open_clip_folder, owlv2_folder, pictures
 
 RUNTIME = Runtime(device="cpu", batch_size=4)

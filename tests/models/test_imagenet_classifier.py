@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from repic.config.build import ConfigError, DetectorSettings, EncoderSettings, Runtime
+from repic.config.build import DetectorSettings, EncoderSettings, Runtime
+from repic.errors import ConfigError
 from repic.images.coordinates import Box
 from repic.models import detectors, imagenet_classifier
 from repic.models import encoder as embed

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from repic.config.build import ConfigError, DetectorSettings, EncoderSettings, Runtime
+from repic.config.build import DetectorSettings, EncoderSettings, Runtime
+from repic.errors import ConfigError, WeightsError
 from repic.models import detectors, encoder, shipped
-from repic.models.weights import WeightsError, sha256
+from repic.models.weights import sha256
 from repic.sample.identities import CATEGORIES
 from tools.sample_models import holdout
 

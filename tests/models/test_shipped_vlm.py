@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from repic.errors import WeightsError
 from repic.images.coordinates import convention_for
 from repic.models import shipped
-from repic.models.weights import WeightsError
 from repic.rewards.scoring import score
 from tools.sample_models import vlm_album, vlm_holdout, vlm_model, vlm_rows
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from repic.errors import WeightsError
 from repic.models import weights
 
 
@@ -22,7 +23,7 @@ def test_a_path_comes_before_a_name_in_the_cache(
 ) -> None:
     monkeypatch.setenv("REPIC_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(weights.WeightsError, match=r"cache.*weights.*Ask Ann\."):
+    with pytest.raises(WeightsError, match=r"cache.*weights.*Ask Ann\."):
         weights.find("a.pt", "detector.checkpoint", "Ask Ann.")
     cached, local = tmp_path / "cache" / "weights" / "a.pt", tmp_path / "a.pt"
     cached.parent.mkdir(parents=True)
@@ -41,5 +42,5 @@ def test_a_hash_follows_the_content(tmp_path: Path) -> None:
 
 def test_a_folder_must_hold_something(tmp_path: Path) -> None:
     for folder, message in ((tmp_path, "empty"), (tmp_path / "none", "no model folder")):
-        with pytest.raises(weights.WeightsError, match=message):
+        with pytest.raises(WeightsError, match=message):
             weights.sha256_of_folder(folder)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repic.config.build import ConfigError, DetectorSettings, Runtime
+from repic.config.build import DetectorSettings, Runtime
+from repic.errors import ConfigError, WeightsError
 from repic.models import detectors as detect
-from repic.models.weights import WeightsError
 from tests.random_models import open_clip_folder, pictures, yolo_file
 
 RUNTIME = Runtime(device="cpu", batch_size=4)

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from repic.config.build import Settings, load
+from repic.errors import SchemaError
 from repic.pipeline import reviews
 from repic.pipeline.scan import scan
-from repic.tables.schema import SchemaError
 from storage.errors import StoreError
 from storage.store import Store
 from tests.builds import Album, Built, build, contents, keyed

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
+from repic.errors import QuarantineError
 from repic.pipeline.build import Build
-from repic.pipeline.quarantine import QuarantineError, allowed
+from repic.pipeline.quarantine import allowed
 from repic.pipeline.scan import scan
 from storage.store import Store
 from tests.builds import MORE, PHOTOS, Album, Built, build

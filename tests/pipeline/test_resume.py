@@ -227,7 +227,7 @@ def test_a_photo_that_is_in_two_places_survives_the_loss_of_one(
 def test_a_folder_that_vanishes_under_the_build_publishes_nothing(
     mine: Album, built: Built, tmp_path: Path
 ) -> None:
-    from repic.sources.base import SourceError
+    from repic.errors import SourceError
 
     store = Store.open(tmp_path / "store", create=True)
     settings = mine.settings()

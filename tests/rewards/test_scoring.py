@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repic.captions.facts import Facts
-from repic.rewards.scoring import RowError, check_row, score
+from repic.errors import RowError
+from repic.rewards.scoring import check_row, score
 
 OCT: dict[str, Any] = {"objective": "oct", "answer": "yes"}
 VLT: dict[str, Any] = {

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from repic.config import build as config
+from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
-from repic.sources import SourceError, photos
+from repic.sources import photos
 from repic.sources.base import Annotation, Photo
 
 INSTANCES: dict[str, Any] = {

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from repic.config import build as config
+from repic.errors import SourceError
 from repic.images import uris
 from repic.images.decode import open_image
-from repic.sources import SourceError, photos
+from repic.sources import photos
 from repic.sources.base import Photo
 
 

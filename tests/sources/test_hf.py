@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from repic.config import build as config
+from repic.errors import SourceError
 from repic.images import decode, uris
 from repic.pipeline.scan import scan
-from repic.sources import SourceError, photos
+from repic.sources import photos
 from repic.sources.base import Photo
 
 datasets.disable_progress_bars()

@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from repic.config import build as config
+from repic.errors import SourceError
 from repic.images import decode, uris
 from repic.mining.splits import split_of
-from repic.sources import SourceError, photos
+from repic.sources import photos
 from repic.sources.base import Photo
 from tests.timing import quickest
 

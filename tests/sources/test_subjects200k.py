@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from repic.config import build as config
+from repic.errors import SourceError
 from repic.images import decode
-from repic.sources import SourceError, photos
+from repic.sources import photos
 from repic.sources.base import Photo
 
 LEFT, RIGHT, PADDING = (200, 30, 30), (30, 30, 200), (255, 255, 255)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
+from repic.errors import SchemaError
 from repic.tables.build import TABLES
-from repic.tables.schema import SchemaError
 
 REVIEW = {
     "subject": "pair",

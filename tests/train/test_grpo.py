@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repic import report
+from repic.errors import DataError, TrainingStoppedError
 from repic.pipeline import catalog
 from repic.train import grpo, publishing, rows
-from repic.train.errors import DataError, TrainingStoppedError
 from repic.train.plan import Silent
 from repic.train.reward import TrainedReward
 from repic.train.run import train

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from repic.errors import PreflightError
 from repic.models.vlm import load
 from repic.models.vlm.load import Reader
 from repic.rewards.scoring import score
 from repic.train import preflight
-from repic.train.errors import PreflightError
 from repic.train.rows import balanced
 from tests.builds import Built
 

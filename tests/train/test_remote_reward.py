@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from repic.config.profiles import ConfigError
+from repic.errors import ConfigError
 from repic.rewards.server.client import Patience
 from repic.train import grpo
 from repic.train.plan import Silent

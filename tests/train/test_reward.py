@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from repic.errors import TrainError
 from repic.images.coordinates import QWEN3_VL
 from repic.rewards.gold import honest
 from repic.rewards.scoring import score
-from repic.train.errors import TrainError
 from repic.train.reward import EXTRA, GroupError, TrainedReward, check_groups, text_of
 from tests.builds import Built
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from repic.errors import DataError
 from repic.images.coordinates import QWEN3_VL
 from repic.images.uris import file_path
 from repic.train import rows
-from repic.train.errors import DataError
 from storage.errors import StoreError
 from tests.builds import Album, Built
 from tests.builds import build as build_here

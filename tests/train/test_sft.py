@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from repic.errors import DataError
 from repic.models.vlm import load
 from repic.rewards.gold import honest
 from repic.train import rows, sft
-from repic.train.errors import DataError
 from repic.train.plan import Silent
 from tests.builds import Built
 from tests.train.runs import planned, small

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repic.config.build import ConfigError
+from repic.errors import ConfigError
 from repic.models import imagenet_classifier, weights
 from repic.models.detectors import grounded, yolo
 from repic.models.detectors.base import Detection, Detector

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repic.config.build import ConfigError
-from repic.models import weights
+from repic.errors import ConfigError, WeightsError
 from repic.models.detectors.base import Candidates, Padding, SquareDetector
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def _from_pretrained(checkpoint: str) -> tuple[Any, Any]:
     try:
         model_type = AutoConfig.from_pretrained(name, **pinned).model_type
     except (OSError, ValueError) as error:
-        raise weights.WeightsError(
+        raise WeightsError(
             f"transformers cannot load {checkpoint} (detector.checkpoint): give a folder that "
             f"save_pretrained wrote, or a name on the hub and a network to fetch it. {error}"
         ) from error

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repic.config.build import ConfigError
+from repic.errors import ConfigError, WeightsError
 from repic.models import shipped, weights
 from repic.models.detectors.base import Candidates, Padding, SquareDetector
 
@@ -69,13 +69,11 @@ def load(settings: DetectorSettings, placement: Placement, fingerprint: str) -> 
 
     device = placement.prepare()
     if not zipfile.is_zipfile(path):
-        raise weights.WeightsError(
-            f"{path} (detector.checkpoint) is no checkpoint, or a part of one"
-        )
+        raise WeightsError(f"{path} (detector.checkpoint) is no checkpoint, or a part of one")
     try:
         network, _ = load_checkpoint(str(path), device=device, fuse=True)
     except TypeError as error:
-        raise weights.WeightsError(
+        raise WeightsError(
             f"{path} (detector.checkpoint) is no checkpoint of ultralytics: {error}"
         ) from error
     _check_kind(network, settings)

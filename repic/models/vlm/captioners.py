@@ -22,8 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 from repic.config.evaluate import Evaluation
-from repic.config.profiles import ConfigError
-from repic.evaluate.records import CaptionError
+from repic.errors import CaptionServerError, ConfigError
 from repic.images.coordinates import NORMALISED, convention_for
 from repic.train.rows import Album
 from storage.errors import StoreError
@@ -39,10 +38,6 @@ QUALITY = 95
 """Of the JPEGs that a server gets."""
 
 MAX_REPLY = 4_000_000
-
-
-class ServerError(CaptionError):
-    """A server that does not answer as it should; what it wrote before is kept."""
 
 
 class Captioner(Protocol):
@@ -66,7 +61,7 @@ class Captioner(Protocol):
         """The same as they come: place in the batch -> caption, each once.
 
         Raises:
-            ServerError: some did not come, after those that did.
+            CaptionServerError: some did not come, after those that did.
         """
         ...
 
@@ -289,12 +284,12 @@ class ServerCaptioner:
                 raise TypeError(f"its content is {said!r}")
         except urllib.error.HTTPError as error:
             detail = error.read(300).decode("utf-8", "replace").strip()
-            raise ServerError(
+            raise CaptionServerError(
                 f"{url} answers {error.code} ({detail or error.reason}); check evaluate.url and "
                 "the model's name, then run again: finished captions are kept"
             ) from None
         except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
-            raise ServerError(
+            raise CaptionServerError(
                 f"{url} gives no caption ({error or type(error).__name__}); is evaluate.url an "
                 "address as http://host:8000/v1, and is the server up? Run again when it is: "
                 "finished captions are kept"

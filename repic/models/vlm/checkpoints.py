@@ -10,14 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from repic.config.profiles import ConfigError
+from repic.errors import ConfigError, ExportError, WeightsError
 from repic.models.vlm import load
 from repic.models.vlm.load import Reader
 from repic.models.vlm.measure import Measurer
-from repic.models.weights import WeightsError
 from repic.objectives.base import Row
 from repic.train import rows
-from repic.train.errors import ExportError
 from storage.manifest import Manifest
 from storage.store import Store
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repic.config.profiles import ConfigError
 from repic.config.train import Lora
+from repic.errors import ConfigError, WeightsError
 from repic.images.coordinates import (
     INTERNVL,
     NORMALISED,
@@ -19,7 +19,6 @@ from repic.images.coordinates import (
     convention_for,
 )
 from repic.models import weights
-from repic.models.weights import WeightsError
 
 if TYPE_CHECKING:
     from peft import LoraConfig

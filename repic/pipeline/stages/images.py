@@ -11,12 +11,13 @@ import pyarrow as pa
 
 from repic import mining
 from repic.config.build import Settings
+from repic.errors import SourceError
 from repic.images import decode
 from repic.images.uris import Location
 from repic.pipeline.scan import Found, Reject
 from repic.pipeline.stages.base import Inputs, Json, Output, Result, RowStage, SetStage, rows_of
 from repic.pipeline.stages.decoding import read_photo
-from repic.sources.base import Annotation, SourceError
+from repic.sources.base import Annotation
 
 
 class Probes(RowStage):

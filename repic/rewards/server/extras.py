@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from repic.config.build import ConfigError, EncoderSettings, Rewards, Runtime, Settings
+from repic.config.build import EncoderSettings, Rewards, Runtime, Settings
+from repic.errors import ConfigError
 from repic.rewards.components import Component
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from dataclasses import asdict
 
 from fastapi import FastAPI
 
-from repic.config.profiles import ConfigError
+from repic.errors import ConfigError
 from repic.rewards.server import extras
 from repic.rewards.server.app import Limits, create_app
 from repic.rewards.server.metrics import FOLDER

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from repic.config import build as config
-from repic.config.build import ConfigError
+from repic.errors import ConfigError
 from repic.models import encoder as embed
 from repic.objectives.base import Reward
 from repic.rewards.clip_score import ClipScore, unnamed
