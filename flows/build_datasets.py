@@ -1,8 +1,8 @@
 """Deployment `build-datasets`: photos in, one published dataset version out.
 
 Three steps - look at the source, compute what has no result yet shard by shard, publish - in the
-order that `repic.pipeline.build` knows. This file adds what an operator wants: retries, concurrency, names,
-and a page that says what came out.
+order that `repic.pipeline.build` knows. This file adds what an operator wants: retries,
+concurrency, names, and a page that says what came out.
 """
 
 from __future__ import annotations

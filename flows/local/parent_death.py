@@ -1,4 +1,4 @@
-"""`python -m flows.local.parent_death COMMAND ...`: run a command that ends when whoever started it ends.
+"""`python -m flows.local.parent_death COMMAND ...`: run a command that ends with its parent.
 
 A process that is killed cannot end its children. On Linux the kernel can: it sends them SIGTERM. On
 other systems the command just runs.

@@ -96,7 +96,7 @@ def _parameters(
 
 
 def build_here(settings: Settings, store: str, only: Collection[str] | None = None) -> Outcome:
-    """Build in this process, with progress on standard error; `only` as `repic.pipeline.scan.scan`."""
+    """Build in this process, with progress on standard error; `only` as in `scan`."""
     from repic.cli.progress import Progress
     from repic.pipeline import catalog
     from repic.pipeline.build import build, open_for

@@ -81,7 +81,7 @@ def retrieved(
 ) -> tuple[Found, float | None, Any]:
     """Crops of each photo, the threshold, and who drew and encoded them.
 
-    Nothing where no protocol searches. Raises as `repic.models.detectors.load` and `repic.models.encoder.load`.
+    Nothing where no protocol searches. Raises as the loaders of detectors and encoders.
 
     Args:
         encoder: That of the settings, if it is loaded already.

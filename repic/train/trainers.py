@@ -138,7 +138,7 @@ class Grpo(_Saves, GRPOTrainer):
         compute_aux_loss: bool = False,
         **fields: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """As TRL's, on a CPU with answers of like lengths together: see `repic.models.vlm.cpu_speedups`."""
+        """As TRL's, on a CPU with answers of like lengths together: see `cpu_speedups`."""
         inner = super()._get_per_token_logps_and_entropies
         rows = Rows(fields)
         if input_ids.device.type != "cpu" or compute_aux_loss or not rows.separable:

@@ -1,6 +1,6 @@
 """The vision-language model: first it learns to see, then to speak of what it sees.
 
-`tools.sample_models.vlm_vision` is the first half, `tools.sample_models.vlm_language` the second, on features
+`vlm_vision` is the first half, `vlm_language` the second, on features
 that are computed once. Both checkpoints come out of one run: `vlm-sft` is the state after `START`
 steps of the second half, `vlm-full` that at its end. No reward is used anywhere.
 """

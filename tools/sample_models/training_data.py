@@ -2,7 +2,7 @@
 
 They learn from `IDENTITIES`, less one in twenty that is kept to tune on, in worlds of their own:
 other seeds than any build's, hence other textures, poses, light and company. `RESERVED` and the
-hard categories and places appear in `tools.sample_models.holdout` alone, so what is measured there was seen
+hard categories and places appear in `holdout` alone, so what is measured there was seen
 neither in training nor in tuning.
 """
 

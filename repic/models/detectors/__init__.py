@@ -1,7 +1,7 @@
 """Boxes around the objects of a photo, by whichever detector the settings name.
 
 One module per family: `yolo` (ultralytics YOLO, YOLO-World and YOLOE, AGPL-3.0), `grounded`
-(OWLv2 and Grounding DINO through transformers, Apache-2.0) and `repic.models.imagenet_classifier` (an ImageNet
+(OWLv2 and Grounding DINO through transformers, Apache-2.0) and `imagenet_classifier` (an ImageNet
 classifier, for photos with one subject). They share `frame`: one fixed square per photo, one fixed
 batch, so that a box depends on its own photo only.
 """

@@ -118,5 +118,6 @@ def test_the_search_finds_what_is_there_to_find(rows: list[Row]) -> None:
 
 
 def test_rewards_need_no_torch() -> None:
-    code = "import sys, repic.rewards.attacks.suite, repic.rewards.judge; assert 'torch' not in sys.modules"
+    modules = "sys, repic.rewards.attacks.suite, repic.rewards.judge"
+    code = f"import {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
