@@ -5,8 +5,8 @@
 Constants, templates over the prompt's text, and what an evolutionary search makes of them; chosen
 on one half of the rows, measured on the other, and the other way round. See
 `tools/sample_models/reward_search.py`. Without a store a build of 400 generated photos is made in
-the cache folder, of a world on which no threshold of the rewards was chosen. The last line is the same search
-where nothing is known of the photos: what cannot be defended.
+the cache folder, of a world on which no threshold of the rewards was chosen. The last line is the
+same search where nothing is known of the photos: what cannot be defended.
 """
 
 from __future__ import annotations

@@ -93,7 +93,8 @@ def test_no_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_asking_needs_the_standard_library_alone() -> None:
     code = (
         "import sys; before = set(sys.modules); import repic.rewards.adapters.verl_reward;"
-        "print(*sorted({n.partition('.')[0] for n in set(sys.modules) - before} - sys.stdlib_module_names))"
+        "print(*sorted({n.partition('.')[0] for n in set(sys.modules) - before}"
+        " - sys.stdlib_module_names))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["repic"]
