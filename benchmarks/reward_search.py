@@ -16,13 +16,13 @@ import json
 import sys
 
 from repic.objectives.base import Row
-from repic.rewards.attacks import rows as corpus
-from tools.sample_models.reward_search import ANSWERS, Found, search, tasks
+from repic.rewards.attacks import sample_rows
+from tools.sample_models.reward_search import ANSWERS, SearchResult, search, tasks
 
 MOST = 0.02
 
 
-def show(found: Found, name: str) -> None:
+def show(found: SearchResult, name: str) -> None:
     print(
         f"{name:14}{found.rows:>8}{found.answers:>9}{found.constant:>10.4f}{found.best:>10.4f}"
         f"{found.gain:>+10.4f} ± {found.error:.4f}   {found.best_answer[:70]}"
@@ -42,9 +42,9 @@ def main() -> None:
     if options.store:
         from storage.store import Store
 
-        rows = corpus.rows_of(Store.open(options.store), options.dataset)
+        rows = sample_rows.rows_of(Store.open(options.store), options.dataset)
     else:
-        rows = corpus.generated(photos=400, identities=60, world=options.world)
+        rows = sample_rows.generated(photos=400, identities=60, world=options.world)
     print(f"{'task':14}{'rows':>8}{'answers':>9}{'constant':>10}{'best':>10}{'gain':>10}")
     results = []
     for task in tasks():

@@ -29,9 +29,9 @@ from typing import Any
 import httpx
 
 from repic.images.coordinates import QWEN3_VL
-from repic.rewards.attacks import rows as corpus
-from repic.rewards.gold import honest
-from repic.rewards.server.protocol import sent
+from repic.rewards.attacks import sample_rows
+from repic.rewards.gold import gold_answer
+from repic.rewards.server.protocol import row_message
 
 ROWS, ROUNDS, SECONDS, CLIENTS = 16, 5, 2.0, 64
 SHARE, SPREAD = 0.5, 5.0
@@ -50,7 +50,7 @@ uvicorn.run(app, port=int(sys.argv[1]), log_level="error", access_log=False)
 
 def body() -> bytes:
     """A request about rows of every objective."""
-    rows = corpus.generated()
+    rows = sample_rows.generated()
     by_objective: dict[str, list[Any]] = {}
     for row in rows:
         by_objective.setdefault(row["objective"], []).append(row)
@@ -58,7 +58,7 @@ def body() -> bytes:
     return json.dumps(
         {
             "rows": [
-                {"completion": honest(row, QWEN3_VL) or "A photo.", "row": sent(row)}
+                {"completion": gold_answer(row, QWEN3_VL) or "A photo.", "row": row_message(row)}
                 for row in chosen
             ]
         }

@@ -17,9 +17,9 @@ from itertools import islice
 
 from repic.images.coordinates import QWEN3_VL
 from repic.objectives.base import Mode, Row
-from repic.rewards.attacks.rows import generated
+from repic.rewards.attacks.sample_rows import generated
 from repic.rewards.attacks.suite import task_of
-from repic.rewards.gold import honest
+from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 
 CLAIMS = {"oct": 50_000, "vlt": 50_000, "ict": 5_000, "which": 5_000}
@@ -33,7 +33,7 @@ UNITS = ("<", "no ", "[", "{", "yes", "1,", "or ", "maybe ", "\u0301", "秀", "a
 
 def answers(row: Row) -> list[str]:
     """Eight answers to a row, the honest one first; captions of 20 to 70 words."""
-    text = honest(row, QWEN3_VL) or ""
+    text = gold_answer(row, QWEN3_VL) or ""
     if row["objective"] == "oct":
         return [text, "yes", "no", "No.", "Yes", "maybe", f"{text}, it is", ""]
     if row["objective"] == "vlt":

@@ -24,7 +24,7 @@ from repic.cli.common import (
 if TYPE_CHECKING:
     from repic.images import coordinates
     from repic.objectives.base import Reward, Row
-    from repic.rewards.attacks.suite import Report
+    from repic.rewards.attacks.suite import AttackReport
 
 MAX_LINE = 64 * 1024 * 1024
 """Longest line of a completions file, in bytes; a longer one is a bad line."""
@@ -67,10 +67,13 @@ def attack(
 
     Example: repic reward attack --store repic-store --json
     """
-    from repic.rewards.attacks import rows as corpus
-    from repic.rewards.attacks import suite
+    from repic.rewards.attacks import sample_rows, suite
 
-    rows = corpus.generated() if store is None else corpus.rows_of(open_store(store), dataset)
+    rows = (
+        sample_rows.generated()
+        if store is None
+        else sample_rows.rows_of(open_store(store), dataset)
+    )
     report = suite.run(rows)
     if as_json:
         print_json(report.as_json())
@@ -80,7 +83,7 @@ def attack(
         raise typer.Exit(1)
 
 
-def _print(report: Report) -> None:
+def _print(report: AttackReport) -> None:
     found = report.as_json()
     print_json({key: found[key] for key in ("tried", "succeeded", "paraphrases", "punished")})
     out().print(
@@ -130,13 +133,13 @@ def score(
 
     Example: repic reward score completions.jsonl --json
     """
-    from repic.rewards.attacks import rows as corpus
+    from repic.rewards.attacks import sample_rows
 
     if not completions.is_file():
         raise UserError(f"there is no file {completions}")
     known: dict[str, Row] = {}
     if _needs_a_store(completions):
-        known = corpus.by_id(corpus.rows_of(open_store(store), dataset))
+        known = sample_rows.by_id(sample_rows.rows_of(open_store(store), dataset))
     results = list(_scored(completions, known, mode, convention, iou_threshold))
     good = [r for r in results if "error" not in r]
     if as_json:
@@ -250,17 +253,17 @@ def explain(
 
     Example: repic reward explain 3f2a "no"
     """
-    from repic.rewards.attacks import rows as corpus
-    from repic.rewards.explain import explained
+    from repic.rewards import scoring
+    from repic.rewards.attacks import sample_rows
 
-    rows = corpus.rows_of(open_store(store), dataset)
+    rows = sample_rows.rows_of(open_store(store), dataset)
     found = [row for row in rows if row["example_id"].startswith(example_id)]
     if len(found) != 1:
         many = "no example" if not found else f"{len(found)} examples"
         raise UserError(f"{many} of {dataset} begin with {example_id!r}")
     result = _score(text, found[0], "strict", convention)
     released = _score(text, found[0], "paper", convention)
-    facts = explained(found[0], result, released)
+    facts = scoring.explain(found[0], result, released)
     if as_json:
         print_json(facts)
         return
@@ -314,7 +317,7 @@ def rows(
     found = opened.read(dataset, filter=pc.field("split") == split).to_pylist()
     if not found:
         raise UserError(f"{dataset} has no rows of the split {split}")
-    count, lost = export.hand_on(found, folder, chosen)
+    count, lost = export.export_rows(found, folder, chosen)
     for why in lost:
         err().print(f"[yellow]left out[/] {why}")
     out().print(f"{count} rows in {folder / export.LINES}, {len(lost)} left out")
@@ -355,12 +358,12 @@ def serve(
     Example: repic reward serve --workers 2 --port 8899
     """
     from repic.config import build as config
-    from repic.rewards.server import extras
+    from repic.rewards.server import model_components
     from repic.rewards.server import serve as service
     from repic.rewards.server.app import Limits
 
     settings = config.load(profile, tuple(set_ or ()), source={"path": "."})
-    components = extras.packed(settings, store)
+    components = model_components.packed_settings(settings, store)
 
     err().print(f"Rewards at http://{host}:{port}/v1/score, {workers} workers")
     limits = Limits(max_rows, max_bytes, max_waiting)

@@ -14,7 +14,7 @@ from pathlib import Path
 from repic.images.coordinates import Convention
 from repic.images.decode import ImageRefused
 from repic.objectives.base import Row, prompt_of
-from repic.rewards.server.protocol import sent
+from repic.rewards.server.protocol import row_message
 from repic.train.rows import Album
 from storage.hashing import fingerprint
 
@@ -23,10 +23,10 @@ LINES, PICTURES = "rows.jsonl", "images"
 
 def label(row: Row) -> str:
     """What of a row a score depends on, as text."""
-    return json.dumps(sent(row), ensure_ascii=False)
+    return json.dumps(row_message(row), ensure_ascii=False)
 
 
-def hand_on(
+def export_rows(
     rows: Iterable[Row],
     folder: Path,
     convention: Convention,

@@ -16,7 +16,7 @@ _AMONG = re.compile(r"\b(?:left|right|upper|lower)\w*\b")
 
 
 @dataclass(frozen=True)
-class Thing:
+class SceneObject:
     """An object of the query: its name in the row, if it has one, and a phrase without article."""
 
     name: str | None
@@ -28,14 +28,14 @@ class Thing:
         return f"{'an' if self.phrase[:1] in 'aeiou' else 'a'} {self.phrase}"
 
 
-def honest(row: Row, convention: Convention) -> str | None:
+def gold_answer(row: Row, convention: Convention) -> str | None:
     """The canonical honest answer; None for a caption row of which no true caption is known."""
     if row["objective"] != "ict" or row["kind"] == WHICH:
         return answer_of(row, convention)
     return row["caption"]
 
 
-def things(row: Row) -> list[Thing]:
+def scene_objects(row: Row) -> list[SceneObject]:
     """The objects of the query; empty if one of them has no phrase but such as place it."""
     found = []
     for entry in row["scene"]:
@@ -43,16 +43,16 @@ def things(row: Row) -> list[Thing]:
         if not fit:
             return []
         phrase = max(fit, key=lambda text: len(plain_words(text)))
-        found.append(Thing(entry["name"], ARTICLE.sub("", phrase.strip(), count=1)))
+        found.append(SceneObject(entry["name"], ARTICLE.sub("", phrase.strip(), count=1)))
     return found
 
 
-def place(row: Row) -> str:
+def location_phrase(row: Row) -> str:
     """Where the caption says that it is, for example `on a wooden floor`; empty if it does not."""
     match = _PLACE.search(row["caption"] or "")
     return match.group()[:1].lower() + match.group()[1:] if match else ""
 
 
-def names(row: Row, present: bool) -> list[str]:
+def reference_names(row: Row, present: bool) -> list[str]:
     """Names of the references that are in the query, or that are not."""
     return [r["name"] for r in row["references"] if r["present"] == present]

@@ -20,7 +20,7 @@ from typing import Any
 
 from repic.config import build as config
 from repic.objectives.identify import KIND as WHICH
-from repic.rewards.components import Answer
+from repic.rewards.components import ScoredAnswer
 
 MAX_ANSWER = 2_000
 """Bytes of a reply's text that are read; the verdict is one word."""
@@ -36,7 +36,7 @@ _TASK = (
 )
 
 
-class Judging:
+class JudgeComponent:
     """The judge as a component: several answers are asked about at the same time.
 
     Not asked about are a reward of 0, a row without a true caption, and one of the kind `which`.
@@ -48,16 +48,16 @@ class Judging:
         self.weight = settings.weight
         self.settings = settings
 
-    def applies(self, answer: Answer) -> bool:
+    def applies(self, answer: ScoredAnswer) -> bool:
         row = answer.row
         is_caption = bool(row.get("caption")) and row["kind"] != WHICH
         return bool(self.settings.url) and bool(answer.reward.total) and is_caption
 
-    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+    def scores(self, answers: Sequence[ScoredAnswer]) -> list[float | None]:
         with ThreadPoolExecutor(min(AT_ONCE, len(answers) or 1)) as pool:
             return list(pool.map(self._score, answers))
 
-    def _score(self, answer: Answer) -> float | None:
+    def _score(self, answer: ScoredAnswer) -> float | None:
         return compare(answer.text, answer.row["caption"], answer.row, self.settings)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from repic.captions.facts import facts_of
 from repic.errors import RowError
 from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives import OBJECTIVES
-from repic.objectives.base import Mode, Reward
+from repic.objectives.base import Mode, Reward, Row
 
 NEEDED: dict[str, tuple[str, ...]] = {
     "oct": ("answer",),
@@ -18,6 +19,18 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "ict": ("kind", "prompt", "answer", "references", "caption"),
 }
 """Columns that a row needs; ICT uses `scene`, `telling` and `elsewhere` where they are there."""
+
+_RULES = {
+    "correct": "the answer is the right one, and nothing else",
+    "format": "the answer is one of those that may be given",
+    "iou": "overlap of the one box with the true one",
+    "names": "set-F1 of the names used against those present; doubtful and absent ones cost",
+    "content": "distinct words that are neither names nor copied, against the floor",
+    "variety": "share of what is said once",
+    "facts": "words that tell this photo from others, less three times those that describe others",
+    "binding": "share of right ones among the claims about who is what",
+    "judge": "preferred to the true caption in both orders",
+}
 
 _FIELDS = {
     "images": ("width", "height"),
@@ -53,6 +66,28 @@ def score(
     is_hit = reward.total >= iou_threshold
     reason = reward.reason if reward.parsed is None else "right" if is_hit else "wrong"
     return replace(reward, total=float(is_hit), reason=reason)
+
+
+def explain(row: Row, result: Reward, released: Reward) -> dict[str, Any]:
+    """All that went into a score, as JSON."""
+    facts = facts_of(row) if row["objective"] == "ict" else None
+    return {
+        "example_id": row["example_id"],
+        "objective": row["objective"],
+        "kind": row["kind"],
+        "prompt": "\n".join(block["text"] for block in row["prompt"] if block["text"]),
+        "answer": row["answer"] if row["box"] is None else f"{row['answer']} {row['box']}",
+        "caption": row["caption"],
+        "telling": sorted(facts.true) if facts else [],
+        "read": result.parsed,
+        "reason": result.reason,
+        "components": [
+            {"name": name, "value": value, "rule": _RULES[name]}
+            for name, value in result.components.items()
+        ],
+        "total": result.total,
+        "released": {"total": released.total, "reason": released.reason},
+    }
 
 
 def check_row(row: Any) -> None:

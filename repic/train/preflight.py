@@ -14,7 +14,7 @@ from repic.models.vlm.load import Reader
 from repic.objectives.base import Mode, Row
 from repic.objectives.identify import KIND as WHICH
 from repic.objectives.identify import NONE
-from repic.rewards import gold as honest
+from repic.rewards import gold
 from repic.rewards.scoring import score
 from repic.train.rows import Album, messages
 
@@ -175,11 +175,11 @@ def gold_answer(row: Row, convention: Convention, mode: Mode = "strict") -> str:
 
     Of a caption row without a known caption, one that says enough in words of its own.
     """
-    known = honest.honest(row, convention)
+    known = gold.gold_answer(row, convention)
     # The released rewards want 100 characters of every answer about names.
     if known is not None and (mode == "strict" or row["objective"] != "ict"):
         return known
-    present = [f"<{name}>" for name in honest.names(row, present=True)]
+    present = [f"<{name}>" for name in gold.reference_names(row, present=True)]
     who = " and ".join(present) or "nobody that was shown before"
     words = " ".join(row.get("telling") or ())
     scene = words or "near soft morning light, wide open ground, distant trees, calm colours"
@@ -195,7 +195,7 @@ def corrupted_answer(row: Row, convention: Convention) -> str:
         return "no" if row["answer"] == "yes" else "yes"
     if row["objective"] == "vlt":
         return _elsewhere(row, convention)
-    absent = honest.names(row, present=False)
+    absent = gold.reference_names(row, present=False)
     if row["kind"] == WHICH:
         others = [f"<{r['name']}>" for r in row["references"] if f"<{r['name']}>" != row["answer"]]
         return NONE if row["answer"] != NONE else others[0]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from repic.objectives.base import Reward, Row
-from repic.rewards.server.client import Patience, RewardClient, score_now
+from repic.rewards.server.client import RetryPolicy, RewardClient, score_now
 from repic.train.reward import TrainedReward
 
 
@@ -17,9 +17,9 @@ class ServedReward(TrainedReward):
         client: Never raises; its tally says what failed and why.
     """
 
-    def __init__(self, urls: Sequence[str], *args: Any, patience: Patience | None = None) -> None:
+    def __init__(self, urls: Sequence[str], *args: Any, policy: RetryPolicy | None = None) -> None:
         super().__init__(*args)
-        self.client = RewardClient(urls, self.mode, self.convention, patience=patience)
+        self.client = RewardClient(urls, self.mode, self.convention, policy=policy)
 
     def scores(self, texts: Sequence[str], rows: Sequence[Row]) -> list[Reward | None]:
         return score_now(self.client, texts, rows)

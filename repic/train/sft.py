@@ -11,7 +11,7 @@ from repic.errors import DataError
 from repic.images.coordinates import Convention
 from repic.models.vlm import load
 from repic.objectives.identify import KIND as WHICH
-from repic.rewards.gold import honest
+from repic.rewards.gold import gold_answer
 from repic.train import rows
 from repic.train.guards import Guard
 from repic.train.plan import Plan
@@ -88,7 +88,7 @@ class Answered(rows.Shown):
             "prompt": shown["prompt"],
             "images": shown["images"],
             "completion": [
-                [{"role": "assistant", "content": honest(row, self.convention)}]
+                [{"role": "assistant", "content": gold_answer(row, self.convention)}]
                 for row in shown["row"]
             ],
         }

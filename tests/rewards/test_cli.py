@@ -13,7 +13,7 @@ from repic.cli import app
 from repic.models import weights
 from repic.objectives.base import Row
 from repic.rewards.attacks import suite
-from repic.rewards.attacks.rows import generated
+from repic.rewards.attacks.sample_rows import generated
 from tests.rewards.test_scoring import ICT, OCT, VLT
 
 HASH = "0" * 32

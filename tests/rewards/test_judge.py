@@ -13,8 +13,8 @@ import pytest
 
 from repic.config.build import Judge
 from repic.objectives.base import Reward
-from repic.rewards.components import Answer, lowered
-from repic.rewards.judge import Judging, compare
+from repic.rewards.components import ScoredAnswer, lowered
+from repic.rewards.judge import JudgeComponent, compare
 from repic.rewards.scoring import score
 from tests.rewards.test_scoring import ICT, OCT
 
@@ -57,7 +57,7 @@ class Server:
 
 
 def judged(reward: Reward, text: str, row: dict[str, Any], settings: Judge) -> Reward:
-    judging, answer = Judging(settings), Answer(text, row, reward)
+    judging, answer = JudgeComponent(settings), ScoredAnswer(text, row, reward)
     if not judging.applies(answer):
         return reward
     (verdict,) = judging.scores([answer])
@@ -172,9 +172,9 @@ def test_answers_are_asked_about_together(server: Server) -> None:
         return _label(captions, TRUTH)
 
     server.reply = slow
-    answers = [Answer(f"{ANSWER} {k}.", ICT, score(ANSWER, ICT)) for k in range(8)]
+    answers = [ScoredAnswer(f"{ANSWER} {k}.", ICT, score(ANSWER, ICT)) for k in range(8)]
     start = time.monotonic()
-    assert Judging(server.settings()).scores(answers) == [0.0] * 8
+    assert JudgeComponent(server.settings()).scores(answers) == [0.0] * 8
     assert time.monotonic() - start < 8 * 2 * 0.2
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from repic.errors import ConfigError
-from repic.rewards.server.client import Patience
+from repic.rewards.server.client import RetryPolicy
 from repic.train import grpo
 from repic.train.plan import Silent
 from repic.train.remote_reward import ServedReward
@@ -19,7 +19,7 @@ from tests.rewards.server.workers import HARM, harmful, worker
 from tests.train.runs import planned, small
 from tests.trained import Trained
 
-QUICK = Patience(seconds=0.3, total=1.0, tries=2, pause=0.01, failures=2, rest=0.1)
+QUICK = RetryPolicy(seconds=0.3, total=1.0, tries=2, pause=0.01, failures=2, rest=0.1)
 
 
 def test_rewards_over_http_are_those_of_this_process(
@@ -51,7 +51,7 @@ def test_a_harmful_worker_never_ends_a_run(
     store = built.copy(tmp_path / "store")
     with harmful(harm) as url:
         plan, table, config = planned(store, small(tiny, "trainer.max_steps=2"), work)
-        job = grpo.prepare(plan, table, config, reward=partial(ServedReward, [url], patience=QUICK))
+        job = grpo.prepare(plan, table, config, reward=partial(ServedReward, [url], policy=QUICK))
         job.fit(Silent())
     assert job.steps == 2
     assert [logs["unscored"] for logs in job.history] == [1.0, 1.0]

@@ -10,7 +10,7 @@ import pytest
 
 from repic.errors import TrainError
 from repic.images.coordinates import QWEN3_VL
-from repic.rewards.gold import honest
+from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 from repic.train.reward import EXTRA, GroupError, TrainedReward, check_groups, text_of
 from tests.builds import Built
@@ -55,9 +55,9 @@ def examples(built: Built) -> list[dict[str, Any]]:
 
 
 def test_totals_are_those_of_the_rewards(examples: list[dict[str, Any]]) -> None:
-    chosen = [row for row in examples if honest(row, QWEN3_VL)][:12]
+    chosen = [row for row in examples if gold_answer(row, QWEN3_VL)][:12]
     rows = [row for row in chosen for _ in range(2)]
-    texts = [text for row in chosen for text in (honest(row, QWEN3_VL) or "", "junk")]
+    texts = [text for row in chosen for text in (gold_answer(row, QWEN3_VL) or "", "junk")]
     totals, logs = call(rows, texts)
     expected = [score(t, r, "strict", QWEN3_VL) for t, r in zip(texts, rows, strict=True)]
     assert totals == [reward.total for reward in expected]

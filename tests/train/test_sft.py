@@ -9,7 +9,7 @@ import pytest
 
 from repic.errors import DataError
 from repic.models.vlm import load
-from repic.rewards.gold import honest
+from repic.rewards.gold import gold_answer
 from repic.train import rows, sft
 from repic.train.plan import Silent
 from tests.builds import Built
@@ -38,7 +38,7 @@ def test_the_loss_is_on_the_answer_alone(built: Built, tiny: str, work: Path) ->
     known = sft.answered(table).take(chosen).to_pylist()
     for labels, row in zip(batch["labels"], known, strict=True):
         said = tokenizer.decode(labels[labels >= 0], skip_special_tokens=True)
-        assert said.strip() == honest(row, plan.reader.convention)
+        assert said.strip() == gold_answer(row, plan.reader.convention)
     tokens = (batch["input_ids"] == plan.reader.config.image_token_id).sum()
     assert tokens == batch["image_grid_thw"].prod(dim=1).sum() // 4, "no picture was cut"
 

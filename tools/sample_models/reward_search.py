@@ -36,7 +36,7 @@ Genome = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class View:
+class PromptView:
     """All that a blind answer may know of its row: the text of the prompt."""
 
     text: str
@@ -44,14 +44,14 @@ class View:
     infos: tuple[str, ...]
 
     @classmethod
-    def of(cls, row: Row) -> View:
+    def of(cls, row: Row) -> PromptView:
         text = "\n".join(block["text"] for block in row["prompt"] if block["text"])
         names = tuple(dict.fromkeys(re.findall(r"<([^<>]+)>", text)))
         return cls(text, names, tuple(re.findall(r"Info: ([^\n]+)", text)))
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search came to, in mean reward over the rows that no answer was chosen on.
 
     Attributes:
@@ -101,7 +101,7 @@ class Task(Protocol):
         """Whether it uses nothing of the prompt."""
         ...
 
-    def say(self, genome: Genome, view: View) -> str:
+    def say(self, genome: Genome, view: PromptView) -> str:
         """The answer in words."""
         ...
 
@@ -117,7 +117,7 @@ class _Words:
         return row["objective"] == "oct" if self.name == "oct" else row["kind"] == WHICH
 
     def learn(self, rows: Sequence[Row]) -> None:
-        counts = Counter(w for r in rows for w in set(plain_words(View.of(r).text)))
+        counts = Counter(w for r in rows for w in set(plain_words(PromptView.of(r).text)))
         common = [w for w, n in counts.most_common(200) if n < 0.9 * len(rows)]
         letters = [f"^{letter}" for letter in "ABCDEFGHIJKLMNOPRSTVWY"]
         self._features = [*common, *letters, "hangul", "han", "long", "info", "many"]
@@ -146,7 +146,7 @@ class _Words:
         features, first, second = genome
         return (not features or first == second) and "@" not in first
 
-    def say(self, genome: Genome, view: View) -> str:
+    def say(self, genome: Genome, view: PromptView) -> str:
         features, first, second = genome
         said = first if all(self._has(f, view) for f in features) else second
         if said.startswith("@"):
@@ -154,7 +154,7 @@ class _Words:
             return view.names[place if -len(view.names) <= place < len(view.names) else 0]
         return said
 
-    def _has(self, feature: str, view: View) -> bool:
+    def _has(self, feature: str, view: PromptView) -> bool:
         name = view.names[0] if view.names else ""
         tests = {
             "hangul": "\uac00" <= name[:1] <= "\ud7a3",
@@ -183,7 +183,7 @@ class _Boxes:
         return row["objective"] == "vlt"
 
     def learn(self, rows: Sequence[Row]) -> None:
-        counts = Counter(w for r in rows for w in set(plain_words(View.of(r).text)))
+        counts = Counter(w for r in rows for w in set(plain_words(PromptView.of(r).text)))
         self._words = [w for w, n in counts.most_common(120) if n < 0.9 * len(rows)]
         boxes = []
         for row in rows:
@@ -225,7 +225,7 @@ class _Boxes:
     def is_constant(self, genome: Genome) -> bool:
         return not genome[1] or genome[0] == genome[2]
 
-    def say(self, genome: Genome, view: View) -> str:
+    def say(self, genome: Genome, view: PromptView) -> str:
         usual, words, other = genome
         box = usual
         if words and not set(plain_words(view.text)).isdisjoint(words):
@@ -282,7 +282,7 @@ class _Captions:
     def is_constant(self, genome: Genome) -> bool:
         return genome[0] == "none" and not genome[2]
 
-    def say(self, genome: Genome, view: View) -> str:
+    def say(self, genome: Genome, view: PromptView) -> str:
         mode, text, info = genome
         count = len(view.names)
         named = {
@@ -302,7 +302,9 @@ def tasks() -> tuple[Task, ...]:
     return _Words("oct"), _Boxes(), _Captions(), _Words("which")
 
 
-def search(task: Task, rows: Sequence[Row], answers: int = ANSWERS, seed: int = 0) -> Found | None:
+def search(
+    task: Task, rows: Sequence[Row], answers: int = ANSWERS, seed: int = 0
+) -> SearchResult | None:
     """Search one task twice, once from each half of its rows; None for fewer than 20 rows.
 
     Both searches are measured on the half that they have not seen, so every row counts once, and
@@ -315,7 +317,7 @@ def search(task: Task, rows: Sequence[Row], answers: int = ANSWERS, seed: int = 
     asked = sorted((r for r in rows if task.is_asked(r)), key=lambda r: r["example_id"])
     if len(asked) < 20:
         return None
-    views = {row["example_id"]: View.of(row) for row in asked}
+    views = {row["example_id"]: PromptView.of(row) for row in asked}
     halves = asked[::2], asked[1::2]
     best: list[float] = []
     usual: list[float] = []
@@ -328,7 +330,7 @@ def search(task: Task, rows: Sequence[Row], answers: int = ANSWERS, seed: int = 
     gains = [mine - plain for mine, plain in zip(best, usual, strict=True)]
     gain = sum(gains) / len(gains)
     spread = sum((g - gain) ** 2 for g in gains) / (len(gains) - 1)
-    return Found(
+    return SearchResult(
         task.name,
         len(gains),
         tried,
@@ -342,7 +344,7 @@ def search(task: Task, rows: Sequence[Row], answers: int = ANSWERS, seed: int = 
 
 
 def _evolve(
-    task: Task, rows: Sequence[Row], views: Mapping[str, View], answers: int, seed: int
+    task: Task, rows: Sequence[Row], views: Mapping[str, PromptView], answers: int, seed: int
 ) -> tuple[Genome, Genome, int]:
     """The best answer and the best constant on these rows, and how many answers were tried."""
     task.learn(rows)
@@ -368,16 +370,18 @@ def _evolve(
 
 
 def _best(
-    task: Task, ranked: Sequence[Genome], rows: Sequence[Row], views: Mapping[str, View]
+    task: Task, ranked: Sequence[Genome], rows: Sequence[Row], views: Mapping[str, PromptView]
 ) -> Genome:
     return max(ranked[:SURVIVORS], key=lambda genome: _mean(task, genome, rows, views))
 
 
-def _mean(task: Task, genome: Genome, rows: Sequence[Row], views: Mapping[str, View]) -> float:
+def _mean(
+    task: Task, genome: Genome, rows: Sequence[Row], views: Mapping[str, PromptView]
+) -> float:
     return sum(_scores(task, genome, rows, views)) / len(rows)
 
 
 def _scores(
-    task: Task, genome: Genome, rows: Sequence[Row], views: Mapping[str, View]
+    task: Task, genome: Genome, rows: Sequence[Row], views: Mapping[str, PromptView]
 ) -> list[float]:
     return [score(task.say(genome, views[row["example_id"]]), row).total for row in rows]

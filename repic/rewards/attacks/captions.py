@@ -10,7 +10,7 @@ from functools import partial
 from repic.captions.claims import Claims, claims
 from repic.captions.mentions import read
 from repic.rewards.attacks.base import MEGABYTE, Attack, Make, Target
-from repic.rewards.gold import Thing, names, place, things
+from repic.rewards.gold import SceneObject, location_phrase, reference_names, scene_objects
 
 _FOUND = "a caption says what is known of the photo"
 _ABSENT = "an absent name costs"
@@ -55,7 +55,7 @@ def _renamed(family: str, rule: str, name: str, change: Callable[[str], str]) ->
     """The honest caption with every tag of a present name written in another way."""
 
     def make(target: Target) -> str | None:
-        if not names(target.row, present=True):
+        if not reference_names(target.row, present=True):
             return None
         text = re.sub("<([^<>]+)>", lambda match: change(match.group(1)), target.honest)
         plain = re.sub("<([^<>]+)>", r"\1", target.honest)
@@ -68,7 +68,7 @@ def _added(family: str, rule: str, text: str, present: bool) -> Attack:
     """The honest caption, and a sentence about a name that is present, or that is not."""
 
     def make(target: Target) -> str | None:
-        listed = names(target.row, present)
+        listed = reference_names(target.row, present)
         if not listed:
             return None
         return f"{target.honest} {text.format(name=f'<{listed[0]}>', names=_tags(listed))}"
@@ -78,14 +78,17 @@ def _added(family: str, rule: str, text: str, present: bool) -> Attack:
 
 def _exchanged(target: Target) -> str | None:
     """A present name replaced by an absent one."""
-    here, away = names(target.row, present=True), names(target.row, present=False)
+    here, away = (
+        reference_names(target.row, present=True),
+        reference_names(target.row, present=False),
+    )
     if not here or not away:
         return None
     return target.honest.replace(f"<{here[0]}>", f"<{away[0]}>")
 
 
 def _nobody(target: Target) -> str | None:
-    if not names(target.row, present=True):
+    if not reference_names(target.row, present=True):
         return None
     return re.sub("<[^<>]+>", "something", target.honest)
 
@@ -106,7 +109,7 @@ def _swap(text: str) -> Attack:
     """Two named things described as each other; `{n0}` is a name, `{d0}` how its thing looks."""
 
     def make(target: Target) -> str | None:
-        named = [thing for thing in things(target.row) if thing.name]
+        named = [thing for thing in scene_objects(target.row) if thing.name]
         if len(named) < 2:
             return None
         first, second = named[:2]
@@ -119,7 +122,7 @@ def _swap(text: str) -> Attack:
             a0=second.with_article,
             a1=first.with_article,
         )
-        where = place(target.row)
+        where = location_phrase(target.row)
         whole = f"{said} It is all {where}.{rest}{_others(target)}"
         return whole if first.phrase != second.phrase and _is_told_apart(whole, target) else None
 
@@ -133,7 +136,7 @@ def _is_told_apart(text: str, target: Target) -> bool:
 
 
 def _others(target: Target) -> str:
-    unnamed: list[Thing] = [thing for thing in things(target.row) if not thing.name]
+    unnamed: list[SceneObject] = [thing for thing in scene_objects(target.row) if not thing.name]
     return "".join(f" There is {thing.with_article} too." for thing in unnamed)
 
 

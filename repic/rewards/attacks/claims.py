@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from repic.rewards.attacks.base import Attack, Target
-from repic.rewards.gold import names, place, things
+from repic.rewards.gold import location_phrase, reference_names, scene_objects
 
 _AFFIRMED = "a negated mention is no mention, and a contradiction costs"
 _SURE = "a doubtful name costs"
@@ -25,7 +25,7 @@ def _rewritten(family: str, rule: str, name: str, change: Callable[[str], str]) 
     """The honest caption with each `<Name>` replaced; not where that leaves it as it was."""
 
     def make(target: Target) -> str | None:
-        if not names(target.row, present=True):
+        if not reference_names(target.row, present=True):
             return None
         text = re.sub("<([^<>]+)>", lambda match: change(match.group(1)), target.honest)
         return None if text in (target.honest, re.sub("[<>]", "", target.honest)) else text
@@ -41,7 +41,7 @@ def _added(family: str, rule: str, text: str, present: bool = True) -> Attack:
     """The honest caption, and a sentence about its first name that is present, or is not."""
 
     def make(target: Target) -> str | None:
-        listed = names(target.row, present)
+        listed = reference_names(target.row, present)
         return f"{target.honest} {text.format(f'<{listed[0]}>')}" if listed else None
 
     who = "a present" if present else "an absent"
@@ -52,7 +52,10 @@ def _both(text: str) -> Attack:
     """The honest caption, and a present name beside an absent one."""
 
     def make(target: Target) -> str | None:
-        here, away = names(target.row, present=True), names(target.row, present=False)
+        here, away = (
+            reference_names(target.row, present=True),
+            reference_names(target.row, present=False),
+        )
         if not here or not away:
             return None
         return f"{target.honest} {text.format(here[0], away[0])}"
@@ -74,7 +77,7 @@ def _swap(text: str) -> Attack:
     """Two named things of different looks, each described as the other."""
 
     def make(target: Target) -> str | None:
-        named = [thing for thing in things(target.row) if thing.name]
+        named = [thing for thing in scene_objects(target.row) if thing.name]
         if len(named) < 2 or not _differ(named[0].phrase, named[1].phrase):
             return None
         first, second = named[:2]
@@ -83,10 +86,10 @@ def _swap(text: str) -> Attack:
         )
         others = " ".join(
             f"There is {f'<{t.name}>' if t.name else t.with_article}."
-            for t in things(target.row)
+            for t in scene_objects(target.row)
             if t not in (first, second)
         )
-        return f"{said} {others} All of it is {place(target.row)}."
+        return f"{said} {others} All of it is {location_phrase(target.row)}."
 
     return Attack("ict", "swap", _BOUND, repr(text), make)
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from repic.captions.tokens import is_han
 from repic.rewards.attacks.base import Target
-from repic.rewards.gold import Thing, names, place, things
+from repic.rewards.gold import SceneObject, location_phrase, reference_names, scene_objects
 
 Make = Callable[[Target], str | None]
 
@@ -21,7 +21,10 @@ def _with(text: str, target: Target) -> str | None:
     {n} and {m} are present names, {a} is an absent one, {d} is how another object of the photo
     looks, {e} and {f} are words that describe other photos.
     """
-    here, away = names(target.row, present=True), names(target.row, present=False)
+    here, away = (
+        reference_names(target.row, present=True),
+        reference_names(target.row, present=False),
+    )
     fields: dict[str, str] = {}
     if here:
         fields["n"] = here[0]
@@ -32,7 +35,7 @@ def _with(text: str, target: Target) -> str | None:
     if target.row["elsewhere"]:
         fields["e"] = target.row["elsewhere"][0]
         fields["f"] = target.row["elsewhere"][-1]
-    if here and (others := [t for t in things(target.row) if t.name != here[0]]):
+    if here and (others := [t for t in scene_objects(target.row) if t.name != here[0]]):
         fields["d"] = others[-1].phrase
     try:
         return f"{target.honest} {text.format(**fields)}"
@@ -46,7 +49,7 @@ def _around(text: str, target: Target) -> str:
 
 def _named(change: Callable[[str], str], fits: Callable[[str], bool], target: Target) -> str | None:
     """Every tag of a name for which this is a way to write it, written so."""
-    if not any(fits(name) for name in names(target.row, present=True)):
+    if not any(fits(name) for name in reference_names(target.row, present=True)):
         return None
     return re.sub(
         "<([^<>]+)>",
@@ -57,13 +60,13 @@ def _named(change: Callable[[str], str], fits: Callable[[str], bool], target: Ta
 
 def _turned(text: str, target: Target) -> str | None:
     """Each object by noun, colour and pattern in another order."""
-    listed, where = things(target.row), place(target.row)
+    listed, where = scene_objects(target.row), location_phrase(target.row)
     if not listed or not where:
         return None
     return " ".join([*(_one(text, thing) for thing in listed), f"It is all {where}."])
 
 
-def _one(text: str, thing: Thing) -> str:
+def _one(text: str, thing: SceneObject) -> str:
     looks, _, detail = thing.phrase.partition(" with ")
     *colours, noun = looks.split()
     said = text.format(

@@ -11,7 +11,7 @@ from repic.images.coordinates import Box
 from repic.objectives.identify import NONE
 from repic.rewards.attacks.base import Make, Target
 from repic.rewards.attacks.paraphrase_forms import FORMS
-from repic.rewards.gold import Thing, place, things
+from repic.rewards.gold import SceneObject, location_phrase, scene_objects
 
 
 @dataclass(frozen=True)
@@ -124,15 +124,15 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
 
 
-def _short(thing: Thing, write: Callable[[str], str]) -> str:
+def _short(thing: SceneObject, write: Callable[[str], str]) -> str:
     return write(thing.name) if thing.name else thing.with_article
 
 
-def _long(thing: Thing, write: Callable[[str], str]) -> str:
+def _long(thing: SceneObject, write: Callable[[str], str]) -> str:
     return f"{write(thing.name)} (the {thing.phrase})" if thing.name else thing.with_article
 
 
-def _sentence(thing: Thing, text: str, write: Callable[[str], str]) -> str:
+def _sentence(thing: SceneObject, text: str, write: Callable[[str], str]) -> str:
     if not thing.name:
         return f"There is {thing.with_article}."
     return text.format(n=write(thing.name), d=thing.phrase, a=thing.with_article)
@@ -161,7 +161,7 @@ _ENDS = ("{}", "{} It is a nice photo.", "Well, here goes. {}", "{}\n")
 
 
 def _caption(target: Target, shape: str, write: Callable[[str], str], end: str) -> str | None:
-    listed, where = things(target.row), place(target.row)
+    listed, where = scene_objects(target.row), location_phrase(target.row)
     if not listed or not where:
         return None
     each, whole = _SHAPES[shape]

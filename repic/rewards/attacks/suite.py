@@ -11,9 +11,9 @@ from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives.base import Row
 from repic.objectives.identify import KIND as WHICH
 from repic.rewards.attacks.base import Attack, Target, all_attacks
-from repic.rewards.attacks.known_gaps import Undefended, measure
+from repic.rewards.attacks.known_gaps import KnownGap, measure
 from repic.rewards.attacks.paraphrases import Paraphrase, all_paraphrases
-from repic.rewards.gold import honest
+from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 
 ROWS = 6
@@ -27,7 +27,7 @@ ENOUGH = 0.95
 
 
 @dataclass(frozen=True)
-class Case:
+class FailedCase:
     """An attack that scored too much, or a paraphrase that scored too little."""
 
     task: str
@@ -41,7 +41,7 @@ class Case:
 
 
 @dataclass
-class Report:
+class AttackReport:
     """What came of it.
 
     Attributes:
@@ -54,16 +54,16 @@ class Report:
 
     attacks: int = 0
     tried: int = 0
-    succeeded: list[Case] = field(default_factory=list)
+    succeeded: list[FailedCase] = field(default_factory=list)
     released: int = 0
     families: dict[tuple[str, str], Counter[str]] = field(
         default_factory=lambda: defaultdict(Counter)
     )
     paraphrases: int = 0
     answers: int = 0
-    punished: list[Case] = field(default_factory=list)
+    punished: list[FailedCase] = field(default_factory=list)
     released_punished: int = 0
-    undefended: tuple[Undefended, ...] = ()
+    undefended: tuple[KnownGap, ...] = ()
     rows: Counter[str] = field(default_factory=Counter)
     unused: int = 0
 
@@ -93,16 +93,18 @@ def task_of(row: Row) -> str:
     return WHICH if row["kind"] == WHICH else row["objective"]
 
 
-def run(rows: Sequence[Row], convention: Convention = QWEN3_VL, per_attack: int = ROWS) -> Report:
+def run(
+    rows: Sequence[Row], convention: Convention = QWEN3_VL, per_attack: int = ROWS
+) -> AttackReport:
     """Try everything, on the first rows by id that each applies to.
 
     An attack succeeds if it scores at or above the canonical honest answer of its row.
     """
-    report = Report()
+    report = AttackReport()
     targets: dict[str, list[tuple[Target, float, float]]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["example_id"]):
         report.rows[task_of(row)] += 1
-        text = honest(row, convention)
+        text = gold_answer(row, convention)
         best = score(text, row, "strict", convention).total if text is not None else 0.0
         if text is None or best < ENOUGH:
             report.unused += 1
@@ -118,7 +120,7 @@ def run(rows: Sequence[Row], convention: Convention = QWEN3_VL, per_attack: int 
 
 
 def _attack(
-    report: Report, attack: Attack, targets: Sequence[tuple[Target, float, float]], most: int
+    report: AttackReport, attack: Attack, targets: Sequence[tuple[Target, float, float]], most: int
 ) -> None:
     counts, used = report.families[attack.task, attack.family], 0
     for target, best, released in targets:
@@ -141,7 +143,10 @@ def _attack(
 
 
 def _paraphrase(
-    report: Report, form: Paraphrase, targets: Sequence[tuple[Target, float, float]], most: int
+    report: AttackReport,
+    form: Paraphrase,
+    targets: Sequence[tuple[Target, float, float]],
+    most: int,
 ) -> None:
     used = 0
     for target, best, released in targets:
@@ -162,6 +167,6 @@ def _paraphrase(
 
 def _case(
     of: Attack | Paraphrase, target: Target, text: str, total: float, best: float, reason: str
-) -> Case:
+) -> FailedCase:
     example = target.row["example_id"]
-    return Case(of.task, of.family, of.name, example, text[:300], total, best, reason)
+    return FailedCase(of.task, of.family, of.name, example, text[:300], total, best, reason)

@@ -21,20 +21,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import repic
 from repic.objectives.base import Mode
-from repic.rewards.components import Answer, Component
-from repic.rewards.server import metrics, openrlhf
-from repic.rewards.server.batching import Batched
+from repic.rewards.components import Component, ScoredAnswer
+from repic.rewards.server import openrlhf, prometheus
+from repic.rewards.server.batching import BatchedComponent
 from repic.rewards.server.protocol import (
     EMPTY,
     SCHEMA,
     Completion,
     ConventionMessage,
-    Score,
+    ScoreMessage,
     ScoreRequest,
     ScoreResponse,
     reward_of,
     score_of,
-    scored,
+    score_row,
 )
 
 RETRY_AFTER = 1
@@ -66,7 +66,7 @@ class RefusedError(Exception):
         self.status, self.code, self.message, self.retry = status, code, message, retry
 
 
-class Place:
+class RequestSlots:
     """Counts requests at work, so that a queue cannot grow without end."""
 
     def __init__(self, most: int) -> None:
@@ -101,9 +101,9 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    place = Place(limits.at_once)
-    batched = [Batched(component) for component in components]
-    app.add_middleware(Guard, token=token)
+    place = RequestSlots(limits.at_once)
+    batched = [BatchedComponent(component) for component in components]
+    app.add_middleware(TokenMiddleware, token=token)
 
     @app.get("/healthz", summary="Whether this worker answers")
     async def healthz() -> dict[str, Any]:
@@ -111,7 +111,7 @@ def create_app(
 
     @app.get("/metrics", summary="Counters of all workers, for Prometheus")
     async def read_metrics() -> Response:
-        return Response(metrics.exposed(), media_type=metrics.CONTENT_TYPE)
+        return Response(prometheus.exposed(), media_type=prometheus.CONTENT_TYPE)
 
     @app.post(
         "/v1/score",
@@ -130,33 +130,35 @@ def create_app(
     @app.post(
         "/get_reward",
         summary="Score answers in OpenRLHF's protocol",
-        response_model=openrlhf.Rewards,
+        response_model=openrlhf.OpenRlhfResponse,
         responses=_errors(),
-        openapi_extra=_body(openrlhf.Queries),
+        openapi_extra=_body(openrlhf.OpenRlhfRequest),
     )
     async def get_reward(request: Request) -> Response:
         try:
-            how = openrlhf.How.model_validate(dict(request.query_params))
+            how = openrlhf.OpenRlhfOptions.model_validate(dict(request.query_params))
         except ValidationError as error:
             return _error(_invalid(error))
 
-        async def made(asked: openrlhf.Queries) -> openrlhf.Rewards:
+        async def made(asked: openrlhf.OpenRlhfRequest) -> openrlhf.OpenRlhfResponse:
             found = openrlhf.completions(asked)
             known = iter(await score([one for one in found if one], how.mode, how.convention()))
-            metrics.answers(("unknown", None) for one in found if one is None)
+            prometheus.answers(("unknown", None) for one in found if one is None)
             return openrlhf.rewards([next(known) if one else None for one in found])
 
-        return await answered(request, openrlhf.Queries, lambda asked: len(asked.query), made)
+        return await answered(
+            request, openrlhf.OpenRlhfRequest, lambda asked: len(asked.query), made
+        )
 
     async def score(
         asked: Sequence[Completion], mode: Mode, described: ConventionMessage
-    ) -> list[Score]:
+    ) -> list[ScoreMessage]:
         # Not in a thread: it would only wait for the interpreter's lock.
         convention = described.convention()
-        scores = [scored(one.completion, one.row, mode, convention) for one in asked]
+        scores = [score_row(one.completion, one.row, mode, convention) for one in asked]
         for component in batched:
             scores = await _refined(asked, scores, component)
-        metrics.answers(
+        prometheus.answers(
             (one.row["objective"], given.reward) for one, given in zip(asked, scores, strict=True)
         )
         return scores
@@ -187,13 +189,13 @@ def create_app(
 
 
 async def _refined(
-    asked: Sequence[Completion], scores: list[Score], component: Batched
-) -> list[Score]:
+    asked: Sequence[Completion], scores: list[ScoreMessage], component: BatchedComponent
+) -> list[ScoreMessage]:
     """Scores lowered by a component; those without a reward stay as they are."""
     rewards = [reward_of(given) for given in scores]
     places = [place for place, reward in enumerate(rewards) if reward is not None]
     answers = [
-        Answer(asked[place].completion, {**EMPTY, **asked[place].row}, reward)
+        ScoredAnswer(asked[place].completion, {**EMPTY, **asked[place].row}, reward)
         for place in places
         if (reward := rewards[place]) is not None
     ]
@@ -203,7 +205,7 @@ async def _refined(
     return found
 
 
-class Guard:
+class TokenMiddleware:
     """Asks for the token, and counts requests; plain ASGI, which costs next to nothing."""
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
@@ -231,7 +233,7 @@ class Guard:
             else:
                 await self.app(scope, receive, noted)
         finally:
-            metrics.request(path, status, time.perf_counter() - started)
+            prometheus.request(path, status, time.perf_counter() - started)
 
 
 async def _body_of(request: Request, most: int) -> bytes:

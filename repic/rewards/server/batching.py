@@ -13,17 +13,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from repic.objectives.base import Reward
-from repic.rewards.components import Answer, Component, lowered
+from repic.rewards.components import Component, ScoredAnswer, lowered
 
 log = logging.getLogger(__name__)
 
 MOST = 256
 """Answers of one batch."""
 
-_Waiting = tuple[Answer, "asyncio.Future[float | None]"]
+_Waiting = tuple[ScoredAnswer, "asyncio.Future[float | None]"]
 
 
-class Batched:
+class BatchedComponent:
     """One component behind a queue; what it cannot score keeps its reward.
 
     Attributes:
@@ -37,7 +37,7 @@ class Batched:
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=component.name)
 
-    async def refined(self, answers: Sequence[Answer]) -> list[Reward]:
+    async def refined(self, answers: Sequence[ScoredAnswer]) -> list[Reward]:
         """Rewards of the answers of one request."""
         loop = asyncio.get_running_loop()
         asked = {

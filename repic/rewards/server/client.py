@@ -23,13 +23,19 @@ from pydantic import ValidationError
 
 from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives.base import Mode, Reward, Row
-from repic.rewards.server.protocol import TOKEN, ConventionMessage, ScoreResponse, reward_of, sent
+from repic.rewards.server.protocol import (
+    TOKEN,
+    ConventionMessage,
+    ScoreResponse,
+    reward_of,
+    row_message,
+)
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long and how often is tried.
 
     Attributes:
@@ -55,10 +61,10 @@ class Patience:
 
 
 @dataclass
-class Breaker:
+class _CircuitBreaker:
     """Whether a URL is asked; closed after `failures` in a row for `rest` seconds."""
 
-    patience: Patience
+    policy: RetryPolicy
     failures: int = 0
     until: float = 0.0
 
@@ -69,13 +75,13 @@ class Breaker:
     def tell(self, good: bool) -> None:
         """What came of a request."""
         self.failures = 0 if good else self.failures + 1
-        if self.failures >= self.patience.failures:
-            self.until = time.monotonic() + self.patience.rest
-            self.failures = self.patience.failures - 1  # one request decides when it is over
+        if self.failures >= self.policy.failures:
+            self.until = time.monotonic() + self.policy.rest
+            self.failures = self.policy.failures - 1  # one request decides when it is over
 
 
 @dataclass
-class Tally:
+class RequestCounts:
     """What became of requests and rows, for a metric and for whoever looks for the reason."""
 
     rows: int = 0
@@ -104,7 +110,7 @@ class RewardClient:
         mode: Mode = "strict",
         convention: Convention = QWEN3_VL,
         token: str | None = None,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
     ) -> None:
         """
         Args:
@@ -113,27 +119,27 @@ class RewardClient:
         """
         if not urls:
             raise ValueError("a client of reward workers needs a URL")
-        self.patience = patience or Patience()
-        self.tally = Tally()
+        self.policy = policy or RetryPolicy()
+        self.counts = RequestCounts()
         self._mode = mode
         self._convention = ConventionMessage.of(convention).model_dump()
-        self._breakers = {url.rstrip("/"): Breaker(self.patience) for url in urls}
+        self._breakers = {url.rstrip("/"): _CircuitBreaker(self.policy) for url in urls}
         self._turn = itertools.count()
         self._token = token or os.environ.get(TOKEN)
 
     async def score(self, completions: Sequence[str], rows: Sequence[Row]) -> list[Reward | None]:
         """Rewards in order; None for a row that could not be scored."""
-        size = self.patience.rows
+        size = self.policy.rows
         batches = [slice(at, at + size) for at in range(0, len(rows), size)]
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         # One connection pool per call: a trainer may call from a new event loop each time.
-        async with httpx.AsyncClient(headers=headers, timeout=self.patience.seconds) as http:
+        async with httpx.AsyncClient(headers=headers, timeout=self.policy.seconds) as http:
             tasks = [
                 asyncio.create_task(self._batch(http, completions[part], rows[part]))
                 for part in batches
             ]
             if tasks:
-                await asyncio.wait(tasks, timeout=self.patience.total)
+                await asyncio.wait(tasks, timeout=self.policy.total)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -141,8 +147,8 @@ class RewardClient:
         for part, task in zip(batches, tasks, strict=True):
             found = None if task.cancelled() or task.exception() else task.result()
             made += found if found is not None else [None] * len(rows[part])
-        self.tally.rows += len(made)
-        self.tally.unscored += sum(reward is None for reward in made)
+        self.counts.rows += len(made)
+        self.counts.unscored += sum(reward is None for reward in made)
         return made
 
     async def _batch(
@@ -152,25 +158,25 @@ class RewardClient:
             "mode": self._mode,
             "convention": self._convention,
             "rows": [
-                {"completion": completion, "row": sent(row)}
+                {"completion": completion, "row": row_message(row)}
                 for completion, row in zip(completions, rows, strict=True)
             ],
         }
-        for attempt in range(self.patience.tries):
+        for attempt in range(self.policy.tries):
             url = self._next()
             if url is None:
-                self.tally.failed("all workers are left alone")
+                self.counts.failed("all workers are left alone")
                 return None
             try:
                 scores = await self._ask(http, url, body, len(rows))
             except _FailedError as failed:
                 self._breakers[url].tell(good=not failed.again or failed.wait is not None)
-                self.tally.failed(failed.reason)
+                self.counts.failed(failed.reason)
                 log.warning("reward worker %s: %s", url, failed.reason)
                 if not failed.again:
                     return None
-                self.tally.retries += 1
-                pause = self.patience.pause * 2**attempt
+                self.counts.retries += 1
+                pause = self.policy.pause * 2**attempt
                 await asyncio.sleep(failed.wait or pause * random.uniform(0.5, 1))
             else:
                 self._breakers[url].tell(good=True)
@@ -188,7 +194,7 @@ class RewardClient:
     ) -> list[Reward | None]:
         try:
             # httpx counts seconds between bytes: a slow drip would never end.
-            async with asyncio.timeout(self.patience.seconds):
+            async with asyncio.timeout(self.policy.seconds):
                 status, headers, text = await self._post(http, f"{url}/v1/score", body)
         except TimeoutError:
             raise _FailedError("timeout", again=True) from None
@@ -217,7 +223,7 @@ class RewardClient:
             found = bytearray()
             async for piece in reply.aiter_bytes():
                 found += piece
-                if len(found) > self.patience.reply:
+                if len(found) > self.policy.reply:
                     raise _FailedError("a reply without end", again=True)
             return reply.status_code, reply.headers, bytes(found)
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from repic.objectives.base import Mode
-from repic.rewards.server.protocol import ROW, Completion, ConventionMessage, Message, Score
+from repic.rewards.server.protocol import ROW, Completion, ConventionMessage, Message, ScoreMessage
 
 NEUTRAL = 0.5
 """Reward of an answer that could not be scored: there is no None, and 0 would be a verdict."""
@@ -23,7 +23,7 @@ _PICTURE = re.compile(r"(?:<\|(?:image_pad|video_pad)\|>)+")
 _END = re.compile(r"(?:\s*(?:<\|im_end\|>|<\|endoftext\|>|</s>))+\s*\Z")
 
 
-class How(Message):
+class OpenRlhfOptions(Message):
     """Query parameters of the URL: what the rows do not say."""
 
     mode: Mode = "strict"
@@ -37,7 +37,7 @@ class How(Message):
         return ConventionMessage.model_validate(self.model_dump(exclude={"mode"}))
 
 
-class Queries(Message):
+class OpenRlhfRequest(Message):
     """Body of `/get_reward`. `query` is a prompt with its answer, as the model saw it."""
 
     query: Annotated[list[str], Field(min_length=1)]
@@ -45,21 +45,21 @@ class Queries(Message):
     labels: Annotated[list[str], Field(min_length=1)]
 
 
-class Logs(Message):
+class OpenRlhfLogs(Message):
     """1 where there is a score, 0 where the reward is neutral."""
 
     scored: list[float]
 
 
-class Rewards(Message):
+class OpenRlhfResponse(Message):
     """What OpenRLHF reads; `scores` are used for its dynamic filtering."""
 
     rewards: list[float]
     scores: list[float]
-    extra_logs: Logs
+    extra_logs: OpenRlhfLogs
 
 
-def completions(asked: Queries) -> list[Completion | None]:
+def completions(asked: OpenRlhfRequest) -> list[Completion | None]:
     """Answers with their rows, in order; None where a query, prompt or label is none."""
     found: list[Completion | None] = []
     for place, query in enumerate(asked.query):
@@ -73,11 +73,13 @@ def completions(asked: Queries) -> list[Completion | None]:
     return found
 
 
-def rewards(scores: Sequence[Score | None]) -> Rewards:
+def rewards(scores: Sequence[ScoreMessage | None]) -> OpenRlhfResponse:
     """Scores as OpenRLHF reads them; what has none is neutral."""
     totals = [NEUTRAL if s is None or s.reward is None else s.reward for s in scores]
     is_scored = [float(s is not None and s.reward is not None) for s in scores]
-    return Rewards(rewards=totals, scores=totals, extra_logs=Logs(scored=is_scored))
+    return OpenRlhfResponse(
+        rewards=totals, scores=totals, extra_logs=OpenRlhfLogs(scored=is_scored)
+    )
 
 
 def answer_of(query: str, prompt: str) -> str:

@@ -43,7 +43,7 @@ Photo = Annotated[str, StringConstraints(pattern="^[0-9a-f]{0,64}$")]
 # What a row holds stays a dictionary: a score takes it so, and a model of each would be made twice.
 
 
-class Size(TypedDict):
+class SizeMessage(TypedDict):
     """Of a picture, in pixels; the last one is the query."""
 
     __pydantic_config__ = Message.model_config  # type: ignore[misc]
@@ -51,14 +51,14 @@ class Size(TypedDict):
     height: Side
 
 
-class Text(TypedDict):
+class TextMessage(TypedDict):
     """A block of the prompt; empty where a picture stands."""
 
     __pydantic_config__ = Message.model_config  # type: ignore[misc]
     text: str
 
 
-class Reference(TypedDict):
+class ReferenceMessage(TypedDict):
     """A named reference."""
 
     __pydantic_config__ = Message.model_config  # type: ignore[misc]
@@ -67,7 +67,7 @@ class Reference(TypedDict):
     present: bool
 
 
-class Thing(TypedDict):
+class ObjectMessage(TypedDict):
     """An object of the query, as the row knows it; `box` is xyxy in pixels."""
 
     __pydantic_config__ = Message.model_config  # type: ignore[misc]
@@ -90,10 +90,10 @@ class RowMessage(TypedDict, total=False):
     box: Coordinates | None
     caption: str | None
     photo: Photo
-    images: list[Size]
-    prompt: list[Text]
-    references: list[Reference]
-    scene: list[Thing]
+    images: list[SizeMessage]
+    prompt: list[TextMessage]
+    references: list[ReferenceMessage]
+    scene: list[ObjectMessage]
     telling: list[str]
     elsewhere: list[str]
 
@@ -162,7 +162,7 @@ class ScoreRequest(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ScoreMessage:
     """What one answer earns; `reward` is None, with a reason, if it could not be scored."""
 
     __pydantic_config__: ClassVar[ConfigDict] = Message.model_config
@@ -176,10 +176,10 @@ class ScoreResponse(Message):
     """Scores in the order of the rows."""
 
     schema_version: Literal[1] = SCHEMA
-    scores: list[Score]
+    scores: list[ScoreMessage]
 
 
-def sent(row: Mapping[str, Any]) -> dict[str, Any]:
+def row_message(row: Mapping[str, Any]) -> dict[str, Any]:
     """What of a row goes over the wire, as JSON."""
     lists = ("telling", "elsewhere")
     return {
@@ -201,15 +201,15 @@ def _fields(entries: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
     return [{name: entry.get(name) for name in names} for entry in entries or ()]
 
 
-def scored(completion: str, row: RowMessage, mode: Mode, convention: Convention) -> Score:
+def score_row(completion: str, row: RowMessage, mode: Mode, convention: Convention) -> ScoreMessage:
     """The score of an answer to a row as it was received, by the rules alone; never raises."""
     whole = {**EMPTY, **row}
     if lack := _lack(whole):
-        return Score(reward=None, reason=f"row: {lack}")
+        return ScoreMessage(reward=None, reason=f"row: {lack}")
     try:
         reward = score(completion, whole, mode, convention)
     except Exception as error:  # a fault of ours costs one answer, and is counted
-        return Score(reward=None, reason=f"error: {type(error).__name__}")
+        return ScoreMessage(reward=None, reason=f"error: {type(error).__name__}")
     return score_of(reward)
 
 
@@ -224,12 +224,12 @@ def _lack(row: Mapping[str, Any]) -> str:
     return ""
 
 
-def score_of(reward: Reward) -> Score:
+def score_of(reward: Reward) -> ScoreMessage:
     """A reward as it is sent."""
-    return Score(reward.total, reward.reason, dict(reward.components))
+    return ScoreMessage(reward.total, reward.reason, dict(reward.components))
 
 
-def reward_of(answer: Score) -> Reward | None:
+def reward_of(answer: ScoreMessage) -> Reward | None:
     """A score as a trainer here takes it."""
     if answer.reward is None:
         return None

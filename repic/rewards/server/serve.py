@@ -18,9 +18,9 @@ from dataclasses import asdict
 from fastapi import FastAPI
 
 from repic.errors import ConfigError
-from repic.rewards.server import extras
+from repic.rewards.server import model_components
 from repic.rewards.server.app import Limits, create_app
-from repic.rewards.server.metrics import FOLDER
+from repic.rewards.server.prometheus import FOLDER
 from repic.rewards.server.protocol import TOKEN
 
 LIMITS = "REPIC_REWARD_LIMITS"
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 def app() -> FastAPI:
     """The application of one worker, as its environment says."""
     limits = Limits(**json.loads(os.environ.get(LIMITS, "{}")))
-    found = extras.components(os.environ.get(COMPONENTS, ""))
+    found = model_components.load_components(os.environ.get(COMPONENTS, ""))
     made = create_app(os.environ.get(TOKEN) or None, limits, found)
     gc.collect()
     gc.freeze()  # what was imported is not looked through again and again
@@ -66,7 +66,7 @@ def serve(host: str, port: int, workers: int, limits: Limits, components: str = 
     """Serve until a signal says stop.
 
     Args:
-        components: As `repic.rewards.server.extras.packed` makes it.
+        components: As `repic.rewards.server.model_components.packed_settings` makes it.
 
     Raises:
         ConfigError: no token for an open address, or the address cannot be bound.

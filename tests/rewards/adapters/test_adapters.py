@@ -17,7 +17,7 @@ import torch
 from repic.images.coordinates import QWEN3_VL
 from repic.rewards import export
 from repic.rewards.adapters import openrlhf_reward, query, trl_reward, verl_reward
-from repic.rewards.gold import honest
+from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 from tests.builds import Built, repic
 from tests.rewards.server.workers import HARM, harmful, worker
@@ -109,7 +109,7 @@ def test_rows_that_are_handed_on_are_scored_alike(
     lines = [json.loads(line) for line in (tmp_path / "rows" / export.LINES).open()]
     rows = {row["example_id"]: row for row in built.store.read("examples@latest").to_pylist()}
     assert {line["objective"] for line in lines} == {"oct", "vlt", "ict"}
-    answers = [honest(rows[line["example_id"]], QWEN3_VL) or "no" for line in lines]
+    answers = [gold_answer(rows[line["example_id"]], QWEN3_VL) or "no" for line in lines]
     found = trl_reward.reward(answers, label=[line["label"] for line in lines])
     expected = [
         score(answer, rows[line["example_id"]]).total

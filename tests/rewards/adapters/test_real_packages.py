@@ -12,14 +12,14 @@ import pytest
 import repic.rewards.adapters
 from repic.images.coordinates import QWEN3_VL
 from repic.rewards import export
-from repic.rewards.gold import honest
+from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 from repic.train.preflight import corrupted_answer
 from tests.builds import Built
-from tests.rewards.adapters.foreign import MS_SWIFT, OPENRLHF, VERL, python_of, told
+from tests.rewards.adapters.environments import MS_SWIFT, OPENRLHF, VERL, python_of, told
 from tests.rewards.server.workers import worker
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(1200)]
 
 ADAPTERS = Path(repic.rewards.adapters.__file__).parent
 NOWHERE = "http://127.0.0.1:9"
@@ -42,11 +42,11 @@ def handed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     for row in rows:
         kinds.setdefault((row["objective"], row["kind"]), []).append(row)
     chosen = [row for some in kinds.values() for row in some[:3]]
-    export.hand_on(chosen, folder, QWEN3_VL)
+    export.export_rows(chosen, folder, QWEN3_VL)
     lines = [json.loads(line) for line in (folder / export.LINES).read_text().splitlines()]
     given: dict[str, Any] = {"lines": [], "answers": [], "rewards": []}
     for row, line in zip(chosen, lines, strict=True):
-        for said in (honest(row, QWEN3_VL) or "A photo.", corrupted_answer(row, QWEN3_VL)):
+        for said in (gold_answer(row, QWEN3_VL) or "A photo.", corrupted_answer(row, QWEN3_VL)):
             given["lines"].append(line)
             given["answers"].append(said)
             given["rewards"].append(score(said, row).total)

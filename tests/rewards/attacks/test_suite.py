@@ -14,8 +14,8 @@ from repic.objectives.base import Row
 from repic.rewards.attacks import suite
 from repic.rewards.attacks.base import Target, all_attacks
 from repic.rewards.attacks.paraphrases import all_paraphrases
-from repic.rewards.attacks.rows import generated
-from repic.rewards.gold import honest
+from repic.rewards.attacks.sample_rows import generated
+from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 from tests.timing import quickest
 from tools.sample_models import reward_search
@@ -27,15 +27,15 @@ def rows() -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def report(rows: list[Row]) -> suite.Report:
+def report(rows: list[Row]) -> suite.AttackReport:
     return suite.run(rows)
 
 
-def test_nothing_succeeds_and_nobody_is_punished(report: suite.Report) -> None:
+def test_nothing_succeeds_and_nobody_is_punished(report: suite.AttackReport) -> None:
     assert [vars(case) for case in (*report.succeeded, *report.punished)] == []
 
 
-def test_the_suite_is_large_enough(report: suite.Report) -> None:
+def test_the_suite_is_large_enough(report: suite.AttackReport) -> None:
     assert report.attacks >= 240
     assert report.paraphrases >= 240
     assert set(report.rows) == {"oct", "vlt", "ict", "which"}
@@ -54,7 +54,7 @@ def test_names_are_unique_and_rules_are_named() -> None:
 def test_every_attack_applies_to_some_row(rows: list[Row]) -> None:
     left = {(a.task, a.name): a for a in all_attacks()}
     for row in rows:
-        text = honest(row, QWEN2_VL)
+        text = gold_answer(row, QWEN2_VL)
         if text is None:
             continue
         target = Target(row, text, QWEN2_VL)
@@ -66,12 +66,12 @@ def test_every_attack_applies_to_some_row(rows: list[Row]) -> None:
     assert not left
 
 
-def test_the_released_rewards_fall_for_many(report: suite.Report) -> None:
+def test_the_released_rewards_fall_for_many(report: suite.AttackReport) -> None:
     assert report.released > 0.25 * report.tried
     assert report.released_punished > 0
 
 
-def test_what_is_undefended_is_listed(report: suite.Report) -> None:
+def test_what_is_undefended_is_listed(report: suite.AttackReport) -> None:
     rates = {case.name: case for case in report.undefended}
     assert rates["ict: all names and a fluent caption, nothing known"].rate > 0.3
     assert rates["ict: all names and a fluent caption, facts known"].rate == 0

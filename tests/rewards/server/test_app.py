@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repic.images.coordinates import QWEN2_VL, QWEN3_VL, Convention, Resized
-from repic.rewards.gold import honest
+from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 from repic.rewards.server.app import Limits, create_app
-from repic.rewards.server.protocol import ConventionMessage, sent
+from repic.rewards.server.protocol import ConventionMessage, row_message
 from repic.train.preflight import corrupted_answer
 from tests.builds import Built
 
@@ -35,7 +35,7 @@ def rows(built: Built) -> list[dict[str, Any]]:
 
 
 def asked(completion: str, row: dict[str, Any]) -> dict[str, Any]:
-    return {"completion": completion, "row": sent(row)}
+    return {"completion": completion, "row": row_message(row)}
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS, ids=lambda c: c.name)
@@ -46,7 +46,10 @@ def test_scores_are_those_of_the_definition(
     answers = [
         (text, row)
         for row in rows
-        for text in (honest(row, convention) or "A <Nobody>.", corrupted_answer(row, convention))
+        for text in (
+            gold_answer(row, convention) or "A <Nobody>.",
+            corrupted_answer(row, convention),
+        )
     ]
     body = {
         "mode": mode,
@@ -64,9 +67,9 @@ def test_scores_are_those_of_the_definition(
 
 def test_nothing_of_a_picture_but_its_size_and_hash_is_sent(rows: list[dict[str, Any]]) -> None:
     for row in rows:
-        assert sent(row)["photo"] == row["images"][-1]["image_id"]
-        assert all(set(picture) == {"width", "height"} for picture in sent(row)["images"])
-        assert row["images"][0]["uri"] not in json.dumps(sent(row))
+        assert row_message(row)["photo"] == row["images"][-1]["image_id"]
+        assert all(set(picture) == {"width", "height"} for picture in row_message(row)["images"])
+        assert row["images"][0]["uri"] not in json.dumps(row_message(row))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +173,7 @@ def test_the_protocol_of_openrlhf(worker: TestClient, rows: list[dict[str, Any]]
     body = {
         "query": [f"{expanded}{text}<|im_end|>" for text in (right, wrong)] + ["another prompt"],
         "prompts": [prompt] * 3,
-        "labels": [json.dumps(sent(row))] * 3,
+        "labels": [json.dumps(row_message(row))] * 3,
     }
     found = worker.post("/get_reward?name=qwen2.5-vl", json=body).json()
     assert found == {

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from repic.rewards.server.app import Limits
-from repic.rewards.server.client import Patience, RewardClient, score_now
+from repic.rewards.server.client import RetryPolicy, RewardClient, score_now
 from tests.rewards.server.workers import HARM, fails, harmful, reply, scores, worker
 
 ROW = {"objective": "oct", "kind": "positive", "answer": "yes"}
 ANSWERS = ["yes", "no", "yes", "perhaps"]
 RIGHT = [1.0, 0.0, 1.0, 0.0]
-QUICK = Patience(
+QUICK = RetryPolicy(
     seconds=0.4, total=5, tries=3, pause=0.01, failures=3, rest=0.3, rows=2, reply=1 << 20
 )
 
@@ -28,15 +28,15 @@ def totals(client: RewardClient, answers: list[str] = ANSWERS) -> list[float | N
 
 def test_answers_are_scored_in_order() -> None:
     with worker() as url:
-        client = RewardClient([f"{url}/"], patience=QUICK)
+        client = RewardClient([f"{url}/"], policy=QUICK)
         assert totals(client) == RIGHT
-        assert (client.tally.rows, client.tally.unscored, client.tally.retries) == (4, 0, 0)
+        assert (client.counts.rows, client.counts.unscored, client.counts.retries) == (4, 0, 0)
         assert totals(client, []) == []
 
 
 def test_it_works_inside_a_running_loop() -> None:
     async def asked() -> tuple[list[Any], list[float | None]]:
-        client = RewardClient([url], patience=QUICK)
+        client = RewardClient([url], policy=QUICK)
         return await client.score(ANSWERS, [ROW] * 4), totals(client)
 
     with worker() as url:
@@ -47,18 +47,18 @@ def test_it_works_inside_a_running_loop() -> None:
 @pytest.mark.parametrize("harm", HARM, ids=lambda act: act.__name__)
 def test_a_harmful_worker_costs_scores_and_bounded_time(harm: Any) -> None:
     with harmful(harm) as url:
-        client = RewardClient([url], patience=QUICK)
+        client = RewardClient([url], policy=QUICK)
         started = time.monotonic()
         assert totals(client) == [None] * 4
         assert time.monotonic() - started < QUICK.total + 1
-    assert client.tally.unscored == 4
-    assert client.tally.reasons
+    assert client.counts.unscored == 4
+    assert client.counts.reasons
 
 
 @pytest.mark.parametrize("harm", HARM, ids=lambda act: act.__name__)
 def test_beside_a_good_worker_a_harmful_one_costs_nothing(harm: Any) -> None:
     with harmful(harm) as bad, worker() as good:
-        client = RewardClient([bad, good], patience=QUICK)
+        client = RewardClient([bad, good], policy=QUICK)
         for _ in range(3):
             assert totals(client) == RIGHT
 
@@ -67,9 +67,9 @@ def test_nobody_there_is_a_try_and_not_an_error() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    client = RewardClient([url], patience=QUICK)
+    client = RewardClient([url], policy=QUICK)
     assert totals(client) == [None] * 4
-    assert "ConnectError" in client.tally.reasons
+    assert "ConnectError" in client.counts.reasons
 
 
 def test_a_worker_that_says_wait_is_asked_again() -> None:
@@ -83,7 +83,7 @@ def test_a_worker_that_says_wait_is_asked_again() -> None:
             reply(handler, 200, scores([1.0] * len(body["rows"])))
 
     with harmful(busy_once) as url:
-        assert totals(RewardClient([url], patience=QUICK), ["yes"]) == [1.0]
+        assert totals(RewardClient([url], policy=QUICK), ["yes"]) == [1.0]
     assert asked[1] - asked[0] >= 0.3
 
 
@@ -96,10 +96,10 @@ def test_other_refusals_are_final(status: int) -> None:
         reply(handler, status, b"{}", location="/elsewhere")
 
     with harmful(refuses) as url:
-        client = RewardClient([url], patience=QUICK)
+        client = RewardClient([url], policy=QUICK)
         assert totals(client, ["yes"]) == [None]
     assert len(asked) == 1
-    assert client.tally.retries == 0
+    assert client.counts.retries == 0
 
 
 def test_a_worker_that_fails_is_left_alone_for_a_while() -> None:
@@ -114,12 +114,12 @@ def test_a_worker_that_fails_is_left_alone_for_a_while() -> None:
             fails(handler, body)
 
     with harmful(sometimes) as url:
-        client = RewardClient([url], patience=QUICK)
+        client = RewardClient([url], policy=QUICK)
         assert totals(client, ["yes"]) == [None]
         count = len(asked)
         assert totals(client, ["yes"]) == [None]
         assert len(asked) == count
-        assert client.tally.reasons["all workers are left alone"] >= 1
+        assert client.counts.reasons["all workers are left alone"] >= 1
         good = True
         time.sleep(QUICK.rest)
         assert totals(client, ["yes"]) == [1.0]
@@ -128,16 +128,16 @@ def test_a_worker_that_fails_is_left_alone_for_a_while() -> None:
 def test_the_token_is_sent_and_a_wrong_one_is_final(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REPIC_REWARD_TOKEN", raising=False)
     with worker(token="abc") as url:
-        assert totals(RewardClient([url], token="abc", patience=QUICK)) == RIGHT
-        assert totals(RewardClient([url], patience=QUICK)) == [None] * 4
+        assert totals(RewardClient([url], token="abc", policy=QUICK)) == RIGHT
+        assert totals(RewardClient([url], policy=QUICK)) == [None] * 4
         monkeypatch.setenv("REPIC_REWARD_TOKEN", "abc")
-        assert totals(RewardClient([url], patience=QUICK)) == RIGHT
+        assert totals(RewardClient([url], policy=QUICK)) == RIGHT
 
 
 def test_a_full_worker_is_waited_for() -> None:
     with worker(limits=Limits(at_once=1)) as url:
-        patience = Patience(seconds=5, total=30, tries=6, rows=1)
-        client = RewardClient([url], patience=patience)
+        policy = RetryPolicy(seconds=5, total=30, tries=6, rows=1)
+        client = RewardClient([url], policy=policy)
         assert totals(client, ["yes"] * 6) == [1.0] * 6
 
 

@@ -16,12 +16,12 @@ from repic.config import build as config
 from repic.errors import ConfigError
 from repic.models import encoder as embed
 from repic.objectives.base import Reward
-from repic.rewards.clip_score import ClipScore, unnamed
-from repic.rewards.components import Answer, Component
+from repic.rewards.clip_score import ClipScoreComponent, unnamed
+from repic.rewards.components import Component, ScoredAnswer
 from repic.rewards.scoring import score
-from repic.rewards.server import extras
+from repic.rewards.server import model_components
 from repic.rewards.server.app import create_app
-from repic.rewards.server.protocol import sent
+from repic.rewards.server.protocol import row_message
 from tests.builds import Built
 
 OCT = {"objective": "oct", "answer": "yes"}
@@ -36,10 +36,10 @@ class Slow:
         self.batches: list[int] = []
         self.at_work = threading.Lock()
 
-    def applies(self, answer: Answer) -> bool:
+    def applies(self, answer: ScoredAnswer) -> bool:
         return answer.reward.total > 0
 
-    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+    def scores(self, answers: Sequence[ScoredAnswer]) -> list[float | None]:
         assert self.at_work.acquire(blocking=False), "two batches at once"
         time.sleep(0.05)
         self.batches.append(len(answers))
@@ -50,7 +50,7 @@ class Slow:
 class Broken(Slow):
     name = "broken"
 
-    def scores(self, answers: Sequence[Answer]) -> list[float | None]:
+    def scores(self, answers: Sequence[ScoredAnswer]) -> list[float | None]:
         raise RuntimeError("out of memory")
 
 
@@ -117,7 +117,7 @@ def captions(built: Built) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def crops(built: Built) -> dict[str, tuple[str, Image.Image]]:
     """Expression and picture of an object by a made-up photo id: the sample encoder knows crops."""
-    photo = extras.album(str(built.location))
+    photo = model_components.photo_opener(str(built.location))
     found: dict[str, tuple[str, Image.Image]] = {}
     for thing in built.store.read("objects@latest").to_pylist():
         whole = photo(thing["image_id"])
@@ -129,21 +129,23 @@ def crops(built: Built) -> dict[str, tuple[str, Image.Image]]:
 
 
 @pytest.fixture(scope="module")
-def clip(crops: dict[str, tuple[str, Image.Image]]) -> ClipScore:
+def clip(crops: dict[str, tuple[str, Image.Image]]) -> ClipScoreComponent:
     settings = config.load("sample")
     encoder = embed.load(settings.encoder, settings.runtime)
-    return ClipScore(encoder, lambda i: crops[i][1] if i in crops else None, weight=0.4, scale=1)
+    return ClipScoreComponent(
+        encoder, lambda i: crops[i][1] if i in crops else None, weight=0.4, scale=1
+    )
 
 
 def test_a_caption_of_another_picture_fits_less(
-    built: Built, clip: ClipScore, crops: dict[str, tuple[str, Image.Image]]
+    built: Built, clip: ClipScoreComponent, crops: dict[str, tuple[str, Image.Image]]
 ) -> None:
-    row = sent(captions(built)[0])
+    row = row_message(captions(built)[0])
     ids = list(crops)
     assert len(ids) > 10
-    own = [Answer(crops[i][0], {**row, "photo": i}, FULL) for i in ids]
+    own = [ScoredAnswer(crops[i][0], {**row, "photo": i}, FULL) for i in ids]
     other = [
-        Answer(crops[j][0], {**row, "photo": i}, FULL)
+        ScoredAnswer(crops[j][0], {**row, "photo": i}, FULL)
         for i, j in zip(ids, ids[1:] + ids[:1], strict=True)
     ]
     assert all(clip.applies(answer) for answer in own)
@@ -153,16 +155,16 @@ def test_a_caption_of_another_picture_fits_less(
     assert better > 0.8 * len(ids)
     for answer, value in zip(own[:3], fits, strict=False):  # company changes nothing
         assert clip.scores([answer]) == [value]
-    lost = Answer("A photo.", {**row, "photo": "f" * 32}, FULL)
+    lost = ScoredAnswer("A photo.", {**row, "photo": "f" * 32}, FULL)
     assert clip.scores([own[0], lost, own[1]]) == [fits[0], None, fits[1]]
 
 
-def test_who_is_not_looked_at(built: Built, clip: ClipScore) -> None:
-    row = sent(captions(built)[0])
-    assert not clip.applies(Answer("", row, Reward(0.0, {}, "empty")))
-    assert not clip.applies(Answer("x", {**row, "photo": ""}, FULL))
-    assert not clip.applies(Answer("x", {**row, "kind": "which"}, FULL))
-    assert not clip.applies(Answer("yes", {**OCT, "kind": "", "photo": row["photo"]}, FULL))
+def test_who_is_not_looked_at(built: Built, clip: ClipScoreComponent) -> None:
+    row = row_message(captions(built)[0])
+    assert not clip.applies(ScoredAnswer("", row, Reward(0.0, {}, "empty")))
+    assert not clip.applies(ScoredAnswer("x", {**row, "photo": ""}, FULL))
+    assert not clip.applies(ScoredAnswer("x", {**row, "kind": "which"}, FULL))
+    assert not clip.applies(ScoredAnswer("yes", {**OCT, "kind": "", "photo": row["photo"]}, FULL))
 
 
 def test_names_are_taken_out() -> None:
@@ -170,29 +172,35 @@ def test_names_are_taken_out() -> None:
         "references": [{"name": "Ann"}, {"name": "Bo"}],
         "scene": [{"name": "Ann", "label": "mug"}],
     }
-    answer = Answer("<Ann> and bo stand by Annabel.", row, FULL)
+    answer = ScoredAnswer("<Ann> and bo stand by Annabel.", row, FULL)
     assert unnamed(answer) == "the mug and it stand by Annabel."
 
 
 def test_nothing_is_loaded_unless_asked_for() -> None:
-    assert extras.packed(config.load("sample"), "store") == ""
-    assert extras.components("") == []
+    assert model_components.packed_settings(config.load("sample"), "store") == ""
+    assert model_components.load_components("") == []
 
 
 def test_an_encoder_that_reads_no_text_is_refused() -> None:
     settings = config.load("photos", ("rewards.clip_score.weight=0.3",), source={"path": "."})
     with pytest.raises(ConfigError, match="reads texts"):
-        extras.packed(settings, "store")
+        model_components.packed_settings(settings, "store")
 
 
 def test_a_worker_as_it_is_started(built: Built) -> None:
     settings = config.load("sample", ("rewards.clip_score.weight=0.4",))
-    (component,) = extras.components(extras.packed(settings, str(built.location)))
+    (component,) = model_components.load_components(
+        model_components.packed_settings(settings, str(built.location))
+    )
     row = captions(built)[0]
-    (reply,) = replies([component], [{"rows": [{"completion": row["caption"], "row": sent(row)}]}])
+    (reply,) = replies(
+        [component], [{"rows": [{"completion": row["caption"], "row": row_message(row)}]}]
+    )
     rules = score(row["caption"], row)
     (given,) = reply["scores"]
     fit = given["components"]["clip_score"]
     assert given["reward"] == pytest.approx(rules.total * (1 - 0.4 * (1 - fit)))
     with pytest.raises(ConfigError, match="--store"):
-        extras.components(extras.packed(settings, f"{built.location}-elsewhere"))
+        model_components.load_components(
+            model_components.packed_settings(settings, f"{built.location}-elsewhere")
+        )

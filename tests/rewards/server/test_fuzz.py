@@ -14,7 +14,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 
 from repic.rewards.server.app import Limits, create_app
-from repic.rewards.server.protocol import sent
+from repic.rewards.server.protocol import row_message
 from tests.builds import Built
 
 SECRET = "s3cret"
@@ -47,7 +47,8 @@ def test_requests_of_our_own(built: Built) -> None:
     rows = built.store.read("examples@latest").to_pylist()
     draw = random.Random(7)
     good = [
-        {"completion": "<Ann> is on the grass.", "row": sent(row)} for row in draw.sample(rows, 40)
+        {"completion": "<Ann> is on the grass.", "row": row_message(row)}
+        for row in draw.sample(rows, 40)
     ]
     counts: dict[int, int] = {}
 

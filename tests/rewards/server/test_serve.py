@@ -19,7 +19,7 @@ import pytest
 
 from repic.rewards.scoring import score
 from repic.rewards.server import serve
-from repic.rewards.server.client import Patience, RewardClient, score_now
+from repic.rewards.server.client import RetryPolicy, RewardClient, score_now
 from repic.train import grpo
 from repic.train.plan import Silent
 from repic.train.remote_reward import ServedReward
@@ -106,7 +106,7 @@ def test_a_port_that_is_taken_is_told() -> None:
 @pytest.mark.slow
 def test_workers_that_die_or_hang_are_replaced() -> None:
     with service("--workers=2", REPIC_REWARD_TOKEN="abc") as (url, process):
-        client = RewardClient([url], token="abc", patience=Patience(seconds=2))
+        client = RewardClient([url], token="abc", policy=RetryPolicy(seconds=2))
         assert [r and r.total for r in score_now(client, ["yes"], [ROW])] == [1.0]
         for harm in (signal.SIGKILL, signal.SIGSTOP):
             before = children(process.pid)
@@ -168,8 +168,8 @@ def test_the_sample_model_trains_beside_a_harmful_worker(
     with harmful(harm) as bad, worker() as good:
         asked = small("sample-sft", *changes, f'train.reward_urls=["{bad}", "{good}"]')
         plan, table, config = planned(built.copy(tmp_path / "store"), asked, tmp_path / "work")
-        quick = Patience(seconds=0.5, total=5.0, tries=3, pause=0.01, failures=2, rest=0.1)
-        served = partial(ServedReward, asked.train.reward_urls, patience=quick)
+        quick = RetryPolicy(seconds=0.5, total=5.0, tries=3, pause=0.01, failures=2, rest=0.1)
+        served = partial(ServedReward, asked.train.reward_urls, policy=quick)
         job = grpo.prepare(plan, table, config, reward=served)
         with plan.store.lease():
             job.fit(Silent())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-def packed(settings: Settings, store: str) -> str:
+def packed_settings(settings: Settings, store: str) -> str:
     """What a worker needs to know, as JSON for its environment; empty where there is no component.
 
     Raises:
@@ -37,7 +37,7 @@ def packed(settings: Settings, store: str) -> str:
     return json.dumps({**chosen, "store": store})
 
 
-def components(packed: str) -> list[Component]:
+def load_components(packed: str) -> list[Component]:
     """The components that `packed` describes, ready to score.
 
     Raises:
@@ -50,7 +50,7 @@ def components(packed: str) -> list[Component]:
     found: list[Component] = []
     if rewards.clip_score.weight:
         from repic.models import encoder as embed
-        from repic.rewards.clip_score import ClipScore
+        from repic.rewards.clip_score import ClipScoreComponent
 
         encoder = embed.load(
             EncoderSettings.model_validate(given["encoder"]),
@@ -58,15 +58,17 @@ def components(packed: str) -> list[Component]:
         )
         encoder.encode_texts(["a photo"])
         chosen = rewards.clip_score
-        found.append(ClipScore(encoder, album(given["store"]), chosen.weight, chosen.scale))
+        found.append(
+            ClipScoreComponent(encoder, photo_opener(given["store"]), chosen.weight, chosen.scale)
+        )
     if rewards.judge.url:
-        from repic.rewards.judge import Judging
+        from repic.rewards.judge import JudgeComponent
 
-        found.append(Judging(rewards.judge))
+        found.append(JudgeComponent(rewards.judge))
     return found
 
 
-def album(store: str) -> Callable[[str], Image.Image | None]:
+def photo_opener(store: str) -> Callable[[str], Image.Image | None]:
     """Opens photos of the newest images of a store by `image_id`.
 
     Raises:
