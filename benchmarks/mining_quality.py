@@ -26,6 +26,7 @@ import numpy as np
 from repic import mining
 from repic.config.build import EncoderSettings, Mining, Runtime, Splits
 from repic.images import decode
+from repic.images.perceptual_hash import perceptual_hash
 from repic.mining.splits import split_photos
 from repic.models import encoder as embed
 from repic.models import imagenet_classifier
@@ -71,7 +72,7 @@ def read(files: list[Path], encoder: EncoderSettings, runtime: Runtime) -> Colle
     for start in range(0, len(files), runtime.batch_size):
         batch = files[start : start + runtime.batch_size]
         pictures = [decode.open_image(file.resolve().as_uri()) for file in batch]
-        hashes += [int(decode.perceptual_hash(picture), 16) for picture in pictures]
+        hashes += [int(perceptual_hash(picture), 16) for picture in pictures]
         if detector is not None:
             pictures = [
                 crop(p, found) for p, found in zip(pictures, detector.detect(pictures), strict=True)

@@ -37,8 +37,8 @@ from PIL import Image
 from repic import mining
 from repic.config import build as config
 from repic.config.build import Settings
-from repic.images import decode
 from repic.images.coordinates import Box
+from repic.images.perceptual_hash import perceptual_hash
 from repic.models import detectors
 from repic.models import encoder as embed
 from repic.objectives import vlt
@@ -143,7 +143,7 @@ class Detected(mining_quality.Collection):
 
 
 def _near_duplicates(taken: Sequence[WorldPhoto]) -> np.ndarray:
-    hashes = [int(decode.perceptual_hash(photo.image), 16) for photo in taken]
+    hashes = [int(perceptual_hash(photo.image), 16) for photo in taken]
     bits = config.Mining().near_duplicate_bits
     return mining.near_duplicates(np.array(hashes, np.uint64), bits)
 

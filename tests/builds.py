@@ -23,7 +23,7 @@ from repic.pipeline.scan import scan
 from repic.pipeline.stages.base import Stage
 from repic.sample import files
 from repic.sample.world import World
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.store import Store
 
 PHOTOS, MORE = 40, 5

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from repic.images.decode import Reason
+from repic.images.fetch import Reason
 
 SIZE = (96, 64)
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from repic.cli import app
 from repic.pipeline import catalog
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.store import Store
 from tests.builds import Built, build
 

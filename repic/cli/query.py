@@ -147,7 +147,7 @@ def schema(
     Example: repic schema examples
     """
     from repic.pipeline.catalog import PAIR_PHOTOS_DOC
-    from repic.tables.build import TABLES
+    from repic.tables import TABLES
 
     if table is not None and table not in TABLES:
         raise UserError(f"there is no table {table}; choose one of {', '.join(TABLES)}")

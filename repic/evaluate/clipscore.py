@@ -135,7 +135,8 @@ def clip_score(records: Iterable[Record], folder: Path, encoder: Encoder) -> Sco
 
 
 def _open(photo: str, folder: Path) -> Image.Image:
-    from repic.images.decode import ImageRefused, open_image
+    from repic.images.decode import open_image
+    from repic.images.fetch import ImageRefused
     from repic.images.uris import file_uri
 
     path = next((p for p in (folder / photo, folder / Path(photo).name) if p.is_file()), None)

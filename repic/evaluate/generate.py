@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from repic.evaluate.questions import Question
 from repic.models.vlm.captioners import Captioner
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from repic.train.plan import Watch
 from storage.hashing import fingerprint
 from storage.store import Store

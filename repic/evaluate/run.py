@@ -16,7 +16,7 @@ from repic.evaluate.retrieval import Crop, Gallery, curve, search
 from repic.evaluate.suites import Suite
 from repic.models.vlm import captioners
 from repic.models.vlm.captioners import Captioner
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from repic.train.plan import Silent, Watch
 from storage.hashing import content_hash, fingerprint
 from storage.manifest import Manifest, Origin, Run

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from repic.config.build import Names
+from repic.config.paths import cache_folder
 from repic.evaluate.suites import Concept, Query, Suite, Thing, View, view_of
-from repic.models import weights
 from repic.objectives.base import Draw, seed_of
 from repic.objectives.corpus import Object
 from repic.objectives.names import draw_names
@@ -47,7 +47,7 @@ def suite(name: str, photos: int, seed: int = 0) -> Suite:
     world = World(seed=_WORLD + seed)
     plans = _hard(photos, world.seed) if name == "sample-ood" else _sizes(photos, world.seed)
     cast = sorted({i for made in plans.values() for plan in made for i in plan.identities}, key=_id)
-    folder = weights.cache_folder() / "evaluate"
+    folder = cache_folder() / "evaluate"
     concepts = _concepts(world, cast, folder)
     names = {identity.name: c.name for identity, c in zip(cast, concepts, strict=True)}
     everyone = tuple(names.values())

@@ -19,7 +19,7 @@ from repic.evaluate.quality import quality
 from repic.evaluate.questions import record
 from repic.evaluate.records import Record
 from repic.evaluate.retrieval import Crop, Near, accepted, counted
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 
 ALL = "all"
 """Stands for all parts of a suite together."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from repic.config.evaluate import Evaluation
 from repic.errors import SuiteError
 from repic.images import decode, uris
+from repic.images.fetch import ImageRefused
 from repic.pipeline.scan import image_id_of
 
 
@@ -118,7 +119,7 @@ def view_of(path: Path) -> View:
     try:
         data = path.read_bytes()
         picture = decode.decode(data)
-    except decode.ImageRefused as error:
+    except ImageRefused as error:
         raise SuiteError(f"{path} cannot be read ({error}); repair it or take it away") from None
     width, height = picture.size
     return View(

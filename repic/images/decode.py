@@ -12,7 +12,6 @@ they decode no more pixels at a time than one picture may have.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import io
 import math
@@ -26,24 +25,12 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, features
 
 from repic.images import uris
-from repic.images.fetch import MAX_BYTES, ImageRefused, Reason, read_bytes
-from repic.images.semaphore import Room
+from repic.images.fetch import ImageRefused, read_bytes
+from repic.images.perceptual_hash import perceptual_hash
+from repic.images.semaphore import WeightedSemaphore
 
 if TYPE_CHECKING:
     from repic.images.coordinates import Box
-
-__all__ = [
-    "MAX_BYTES",
-    "ImageFacts",
-    "ImageRefused",
-    "Reason",
-    "decode",
-    "open_image",
-    "perceptual_hash",
-    "probe",
-    "read_bytes",
-    "sniff",
-]
 
 MAX_PIXELS = 150_000_000
 """Most pixels of a picture; below the 179 million at which Pillow itself refuses."""
@@ -52,7 +39,7 @@ MIN_SIDE = 8
 MAX_ASPECT = 50
 """Most times that the longer side may be the shorter; a wide panorama has about 10."""
 
-_ROOM = Room(MAX_PIXELS)
+_PIXELS = WeightedSemaphore(MAX_PIXELS)
 """Of this process, in pixels that are being decoded."""
 
 HEAD_BYTES = 64
@@ -207,35 +194,6 @@ def require_decoder(data: bytes) -> None:
         _learn(announced)
 
 
-def perceptual_hash(picture: Image.Image) -> str:
-    """64-bit DCT hash, 16 hex digits; pictures that look alike differ in few bits.
-
-    As in Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions" (2010),
-    section 3.2.2: grey, 32x32, DCT-II, of which the coefficients 1..8 in both directions are
-    compared with their median; bits in rows, the first is the most significant.
-
-    A picture without any content (32x32 within `FLAT` grey levels) has no frequencies to compare;
-    all such would share one hash. It gets a digest of its mean colour instead, so that only
-    pictures of nearly one colour fall together.
-    """
-    small = picture.resize((32, 32), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    grey = np.asarray(small.convert("L"), dtype=np.float64)
-    if np.ptp(grey) <= FLAT:
-        mean = np.asarray(small, dtype=np.float64).mean(axis=(0, 1)).round() // 8
-        return hashlib.blake2b(mean.astype(np.uint8).tobytes(), digest_size=8).hexdigest()
-    low = _DCT @ grey @ _DCT.T
-    # Rounded, so that the last bits of a sum, which differ from one CPU to the next, do not count.
-    low = low.round(6)
-    return np.packbits(low > np.median(low)).tobytes().hex()
-
-
-FLAT = 3
-"""Grey levels between the darkest and the lightest of a picture that shows nothing."""
-
-# Rows 1..8 of the DCT-II matrix of 32 points; its scale does not matter to a comparison.
-_DCT = np.cos(np.pi * np.outer(np.arange(1, 9), np.arange(32) + 0.5) / 32)
-
-
 @contextlib.contextmanager
 def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
     """Picture (RGB, upright), its format, and the EXIF orientation that was applied; other threads
@@ -249,7 +207,7 @@ def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
             with _open(data, announced) as file:
                 name = file.format or announced or "unknown"
                 _check_size(*file.size)
-                held.enter_context(_ROOM.take(file.width * file.height))
+                held.enter_context(_PIXELS.acquire(file.width * file.height))
                 tagged = _orientation(file)
                 if file.format == "PNG":  # decoding does not look at the checksums of the pixels
                     _pillow_open(io.BytesIO(data), formats=["PNG"]).verify()

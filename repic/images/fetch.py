@@ -150,7 +150,7 @@ def _cell(url: str, row: int, column: str) -> bytes:
         if is_local or isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
             raise _refusal(error) from error
         raise
-    return picture_bytes(cells[offset].as_py())
+    return _picture_bytes(cells[offset].as_py())
 
 
 def _is_of_arrow(error: OSError) -> bool:
@@ -161,7 +161,7 @@ def _is_of_arrow(error: OSError) -> bool:
     return type(error) is OSError and error.errno is None
 
 
-def picture_bytes(value: Any) -> bytes:
+def _picture_bytes(value: Any) -> bytes:
     """Bytes of a table's cell: binary, or the struct with `bytes` that `datasets` writes.
 
     Raises:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import Condition, Lock
 
 
-class Room:
+class WeightedSemaphore:
     """At most `size` of something at a time; what is larger than that waits to be alone.
 
     Who came first is served first, so that a large one is not kept waiting by small ones.
@@ -20,7 +20,7 @@ class Room:
         self._changed = Condition()
 
     @contextmanager
-    def take(self, amount: int) -> Iterator[None]:
+    def acquire(self, amount: int) -> Iterator[None]:
         """Wait for so much room, and hold it."""
         amount = min(amount, self.size)
         with self._first, self._changed:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repic.config.paths import cache_folder
 from repic.errors import WeightsError
 from repic.models import weights
 
@@ -104,7 +105,7 @@ def model_folder() -> Path:
     Its vectors are the 1280 averages that the classifier decides by. A folder appears whole or not
     at all, whoever else makes it at the same time.
     """
-    folder = weights.cache_folder() / f"photos-{LAYOUT}-{weights.sha256(weights_file())[:16]}"
+    folder = cache_folder() / f"photos-{LAYOUT}-{weights.sha256(weights_file())[:16]}"
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 from functools import lru_cache
 from pathlib import Path
 
+from repic.config.paths import cache_folder
 from repic.errors import WeightsError
-
-
-def cache_folder() -> Path:
-    """Folder for what is derived or downloaded once: REPIC_CACHE, or the user's cache folder."""
-    if chosen := os.environ.get("REPIC_CACHE"):
-        return Path(chosen).expanduser().resolve()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "repic"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "repic"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "repic"
 
 
 def find(checkpoint: str, setting: str, where_from: str) -> Path:

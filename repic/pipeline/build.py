@@ -21,7 +21,7 @@ from repic.pipeline import failures, kept_results, quarantine
 from repic.pipeline.scan import Reject, Scan
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Inputs, Json, Result, RowStage, SetStage, Stage
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.errors import NotFoundError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, Run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.store import Store
 
 PAIR_PHOTOS = """

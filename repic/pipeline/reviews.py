@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from repic.errors import SchemaError
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.errors import NotFoundError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin

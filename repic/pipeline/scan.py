@@ -15,7 +15,7 @@ from repic.errors import SourceError
 from repic.images import decode
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.images.uris import Location, Region
-from repic.sources.base import Photo
+from repic.sources.base import SourcePhoto
 from storage.hashing import ID_DIGITS, fingerprint
 
 TRANSIENT = frozenset({"missing", "unreadable", "not-a-file", "link-loop", "changed"})
@@ -43,7 +43,7 @@ class Found:
 
     image_id: str
     sha256: str
-    photo: Photo
+    photo: SourcePhoto
     also_at: tuple[str, ...] = ()
 
 
@@ -102,7 +102,7 @@ def scan(
             f"no photo that was known is in {settings.source.path} any more; "
             "give its new place to `repic build`"
         )
-    hashed: dict[str, list[tuple[Photo, str]]] = defaultdict(list)
+    hashed: dict[str, list[tuple[SourcePhoto, str]]] = defaultdict(list)
     rejects = []
     with ThreadPoolExecutor(settings.runtime.workers) as pool:
         for done, (photo, sha256, reject) in enumerate(pool.map(_hash, photos), start=1):
@@ -121,7 +121,7 @@ def image_id_of(sha256: str, region: Region | None) -> str:
     return fingerprint([sha256, str(region)]) if region else sha256[:ID_DIGITS]
 
 
-def _hash(photo: Photo) -> tuple[Photo, str, Reject | None]:
+def _hash(photo: SourcePhoto) -> tuple[SourcePhoto, str, Reject | None]:
     try:
         data = read_bytes(photo.uri)
         # Refused here and not by a stage, whose result would outlive the missing package.
@@ -134,7 +134,7 @@ def _hash(photo: Photo) -> tuple[Photo, str, Reject | None]:
         return photo, "", Reject(photo.uri, "images", "missing", said)
 
 
-def _merged(image_id: str, copies: list[tuple[Photo, str]]) -> Found:
+def _merged(image_id: str, copies: list[tuple[SourcePhoto, str]]) -> Found:
     """One picture that is in several places: the first place counts, the others are named.
 
     An identity that any place gives is that of the picture; where they give different ones, none of

@@ -11,7 +11,7 @@ from repic.errors import CaptionError
 from repic.evaluate.results import NAME as EVALUATION
 from repic.evaluate.sidebyside import find
 from repic.refresh.promotion import ROLLED_BACK, Comparison, Decision
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from repic.train import rollouts
 from storage.errors import MovedError, NotFoundError, StoreError
 from storage.hashing import fingerprint

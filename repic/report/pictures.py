@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from PIL import Image
 
 from repic.images import decode, uris
-from repic.images.decode import ImageRefused
+from repic.images.fetch import ImageRefused, read_bytes
 from repic.pipeline.scan import image_id_of
 
 SIDE = 192
@@ -80,7 +80,7 @@ def _missing(reason: str) -> Thumbnail:
 
 
 def _open(shot: Shot) -> Image.Image:
-    data = decode.read_bytes(shot.uri)
+    data = read_bytes(shot.uri)
     region = uris.Location.parse(shot.uri).region
     if image_id_of(hashlib.sha256(data).hexdigest(), region) != shot.image_id:
         raise ImageRefused("changed", "another photo is there since the build")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.catalog import DATASET
 from storage.errors import NotFoundError, StoreError
 from storage.manifest import ArtifactRef, Manifest

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from repic.images.coordinates import Convention
-from repic.images.decode import ImageRefused
+from repic.images.fetch import ImageRefused
 from repic.objectives.base import Row, prompt_of
 from repic.rewards.server.protocol import row_message
 from repic.train.rows import Album

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from repic.errors import SourceError
 from repic.images.uris import Location
-from repic.sources.base import Annotation, Photo
+from repic.sources.base import Annotation, SourcePhoto
 
 if TYPE_CHECKING:
     from repic.config import build as config
 
-__all__ = ["Annotation", "Photo", "SourceError", "photos"]
+__all__ = ["Annotation", "SourceError", "SourcePhoto", "photos"]
 
 _log = logging.getLogger(__name__)
 
 
-def photos(settings: config.Source, splits: config.Splits) -> Iterator[Photo]:
+def photos(settings: config.Source, splits: config.Splits) -> Iterator[SourcePhoto]:
     """All photos of a source, sorted by URI (rows of a table by number), each URI once.
 
     Where a source names one URI several times (a data set with many questions per photo), the
@@ -30,7 +30,7 @@ def photos(settings: config.Source, splits: config.Splits) -> Iterator[Photo]:
     Raises:
         SourceError: the source cannot be read, or has no photo.
     """
-    found: dict[str, Photo] = {}
+    found: dict[str, SourcePhoto] = {}
     count = 0
     for photo in _of_kind(settings, splits):
         found.setdefault(photo.uri, photo)
@@ -45,7 +45,7 @@ def photos(settings: config.Source, splits: config.Splits) -> Iterator[Photo]:
     return iter(sorted(found.values(), key=_order))
 
 
-def _order(photo: Photo) -> tuple[str, int, str]:
+def _order(photo: SourcePhoto) -> tuple[str, int, str]:
     """Rows in the order in which their file is read, which `row=10` before `row=9` is not.
 
     A URI that is not understood keeps its place: whoever reads it says what is wrong with it.
@@ -59,7 +59,7 @@ def _order(photo: Photo) -> tuple[str, int, str]:
     return where.url, -1 if where.row is None else where.row, photo.uri
 
 
-def _of_kind(settings: config.Source, splits: config.Splits) -> Iterator[Photo]:
+def _of_kind(settings: config.Source, splits: config.Splits) -> Iterator[SourcePhoto]:
     match settings.kind:
         case "folder":
             from repic.sources import folder

@@ -32,7 +32,7 @@ class Annotation:
 
 
 @dataclass(frozen=True)
-class Photo:
+class SourcePhoto:
     """One photo of a source; nothing of it was read yet, so the file may turn out to be broken.
 
     Attributes:

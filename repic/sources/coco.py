@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
-from repic.sources.base import Annotation, Photo
+from repic.sources.base import Annotation, SourcePhoto
 
 if TYPE_CHECKING:
     from repic.config import build as config
@@ -39,7 +39,7 @@ SAME_BOX = 0.9
 _PICKLES = (".p", ".pkl", ".pickle")
 
 
-def photos(settings: config.Source) -> Iterator[Photo]:
+def photos(settings: config.Source) -> Iterator[SourcePhoto]:
     """All photos that the file lists, in its order.
 
     With `identity: annotation`, an annotation's own field `identity` is read; COCO itself has none.
@@ -67,7 +67,7 @@ def photos(settings: config.Source) -> Iterator[Photo]:
         if uri is None:
             skipped["images without a usable file_name or id"] += 1
             continue
-        yield Photo(
+        yield SourcePhoto(
             uri=uri,
             source=settings.kind,
             licence=settings.licence or licences.get(_key(image.get("license"))),

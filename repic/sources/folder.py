@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from repic.errors import SourceError
 from repic.images import decode, uris
-from repic.sources.base import Photo
+from repic.sources.base import SourcePhoto
 
 if TYPE_CHECKING:
     from repic.config import build as config
@@ -31,7 +31,7 @@ SUFFIXES = frozenset(
 _NO_PHOTOS = frozenset({"__MACOSX", "@eaDir", "lost+found"})
 
 
-def photos(settings: config.Source) -> Iterator[Photo]:
+def photos(settings: config.Source) -> Iterator[SourcePhoto]:
     """All photos under `settings.path`, in no promised order.
 
     With `identity: folder` a photo shows what the first folder below the root is named; photos in
@@ -44,7 +44,7 @@ def photos(settings: config.Source) -> Iterator[Photo]:
     found = _local(uris.file_path(root)) if root.startswith("file://") else _remote(root)
     for uri, parts in found:
         by_folder = settings.identity == "folder" and len(parts) > 1
-        yield Photo(
+        yield SourcePhoto(
             uri=uri,
             source=settings.kind,
             licence=settings.licence,

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import SourceError
 from repic.images import uris
 from repic.sources import hub, parquet
-from repic.sources.base import Photo
+from repic.sources.base import SourcePhoto
 
 if TYPE_CHECKING:
     from repic.config import build as config
 
 
-def photos(settings: config.Source) -> Iterator[Photo]:
+def photos(settings: config.Source) -> Iterator[SourcePhoto]:
     """All photos of `settings.split`; identity and caption from the columns that settings name.
 
     Raises:
@@ -37,7 +37,7 @@ def photos(settings: config.Source) -> Iterator[Photo]:
         yield from _table(settings, table)
 
 
-def _table(settings: config.Source, table: parquet.TableFile) -> Iterator[Photo]:
+def _table(settings: config.Source, table: parquet.TableFile) -> Iterator[SourcePhoto]:
     schema = table.schema()
     extra = _columns(settings)
     _check(settings, [settings.image_column, *extra], schema.names)
@@ -52,7 +52,7 @@ def _table(settings: config.Source, table: parquet.TableFile) -> Iterator[Photo]
         yield _photo(settings, uri, row, identity_names)
 
 
-def _image_folder(settings: config.Source, path: str) -> Iterator[Photo]:
+def _image_folder(settings: config.Source, path: str) -> Iterator[SourcePhoto]:
     import datasets
 
     try:
@@ -91,7 +91,7 @@ def _check(settings: config.Source, wanted: list[str], present: list[str]) -> No
 
 def _photo(
     settings: config.Source, uri: str, row: dict[str, Any], identity_names: list[str] | None
-) -> Photo:
+) -> SourcePhoto:
     identity = row.get(_identity_column(settings) or "")
     if identity_names is not None and isinstance(identity, int):
         # datasets writes -1 for a row without a label
@@ -99,7 +99,7 @@ def _photo(
     caption = row.get(settings.caption_column or "")
     if isinstance(caption, list):
         caption = caption[0] if caption else None
-    return Photo(
+    return SourcePhoto(
         uri=uri,
         source=settings.kind,
         licence=settings.licence,

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from repic.config import build as config
+from repic.config.paths import cache_folder
 from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
-from repic.models import weights
-from repic.sources.base import Annotation, Photo
+from repic.sources.base import Annotation, SourcePhoto
 
 
-def photos(settings: config.Source, splits: config.Splits) -> Iterator[Photo]:
+def photos(settings: config.Source, splits: config.Splits) -> Iterator[SourcePhoto]:
     """`settings.count` photos of `settings.identities` identities, with everything known of them.
 
     A photo with one object has its identity; `identity: none` hides all identities.
@@ -54,7 +54,7 @@ def photos(settings: config.Source, splits: config.Splits) -> Iterator[Photo]:
 
 def _folder(settings: config.Source) -> Path:
     if settings.path is None:
-        return weights.cache_folder() / "sample"
+        return cache_folder() / "sample"
     if uris.is_url(settings.path) and not settings.path.startswith("file:"):
         raise SourceError(
             f"generated photos are written to a local folder, not to {settings.path} (source.path)"
@@ -62,10 +62,10 @@ def _folder(settings: config.Source) -> Path:
     return Path(uris.file_path(uris.to_uri(settings.path)))
 
 
-def _photo(entry: dict, root: str, settings: config.Source) -> Photo:
+def _photo(entry: dict, root: str, settings: config.Source) -> SourcePhoto:
     known = settings.identity != "none"
     objects = entry["objects"]
-    return Photo(
+    return SourcePhoto(
         uri=uris.join(root, entry["file"]),
         source=settings.kind,
         licence=settings.licence,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import SourceError
 from repic.images import uris
 from repic.sources import hub, parquet
-from repic.sources.base import Photo
+from repic.sources.base import SourcePhoto
 
 if TYPE_CHECKING:
     from repic.config import build as config
@@ -36,7 +36,7 @@ _VIEWS = tuple(
 )
 
 
-def photos(settings: config.Source) -> Iterator[Photo]:
+def photos(settings: config.Source) -> Iterator[SourcePhoto]:
     """Two photos for every row whose three grades are all at least `settings.min_quality`.
 
     A row without grades counts as 0. The captions of a row whose `description_valid` is false
@@ -69,11 +69,11 @@ def _quality(row: dict[str, Any]) -> int:
 
 def _views(
     settings: config.Source, table: str, shard: str, number: int, description: dict[str, Any]
-) -> Iterator[Photo]:
+) -> Iterator[SourcePhoto]:
     is_valid = description.get("description_valid") is not False
     for view, region in enumerate(_VIEWS):
         caption = description.get(f"description_{view}") if is_valid else None
-        yield Photo(
+        yield SourcePhoto(
             uri=str(uris.Location(table, number, "image", region)),
             source=settings.kind,
             licence=settings.licence or LICENCE,

@@ -1,15 +1,9 @@
-"""The schema of every table, one documented column at a time.
-
-A table is declared once, here or in `repic.tables.models`; `repic schema` prints it, every write is
-checked against it, and the DuckDB views take their comments from it. Coordinates are float xyxy in
-pixels of the upright original image: x to the right, y down, the origin in the top left corner.
-"""
+"""Tables of a build."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from repic.tables.models import OF_MODELS
 from repic.tables.schema import (
     BLOCK,
     BOX,
@@ -277,19 +271,15 @@ REVIEWS = Table(
     ),
 )
 
-TABLES: dict[str, Table] = {
-    table.name: table
-    for table in (
-        PROBES,
-        IMAGES,
-        DETECTIONS,
-        OBJECTS,
-        EMBEDDINGS,
-        GROUPS,
-        PAIRS,
-        EXAMPLES,
-        QUARANTINE,
-        REVIEWS,
-        *OF_MODELS,
-    )
-}
+OF_BUILD = (
+    PROBES,
+    IMAGES,
+    DETECTIONS,
+    OBJECTS,
+    EMBEDDINGS,
+    GROUPS,
+    PAIRS,
+    EXAMPLES,
+    QUARANTINE,
+    REVIEWS,
+)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from repic.config.paths import cache_folder
 from repic.config.train import Training
-from repic.models import weights
 from repic.models.vlm.load import Reader
 from repic.train.rollouts import NAME as ROLLOUTS
 from storage import jobs, parts
@@ -100,11 +100,7 @@ class Plan:
         )
         if work is None:
             local = store.files.local
-            work = (
-                Path(store.files.full(jobs.FOLDER))
-                if local
-                else weights.cache_folder() / "training"
-            )
+            work = Path(store.files.full(jobs.FOLDER)) if local else cache_folder() / "training"
         return cls(
             settings,
             store,

@@ -9,7 +9,7 @@ from typing import Any
 
 from repic.errors import PreflightError
 from repic.images.coordinates import Box, Convention
-from repic.images.decode import ImageRefused
+from repic.images.fetch import ImageRefused
 from repic.models.vlm.load import Reader
 from repic.objectives.base import Mode, Row
 from repic.objectives.identify import KIND as WHICH

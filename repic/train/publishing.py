@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import repic
 from repic.models.vlm import checkpoints
 from repic.models.vlm.answers import Change, Measured, compare, shared
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from repic.train import curves
 from repic.train.rollouts import NAME as ROLLOUTS
 from repic.train.rollouts import of as rollouts_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.manifest import ArtifactRef, Manifest
 from storage.store import Store
 

@@ -14,7 +14,8 @@ from PIL import Image
 
 from repic.errors import DataError
 from repic.images.coordinates import Box, Convention
-from repic.images.decode import ImageRefused, open_image
+from repic.images.decode import open_image
+from repic.images.fetch import ImageRefused
 from repic.objectives.base import Row, prompt_of, seed_of
 from storage.errors import StoreError
 from storage.manifest import Manifest

@@ -16,7 +16,7 @@ import pytest
 from flows.local import server
 from repic.models import shipped
 from repic.pipeline import doctor
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.store import Store
 from tests.builds import PHOTOS, Built
 

@@ -20,7 +20,9 @@ from repic import sources
 from repic.config import build as config
 from repic.images import decode, fetch, uris
 from repic.images.coordinates import Box
-from repic.images.decode import ImageRefused, open_image, probe, read_bytes
+from repic.images.decode import open_image, probe
+from repic.images.fetch import ImageRefused, read_bytes
+from repic.images.perceptual_hash import perceptual_hash
 from tests.odd_images import (
     HEIC,
     ODD,
@@ -93,7 +95,7 @@ def test_every_odd_file_is_used_or_refused_for_its_reason(odd: Odd, tmp_path: Pa
 
 def test_the_odd_files_are_many_and_reasons_are_of_the_list() -> None:
     assert len(ODD) >= 50
-    assert {odd.reason for odd in ODD} - {None} <= set(get_args(decode.Reason))
+    assert {odd.reason for odd in ODD} - {None} <= set(get_args(fetch.Reason))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -111,7 +113,7 @@ def test_a_picture_stored_turned_comes_out_upright(orientation: int, kind: str) 
     assert _mean_error(opened, upright) < 4
     facts = probe(data)
     assert (facts.width, facts.height, facts.orientation) == (*SIZE, orientation)
-    assert _distance(facts.phash, decode.perceptual_hash(upright)) <= 4
+    assert _distance(facts.phash, perceptual_hash(upright)) <= 4
 
 
 def test_16_bits_are_scaled_and_not_cut(tmp_path: Path) -> None:
@@ -265,7 +267,7 @@ def test_a_region_is_a_picture_of_its_own(tmp_path: Path) -> None:
     assert _mean_error(half, picture().crop((48, 0, 96, 64))) == 0
     facts = probe(read_bytes(uri), uris.Region(10, 20, 40, 30))
     assert (facts.width, facts.height) == (40, 30)
-    assert facts.phash == decode.perceptual_hash(part)
+    assert facts.phash == perceptual_hash(part)
     assert _refused(open_image, f"{uri}#xywh=200,0,10,10").reason == "region"
     assert _refused(open_image, f"{uri}#xywh=0,0,3,3").reason == "too-small"
 
@@ -399,22 +401,22 @@ def test_a_malformed_uri_is_an_error_of_the_caller(uri: str) -> None:
 
 def test_the_perceptual_hash_is_fixed() -> None:
     ramp = np.add.outer(np.arange(64) ** 2 % 251, np.arange(96) * 3 % 199).astype(np.uint8)
-    assert decode.perceptual_hash(Image.fromarray(ramp).convert("RGB")) == "163616b7363226eb"
+    assert perceptual_hash(Image.fromarray(ramp).convert("RGB")) == "163616b7363226eb"
 
 
 def test_the_perceptual_hash_ignores_size_and_compression() -> None:
     large = picture((960, 640))
-    original = decode.perceptual_hash(large)
+    original = perceptual_hash(large)
     small = encode(large.resize((400, 267)), "JPEG", quality=50)
     assert _distance(original, probe(small).phash) <= 4
-    assert _distance(original, decode.perceptual_hash(large.rotate(90))) > 16
+    assert _distance(original, perceptual_hash(large.rotate(90))) > 16
 
 
 def test_flat_pictures_fall_together_by_colour_only() -> None:
-    white = decode.perceptual_hash(Image.new("RGB", (50, 50), "white"))
-    assert white == decode.perceptual_hash(Image.new("RGB", (80, 20), "white"))
+    white = perceptual_hash(Image.new("RGB", (50, 50), "white"))
+    assert white == perceptual_hash(Image.new("RGB", (80, 20), "white"))
     others = [
-        decode.perceptual_hash(Image.new("RGB", (50, 50), colour))
+        perceptual_hash(Image.new("RGB", (50, 50), colour))
         for colour in ("black", "red", "green", "blue", "grey")
     ]
     assert min(_distance(white, other) for other in others) > 10

@@ -9,17 +9,17 @@ from threading import Event, Lock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repic.images.semaphore import Room
+from repic.images.semaphore import WeightedSemaphore
 
 
 @settings(max_examples=25)
 @given(st.lists(st.integers(0, 15), min_size=1, max_size=24))
 def test_never_more_than_there_is_at_once(amounts: list[int]) -> None:
-    room, size, lock, now = Room(10), 10, Lock(), [0]
+    room, size, lock, now = WeightedSemaphore(10), 10, Lock(), [0]
     most: list[int] = []
 
     def hold(amount: int) -> None:
-        with room.take(amount):
+        with room.acquire(amount):
             with lock:
                 now[0] += min(amount, size)
                 most.append(now[0])
@@ -34,16 +34,16 @@ def test_never_more_than_there_is_at_once(amounts: list[int]) -> None:
 
 
 def test_who_is_too_large_is_alone_and_is_not_kept_waiting() -> None:
-    room, order = Room(10), []
+    room, order = WeightedSemaphore(10), []
     inside, leave = Event(), Event()
 
     def first() -> None:
-        with room.take(4):
+        with room.acquire(4):
             inside.set()
             leave.wait(10)
 
     def hold(amount: int) -> None:
-        with room.take(amount):
+        with room.acquire(amount):
             order.append(amount)
 
     with ThreadPoolExecutor(3) as pool:
@@ -62,12 +62,12 @@ def test_who_is_too_large_is_alone_and_is_not_kept_waiting() -> None:
 
 
 def test_room_is_given_back_after_an_error() -> None:
-    room = Room(3)
+    room = WeightedSemaphore(3)
     for _ in range(5):
         try:
-            with room.take(3):
+            with room.acquire(3):
                 raise OSError("unreadable")
         except OSError:
             pass
-    with room.take(3):
+    with room.acquire(3):
         pass

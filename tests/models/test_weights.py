@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from repic.config.paths import cache_folder
 from repic.errors import WeightsError
 from repic.models import weights
 
 
 def test_the_cache_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REPIC_CACHE", raising=False)
-    assert weights.cache_folder().name == "repic"
+    assert cache_folder().name == "repic"
     monkeypatch.setenv("REPIC_CACHE", str(tmp_path))
-    assert weights.cache_folder() == tmp_path
+    assert cache_folder() == tmp_path
 
 
 def test_a_path_comes_before_a_name_in_the_cache(

@@ -13,7 +13,7 @@ from repic.pipeline import catalog
 from repic.pipeline.build import Build
 from repic.pipeline.scan import scan
 from repic.pipeline.stages import STAGES
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage import integrity
 from storage.gc import gc
 from storage.hashing import content_hash

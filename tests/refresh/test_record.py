@@ -13,7 +13,7 @@ from repic.evaluate.results import SUMMARY
 from repic.pipeline import catalog
 from repic.refresh import record
 from repic.refresh.promotion import Comparison, Decision, decide, stopped
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.errors import MovedError, StoreError
 from storage.manifest import Origin, Run
 from storage.store import Store

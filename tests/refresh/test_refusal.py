@@ -15,7 +15,7 @@ from repic.evaluate.run import run
 from repic.refresh import record
 from repic.refresh.promotion import Comparison, decide
 from repic.refresh.run import _of_captions
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.manifest import Origin, Run
 from storage.store import Store
 from tests.evaluate.servers import everybody, nobody, serving

@@ -16,7 +16,7 @@ from repic import objectives
 from repic.config.build import Examples, Settings, Source
 from repic.images import uris
 from repic.pipeline.scan import image_id_of
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, Run
 from storage.store import Store

@@ -10,7 +10,7 @@ import pytest
 from repic import report
 from repic.images import uris
 from repic.report.pictures import SIDE
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.errors import NotFoundError, StoreError
 from storage.manifest import Origin
 from storage.store import Store

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from repic.cli import app
-from repic.models import weights
+from repic.config.paths import cache_folder
 from repic.objectives.base import Row
 from repic.rewards.attacks import suite
 from repic.rewards.attacks.sample_rows import generated
@@ -31,7 +31,7 @@ def rows() -> list[Row]:
 @pytest.fixture(scope="module")
 def store(rows: list[Row]) -> str:
     """The store in which the generated rows are kept."""
-    return str(weights.cache_folder() / "rewards")
+    return str(cache_folder() / "rewards")
 
 
 def test_attack_prints_zero_and_zero(rows: list[Row]) -> None:

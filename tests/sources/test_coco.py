@@ -13,7 +13,7 @@ from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
 from repic.sources import photos
-from repic.sources.base import Annotation, Photo
+from repic.sources.base import Annotation, SourcePhoto
 
 INSTANCES: dict[str, Any] = {
     "images": [
@@ -47,7 +47,7 @@ def _write(path: Path, value: object) -> Path:
     return path
 
 
-def _photos(path: Path, **settings: object) -> dict[str, Photo]:
+def _photos(path: Path, **settings: object) -> dict[str, SourcePhoto]:
     chosen = config.Source.model_validate({"kind": "coco", "path": str(path), **settings})
     return {Path(uris.file_path(p.uri)).name: p for p in photos(chosen, config.Splits())}
 

@@ -12,7 +12,7 @@ from repic.errors import SourceError
 from repic.images import uris
 from repic.images.decode import open_image
 from repic.sources import photos
-from repic.sources.base import Photo
+from repic.sources.base import SourcePhoto
 
 
 def _save(path: Path) -> Path:
@@ -21,7 +21,7 @@ def _save(path: Path) -> Path:
     return path
 
 
-def _photos(path: object, **settings: object) -> list[Photo]:
+def _photos(path: object, **settings: object) -> list[SourcePhoto]:
     chosen = config.Source.model_validate({"path": str(path), **settings})
     return list(photos(chosen, config.Splits()))
 

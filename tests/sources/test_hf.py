@@ -15,12 +15,12 @@ from repic.errors import SourceError
 from repic.images import decode, uris
 from repic.pipeline.scan import scan
 from repic.sources import photos
-from repic.sources.base import Photo
+from repic.sources.base import SourcePhoto
 
 datasets.disable_progress_bars()
 
 
-def _photos(path: object, **settings: object) -> list[Photo]:
+def _photos(path: object, **settings: object) -> list[SourcePhoto]:
     chosen = {"kind": "hf", "path": str(path), "identity": "annotation", **settings}
     return list(photos(config.Source.model_validate(chosen), config.Splits()))
 
@@ -45,7 +45,7 @@ def _dataset() -> datasets.Dataset:
     return datasets.Dataset.from_dict(rows, features=features)
 
 
-def _opened(found: list[Photo]) -> list[int]:
+def _opened(found: list[SourcePhoto]) -> list[int]:
     return sorted(decode.open_image(photo.uri).width for photo in found)
 
 

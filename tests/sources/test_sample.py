@@ -8,9 +8,10 @@ from PIL import Image
 from repic.config import build as config
 from repic.errors import SourceError
 from repic.images import decode, uris
+from repic.images.fetch import read_bytes
 from repic.mining.splits import split_of
 from repic.sources import photos
-from repic.sources.base import Photo
+from repic.sources.base import SourcePhoto
 from tests.timing import quickest
 
 
@@ -19,7 +20,7 @@ def _settings(path: object, **settings: object) -> config.Source:
     return config.Source.model_validate({**values, **settings})
 
 
-def _photos(path: object, **settings: object) -> list[Photo]:
+def _photos(path: object, **settings: object) -> list[SourcePhoto]:
     return list(photos(_settings(path and str(path), **settings), config.Splits()))
 
 
@@ -99,7 +100,7 @@ def test_identities_can_be_hidden(tmp_path: Path) -> None:
 
 def test_photos_are_no_near_duplicates(tmp_path: Path) -> None:
     found = _photos(tmp_path, count=120, identities=12)
-    hashes = [int(decode.probe(decode.read_bytes(p.uri)).phash, 16) for p in found]
+    hashes = [int(decode.probe(read_bytes(p.uri)).phash, 16) for p in found]
     close = sum((a ^ b).bit_count() <= 6 for i, a in enumerate(hashes) for b in hashes[:i])
     assert close == 0
 

@@ -14,7 +14,7 @@ from repic.config import build as config
 from repic.errors import SourceError
 from repic.images import decode
 from repic.sources import photos
-from repic.sources.base import Photo
+from repic.sources.base import SourcePhoto
 
 LEFT, RIGHT, PADDING = (200, 30, 30), (30, 30, 200), (255, 255, 255)
 
@@ -57,7 +57,7 @@ def _shard(folder: Path, rows: list[dict[str, Any]], number: int = 0) -> Path:
     return folder
 
 
-def _photos(path: Path, **settings: object) -> list[Photo]:
+def _photos(path: Path, **settings: object) -> list[SourcePhoto]:
     chosen = {"kind": "subjects200k", "path": str(path), **settings}
     return list(photos(config.Source.model_validate(chosen), config.Splits()))
 

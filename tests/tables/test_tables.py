@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from repic.errors import SchemaError
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 
 REVIEW = {
     "subject": "pair",

@@ -16,7 +16,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from repic.models import shipped, weights
+from repic.config.paths import cache_folder
+from repic.models import shipped
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--install", action="store_true", help="put the result into the package")
     options = parser.parse_args(arguments)
-    work = options.work or weights.cache_folder() / "training" / options.model
+    work = options.work or cache_folder() / "training" / options.model
     work.mkdir(parents=True, exist_ok=True)
     if options.model == "yolo":
         from tools.sample_models import train_yolo

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repic.config.paths import cache_folder
 from repic.errors import ConfigError, WeightsError
 from repic.models import shipped, weights
 from repic.models.detectors.base import Candidates, Padding, SquareDetector
@@ -90,7 +91,7 @@ def load(settings: DetectorSettings, placement: Placement, fingerprint: str) -> 
 
 def quiet_ultralytics() -> None:
     """Import ultralytics with its telemetry, installs, downloads and pickled code turned off."""
-    folder = weights.cache_folder() / "ultralytics"
+    folder = cache_folder() / "ultralytics"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.update(
         YOLO_CONFIG_DIR=str(folder),

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from repic.config.build import Settings
 from repic.pipeline.scan import Reject, Scan
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.hashing import fingerprint
 
 Json = Any

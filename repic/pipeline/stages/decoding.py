@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from repic.images import decode
-from repic.images.decode import ImageRefused
+from repic.images.fetch import ImageRefused, read_bytes
 from repic.images.uris import Location
 from repic.pipeline.scan import TRANSIENT, image_id_of
 
@@ -30,7 +30,7 @@ def read_photo(uri: str, image_id: str) -> bytes:
         ImageRefused: there are none, or others.
     """
     try:
-        data = decode.read_bytes(uri)
+        data = read_bytes(uri)
     except ImageRefused as refused:
         if refused.reason in TRANSIENT:
             raise

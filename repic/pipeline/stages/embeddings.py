@@ -14,13 +14,13 @@ from PIL.Image import Image
 
 from repic.config.build import EncoderSettings, Runtime, Settings
 from repic.images.coordinates import Box
-from repic.images.decode import ImageRefused
+from repic.images.fetch import ImageRefused
 from repic.models import encoder as embed
 from repic.models.encoder import Encoder
 from repic.pipeline.scan import Reject
 from repic.pipeline.stages.base import Inputs, Json, Result, RowStage
 from repic.pipeline.stages.decoding import opened
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.hashing import fingerprint
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from repic import objectives
 from repic.config.build import Settings
 from repic.pipeline.stages.base import Inputs, Json, Output, SetStage
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 
 
 class Examples(SetStage):

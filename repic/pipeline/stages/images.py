@@ -13,6 +13,7 @@ from repic import mining
 from repic.config.build import Settings
 from repic.errors import SourceError
 from repic.images import decode
+from repic.images.fetch import ImageRefused
 from repic.images.uris import Location
 from repic.pipeline.scan import Found, Reject
 from repic.pipeline.stages.base import Inputs, Json, Output, Result, RowStage, SetStage, rows_of
@@ -51,7 +52,7 @@ class Probes(RowStage):
 def _probe(image_id: str, uri: str) -> dict | Reject:
     try:
         facts = decode.probe(read_photo(uri, image_id), Location.parse(uri).region)
-    except decode.ImageRefused as refused:
+    except ImageRefused as refused:
         return Reject(uri, "images", refused.reason, refused.message, image_id)
     return {"image_id": image_id, **asdict(facts)}
 

@@ -12,7 +12,7 @@ from PIL.Image import Image
 
 from repic.config.build import DetectorSettings, Runtime, Settings
 from repic.images.coordinates import Box
-from repic.images.decode import ImageRefused
+from repic.images.fetch import ImageRefused
 from repic.models import detectors
 from repic.models.detectors import Detection, Detector
 from repic.pipeline.scan import Reject

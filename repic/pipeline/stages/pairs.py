@@ -13,7 +13,7 @@ from repic.config.build import Settings
 from repic.mining import BANDS, Survey
 from repic.mining.splits import split_photos
 from repic.pipeline.stages.base import Inputs, Json, Output, SetStage
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from storage.hashing import fingerprint
 
 SPLITS = ("train", "validation", "test")

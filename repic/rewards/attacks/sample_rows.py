@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from repic.config.paths import cache_folder
 from repic.objectives.base import Row
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ def generated(photos: int = PHOTOS, identities: int = IDENTITIES, world: int = 0
             and 12: a claim about them is measured on another.
     """
     from repic.config import build as config
-    from repic.models import weights
     from repic.pipeline.build import build
     from repic.pipeline.scan import scan
     from storage.store import Store
@@ -46,7 +46,7 @@ def generated(photos: int = PHOTOS, identities: int = IDENTITIES, world: int = 0
         source={**SOURCE, "count": photos, "identities": identities, "seed": world},
         detector={"kind": "annotation"},
     )
-    store = Store.open(str(weights.cache_folder() / "rewards"), create=True)
+    store = Store.open(str(cache_folder() / "rewards"), create=True)
     outcome: Outcome = build(settings, store, scan(settings), _Quiet())
     return rows_of(store, str(outcome.tables["examples"].ref))
 

@@ -74,7 +74,8 @@ def photo_opener(store: str) -> Callable[[str], Image.Image | None]:
     Raises:
         ConfigError: the store has none.
     """
-    from repic.images.decode import ImageRefused, open_image
+    from repic.images.decode import open_image
+    from repic.images.fetch import ImageRefused
     from storage.errors import StoreError
     from storage.store import Store
 

@@ -28,8 +28,8 @@ from repic.objectives import names
 from repic.pipeline.scan import Found, Reject, Scan, image_id_of
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Inputs, RowStage, SetStage, Stage
-from repic.sources.base import Annotation, Photo
-from repic.tables.build import TABLES
+from repic.sources.base import Annotation, SourcePhoto
+from repic.tables import TABLES
 from storage.hashing import fingerprint
 from tests.objectives.tables import Build, labelled_build
 from tests.random_models import open_clip_folder
@@ -190,7 +190,7 @@ def _scan(folder: Path) -> Scan:
             Annotation(Box(42, 8, 90, 40), "cat", None, (), True, True),
             Annotation(Box(1, 1, 3, 2), "flea"),
         )
-        photo = Photo(path.as_uri(), "folder", "CC0", None, "Two animals.", annotations)
+        photo = SourcePhoto(path.as_uri(), "folder", "CC0", None, "Two animals.", annotations)
         also_at = (f"file:///copy-{number}.ppm",) if number == 2 else ()
         found.append(Found(image_id_of(sha256, None), sha256, photo, also_at))
     rejects = (Reject("file:///text.jpg", "images", "not-an-image", "it is text"),)

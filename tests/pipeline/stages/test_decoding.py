@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from repic.images.decode import ImageRefused
-from repic.images.semaphore import Room
+from repic.images.fetch import ImageRefused
+from repic.images.semaphore import WeightedSemaphore
 from repic.pipeline.scan import scan
 from repic.pipeline.stages import decoding
 from repic.pipeline.stages.base import Inputs
@@ -90,11 +90,11 @@ def test_the_room_changes_no_row(
 
 
 def test_room_is_shared_and_the_first_is_served_first() -> None:
-    room, order = Room(10), []
+    room, order = WeightedSemaphore(10), []
     started = threading.Event()
 
     def work(name: str, amount: int, seconds: float) -> None:
-        with room.take(amount):
+        with room.acquire(amount):
             order.append(name)
             started.set()
             time.sleep(seconds)
@@ -118,7 +118,7 @@ def test_decoding_in_threads_shares_the_room(
     """Every one of many threads gets its turn, also for pictures that are refused."""
     from repic.images import decode
 
-    monkeypatch.setattr(decode, "_ROOM", Room(1))
+    monkeypatch.setattr(decode, "_ROOM", WeightedSemaphore(1))
     good = tmp_path / "good.png"
     Image.new("RGB", (40, 30), "red").save(good)
     cut = good.read_bytes()[:-20]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from repic.pipeline.stages import STAGES
-from repic.tables.build import TABLES
+from repic.tables import TABLES
 from tests.builds import OF_MODELS
 from tests.pipeline.stages import golden
 
