@@ -64,7 +64,7 @@ def main() -> int:
         url = server.api_url(port)
         prefect = server.start(Path(folder), port)
         try:
-            server.await_answer(prefect, url)
+            server.wait_until_healthy(prefect, url)
             env = {**os.environ, **server.environment(Path(folder), url)}
             for number in range(args.repeats):
                 for kind in ("plain", "flow") if number % 2 == 0 else ("flow", "plain"):

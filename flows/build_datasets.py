@@ -7,23 +7,18 @@ concurrency, names, and a page that says what came out.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from contextlib import chdir
-from threading import Lock
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
 from prefect.task_runners import ThreadPoolTaskRunner
-from prefect.tasks import Task, exponential_backoff
-from prefect.utilities.annotations import quote
+from prefect.tasks import exponential_backoff
 
+from flows import gpu
+from flows.common import TASK_OPTIONS, in_home, opaque, store_location
 from repic.config import build as config
 from repic.config.build import Settings
-from repic.errors import FIXABLE
 from repic.pipeline import build, catalog
 from repic.pipeline.build import Build, Outcome, Plan, Shard, ShardReport
 from repic.pipeline.scan import Scan, scan
@@ -32,45 +27,34 @@ from repic.pipeline.stages.base import Stage
 from storage.manifest import Run
 
 SHARDS_AT_ONCE = 4
-"""In one process. Those of a stage with a model take turns: it is one model, on one device."""
+"""Per process. Shards of a stage with a model take turns: it is one model, on one device."""
 
-_model = Lock()
-
-T = TypeVar("T")
-
-
-def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    return not isinstance(state.data, FIXABLE)
-
-
-RETRIED: dict[str, Any] = {
+RETRIES: dict[str, Any] = {
+    **TASK_OPTIONS,
     "retries": 3,
     "retry_delay_seconds": exponential_backoff(5),
     "retry_jitter_factor": 0.3,
-    "retry_condition_fn": _may_pass,
-    "persist_result": False,  # results are in the store, where the next build finds them
-    "cache_policy": NO_CACHE,
 }
 
 
-@task(name="scan", **RETRIED)
+@task(name="scan", **RETRIES)
 def look(settings: Settings) -> Scan:
     """Read and hash every photo of the source."""
     return scan(settings)
 
 
-@task(name="shard", task_run_name="{shard.stage} {number}/{of}", **RETRIED)
-def compute(shard: Shard, number: int, of: int, takes_turns: bool) -> ShardReport:
-    """Compute one shard and keep its result; on whichever machine the task runner likes."""
-    if not takes_turns:
+@task(name="shard", task_run_name="{shard.stage} {number}/{total}", **RETRIES)
+def compute(shard: Shard, number: int, total: int, uses_model: bool) -> ShardReport:
+    """Compute one shard and keep its result, on the machine that the task runner chooses."""
+    if not uses_model:
         return build.run_shard(shard)
-    with _model:
+    with gpu.turn():
         return build.run_shard(shard)
 
 
-@task(name="publish", task_run_name="publish {stage.name}", **RETRIED)
+@task(name="publish", task_run_name="publish {stage.name}", **RETRIES)
 def publish(this: Build, stage: Stage) -> None:
-    """Make versions of the tables of a stage."""
+    """Publish versions of the tables of a stage."""
     this.publish(stage)
 
 
@@ -104,27 +88,16 @@ def build_datasets(
         overrides: Changes of single settings, as `section.key=value`.
         store: Folder or URL of the store; by default REPIC_STORE, or repic-store.
     """
-    with chdir(os.environ.get("REPIC_HOME", os.curdir)):
+    with in_home():
         chosen = profile or ("photos" if images else "sample")
         settings = config.requested(images, chosen, identity, overrides or [])
-        opened, found = build.open_for(_located(store), lambda: look(settings))
+        opened, found = build.open_for(store_location(store), lambda: look(settings))
         this = Build(settings, opened, found, Run.here(runtime.flow_run.id))
-        outcome = build.make(this, _computed, lambda this, stage: publish(_closed(this), stage))
+        outcome = build.make(this, _computed, lambda this, stage: publish(opaque(this), stage))
         if opened.files.local:
             catalog.refresh(opened)
     _report(outcome)
     return outcome
-
-
-def _located(store: str | None) -> str:
-    """The store as a URL or an absolute path, which means the same on every worker."""
-    location = store or os.environ.get("REPIC_STORE") or "repic-store"
-    return location if "://" in location else os.path.abspath(os.path.expanduser(location))
-
-
-def _closed(value: T) -> T:
-    """A parameter that Prefect does not search for futures: ours are large and have none."""
-    return cast(T, quote(value))
 
 
 def _computed(stage: Stage, plan: Plan) -> Iterable[ShardReport]:
@@ -134,7 +107,7 @@ def _computed(stage: Stage, plan: Plan) -> Iterable[ShardReport]:
         known = plan.inputs - plan.missing
         get_run_logger().info("%s: %d to do, %d known", stage.name, plan.missing, known)
     futures = [
-        compute.submit(_closed(shard), number, of, bool(stage.models(shard.settings)))
+        compute.submit(opaque(shard), number, of, bool(stage.models(shard.settings)))
         for number, shard in enumerate(plan.shards, start=1)
     ]
     return [future.result() for future in futures]

@@ -6,23 +6,15 @@ This file adds what an operator wants: a retry, a name, and a page with the tabl
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import chdir
 from pathlib import Path
-from typing import Any
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.tasks import Task
 
-from flows.build_datasets import _located
-from flows.train_grpo import Logged
+from flows.common import TASK_OPTIONS, RunLog, in_home, store_location
 from repic import report
 from repic.config import evaluate as settings
-from repic.errors import FIXABLE, CaptionServerError
 from repic.evaluate.formatting import cell
 from repic.evaluate.results import Evaluated, load
 from repic.evaluate.run import run
@@ -34,24 +26,10 @@ SHOWN = ("precision", "recall", "f1", "exact", "false_mention", "binding")
 READ = ("length", "self_bleu", "copy_rate", "clip_score")
 
 
-def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    error = state.data
-    if isinstance(error, CaptionServerError):  # it may be back in half a minute
-        return True
-    return not isinstance(error, FIXABLE)
-
-
-@task(
-    name="evaluate",
-    retries=2,
-    retry_delay_seconds=30,
-    retry_condition_fn=_may_pass,
-    persist_result=False,
-    cache_policy=NO_CACHE,
-)
+@task(name="evaluate", **{**TASK_OPTIONS, "retries": 2, "retry_delay_seconds": 30})
 def measure(model: str, asked: settings.Asked, store: str, run_: Run) -> str:
     """Evaluate, or go on with what was interrupted; the version that came of it."""
-    return run(model, asked, Store.open(store, create=True), Logged(), run_).ref
+    return run(model, asked, Store.open(store, create=True), RunLog(), run_).ref
 
 
 def _run_name() -> str:
@@ -85,9 +63,9 @@ def evaluate(
     Returns:
         The version, `evaluation@v3`.
     """
-    with chdir(os.environ.get("REPIC_HOME", os.curdir)):
+    with in_home():
         asked = settings.load(profile, overrides or [], suite=suite, folder=folder)
-        located = _located(store)
+        located = store_location(store)
         ref = measure(model, asked, located, Run.here(runtime.flow_run.id))
         opened = Store.open(located)
         if opened.files.local:

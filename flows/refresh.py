@@ -6,18 +6,11 @@ schedule, retries, one run at a time, and a page that says in numbers why.
 
 from __future__ import annotations
 
-import os
-from contextlib import chdir
-from typing import Any
-
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 
-from flows.build_datasets import _closed, _located, build_datasets
-from flows.evaluate import _may_pass as may_be_asked_again
-from flows.train_grpo import Logged
-from flows.train_grpo import _may_pass as may_be_trained_again
+from flows.build_datasets import build_datasets
+from flows.common import ONE_RETRY, RunLog, in_home, opaque, store_location
 from repic.config import refresh as settings
 from repic.models.vlm import load
 from repic.pipeline import catalog
@@ -28,30 +21,23 @@ from repic.train import rows
 from storage.manifest import Run
 from storage.store import Store
 
-AGAIN: dict[str, Any] = {
-    "retries": 1,
-    "retry_delay_seconds": 30,
-    "persist_result": False,
-    "cache_policy": NO_CACHE,
-}
 
-
-@task(name="train", retry_condition_fn=may_be_trained_again, **AGAIN)
+@task(name="train", **ONE_RETRY)
 def train(request: Request, store: str, run: Run) -> tuple[str, str | None]:
     """Train the candidate, or go on with what was interrupted."""
-    return refreshing.train(request, Store.open(store), Logged(), run)
+    return refreshing.train(request, Store.open(store), RunLog(), run)
 
 
-@task(name="evaluate", retry_condition_fn=may_be_asked_again, **AGAIN)
+@task(name="evaluate", **ONE_RETRY)
 def evaluate(request: Request, candidate: str, store: str, run: Run) -> str:
     """Captions of the candidate, and what they score."""
-    return refreshing.evaluate(request, candidate, Store.open(store), Logged(), run).ref
+    return refreshing.evaluate(request, candidate, Store.open(store), RunLog(), run).ref
 
 
-@task(name="decide", retry_condition_fn=may_be_asked_again, **AGAIN)
+@task(name="decide", **ONE_RETRY)
 def decide(request: Request, candidate: str, why: str | None, store: str, run: Run) -> Recorded:
     """Compare the candidate with what is in production, and move the tag if it is better."""
-    return refreshing.decision_on(request, candidate, why, Store.open(store), Logged(), run)
+    return refreshing.decision_on(request, candidate, why, Store.open(store), RunLog(), run)
 
 
 def _run_name() -> str:
@@ -80,23 +66,23 @@ def refresh(
         The decision; an old one where nothing is new.
     """
     given = overrides or []
-    with chdir(os.environ.get("REPIC_HOME", os.curdir)):
+    with in_home():
         asked = settings.load(profile, given)
-        located = _located(store)
+        located = store_location(store)
     built = build_datasets(
         images=images, profile=profile, overrides=settings.of_the_build(given), store=located
     )
-    with chdir(os.environ.get("REPIC_HOME", os.curdir)):
+    with in_home():
         load.quiet()
         opened, run = Store.open(located), Run.here(runtime.flow_run.id)
         request = Request(asked, rows.examples_of(opened, str(built.dataset.ref)))
         recorded = refreshing.known_decision(request, opened)
         is_new = recorded is None
         if recorded is None:
-            candidate, why = train(_closed(request), located, run)
+            candidate, why = train(opaque(request), located, run)
             if why is None:
-                evaluate(_closed(request), candidate, located, run)
-            recorded = decide(_closed(request), candidate, why, located, run)
+                evaluate(opaque(request), candidate, located, run)
+            recorded = decide(opaque(request), candidate, why, located, run)
         if opened.files.local:
             catalog.refresh(opened)
     show(recorded, is_new)

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from prefect import flow, get_run_logger
 
-from flows.local.processes import Child, interruptible
-from flows.local.server import home
+from flows.local.processes import ChildProcess, interruptible
+from flows.local.server import prefect_home
 
 EVERY = 5.0
 """Seconds between two looks."""
 SILENT = 3
 """Looks without an answer after which the service counts as dead."""
-STARTUP = 120.0
+START_TIMEOUT = 120.0
 """Seconds that it may take to answer for the first time."""
 
 
@@ -44,7 +44,7 @@ def reward_workers(
         store: Where logs go, beside those of Prefect; by default REPIC_STORE, or repic-store.
     """
     log = get_run_logger()
-    folder = home(store or os.environ.get("REPIC_STORE", "repic-store"))
+    folder = prefect_home(store or os.environ.get("REPIC_STORE", "repic-store"))
     end = float("inf") if hours is None else time.monotonic() + hours * 3600
     starts = 0
     with interruptible():
@@ -57,20 +57,20 @@ def reward_workers(
             finally:
                 child.stop()
             if why:
-                log.warning("reward workers: %s; %s", why, child.last_lines())
+                log.warning("reward workers: %s; %s", why, child.log_tail())
                 time.sleep(1)
     return starts
 
 
-def _started(workers: int, host: str, port: int, log: Path) -> Child:
+def _started(workers: int, host: str, port: int, log: Path) -> ChildProcess:
     command = [sys.executable, "-m", "repic.cli", "reward", "serve"]
     options = [f"--workers={workers}", f"--host={host}", f"--port={port}"]
-    return Child("reward service", [*command, *options], os.environ, log)
+    return ChildProcess("reward service", [*command, *options], os.environ, log)
 
 
-def _watched(child: Child, port: int, end: float) -> str | None:
+def _watched(child: ChildProcess, port: int, end: float) -> str | None:
     """Why the service has to be started again; None when the time is over."""
-    silent, deadline = 0, time.monotonic() + STARTUP
+    silent, deadline = 0, time.monotonic() + START_TIMEOUT
     has_answered = False
     while time.monotonic() < end:
         if child.returncode is not None:
@@ -80,7 +80,7 @@ def _watched(child: Child, port: int, end: float) -> str | None:
         elif has_answered:
             silent += 1
         elif time.monotonic() > deadline:
-            return f"it did not answer within {STARTUP:.0f} s"
+            return f"it did not answer within {START_TIMEOUT:.0f} s"
         if silent >= SILENT:
             return f"it did not answer {SILENT} times"
         time.sleep(min(EVERY if has_answered else 0.2, max(0.0, end - time.monotonic())))

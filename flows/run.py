@@ -31,9 +31,9 @@ def build(store: str, **parameters: Any) -> Outcome:
     Raises:
         ServerError: PREFECT_API_URL, or the active profile, names a server that does not answer.
     """
-    folder = server.home(store)
-    server.adopt(folder)
-    with interruptible(), server.reachable(folder):
+    folder = server.prefect_home(store)
+    server.use_home(folder)
+    with interruptible(), server.ensure_server(folder):
         from flows.build_datasets import build_datasets
 
         return build_datasets(store=store, **parameters)
@@ -41,9 +41,9 @@ def build(store: str, **parameters: Any) -> Outcome:
 
 def train(store: str, **parameters: Any) -> TrainingOutcome | None:
     """Run the flow `train-grpo` in this process; as `build`."""
-    folder = server.home(store)
-    server.adopt(folder)
-    with interruptible(), server.reachable(folder):
+    folder = server.prefect_home(store)
+    server.use_home(folder)
+    with interruptible(), server.ensure_server(folder):
         from flows.train_grpo import train_grpo
 
         return train_grpo(store=store, **parameters)
@@ -60,13 +60,13 @@ def run_deployment(name: str, params: list[str], watch: bool = False) -> int:
     Returns:
         Exit code: 0, 1 if the run that was watched did not complete, 2 if nothing could be run.
     """
-    server.quiet()
+    server.set_quiet_defaults()
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
     from prefect.settings import get_current_settings
 
     url = get_current_settings().api.url
-    if not url or not server.answers(url):
+    if not url or not server.is_healthy(url):
         where = f" at {url}" if url else ""
         return _cannot(f"no Prefect server answers{where}: start one with `repic up`")
     with SyncPrefectClient(url) as client:

@@ -7,19 +7,13 @@ an operator wants: a retry, a name, and a page with the table and the curves.
 from __future__ import annotations
 
 import base64
-import os
-from contextlib import chdir
-from typing import Any, Literal
+from typing import Literal
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.tasks import Task
 
-from flows.build_datasets import _located
+from flows.common import ONE_RETRY, RunLog, in_home, store_location
 from repic.config import train as settings
-from repic.errors import FIXABLE
 from repic.pipeline import catalog
 from repic.train.curves import PICTURE
 from repic.train.run import Outcome, train
@@ -27,44 +21,10 @@ from storage.manifest import Run
 from storage.store import Store
 
 
-class Logged:
-    """Watches a run: phases, and every tenth step, go to the log of the flow run."""
-
-    def __init__(self) -> None:
-        self._log = get_run_logger()
-
-    def phase(self, name: str, total: int) -> None:
-        """Something begins that has so many parts."""
-        self._log.info("%s: %d", name, total)
-
-    def tick(self, done: int = 1) -> None:
-        """Parts of it are done."""
-
-    def step(self, number: int, logs: dict[str, Any]) -> None:
-        """The trainer logged a step."""
-        if number % 10 == 0:
-            self._log.info("step %d: reward %s, kl %s", number, logs.get("reward"), logs.get("kl"))
-
-    def say(self, sentence: str) -> None:
-        """Something that a person should know."""
-        self._log.info("%s", sentence)
-
-
-def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    return not isinstance(state.data, FIXABLE)
-
-
-@task(
-    name="train",
-    retries=1,
-    retry_delay_seconds=30,
-    retry_condition_fn=_may_pass,
-    persist_result=False,
-    cache_policy=NO_CACHE,
-)
+@task(name="train", **ONE_RETRY)
 def learn(asked: settings.Training, store: str, dataset: str, run: Run) -> Outcome | None:
     """Train, or go on with what was interrupted."""
-    return train(asked, Store.open(store), dataset, Logged(), run)
+    return train(asked, Store.open(store), dataset, RunLog(), run)
 
 
 def _run_name() -> str:
@@ -93,9 +53,9 @@ def train_grpo(
         overrides: Changes of single settings, as `train.lora.rank=8` or `trainer.beta=0.1`.
         store: Folder or URL of the store; by default REPIC_STORE, or repic-store.
     """
-    with chdir(os.environ.get("REPIC_HOME", os.curdir)):
+    with in_home():
         asked = settings.load(profile, overrides or [], method=method, model=model)
-        located = _located(store)
+        located = store_location(store)
         outcome = learn(asked, located, dataset, Run.here(runtime.flow_run.id))
         opened = Store.open(located)
         if outcome and opened.files.local:

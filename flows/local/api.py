@@ -25,19 +25,19 @@ class FlowRun:
     message: str | None
 
 
-def known_server() -> tuple[str, bool] | None:
+def configured_server() -> tuple[str, bool] | None:
     """API URL of the server that is set, and whether it answers; None if none is set."""
     from flows.local import server
 
-    url = _url()
-    return (url, server.answers(url)) if url else None
+    url = _configured_url()
+    return (url, server.is_healthy(url)) if url else None
 
 
-def flow_runs(limit: int = 10) -> list[FlowRun] | None:
+def recent_flow_runs(limit: int = 10) -> list[FlowRun] | None:
     """The last runs, the newest first; None if no server is set, or it does not answer."""
     import httpx
 
-    url = _url()
+    url = _configured_url()
     if not url:
         return None
     wanted = {"sort": "EXPECTED_START_TIME_DESC", "limit": limit}
@@ -52,11 +52,11 @@ def flow_runs(limit: int = 10) -> list[FlowRun] | None:
         return None
 
 
-def _url() -> str | None:
+def _configured_url() -> str | None:
     """What the environment or the active profile says."""
     from flows.local import server
 
-    server.quiet()
+    server.set_quiet_defaults()
     from prefect.settings import get_current_settings
 
     return get_current_settings().api.url

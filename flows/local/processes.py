@@ -12,18 +12,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-PATIENCE = 10.0
+STOP_TIMEOUT = 10.0
 """Seconds that a process gets to end by itself before it is killed."""
 
-LAST_LINES = 15
+LOG_TAIL = 15
 """Lines of a log that are shown when its process died."""
 
 
-class ChildDied(Exception):  # noqa: N818 - says what happened
+class ProcessExitedError(Exception):
     """A process ended that should have gone on; the message has the end of its log."""
 
 
-class Child:
+class ChildProcess:
     """A running process. Its output goes to `log`; it ends with us, even if we are killed."""
 
     def __init__(
@@ -48,29 +48,29 @@ class Child:
         return self._process.poll()
 
     def check(self) -> None:
-        """Raises: ChildDied."""
+        """Raises: ProcessExitedError."""
         if (code := self.returncode) is not None:
-            raise ChildDied(f"The {self.name} ended with code {code}. {self.last_lines()}")
+            raise ProcessExitedError(f"The {self.name} ended with code {code}. {self.log_tail()}")
 
     def done(self) -> bool:
         """Whether it has ended well.
 
         Raises:
-            ChildDied: it failed.
+            ProcessExitedError: it failed.
         """
         if self.returncode:
             self.check()
         return self.returncode == 0
 
-    def last_lines(self) -> str:
+    def log_tail(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n  ".join([f"The end of {self.log}:", *lines[-LAST_LINES:]])
+        return "\n  ".join([f"The end of {self.log}:", *lines[-LOG_TAIL:]])
 
     def stop(self) -> None:
         """End it and all that it started. Returns when they are gone."""
         if self.returncode is None:
             self._signal(signal.SIGTERM)
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + STOP_TIMEOUT
             while self.returncode is None and time.monotonic() < deadline:
                 time.sleep(0.05)
         self._signal(signal.SIGKILL)

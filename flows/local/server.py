@@ -14,25 +14,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.local.processes import Child
+from flows.local.processes import ChildProcess
 from repic.errors import PrefectServerError
 
-STARTUP = 180.0
+START_TIMEOUT = 180.0
 """Seconds that a server may take to answer; on a small busy machine it needs more than 20."""
 
 HOST = "127.0.0.1"
 
-SHARED = {"OMP_WAIT_POLICY": "PASSIVE"}
+THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Server, worker and models share the cores, so a thread that waits for another must not spin."""
 
-QUIET = {
+QUIET_DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
 }
 
 
-def home(store: str) -> Path:
+def prefect_home(store: str) -> Path:
     """Folder of everything that Prefect keeps for this store: database, logs, results."""
     return (Path.cwd() if "://" in store else Path(store).expanduser()).resolve() / ".prefect"
 
@@ -45,27 +45,27 @@ def environment(folder: Path, url: str) -> dict[str, str]:
     """
     own = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     return {
-        **SHARED,
+        **THREADS,
         **own,
-        **QUIET,
+        **QUIET_DEFAULTS,
         "PREFECT_HOME": str(folder),
         "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
         "PREFECT_API_URL": url,
     }
 
 
-def quiet() -> None:
+def set_quiet_defaults() -> None:
     """Let the Prefect of this process, which is not imported yet, neither report nor ask."""
-    for key, value in QUIET.items():
+    for key, value in QUIET_DEFAULTS.items():
         os.environ.setdefault(key, value)
 
 
-def adopt(folder: Path) -> None:
+def use_home(folder: Path) -> None:
     """Let the Prefect of this process, which is not imported yet, keep its files in `folder`.
 
     The profiles stay where the user has them: one of them may name a server.
     """
-    quiet()
+    set_quiet_defaults()
     folder.mkdir(parents=True, exist_ok=True)
     if "PREFECT_HOME" not in os.environ:
         profiles = Path("~/.prefect/profiles.toml").expanduser()
@@ -73,7 +73,7 @@ def adopt(folder: Path) -> None:
         os.environ["PREFECT_HOME"] = str(folder)
 
 
-def answers(url: str) -> bool:
+def is_healthy(url: str) -> bool:
     """Whether a Prefect server is at this API URL."""
     import httpx
 
@@ -83,7 +83,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def is_ours(url: str, folder: Path) -> bool:
+def uses_home(url: str, folder: Path) -> bool:
     """Whether the server at this URL keeps its files in `folder`."""
     import httpx
 
@@ -115,33 +115,35 @@ def api_url(port: int) -> str:
     return f"http://{HOST}:{port}/api"
 
 
-def start(folder: Path, port: int, *, ui: bool = True) -> Child:
+def start(folder: Path, port: int, *, ui: bool = True) -> ChildProcess:
     """Start a server; it does not answer yet. Its log is `folder/server.log`."""
     env = environment(folder, api_url(port)) | {"PREFECT_SERVER_UI_ENABLED": str(ui).lower()}
     command = ["-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    return Child("server", [sys.executable, *command], env, folder / "server.log")
+    return ChildProcess("server", [sys.executable, *command], env, folder / "server.log")
 
 
-def await_answer(server: Child, url: str, waiting: Callable[[], None] = lambda: None) -> None:
+def wait_until_healthy(
+    server: ChildProcess, url: str, waiting: Callable[[], None] = lambda: None
+) -> None:
     """Wait until the server answers; calls `waiting` about twice a second.
 
     Raises:
-        ChildDied: it ended instead.
-        PrefectServerError: it took longer than STARTUP.
+        ProcessExitedError: it ended instead.
+        PrefectServerError: it took longer than START_TIMEOUT.
     """
-    deadline = time.monotonic() + STARTUP
-    while not answers(url):
+    deadline = time.monotonic() + START_TIMEOUT
+    while not is_healthy(url):
         server.check()
         if time.monotonic() > deadline:
             raise PrefectServerError(
-                f"The Prefect server did not answer within {STARTUP:.0f} s: look into {server.log}."
+                f"The Prefect server did not answer within {START_TIMEOUT:.0f} s: look into {server.log}."
             )
         waiting()
         time.sleep(0.5)
 
 
 @contextmanager
-def reachable(folder: Path) -> Iterator[str]:
+def ensure_server(folder: Path) -> Iterator[str]:
     """API URL of the server that this process is set to, or of one that lives as long as this.
 
     The second is no part of Prefect's own temporary server: that one survives a kill, and gets the
@@ -153,7 +155,7 @@ def reachable(folder: Path) -> Iterator[str]:
     from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
     if url := get_current_settings().api.url:
-        if not answers(url):
+        if not is_healthy(url):
             raise PrefectServerError(
                 f"No Prefect server answers at {url}: start it with `repic up`, or unset "
                 "PREFECT_API_URL (`prefect config unset PREFECT_API_URL`) for a temporary one."
@@ -163,15 +165,15 @@ def reachable(folder: Path) -> Iterator[str]:
     port = free_port()
     server = start(folder, port, ui=False)
     try:
-        await_answer(server, api_url(port))
+        wait_until_healthy(server, api_url(port))
         with temporary_settings({PREFECT_API_URL: api_url(port)}):
             yield api_url(port)
-            _send_the_rest()
+            _flush_logs_and_events()
     finally:
         server.stop()
 
 
-def _send_the_rest() -> None:
+def _flush_logs_and_events() -> None:
     """Logs and states that Prefect still holds, while there is a server to take them."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker

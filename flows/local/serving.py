@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.local import profile, server
-from flows.local.processes import Child, ChildDied, interruptible
+from flows.local.processes import ChildProcess, ProcessExitedError, interruptible
 from repic.errors import PrefectServerError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 POOL = "repic"
-PATIENCE = 300.0
+START_TIMEOUT = 300.0
 """Seconds that deploying, and then the worker, may take."""
 
 COMMAND = f"{sys.executable} -m flows.local.parent_death {sys.executable} -m prefect.engine"
@@ -36,13 +36,13 @@ def up(store: str, port: int = 4200) -> int:
     Returns:
         Exit code: 0 if it was told to end, 1 if something died, 2 if it could not start.
     """
-    server.quiet()
+    server.set_quiet_defaults()
     try:
         with interruptible(), ExitStack() as ends:
             _watch(_start(store, port, ends))
     except KeyboardInterrupt:
         _say("Stopped.")
-    except ChildDied as died:
+    except ProcessExitedError as died:
         _say(f"{died}\nEverything else was stopped.")
         return 1
     except (PrefectServerError, OSError) as error:
@@ -51,26 +51,26 @@ def up(store: str, port: int = 4200) -> int:
     return 0
 
 
-def _watch(running: list[Child]) -> None:
-    """Raises: ChildDied, as soon as one of them is gone."""
+def _watch(running: list[ChildProcess]) -> None:
+    """Raises: ProcessExitedError, as soon as one of them is gone."""
     while True:
         for child in running:
             child.check()
         time.sleep(0.5)
 
 
-def _start(store: str, port: int, ends: ExitStack) -> list[Child]:
+def _start(store: str, port: int, ends: ExitStack) -> list[ChildProcess]:
     """Start everything and say so; `ends` stops it in reverse order."""
-    folder, url = server.home(store), server.api_url(port)
+    folder, url = server.prefect_home(store), server.api_url(port)
     folder.mkdir(parents=True, exist_ok=True)
     env = server.environment(folder, url) | {
         "REPIC_HOME": os.getcwd(),
         "REPIC_STORE": store if "://" in store else str(Path(store).expanduser().resolve()),
         "PREFECT_WORKER_QUERY_SECONDS": "2",
     }
-    running: list[Child] = []
+    running: list[ChildProcess] = []
 
-    def started(child: Child) -> Child:
+    def started(child: ChildProcess) -> ChildProcess:
         ends.callback(child.stop)
         running.append(child)
         return child
@@ -81,7 +81,7 @@ def _start(store: str, port: int, ends: ExitStack) -> list[Child]:
         _say(f"Using the server of this store that is already at {url}.")
     else:
         _say(f"Starting the server; its log is {folder / 'server.log'}", end="")
-        server.await_answer(started(server.start(folder, port)), url, _dot)
+        server.wait_until_healthy(started(server.start(folder, port)), url, _dot)
         _say("")
         ends.enter_context(profile.active(url))
     with _client(url) as client:
@@ -90,7 +90,7 @@ def _start(store: str, port: int, ends: ExitStack) -> list[Child]:
         _create_pool(client)
         name = f"repic-{os.getpid()}"
         command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--name", name]
-        worker = Child("worker", [sys.executable, *command], env, folder / "worker.log")
+        worker = ChildProcess("worker", [sys.executable, *command], env, folder / "worker.log")
         started(worker)
         _say(f"Deploying and starting a worker; its log is {worker.log}", end="")
         _deploy(client, env, folder)
@@ -106,7 +106,7 @@ def _start(store: str, port: int, ends: ExitStack) -> list[Child]:
 
 
 def _expect_ours(url: str, folder: Path, port: int) -> None:
-    if not server.is_ours(url, folder):
+    if not server.uses_home(url, folder):
         raise PrefectServerError(
             f"Port {port} is taken by another program: end that, or choose another port "
             f"with `repic up --port {server.free_port()}`."
@@ -147,7 +147,7 @@ def _deploy(client: SyncPrefectClient, env: dict[str, str], folder: Path) -> Non
     """Deploy all of prefect.yaml. A schedule that somebody switched on stays on."""
     switched = _schedules(client)
     command = ["-m", "prefect", "deploy", "--all", "--prefect-file", str(definitions())]
-    deploying = Child("deploying", [sys.executable, *command], env, folder / "deploy.log")
+    deploying = ChildProcess("deploying", [sys.executable, *command], env, folder / "deploy.log")
     try:
         _wait(lambda: deploying.done(), [])
     finally:
@@ -182,20 +182,20 @@ def _dot() -> None:
     _say(".", end="")
 
 
-def _wait(ready: Callable[[], bool], running: list[Child]) -> None:
+def _wait(ready: Callable[[], bool], running: list[ChildProcess]) -> None:
     """Until it is ready, with a dot twice a second.
 
     Raises:
-        ChildDied: one of those who should be running is not.
-        PrefectServerError: it takes longer than PATIENCE.
+        ProcessExitedError: one of those who should be running is not.
+        PrefectServerError: it takes longer than START_TIMEOUT.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + START_TIMEOUT
     while not ready():
         for child in running:
             child.check()
         if time.monotonic() > deadline:
             raise PrefectServerError(
-                f"Not ready after {PATIENCE:.0f} s: look into the logs named above."
+                f"Not ready after {START_TIMEOUT:.0f} s: look into the logs named above."
             )
         _dot()
         time.sleep(0.5)

@@ -76,10 +76,10 @@ def doctor(
         if not doctor_dataset(store, dataset, profile, model, set_ or [], as_json):
             raise typer.Exit(1)
         return
-    from flows.local.api import known_server
+    from flows.local.api import configured_server
     from repic.pipeline.doctor import examine
 
-    findings = examine(store, known_server())
+    findings = examine(store, configured_server())
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

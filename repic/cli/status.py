@@ -37,11 +37,11 @@ def status(
     """
     from dataclasses import asdict
 
-    from flows.local.api import flow_runs
+    from flows.local.api import recent_flow_runs
     from repic.pipeline import status as statuses
 
     found = statuses.of(open_store(store))
-    runs = flow_runs()
+    runs = recent_flow_runs()
     if as_json:
         print_json(
             {**asdict(found), "flow_runs": None if runs is None else list(map(asdict, runs))}

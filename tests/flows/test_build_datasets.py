@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows.build_datasets import _located, _may_pass
+from flows.common import is_transient, store_location
 from flows.local import server
 from repic.config import build as config
 from repic.errors import ConfigError, SourceError
@@ -29,13 +29,13 @@ TINY = ("source.count=24", "source.identities=8")
 def test_what_a_person_must_mend_is_not_tried_again(error: type[Exception]) -> None:
     from prefect.states import Failed
 
-    assert not _may_pass(None, None, Failed(data=error("x")))  # type: ignore[arg-type]
+    assert not is_transient(None, None, Failed(data=error("x")))  # type: ignore[arg-type]
 
 
 def test_what_may_pass_is_tried_again() -> None:
     from prefect.states import Failed
 
-    assert _may_pass(None, None, Failed(data=ConnectionError("x")))  # type: ignore[arg-type]
+    assert is_transient(None, None, Failed(data=ConnectionError("x")))  # type: ignore[arg-type]
 
 
 def test_a_store_has_one_meaning_everywhere(
@@ -43,11 +43,11 @@ def test_a_store_has_one_meaning_everywhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("REPIC_STORE", raising=False)
-    assert _located(None) == str(tmp_path / "repic-store")
-    assert _located("a/b") == str(tmp_path / "a" / "b")
-    assert _located("s3://bucket/store") == "s3://bucket/store"
+    assert store_location(None) == str(tmp_path / "repic-store")
+    assert store_location("a/b") == str(tmp_path / "a" / "b")
+    assert store_location("s3://bucket/store") == "s3://bucket/store"
     monkeypatch.setenv("REPIC_STORE", "/data/store")
-    assert _located(None) == "/data/store"
+    assert store_location(None) == "/data/store"
 
 
 def test_the_walk_gives_every_stage_to_whoever_computes(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = server.free_port()
     prefect = server.start(folder, port)
     try:
-        server.await_answer(prefect, server.api_url(port))
+        server.wait_until_healthy(prefect, server.api_url(port))
         yield server.api_url(port)
     finally:
         prefect.stop()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.evaluate import _may_pass, _table, evaluate
+from flows.common import is_transient
+from flows.evaluate import _table, evaluate
 from repic.errors import CaptionServerError, ConfigError, SuiteError
 from repic.evaluate.results import load
 from storage.store import Store
@@ -19,9 +20,9 @@ def test_only_what_may_pass_is_tried_again() -> None:
     from prefect.states import Failed
 
     for error in (SuiteError("x"), ConfigError("x")):
-        assert not _may_pass(None, None, Failed(data=error))  # type: ignore[arg-type]
+        assert not is_transient(None, None, Failed(data=error))  # type: ignore[arg-type]
     for passing in (CaptionServerError("x"), ConnectionError("x")):
-        assert _may_pass(None, None, Failed(data=passing))  # type: ignore[arg-type]
+        assert is_transient(None, None, Failed(data=passing))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

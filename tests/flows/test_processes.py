@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.local.processes import Child, ChildDied, interruptible
+from flows.local.processes import ChildProcess, ProcessExitedError, interruptible
 
 
 def alive(pid: int) -> bool:
@@ -50,7 +50,7 @@ time.sleep(99)
 
 
 def test_stop_ends_all_that_a_child_started_even_what_ignores_it(tmp_path: Path) -> None:
-    child = Child("parent", python(GRANDCHILD), os.environ, tmp_path / "log")
+    child = ChildProcess("parent", python(GRANDCHILD), os.environ, tmp_path / "log")
     grandchild = int(awaited(tmp_path / "log"))
     child.check()
     child.stop()
@@ -61,16 +61,16 @@ def test_stop_ends_all_that_a_child_started_even_what_ignores_it(tmp_path: Path)
 
 def test_a_child_that_died_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     code = "print('the reason'); raise SystemExit(3)"
-    child = Child("worker", python(code), os.environ, tmp_path / "a folder" / "log")
+    child = ChildProcess("worker", python(code), os.environ, tmp_path / "a folder" / "log")
     child._process.wait()
-    with pytest.raises(ChildDied, match=r"worker ended with code 3[\s\S]*the reason"):
+    with pytest.raises(ProcessExitedError, match=r"worker ended with code 3[\s\S]*the reason"):
         child.check()
-    with pytest.raises(ChildDied):
+    with pytest.raises(ProcessExitedError):
         child.done()
 
 
 def test_done(tmp_path: Path) -> None:
-    child = Child("work", python("pass"), os.environ, tmp_path / "log")
+    child = ChildProcess("work", python("pass"), os.environ, tmp_path / "log")
     child._process.wait()
     assert child.done()
 
@@ -80,8 +80,8 @@ def test_a_killed_parent_leaves_no_child(tmp_path: Path) -> None:
     code = f"""
 import os, time
 from pathlib import Path
-from flows.local.processes import Child
-child = Child("x", ["sleep", "99"], os.environ, Path({str(tmp_path)!r}) / "log")
+from flows.local.processes import ChildProcess
+child = ChildProcess("x", ["sleep", "99"], os.environ, Path({str(tmp_path)!r}) / "log")
 time.sleep(1)
 print(child._process.pid, flush=True)
 time.sleep(99)

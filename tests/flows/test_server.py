@@ -15,8 +15,8 @@ def test_prefect_keeps_its_files_in_the_data_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert server.home("data/store") == tmp_path / "data" / "store" / ".prefect"
-    assert server.home("s3://bucket/store") == tmp_path / ".prefect"
+    assert server.prefect_home("data/store") == tmp_path / "data" / "store" / ".prefect"
+    assert server.prefect_home("s3://bucket/store") == tmp_path / ".prefect"
 
 
 def test_nothing_of_the_users_prefect_reaches_ours(
@@ -54,8 +54,8 @@ def test_a_port_that_is_taken() -> None:
 
 def test_nobody_answers(tmp_path: Path) -> None:
     url = server.api_url(server.free_port())
-    assert not server.answers(url)
-    assert not server.is_ours(url, tmp_path)
+    assert not server.is_healthy(url)
+    assert not server.uses_home(url, tmp_path)
 
 
 def test_parameters_are_json_or_text() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from flows.common import is_transient
 from flows.local import server
-from flows.train_grpo import _may_pass
 from repic.errors import DataError, PreflightError, TrainingStoppedError, WeightsError
 from repic.train.curves import PICTURE
 from tests.builds import Built, repic
@@ -22,8 +22,8 @@ from tests.train.runs import PLAIN, SMALL
 def test_what_a_person_must_mend_is_not_tried_again(error: type[Exception]) -> None:
     from prefect.states import Failed
 
-    assert not _may_pass(None, None, Failed(data=error("x")))  # type: ignore[arg-type]
-    assert _may_pass(None, None, Failed(data=ConnectionError("x")))  # type: ignore[arg-type]
+    assert not is_transient(None, None, Failed(data=error("x")))  # type: ignore[arg-type]
+    assert is_transient(None, None, Failed(data=ConnectionError("x")))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
@@ -43,7 +43,7 @@ def test_a_run_with_prefect_publishes_and_reports(built: Built, tmp_path: Path) 
     assert "Published checkpoint@v1 with rollouts@v1" in done.stdout
     checkpoint = store.manifest("checkpoint@latest")
     assert checkpoint.run.flow_run
-    table, picture = _artifacts(server.home(str(tmp_path / "store")))
+    table, picture = _artifacts(server.prefect_home(str(tmp_path / "store")))
     assert "Published `checkpoint@v1` with `rollouts@v1`." in table
     head, _, *rows = [line for line in table.splitlines() if line.startswith("|")]
     assert head == "| answers | objective | rows | before | after | difference | 95 % |"
@@ -74,7 +74,7 @@ def _artifacts(home: Path) -> tuple[str, str]:
     url = server.api_url(port := server.free_port())
     child = server.start(home, port, ui=False)
     try:
-        server.await_answer(child, url)
+        server.wait_until_healthy(child, url)
         found = [
             httpx.get(f"{url}/artifacts/{key}/latest").raise_for_status().json()
             for key in ("train-grpo", "train-grpo-curves")

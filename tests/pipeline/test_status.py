@@ -135,7 +135,7 @@ def test_the_last_flow_runs() -> None:
     with HTTPServer((server.HOST, 0), Answers) as answering:
         Thread(target=answering.handle_request, daemon=True).start()
         with temporary_settings({PREFECT_API_URL: server.api_url(answering.server_port)}):
-            runs = api.flow_runs()
+            runs = api.recent_flow_runs()
     first, second = runs or []
     assert (first.name, first.state, first.message) == ("sample", "Failed", "no such folder")
     assert second.message is None
@@ -150,5 +150,5 @@ def test_a_server_that_never_answers_is_not_waited_for(monkeypatch: pytest.Monke
         silent.listen()
         with temporary_settings({PREFECT_API_URL: server.api_url(silent.getsockname()[1])}):
             began = time.monotonic()
-            assert api.flow_runs() is None
+            assert api.recent_flow_runs() is None
     assert time.monotonic() - began < 5

@@ -1,0 +1,83 @@
+"""What the deployments share: paths, retries, and progress in the log of a flow run."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, chdir
+from typing import Any, TypeVar, cast
+
+from prefect import get_run_logger
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+from prefect.utilities.annotations import quote
+
+from repic.errors import FIXABLE, CaptionServerError
+
+LOGGED_EVERY = 10
+"""Training steps per line of the log."""
+
+T = TypeVar("T")
+
+
+def is_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether to retry: not after an error that only the user can fix.
+
+    A server of captions that does not answer is retried too; it may be restarting.
+    """
+    error = state.data
+    return isinstance(error, CaptionServerError) or not isinstance(error, FIXABLE)
+
+
+TASK_OPTIONS: dict[str, Any] = {
+    "retry_condition_fn": is_transient,
+    "persist_result": False,  # results are in the store, where the next run finds them
+    "cache_policy": NO_CACHE,
+}
+"""Options of every task; each flow adds its number of retries."""
+
+ONE_RETRY: dict[str, Any] = {**TASK_OPTIONS, "retries": 1, "retry_delay_seconds": 30}
+"""Options of a task that resumes from what the interrupted attempt left in the store."""
+
+
+def in_home() -> AbstractContextManager[None]:
+    """Work in REPIC_HOME, where relative paths start; Prefect runs a flow in a temporary folder."""
+    return chdir(os.environ.get("REPIC_HOME", os.curdir))
+
+
+def store_location(store: str | None) -> str:
+    """URL or absolute path of the store, which means the same on every worker.
+
+    Args:
+        store: By default REPIC_STORE, or `repic-store` in the working directory.
+    """
+    location = store or os.environ.get("REPIC_STORE") or "repic-store"
+    return location if "://" in location else os.path.abspath(os.path.expanduser(location))
+
+
+def opaque(value: T) -> T:
+    """A task parameter that Prefect does not search for futures: ours are large and hold none."""
+    return cast(T, quote(value))
+
+
+class RunLog:
+    """Progress callbacks that write to the log of the flow run."""
+
+    def __init__(self) -> None:
+        self._log = get_run_logger()
+
+    def phase(self, name: str, total: int) -> None:
+        """A phase of `total` parts begins."""
+        self._log.info("%s: %d", name, total)
+
+    def tick(self, done: int = 1) -> None:
+        """Parts of the phase are done; not logged."""
+
+    def step(self, number: int, logs: dict[str, Any]) -> None:
+        """The trainer logged a step."""
+        if number % LOGGED_EVERY == 0:
+            self._log.info("step %d: reward %s, kl %s", number, logs.get("reward"), logs.get("kl"))
+
+    def say(self, sentence: str) -> None:
+        """A remark for the user."""
+        self._log.info("%s", sentence)
