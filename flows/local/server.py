@@ -136,7 +136,8 @@ def wait_until_healthy(
         server.check()
         if time.monotonic() > deadline:
             raise PrefectServerError(
-                f"The Prefect server did not answer within {START_TIMEOUT:.0f} s: look into {server.log}."
+                f"The Prefect server did not answer within {START_TIMEOUT:.0f} s: look into "
+                f"{server.log}."
             )
         waiting()
         time.sleep(0.5)
