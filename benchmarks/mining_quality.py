@@ -60,8 +60,8 @@ class Collection:
     def part(self, rows: np.ndarray) -> Collection:
         return Collection(self.vectors[rows], self.duplicate[rows], self.subject[rows])
 
-    def survey(self, identity: np.ndarray) -> mining.Survey:
-        return mining.survey(self.vectors, np.arange(len(identity)), self.duplicate, identity)
+    def survey(self, identity: np.ndarray) -> mining.Analysis:
+        return mining.analyze(self.vectors, np.arange(len(identity)), self.duplicate, identity)
 
 
 def read(files: list[Path], encoder: EncoderSettings, runtime: Runtime) -> Collection:
@@ -96,7 +96,7 @@ def judge(these: Collection, settings: Mining) -> dict[str, float]:
         "positives": len(pairs),
         "precision": float(right.mean()) if len(pairs) else float("nan"),
         "recall": float(right.sum() / max(1, possible.sum())),
-        "typical group": found.mined.typical,
+        "typical group": found.mined.typical_size,
     }
     result["leaked"] = leakage(found, these.subject)
     rows = negatives(found, settings)
@@ -111,7 +111,7 @@ def judge(these: Collection, settings: Mining) -> dict[str, float]:
     return result
 
 
-def leakage(found: mining.Survey, subject: np.ndarray) -> float:
+def leakage(found: mining.Analysis, subject: np.ndarray) -> float:
     """Share of the photos outside of training whose subject is in training, too.
 
     Splits go by mined group, so a subject of which mining missed a photo can be on both sides. The
@@ -155,7 +155,7 @@ def judge_labelled(
     return result
 
 
-def negatives(found: mining.Survey, settings: Mining) -> mining.Pairs:
+def negatives(found: mining.Analysis, settings: Mining) -> mining.ObjectPairs:
     # Labels of a detector would only help; none are assumed.
     nothing = np.zeros(len(found), dtype=np.int64)
     key = np.random.default_rng(0).integers(0, 2**64, len(found), dtype=np.uint64)

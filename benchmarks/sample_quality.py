@@ -138,8 +138,8 @@ class Detected(mining_quality.Collection):
 
     photo: np.ndarray
 
-    def survey(self, identity: np.ndarray) -> mining.Survey:
-        return mining.survey(self.vectors, self.photo, self.duplicate, identity)
+    def survey(self, identity: np.ndarray) -> mining.Analysis:
+        return mining.analyze(self.vectors, self.photo, self.duplicate, identity)
 
 
 def _near_duplicates(taken: Sequence[WorldPhoto]) -> np.ndarray:

@@ -39,7 +39,7 @@ MIN_SIDE = 8
 MAX_ASPECT = 50
 """Most times that the longer side may be the shorter; a wide panorama has about 10."""
 
-_PIXELS = WeightedSemaphore(MAX_PIXELS)
+_PIXEL_BUDGET = WeightedSemaphore(MAX_PIXELS)
 """Of this process, in pixels that are being decoded."""
 
 HEAD_BYTES = 64
@@ -207,7 +207,7 @@ def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
             with _open(data, announced) as file:
                 name = file.format or announced or "unknown"
                 _check_size(*file.size)
-                held.enter_context(_PIXELS.acquire(file.width * file.height))
+                held.enter_context(_PIXEL_BUDGET.acquire(file.width * file.height))
                 tagged = _orientation(file)
                 if file.format == "PNG":  # decoding does not look at the checksums of the pixels
                     _pillow_open(io.BytesIO(data), formats=["PNG"]).verify()

@@ -15,8 +15,8 @@ machine (`similarity`), and uses O(n) memory beside the vectors.
 
 from repic.mining.duplicates import near_duplicates
 from repic.mining.negatives import negatives
-from repic.mining.neighbors import Survey, survey
-from repic.mining.pairs import BANDS, EASY, HARD, MEDIUM, Pairs
+from repic.mining.neighbors import Analysis, analyze
+from repic.mining.pairs import BANDS, EASY, HARD, MEDIUM, ObjectPairs
 from repic.mining.positives import all_positives, choose
 
 __all__ = [
@@ -24,11 +24,11 @@ __all__ = [
     "EASY",
     "HARD",
     "MEDIUM",
-    "Pairs",
-    "Survey",
+    "Analysis",
+    "ObjectPairs",
     "all_positives",
+    "analyze",
     "choose",
     "near_duplicates",
     "negatives",
-    "survey",
 ]

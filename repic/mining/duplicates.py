@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from repic.mining.components import connected_components
 
 BLOCK = 1 << 22
 """Hash pairs compared at once."""
@@ -41,21 +45,18 @@ def near_duplicates(phashes: np.ndarray, bits: int) -> np.ndarray:
 def _components(hashes: np.ndarray, bits: int) -> np.ndarray:
     """Component of each of n distinct hashes, named by its smallest index."""
     count = np.bitwise_count(hashes)
-    telling = np.flatnonzero((count >= LEAST_CONTENT) & (count <= 64 - LEAST_CONTENT))
-    known = hashes[telling]
-    parent = np.arange(len(hashes))
+    distinctive = np.flatnonzero((count >= LEAST_CONTENT) & (count <= 64 - LEAST_CONTENT))
+    components = connected_components(
+        range(len(hashes)), _close_pairs(hashes[distinctive], distinctive, bits)
+    )
+    return np.array(list(components.values()), dtype=np.int64)
 
-    def root(of: int) -> int:
-        while parent[of] != of:
-            parent[of] = parent[parent[of]]
-            of = parent[of]
-        return of
 
-    rows = max(1, BLOCK // max(1, len(known)))
-    for start in range(0, len(known), rows):
-        distance = np.bitwise_count(known[start : start + rows, None] ^ known[None, start:])
+def _close_pairs(hashes: np.ndarray, names: np.ndarray, bits: int) -> Iterator[tuple[int, int]]:
+    """Names of each two hashes that differ in at most `bits` bits."""
+    rows = max(1, BLOCK // max(1, len(hashes)))
+    for start in range(0, len(hashes), rows):
+        distance = np.bitwise_count(hashes[start : start + rows, None] ^ hashes[None, start:])
         for a, b in np.argwhere(distance <= bits):
             if a < b:
-                one, other = root(int(telling[start + a])), root(int(telling[start + b]))
-                parent[max(one, other)] = min(one, other)
-    return np.array([root(i) for i in range(len(hashes))], dtype=np.int64)
+                yield int(names[start + a]), int(names[start + b])

@@ -1,4 +1,4 @@
-"""Pairs that show different objects, in three bands; hard ones are the point.
+"""ObjectPairs that show different objects, in three bands; hard ones are the point.
 
 What keeps false negatives out:
 
@@ -22,10 +22,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from repic.mining import groups, similarity
-from repic.mining.chance import GOLDEN, mixed
-from repic.mining.neighbors import NEIGHBOURS, Survey
-from repic.mining.pairs import EASY, HARD, MEDIUM, Pairs, described, first_of
+from repic.mining import clustering, similarity
+from repic.mining.neighbors import NEIGHBORS, Analysis
+from repic.mining.pairs import EASY, GOLDEN, HARD, MEDIUM, ObjectPairs, described, first_of, mixed
 
 REACH = 6
 """Sum of the two ranks, in typical group sizes, up to which a pair may still be one object. Where
@@ -39,7 +38,7 @@ POOL = 4
 
 
 def negatives(
-    survey: Survey,
+    analysis: Analysis,
     label: np.ndarray,
     split: np.ndarray,
     key: np.ndarray,
@@ -47,7 +46,7 @@ def negatives(
     hard: int,
     medium: int,
     easy: int,
-) -> Pairs:
+) -> ObjectPairs:
     """Negatives of each anchor, both objects in one split, sorted by anchor.
 
     Doubtful are labelled pairs of which each object finds the other more alike than any photo of
@@ -59,27 +58,27 @@ def negatives(
         key: uint64 (n,), a hash of what each object is; draws the sample of medium and easy pairs.
         hard, medium, easy: Most pairs of an anchor in each band.
     """
-    parts = [described(survey, *(np.empty(0, np.int64),) * 2, np.empty(0, bool), np.empty(0))]
+    parts = [described(analysis, *(np.empty(0, np.int64),) * 2, np.empty(0, bool), np.empty(0))]
     for value in np.unique(split[split >= 0]).tolist():
         inside = np.flatnonzero(split == value)
-        index = survey.index if len(inside) == len(survey) else _within(survey, inside)
-        typical = survey.mined.typical
-        near = _Neighbourhood.of(index, min(REACH * typical, max(NEIGHBOURS, 2 * typical)))
-        parts.append(_hard(survey, label, inside, near, hard))
-        parts.append(_sampled(survey, inside, near, key[inside], medium, easy))
+        index = analysis.index if len(inside) == len(analysis) else _within(analysis, inside)
+        typical = analysis.mined.typical_size
+        near = _Neighborhood.of(index, min(REACH * typical, max(NEIGHBORS, 2 * typical)))
+        parts.append(_hard(analysis, label, inside, near, hard))
+        parts.append(_sampled(analysis, inside, near, key[inside], medium, easy))
     rows = _joined(parts)
     rows = rows.take(np.lexsort((-rows.band, rows.other, rows.anchor)))
     # In a small collection the even sample may meet a hard pair again: it stays hard.
-    _, first = np.unique(rows.anchor * len(survey) + rows.other, return_index=True)
+    _, first = np.unique(rows.anchor * len(analysis) + rows.other, return_index=True)
     rows = rows.take(first)
     rows = rows.take(np.lexsort((rows.other, -rows.band, rows.anchor)))
-    own = _best_of_own(survey)
+    own = _best_of_own(analysis)
     alike = np.rint(rows.similarity * similarity.UNIT).astype(np.int64)
     closer = (alike > own[rows.anchor]) & (alike > own[rows.other])
     return replace(rows, doubtful=~rows.mined & closer)
 
 
-class _Neighbourhood:
+class _Neighborhood:
     """Nearest objects of each, and which pairs are too near to be called different."""
 
     def __init__(self, index: np.ndarray, too_near: np.ndarray) -> None:
@@ -87,7 +86,7 @@ class _Neighbourhood:
         self._too_near = too_near
 
     @classmethod
-    def of(cls, index: np.ndarray, reach: int) -> _Neighbourhood:
+    def of(cls, index: np.ndarray, reach: int) -> _Neighborhood:
         """Args: index (n, k) nearest, -1 for none; reach: largest sum of ranks that is too near.
 
         A rank that is not in a list counts as the first behind it, so long lists are only safer.
@@ -112,52 +111,54 @@ class _Neighbourhood:
         return self._too_near[place] == keys
 
 
-def _within(survey: Survey, inside: np.ndarray) -> np.ndarray:
+def _within(analysis: Analysis, inside: np.ndarray) -> np.ndarray:
     """Nearest objects among a part of the collection, as places in `inside`."""
     near, _ = similarity.scan(
-        survey.grid[inside], survey.photo[inside], survey.duplicate[inside], NEIGHBOURS
+        analysis.grid[inside], analysis.photo[inside], analysis.duplicate[inside], NEIGHBORS
     )
-    return groups.local_scale(near)[0]
+    return clustering.local_scale(near)[0]
 
 
 def _allowed(
-    survey: Survey, inside: np.ndarray, near: _Neighbourhood, one: np.ndarray, other: np.ndarray
+    analysis: Analysis, inside: np.ndarray, near: _Neighborhood, one: np.ndarray, other: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whether pairs (places in `inside`) are negatives, and whether labels say so."""
     a, b = inside[one], inside[other]
-    known = (survey.identity[a] >= 0) & (survey.identity[b] >= 0)
-    good = (survey.duplicate[a] != survey.duplicate[b]) & (survey.group[a] != survey.group[b])
-    if survey.mined.typical == 1:
+    known = (analysis.identity[a] >= 0) & (analysis.identity[b] >= 0)
+    good = (analysis.duplicate[a] != analysis.duplicate[b]) & (
+        analysis.group[a] != analysis.group[b]
+    )
+    if analysis.mined.typical_size == 1:
         return good & known, known
     return good & (known | ~near.too_near(one, other)), known
 
 
 def _hard(
-    survey: Survey, label: np.ndarray, inside: np.ndarray, near: _Neighbourhood, most: int
-) -> Pairs:
+    analysis: Analysis, label: np.ndarray, inside: np.ndarray, near: _Neighborhood, most: int
+) -> ObjectPairs:
     n, k = near.index.shape
     one = np.repeat(np.arange(n), k)
     other = near.index.ravel().astype(np.int64)
     one, other = one[other >= 0], other[other >= 0]
-    good, known = _allowed(survey, inside, near, one, other)
+    good, known = _allowed(analysis, inside, near, one, other)
     one, other, known = one[good], other[good], known[good]
     a, b = inside[one], inside[other]
-    alike = similarity.of_pairs(survey.grid, a, b)
+    alike = similarity.of_pairs(analysis.grid, a, b)
     order = np.lexsort((b, -alike, a))
     pool = order[first_of(a[order], POOL * most)]
     order = pool[np.lexsort((b[pool], -alike[pool], label[a[pool]] != label[b[pool]], a[pool]))]
     kept = order[first_of(a[order], most)]
-    return described(survey, a[kept], b[kept], ~known[kept], np.full(len(kept), HARD))
+    return described(analysis, a[kept], b[kept], ~known[kept], np.full(len(kept), HARD))
 
 
 def _sampled(
-    survey: Survey,
+    analysis: Analysis,
     inside: np.ndarray,
-    near: _Neighbourhood,
+    near: _Neighborhood,
     key: np.ndarray,
     medium: int,
     easy: int,
-) -> Pairs:
+) -> ObjectPairs:
     n = len(inside)
     thrown = _darts(key, SAMPLE + 4 * medium + 2 * easy)
     # Stable, so that of several darts in one place the first one thrown counts.
@@ -166,9 +167,9 @@ def _sampled(
     fresh = np.diff(drawn, axis=1, prepend=-1) > 0
     one = np.broadcast_to(np.arange(n)[:, None], drawn.shape)[fresh]
     other, dart = drawn[fresh], dart[fresh]
-    good, known = _allowed(survey, inside, near, one, other)
+    good, known = _allowed(analysis, inside, near, one, other)
     a, b, known, dart = inside[one[good]], inside[other[good]], known[good], dart[good]
-    alike = similarity.of_pairs(survey.grid, a, b)
+    alike = similarity.of_pairs(analysis.grid, a, b)
     order = np.lexsort((b, -alike, a))
     a, b, known, dart = a[order], b[order], known[order], dart[order]
     _, start, count = np.unique(a, return_index=True, return_counts=True)
@@ -183,7 +184,7 @@ def _sampled(
         [mediums[first_of(a[mediums], medium)], easies[first_of(a[easies], easy)]]
     )
     band = np.where(middle[chosen], MEDIUM, EASY)
-    return described(survey, a[chosen], b[chosen], ~known[chosen], band)
+    return described(analysis, a[chosen], b[chosen], ~known[chosen], band)
 
 
 def _darts(key: np.ndarray, each: int) -> np.ndarray:
@@ -193,23 +194,26 @@ def _darts(key: np.ndarray, each: int) -> np.ndarray:
     return ring[np.searchsorted(key[ring], thrown) % max(1, len(key))]
 
 
-def _best_of_own(survey: Survey) -> np.ndarray:
+def _best_of_own(analysis: Analysis) -> np.ndarray:
     """Highest similarity to another photo of the same known identity; none: above all others."""
-    n = len(survey)
-    rows, columns = np.nonzero(survey.index >= 0)
-    other = survey.index[rows, columns]
-    own = (survey.identity[rows] >= 0) & (survey.identity[rows] == survey.identity[other])
+    n = len(analysis)
+    rows, columns = np.nonzero(analysis.index >= 0)
+    other = analysis.index[rows, columns]
+    own = (analysis.identity[rows] >= 0) & (analysis.identity[rows] == analysis.identity[other])
     best = np.full(n, -similarity.UNIT - 1)
     np.maximum.at(
-        best, rows[own], similarity.of_pairs(survey.grid, rows[own], other[own].astype(np.int64))
+        best, rows[own], similarity.of_pairs(analysis.grid, rows[own], other[own].astype(np.int64))
     )
-    labelled = np.bincount(np.maximum(survey.identity, 0)) if n else np.zeros(1)
-    alone = (survey.identity < 0) | (labelled[np.maximum(survey.identity, 0)] < 2)
+    labelled = np.bincount(np.maximum(analysis.identity, 0)) if n else np.zeros(1)
+    alone = (analysis.identity < 0) | (labelled[np.maximum(analysis.identity, 0)] < 2)
     best[alone] = similarity.UNIT
     return best
 
 
-def _joined(parts: list[Pairs]) -> Pairs:
-    return Pairs(
-        *(np.concatenate([getattr(p, name) for p in parts]) for name in Pairs.__dataclass_fields__)
+def _joined(parts: list[ObjectPairs]) -> ObjectPairs:
+    return ObjectPairs(
+        *(
+            np.concatenate([getattr(p, name) for p in parts])
+            for name in ObjectPairs.__dataclass_fields__
+        )
     )

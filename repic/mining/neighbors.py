@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repic.mining import groups, similarity
+from repic.mining import clustering, similarity
 from repic.mining.similarity import Distribution
 
-NEIGHBOURS = 128
+NEIGHBORS = 128
 """Nearest objects that are remembered of each object."""
 
 
 @dataclass(frozen=True)
-class Survey:
+class Analysis:
     """A collection of n objects and what was found out about it.
 
     Attributes:
@@ -29,7 +29,7 @@ class Survey:
         group: int64 (n,), the object's identity, known or mined: the smallest index among its
             members. Labels and mined groups that touch are one group, so that splitting by it leaks
             neither.
-        background: int64 (n,), ten-thousandths: mean similarity to the `groups.DENSITY` nearest
+        background: int64 (n,), ten-thousandths: mean similarity to the `clustering.DENSITY` nearest
             objects of other groups.
     """
 
@@ -39,7 +39,7 @@ class Survey:
     identity: np.ndarray
     distribution: Distribution
     index: np.ndarray
-    mined: groups.Groups
+    mined: clustering.Groups
     peers: np.ndarray
     group: np.ndarray
     background: np.ndarray
@@ -48,9 +48,9 @@ class Survey:
         return len(self.photo)
 
 
-def survey(
+def analyze(
     vectors: np.ndarray, photo: np.ndarray, duplicate: np.ndarray, identity: np.ndarray
-) -> Survey:
+) -> Analysis:
     """Look at all pairs once; 50,000 objects of 256 numbers take 5 min, 1.8 GB on two busy cores.
 
     Args:
@@ -76,14 +76,14 @@ def survey(
     if (duplicate[first][place] != duplicate).any():
         raise ValueError("the objects of one photo must share its near-duplicate group")
     grid = similarity.on_grid(vectors)
-    near, distribution = similarity.scan(grid, photo, duplicate, NEIGHBOURS)
-    index, scale = groups.local_scale(near)
+    near, distribution = similarity.scan(grid, photo, duplicate, NEIGHBORS)
+    index, scale = clustering.local_scale(near)
     if (identity >= 0).all():
-        mined, peers = groups.alone(n), index[:, :0]
+        mined, peers = clustering.singletons(n), index[:, :0]
     else:
-        mined, peers = groups.find(index, scale, photo, duplicate, identity)
-    group = _with_labels(mined.of, identity)
-    return Survey(
+        mined, peers = clustering.mine_groups(index, scale, photo, duplicate, identity)
+    group = _with_labels(mined.group, identity)
+    return Analysis(
         grid,
         photo,
         duplicate,
@@ -108,8 +108,8 @@ def _with_labels(mined: np.ndarray, identity: np.ndarray) -> np.ndarray:
     return first[place]
 
 
-def _background(near: similarity.Neighbours, group: np.ndarray) -> np.ndarray:
+def _background(near: similarity.Neighbors, group: np.ndarray) -> np.ndarray:
     other = (near.index >= 0) & (group[near.index] != group[:, None])
-    other &= np.cumsum(other, axis=1) <= groups.DENSITY
+    other &= np.cumsum(other, axis=1) <= clustering.DENSITY
     total = np.where(other, near.similarity, 0).sum(1, dtype=np.int64)
     return total // np.maximum(1, other.sum(1))

@@ -7,15 +7,16 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from repic.mining import similarity
-from repic.mining.neighbors import Survey
+from repic.mining.neighbors import Analysis
+from storage.hashing import mix
 
 EASY, MEDIUM, HARD = 0, 1, 2
 BANDS = ("easy", "medium", "hard")
-"""Names of the values of `Pairs.band`."""
+"""Names of the values of `ObjectPairs.band`."""
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ObjectPairs:
     """Ordered pairs of objects in photos that differ and are no near-duplicates; m rows.
 
     Attributes:
@@ -41,9 +42,9 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.anchor)
 
-    def take(self, rows: np.ndarray) -> Pairs:
+    def take(self, rows: np.ndarray) -> ObjectPairs:
         """The rows of an index or a mask."""
-        return Pairs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return ObjectPairs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 def turn_of(owner: np.ndarray) -> np.ndarray:
@@ -57,23 +58,32 @@ def first_of(owner: np.ndarray, most: int) -> np.ndarray:
 
 
 def described(
-    survey: Survey,
+    analysis: Analysis,
     anchor: np.ndarray,
     other: np.ndarray,
     mined: np.ndarray,
     band: np.ndarray,
-) -> Pairs:
-    """Pairs with their similarity, percentile and margin; none doubtful."""
+) -> ObjectPairs:
+    """ObjectPairs with their similarity, percentile and margin; none doubtful."""
     anchor, other = anchor.astype(np.int64), other.astype(np.int64)
-    alike = similarity.of_pairs(survey.grid, anchor, other)
-    background = survey.background[anchor] + survey.background[other]
-    return Pairs(
+    alike = similarity.of_pairs(analysis.grid, anchor, other)
+    background = analysis.background[anchor] + analysis.background[other]
+    return ObjectPairs(
         anchor,
         other,
         mined,
         band.astype(np.int8),
         (alike / similarity.UNIT).astype(np.float32),
-        survey.distribution.percentile(alike),
+        analysis.distribution.percentile(alike),
         ((2 * alike - background) / (2 * similarity.UNIT)).astype(np.float32),
         np.zeros(len(anchor), dtype=bool),
     )
+
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""Step of SplitMix64: 2^64 over the golden ratio."""
+
+
+def mixed(numbers: np.ndarray) -> np.ndarray:
+    """A hash of each number, uint64 of the same shape; a draw by it ignores all other objects."""
+    return mix(numbers.copy())

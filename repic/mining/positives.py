@@ -1,4 +1,4 @@
-"""Pairs that show the same object: by label where there is one, else mined.
+"""ObjectPairs that show the same object: by label where there is one, else mined.
 
 A mined pair lies in one mined group *and* the two objects agree on who else is in it: with k the
 size of the group, but not above the typical size of the collection, they share at least `AGREEMENT`
@@ -12,9 +12,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from repic.mining.chance import mixed
-from repic.mining.neighbors import Survey
-from repic.mining.pairs import BANDS, EASY, HARD, MEDIUM, Pairs, described, first_of, turn_of
+from repic.mining.neighbors import Analysis
+from repic.mining.pairs import (
+    BANDS,
+    EASY,
+    HARD,
+    MEDIUM,
+    ObjectPairs,
+    described,
+    first_of,
+    mixed,
+    turn_of,
+)
 
 AGREEMENT = 0.6
 """Least share of mutual neighbours in common. 0.5 to 0.65 trade recall for little precision."""
@@ -26,18 +35,18 @@ UNLIKE = 50.0
 """Percentile: a labelled pair that is less alike than the usual cross-photo pair is doubtful."""
 
 
-def all_positives(survey: Survey) -> Pairs:
+def all_positives(analysis: Analysis) -> ObjectPairs:
     """Every positive once, anchor < other, in order; bands are thirds by similarity.
 
     Doubtful are labelled pairs of low similarity (`UNLIKE`): a wrong label, or a wrong crop.
     """
-    left, right = _labelled(survey)
-    mined_left, mined_right = _mined(survey)
+    left, right = _labelled(analysis)
+    mined_left, mined_right = _mined(analysis)
     anchor, other = np.concatenate([left, mined_left]), np.concatenate([right, mined_right])
     mined = np.arange(len(anchor)) >= len(left)
     order = np.lexsort((other, anchor))
     anchor, other, mined = anchor[order], other[order], mined[order]
-    pairs = described(survey, anchor, other, mined, np.zeros(len(anchor)))
+    pairs = described(analysis, anchor, other, mined, np.zeros(len(anchor)))
     if not len(pairs):
         return pairs
     low, high = np.quantile(pairs.similarity, [1 / 3, 2 / 3], method="lower")
@@ -47,7 +56,7 @@ def all_positives(survey: Survey) -> Pairs:
     )
 
 
-def choose(pairs: Pairs, per_object: int, key: np.ndarray) -> Pairs:
+def choose(pairs: ObjectPairs, per_object: int, key: np.ndarray) -> ObjectPairs:
     """At most `per_object` pairs of each anchor, of every anchor that has any.
 
     Each pair can serve either way round. An anchor keeps its least alike partner and then others by
@@ -74,7 +83,7 @@ def choose(pairs: Pairs, per_object: int, key: np.ndarray) -> Pairs:
     return both.take(kept)
 
 
-def _varied(pairs: Pairs, drawn: np.ndarray, most: int) -> np.ndarray:
+def _varied(pairs: ObjectPairs, drawn: np.ndarray, most: int) -> np.ndarray:
     """At most `most` rows of each anchor; they come sorted by anchor and similarity."""
     drawn = np.where(turn_of(pairs.anchor) == 0, np.uint64(0), drawn)
     order = np.lexsort((drawn, -pairs.band, pairs.anchor))
@@ -83,11 +92,11 @@ def _varied(pairs: Pairs, drawn: np.ndarray, most: int) -> np.ndarray:
     return order[in_turn[first_of(anchor[in_turn], most)]]
 
 
-def _labelled(survey: Survey) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of one known identity, smaller index first."""
-    known = np.flatnonzero(survey.identity >= 0)
-    order = known[np.argsort(survey.identity[known], kind="stable")]
-    _, start, count = np.unique(survey.identity[order], return_index=True, return_counts=True)
+def _labelled(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
+    """ObjectPairs of one known identity, smaller index first."""
+    known = np.flatnonzero(analysis.identity >= 0)
+    order = known[np.argsort(analysis.identity[known], kind="stable")]
+    _, start, count = np.unique(analysis.identity[order], return_index=True, return_counts=True)
     left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for first, size in zip(start.tolist(), count.tolist(), strict=True):
         members = order[first : first + size]
@@ -100,34 +109,34 @@ def _labelled(survey: Survey) -> tuple[np.ndarray, np.ndarray]:
         left.append(members[np.minimum(a, b)])
         right.append(members[np.maximum(a, b)])
     one, other = np.concatenate(left), np.concatenate(right)
-    distinct = np.unique(one * len(survey) + other)
-    one, other = distinct // max(1, len(survey)), distinct % max(1, len(survey))
-    apart = survey.duplicate[one] != survey.duplicate[other]
+    distinct = np.unique(one * len(analysis) + other)
+    one, other = distinct // max(1, len(analysis)), distinct % max(1, len(analysis))
+    apart = analysis.duplicate[one] != analysis.duplicate[other]
     return one[apart], other[apart]
 
 
-def _mined(survey: Survey) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs that mining finds and of which not both are labelled, smaller index first."""
+def _mined(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
+    """ObjectPairs that mining finds and of which not both are labelled, smaller index first."""
     left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    order = np.argsort(survey.mined.of, kind="stable")
-    _, start, count = np.unique(survey.mined.of[order], return_index=True, return_counts=True)
-    place = np.full(len(survey) + 1, -1)
+    order = np.argsort(analysis.mined.group, kind="stable")
+    _, start, count = np.unique(analysis.mined.group[order], return_index=True, return_counts=True)
+    place = np.full(len(analysis) + 1, -1)
     for first, size in zip(start.tolist(), count.tolist(), strict=True):
         if size == 1:
             continue
         members = order[first : first + size]
-        k = min(size, survey.mined.typical)
+        k = min(size, analysis.mined.typical_size)
         place[members] = np.arange(size)
         # -1 of a missing neighbour reads the last entry of `place`, which stays -1.
-        near = place[survey.peers[members, :k]]
+        near = place[analysis.peers[members, :k]]
         place[members] = -1
         agree = _agreement(near, size) >= AGREEMENT if size > 2 else np.ones((2, 2), dtype=bool)
         a, b = np.nonzero(np.triu(agree, 1))
         left.append(members[a])
         right.append(members[b])
     one, other = np.concatenate(left), np.concatenate(right)
-    kept = survey.duplicate[one] != survey.duplicate[other]
-    kept &= (survey.identity[one] < 0) | (survey.identity[other] < 0)
+    kept = analysis.duplicate[one] != analysis.duplicate[other]
+    kept &= (analysis.identity[one] < 0) | (analysis.identity[other] < 0)
     return one[kept], other[kept]
 
 

@@ -23,7 +23,7 @@ BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     """The most similar objects of each object, best first.
 
     Attributes:
@@ -81,7 +81,7 @@ def of_pairs(grid: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarra
 
 def scan(
     grid: np.ndarray, photo: np.ndarray, duplicate: np.ndarray, k: int
-) -> tuple[Neighbours, Distribution]:
+) -> tuple[Neighbors, Distribution]:
     """Nearest neighbours among the photos that are no near-duplicates, and the distribution.
 
     Ties go to the smaller index. Takes one pass over all n^2 similarities and O(n k) memory.
@@ -115,7 +115,7 @@ def scan(
         similarity[part] = best >> 32
         index[part] = n - 1 - (best & 0xFFFFFFFF)
     index[similarity < -UNIT] = -1
-    return Neighbours(index, similarity), Distribution(counts[:-1])
+    return Neighbors(index, similarity), Distribution(counts[:-1])
 
 
 def _rounded(products: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from repic.captions.tokens import STOP, plain_words
 from repic.images.coordinates import Box
+from repic.mining.components import connected_components
 
 SAME_OBJECT = 0.5
 """IoU from which on a box is that of an object that the source describes."""
@@ -243,29 +244,10 @@ class Material:
                     row["split"],
                 )
             )
-        self._groups = _groups(self.objects, links)
+        self._groups = connected_components(self.objects, links)
         for first, second in negatives:
             low, high = sorted((self.group(first), self.group(second)))
             self._unlike.add((low, high))
-
-
-def _groups(names: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Name -> the first, in their order, of all names that links tie to it."""
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        path = []
-        while (above := parent.get(name, name)) != name:
-            path.append(name)
-            name = above
-        parent.update(dict.fromkeys(path, name))
-        return name
-
-    for one, other in links:
-        low, high = sorted((root(one), root(other)))
-        if low != high:
-            parent[high] = low
-    return {name: root(name) for name in names}
 
 
 def _photo(row: Mapping[str, Any]) -> Photo:

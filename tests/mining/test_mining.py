@@ -29,14 +29,14 @@ def world(
     )
 
 
-def look(vectors: np.ndarray, identity: np.ndarray | None = None) -> mining.Survey:
+def look(vectors: np.ndarray, identity: np.ndarray | None = None) -> mining.Analysis:
     n = len(vectors)
-    return mining.survey(
+    return mining.analyze(
         vectors, np.arange(n), np.arange(n), np.full(n, -1) if identity is None else identity
     )
 
 
-def quality(found: mining.Survey, truth: np.ndarray) -> tuple[float, float]:
+def quality(found: mining.Analysis, truth: np.ndarray) -> tuple[float, float]:
     pairs = mining.all_positives(found)
     right = truth[pairs.anchor] == truth[pairs.other]
     sizes = np.bincount(truth)
@@ -47,7 +47,9 @@ def keys(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 2**64, n, dtype=np.uint64)
 
 
-def draw(found: mining.Survey, seed: int = 0, split: np.ndarray | None = None) -> mining.Pairs:
+def draw(
+    found: mining.Analysis, seed: int = 0, split: np.ndarray | None = None
+) -> mining.ObjectPairs:
     n = len(found)
     nothing = np.zeros(n, dtype=np.int64)
     split = nothing if split is None else split
@@ -60,7 +62,7 @@ def test_group_size_comes_from_the_data(photos: int, seed: int) -> None:
     vectors, truth = world([photos] * 40, seed)
     found = look(vectors)
     precision, recall = quality(found, truth)
-    assert found.mined.typical == photos
+    assert found.mined.typical_size == photos
     # One wrong pair of forty is 0.975.
     assert precision >= (0.97 if photos == 2 else 0.98)
     assert recall >= 0.75
@@ -73,7 +75,7 @@ def test_clear_categories_are_not_taken_for_things(photos: int, things: int, see
     vectors, truth = world([photos] * things, seed, noise=0.5)
     found = look(vectors)
     precision, recall = quality(found, truth)
-    assert found.mined.typical == photos
+    assert found.mined.typical_size == photos
     assert precision >= 0.98
     assert recall >= 0.98
 
@@ -92,7 +94,7 @@ def test_a_thing_may_have_a_hundred_photos() -> None:
     vectors, truth = world([100] * 6)
     found = look(vectors)
     precision, recall = quality(found, truth)
-    assert found.mined.typical == 100
+    assert found.mined.typical_size == 100
     assert precision >= 0.98
     assert recall >= 0.95
     rows = draw(found)
@@ -111,7 +113,7 @@ def test_mixed_group_sizes_and_objects_that_have_no_partner() -> None:
 def test_noise_gives_no_pairs_at_all(n: int, dim: int) -> None:
     random = np.random.default_rng(n).normal(size=(n, dim))
     found = look(random / np.linalg.norm(random, axis=1, keepdims=True))
-    assert found.mined.typical == 1
+    assert found.mined.typical_size == 1
     assert len(mining.all_positives(found)) == 0
     assert len(draw(found)) == 0
 
@@ -168,7 +170,7 @@ def test_pairs_never_join_one_photo_or_near_duplicates() -> None:
     photo = np.arange(len(truth)) // 2
     duplicate = photo // 2
     for identity in (truth, np.full(len(truth), -1)):
-        found = mining.survey(vectors, photo, duplicate, identity)
+        found = mining.analyze(vectors, photo, duplicate, identity)
         for pairs in (mining.all_positives(found), draw(found)):
             assert len(pairs)
             assert (duplicate[pairs.anchor] != duplicate[pairs.other]).all()
@@ -193,7 +195,7 @@ def test_most_negatives_stay_when_photos_are_added() -> None:
 def test_bursts_of_near_duplicates_do_not_break_up_a_thing() -> None:
     vectors, truth = world([5] * 30)
     duplicate = np.arange(150) - np.minimum(np.arange(150) % 5, 2)
-    found = mining.survey(vectors, np.arange(150), duplicate, np.full(150, -1))
+    found = mining.analyze(vectors, np.arange(150), duplicate, np.full(150, -1))
     pairs = mining.all_positives(found)
     right = truth[pairs.anchor] == truth[pairs.other]
     assert right.mean() >= 0.98
@@ -297,9 +299,9 @@ def test_a_collection_may_be_tiny(n: int) -> None:
 def test_wrong_arguments_say_what_is_wrong() -> None:
     vectors, truth = world([2, 2])
     with pytest.raises(ValueError, match="one photo"):
-        mining.survey(vectors, truth[:1], truth, truth)
+        mining.analyze(vectors, truth[:1], truth, truth)
     with pytest.raises(ValueError, match="near-duplicate group"):
-        mining.survey(vectors, np.zeros(4), np.arange(4), truth)
+        mining.analyze(vectors, np.zeros(4), np.arange(4), truth)
 
 
 def test_two_thousand_objects_take_about_a_second() -> None:
@@ -313,4 +315,4 @@ def test_two_thousand_objects_take_about_a_second() -> None:
 
     # The target is 1 s on two idle cores; a shared machine gets room.
     assert quickest(survey, tries=2) < 5
-    assert REACH * found.mined.typical < found.index.shape[1]
+    assert REACH * found.mined.typical_size < found.index.shape[1]

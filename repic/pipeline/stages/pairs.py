@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from repic import mining as mine
+from repic import mining
 from repic.config.build import Settings
-from repic.mining import BANDS, Survey
+from repic.mining import BANDS, Analysis
 from repic.mining.splits import split_photos
 from repic.pipeline.stages.base import Inputs, Json, Output, SetStage
 from repic.tables import TABLES
@@ -33,23 +33,23 @@ class Pairs(SetStage):
 
     def run(self, inputs: Inputs) -> Output:
         things = _things(inputs)
-        survey = mine.survey(
+        analysis = mining.analyze(
             _vectors(things),
             _codes(things["image_id"]),
             _codes(things["near_duplicate_group"]),
             _codes(things["identity"]),
         )
-        groups = _groups(things, survey, inputs)
+        groups = _groups(things, analysis, inputs)
         keys = _keys(things["object_id"])
         split = _codes(groups["split"], SPLITS)
         settings = inputs.settings.mining
-        positives = mine.all_positives(survey)
+        positives = mining.all_positives(analysis)
         positives = positives.take(
             (split[positives.anchor] >= 0) & (split[positives.anchor] == split[positives.other])
         )
-        positives = mine.choose(positives, settings.positives_per_object, keys)
-        negatives = mine.negatives(
-            survey,
+        positives = mining.choose(positives, settings.positives_per_object, keys)
+        negatives = mining.negatives(
+            analysis,
             _codes(things["label"]),
             split,
             keys,
@@ -67,7 +67,7 @@ class Pairs(SetStage):
             for kind, found in (("positive", positives), ("negative", negatives))
         )
         pairs = TABLES["pairs"].check(pairs.sort_by("pair_id"))
-        return Output({"groups": groups, "pairs": pairs}, _notes(groups, pairs, survey))
+        return Output({"groups": groups, "pairs": pairs}, _notes(groups, pairs, analysis))
 
 
 def _things(inputs: Inputs) -> pa.Table:
@@ -105,7 +105,7 @@ def _keys(ids: pa.ChunkedArray) -> np.ndarray:
     return np.array([int(i[:16], 16) for i in ids.to_pylist()], dtype=np.uint64)
 
 
-def _groups(things: pa.Table, survey: Survey, inputs: Inputs) -> pa.Table:
+def _groups(things: pa.Table, analysis: Analysis, inputs: Inputs) -> pa.Table:
     """The groups table: each object's group by name, and the split of its photo.
 
     A group has the name of its labelled identity, or else that of its first object. It decides a
@@ -113,10 +113,10 @@ def _groups(things: pa.Table, survey: Survey, inputs: Inputs) -> pa.Table:
     """
     ids, photos = things["object_id"].to_pylist(), things["image_id"].to_pylist()
     identities = things["identity"].to_pylist()
-    group = survey.group.tolist()
+    group = analysis.group.tolist()
     names = {place: ids[place] for place in group}
     names |= {place: name for place, name in zip(group, identities, strict=True) if name}
-    reach = Counter(place for place, _ in set(zip(group, survey.duplicate.tolist(), strict=True)))
+    reach = Counter(place for place, _ in set(zip(group, analysis.duplicate.tolist(), strict=True)))
     deciding = [
         (photos[i], names[place])
         for i, place in enumerate(group)
@@ -138,7 +138,11 @@ def _groups(things: pa.Table, survey: Survey, inputs: Inputs) -> pa.Table:
 
 
 def _rows(
-    kind: str, pairs: mine.Pairs, things: pa.Table, splits: pa.ChunkedArray, reviews: dict[str, str]
+    kind: str,
+    pairs: mining.ObjectPairs,
+    things: pa.Table,
+    splits: pa.ChunkedArray,
+    reviews: dict[str, str],
 ) -> pa.Table:
     """Rows of the pairs table."""
     anchor, other = things.take(pairs.anchor), things.take(pairs.other)
@@ -168,10 +172,10 @@ def _rows(
     return TABLES["pairs"].check(pa.table(columns))
 
 
-def _notes(groups: pa.Table, pairs: pa.Table, survey: Survey) -> dict[str, Json]:
+def _notes(groups: pa.Table, pairs: pa.Table, analysis: Analysis) -> dict[str, Json]:
     photos = dict(zip(groups["image_id"].to_pylist(), groups["split"].to_pylist(), strict=True))
     counts = pairs.group_by(["kind", "band"]).aggregate([([], "count_all")]).to_pylist()
-    if (survey.identity < 0).any() and survey.mined.typical == 1:
+    if (analysis.identity < 0).any() and analysis.mined.typical_size == 1:
         why = "the encoder does not tell objects apart: label identities, or choose another encoder"
     else:
         why = None

@@ -118,7 +118,7 @@ def test_decoding_in_threads_shares_the_room(
     """Every one of many threads gets its turn, also for pictures that are refused."""
     from repic.images import decode
 
-    monkeypatch.setattr(decode, "_ROOM", WeightedSemaphore(1))
+    monkeypatch.setattr(decode, "_PIXEL_BUDGET", WeightedSemaphore(1))
     good = tmp_path / "good.png"
     Image.new("RGB", (40, 30), "red").save(good)
     cut = good.read_bytes()[:-20]

@@ -1,0 +1,305 @@
+"""Which objects are the same one, when nothing is labelled.
+
+No single threshold on similarity answers this: two photos of one dog may be less similar than two
+dogs of one breed. At every density, however, photos of one object are *each other's* nearest
+neighbors. The steps are:
+
+1. **Local scale** (`local_scale`): similarity minus the mean similarity of both objects to their
+   `DENSITY` nearest neighbors (CSLS; Conneau et al., "Word Translation Without Parallel Data",
+   2018). It makes sparse and dense regions comparable and removes hubs.
+2. **A tree** (`linkage`): average linkage over mutual nearest neighbors proposes nested groups of
+   all sizes.
+3. **Closedness** (`_closedness`): in a group of s objects, the share of the s - 1 nearest neighbors
+   of its members that are members, corrected for chance, (s - 1) / (n - 1). It is 1 for an isolated
+   group and about 1/2 for a ball cut out of a continuum.
+4. **The cut** (`_cut`): the most probable disjoint groups of the tree, given closedness, heights of
+   joins and group sizes. Heights and sizes are learned from the cut itself, for each collection.
+   There is no other calibration.
+
+In a continuum of ten or more dimensions, where vectors do not separate objects, about 0.6 of all
+objects still have a mutual nearest neighbor and form groups of two, and few larger groups appear.
+Such a result is discarded: every object is then alone, and `Groups.typical_size` is 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from repic.mining.linkage import Forest, average_linkage
+from repic.mining.similarity import Neighbors
+
+DENSITY = 5
+"""Number of neighbors whose mean similarity is an object's local density; 4 to 10 work equally
+well."""
+
+LARGEST = 100
+"""Maximum members of a mined group; a larger identity is split into several groups."""
+
+LEAST_GROUPS = 4
+"""Minimum number of groups that a collection should have: no group is larger than n / 4."""
+
+BY_CHANCE, LEAST_SEPARATED = 0.6, 0.7
+"""Share of objects with a mutual nearest neighbor in a continuum, and the minimum share where
+vectors separate objects."""
+
+NO_NEIGHBOR = -(1 << 40)
+"""Scale where there is no neighbor."""
+
+CLOSED, OPEN = 0.95, 0.6
+"""Expected closedness of a group, and of a ball cut out of a continuum."""
+
+WEIGHT = 4.0
+"""Neighbors per member that count as independent evidence, beside one draw from the profile."""
+
+HEIGHT = 5.0
+"""Maximum evidence from the height of one join, in nats; 4 to 7 work equally well."""
+
+FALL = 0.65
+"""The first cut takes a join below this share of a lower join as a join between objects. Nearly all
+joins within objects are higher, most of those above them are lower; 0.6 to 0.7 work equally well.
+"""
+
+UNSEEN = 0.05
+"""Share of the size profile that is spread evenly over sizes that the last cut did not contain."""
+
+ROUNDS = 20
+"""Maximum number of cuts; they converge after three or four."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A partition into mined groups.
+
+    Attributes:
+        group: int64 (n,), group of each object: the smallest index among its members.
+        size: int64 (n,), number of members of that group.
+        typical_size: Median size over the members of groups of two or more. 1 if there are no such
+            groups: mining found nothing, which does not mean that all objects differ.
+    """
+
+    group: np.ndarray
+    size: np.ndarray
+    typical_size: int
+
+
+def local_scale(near: Neighbors) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbors in order of local scale: index int32 (n, k), scale int64 (n, k).
+
+    The unit of scale is half a ten-thousandth. Index is -1 where there is no neighbor.
+    """
+    usable = near.index >= 0
+    nearest = np.where(usable, near.similarity, 0)[:, :DENSITY].astype(np.int64)
+    density = nearest.sum(1) // np.maximum(1, usable[:, :DENSITY].sum(1))
+    scale = 2 * near.similarity.astype(np.int64) - density[:, None] - density[near.index]
+    return _ordered(near.index, np.where(usable, scale, NO_NEIGHBOR))
+
+
+def mine_groups(
+    index: np.ndarray,
+    scale: np.ndarray,
+    photo: np.ndarray,
+    duplicate: np.ndarray,
+    identity: np.ndarray,
+) -> tuple[Groups, np.ndarray]:
+    """Mined groups, none of which contains two known identities, and the neighbors they rest on.
+
+    Args:
+        index, scale: Result of `local_scale`, with at least `LARGEST` neighbors or all of them.
+        photo, duplicate: int (n,), each object's photo and that photo's near-duplicate group.
+        identity: int (n,), -1 where unknown; objects of different known identities are not
+            neighbors.
+
+    Returns:
+        The groups, and int32 (n, <= LARGEST): neighbors that are not known to differ. A group
+        has at most as many members as an object has such neighbors.
+    """
+    n = len(duplicate)
+    theirs = identity[index]
+    differ = (identity[:, None] >= 0) & (theirs >= 0) & (identity[:, None] != theirs)
+    if differ.any():
+        index, scale = _ordered(np.where(differ, -1, index), np.where(differ, NO_NEIGHBOR, scale))
+    largest = max(2, min(LARGEST, n // LEAST_GROUPS))
+    index, scale = index[:, :largest], scale[:, :largest]
+    forest = average_linkage(index, scale, photo, duplicate, identity, largest)
+    group = np.arange(n)
+    for node in _cut(forest, _closedness(forest, index, duplicate), largest):
+        group[forest.members[node]] = forest.members[node].min()
+    size = np.bincount(group, minlength=n)[group]
+    grouped = np.sort(size[size > 1])
+    typical_size = int(grouped[len(grouped) // 2]) if len(grouped) else 1
+    if typical_size == 2 and _looks_like_chance(index, size):
+        return singletons(n), index
+    return Groups(group, size, typical_size), index
+
+
+def singletons(n: int) -> Groups:
+    """n objects, each alone in its group."""
+    return Groups(np.arange(n), np.ones(n, dtype=np.int64), 1)
+
+
+def _looks_like_chance(index: np.ndarray, size: np.ndarray) -> bool:
+    """Whether there are no more groups of two than mutual nearest neighbors in a continuum.
+
+    In a continuum these are a share of `BY_CHANCE`; in a small collection, up to two standard
+    deviations more.
+    """
+    n = len(size)
+    mutual = index[index[:, 0], 0] == np.arange(n)
+    separated = int(((size > 2) | ((size == 2) & mutual)).sum())
+    tolerance = 2 * math.sqrt(2 * BY_CHANCE * (1 - BY_CHANCE) / n)
+    return separated < n * max(LEAST_SEPARATED, BY_CHANCE + tolerance)
+
+
+def _ordered(index: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(-scale, axis=1, kind="stable")
+    return np.take_along_axis(index, order, 1), np.take_along_axis(scale, order, 1)
+
+
+def _closedness(forest: Forest, index: np.ndarray, duplicate: np.ndarray) -> np.ndarray:
+    """Closedness of each node above chance, 0 to 1; nan where no two members can be a pair."""
+    n = len(index)
+    result = np.full(len(forest.members), np.nan)
+    owner = np.full(n + 1, -1)
+    for node in range(n, len(forest.members)):
+        group = forest.members[node]
+        _, inverse, count = np.unique(duplicate[group], return_inverse=True, return_counts=True)
+        reach = len(group) - count[inverse]
+        if not reach.any():
+            continue
+        owner[group] = node
+        depth = int(reach.max())
+        inside = owner[index[group, :depth]] == node
+        inside &= np.arange(inside.shape[1]) < reach[:, None]
+        chance = reach.mean() / (n - 1)
+        result[node] = max(0.0, (inside.sum() / reach.sum() - chance) / (1 - chance))
+    return result
+
+
+def _cut(forest: Forest, closedness: np.ndarray, largest: int) -> list[int]:
+    """Most probable disjoint nodes that cover all objects, in order.
+
+    Adds three kinds of evidence, as log odds:
+
+    - *Closedness* of a node: an isolated group, or a ball cut out of a continuum.
+    - *Height* of each join in a node. A pair of look-alikes, a category and the whole collection
+      are closed as well. But joins within an object are high, and the next join above it is clearly
+      lower. A join counts from +`HEIGHT`, at the usual height within a node, to -`HEIGHT`, at the
+      usual height of a refused join.
+    - *Size*: how common groups of this size are. It keeps two look-alikes with five photos each
+      from becoming one object with ten in a collection where all other groups have five.
+
+    Usual heights and sizes are learned from the cut, and the cut is repeated until it is stable.
+    It is stable at any clear level, of objects or of categories, so the start decides: each branch
+    of the tree, from the leaves up, to the first join that is lower than `FALL` times a join below
+    it. That is the finest clear level.
+
+    Args:
+        closedness: float (nodes,), 0 to 1 above chance; nan where a node cannot be a group.
+        largest: Maximum members of a node.
+    """
+    sizes = [len(members) for members in forest.members]
+    closed = [_closedness_odds(s, c) for s, c in zip(sizes, closedness.tolist(), strict=True)]
+    within, refused = _first_falls(forest)
+    profile = np.full(largest + 1, 1 / largest)
+    chosen: list[int] = []
+    for _ in range(ROUNDS):
+        prior = np.log(profile).tolist()
+        joins = _join_odds(forest, within, refused)
+        previous = chosen
+        chosen = _best(
+            forest, [c + j + s * prior[s] for c, j, s in zip(closed, joins, sizes, strict=True)]
+        )
+        if chosen == previous:
+            break
+        within, refused = _usual_heights(forest, chosen)
+        seen = np.bincount([sizes[node] for node in chosen], minlength=largest + 1)
+        seen = seen * np.arange(largest + 1)
+        profile = (1 - UNSEEN) * seen / seen.sum() + UNSEEN / largest
+    return chosen
+
+
+def _closedness_odds(size: int, closedness: float) -> float:
+    """Evidence for a group of this size, in nats."""
+    if size == 1:
+        return 0.0
+    if math.isnan(closedness):
+        return -math.inf
+    gain, loss = math.log(CLOSED / OPEN), math.log((1 - CLOSED) / (1 - OPEN))
+    return WEIGHT * (size - 1) * (closedness * gain + (1 - closedness) * loss)
+
+
+def _join_odds(forest: Forest, within: float, refused: float) -> list[float]:
+    """Evidence for each node from the heights of all joins in it, in nats."""
+    middle, half = (within + refused) / 2, max(1.0, (within - refused) / 2)
+    total: list[float] = []
+    for (a, b), height in zip(forest.children, forest.height, strict=True):
+        if a < 0:
+            total.append(0.0)
+        else:
+            share = min(1.0, max(-1.0, (height - middle) / half))
+            total.append(total[a] + total[b] + HEIGHT * share)
+    return total
+
+
+def _first_falls(forest: Forest) -> tuple[float, float]:
+    """Mean height of the joins below the first fall, and of the first falls."""
+    within, refused = [], []
+    intact: list[bool] = []
+    for (a, b), height in zip(forest.children, forest.height, strict=True):
+        if a < 0:
+            intact.append(True)
+            continue
+        below = [forest.height[c] for c in (a, b) if forest.children[c][0] >= 0]
+        falls = bool(below) and height < FALL * min(below)
+        intact.append(intact[a] and intact[b] and not falls)
+        if intact[-1]:
+            within.append(height)
+        elif intact[a] or intact[b]:
+            refused.append(height)
+    return _mean(within), _mean(refused)
+
+
+def _usual_heights(forest: Forest, chosen: list[int]) -> tuple[float, float]:
+    """Mean height of joins in chosen nodes, and of joins directly above them; 0 without joins."""
+    inside = set(chosen)
+    joined = {child for both in forest.children for child in both}
+    refused = [0.0 for node in chosen if node not in joined and forest.children[node][0] >= 0]
+    for node in range(len(forest.children) - 1, -1, -1):
+        a, b = forest.children[node]
+        if a < 0:
+            break
+        if node in inside:
+            inside.update((a, b))
+        elif a in inside or b in inside:
+            refused.append(forest.height[node])
+    within = [forest.height[node] for node in inside if forest.children[node][0] >= 0]
+    return _mean(within), _mean(refused)
+
+
+def _mean(heights: list[float]) -> float:
+    return math.fsum(heights) / max(1, len(heights))
+
+
+def _best(forest: Forest, score: list[float]) -> list[int]:
+    """Disjoint nodes of highest total score that cover all leaves; ties go to the larger node."""
+    best = list(score)
+    split = [False] * len(score)
+    root = [True] * len(score)
+    for node, (a, b) in enumerate(forest.children):
+        if a < 0:
+            continue
+        root[a] = root[b] = False
+        if best[a] + best[b] > best[node]:
+            best[node], split[node] = best[a] + best[b], True
+    waiting = [node for node in range(len(score)) if root[node]]
+    chosen = []
+    while waiting:
+        node = waiting.pop()
+        if split[node]:
+            waiting.extend(forest.children[node])
+        else:
+            chosen.append(node)
+    return sorted(chosen)
