@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 
+from repic.captions.facts import NO_FACTS
 from repic.objectives.base import Row
 from repic.rewards.attacks import sample_rows
 from tools.sample_models.reward_search import ANSWERS, SearchResult, search, tasks
@@ -51,7 +52,7 @@ def main() -> None:
         if found := search(task, rows, options.answers, options.seed):
             show(found, task.name)
             results.append(found)
-    bare = [{**r, "caption": None, "scene": [], "telling": [], "elsewhere": []} for r in rows]
+    bare = [{**r, "caption": None, "scene": [], **NO_FACTS} for r in rows]
     captions = next(task for task in tasks() if task.name == "ict")
     if undefended := search(captions, bare, options.answers // 4, options.seed):
         show(undefended, "ict, unknown")

@@ -86,6 +86,7 @@ def catalog(
     *,
     extra_views: Mapping[str, str] | None = None,
     comments: Mapping[str, Mapping[str, str]] | None = None,
+    renamed: Mapping[str, Mapping[str, str]] | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Make the catalog again, from manifests alone.
@@ -94,6 +95,7 @@ def catalog(
         extra_views: Name -> SELECT over tables of one dataset version, by their bare names. Made in
             `main` and in each version's schema, where all that it needs exists.
         comments: View -> column -> sentence; the documentation in manifests is there anyway.
+        renamed: Table -> column -> its former name. The views of all versions have both names.
         path: Where to write it; inside the store by default.
 
     Raises:
@@ -111,7 +113,14 @@ def catalog(
             snapshot = store.current()
             temporary = Path(folder, f"{uuid.uuid4().hex}.duckdb")
             try:
-                _write(store, snapshot, str(temporary), extra_views or {}, comments or {})
+                _write(
+                    store,
+                    snapshot,
+                    str(temporary),
+                    extra_views or {},
+                    comments or {},
+                    renamed or {},
+                )
                 os.replace(temporary, target)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -126,6 +135,7 @@ def _write(
     path: str,
     extra_views: Mapping[str, str],
     comments: Mapping[str, Mapping[str, str]],
+    renamed: Mapping[str, Mapping[str, str]],
 ) -> None:
     import duckdb
 
@@ -143,13 +153,15 @@ def _write(
         _fill(connection, "artifacts", ARTIFACTS, [_artifact(m, snapshot) for m in manifests])
         _fill(connection, "lineage", LINEAGE, [row for m in manifests for row in _edges(store, m)])
         _fill(connection, "shards", SHARDS, [row for m in manifests for row in _shards(store, m)])
-        _views(store, connection, "main", _latest(store, snapshot), extra_views, comments)
+        latest = _latest(store, snapshot)
+        _views(store, connection, "main", latest, extra_views, comments, renamed)
         for manifest in manifests:
             if manifest.name == DATASET and manifest.kind == "dataset":
                 schema = f"v{manifest.version}"
                 connection.execute(f"CREATE SCHEMA {schema}")
                 connection.execute(f"USE catalog.{schema}")
-                _views(store, connection, schema, _bound(store, manifest), extra_views, comments)
+                bound = _bound(store, manifest)
+                _views(store, connection, schema, bound, extra_views, comments, renamed)
         connection.execute("USE memory.main")
         connection.execute("DETACH catalog")
 
@@ -178,12 +190,16 @@ def _views(
     tables: list[Manifest],
     extra_views: Mapping[str, str],
     comments: Mapping[str, Mapping[str, str]],
+    renamed: Mapping[str, Mapping[str, str]],
 ) -> None:
     import duckdb
 
-    selects = {table.name: _select(store, table) for table in tables} | dict(extra_views)
+    aliases = {table.name: _aliases(table, renamed.get(table.name, {})) for table in tables}
+    selects = {table.name: _select(store, table, aliases[table.name]) for table in tables}
+    selects |= extra_views
     docs: dict[str, dict[str, str]] = {
         table.name: {column.name: column.doc for column in table.columns if column.doc}
+        | {alias: f"The same as {column}." for alias, column in aliases[table.name].items()}
         for table in tables
     }
     for name, select in selects.items():
@@ -199,10 +215,18 @@ def _views(
         _comment(connection, name, {**docs.get(name, {}), **comments.get(name, {})})
 
 
-def _select(store: Store, table: Manifest) -> str:
+def _aliases(table: Manifest, renamed: Mapping[str, str]) -> dict[str, str]:
+    """Names to add to a view -> the columns that they rename: former names, or new ones."""
+    columns = {column.name for column in table.columns}
+    pairs = [pair for name, former in renamed.items() for pair in ((name, former), (former, name))]
+    return {alias: column for alias, column in pairs if column in columns and alias not in columns}
+
+
+def _select(store: Store, table: Manifest, aliases: Mapping[str, str]) -> str:
     files = ", ".join(literal(exact(store.files.url(shard.path))) for shard in table.shards)
-    names = ", ".join(identifier(column.name) for column in table.columns)
-    return f"SELECT {names} FROM read_parquet([{files}])"
+    names = [identifier(column.name) for column in table.columns]
+    names += [f"{identifier(column)} AS {identifier(alias)}" for alias, column in aliases.items()]
+    return f"SELECT {', '.join(names)} FROM read_parquet([{files}])"
 
 
 def _comment(connection: duckdb.DuckDBPyConnection, view: str, docs: Mapping[str, str]) -> None:

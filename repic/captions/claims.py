@@ -1,13 +1,13 @@
-"""Whether the right name is on the right object: what a caption says of each name, checked.
+"""Checks whether a caption puts the right name on the right object.
 
-Where the row knows the objects of the photo, with labels and phrases, each description that the
-caption ties to a name is compared with that object and with the others. Claims are read from few
-forms whose meaning is not in doubt:
+If the row has the objects of the photo with their labels and phrases, each description that the
+caption attaches to a name is compared with that object and with the others. Only unambiguous forms
+are read:
 
 - `Ann is the red mug`, `Ann, who is a red mug`, `Ann (the red mug)`, `Ann has a bow`;
 - `the red mug Ann`, `a red mug named Ann`, `the red mug is Ann`;
-- `Ann, the red mug, ...`: as this may also list a thing beside Ann, it counts against the caption
-  only if that thing has a name of its own here, or if Ann's own description stands elsewhere;
+- `Ann, the red mug, ...`: this may also list an object beside Ann, so it counts against the caption
+  only if the caption names that object, or describes Ann in another place;
 - `Ann is left of Bob`, `Ann on the left and Bob on the right`, and the same with above and below.
 """
 
@@ -19,25 +19,25 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from repic.captions.tokens import STOP, stem, stems
+from repic.captions.tokens import STOP_WORDS, content_stems, stem
 from repic.images.coordinates import Box
 
-_ENDING = """
+_BOUNDARIES = """
 and while but next beside near behind above below under over on in at against from by to of
 between along together alongside opposite than like unlike toward towards around across past
 through inside within beyond facing touching holding beneath underneath amid among close far away ;
 """
-_BREAKS = frozenset(_ENDING.split())
-"""Words that end a description: what follows is about something else, or about the place."""
+_BOUNDARY_WORDS = frozenset(_BOUNDARIES.split())
+"""Words that end a description: what follows is about another object, or about the place."""
 
-_TENUOUS = frozenset(("has", "wears", "wearing", "with"))
-_LINKS = _TENUOUS | {"is", "was", "are", "isn't", "wasn't", "named", "called", "being", "looks"}
-REACH = 60
-"""Words on either side of a name that may describe it; more would take quadratic time."""
+_POSSESSING = frozenset(("has", "wears", "wearing", "with"))
+_LINKS = _POSSESSING | {"is", "was", "are", "isn't", "wasn't", "named", "called", "being", "looks"}
+_WINDOW = 60
+"""Tokens on either side of a name that may describe it; no limit would take quadratic time."""
 
-_PLACES = _BREAKS - {"and", "while", "but", ";", "like", "unlike", "than"}
+_PREPOSITIONS = _BOUNDARY_WORDS - {"and", "while", "but", ";", "like", "unlike", "than"}
 _NAMING = frozenset(("is", "was", "are", "named", "called", "name", "of", "known", "as", "being"))
-_DENIALS = frozenset(("not", "no", "never", "isn't", "wasn't", "aren't", "nor", "neither"))
+_NEGATIONS = frozenset(("not", "no", "never", "isn't", "wasn't", "aren't", "nor", "neither"))
 _SKIPPED = frozenset(
     ("who", "which", "that", "as", "known", "here", "also", "a", "an", "the", "one")
 )
@@ -53,78 +53,81 @@ _SIDES = re.compile(
 
 @dataclass(frozen=True)
 class Claims:
-    """How many claims about named objects a caption makes, by whether they are true."""
+    """Number of right and of wrong claims that a caption makes about named objects."""
 
     right: int
     wrong: int
 
     @property
     def score(self) -> float | None:
-        """Share of right ones; None where nothing is claimed that can be checked."""
+        """Share of right claims, 0 to 1; None if there are none that can be checked."""
         count = self.right + self.wrong
         return self.right / count if count else None
 
 
 @dataclass(frozen=True)
-class _Thing:
-    place: str | None
+class _SceneObject:
+    token: str | None
+    """`@0` if it has the name of the first reference."""
     words: frozenset[str]
+    """Stems of its label and phrases."""
     label: frozenset[str]
-    is_described: bool
+    has_phrases: bool
     box: Box
-    own: frozenset[str] = frozenset()
-    """Words that fit no other thing here."""
+    unique_words: frozenset[str] = frozenset()
+    """Those of `words` that no other object of the photo has."""
 
 
-def claims(said: Sequence[str], row: Mapping[str, Any]) -> Claims | None:
-    """Check what a caption says of each name.
+def check_claims(tokens: Sequence[str], row: Mapping[str, Any]) -> Claims | None:
+    """Check what a caption says about each name.
 
     Args:
-        said: Its tokens; see `repic.captions.mentions.Reading.said`.
+        tokens: Tokens of the caption; see `repic.captions.mentions.CaptionReading.tokens`.
         row: A row of the examples table.
 
     Returns:
-        None where the row knows too little: fewer than two objects, or none that has a name.
+        None if nothing can be checked: the row has fewer than two objects, or none with a name.
     """
     scene = row.get("scene") or ()
-    if len(scene) < 2 or not any(thing["name"] for thing in scene):
+    if len(scene) < 2 or not any(entry["name"] for entry in scene):
         return None
-    things = _things(
-        tuple((t["name"], t["label"], tuple(t["phrases"]), tuple(t["box"])) for t in scene),
+    objects = _scene_objects(
+        tuple((e["name"], e["label"], tuple(e["phrases"]), tuple(e["box"])) for e in scene),
         tuple(reference["name"] for reference in row["references"]),
     )
     verdicts = [
-        verdict for sentence in _sentences(said) for verdict in _about_looks(sentence, things)
+        verdict for sentence in _sentences(tokens) for verdict in _about_looks(sentence, objects)
     ]
-    verdicts += _about_places(" ".join(said), {t.place: t for t in things if t.place})
+    verdicts += _about_positions(" ".join(tokens), {o.token: o for o in objects if o.token})
     return Claims(sum(verdicts), len(verdicts) - sum(verdicts))
 
 
 @lru_cache(maxsize=1024)
-def _things(
+def _scene_objects(
     scene: tuple[tuple[str | None, str, tuple[str, ...], tuple[float, ...]], ...],
     names: tuple[str, ...],
-) -> tuple[_Thing, ...]:
-    places = {name: f"@{place}" for place, name in enumerate(names)}
-    things = [
-        _Thing(
-            places.get(name) if name else None,
-            stems(label).union(*map(stems, phrases)),
-            stems(label),
+) -> tuple[_SceneObject, ...]:
+    tokens = {name: f"@{index}" for index, name in enumerate(names)}
+    objects = [
+        _SceneObject(
+            tokens.get(name) if name else None,
+            content_stems(label).union(*map(content_stems, phrases)),
+            content_stems(label),
             bool(phrases),
             Box.of(box),
         )
         for name, label, phrases, box in scene
     ]
     return tuple(
-        replace(t, own=t.words.difference(*(o.words for o in things if o is not t))) for t in things
+        replace(one, unique_words=one.words.difference(*(o.words for o in objects if o is not one)))
+        for one in objects
     )
 
 
-def _sentences(said: Sequence[str]) -> Iterator[list[str]]:
-    """Sentences that name somebody."""
+def _sentences(tokens: Sequence[str]) -> Iterator[list[str]]:
+    """Sentences that mention a name."""
     sentence: list[str] = []
-    for token in (*said, "."):
+    for token in (*tokens, "."):
         if token in ".!?;\n\u3002\uff01\uff1f":
             if any(word[0] == "@" for word in sentence):
                 yield sentence
@@ -133,181 +136,196 @@ def _sentences(said: Sequence[str]) -> Iterator[list[str]]:
             sentence.append(token)
 
 
-def _about_looks(sentence: list[str], things: Sequence[_Thing]) -> Iterator[bool]:
+def _about_looks(sentence: list[str], objects: Sequence[_SceneObject]) -> Iterator[bool]:
+    """Verdicts about descriptions attached to names: True for a right one."""
     if "respectively" in sentence:
-        yield from _in_turn(sentence, things)
+        yield from _respective(sentence, objects)
         return
     named = frozenset(token for token in sentence if token[0] == "@")
-    by_place = {thing.place: thing for thing in reversed(things)}
+    by_token = {obj.token: obj for obj in reversed(objects)}
     for start, token in enumerate(sentence):
-        own = by_place.get(token)
-        if own is None:
+        target = by_token.get(token)
+        if target is None:
             continue
-        after, is_firm = _after(sentence, start, own, things)
-        if after and (verdict := _verdict(after, own, things)) is not None:
-            if verdict or is_firm or _is_swap(after, own, things, named, sentence, start):
+        after, is_firm = _after(sentence, start, target, objects)
+        if after and (verdict := _verdict(after, target, objects)) is not None:
+            if verdict or is_firm or _is_swap(after, target, objects, named, sentence, start):
                 yield verdict
             continue
-        before = _before(sentence, start, things)
-        if before and (verdict := _verdict(before, own, things)) is not None:
+        before = _before(sentence, start, objects)
+        if before and (verdict := _verdict(before, target, objects)) is not None:
             yield verdict
 
 
 def _after(
-    sentence: list[str], start: int, own: _Thing, things: Sequence[_Thing]
+    sentence: list[str], start: int, target: _SceneObject, objects: Sequence[_SceneObject]
 ) -> tuple[list[str], bool]:
-    """The description that follows a name, and whether it can only be about it."""
-    rest = sentence[start + 1 : start + 1 + REACH]
+    """The description that follows a name, and whether it can only be about that name."""
+    rest = sentence[start + 1 : start + 1 + _WINDOW]
     words = [word for word in rest[:5] if word not in _SKIPPED]
     mark = words[0] if words else ""
     link = words[1] if mark == "," and words[1:] else mark
     is_firm = link in _LINKS or mark == "(" or (mark == ":" and _is_phrase(rest))
     if mark == ":" and not is_firm:
         return [], False
-    is_tenuous = link in _TENUOUS
-    if mark in _LINKS and start and sentence[start - 1] in _PLACES:
+    is_possession = link in _POSSESSING
+    if mark in _LINKS and start and sentence[start - 1] in _PREPOSITIONS:
         return [], False  # "beside Ann is the red mug"
     if mark == "," and not is_firm and rest[1:2] and rest[1][0] == "@":
         return [], False
     if mark != "," and not is_firm and rest[:1] not in (["the"], ["a"], ["an"]):
         return [], False
     chunk: list[str] = []
-    for place, token in enumerate(rest):
+    for index, token in enumerate(rest):
         if token in (",", "(", ":") and not chunk:
             continue
         if token[0] == "@" or token in ",():" or (token in ("and", "while") and not chunk):
             break
-        if token in _BREAKS or (token == "with" and chunk):
-            tail = rest[place + 1 : place + 6]
+        if token in _BOUNDARY_WORDS or (token == "with" and chunk):
+            tail = rest[index + 1 : index + 6]
             is_joint = token == "with" and _LINKS.issuperset(chunk)
-            if token not in ("and", "with") or is_joint or _has_label_of_another(tail, own, things):
+            if (
+                token not in ("and", "with")
+                or is_joint
+                or _has_label_of_another(tail, target, objects)
+            ):
                 break
         chunk.append(token)
-    if is_tenuous and _has_label(chunk, things):
+    if is_possession and _has_label(chunk, objects):
         return [], False
     return chunk, is_firm or mark != ","
 
 
-def _before(sentence: list[str], start: int, things: Sequence[_Thing]) -> list[str]:
+def _before(sentence: list[str], start: int, objects: Sequence[_SceneObject]) -> list[str]:
     """The description right before a name: `the red mug Ann`, `the red mug is Ann`."""
     chunk: list[str] = []
     if sentence[start - 1 : start] == ["("] and sentence[start + 1 : start + 2] == [")"]:
         start -= 1
-    for token in reversed(sentence[max(0, start - REACH) : start]):
+    for token in reversed(sentence[max(0, start - _WINDOW) : start]):
         if token == "," and chunk and set(chunk) <= _NAMING:
             continue
         if token[0] == "@" or token in ",():":
             break
         if token in ("and", "while", "but"):
-            # "with a bow and a crown" goes on, "a car and a mug" does not
-            if not chunk or _has_label(chunk, things):
+            # "with a bow and a crown" is one description, "a car and a mug" is not.
+            if not chunk or _has_label(chunk, objects):
                 break
-        elif token in _BREAKS:
-            # "left of the red mug Ann stands" says nothing of how Ann looks
+        elif token in _BOUNDARY_WORDS:
+            # "left of the red mug Ann stands" does not say how Ann looks.
             return []
         chunk.append(token)
-    # "the red mug hides Ann": what stands right before a name that it describes is a part of the
-    # description, or says that it is a name.
-    if chunk and not (chunk[0] in _NAMING or _fits_any(chunk[0], things)):
+    # Not "the red mug hides Ann": the word right before a name belongs to a description of it only
+    # if it describes an object or introduces a name.
+    if chunk and not (chunk[0] in _NAMING or _fits_any(chunk[0], objects)):
         return []
     return chunk[::-1]
 
 
-def _in_turn(sentence: list[str], things: Sequence[_Thing]) -> Iterator[bool]:
+def _respective(sentence: list[str], objects: Sequence[_SceneObject]) -> Iterator[bool]:
     """`Ann and Bob are the red mug and the blue car, respectively`."""
     last = max((i for i, token in enumerate(sentence) if token[0] == "@"), default=0)
     named = [token for token in sentence if token[0] == "@"]
     parts: list[list[str]] = [[]]
     for token in sentence[last + 1 : sentence.index("respectively")]:
-        if token in (",", "and") and _has_label(parts[-1], things):
+        if token in (",", "and") and _has_label(parts[-1], objects):
             parts.append([])
         else:
             parts[-1].append(token)
-    parts = [part for part in parts if _has_label(part, things)]
-    by_place = {thing.place: thing for thing in things}
+    parts = [part for part in parts if _has_label(part, objects)]
+    by_token = {obj.token: obj for obj in objects}
     if len(parts) == len(named):
-        for place, part in zip(named, parts, strict=True):
-            if (
-                place in by_place
-                and (verdict := _verdict(part, by_place[place], things)) is not None
-            ):
+        for token, part in zip(named, parts, strict=True):
+            target = by_token.get(token)
+            if target is not None and (verdict := _verdict(part, target, objects)) is not None:
                 yield verdict
 
 
 def _is_phrase(rest: Sequence[str]) -> bool:
-    """Whether `: the red mug` follows, and no clause of its own as in `: the red mug is near`."""
+    """Whether a noun phrase follows, as in `: the red mug`, and not a clause."""
     return rest[1:2] in (["the"], ["a"], ["an"]) and not {"is", "are", "stands", "lies"} & set(rest)
 
 
-def _fits_any(word: str, things: Sequence[_Thing]) -> bool:
-    return any(stem(word) in thing.words for thing in things)
+def _fits_any(word: str, objects: Sequence[_SceneObject]) -> bool:
+    return any(stem(word) in obj.words for obj in objects)
 
 
-def _has_label(words: Iterable[str], things: Sequence[_Thing]) -> bool:
-    said = {stem(word) for word in words}
-    return any(said & thing.label for thing in things)
+def _has_label(words: Iterable[str], objects: Sequence[_SceneObject]) -> bool:
+    stems = {stem(word) for word in words}
+    return any(stems & obj.label for obj in objects)
 
 
-def _has_label_of_another(words: Iterable[str], own: _Thing, things: Sequence[_Thing]) -> bool:
-    said = {stem(word) for word in words}
-    return any(said & (thing.label - own.label) for thing in things if thing is not own)
+def _has_label_of_another(
+    words: Iterable[str], target: _SceneObject, objects: Sequence[_SceneObject]
+) -> bool:
+    stems = {stem(word) for word in words}
+    return any(stems & (obj.label - target.label) for obj in objects if obj is not target)
 
 
-def _fit(said: frozenset[str], thing: _Thing) -> int:
-    return len(said & thing.words)
+def _description_stems(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(stem(word) for word in words if word not in STOP_WORDS)
 
 
-def _said(words: Iterable[str]) -> frozenset[str]:
-    return frozenset(stem(word) for word in words if word not in STOP)
+def _verdict(
+    words: list[str], target: _SceneObject, objects: Sequence[_SceneObject]
+) -> bool | None:
+    """Whether a description fits the target at least as well as any other object.
 
-
-def _verdict(words: list[str], own: _Thing, things: Sequence[_Thing]) -> bool | None:
-    """Whether a description fits the object better than any other; None where it says nothing."""
-    others = [t for t in things if t is not own and (own.is_described or t.label != own.label)]
-    said = _said(words)
-    mine = _fit(said, own)
-    best = max((_fit(said, thing) for thing in others), default=0)
-    if not _DENIALS.isdisjoint(words):
-        # "Ann is not the blue car" is wrong if it is what Ann is, and else says nothing of Ann.
-        return False if mine > best else None
-    return None if not mine and not best else mine >= best
+    Returns:
+        None if the description fits no object, so that there is nothing to check.
+    """
+    others = [
+        obj
+        for obj in objects
+        if obj is not target and (target.has_phrases or obj.label != target.label)
+    ]
+    stems = _description_stems(words)
+    fit = len(stems & target.words)
+    best = max((len(stems & obj.words) for obj in others), default=0)
+    if not _NEGATIONS.isdisjoint(words):
+        # "Ann is not the blue car" is wrong if Ann is the blue car; otherwise it is not a claim.
+        return False if fit > best else None
+    return None if not fit and not best else fit >= best
 
 
 def _is_swap(
     words: list[str],
-    own: _Thing,
-    things: Sequence[_Thing],
+    target: _SceneObject,
+    objects: Sequence[_SceneObject],
     named: Collection[str | None],
     sentence: list[str],
     start: int,
 ) -> bool:
-    """Whether a description after a comma is wrong even if it lists a thing of its own."""
-    said = _said(words)
-    fits = [(thing.place, _fit(said, thing)) for thing in things if thing is not own]
+    """Whether a description after a comma is wrong even if it may list another object."""
+    stems = _description_stems(words)
+    fits = [(obj.token, len(stems & obj.words)) for obj in objects if obj is not target]
     best = max(fit for _, fit in fits)
-    if all(place in named for place, fit in fits if fit == best):
+    if all(token in named for token, fit in fits if fit == best):
         return True
     chunk_end = start + 2 + len(words)
-    rest = sentence[chunk_end : chunk_end + REACH]
-    return bool(own.own & {stem(word) for word in rest})
+    rest = sentence[chunk_end : chunk_end + _WINDOW]
+    return bool(target.unique_words & {stem(word) for word in rest})
 
 
-def _about_places(text: str, named: Mapping[str, _Thing]) -> Iterator[bool]:
+def _about_positions(text: str, named: Mapping[str, _SceneObject]) -> Iterator[bool]:
+    """Verdicts about spatial relations between named objects: True for a right one."""
     if " left" not in text and " right" not in text and not _HAS_HEIGHT.search(text):
         return
     for match in _BESIDE.finditer(text):
         first, relation, second = (part for part in match.groups() if part is not None)
-        yield from _is_so(named.get(f"@{first}"), relation, named.get(f"@{second}"))
+        yield from _holds(named.get(f"@{first}"), relation, named.get(f"@{second}"))
     for match in _SIDES.finditer(text):
         first, side, second, other_side = match.groups()
         if side != other_side:
-            yield from _is_so(named.get(f"@{first}"), side, named.get(f"@{second}"))
+            yield from _holds(named.get(f"@{first}"), side, named.get(f"@{second}"))
 
 
 _HAS_HEIGHT = re.compile(r" (?:above|below|under|over) ")
 
 
-def _is_so(first: _Thing | None, relation: str, second: _Thing | None) -> Iterator[bool]:
+def _holds(
+    first: _SceneObject | None, relation: str, second: _SceneObject | None
+) -> Iterator[bool]:
+    """Whether the centers of the boxes are in this relation; nothing if an object is unknown."""
     if first is None or second is None or first is second:
         return
     if relation in ("left", "right"):

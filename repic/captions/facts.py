@@ -1,40 +1,46 @@
-"""Whether a caption says what is known of its photo: the part of content that can be checked.
+"""Checks how much of what is known about a photo a caption says.
 
-What counts are the row's `telling` words, true of the photo and of few others, but for those that
-the prompt gave away; its `elsewhere` words are false. All other words count for nothing, so detail
-beyond the known is free. See `repic.objectives.scene` for where the words come from.
+The row's `distinctive_words`, except those that the prompt gives away, are true; its
+`distractor_words` are false. Other words count neither way, so a caption may add details. See
+`repic.objectives.scene` for how the words are chosen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from repic.captions.tokens import stem, stems
+from repic.captions.tokens import content_stems, stem
+
+FORMER_NAMES = {"distinctive_words": "telling", "distractor_words": "elsewhere"}
+"""Columns of examples before version 9 of their stage; stores and files still have them."""
+
+NO_FACTS: dict[str, list[str]] = {name: [] for name in FORMER_NAMES}
+"""Columns of a row of which no facts are known."""
 
 LEAST = 3
-"""Facts that are enough, where the true caption has no more than five."""
+"""Facts that are enough if the true caption has at most five."""
 
 ENOUGH = 0.6
 """Share of the true caption's facts that is enough."""
 
 CHANCE = 2 / 3
-"""Share of that from which on facts count: two words of three are guessed without a look."""
+"""Share of `Facts.enough` that scores 0: two words of three can be guessed without the image."""
 
 PRICE = 3
-"""True words that a false one costs: a list of all that there might be must not pay."""
+"""True words that a false one costs, so that listing every likely word does not pay."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What can be checked.
+    """What can be checked in captions of one row.
 
     Attributes:
-        true: Stems of words that tell the photo from others and are not given by the prompt.
-        false: Stems of words that describe other photos, and nothing known of this one.
-        enough: How many true ones are enough.
+        true: Stems of words that distinguish the photo and are not given by the prompt.
+        false: Stems of words that describe other photos and nothing known in this one.
+        enough: Number of true stems that earns the full score.
     """
 
     true: frozenset[str]
@@ -42,20 +48,33 @@ class Facts:
     enough: int
 
     def score(self, words: Collection[str]) -> float:
-        """0 to 1: true words less `PRICE` per false one, over `enough`, from `CHANCE` upwards."""
-        said = frozenset(map(stem, words))
-        net = (len(said & self.true) - PRICE * len(said & self.false)) / self.enough
+        """Score of a caption's words, 0 to 1.
+
+        True words minus `PRICE` per false word, over `enough`, rescaled from `CHANCE`..1 to 0..1.
+        """
+        stems = frozenset(map(stem, words))
+        net = (len(stems & self.true) - PRICE * len(stems & self.false)) / self.enough
         return min(1.0, max(0.0, (net - CHANCE) / (1 - CHANCE)))
 
 
-def facts_of(row: Mapping[str, Any]) -> Facts | None:
-    """What can be checked in captions of a row; None where nothing can."""
-    if not row.get("telling"):
+def fact_words(row: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[str]]:
+    """The `distinctive_words` and `distractor_words` of a row, also under their former names."""
+    distinctive, distractors = (
+        row.get(former) if row.get(name) is None else row[name]
+        for name, former in FORMER_NAMES.items()
+    )
+    return distinctive or (), distractors or ()
+
+
+def checkable_facts(row: Mapping[str, Any]) -> Facts | None:
+    """What can be checked in captions of a row; None if the row has no `distinctive_words`."""
+    distinctive, distractors = fact_words(row)
+    if not distinctive:
         return None
     return _facts(
         row["caption"] or "",
-        tuple(row["telling"]),
-        tuple(row.get("elsewhere") or ()),
+        tuple(distinctive),
+        tuple(distractors),
         tuple(r["info"] for r in row["references"]),
         tuple(r["name"] for r in row["references"]),
     )
@@ -64,15 +83,15 @@ def facts_of(row: Mapping[str, Any]) -> Facts | None:
 @lru_cache(maxsize=1024)
 def _facts(
     caption: str,
-    telling: tuple[str, ...],
-    elsewhere: tuple[str, ...],
+    distinctive: tuple[str, ...],
+    distractors: tuple[str, ...],
     infos: tuple[str, ...],
     names: tuple[str, ...],
 ) -> Facts | None:
-    given = stems(" ".join(infos)) | stems(" ".join(names))
-    true = frozenset(map(stem, telling)) - given
+    given = content_stems(" ".join(infos)) | content_stems(" ".join(names))
+    true = frozenset(map(stem, distinctive)) - given
     if not true:
         return None
-    told = len(true & stems(caption))
-    enough = max(min(len(true), LEAST), round(ENOUGH * told))
-    return Facts(true, frozenset(map(stem, elsewhere)) - true - given, enough)
+    in_caption = len(true & content_stems(caption))
+    enough = max(min(len(true), LEAST), round(ENOUGH * in_caption))
+    return Facts(true, frozenset(map(stem, distractors)) - true - given, enough)

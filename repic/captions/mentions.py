@@ -1,10 +1,10 @@
-"""Who is named in a caption, and what it says beside the names.
+"""Names that a caption mentions, and its other words.
 
-A name counts at token boundaries, alone or as `<Name>`, whatever its case; a possessive, a French
-elision and a Korean particle may be attached, and Chinese text has no spaces to bound it. A mention
-that is negated ("Ann is not in the picture", "without Ann") names nobody. One that is hedged
-("maybe Ann", "Ann or Bob"), contradicted, or spelled to look like a name without being it, claims
-both ways at once and counts as wrong, whoever is there. Time is linear in the text.
+A name counts at token boundaries, alone or as `<Name>`, in any case. A possessive, a French elision
+or a Korean particle may be attached; Chinese and Japanese text needs no spaces. A negated mention
+("Ann is not in the picture", "without Ann") does not count. A mention that is hedged ("maybe Ann",
+"Ann or Bob"), contradicted, or spelled to resemble a name claims both ways, so a reward counts it
+as wrong whether or not the object is present. Time is linear in the text.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from functools import lru_cache
 from itertools import groupby
 from operator import eq
 
-from repic.captions.negation import denied, doubts, may_doubt
-from repic.captions.tokens import ITEM, composed, is_han, plain_words
+from repic.captions.negation import may_negate, negated_and_hedged, negated_words
+from repic.captions.tokens import TOKEN, compose, is_han, plain_words
 
 _QUOTED = re.compile(r"^[ \t]*> ", re.MULTILINE)
-"""A mark of a quotation, which is no broken tag."""
+"""A Markdown quotation mark, which is not a broken tag."""
 
 _APOSTROPHE = re.compile("['\u2019]")
 _ENGLISH_ENDINGS = frozenset(("s", "ll", "d", "re", "ve"))
@@ -32,19 +32,20 @@ _PARTICLES = re.compile(
 )
 
 _MARKS = frozenset(",.!?;:()\n")
-# ITEM of a text in ASCII, whole, so that what is plain letters need not be looked at one by one.
+# `TOKEN` for ASCII text, without groups: `findall` then gives plain strings, which is faster.
 _PLAIN = re.compile(r"<[^<>\n]{1,60}>|\w+(?:['-]\w+)*|[,.!?;:()\n]", re.ASCII)
 _ENDS_SENTENCE = frozenset(".!?;:\n\u3002\uff01\uff1f")
 GRAM = 4
-"""Words in a row that count as copied when the prompt has them in a row as well."""
+"""Consecutive words that count as copied if the prompt has the same sequence."""
 
-_LONGEST_DISGUISE = 200
+_LONGEST_LOOK_ALIKE = 200
 
 RUN = 6
-"""Words in a row that count as repetition; "with white dots and a" comes twice in honest ones."""
+"""Consecutive words that count as repetition; true captions repeat shorter sequences, such as
+"with white dots and a"."""
 
 FREE_REPETITION = 0.2
-"""Share of such runs that may come again."""
+"""Repetition, as a share of the tokens, that costs nothing."""
 
 # Letters of other scripts that look like Latin ones (a part of Unicode's confusables.txt).
 _LOOK_ALIKES = str.maketrans(
@@ -53,199 +54,203 @@ _LOOK_ALIKES = str.maketrans(
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a caption says.
+class CaptionReading:
+    """The names and words of a caption.
 
     Attributes:
-        named: Names that it uses of something in the picture, in the order of first use.
-        negated: Names that it says are not there.
-        hedged: Names that it claims both ways: with a doubt, as alternatives, and with its denial
-            elsewhere. They are not in `named`.
-        strangers: Tags `<...>` that hold none of the names, look-alikes of a name, broken tags.
-        words: Distinct words, casefolded, that are no names or tags; each Han character is one.
-        length: How many words there are, repeated ones too.
-        new_words: Those of `words` that are not in a passage copied from the prompt.
-        claimed: Those of `words` that are not only said to be absent, as in "no clouds".
-        said: All tokens in order: `@0` for the first name, marks, casefolded words.
-        repeated: Share of its tokens that stammer, or repeat a sentence or a run of `RUN` of its
-            own, or one of `GRAM` of the request; 0 to 1.
+        named: Names that it affirms, in the order of first use.
+        negated: Names that it negates at least once.
+        hedged: Names that it claims both ways: hedged, as alternatives, or affirmed here and negated
+            there. They are not in `named`.
+        false_names: Tags `<...>` that hold none of the names, look-alikes of a name, broken tags.
+        words: Distinct casefolded words without names and tags; each Han character is a word.
+        word_count: Number of words, repeated ones included.
+        new_words: Those of `words` that are not only in passages copied from the prompt.
+        affirmed_words: Those of `words` that are not only negated, as in "no clouds".
+        tokens: All tokens in order: `@0` for the first name, marks, casefolded words.
+        repetition: Share of the tokens, 0 to 1, that repeat the word before, or a sentence or a run
+            of `RUN` words of the caption, or a run of `GRAM` words of the request.
     """
 
     named: tuple[str, ...]
     negated: tuple[str, ...]
     hedged: tuple[str, ...]
-    strangers: tuple[str, ...]
+    false_names: tuple[str, ...]
     words: frozenset[str]
-    length: int
+    word_count: int
     new_words: frozenset[str]
-    claimed: frozenset[str]
-    said: tuple[str, ...]
-    repeated: float
+    affirmed_words: frozenset[str]
+    tokens: tuple[str, ...]
+    repetition: float
 
 
-def read(
+def read_caption(
     text: str, names: Sequence[str], prompt: str = "", request: str = "", names_only: bool = False
-) -> Reading:
+) -> CaptionReading:
     """Read a caption.
 
     Args:
         text: The caption; the caller limits its length.
-        names: Names of the references, without brackets; none is another's prefix.
-        prompt: Text that the caption may have copied from.
-        request: The part of it that asks; repeating it is repetition.
-        names_only: Do not look for repetition, which takes time: `repeated` is then 0.
+        names: Names of the references, without brackets; none is a prefix of another.
+        prompt: Text that the caption may copy from.
+        request: The last part of the prompt, the request itself; repeating it is repetition.
+        names_only: Skip the search for repetition, which is slow: `repetition` is then 0.
     """
-    text = composed(text)
-    # Lower case and not casefolded: that would take a long s, a ligature or a sharp s for letters.
-    known = {unicodedata.normalize("NFC", name).lower(): name for name in names}
-    places = {name: f"@{place}" for place, name in enumerate(known.values())}
-    is_plain = text.isascii()
-    said: list[str] = []
+    text = compose(text)
+    # Lower case instead of casefold, which would read a long s, a ligature or a sharp s as letters.
+    spellings = {unicodedata.normalize("NFC", name).lower(): name for name in names}
+    placeholders = {name: f"@{index}" for index, name in enumerate(spellings.values())}
+    is_ascii = text.isascii()
+    tokens: list[str] = []
     mentioned: dict[str, None] = {}
-    strangers: dict[str, None] = {}
+    false_names: dict[str, None] = {}
     words: list[str] = []
     tags = 0
 
     def take(tag: str, word: str) -> None:
-        """A tag, or a word that is more than letters or may be a name."""
+        """Add a tag, or a word that is not purely alphanumeric or may be a name."""
         nonlocal tags
         tags += bool(tag)
         token = (tag or word).casefold()
-        shown = token if is_plain else (tag or word).lower()
-        found = _named_by(shown.strip(" ") if tag else shown.strip("_") or shown, known)
-        if tag and (len(found) != 1 or shown.strip(" ") not in known):
-            strangers[tag] = None
-            said.append("<>")
-        elif found:
-            mentioned.update(dict.fromkeys(found))
-            said.extend(places[name] for name in found)
-            if word and is_han(word):  # it stands in a run without spaces; the rest are words
-                for name in found:
+        lower = token if is_ascii else (tag or word).lower()
+        mentions = _names_in(lower.strip(" ") if tag else lower.strip("_") or lower, spellings)
+        if tag and (len(mentions) != 1 or lower.strip(" ") not in spellings):
+            false_names[tag] = None
+            tokens.append("<>")
+        elif mentions:
+            mentioned.update(dict.fromkeys(mentions))
+            tokens.extend(placeholders[name] for name in mentions)
+            if word and is_han(word):  # a run without spaces: the rest of it are words
+                for name in mentions:
                     word = word.replace(name, "")
                 words.extend(word)
         else:
-            is_latin = is_plain or token.isascii()
-            if (not is_latin or "-" in token) and _is_disguised(shown, known):
-                strangers[token] = None
-            said.append(token)
+            is_latin = is_ascii or token.isascii()
+            if (not is_latin or "-" in token) and _is_look_alike(lower, spellings):
+                false_names[token] = None
+            tokens.append(token)
             words.extend(token if not is_latin and is_han(token) else (token,))
 
-    if is_plain:
-        start, low = 0, _PLAIN.findall(text.lower())
-        items = _PLAIN.findall(text) if "<" in text else low
-        odd = {
-            t for t in {*low} if t[0] == "<" or (not t.isalnum() and t not in _MARKS) or t in known
+    if is_ascii:
+        start, lowered = 0, _PLAIN.findall(text.lower())
+        items = _PLAIN.findall(text) if "<" in text else lowered
+        special = {
+            token
+            for token in {*lowered}
+            if token[0] == "<"
+            or (not token.isalnum() and token not in _MARKS)
+            or token in spellings
         }
-        for place in [k for k, t in enumerate(low) if t in odd] if odd else ():
-            said += low[start:place]
-            words += [t for t in low[start:place] if t not in _MARKS]
-            item, start = items[place], place + 1
+        for index in [i for i, t in enumerate(lowered) if t in special] if special else ():
+            tokens += lowered[start:index]
+            words += [token for token in lowered[start:index] if token not in _MARKS]
+            item, start = items[index], index + 1
             take(item[1:-1], "") if item[0] == "<" else take("", item)
-        said += low[start:]
-        words += [t for t in low[start:] if t not in _MARKS]
+        tokens += lowered[start:]
+        words += [token for token in lowered[start:] if token not in _MARKS]
     else:
-        for tag, word, mark in ITEM.findall(text):
-            low = word.lower()
+        for tag, word, mark in TOKEN.findall(text):
+            lower = word.lower()
             if mark:
-                said.append(mark)
-            elif word.isascii() and word.isalnum() and low not in known:
-                said.append(low)
-                words.append(low)
+                tokens.append(mark)
+            elif word.isascii() and word.isalnum() and lower not in spellings:
+                tokens.append(lower)
+                words.append(lower)
             else:
                 take(tag, word)
-    strangers.update(dict.fromkeys(_glued(text, known)))
+    false_names.update(dict.fromkeys(_glued_names(text, spellings)))
     if text.count("<") != tags or text.count(">") - len(_QUOTED.findall(text)) != tags:
-        strangers["<"] = None
+        false_names["<"] = None
     negated, hedged = frozenset[str](), frozenset[str]()
-    is_doubtful = may_doubt(text, said)
-    if mentioned and is_doubtful:
-        negated, hedged = doubts(said, list(known.values()))
-    copied = _copied(words, _grams(prompt)) if prompt else frozenset()
+    has_hints = may_negate(text, tokens)
+    if mentioned and has_hints:
+        negated, hedged = negated_and_hedged(tokens, list(spellings.values()))
+    copied = _copied_words(words, _grams(prompt)) if prompt else frozenset()
     distinct = frozenset(words)
-    return Reading(
+    return CaptionReading(
         tuple(n for n in mentioned if n not in negated and n not in hedged),
         tuple(name for name in mentioned if name in negated),
         tuple(name for name in mentioned if name in hedged),
-        tuple(strangers),
+        tuple(false_names),
         distinct,
         len(words),
         distinct - copied if copied else distinct,
-        distinct - denied(said) if is_doubtful else distinct,
-        tuple(said),
-        0.0 if names_only else _repeated(said, _grams(request) if request else ()),
+        distinct - negated_words(tokens) if has_hints else distinct,
+        tuple(tokens),
+        0.0 if names_only else _repetition(tokens, _grams(request) if request else ()),
     )
 
 
-def _named_by(word: str, known: dict[str, str]) -> Sequence[str]:
-    """Names that a casefolded token mentions: usually none or one."""
-    if word in known:
-        return (known[word],)
+def _names_in(word: str, spellings: dict[str, str]) -> Sequence[str]:
+    """Names that a lower-case token mentions: usually none or one."""
+    if word in spellings:
+        return (spellings[word],)
     if word.isascii() and "'" not in word:
         return ()
     parts = _APOSTROPHE.split(word)
     if len(parts) == 2:
         first, last = parts
-        if first in known and last in _ENGLISH_ENDINGS:
-            return (known[first],)
-        if last in known and first in _FRENCH_ELISIONS:
-            return (known[last],)
+        if first in spellings and last in _ENGLISH_ENDINGS:
+            return (spellings[first],)
+        if last in spellings and first in _FRENCH_ELISIONS:
+            return (spellings[last],)
     if "\uac00" <= word[0] <= "\ud7a3":
         return [
             name
-            for key, name in known.items()
+            for key, name in spellings.items()
             if word.startswith(key) and _PARTICLES.fullmatch(word, len(key))
         ]
     if is_han(word):
-        return [name for key, name in known.items() if is_han(key) and key in word]
+        return [name for key, name in spellings.items() if is_han(key) and key in word]
     return ()
 
 
-def _is_disguised(token: str, known: Collection[str]) -> bool:
-    """Whether a token is no name, but looks like one or like `N-a-m-e`."""
-    if len(token) > _LONGEST_DISGUISE:
+def _is_look_alike(token: str, spellings: Collection[str]) -> bool:
+    """Whether a token that is not a name looks like one, or like `N-a-m-e`."""
+    if len(token) > _LONGEST_LOOK_ALIKE:
         return False
-    shown = unicodedata.normalize("NFKC", token).casefold()
-    shown = "".join(
+    letters = unicodedata.normalize("NFKC", token).casefold()
+    letters = "".join(
         c
-        for c in shown
+        for c in letters
         # zero-width characters, and marks that strike through or enclose a letter
         if c != "-"
         and unicodedata.category(c) not in ("Cf", "Me")
         and not "\u0334" <= c <= "\u0338"
     )
-    return shown in known or shown.translate(_LOOK_ALIKES) in known
+    return letters in spellings or letters.translate(_LOOK_ALIKES) in spellings
 
 
 _ENTITY = re.compile(r"&(?:lt|gt|shy|zwn?j|#[0-9]{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE)
 _JOINTS = re.compile(r"[@/\\=&]")
 
 
-def _glued(text: str, known: Collection[str]) -> list[str]:
+def _glued_names(text: str, spellings: Collection[str]) -> list[str]:
     """Names in addresses (`ann@x.org`, `x.org/Ann`), and escaped letters or brackets.
 
-    Han and Hangul names that touch Latin letters or a combining mark: there they end at no
-    boundary.
+    Also Han and Hangul names that touch Latin letters or a combining mark, so that they do not end
+    at a boundary.
     """
-    found: list[str] = []
+    glued: list[str] = []
     if _JOINTS.search(text):
-        listed = "|".join(map(re.escape, known))
-        if listed:
-            joined = rf"[@/\\=]<?(?:{listed})(?!\w)|(?<!\w)(?:{listed})>?[@/\\=]"
-            found += re.findall(joined, text, re.IGNORECASE)
-        found += _ENTITY.findall(text)
-    touched = [name for name in known if name[0] >= "\u3040" and _touches(text, name)]
+        alternatives = "|".join(map(re.escape, spellings))
+        if alternatives:
+            joined = rf"[@/\\=]<?(?:{alternatives})(?!\w)|(?<!\w)(?:{alternatives})>?[@/\\=]"
+            glued += re.findall(joined, text, re.IGNORECASE)
+        glued += _ENTITY.findall(text)
+    touched = [name for name in spellings if name[0] >= "\u3040" and _touches(text, name)]
     if names := "|".join(map(re.escape, touched)):
-        found += re.findall(
+        glued += re.findall(
             rf"[A-Za-z0-9_](?:{names})|(?:{names})[A-Za-z0-9_\u0300-\u036f\u200b-\u200f\u20d0-\u20ff]",
             text,
         )
-    return found
+    return glued
 
 
 def _touches(text: str, name: str) -> bool:
-    """Whether the name stands somewhere beside a character that is no space, bracket or stop.
+    """Whether the name touches a character that is not a space, a bracket or a mark.
 
-    A quick look; what exactly it touches is asked by who calls.
+    A fast check before the exact pattern.
     """
     name, other = re.escape(name), r"[^ <>(),.!?\n]"
     return re.search(f"{name}{other}|{other}{name}", text) is not None
@@ -257,8 +262,8 @@ def _grams(text: str) -> frozenset[tuple[str, ...]]:
     return frozenset(zip(*(words[i:] for i in range(GRAM)), strict=False))
 
 
-def _copied(words: Sequence[str], grams: Collection[tuple[str, ...]]) -> frozenset[str]:
-    """Words that stand only in passages copied from the prompt."""
+def _copied_words(words: Sequence[str], grams: Collection[tuple[str, ...]]) -> frozenset[str]:
+    """Words that occur only in passages copied from the prompt."""
     runs = zip(*(words[i:] for i in range(GRAM)), strict=False)
     starts = [start for start, run in enumerate(runs) if run in grams]
     if not starts:
@@ -270,13 +275,13 @@ def _copied(words: Sequence[str], grams: Collection[tuple[str, ...]]) -> frozens
     return frozenset(word for word, flag in zip(words, inside, strict=True) if flag) - own
 
 
-def _said_again(said: Sequence[str]) -> int:
-    """Tokens in sentences of three or more that were there before; these may be short."""
-    if _ENDS_SENTENCE.isdisjoint(said[:-1]):
+def _repeated_sentences(tokens: Sequence[str]) -> int:
+    """Number of tokens in repeated sentences of three tokens or more."""
+    if _ENDS_SENTENCE.isdisjoint(tokens[:-1]):
         return 0
     seen: set[tuple[str, ...]] = set()
     count = 0
-    for is_end, group in groupby(said, key=_ENDS_SENTENCE.__contains__):
+    for is_end, group in groupby(tokens, key=_ENDS_SENTENCE.__contains__):
         sentence = tuple(group)
         if is_end or len(sentence) < 3:
             continue
@@ -285,15 +290,15 @@ def _said_again(said: Sequence[str]) -> int:
     return count
 
 
-def _repeated(said: Sequence[str], request: Collection[tuple[str, ...]]) -> float:
-    tokens = [token for token in said if token[0] == "@" or token[0].isalnum()]
-    if len(tokens) < 2:
+def _repetition(tokens: Sequence[str], request: Collection[tuple[str, ...]]) -> float:
+    words = [token for token in tokens if token[0] == "@" or token[0].isalnum()]
+    if len(words) < 2:
         return 0.0
-    stammers = sum(map(eq, tokens, tokens[1:]))
-    runs = list(zip(*(tokens[i:] for i in range(RUN)), strict=False))
-    share = (len(runs) - len(set(runs))) / max(1, len(runs)) + 2 * stammers / len(tokens)
-    share = max(share, _said_again(said) / len(tokens))
+    stammers = sum(map(eq, words, words[1:]))
+    runs = list(zip(*(words[i:] for i in range(RUN)), strict=False))
+    share = (len(runs) - len(set(runs))) / max(1, len(runs)) + 2 * stammers / len(words)
+    share = max(share, _repeated_sentences(tokens) / len(words))
     if request:
-        copied = list(zip(*(tokens[i:] for i in range(GRAM)), strict=False))
+        copied = list(zip(*(words[i:] for i in range(GRAM)), strict=False))
         share += sum(run in request for run in copied) / max(1, len(copied))
     return min(1.0, share)

@@ -1,7 +1,7 @@
-"""What a caption says is not there, or perhaps there: names and words that it does not affirm.
+"""Negated and hedged names, and words that occur only after a negation.
 
-Only plain forms of English are read, and the little words of its neighbours before a name. Time is
-linear in the text.
+Reads plain English forms, and a few negating words of other European languages before a name. Time
+is linear in the text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-# Possessive: a run of names never gives one back, as nothing that follows it begins with a name.
+# Possessive quantifiers: what follows a run of names never starts with a name, so backtracking into
+# the run cannot help.
 _NAMES = r"@\d++(?: (?:(?:,|and|or|nor|&) ){0,2}+@\d++){0,8}+"
 _SEE = r"(?:see|find|spot|recogni[sz]e|identify|show|contain|include|feature|depict|have|notice)"
 _NOT = (
@@ -43,8 +44,8 @@ _NEGATED = re.compile(
     rf"|ha(?:s|ve|d) left (?:\w+ )?{_FRAME}"
     r"|(?:did not|didn't|could not|couldn't) (?:come|make it|attend|join|show up))"
 )
-# What sets a name apart from others, or likens something to it, denies it only where nothing else
-# affirms it: "Ann, unlike Bob, is red" is honest about both.
+# A comparison or an exception negates a name only if nothing else affirms it: "Ann, unlike Bob, is
+# red" may be true of both.
 _SET_APART = re.compile(
     r"(?:\b(?:unlike|except(?: for)?|excluding|instead of|(?:rather|other) than|"
     r"(?:all|any(?:one|body)|everyone|everything|everybody) but|"
@@ -59,13 +60,13 @@ senza ohne kein keine sin pas place left like resembling similar copy lookalike 
 imitation so-called fake if but far gone away out did could or either whether maybe perhaps
 possibly probably presumably supposedly allegedly likely apparently seemingly may might no-one ?
 """
-HINTS = frozenset(_HINTS.split())
-_SHORTENED = re.compile("n['\u2019]t", re.IGNORECASE)
+_HINT_WORDS = frozenset(_HINTS.split())
+_CONTRACTION = re.compile("n['\u2019]t", re.IGNORECASE)
 
 
-def may_doubt(text: str, said: Sequence[str]) -> bool:
-    """A quick look before the slow ones: whether a text may hold a denial or a doubt at all."""
-    return not HINTS.isdisjoint(said) or _SHORTENED.search(text) is not None
+def may_negate(text: str, tokens: Sequence[str]) -> bool:
+    """Whether a text may hold a negation or a hedge: a fast check before the slow patterns."""
+    return not _HINT_WORDS.isdisjoint(tokens) or _CONTRACTION.search(text) is not None
 
 
 _DOUBT = (
@@ -84,75 +85,77 @@ _HEDGED = re.compile(
     r"|\? (?:[,(]|(?:and|or|on|in|with|against)\b)|\( \? \))"
     r"|(?P<either>@\d++(?: , @\d++){0,8}+(?: ,)?(?: and)? or @\d++)"
 )
-_PLACE = re.compile(r"@(\d+)")
+_NAME_INDEX = re.compile(r"@(\d+)")
 _CLAUSE = re.compile(r"[.!;\n\u3002\uff01]")
 
-_DENYING = """
+_NEGATIONS = """
 no not never without neither nor nothing none lacks lacking cannot isn't aren't wasn't weren't
 doesn't don't didn't hasn't haven't can't couldn't sans
 """
-_RESUMING = """
+_RESUMPTIONS = """
 but on in at by of with against near beside next behind above below under over from to only just yet
 except merely however instead and while
 """
-_FILLING = "a an the any single even really see seen show shown there is are has"
-_DENIERS = frozenset(_DENYING.split())
-_RESUMES = frozenset(_RESUMING.split())
-_SKIPPED = frozenset(_FILLING.split())
-REACH = 3
-"""Words that one negation denies: `no red mug`, `not a single cloudy sky`."""
+_FILLERS = "a an the any single even really see seen show shown there is are has"
+_NEGATION_WORDS = frozenset(_NEGATIONS.split())
+_RESUMPTION_WORDS = frozenset(_RESUMPTIONS.split())
+_FILLER_WORDS = frozenset(_FILLERS.split())
+_SCOPE = 3
+"""Words that one negation covers: `no red mug`, `not a single cloudy sky`."""
 
 
-def doubts(said: Sequence[str], names: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """Names that are negated at least once, and those that are hedged or also affirmed.
+def negated_and_hedged(
+    tokens: Sequence[str], names: Sequence[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Names that are negated at least once, and names that are hedged or also affirmed.
 
     Args:
-        said: Tokens of a caption, `@0` for the first of `names`.
+        tokens: Tokens of a caption, with `@0` for the first of `names`.
     """
     negated: Counter[str] = Counter()
     apart: Counter[str] = Counter()
     hedged: set[str] = set()
-    text = " ".join(said).replace("\u2019", "'")
+    text = " ".join(tokens).replace("\u2019", "'")
     for clause in _CLAUSE.split(text):
         if "@" not in clause:
             continue
         for match in _NEGATED.finditer(clause):
-            negated.update(_PLACE.findall(match["before"] or match["after"]))
+            negated.update(_NAME_INDEX.findall(match["before"] or match["after"]))
         for match in _SET_APART.finditer(clause):
-            apart.update(_PLACE.findall(match["before"]))
+            apart.update(_NAME_INDEX.findall(match["before"]))
         for match in _HEDGED.finditer(clause):
-            hedged.update(_PLACE.findall(match["before"] or match["after"] or match["either"]))
-    mentions = Counter(token[1:] for token in said if token[0] == "@")
-    for place, count in apart.items():
-        if negated[place] or mentions[place] <= count:
-            negated[place] += count
+            hedged.update(_NAME_INDEX.findall(match["before"] or match["after"] or match["either"]))
+    mentions = Counter(token[1:] for token in tokens if token[0] == "@")
+    for index, count in apart.items():
+        if negated[index] or mentions[index] <= count:
+            negated[index] += count
     negated = +negated
-    # "neither Ann nor Bob or Carl": a negated alternative is a negation and no doubt.
+    # "neither Ann nor Bob or Carl": negated alternatives are negated, not hedged.
     hedged -= negated.keys()
-    hedged.update(place for place in negated if mentions[place] > negated[place])
+    hedged.update(index for index in negated if mentions[index] > negated[index])
     return (
-        frozenset(names[int(place)] for place in negated),
-        frozenset(names[int(place)] for place in hedged),
+        frozenset(names[int(index)] for index in negated),
+        frozenset(names[int(index)] for index in hedged),
     )
 
 
-def denied(said: Sequence[str]) -> frozenset[str]:
-    """Words that stand only after a negation, at most `REACH` of them after each.
+def negated_words(tokens: Sequence[str]) -> frozenset[str]:
+    """Words that occur only within `_SCOPE` words after a negation.
 
-    `no red mug on sand` denies `red` and `mug`; `nothing but sand` and `not only sand` deny
+    `no red mug on sand` negates `red` and `mug`; `nothing but sand` and `not only sand` negate
     nothing.
     """
     inside: set[str] = set()
     outside: set[str] = set()
-    left = 0
-    for token in said:
+    remaining = 0
+    for token in tokens:
         word = token.replace("\u2019", "'")
-        if word in _DENIERS:
-            left = REACH
-        elif not token[0].isalnum() or word in _RESUMES:
-            left = 0
-        elif left:
-            left -= word not in _SKIPPED
+        if word in _NEGATION_WORDS:
+            remaining = _SCOPE
+        elif not token[0].isalnum() or word in _RESUMPTION_WORDS:
+            remaining = 0
+        elif remaining:
+            remaining -= word not in _FILLER_WORDS
             inside.add(token)
         else:
             outside.add(token)

@@ -1,6 +1,6 @@
-"""Words of a text in any script: how a caption is cut, and when two words are the same.
+"""Tokens of a caption in any script, and stems to compare words by.
 
-Time is linear in the text.
+All functions take time linear in the text.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from functools import lru_cache
 
 HAN = "\u3040-\u30ff\u3400-\u9fff"
 HANGUL = "\uac00-\ud7a3"
-# Combining marks and zero-width characters belong to the word, so that they cannot hide in a name.
+# Combining marks and zero-width characters are part of a word, so that they cannot split a name.
 _EXTRA = "\u0300-\u036f\u20d0-\u20ff\u200b-\u200f\u2060\ufeff"
 _RUN = rf"(?:[^\W{HAN}{HANGUL}]|[{_EXTRA}])+"
 _WORD = rf"[{HAN}]+|[{HANGUL}]+|{_RUN}(?:['\u2019-]{_RUN})*"
-ITEM = re.compile(rf"<([^<>\n]{{1,60}})>|({_WORD})|([,.!?;:()\n\u3002\uff0c\uff01\uff1f])")
-"""A tag, a word, or a mark that bounds a clause."""
+TOKEN = re.compile(rf"<([^<>\n]{{1,60}})>|({_WORD})|([,.!?;:()\n\u3002\uff0c\uff01\uff1f])")
+"""A tag, a word, or a punctuation mark that ends a clause."""
 
 MAX_MARKS = 30
+"""Combining marks in a row up to which a text is normalized."""
+
+# Characters below U+0300 are already composed, and none of them combines.
 _MAY_CHANGE = re.compile("[\u0300-\U0010ffff]")
-"""What is below combines with nothing, and is composed already."""
+_HAN = re.compile(f"[{HAN}]")
 _STOP = """
 a an the this that these those and or but of in on at to from with by for as is are was were be
 been being it its there here we see seen shows show shown showing photo picture image photograph
@@ -28,14 +31,14 @@ scene one which who while has have had both also into against front next beside 
 side upper lower uppermost lowermost leftmost rightmost name info his her their them they he she
 i you can
 """
-STOP = frozenset(_STOP.split())
-"""Words that say nothing of what a picture shows."""
+STOP_WORDS = frozenset(_STOP.split())
+"""Words that carry no information about what a picture shows."""
 
 _SUFFIX = re.compile(r"(?<=[^\W\d_]{3})(?:'s|\u2019s|ing|ed|es|s|y|en)$")
 
 
-def composed(text: str) -> str:
-    """The text in NFC, or as it is where over 30 combining marks stand in a row.
+def compose(text: str) -> str:
+    """The text in NFC, or unchanged if it has more than `MAX_MARKS` combining marks in a row.
 
     No language needs more (UAX #15, stream-safe text), and composing them takes quadratic time.
     """
@@ -49,34 +52,35 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def bare(text: str) -> str:
-    """An answer without the white space around it and without one `.` or `!` at its end.
+def strip_answer(text: str) -> str:
+    """The answer without surrounding white space and without one final `.` or `!`.
 
-    Only ASCII white space is free: Python's own `strip` also takes control characters.
+    Only ASCII white space is removed: `str.strip` would also remove control characters.
     """
     text = text.strip(" \t\r\n")
     return text[:-1] if text[-1:] in (".", "!") else text
 
 
 def plain_words(text: str) -> list[str]:
-    """Words of a text in order, casefolded; tags are left out, each Han character is a word."""
-    found: list[str] = []
-    for _, word, _ in ITEM.findall(composed(text).casefold()):
+    """Words of a text in order, casefolded. Tags are skipped; each Han character is a word."""
+    words: list[str] = []
+    for _, word, _ in TOKEN.findall(compose(text).casefold()):
         if word:
-            found += list(word) if is_han(word) else [word]
-    return found
+            words += list(word) if is_han(word) else [word]
+    return words
 
 
-def is_han(word: str) -> bool:
-    """Whether the word begins in a script without spaces between words."""
-    return "\u3040" <= word[0] <= "\u30ff" or "\u3400" <= word[0] <= "\u9fff"
+def is_han(text: str) -> bool:
+    """Whether the text has Han characters or kana: a script without spaces between words."""
+    return not text.isascii() and _HAN.search(text) is not None
 
 
 @lru_cache(maxsize=1 << 16)
 def stem(word: str) -> str:
-    """What forms of one word share: `stripes`, `striped` and `stripe` are all `strip`.
+    """The common part of a word's forms: `stripes`, `striped` and `stripe` all give `strip`.
 
-    Not a linguist's stem: it need only be the same on both sides of a comparison.
+    This is cruder than a linguistic stemmer; it only has to be the same on both sides of a
+    comparison.
     """
     if len(word) > 40:
         return word
@@ -87,6 +91,6 @@ def stem(word: str) -> str:
 
 
 @lru_cache(maxsize=1 << 14)
-def stems(text: str) -> frozenset[str]:
-    """Stems of the words of a text that say something."""
-    return frozenset(stem(word) for word in plain_words(text) if word not in STOP)
+def content_stems(text: str) -> frozenset[str]:
+    """Stems of the words of a text, without stop words."""
+    return frozenset(stem(word) for word in plain_words(text) if word not in STOP_WORDS)

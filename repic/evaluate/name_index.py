@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from repic.captions.tokens import HAN, HANGUL, ITEM, composed
+from repic.captions.tokens import HAN, HANGUL, TOKEN, compose
 from repic.evaluate.records import bare, folded
 
 _APOSTROPHE = re.compile("['\u2019]")
 _UNSPACED = re.compile(f"[{HAN}{HANGUL}]")
-# What ITEM finds in ASCII, where brackets are no part of a word.
+# What TOKEN finds in ASCII, where brackets are no part of a word.
 _PLAIN = re.compile(r"\w+(?:['-]\w+)*", re.ASCII)
 _TAG = re.compile(r"<([^<>\n]{1,60})>")
 _OPEN = re.compile(r"<\s*|\s*>")
@@ -54,7 +54,7 @@ class Names:
         Returns:
             The text, and names without duplicates: those of `always` first.
         """
-        text = composed(caption.replace("</s>", ""))
+        text = compose(caption.replace("</s>", ""))
         pieces = _pieces(text)
         keys = dict.fromkeys(folded(name) for name in always)
         keys |= dict.fromkeys(piece for piece in sorted(pieces) if piece in self._shown)
@@ -86,7 +86,7 @@ def _is_awkward(key: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    return [word for _, word, _ in ITEM.findall(text) if word]
+    return [word for _, word, _ in TOKEN.findall(text) if word]
 
 
 def _pieces(text: str) -> set[str]:
@@ -100,7 +100,7 @@ def _pieces(text: str) -> set[str]:
             found.update(" ".join(tag.split()) for tag in _TAG.findall(low))
         return found
     found = set()
-    for tag, word, _ in ITEM.findall(text):
+    for tag, word, _ in TOKEN.findall(text):
         if tag:
             found.add(" ".join(tag.casefold().split()))
         for part in _words(tag) if tag else [word]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from repic.captions.claims import claims
-from repic.captions.mentions import Reading, read
+from repic.captions.claims import check_claims
+from repic.captions.mentions import CaptionReading, read_caption
 from repic.evaluate.name_index import Names, said_of
 from repic.evaluate.records import Record, folded
 
@@ -47,7 +47,7 @@ def tally(record: Record, names: Names) -> Counts:
     else:
         named = said_of(reading.named)
         false = (named | said_of(reading.hedged)) - present
-        wrong = len(named - present) + len(reading.hedged) + len(reading.strangers)
+        wrong = len(named - present) + len(reading.hedged) + len(reading.false_names)
     hits = len(named & present)
     missing = len(present) - hits
     precision = hits / (hits + wrong) if hits + wrong else float(not present)
@@ -60,15 +60,15 @@ def tally(record: Record, names: Names) -> Counts:
     )
 
 
-def _read(record: Record, names: Names) -> tuple[Reading | None, list[str]]:
+def _read(record: Record, names: Names) -> tuple[CaptionReading | None, list[str]]:
     if len(record.caption) > MAX_CAPTION:
         return None, []
     scene = [thing["name"] for thing in record.scene if thing["name"]]
     text, order = names.read_for(record.caption, (*record.concepts, *record.given, *scene))
-    return read(text, order, names_only=True), order
+    return read_caption(text, order, names_only=True), order
 
 
-def _binding(record: Record, reading: Reading | None, order: list[str]) -> tuple[int, int]:
+def _binding(record: Record, reading: CaptionReading | None, order: list[str]) -> tuple[int, int]:
     """Right claims and all claims."""
     if reading is None or not record.scene:
         return 0, 0
@@ -77,5 +77,7 @@ def _binding(record: Record, reading: Reading | None, order: list[str]) -> tuple
         {**thing, "name": shown[folded(thing["name"])] if thing["name"] else None}
         for thing in record.scene
     ]
-    made = claims(reading.said, {"scene": scene, "references": [{"name": n} for n in order]})
+    made = check_claims(
+        reading.tokens, {"scene": scene, "references": [{"name": n} for n in order]}
+    )
     return (made.right, made.right + made.wrong) if made else (0, 0)

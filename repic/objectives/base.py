@@ -251,8 +251,8 @@ def example(
     box: list[float] | None = None,
     caption: str | None = None,
     scene: Sequence[Row] = (),
-    telling: Sequence[str] = (),
-    elsewhere: Sequence[str] = (),
+    distinctive_words: Sequence[str] = (),
+    distractor_words: Sequence[str] = (),
 ) -> Row:
     """A row of the examples table; its id hashes objective, template, prompt, pictures, answer."""
     hardest = min(pairs, key=_hardness, default=None)
@@ -271,8 +271,8 @@ def example(
         "caption": caption,
         "references": list(references),
         "scene": list(scene),
-        "telling": list(telling),
-        "elsewhere": list(elsewhere),
+        "distinctive_words": list(distinctive_words),
+        "distractor_words": list(distractor_words),
         "pair_ids": [pair.pair_id for pair in pairs],
         "band": hardest.band if hardest else None,
         "similarity": hardest.similarity if hardest else None,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from repic.captions.tokens import STOP, plain_words
+from repic.captions.tokens import STOP_WORDS, plain_words
 from repic.images.coordinates import Box
 from repic.mining.components import connected_components
 
@@ -181,7 +181,7 @@ class Material:
             for thing in self.objects_of[image_id]:
                 texts += [thing.label, *thing.expressions]
             words = plain_words("\n".join(texts))
-            self._words[image_id] = {word: None for word in words if word not in STOP}
+            self._words[image_id] = {word: None for word in words if word not in STOP_WORDS}
         return self._words[image_id]
 
     def document_frequency(self, split: str) -> DocumentFrequency:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
-from repic.captions.claims import claims
-from repic.captions.facts import facts_of
-from repic.captions.mentions import FREE_REPETITION, Reading, read
+from repic.captions.claims import check_claims
+from repic.captions.facts import checkable_facts
+from repic.captions.mentions import FREE_REPETITION, CaptionReading, read_caption
 from repic.captions.tokens import plain_words
 from repic.config.build import Examples
 from repic.images.coordinates import QWEN3_VL, Convention
@@ -136,7 +136,7 @@ class Ict:
         row = plan.row()
         if row["caption"] is None or self._is_right(row):
             return row
-        if row["telling"]:
+        if row["distinctive_words"]:
             note.refused["its_true_caption_is_not_rewarded"] += 1
             return None
         return {**row, "caption": None}
@@ -166,7 +166,9 @@ class Ict:
                 if plan := _planned(index, query, None, seed, settings, note):
                     yield plan
 
-    def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> Reading:
+    def parse(
+        self, completion: str, row: Mapping[str, Any], convention: Convention
+    ) -> CaptionReading:
         """Who is named, and what else is said; see `repic.captions.mentions`.
 
         Raises:
@@ -176,7 +178,7 @@ class Ict:
             raise ValueError(f"longer than {MAX_CAPTION} characters")
         said = [block["text"] for block in row["prompt"] if block["text"]]
         names = [reference["name"] for reference in row["references"]]
-        return read(completion, names, "\n".join(said), said[-1] if said else "")
+        return read_caption(completion, names, "\n".join(said), said[-1] if said else "")
 
     def reward(
         self, completion: str, row: Mapping[str, Any], mode: Mode, convention: Convention
@@ -202,11 +204,11 @@ class Ict:
         if len(completion) > MAX_CAPTION:
             return _refused("long")
         reading = self.parse(completion, row, convention)
-        if not reading.length and not reading.named:
+        if not reading.word_count and not reading.named:
             return _refused("empty")
         names, wrong, missing = _set_f1(reading, row)
         given = _given_words(row)
-        facts = facts_of(row)
+        facts = checkable_facts(row)
         floor = _floor(row, given, is_checked=facts is not None)
         components = {
             "names": names,
@@ -214,14 +216,14 @@ class Ict:
             "variety": _variety(reading),
         }
         if facts:
-            components["facts"] = facts.score(reading.claimed)
-        if (made := claims(reading.said, row)) and (score := made.score) is not None:
+            components["facts"] = facts.score(reading.affirmed_words)
+        if (made := check_claims(reading.tokens, row)) and (score := made.score) is not None:
             components["binding"] = score
         parsed = {
             "named": list(reading.named),
             "negated": list(reading.negated),
             "hedged": list(reading.hedged),
-            "strangers": list(reading.strangers),
+            "strangers": list(reading.false_names),
         }
         if wrong or missing:
             reason = "wrong_name" if wrong else "missing_name"
@@ -243,21 +245,21 @@ def _refused(reason: str) -> Reward:
     return Reward(0.0, {"names": 0.0, "content": 0.0, "variety": 0.0}, reason)
 
 
-def _set_f1(reading: Reading, row: Mapping[str, Any]) -> tuple[float, int, int]:
+def _set_f1(reading: CaptionReading, row: Mapping[str, Any]) -> tuple[float, int, int]:
     """Set-F1, how many wrong ones are named and how many present ones are not."""
     present = {r["name"] for r in row["references"] if r["present"]}
     hits = len(present.intersection(reading.named))
-    wrong = len(reading.named) - hits + len(reading.hedged) + len(reading.strangers)
+    wrong = len(reading.named) - hits + len(reading.hedged) + len(reading.false_names)
     missing = len(present) - hits
     if not present:
         return float(wrong == 0), wrong, 0
     return 2 * hits / (2 * hits + wrong + missing), wrong, missing
 
 
-def _variety(reading: Reading) -> float:
-    variety = min(1.0, (1 - reading.repeated) / (1 - FREE_REPETITION))
-    if reading.length > VARIETY_FROM:
-        variety *= min(1.0, len(reading.words) / (VARIETY * reading.length))
+def _variety(reading: CaptionReading) -> float:
+    variety = min(1.0, (1 - reading.repetition) / (1 - FREE_REPETITION))
+    if reading.word_count > VARIETY_FROM:
+        variety *= min(1.0, len(reading.words) / (VARIETY * reading.word_count))
     return max(0.0, variety)
 
 
@@ -350,7 +352,7 @@ class _Plan:
         ]
         given = {thing.object_id: name for thing, name in known}
         told = [reference["info"] for reference in references]
-        telling, elsewhere = ([], []) if asked else self.index.checkable(query)
+        distinctive, distractors = ([], []) if asked else self.index.checkable(query)
         return example(
             "ict",
             self.kind,
@@ -365,10 +367,10 @@ class _Plan:
             references=references,
             pairs=[candidate.pair for candidate in chosen if candidate.pair is not None],
             box=list(asked.box) if asked else None,
-            caption=None if asked else named_caption(query.caption, known, telling, told),
+            caption=None if asked else named_caption(query.caption, known, distinctive, told),
             scene=scene_of(material.objects_of[query.image_id], given),
-            telling=telling,
-            elsewhere=elsewhere,
+            distinctive_words=distinctive,
+            distractor_words=distractors,
         )
 
 

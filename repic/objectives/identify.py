@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from repic.captions.tokens import bare
+from repic.captions.tokens import strip_answer
 from repic.objectives.base import Reward, templates
 
 KIND = "which"
@@ -51,7 +51,7 @@ def parse(completion: str, names: list[str]) -> str | None:
     """
     if len(completion) > MAX_ANSWER:
         return None
-    said = bare(completion)
+    said = strip_answer(completion)
     if said.startswith("<") and said.endswith(">"):
         said = said[1:-1].strip(" ")
         if said.lower() == NONE:

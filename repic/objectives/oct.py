@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from repic.captions.tokens import bare
+from repic.captions.tokens import strip_answer
 from repic.config.build import Examples
 from repic.images.coordinates import Convention
 from repic.objectives.base import (
@@ -116,7 +116,7 @@ class Oct:
             completion = completion.strip(" \t\r\n")
             if len(completion) > MAX_ANSWER:
                 return None
-        word = bare(completion).lower()
+        word = strip_answer(completion).lower()
         if word == "yes":
             return "yes"
         return "no" if word == "no" else None

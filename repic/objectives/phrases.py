@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from repic.captions.facts import LEAST
-from repic.captions.tokens import stem, stems
+from repic.captions.tokens import content_stems, stem
 from repic.objectives.base import Draw
 from repic.objectives.corpus import Object
 
@@ -93,5 +93,5 @@ def named_caption(
                 break
         else:
             return None
-    new = frozenset(map(stem, telling)) - stems(" ".join(told))
-    return full if len(stems(caption) & new) < min(LEAST, len(new)) else caption
+    new = frozenset(map(stem, telling)) - content_stems(" ".join(told))
+    return full if len(content_stems(caption) & new) < min(LEAST, len(new)) else caption

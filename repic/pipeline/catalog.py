@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from repic.captions.facts import FORMER_NAMES
 from repic.tables import TABLES
 from storage.store import Store
 
@@ -39,5 +40,9 @@ def refresh(store: Store, path: Path | None = None) -> Path:
     from storage import catalog
 
     return catalog.catalog(
-        store, extra_views=VIEWS, comments={"pair_photos": PAIR_PHOTOS_DOC}, path=path
+        store,
+        extra_views=VIEWS,
+        comments={"pair_photos": PAIR_PHOTOS_DOC},
+        renamed={"examples": FORMER_NAMES},
+        path=path,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from repic.captions.facts import facts_of
+from repic.captions.facts import FORMER_NAMES, checkable_facts
 from repic.errors import RowError
 from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives import OBJECTIVES
@@ -18,7 +18,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "vlt": ("images", "box"),
     "ict": ("kind", "prompt", "answer", "references", "caption"),
 }
-"""Columns that a row needs; ICT uses `scene`, `telling` and `elsewhere` where they are there."""
+"""Columns that a row needs; ICT also uses `scene` and the columns of `FORMER_NAMES`, if any."""
 
 _RULES = {
     "correct": "the answer is the right one, and nothing else",
@@ -70,7 +70,8 @@ def score(
 
 def explain(row: Row, result: Reward, released: Reward) -> dict[str, Any]:
     """All that went into a score, as JSON."""
-    facts = facts_of(row) if row["objective"] == "ict" else None
+    facts = checkable_facts(row) if row["objective"] == "ict" else None
+    true_words = sorted(facts.true) if facts else []
     return {
         "example_id": row["example_id"],
         "objective": row["objective"],
@@ -78,7 +79,8 @@ def explain(row: Row, result: Reward, released: Reward) -> dict[str, Any]:
         "prompt": "\n".join(block["text"] for block in row["prompt"] if block["text"]),
         "answer": row["answer"] if row["box"] is None else f"{row['answer']} {row['box']}",
         "caption": row["caption"],
-        "telling": sorted(facts.true) if facts else [],
+        "distinctive_words": true_words,
+        "telling": true_words,  # the former name
         "read": result.parsed,
         "reason": result.reason,
         "components": [
@@ -137,7 +139,7 @@ def _check_texts(row: Mapping[str, Any], needed: tuple[str, ...]) -> None:
                 raise RowError("an entry of scene has no box of four numbers, or no phrases")
             texts += [thing["label"], *thing["phrases"]]
             texts += [] if thing["name"] is None else [thing["name"]]
-        for column in ("telling", "elsewhere"):
+        for column in (*FORMER_NAMES, *FORMER_NAMES.values()):
             words = row.get(column) or []
             if not isinstance(words, list):
                 raise RowError(f"{column} is no list")

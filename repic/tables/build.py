@@ -222,16 +222,16 @@ EXAMPLES = Table(
             "phrases that point to it alone.",
         ),
         Column(
-            "telling",
+            "distinctive_words",
             pa.list_(TEXT),
-            "ict: words that are true of the query photo and of few others; empty where the source "
+            "ict: words that are true of the query photo and of few others; empty if the source "
             "does not give both a caption and expressions.",
         ),
         Column(
-            "elsewhere",
+            "distractor_words",
             pa.list_(TEXT),
-            "ict: words that describe other photos and nothing known of this one; empty with "
-            "telling.",
+            "ict: words that describe other photos and nothing known in this one; empty if "
+            "distinctive_words is.",
         ),
         Column("pair_ids", pa.list_(TEXT), "Pairs that it was made from."),
         Column("band", TEXT, "Band of its hardest pair.", nullable=True),

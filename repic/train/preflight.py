@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from repic.captions.facts import fact_words
 from repic.errors import PreflightError
 from repic.images.coordinates import Box, Convention
 from repic.images.fetch import ImageRefused
@@ -181,7 +182,7 @@ def gold_answer(row: Row, convention: Convention, mode: Mode = "strict") -> str:
         return known
     present = [f"<{name}>" for name in gold.reference_names(row, present=True)]
     who = " and ".join(present) or "nobody that was shown before"
-    words = " ".join(row.get("telling") or ())
+    words = " ".join(fact_words(row)[0])
     scene = words or "near soft morning light, wide open ground, distant trees, calm colours"
     return (
         f"This picture shows {who}, seen clearly, with {scene}, and quiet surroundings that leave "

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from repic.captions.claims import claims
-from repic.captions.mentions import read
+from repic.captions.claims import check_claims
+from repic.captions.mentions import read_caption
 
 
 def scene(name: str | None, label: str, phrase: str, x: float) -> dict[str, Any]:
@@ -26,7 +26,7 @@ ROW = {
 
 
 def score(text: str, row: dict[str, Any] = ROW) -> float | None:
-    made = claims(read(text, ["Ann", "Bob", "Cy"]).said, row)
+    made = check_claims(read_caption(text, ["Ann", "Bob", "Cy"]).tokens, row)
     return made.score if made else None
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.captions.mentions import read
+from repic.captions.mentions import read_caption
 
 NAMES = ("Ann", "Bobby", "Zoé", "민준", "秀英")
 
@@ -36,21 +36,21 @@ NAMES = ("Ann", "Bobby", "Zoé", "민준", "秀英")
     ],
 )
 def test_a_mention(text: str) -> None:
-    reading = read(text, NAMES)
+    reading = read_caption(text, NAMES)
     assert reading.named == ("Ann",)
-    assert not reading.strangers
+    assert not reading.false_names
 
 
 @pytest.mark.parametrize(
     "text", ["민준", "민준이 있다", "민준은 여기", "<민준>이", "민준이가", "민준의 개"]
 )
 def test_a_mention_in_korean(text: str) -> None:
-    assert read(text, NAMES).named == ("민준",)
+    assert read_caption(text, NAMES).named == ("민준",)
 
 
 @pytest.mark.parametrize("text", ["秀英", "照片里秀英坐着", "<秀英>坐着", "A photo of 秀英."])
 def test_a_mention_in_chinese(text: str) -> None:
-    assert read(text, NAMES).named == ("秀英",)
+    assert read_caption(text, NAMES).named == ("秀英",)
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_a_mention_in_chinese(text: str) -> None:
     ],
 )
 def test_no_mention(text: str) -> None:
-    assert not read(text, NAMES).named
+    assert not read_caption(text, NAMES).named
 
 
 def test_accents_may_be_composed_or_not() -> None:
-    assert read("Zoe\u0301 is here", NAMES).named == ("Zoé",)
+    assert read_caption("Zoe\u0301 is here", NAMES).named == ("Zoé",)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_accents_may_be_composed_or_not() -> None:
     ],
 )
 def test_a_negated_mention_names_nobody(text: str) -> None:
-    reading = read(text, NAMES)
+    reading = read_caption(text, NAMES)
     assert reading.negated == ("Ann",)
     assert not reading.named
 
@@ -126,7 +126,7 @@ def test_a_negated_mention_names_nobody(text: str) -> None:
     ],
 )
 def test_a_doubtful_mention_is_hedged(text: str) -> None:
-    reading = read(text, NAMES)
+    reading = read_caption(text, NAMES)
     assert "Ann" in reading.hedged
     assert "Ann" not in reading.named
 
@@ -135,7 +135,7 @@ def test_a_doubtful_mention_is_hedged(text: str) -> None:
     "text", ["Neither Ann nor Bobby", "no Ann or Bobby here", "Ann on oranges"]
 )
 def test_no_doubt(text: str) -> None:
-    assert not read(text, NAMES).hedged
+    assert not read_caption(text, NAMES).hedged
 
 
 @pytest.mark.parametrize(
@@ -144,46 +144,46 @@ def test_no_doubt(text: str) -> None:
 )
 def test_what_only_looks_like_a_name_is_a_stranger(text: str) -> None:
     known = text == "An\u0578"  # an Armenian letter is not in the list: no name, no stranger
-    assert bool(read(text, NAMES).strangers) != known
+    assert bool(read_caption(text, NAMES).false_names) != known
 
 
 @pytest.mark.parametrize("text", ["<Ann", "Ann>", "<<Ann>>", "<!-- <Ann> -->"])
 def test_a_broken_tag_is_a_stranger(text: str) -> None:
-    assert read(text, NAMES).strangers
+    assert read_caption(text, NAMES).false_names
 
 
 def test_repetition() -> None:
     text = "a small brown dog sits on the grass"
-    assert read(text, NAMES).repeated == 0
-    assert read(f"{text}. {text}.", NAMES).repeated > 0.25
-    assert read("Ann on tiles. Ann on tiles.", NAMES).repeated == 0.5
-    assert read("so so so so nice", NAMES).repeated > 0.5
-    assert read(text, NAMES, request="the dog sits on the grass today").repeated > 0.2
+    assert read_caption(text, NAMES).repetition == 0
+    assert read_caption(f"{text}. {text}.", NAMES).repetition > 0.25
+    assert read_caption("Ann on tiles. Ann on tiles.", NAMES).repetition == 0.5
+    assert read_caption("so so so so nice", NAMES).repetition > 0.5
+    assert read_caption(text, NAMES, request="the dog sits on the grass today").repetition > 0.2
 
 
 def test_a_negated_list() -> None:
-    reading = read("A dog with Zoé; neither Ann nor <Bobby> is here.", NAMES)
+    reading = read_caption("A dog with Zoé; neither Ann nor <Bobby> is here.", NAMES)
     assert (reading.named, reading.negated) == (("Zoé",), ("Ann", "Bobby"))
 
 
 @pytest.mark.parametrize("text", ["<Eve> is here", "</Ann>", "<Ann Bobby>", "<Ann's>", "<b>"])
 def test_a_tag_that_holds_no_name_is_a_stranger(text: str) -> None:
-    assert len(read(text, NAMES).strangers) == 1
+    assert len(read_caption(text, NAMES).false_names) == 1
 
 
 def test_words_that_are_copied_do_not_count() -> None:
     prompt = "Describe this picture in detail, please."
-    assert not read("Describe this picture in detail", NAMES, prompt).new_words
-    assert read("this picture of a dog", NAMES, prompt).new_words == {
+    assert not read_caption("Describe this picture in detail", NAMES, prompt).new_words
+    assert read_caption("this picture of a dog", NAMES, prompt).new_words == {
         *("this", "picture", "of", "a", "dog")
     }
-    assert read("照片里秀英坐着", NAMES).words == {"照", "片", "里", "坐", "着"}
-    assert read("照片里", NAMES).words == {"照", "片", "里"}
+    assert read_caption("照片里秀英坐着", NAMES).words == {"照", "片", "里", "坐", "着"}
+    assert read_caption("照片里", NAMES).words == {"照", "片", "里"}
 
 
 @given(st.text(max_size=300), st.lists(st.sampled_from(NAMES), unique=True))
 def test_any_text_can_be_read(text: str, names: list[str]) -> None:
-    reading = read(text, names, "some prompt of five words")
+    reading = read_caption(text, names, "some prompt of five words")
     assert set(reading.named) | set(reading.negated) <= set(names)
     assert not set(reading.named) & set(reading.negated)
     assert len(reading.new_words) <= len(reading.words) <= reading.length

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from repic.captions.mentions import read
-from repic.captions.negation import denied
+from repic.captions.mentions import read_caption
+from repic.captions.negation import negated_words
 
 
 @pytest.mark.parametrize(
@@ -22,9 +22,9 @@ from repic.captions.negation import denied
     ],
 )
 def test_denied_words(text: str, words: set[str]) -> None:
-    assert words <= denied(read(text, []).said)
+    assert words <= negated_words(read_caption(text, []).tokens)
     if not words:
-        assert not denied(read(text, []).said)
+        assert not negated_words(read_caption(text, []).tokens)
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,10 @@ def test_denied_words(text: str, words: set[str]) -> None:
     ],
 )
 def test_affirmed(text: str) -> None:
-    reading = read(text, ["Ann", "Bob"])
+    reading = read_caption(text, ["Ann", "Bob"])
     assert "Ann" in reading.named
     assert not reading.hedged
-    assert not reading.strangers
+    assert not reading.false_names
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_affirmed(text: str) -> None:
     ],
 )
 def test_not_affirmed(text: str) -> None:
-    assert "Ann" not in read(text, ["Ann", "Bob"]).named
+    assert "Ann" not in read_caption(text, ["Ann", "Bob"]).named
 
 
 @pytest.mark.parametrize(
@@ -77,16 +77,16 @@ def test_not_affirmed(text: str) -> None:
     ["Ann and/or Bob", "Ann (?) on sand", "Ann or something", "what might possibly be Ann"],
 )
 def test_doubted(text: str) -> None:
-    assert "Ann" in read(text, ["Ann", "Bob"]).hedged
+    assert "Ann" in read_caption(text, ["Ann", "Bob"]).hedged
 
 
 @pytest.mark.parametrize(
     "text", ["ann@x.org", "x.org/Ann/1", "C:\\Ann", "&lt;Ann&gt;", "&#65;nn", "Ann=1"]
 )
 def test_a_name_in_an_address_is_a_stranger(text: str) -> None:
-    assert read(text, ["Ann"]).strangers
+    assert read_caption(text, ["Ann"]).false_names
 
 
 @pytest.mark.parametrize("text", ["Ro\u017fe", "So\ufb01a"])
 def test_another_spelling_of_a_letter_is_no_name(text: str) -> None:
-    assert read(text, ["Rose", "Sofia"]).named == ()
+    assert read_caption(text, ["Rose", "Sofia"]).named == ()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repic.captions.facts import NO_FACTS
 from repic.config.build import Examples
 from repic.config.build import Ict as Settings
 from repic.images.coordinates import QWEN3_VL
@@ -89,8 +90,8 @@ class TestRows:
         for row in rows_of(world)[0]:
             named = {thing["name"] for thing in row["scene"]} - {None}
             assert named == {r["name"] for r in row["references"] if r["present"]}
-            assert not row["telling"]  # no expressions: nothing to check a caption on
-            assert not row["elsewhere"]
+            assert not row["distinctive_words"]  # no expressions: nothing to check a caption on
+            assert not row["distractor_words"]
 
     def test_kinds_without_a_share_are_not_made(self, world: Build) -> None:
         rows, _ = rows_of(world, shares={"absent": 1.0})
@@ -332,12 +333,16 @@ def test_a_caption_that_its_row_does_not_reward_is_not_taught(
         "prompt": [{"type": "text", "text": "Describe this picture."}],
         "references": [{"name": "Ann", "info": "", "present": True}],
         "caption": "<Ann> and a plain blue car on grass.",
-        "telling": ["blue", "car", "grass"],
-        "elsewhere": ["snow"],
+        "distinctive_words": ["blue", "car", "grass"],
+        "distractor_words": ["snow"],
         "scene": [],
     }
-    contradicted = {**right, "example_id": "contradicted", "telling": ["mug", "house", "tree"]}
-    short = {**right, "example_id": "short", "caption": "<Ann>.", "telling": [], "elsewhere": []}
+    contradicted = {
+        **right,
+        "example_id": "contradicted",
+        "distinctive_words": ["mug", "house", "tree"],
+    }
+    short = {**right, "example_id": "short", "caption": "<Ann>.", **NO_FACTS}
     rows = [right, contradicted, short]
     plans = [SimpleNamespace(key=row["example_id"], row=partial(dict, row)) for row in rows]
     monkeypatch.setattr(Ict, "_plans", lambda *_: iter(plans))

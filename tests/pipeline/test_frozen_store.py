@@ -89,6 +89,13 @@ def test_the_commands_read_it(
         code, out, err = repic_main("sql", query, "--format=csv", at)
         assert code == 0, err
         assert int(out.split()[1]) > 0, view
+    for schema in ("main", "v1"):  # the columns of both before and after they were renamed
+        query = (
+            f"select distinct distinctive_words = telling and distractor_words = elsewhere as same "
+            f"from {schema}.examples"
+        )
+        code, out, err = repic_main("sql", query, "--format=csv", at)
+        assert (code, out.split()) == (0, ["same", "true"]), err
     query = "select count(*) as n from v1.examples"
     _, out, _ = repic_main("sql", query, "--format=csv", at)
     assert int(out.split()[1]) == said["examples@v1"]["rows"]

@@ -112,5 +112,6 @@ def test_explain(rows: list[Row], store: str) -> None:
         assert words in result.output
     found = json.loads(run("explain", row["example_id"], "", "--json", "--store", store).stdout)
     assert (found["total"], found["reason"]) == (0, "empty")
-    assert found["telling"]
+    assert found["distinctive_words"]
+    assert found["telling"] == found["distinctive_words"]  # the former name
     assert run("explain", "zz", "text", "--store", store).exit_code != 0

@@ -111,7 +111,7 @@ def test_monotone_in_iou(first: tuple[float, ...], second: tuple[float, ...]) ->
 
 def _row(present: frozenset[str]) -> dict[str, Any]:
     references = [{"name": n, "info": "", "present": n in present} for n in PEOPLE]
-    return {**ICT, "references": references, "scene": [], "telling": [], "caption": None}
+    return {**ICT, "references": references, "scene": [], "distinctive_words": [], "caption": None}
 
 
 def _f1(named: frozenset[str], present: frozenset[str]) -> float:

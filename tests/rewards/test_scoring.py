@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.captions.facts import Facts
+from repic.captions.facts import FORMER_NAMES, Facts
 from repic.errors import RowError
 from repic.rewards.scoring import check_row, score
 
@@ -32,8 +32,8 @@ ICT: dict[str, Any] = {
         {"name": "Ann", "label": "mug", "phrases": ["the red mug"], "box": [0, 0, 9, 9]},
         {"name": None, "label": "car", "phrases": ["the plain blue car"], "box": [9, 9, 18, 18]},
     ],
-    "telling": ["red", "mug", "blue", "car", "grass"],
-    "elsewhere": ["star", "green", "snow", "fish"],
+    "distinctive_words": ["red", "mug", "blue", "car", "grass"],
+    "distractor_words": ["star", "green", "snow", "fish"],
 }
 WHICH: dict[str, Any] = {**ICT, "kind": "which", "box": [0, 0, 9, 9], "caption": None}
 ROWS = [OCT, VLT, ICT, WHICH]
@@ -79,9 +79,16 @@ def test_untrue_captions(text: str, reason: str) -> None:
 
 
 def test_components_of_what_is_unknown_are_absent() -> None:
-    bare = {key: value for key, value in ICT.items() if key not in ("scene", "telling")}
+    bare = {key: value for key, value in ICT.items() if key not in ("scene", "distinctive_words")}
     result = score("<Ann> is the blue car on grass and so is much else around here.", bare)
     assert result.components.keys() == {"names", "content", "variety"}
+
+
+def test_former_column_names_are_read() -> None:
+    former = {FORMER_NAMES.get(name, name): value for name, value in ICT.items()}
+    check_row(former)
+    for text in ("<Ann> and a plain blue car on grass.", "<Ann> and a star, a fish, snow."):
+        assert score(text, former) == score(text, ICT)
 
 
 @pytest.mark.parametrize(
@@ -103,8 +110,10 @@ def test_components_of_what_is_unknown_are_absent() -> None:
         {**ICT, "references": [{"name": 1, "info": "", "present": True}]},
         {**ICT, "scene": [{}]},
         {**ICT, "prompt": [{"type": "text"}]},
+        {**ICT, "distinctive_words": "red"},
         {**ICT, "telling": "red"},
         {**ICT, "caption": 7},
+        {**ICT, "distractor_words": [1]},
         {**ICT, "elsewhere": [1]},
         {**ICT, "scene": [{**ICT["scene"][0], "box": [1, 2, 3, float("nan")]}]},
         {**ICT, "references": [{"name": " ", "info": "", "present": True}]},

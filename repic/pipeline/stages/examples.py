@@ -17,7 +17,7 @@ class Examples(SetStage):
     """
 
     name = "examples"
-    version = 8
+    version = 9
     keeps = True
     reads = ("images", "objects", "groups", "pairs")
     writes = ("examples",)

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from repic.captions.claims import Claims, claims
-from repic.captions.mentions import read
+from repic.captions.claims import Claims, check_claims
+from repic.captions.mentions import read_caption
 from repic.rewards.attacks.base import MEGABYTE, Attack, Make, Target
 from repic.rewards.gold import SceneObject, location_phrase, reference_names, scene_objects
 
@@ -131,7 +131,7 @@ def _swap(text: str) -> Attack:
 
 def _is_told_apart(text: str, target: Target) -> bool:
     """Whether anything in the row tells the two objects apart; of two alike no swap is one."""
-    made: Claims | None = claims(read(text, _all(target)).said, target.row)
+    made: Claims | None = check_claims(read_caption(text, _all(target)).tokens, target.row)
     return made is not None and made.score is not None
 
 

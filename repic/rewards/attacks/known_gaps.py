@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from repic.captions.facts import NO_FACTS, fact_words
 from repic.images.coordinates import Box, Convention
 from repic.objectives.identify import KIND as WHICH
 from repic.objectives.identify import NONE
@@ -82,13 +83,13 @@ _FLUENT = (
 def _unknown(target: Target, convention: Convention) -> float | None:
     if not _is_caption(target):
         return None
-    row = {**target.row, "caption": None, "scene": [], "telling": [], "elsewhere": []}
+    row = {**target.row, "caption": None, "scene": [], **NO_FACTS}
     listed = " and ".join(f"<{reference['name']}>" for reference in row["references"])
     return score(f"{listed} {_FLUENT}", row, "strict", convention).total
 
 
 def _known(target: Target, convention: Convention) -> float | None:
-    if not _is_caption(target) or not target.row["telling"]:
+    if not _is_caption(target) or not fact_words(target.row)[0]:
         return None
     listed = " and ".join(f"<{r['name']}>" for r in target.row["references"])
     return _scored(target, f"{listed} {_FLUENT}", convention)

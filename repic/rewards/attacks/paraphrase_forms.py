@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable
 from functools import partial
 
+from repic.captions.facts import fact_words
 from repic.captions.tokens import is_han
 from repic.rewards.attacks.base import Target
 from repic.rewards.gold import SceneObject, location_phrase, reference_names, scene_objects
@@ -32,9 +33,8 @@ def _with(text: str, target: Target) -> str | None:
         fields["m"] = here[1]
     if away:
         fields["a"] = away[0]
-    if target.row["elsewhere"]:
-        fields["e"] = target.row["elsewhere"][0]
-        fields["f"] = target.row["elsewhere"][-1]
+    if distractors := fact_words(target.row)[1]:
+        fields["e"], fields["f"] = distractors[0], distractors[-1]
     if here and (others := [t for t in scene_objects(target.row) if t.name != here[0]]):
         fields["d"] = others[-1].phrase
     try:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Required
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 from typing_extensions import TypedDict
 
+from repic.captions.facts import fact_words
 from repic.images.coordinates import INTERNVL, NORMALISED, QWEN2_VL, QWEN3_VL, Convention, Resized
 from repic.images.coordinates import qwen25_vl as _qwen25_vl
 from repic.objectives.base import Mode, Reward
@@ -94,14 +95,18 @@ class RowMessage(TypedDict, total=False):
     prompt: list[TextMessage]
     references: list[ReferenceMessage]
     scene: list[ObjectMessage]
+    distinctive_words: list[str]
+    distractor_words: list[str]
     telling: list[str]
+    """Former name of `distinctive_words`; still read."""
     elsewhere: list[str]
+    """Former name of `distractor_words`; still read."""
 
 
 EMPTY: dict[str, Any] = {
     **dict.fromkeys(("kind", "answer", "photo"), ""),
     **dict.fromkeys(("box", "caption")),
-    **dict.fromkeys(("images", "prompt", "references", "scene", "telling", "elsewhere"), ()),
+    **dict.fromkeys(("images", "prompt", "references", "scene"), ()),
 }
 """A row of which nothing is known."""
 
@@ -181,7 +186,7 @@ class ScoreResponse(Message):
 
 def row_message(row: Mapping[str, Any]) -> dict[str, Any]:
     """What of a row goes over the wire, as JSON."""
-    lists = ("telling", "elsewhere")
+    distinctive, distractors = fact_words(row)
     return {
         "objective": row["objective"],
         "kind": row.get("kind") or "",
@@ -193,7 +198,8 @@ def row_message(row: Mapping[str, Any]) -> dict[str, Any]:
         "prompt": _fields(row.get("prompt"), ("text",)),
         "references": _fields(row.get("references"), ("name", "info", "present")),
         "scene": _fields(row.get("scene"), ("name", "box", "label", "phrases")),
-        **{name: list(row.get(name) or ()) for name in lists},
+        "distinctive_words": list(distinctive),
+        "distractor_words": list(distractors),
     }
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from repic.captions.facts import NO_FACTS
 from repic.images.coordinates import INTERNVL, QWEN2_VL
 from repic.objectives.base import Row
 from repic.rewards.attacks import suite
@@ -111,7 +112,7 @@ def test_a_blind_search_finds_next_to_nothing(rows: list[Row], answers: int) -> 
 def test_the_search_finds_what_is_there_to_find(rows: list[Row]) -> None:
     """Where nothing is known of the photo, naming everybody pays, and the search must see it."""
     captions = next(task for task in reward_search.tasks() if task.name == "ict")
-    bare = [{**row, "caption": None, "telling": [], "elsewhere": [], "scene": []} for row in rows]
+    bare = [{**row, "caption": None, "scene": [], **NO_FACTS} for row in rows]
     found = reward_search.search(captions, bare, answers=150)
     assert found is not None
     assert found.gain > 0.2

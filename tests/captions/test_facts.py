@@ -1,0 +1,39 @@
+"""Facts of a row: the words that a caption is checked against, also under their former names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from repic.captions.facts import FORMER_NAMES, checkable_facts, fact_words
+
+ROW: dict[str, Any] = {
+    "caption": "<Ann> and a plain blue car on grass.",
+    "references": [{"name": "Ann", "info": "A mug."}],
+    "distinctive_words": ["red", "mug", "blue", "car", "grass"],
+    "distractor_words": ["star", "snow"],
+}
+
+
+def former(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with the column names of older stores."""
+    return {FORMER_NAMES.get(name, name): value for name, value in row.items()}
+
+
+def test_words_that_the_prompt_gives_are_not_facts() -> None:
+    facts = checkable_facts(ROW)
+    assert facts is not None
+    assert facts.true == {"red", "blu", "car", "gras"}
+    assert facts.score(["red", "blue", "car"]) == 1
+    assert facts.score(["red", "blue", "car", "snow"]) == 0
+
+
+def test_a_row_without_distinctive_words_has_no_facts() -> None:
+    assert checkable_facts({**ROW, "distinctive_words": []}) is None
+    assert checkable_facts({"caption": None, "references": []}) is None
+
+
+def test_former_column_names_are_read() -> None:
+    assert former(ROW).keys() >= {"telling", "elsewhere"}
+    assert checkable_facts(former(ROW)) == checkable_facts(ROW)
+    assert fact_words({**former(ROW), "distinctive_words": []}) == ((), ["star", "snow"])
+    assert fact_words({**former(ROW), "distinctive_words": None}) == fact_words(ROW)
