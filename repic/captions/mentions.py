@@ -60,8 +60,8 @@ class CaptionReading:
     Attributes:
         named: Names that it affirms, in the order of first use.
         negated: Names that it negates at least once.
-        hedged: Names that it claims both ways: hedged, as alternatives, or affirmed here and negated
-            there. They are not in `named`.
+        hedged: Names that it claims both ways: with a hedge, as alternatives, or affirmed once and
+            negated once. They are not in `named`.
         false_names: Tags `<...>` that hold none of the names, look-alikes of a name, broken tags.
         words: Distinct casefolded words without names and tags; each Han character is a word.
         word_count: Number of words, repeated ones included.

@@ -77,7 +77,7 @@ def _binding(record: Record, reading: CaptionReading | None, order: list[str]) -
         {**thing, "name": shown[folded(thing["name"])] if thing["name"] else None}
         for thing in record.scene
     ]
-    made = check_claims(
+    checked = check_claims(
         reading.tokens, {"scene": scene, "references": [{"name": n} for n in order]}
     )
-    return (made.right, made.right + made.wrong) if made else (0, 0)
+    return (checked.right, checked.right + checked.wrong) if checked else (0, 0)

@@ -186,4 +186,4 @@ def test_any_text_can_be_read(text: str, names: list[str]) -> None:
     reading = read_caption(text, names, "some prompt of five words")
     assert set(reading.named) | set(reading.negated) <= set(names)
     assert not set(reading.named) & set(reading.negated)
-    assert len(reading.new_words) <= len(reading.words) <= reading.length
+    assert len(reading.new_words) <= len(reading.words) <= reading.word_count

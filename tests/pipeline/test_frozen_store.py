@@ -95,7 +95,7 @@ def test_the_commands_read_it(
             f"from {schema}.examples"
         )
         code, out, err = repic_main("sql", query, "--format=csv", at)
-        assert (code, out.split()) == (0, ["same", "true"]), err
+        assert (code, out.split()) == (0, ["same", "True"]), err
     query = "select count(*) as n from v1.examples"
     _, out, _ = repic_main("sql", query, "--format=csv", at)
     assert int(out.split()[1]) == said["examples@v1"]["rows"]
