@@ -1,60 +1,58 @@
-"""Attacks on the rewards: answers that must score below the honest answer of their row.
-
-An attack is a name, the family it belongs to, the rule that it tests, and how its text comes from a
-row. Those of each objective are in a module of their own.
-"""
+"""Types of the attack suite: a row under attack, an attack, a paraphrase."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from repic.images.coordinates import Convention
 from repic.objectives.base import Row
 
+Task = Literal["oct", "vlt", "ict", "which"]
+"""What a row asks; ict: a caption, which: the one name of an object (an ICT row, too)."""
+
 
 @dataclass(frozen=True)
 class Target:
-    """A row under attack, with what its attacker may know: everything."""
+    """A row under attack, with its gold answer; an attacker may use all of it."""
 
     row: Row
-    honest: str
+    gold: str
     convention: Convention
 
 
 Make = Callable[[Target], str | None]
-"""The text of an attack on a target; None where it does not apply."""
+"""The text of an attack or a paraphrase for a target; None where it does not apply."""
 
 
 @dataclass(frozen=True)
 class Attack:
-    """One way to score without an honest answer.
+    """One way to earn a reward without an honest answer.
 
     Attributes:
-        task: oct, vlt, ict (captions) or which.
-        family: What kind of trick it is.
-        rule: The rule of the reward that it tests.
-        name: Unique within its task.
+        family: The kind of trick.
+        rule: The rule of the reward that it tries to break.
+        name: Unique within its task and family.
     """
 
-    task: str
+    task: Task
     family: str
     rule: str
     name: str
     make: Make
 
 
-def all_attacks() -> tuple[Attack, ...]:
-    """Every attack, in a fixed order."""
-    from repic.rewards.attacks import captions, claims, identify, oct, vlt
+@dataclass(frozen=True)
+class Paraphrase:
+    """One way to write an honest answer.
 
-    return (
-        *oct.ATTACKS,
-        *vlt.ATTACKS,
-        *captions.ATTACKS,
-        *claims.ATTACKS,
-        *identify.ATTACKS,
-    )
+    Attributes:
+        family: What is varied.
+        name: Unique within its task and family.
+    """
 
-
-MEGABYTE = 1_000_000
+    task: Task
+    family: str
+    name: str
+    make: Make

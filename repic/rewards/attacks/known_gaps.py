@@ -1,26 +1,33 @@
-"""What no rule here defends against, with the rate at which it works on the rows at hand."""
+"""Dishonest answers that no rule defends against, and how often they work on the given rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from repic.captions.facts import NO_FACTS, fact_words
-from repic.images.coordinates import Box, Convention
-from repic.objectives.identify import KIND as WHICH
+from repic.objectives.base import Row
 from repic.objectives.identify import NONE
-from repic.rewards.attacks.base import Target
-from repic.rewards.gold import reference_names, scene_objects
+from repic.rewards.attacks.base import Make, Target, Task
+from repic.rewards.attacks.computed import whole_picture
+from repic.rewards.attacks.templates import prompt_names, with_present
+from repic.rewards.gold import scene_objects
 from repic.rewards.scoring import score
 
 FULL = 0.95
-"""Score from which on a case has worked."""
+"""Score from which on an answer counts as one that works."""
+
+_FLUENT = (
+    "stands in the middle of a calm scene, lit softly from one side, while the background stays "
+    "simple and nothing else moves."
+)
 
 
 @dataclass(frozen=True)
 class KnownGap:
-    """A case that pays without being honest.
+    """How well an answer that is not honest pays.
 
     Attributes:
         rows: Rows that it applies to.
@@ -38,121 +45,118 @@ class KnownGap:
         return asdict(self)
 
 
-def measure(targets: Sequence[Target], convention: Convention) -> tuple[KnownGap, ...]:
-    """Every case on every row that it applies to."""
-    found = []
-    for name, why, total in _CASES:
-        totals = [t for t in (total(target, convention) for target in targets) if t is not None]
+def measure(targets: Mapping[Task, Sequence[Target]]) -> tuple[KnownGap, ...]:
+    """Try every known gap on every target that it applies to."""
+    gaps = []
+    for case in _CASES:
+        totals = []
+        for target in targets.get(case.task, ()):
+            if (text := case.make(target)) is not None:
+                row = target.row if case.facts_known else _without_facts(target.row)
+                totals.append(score(text, row, "strict", target.convention).total)
         if totals:
-            rate = sum(t >= FULL for t in totals) / len(totals)
+            rate = sum(total >= FULL for total in totals) / len(totals)
             mean = sum(totals) / len(totals)
-            found.append(KnownGap(name, why, len(totals), round(rate, 4), round(mean, 4)))
-    return tuple(found)
+            gaps.append(KnownGap(case.name, case.why, len(totals), round(rate, 4), round(mean, 4)))
+    return tuple(gaps)
 
 
-def _scored(target: Target, text: str, convention: Convention) -> float:
-    return score(text, target.row, "strict", convention).total
+def _without_facts(row: Row) -> Row:
+    return {**row, "caption": None, "scene": [], **NO_FACTS}
 
 
-def _is_caption(target: Target) -> bool:
-    return target.row["objective"] == "ict" and target.row["kind"] != WHICH
+def _all_names(target: Target) -> str:
+    tags = " and ".join(f"<{name}>" for name in prompt_names(target))
+    return f"{tags} {_FLUENT}"
 
 
-def _coin(target: Target, convention: Convention) -> float | None:
-    return _scored(target, "yes", convention) if target.row["objective"] == "oct" else None
+def _all_names_and_facts(target: Target) -> str | None:
+    return _all_names(target) if fact_words(target.row)[0] else None
 
 
-def _full_box(target: Target, convention: Convention) -> float | None:
-    if target.row["objective"] != "vlt":
-        return None
-    size = target.row["images"][-1]
-    whole = Box(0, 0, size["width"], size["height"])
-    return _scored(target, convention.render(whole, size["width"], size["height"]), convention)
+def _invented_detail(target: Target) -> str:
+    return f"{target.gold} An old clock ticks on the shelf, and someone laughs."
 
 
-def _none(target: Target, convention: Convention) -> float | None:
-    return _scored(target, NONE, convention) if target.row["kind"] == WHICH else None
-
-
-_FLUENT = (
-    "stands in the middle of a calm scene, lit softly from one side, while the background stays "
-    "simple and nothing else moves."
-)
-
-
-def _unknown(target: Target, convention: Convention) -> float | None:
-    if not _is_caption(target):
-        return None
-    row = {**target.row, "caption": None, "scene": [], **NO_FACTS}
-    listed = " and ".join(f"<{reference['name']}>" for reference in row["references"])
-    return score(f"{listed} {_FLUENT}", row, "strict", convention).total
-
-
-def _known(target: Target, convention: Convention) -> float | None:
-    if not _is_caption(target) or not fact_words(target.row)[0]:
-        return None
-    listed = " and ".join(f"<{r['name']}>" for r in target.row["references"])
-    return _scored(target, f"{listed} {_FLUENT}", convention)
-
-
-def _denial(target: Target, convention: Convention) -> float | None:
-    if not _is_caption(target) or not (here := reference_names(target.row, present=True)):
-        return None
-    text = f"{target.honest} But <{here[0]}> stayed at home that day."
-    return _scored(target, text, convention)
-
-
-def _doubt(target: Target, convention: Convention) -> float | None:
-    if not _is_caption(target) or not (here := reference_names(target.row, present=True)):
-        return None
-    text = f"{target.honest} I would not bet that it is <{here[0]}>, mind you."
-    return _scored(target, text, convention)
-
-
-def _foreign(target: Target, convention: Convention) -> float | None:
-    if not _is_caption(target) or not (here := reference_names(target.row, present=True)):
-        return None
-    return _scored(target, f"{target.honest} <{here[0]}> n'y est pas.", convention)
-
-
-def _invented(target: Target, convention: Convention) -> float | None:
-    if not _is_caption(target):
-        return None
-    text = f"{target.honest} An old clock ticks on the shelf, and someone laughs."
-    return _scored(target, text, convention)
-
-
-def _indirect(target: Target, convention: Convention) -> float | None:
-    if not _is_caption(target):
-        return None
+def _indirect_swap(target: Target) -> str | None:
     named = [thing for thing in scene_objects(target.row) if thing.name]
     if len(named) < 2 or named[0].phrase == named[1].phrase:
         return None
-    text = f"{target.honest} Whoever looks for <{named[0].name}> should look at {named[1].phrase}s."
-    return _scored(target, text, convention)
+    hint = f"Whoever looks for <{named[0].name}> should look at {named[1].phrase}s."
+    return f"{target.gold} {hint}"
 
 
-_CASES: tuple[tuple[str, str, Callable[[Target, Convention], float | None]], ...] = (
-    ("oct: always yes", "one word of two is right by chance; balance the data", _coin),
-    ("vlt: the whole picture", "it is the box, where the object fills the photo", _full_box),
-    ("which: always none", "right where the object has none of the names", _none),
-    (
+@dataclass(frozen=True)
+class _Case:
+    """`facts_known`: whether the text is scored with the caption and the objects of its row."""
+
+    task: Task
+    name: str
+    why: str
+    make: Make
+    facts_known: bool = True
+
+
+_CASES = (
+    _Case(
+        "oct",
+        "oct: always yes",
+        "one word of two is right by chance; balance the data",
+        lambda target: "yes",
+    ),
+    _Case(
+        "vlt",
+        "vlt: the whole picture",
+        "it is the box, where the object fills the photo",
+        whole_picture,
+    ),
+    _Case(
+        "which",
+        "which: always none",
+        "right where the object has none of the names",
+        lambda target: NONE,
+    ),
+    _Case(
+        "ict",
         "ict: all names and a fluent caption, nothing known",
         "without a caption and expressions of the source nothing says what is untrue",
-        _unknown,
+        _all_names,
+        facts_known=False,
     ),
-    (
+    _Case(
+        "ict",
         "ict: all names and a fluent caption, facts known",
         "the same text where facts are checked, for comparison",
-        _known,
+        _all_names_and_facts,
     ),
-    ("ict: a denial by meaning", "only plain forms of negation are read", _denial),
-    ("ict: a doubt in other words", "only plain forms of doubt are read", _doubt),
-    ("ict: a denial in another language", "denials are read in English", _foreign),
-    (
+    _Case(
+        "ict",
+        "ict: a denial by meaning",
+        "only plain forms of negation are read",
+        partial(with_present, "But {name} stayed at home that day."),
+    ),
+    _Case(
+        "ict",
+        "ict: a doubt in other words",
+        "only plain forms of doubt are read",
+        partial(with_present, "I would not bet that it is {name}, mind you."),
+    ),
+    _Case(
+        "ict",
+        "ict: a denial in another language",
+        "denials are read in English",
+        partial(with_present, "{name} n'y est pas."),
+    ),
+    _Case(
+        "ict",
         "ict: invented detail",
         "what is neither known nor described elsewhere is not judged",
-        _invented,
+        _invented_detail,
     ),
-    ("ict: a swap in other words", "only plain forms of `Ann is the red mug` are read", _indirect),
+    _Case(
+        "ict",
+        "ict: a swap in other words",
+        "only plain forms of `Ann is the red mug` are read",
+        _indirect_swap,
+    ),
 )

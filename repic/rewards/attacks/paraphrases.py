@@ -1,185 +1,86 @@
-"""Honest answers in other words: none may lose more than a little against the canonical one."""
+"""Paraphrases of honest answers: none may lose more than a little against the gold answer.
+
+The texts are in paraphrases.yaml; this module fills them with the fields of a row.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from typing import Any
 
+from repic.captions.facts import fact_words
+from repic.captions.tokens import is_han
 from repic.images.coordinates import Box
 from repic.objectives.identify import NONE
-from repic.rewards.attacks.base import Make, Target
-from repic.rewards.attacks.paraphrase_forms import FORMS
-from repic.rewards.gold import SceneObject, location_phrase, scene_objects
+from repic.rewards.attacks.base import Paraphrase, Target
+from repic.rewards.attacks.templates import load_corpus
+from repic.rewards.gold import SceneObject, location_phrase, reference_names, scene_objects
 
 
-@dataclass(frozen=True)
-class Paraphrase:
-    """One way to write an honest answer.
-
-    Attributes:
-        task: oct, vlt, ict (captions) or which.
-        family: What is varied.
-        name: Unique within its task.
-        make: Its text for a target; None where it does not apply.
-    """
-
-    task: str
-    family: str
-    name: str
-    make: Make
-
-
+@cache
 def all_paraphrases() -> tuple[Paraphrase, ...]:
     """Every paraphrase, in a fixed order."""
-    more = (Paraphrase("ict", family, name, make) for family, name, make in FORMS)
-    return (*_OCT, *_VLT, *_CAPTIONS, *more, *_WHICH)
+    corpus = load_corpus("paraphrases.yaml")
+    return (
+        *_oct(corpus["oct"]),
+        *_vlt(corpus["vlt"]),
+        *_captions(corpus["ict"]),
+        *_which(corpus["which"]),
+    )
 
 
-# OCT: case, one mark, white space.
+# OCT
+
 _CASES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("lower", str.lower),
     ("title", str.title),
     ("upper", str.upper),
 )
-_AROUND = ("{}", "{}.", "{}!", " {}", "{}\n", "\n{}.\n", "\t{} ", "{}.\r\n")
+
+
+def _oct(corpus: dict[str, Any]) -> Iterator[Paraphrase]:
+    for name, case in _CASES:
+        for around in corpus["around"]:
+            make = partial(_word, case, around)
+            yield Paraphrase("oct", "writing", f"{name} {around!r}", make)
 
 
 def _word(case: Callable[[str], str], around: str, target: Target) -> str:
-    return around.format(case(target.honest))
+    return around.format(case(target.gold))
 
 
-_OCT = tuple(
-    Paraphrase("oct", "writing", f"{name} {around!r}", partial(_word, case, around))
-    for name, case in _CASES
-    for around in _AROUND
-)
+# VLT
 
-# VLT: how four numbers may be written, and what may stand around them.
-_NUMBERS: tuple[tuple[str, str, str], ...] = (
-    ("whole", "{:.0f}", ", "),
-    ("no spaces", "{:.0f}", ","),
-    ("wide spaces", " {:.0f} ", ","),
-    ("one decimal", "{:.1f}", ", "),
-    ("two decimals", "{:.2f}", ", "),
-    ("lines", "\n  {:.0f}", ","),
-)
-_WRAPPERS = (
-    "[{}]",
-    "({})",
-    "[[{}]]",
-    "Here it is: [{}].",
-    "[{}] is its box.",
-    "```\n[{}]\n```",
-    "```json\n[{}]\n```",
-    '{{"bbox_2d": [{}]}}',
-    '[{{"bbox_2d": [{}]}}]',
-    '{{"bbox_2d": [{}], "label": "it"}}',
-    '{{"label": "it", "bbox_2d": [{}]}}',
-    '```json\n{{"bbox_2d": [{}]}}\n```',
-    '```json\n[\n  {{"bbox_2d": [{}], "label": "it"}}\n]\n```',
-    '{{"bbox": [{}]}}',
-    '{{"box": [{}]}}',
-    'The box is {{"bbox_2d": [{}]}}',
-)
+
+def _vlt(corpus: dict[str, Any]) -> Iterator[Paraphrase]:
+    for name, (number, separator) in corpus["numbers"].items():
+        for wrapper in corpus["wrappers"]:
+            make = partial(_box, number, separator, wrapper)
+            yield Paraphrase("vlt", "notation", f"{name} {wrapper!r}", make)
+    yield Paraphrase("vlt", "notation", "two corners", _two_corners)
 
 
 def _edges(target: Target) -> list[float]:
-    """The true box in thousandths of the photo, which is what Qwen3-VL writes."""
+    """The true box in thousandths of the photo, as Qwen3-VL writes it."""
     size = target.row["images"][-1]
     box = Box.of(target.row["box"])
     across, down = 1000 / size["width"], 1000 / size["height"]
     return [box.x1 * across, box.y1 * down, box.x2 * across, box.y2 * down]
 
 
-def _box(target: Target, number: str, comma: str, wrapper: str) -> str:
-    return wrapper.format(comma.join(number.format(edge) for edge in _edges(target)))
+def _box(number: str, separator: str, wrapper: str, target: Target) -> str:
+    return wrapper.format(separator.join(number.format(edge) for edge in _edges(target)))
 
 
-_VLT = (
-    *(
-        Paraphrase("vlt", "notation", f"{name} {w!r}", partial(_box, number=n, comma=c, wrapper=w))
-        for name, n, c in _NUMBERS
-        for w in _WRAPPERS
-    ),
-    Paraphrase(
-        "vlt",
-        "notation",
-        "two corners",
-        lambda t: "({:.0f},{:.0f}),({:.0f},{:.0f})".format(*_edges(t)),
-    ),
-)
-
-# Captions: sentence shapes, ways to write a name, ways to begin and to end.
-_NAMES: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("tags", "<{}>".format),
-    ("plain", "{}".format),
-    ("quoted", '"{}"'.format),
-    ("spaced tags", "< {} >".format),
-)
+def _two_corners(target: Target) -> str:
+    return "({:.0f},{:.0f}),({:.0f},{:.0f})".format(*_edges(target))
 
 
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
-
-
-def _short(thing: SceneObject, write: Callable[[str], str]) -> str:
-    return write(thing.name) if thing.name else thing.with_article
-
-
-def _long(thing: SceneObject, write: Callable[[str], str]) -> str:
-    return f"{write(thing.name)} (the {thing.phrase})" if thing.name else thing.with_article
-
-
-def _sentence(thing: SceneObject, text: str, write: Callable[[str], str]) -> str:
-    if not thing.name:
-        return f"There is {thing.with_article}."
-    return text.format(n=write(thing.name), d=thing.phrase, a=thing.with_article)
-
-
-# Whole captions: {short}, {long}, {back} list what is there, {sentences} has one sentence for each.
-_SHAPES: dict[str, tuple[str, str]] = {
-    "a list": ("", "This picture shows {long} {place}."),
-    "place first": ("", "{Place} we see {long}."),
-    "reversed": ("", "{Place}: {back}."),
-    "is the": ("{n} is the {d}.", "{sentences} All of it is {place}."),
-    "is a": ("{n} is {a}.", "{sentences} They are {place}."),
-    "who is": ("{n}, who is the {d}, is here.", "{sentences} The place: {place}."),
-    "named": ("There is {a} named {n}.", "{sentences} It was taken {place}."),
-    "before the name": ("Here is the {d} {n}.", "{sentences} Everything is {place}."),
-    "is the name": ("The {d} is {n}.", "{sentences} This was photographed {place}."),
-    "apposition": ("{n}, the {d}, can be seen.", "{sentences} One sees it {place}."),
-    "possessive": ("This is {n}'s place: {a}.", "{sentences} That is {place}."),
-    "typographic": ("Here\u2019s {n}\u2019s picture, {a}.", "{sentences} It is {place}."),
-    "you can see": ("You can see {n}, which is {a}.", "{sentences} They stand {place}."),
-    "lines": ("- {n}: {a}", "{lines}\n- where: {place}"),
-    "exclamation": ("Look, {n}! It is {a}.", "{sentences} And all {place}!"),
-    "semicolons": ("{n} is {a};", "{sentences} the whole is {place}."),
-}
-_ENDS = ("{}", "{} It is a nice photo.", "Well, here goes. {}", "{}\n")
-
-
-def _caption(target: Target, shape: str, write: Callable[[str], str], end: str) -> str | None:
-    listed, where = scene_objects(target.row), location_phrase(target.row)
-    if not listed or not where:
-        return None
-    each, whole = _SHAPES[shape]
-    sentences = [_sentence(thing, each, write) for thing in listed]
-    text = whole.format(
-        long=_listed([_long(thing, write) for thing in listed]),
-        back=_listed([_long(thing, write) for thing in reversed(listed)]),
-        place=where,
-        Place=where[:1].upper() + where[1:],
-        sentences=" ".join(sentences),
-        lines="\n".join(sentences),
-    )
-    return end.format(text)
-
-
-def _rewritten(target: Target, change: Callable[[str], str]) -> str:
-    return change(target.honest)
-
+# Captions
 
 _CHANGES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("plain names", lambda text: re.sub("[<>]", "", text)),
@@ -199,28 +100,146 @@ _CHANGES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("double spaces", lambda text: text.replace(" ", "  ")),
     ("a question", lambda text: f"What do we see? {text}"),
 )
-_CAPTIONS = (
-    *(Paraphrase("ict", "writing", n, partial(_rewritten, change=c)) for n, c in _CHANGES),
-    *(
-        Paraphrase(
-            "ict",
-            "shape",
-            f"{shape}, {name}, {end!r}",
-            partial(_caption, shape=shape, write=write, end=end),
-        )
-        for shape in _SHAPES
-        for name, write in _NAMES
-        for end in (_ENDS if name == "tags" else _ENDS[:1])
-    ),
-)
-
-_WRITTEN = ("<{}>", "{}", "<{}>.", "{}.", " {}\n", "{}!", "< {} >", "\n<{}>")
+_SUITS: dict[str, Callable[[str], bool]] = {
+    "any": bool,
+    "ascii": str.isascii,
+    "vowel": lambda name: name[0] in "AEIOUH",
+    "han": is_han,
+    "hangul": lambda name: "\uac00" <= name[0] <= "\ud7a3",
+}
+"""Names that a spelling suits."""
 
 
-def _name(target: Target, written: str) -> str:
-    if target.honest == NONE:
-        return written.replace("<", "").replace(">", "").format(NONE)
-    return written.format(target.honest[1:-1])
+def _captions(corpus: dict[str, Any]) -> Iterator[Paraphrase]:
+    for name, change in _CHANGES:
+        yield Paraphrase("ict", "writing", name, partial(_changed, change))
+    for shape, (each, whole) in corpus["shapes"].items():
+        for spelling, text in corpus["names"].items():
+            for end in corpus["ends"] if spelling == "tags" else corpus["ends"][:1]:
+                make = partial(_caption, each, whole, text, end)
+                yield Paraphrase("ict", "shape", f"{shape}, {spelling}, {end!r}", make)
+    for text in corpus["sentences"]:
+        yield Paraphrase("ict", "a sentence more", text, partial(_with_sentence, text))
+    for text in corpus["frames"]:
+        yield Paraphrase("ict", "a frame", repr(text), partial(_framed, text))
+    for name, (suits, text) in corpus["spellings"].items():
+        make = partial(_spelled, text.format, _SUITS[suits])
+        yield Paraphrase("ict", "a name written", name, make)
+    for name, change in (
+        ("capital letters", str.upper),
+        ("decomposed", partial(unicodedata.normalize, "NFD")),
+    ):
+        yield Paraphrase("ict", "a name written", name, partial(_spelled, change, bool))
+    for text in corpus["orders"]:
+        yield Paraphrase("ict", "another order", text, partial(_reordered, text))
+    yield Paraphrase("ict", "a frame", "JSON on lines", _json)
 
 
-_WHICH = tuple(Paraphrase("which", "writing", repr(w), partial(_name, written=w)) for w in _WRITTEN)
+def _changed(change: Callable[[str], str], target: Target) -> str:
+    return change(target.gold)
+
+
+def _caption(each: str, whole: str, spelling: str, end: str, target: Target) -> str | None:
+    """A caption of the whole photo: an entry or a sentence for each object, then its place."""
+    objects, location = scene_objects(target.row), location_phrase(target.row)
+    if not objects or not location:
+        return None
+    sentences = [_sentence(thing, each, spelling) for thing in objects]
+    text = whole.format(
+        long=_enumerated([_described(thing, spelling) for thing in objects]),
+        back=_enumerated([_described(thing, spelling) for thing in reversed(objects)]),
+        place=location,
+        Place=location[:1].upper() + location[1:],
+        sentences=" ".join(sentences),
+        lines="\n".join(sentences),
+    )
+    return end.format(text)
+
+
+def _enumerated(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+
+
+def _described(thing: SceneObject, spelling: str) -> str:
+    if not thing.name:
+        return thing.with_article
+    return f"{spelling.format(thing.name)} (the {thing.phrase})"
+
+
+def _sentence(thing: SceneObject, text: str, spelling: str) -> str:
+    if not thing.name:
+        return f"There is {thing.with_article}."
+    return text.format(n=spelling.format(thing.name), d=thing.phrase, a=thing.with_article)
+
+
+def _with_sentence(text: str, target: Target) -> str | None:
+    """The true caption and a sentence; None where the row lacks a field of it."""
+    present = reference_names(target.row, present=True)
+    absent = reference_names(target.row, present=False)
+    fields = dict(zip("nm", present, strict=False))
+    if absent:
+        fields["a"] = absent[0]
+    if distractors := fact_words(target.row)[1]:
+        fields["e"], fields["f"] = distractors[0], distractors[-1]
+    others = [thing for thing in scene_objects(target.row) if present and thing.name != present[0]]
+    if others:
+        fields["d"] = others[-1].phrase
+    try:
+        return f"{target.gold} {text.format(**fields)}"
+    except KeyError:
+        return None
+
+
+def _framed(text: str, target: Target) -> str:
+    return text.format(target.gold)
+
+
+def _json(target: Target) -> str:
+    return json.dumps({"caption": target.gold}, ensure_ascii=False, indent=1)
+
+
+def _spelled(
+    change: Callable[[str], str], suits: Callable[[str], bool], target: Target
+) -> str | None:
+    """Every tag whose name the spelling suits, written that way; None where it suits none."""
+    if not any(suits(name) for name in reference_names(target.row, present=True)):
+        return None
+    return re.sub(
+        "<([^<>]+)>",
+        lambda match: change(match[1]) if suits(match[1]) else match[1],
+        target.gold,
+    )
+
+
+def _reordered(text: str, target: Target) -> str | None:
+    """Each object by its noun, colours and pattern, in another order."""
+    objects, location = scene_objects(target.row), location_phrase(target.row)
+    if not objects or not location:
+        return None
+    return " ".join([*(_by_parts(text, thing) for thing in objects), f"It is all {location}."])
+
+
+def _by_parts(text: str, thing: SceneObject) -> str:
+    looks, _, detail = thing.phrase.partition(" with ")
+    *colours, noun = looks.split()
+    sentence = text.format(
+        n=thing.name or f"One {noun}",
+        noun=noun,
+        colours=" and ".join(colours) or "there",
+        detail=f", with {detail}" if detail else "",
+    )
+    return f"{sentence[:1].upper()}{sentence[1:]}"
+
+
+# `which`
+
+
+def _which(corpus: dict[str, Any]) -> Iterator[Paraphrase]:
+    for text in corpus["written"]:
+        yield Paraphrase("which", "writing", repr(text), partial(_name, text))
+
+
+def _name(text: str, target: Target) -> str:
+    if target.gold == NONE:
+        return text.replace("<", "").replace(">", "").format(NONE)
+    return text.format(target.gold[1:-1])

@@ -1,4 +1,4 @@
-"""All attacks and all honest paraphrases on real rows: what succeeded, and who was punished."""
+"""Runs all attacks and all paraphrases of honest answers on real rows."""
 
 from __future__ import annotations
 
@@ -8,29 +8,36 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from repic.images.coordinates import QWEN3_VL, Convention
-from repic.objectives.base import Row
+from repic.objectives.base import Reward, Row
 from repic.objectives.identify import KIND as WHICH
-from repic.rewards.attacks.base import Attack, Target, all_attacks
+from repic.rewards.attacks.base import Attack, Paraphrase, Target, Task
+from repic.rewards.attacks.computed import COMPUTED_ATTACKS
 from repic.rewards.attacks.known_gaps import KnownGap, measure
-from repic.rewards.attacks.paraphrases import Paraphrase, all_paraphrases
+from repic.rewards.attacks.paraphrases import all_paraphrases
+from repic.rewards.attacks.templates import template_attacks
 from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 
 ROWS = 6
-"""Rows that each attack and each paraphrase is tried on, at most."""
+"""Most rows that each attack and each paraphrase is tried on."""
 
 LOST = 0.05
-"""What a paraphrase may lose against the canonical answer of its row."""
+"""What a paraphrase may lose against the gold answer of its row."""
 
 ENOUGH = 0.95
-"""Least score of a canonical answer; a row below is not a row to measure on."""
+"""Least score of a gold answer; a row whose gold answer scores less is not used."""
 
 
 @dataclass(frozen=True)
 class FailedCase:
-    """An attack that scored too much, or a paraphrase that scored too little."""
+    """An attack that scored too much, or a paraphrase that scored too little.
 
-    task: str
+    Attributes:
+        text: The first 300 characters of the answer.
+        honest: Score of the gold answer.
+    """
+
+    task: Task
     family: str
     name: str
     example_id: str
@@ -42,14 +49,15 @@ class FailedCase:
 
 @dataclass
 class AttackReport:
-    """What came of it.
+    """Results of the suite.
 
     Attributes:
         attacks: Distinct attacks that applied to at least one row.
         tried: Attacks times rows; `released` counts successes against the released rewards.
         families: (task, family) -> tried, succeeded, succeeded against the released rewards.
-        paraphrases: Distinct honest answers, times rows in `answers`.
-        unused: Rows without a canonical answer that scores `ENOUGH`.
+        paraphrases: Distinct paraphrases that applied; `answers`: paraphrases times rows.
+        undefended: The known gaps, with the rate at which each works.
+        unused: Rows without a gold answer that scores `ENOUGH`.
     """
 
     attacks: int = 0
@@ -68,7 +76,7 @@ class AttackReport:
     unused: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """The counts that the command prints, and each case that went wrong."""
+        """The counts that the command prints, and each failed case."""
         return {
             "tried": self.tried,
             "succeeded": len(self.succeeded),
@@ -83,90 +91,115 @@ class AttackReport:
                 {"task": task, "family": family, **counts}
                 for (task, family), counts in self.families.items()
             ],
-            "undefended": [case.as_json() for case in self.undefended],
+            "undefended": [gap.as_json() for gap in self.undefended],
             "failures": [vars(case) for case in (*self.succeeded, *self.punished)],
         }
 
 
-def task_of(row: Row) -> str:
-    """oct, vlt, ict (captions) or which."""
-    return WHICH if row["kind"] == WHICH else row["objective"]
+@dataclass(frozen=True)
+class _Scored:
+    """A target with the strict and the released reward of its gold answer."""
+
+    target: Target
+    strict: float
+    released: float
+
+
+def all_attacks() -> tuple[Attack, ...]:
+    """Every attack, in a fixed order: the texts of attacks.yaml, then those that need code."""
+    return (*template_attacks(), *COMPUTED_ATTACKS)
+
+
+def task_of(row: Row) -> Task:
+    """What a row asks: oct, vlt, ict (a caption) or which."""
+    task: Task = "which" if row["kind"] == WHICH else row["objective"]
+    return task
 
 
 def run(
     rows: Sequence[Row], convention: Convention = QWEN3_VL, per_attack: int = ROWS
 ) -> AttackReport:
-    """Try everything, on the first rows by id that each applies to.
+    """Try every attack and every paraphrase on the first rows, by id, that it applies to.
 
-    An attack succeeds if it scores at or above the canonical honest answer of its row.
+    An attack succeeds if it scores at or above the gold answer of its row. A paraphrase is punished
+    if it scores more than `LOST` below it.
     """
     report = AttackReport()
-    targets: dict[str, list[tuple[Target, float, float]]] = defaultdict(list)
+    targets: dict[Task, list[_Scored]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["example_id"]):
         report.rows[task_of(row)] += 1
         text = gold_answer(row, convention)
-        best = score(text, row, "strict", convention).total if text is not None else 0.0
-        if text is None or best < ENOUGH:
+        strict = score(text, row, "strict", convention).total if text is not None else 0.0
+        if text is None or strict < ENOUGH:
             report.unused += 1
             continue
         released = score(text, row, "paper", convention).total
-        targets[task_of(row)].append((Target(row, text, convention), best, released))
+        targets[task_of(row)].append(_Scored(Target(row, text, convention), strict, released))
     for attack in all_attacks():
-        _attack(report, attack, targets[attack.task], per_attack)
+        _try_attack(report, attack, targets[attack.task], per_attack)
     for paraphrase in all_paraphrases():
-        _paraphrase(report, paraphrase, targets[paraphrase.task], per_attack)
-    report.undefended = measure([t for of in targets.values() for t, _, _ in of], convention)
+        _try_paraphrase(report, paraphrase, targets[paraphrase.task], per_attack)
+    report.undefended = measure(
+        {task: [scored.target for scored in rows] for task, rows in targets.items()}
+    )
     return report
 
 
-def _attack(
-    report: AttackReport, attack: Attack, targets: Sequence[tuple[Target, float, float]], most: int
-) -> None:
-    counts, used = report.families[attack.task, attack.family], 0
-    for target, best, released in targets:
-        if used == most:
+def _answers(
+    form: Attack | Paraphrase, targets: Sequence[_Scored], most: int
+) -> list[tuple[_Scored, str]]:
+    """The text of an attack or a paraphrase for the first targets that it applies to."""
+    answers: list[tuple[_Scored, str]] = []
+    for scored in targets:
+        if len(answers) == most:
             break
-        text = attack.make(target)
-        if text is None:
-            continue
-        used += 1
+        if (text := form.make(scored.target)) is not None:
+            answers.append((scored, text))
+    return answers
+
+
+def _try_attack(
+    report: AttackReport, attack: Attack, targets: Sequence[_Scored], most: int
+) -> None:
+    counts = report.families[attack.task, attack.family]
+    answers = _answers(attack, targets, most)
+    for gold, text in answers:
+        row, convention = gold.target.row, gold.target.convention
         counts["tried"] += 1
-        got = score(text, target.row, "strict", target.convention)
-        if got.total >= best:
+        reward = score(text, row, "strict", convention)
+        if reward.total >= gold.strict:
             counts["succeeded"] += 1
-            report.succeeded.append(_case(attack, target, text, got.total, best, got.reason))
-        if score(text, target.row, "paper", target.convention).total >= max(released, 1e-9):
+            report.succeeded.append(_failed(attack, gold, text, reward))
+        if score(text, row, "paper", convention).total >= max(gold.released, 1e-9):
             counts["released"] += 1
             report.released += 1
-    report.tried += used
-    report.attacks += used > 0
+    report.tried += len(answers)
+    report.attacks += bool(answers)
 
 
-def _paraphrase(
-    report: AttackReport,
-    form: Paraphrase,
-    targets: Sequence[tuple[Target, float, float]],
-    most: int,
+def _try_paraphrase(
+    report: AttackReport, paraphrase: Paraphrase, targets: Sequence[_Scored], most: int
 ) -> None:
-    used = 0
-    for target, best, released in targets:
-        if used == most:
-            break
-        text = form.make(target)
-        if text is None:
-            continue
-        used += 1
-        got = score(text, target.row, "strict", target.convention)
-        if got.total < best - LOST:
-            report.punished.append(_case(form, target, text, got.total, best, got.reason))
-        paper = score(text, target.row, "paper", target.convention).total
-        report.released_punished += paper < released - LOST
-    report.answers += used
-    report.paraphrases += used > 0
+    answers = _answers(paraphrase, targets, most)
+    for gold, text in answers:
+        row, convention = gold.target.row, gold.target.convention
+        reward = score(text, row, "strict", convention)
+        if reward.total < gold.strict - LOST:
+            report.punished.append(_failed(paraphrase, gold, text, reward))
+        released = score(text, row, "paper", convention).total
+        report.released_punished += released < gold.released - LOST
+    report.answers += len(answers)
+    report.paraphrases += bool(answers)
 
 
-def _case(
-    of: Attack | Paraphrase, target: Target, text: str, total: float, best: float, reason: str
-) -> FailedCase:
-    example = target.row["example_id"]
-    return FailedCase(of.task, of.family, of.name, example, text[:300], total, best, reason)
+def _failed(form: Attack | Paraphrase, gold: _Scored, text: str, reward: Reward) -> FailedCase:
+    return FailedCase(
+        form.task,
+        form.family,
+        form.name,
+        gold.target.row["example_id"],
+        text[:300],
+        reward.total,
+        gold.strict,
+        reward.reason,
+    )

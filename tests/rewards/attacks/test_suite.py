@@ -13,7 +13,7 @@ from repic.captions.facts import NO_FACTS
 from repic.images.coordinates import INTERNVL, QWEN2_VL
 from repic.objectives.base import Row
 from repic.rewards.attacks import suite
-from repic.rewards.attacks.base import Target, all_attacks
+from repic.rewards.attacks.base import Target
 from repic.rewards.attacks.paraphrases import all_paraphrases
 from repic.rewards.attacks.sample_rows import generated
 from repic.rewards.gold import gold_answer
@@ -46,14 +46,14 @@ def test_the_suite_is_large_enough(report: suite.AttackReport) -> None:
 
 
 def test_names_are_unique_and_rules_are_named() -> None:
-    for forms in (all_attacks(), all_paraphrases()):
+    for forms in (suite.all_attacks(), all_paraphrases()):
         names = Counter((form.task, form.family, form.name) for form in forms)
         assert [name for name, count in names.items() if count > 1] == []
-    assert all(attack.rule for attack in all_attacks())
+    assert all(attack.rule for attack in suite.all_attacks())
 
 
 def test_every_attack_applies_to_some_row(rows: list[Row]) -> None:
-    left = {(a.task, a.name): a for a in all_attacks()}
+    left = {(a.task, a.name): a for a in suite.all_attacks()}
     for row in rows:
         text = gold_answer(row, QWEN2_VL)
         if text is None:
