@@ -29,7 +29,8 @@ from transformers import TrainerCallback
 
 from repic.config import train as settings
 from repic.models.vlm import load
-from repic.train import grpo, rows
+from repic.objectives.rows import examples_of
+from repic.train import grpo
 from repic.train.plan import Plan, Silent
 from repic.train.trainer_defaults import trainer_config
 from storage.store import Store
@@ -73,7 +74,7 @@ def sampled(store: Store, folder: Path, name: str, steps: int, changes: list[str
     asked = settings.load(
         "sample", [*STILL, f"trainer.max_steps={steps}", f"train.shares={shares}", *changes]
     )
-    examples = rows.examples_of(store, "examples@latest")
+    examples = examples_of(store, "examples@latest")
     plan = Plan.of(asked, store, examples, load.reader(asked.train.model), folder)
     args: Any = trainer_config(asked, plan.output)
     job = grpo.prepare(plan, rows_asked(plan, asked), args, Leftward if name == LEFT else None)

@@ -43,18 +43,18 @@ import pyarrow as pa
 from repic.config import build as config
 from repic.config import train as settings
 from repic.models.vlm import load
-from repic.models.vlm.answers import Measured
-from repic.models.vlm.measure import Measurer
+from repic.models.vlm.generate import AnswerGenerator
 from repic.objectives.base import Reward, Row
+from repic.objectives.rows import balanced, examples_of, read
 from repic.pipeline.build import build
 from repic.pipeline.scan import scan
+from repic.rewards.held_out import Measured, measure_answers
 from repic.rewards.scoring import score
 from repic.sample import compose, files
 from repic.sample.identities import RESERVED
 from repic.sample.world import World
 from repic.train import curves, grpo, rows, sft
 from repic.train.ablation_rewards import Totals, totals
-from repic.train.grpo import ends_of
 from repic.train.plan import Plan, Silent
 from repic.train.reward import TrainedReward
 from repic.train.trainer_defaults import trainer_config
@@ -111,14 +111,14 @@ def experiment(
     """Arm -> what was measured, by seed; and the rows that were asked."""
     store = Store.open(folder / "store", create=True)
     build_pool(store, folder, "train")
-    examples = rows.examples_of(store, "examples@latest")
+    examples = examples_of(store, "examples@latest")
     if arguments.pool == "third":
         third = Store.open(folder / "third", create=True)
         build_pool(third, folder, "third")
         pool = third.read("examples@latest")
     else:
-        pool = rows.read(store, examples, "validation")
-    held_out = rows.balanced(pool, arguments.rows)
+        pool = read(store, examples, "validation")
+    held_out = balanced(pool, arguments.rows)
     _claim(arguments)
     counts = {o: sum(r["objective"] == o for r in held_out) for o in OBJECTIVES}
     print(f"measured on {counts} rows of the {arguments.pool} pool", file=sys.stderr)
@@ -160,7 +160,7 @@ def run(
     if arm in CONTROLS:
         trained_on = asked.train.model_copy(update={"control": arm})
         asked = asked.model_copy(update={"train": trained_on})
-    examples = rows.examples_of(store, "examples@latest")
+    examples = examples_of(store, "examples@latest")
     reader = load.reader(asked.train.model)
     plan = Plan.of(asked, store, examples, reader, folder / "work" / f"{arm}-{seed}")
     if arm == "untrained":
@@ -184,22 +184,22 @@ def run(
         _keep(arguments.out, f"{arm}-{seed}-log.json", job.history)
         if arguments.out and (arm, seed) == ("grpo", 0):
             curves.draw(arguments.out / curves.PICTURE, job.history)
-    measurer = Measurer(
+    generator = AnswerGenerator(
         reader.processor,
         reader.convention,
         asked.train.measure.batch_size,
         longest,
         suppress=(reader.config.image_token_id,),
-        ends=ends_of(model, reader.processor.tokenizer),
+        ends=load.ends_of(model, reader.processor.tokenizer),
     )
-    measured = measurer.measure(model, held_out, seed=seed)
+    measured = measure_answers(generator, model, held_out, seed=seed)
     _keep(arguments.out, f"{arm}-{seed}.json", measured.as_json())
     return measured
 
 
 def rows_asked(plan: Plan, sampling: settings.Training) -> pa.Table:
     """The rows that GRPO with these settings asks, whatever is then done with them."""
-    table = rows.read(plan.store, plan.examples, sampling.train.split)
+    table = read(plan.store, plan.examples, sampling.train.split)
     args: Any = trainer_config(sampling, plan.output)
     count = grpo.prompts_of(args, table.num_rows)
     return rows.chosen(table, sampling.train.shares, count, args.seed)

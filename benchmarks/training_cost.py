@@ -36,6 +36,7 @@ from repic.config import build as config
 from repic.config import train as settings
 from repic.models.vlm import load
 from repic.objectives.base import Row
+from repic.objectives.rows import examples_of, read
 from repic.pipeline.build import build
 from repic.pipeline.scan import scan
 from repic.rewards.scoring import score
@@ -142,9 +143,9 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
         [f"trainer.max_steps={steps}", "trainer.save_strategy=no", *changes],
         model=model,
     )
-    examples = rows.examples_of(store, "examples@latest")
+    examples = examples_of(store, "examples@latest")
     plan = Plan.of(asked, store, examples, load.reader(model), folder / "work")
-    table = rows.read(store, examples, "train")
+    table = read(store, examples, "train")
     turns = Turns(steps)
 
     loading = Loading()

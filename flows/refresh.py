@@ -13,11 +13,11 @@ from flows.build_datasets import build_datasets
 from flows.common import ONE_RETRY, RunLog, in_home, opaque, store_location
 from repic.config import refresh as settings
 from repic.models.vlm import load
+from repic.objectives.rows import examples_of
 from repic.pipeline import catalog
 from repic.refresh import run as refreshing
 from repic.refresh.record import Recorded
 from repic.refresh.run import Request
-from repic.train import rows
 from storage.manifest import Run
 from storage.store import Store
 
@@ -75,7 +75,7 @@ def refresh(
     with in_home():
         load.quiet()
         opened, run = Store.open(located), Run.here(runtime.flow_run.id)
-        request = Request(asked, rows.examples_of(opened, str(built.dataset.ref)))
+        request = Request(asked, examples_of(opened, str(built.dataset.ref)))
         recorded = refreshing.known_decision(request, opened)
         is_new = recorded is None
         if recorded is None:

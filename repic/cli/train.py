@@ -22,7 +22,7 @@ from repic.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from repic.models.vlm.answers import Change
+    from repic.rewards.held_out import RewardChange
     from repic.train.run import Outcome
 
 DatasetOption = Annotated[
@@ -167,7 +167,7 @@ def _print_outcome(outcome: Outcome) -> None:
     print_changes(outcome.changes)
 
 
-def print_changes(changes: tuple[Change, ...]) -> None:
+def print_changes(changes: tuple[RewardChange, ...]) -> None:
     """Held-out rewards before and after, with intervals."""
     if not changes:
         return
@@ -229,10 +229,11 @@ def doctor_dataset(
     asked = settings.load(profile, overrides, model=model).train
     opened = open_store(store)
     from repic.models.vlm import load
-    from repic.train import preflight, rows
+    from repic.objectives.rows import examples_of
+    from repic.train import preflight
 
     load.quiet()
-    examples = rows.examples_of(opened, dataset)
+    examples = examples_of(opened, dataset)
     reader = load.reader(asked.model, asked.boxes)
     found = opened.read(examples.ref).to_pylist()
     with TrainingProgress(err()) as progress:

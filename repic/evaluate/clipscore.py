@@ -66,7 +66,7 @@ def of_captions(
     Raises:
         ImageRefused, OSError: a photo is gone.
     """
-    from repic.train.rows import Album
+    from repic.images.cache import PictureCache
 
     rows = captions.select(["caption_id", "image_id", "images", "caption"]).to_pylist()
     keys = {row["caption_id"]: fingerprint([row["image_id"], row["caption"]]) for row in rows}
@@ -80,10 +80,10 @@ def of_captions(
             missing[row["image_id"]][keys[row["caption_id"]]] = row
     watch.phase("CLIPScore", len(set(keys.values())))
     watch.tick(len(set(keys.values())) - sum(map(len, missing.values())))
-    album, left = Album(1), iter(sorted(missing))
+    cache, left = PictureCache(1), iter(sorted(missing))
     while photos := list(islice(left, _BATCH)):
         firsts = [next(iter(missing[photo].values())) for photo in photos]
-        seen = [encoder.prepare(album.picture(row["images"][-1])) for row in firsts]
+        seen = [encoder.prepare(cache.picture(row["images"][-1])) for row in firsts]
         vectors = encoder.encode_prepared(seen)
         asked = [(n, key) for n, photo in enumerate(photos) for key in sorted(missing[photo])]
         said = [missing[photos[n]][key]["caption"] for n, key in asked]

@@ -194,6 +194,15 @@ def prompt_of(row: Mapping[str, Any], convention: Convention) -> list[dict[str, 
     return [{**block, "text": block["text"].replace("{box}", box)} for block in row["prompt"]]
 
 
+def messages(row: Mapping[str, Any], convention: Convention) -> list[dict[str, Any]]:
+    """The prompt of a row as a conversation of one user turn, with a block for each picture."""
+    blocks = [
+        {"type": "image"} if block["type"] == "image" else {"type": "text", "text": block["text"]}
+        for block in prompt_of(row, convention)
+    ]
+    return [{"role": "user", "content": blocks}]
+
+
 def answer_of(row: Mapping[str, Any], convention: Convention) -> str:
     """The answer of a row, a box in it written as the model's family does."""
     return _box_of(row, convention) if row["answer"] == "{box}" else row["answer"]

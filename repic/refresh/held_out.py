@@ -10,12 +10,12 @@ import numpy as np
 from repic.config.evaluate import Evaluation
 from repic.errors import DataError
 from repic.models.vlm import captioners
-from repic.models.vlm.answers import RESAMPLES
 from repic.models.vlm.captioners import TransformersCaptioner
+from repic.objectives import rows
 from repic.objectives.base import Row
 from repic.refresh.promotion import Comparison
+from repic.rewards.held_out import RESAMPLES
 from repic.rewards.scoring import score
-from repic.train import rows
 from repic.train.plan import Watch
 from storage.manifest import Manifest
 from storage.store import Store

@@ -10,10 +10,10 @@ from repic.errors import TrainingStoppedError
 from repic.evaluate import results
 from repic.evaluate import run as evaluation
 from repic.evaluate.results import Evaluated
+from repic.objectives.rows import examples_of
 from repic.refresh import held_out, record
 from repic.refresh.promotion import Comparison, Decision, decide, stopped
 from repic.refresh.record import Recorded
-from repic.train import rows
 from repic.train import run as training
 from repic.train.plan import Silent, Watch
 from storage.errors import StoreError
@@ -60,7 +60,7 @@ def refresh(
         guard stopped: that is a reason to refuse.
     """
     watch, run = watch or Silent(), run or Run.here()
-    request = Request(asked, rows.examples_of(store, dataset))
+    request = Request(asked, examples_of(store, dataset))
     if known := known_decision(request, store):
         return known, False
     candidate, why = train(request, store, watch, run)

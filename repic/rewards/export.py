@@ -11,11 +11,11 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from repic.images.cache import PictureCache
 from repic.images.coordinates import Convention
 from repic.images.fetch import ImageRefused
 from repic.objectives.base import Row, prompt_of
 from repic.rewards.server.protocol import row_message
-from repic.train.rows import Album
 from storage.hashing import fingerprint
 
 LINES, PICTURES = "rows.jsonl", "images"
@@ -41,11 +41,11 @@ def export_rows(
         How many rows were written, and why others were not.
     """
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-    album, count, lost = Album(), 0, []
+    cache, count, lost = PictureCache(), 0, []
     with (folder / LINES).open("w", encoding="utf-8") as file:
         for row in rows:
             try:
-                pictures = [_written(picture, folder, album) for picture in row["images"]]
+                pictures = [_written(picture, folder, cache) for picture in row["images"]]
             except (ImageRefused, OSError) as error:
                 lost.append(f"{row['example_id']}: {error}")
                 continue
@@ -72,9 +72,9 @@ def _line(row: Row, pictures: list[str], convention: Convention) -> Row:
     }
 
 
-def _written(picture: Row, folder: Path, album: Album) -> str:
+def _written(picture: Row, folder: Path, cache: PictureCache) -> str:
     name = fingerprint([picture["image_id"], list(picture["crop"])])
     path = folder / PICTURES / f"{name}.png"
     if not path.exists():
-        album.picture(picture).save(path)
+        cache.picture(picture).save(path)
     return str(path.resolve())

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from repic.models.vlm.answers import Change, Measured
+from repic.rewards.held_out import Measured, RewardChange
 
 PICTURE, PAGE = "curves.png", "training.html"
 SHOWN = 8
@@ -29,7 +29,7 @@ PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
 def write(
     folder: Path,
     history: Sequence[dict[str, Any]],
-    changes: Sequence[Change],
+    changes: Sequence[RewardChange],
     before: Measured | None,
     after: Measured | None,
     title: str,

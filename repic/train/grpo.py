@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -52,7 +52,7 @@ def prepare(
         plan.reader.convention,
         train.mode,
         config.num_generations or 0,
-        ends_of(model, plan.reader.processor.tokenizer),
+        load.ends_of(model, plan.reader.processor.tokenizer),
         gather_object,
     )
     if train.control != "none":
@@ -100,14 +100,3 @@ def prompts_of(config: GRPOConfig, rows: int) -> int:
         steps_per_batch = steps / config.gradient_accumulation_steps
         return math.ceil(config.max_steps / steps_per_batch) * batch
     return max(batch, math.floor(rows * config.num_train_epochs / batch) * batch)
-
-
-def ends_of(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Tokens that end an answer: the tokenizer's, and every one that the model declares."""
-    declared = model.generation_config.eos_token_id
-    several = declared if isinstance(declared, list) else [declared]
-    return frozenset(
-        token
-        for token in (*several, tokenizer.eos_token_id, tokenizer.pad_token_id)
-        if token is not None
-    )

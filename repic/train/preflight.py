@@ -9,15 +9,15 @@ from typing import Any
 
 from repic.captions.facts import fact_words
 from repic.errors import PreflightError
+from repic.images.cache import PictureCache
 from repic.images.coordinates import Box, Convention
 from repic.images.fetch import ImageRefused
 from repic.models.vlm.load import Reader
-from repic.objectives.base import Mode, Row
+from repic.objectives.base import Mode, Row, messages
 from repic.objectives.identify import KIND as WHICH
 from repic.objectives.identify import NONE
 from repic.rewards import gold
 from repic.rewards.scoring import score
-from repic.train.rows import Album, messages
 
 SHOWN = 5
 """Problems that an error message lists; `repic doctor dataset` lists all."""
@@ -63,11 +63,11 @@ def examine(
 
     The weights are not needed: how many features a picture has follows from its grid.
     """
-    album = Album()
+    cache = PictureCache()
 
     def of_row(row: Row) -> list[Problem]:
         found = [*_rewards(row, reader, mode)]
-        found += _prompt(row, reader, album, max_prompt_tokens)
+        found += _prompt(row, reader, cache, max_prompt_tokens)
         tick(1)
         return found
 
@@ -88,10 +88,10 @@ def refuse(problems: Sequence[Problem], of: int) -> None:
     )
 
 
-def _prompt(row: Row, reader: Reader, album: Album, budget: int) -> Iterator[Problem]:
+def _prompt(row: Row, reader: Reader, cache: PictureCache, budget: int) -> Iterator[Problem]:
     key = row["example_id"]
     try:
-        pictures = [album.picture(picture) for picture in row["images"]]
+        pictures = [cache.picture(picture) for picture in row["images"]]
     except (ImageRefused, OSError) as error:
         yield Problem(key, "picture", str(error))
         return

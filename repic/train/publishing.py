@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import repic
 from repic.models.vlm import checkpoints
-from repic.models.vlm.answers import Change, Measured, compare, shared
+from repic.rewards.held_out import Measured, RewardChange, compare, shared
 from repic.tables import TABLES
 from repic.train import curves
 from repic.train.rollouts import NAME as ROLLOUTS
@@ -86,7 +86,7 @@ def known(store: Store, checkpoint: Manifest) -> Outcome:
     from repic.train.run import Outcome
 
     found = rollouts_of(checkpoint)
-    changes = tuple(Change(**change) for change in checkpoint.notes.get("changes", ()))
+    changes = tuple(RewardChange(**change) for change in checkpoint.notes.get("changes", ()))
     return Outcome(checkpoint, store.manifest(found) if found else None, False, changes)
 
 

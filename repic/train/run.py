@@ -12,13 +12,14 @@ from repic.errors import DataError, TrainingStoppedError
 from repic.models.vlm import checkpoints, load
 from repic.objectives import OBJECTIVES
 from repic.objectives.base import Row
+from repic.objectives.rows import balanced, examples_of, read
 from repic.train import difficulty, preflight, publishing, rows
 from repic.train.plan import Plan, Silent, Watch
 from storage.manifest import Manifest, Run
 from storage.store import Store
 
 if TYPE_CHECKING:
-    from repic.models.vlm.answers import Change, Measured
+    from repic.rewards.held_out import Measured, RewardChange
     from repic.train.session import Job
 
 
@@ -35,7 +36,7 @@ class Outcome:
     checkpoint: Manifest
     rollouts: Manifest | None
     published: bool
-    changes: tuple[Change, ...]
+    changes: tuple[RewardChange, ...]
 
 
 def train(
@@ -64,7 +65,7 @@ def train(
     """
     watch = watch or Silent()
     settings = difficulty.exact(settings, store)
-    examples = rows.examples_of(store, dataset)
+    examples = examples_of(store, dataset)
     reader = load.reader(settings.train.model, settings.train.boxes)
     plan = Plan.of(settings, store, examples, reader, work)
     if known := store.find(checkpoints.NAME, plan.fingerprint):
@@ -102,7 +103,7 @@ def _train(plan: Plan, watch: Watch, run: Run) -> Outcome | None:
 
     train = plan.settings.train
     config = trainer_config(plan.settings, plan.output)
-    table = rows.read(plan.store, plan.examples, train.split)
+    table = read(plan.store, plan.examples, train.split)
     table, levels = difficulty.applied(plan.store, table, train.difficulty)
     for level, counts in levels.items():
         watch.say(f"{level} by {train.difficulty.rollouts}: {counts['kept']} of {counts['rows']}")
@@ -146,11 +147,11 @@ def held_out_rows(plan: Plan, watch: Watch) -> list[Row]:
     if not measured.per_objective:
         return []
     try:
-        table = rows.read(plan.store, plan.examples, measured.split)
+        table = read(plan.store, plan.examples, measured.split)
     except DataError as error:
         watch.say(f"nothing is measured: {error}")
         return []
-    return rows.balanced(table, measured.per_objective)
+    return balanced(table, measured.per_objective)
 
 
 def check(found: Sequence[Row], plan: Plan, watch: Watch) -> None:
@@ -178,29 +179,28 @@ def measure(
     """
     from accelerate.utils import gather_object
 
-    from repic.models.vlm.answers import Measured
-    from repic.models.vlm.measure import Measurer
-    from repic.train.grpo import ends_of
+    from repic.models.vlm.generate import AnswerGenerator
+    from repic.rewards.held_out import Measured, measure_answers
 
     if not held_out:
         return None
     plan, model = job.plan, job.model.to(job.trainer.accelerator.device)  # DeepSpeed moves it late
-    measurer = Measurer(
+    generator = AnswerGenerator(
         plan.reader.processor,
         plan.reader.convention,
         plan.settings.train.measure.batch_size,
         getattr(job.trainer.args, "max_completion_length", None)
         or plan.settings.train.measure.max_new_tokens,
         suppress=(plan.reader.config.image_token_id,),
-        ends=ends_of(model, plan.reader.processor.tokenizer),
+        ends=load.ends_of(model, plan.reader.processor.tokenizer),
     )
     mine = list(held_out[plan.rank :: plan.processes])
     watch.phase(f"measure {name}", 2 * len(mine))
     if trained:
-        found = measurer.measure(model, mine, seed=plan.rank, tick=watch.tick)
+        found = measure_answers(generator, model, mine, seed=plan.rank, tick=watch.tick)
     else:
         with model.disable_adapter():
-            found = measurer.measure(model, mine, seed=plan.rank, tick=watch.tick)
+            found = measure_answers(generator, model, mine, seed=plan.rank, tick=watch.tick)
     pairs = gather_object(list(zip(found.greedy, found.sampled, strict=True)))
     pairs.sort(key=lambda pair: (pair[0].objective, pair[0].example_id))
     return Measured(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))

@@ -20,12 +20,12 @@ from repic.errors import CaptionServerError, ConfigError, WeightsError
 from repic.evaluate import clipscore
 from repic.evaluate.results import compare, load
 from repic.evaluate.run import run
+from repic.images.cache import PictureCache
 from repic.images.coordinates import Convention
 from repic.models import encoder as embed
 from repic.models.vlm import captioners
 from repic.models.vlm import load as models
 from repic.pipeline import catalog
-from repic.train.rows import Album
 from storage.errors import StoreError
 from storage.gc import gc
 from storage.integrity import verify
@@ -247,7 +247,7 @@ def test_captions_are_held_against_their_photos(store: Store) -> None:
         scored = found.rows("scores")
         row = next(row for row in scored if row["part"] == "2")
         caption = rows[row["caption_id"]]
-        photo = Album().picture(caption["images"][-1])
+        photo = PictureCache().picture(caption["images"][-1])
         [picture], [text] = (
             encoder.encode_images([photo]),
             encoder.encode_texts([caption["caption"]]),

@@ -8,7 +8,7 @@ from typing import Any
 from repic.config import train as settings
 from repic.config.train import Training
 from repic.models.vlm import load
-from repic.train import rows
+from repic.objectives.rows import examples_of, read
 from repic.train.plan import Plan
 from repic.train.trainer_defaults import trainer_config
 from storage.store import Store
@@ -33,8 +33,8 @@ def small(model: str, *overrides: str, method: str = "grpo") -> Training:
 
 def planned(store: Store, asked: Training, work: Path) -> tuple[Plan, Any, Any]:
     """A plan, its rows, and TRL's config."""
-    examples = rows.examples_of(store, "examples@latest")
+    examples = examples_of(store, "examples@latest")
     reader = load.reader(asked.train.model, asked.train.boxes)
     plan = Plan.of(asked, store, examples, reader, work)
     config = trainer_config(asked, plan.output)
-    return plan, rows.read(store, examples, asked.train.split), config
+    return plan, read(store, examples, asked.train.split), config

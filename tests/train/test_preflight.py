@@ -13,9 +13,9 @@ from PIL import Image
 from repic.errors import PreflightError
 from repic.models.vlm import load
 from repic.models.vlm.load import Reader
+from repic.objectives.rows import balanced
 from repic.rewards.scoring import score
 from repic.train import preflight
-from repic.train.rows import balanced
 from tests.builds import Built
 
 Main = Callable[..., tuple[int, str, str]]

@@ -1,4 +1,4 @@
-"""Rows as TRL takes them: structured prompts, pictures opened once, lost ones survived."""
+"""Rows for TRL: structured prompts, each picture opened once, missing pictures survived."""
 
 from __future__ import annotations
 
@@ -6,38 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from repic.errors import DataError
+from repic.images import cache
 from repic.images.coordinates import QWEN3_VL
 from repic.images.uris import file_path
+from repic.objectives.rows import examples_of, read
 from repic.train import rows
-from storage.errors import StoreError
 from tests.builds import Album, Built
 from tests.builds import build as build_here
 
 
-def test_examples_of_a_dataset_and_of_a_table(built: Built) -> None:
-    store = built.store
-    found = rows.examples_of(store, "dataset@latest")
-    assert found == rows.examples_of(store, "examples@latest")
-    assert found.name == "examples"
-    with pytest.raises(StoreError, match="give examples@v3, or a dataset"):
-        rows.examples_of(store, "pairs@latest")
-
-
-def test_a_split_without_rows_says_which_there_are(built: Built) -> None:
-    store = built.store
-    examples = rows.examples_of(store, "examples@latest")
-    table = rows.read(store, examples, "train")
-    assert set(table["split"].to_pylist()) == {"train"}
-    ids = table["example_id"].to_pylist()
-    assert ids == sorted(ids)
-    with pytest.raises(DataError, match=r"no rows of the split nowhere: it has .*train"):
-        rows.read(store, examples, "nowhere")
-
-
 def test_a_row_becomes_a_structured_prompt_with_its_pictures(built: Built) -> None:
     store = built.store
-    table = rows.read(store, rows.examples_of(store, "examples@latest"), "train")
+    table = read(store, examples_of(store, "examples@latest"), "train")
     data = rows.dataset(table, QWEN3_VL, range(table.num_rows))
     for place in range(0, table.num_rows, 7):
         item = data[place]
@@ -56,10 +36,10 @@ def test_a_row_becomes_a_structured_prompt_with_its_pictures(built: Built) -> No
 
 def test_each_picture_is_opened_once(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
-    real = rows.open_image
-    monkeypatch.setattr(rows, "open_image", lambda *a: opened.append(a) or real(*a))
+    real = cache.open_image
+    monkeypatch.setattr(cache, "open_image", lambda *a: opened.append(a) or real(*a))
     store = built.store
-    table = rows.read(store, rows.examples_of(store, "examples@latest"), "train")
+    table = read(store, examples_of(store, "examples@latest"), "train")
     data = rows.dataset(table, QWEN3_VL, [0, 1, 2])
     batch = data.__getitems__([0] * 8 + [1] * 8 + [2] * 8)
     assert len(batch) == 24
@@ -75,19 +55,11 @@ def test_a_photo_that_is_gone_is_grey_and_said(album: Album, tmp_path: Path) -> 
     copy = album.copy(tmp_path / "album").written()
     store = Store.open(tmp_path / "store", create=True)
     build_here(copy.settings(), store)
-    table = rows.read(store, rows.examples_of(store, "examples@latest"), "train")
+    table = read(store, examples_of(store, "examples@latest"), "train")
     data = rows.dataset(table, QWEN3_VL, [0])
     query = data[0]["row"]["images"][-1]
     Path(file_path(query["uri"])).unlink()
     again = rows.dataset(table, QWEN3_VL, [0])[0]
     assert query["uri"] in again["unreadable"]
     assert again["images"][-1].size == (query["width"], query["height"])
-    assert again["images"][-1].getcolors() == [(query["width"] * query["height"], rows.GREY)]
-
-
-def test_balanced_takes_the_same_of_each_objective(built: Built) -> None:
-    table = built.store.read("examples@latest")
-    chosen = rows.balanced(table, 3)
-    counted = {o: sum(r["objective"] == o for r in chosen) for o in ("ict", "oct", "vlt")}
-    assert counted == {"ict": 3, "oct": 3, "vlt": 3}
-    assert chosen == rows.balanced(table.sort_by("example_id"), 3)
+    assert again["images"][-1].getcolors() == [(query["width"] * query["height"], cache.GREY)]

@@ -9,8 +9,9 @@ import pytest
 
 from repic.errors import DataError
 from repic.models.vlm import load
+from repic.objectives.rows import examples_of, read
 from repic.rewards.gold import gold_answer
-from repic.train import rows, sft
+from repic.train import sft
 from repic.train.plan import Silent
 from tests.builds import Built
 from tests.train.runs import planned, small
@@ -45,7 +46,7 @@ def test_the_loss_is_on_the_answer_alone(built: Built, tiny: str, work: Path) ->
 
 def test_captions_that_are_not_known_are_left_out(built: Built) -> None:
     store = built.store
-    table = rows.read(store, rows.examples_of(store, "examples@latest"), "train")
+    table = read(store, examples_of(store, "examples@latest"), "train")
     unknown = table.set_column(
         table.schema.get_field_index("caption"),
         table.schema.field("caption"),

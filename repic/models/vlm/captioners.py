@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from repic.config.evaluate import Evaluation
 from repic.errors import CaptionServerError, ConfigError
+from repic.images.cache import PictureCache
 from repic.images.coordinates import NORMALISED, convention_for
-from repic.train.rows import Album
 from storage.errors import StoreError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest
@@ -120,8 +120,8 @@ class TransformersCaptioner:
         self._loaded: tuple[Any, Any] | None = None
 
     def captions(self, rows: Sequence[Row]) -> list[str]:
-        model, measurer = self._loaded or self._load()
-        return list(measurer.answers(model, rows, sample=False))
+        model, generator = self._loaded or self._load()
+        return list(generator.batch(model, rows))
 
     def replies(self, rows: Sequence[Row]) -> Iterator[dict[int, str]]:
         yield dict(enumerate(self.captions(rows)))
@@ -129,23 +129,22 @@ class TransformersCaptioner:
     def _load(self) -> tuple[Any, Any]:
         from repic.models.vlm import load as models
         from repic.models.vlm.checkpoints import open_checkpoint
-        from repic.models.vlm.measure import Measurer
-        from repic.train.grpo import ends_of
+        from repic.models.vlm.generate import AnswerGenerator
 
         reader, lower = self._reader, self._device == "cuda"
         if self.source is not None and self._store is not None:
             model = open_checkpoint(self._store, str(self.source.ref), lower).model
         else:
             model = models.load(reader, lower)
-        measurer = Measurer(
+        generator = AnswerGenerator(
             reader.processor,
             reader.convention,
             self._asked.batch_size,
             self._asked.max_new_tokens,
             suppress=(reader.config.image_token_id,),
-            ends=ends_of(model, reader.processor.tokenizer),
+            ends=models.ends_of(model, reader.processor.tokenizer),
         )
-        self._loaded = model.to(self._device), measurer
+        self._loaded = model.to(self._device), generator
         return self._loaded
 
 
@@ -196,7 +195,7 @@ class VllmCaptioner:
         adapter = source.content if source else ""
         how = ["vllm", asked.max_new_tokens, *_limit(asked)]
         self.fingerprint = fingerprint([reader.fingerprint, adapter, *how])
-        self._album = Album()
+        self._pictures = PictureCache()
         self._folder = TemporaryDirectory()
         self._engine: Any = None
 
@@ -211,7 +210,7 @@ class VllmCaptioner:
                 self._store.checkout(self.source.ref, folder)
             adapter = LoRARequest("adapter", 1, str(folder / "adapter"))
         replies = self._started().chat(
-            [conversation(row, self._album, self._asked.max_pixels) for row in rows],
+            [conversation(row, self._pictures, self._asked.max_pixels) for row in rows],
             SamplingParams(temperature=0, max_tokens=self._asked.max_new_tokens),
             lora_request=adapter,
             use_tqdm=False,
@@ -240,7 +239,7 @@ class ServerCaptioner:
         self.source: Manifest | None = None
         how = ["server", asked.url, model, asked.max_new_tokens, *_limit(asked)]
         self.fingerprint = fingerprint(how)
-        self._album = Album()
+        self._pictures = PictureCache()
 
     def captions(self, rows: Sequence[Row]) -> list[str]:
         made = {place: said for reply in self.replies(rows) for place, said in reply.items()}
@@ -265,7 +264,7 @@ class ServerCaptioner:
             "model": self.name,
             "temperature": 0,
             "max_tokens": self._asked.max_new_tokens,
-            "messages": conversation(row, self._album, self._asked.max_pixels),
+            "messages": conversation(row, self._pictures, self._asked.max_pixels),
         }
         headers = {"Content-Type": "application/json"}
         if self._asked.api_key_env:
@@ -302,7 +301,7 @@ def _limit(asked: Evaluation) -> list[dict[str, int]]:
     return [{"max_pixels": asked.max_pixels}] if asked.max_pixels else []
 
 
-def conversation(row: Row, album: Album, most: int | None = None) -> list[dict[str, Any]]:
+def conversation(row: Row, cache: PictureCache, most: int | None = None) -> list[dict[str, Any]]:
     """A prompt as OpenAI's chat form, with its pictures as data URLs.
 
     Args:
@@ -313,7 +312,7 @@ def conversation(row: Row, album: Album, most: int | None = None) -> list[dict[s
     """
     pictures = iter(row["images"])
     content = [
-        {"type": "image_url", "image_url": {"url": _data_url(album, next(pictures), most)}}
+        {"type": "image_url", "image_url": {"url": _data_url(cache, next(pictures), most)}}
         if block["type"] == "image"
         else {"type": "text", "text": block["text"]}
         for block in row["prompt"]
@@ -321,8 +320,8 @@ def conversation(row: Row, album: Album, most: int | None = None) -> list[dict[s
     return [{"role": "user", "content": content}]
 
 
-def _data_url(album: Album, picture: dict[str, Any], most: int | None) -> str:
-    file, shown = io.BytesIO(), album.picture(picture)
+def _data_url(cache: PictureCache, picture: dict[str, Any], most: int | None) -> str:
+    file, shown = io.BytesIO(), cache.picture(picture)
     if most and shown.width * shown.height > most:
         share = math.sqrt(most / (shown.width * shown.height))
         shown = shown.resize((max(1, int(shown.width * share)), max(1, int(shown.height * share))))

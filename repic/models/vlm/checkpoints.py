@@ -12,10 +12,10 @@ from typing import Any
 
 from repic.errors import ConfigError, ExportError, WeightsError
 from repic.models.vlm import load
+from repic.models.vlm.generate import AnswerGenerator
 from repic.models.vlm.load import Reader
-from repic.models.vlm.measure import Measurer
 from repic.objectives.base import Row
-from repic.train import rows
+from repic.objectives.rows import balanced
 from storage.manifest import Manifest
 from storage.store import Store
 
@@ -139,14 +139,14 @@ def proof_rows(store: Store, manifest: Manifest, count: int = PROMPTS) -> list[R
     """Rows of the data that a checkpoint was trained on, of held-out splits where there are."""
     examples = next(i for i in manifest.inputs if i.name == "examples")
     table = store.read(examples.ref)
-    found = rows.balanced(table, count)
+    found = balanced(table, count)
     found.sort(key=lambda row: (row["split"] == "train", row["example_id"]))
     return found[:count]
 
 
 def _answers(opened: Opened, model: Any, prompts: Sequence[Row]) -> list[str]:
     reader = opened.reader
-    measurer = Measurer(
+    generator = AnswerGenerator(
         reader.processor,
         reader.convention,
         batch_size=8,
@@ -154,7 +154,6 @@ def _answers(opened: Opened, model: Any, prompts: Sequence[Row]) -> list[str]:
         suppress=(reader.config.image_token_id,),
     )
     texts: list[str] = []
-    for start in range(0, len(prompts), measurer.batch_size):
-        batch = prompts[start : start + measurer.batch_size]
-        texts += measurer.answers(model, batch, sample=False)
+    for start in range(0, len(prompts), generator.batch_size):
+        texts += generator.batch(model, prompts[start : start + generator.batch_size])
     return texts

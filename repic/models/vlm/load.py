@@ -149,6 +149,17 @@ def load(reader: Reader, lower: bool = False) -> Any:
         raise WeightsError(f"the weights of {reader.name} cannot be read ({first})") from None
 
 
+def ends_of(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Ids of the tokens that end an answer: the tokenizer's and those that the model declares."""
+    declared = model.generation_config.eos_token_id
+    several = declared if isinstance(declared, list) else [declared]
+    return frozenset(
+        token
+        for token in (*several, tokenizer.eos_token_id, tokenizer.pad_token_id)
+        if token is not None
+    )
+
+
 def lora_config(settings: Lora) -> LoraConfig:
     """Of an adapter on the language model; everything else stays as it is, vision included."""
     from peft import LoraConfig

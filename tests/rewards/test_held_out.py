@@ -1,4 +1,4 @@
-"""Differences between answers to the same rows, and their intervals."""
+"""Scores of answers to held-out rows, differences between two models, and their intervals."""
 
 from __future__ import annotations
 
@@ -7,12 +7,28 @@ import json
 import numpy as np
 import pytest
 
-from repic.models.vlm.answers import ALL, Answer, Measured, compare, shared
+from repic.models.vlm import load
+from repic.models.vlm.generate import AnswerGenerator
+from repic.objectives.rows import balanced
+from repic.rewards.held_out import (
+    ALL,
+    Measured,
+    ScoredAnswer,
+    compare,
+    measure_answers,
+    shared,
+)
+from tests.builds import Built
+from tests.trained import tiny
+
+__all__ = ["tiny"]
 
 
-def answers(objective: str, rewards: list[float]) -> list[Answer]:
+def answers(objective: str, rewards: list[float]) -> list[ScoredAnswer]:
     return [
-        Answer(f"{objective}{n}", objective, "x", reward, "right" if reward > 0.5 else "wrong")
+        ScoredAnswer(
+            f"{objective}{n}", objective, "x", reward, "right" if reward > 0.5 else "wrong"
+        )
         for n, reward in enumerate(rewards)
     ]
 
@@ -57,3 +73,25 @@ def test_the_interval_of_a_difference_covers_it() -> None:
         assert change.low <= change.difference <= change.high
         hits += change.low <= 0.25 <= change.high
     assert 180 <= hits <= 199
+
+
+def test_answers_repeat_and_join_their_rows(built: Built, tiny: str) -> None:
+    reader = load.reader(tiny)
+    model = load.load(reader)
+    rows = balanced(built.store.read("examples@latest"), 3)
+    generator = AnswerGenerator(
+        reader.processor, reader.convention, 4, 5, suppress=(reader.config.image_token_id,)
+    )
+    first = measure_answers(generator, model, rows, seed=3)
+    assert first == measure_answers(generator, model, rows, seed=3)
+    other = measure_answers(generator, model, rows, seed=4)
+    assert first.greedy == other.greedy
+    assert first.sampled != other.sampled
+    assert [a.example_id for a in first.greedy] == [row["example_id"] for row in rows]
+    gone = {**rows[0], "images": [{**p, "uri": "file:///gone.jpg"} for p in rows[0]["images"]]}
+    fresh = AnswerGenerator(reader.processor, reader.convention, 4, 5)
+    assert [a.example_id for a in measure_answers(fresh, model, [gone, *rows[1:]]).greedy] == [
+        row["example_id"] for row in rows[1:]
+    ]
+    means = first.as_json()["means"]["greedy"]
+    assert {name: values["n"] for name, values in means.items()} == {"ict": 3, "oct": 3, "vlt": 3}
