@@ -83,7 +83,7 @@ def _watched(child: ChildProcess, port: int, end: float) -> str | None:
             return f"it did not answer within {START_TIMEOUT:.0f} s"
         if silent >= SILENT:
             return f"it did not answer {SILENT} times"
-        time.sleep(min(EVERY if has_answered else 0.2, max(0.0, end - time.monotonic())))
+        child.wait(min(EVERY if has_answered else 0.2, max(0.0, end - time.monotonic())))
     return None
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -62,6 +61,11 @@ class ChildProcess:
             self.check()
         return self.returncode == 0
 
+    def wait(self, seconds: float) -> None:
+        """Wait until it ends, at most this long."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+
     def log_tail(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n  ".join([f"The end of {self.log}:", *lines[-LOG_TAIL:]])
@@ -70,9 +74,7 @@ class ChildProcess:
         """End it and all that it started. Returns when they are gone."""
         if self.returncode is None:
             self._signal(signal.SIGTERM)
-            deadline = time.monotonic() + STOP_TIMEOUT
-            while self.returncode is None and time.monotonic() < deadline:
-                time.sleep(0.05)
+            self.wait(STOP_TIMEOUT)
         self._signal(signal.SIGKILL)
         self._process.wait()
 

@@ -1,52 +1,65 @@
-"""A Prefect of its own for each test: nothing touches the user's home or a default port."""
+"""Prefect for tests: nothing touches the user's home or a default port.
+
+`api` and `shared_up` are started once per session; use them unless the test ends them.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from flows.local import server
-from tests.flows.operating import REPIC, Up
+from tests.flows.up import Up, new_user, running_up
 
 
 @pytest.fixture
 def user(tmp_path: Path) -> dict[str, str]:
-    """Environment of a user whose Prefect is new and whose shell is set to nothing."""
-    own = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("PREFECT_", "REPIC_"))
-    }
-    return {**own, "PREFECT_HOME": str(tmp_path / "user"), "DO_NOT_TRACK": "1", "COLUMNS": "200"}
+    """Environment of a user whose Prefect is new and who has set nothing."""
+    return new_user(tmp_path / "user")
+
+
+@pytest.fixture(scope="session")
+def api_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PREFECT_HOME of the server `api`."""
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="session")
+def api(api_home: Path) -> Iterator[str]:
+    """URL of a server without workers."""
+    url = server.api_url(port := server.free_port())
+    process = server.start(api_home, port, ui=False)
+    try:
+        server.wait_until_healthy(process, url)
+        with (
+            closing(sqlite3.connect(api_home / "prefect.db")) as source,
+            closing(sqlite3.connect(api_home / "migrated.db")) as copy,
+        ):
+            source.backup(copy)
+        yield url
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def database(api: str, api_home: Path) -> Path:
+    """A migrated, empty database, as `install_database` copies it."""
+    return api_home / "migrated.db"
+
+
+@pytest.fixture(scope="session")
+def shared_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A `repic up` for tests that leave it running; each builds into a store of its own."""
+    with running_up(tmp_path_factory.mktemp("shared-up")) as up:
+        yield up
 
 
 @pytest.fixture
-def up(tmp_path: Path, user: dict[str, str]) -> Iterator[Up]:
-    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
-    root.mkdir()
-    elsewhere.mkdir()
-    port = server.free_port()
-    with (root / "out").open("wb") as out:
-        process = subprocess.Popen(
-            [*REPIC, "up", "--port", str(port), "--store", "store"],
-            cwd=root,
-            env=user,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    started = Up(process, root, elsewhere, user, port)
-    try:
-        started.wait(lambda: "Ctrl-C" in started.printed or process.poll() is not None, 300)
-        assert process.poll() is None, started.printed
-        yield started
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(40)
-        finally:
-            process.kill()
+def up(tmp_path: Path, database: Path) -> Iterator[Up]:
+    """A `repic up` for one test, which may end it."""
+    with running_up(tmp_path, database) as up:
+        yield up

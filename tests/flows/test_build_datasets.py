@@ -4,14 +4,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.common import is_transient, store_location
-from flows.local import server
 from repic.config import build as config
 from repic.errors import ConfigError, SourceError
 from repic.pipeline.build import Build, Plan, ShardReport, make
@@ -20,7 +18,7 @@ from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Stage
 from storage.errors import StoreError
 from storage.store import Store
-from tests.flows.children import users_of
+from tests.flows.up import install_database, processes_of
 
 TINY = ("source.count=24", "source.identities=8")
 
@@ -68,19 +66,6 @@ def test_the_walk_gives_every_stage_to_whoever_computes(tmp_path: Path) -> None:
         make(build, compute, publish)
     assert asked == [STAGES[0].name]
     assert build.processed == {STAGES[0].name: 24}
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server."""
-    folder = tmp_path_factory.mktemp("prefect")
-    port = server.free_port()
-    prefect = server.start(folder, port)
-    try:
-        server.wait_until_healthy(prefect, server.api_url(port))
-        yield server.api_url(port)
-    finally:
-        prefect.stop()
 
 
 def flow(code: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -142,7 +127,7 @@ def _task_names(client: Any, flow_run: str) -> set[str]:
     deadline = time.monotonic() + 30
     while len(names) < len(STAGES) + 4 and time.monotonic() < deadline:
         names = {run.name for run in client.read_task_runs(task_run_filter=mine)}
-        time.sleep(0.5)
+        time.sleep(0.1)
     return names
 
 
@@ -194,11 +179,13 @@ print(outcome.dataset.ref)
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [None, signal.SIGINT, signal.SIGKILL])
 def test_the_temporary_server_ends_with_the_build(
-    tmp_path: Path, user: dict[str, str], number: signal.Signals | None
+    tmp_path: Path, user: dict[str, str], database: Path, number: signal.Signals | None
 ) -> None:
     # HOME, so that "no server is set" is true whatever this user's own Prefect says.
     env = {**user, "HOME": str(tmp_path / "home")}
     del env["PREFECT_HOME"]
+    if number is not None:  # else the migrations of a new server are part of the test
+        install_database(database, tmp_path / "store" / ".prefect")
     process = subprocess.Popen(
         [sys.executable, "-c", TEMPORARY],
         cwd=tmp_path,
@@ -213,13 +200,13 @@ def test_the_temporary_server_ends_with_the_build(
         while not store.exists():
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        assert users_of(tmp_path)
+        assert processes_of(tmp_path)
         process.send_signal(number)
     printed, _ = process.communicate(timeout=300)
     if number is None:
         assert printed.strip() == "dataset@v1"
     deadline = time.monotonic() + 20
-    while users_of(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not users_of(tmp_path)
+    while processes_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_of(tmp_path)
     assert not (tmp_path / "home" / ".prefect").exists()

@@ -13,7 +13,7 @@ from repic.errors import CaptionServerError, ConfigError, SuiteError
 from repic.evaluate.results import load
 from storage.store import Store
 from tests.evaluate.servers import nobody, serving
-from tests.flows.operating import PREFECT, Up
+from tests.flows.up import PREFECT, Up
 
 
 def test_only_what_may_pass_is_tried_again() -> None:
@@ -26,12 +26,15 @@ def test_only_what_may_pass_is_tried_again() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_publishes_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from prefect.testing.utilities import prefect_test_harness
+def test_a_run_publishes_and_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: str
+) -> None:
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("REPIC_HOME", str(tmp_path))
-    with serving(nobody) as server, prefect_test_harness(server_startup_timeout=120):
+    prefect = {PREFECT_API_URL: api, PREFECT_HOME: tmp_path / "prefect"}
+    with serving(nobody) as server, temporary_settings(prefect):
         changes = {"backend": "server", "url": server.url, "protocols": "[wrong]", "photos": 8}
         ref = evaluate(
             "shy",
@@ -50,17 +53,19 @@ def test_a_run_publishes_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_deployment_is_run_by_a_real_server_and_worker(up: Up) -> None:
+def test_a_deployment_is_run_by_a_real_server_and_worker(shared_up: Up) -> None:
+    up = shared_up
     with serving(nobody) as server:
         changes = {"backend": "server", "url": server.url, "protocols": "[wrong]", "photos": 8}
         overrides = json.dumps([f"evaluate.{key}={value}" for key, value in changes.items()])
         done = up.shell(
             *(PREFECT, "deployment", "run", "evaluate/evaluate", "--watch"),
-            *("-p", "model=shy", "-p", f"overrides={overrides}", "-p", "page=page.html"),
+            *("-p", "model=shy", "-p", f"overrides={overrides}"),
+            *("-p", "page=page.html", "-p", "store=evaluated"),
         )
         assert done.returncode == 0, done.stdout + done.stderr + up.printed
         assert len(server.asked) == 24
-    store = Store.open(up.root / "store")
+    store = Store.open(up.root / "evaluated")
     found = load(store, "evaluation@latest")
     assert (found.model, found.score("f1", "wrong").n) == ("shy", 24)
     assert found.manifest.run.flow_run

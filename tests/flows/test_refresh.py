@@ -10,11 +10,13 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
 
+from flows.local import server
 from repic.refresh.record import decisions, in_use
 from storage.integrity import verify
 from storage.store import Store
-from tests.flows.operating import PREFECT, Up
+from tests.flows.up import PREFECT, Up
 
 NIGHT = (
     *("source.count=60", "source.identities=16"),
@@ -30,7 +32,7 @@ def night(up: Up, *changes: str) -> subprocess.CompletedProcess[str]:
     overrides = json.dumps([*NIGHT, *changes])
     done = up.shell(
         *(PREFECT, "deployment", "run", "refresh/refresh", "--watch"),
-        *("-p", f"overrides={overrides}", "-p", "profile=sample"),
+        *("-p", f"overrides={overrides}", "-p", "profile=sample", "-p", "store=nights"),
     )
     assert done.returncode == 0, done.stdout + done.stderr + up.printed
     return done
@@ -38,9 +40,10 @@ def night(up: Up, *changes: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_only_what_is_better_takes_over(up: Up) -> None:
+def test_only_what_is_better_takes_over(shared_up: Up) -> None:
+    up = shared_up
     night(up)
-    store = Store.open(up.root / "store")
+    store = Store.open(up.root / "nights")
     (first,) = decisions(store)
     assert first.verdict == "first"
     assert in_use(store, "production") == first.candidate == "checkpoint@v1"
@@ -73,12 +76,13 @@ def test_only_what_is_better_takes_over(up: Up) -> None:
 
 
 @pytest.mark.slow
-def test_a_failed_night_is_told(up: Up) -> None:
-    told: queue.Queue[dict[str, str]] = queue.Queue()
+def test_a_failed_night_is_told(shared_up: Up) -> None:
+    up = shared_up
+    messages: queue.Queue[dict[str, str]] = queue.Queue()
 
     class Webhook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            told.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            messages.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
             self.send_response(204)
             self.end_headers()
 
@@ -88,14 +92,17 @@ def test_a_failed_night_is_told(up: Up) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as webhook:
         threading.Thread(target=webhook.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{webhook.server_address[1]}/"
-        for _ in range(2):  # making it again makes no second one
+        for _ in range(2):  # the second call replaces the automation of the first
             done = up.shell(sys.executable, "-m", "flows.notify", url)
             assert done.returncode == 0, done.stderr
-        up.shell(
-            *(PREFECT, "deployment", "run", "refresh/refresh", "--watch"),
-            *("-p", 'overrides=["refresh.rows=few"]'),
-        )
-        assert "refresh.rows" in told.get(timeout=60)["text"]
-        with pytest.raises(queue.Empty):
-            told.get(timeout=5)
+        with SyncPrefectClient(server.api_url(up.port)) as client:
+            (automation,) = client.read_automations_by_name("refresh failed")
+            up.shell(
+                *(PREFECT, "deployment", "run", "refresh/refresh", "--watch"),
+                *("-p", 'overrides=["refresh.rows=few"]', "-p", "store=failed"),
+            )
+            assert "refresh.rows" in messages.get(timeout=60)["text"]
+            with pytest.raises(queue.Empty):
+                messages.get(timeout=1)
+            client.delete_automation(automation.id)
         webhook.shutdown()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from flows.local import server
 from storage.integrity import verify
 from storage.store import Store
-from tests.flows.children import users_of
-from tests.flows.operating import PREFECT, REPIC, Up
+from tests.flows.up import PREFECT, REPIC, Up, processes_of
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +52,7 @@ def test_the_users_own_commands_from_any_folder(up: Up) -> None:
 
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(60) == 0
-    up.nobody_is_left()
+    up.wait_until_no_process_is_left()
     assert up.profile == "ephemeral"
     assert up.printed.endswith("Stopped.\n")
 
@@ -60,7 +63,7 @@ def test_ctrl_c_ends_a_build_too_and_the_next_one_goes_on(up: Up) -> None:
     up.wait(lambda: (up.root / "store" / "parts").exists(), 120)
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(60) == 0
-    up.nobody_is_left()
+    up.wait_until_no_process_is_left()
 
 
 def test_a_kill_leaves_no_orphan(up: Up) -> None:
@@ -68,47 +71,54 @@ def test_a_kill_leaves_no_orphan(up: Up) -> None:
     up.wait(lambda: (up.root / "store" / "parts").exists(), 120)
     up.process.kill()
     up.process.wait()
-    up.nobody_is_left()
+    up.wait_until_no_process_is_left()
     assert up.profile == "repic", "the next `repic up` restores it"
 
 
 def test_if_the_server_dies_everything_ends_and_says_why(up: Up) -> None:
-    for pid, command in users_of(up.root).items():
+    for pid, command in processes_of(up.root).items():
         if "server start" in command:
             os.kill(pid, signal.SIGKILL)
     assert up.process.wait(60) == 1
-    up.nobody_is_left()
+    up.wait_until_no_process_is_left()
     assert "The server ended with code -9" in up.printed
     assert up.profile == "ephemeral"
 
 
-def test_a_schedule_fires_and_the_second_run_publishes_nothing(up: Up) -> None:
+def test_a_schedule_fires_and_the_second_run_publishes_nothing(shared_up: Up) -> None:
     from datetime import timedelta
 
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
     from prefect.client.schemas.schedules import IntervalSchedule
 
-    tiny = {"overrides": ["source.count=24", "source.identities=8"]}
-    every = IntervalSchedule(interval=timedelta(seconds=20))
-    store = Store.open(up.root / "store", create=True)
+    up = shared_up
+    parameters = {"overrides": ["source.count=24", "source.identities=8"], "store": "scheduled"}
+    every = IntervalSchedule(interval=timedelta(seconds=15))
+    store = Store.open(up.root / "scheduled", create=True)
     with SyncPrefectClient(server.api_url(up.port)) as client:
         deployment = client.read_deployment_by_name("build-datasets/build-datasets")
-        client._client.patch(  # what `--param` sets once, an operator sets for every night
-            f"/deployments/{deployment.id}", json={"parameters": tiny}
-        ).raise_for_status()
-        client.create_deployment_schedules(deployment.id, [(every, True)])
-        mine = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
 
-        def ended() -> list:
-            runs = client.read_flow_runs(deployment_filter=mine)
-            done = [r for r in runs if r.state is not None and r.state.is_final()]
-            return sorted(done, key=lambda run: run.end_time)
+        def set_parameters(parameters: dict[str, Any]) -> None:
+            """What `--param` sets once, an operator sets for every night."""
+            client._client.patch(
+                f"/deployments/{deployment.id}", json={"parameters": parameters}
+            ).raise_for_status()
 
-        up.wait(lambda: len(ended()) >= 2, 400)
-        first, second = ended()[:2]
-    assert first.auto_scheduled
-    assert second.auto_scheduled
+        def finished() -> list[FlowRun]:
+            runs = client.read_flow_runs(deployment_filter=this_deployment)
+            final = [r for r in runs if r.auto_scheduled and r.state and r.state.is_final()]
+            return sorted(final, key=lambda run: run.end_time)
+
+        this_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+        set_parameters(parameters)
+        (schedule,) = client.create_deployment_schedules(deployment.id, [(every, True)])
+        try:
+            up.wait(lambda: len(finished()) >= 2, 400)
+            first, second = finished()[:2]
+        finally:
+            client.delete_deployment_schedule(deployment.id, schedule.id)
+            set_parameters({})
     names = [run.state.name for run in (first, second)]
     assert names == ["Completed", "Completed"], up.printed
     assert first.expected_start_time != second.expected_start_time
@@ -119,11 +129,11 @@ def test_a_schedule_fires_and_the_second_run_publishes_nothing(up: Up) -> None:
     assert verify(store) == []
 
 
-def test_what_is_deployed_and_a_second_up(up: Up) -> None:
+def test_what_is_deployed_and_a_second_up(shared_up: Up) -> None:
     from prefect.client.orchestration import SyncPrefectClient
 
-    url = server.api_url(up.port)
-    with SyncPrefectClient(url) as client:
+    up = shared_up
+    with SyncPrefectClient(server.api_url(up.port)) as client:
         deployment = client.read_deployment_by_name("build-datasets/build-datasets")
         assert deployment.work_pool_name == "repic"
         assert deployment.pull_steps in (None, [])
@@ -131,16 +141,23 @@ def test_what_is_deployed_and_a_second_up(up: Up) -> None:
         (schedule,) = deployment.schedules
         assert (schedule.slug, schedule.active) == ("nightly", False)
         client.update_deployment_schedule(deployment.id, schedule.id, active=True)
-
-        command = [*REPIC, "up", "--port", str(up.port), "--store", str(up.root / "store")]
-        with (up.root / "out2").open("wb") as out:
-            second = subprocess.Popen(command, cwd=up.elsewhere, env=up.user, stdout=out)
-        printed = up.root / "out2"
-        up.wait(lambda: "Ctrl-C" in printed.read_text() or second.poll() is not None, 200)
-        assert "Using the server of this store" in printed.read_text()
-        second.send_signal(signal.SIGTERM)
-        assert second.wait(60) == 0
-        (schedule,) = client.read_deployment(deployment.id).schedules
-        assert schedule.active, "what somebody switched on stays on"
+        try:
+            start_and_stop_a_second(up)
+            (schedule,) = client.read_deployment(deployment.id).schedules
+            assert schedule.active, "a schedule that the user switched on stays on"
+        finally:
+            client.update_deployment_schedule(deployment.id, schedule.id, active=False)
     assert up.process.poll() is None
     assert up.profile == "repic"
+
+
+def start_and_stop_a_second(up: Up) -> None:
+    """Another `repic up` on the same port and store."""
+    command = [*REPIC, "up", "--port", str(up.port), "--store", str(up.root / "store")]
+    output = up.root / "out2"
+    with output.open("wb") as out:
+        second = subprocess.Popen(command, cwd=up.elsewhere, env=up.user, stdout=out)
+    up.wait(lambda: "Ctrl-C" in output.read_text() or second.poll() is not None, 200)
+    assert "Using the server of this store" in output.read_text()
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(60) == 0
