@@ -168,8 +168,10 @@ def ensure_server(folder: Path) -> Iterator[str]:
     try:
         wait_until_healthy(server, api_url(port))
         with temporary_settings({PREFECT_API_URL: api_url(port)}):
-            yield api_url(port)
-            _flush_logs_and_events()
+            try:
+                yield api_url(port)
+            finally:
+                _flush_logs_and_events()
     finally:
         server.stop()
 
