@@ -21,7 +21,7 @@ from repic.evaluate.records import Record
 from repic.evaluate.retrieval import Crop, accepted, forced
 from repic.evaluate.suites import Concept, Query, Suite, Thing, View, one_of_each
 from repic.objectives import identify
-from repic.objectives.base import Draw, image_block, seed_of, text_block
+from repic.objectives.base import SeededRandom, image_block, seed_of, text_block
 from repic.objectives.ict import NO_COPY, TEMPLATES, USE_NAME
 from storage.hashing import fingerprint
 
@@ -141,9 +141,9 @@ def questions(
     made = []
     for protocol in asked.protocols:
         for number, query in enumerate(suite.queries):
-            draw = Draw(seed_of(asked.seed, protocol, query.photo.image_id, number))
+            rng = SeededRandom(seed_of(asked.seed, protocol, query.photo.image_id, number))
             crops = tuple(found[query.photo.image_id]) if protocol.startswith("retrieval") else ()
-            truths, names = _choose(protocol, query, concepts, crops, asked, threshold, draw)
+            truths, names = _choose(protocol, query, concepts, crops, asked, threshold, rng)
             shown = tuple(concepts[name] for name in names)
             made.append(
                 Question(
@@ -155,7 +155,7 @@ def questions(
                     truths,
                     shown,
                     crops,
-                    tuple(_prompt(shown, asked.layout, draw)),
+                    tuple(_prompt(shown, asked.layout, rng)),
                     query.things,
                 )
             )
@@ -169,7 +169,7 @@ def _choose(
     crops: Sequence[Crop],
     asked: Evaluation,
     threshold: float,
-    draw: Draw,
+    rng: SeededRandom,
 ) -> tuple[tuple[str, ...], list[str]]:
     """Whom a right caption names, and whose references are shown."""
     present = query.concepts
@@ -180,27 +180,29 @@ def _choose(
             k = asked.top_k or (FOUR if len(present) >= FOUR else PAPER_K)
             return present, forced(crops, k, query.among)
         case "wrong":
-            return (), _absent(query, concepts, len(present), draw)
+            return (), _absent(query, concepts, len(present), rng)
         case "mixed":
-            kept = tuple(draw.order(present)[:MIXED])
-            return kept, draw.order([*kept, *_absent(query, concepts, len(kept), draw)])
+            kept = tuple(rng.shuffled(present)[:MIXED])
+            return kept, rng.shuffled([*kept, *_absent(query, concepts, len(kept), rng)])
         case _:
-            return present, draw.order(present)
+            return present, rng.shuffled(present)
 
 
-def _absent(query: Query, concepts: Mapping[str, Concept], count: int, draw: Draw) -> list[str]:
+def _absent(
+    query: Query, concepts: Mapping[str, Concept], count: int, rng: SeededRandom
+) -> list[str]:
     """Names of those who are not there; categories of the photo first, since these mislead."""
     here = {concepts[name].category for name in query.concepts}
     there = {*query.concepts, *query.others}
-    others = draw.order([name for name in concepts if name not in there])
+    others = rng.shuffled([name for name in concepts if name not in there])
     others.sort(key=lambda name: concepts[name].category not in here)  # keeps the drawn order
-    return draw.order(others[:count])
+    return rng.shuffled(others[:count])
 
 
-def _prompt(shown: Sequence[Concept], layout: Layout, draw: Draw) -> list[dict[str, str]]:
+def _prompt(shown: Sequence[Concept], layout: Layout, rng: SeededRandom) -> list[dict[str, str]]:
     """Blocks of text and pictures; the last picture is the photo."""
     settings = Examples().ict
-    with_info = layout == "paper" or draw.chance(settings.info_share)
+    with_info = layout == "paper" or rng.chance(settings.info_share)
     blocks = []
     for concept in shown:
         told = f"Name: <{concept.name}>, Info: {concept.info}"
@@ -208,11 +210,11 @@ def _prompt(shown: Sequence[Concept], layout: Layout, draw: Draw) -> list[dict[s
         blocks += [image_block(), text_block(told if with_info and concept.info else plain)]
     if layout == "paper":
         return [*blocks, image_block(), text_block(PAPER_REQUEST)]
-    request = [draw.pick(_REQUESTS).text]
-    if draw.chance(settings.use_name_share):
-        request.append(draw.pick(USE_NAME))
-    if draw.chance(settings.no_copy_share):
-        request.append(draw.pick(NO_COPY))
+    request = [rng.pick(_REQUESTS).text]
+    if rng.chance(settings.use_name_share):
+        request.append(rng.pick(USE_NAME))
+    if rng.chance(settings.no_copy_share):
+        request.append(rng.pick(NO_COPY))
     return [*blocks, image_block(), text_block(" ".join(request))]
 
 

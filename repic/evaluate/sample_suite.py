@@ -15,10 +15,10 @@ from typing import Any
 from repic.config.build import Names
 from repic.config.paths import cache_folder
 from repic.evaluate.suites import Concept, Query, Suite, Thing, View, view_of
-from repic.objectives.base import Draw, seed_of
+from repic.objectives.base import SeededRandom, seed_of
 from repic.objectives.corpus import Object
 from repic.objectives.names import draw_names
-from repic.objectives.phrases import info
+from repic.objectives.phrases import reference_info
 from repic.sample import compose, files, hard
 from repic.sample.backgrounds import PLACES
 from repic.sample.compose import Plan
@@ -92,16 +92,16 @@ def _concepts(world: World, cast: Sequence[Identity], folder: Path) -> tuple[Con
         for k in range(CANDIDATES)
     ]
     taken = files.read(files.write(world, solo, folder))
-    draw = Draw(seed_of(world.seed, "names", *(identity.name for identity in cast)))
+    rng = SeededRandom(seed_of(world.seed, "names", *(identity.name for identity in cast)))
     said = [identity.phrase for identity in cast]
-    names = [name for name, _ in draw_names(draw, len(cast), Names().locales, said)]
+    names = [name for name, _ in draw_names(rng, len(cast), Names().locales, said)]
     made = []
     for n, (identity, name) in enumerate(zip(cast, names, strict=True)):
         own = taken[n * CANDIDATES : (n + 1) * CANDIDATES]
         clear = sorted(own, key=lambda entry: _hidden(entry["objects"][0]))[:REFERENCES]
         views = [_crop(entry, folder) for entry in clear]
         thing = _object(clear[0]["objects"][0], views[0])
-        made.append(Concept(name, info(thing, draw), identity.category, tuple(views)))
+        made.append(Concept(name, reference_info(thing, rng), identity.category, tuple(views)))
     return tuple(made)
 
 

@@ -1,4 +1,4 @@
-"""The three objectives, and the step that turns one build into training examples."""
+"""The three objectives, and the function that makes the training examples of a build."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from repic.config.build import Examples
 from repic.objectives import names
 from repic.objectives.base import (
     SPLITS,
-    Draft,
-    Note,
+    ExampleDraft,
     Objective,
+    ObjectiveSummary,
     Reward,
     Row,
     Template,
     rank,
     seed_of,
 )
-from repic.objectives.corpus import Material
+from repic.objectives.corpus import Corpus
 from repic.objectives.ict import Ict
 from repic.objectives.oct import Oct
 from repic.objectives.vlt import Vlt
 
 __all__ = [
-    "LIGHT",
     "OBJECTIVES",
-    "Material",
-    "Note",
+    "SELECTION_COLUMNS",
+    "Corpus",
     "Objective",
+    "ObjectiveSummary",
     "Reward",
     "Row",
     "Template",
     "build",
     "describe",
-    "written",
+    "write_drafts",
 ]
 
-LIGHT = ("draft", "example_id", "objective", "kind", "split")
-"""Columns of a row that decide whether it is used, and how it is counted."""
+SELECTION_COLUMNS = ("draft", "example_id", "objective", "kind", "split")
+"""Columns by which rows are selected and counted; `build` needs no others of existing rows."""
 
 OBJECTIVES: dict[str, Objective] = {"oct": Oct(), "vlt": Vlt(), "ict": Ict()}
 
 
 def describe(settings: Examples) -> dict[str, Any]:
-    """JSON of all that decides a row besides the tables: settings, sentences, where names are from.
+    """The recipe of the rows besides the tables, as JSON: settings, templates, sources of names.
 
-    Imports nothing heavy.
+    It is part of the fingerprint of the examples, and imports nothing heavy.
     """
     sentences = {
         name: [[template.id, template.text] for template in objective.templates]
@@ -70,48 +70,49 @@ def build(
     pairs: pa.Table,
     splits: Mapping[str, str | None],
     settings: Examples,
-    known: Mapping[str, Row] | None = None,
-) -> tuple[list[Row], list[Note]]:
-    """Rows of the examples table, and what became of each objective.
+    existing: Mapping[str, Row] | None = None,
+) -> tuple[list[Row], list[ObjectiveSummary]]:
+    """Rows of the examples table, and a summary of each objective.
 
     Args:
         images: The images table of one build.
         objects: Its objects table.
         pairs: Its pairs table.
-        splits: Photo -> split; a photo that is missing or None is used nowhere.
+        splits: image_id -> split; a photo that is missing or has None is not used.
         settings: How pairs become examples.
-        known: Rows of the same settings and sentences by the `draft` that they were written from.
-            They are given back as they are, and need no more than the columns of `LIGHT`.
+        existing: Rows of the same settings and templates by their `draft`. They are returned as
+            they are instead of being written again, and need only the `SELECTION_COLUMNS`.
 
     Returns:
-        Rows sorted by `example_id`, and one note per objective, in the order of `OBJECTIVES`.
+        Rows sorted by `example_id`, and one summary per objective, in the order of `OBJECTIVES`.
     """
-    made: dict[str, dict[str, Row]] = {}
-    notes = {name: Note(name) for name in OBJECTIVES}
-    with _no_cycles():
-        material = Material.of(images, objects, pairs, splits)
+    candidates: dict[str, dict[str, Row]] = {}
+    summaries = {name: ObjectiveSummary(name) for name in OBJECTIVES}
+    with _without_gc():
+        corpus = Corpus.of(images, objects, pairs, splits)
         for name, objective in OBJECTIVES.items():
-            note = notes[name]
-            note.refused.update({f"pair_{reason}": n for reason, n in material.refused.items()})
-            # Two draws may end in the very same example; it is one row.
-            drafts = objective.drafts(material, settings, note)
-            made[name] = {row["example_id"]: row for row in written(drafts, known or {})}
-        rows = [row for split in SPLITS for row in _share(made, split, settings)]
+            summary = summaries[name]
+            summary.refused.update({f"pair_{reason}": n for reason, n in corpus.refused.items()})
+            # Two drafts may give the same example, which is then one row.
+            drafts = objective.drafts(corpus, settings, summary)
+            rows_written = write_drafts(drafts, existing or {})
+            candidates[name] = {row["example_id"]: row for row in rows_written}
+        rows = [row for split in SPLITS for row in _select(candidates, split, settings)]
     for row in rows:
-        notes[row["objective"]].rows[row["kind"], row["split"]] += 1
-    for name, note in notes.items():
-        if not note.rows and note.why is None:
-            note.why = (
+        summaries[row["objective"]].rows[row["kind"], row["split"]] += 1
+    for name, summary in summaries.items():
+        if not summary.rows and summary.why is None:
+            summary.why = (
                 "its share in examples.shares is 0"
                 if settings.shares is not None and name not in _positive(settings.shares)
                 else "examples.total or examples.shares leave no row for it"
             )
-    return sorted(rows, key=lambda row: row["example_id"]), list(notes.values())
+    return sorted(rows, key=lambda row: row["example_id"]), list(summaries.values())
 
 
 @contextmanager
-def _no_cycles() -> Iterator[None]:
-    """Look for no cycles meanwhile: rows have none, and the search takes a quarter of the time."""
+def _without_gc() -> Iterator[None]:
+    """Pause cyclic garbage collection, a quarter of the time; rows have no reference cycles."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -121,44 +122,47 @@ def _no_cycles() -> Iterator[None]:
             gc.enable()
 
 
-def written(drafts: Iterable[Draft], known: Mapping[str, Row]) -> Iterator[Row]:
-    """Rows of these drafts, each with its `draft`; only those that are not known are written."""
+def write_drafts(drafts: Iterable[ExampleDraft], existing: Mapping[str, Row]) -> Iterator[Row]:
+    """Rows of these drafts, each with its `draft`; a row in `existing` is not written again."""
     for draft in drafts:
-        if row := known.get(draft.key):
+        if row := existing.get(draft.key):
             yield row
         elif row := draft.write():
             row["draft"] = draft.key
             yield row
 
 
-def _share(made: Mapping[str, Mapping[str, Row]], split: str, settings: Examples) -> list[Row]:
-    """Rows of one split, cut to the shares and, for training, to the total.
+def _select(
+    candidates: Mapping[str, Mapping[str, Row]], split: str, settings: Examples
+) -> list[Row]:
+    """Rows of one split, limited to the shares and, for training, to the total.
 
-    Which rows stay is decided by the rank of their ids, so that most of a smaller choice is in
-    every larger one. An objective without rows leaves its share to the others.
+    Rows are taken in the order of a hash of their ids, so that a larger selection contains most of
+    a smaller one. The share of an objective without rows goes to the others.
     """
-    found = {
-        name: [row for row in rows.values() if row["split"] == split] for name, rows in made.items()
+    available = {
+        name: [row for row in rows.values() if row["split"] == split]
+        for name, rows in candidates.items()
     }
     total = settings.total if split == "train" else None
     if settings.shares is None:
-        everything = [row for rows in found.values() for row in rows]
+        everything = [row for rows in available.values() for row in rows]
         return everything if total is None else _first(everything, total, settings)
-    shares = {name: s for name, s in _positive(settings.shares).items() if found[name]}
-    whole = sum(shares.values())
-    if not whole:
+    shares = {name: s for name, s in _positive(settings.shares).items() if available[name]}
+    share_sum = sum(shares.values())
+    if not share_sum:
         return []
-    most = min(len(found[name]) * whole / share for name, share in shares.items())
+    most = min(len(available[name]) * share_sum / share for name, share in shares.items())
     size = most if total is None else min(most, total)
     return [
         row
         for name, share in shares.items()
-        for row in _first(found[name], round(size * share / whole), settings)
+        for row in _first(available[name], round(size * share / share_sum), settings)
     ]
 
 
 def _first(rows: Iterable[Row], count: int, settings: Examples) -> list[Row]:
-    """The first rows in the order of the seed, without a place for each of the others."""
+    """The first `count` rows in the order that the seed gives, without sorting the others."""
     order = seed_of(settings.seed, "share")
     return nsmallest(
         count, rows, key=lambda row: (rank(order, row["example_id"]), row["example_id"])

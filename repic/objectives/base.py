@@ -1,4 +1,4 @@
-"""What the three objectives share: material, chance, templates, rows and rewards."""
+"""What the objectives share: prompt templates, seeded randomness, rows and rewards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from repic.config.build import Examples
 from repic.images.coordinates import Box, Convention
-from repic.objectives.corpus import Material, Object, Pair, Photo
+from repic.objectives.corpus import Corpus, Object, Pair, Photo
 from storage.hashing import fingerprint
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ HARDNESS = {"hard": 0, "medium": 1, "easy": 2}
 
 @dataclass(frozen=True)
 class Template:
-    """One prompt sentence. `{name}` or `{what}` stand for the reference or the expression."""
+    """One prompt sentence, with `{name}` for a reference or `{what}` for an expression."""
 
     id: str
     text: str
@@ -39,13 +39,13 @@ def templates(prefix: str, sentences: Sequence[str]) -> tuple[Template, ...]:
 
 @dataclass(frozen=True)
 class Reward:
-    """What an answer earns.
+    """The reward of one answer.
 
     Attributes:
-        total: The one number that is trained on, 0 to 1.
-        components: Named parts of it, 0 to 1 each; a part of which nothing is known is absent.
-        reason: Stable code that says why: `right`, `wrong`, or what is malformed.
-        parsed: What was read from the answer, JSON; None if nothing could be.
+        total: The value used for training, 0 to 1.
+        components: Its named parts, 0 to 1 each; a part that cannot be checked is absent.
+        reason: Stable code of the result: `right`, `wrong`, or why the answer is malformed.
+        parsed: The parsed answer as JSON; None if it could not be parsed.
     """
 
     total: float
@@ -55,56 +55,55 @@ class Reward:
 
 
 @dataclass(frozen=True)
-class Draft:
-    """An example of which all is decided and nothing is written.
+class ExampleDraft:
+    """An example whose inputs are chosen, and whose row is not yet written.
 
     Attributes:
-        key: Hash of all that the row is made from: whoever has the row of a draft with this key
-            need not write it again.
-        write: Gives the row; None where it is refused after all, which the note then counts.
+        key: Hash of everything that the row is made from besides the settings. A row whose `draft`
+            is this key need not be written again.
+        write: Returns the row, or None if it is refused, which the summary then counts.
     """
 
     key: str
     write: Callable[[], Row | None]
 
 
-def key_of(*parts: object) -> str:
-    """Key of a draft, from whatever decides its row; each part by its `repr`."""
+def draft_key(*parts: object) -> str:
+    """Key of a draft: a hash of the `repr` of everything that its row is made from."""
     return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 class Objective(Protocol):
-    """All of one objective: prompts, example builder, answer parser, reward."""
+    """One objective: its prompts, and how its rows are made, parsed and rewarded."""
 
     name: str
     templates: tuple[Template, ...]
 
-    def drafts(self, material: Material, settings: Examples, note: Note) -> Iterator[Draft]:
-        """The examples that this material gives; `note` counts what was refused.
-
-        A draft says in its key all that its row depends on besides the settings.
-        """
+    def drafts(
+        self, corpus: Corpus, settings: Examples, summary: ObjectiveSummary
+    ) -> Iterator[ExampleDraft]:
+        """Drafts of the examples that a corpus gives; `summary` counts refused candidates."""
         ...
 
     def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> Any:
-        """The answer that a completion gives, or an error that says why it gives none."""
+        """The answer in a completion, or an error that says why it has none."""
         ...
 
     def reward(
         self, completion: str, row: Mapping[str, Any], mode: Mode, convention: Convention
     ) -> Reward:
-        """Score of a completion; never raises, whatever the text."""
+        """Reward of a completion; never raises for any text."""
         ...
 
 
 @dataclass
-class Note:
-    """What became of an objective in one build.
+class ObjectiveSummary:
+    """Counts of one objective in one build.
 
     Attributes:
-        rows: Rows kept, by (kind, split).
-        refused: Candidates not used, by reason.
-        why: Why there is no row at all; None if there are rows.
+        rows: Number of rows by (kind, split).
+        refused: Number of candidates not used, by reason.
+        why: Why there are no rows; None if there are some.
     """
 
     objective: str
@@ -126,25 +125,25 @@ class Note:
 
 
 def seed_of(*parts: str | int) -> int:
-    """A seed in [0, 2**63) from what identifies an example."""
+    """A seed in [0, 2**63), hashed from the parts that identify an example."""
     digest = hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def rank(seed: int, identifier: str) -> int:
-    """Place of an id in an order that the seed draws.
+    """Sort key of a hexadecimal id in an order that depends on the seed.
 
-    The first of a set by rank stays first until an earlier one joins it: rows that choose by rank
-    rarely change when photos are added, which those that shuffle do.
+    The first item of a set stays first until one of lower rank joins it. So rows that choose by
+    rank rarely change when photos are added, while rows that shuffle would.
     """
     mixed = (int(identifier[:16], 16) ^ seed) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
     return (mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
 
 
-class Draw:
-    """Chance from a seed, the same on every version of Python.
+class SeededRandom:
+    """Random numbers from a seed, the same in every version of Python.
 
-    Only `random()` of the standard generator is promised never to change, so all is made of it.
+    Uses only `random.Random.random`, the one method whose sequence is guaranteed not to change.
     """
 
     def __init__(self, seed: int) -> None:
@@ -155,29 +154,29 @@ class Draw:
         return self._random() < probability
 
     def pick(self, items: Sequence[T]) -> T:
-        """One of the items, each as likely."""
+        """One of the items, uniformly."""
         return items[int(self._random() * len(items))]
 
     def between(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """An integer from low to high, both included."""
         return low + int(self._random() * (high - low + 1))
 
-    def order(self, items: Sequence[T]) -> list[T]:
-        """The items in a drawn order."""
+    def shuffled(self, items: Sequence[T]) -> list[T]:
+        """The items in random order."""
         return [item for _, item in sorted(((self._random(), i), x) for i, x in enumerate(items))]
 
     def weighted(self, weights: Mapping[str, float]) -> str | None:
-        """A key by its weight; None if no weight is positive."""
-        place = self._random() * sum(weights.values())
+        """A key with probability proportional to its weight; None if no weight is positive."""
+        position = self._random() * sum(weights.values())
         for key, weight in weights.items():
-            place -= weight
-            if weight > 0 and place < 0:
+            position -= weight
+            if weight > 0 and position < 0:
                 return key
         return next((key for key in reversed([*weights]) if weights[key] > 0), None)
 
 
 def image_block() -> dict[str, str]:
-    """A prompt block that stands for the next picture; its text is empty, never null."""
+    """A prompt block for the next image of the row; its text is empty, never null."""
     return {"type": "image", "text": ""}
 
 
@@ -187,7 +186,7 @@ def text_block(text: str) -> dict[str, str]:
 
 
 def prompt_of(row: Mapping[str, Any], convention: Convention) -> list[dict[str, str]]:
-    """The blocks of a row's prompt, a box in it written as the model's family does."""
+    """The blocks of a row's prompt, with any box written in the convention of the model family."""
     if row["objective"] != "ict" or row["box"] is None:
         return list(row["prompt"])
     box = _box_of(row, convention)
@@ -204,7 +203,7 @@ def messages(row: Mapping[str, Any], convention: Convention) -> list[dict[str, A
 
 
 def answer_of(row: Mapping[str, Any], convention: Convention) -> str:
-    """The answer of a row, a box in it written as the model's family does."""
+    """The answer of a row, with any box written in the convention of the model family."""
     return _box_of(row, convention) if row["answer"] == "{box}" else row["answer"]
 
 
@@ -213,13 +212,13 @@ def _box_of(row: Mapping[str, Any], convention: Convention) -> str:
     return convention.render(Box.of(row["box"]), query["width"], query["height"])
 
 
-def reference_picture(material: Material, thing: Object) -> Row:
-    """The crop of an object as a reference picture."""
-    return _picture(material.photos[thing.image_id], "reference", list(thing.box))
+def reference_picture(corpus: Corpus, obj: Object) -> Row:
+    """An entry of the `images` column: the crop of an object, as a reference."""
+    return _picture(corpus.photos[obj.image_id], "reference", list(obj.box))
 
 
 def query_picture(photo: Photo) -> Row:
-    """The whole photo as the picture that is asked about."""
+    """An entry of the `images` column: a full photo, as the query."""
     return _picture(photo, "query", [0.0, 0.0, float(photo.width), float(photo.height)])
 
 
@@ -234,18 +233,18 @@ def _picture(photo: Photo, role: str, crop: list[float]) -> Row:
     }
 
 
-def reference_row(name: str, locale: str, info: str, present: bool, thing: Object) -> Row:
+def reference_row(name: str, locale: str, info: str, present: bool, obj: Object) -> Row:
     """An entry of the `references` column."""
     return {
         "name": name,
         "info": info,
         "present": present,
-        "object_id": thing.object_id,
+        "object_id": obj.object_id,
         "locale": locale,
     }
 
 
-def example(
+def example_row(
     objective: str,
     kind: str,
     split: str,
@@ -263,12 +262,12 @@ def example(
     distinctive_words: Sequence[str] = (),
     distractor_words: Sequence[str] = (),
 ) -> Row:
-    """A row of the examples table; its id hashes objective, template, prompt, pictures, answer."""
+    """A row of the examples table; its id hashes objective, template, prompt, images and answer."""
     hardest = min(pairs, key=_hardness, default=None)
-    shown = [[picture["image_id"], picture["crop"]] for picture in images]
-    said = [block["text"] for block in prompt]
+    crops = [[picture["image_id"], picture["crop"]] for picture in images]
+    texts = [block["text"] for block in prompt]
     return {
-        "example_id": fingerprint([objective, template.id, said, shown, answer, box]),
+        "example_id": fingerprint([objective, template.id, texts, crops, answer, box]),
         "objective": objective,
         "kind": kind,
         "split": split,
@@ -290,6 +289,6 @@ def example(
 
 
 def _hardness(pair: Pair) -> tuple[int, float, str]:
-    """Harder sorts first: by band, then unlike positives and alike negatives."""
-    alike = pair.similarity if pair.kind == "positive" else -pair.similarity
-    return HARDNESS[pair.band], alike, pair.pair_id
+    """Sorts harder pairs first: by band, then dissimilar positives and similar negatives."""
+    ease = pair.similarity if pair.kind == "positive" else -pair.similarity
+    return HARDNESS[pair.band], ease, pair.pair_id

@@ -1,4 +1,8 @@
-"""What examples are built from: the photos, objects and pairs of one build, ready for look-ups."""
+"""Photos, objects and pairs of one build, indexed: what examples are made from.
+
+The `repr` of `Photo`, `Object`, `Pair` and `Described` is part of the key of a draft
+(`repic.objectives.base.draft_key`), so renaming these classes or their fields rewrites all rows.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,12 @@ from repic.images.coordinates import Box
 from repic.mining.components import connected_components
 
 SAME_OBJECT = 0.5
-"""IoU from which on a box is that of an object that the source describes."""
+"""Least IoU at which a box counts as that of an object that the source describes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """An object as the source describes it; see the annotations of the images table."""
+    """An object as the source describes it; see `annotations` in the images table."""
 
     box: Box
     label: str
@@ -39,22 +43,22 @@ class Photo:
     identity: str | None
     caption: str | None
     described: tuple[Described, ...]
-    """Objects that the source itself describes."""
+    """Objects that the source describes."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Labels of the objects that the source itself describes."""
-        return tuple(thing.label for thing in self.described)
+        """Labels of the objects that the source describes."""
+        return tuple(one.label for one in self.described)
 
     @property
     def phrases(self) -> tuple[str, ...]:
-        """Expressions of all objects that the source itself describes."""
-        return tuple(phrase for thing in self.described for phrase in thing.expressions)
+        """Expressions of the objects that the source describes."""
+        return tuple(phrase for one in self.described for phrase in one.expressions)
 
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """A box in a photo; see the objects table. `box` is xyxy in pixels, clipped to the photo."""
+    """An object of a photo; see the objects table. `box` is xyxy in pixels within the photo."""
 
     object_id: str
     image_id: str
@@ -63,14 +67,14 @@ class Object:
     area_share: float
     same_label_count: int
     cut: bool
-    """Whether the frame cuts it or something hides a part, as far as is known."""
+    """Whether it is known to be truncated or occluded."""
     expressions: tuple[str, ...]
     identity: str | None
     phrases: tuple[str, ...]
-    """What is true of it: its expressions, or else those of the described object at its box.
+    """Its expressions, or else those of the described object at its box.
 
-    A detector's box has no expressions, so none are asked and none are in a prompt; but an answer
-    may be checked by what the source knows.
+    A detector's box has no expressions, so no prompt uses any; but answers are checked by the
+    phrases of the source.
     """
 
 
@@ -88,25 +92,32 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DocumentFrequency:
-    """How many photos there are, and how many of them each word describes."""
+    """In how many photos of a split each word occurs.
+
+    Attributes:
+        photos: Number of photos.
+        counts: Word -> number of photos.
+    """
 
     photos: int
-    of: Counter[str]
+    counts: Counter[str]
 
 
 @dataclass
-class Material:
+class Corpus:
     """Photos, objects and usable pairs of one build.
 
-    Left out are pairs that a person rejected, pairs that are doubtful and that nobody accepted,
-    pairs of an object or a photo that is not there, and pairs across splits. Two objects are in one
-    *group* if they share a labelled identity or if positive pairs link them; here doubtful ones
-    count, since the question is what may be the same.
+    A pair is not usable if a review rejects it, if it is doubtful and no review accepts it, if an
+    object or photo of it is missing, or if it crosses splits. Two objects are in one *group* if
+    they share a labelled identity or if positive pairs link them. Doubtful pairs link, too, because
+    a group has all objects that may be the same.
 
     Attributes:
-        splits: Photo -> split, for photos that are used.
-        objects_of: Photo -> its objects.
-        refused: Pairs not used, by reason.
+        photos: image_id -> photo.
+        objects: object_id -> object.
+        splits: image_id -> split, for photos that are used.
+        refused: Number of pairs not used, by reason.
+        objects_of: image_id -> objects of the photo.
     """
 
     photos: dict[str, Photo]
@@ -116,9 +127,9 @@ class Material:
     refused: dict[str, int]
     objects_of: dict[str, list[Object]] = field(default_factory=lambda: defaultdict(list))
     _groups: dict[str, str] = field(default_factory=dict)
-    _unlike: set[tuple[str, str]] = field(default_factory=set)
+    _separated: set[tuple[str, str]] = field(default_factory=set)
     _words: dict[str, dict[str, None]] = field(default_factory=dict)
-    _frequency: dict[str, DocumentFrequency] = field(default_factory=dict)
+    _frequencies: dict[str, DocumentFrequency] = field(default_factory=dict)
     _contents: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -128,91 +139,93 @@ class Material:
         objects: pa.Table,
         pairs: pa.Table,
         splits: Mapping[str, str | None],
-    ) -> Material:
-        """Material from the tables of one build.
+    ) -> Corpus:
+        """The corpus of the tables of one build.
 
         Args:
-            splits: Photo -> its split; photos that are missing or None are not used.
+            splits: image_id -> split; a photo that is missing or has None is not used.
         """
         photos = {row["image_id"]: _photo(row) for row in images.to_pylist()}
-        kept = {photo: split for photo, split in splits.items() if split and photo in photos}
-        things = {
+        used = {
+            image_id: split for image_id, split in splits.items() if split and image_id in photos
+        }
+        by_id = {
             row["object_id"]: _object(row, photos[row["image_id"]])
             for row in sorted(objects.to_pylist(), key=itemgetter("object_id"))
             if row["image_id"] in photos
         }
-        material = cls(photos, things, [], kept, defaultdict(int))
-        for thing in things.values():
-            material.objects_of[thing.image_id].append(thing)
-        # Sorted, so that the order of rows in a table decides nothing.
-        material._take(sorted(pairs.to_pylist(), key=itemgetter("pair_id")))
-        return material
+        corpus = cls(photos, by_id, [], used, defaultdict(int))
+        for obj in by_id.values():
+            corpus.objects_of[obj.image_id].append(obj)
+        # Sorted, so that the result does not depend on the order of rows in the table.
+        corpus._add_pairs(sorted(pairs.to_pylist(), key=itemgetter("pair_id")))
+        return corpus
 
     def group(self, object_id: str) -> str:
-        """The group of an object, named by one of its members or by its identity."""
+        """The group of an object: the id of one of its members, or its identity."""
         return self._groups[object_id]
 
-    def is_absent(self, thing: Object, photo: Photo) -> bool:
+    def is_absent(self, obj: Object, photo: Photo) -> bool:
         """Whether it is certain that the object is not in the photo.
 
-        Certain is: the photo itself is not labelled with its identity; no object of the photo is
-        in its group; every object of its label in the photo is known to be another; and at least
-        one object of the photo is. Known to be another are two objects with different labelled
-        identities, and two groups that a usable negative pair tells apart.
+        It is if the photo is not labelled with the object's identity, no object of the photo is in
+        its group, every object of the photo with its label is known to be different, and at least
+        one object of the photo is. Two objects are known to be different if both have a labelled
+        identity and these differ, or if a usable negative pair separates their groups.
         """
-        if thing.identity is not None and photo.identity == thing.identity:
+        if obj.identity is not None and photo.identity == obj.identity:
             return False
-        known = False
+        is_any_different = False
         for other in self.objects_of[photo.image_id]:
-            if self.group(other.object_id) == self.group(thing.object_id):
+            if self.group(other.object_id) == self.group(obj.object_id):
                 return False
-            if self._is_another(thing, other):
-                known = True
-            elif other.label == thing.label:
+            if self._is_different(obj, other):
+                is_any_different = True
+            elif other.label == obj.label:
                 return False
-        return known
+        return is_any_different
 
     def words_of(self, image_id: str) -> dict[str, None]:
-        """Words of a photo's caption, of what its source describes and of its objects, in order."""
-        # A photo is a stranger to dozens of others, and reading it anew took half of all the time.
+        """Distinct words of a photo's caption, labels and expressions, in order."""
+        # Cached: dozens of photos ask for the words of the same one, half of the time of a build.
         if image_id not in self._words:
             photo = self.photos[image_id]
             texts = [photo.caption or "", *photo.labels, *photo.phrases]
-            for thing in self.objects_of[image_id]:
-                texts += [thing.label, *thing.expressions]
+            for obj in self.objects_of[image_id]:
+                texts += [obj.label, *obj.expressions]
             words = plain_words("\n".join(texts))
             self._words[image_id] = {word: None for word in words if word not in STOP_WORDS}
         return self._words[image_id]
 
     def document_frequency(self, split: str) -> DocumentFrequency:
-        """In how many of a split's photos each word is (`words_of`)."""
-        if split not in self._frequency:
-            inside = [photo for photo, place in self.splits.items() if place == split]
-            counts = Counter(word for photo in inside for word in self.words_of(photo))
-            self._frequency[split] = DocumentFrequency(len(inside), counts)
-        return self._frequency[split]
+        """In how many photos of a split each of their `words_of` occurs."""
+        if split not in self._frequencies:
+            image_ids = [image_id for image_id, s in self.splits.items() if s == split]
+            counts = Counter(word for image_id in image_ids for word in self.words_of(image_id))
+            self._frequencies[split] = DocumentFrequency(len(image_ids), counts)
+        return self._frequencies[split]
 
     def content(self, image_id: str) -> str:
-        """Hash of a photo and all its objects: what a row may say of them."""
+        """Hash of a photo and its objects, for the keys of drafts."""
         if image_id not in self._contents:
-            told = repr((self.photos[image_id], self.objects_of[image_id]))
+            text = repr((self.photos[image_id], self.objects_of[image_id]))
             self._contents[image_id] = blake2b(
-                told.encode("utf-8", "surrogatepass"), digest_size=16
+                text.encode("utf-8", "surrogatepass"), digest_size=16
             ).hexdigest()
         return self._contents[image_id]
 
-    def _is_another(self, thing: Object, other: Object) -> bool:
-        if thing.identity is not None and other.identity is not None:
-            return thing.identity != other.identity
-        first, second = sorted((self.group(thing.object_id), self.group(other.object_id)))
-        return (first, second) in self._unlike
+    def _is_different(self, obj: Object, other: Object) -> bool:
+        if obj.identity is not None and other.identity is not None:
+            return obj.identity != other.identity
+        first, second = sorted((self.group(obj.object_id), self.group(other.object_id)))
+        return (first, second) in self._separated
 
-    def _take(self, rows: list[dict[str, Any]]) -> None:
+    def _add_pairs(self, rows: list[dict[str, Any]]) -> None:
         negatives = []
         links = [
-            (thing.object_id, f"identity:{thing.identity}")
-            for thing in self.objects.values()
-            if thing.identity is not None
+            (obj.object_id, f"identity:{obj.identity}")
+            for obj in self.objects.values()
+            if obj.identity is not None
         ]
         for row in rows:
             anchor, other = self.objects.get(row["anchor_id"]), self.objects.get(row["other_id"])
@@ -229,8 +242,8 @@ class Material:
                 continue
             if row["kind"] == "negative":
                 negatives.append((anchor.object_id, other.object_id))
-            places = {self.splits.get(anchor.image_id), self.splits.get(other.image_id)}
-            if places != {row["split"]}:
+            splits = {self.splits.get(anchor.image_id), self.splits.get(other.image_id)}
+            if splits != {row["split"]}:
                 self.refused["crosses_splits"] += 1
                 continue
             self.pairs.append(
@@ -247,7 +260,7 @@ class Material:
         self._groups = connected_components(self.objects, links)
         for first, second in negatives:
             low, high = sorted((self.group(first), self.group(second)))
-            self._unlike.add((low, high))
+            self._separated.add((low, high))
 
 
 def _photo(row: Mapping[str, Any]) -> Photo:
@@ -259,8 +272,8 @@ def _photo(row: Mapping[str, Any]) -> Photo:
         row["identity"],
         row["caption"],
         tuple(
-            Described(Box.of(note["box"]), note["label"], tuple(note["expressions"]))
-            for note in row["annotations"]
+            Described(Box.of(entry["box"]), entry["label"], tuple(entry["expressions"]))
+            for entry in row["annotations"]
         ),
     )
 
@@ -278,20 +291,20 @@ def _object(row: Mapping[str, Any], photo: Photo) -> Object:
         bool(row["truncated"] or row["occluded"]),
         tuple(row["expressions"]),
         row["identity"],
-        tuple(row["expressions"]) or _described(rounded, photo),
+        tuple(row["expressions"]) or _expressions_at(rounded, photo),
     )
 
 
-def _described(box: Box, photo: Photo) -> tuple[str, ...]:
-    """Expressions of the described object at this box; none where no box is alike enough."""
-    told = [thing for thing in photo.described if thing.expressions]
-    best = max(told, key=lambda thing: box.iou(thing.box), default=None)
+def _expressions_at(box: Box, photo: Photo) -> tuple[str, ...]:
+    """Expressions of the described object at this box; none if no box overlaps enough."""
+    candidates = [one for one in photo.described if one.expressions]
+    best = max(candidates, key=lambda one: box.iou(one.box), default=None)
     return best.expressions if best and box.iou(best.box) >= SAME_OBJECT else ()
 
 
-def text_of(photo: Photo, things: Iterable[Object]) -> list[str]:
-    """All that is said about a photo and some objects, for choosing names that are not in it."""
-    said = [photo.caption or "", *photo.labels]
-    for thing in things:
-        said += [thing.label, *thing.expressions]
-    return said
+def texts_of(photo: Photo, objects: Iterable[Object]) -> list[str]:
+    """Caption, labels and expressions of a photo and some objects; no name may occur in them."""
+    texts = [photo.caption or "", *photo.labels]
+    for obj in objects:
+        texts += [obj.label, *obj.expressions]
+    return texts

@@ -1,10 +1,9 @@
-"""ICT, identity-aware captions: caption the last picture and use the names of what is in it.
+"""ICT, identity-aware captions: caption the last image, with the names of the objects in it.
 
-Before the query come one to four named references. Kinds of rows: `single`, one that is present;
-`multi`, several that are all present; `absent`, none of which is; `mixed`, some of each. References
-are crops of other photos, except for the share of multi rows that shows crops of the query itself.
-A `which` row asks for no caption but for the name of what is at one box; see
-`repic.objectives.identify`.
+One to four named references come before the query. Kinds of rows: `single`, one reference, present;
+`multi`, several, all present; `absent`, none present; `mixed`, some of each. References are crops
+of other photos, except in a share of the multi rows, which shows crops of the query itself. A
+`which` row asks for the name of the object in one box instead; see `repic.objectives.identify`.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ from repic.config.build import Examples
 from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives import identify
 from repic.objectives.base import (
-    Draft,
-    Draw,
+    ExampleDraft,
     Mode,
-    Note,
+    ObjectiveSummary,
     Reward,
     Row,
-    example,
+    SeededRandom,
+    draft_key,
+    example_row,
     image_block,
-    key_of,
     query_picture,
     reference_picture,
     reference_row,
@@ -39,23 +38,23 @@ from repic.objectives.base import (
     templates,
     text_block,
 )
-from repic.objectives.corpus import Material, Object, Photo, text_of
+from repic.objectives.corpus import Corpus, Object, Photo, texts_of
 from repic.objectives.names import draw_names
-from repic.objectives.phrases import info, named_caption
-from repic.objectives.references import Index, Reference, options
+from repic.objectives.phrases import named_caption, reference_info
+from repic.objectives.references import ReferenceCandidate, ReferenceIndex, possible_selections
 from repic.objectives.scene import scene_of
 
 MAX_CAPTION = 10_000
 """Longest caption that strict mode reads, in characters; 1,024 tokens are about 5,000."""
 
 FLOOR = 10
-"""Distinct words, neither names nor copied, from which a caption says enough."""
+"""Distinct words, neither names nor copied, that earn the full `content`."""
 
 LOWEST_FLOOR = 4
-"""The floor does not fall below it, however short the true caption is, unless facts are checked."""
+"""Least number of such words if the true caption is shorter, unless facts are checked."""
 
 VARIETY = 0.3
-"""Share of distinct words below which a caption longer than `VARIETY_FROM` words repeats itself."""
+"""Share of distinct words that a caption of more than `VARIETY_FROM` words needs."""
 
 VARIETY_FROM = 30
 PAPER_LENGTH = 100
@@ -114,100 +113,105 @@ class Ict:
     name = "ict"
     templates = TEMPLATES
 
-    def drafts(self, material: Material, settings: Examples, note: Note) -> Iterator[Draft]:
-        """`settings.ict.per_positive` rows per usable positive pair, about its other photo.
+    def drafts(
+        self, corpus: Corpus, settings: Examples, summary: ObjectiveSummary
+    ) -> Iterator[ExampleDraft]:
+        """`settings.ict.per_positive` drafts per usable positive pair, about its other photo.
 
-        The kind of each is drawn by `shares` among the kinds that can be made there, so that a row
-        does not depend on photos that no pair ties to it. Where same-photo references are wanted,
+        The kind of each is drawn by `shares` among the kinds that are possible there, so that a row
+        does not depend on photos that no pair links to it. If same-photo references are enabled,
         photos without a pair give multi rows as well.
 
-        A true caption that its own row does not reward in full is not kept: it would be taught as
-        wrong. Where facts are checked the row goes with it, since what is known of the photo (a
-        second box with a wrong label, say) contradicts its caption, and any honest one.
+        A true caption that does not earn the full reward of its own row is dropped, since training
+        would treat it as wrong. If facts are checked, the row is refused as well: what is known
+        about the photo, such as a box with a wrong label, then contradicts every true caption.
         """
-        any_row = False
-        for plan in self._plans(material, settings, note):
-            any_row = True
-            yield Draft(plan.key, partial(self._written, plan, note))
-        if not any_row:
-            note.why = "no usable positive pair: nothing was found in two different photos"
+        has_rows = False
+        for plan in self._plans(corpus, settings, summary):
+            has_rows = True
+            yield ExampleDraft(plan.key, partial(self._write, plan, summary))
+        if not has_rows:
+            summary.why = "no usable positive pair: nothing was found in two different photos"
 
-    def _written(self, plan: _Plan, note: Note) -> Row | None:
+    def _write(self, plan: _RowPlan, summary: ObjectiveSummary) -> Row | None:
         row = plan.row()
-        if row["caption"] is None or self._is_right(row):
+        if row["caption"] is None or self._has_full_reward(row):
             return row
         if row["distinctive_words"]:
-            note.refused["its_true_caption_is_not_rewarded"] += 1
+            summary.refused["its_true_caption_is_not_rewarded"] += 1
             return None
         return {**row, "caption": None}
 
-    def _is_right(self, row: Row) -> bool:
-        # No box is read in a caption, so any convention does.
+    def _has_full_reward(self, row: Row) -> bool:
+        # Captions have no boxes, so the convention does not matter.
         return self.reward(row["caption"], row, "strict", QWEN3_VL).total == 1
 
-    def _plans(self, material: Material, settings: Examples, note: Note) -> Iterator[_Plan]:
-        index = Index(material)
+    def _plans(
+        self, corpus: Corpus, settings: Examples, summary: ObjectiveSummary
+    ) -> Iterator[_RowPlan]:
+        index = ReferenceIndex(corpus)
         queried = set()
-        for pair in material.pairs:
+        for pair in corpus.pairs:
             if pair.kind != "positive":
                 continue
-            shown, thing = material.objects[pair.anchor_id], material.objects[pair.other_id]
-            queried.add(thing.image_id)
+            shown, in_query = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
+            queried.add(in_query.image_id)
             for turn in range(settings.ict.per_positive):
                 seed = seed_of(settings.seed, "ict", pair.pair_id, turn)
-                first = Reference(shown, pair, thing)
-                query = material.photos[thing.image_id]
-                if plan := _planned(index, query, first, seed, settings, note):
+                first = ReferenceCandidate(shown, pair, in_query)
+                query = corpus.photos[in_query.image_id]
+                if plan := _plan(index, query, first, seed, settings, summary):
                     yield plan
         if settings.ict.same_photo_share > 0:
-            for image_id in sorted(material.splits.keys() - queried):
+            for image_id in sorted(corpus.splits.keys() - queried):
                 seed = seed_of(settings.seed, "ict", image_id)
-                query = material.photos[image_id]
-                if plan := _planned(index, query, None, seed, settings, note):
+                query = corpus.photos[image_id]
+                if plan := _plan(index, query, None, seed, settings, summary):
                     yield plan
 
     def parse(
         self, completion: str, row: Mapping[str, Any], convention: Convention
     ) -> CaptionReading:
-        """Who is named, and what else is said; see `repic.captions.mentions`.
+        """The names and words of a caption; see `repic.captions.mentions`.
 
         Raises:
             ValueError: the caption is longer than `MAX_CAPTION` characters.
         """
         if len(completion) > MAX_CAPTION:
             raise ValueError(f"longer than {MAX_CAPTION} characters")
-        said = [block["text"] for block in row["prompt"] if block["text"]]
+        texts = [block["text"] for block in row["prompt"] if block["text"]]
         names = [reference["name"] for reference in row["references"]]
-        return read_caption(completion, names, "\n".join(said), said[-1] if said else "")
+        return read_caption(completion, names, "\n".join(texts), texts[-1] if texts else "")
 
     def reward(
         self, completion: str, row: Mapping[str, Any], mode: Mode, convention: Convention
     ) -> Reward:
-        """Names x content x variety, x facts and x binding where they are known.
+        """The product of names, content and variety, and of facts and binding if they are known.
 
-        - names: set-F1 of the names used against those present; an absent name, a tag that holds no
-          name and a name that is claimed both ways are false positives. Where nobody is present, 1
-          for naming nobody and else 0.
-        - content: distinct words that are neither names, words of the references' text, nor in
-          passages of the prompt, over `FLOOR` (or over what the known true caption has, if less).
-        - variety: share of what is said once; in long captions, of distinct words over `VARIETY`.
-        - facts: what the caption says against what is known of the photo (`objectives.facts`).
-        - binding: share of right ones among the claims about who is what (`objectives.binding`).
+        - names: set-F1 of the named and the present references. Absent names, tags without a known
+          name, look-alikes and names claimed both ways are false positives. If no reference is
+          present, 1 if the caption names none, else 0.
+        - content: distinct words that are neither names, nor words of the references' info, nor in
+          passages copied from the prompt, over `FLOOR` (or over those of a shorter true caption).
+        - variety: share of the text that is not repeated; in long captions, also the share of
+          distinct words over `VARIETY`.
+        - facts: true words against false ones (`repic.captions.facts`).
+        - binding: share of right claims about named objects (`repic.captions.claims`).
 
-        `paper`: substrings behind a gate of 100 characters. A `which` row is scored by
-        `objectives.which`.
+        `paper`: substrings, and 0 below 100 characters. A `which` row is scored by
+        `repic.objectives.identify`.
         """
         if mode == "paper":
             return _paper_reward(completion, row)
         if row["kind"] == identify.KIND:
             return identify.reward(completion, row)
         if len(completion) > MAX_CAPTION:
-            return _refused("long")
+            return _unread("long")
         reading = self.parse(completion, row, convention)
         if not reading.word_count and not reading.named:
-            return _refused("empty")
+            return _unread("empty")
         names, wrong, missing = _set_f1(reading, row)
-        given = _given_words(row)
+        given = _info_words(row)
         facts = checkable_facts(row)
         floor = _floor(row, given, is_checked=facts is not None)
         components = {
@@ -217,8 +221,8 @@ class Ict:
         }
         if facts:
             components["facts"] = facts.score(reading.affirmed_words)
-        if (made := check_claims(reading.tokens, row)) and (score := made.score) is not None:
-            components["binding"] = score
+        if (claims := check_claims(reading.tokens, row)) and claims.score is not None:
+            components["binding"] = claims.score
         parsed = {
             "named": list(reading.named),
             "negated": list(reading.negated),
@@ -241,12 +245,12 @@ _REASONS = {
 }
 
 
-def _refused(reason: str) -> Reward:
+def _unread(reason: str) -> Reward:
     return Reward(0.0, {"names": 0.0, "content": 0.0, "variety": 0.0}, reason)
 
 
 def _set_f1(reading: CaptionReading, row: Mapping[str, Any]) -> tuple[float, int, int]:
-    """Set-F1, how many wrong ones are named and how many present ones are not."""
+    """Set-F1, the number of wrong names, and the number of missing ones."""
     present = {r["name"] for r in row["references"] if r["present"]}
     hits = len(present.intersection(reading.named))
     wrong = len(reading.named) - hits + len(reading.hedged) + len(reading.false_names)
@@ -263,7 +267,7 @@ def _variety(reading: CaptionReading) -> float:
     return max(0.0, variety)
 
 
-def _given_words(row: Mapping[str, Any]) -> frozenset[str]:
+def _info_words(row: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(word for r in row["references"] for word in _distinct(r["info"]))
 
 
@@ -275,120 +279,124 @@ def _distinct(text: str) -> frozenset[str]:
 def _floor(row: Mapping[str, Any], given: frozenset[str], is_checked: bool) -> int:
     if not row["caption"]:
         return FLOOR
-    told = len(_distinct(row["caption"]) - given)
-    return min(FLOOR, max(1, told // 2) if is_checked else max(LOWEST_FLOOR, told))
+    count = len(_distinct(row["caption"]) - given)
+    return min(FLOOR, max(1, count // 2) if is_checked else max(LOWEST_FLOOR, count))
 
 
 def _paper_reward(completion: str, row: Mapping[str, Any]) -> Reward:
-    """The released reward, holes included.
+    """The released reward, with its loopholes.
 
-    One name: the exact `<Name>` somewhere, no closing tag. Several: the share of them found. The
-    paper has no rows where nobody is present; there only the length counts.
+    For one present name: 1 if the text has `<Name>` and no `</Name>`. For several: the share of
+    them in the text. The paper has no rows without a present name; there only the length counts.
     """
     present = [r["name"] for r in row["references"] if r["present"]]
-    found = [name for name in present if f"<{name}>" in completion]
-    names = len(found) / len(present) if present else 1.0
+    named = [name for name in present if f"<{name}>" in completion]
+    names = len(named) / len(present) if present else 1.0
     if len(present) == 1 and f"</{present[0]}>" in completion:
         names = 0.0
     length = float(len(completion) >= PAPER_LENGTH)
     reason = "thin" if not length else "right" if names == 1 else "missing_name"
-    return Reward(names * length, {"names": names, "length": length}, reason, {"named": found})
+    return Reward(names * length, {"names": names, "length": length}, reason, {"named": named})
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """A row of which all is decided: the kind, the references in their order, what is asked."""
+class _RowPlan:
+    """The decisions behind a row: its kind, its references in order, and the object to identify."""
 
-    index: Index
+    index: ReferenceIndex
     settings: Examples
     query: Photo
     seed: int
     kind: str
-    chosen: list[Reference]
-    asked: Object | None
-    draw: Draw
-    """Chance as it is after the choice; a function of the seed and the number of references."""
+    candidates: list[ReferenceCandidate]
+    target: Object | None
+    rng: SeededRandom
+    """Its state after the references are drawn depends on the seed and their number only."""
 
     @property
     def key(self) -> str:
-        material = self.index.material
-        return key_of(
+        corpus = self.index.corpus
+        return draft_key(
             "ict",
             self.seed,
             self.kind,
-            self.asked and self.asked.object_id,
-            [(c.shown.object_id, c.pair, c.in_query and c.in_query.object_id) for c in self.chosen],
-            material.splits[self.query.image_id],
-            [material.content(c.shown.image_id) for c in self.chosen],
-            material.content(self.query.image_id),
-            () if self.asked else self.index.checkable(self.query),
+            self.target and self.target.object_id,
+            [
+                (c.shown.object_id, c.pair, c.in_query and c.in_query.object_id)
+                for c in self.candidates
+            ],
+            corpus.splits[self.query.image_id],
+            [corpus.content(c.shown.image_id) for c in self.candidates],
+            corpus.content(self.query.image_id),
+            () if self.target else self.index.fact_words(self.query),
         )
 
     def row(self) -> Row:
-        """The row, as it is the first time that it is written."""
-        draw, chosen, asked, query = self.draw, self.chosen, self.asked, self.query
-        material, settings = self.index.material, self.settings
-        template = draw.pick(identify.TEMPLATES if asked else _CAPTIONS)
-        with_info = draw.chance(settings.ict.info_share)
+        """Draw the rest of the row. Call it once, since it advances `rng`."""
+        rng, candidates, target, query = self.rng, self.candidates, self.target, self.query
+        corpus, settings = self.index.corpus, self.settings
+        template = rng.pick(identify.TEMPLATES if target else _CAPTIONS)
+        with_info = rng.chance(settings.ict.info_share)
         request = [template.text]
-        if not asked and draw.chance(settings.ict.use_name_share):
-            request.append(draw.pick(USE_NAME))
-        if not asked and draw.chance(settings.ict.no_copy_share):
-            request.append(draw.pick(NO_COPY))
-        things = [*material.objects_of[query.image_id], *(c.shown for c in chosen)]
-        names = draw_names(draw, len(chosen), settings.names.locales, text_of(query, things))
+        if not target and rng.chance(settings.ict.use_name_share):
+            request.append(rng.pick(USE_NAME))
+        if not target and rng.chance(settings.ict.no_copy_share):
+            request.append(rng.pick(NO_COPY))
+        objects = [*corpus.objects_of[query.image_id], *(c.shown for c in candidates)]
+        avoid = texts_of(query, objects)
+        names = draw_names(rng, len(candidates), settings.names.locales, avoid)
         prompt, references = [], []
-        for candidate, (name, locale) in zip(chosen, names, strict=True):
-            text = info(candidate.shown, draw) if with_info else ""
-            said = f"Name: <{name}>, Info: {text}" if text else f"This is <{name}>."
-            prompt += [image_block(), text_block(said)]
-            present = candidate.in_query is not None
-            references.append(reference_row(name, locale, text, present, candidate.shown))
+        for candidate, (name, locale) in zip(candidates, names, strict=True):
+            info = reference_info(candidate.shown, rng) if with_info else ""
+            text = f"Name: <{name}>, Info: {info}" if info else f"This is <{name}>."
+            prompt += [image_block(), text_block(text)]
+            is_present = candidate.in_query is not None
+            references.append(reference_row(name, locale, info, is_present, candidate.shown))
         prompt += [image_block(), text_block(" ".join(request))]
-        known = [
+        present = [
             (candidate.in_query, name)
-            for candidate, (name, _) in zip(chosen, names, strict=True)
+            for candidate, (name, _) in zip(candidates, names, strict=True)
             if candidate.in_query is not None
         ]
-        given = {thing.object_id: name for thing, name in known}
-        told = [reference["info"] for reference in references]
-        distinctive, distractors = ([], []) if asked else self.index.checkable(query)
-        return example(
+        name_of = {obj.object_id: name for obj, name in present}
+        infos = [reference["info"] for reference in references]
+        distinctive, distractors = ([], []) if target else self.index.fact_words(query)
+        return example_row(
             "ict",
             self.kind,
-            material.splits[query.image_id],
+            corpus.splits[query.image_id],
             template,
             prompt,
-            [*(reference_picture(material, c.shown) for c in chosen), query_picture(query)],
-            identify.answer(given.get(asked.object_id))
-            if asked
-            else ", ".join(f"<{name}>" for _, name in known),
+            [*(reference_picture(corpus, c.shown) for c in candidates), query_picture(query)],
+            identify.answer(name_of.get(target.object_id))
+            if target
+            else ", ".join(f"<{name}>" for _, name in present),
             self.seed,
             references=references,
-            pairs=[candidate.pair for candidate in chosen if candidate.pair is not None],
-            box=list(asked.box) if asked else None,
-            caption=None if asked else named_caption(query.caption, known, distinctive, told),
-            scene=scene_of(material.objects_of[query.image_id], given),
+            pairs=[candidate.pair for candidate in candidates if candidate.pair is not None],
+            box=list(target.box) if target else None,
+            caption=None if target else named_caption(query.caption, present, distinctive, infos),
+            scene=scene_of(corpus.objects_of[query.image_id], name_of),
             distinctive_words=distinctive,
             distractor_words=distractors,
         )
 
 
-def _planned(
-    index: Index,
+def _plan(
+    index: ReferenceIndex,
     query: Photo,
-    first: Reference | None,
+    first: ReferenceCandidate | None,
     seed: int,
     settings: Examples,
-    note: Note,
-) -> _Plan | None:
-    draw = Draw(seed)
-    can = options(index, query, first, seed, draw, settings)
+    summary: ObjectiveSummary,
+) -> _RowPlan | None:
+    rng = SeededRandom(seed)
+    selections = possible_selections(index, query, first, seed, rng, settings)
     shares = {str(kind): share for kind, share in settings.ict.shares.items()}
-    kind = draw.weighted({kind: shares.get(kind, 0.0) for kind in can})
+    kind = rng.weighted({kind: shares.get(kind, 0.0) for kind in selections})
     if kind is None:
-        note.refused["no_kind_with_a_share_can_be_made"] += 1
+        summary.refused["no_kind_with_a_share_can_be_made"] += 1
         return None
-    choice = can[kind]()
-    chosen = draw.order(choice.references)
-    return _Plan(index, settings, query, seed, kind, chosen, choice.asked, draw)
+    selection = selections[kind]()
+    candidates = rng.shuffled(selection.candidates)
+    return _RowPlan(index, settings, query, seed, kind, candidates, selection.target, rng)

@@ -1,8 +1,8 @@
-"""Which name is at this box: rows of ICT that ask for nothing but the binding.
+"""The `which` rows of ICT: identify the object in a box by name.
 
-Two or more named references, the query, and a box in it. The answer is the one name of what is
-there, or `none` where it has none of them. `{box}` in the prompt is written for the model's family
-when the row is used (see `repic.objectives.base.prompt_of`), since no two write boxes alike.
+A row has two or more named references, the query, and a box in it. The answer is the name of the
+object in the box, or `none` if it has none of the names. `{box}` in the prompt is written in the
+convention of the model family when the row is used; see `repic.objectives.base.prompt_of`.
 """
 
 from __future__ import annotations
@@ -44,30 +44,29 @@ def answer(name: str | None) -> str:
 
 
 def parse(completion: str, names: list[str]) -> str | None:
-    """The answer as the column has it, or None if the completion is not one name alone.
+    """The answer as in the `answer` column, or None if the completion is not exactly one name.
 
-    White space, case (but no other spelling of a letter), the brackets, and one full stop or
-    exclamation mark are free.
+    White space, case (but no look-alike letters), brackets, and one final `.` or `!` are ignored.
     """
     if len(completion) > MAX_ANSWER:
         return None
-    said = strip_answer(completion)
-    if said.startswith("<") and said.endswith(">"):
-        said = said[1:-1].strip(" ")
-        if said.lower() == NONE:
+    text = strip_answer(completion)
+    if text.startswith("<") and text.endswith(">"):
+        text = text[1:-1].strip(" ")
+        if text.lower() == NONE:
             return None
-    said = unicodedata.normalize("NFC", said).lower()
-    if said == NONE:
+    text = unicodedata.normalize("NFC", text).lower()
+    if text == NONE:
         return NONE
     for name in names:
-        if said == unicodedata.normalize("NFC", name).lower():
+        if text == unicodedata.normalize("NFC", name).lower():
             return answer(name)
     return None
 
 
 def reward(completion: str, row: Mapping[str, Any]) -> Reward:
-    """1 for the right name, or for `none` where that is right, and nothing else; else 0."""
-    said = parse(completion, [reference["name"] for reference in row["references"]])
-    right = float(said == row["answer"])
-    reason = "malformed" if said is None else "right" if right else "wrong_name"
-    return Reward(right, {"correct": right, "format": float(said is not None)}, reason, said)
+    """1 for only the right name (or `none`, if that is right), else 0."""
+    parsed = parse(completion, [reference["name"] for reference in row["references"]])
+    right = float(parsed == row["answer"])
+    reason = "malformed" if parsed is None else "right" if right else "wrong_name"
+    return Reward(right, {"correct": right, "format": float(parsed is not None)}, reason, parsed)

@@ -1,9 +1,8 @@
-"""First names for references: from many locales, never a word, never mistaken for another.
+"""First names for references: from many locales, never ordinary words, and easy to distinguish.
 
-A name is ordinary, and refused, when it is also a word: of the WordNet glosses and lemmas that timm
-ships for ImageNet-22k (31,000 English words, categories of detectors among them), of Faker's own
-word lists, or of our `ordinary_names.txt`. A caption that says "rose" or "will" must not be read as
-naming anyone.
+A name is not used if it is also a word in the WordNet glosses and lemmas that timm ships for
+ImageNet-22k (31,000 English words, with the categories of detectors), in Faker's word lists, or in
+`ordinary_names.txt`: a caption that says "rose" or "will" must not count as naming a reference.
 """
 
 from __future__ import annotations
@@ -18,8 +17,10 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from repic.captions.tokens import is_han
+
 if TYPE_CHECKING:
-    from repic.objectives.base import Draw
+    from repic.objectives.base import SeededRandom
 
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LOWER = re.compile(r"(?<![\w'-])[a-z]+(?![\w'])")
@@ -27,46 +28,45 @@ _LOWER = re.compile(r"(?<![\w'-])[a-z]+(?![\w'])")
 
 @lru_cache(maxsize=1 << 16)
 def fold(name: str) -> str:
-    """How two names are compared: case and accents do not tell them apart."""
+    """The name without case and accents; names that fold alike count as the same."""
     marks = unicodedata.normalize("NFKD", name.casefold())
     return unicodedata.normalize("NFC", "".join(c for c in marks if not unicodedata.combining(c)))
 
 
-def is_han(text: str) -> bool:
-    """Whether it is written in a script without spaces between words (Han or kana)."""
-    return any("\u3040" <= c <= "\u30ff" or "\u3400" <= c <= "\u9fff" for c in text)
-
-
 def describe(locales: Sequence[str]) -> dict[str, object]:
-    """What the pool of names is made from, for fingerprints; imports nothing heavy."""
+    """The locales and package versions that names come from, for fingerprints."""
     versions = {package: metadata.version(package) for package in ("faker", "timm")}
     return {"locales": list(locales), **versions}
 
 
 @cache
-def words() -> frozenset[str]:
-    """Ordinary words, folded."""
+def ordinary_words() -> frozenset[str]:
+    """Words that are not used as names, folded.
+
+    Raises:
+        ModuleNotFoundError: timm is not installed.
+    """
     spec = importlib.util.find_spec("timm")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("names need timm's word lists: pip install timm", name="timm")
     folder = Path(spec.submodule_search_locations[0]) / "data" / "_info"
     ours = (resources.files("repic.objectives") / "ordinary_names.txt").read_text(encoding="utf-8")
     lines = (line for line in ours.splitlines() if not line.startswith("#"))
-    found = {fold(word) for line in lines for word in line.split()}
+    words = {fold(word) for line in lines for word in line.split()}
     for name in ("imagenet_synset_to_definition.txt", "imagenet_synset_to_lemma.txt"):
-        found.update(_LOWER.findall((folder / name).read_text(encoding="utf-8")))
+        words.update(_LOWER.findall((folder / name).read_text(encoding="utf-8")))
     for locale in ("en_US", "fr_FR", "it_IT", "de_DE", "es_ES", "zh_CN", "ja_JP"):
         provider = importlib.import_module(f"faker.providers.lorem.{locale}").Provider
-        found.update(fold(word) for word in provider.word_list)
-    return frozenset(found)
+        words.update(fold(word) for word in provider.word_list)
+    return frozenset(words)
 
 
 @cache
-def pool(locale: str) -> tuple[str, ...]:
+def first_names(locale: str) -> tuple[str, ...]:
     """Usable first names of a locale, sorted.
 
     Raises:
-        ValueError: Faker has no names for this locale, or none that are left.
+        ValueError: Faker has no names for this locale, or none of them is usable.
     """
     try:
         provider = importlib.import_module(f"faker.providers.person.{locale}").Provider
@@ -83,11 +83,10 @@ def pool(locale: str) -> tuple[str, ...]:
 
 
 def is_usable(name: str) -> bool:
-    """Whether it is one run of letters, long enough to be told apart, and not a word."""
+    """Whether it is one run of letters, long enough, and not an ordinary word."""
     shortest = 2 if _is_syllabic(name) else 3
-    return (
-        len(name) >= shortest and _LETTERS.fullmatch(name) is not None and fold(name) not in words()
-    )
+    is_long_enough = len(name) >= shortest and _LETTERS.fullmatch(name) is not None
+    return is_long_enough and fold(name) not in ordinary_words()
 
 
 def _is_syllabic(name: str) -> bool:
@@ -95,17 +94,17 @@ def _is_syllabic(name: str) -> bool:
 
 
 def draw_names(
-    draw: Draw, count: int, locales: Sequence[str], avoid: Iterable[str] = ()
+    rng: SeededRandom, count: int, locales: Sequence[str], avoid: Iterable[str] = ()
 ) -> list[tuple[str, str]]:
-    """Names that cannot be mistaken for one another.
+    """Draw names that cannot be confused with each other.
 
     Args:
-        draw: Source of chance; the same draw gives the same names.
-        avoid: Text of the example (labels, captions): none of its words becomes a name.
+        rng: The same state gives the same names.
+        avoid: Texts of the example (labels, captions); none of their words becomes a name.
 
     Returns:
-        `(name, locale)` per reference. No name is another's prefix, with case and accents put
-        aside; in scripts without spaces none is contained in another.
+        `(name, locale)` per reference. Ignoring case and accents, no name is a prefix of another;
+        in scripts without spaces, none is contained in another.
 
     Raises:
         ValueError: the locales have too few names.
@@ -115,8 +114,8 @@ def draw_names(
     for _ in range(100 * count):
         if len(chosen) == count:
             return chosen
-        locale = draw.pick(locales)
-        name = draw.pick(pool(locale))
+        locale = rng.pick(locales)
+        name = rng.pick(first_names(locale))
         if fold(name) not in taken and not _clashes(name, [other for other, _ in chosen]):
             chosen.append((name, locale))
     if len(chosen) == count:
@@ -125,10 +124,10 @@ def draw_names(
 
 
 def _clashes(name: str, others: Collection[str]) -> bool:
-    mine = fold(name)
+    folded = fold(name)
     for other in map(fold, others):
-        if mine.startswith(other) or other.startswith(mine):
+        if folded.startswith(other) or other.startswith(folded):
             return True
-        if is_han(name) and (mine in other or other in mine):
+        if is_han(name) and (folded in other or other in folded):
             return True
     return False

@@ -1,8 +1,7 @@
-"""OCT, object consistency: is the named object of picture 1 in picture 2? Yes or no.
+"""OCT, object consistency: is the named object of image 1 in image 2? Yes or no.
 
-Positives are the usable positive pairs: the anchor's crop, and the whole other photo. Negatives are
-drawn from the usable negative pairs by band, where the anchor is certainly nowhere in the other
-photo.
+Positives are the usable positive pairs: the crop of the anchor, and the full other photo. Negatives
+are usable negative pairs, drawn by band, whose anchor is certainly absent from the other photo.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from repic.images.coordinates import Convention
 from repic.objectives.base import (
     HARDNESS,
     SPLITS,
-    Draft,
-    Draw,
+    ExampleDraft,
     Mode,
-    Note,
+    ObjectiveSummary,
     Reward,
     Row,
-    example,
+    SeededRandom,
+    draft_key,
+    example_row,
     image_block,
-    key_of,
     query_picture,
     rank,
     reference_picture,
@@ -34,14 +33,14 @@ from repic.objectives.base import (
     templates,
     text_block,
 )
-from repic.objectives.corpus import Material, Pair, text_of
+from repic.objectives.corpus import Corpus, Pair, texts_of
 from repic.objectives.names import draw_names
 
 MAX_ANSWER = 64
-"""Longest answer that strict mode reads, in characters, white space around it not counted."""
+"""Longest answer that strict mode reads, in characters, without surrounding white space."""
 
 MAX_SPACED = 10_000
-"""Longest answer that is looked at, white space counted."""
+"""Longest answer that strict mode reads, in characters, with surrounding white space."""
 
 TEMPLATES = templates(
     "oct",
@@ -76,39 +75,41 @@ class Oct:
     name = "oct"
     templates = TEMPLATES
 
-    def drafts(self, material: Material, settings: Examples, note: Note) -> Iterator[Draft]:
-        """One row per usable positive pair, and negatives by `settings.oct`, split by split.
+    def drafts(
+        self, corpus: Corpus, settings: Examples, summary: ObjectiveSummary
+    ) -> Iterator[ExampleDraft]:
+        """One draft per usable positive pair, and negatives by `settings.oct`, split by split.
 
-        Bands that run short leave their share to the others.
+        The share of a band that has too few pairs goes to the others.
         """
         positives: dict[str, list[Pair]] = defaultdict(list)
         negatives: dict[str, dict[str, list[tuple[int, Pair]]]] = defaultdict(
             lambda: defaultdict(list)
         )
         order = seed_of(settings.seed, "oct", "negative")
-        for pair in material.pairs:
+        for pair in corpus.pairs:
             if pair.kind == "positive":
                 positives[pair.split].append(pair)
                 continue
-            anchor, other = material.objects[pair.anchor_id], material.objects[pair.other_id]
-            if not material.is_absent(anchor, material.photos[other.image_id]):
-                note.refused["anchor_may_be_in_the_query"] += 1
+            anchor, other = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
+            if not corpus.is_absent(anchor, corpus.photos[other.image_id]):
+                summary.refused["anchor_may_be_in_the_query"] += 1
                 continue
             negatives[pair.split][pair.band].append((rank(order, pair.pair_id), pair))
         for split in SPLITS:
             wanted = round(len(positives[split]) * settings.oct.negatives_per_positive)
             chosen = _by_band(negatives[split], settings.oct.band_shares, wanted)
             for pair in sorted(positives[split] + chosen, key=lambda pair: pair.pair_id):
-                yield _draft(material, pair, settings)
+                yield _draft(corpus, pair, settings)
         if not any(positives.values()):
-            note.why = "no usable positive pair: nothing was found in two different photos"
+            summary.why = "no usable positive pair: nothing was found in two different photos"
 
     def parse(
         self, completion: str, row: Mapping[str, Any], convention: Convention
     ) -> Literal["yes", "no"] | None:
-        """The answer, if it is nothing but yes or no; case, a full stop and white space are free.
+        """The answer if it is only yes or no in ASCII letters of any case, otherwise None.
 
-        Only a plain `.` or `!` may end it, and only ASCII letters spell it.
+        White space around it and one `.` or `!` after it are ignored.
         """
         if len(completion) > MAX_ANSWER:
             if len(completion) > MAX_SPACED:
@@ -124,61 +125,61 @@ class Oct:
     def reward(
         self, completion: str, row: Mapping[str, Any], mode: Mode, convention: Convention
     ) -> Reward:
-        """1 for the right word alone, else 0; `paper`: the first "yes" or "no" as a substring."""
+        """1 for only the right word, else 0; `paper`: the first "yes" or "no" as a substring."""
         if mode == "paper":
-            said = _first_said(completion.lower())
+            answer = _first_answer(completion.lower())
         else:
-            said = self.parse(completion, row, convention)
-        right = float(said == row["answer"])
-        reason = "malformed" if said is None else "right" if right else "wrong"
-        components = {"correct": right, "format": float(said is not None)}
-        return Reward(right, components, reason, said)
+            answer = self.parse(completion, row, convention)
+        right = float(answer == row["answer"])
+        reason = "malformed" if answer is None else "right" if right else "wrong"
+        components = {"correct": right, "format": float(answer is not None)}
+        return Reward(right, components, reason, answer)
 
 
-def _first_said(text: str) -> str | None:
-    """The one of "yes" and "no" that begins first; `find` is quicker than a pattern here."""
-    places = {place: word for word in ("yes", "no") if (place := text.find(word)) >= 0}
-    return places[min(places)] if places else None
+def _first_answer(text: str) -> str | None:
+    """The first of "yes" and "no" in the text; `find` is faster than a pattern here."""
+    starts = {start: word for word in ("yes", "no") if (start := text.find(word)) >= 0}
+    return starts[min(starts)] if starts else None
 
 
 def _by_band(
-    found: Mapping[str, list[tuple[int, Pair]]], shares: Mapping[Any, float], wanted: int
+    ranked: Mapping[str, list[tuple[int, Pair]]], shares: Mapping[Any, float], wanted: int
 ) -> list[Pair]:
-    """The wanted number of pairs, by share and then by what is left, in order of rank."""
-    waiting = {band: [pair for _, pair in sorted(found[band], key=_place)] for band in found}
+    """The wanted number of pairs, by the shares of their bands, in order of rank within a band."""
+    waiting = {band: [pair for _, pair in sorted(ranked[band], key=_order)] for band in ranked}
     bands = sorted((b for b in waiting if shares.get(b, 0) > 0), key=HARDNESS.__getitem__)
     chosen: list[Pair] = []
     while (missing := wanted - len(chosen)) > 0 and (bands := [b for b in bands if waiting[b]]):
-        whole = sum(shares[band] for band in bands)
+        share_sum = sum(shares[band] for band in bands)
         for band in bands:
-            take = min(missing, max(1, round(missing * shares[band] / whole)))
+            take = min(missing, max(1, round(missing * shares[band] / share_sum)))
             take = min(take, wanted - len(chosen))
             chosen += waiting[band][:take]
             waiting[band] = waiting[band][take:]
     return chosen
 
 
-def _place(item: tuple[int, Pair]) -> tuple[int, str]:
+def _order(item: tuple[int, Pair]) -> tuple[int, str]:
     return item[0], item[1].pair_id
 
 
-def _draft(material: Material, pair: Pair, settings: Examples) -> Draft:
-    photos = [material.objects[end].image_id for end in (pair.anchor_id, pair.other_id)]
-    key = key_of("oct", pair, *map(material.content, photos))
-    return Draft(key, lambda: _row(material, pair, settings))
+def _draft(corpus: Corpus, pair: Pair, settings: Examples) -> ExampleDraft:
+    image_ids = [corpus.objects[end].image_id for end in (pair.anchor_id, pair.other_id)]
+    key = draft_key("oct", pair, *map(corpus.content, image_ids))
+    return ExampleDraft(key, lambda: _row(corpus, pair, settings))
 
 
-def _row(material: Material, pair: Pair, settings: Examples) -> Row:
+def _row(corpus: Corpus, pair: Pair, settings: Examples) -> Row:
     seed = seed_of(settings.seed, "oct", pair.pair_id)
-    draw = Draw(seed)
-    anchor, other = material.objects[pair.anchor_id], material.objects[pair.other_id]
-    query = material.photos[other.image_id]
-    template = draw.pick(TEMPLATES)
-    avoid = [anchor.label, *text_of(query, material.objects_of[query.image_id])]
-    [(given, locale)] = draw_names(draw, 1, settings.names.locales, avoid)
-    tag = f"<{given}>"
+    rng = SeededRandom(seed)
+    anchor, other = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
+    query = corpus.photos[other.image_id]
+    template = rng.pick(TEMPLATES)
+    avoid = [anchor.label, *texts_of(query, corpus.objects_of[query.image_id])]
+    [(name, locale)] = draw_names(rng, 1, settings.names.locales, avoid)
+    tag = f"<{name}>"
     present = pair.kind == "positive"
-    return example(
+    return example_row(
         "oct",
         pair.kind,
         pair.split,
@@ -189,9 +190,9 @@ def _row(material: Material, pair: Pair, settings: Examples) -> Row:
             image_block(),
             text_block(f"{template.text.format(name=tag)} {INSTRUCTION}"),
         ],
-        [reference_picture(material, anchor), query_picture(query)],
+        [reference_picture(corpus, anchor), query_picture(query)],
         "yes" if present else "no",
         seed,
-        references=[reference_row(given, locale, "", present, anchor)],
+        references=[reference_row(name, locale, "", present, anchor)],
         pairs=[pair],
     )

@@ -1,7 +1,7 @@
-"""Which references a query photo can have: for each kind of ICT row, what to show and name.
+"""Which references a query photo can have, for each kind of ICT row.
 
-One kind is drawn for a row, and a photo has dozens of strangers: a kind that is not drawn costs a
-look at whether it can be made.
+Only one kind is drawn per row, and a photo may have dozens of absent objects. So checking whether a
+kind is possible is cheap, and its references are chosen only if it is drawn.
 """
 
 from __future__ import annotations
@@ -12,23 +12,29 @@ from dataclasses import dataclass
 
 from repic.config.build import Examples
 from repic.images.coordinates import Box
-from repic.objectives.base import Draw, rank, seed_of
-from repic.objectives.corpus import Material, Object, Pair, Photo
-from repic.objectives.scene import checkable
+from repic.objectives.base import SeededRandom, rank, seed_of
+from repic.objectives.corpus import Corpus, Object, Pair, Photo
+from repic.objectives.scene import choose_fact_words
 
 MAX_OVERLAP = 0.1
 """Largest IoU of two references that are crops of the query itself."""
 
 NONE_SHARE = 1 / 3
-"""`which` rows whose object has no name; as likely as each name where there are two."""
+"""Share of `which` rows whose object has no name: as likely as each of two names."""
 
 CLEAR_OVERLAP = 0.5
-"""Largest IoU of the box that is asked about and the box of another named object."""
+"""Largest IoU of the box in a `which` question and the box of another named object."""
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A candidate: the object shown, the pair that it comes from, and itself in the query."""
+class ReferenceCandidate:
+    """An object that may be a reference.
+
+    Attributes:
+        shown: The object whose crop is shown.
+        pair: The pair that links it to the query; None for a crop of the query itself.
+        in_query: The same object in the query; None if it is absent.
+    """
 
     shown: Object
     pair: Pair | None
@@ -36,122 +42,126 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """References of a row, and in a `which` row the object of the query that is asked about."""
+class ReferenceSelection:
+    """The references of a row, and in a `which` row the object of the query to identify."""
 
-    references: Sequence[Reference]
-    asked: Object | None = None
+    candidates: Sequence[ReferenceCandidate]
+    target: Object | None = None
 
 
-class Index:
-    """Which references each query photo can have."""
+class ReferenceIndex:
+    """The reference candidates of each query photo."""
 
-    def __init__(self, material: Material) -> None:
-        self.material = material
-        self.partners: dict[str, list[Reference]] = defaultdict(list)
-        self._strangers: dict[str, dict[str, Pair]] = defaultdict(dict)
-        self._absent: dict[str, list[Reference]] = {}
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self.partners: dict[str, list[ReferenceCandidate]] = defaultdict(list)
+        self._negatives: dict[str, dict[str, Pair]] = defaultdict(dict)
+        self._absent: dict[str, list[ReferenceCandidate]] = {}
         self._distinct_absent: dict[str, int] = {}
         self._distinct_present: dict[str, int] = {}
-        self._checkable: dict[str, tuple[list[str], list[str]]] = {}
-        for pair in material.pairs:
-            ends = material.objects[pair.anchor_id], material.objects[pair.other_id]
+        self._fact_words: dict[str, tuple[list[str], list[str]]] = {}
+        for pair in corpus.pairs:
+            ends = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
             for shown, other in (ends, ends[::-1]):
                 if pair.kind == "positive":
-                    self.partners[other.object_id].append(Reference(shown, pair, other))
+                    self.partners[other.object_id].append(ReferenceCandidate(shown, pair, other))
                 else:
-                    self._strangers[other.image_id].setdefault(shown.object_id, pair)
+                    self._negatives[other.image_id].setdefault(shown.object_id, pair)
 
-    def absent(self, query: Photo) -> list[Reference]:
-        """Objects that negative pairs tie to this photo, and that are certainly not in it."""
+    def absent(self, query: Photo) -> list[ReferenceCandidate]:
+        """Objects that negative pairs link to this photo, and that are certainly absent from it."""
         if query.image_id not in self._absent:
-            found = self._strangers[query.image_id]
+            negatives = self._negatives[query.image_id]
             self._absent[query.image_id] = [
-                Reference(thing, pair, None)
-                for thing, pair in ((self.material.objects[key], found[key]) for key in found)
-                if self.material.is_absent(thing, query)
+                ReferenceCandidate(obj, pair, None)
+                for obj, pair in ((self.corpus.objects[key], negatives[key]) for key in negatives)
+                if self.corpus.is_absent(obj, query)
             ]
         return self._absent[query.image_id]
 
     def distinct_absent(self, query: Photo) -> int:
-        """How many groups the objects that are `absent` are of."""
+        """Number of groups among the `absent` objects."""
         if query.image_id not in self._distinct_absent:
-            group = self.material.group
-            shown = {group(reference.shown.object_id) for reference in self.absent(query)}
-            self._distinct_absent[query.image_id] = len(shown)
+            group = self.corpus.group
+            groups = {group(candidate.shown.object_id) for candidate in self.absent(query)}
+            self._distinct_absent[query.image_id] = len(groups)
         return self._distinct_absent[query.image_id]
 
     def distinct_present(self, query: Photo) -> int:
-        """How many groups of objects in this photo have a partner in another."""
+        """Number of groups of objects in this photo that have a partner in another photo."""
         if query.image_id not in self._distinct_present:
-            things = self.material.objects_of[query.image_id]
-            known = (t.object_id for t in things if self.partners[t.object_id])
-            self._distinct_present[query.image_id] = len({self.material.group(i) for i in known})
+            objects = self.corpus.objects_of[query.image_id]
+            ids = (obj.object_id for obj in objects if self.partners[obj.object_id])
+            self._distinct_present[query.image_id] = len({self.corpus.group(i) for i in ids})
         return self._distinct_present[query.image_id]
 
-    def checkable(self, query: Photo) -> tuple[list[str], list[str]]:
-        """Words that tell this photo from others; see `repic.objectives.scene.checkable`."""
-        if query.image_id not in self._checkable:
-            found = self._strangers[query.image_id]
-            things = [self.material.objects[key] for key in found]
-            things += [partner.shown for key in found for partner in self.partners[key]]
-            self._checkable[query.image_id] = checkable(self.material, query, things)
-        return self._checkable[query.image_id]
+    def fact_words(self, query: Photo) -> tuple[list[str], list[str]]:
+        """The `distinctive_words` and `distractor_words` of a photo."""
+        if query.image_id not in self._fact_words:
+            negatives = self._negatives[query.image_id]
+            objects = [self.corpus.objects[key] for key in negatives]
+            objects += [partner.shown for key in negatives for partner in self.partners[key]]
+            self._fact_words[query.image_id] = choose_fact_words(self.corpus, query, objects)
+        return self._fact_words[query.image_id]
 
 
-def options(
-    index: Index,
+def possible_selections(
+    index: ReferenceIndex,
     query: Photo,
-    first: Reference | None,
+    first: ReferenceCandidate | None,
     seed: int,
-    draw: Draw,
+    rng: SeededRandom,
     settings: Examples,
-) -> dict[str, Callable[[], Choice]]:
-    """The kinds that can be made about this photo, in their order, and how to make each.
+) -> dict[str, Callable[[], ReferenceSelection]]:
+    """The kinds of rows that are possible for this photo, and a function that selects for each.
 
     Args:
-        first: The reference of the pair that the row is about; None for a photo without a pair.
+        first: The candidate of the pair that the row is about; None for a photo without a pair.
     """
     most = settings.ict.max_references
-    wanted, shown, others = draw.between(2, most), draw.between(1, most - 1), draw.between(1, most)
-    options: dict[str, Callable[[], Choice]] = {}
-    same = (
-        _of_the_query(index, query, first, seed)[:wanted]
-        if draw.chance(settings.ict.same_photo_share)
+    # All numbers are drawn here, so that the state of `rng` afterwards does not depend on the kind.
+    count, present_count = rng.between(2, most), rng.between(1, most - 1)
+    absent_count = rng.between(1, most)
+    selections: dict[str, Callable[[], ReferenceSelection]] = {}
+    same_photo = (
+        _crops_of_query(index, query, first, seed)[:count]
+        if rng.chance(settings.ict.same_photo_share)
         else []
     )
     if first is None:
-        return {"multi": lambda: Choice(same)} if len(same) >= 2 else {}
+        return {"multi": lambda: ReferenceSelection(same_photo)} if len(same_photo) >= 2 else {}
 
-    def present() -> list[Reference]:
-        return _of_other_photos(index, query, first, seed)
+    def present() -> list[ReferenceCandidate]:
+        return _crops_of_other_photos(index, query, first, seed)
 
-    def absent() -> list[Reference]:
+    def absent() -> list[ReferenceCandidate]:
         return _distinct(index, index.absent(query), seed)
 
-    def mixed() -> Choice:
-        seen = present()[:shown]
-        return Choice(seen + absent()[: min(others, most - len(seen))])
+    def mixed() -> ReferenceSelection:
+        shown = present()[:present_count]
+        return ReferenceSelection(shown + absent()[: min(absent_count, most - len(shown))])
 
-    def clear() -> list[Reference]:
-        return _clear(first, present()[1:] + absent())
+    def clear() -> list[ReferenceCandidate]:
+        return _clear_of(first, present()[1:] + absent())
 
-    options["single"] = lambda: Choice([first])
-    if len(same) >= 2:
-        options["multi"] = lambda: Choice(same)
+    selections["single"] = lambda: ReferenceSelection([first])
+    if len(same_photo) >= 2:
+        selections["multi"] = lambda: ReferenceSelection(same_photo)
     elif index.distinct_present(query) >= 2:
-        options["multi"] = lambda: Choice(present()[:wanted])
+        selections["multi"] = lambda: ReferenceSelection(present()[:count])
     if index.distinct_absent(query):
-        options["absent"] = lambda: Choice(absent()[:others])
-        options["mixed"] = mixed
-    # A stranger has no box in the query, so none of them is in the way.
+        selections["absent"] = lambda: ReferenceSelection(absent()[:absent_count])
+        selections["mixed"] = mixed
+    # Absent objects have no box in the query, so two of them suffice without looking at boxes.
     if index.distinct_absent(query) >= 2 or len(clear()) >= 2:
-        options["which"] = lambda: _which(first, clear(), seed, most)
-    return options
+        selections["which"] = lambda: _which(first, clear(), seed, most)
+    return selections
 
 
-def _clear(first: Reference, others: list[Reference]) -> list[Reference]:
-    """Those whose box, if they have one, is apart from the one that is asked about."""
+def _clear_of(
+    first: ReferenceCandidate, others: list[ReferenceCandidate]
+) -> list[ReferenceCandidate]:
+    """Candidates that are absent, or whose box does not overlap that of `first` too much."""
     assert first.in_query is not None
     box = Box(*first.in_query.box)
     return [
@@ -161,40 +171,45 @@ def _clear(first: Reference, others: list[Reference]) -> list[Reference]:
     ]
 
 
-def _which(first: Reference, clear: list[Reference], seed: int, most: int) -> Choice:
-    """Ask for the name at the box of the first reference's object, which may have none.
+def _which(
+    first: ReferenceCandidate, clear: list[ReferenceCandidate], seed: int, most: int
+) -> ReferenceSelection:
+    """Select for a question about the box of the first candidate, which may have no name.
 
-    As many references are shown whether or not it has one, so that their number tells nothing; so
-    there must be two others.
+    The number of references is the same whether or not it has a name, so that it gives nothing
+    away; this needs two other candidates.
     """
-    # Chance of its own: how many there are to choose from must not change the rest of the row.
-    draw = Draw(seed_of(seed, "which"))
-    others = sorted(clear, key=lambda other: _place(other, seed))
-    count = min(draw.between(2, most), len(others))
-    if draw.chance(NONE_SHARE):
-        return Choice(others[:count], first.in_query)
-    return Choice([first, *others[: count - 1]], first.in_query)
+    # Its own generator: the number of candidates must not change the rest of the row.
+    rng = SeededRandom(seed_of(seed, "which"))
+    others = sorted(clear, key=lambda other: _order(other, seed))
+    count = min(rng.between(2, most), len(others))
+    if rng.chance(NONE_SHARE):
+        return ReferenceSelection(others[:count], first.in_query)
+    return ReferenceSelection([first, *others[: count - 1]], first.in_query)
 
 
-def _of_other_photos(index: Index, query: Photo, first: Reference, seed: int) -> list[Reference]:
-    """The first reference and one partner of each other object of the query."""
-    found = [first]
-    for thing in index.material.objects_of[query.image_id]:
-        if partners := index.partners[thing.object_id]:
-            found.append(min(partners, key=lambda partner: _place(partner, seed)))
-    return found[:1] + _distinct(index, found[1:], seed, taken=found[:1])
+def _crops_of_other_photos(
+    index: ReferenceIndex, query: Photo, first: ReferenceCandidate, seed: int
+) -> list[ReferenceCandidate]:
+    """The first candidate and one partner of each other object of the query."""
+    partners = [
+        min(index.partners[obj.object_id], key=lambda partner: _order(partner, seed))
+        for obj in index.corpus.objects_of[query.image_id]
+        if index.partners[obj.object_id]
+    ]
+    return [first, *_distinct(index, partners, seed, taken=[first])]
 
 
-def _of_the_query(
-    index: Index, query: Photo, first: Reference | None, seed: int
-) -> list[Reference]:
-    """Crops of the query itself, in full view and apart from each other; the pair's own first."""
-    things = [thing for thing in index.material.objects_of[query.image_id] if not thing.cut]
-    candidates = [Reference(thing, None, thing) for thing in things]
-    own = first.in_query.object_id if first and first.in_query else ""
-    kept: list[Reference] = []
+def _crops_of_query(
+    index: ReferenceIndex, query: Photo, first: ReferenceCandidate | None, seed: int
+) -> list[ReferenceCandidate]:
+    """Crops of the query itself: complete objects that do not overlap, the first's own first."""
+    objects = [obj for obj in index.corpus.objects_of[query.image_id] if not obj.cut]
+    candidates = [ReferenceCandidate(obj, None, obj) for obj in objects]
+    first_id = first.in_query.object_id if first and first.in_query else ""
+    kept: list[ReferenceCandidate] = []
     distinct = _distinct(index, candidates, seed)
-    for candidate in sorted(distinct, key=lambda c: c.shown.object_id != own):
+    for candidate in sorted(distinct, key=lambda c: c.shown.object_id != first_id):
         box = Box(*candidate.shown.box)
         if all(box.iou(Box(*other.shown.box)) <= MAX_OVERLAP for other in kept):
             kept.append(candidate)
@@ -202,21 +217,21 @@ def _of_the_query(
 
 
 def _distinct(
-    index: Index,
-    candidates: Sequence[Reference],
+    index: ReferenceIndex,
+    candidates: Sequence[ReferenceCandidate],
     seed: int,
-    taken: Sequence[Reference] = (),
-) -> list[Reference]:
-    """Candidates by rank, each of another group."""
-    groups = {index.material.group(candidate.shown.object_id) for candidate in taken}
+    taken: Sequence[ReferenceCandidate] = (),
+) -> list[ReferenceCandidate]:
+    """Candidates in order of rank, one per group."""
+    groups = {index.corpus.group(candidate.shown.object_id) for candidate in taken}
     kept = []
-    for candidate in sorted(candidates, key=lambda c: _place(c, seed)):
-        group = index.material.group(candidate.shown.object_id)
+    for candidate in sorted(candidates, key=lambda c: _order(c, seed)):
+        group = index.corpus.group(candidate.shown.object_id)
         if group not in groups:
             groups.add(group)
             kept.append(candidate)
     return kept
 
 
-def _place(candidate: Reference, seed: int) -> tuple[int, str]:
+def _order(candidate: ReferenceCandidate, seed: int) -> tuple[int, str]:
     return rank(seed, candidate.shown.object_id), candidate.shown.object_id

@@ -1,10 +1,9 @@
-"""What is known of a query photo, written into the row so that a reward needs nothing else.
+"""What a row says about its query photo, so that a reward needs only the row.
 
-Three columns: `scene`, the objects of the photo with the names they have in this row; `telling`,
-words that are true of it and of few other photos of its split; and `elsewhere`, words that describe
-other photos and nothing known of this one. These others are those that negative pairs tie to the
-photo, so that a row does not change when photos are added that no pair ties to it; and that a word
-is common in a whole split, a few more photos seldom change.
+Three columns: `scene`, the objects of the photo with their names in this row; `distinctive_words`,
+which are true of the photo and of few others in its split; and `distractor_words`, which describe
+other photos and nothing known in this one. The other photos are those that negative pairs link to
+this one, so that a row does not change when unrelated photos are added.
 """
 
 from __future__ import annotations
@@ -15,57 +14,57 @@ from heapq import nsmallest
 from zlib import crc32
 
 from repic.objectives.base import Row
-from repic.objectives.corpus import Material, Object, Photo
+from repic.objectives.corpus import Corpus, Object, Photo
 
-MAX_ELSEWHERE = 96
-"""Most words kept of other photos, the first by a hash; a row stays small."""
+MAX_DISTRACTORS = 96
+"""Most `distractor_words` of a row, so that it stays small."""
 
 COMMON = 0.5
-"""Share of the split's other photos above which a word tells nothing: who sees nothing would guess
-it."""
+"""Share of the split's other photos above which a word is not distinctive, as it can be guessed
+without the image."""
 
 
-def scene_of(things: Iterable[Object], names: Mapping[str, str]) -> list[Row]:
-    """Entries of the `scene` column: every object of the query photo, in the order of their ids.
+def scene_of(objects: Iterable[Object], names: Mapping[str, str]) -> list[Row]:
+    """Entries of the `scene` column: the objects of the query photo, in the order of their ids.
 
     Args:
-        names: object_id -> the name that the object has in this row.
+        names: object_id -> name of the object in this row.
     """
     return [
         {
-            "name": names.get(thing.object_id),
-            "box": list(thing.box),
-            "label": thing.label,
-            "phrases": list(thing.phrases),
+            "name": names.get(obj.object_id),
+            "box": list(obj.box),
+            "label": obj.label,
+            "phrases": list(obj.phrases),
         }
-        for thing in things
+        for obj in objects
     ]
 
 
-def checkable(
-    material: Material, query: Photo, strangers: Iterable[Object]
+def choose_fact_words(
+    corpus: Corpus, query: Photo, absent: Iterable[Object]
 ) -> tuple[list[str], list[str]]:
-    """The `telling` and the `elsewhere` words of a photo.
+    """The `distinctive_words` and the `distractor_words` of a photo.
 
-    Both are empty where the query has no caption or none of its objects is described. A caption
-    alone is one true description among many and no yardstick.
+    Both are empty if the photo has no caption or none of its objects is described: a caption alone
+    is one of many true descriptions, so it cannot tell which words are false.
 
     Args:
-        strangers: Objects of other photos that are not in this one.
+        absent: Objects of other photos that are not in this one.
     """
-    own = material.objects_of[query.image_id]
-    if not query.caption or not (query.phrases or any(thing.expressions for thing in own)):
+    objects = corpus.objects_of[query.image_id]
+    if not query.caption or not (query.phrases or any(obj.expressions for obj in objects)):
         return [], []
-    known = material.words_of(query.image_id)
-    frequency = material.document_frequency(material.splits[query.image_id])
+    words = corpus.words_of(query.image_id)
+    frequency = corpus.document_frequency(corpus.splits[query.image_id])
     most = 1 + COMMON * (frequency.photos - 1)
-    telling = [word for word in known if frequency.of[word] <= most]
-    photos = {thing.image_id for thing in strangers}
-    others = set[str]().union(*map(material.words_of, photos)).difference(known)
-    return telling, nsmallest(MAX_ELSEWHERE, others, key=_place)
+    distinctive = [word for word in words if frequency.counts[word] <= most]
+    image_ids = {obj.image_id for obj in absent}
+    others = set[str]().union(*map(corpus.words_of, image_ids)).difference(words)
+    return distinctive, nsmallest(MAX_DISTRACTORS, others, key=_hash_order)
 
 
 @lru_cache(maxsize=1 << 16)
-def _place(word: str) -> tuple[int, str]:
-    """Place of a word by its hash: another stranger with the same words changes nothing."""
+def _hash_order(word: str) -> tuple[int, str]:
+    """Sort key of a word by its hash, which does not depend on the photo that it comes from."""
     return crc32(word.encode("utf-8", "surrogatepass")), word

@@ -1,7 +1,7 @@
-"""VLT, visual localisation: where is the one object that an expression points to? A box.
+"""VLT, visual localisation: where is the object that an expression refers to? A box.
 
-Asked is only what has one answer: a label that a single object of the photo has, or an expression
-of the source that no other object of the photo shares.
+Only unambiguous questions are asked: about a label that one object of the photo has, or an
+expression of the source that no other object of the photo has.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Any
 from repic.config.build import Examples
 from repic.images.coordinates import Box, BoxError, Convention
 from repic.objectives.base import (
-    Draft,
-    Draw,
+    ExampleDraft,
     Mode,
-    Note,
+    ObjectiveSummary,
     Reward,
     Row,
-    example,
+    SeededRandom,
+    draft_key,
+    example_row,
     image_block,
-    key_of,
     query_picture,
     rank,
     seed_of,
     templates,
     text_block,
 )
-from repic.objectives.corpus import Material, Object, Photo
+from repic.objectives.corpus import Corpus, Object, Photo
 
 TEMPLATES = templates(
     "vlt",
@@ -60,37 +60,41 @@ class Vlt:
     name = "vlt"
     templates = TEMPLATES
 
-    def drafts(self, material: Material, settings: Examples, note: Note) -> Iterator[Draft]:
-        """Up to `settings.vlt.max_per_photo` rows per photo, each about another object."""
-        any_row = False
-        for image_id, split in sorted(material.splits.items()):
-            photo = material.photos[image_id]
-            asked = [
-                thing
-                for thing in material.objects_of[image_id]
-                if _has_a_fair_size(thing, settings, note)
+    def drafts(
+        self, corpus: Corpus, settings: Examples, summary: ObjectiveSummary
+    ) -> Iterator[ExampleDraft]:
+        """Up to `settings.vlt.max_per_photo` drafts per photo, each about a different object."""
+        has_rows = False
+        for image_id, split in sorted(corpus.splits.items()):
+            photo = corpus.photos[image_id]
+            targets = [
+                obj
+                for obj in corpus.objects_of[image_id]
+                if _has_usable_size(obj, settings, summary)
             ]
             order = seed_of(settings.seed, "vlt", image_id)
-            asked.sort(key=lambda thing: (rank(order, thing.object_id), thing.object_id))
-            made = 0
-            for thing in asked:
-                if made == settings.vlt.max_per_photo:
+            targets.sort(key=lambda obj: (rank(order, obj.object_id), obj.object_id))
+            count = 0
+            for target in targets:
+                if count == settings.vlt.max_per_photo:
                     break
-                if choices := expressions(photo, thing, material.objects_of[image_id]):
-                    key = key_of("vlt", split, thing, choices, photo)
-                    yield Draft(key, partial(_row, photo, thing, choices, split, settings))
-                    made += 1
+                if choices := referring_expressions(photo, target, corpus.objects_of[image_id]):
+                    key = draft_key("vlt", split, target, choices, photo)
+                    yield ExampleDraft(key, partial(_row, photo, target, choices, split, settings))
+                    count += 1
                 else:
-                    note.refused["no_expression_for_it_alone"] += 1
-            any_row = any_row or made > 0
-        if not any_row:
-            note.why = "no photo has an object of fair size that a label or expression singles out"
+                    summary.refused["no_expression_for_it_alone"] += 1
+            has_rows = has_rows or count > 0
+        if not has_rows:
+            summary.why = (
+                "no photo has an object of fair size that a label or expression singles out"
+            )
 
     def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> Box:
-        """The one box of the answer, in pixels of the query photo.
+        """The box of the answer, in pixels of the query photo.
 
         Raises:
-            BoxError: the answer is not one unambiguous box; see `Convention.parse`.
+            BoxError: the answer does not have exactly one unambiguous box; see `Convention.parse`.
         """
         query = row["images"][-1]
         return convention.parse(completion, query["width"], query["height"])
@@ -110,25 +114,27 @@ class Vlt:
         return Reward(iou, {"iou": iou, "format": 1.0}, reason, box.as_list())
 
 
-def expressions(photo: Photo, thing: Object, things: list[Object]) -> list[tuple[str, str]]:
-    """What points to this object and to no other of the photo, as `(kind, text)`.
+def referring_expressions(
+    photo: Photo, target: Object, objects: list[Object]
+) -> list[tuple[str, str]]:
+    """Texts that refer to the target and to no other object of the photo, as `(kind, text)`.
 
-    The source's expressions come first; the label is used only where there are none. A label counts
-    for all objects that have it, found by the detector or described by the source.
+    These are the source's expressions, or else the label, if neither the detector nor the source
+    knows another object with that label.
     """
-    others = [other for other in things if other.object_id != thing.object_id]
+    others = [obj for obj in objects if obj.object_id != target.object_id]
     taken = Counter(_key(text) for other in others for text in {*other.expressions, other.label})
     described = Counter(map(_key, photo.labels))
-    given = [
+    unambiguous = [
         ("expression", text)
-        for text in sorted({text.strip() for text in thing.expressions})
+        for text in sorted({text.strip() for text in target.expressions})
         if text and not taken[_key(text)] and described[_key(text)] <= 1
     ]
-    if given:
-        return given
-    label = _key(thing.label)
-    if thing.same_label_count == 1 and not taken[label] and described[label] <= 1:
-        return [("label", thing.label.strip())]
+    if unambiguous:
+        return unambiguous
+    label = _key(target.label)
+    if target.same_label_count == 1 and not taken[label] and described[label] <= 1:
+        return [("label", target.label.strip())]
     return []
 
 
@@ -137,24 +143,24 @@ def _key(text: str) -> str:
     return _ARTICLE.sub("", words, count=1) if _ARTICLE.match(words) else words
 
 
-def _has_a_fair_size(thing: Object, settings: Examples, note: Note) -> bool:
-    if thing.area_share > settings.vlt.max_area_share:
-        note.refused["too_large"] += 1
+def _has_usable_size(obj: Object, settings: Examples, summary: ObjectiveSummary) -> bool:
+    if obj.area_share > settings.vlt.max_area_share:
+        summary.refused["too_large"] += 1
         return False
-    return Box.of(thing.box).area > 0
+    return Box.of(obj.box).area > 0
 
 
 def _row(
-    photo: Photo, thing: Object, choices: list[tuple[str, str]], split: str, settings: Examples
+    photo: Photo, target: Object, choices: list[tuple[str, str]], split: str, settings: Examples
 ) -> Row:
-    seed = seed_of(settings.seed, "vlt", thing.object_id)
-    draw = Draw(seed)
-    template = draw.pick(TEMPLATES)
-    kind, text = draw.pick(choices)
+    seed = seed_of(settings.seed, "vlt", target.object_id)
+    rng = SeededRandom(seed)
+    template = rng.pick(TEMPLATES)
+    kind, text = rng.pick(choices)
     what = text.rstrip(".")
     if not _ARTICLE.match(what):
         what = f"the {what}"
-    return example(
+    return example_row(
         "vlt",
         kind,
         split,
@@ -163,7 +169,7 @@ def _row(
         [query_picture(photo)],
         "{box}",
         seed,
-        box=list(thing.box),
+        box=list(target.box),
     )
 
 

@@ -1,4 +1,4 @@
-"""A small build in tables, made by hand: photos, objects and pairs that tests can reason about."""
+"""Small tables of photos, objects and pairs for tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from repic.objectives import Material
+from repic.objectives import Corpus
 from repic.tables import build as tables
 from storage.hashing import fingerprint
 
@@ -102,13 +102,13 @@ class Build:
 
     @property
     def tables(self) -> tuple[pa.Table, pa.Table, pa.Table, dict[str, str | None]]:
-        """The arguments of `repic.objectives.build`, but for the settings."""
+        """The arguments of `repic.objectives.build`, except the settings."""
         return self.images, self.objects, self.pairs, self.splits
 
     @property
-    def material(self) -> Material:
-        """What the objectives build from."""
-        return Material.of(*self.tables)
+    def corpus(self) -> Corpus:
+        """The corpus of these tables."""
+        return Corpus.of(*self.tables)
 
 
 def labelled_build(identities: int = IDENTITIES, views: int = VIEWS) -> Build:
@@ -118,7 +118,7 @@ def labelled_build(identities: int = IDENTITIES, views: int = VIEWS) -> Build:
     Identities 4n to 4n+3 share photos only among themselves, so that splits could be kept apart.
     """
     images, objects, pairs = [], [], []
-    things: dict[tuple[int, int], dict[str, Any]] = {}
+    first_objects: dict[tuple[int, int], dict[str, Any]] = {}
     for i in range(identities):
         beside = i - i % 4 + (i + 1) % 4
         for view in range(views):
@@ -126,21 +126,21 @@ def labelled_build(identities: int = IDENTITIES, views: int = VIEWS) -> Build:
             label, other = LABELS[i % 4], LABELS[beside % 4]
             caption = f"A {label} and the {other} are in a room."
             images.append(image_row(key, caption=caption))
-            things[i, view] = object_row(f"{key}-a", key, identity=f"id{i}", label=label)
-            objects.append(things[i, view])
+            first_objects[i, view] = object_row(f"{key}-a", key, identity=f"id{i}", label=label)
+            objects.append(first_objects[i, view])
             objects.append(
                 object_row(f"{key}-b", key, identity=f"id{beside}", label=other, x1=400.0, x2=600.0)
             )
-    for (i, view), anchor in things.items():
-        pairs.append(pair_row(anchor, things[i, (view + 1) % views], "positive"))
+    for (i, view), anchor in first_objects.items():
+        pairs.append(pair_row(anchor, first_objects[i, (view + 1) % views], "positive"))
         for step, band in ((2, "hard"), (4, "medium"), (6, "easy")):
-            other = things[(i + step) % identities, view]
+            other = first_objects[(i + step) % identities, view]
             pairs.append(pair_row(anchor, other, "negative", band=band, similarity=0.8 - step / 10))
     for i in range(identities):
         beside = i - i % 4 + (i + 1) % 4
         for view in range(views):
             second = objects[2 * (i * views + view) + 1]
-            anchor = things[beside, (view + 2) % views]
+            anchor = first_objects[beside, (view + 2) % views]
             if anchor["image_id"] != second["image_id"]:
                 pairs.append(pair_row(anchor, second, "positive", band="easy", similarity=0.9))
     return Build(images, objects, pairs)

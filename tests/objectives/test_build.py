@@ -21,10 +21,10 @@ def world() -> Build:
 
 
 def test_rows_fit_the_table_and_their_own_prompt(world: Build) -> None:
-    rows, notes = build(*world.tables, Examples())
+    rows, summaries = build(*world.tables, Examples())
     table = tables.EXAMPLES.table(rows)
     assert table.num_rows == len(rows) == len({row["example_id"] for row in rows})
-    assert sum(sum(note.rows.values()) for note in notes) == len(rows)
+    assert sum(sum(summary.rows.values()) for summary in summaries) == len(rows)
     assert {row["objective"] for row in rows} == set(OBJECTIVES)
     for row in rows:
         blocks = [block["type"] for block in row["prompt"]]
@@ -75,7 +75,7 @@ def test_nothing_crosses_splits(world: Build) -> None:
     pairs = world.pairs.to_pylist()
     for pair in pairs:
         pair["split"] = split[pair["anchor_image_id"]]
-    rows, notes = build(
+    rows, summaries = build(
         world.images, world.objects, tables.PAIRS.table(pairs), split, Examples(total=20)
     )
     assert {row["split"] for row in rows} == {"train", "validation", "test"}
@@ -83,7 +83,7 @@ def test_nothing_crosses_splits(world: Build) -> None:
         split[picture["image_id"]] == row["split"] for row in rows for picture in row["images"]
     )
     assert sum(row["split"] == "train" for row in rows) == 20
-    assert any(note.refused["pair_crosses_splits"] for note in notes)
+    assert any(summary.refused["pair_crosses_splits"] for summary in summaries)
 
 
 def test_total_keeps_a_stable_choice(world: Build) -> None:
@@ -102,20 +102,20 @@ def test_shares_are_met(world: Build) -> None:
 
 def test_an_objective_without_rows_says_why_and_leaves_its_share(world: Build) -> None:
     settings = Examples(total=40, shares={"oct": 0.5, "vlt": 0.25, "ict": 0.25})
-    rows, notes = build(
+    rows, summaries = build(
         world.images, world.objects, world.pairs.slice(0, 0), world.splits, settings
     )
     assert {row["objective"] for row in rows} == {"vlt"}
     assert len(rows) == 40
-    whys = {note.objective: note.why for note in notes}
+    whys = {summary.objective: summary.why for summary in summaries}
     assert whys["vlt"] is None
     assert whys["oct"] is not None
     assert whys["ict"] is not None
     assert "no usable positive pair" in whys["oct"]
-    none, notes = build(*world.tables, Examples(shares={"oct": 1.0}))
+    none, summaries = build(*world.tables, Examples(shares={"oct": 1.0}))
     assert {row["objective"] for row in none} == {"oct"}
-    assert "share" in str(notes[1].why)
-    assert notes[1].as_json()["rows"] == {}
+    assert "share" in str(summaries[1].why)
+    assert summaries[1].as_json()["rows"] == {}
 
 
 def test_speed() -> None:

@@ -6,18 +6,16 @@ from typing import Any
 
 import pytest
 
-from repic.objectives import Material
+from repic.objectives import Corpus
 from tests.objectives.tables import Build, image_row, object_row, pair_row
 
 
-def absent(material: Material, key: dict[str, Any], photo: dict[str, Any]) -> bool:
-    return material.is_absent(
-        material.objects[key["object_id"]], material.photos[photo["image_id"]]
-    )
+def absent(corpus: Corpus, key: dict[str, Any], photo: dict[str, Any]) -> bool:
+    return corpus.is_absent(corpus.objects[key["object_id"]], corpus.photos[photo["image_id"]])
 
 
 @pytest.fixture
-def things() -> dict[str, dict[str, Any]]:
+def objects() -> dict[str, dict[str, Any]]:
     return {key: object_row(key, key[0]) for key in ("a", "b", "c", "c2")}
 
 
@@ -36,60 +34,60 @@ PHOTOS = [image_row(key) for key in "abc"]
         ({"split": "test"}, False),
     ],
 )
-def test_pairs_that_are_used(things: dict, changes: dict, used: bool) -> None:
-    pair = pair_row(things["a"], things["b"], "positive", **changes)
-    material = Build(PHOTOS, things.values(), [pair]).material
-    assert len(material.pairs) == used
-    assert sum(material.refused.values()) == (not used)
+def test_pairs_that_are_used(objects: dict, changes: dict, used: bool) -> None:
+    pair = pair_row(objects["a"], objects["b"], "positive", **changes)
+    corpus = Build(PHOTOS, objects.values(), [pair]).corpus
+    assert len(corpus.pairs) == used
+    assert sum(corpus.refused.values()) == (not used)
 
 
-def test_photos_without_a_split_are_not_used(things: dict) -> None:
-    build = Build(PHOTOS, things.values(), [pair_row(things["a"], things["b"], "positive")])
+def test_photos_without_a_split_are_not_used(objects: dict) -> None:
+    build = Build(PHOTOS, objects.values(), [pair_row(objects["a"], objects["b"], "positive")])
     build.splits[PHOTOS[0]["image_id"]] = None
-    assert not build.material.pairs
-    assert PHOTOS[0]["image_id"] not in build.material.splits
+    assert not build.corpus.pairs
+    assert PHOTOS[0]["image_id"] not in build.corpus.splits
 
 
-def test_groups_join_identities_and_positives(things: dict) -> None:
-    things["a"]["identity"] = things["c2"]["identity"] = "rex"
-    material = Build(
-        PHOTOS, things.values(), [pair_row(things["a"], things["b"], "positive", doubtful=True)]
-    ).material
-    group = {key: material.group(row["object_id"]) for key, row in things.items()}
+def test_groups_join_identities_and_positives(objects: dict) -> None:
+    objects["a"]["identity"] = objects["c2"]["identity"] = "rex"
+    corpus = Build(
+        PHOTOS, objects.values(), [pair_row(objects["a"], objects["b"], "positive", doubtful=True)]
+    ).corpus
+    group = {key: corpus.group(row["object_id"]) for key, row in objects.items()}
     assert group["a"] == group["b"] == group["c2"] != group["c"]
 
 
-def test_nothing_known_is_not_absent(things: dict) -> None:
-    assert not absent(Build(PHOTOS, things.values(), []).material, things["a"], PHOTOS[1])
+def test_nothing_known_is_not_absent(objects: dict) -> None:
+    assert not absent(Build(PHOTOS, objects.values(), []).corpus, objects["a"], PHOTOS[1])
 
 
-def test_a_negative_pair_makes_absent(things: dict) -> None:
-    pair = pair_row(things["a"], things["b"], "negative")
-    material = Build(PHOTOS, things.values(), [pair]).material
-    assert absent(material, things["a"], PHOTOS[1])
-    assert absent(material, things["b"], PHOTOS[0])
+def test_a_negative_pair_makes_absent(objects: dict) -> None:
+    pair = pair_row(objects["a"], objects["b"], "negative")
+    corpus = Build(PHOTOS, objects.values(), [pair]).corpus
+    assert absent(corpus, objects["a"], PHOTOS[1])
+    assert absent(corpus, objects["b"], PHOTOS[0])
 
 
-def test_another_object_of_the_label_must_be_known_too(things: dict) -> None:
-    pair = pair_row(things["a"], things["c"], "negative")
-    assert not absent(Build(PHOTOS, things.values(), [pair]).material, things["a"], PHOTOS[2])
-    things["c2"]["label"] = "cat"
-    assert absent(Build(PHOTOS, things.values(), [pair]).material, things["a"], PHOTOS[2])
+def test_another_object_of_the_label_must_be_known_too(objects: dict) -> None:
+    pair = pair_row(objects["a"], objects["c"], "negative")
+    assert not absent(Build(PHOTOS, objects.values(), [pair]).corpus, objects["a"], PHOTOS[2])
+    objects["c2"]["label"] = "cat"
+    assert absent(Build(PHOTOS, objects.values(), [pair]).corpus, objects["a"], PHOTOS[2])
 
 
-def test_the_same_object_elsewhere_in_the_photo_is_not_absent(things: dict) -> None:
+def test_the_same_object_elsewhere_in_the_photo_is_not_absent(objects: dict) -> None:
     pairs = [
-        pair_row(things["a"], things["c"], "negative"),
-        pair_row(things["a"], things["c2"], "positive", doubtful=True),
+        pair_row(objects["a"], objects["c"], "negative"),
+        pair_row(objects["a"], objects["c2"], "positive", doubtful=True),
     ]
-    assert not absent(Build(PHOTOS, things.values(), pairs).material, things["a"], PHOTOS[2])
+    assert not absent(Build(PHOTOS, objects.values(), pairs).corpus, objects["a"], PHOTOS[2])
 
 
-def test_labels_decide_where_they_are_known(things: dict) -> None:
-    things["a"]["identity"] = "rex"
-    things["b"]["identity"] = "bello"
-    things["c"]["identity"] = "bello"
+def test_labels_decide_where_they_are_known(objects: dict) -> None:
+    objects["a"]["identity"] = "rex"
+    objects["b"]["identity"] = "bello"
+    objects["c"]["identity"] = "bello"
     photos = [*PHOTOS[:2], image_row("c", identity="rex")]
-    material = Build(photos, things.values(), []).material
-    assert absent(material, things["a"], photos[1])
-    assert not absent(material, things["a"], photos[2])
+    corpus = Build(photos, objects.values(), []).corpus
+    assert absent(corpus, objects["a"], photos[1])
+    assert not absent(corpus, objects["a"], photos[2])

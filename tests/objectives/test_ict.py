@@ -16,20 +16,20 @@ from repic.captions.facts import NO_FACTS
 from repic.config.build import Examples
 from repic.config.build import Ict as Settings
 from repic.images.coordinates import QWEN3_VL
-from repic.objectives import written
-from repic.objectives.base import Draw, Mode, Note, Reward
-from repic.objectives.corpus import Material
+from repic.objectives import write_drafts
+from repic.objectives.base import Mode, ObjectiveSummary, Reward, SeededRandom
+from repic.objectives.corpus import Corpus
 from repic.objectives.ict import Ict
-from repic.objectives.phrases import info, named_caption
+from repic.objectives.phrases import named_caption, reference_info
 from tests.objectives.tables import Build, image_row, labelled_build, object_row, pair_row
 from tests.timing import quickest
 
 
-def rows_of(build: Build, **changes: Any) -> tuple[list[dict[str, Any]], Note]:
-    note = Note("ict")
+def rows_of(build: Build, **changes: Any) -> tuple[list[dict[str, Any]], ObjectiveSummary]:
+    summary = ObjectiveSummary("ict")
     return list(
-        written(Ict().drafts(build.material, Examples(ict=Settings(**changes)), note), {})
-    ), note
+        write_drafts(Ict().drafts(build.corpus, Examples(ict=Settings(**changes)), summary), {})
+    ), summary
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +39,11 @@ def world() -> Build:
 
 class TestRows:
     def test_all_kinds_are_made(self, world: Build) -> None:
-        rows, note = rows_of(world)
+        rows, summary = rows_of(world)
         kinds = Counter(row["kind"] for row in rows)
         assert set(kinds) == {"single", "multi", "absent", "mixed", "which"}
         assert kinds["single"] / len(rows) == pytest.approx(0.35, abs=0.15)
-        assert note.why is None
+        assert summary.why is None
 
     def test_references_are_what_they_say(self, world: Build) -> None:
         rows, _ = rows_of(world, per_positive=3)
@@ -102,10 +102,10 @@ class TestRows:
         build = Build([image_row("a"), image_row("b")], [a, b], [pair_row(a, b, "positive")])
         rows, _ = rows_of(build, shares={"single": 0.01, "multi": 1.0, "absent": 1.0})
         assert [row["kind"] for row in rows] == ["single"]
-        rows, note = rows_of(build, shares={"multi": 1.0})
+        rows, summary = rows_of(build, shares={"multi": 1.0})
         assert not rows
-        assert note.refused["no_kind_with_a_share_can_be_made"] == 1
-        assert note.why is not None
+        assert summary.refused["no_kind_with_a_share_can_be_made"] == 1
+        assert summary.why is not None
 
     def test_multi_rows_of_the_same_photo(self, world: Build) -> None:
         rows, _ = rows_of(world, shares={"multi": 1.0}, same_photo_share=1.0)
@@ -148,10 +148,10 @@ class TestRows:
             assert Ict().reward(row["caption"], row, "strict", QWEN3_VL).total == 1
 
 
-def thing(**changes: Any) -> Any:
+def described(**changes: Any) -> Any:
     build = Build([image_row("a")], [object_row("a", "a", **changes)], [])
-    material: Material = build.material
-    return next(iter(material.objects.values()))
+    corpus: Corpus = build.corpus
+    return next(iter(corpus.objects.values()))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def thing(**changes: Any) -> Any:
     ],
 )
 def test_info(changes: dict[str, Any], text: str) -> None:
-    assert info(thing(**changes), Draw(0)) == text
+    assert reference_info(described(**changes), SeededRandom(0)) == text
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_info(changes: dict[str, Any], text: str) -> None:
     ],
 )
 def test_named_caption(caption: str | None, changes: dict[str, Any], expected: str | None) -> None:
-    assert named_caption(caption, [(thing(**changes), "Ann")]) == expected
+    assert named_caption(caption, [(described(**changes), "Ann")]) == expected
 
 
 def row(*present: str, absent: tuple[str, ...] = (), caption: str | None = None) -> dict[str, Any]:
@@ -286,13 +286,13 @@ class TestReward:
         st.sets(st.sampled_from(["Ann", "Bobby", "Carl", "Dora"])),
     )
     def test_reward_rises_with_the_right_names_only(
-        self, said: set[str], present: set[str]
+        self, named: set[str], present: set[str]
     ) -> None:
         absent = tuple({"Ann", "Bobby", "Carl", "Dora"} - present)
         example = row(*present, absent=absent)
-        total = reward(f"{' and '.join(sorted(said))} {SCENE}.", example).total
-        for name in {"Ann", "Bobby", "Carl", "Dora"} - said:
-            more = reward(f"{' and '.join(sorted(said | {name}))} {SCENE}.", example).total
+        total = reward(f"{' and '.join(sorted(named))} {SCENE}.", example).total
+        for name in {"Ann", "Bobby", "Carl", "Dora"} - named:
+            more = reward(f"{' and '.join(sorted(named | {name}))} {SCENE}.", example).total
             assert more > total if name in present else more <= total
             assert more < total or name in present or total == 0
 
@@ -346,7 +346,7 @@ def test_a_caption_that_its_row_does_not_reward_is_not_taught(
     rows = [right, contradicted, short]
     plans = [SimpleNamespace(key=row["example_id"], row=partial(dict, row)) for row in rows]
     monkeypatch.setattr(Ict, "_plans", lambda *_: iter(plans))
-    made, note = rows_of(world)
+    rows_written, summary = rows_of(world)
     drafted = [{**row, "draft": row["example_id"]} for row in (right, {**short, "caption": None})]
-    assert made == drafted
-    assert note.refused == {"its_true_caption_is_not_rewarded": 1}
+    assert rows_written == drafted
+    assert summary.refused == {"its_true_caption_is_not_rewarded": 1}

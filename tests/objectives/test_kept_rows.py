@@ -1,4 +1,4 @@
-"""A row that is known is kept as it is, and only while all that it was made from is the same."""
+"""An existing row is kept if and only if everything that it was made from is unchanged."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repic.config.build import Examples
-from repic.objectives import LIGHT, build
-from repic.objectives.scene import checkable
+from repic.objectives import SELECTION_COLUMNS, build
+from repic.objectives.scene import choose_fact_words
 from tests.objectives.tables import Build, labelled_build
 
 Row = dict[str, Any]
 
 
-def known_of(rows: list[Row]) -> dict[str, Row]:
-    return {row["draft"]: {name: row[name] for name in LIGHT} for row in rows}
+def existing_of(rows: list[Row]) -> dict[str, Row]:
+    return {row["draft"]: {name: row[name] for name in SELECTION_COLUMNS} for row in rows}
 
 
-def whole(rows: list[Row], before: list[Row]) -> list[Row]:
-    """Rows with those that were kept filled up from the build before."""
+def completed(rows: list[Row], before: list[Row]) -> list[Row]:
+    """Rows, with the kept ones completed from the previous build."""
     old = {row["draft"]: row for row in before}
-    return [old[row["draft"]] if row.keys() == set(LIGHT) else row for row in rows]
+    return [old[row["draft"]] if row.keys() == set(SELECTION_COLUMNS) else row for row in rows]
 
 
 def kept(rows: list[Row]) -> int:
-    return sum(row.keys() == set(LIGHT) for row in rows)
+    return sum(row.keys() == set(SELECTION_COLUMNS) for row in rows)
 
 
 def test_the_same_again_writes_nothing() -> None:
     world = labelled_build(8, 3)
-    before, notes = build(*world.tables, Examples())
-    rows, again = build(*world.tables, Examples(), known_of(before))
+    before, summaries = build(*world.tables, Examples())
+    rows, again = build(*world.tables, Examples(), existing_of(before))
     assert kept(rows) == len(rows) == len(before)
-    assert whole(rows, before) == before
-    assert again == notes
+    assert completed(rows, before) == before
+    assert again == summaries
 
 
 def changed(world: Build, table: str, change: Callable[[Row], Row]) -> Build:
@@ -70,10 +70,10 @@ def test_a_row_of_which_anything_changed_is_written_anew(
         return {**row, column: value} if row == chosen else row
 
     world = changed(labelled_build(8, 3), table, change)
-    rows, notes = build(*world.tables, Examples(), known_of(before))
+    rows, summaries = build(*world.tables, Examples(), existing_of(before))
     fresh, expected = build(*world.tables, Examples())
-    assert whole(rows, before) == fresh
-    assert notes == expected
+    assert completed(rows, before) == fresh
+    assert summaries == expected
     assert 0 < kept(rows) < len(rows)
 
 
@@ -89,10 +89,10 @@ def test_photos_that_come_and_go_leave_no_trace(first: set[int], second: set[int
         return world.images, world.objects, world.pairs, splits
 
     before, _ = build(*seen(first), Examples())
-    rows, notes = build(*seen(second), Examples(), known_of(before))
+    rows, summaries = build(*seen(second), Examples(), existing_of(before))
     fresh, expected = build(*seen(second), Examples())
-    assert whole(rows, before) == fresh
-    assert notes == expected
+    assert completed(rows, before) == fresh
+    assert summaries == expected
 
 
 def test_the_order_of_strangers_decides_no_word() -> None:
@@ -101,28 +101,28 @@ def test_the_order_of_strangers_decides_no_word() -> None:
     world = changed(
         world, "objects", lambda row: {**row, "expressions": [expressions.get(row["label"], "")]}
     )
-    material = world.material
-    strangers = [*material.objects.values()]
-    query = material.photos[strangers[0].image_id]
-    others = [thing for thing in strangers if thing.image_id != query.image_id]
-    telling, elsewhere = checkable(material, query, others)
-    assert {"mug", "tall"} <= set(elsewhere)
-    assert checkable(material, query, others[::-1]) == (telling, elsewhere)
+    corpus = world.corpus
+    objects = [*corpus.objects.values()]
+    query = corpus.photos[objects[0].image_id]
+    others = [thing for thing in objects if thing.image_id != query.image_id]
+    distinctive, distractors = choose_fact_words(corpus, query, others)
+    assert {"mug", "tall"} <= set(distractors)
+    assert choose_fact_words(corpus, query, others[::-1]) == (distinctive, distractors)
 
 
 def test_what_most_photos_of_a_split_have_tells_nothing() -> None:
     world = labelled_build(8, 3)
-    told = [f"{word} {'grass' if n else 'sand'}" for n, word in enumerate(("one", "two", "three"))]
-    captions = iter(told * 8)
+    texts = [f"{word} {'grass' if n else 'sand'}" for n, word in enumerate(("one", "two", "three"))]
+    captions = iter(texts * 8)
     world = changed(world, "images", lambda row: {**row, "caption": next(captions)})
     world = changed(world, "objects", lambda row: {**row, "expressions": ["a thing"]})
-    material = world.material
-    for image_id, photo in material.photos.items():
-        telling, _ = checkable(material, photo, [])
+    corpus = world.corpus
+    for image_id, photo in corpus.photos.items():
+        distinctive, _ = choose_fact_words(corpus, photo, [])
         has_grass = "grass" in str(photo.caption)
-        assert "grass" not in telling  # two photos of three have it
-        assert ("sand" in telling) is not has_grass
-        assert set(telling) < set(material.words_of(image_id))
+        assert "grass" not in distinctive  # two photos of three have it
+        assert ("sand" in distinctive) is not has_grass
+        assert set(distinctive) < set(corpus.words_of(image_id))
 
 
 def test_drafts_have_keys_of_their_own() -> None:

@@ -7,8 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repic.config.build import Names
-from repic.objectives.base import Draw
-from repic.objectives.names import describe, draw_names, fold, is_usable, pool, words
+from repic.objectives.base import SeededRandom
+from repic.objectives.names import (
+    describe,
+    draw_names,
+    first_names,
+    fold,
+    is_usable,
+    ordinary_words,
+)
 from tests.timing import quickest
 
 LOCALES = Names().locales
@@ -16,16 +23,16 @@ LOCALES = Names().locales
 
 @pytest.mark.parametrize("locale", [*LOCALES, "de_DE", "ja_JP", "ru_RU"])
 def test_pools_are_large_and_clean(locale: str) -> None:
-    names = pool(locale)
+    names = first_names(locale)
     assert len(names) >= 25
     assert list(names) == sorted(set(names))
-    assert all(name.isalpha() and fold(name) not in words() for name in names)
+    assert all(name.isalpha() and fold(name) not in ordinary_words() for name in names)
 
 
 def test_scripts_come_as_they_are() -> None:
-    assert any("\uac00" <= name[0] <= "\ud7a3" for name in pool("ko_KR"))
-    assert any("\u4e00" <= name[0] <= "\u9fff" for name in pool("zh_CN"))
-    assert any(not name.isascii() for name in pool("fr_FR"))
+    assert any("\uac00" <= name[0] <= "\ud7a3" for name in first_names("ko_KR"))
+    assert any("\u4e00" <= name[0] <= "\u9fff" for name in first_names("zh_CN"))
+    assert any(not name.isascii() for name in first_names("fr_FR"))
 
 
 @pytest.mark.parametrize(
@@ -56,27 +63,27 @@ def test_names_are_names() -> None:
 
 @given(st.integers(0, 2**63 - 1), st.integers(1, 8))
 def test_drawn_names_cannot_be_mistaken(seed: int, count: int) -> None:
-    drawn = draw_names(Draw(seed), count, LOCALES)
-    assert drawn == draw_names(Draw(seed), count, LOCALES)
+    drawn = draw_names(SeededRandom(seed), count, LOCALES)
+    assert drawn == draw_names(SeededRandom(seed), count, LOCALES)
     folded = [fold(name) for name, _ in drawn]
     assert len(set(folded)) == count
     assert not any(a is not b and a.startswith(b) for a in folded for b in folded)
-    assert all(name in pool(locale) for name, locale in drawn)
+    assert all(name in first_names(locale) for name, locale in drawn)
 
 
 def test_words_of_the_example_are_avoided() -> None:
-    text = " ".join(name for name in pool("fr_FR") if name != "Zoé").upper()
-    assert draw_names(Draw(1), 1, ("fr_FR",), [text]) == [("Zoé", "fr_FR")]
+    text = " ".join(name for name in first_names("fr_FR") if name != "Zoé").upper()
+    assert draw_names(SeededRandom(1), 1, ("fr_FR",), [text]) == [("Zoé", "fr_FR")]
 
 
 def test_too_few_names_is_an_error() -> None:
     with pytest.raises(ValueError, match="add a locale"):
-        draw_names(Draw(1), 500, ("zh_CN",))
+        draw_names(SeededRandom(1), 500, ("zh_CN",))
 
 
 def test_unknown_locale_names_the_remedy() -> None:
     with pytest.raises(ValueError, match=r"examples\.names\.locales"):
-        pool("xx_XX")
+        first_names("xx_XX")
 
 
 def test_description_is_small_and_names_the_versions() -> None:
@@ -84,7 +91,9 @@ def test_description_is_small_and_names_the_versions() -> None:
 
 
 def test_speed() -> None:
-    draw_names(Draw(0), 4, LOCALES)
+    draw_names(SeededRandom(0), 4, LOCALES)
     near = ["a dog on a sofa in a room"]
-    drawn = quickest(lambda: [draw_names(Draw(seed), 2, LOCALES, near) for seed in range(2_000)])
+    drawn = quickest(
+        lambda: [draw_names(SeededRandom(seed), 2, LOCALES, near) for seed in range(2_000)]
+    )
     assert drawn < 1

@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from repic.config.build import Examples
 from repic.config.build import Oct as Settings
 from repic.images.coordinates import QWEN3_VL
-from repic.objectives import written
-from repic.objectives.base import Mode, Note
+from repic.objectives import write_drafts
+from repic.objectives.base import Mode, ObjectiveSummary
 from repic.objectives.oct import INSTRUCTION, Oct
 from tests.objectives.tables import Build, image_row, labelled_build, object_row, pair_row
 from tests.timing import quickest
 
 
-def rows_of(build: Build, **changes: Any) -> tuple[list[dict[str, Any]], Note]:
-    note = Note("oct")
+def rows_of(build: Build, **changes: Any) -> tuple[list[dict[str, Any]], ObjectiveSummary]:
+    summary = ObjectiveSummary("oct")
     return list(
-        written(Oct().drafts(build.material, Examples(oct=Settings(**changes)), note), {})
-    ), note
+        write_drafts(Oct().drafts(build.corpus, Examples(oct=Settings(**changes)), summary), {})
+    ), summary
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +40,15 @@ def test_a_row(world: Build) -> None:
         assert row["kind"] == pair["kind"]
         assert row["answer"] == ("yes" if pair["kind"] == "positive" else "no")
         assert (row["band"], row["similarity"]) == (pair["band"], pair["similarity"])
-        reference, query = row["images"]
-        assert reference["image_id"] == pair["anchor_image_id"]
-        assert reference["crop"] != [0.0, 0.0, 640.0, 480.0]
+        picture, query = row["images"]
+        assert picture["image_id"] == pair["anchor_image_id"]
+        assert picture["crop"] != [0.0, 0.0, 640.0, 480.0]
         assert query["image_id"] == pair["other_image_id"]
         assert query["crop"] == [0.0, 0.0, 640.0, 480.0]
-        [named] = row["references"]
-        assert named["present"] == (row["answer"] == "yes")
+        [reference] = row["references"]
+        assert reference["present"] == (row["answer"] == "yes")
         question = row["prompt"][-1]["text"]
-        assert f"<{named['name']}>" in question
+        assert f"<{reference['name']}>" in question
         assert question.endswith(INSTRUCTION)
 
 
@@ -75,9 +75,9 @@ def test_a_band_that_runs_short_leaves_its_share() -> None:
 def test_a_query_that_may_hold_the_anchor_is_no_negative() -> None:
     a, b, b2 = object_row("a", "a"), object_row("b", "b"), object_row("b2", "b")
     pairs = [pair_row(a, b, "negative"), pair_row(a, b2, "positive")]
-    rows, note = rows_of(Build([image_row("a"), image_row("b")], [a, b, b2], pairs))
+    rows, summary = rows_of(Build([image_row("a"), image_row("b")], [a, b, b2], pairs))
     assert [row["kind"] for row in rows] == ["positive"]
-    assert note.refused["anchor_may_be_in_the_query"] == 1
+    assert summary.refused["anchor_may_be_in_the_query"] == 1
 
 
 def score(text: str, answer: str = "yes", mode: Mode = "strict") -> float:

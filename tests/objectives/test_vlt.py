@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from repic.config.build import Examples
 from repic.config.build import Vlt as Settings
 from repic.images.coordinates import INTERNVL, NORMALISED, QWEN2_VL, QWEN3_VL, Box, Convention
-from repic.objectives import written
-from repic.objectives.base import Mode, Note
+from repic.objectives import write_drafts
+from repic.objectives.base import Mode, ObjectiveSummary
 from repic.objectives.vlt import Vlt
 from tests.objectives.tables import Build, image_row, object_row
 from tests.timing import quickest
@@ -23,20 +23,22 @@ ANNOTATION = {"box": [0.0, 0.0, 9.0, 9.0], "label": "dog", "expressions": []}
 
 def rows_of(
     *objects: dict[str, Any], annotations: int = 0, **changes: Any
-) -> tuple[list[dict[str, Any]], Note]:
+) -> tuple[list[dict[str, Any]], ObjectiveSummary]:
     photo = image_row("a", annotations=[ANNOTATION] * annotations)
-    note = Note("vlt")
-    material = Build([photo], objects, []).material
-    return list(written(Vlt().drafts(material, Examples(vlt=Settings(**changes)), note), {})), note
+    summary = ObjectiveSummary("vlt")
+    corpus = Build([photo], objects, []).corpus
+    return list(
+        write_drafts(Vlt().drafts(corpus, Examples(vlt=Settings(**changes)), summary), {})
+    ), summary
 
 
 def test_a_row() -> None:
-    [row], note = rows_of(object_row("a", "a"))
+    [row], summary = rows_of(object_row("a", "a"))
     assert (row["kind"], row["answer"], row["box"]) == ("label", "{box}", [100, 100, 300, 300])
     assert row["prompt"][0] == {"type": "image", "text": ""}
     assert "the dog" in row["prompt"][1]["text"]
     assert "JSON" in row["prompt"][1]["text"]
-    assert note.why is None
+    assert summary.why is None
 
 
 def test_a_label_must_point_to_one_object() -> None:
@@ -50,10 +52,10 @@ def test_an_expression_must_be_the_objects_alone() -> None:
     two = {"same_label_count": 2}
     left = object_row("a", "a", expressions=["the dog on the left", "a brown dog"], **two)
     right = object_row("b", "a", expressions=["Brown dog.", "dog"], **two)
-    rows, note = rows_of(left, right)
+    rows, summary = rows_of(left, right)
     assert [row["kind"] for row in rows] == ["expression"]
     assert "the dog on the left" in rows[0]["prompt"][1]["text"]
-    assert note.refused["no_expression_for_it_alone"] == 1
+    assert summary.refused["no_expression_for_it_alone"] == 1
 
 
 def test_size_and_number_are_limited() -> None:
@@ -61,10 +63,10 @@ def test_size_and_number_are_limited() -> None:
     objects = [object_row(label, "a", label=label) for label in labels]
     assert len(rows_of(*objects)[0]) == 2
     assert len(rows_of(*objects, max_per_photo=9)[0]) == 4
-    rows, note = rows_of(*objects, max_area_share=0.01)
+    rows, summary = rows_of(*objects, max_area_share=0.01)
     assert not rows
-    assert note.refused["too_large"] == 4
-    assert note.why is not None
+    assert summary.refused["too_large"] == 4
+    assert summary.why is not None
 
 
 ROW = {"images": [{"width": 1_000, "height": 500}], "box": [100.0, 100.0, 500.0, 400.0]}

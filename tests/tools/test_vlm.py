@@ -60,7 +60,7 @@ def test_whom_it_learns_from_is_in_no_other_pool():
 def test_tokenizer_writes_every_sentence_and_each_name_as_one_token(processor):
     tokenizer = processor.tokenizer
     sentences = [t.text for objective in OBJECTIVES.values() for t in objective.templates]
-    known = [name for locale in Names().locales for name in names.pool(locale)]
+    known = [name for locale in Names().locales for name in names.first_names(locale)]
     for text in (*sentences, *known, *vlm_words.texts(), "Zoé-Łukasz 🦆\n\t1234"):
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert all(len(tokenizer(name)["input_ids"]) == 1 for name in known)

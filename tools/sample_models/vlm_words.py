@@ -108,4 +108,4 @@ def texts() -> Iterator[str]:
     yield " with and the left right upper lower leftmost rightmost uppermost lowermost (a plain)"
     yield from ("The", "A", "An", " it", "<>. <>, <>? <>) <>")
     yield from (str(number) for number in range(NUMBERS))
-    yield from (name for locale in Names().locales for name in names.pool(locale))
+    yield from (name for locale in Names().locales for name in names.first_names(locale))

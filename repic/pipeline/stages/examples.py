@@ -1,4 +1,4 @@
-"""Examples: what the three objectives make of one build."""
+"""Examples: the rows that the three objectives make from one build."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from repic.tables import TABLES
 
 
 class Examples(SetStage):
-    """Draw every training example, and write those that the last version does not hold as they are.
+    """Draft all training examples, and write the rows that the last version does not have.
 
-    Drawing looks at everything; writing a row takes ten times as long, and needs little.
+    A row whose draft is unchanged is copied, since writing it takes ten times as long as drafting.
     """
 
     name = "examples"
@@ -29,21 +29,21 @@ class Examples(SetStage):
         groups = inputs.tables["groups"]
         before = inputs.before.get("examples", TABLES["examples"].empty())
         splits = dict(zip(groups["image_id"].to_pylist(), groups["split"].to_pylist(), strict=True))
-        known = before.select(objectives.LIGHT).to_pylist()
-        rows, notes = objectives.build(
+        existing = before.select(objectives.SELECTION_COLUMNS).to_pylist()
+        rows, summaries = objectives.build(
             inputs.tables["images"],
             inputs.tables["objects"],
             inputs.tables["pairs"],
             splits,
             inputs.settings.examples,
-            {row["draft"]: row for row in known},
+            {row["draft"]: row for row in existing},
         )
-        places = {row["draft"]: place for place, row in enumerate(known)}
-        fresh = [row for row in rows if row["draft"] not in places]
-        places |= {row["draft"]: place for place, row in enumerate(fresh, before.num_rows)}
+        index = {row["draft"]: i for i, row in enumerate(existing)}
+        fresh = [row for row in rows if row["draft"] not in index]
+        index |= {row["draft"]: i for i, row in enumerate(fresh, before.num_rows)}
         examples = pa.concat_tables([before, TABLES["examples"].table(fresh)])
-        examples = examples.take(pa.array([places[row["draft"]] for row in rows], pa.int64()))
+        examples = examples.take(pa.array([index[row["draft"]] for row in rows], pa.int64()))
         return Output(
             {"examples": TABLES["examples"].check(examples)},
-            {note.objective: note.as_json() for note in notes},
+            {summary.objective: summary.as_json() for summary in summaries},
         )
