@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repic.objectives.identify import KIND as WHICH
-from repic.rewards.components import ScoredAnswer
+from repic.rewards.components import RewardedAnswer
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -46,12 +46,12 @@ class ClipScoreComponent:
         self.weight, self.scale = weight, scale
         self._photos: OrderedDict[str, np.ndarray[Any, Any]] = OrderedDict()
 
-    def applies(self, answer: ScoredAnswer) -> bool:
+    def applies(self, answer: RewardedAnswer) -> bool:
         row = answer.row
         is_caption = row["objective"] == "ict" and row["kind"] != WHICH
         return is_caption and bool(row.get("photo")) and answer.reward.total > 0
 
-    def scores(self, answers: Sequence[ScoredAnswer]) -> list[float | None]:
+    def scores(self, answers: Sequence[RewardedAnswer]) -> list[float | None]:
         wanted = [answer.row["photo"] for answer in answers]
         self._look_at(dict.fromkeys(wanted))
         seen = [place for place, photo in enumerate(wanted) if photo in self._photos]
@@ -78,7 +78,7 @@ class ClipScoreComponent:
             self._photos.update(zip(opened, vectors, strict=True))
 
 
-def unnamed(answer: ScoredAnswer) -> str:
+def unnamed(answer: RewardedAnswer) -> str:
     """The caption with what each named thing is called in general, or `it`, in place of names."""
     text = answer.text
     labels = {thing["name"]: thing["label"] for thing in answer.row.get("scene") or ()}

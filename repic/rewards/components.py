@@ -15,7 +15,7 @@ from repic.objectives.base import Reward
 
 
 @dataclass(frozen=True)
-class ScoredAnswer:
+class RewardedAnswer:
     """An answer, the row that it answers (what `/v1/score` takes of one), and its reward so far."""
 
     text: str
@@ -34,11 +34,11 @@ class Component(Protocol):
     name: str
     weight: float
 
-    def applies(self, answer: ScoredAnswer) -> bool:
+    def applies(self, answer: RewardedAnswer) -> bool:
         """Whether it has anything to say about this answer; quick."""
         ...
 
-    def scores(self, answers: Sequence[ScoredAnswer]) -> Sequence[float | None]:
+    def scores(self, answers: Sequence[RewardedAnswer]) -> Sequence[float | None]:
         """A score of each, 0 to 1, or None. May take long; called by one thread at a time."""
         ...
 

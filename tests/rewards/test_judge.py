@@ -13,7 +13,7 @@ import pytest
 
 from repic.config.build import Judge
 from repic.objectives.base import Reward
-from repic.rewards.components import ScoredAnswer, lowered
+from repic.rewards.components import RewardedAnswer, lowered
 from repic.rewards.judge import JudgeComponent, compare
 from repic.rewards.scoring import score
 from tests.rewards.test_scoring import ICT, OCT
@@ -57,7 +57,7 @@ class Server:
 
 
 def judged(reward: Reward, text: str, row: dict[str, Any], settings: Judge) -> Reward:
-    judging, answer = JudgeComponent(settings), ScoredAnswer(text, row, reward)
+    judging, answer = JudgeComponent(settings), RewardedAnswer(text, row, reward)
     if not judging.applies(answer):
         return reward
     (verdict,) = judging.scores([answer])
@@ -172,7 +172,7 @@ def test_answers_are_asked_about_together(server: Server) -> None:
         return _label(captions, TRUTH)
 
     server.reply = slow
-    answers = [ScoredAnswer(f"{ANSWER} {k}.", ICT, score(ANSWER, ICT)) for k in range(8)]
+    answers = [RewardedAnswer(f"{ANSWER} {k}.", ICT, score(ANSWER, ICT)) for k in range(8)]
     start = time.monotonic()
     assert JudgeComponent(server.settings()).scores(answers) == [0.0] * 8
     assert time.monotonic() - start < 8 * 2 * 0.2

@@ -8,23 +8,22 @@ from __future__ import annotations
 import base64
 import importlib.util
 import io
-import json
 import math
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
-from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
+
+import httpx
 
 from repic.config.evaluate import Evaluation
 from repic.errors import CaptionServerError, ConfigError
 from repic.images.cache import PictureCache
 from repic.images.coordinates import NORMALISED, convention_for
+from repic.models.openai_client import complete
 from storage.errors import StoreError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 QUALITY = 95
 """Of the JPEGs that a server gets."""
-
-MAX_REPLY = 4_000_000
 
 
 class Captioner(Protocol):
@@ -266,34 +263,34 @@ class ServerCaptioner:
             "max_tokens": self._asked.max_new_tokens,
             "messages": conversation(row, self._pictures, self._asked.max_pixels),
         }
-        headers = {"Content-Type": "application/json"}
+        key = None
         if self._asked.api_key_env:
             key = os.environ.get(self._asked.api_key_env)
             if not key:
                 raise ConfigError(
                     f"{self._asked.api_key_env} is not set: it holds the server's key"
                 )
-            headers["Authorization"] = f"Bearer {key}"
-        url = f"{(self._asked.url or '').rstrip('/')}/chat/completions"
+        url = (self._asked.url or "").rstrip("/")
         try:
-            request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-            with urllib.request.urlopen(request, timeout=self._asked.timeout) as reply:
-                said = json.loads(reply.read(MAX_REPLY))["choices"][0]["message"]["content"]
-            if not isinstance(said, str):
-                raise TypeError(f"its content is {said!r}")
-        except urllib.error.HTTPError as error:
-            detail = error.read(300).decode("utf-8", "replace").strip()
+            return complete(url, body, self._asked.timeout, key)
+        except httpx.HTTPStatusError as error:
             raise CaptionServerError(
-                f"{url} answers {error.code} ({detail or error.reason}); check evaluate.url and "
-                "the model's name, then run again: finished captions are kept"
+                f"{url}/chat/completions answers {error.response.status_code} ({error}); check "
+                "evaluate.url and the model's name, then run again: finished captions are kept"
             ) from None
-        except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+        ) as error:
             raise CaptionServerError(
-                f"{url} gives no caption ({error or type(error).__name__}); is evaluate.url an "
-                "address as http://host:8000/v1, and is the server up? Run again when it is: "
-                "finished captions are kept"
+                f"{url}/chat/completions gives no caption ({error or type(error).__name__}); is "
+                "evaluate.url an address as http://host:8000/v1, and is the server up? Run again "
+                "when it is: finished captions are kept"
             ) from None
-        return said
 
 
 def _limit(asked: Evaluation) -> list[dict[str, int]]:

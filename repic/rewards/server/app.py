@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import repic
 from repic.objectives.base import Mode
-from repic.rewards.components import Component, ScoredAnswer
+from repic.rewards.components import Component, RewardedAnswer
 from repic.rewards.server import openrlhf, prometheus
 from repic.rewards.server.batching import BatchedComponent
 from repic.rewards.server.protocol import (
@@ -195,7 +195,7 @@ async def _refined(
     rewards = [reward_of(given) for given in scores]
     places = [place for place, reward in enumerate(rewards) if reward is not None]
     answers = [
-        ScoredAnswer(asked[place].completion, {**EMPTY, **asked[place].row}, reward)
+        RewardedAnswer(asked[place].completion, {**EMPTY, **asked[place].row}, reward)
         for place in places
         if (reward := rewards[place]) is not None
     ]

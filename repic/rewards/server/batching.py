@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from repic.objectives.base import Reward
-from repic.rewards.components import Component, ScoredAnswer, lowered
+from repic.rewards.components import Component, RewardedAnswer, lowered
 
 log = logging.getLogger(__name__)
 
 MOST = 256
 """Answers of one batch."""
 
-_Waiting = tuple[ScoredAnswer, "asyncio.Future[float | None]"]
+_Waiting = tuple[RewardedAnswer, "asyncio.Future[float | None]"]
 
 
 class BatchedComponent:
@@ -37,7 +37,7 @@ class BatchedComponent:
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=component.name)
 
-    async def refined(self, answers: Sequence[ScoredAnswer]) -> list[Reward]:
+    async def refined(self, answers: Sequence[RewardedAnswer]) -> list[Reward]:
         """Rewards of the answers of one request."""
         loop = asyncio.get_running_loop()
         asked = {

@@ -17,7 +17,7 @@ from repic.errors import ConfigError
 from repic.models import encoder as embed
 from repic.objectives.base import Reward
 from repic.rewards.clip_score import ClipScoreComponent, unnamed
-from repic.rewards.components import Component, ScoredAnswer
+from repic.rewards.components import Component, RewardedAnswer
 from repic.rewards.scoring import score
 from repic.rewards.server import model_components
 from repic.rewards.server.app import create_app
@@ -36,10 +36,10 @@ class Slow:
         self.batches: list[int] = []
         self.at_work = threading.Lock()
 
-    def applies(self, answer: ScoredAnswer) -> bool:
+    def applies(self, answer: RewardedAnswer) -> bool:
         return answer.reward.total > 0
 
-    def scores(self, answers: Sequence[ScoredAnswer]) -> list[float | None]:
+    def scores(self, answers: Sequence[RewardedAnswer]) -> list[float | None]:
         assert self.at_work.acquire(blocking=False), "two batches at once"
         time.sleep(0.05)
         self.batches.append(len(answers))
@@ -50,7 +50,7 @@ class Slow:
 class Broken(Slow):
     name = "broken"
 
-    def scores(self, answers: Sequence[ScoredAnswer]) -> list[float | None]:
+    def scores(self, answers: Sequence[RewardedAnswer]) -> list[float | None]:
         raise RuntimeError("out of memory")
 
 
@@ -143,9 +143,9 @@ def test_a_caption_of_another_picture_fits_less(
     row = row_message(captions(built)[0])
     ids = list(crops)
     assert len(ids) > 10
-    own = [ScoredAnswer(crops[i][0], {**row, "photo": i}, FULL) for i in ids]
+    own = [RewardedAnswer(crops[i][0], {**row, "photo": i}, FULL) for i in ids]
     other = [
-        ScoredAnswer(crops[j][0], {**row, "photo": i}, FULL)
+        RewardedAnswer(crops[j][0], {**row, "photo": i}, FULL)
         for i, j in zip(ids, ids[1:] + ids[:1], strict=True)
     ]
     assert all(clip.applies(answer) for answer in own)
@@ -155,16 +155,16 @@ def test_a_caption_of_another_picture_fits_less(
     assert better > 0.8 * len(ids)
     for answer, value in zip(own[:3], fits, strict=False):  # company changes nothing
         assert clip.scores([answer]) == [value]
-    lost = ScoredAnswer("A photo.", {**row, "photo": "f" * 32}, FULL)
+    lost = RewardedAnswer("A photo.", {**row, "photo": "f" * 32}, FULL)
     assert clip.scores([own[0], lost, own[1]]) == [fits[0], None, fits[1]]
 
 
 def test_who_is_not_looked_at(built: Built, clip: ClipScoreComponent) -> None:
     row = row_message(captions(built)[0])
-    assert not clip.applies(ScoredAnswer("", row, Reward(0.0, {}, "empty")))
-    assert not clip.applies(ScoredAnswer("x", {**row, "photo": ""}, FULL))
-    assert not clip.applies(ScoredAnswer("x", {**row, "kind": "which"}, FULL))
-    assert not clip.applies(ScoredAnswer("yes", {**OCT, "kind": "", "photo": row["photo"]}, FULL))
+    assert not clip.applies(RewardedAnswer("", row, Reward(0.0, {}, "empty")))
+    assert not clip.applies(RewardedAnswer("x", {**row, "photo": ""}, FULL))
+    assert not clip.applies(RewardedAnswer("x", {**row, "kind": "which"}, FULL))
+    assert not clip.applies(RewardedAnswer("yes", {**OCT, "kind": "", "photo": row["photo"]}, FULL))
 
 
 def test_names_are_taken_out() -> None:
@@ -172,7 +172,7 @@ def test_names_are_taken_out() -> None:
         "references": [{"name": "Ann"}, {"name": "Bo"}],
         "scene": [{"name": "Ann", "label": "mug"}],
     }
-    answer = ScoredAnswer("<Ann> and bo stand by Annabel.", row, FULL)
+    answer = RewardedAnswer("<Ann> and bo stand by Annabel.", row, FULL)
     assert unnamed(answer) == "the mug and it stand by Annabel."
 
 
