@@ -25,6 +25,16 @@ HOST = "127.0.0.1"
 THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Server, worker and models share the cores, so a thread that waits for another must not spin."""
 
+CONCURRENCY_LIMITS = {
+    # Leases in memory, the default, are lost when the server restarts, and their slots with them.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+        "prefect.server.concurrency.lease_storage.filesystem"
+    ),
+    # A worker that waits for a slot asks again after at most so many seconds; the default is 30.
+    "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
+}
+"""Settings of our server under which the slot of a killed process returns, and soon."""
+
 QUIET_DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -117,7 +127,8 @@ def api_url(port: int) -> str:
 
 def start(folder: Path, port: int, *, ui: bool = True) -> ChildProcess:
     """Start a server; it does not answer yet. Its log is `folder/server.log`."""
-    env = environment(folder, api_url(port)) | {"PREFECT_SERVER_UI_ENABLED": str(ui).lower()}
+    env = environment(folder, api_url(port)) | CONCURRENCY_LIMITS
+    env["PREFECT_SERVER_UI_ENABLED"] = str(ui).lower()
     command = ["-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
     return ChildProcess("server", [sys.executable, *command], env, folder / "server.log")
 
