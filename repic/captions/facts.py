@@ -88,10 +88,10 @@ def _facts(
     infos: tuple[str, ...],
     names: tuple[str, ...],
 ) -> Facts | None:
-    given = content_stems(" ".join(infos)) | content_stems(" ".join(names))
-    true = frozenset(map(stem, distinctive)) - given
+    in_prompt = content_stems(" ".join(infos)) | content_stems(" ".join(names))
+    true = frozenset(map(stem, distinctive)) - in_prompt
     if not true:
         return None
     in_caption = len(true & content_stems(caption))
     enough = max(min(len(true), LEAST), round(ENOUGH * in_caption))
-    return Facts(true, frozenset(map(stem, distractors)) - true - given, enough)
+    return Facts(true, frozenset(map(stem, distractors)) - true - in_prompt, enough)

@@ -271,8 +271,8 @@ def _copied_words(words: Sequence[str], grams: Collection[tuple[str, ...]]) -> f
     inside = bytearray(len(words))
     for start in starts:
         inside[start : start + GRAM] = b"\1" * GRAM
-    own = {word for word, flag in zip(words, inside, strict=True) if not flag}
-    return frozenset(word for word, flag in zip(words, inside, strict=True) if flag) - own
+    outside = {word for word, flag in zip(words, inside, strict=True) if not flag}
+    return frozenset(word for word, flag in zip(words, inside, strict=True) if flag) - outside
 
 
 def _repeated_sentences(tokens: Sequence[str]) -> int:

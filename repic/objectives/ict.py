@@ -122,9 +122,8 @@ class Ict:
         does not depend on photos that no pair links to it. If same-photo references are enabled,
         photos without a pair give multi rows as well.
 
-        A true caption that does not earn the full reward of its own row is dropped, since training
-        would treat it as wrong. If facts are checked, the row is refused as well: what is known
-        about the photo, such as a box with a wrong label, then contradicts every true caption.
+        A true caption that its own row does not fully reward is dropped. If facts are checked, the
+        row is refused: what is known about the photo then contradicts every true caption.
         """
         has_rows = False
         for plan in self._plans(corpus, settings, summary):
@@ -154,11 +153,11 @@ class Ict:
         for pair in corpus.pairs:
             if pair.kind != "positive":
                 continue
-            shown, in_query = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
+            anchor, in_query = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
             queried.add(in_query.image_id)
             for turn in range(settings.ict.per_positive):
                 seed = seed_of(settings.seed, "ict", pair.pair_id, turn)
-                first = ReferenceCandidate(shown, pair, in_query)
+                first = ReferenceCandidate(anchor, pair, in_query)
                 query = corpus.photos[in_query.image_id]
                 if plan := _plan(index, query, first, seed, settings, summary):
                     yield plan
@@ -211,12 +210,12 @@ class Ict:
         if not reading.word_count and not reading.named:
             return _unread("empty")
         names, wrong, missing = _set_f1(reading, row)
-        given = _info_words(row)
+        info_words = _info_words(row)
         facts = checkable_facts(row)
-        floor = _floor(row, given, is_checked=facts is not None)
+        floor = _floor(row, info_words, is_checked=facts is not None)
         components = {
             "names": names,
-            "content": min(1.0, len(reading.new_words - given) / floor),
+            "content": min(1.0, len(reading.new_words - info_words) / floor),
             "variety": _variety(reading),
         }
         if facts:
@@ -276,10 +275,10 @@ def _distinct(text: str) -> frozenset[str]:
     return frozenset(plain_words(text))
 
 
-def _floor(row: Mapping[str, Any], given: frozenset[str], is_checked: bool) -> int:
+def _floor(row: Mapping[str, Any], info_words: frozenset[str], is_checked: bool) -> int:
     if not row["caption"]:
         return FLOOR
-    count = len(_distinct(row["caption"]) - given)
+    count = len(_distinct(row["caption"]) - info_words)
     return min(FLOOR, max(1, count // 2) if is_checked else max(LOWEST_FLOOR, count))
 
 

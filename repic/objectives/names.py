@@ -75,8 +75,8 @@ def first_names(locale: str) -> tuple[str, ...]:
             f"Faker has no names for the locale {locale!r}; examples.names.locales takes "
             "locales such as en_US, fr_FR, it_IT, ko_KR, zh_CN"
         ) from None
-    given = {unicodedata.normalize("NFC", name) for name in provider.first_names}
-    usable = sorted(name for name in given if is_usable(name))
+    spellings = {unicodedata.normalize("NFC", name) for name in provider.first_names}
+    usable = sorted(name for name in spellings if is_usable(name))
     if not usable:
         raise ValueError(f"the locale {locale!r} has no first name that is not also a word")
     return tuple(usable)

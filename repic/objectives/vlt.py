@@ -78,7 +78,7 @@ class Vlt:
             for target in targets:
                 if count == settings.vlt.max_per_photo:
                     break
-                if choices := referring_expressions(photo, target, corpus.objects_of[image_id]):
+                if choices := _referring_expressions(photo, target, corpus.objects_of[image_id]):
                     key = draft_key("vlt", split, target, choices, photo)
                     yield ExampleDraft(key, partial(_row, photo, target, choices, split, settings))
                     count += 1
@@ -114,7 +114,7 @@ class Vlt:
         return Reward(iou, {"iou": iou, "format": 1.0}, reason, box.as_list())
 
 
-def referring_expressions(
+def _referring_expressions(
     photo: Photo, target: Object, objects: list[Object]
 ) -> list[tuple[str, str]]:
     """Texts that refer to the target and to no other object of the photo, as `(kind, text)`.

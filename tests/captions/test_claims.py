@@ -1,4 +1,4 @@
-"""Who is what: claims about named objects, checked."""
+"""Claims about named objects."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ ROW = {
 
 
 def score(text: str, row: dict[str, Any] = ROW) -> float | None:
-    made = check_claims(read_caption(text, ["Ann", "Bob", "Cy"]).tokens, row)
-    return made.score if made else None
+    checked = check_claims(read_caption(text, ["Ann", "Bob", "Cy"]).tokens, row)
+    return checked.score if checked else None
 
 
 RIGHT = [

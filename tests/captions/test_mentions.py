@@ -1,4 +1,4 @@
-"""Who is named in a caption."""
+"""Names that a caption mentions."""
 
 from __future__ import annotations
 
@@ -143,8 +143,8 @@ def test_no_doubt(text: str) -> None:
     ["A\u200bnn", "\u0410nn", "An\u0578", "A-n-n", "\uff21nn", "A\u0336n\u0336n", "秀英x", "a민준"],
 )
 def test_what_only_looks_like_a_name_is_a_stranger(text: str) -> None:
-    known = text == "An\u0578"  # an Armenian letter is not in the list: no name, no stranger
-    assert bool(read_caption(text, NAMES).false_names) != known
+    is_unlisted = text == "An\u0578"  # an Armenian letter, which the list of look-alikes lacks
+    assert bool(read_caption(text, NAMES).false_names) != is_unlisted
 
 
 @pytest.mark.parametrize("text", ["<Ann", "Ann>", "<<Ann>>", "<!-- <Ann> -->"])

@@ -1,4 +1,4 @@
-"""Names and words that a caption denies or doubts."""
+"""Negated and hedged names, and negated words."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ def test_rows_fit_the_table_and_their_own_prompt(world: Build) -> None:
         assert all(f"<{reference['name']}>" in text for reference in row["references"])
         assert ("{box}" in text) == (row["kind"] == "which")
         assert "{" not in text.replace("{box}", "")
-        shown = " ".join(block["text"] for block in prompt_of(row, QWEN3_VL))
-        assert "{box}" not in shown
+        text = " ".join(block["text"] for block in prompt_of(row, QWEN3_VL))
+        assert "{box}" not in text
         assert "{box}" not in answer_of(row, QWEN3_VL)
     assert rows == sorted(rows, key=lambda row: row["example_id"])
 

@@ -51,11 +51,11 @@ class TestRows:
         for row in rows:
             query = row["images"][-1]["image_id"]
             there = {o["identity"] for o in objects.values() if o["image_id"] == query}
-            shown = [objects[r["object_id"]] for r in row["references"]]
+            references = [objects[r["object_id"]] for r in row["references"]]
             present = [r["present"] for r in row["references"]]
-            assert present == [thing["identity"] in there for thing in shown]
-            assert len({thing["identity"] for thing in shown}) == len(shown) <= 4
-            assert all(thing["image_id"] != query for thing in shown)
+            assert present == [obj["identity"] in there for obj in references]
+            assert len({obj["identity"] for obj in references}) == len(references) <= 4
+            assert all(obj["image_id"] != query for obj in references)
             assert row["pair_ids"]
             if row["kind"] == "which":
                 continue
@@ -78,9 +78,9 @@ class TestRows:
         assert answers[True] / len(rows) == pytest.approx(1 / 3, abs=0.1)
         for row in rows:
             there = [o for o in objects.values() if o["image_id"] == query_of[row["example_id"]]]
-            [asked] = [o for o in there if [o["x1"], o["y1"], o["x2"], o["y2"]] == row["box"]]
+            [target] = [o for o in there if [o["x1"], o["y1"], o["x2"], o["y2"]] == row["box"]]
             named = {objects[r["object_id"]]["identity"]: r["name"] for r in row["references"]}
-            name = named.get(asked["identity"])
+            name = named.get(target["identity"])
             assert row["answer"] == (f"<{name}>" if name else "none")
             assert len(row["references"]) >= 2
             assert Ict().reward(row["answer"], row, "strict", QWEN3_VL).total == 1
@@ -88,7 +88,7 @@ class TestRows:
 
     def test_the_scene_names_its_objects(self, world: Build) -> None:
         for row in rows_of(world)[0]:
-            named = {thing["name"] for thing in row["scene"]} - {None}
+            named = {obj["name"] for obj in row["scene"]} - {None}
             assert named == {r["name"] for r in row["references"] if r["present"]}
             assert not row["distinctive_words"]  # no expressions: nothing to check a caption on
             assert not row["distractor_words"]

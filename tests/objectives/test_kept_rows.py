@@ -43,8 +43,10 @@ def test_the_same_again_writes_nothing() -> None:
 
 def changed(world: Build, table: str, change: Callable[[Row], Row]) -> Build:
     """The same world with one table's rows changed."""
-    made: pa.Table = getattr(world, table)
-    rows = pa.Table.from_pylist([change(row) for row in made.to_pylist()], schema=made.schema)
+    original: pa.Table = getattr(world, table)
+    rows = pa.Table.from_pylist(
+        [change(row) for row in original.to_pylist()], schema=original.schema
+    )
     setattr(world, table, rows)
     return world
 
@@ -84,7 +86,7 @@ def test_photos_that_come_and_go_leave_no_trace(first: set[int], second: set[int
     photos = world.images["image_id"].to_pylist()
 
     def seen(hidden: set[int]) -> tuple[Any, ...]:
-        gone = {photos[place] for place in hidden}
+        gone = {photos[index] for index in hidden}
         splits = {photo: None if photo in gone else "train" for photo in photos}
         return world.images, world.objects, world.pairs, splits
 
@@ -104,7 +106,7 @@ def test_the_order_of_strangers_decides_no_word() -> None:
     corpus = world.corpus
     objects = [*corpus.objects.values()]
     query = corpus.photos[objects[0].image_id]
-    others = [thing for thing in objects if thing.image_id != query.image_id]
+    others = [obj for obj in objects if obj.image_id != query.image_id]
     distinctive, distractors = choose_fact_words(corpus, query, others)
     assert {"mug", "tall"} <= set(distractors)
     assert choose_fact_words(corpus, query, others[::-1]) == (distinctive, distractors)

@@ -1,4 +1,4 @@
-"""Names of references."""
+"""Names of references: the pools of the locales, and how they are drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VLT: which expressions are asked, rows, reward."""
+"""VLT: referring expressions, rows, reward."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from repic.captions.facts import FORMER_NAMES
 from repic.images.coordinates import QWEN2_VL, QWEN3_VL, Convention, Resized
 from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
@@ -98,6 +99,16 @@ def test_a_bad_body_is_refused_without_an_echo(
     assert (reply.status_code, reply.json()["code"]) == (status, code)
     assert "passwd" not in reply.text
     assert "os.system" not in reply.text
+
+
+def test_former_column_names_are_read(worker: TestClient, rows: list[dict[str, Any]]) -> None:
+    row = next(r for r in rows if r["distinctive_words"] and r["distractor_words"] and r["caption"])
+    current = asked(f"{row['caption']} {row['distractor_words'][0]}", row)
+    former = {FORMER_NAMES.get(name, name): value for name, value in current["row"].items()}
+    bodies = [{"rows": [current]}, {"rows": [{**current, "row": former}]}]
+    first, second = (worker.post("/v1/score", json=body).json()["scores"] for body in bodies)
+    assert first == second
+    assert first[0]["components"]["facts"] < 1
 
 
 def test_a_row_that_cannot_be_scored_costs_only_itself(worker: TestClient) -> None:
