@@ -1,1 +1,1 @@
-"""Scores of completions, and the proof that they cannot be gamed."""
+"""Rewards: scores of completions, model-based components, workers, and the attack suite."""

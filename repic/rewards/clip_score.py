@@ -1,7 +1,7 @@
-"""CLIPScore as a component: whether a caption fits the photo that it is about.
+"""CLIPScore as a component: how well a caption fits its photo.
 
 min(1, scale * max(cos(photo, caption), 0)), with a scale of 2.5 as in Hessel et al. 2021, arXiv
-2104.08718. Names mean nothing to an encoder, so they are taken out of the caption.
+2104.08718. Names are removed from the caption, since they mean nothing to an encoder.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
     from repic.models.encoder import Encoder
 
-KEPT = 4096
-"""Photos whose vectors are remembered: the answers of a group are about the same one."""
+CACHED = 4096
+"""Photos whose vectors are kept: the answers of a group share one photo."""
 
 
 class ClipScoreComponent:
-    """Scores captions by an encoder that reads texts.
+    """Scores captions with an encoder of photos and texts.
 
     Args:
-        picture: The photo of an `image_id`; None if there is none to be had.
-        scale: What the cosine is multiplied by.
+        open_photo: Opens the photo of an `image_id`; None if it is not available.
+        scale: Factor of the cosine.
     """
 
     name = "clip_score"
@@ -38,13 +38,13 @@ class ClipScoreComponent:
     def __init__(
         self,
         encoder: Encoder,
-        picture: Callable[[str], Image.Image | None],
+        open_photo: Callable[[str], Image.Image | None],
         weight: float,
         scale: float,
     ) -> None:
-        self.encoder, self.picture = encoder, picture
+        self.encoder, self.open_photo = encoder, open_photo
         self.weight, self.scale = weight, scale
-        self._photos: OrderedDict[str, np.ndarray[Any, Any]] = OrderedDict()
+        self._vectors: OrderedDict[str, np.ndarray[Any, Any]] = OrderedDict()
 
     def applies(self, answer: RewardedAnswer) -> bool:
         row = answer.row
@@ -52,34 +52,34 @@ class ClipScoreComponent:
         return is_caption and bool(row.get("photo")) and answer.reward.total > 0
 
     def scores(self, answers: Sequence[RewardedAnswer]) -> list[float | None]:
-        wanted = [answer.row["photo"] for answer in answers]
-        self._look_at(dict.fromkeys(wanted))
-        seen = [place for place, photo in enumerate(wanted) if photo in self._photos]
-        found: list[float | None] = [None] * len(answers)
-        if not seen:
-            return found
-        texts = self.encoder.encode_texts([unnamed(answers[place]) for place in seen])
-        pictures = np.stack([self._photos[wanted[place]] for place in seen])
-        cosines = np.einsum("nd,nd->n", texts, pictures)
-        for place, cosine in zip(seen, cosines, strict=True):
-            found[place] = min(1.0, self.scale * max(float(cosine), 0.0))
-        while len(self._photos) > KEPT:
-            self._photos.popitem(last=False)
-        return found
+        photos = [answer.row["photo"] for answer in answers]
+        self._encode(dict.fromkeys(photos))
+        available = [index for index, photo in enumerate(photos) if photo in self._vectors]
+        scores: list[float | None] = [None] * len(answers)
+        if not available:
+            return scores
+        texts = self.encoder.encode_texts([without_names(answers[index]) for index in available])
+        vectors = np.stack([self._vectors[photos[index]] for index in available])
+        cosines = np.einsum("nd,nd->n", texts, vectors)
+        for index, cosine in zip(available, cosines, strict=True):
+            scores[index] = min(1.0, self.scale * max(float(cosine), 0.0))
+        while len(self._vectors) > CACHED:
+            self._vectors.popitem(last=False)
+        return scores
 
-    def _look_at(self, photos: dict[str, None]) -> None:
+    def _encode(self, photos: dict[str, None]) -> None:
         for photo in photos:
-            if photo in self._photos:
-                self._photos.move_to_end(photo)
-        new = [photo for photo in photos if photo not in self._photos]
-        opened = {photo: image for photo in new if (image := self.picture(photo)) is not None}
+            if photo in self._vectors:
+                self._vectors.move_to_end(photo)
+        new = [photo for photo in photos if photo not in self._vectors]
+        opened = {photo: image for photo in new if (image := self.open_photo(photo)) is not None}
         if opened:
             vectors = self.encoder.encode_images(list(opened.values()))
-            self._photos.update(zip(opened, vectors, strict=True))
+            self._vectors.update(zip(opened, vectors, strict=True))
 
 
-def unnamed(answer: RewardedAnswer) -> str:
-    """The caption with what each named thing is called in general, or `it`, in place of names."""
+def without_names(answer: RewardedAnswer) -> str:
+    """The caption with each name replaced by the label of its object, or by `it`."""
     text = answer.text
     labels = {thing["name"]: thing["label"] for thing in answer.row.get("scene") or ()}
     for reference in answer.row["references"]:

@@ -1,8 +1,8 @@
-"""What lowers a reward beside the rules: models that look at the picture, or judge the text.
+"""Model-based penalties: components that look at the picture, or judge the text.
 
-A component scores many answers at once, 0 to 1 each, and can only take: the total becomes
-`total * (1 - weight * (1 - score))`, so whoever fools it gains nothing over an honest answer. None,
-where it knows nothing, takes nothing.
+A component scores many answers at once, 0 to 1 each, and can only lower a reward: the total becomes
+`total * (1 - weight * (1 - score))`, so an answer that fools it gains nothing over an honest one.
+A score of None leaves the reward unchanged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from repic.objectives.base import Reward
 
 @dataclass(frozen=True)
 class RewardedAnswer:
-    """An answer, the row that it answers (what `/v1/score` takes of one), and its reward so far."""
+    """An answer, its row (the columns that `/v1/score` takes), and its reward so far."""
 
     text: str
     row: Mapping[str, Any]
@@ -24,27 +24,27 @@ class RewardedAnswer:
 
 
 class Component(Protocol):
-    """One more part of a reward.
+    """One more factor of a reward.
 
     Attributes:
         name: Its key among the components of a reward.
-        weight: Share of the total that the lowest score takes away, 0 to 1.
+        weight: Share of the total that a score of 0 takes away, 0 to 1.
     """
 
     name: str
     weight: float
 
     def applies(self, answer: RewardedAnswer) -> bool:
-        """Whether it has anything to say about this answer; quick."""
+        """Whether it can score this answer; must be fast."""
         ...
 
     def scores(self, answers: Sequence[RewardedAnswer]) -> Sequence[float | None]:
-        """A score of each, 0 to 1, or None. May take long; called by one thread at a time."""
+        """A score of each answer, 0 to 1, or None. May be slow; one thread at a time calls it."""
         ...
 
 
 def lowered(reward: Reward, component: Component, score: float | None) -> Reward:
-    """The reward with a component's score in it."""
+    """The reward lowered by the score of a component, which is added to its components."""
     if score is None:
         return reward
     total = reward.total * (1 - component.weight * (1 - score))

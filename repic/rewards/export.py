@@ -1,4 +1,4 @@
-"""Rows for other trainers: JSON lines with pictures as files, and all that a worker has to know.
+"""Rows for other trainers: JSON lines, pictures as files, and the label that a worker scores by.
 
 A line has the prompt in the forms that trainers read: `prompt` (TRL: a conversation of blocks),
 `messages` (ms-swift and OpenRLHF: text with `<image>`), `reward_model` and `data_source` (verl),
@@ -22,7 +22,7 @@ LINES, PICTURES = "rows.jsonl", "images"
 
 
 def label(row: Row) -> str:
-    """What of a row a score depends on, as text."""
+    """The columns of a row that its score depends on, as JSON text."""
     return json.dumps(row_message(row), ensure_ascii=False)
 
 
@@ -32,47 +32,48 @@ def export_rows(
     convention: Convention,
     tick: Callable[[int], None] = lambda done: None,
 ) -> tuple[int, list[str]]:
-    """Write rows and their pictures; crops are cut out, and each picture is written once.
+    """Write rows.jsonl and the pictures; crops are cut out, and each picture is written once.
 
     Args:
-        convention: How the model writes boxes; one may stand in a prompt.
+        convention: How the model writes boxes; a prompt may contain one.
+        tick: Called with 1 after each row.
 
     Returns:
-        How many rows were written, and why others were not.
+        The number of rows written, and for each row that was not, its id and the reason.
     """
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-    cache, count, lost = PictureCache(), 0, []
+    cache, count, skipped = PictureCache(), 0, []
     with (folder / LINES).open("w", encoding="utf-8") as file:
         for row in rows:
             try:
-                pictures = [_written(picture, folder, cache) for picture in row["images"]]
+                pictures = [_save(picture, folder, cache) for picture in row["images"]]
             except (ImageRefused, OSError) as error:
-                lost.append(f"{row['example_id']}: {error}")
+                skipped.append(f"{row['example_id']}: {error}")
                 continue
             file.write(json.dumps(_line(row, pictures, convention), ensure_ascii=False) + "\n")
             count += 1
             tick(1)
-    return count, lost
+    return count, skipped
 
 
 def _line(row: Row, pictures: list[str], convention: Convention) -> Row:
     blocks = prompt_of(row, convention)
     text = "".join("<image>" if b["type"] == "image" else b["text"] for b in blocks)
-    shown = [{"type": "image"} if b["type"] == "image" else dict(b) for b in blocks]
-    told = label(row)
+    content = [{"type": "image"} if b["type"] == "image" else dict(b) for b in blocks]
+    row_label = label(row)
     return {
         "example_id": row["example_id"],
         "objective": row["objective"],
         "data_source": f"repic/{row['objective']}",
-        "prompt": [{"role": "user", "content": shown}],
+        "prompt": [{"role": "user", "content": content}],
         "messages": [{"role": "user", "content": text}],
         "images": pictures,
-        "label": told,
-        "reward_model": {"style": "rule", "ground_truth": told},
+        "label": row_label,
+        "reward_model": {"style": "rule", "ground_truth": row_label},
     }
 
 
-def _written(picture: Row, folder: Path, cache: PictureCache) -> str:
+def _save(picture: Row, folder: Path, cache: PictureCache) -> str:
     name = fingerprint([picture["image_id"], list(picture["crop"])])
     path = folder / PICTURES / f"{name}.png"
     if not path.exists():

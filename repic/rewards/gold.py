@@ -1,4 +1,4 @@
-"""Honest answers of a row: the canonical one, and the parts that others are put together from."""
+"""The gold answer of a row, and the parts of its caption that paraphrases and attacks reuse."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from repic.objectives.base import Row, answer_of
 from repic.objectives.identify import KIND as WHICH
 from repic.objectives.phrases import ARTICLE
 
-_PLACE = re.compile(r"\b(?:on|against|in front of) (?:an? )?\w+(?: \w+)?(?=\.$| there is)", re.I)
-_AMONG = re.compile(r"\b(?:left|right|upper|lower)\w*\b")
+_LOCATION = re.compile(r"\b(?:on|against|in front of) (?:an? )?\w+(?: \w+)?(?=\.$| there is)", re.I)
+_POSITION = re.compile(r"\b(?:left|right|upper|lower)\w*\b")
 
 
 @dataclass(frozen=True)
 class SceneObject:
-    """An object of the query: its name in the row, if it has one, and a phrase without article."""
+    """An object of the query: its name, if the row gives one, and a phrase without article."""
 
     name: str | None
     phrase: str
@@ -29,30 +29,33 @@ class SceneObject:
 
 
 def gold_answer(row: Row, convention: Convention) -> str | None:
-    """The canonical honest answer; None for a caption row of which no true caption is known."""
+    """The true answer, in its canonical form; None for a caption row without a true caption."""
     if row["objective"] != "ict" or row["kind"] == WHICH:
         return answer_of(row, convention)
     return row["caption"]
 
 
 def scene_objects(row: Row) -> list[SceneObject]:
-    """The objects of the query; empty if one of them has no phrase but such as place it."""
-    found = []
+    """The objects of the query, each by its longest phrase.
+
+    Empty if an object has only phrases that name its position, which other objects may share.
+    """
+    objects = []
     for entry in row["scene"]:
-        fit = [text for text in entry["phrases"] if not _AMONG.search(text)]
-        if not fit:
+        phrases = [text for text in entry["phrases"] if not _POSITION.search(text)]
+        if not phrases:
             return []
-        phrase = max(fit, key=lambda text: len(plain_words(text)))
-        found.append(SceneObject(entry["name"], ARTICLE.sub("", phrase.strip(), count=1)))
-    return found
+        phrase = max(phrases, key=lambda text: len(plain_words(text)))
+        objects.append(SceneObject(entry["name"], ARTICLE.sub("", phrase.strip(), count=1)))
+    return objects
 
 
 def location_phrase(row: Row) -> str:
-    """Where the caption says that it is, for example `on a wooden floor`; empty if it does not."""
-    match = _PLACE.search(row["caption"] or "")
+    """The location in the caption, such as `on a wooden floor`; empty if it names none."""
+    match = _LOCATION.search(row["caption"] or "")
     return match.group()[:1].lower() + match.group()[1:] if match else ""
 
 
 def reference_names(row: Row, present: bool) -> list[str]:
-    """Names of the references that are in the query, or that are not."""
+    """Names of the references that are present in the query, or of those that are absent."""
     return [r["name"] for r in row["references"] if r["present"] == present]

@@ -1,4 +1,4 @@
-"""The score of a completion, whatever the objective of its row."""
+"""The score of a completion for a row of any objective."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ NEEDED: dict[str, tuple[str, ...]] = {
 """Columns that a row needs; ICT also uses `scene` and the columns of `FORMER_NAMES`, if any."""
 
 _RULES = {
-    "correct": "the answer is the right one, and nothing else",
-    "format": "the answer is one of those that may be given",
-    "iou": "overlap of the one box with the true one",
+    "correct": "the answer is right, and nothing else follows it",
+    "format": "the answer is one of the allowed ones",
+    "iou": "overlap of the box with the true box",
     "names": "set-F1 of the names used against those present; doubtful and absent ones cost",
-    "content": "distinct words that are neither names nor copied, against the floor",
-    "variety": "share of what is said once",
-    "facts": "words that tell this photo from others, less three times those that describe others",
-    "binding": "share of right ones among the claims about who is what",
+    "content": "distinct words, without names and copied ones, as a share of the floor",
+    "variety": "share of the text that is not a repetition",
+    "facts": "words that set this photo apart, less three times those of other photos",
+    "binding": "share of right claims about which name is which object",
     "judge": "preferred to the true caption in both orders",
 }
 
@@ -47,7 +47,7 @@ def score(
     convention: Convention = QWEN3_VL,
     iou_threshold: float | None = None,
 ) -> Reward:
-    """What a completion earns; a pure function of its arguments, bounded to 0..1.
+    """The reward of a completion: a pure function of its arguments, from 0 to 1.
 
     Args:
         row: A row of the examples table, or the columns `NEEDED` of one.
@@ -55,11 +55,11 @@ def score(
         iou_threshold: Strict VLT: 1 from this IoU on and 0 below it; None: the IoU itself.
 
     Raises:
-        RowError: never for what a build made; the row has no known objective or lacks a column.
+        RowError: the objective of the row is unknown. Never for a row of a build.
     """
     objective = OBJECTIVES.get(row.get("objective", ""))
     if objective is None:
-        raise RowError(f"objective {row.get('objective')!r} is none of {', '.join(OBJECTIVES)}")
+        raise RowError(f"objective {row.get('objective')!r} is not one of {', '.join(OBJECTIVES)}")
     reward = objective.reward(completion, row, mode, convention)
     if iou_threshold is None or mode != "strict" or row["objective"] != "vlt":
         return reward
@@ -69,7 +69,7 @@ def score(
 
 
 def explain(row: Row, result: Reward, released: Reward) -> dict[str, Any]:
-    """All that went into a score, as JSON."""
+    """The parts of a score, as JSON: the question, what was read, each component and its rule."""
     facts = checkable_facts(row) if row["objective"] == "ict" else None
     true_words = sorted(facts.true) if facts else []
     return {
@@ -93,16 +93,16 @@ def explain(row: Row, result: Reward, released: Reward) -> dict[str, Any]:
 
 
 def check_row(row: Any) -> None:
-    """Check a row that does not come from a store before scoring it.
+    """Check the form of a row that does not come from a store, before it is scored.
 
     Raises:
-        RowError: it is no object, or lacks a column or a field, or one has the wrong form.
+        RowError: it is not an object, a column or a field is missing, or one has the wrong form.
     """
     if not isinstance(row, dict):
-        raise RowError("the row is no JSON object")
+        raise RowError("the row is not a JSON object")
     needed = NEEDED.get(row.get("objective", "")) if isinstance(row.get("objective"), str) else None
     if needed is None:
-        raise RowError(f"objective {row.get('objective')!r} is none of {', '.join(NEEDED)}")
+        raise RowError(f"objective {row.get('objective')!r} is not one of {', '.join(NEEDED)}")
     if missing := [name for name in needed if name not in row]:
         raise RowError(f"a row of {row['objective']} needs {', '.join(missing)}")
     for column, fields in _FIELDS.items():
@@ -110,7 +110,7 @@ def check_row(row: Any) -> None:
         if entries is None and column not in needed:
             continue
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-            raise RowError(f"{column} is no list of objects")
+            raise RowError(f"{column} is not a list of objects")
         if any(name not in entry for entry in entries for name in fields):
             raise RowError(f"an entry of {column} lacks one of {', '.join(fields)}")
     if "images" in needed:
@@ -121,11 +121,11 @@ def check_row(row: Any) -> None:
 
 def _check_picture(row: Mapping[str, Any]) -> None:
     if not row["images"]:
-        raise RowError("images has no entry; its last one is the query")
+        raise RowError("images is empty; its last entry is the query")
     size = row["images"][-1]
     is_size = all(_is_number(size[side]) and size[side] >= 1 for side in ("width", "height"))
     if not is_size or not _is_box(row["box"]):
-        raise RowError("the box is no list of four numbers, or the query has no size in pixels")
+        raise RowError("the box is not a list of four numbers, or the query has no size in pixels")
 
 
 def _check_texts(row: Mapping[str, Any], needed: tuple[str, ...]) -> None:
@@ -142,10 +142,10 @@ def _check_texts(row: Mapping[str, Any], needed: tuple[str, ...]) -> None:
         for column in (*FORMER_NAMES, *FORMER_NAMES.values()):
             words = row.get(column) or []
             if not isinstance(words, list):
-                raise RowError(f"{column} is no list")
+                raise RowError(f"{column} is not a list")
             texts += words
     if not all(isinstance(text, str) for text in texts):
-        raise RowError("a text of the row is no string")
+        raise RowError("a text of the row is not a string")
     if "references" in needed and not all(r["name"].strip() for r in row["references"]):
         raise RowError("a reference has no name")
 

@@ -1,8 +1,8 @@
 """ms-swift: `swift rlhf --external_plugins .../ms_swift_reward.py --reward_funcs repic`.
 
-ms-swift puts the folder of a plugin first in `sys.path`, so no file here may be called as a package
-is that trainers import. The data set needs a column `label`, as `repic reward rows` writes it.
-ms-swift takes None for 0, so an answer that could not be scored gets the mean of its group.
+ms-swift puts the folder of a plugin first in `sys.path`, so no file here may have the name of a
+package that trainers import. The dataset needs a column `label`, as `repic reward rows` writes it.
+ms-swift counts None as 0, so an answer that could not be scored gets the mean of its group.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from swift.rewards import ORM, orms
 
-from repic.rewards.adapters.query import ask, neutral
+from repic.rewards.adapters.query import fill_unscored, request_rewards
 
 
 class RepicReward(ORM):
@@ -20,7 +20,7 @@ class RepicReward(ORM):
 
     def __call__(self, completions: Sequence[str], **columns: Any) -> list[float]:
         labels = columns["label"]
-        return neutral(ask(completions, labels), labels)
+        return fill_unscored(request_rewards(completions, labels), labels)
 
 
 orms["repic"] = RepicReward

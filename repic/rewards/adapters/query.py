@@ -1,12 +1,12 @@
-"""Asks a reward worker, with nothing but the standard library.
+"""Queries reward workers with the standard library only.
 
-Where it is and what it should know comes from the environment:
+It reads its settings from the environment:
 
-- `REPIC_REWARD_URL`: such as `http://127.0.0.1:8899`, or several with commas between them;
+- `REPIC_REWARD_URL`: an address such as `http://127.0.0.1:8899`, or several separated by commas;
 - `REPIC_REWARD_TOKEN`: the secret of the worker, if it has one;
 - `REPIC_REWARD_MODE`: `strict` (default) or `paper`;
-- `REPIC_REWARD_CONVENTION`: how the model writes boxes: a name such as `qwen3-vl` (default), or the
-  JSON that `repic.rewards.server.protocol.ConventionMessage` is.
+- `REPIC_REWARD_CONVENTION`: how the model writes boxes: a name such as `qwen3-vl` (default), or
+  the JSON of a `repic.rewards.server.protocol.ConventionMessage`.
 """
 
 from __future__ import annotations
@@ -21,44 +21,47 @@ from collections.abc import Sequence
 from typing import Any
 
 NEUTRAL = 0.5
-"""Of a group without any score."""
+"""Reward of an answer whose group has no score."""
 ROWS = 64
-"""Of one request."""
+"""Most rows of one request."""
+
 SECONDS = 20.0
+"""Timeout of one request."""
+
 TRIES = 4
-MOST = 4 << 20
-"""Bytes of a reply."""
+MAX_REPLY = 4 << 20
+"""Most bytes of a reply."""
 
 log = logging.getLogger(__name__)
 
 
 class WorkerError(RuntimeError):
-    """A setting without which no worker can be asked; the message names it."""
+    """A required setting is missing; the message names it."""
 
 
-def ask(completions: Sequence[str], labels: Sequence[str]) -> list[float | None]:
-    """Rewards of answers, 0 to 1, in order; None for what could not be scored. Never hangs.
+def request_rewards(completions: Sequence[str], labels: Sequence[str]) -> list[float | None]:
+    """Rewards of answers, 0 to 1, in order; None for an answer that could not be scored.
 
     Args:
-        labels: Of each answer its row, as the JSON text that `repic reward rows` writes.
+        labels: The row of each answer, as the JSON text that `repic reward rows` writes.
 
     Raises:
-        WorkerError: no worker is named.
+        WorkerError: no worker is configured.
     """
-    found: list[float | None] = []
+    rewards: list[float | None] = []
     for start in range(0, len(completions), ROWS):
         part = slice(start, start + ROWS)
-        found += _batch(completions[part], labels[part])
-    return found
+        rewards += _request_batch(completions[part], labels[part])
+    return rewards
 
 
-def neutral(rewards: Sequence[float | None], groups: Sequence[str]) -> list[float]:
-    """The same for trainers that know no None: the mean of the rest of its group, or `NEUTRAL`.
+def fill_unscored(rewards: Sequence[float | None], groups: Sequence[str]) -> list[float]:
+    """Replace each None by the mean of its group, or by `NEUTRAL`, for trainers without None.
 
-    With that an unscored answer has no advantage; 0 would be a verdict.
+    An unscored answer then has no advantage; 0 would punish it.
 
     Args:
-        groups: What the answers of one prompt have in common, such as their label.
+        groups: A key that the answers of one prompt share, such as their label.
     """
     scored: dict[str, list[float]] = {}
     for reward, group in zip(rewards, groups, strict=True):
@@ -71,7 +74,7 @@ def neutral(rewards: Sequence[float | None], groups: Sequence[str]) -> list[floa
     ]
 
 
-def _batch(completions: Sequence[str], labels: Sequence[str]) -> list[float | None]:
+def _request_batch(completions: Sequence[str], labels: Sequence[str]) -> list[float | None]:
     rows: list[Any] = []
     for label in labels:
         try:
@@ -79,18 +82,18 @@ def _batch(completions: Sequence[str], labels: Sequence[str]) -> list[float | No
         except (TypeError, ValueError):
             row = None
         rows.append(row if isinstance(row, dict) else None)
-    known = [place for place, row in enumerate(rows) if row is not None]
-    found: list[float | None] = [None] * len(rows)
-    if not known:
-        return found
+    valid = [index for index, row in enumerate(rows) if row is not None]
+    rewards: list[float | None] = [None] * len(rows)
+    if not valid:
+        return rewards
     body = {
         "mode": os.environ.get("REPIC_REWARD_MODE", "strict"),
         "convention": _convention(),
-        "rows": [{"completion": completions[k], "row": rows[k]} for k in known],
+        "rows": [{"completion": completions[k], "row": rows[k]} for k in valid],
     }
-    for place, reward in zip(known, _scores(body, len(known)), strict=True):
-        found[place] = reward
-    return found
+    for index, reward in zip(valid, _scores(body, len(valid)), strict=True):
+        rewards[index] = reward
+    return rewards
 
 
 def _scores(body: dict[str, Any], count: int) -> list[float | None]:
@@ -121,14 +124,14 @@ def _post(url: str, body: dict[str, Any], count: int) -> list[float | None]:
     request = urllib.request.Request(f"{url}/v1/score", json.dumps(body).encode(), headers)
     until = time.monotonic() + SECONDS
     with urllib.request.urlopen(request, timeout=SECONDS) as reply:
-        found = bytearray()
-        while piece := reply.read1(1 << 16):
-            found += piece
-            if len(found) > MOST or time.monotonic() > until:
-                raise ValueError("the reply has no end")
-    rewards = [entry["reward"] for entry in json.loads(found)["scores"]]
+        text = bytearray()
+        while part := reply.read1(1 << 16):
+            text += part
+            if len(text) > MAX_REPLY or time.monotonic() > until:
+                raise ValueError("the reply is too long or too slow")
+    rewards = [entry["reward"] for entry in json.loads(text)["scores"]]
     if len(rewards) != count or not all(r is None or 0 <= r <= 1 for r in rewards):
-        raise ValueError("the reply has other scores than were asked for")
+        raise ValueError("the reply does not have one score from 0 to 1 per row")
     return rewards
 
 
@@ -136,5 +139,5 @@ def _convention() -> dict[str, Any]:
     text = os.environ.get("REPIC_REWARD_CONVENTION", "qwen3-vl")
     if not text.lstrip().startswith("{"):
         return {"name": text}
-    made: dict[str, Any] = json.loads(text)
-    return made
+    convention: dict[str, Any] = json.loads(text)
+    return convention

@@ -1,6 +1,6 @@
 """TRL: `trl grpo --reward_funcs repic.rewards.adapters.trl_reward.reward`, or in a script.
 
-The data set needs a column `label`, as `repic reward rows` writes it. An answer that could not be
+The dataset needs a column `label`, as `repic reward rows` writes it. An answer that could not be
 scored is None, which TRL leaves out of its group.
 """
 
@@ -10,18 +10,18 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from repic.rewards.adapters.query import ask
+from repic.rewards.adapters.query import request_rewards
 
 
 def reward(completions: Sequence[Any], label: Sequence[str], **_: Any) -> list[float | None]:
     """Rewards of the answers to the rows of `label`."""
-    return ask([_text(completion) for completion in completions], label)
+    return request_rewards([_text(completion) for completion in completions], label)
 
 
 async def reward_async(
     completions: Sequence[Any], label: Sequence[str], **_: Any
 ) -> list[float | None]:
-    """The same without blocking; TRL awaits several reward functions together."""
+    """`reward` without blocking; TRL awaits several reward functions together."""
     return await asyncio.to_thread(reward, completions, label)
 
 

@@ -1,4 +1,4 @@
-"""Real rows to measure rewards on: of a store, or of a small generated build that is kept."""
+"""Rows to measure rewards on: from a store, or from a small generated build that is cached."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ if TYPE_CHECKING:
     from storage.store import Store
 
 PHOTOS, IDENTITIES = 80, 20
-"""A build of a few seconds, of which every kind of row comes by the dozen."""
+"""A build of a few seconds that has dozens of rows of every kind."""
 
 SOURCE = {"size": 112, "identity": "annotation"}
 
 
 def rows_of(store: Store, ref: str) -> list[Row]:
-    """The rows of an examples version, or of the examples that a dataset version binds.
+    """The rows of an examples version.
 
     Raises:
-        storage.errors.NotFoundError: there is no such version.
+        storage.errors.NotFoundError: the version does not exist.
     """
     return store.read(ref).to_pylist()
 
 
 def generated(photos: int = PHOTOS, identities: int = IDENTITIES, world: int = 0) -> list[Row]:
-    """Rows of a small build from generated photos with the generator's own boxes.
+    """Rows of a small build of generated photos, with the boxes of the generator.
 
-    The first call builds it in the cache folder; later ones find it there.
+    The first call builds it in the cache folder; later calls read it.
 
     Args:
         world: Seed of the generator. The thresholds of the rewards were chosen on worlds 0, 7, 11
-            and 12: a claim about them is measured on another.
+            and 12; measure claims about them on another world.
     """
     from repic.config import build as config
     from repic.pipeline.build import build
@@ -52,7 +52,7 @@ def generated(photos: int = PHOTOS, identities: int = IDENTITIES, world: int = 0
 
 
 class _Quiet:
-    """Nobody watches a small build."""
+    """Progress callbacks that do nothing."""
 
     def stage(self, stage: Any, plan: Any) -> None:
         """A stage begins."""

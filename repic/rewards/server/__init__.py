@@ -1,1 +1,1 @@
-"""Rewards over HTTP: one definition for every trainer, whatever versions it pins."""
+"""Rewards over HTTP: one definition for trainers in any environment."""

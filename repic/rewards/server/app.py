@@ -1,8 +1,8 @@
 """The web application of one reward worker.
 
 Bodies are read raw, up to a limit, and checked by pydantic; an error says what is wrong with which
-field and repeats nothing of the request. Where as many requests are being scored as may, the next
-one is told to come back (429).
+field and repeats nothing of the request. Requests beyond the limit of a worker get a 429 with
+Retry-After.
 """
 
 from __future__ import annotations
@@ -38,19 +38,20 @@ from repic.rewards.server.protocol import (
 )
 
 RETRY_AFTER = 1
-"""Seconds that a caller should wait when all places are taken."""
+"""Seconds that a caller should wait after a 429."""
+
 OPEN = ("/healthz",)
 """Paths that need no token."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one worker takes.
+    """Limits of one worker.
 
     Attributes:
-        rows: Of one request.
-        bytes: Of one body.
-        at_once: Requests being scored or waiting for it; more are told to come back.
+        rows: Rows of one request.
+        bytes: Bytes of one body.
+        at_once: Requests that are scored or wait at the same time; more get a 429.
     """
 
     rows: int = 1024
@@ -58,16 +59,16 @@ class Limits:
     at_once: int = 64
 
 
-class RefusedError(Exception):
-    """A request that is answered with an error."""
+class _RefusedError(Exception):
+    """An error reply to a request."""
 
     def __init__(self, status: int, code: str, message: str, retry: bool = False) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.retry = status, code, message, retry
 
 
-class RequestSlots:
-    """Counts requests at work, so that a queue cannot grow without end."""
+class _RequestSlots:
+    """Counts the requests in progress, so that the queue is bounded."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -75,7 +76,7 @@ class RequestSlots:
 
     def __enter__(self) -> None:
         if self.taken >= self.most:
-            raise RefusedError(429, "busy", f"{self.most} requests are being scored", retry=True)
+            raise _RefusedError(429, "busy", f"{self.most} requests are being scored", retry=True)
         self.taken += 1
 
     def __exit__(self, *_: object) -> None:
@@ -90,8 +91,8 @@ def create_app(
     """The application.
 
     Args:
-        token: Asked of every request but `/healthz`, as Bearer or as the password of Basic.
-        components: What lowers rewards beside the rules, one after the other.
+        token: Required of every request except `/healthz`, as Bearer or as the password of Basic.
+        components: Model-based penalties, applied one after the other.
     """
     limits = limits or Limits()
     app = FastAPI(
@@ -101,11 +102,11 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    place = RequestSlots(limits.at_once)
+    slots = _RequestSlots(limits.at_once)
     batched = [BatchedComponent(component) for component in components]
     app.add_middleware(TokenMiddleware, token=token)
 
-    @app.get("/healthz", summary="Whether this worker answers")
+    @app.get("/healthz", summary="Health of this worker")
     async def healthz() -> dict[str, Any]:
         return {"status": "ok", "version": repic.__version__, "schema_version": SCHEMA}
 
@@ -121,11 +122,11 @@ def create_app(
         openapi_extra=_body(ScoreRequest),
     )
     async def score_rows(request: Request) -> Response:
-        async def made(asked: ScoreRequest) -> ScoreResponse:
-            scores = await score(asked.rows, asked.mode, asked.convention)
+        async def respond(body: ScoreRequest) -> ScoreResponse:
+            scores = await score(body.rows, body.mode, body.convention)
             return ScoreResponse.model_construct(scores=scores)
 
-        return await answered(request, ScoreRequest, lambda asked: len(asked.rows), made)
+        return await handle(request, ScoreRequest, lambda body: len(body.rows), respond)
 
     @app.post(
         "/get_reward",
@@ -136,77 +137,78 @@ def create_app(
     )
     async def get_reward(request: Request) -> Response:
         try:
-            how = openrlhf.OpenRlhfOptions.model_validate(dict(request.query_params))
+            options = openrlhf.OpenRlhfOptions.model_validate(dict(request.query_params))
         except ValidationError as error:
             return _error(_invalid(error))
 
-        async def made(asked: openrlhf.OpenRlhfRequest) -> openrlhf.OpenRlhfResponse:
-            found = openrlhf.completions(asked)
-            known = iter(await score([one for one in found if one], how.mode, how.convention()))
-            prometheus.answers(("unknown", None) for one in found if one is None)
-            return openrlhf.rewards([next(known) if one else None for one in found])
+        async def respond(body: openrlhf.OpenRlhfRequest) -> openrlhf.OpenRlhfResponse:
+            completions = openrlhf.completions(body)
+            valid = [completion for completion in completions if completion]
+            scores = iter(await score(valid, options.mode, options.convention()))
+            prometheus.count_answers(("unknown", None) for c in completions if c is None)
+            return openrlhf.rewards([next(scores) if c else None for c in completions])
 
-        return await answered(
-            request, openrlhf.OpenRlhfRequest, lambda asked: len(asked.query), made
+        return await handle(
+            request, openrlhf.OpenRlhfRequest, lambda body: len(body.query), respond
         )
 
     async def score(
-        asked: Sequence[Completion], mode: Mode, described: ConventionMessage
+        completions: Sequence[Completion], mode: Mode, message: ConventionMessage
     ) -> list[ScoreMessage]:
-        # Not in a thread: it would only wait for the interpreter's lock.
-        convention = described.convention()
-        scores = [score_row(one.completion, one.row, mode, convention) for one in asked]
+        # Not in a thread, which would only wait for the interpreter lock.
+        convention = message.convention()
+        scores = [score_row(c.completion, c.row, mode, convention) for c in completions]
         for component in batched:
-            scores = await _refined(asked, scores, component)
-        prometheus.answers(
-            (one.row["objective"], given.reward) for one, given in zip(asked, scores, strict=True)
+            scores = await _lowered(completions, scores, component)
+        prometheus.count_answers(
+            (completion.row["objective"], result.reward)
+            for completion, result in zip(completions, scores, strict=True)
         )
         return scores
 
-    async def answered(
+    async def handle(
         request: Request,
         form: type[Any],
-        size: Callable[[Any], int],
-        made: Callable[[Any], Awaitable[BaseModel]],
+        rows: Callable[[Any], int],
+        respond: Callable[[Any], Awaitable[BaseModel]],
     ) -> Response:
         try:
-            with place:
-                body = await _body_of(request, limits.bytes)
+            with slots:
+                text = await _read_body(request, limits.bytes)
                 try:
-                    asked = form.model_validate_json(body)
+                    body = form.model_validate_json(text)
                 except ValidationError as error:
                     raise _invalid(error) from None
-                if size(asked) > limits.rows:
-                    raise RefusedError(
+                if rows(body) > limits.rows:
+                    raise _RefusedError(
                         413, "too_many_rows", f"at most {limits.rows} rows per request"
                     )
-                reply = await made(asked)
+                reply = await respond(body)
                 return Response(reply.model_dump_json(), media_type="application/json")
-        except RefusedError as refused:
+        except _RefusedError as refused:
             return _error(refused)
 
     return app
 
 
-async def _refined(
-    asked: Sequence[Completion], scores: list[ScoreMessage], component: BatchedComponent
+async def _lowered(
+    completions: Sequence[Completion], scores: list[ScoreMessage], component: BatchedComponent
 ) -> list[ScoreMessage]:
-    """Scores lowered by a component; those without a reward stay as they are."""
-    rewards = [reward_of(given) for given in scores]
-    places = [place for place, reward in enumerate(rewards) if reward is not None]
-    answers = [
-        RewardedAnswer(asked[place].completion, {**EMPTY, **asked[place].row}, reward)
-        for place in places
-        if (reward := rewards[place]) is not None
-    ]
-    found = list(scores)
-    for place, reward in zip(places, await component.refined(answers), strict=True):
-        found[place] = score_of(reward)
-    return found
+    """Scores lowered by a component; a score without a reward is unchanged."""
+    answers = {
+        index: RewardedAnswer(completion.completion, {**EMPTY, **completion.row}, reward)
+        for index, (completion, result) in enumerate(zip(completions, scores, strict=True))
+        if (reward := reward_of(result)) is not None
+    }
+    lowered = list(scores)
+    rewards = await component.rewards(list(answers.values()))
+    for index, reward in zip(answers, rewards, strict=True):
+        lowered[index] = score_of(reward)
+    return lowered
 
 
 class TokenMiddleware:
-    """Asks for the token, and counts requests; plain ASGI, which costs next to nothing."""
+    """Checks the token and counts requests; plain ASGI, since it runs for every request."""
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self.app, self.token = app, token
@@ -217,51 +219,55 @@ class TokenMiddleware:
             return
         started, path, status = time.perf_counter(), scope["path"], 500
 
-        async def noted(message: MutableMapping[str, Any]) -> None:
+        async def send_and_note(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            if self.token and path not in OPEN and not _is_known(Headers(scope=scope), self.token):
+            if (
+                self.token
+                and path not in OPEN
+                and not _is_authorized(Headers(scope=scope), self.token)
+            ):
                 refused = _error(
-                    RefusedError(401, "unauthorized", "give the token of REPIC_REWARD_TOKEN")
+                    _RefusedError(401, "unauthorized", "give the token of REPIC_REWARD_TOKEN")
                 )
                 refused.headers["WWW-Authenticate"] = "Bearer"
-                await refused(scope, receive, noted)
+                await refused(scope, receive, send_and_note)
             else:
-                await self.app(scope, receive, noted)
+                await self.app(scope, receive, send_and_note)
         finally:
-            prometheus.request(path, status, time.perf_counter() - started)
+            prometheus.count_request(path, status, time.perf_counter() - started)
 
 
-async def _body_of(request: Request, most: int) -> bytes:
-    """Raises: RefusedError, before more than that is read."""
-    too_large = RefusedError(413, "too_large", f"a body has at most {most} bytes: send fewer rows")
+async def _read_body(request: Request, most: int) -> bytes:
+    """Raises: _RefusedError: the body has more than `most` bytes; the rest is not read."""
+    too_large = _RefusedError(413, "too_large", f"a body has at most {most} bytes: send fewer rows")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most:
         raise too_large
-    found = bytearray()
-    async for piece in request.stream():
-        found += piece
-        if len(found) > most:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > most:
             raise too_large
-    return bytes(found)
+    return bytes(body)
 
 
-def _invalid(error: ValidationError) -> RefusedError:
-    """What is wrong, and where; never what was sent there."""
+def _invalid(error: ValidationError) -> _RefusedError:
+    """Which field is wrong, and how; never its value."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"] if isinstance(part, int)) or "body"
-    named = [str(part) for part in first["loc"] if isinstance(part, str)]
-    is_ours = first["type"] != "extra_forbidden"
-    where = ".".join(named) if named and is_ours else "an unknown field"
+    indices = ".".join(str(part) for part in first["loc"] if isinstance(part, int)) or "body"
+    names = [str(part) for part in first["loc"] if isinstance(part, str)]
     kind = first["type"]
-    return RefusedError(422, "invalid", f"{where} ({place}) is invalid: {kind}")
+    # The name of an unknown field is part of the request, so it is not repeated.
+    field = ".".join(names) if names and kind != "extra_forbidden" else "an unknown field"
+    return _RefusedError(422, "invalid", f"{field} ({indices}) is invalid: {kind}")
 
 
-def _is_known(headers: Headers, token: str) -> bool:
+def _is_authorized(headers: Headers, token: str) -> bool:
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         try:
@@ -273,7 +279,7 @@ def _is_known(headers: Headers, token: str) -> bool:
     return hmac.compare_digest(given.encode(), token.encode())
 
 
-def _error(refused: RefusedError) -> Response:
+def _error(refused: _RefusedError) -> Response:
     body = ErrorMessage(code=refused.code, message=refused.message)
     headers = {"Retry-After": str(RETRY_AFTER)} if refused.retry else {}
     return Response(body.model_dump_json(), refused.status, headers, media_type="application/json")
@@ -287,17 +293,17 @@ class ErrorMessage(BaseModel):
 
 
 def _errors() -> dict[int | str, dict[str, Any]]:
-    told = {
-        401: "No token, or another one",
+    descriptions = {
+        401: "No token, or a wrong one",
         413: "Too many rows or bytes",
-        422: "Not what the schema says",
-        429: "All places are taken: wait as Retry-After says",
+        422: "The body does not match the schema",
+        429: "The worker is busy: wait as Retry-After says",
     }
-    return {code: {"model": ErrorMessage, "description": why} for code, why in told.items()}
+    return {code: {"model": ErrorMessage, "description": why} for code, why in descriptions.items()}
 
 
 def _body(form: type[BaseModel]) -> dict[str, Any]:
-    """Schema of a body that is read raw, for the OpenAPI page; references are written out."""
+    """Schema of a body that is read raw, for the OpenAPI page; references are inlined."""
     schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
     return {
         "requestBody": {
@@ -307,11 +313,11 @@ def _body(form: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def _inlined(schema: Any, known: dict[str, Any]) -> Any:
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
     if isinstance(schema, list):
-        return [_inlined(part, known) for part in schema]
+        return [_inlined(part, definitions) for part in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return _inlined(known[schema["$ref"].rpartition("/")[2]], known)
-    return {name: _inlined(part, known) for name, part in schema.items() if name != "$defs"}
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inlined(part, definitions) for name, part in schema.items() if name != "$defs"}

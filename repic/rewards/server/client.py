@@ -1,8 +1,8 @@
-"""Asks reward workers for scores; whatever they do, it ends in bounded time and raises nothing.
+"""A client of reward workers that always ends in bounded time and never raises.
 
-A request that fails is tried again elsewhere: on a time-out (a refused connection counts as one)
-and on 5xx after a pause that grows, on 429 after what the worker says. Any other answer is final. A
-URL that fails several times in a row is left alone for a while. Rows without an answer are None.
+A failed request is repeated at another worker: after a timeout, a connection error or a 5xx with
+exponential backoff, after a 429 when Retry-After says. Any other status is final. A URL that fails
+several times in a row is skipped for a while. Rows without a reply are None.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long and how often is tried.
+    """Limits of requests and their repetition.
 
     Attributes:
-        seconds: Of one request, from its first byte to the last of the reply.
-        total: Seconds of all requests for a batch of rows.
-        tries: Of one request.
-        pause: Seconds before the second try, twice as long before each further one, times a random
-            number from 0.5 to 1.
-        failures: In a row, after which a URL is left alone.
-        rest: Seconds that it is left alone.
-        rows: Of one request.
+        seconds: Timeout of one request, from its first byte to the last byte of the reply.
+        total: Timeout of all requests of one call, in seconds.
+        tries: Attempts per request.
+        pause: Seconds before the second attempt, doubled before each further one, and multiplied by
+            a random number from 0.5 to 1.
+        failures: Failures in a row after which a URL is skipped.
+        rest: Seconds that it is skipped.
+        rows: Most rows of one request.
         reply: Most bytes of one reply.
     """
 
@@ -62,27 +62,27 @@ class RetryPolicy:
 
 @dataclass
 class _CircuitBreaker:
-    """Whether a URL is asked; closed after `failures` in a row for `rest` seconds."""
+    """Whether a URL is used; after `failures` in a row it is skipped for `rest` seconds."""
 
     policy: RetryPolicy
     failures: int = 0
     until: float = 0.0
 
     @property
-    def is_open(self) -> bool:
+    def is_usable(self) -> bool:
         return time.monotonic() >= self.until
 
-    def tell(self, good: bool) -> None:
-        """What came of a request."""
+    def record(self, good: bool) -> None:
+        """Record the result of a request."""
         self.failures = 0 if good else self.failures + 1
         if self.failures >= self.policy.failures:
             self.until = time.monotonic() + self.policy.rest
-            self.failures = self.policy.failures - 1  # one request decides when it is over
+            self.failures = self.policy.failures - 1  # the next request after the rest decides
 
 
 @dataclass
 class RequestCounts:
-    """What became of requests and rows, for a metric and for whoever looks for the reason."""
+    """Counts of rows and requests, and of the reasons of failures."""
 
     rows: int = 0
     unscored: int = 0
@@ -94,7 +94,7 @@ class RequestCounts:
 
 
 class _FailedError(Exception):
-    """A try that came to nothing; `again` says whether another may be better."""
+    """A failed attempt; `again`: another one may succeed, after `wait` seconds if given."""
 
     def __init__(self, reason: str, again: bool, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -102,7 +102,7 @@ class _FailedError(Exception):
 
 
 class RewardClient:
-    """Scores answers at one or several workers that serve the same definition."""
+    """Scores answers at one or several workers, which serve the same rewards."""
 
     def __init__(
         self,
@@ -114,8 +114,8 @@ class RewardClient:
     ) -> None:
         """
         Args:
-            urls: Such as `http://127.0.0.1:8899`; asked in turn.
-            token: By default what the environment variable REPIC_REWARD_TOKEN holds.
+            urls: Addresses such as `http://127.0.0.1:8899`, used in turn.
+            token: Default: the environment variable REPIC_REWARD_TOKEN.
         """
         if not urls:
             raise ValueError("a client of reward workers needs a URL")
@@ -143,13 +143,13 @@ class RewardClient:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        made: list[Reward | None] = []
+        rewards: list[Reward | None] = []
         for part, task in zip(batches, tasks, strict=True):
-            found = None if task.cancelled() or task.exception() else task.result()
-            made += found if found is not None else [None] * len(rows[part])
-        self.counts.rows += len(made)
-        self.counts.unscored += sum(reward is None for reward in made)
-        return made
+            result = None if task.cancelled() or task.exception() else task.result()
+            rewards += result if result is not None else [None] * len(rows[part])
+        self.counts.rows += len(rewards)
+        self.counts.unscored += sum(reward is None for reward in rewards)
+        return rewards
 
     async def _batch(
         self, http: httpx.AsyncClient, completions: Sequence[str], rows: Sequence[Row]
@@ -163,14 +163,14 @@ class RewardClient:
             ],
         }
         for attempt in range(self.policy.tries):
-            url = self._next()
+            url = self._next_url()
             if url is None:
-                self.counts.failed("all workers are left alone")
+                self.counts.failed("all workers are skipped")
                 return None
             try:
-                scores = await self._ask(http, url, body, len(rows))
+                scores = await self._request(http, url, body, len(rows))
             except _FailedError as failed:
-                self._breakers[url].tell(good=not failed.again or failed.wait is not None)
+                self._breakers[url].record(good=not failed.again or failed.wait is not None)
                 self.counts.failed(failed.reason)
                 log.warning("reward worker %s: %s", url, failed.reason)
                 if not failed.again:
@@ -179,21 +179,21 @@ class RewardClient:
                 pause = self.policy.pause * 2**attempt
                 await asyncio.sleep(failed.wait or pause * random.uniform(0.5, 1))
             else:
-                self._breakers[url].tell(good=True)
+                self._breakers[url].record(good=True)
                 return scores
         return None
 
-    def _next(self) -> str | None:
+    def _next_url(self) -> str | None:
         urls = list(self._breakers)
         start = next(self._turn)
         turns = (urls[(start + step) % len(urls)] for step in range(len(urls)))
-        return next((url for url in turns if self._breakers[url].is_open), None)
+        return next((url for url in turns if self._breakers[url].is_usable), None)
 
-    async def _ask(
+    async def _request(
         self, http: httpx.AsyncClient, url: str, body: dict[str, Any], count: int
     ) -> list[Reward | None]:
         try:
-            # httpx counts seconds between bytes: a slow drip would never end.
+            # The timeout of httpx is per read, so a slow drip would never end.
             async with asyncio.timeout(self.policy.seconds):
                 status, headers, text = await self._post(http, f"{url}/v1/score", body)
         except TimeoutError:
@@ -201,7 +201,7 @@ class RewardClient:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise _FailedError(type(error).__name__, again=True) from None
         if status == 429:
-            raise _FailedError("busy", again=True, wait=_seconds(headers.get("retry-after")))
+            raise _FailedError("busy", again=True, wait=_retry_after(headers.get("retry-after")))
         if status >= 500:
             raise _FailedError(f"status {status}", again=True)
         if status != 200:
@@ -211,7 +211,7 @@ class RewardClient:
         except ValidationError:
             raise _FailedError("no scores in the reply", again=True) from None
         if len(scores) != count:
-            raise _FailedError("scores of other rows", again=True)
+            raise _FailedError("scores for another number of rows", again=True)
         if any(s.reward is not None and not 0 <= s.reward <= 1 for s in scores):
             raise _FailedError("a score outside of 0 to 1", again=True)
         return [reward_of(score) for score in scores]
@@ -220,15 +220,15 @@ class RewardClient:
         self, http: httpx.AsyncClient, url: str, body: dict[str, Any]
     ) -> tuple[int, httpx.Headers, bytes]:
         async with http.stream("POST", url, json=body) as reply:
-            found = bytearray()
-            async for piece in reply.aiter_bytes():
-                found += piece
-                if len(found) > self.policy.reply:
-                    raise _FailedError("a reply without end", again=True)
-            return reply.status_code, reply.headers, bytes(found)
+            text = bytearray()
+            async for part in reply.aiter_bytes():
+                text += part
+                if len(text) > self.policy.reply:
+                    raise _FailedError("the reply is too long", again=True)
+            return reply.status_code, reply.headers, bytes(text)
 
 
-def _seconds(text: str | None) -> float:
+def _retry_after(text: str | None) -> float:
     try:
         return min(max(float(text or 1), 0.05), 30.0)
     except ValueError:
@@ -238,6 +238,6 @@ def _seconds(text: str | None) -> float:
 def score_now(
     client: RewardClient, completions: Sequence[str], rows: Sequence[Row]
 ) -> list[Reward | None]:
-    """The same for callers that do not await, inside a running event loop or not."""
+    """`client.score` for synchronous callers, with or without a running event loop."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(client.score(completions, rows))).result()

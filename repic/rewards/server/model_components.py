@@ -1,7 +1,7 @@
-"""The components of a worker, as settings name them; none by default, and then nothing is loaded.
+"""The model-based components of a worker, as its settings name them; none by default.
 
-A request names a photo by its `image_id`, the hash of its content: the worker looks it up in the
-store that it was started with, and no request can make it read anything else.
+A request names a photo by its `image_id`, a hash of its content. The worker looks it up in the
+store that it was started with; no request can make it read another file.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def packed_settings(settings: Settings, store: str) -> str:
-    """What a worker needs to know, as JSON for its environment; empty where there is no component.
+    """The settings that a worker needs, as JSON for its environment; empty without components.
 
     Raises:
-        ConfigError: photos are to be looked at by an encoder that reads no texts.
+        ConfigError: CLIPScore is on, and the encoder cannot encode texts.
     """
     if settings.rewards.clip_score.weight and settings.encoder.architecture == "photos":
         raise ConfigError(
-            "rewards.clip_score needs an encoder that reads texts, and `photos` knows only "
+            "rewards.clip_score needs an encoder that reads texts, and `photos` encodes only "
             "pictures: add --profile sample, or --set encoder.architecture=ViT-B-32 --set "
             "encoder.pretrained=openai"
         )
@@ -38,41 +38,43 @@ def packed_settings(settings: Settings, store: str) -> str:
 
 
 def load_components(packed: str) -> list[Component]:
-    """The components that `packed` describes, ready to score.
+    """The components that `packed` describes, with their models loaded.
 
     Raises:
         ConfigError, WeightsError: the encoder cannot be loaded.
     """
     if not packed:
         return []
-    given = json.loads(packed)
-    rewards = Rewards.model_validate(given["rewards"])
-    found: list[Component] = []
+    settings = json.loads(packed)
+    rewards = Rewards.model_validate(settings["rewards"])
+    components: list[Component] = []
     if rewards.clip_score.weight:
         from repic.models import encoder as embed
         from repic.rewards.clip_score import ClipScoreComponent
 
         encoder = embed.load(
-            EncoderSettings.model_validate(given["encoder"]),
-            Runtime.model_validate(given["runtime"]),
+            EncoderSettings.model_validate(settings["encoder"]),
+            Runtime.model_validate(settings["runtime"]),
         )
         encoder.encode_texts(["a photo"])
         chosen = rewards.clip_score
-        found.append(
-            ClipScoreComponent(encoder, photo_opener(given["store"]), chosen.weight, chosen.scale)
+        components.append(
+            ClipScoreComponent(
+                encoder, photo_opener(settings["store"]), chosen.weight, chosen.scale
+            )
         )
     if rewards.judge.url:
         from repic.rewards.judge import JudgeComponent
 
-        found.append(JudgeComponent(rewards.judge))
-    return found
+        components.append(JudgeComponent(rewards.judge))
+    return components
 
 
 def photo_opener(store: str) -> Callable[[str], Image.Image | None]:
-    """Opens photos of the newest images of a store by `image_id`.
+    """A function that opens a photo of the newest images of a store by its `image_id`.
 
     Raises:
-        ConfigError: the store has none.
+        ConfigError: the store has no images.
     """
     from repic.images.decode import open_image
     from repic.images.fetch import ImageRefused
@@ -87,12 +89,12 @@ def photo_opener(store: str) -> Callable[[str], Image.Image | None]:
             f"rewards.clip_score looks at photos, and {store} has no images ({error}): name the "
             "store of the build with --store"
         ) from None
-    places = dict(zip(*(table[name].to_pylist() for name in ("image_id", "uri")), strict=True))
+    uris = dict(zip(*(table[name].to_pylist() for name in ("image_id", "uri")), strict=True))
 
-    def picture(image_id: str) -> Image.Image | None:
+    def open_photo(image_id: str) -> Image.Image | None:
         try:
-            return open_image(places[image_id]) if image_id in places else None
+            return open_image(uris[image_id]) if image_id in uris else None
         except (ImageRefused, OSError):
             return None
 
-    return picture
+    return open_photo

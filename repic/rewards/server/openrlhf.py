@@ -1,8 +1,8 @@
 """OpenRLHF's protocol for a remote reward function: `{"query", "prompts", "labels"}`.
 
-OpenRLHF sends one row at a time and takes the answer as tensors, so every answer has a number:
-one that cannot be scored gets `NEUTRAL`, and `scored` in the logs says so. A label is the row
-itself, as the JSON that `repic reward rows` writes.
+OpenRLHF sends one row at a time and turns the reply into tensors, so every answer needs a number:
+one that cannot be scored gets `NEUTRAL`, and 0 as `scored` in the logs. A label is the row, as the
+JSON that `repic reward rows` writes.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from repic.objectives.base import Mode
 from repic.rewards.server.protocol import ROW, Completion, ConventionMessage, Message, ScoreMessage
 
 NEUTRAL = 0.5
-"""Reward of an answer that could not be scored: there is no None, and 0 would be a verdict."""
+"""Reward of an answer that could not be scored; the protocol has no None, and 0 would punish it."""
 
 _PICTURE = re.compile(r"(?:<\|(?:image_pad|video_pad)\|>)+")
 _END = re.compile(r"(?:\s*(?:<\|im_end\|>|<\|endoftext\|>|</s>))+\s*\Z")
 
 
 class OpenRlhfOptions(Message):
-    """Query parameters of the URL: what the rows do not say."""
+    """Query parameters of the URL: what the rows do not contain."""
 
     mode: Mode = "strict"
     name: Literal["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "internvl", "normalised"] = "qwen3-vl"
@@ -46,35 +46,35 @@ class OpenRlhfRequest(Message):
 
 
 class OpenRlhfLogs(Message):
-    """1 where there is a score, 0 where the reward is neutral."""
+    """1 for an answer that was scored, 0 for a neutral reward."""
 
     scored: list[float]
 
 
 class OpenRlhfResponse(Message):
-    """What OpenRLHF reads; `scores` are used for its dynamic filtering."""
+    """Reply of `/get_reward`; OpenRLHF uses `scores` for its dynamic filtering."""
 
     rewards: list[float]
     scores: list[float]
     extra_logs: OpenRlhfLogs
 
 
-def completions(asked: OpenRlhfRequest) -> list[Completion | None]:
-    """Answers with their rows, in order; None where a query, prompt or label is none."""
-    found: list[Completion | None] = []
-    for place, query in enumerate(asked.query):
+def completions(body: OpenRlhfRequest) -> list[Completion | None]:
+    """Answers with their rows, in order; None where a query, prompt or label is invalid."""
+    completions: list[Completion | None] = []
+    for index, query in enumerate(body.query):
         try:
-            answer = answer_of(query, asked.prompts[place])
-            row = ROW.validate_json(asked.labels[place])
+            answer = _answer(query, body.prompts[index])
+            row = ROW.validate_json(body.labels[index])
         except (IndexError, ValueError, ValidationError):
-            found.append(None)
+            completions.append(None)
         else:
-            found.append(Completion.model_construct(completion=answer, row=row))
-    return found
+            completions.append(Completion.model_construct(completion=answer, row=row))
+    return completions
 
 
 def rewards(scores: Sequence[ScoreMessage | None]) -> OpenRlhfResponse:
-    """Scores as OpenRLHF reads them; what has none is neutral."""
+    """Scores as OpenRLHF reads them; an answer without a score is neutral."""
     totals = [NEUTRAL if s is None or s.reward is None else s.reward for s in scores]
     is_scored = [float(s is not None and s.reward is not None) for s in scores]
     return OpenRlhfResponse(
@@ -82,13 +82,13 @@ def rewards(scores: Sequence[ScoreMessage | None]) -> OpenRlhfResponse:
     )
 
 
-def answer_of(query: str, prompt: str) -> str:
-    """What stands behind the prompt; image tokens may be expanded in one of the two.
+def _answer(query: str, prompt: str) -> str:
+    """The text after the prompt; image tokens may be expanded in one of the two.
 
     Raises:
         ValueError: the query does not begin with the prompt.
     """
-    said, asked = _PICTURE.sub("<image>", query), _PICTURE.sub("<image>", prompt)
-    if not said.startswith(asked):
+    text, prefix = _PICTURE.sub("<image>", query), _PICTURE.sub("<image>", prompt)
+    if not text.startswith(prefix):
         raise ValueError("the query does not begin with its prompt")
-    return _END.sub("", said[len(asked) :])
+    return _END.sub("", text[len(prefix) :])

@@ -1,7 +1,7 @@
-"""Counters of a worker, for Prometheus; those of all workers where they share a folder.
+"""Prometheus counters of a worker, or of all workers that share a folder.
 
-`PROMETHEUS_MULTIPROC_DIR` must be set before this module is imported, which
-`repic.rewards.server.serve` sees to.
+`PROMETHEUS_MULTIPROC_DIR` must be set before this module is imported; `repic.rewards.server.serve`
+sets it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 KNOWN = ("/healthz", "/metrics", "/v1/score", "/get_reward")
-"""Paths that are counted by name; any other is counted as one."""
+"""Paths that are counted by name; all others are counted as `other`."""
 
 _own = CollectorRegistry()
 _requests = Counter("repic_reward_requests_total", "Requests", ["path", "status"], registry=_own)
@@ -39,18 +39,18 @@ _reward = Counter(
     registry=_own,
 )  # fmt: skip
 Outcome = tuple[str, float | None]
-"""Objective of an answer, and its reward; None: it could not be scored."""
+"""Objective of an answer and its reward; None if it could not be scored."""
 
 
-def request(path: str, status: int, seconds: float) -> None:
+def count_request(path: str, status: int, seconds: float) -> None:
     """Count a request."""
-    named = path if path in KNOWN else "other"
-    _of(_requests, named, str(status)).inc()
-    _of(_seconds, named).observe(seconds)
+    label = path if path in KNOWN else "other"
+    _of(_requests, label, str(status)).inc()
+    _of(_seconds, label).observe(seconds)
 
 
-def answers(outcomes: Iterable[Outcome]) -> None:
-    """Count the answers of a request, in one go: a counter of several processes is a file."""
+def count_answers(outcomes: Iterable[Outcome]) -> None:
+    """Count the answers of a request, summed first: each increment writes to a shared file."""
     numbers: dict[tuple[str, str], int] = {}
     sums: dict[str, float] = {}
     for objective, reward in outcomes:
@@ -65,7 +65,7 @@ def answers(outcomes: Iterable[Outcome]) -> None:
 
 @cache
 def _of(metric: Any, *labels: str) -> Any:
-    """The metric with these labels, of which there are few: asking for it takes a lock."""
+    """The metric with these labels; cached, since `labels` takes a lock."""
     return metric.labels(*labels)
 
 

@@ -1,6 +1,6 @@
-"""What goes over the wire: typed, versioned, and without a place for a path, a URL or a module.
+"""Messages of the reward service: typed, versioned, and without a path, a URL or a module.
 
-A row is sent without its pictures: of these a score needs only the size of the query.
+A row is sent without its pictures: a score needs only the size of the query.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from repic.objectives.base import Mode, Reward
 from repic.rewards.scoring import score
 
 SCHEMA: Literal[1] = 1
-"""Raised when a field changes its meaning."""
+"""Version of the messages; it rises when a field changes its meaning."""
+
 TOKEN = "REPIC_REWARD_TOKEN"
 """Environment variable of the secret that workers and trainers share."""
 
 _FIXED = {c.name: c for c in (QWEN2_VL, QWEN3_VL, INTERNVL, NORMALISED)}
 _LARGEST = 1_000_000
-"""Pixels of a side."""
+"""Most pixels of a side."""
 
 
 class Message(BaseModel):
-    """Base of all messages: unknown fields and numbers that are none are refused."""
+    """Base of all messages: unknown fields, NaN and infinity are refused."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
@@ -38,14 +39,14 @@ Side = Annotated[int, Field(ge=1, le=_LARGEST)]
 Coordinates = Annotated[list[float], Field(min_length=4, max_length=4)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Photo = Annotated[str, StringConstraints(pattern="^[0-9a-f]{0,64}$")]
-"""`image_id` of the query, a hash; only a component that looks at the photo needs it."""
+"""`image_id` of the query, a hash; only components that look at the photo need it."""
 
 
-# What a row holds stays a dictionary: a score takes it so, and a model of each would be made twice.
+# The parts of a row stay dictionaries, as `score` takes them; models would be converted back.
 
 
 class SizeMessage(TypedDict):
-    """Of a picture, in pixels; the last one is the query."""
+    """Size of a picture, in pixels; the last picture is the query."""
 
     __pydantic_config__ = Message.model_config  # type: ignore[misc]
     width: Side
@@ -53,7 +54,7 @@ class SizeMessage(TypedDict):
 
 
 class TextMessage(TypedDict):
-    """A block of the prompt; empty where a picture stands."""
+    """A block of the prompt; the text of a picture block is empty."""
 
     __pydantic_config__ = Message.model_config  # type: ignore[misc]
     text: str
@@ -69,7 +70,7 @@ class ReferenceMessage(TypedDict):
 
 
 class ObjectMessage(TypedDict):
-    """An object of the query, as the row knows it; `box` is xyxy in pixels."""
+    """An object of the query; `box` is xyxy in pixels."""
 
     __pydantic_config__ = Message.model_config  # type: ignore[misc]
     name: str | None
@@ -79,9 +80,9 @@ class ObjectMessage(TypedDict):
 
 
 class RowMessage(TypedDict, total=False):
-    """What of a row of the examples table a score depends on; see docs/tables.md.
+    """The columns of the examples table that a score depends on; see docs/tables.md.
 
-    What is left out is as in `EMPTY`.
+    A missing column has the value of `EMPTY`.
     """
 
     __pydantic_config__ = Message.model_config  # type: ignore[misc]
@@ -108,21 +109,21 @@ EMPTY: dict[str, Any] = {
     **dict.fromkeys(("box", "caption")),
     **dict.fromkeys(("images", "prompt", "references", "scene"), ()),
 }
-"""A row of which nothing is known."""
+"""Values of the columns that a request leaves out."""
 
 
 ROW: TypeAdapter[RowMessage] = TypeAdapter(RowMessage)
 
 
 class Completion(Message):
-    """An answer, and the row that it answers."""
+    """An answer and its row."""
 
     completion: str
     row: RowMessage
 
 
 class ConventionMessage(Message):
-    """How the model writes boxes. The last three fields are Qwen2.5-VL's processor's."""
+    """How the model writes boxes. The last three fields describe the processor of Qwen2.5-VL."""
 
     name: Literal["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "internvl", "normalised"] = "qwen3-vl"
     factor: Annotated[int, Field(ge=1, le=1024)] = 28
@@ -131,7 +132,7 @@ class ConventionMessage(Message):
 
     @classmethod
     def of(cls, convention: Convention) -> ConventionMessage:
-        """A convention of `repic.images.coordinates` as it is sent."""
+        """The message of a convention of `repic.images.coordinates`."""
         if isinstance(convention.grid, Resized):
             grid = convention.grid
             return cls(
@@ -143,18 +144,18 @@ class ConventionMessage(Message):
         return cls.model_validate({"name": convention.name})
 
     def convention(self) -> Convention:
-        """What was meant."""
+        """The convention that the message describes."""
         if self.name in _FIXED:
             return _FIXED[self.name]
         return _qwen25_vl(_Processor(self))
 
 
 class _Processor:
-    """The part of an image processor that the convention asks."""
+    """The attributes of an image processor that the convention reads."""
 
-    def __init__(self, asked: ConventionMessage) -> None:
-        self.patch_size, self.merge_size = asked.factor, 1
-        self.size = {"shortest_edge": asked.min_pixels, "longest_edge": asked.max_pixels}
+    def __init__(self, message: ConventionMessage) -> None:
+        self.patch_size, self.merge_size = message.factor, 1
+        self.size = {"shortest_edge": message.min_pixels, "longest_edge": message.max_pixels}
 
 
 class ScoreRequest(Message):
@@ -168,7 +169,7 @@ class ScoreRequest(Message):
 
 @dataclass(frozen=True, slots=True)
 class ScoreMessage:
-    """What one answer earns; `reward` is None, with a reason, if it could not be scored."""
+    """Score of one answer; `reward` is None if it could not be scored, and `reason` says why."""
 
     __pydantic_config__: ClassVar[ConfigDict] = Message.model_config
 
@@ -185,7 +186,7 @@ class ScoreResponse(Message):
 
 
 def row_message(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a row goes over the wire, as JSON."""
+    """The columns of a row that are sent, as JSON values."""
     distinctive, distractors = fact_words(row)
     return {
         "objective": row["objective"],
@@ -208,19 +209,19 @@ def _fields(entries: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def score_row(completion: str, row: RowMessage, mode: Mode, convention: Convention) -> ScoreMessage:
-    """The score of an answer to a row as it was received, by the rules alone; never raises."""
-    whole = {**EMPTY, **row}
-    if lack := _lack(whole):
-        return ScoreMessage(reward=None, reason=f"row: {lack}")
+    """The score by the rules, without components, of an answer to a received row; never raises."""
+    full_row = {**EMPTY, **row}
+    if problem := _problem(full_row):
+        return ScoreMessage(reward=None, reason=f"row: {problem}")
     try:
-        reward = score(completion, whole, mode, convention)
-    except Exception as error:  # a fault of ours costs one answer, and is counted
+        reward = score(completion, full_row, mode, convention)
+    except Exception as error:  # a bug in a rule affects one answer, and is counted
         return ScoreMessage(reward=None, reason=f"error: {type(error).__name__}")
     return score_of(reward)
 
 
-def _lack(row: Mapping[str, Any]) -> str:
-    """What the types do not say: why the row cannot be scored."""
+def _problem(row: Mapping[str, Any]) -> str:
+    """Why a row that matches the types cannot be scored; empty if it can."""
     if row["objective"] == "vlt" and not row["images"]:
         return "images has no entry; its last one is the query"
     if row["objective"] == "vlt" and row["box"] is None:
@@ -231,12 +232,12 @@ def _lack(row: Mapping[str, Any]) -> str:
 
 
 def score_of(reward: Reward) -> ScoreMessage:
-    """A reward as it is sent."""
+    """The message of a reward."""
     return ScoreMessage(reward.total, reward.reason, dict(reward.components))
 
 
-def reward_of(answer: ScoreMessage) -> Reward | None:
-    """A score as a trainer here takes it."""
-    if answer.reward is None:
+def reward_of(message: ScoreMessage) -> Reward | None:
+    """The reward that a message holds; None if it has none."""
+    if message.reward is None:
         return None
-    return Reward(answer.reward, answer.components, answer.reason)
+    return Reward(message.reward, message.components, message.reason)

@@ -1,7 +1,7 @@
 """Reward workers: processes that share a socket; one that dies or hangs is replaced.
 
-The parent is uvicorn's own supervisor. What the workers need to know comes by environment, since
-each of them is a new interpreter.
+The parent is uvicorn's supervisor. Each worker is a new interpreter, so it reads its settings from
+the environment.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ from repic.rewards.server.protocol import TOKEN
 LIMITS = "REPIC_REWARD_LIMITS"
 COMPONENTS = "REPIC_REWARD_COMPONENTS"
 HEALTH_CHECK = 10
-"""Seconds that a worker may be silent before it counts as hung."""
+"""Seconds without a sign of life after which a worker is replaced."""
+
 GRACE = 10
-"""Seconds that requests at work have to end when the service stops."""
+"""Seconds that running requests have to finish when the service stops."""
 
 log = logging.getLogger(__name__)
 
 
 def app() -> FastAPI:
-    """The application of one worker, as its environment says."""
+    """The application of one worker, configured by its environment."""
     limits = Limits(**json.loads(os.environ.get(LIMITS, "{}")))
-    found = model_components.load_components(os.environ.get(COMPONENTS, ""))
-    made = create_app(os.environ.get(TOKEN) or None, limits, found)
+    components = model_components.load_components(os.environ.get(COMPONENTS, ""))
+    application = create_app(os.environ.get(TOKEN) or None, limits, components)
     gc.collect()
-    gc.freeze()  # what was imported is not looked through again and again
-    return made
+    gc.freeze()  # keep the collector from scanning imported modules again
+    return application
 
 
-def check(host: str, token: str | None) -> None:
-    """Raises: ConfigError: without a token only this machine may ask."""
+def _check_token(host: str, token: str | None) -> None:
+    """Raises: ConfigError: the address is reachable from other machines and has no token."""
     if not token and not is_loopback(host):
         raise ConfigError(
             f"{host} is open to other machines, and no token is set: set {TOKEN} to a secret that "
@@ -53,7 +54,7 @@ def check(host: str, token: str | None) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
+    """Whether an address is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -63,10 +64,10 @@ def is_loopback(host: str) -> bool:
 
 
 def serve(host: str, port: int, workers: int, limits: Limits, components: str = "") -> None:
-    """Serve until a signal says stop.
+    """Serve until a signal stops it.
 
     Args:
-        components: As `repic.rewards.server.model_components.packed_settings` makes it.
+        components: Result of `repic.rewards.server.model_components.packed_settings`.
 
     Raises:
         ConfigError: no token for an open address, or the address cannot be bound.
@@ -74,7 +75,7 @@ def serve(host: str, port: int, workers: int, limits: Limits, components: str = 
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    check(host, os.environ.get(TOKEN))
+    _check_token(host, os.environ.get(TOKEN))
     os.environ[LIMITS] = json.dumps(asdict(limits))
     os.environ[COMPONENTS] = components
     with tempfile.TemporaryDirectory(prefix="repic-rewards-") as folder:
@@ -95,15 +96,15 @@ def serve(host: str, port: int, workers: int, limits: Limits, components: str = 
 
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named TCP, asyncio sends small packets at once; else each reply waits 40 ms for the last ACK.
-    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # asyncio disables Nagle only if the protocol is TCP; else each reply waits 40 ms for an ACK.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((host.strip("[]"), port))
+        bound.bind((host.strip("[]"), port))
     except (OSError, OverflowError) as error:
-        made.close()
+        bound.close()
         raise ConfigError(
             f"{host}:{port} cannot be used ({error}): choose another --port"
         ) from None
-    made.set_inheritable(True)
-    return made
+    bound.set_inheritable(True)
+    return bound

@@ -71,7 +71,7 @@ def test_openrlhf_gets_tensors_of_answers_without_their_prompts(served: str) -> 
 
 
 def test_neutral_is_the_mean_of_the_group() -> None:
-    found = query.neutral([1.0, 0.5, None, None], ["a", "a", "a", "b"])
+    found = query.fill_unscored([1.0, 0.5, None, None], ["a", "a", "a", "b"])
     assert found == [1.0, 0.5, 0.75, query.NEUTRAL]
 
 
@@ -81,13 +81,13 @@ def test_a_harmful_worker_gives_none(harm: Any, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(query, "TRIES", 2)
     with harmful(harm) as url:
         monkeypatch.setenv("REPIC_REWARD_URL", url)
-        assert query.ask(["yes"], [YES]) == [None]
+        assert query.request_rewards(["yes"], [YES]) == [None]
 
 
 def test_no_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REPIC_REWARD_URL", raising=False)
     with pytest.raises(query.WorkerError, match="set REPIC_REWARD_URL"):
-        query.ask(["yes"], [YES])
+        query.request_rewards(["yes"], [YES])
 
 
 def test_asking_needs_the_standard_library_alone() -> None:

@@ -16,7 +16,7 @@ from repic.config import build as config
 from repic.errors import ConfigError
 from repic.models import encoder as embed
 from repic.objectives.base import Reward
-from repic.rewards.clip_score import ClipScoreComponent, unnamed
+from repic.rewards.clip_score import ClipScoreComponent, without_names
 from repic.rewards.components import Component, RewardedAnswer
 from repic.rewards.scoring import score
 from repic.rewards.server import model_components
@@ -173,7 +173,7 @@ def test_names_are_taken_out() -> None:
         "scene": [{"name": "Ann", "label": "mug"}],
     }
     answer = RewardedAnswer("<Ann> and bo stand by Annabel.", row, FULL)
-    assert unnamed(answer) == "the mug and it stand by Annabel."
+    assert without_names(answer) == "the mug and it stand by Annabel."
 
 
 def test_nothing_is_loaded_unless_asked_for() -> None:
