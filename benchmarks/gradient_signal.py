@@ -30,8 +30,9 @@ from transformers import TrainerCallback
 from repic.config import train as settings
 from repic.models.vlm import load
 from repic.objectives.rows import examples_of
+from repic.pipeline.progress import NoProgress
 from repic.train import grpo
-from repic.train.plan import Plan, Silent
+from repic.train.plan import TrainingPlan
 from repic.train.trainer_defaults import trainer_config
 from storage.store import Store
 
@@ -75,15 +76,15 @@ def sampled(store: Store, folder: Path, name: str, steps: int, changes: list[str
         "sample", [*STILL, f"trainer.max_steps={steps}", f"train.shares={shares}", *changes]
     )
     examples = examples_of(store, "examples@latest")
-    plan = Plan.of(asked, store, examples, load.reader(asked.train.model), folder)
+    plan = TrainingPlan.create(asked, store, examples, load.reader(asked.train.model), folder)
     args: Any = trainer_config(asked, plan.output)
-    job = grpo.prepare(plan, rows_asked(plan, asked), args, Leftward if name == LEFT else None)
+    session = grpo.prepare(plan, rows_asked(plan, asked), args, Leftward if name == LEFT else None)
     gradients = Gradients()
-    job.trainer.add_callback(gradients)
+    session.trainer.add_callback(gradients)
     with store.lease():
-        job.fit(Silent())
-    if job.guard.stopped:
-        sys.exit(f"{name} ended early: {job.guard.stopped}")
+        session.fit(NoProgress())
+    if session.guard.stopped:
+        sys.exit(f"{name} ended early: {session.guard.stopped}")
     return torch.stack(gradients.of_steps)
 
 

@@ -47,15 +47,18 @@ from repic.models.vlm.generate import AnswerGenerator
 from repic.objectives.base import Reward, Row
 from repic.objectives.rows import balanced, examples_of, read
 from repic.pipeline.build import build
+from repic.pipeline.progress import NoProgress
 from repic.pipeline.scan import scan
 from repic.rewards.held_out import Measured, measure_answers
 from repic.rewards.scoring import score
 from repic.sample import compose, files
 from repic.sample.identities import RESERVED
 from repic.sample.world import World
-from repic.train import curves, grpo, rows, sft
+from repic.train import grpo, sft
 from repic.train.ablation_rewards import Totals, totals
-from repic.train.plan import Plan, Silent
+from repic.train.dataset import select_rows
+from repic.train.plan import TrainingPlan
+from repic.train.publish import PICTURE, draw_curves, example_answers
 from repic.train.reward import TrainedReward
 from repic.train.trainer_defaults import trainer_config
 from storage.store import Store
@@ -162,28 +165,28 @@ def run(
         asked = asked.model_copy(update={"train": trained_on})
     examples = examples_of(store, "examples@latest")
     reader = load.reader(asked.train.model)
-    plan = Plan.of(asked, store, examples, reader, folder / "work" / f"{arm}-{seed}")
+    plan = TrainingPlan.create(asked, store, examples, reader, folder / "work" / f"{arm}-{seed}")
     if arm == "untrained":
         model = load.load(reader)
     else:
         table = rows_asked(plan, sampling)
         args: Any = trainer_config(asked, plan.output)
         if arm == "sft":
-            job = sft.prepare(plan, table, args)
+            session = sft.prepare(plan, table, args)
         else:
-            job = grpo.prepare(plan, table, args, Leftward if arm == LEFT else None)
+            session = grpo.prepare(plan, table, args, Leftward if arm == LEFT else None)
         started = time.process_time()
         with store.lease():
-            job.fit(Silent())
+            session.fit(NoProgress())
         print(
-            f"  trained {job.steps} steps in {time.process_time() - started:.0f} s of CPU"
-            + (f", stopped: {job.guard.stopped}" if job.guard.stopped else ""),
+            f"  trained {session.steps} steps in {time.process_time() - started:.0f} s of CPU"
+            + (f", stopped: {session.guard.stopped}" if session.guard.stopped else ""),
             file=sys.stderr,
         )
-        model = job.model
-        _keep(arguments.out, f"{arm}-{seed}-log.json", job.history)
+        model = session.model
+        _keep(arguments.out, f"{arm}-{seed}-log.json", session.history)
         if arguments.out and (arm, seed) == ("grpo", 0):
-            curves.draw(arguments.out / curves.PICTURE, job.history)
+            draw_curves(arguments.out / PICTURE, session.history)
     generator = AnswerGenerator(
         reader.processor,
         reader.convention,
@@ -197,19 +200,19 @@ def run(
     return measured
 
 
-def rows_asked(plan: Plan, sampling: settings.Training) -> pa.Table:
+def rows_asked(plan: TrainingPlan, sampling: settings.Training) -> pa.Table:
     """The rows that GRPO with these settings asks, whatever is then done with them."""
     table = read(plan.store, plan.examples, sampling.train.split)
     args: Any = trainer_config(sampling, plan.output)
-    count = grpo.prompts_of(args, table.num_rows)
-    return rows.chosen(table, sampling.train.shares, count, args.seed)
+    count = grpo.prompt_count(args, table.num_rows)
+    return select_rows(table, sampling.train.shares, count, args.seed)
 
 
 class Leftward(TrainedReward):
     """Of a box, how far left its centre is, 0 to 1; other objectives as they are."""
 
     @staticmethod
-    def deal(rows: Sequence[Row], rewards: Sequence[Reward | None]) -> Totals:
+    def ablation(rows: Sequence[Row], rewards: Sequence[Reward | None]) -> Totals:
         dealt = totals(rows, rewards)
         for place, (row, reward) in enumerate(zip(rows, rewards, strict=True)):
             if reward and row["objective"] == "vlt":
@@ -238,7 +241,7 @@ def _answers(before: Measured, after: Measured) -> str:
     lines = ["| objective | before | reward | after | reward |", "|---|---|---:|---|---:|"]
     lines += [
         f"| {a.objective} | {_cell(a)} | {a.reward:.2f} | {_cell(b)} | {b.reward:.2f} |"
-        for a, b in curves.shown(before, after)
+        for a, b in example_answers(before, after)
     ]
     return "\n".join(lines) + "\n"
 

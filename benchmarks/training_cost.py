@@ -38,10 +38,12 @@ from repic.models.vlm import load
 from repic.objectives.base import Row
 from repic.objectives.rows import examples_of, read
 from repic.pipeline.build import build
+from repic.pipeline.progress import NoProgress
 from repic.pipeline.scan import scan
 from repic.rewards.scoring import score
-from repic.train import grpo, rows
-from repic.train.plan import Plan, Silent
+from repic.train import grpo
+from repic.train.dataset import epoch_order, prompts
+from repic.train.plan import TrainingPlan
 from repic.train.trainer_defaults import trainer_config
 from storage.store import Store
 
@@ -144,28 +146,28 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
         model=model,
     )
     examples = examples_of(store, "examples@latest")
-    plan = Plan.of(asked, store, examples, load.reader(model), folder / "work")
+    plan = TrainingPlan.create(asked, store, examples, load.reader(model), folder / "work")
     table = read(store, examples, "train")
     turns = Turns(steps)
 
     loading = Loading()
-    job = grpo.prepare(plan, table, trainer_config(asked, folder / "ours"))
-    loading.watch(job.trainer)
+    session = grpo.prepare(plan, table, trainer_config(asked, folder / "ours"))
+    loading.watch(session.trainer)
     sampled: dict[str, list[str]] = {"ours": [], "plain": []}
-    kept = job.trainer.keep
+    kept = session.trainer.on_rollouts
 
     def keep(step: int, records: list[dict[str, Any]]) -> None:
         sampled["ours"] += [record["completion"] for record in records]
         kept(step, records)
 
-    job.trainer.keep = keep
-    job.trainer.add_callback(Taker("ours", turns))
+    session.trainer.on_rollouts = keep
+    session.trainer.add_callback(Taker("ours", turns))
     other = plain(plan, table, trainer_config(asked, folder / "plain"), sampled["plain"])
     other.add_callback(Taker("plain", turns))
 
     with store.lease():
         threads = [
-            threading.Thread(target=job.fit, args=(Silent(),)),
+            threading.Thread(target=session.fit, args=(NoProgress(),)),
             threading.Thread(target=other.train),
         ]
         for thread in threads:
@@ -219,14 +221,14 @@ class Loading:
         trainer.train_dataset.set_transform(timed)
 
 
-def plain(plan: Plan, table: Any, args: Any, sampled: list[str]) -> GRPOTrainer:
+def plain(plan: TrainingPlan, table: Any, args: Any, sampled: list[str]) -> GRPOTrainer:
     """TRL as its documentation shows it, on rows in memory with their pictures open."""
     import datasets
 
-    count = grpo.prompts_of(args, table.num_rows)
+    count = grpo.prompt_count(args, table.num_rows)
     args.num_train_epochs = 1.0
-    places = rows.lay_out(table, count, args.seed)
-    shown = rows.dataset(table, plan.reader.convention, places)
+    places = epoch_order(table, count, args.seed)
+    shown = prompts(table, plan.reader.convention, places)
     ready = [shown[place] for place in range(len(places))]
 
     def reward(completions: list[Any], row: list[Row], **_: Any) -> list[float]:

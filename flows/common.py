@@ -70,7 +70,7 @@ class RunLog:
         """A phase of `total` parts begins."""
         self._log.info("%s: %d", name, total)
 
-    def tick(self, done: int = 1) -> None:
+    def advance(self, count: int = 1) -> None:
         """Parts of the phase are done; not logged."""
 
     def step(self, number: int, logs: dict[str, Any]) -> None:
@@ -78,6 +78,6 @@ class RunLog:
         if number % LOGGED_EVERY == 0:
             self._log.info("step %d: reward %s, kl %s", number, logs.get("reward"), logs.get("kl"))
 
-    def say(self, sentence: str) -> None:
+    def message(self, text: str) -> None:
         """A remark for the user."""
-        self._log.info("%s", sentence)
+        self._log.info("%s", text)

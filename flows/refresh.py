@@ -16,7 +16,7 @@ from repic.models.vlm import load
 from repic.objectives.rows import examples_of
 from repic.pipeline import catalog
 from repic.refresh import run as refreshing
-from repic.refresh.record import Recorded
+from repic.refresh.history import RecordedDecision
 from repic.refresh.run import Request
 from storage.manifest import Run
 from storage.store import Store
@@ -35,7 +35,9 @@ def evaluate(request: Request, candidate: str, store: str, run: Run) -> str:
 
 
 @task(name="decide", **ONE_RETRY)
-def decide(request: Request, candidate: str, why: str | None, store: str, run: Run) -> Recorded:
+def decide(
+    request: Request, candidate: str, why: str | None, store: str, run: Run
+) -> RecordedDecision:
     """Compare the candidate with what is in production, and move the tag if it is better."""
     return refreshing.decision_on(request, candidate, why, Store.open(store), RunLog(), run)
 
@@ -51,7 +53,7 @@ def refresh(
     profile: str = "sample",
     overrides: list[str] | None = None,
     store: str | None = None,
-) -> Recorded:
+) -> RecordedDecision:
     """Build what is new, train on it, evaluate, and promote what is better.
 
     Relative paths, also those inside a profile, start at REPIC_HOME: the folder of `repic up`.
@@ -89,7 +91,7 @@ def refresh(
     return recorded
 
 
-def show(recorded: Recorded, is_new: bool) -> None:
+def show(recorded: RecordedDecision, is_new: bool) -> None:
     """A page in Prefect's UI: the decision, and every number behind it."""
     lines = [
         f"Decision {recorded.number}: **{recorded.verdict}** `{recorded.candidate}`; in use is "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
     from repic.pipeline.build import Outcome
-    from repic.train.run import Outcome as TrainingOutcome
+    from repic.train.publish import TrainingResult
 
 UNFINISHED = 1
 CANNOT = 2
@@ -39,7 +39,7 @@ def build(store: str, **parameters: Any) -> Outcome:
         return build_datasets(store=store, **parameters)
 
 
-def train(store: str, **parameters: Any) -> TrainingOutcome | None:
+def train(store: str, **parameters: Any) -> TrainingResult | None:
     """Run the flow `train-grpo` in this process; as `build`."""
     folder = server.prefect_home(store)
     server.use_home(folder)

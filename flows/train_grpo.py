@@ -15,14 +15,14 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from flows.common import ONE_RETRY, RunLog, in_home, store_location
 from repic.config import train as settings
 from repic.pipeline import catalog
-from repic.train.curves import PICTURE
-from repic.train.run import Outcome, train
+from repic.train.publish import PICTURE, TrainingResult
+from repic.train.run import train
 from storage.manifest import Run
 from storage.store import Store
 
 
 @task(name="train", **ONE_RETRY)
-def learn(asked: settings.Training, store: str, dataset: str, run: Run) -> Outcome | None:
+def learn(asked: settings.Training, store: str, dataset: str, run: Run) -> TrainingResult | None:
     """Train, or go on with what was interrupted."""
     return train(asked, Store.open(store), dataset, RunLog(), run)
 
@@ -40,7 +40,7 @@ def train_grpo(
     model: str | None = None,
     overrides: list[str] | None = None,
     store: str | None = None,
-) -> Outcome | None:
+) -> TrainingResult | None:
     """Train on a dataset version.
 
     Relative paths, also those inside a profile, start at REPIC_HOME: the folder of `repic up`.
@@ -65,7 +65,7 @@ def train_grpo(
     return outcome
 
 
-def _report(outcome: Outcome, store: Store) -> None:
+def _report(outcome: TrainingResult, store: Store) -> None:
     """A page in Prefect's UI: the table, and the curves as a picture."""
     verb = "Published" if outcome.published else "Nothing new: this is"
     rollouts = f" with `{outcome.rollouts.ref}`" if outcome.rollouts else ""

@@ -10,7 +10,8 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from repic.train.run import Outcome, train
+from repic.train.publish import TrainingResult
+from repic.train.run import train
 from storage.store import Store
 from tests.builds import Built
 from tests.random_vlms import qwen2_5_vl_folder
@@ -28,7 +29,7 @@ class Trained:
     """A run that was made once; only to be looked at."""
 
     store: Store
-    outcome: Outcome
+    outcome: TrainingResult
 
 
 @pytest.fixture(scope="session")

@@ -119,10 +119,10 @@ class TrainingProgress:
         if self._bars.disable:
             self._console.print(f"{name}: {total}")
 
-    def tick(self, done: int = 1) -> None:
+    def advance(self, count: int = 1) -> None:
         """Parts of it are done."""
         if self._phase is not None:
-            self._bars.advance(self._phase, done)
+            self._bars.advance(self._phase, count)
 
     def step(self, number: int, logs: dict[str, Any]) -> None:
         """The trainer logged a step."""
@@ -134,6 +134,6 @@ class TrainingProgress:
             self._said = time.monotonic()
             self._console.print(f"step {number}: {said}")
 
-    def say(self, sentence: str) -> None:
+    def message(self, text: str) -> None:
         """Something that a person should know."""
-        self._console.print(sentence)
+        self._console.print(text)

@@ -19,7 +19,7 @@ from repic.cli.common import (
 from repic.cli.train import ProfileOption, SetOption
 
 if TYPE_CHECKING:
-    from repic.refresh.record import Recorded
+    from repic.refresh.history import RecordedDecision
 
 refresh = typer.Typer(
     name="refresh",
@@ -101,7 +101,7 @@ def why(
     Example: repic refresh why 3
     """
     from repic.cli.common import UserError
-    from repic.refresh.record import decisions
+    from repic.refresh.history import decisions
 
     known = decisions(open_store(store))
     chosen = [d for d in known if decision in (None, d.number)]
@@ -126,7 +126,7 @@ def rollback(
     Example: repic refresh rollback
     """
     from repic.pipeline import catalog
-    from repic.refresh.record import roll_back
+    from repic.refresh.history import roll_back
     from storage.manifest import Run
 
     opened = open_store(store)
@@ -142,7 +142,7 @@ def rollback(
 COLUMNS = ("metric", "before", "after", "difference", "low", "high", "n", "margin", "met")
 
 
-def _summary(recorded: Recorded) -> dict[str, Any]:
+def _summary(recorded: RecordedDecision) -> dict[str, Any]:
     return {
         "decision": recorded.number,
         "verdict": recorded.verdict,
@@ -154,11 +154,11 @@ def _summary(recorded: Recorded) -> dict[str, Any]:
     }
 
 
-def _compared(recorded: Recorded) -> list[dict[str, Any]]:
+def _compared(recorded: RecordedDecision) -> list[dict[str, Any]]:
     return [row for row in recorded.rows if row["metric"] != "-"]
 
 
-def _print(recorded: Recorded) -> None:
+def _print(recorded: RecordedDecision) -> None:
     out().print(
         f"Decision {recorded.number}: [bold]{recorded.verdict}[/] {recorded.candidate}; "
         f"in use is {recorded.in_use or 'nothing'}"

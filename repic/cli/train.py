@@ -23,7 +23,7 @@ from repic.cli.common import (
 
 if TYPE_CHECKING:
     from repic.rewards.held_out import RewardChange
-    from repic.train.run import Outcome
+    from repic.train.publish import TrainingResult
 
 DatasetOption = Annotated[
     str, typer.Option(help="Version of examples, or of a dataset, to train on.")
@@ -109,7 +109,7 @@ VLLM = ("trainer.use_vllm=true", "trainer.vllm_mode=colocate")
 
 def _train_here(
     store: str, dataset: str, profile: str, overrides: list[str], **chosen: Any
-) -> Outcome | None:
+) -> TrainingResult | None:
     from repic.cli.progress import TrainingProgress
     from repic.config import train as settings
     from repic.pipeline import catalog
@@ -141,7 +141,7 @@ def _print_settings(method: Literal["grpo", "sft"]) -> None:
     out().print(f"[dim]and every other field of TRL's {method.upper()}Config under trainer.[/]")
 
 
-def _summary(outcome: Outcome) -> dict[str, Any]:
+def _summary(outcome: TrainingResult) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {
@@ -154,7 +154,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _print_outcome(outcome: Outcome) -> None:
+def _print_outcome(outcome: TrainingResult) -> None:
     console = out()
     verb = "Published" if outcome.published else "Nothing new: this is"
     with_rollouts = f" with [bold]{outcome.rollouts.ref}[/]" if outcome.rollouts else ""
@@ -239,7 +239,7 @@ def doctor_dataset(
     with TrainingProgress(err()) as progress:
         progress.phase("preflight", len(found))
         problems = preflight.examine(
-            found, reader, asked.max_prompt_tokens, asked.mode, progress.tick
+            found, reader, asked.max_prompt_tokens, asked.mode, progress.advance
         )
     if as_json:
         print_json([{**asdict(p), "remedy": p.remedy} for p in problems])

@@ -21,7 +21,7 @@ from repic.errors import CaptionError
 from repic.evaluate.intervals import gather, intervals
 from repic.evaluate.metrics import Score
 from repic.evaluate.records import Record
-from repic.train.plan import Watch
+from repic.pipeline.progress import Progress
 from storage.hashing import fingerprint
 from storage.store import Store
 
@@ -56,7 +56,7 @@ def encoder_of(asked: Asked) -> Encoder | None:
 
 
 def of_captions(
-    captions: pa.Table, encoder: Encoder, store: Store, watch: Watch
+    captions: pa.Table, encoder: Encoder, store: Store, progress: Progress
 ) -> dict[str, float | None]:
     """caption_id -> CLIPScore of the rows of a captions table.
 
@@ -78,8 +78,8 @@ def of_captions(
     for row in rows:
         if keys[row["caption_id"]] not in done:
             missing[row["image_id"]][keys[row["caption_id"]]] = row
-    watch.phase("CLIPScore", len(set(keys.values())))
-    watch.tick(len(set(keys.values())) - sum(map(len, missing.values())))
+    progress.phase("CLIPScore", len(set(keys.values())))
+    progress.advance(len(set(keys.values())) - sum(map(len, missing.values())))
     cache, left = PictureCache(1), iter(sorted(missing))
     while photos := list(islice(left, _BATCH)):
         firsts = [next(iter(missing[photo].values())) for photo in photos]
@@ -92,7 +92,7 @@ def of_captions(
         table = pa.table({"key": list(made), "score": list(made.values())}, _PART)
         store.write_part(NAME, table, recipe=recipe, covers=tuple(made))
         done |= made
-        watch.tick(len(made))
+        progress.advance(len(made))
     return {caption: done[key] for caption, key in keys.items()}
 
 

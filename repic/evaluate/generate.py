@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from repic.evaluate.questions import Question
 from repic.models.vlm.captioners import Captioner
+from repic.pipeline.progress import Progress
 from repic.tables import TABLES
-from repic.train.plan import Watch
 from storage.hashing import fingerprint
 from storage.store import Store
 
@@ -23,7 +23,11 @@ def caption_id(question: Question, captioner: Captioner) -> str:
 
 
 def captions(
-    asked: Sequence[Question], captioner: Captioner, store: Store, batch_size: int, watch: Watch
+    asked: Sequence[Question],
+    captioner: Captioner,
+    store: Store,
+    batch_size: int,
+    progress: Progress,
 ) -> pa.Table:
     """The captions table of these questions; what was made before is not made again.
 
@@ -42,8 +46,8 @@ def captions(
             done |= {row["caption_id"]: row["caption"] for row in kept}
     missing = {ids[q.question_id]: q for q in asked if ids[q.question_id] not in done}
     order = sorted(missing, key=lambda key: (*_length(missing[key]), key))
-    watch.phase("captions", len(ids))
-    watch.tick(len(ids) - len(missing))
+    progress.phase("captions", len(ids))
+    progress.advance(len(ids) - len(missing))
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
         for reply in captioner.replies([missing[key].row for key in batch]):
@@ -53,7 +57,7 @@ def captions(
                 NAME, pa.table(rows, _PART), recipe=captioner.fingerprint, covers=tuple(made)
             )
             done |= made
-            watch.tick(len(made))
+            progress.advance(len(made))
     by_id = {q.question_id: q for q in asked}
     return TABLES[NAME].table(
         [_row(q, captioner, ids[key], done[ids[key]]) for key, q in sorted(by_id.items())]

@@ -16,8 +16,8 @@ from repic.evaluate.retrieval import Crop, Gallery, curve, search
 from repic.evaluate.suites import Suite
 from repic.models.vlm import captioners
 from repic.models.vlm.captioners import Captioner
+from repic.pipeline.progress import NoProgress, Progress
 from repic.tables import TABLES
-from repic.train.plan import Silent, Watch
 from storage.hashing import content_hash, fingerprint
 from storage.manifest import Manifest, Origin, Run
 from storage.store import Store
@@ -32,7 +32,7 @@ def run(
     model: str,
     asked: Asked,
     store: Store,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     run: Run | None = None,
 ) -> Evaluated:
     """Evaluate a model on a suite and publish what came of it; `latest` moves.
@@ -46,20 +46,20 @@ def run(
     Raises:
         CaptionError, ConfigError, StoreError, WeightsError: what a person can mend.
     """
-    watch = watch or Silent()
+    progress = progress or NoProgress()
     captioner = captioners.load(model, asked.evaluate, store)
     suite = suites.load(asked.evaluate)
     for remark in suite.remarks:
-        watch.say(remark)
+        progress.message(remark)
     encoder = clipscore.encoder_of(asked)  # before captions, which may take hours
-    found, threshold, models = retrieved(suite, asked, watch, encoder)
+    found, threshold, models = retrieved(suite, asked, progress, encoder)
     made = questions(suite, asked.evaluate, found, threshold or 0.0)
     with store.lease():
-        table = generate.captions(made, captioner, store, asked.evaluate.batch_size, watch)
+        table = generate.captions(made, captioner, store, asked.evaluate.batch_size, progress)
         judge = {"clip_score": encoder.fingerprint} if encoder else {}
         content = fingerprint([content_hash(table), models, threshold, suite.name])
         scoring = fingerprint([content, score.VERSION, judge])
-        fits = _fits(table, scoring, encoder, store, watch)
+        fits = _fits(table, scoring, encoder, store, progress)
         return publish(
             table,
             score.scores(table, fits),
@@ -77,7 +77,7 @@ def run(
 
 
 def retrieved(
-    suite: Suite, asked: Asked, watch: Watch, encoder: Encoder | None = None
+    suite: Suite, asked: Asked, progress: Progress, encoder: Encoder | None = None
 ) -> tuple[Found, float | None, Any]:
     """Crops of each photo, the threshold, and who drew and encoded them.
 
@@ -91,7 +91,7 @@ def retrieved(
 
     if not any(protocol.startswith("retrieval") for protocol in asked.evaluate.protocols):
         return {}, None, {}
-    watch.phase("retrieval", len(suite.queries))
+    progress.phase("retrieval", len(suite.queries))
     detection = asked.detector
     if detection.kind in ("yolo-world", "yoloe", "transformers") and suite.categories:
         detection = detection.model_copy(update={"vocabulary": suite.categories})
@@ -99,21 +99,21 @@ def retrieved(
     encoder = encoder or embed.load(asked.encoder, asked.runtime)
     gallery = Gallery(suite, encoder)
     found = search(suite, detector, encoder, gallery, asked.encoder.margin)
-    watch.tick(len(suite.queries))
+    progress.advance(len(suite.queries))
     given = asked.evaluate.threshold
     threshold = gallery.threshold() if given is None else given
     return found, threshold, {"detector": detector.fingerprint, "encoder": encoder.fingerprint}
 
 
 def _fits(
-    captions: Any, scoring: str, encoder: Encoder | None, store: Store, watch: Watch
+    captions: Any, scoring: str, encoder: Encoder | None, store: Store, progress: Progress
 ) -> Mapping[str, float | None] | None:
     """caption_id -> CLIPScore: as published before, else by the encoder, if there is one."""
     known = store.find("scores", scoring)
     if known:  # made on another machine, say, whose encoder differs in the last digit
         rows = store.read(str(known.ref)).to_pylist()
         return {row["caption_id"]: row["clip_score"] for row in rows}
-    return clipscore.of_captions(captions, encoder, store, watch) if encoder else None
+    return clipscore.of_captions(captions, encoder, store, progress) if encoder else None
 
 
 def publish(

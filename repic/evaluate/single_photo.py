@@ -12,7 +12,7 @@ from repic.evaluate.questions import Question, questions
 from repic.evaluate.run import retrieved
 from repic.evaluate.suites import Concept, Query, Suite, one_of_each, view_of
 from repic.models.vlm import captioners
-from repic.train.plan import Silent
+from repic.pipeline.progress import NoProgress
 from storage.store import Store
 
 MOST = 4
@@ -52,7 +52,7 @@ def caption(
     captioner = captioners.load(model, settings.evaluate, store)
     query = Query("1", view_of(photo), names, (), names)
     suite = Suite("own", concepts, (query,))
-    found, threshold, _ = retrieved(suite, settings, Silent())
+    found, threshold, _ = retrieved(suite, settings, NoProgress())
     [question] = questions(suite, settings.evaluate, found, threshold or 0.0)
     [said] = captioner.captions([question.row])
     return Answer(question, said)

@@ -1,1 +1,1 @@
-"""A night's loop: train on a new build, evaluate, and promote only what is better."""
+"""The nightly loop: train on a new build, evaluate, and promote only a better checkpoint."""

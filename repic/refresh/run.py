@@ -1,4 +1,4 @@
-"""One refresh after its build: train, evaluate, decide, and put down why."""
+"""One refresh after its build: train, evaluate, decide, and record the decision."""
 
 from __future__ import annotations
 
@@ -11,94 +11,92 @@ from repic.evaluate import results
 from repic.evaluate import run as evaluation
 from repic.evaluate.results import Evaluated
 from repic.objectives.rows import examples_of
-from repic.refresh import held_out, record
-from repic.refresh.promotion import Comparison, Decision, decide, stopped
-from repic.refresh.record import Recorded
+from repic.pipeline.progress import NoProgress, Progress
+from repic.refresh import guard_scores, history
+from repic.refresh.decision import Decision, MetricComparison, decide, stopped
+from repic.refresh.history import RecordedDecision
 from repic.train import run as training
-from repic.train.plan import Silent, Watch
 from storage.errors import StoreError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Run
 from storage.store import Store
 
 NEEDED = ("wrong", "mixed")
-"""Protocols of the guards; the one that has to be better is asked as well."""
+"""Protocols of the guards; `refresh.protocol` is evaluated as well."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a refresh is asked for: the same request again is nothing new."""
+    """Settings and examples of a refresh; the same request is not decided twice."""
 
-    asked: Refreshing
+    settings: Refreshing
     examples: Manifest
 
     @property
     def fingerprint(self) -> str:
-        """Of settings and examples; which rollouts thinned the rows does not count."""
+        """Of settings and examples; without the rollouts that `by_difficulty` selects."""
         return fingerprint(
-            [self.asked.model_dump(mode="json"), self.examples.fingerprint, self.examples.content]
+            [
+                self.settings.model_dump(mode="json"),
+                self.examples.fingerprint,
+                self.examples.content,
+            ]
         )
 
 
 def refresh(
-    asked: Refreshing,
+    settings: Refreshing,
     store: Store,
     dataset: str = "examples@latest",
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     run: Run | None = None,
-) -> tuple[Recorded, bool]:
-    """Train on a dataset version and promote what comes of it if it is better.
+) -> tuple[RecordedDecision, bool]:
+    """Train on a dataset version and promote the checkpoint if it is better.
 
-    Call it again after an interruption and it goes on; what is asked a second time is not done
-    again.
+    The same call resumes an interrupted refresh, and returns the decision of a completed one.
 
     Returns:
         The decision, and whether it is new.
 
     Raises:
-        what `repic.train.run.train` and `repic.evaluate.run.run` raise, but not for a run that a
-        guard stopped: that is a reason to refuse.
+        errors of `repic.train.run.train` and `repic.evaluate.run.run`, except TrainingStoppedError:
+            a stopped candidate is refused.
     """
-    watch, run = watch or Silent(), run or Run.here()
-    request = Request(asked, examples_of(store, dataset))
+    progress, run = progress or NoProgress(), run or Run.here()
+    request = Request(settings, examples_of(store, dataset))
     if known := known_decision(request, store):
         return known, False
-    candidate, why = train(request, store, watch, run)
-    return decision_on(request, candidate, why, store, watch, run), True
+    candidate, why = train(request, store, progress, run)
+    return decision_on(request, candidate, why, store, progress, run), True
 
 
-def known_decision(request: Request, store: Store) -> Recorded | None:
-    """The decision that this request came to before."""
-    made = record.decisions(store)
-    return next((d for d in reversed(made) if d.request == request.fingerprint), None)
+def known_decision(request: Request, store: Store) -> RecordedDecision | None:
+    """The recorded decision of this request, if any."""
+    decisions = history.decisions(store)
+    return next((d for d in reversed(decisions) if d.request == request.fingerprint), None)
 
 
-def train(request: Request, store: Store, watch: Watch, run: Run) -> tuple[str, str | None]:
-    """The candidate's exact version, and why a guard stopped its training, if one did."""
-    settings = thinned(request.asked.train, store) if _by_difficulty(request) else None
+def train(request: Request, store: Store, progress: Progress, run: Run) -> tuple[str, str | None]:
+    """Train the candidate: its exact version, and the reason if a guard stopped its training."""
+    settings = request.settings.train
+    if request.settings.refresh.by_difficulty and settings.train.difficulty.rollouts is None:
+        settings = _with_last_rollouts(settings, store)
     try:
-        outcome = training.train(
-            settings or request.asked.train, store, str(request.examples.ref), watch, run
-        )
+        result = training.train(settings, store, str(request.examples.ref), progress, run)
     except TrainingStoppedError as error:
         return error.checkpoint, str(error)
-    if outcome is None:
+    if result is None:
         raise StoreError("a refresh runs in one process; train alone with `accelerate launch`")
-    return str(outcome.checkpoint.ref), None
+    return str(result.checkpoint.ref), None
 
 
-def _by_difficulty(request: Request) -> bool:
-    wanted = request.asked.refresh.by_difficulty
-    return wanted and request.asked.train.train.difficulty.rollouts is None
+def _with_last_rollouts(settings: Training, store: Store) -> Training:
+    """The settings with difficulty measured by the rollouts of the last decided candidate.
 
-
-def thinned(settings: Training, store: Store) -> Training:
-    """The same with the rollouts of the last decided candidate as the measure of difficulty.
-
-    Not the newest of all: those may be this candidate's own, of a run that was killed before its
-    decision, and going on would be another training.
+    Not by the newest rollouts: after a kill before the decision, those are this candidate's own,
+    and the resumed run would be a different one.
     """
-    newest = record.rollouts_of_last(store)
+    newest = history.rollouts_of_last(store)
     if newest is None:
         return settings
     changed = settings.train.difficulty.model_copy(update={"rollouts": newest})
@@ -107,36 +105,39 @@ def thinned(settings: Training, store: Store) -> Training:
     )
 
 
-def evaluate(request: Request, model: str, store: Store, watch: Watch, run: Run) -> Evaluated:
-    """Captions of a checkpoint, by the protocols that decide."""
-    chosen = request.asked.evaluate.evaluate
-    wanted = dict.fromkeys((*NEEDED, request.asked.refresh.protocol))
-    section = chosen.model_copy(update={"protocols": tuple(wanted)})
-    asked = request.asked.evaluate.model_copy(update={"evaluate": section})
-    return evaluation.run(model, asked, store, watch, run)
+def evaluate(request: Request, model: str, store: Store, progress: Progress, run: Run) -> Evaluated:
+    """Evaluate a checkpoint on the protocols that the decision needs."""
+    section = request.settings.evaluate.evaluate
+    wanted = dict.fromkeys((*NEEDED, request.settings.refresh.protocol))
+    section = section.model_copy(update={"protocols": tuple(wanted)})
+    settings = request.settings.evaluate.model_copy(update={"evaluate": section})
+    return evaluation.run(model, settings, store, progress, run)
 
 
 def decision_on(
-    request: Request, candidate: str, why: str | None, store: Store, watch: Watch, run: Run
-) -> Recorded:
-    """Compare a candidate with what is in production, decide, and put it down."""
-    asked = request.asked
-    production = record.in_use(store, asked.refresh.tag)
+    request: Request, candidate: str, why: str | None, store: Store, progress: Progress, run: Run
+) -> RecordedDecision:
+    """Compare a candidate with the production checkpoint, decide, and record the decision.
+
+    Args:
+        why: Reason if a guard stopped the training.
+    """
+    settings = request.settings
+    production = history.in_use(store, settings.refresh.tag)
     evaluated = None
     if why is not None:
         decision = stopped(why)
     else:
-        decision, evaluated = _compared(request, candidate, production, store, watch, run)
-    settings = asked.model_dump(mode="json")
-    return record.record(
+        decision, evaluated = _compared(request, candidate, production, store, progress, run)
+    return history.record(
         store,
         request.fingerprint,
         candidate,
         production,
         decision,
-        asked.refresh.tag,
+        settings.refresh.tag,
         run,
-        settings,
+        settings.model_dump(mode="json"),
         evaluated.manifest if evaluated else None,
     )
 
@@ -146,45 +147,47 @@ def _compared(
     candidate: str,
     production: str | None,
     store: Store,
-    watch: Watch,
+    progress: Progress,
     run: Run,
 ) -> tuple[Decision, Evaluated]:
-    old = evaluate(request, production, store, watch, run) if production else None
-    new = evaluate(request, candidate, store, watch, run)  # last, so that it is the latest
-    asked = request.asked
-    margins = asked.refresh.margins
-    found = [
-        _of_captions("f1", asked.refresh.protocol, old, new, None),
-        _of_captions("false_mention", "wrong", old, new, margins.false_mention),
-        _of_captions("binding", "mixed", old, new, margins.binding),
+    old = evaluate(request, production, store, progress, run) if production else None
+    new = evaluate(request, candidate, store, progress, run)  # second, so that it is the latest
+    settings = request.settings
+    margins = settings.refresh.margins
+    comparisons = [
+        _caption_metric("f1", settings.refresh.protocol, old, new, None),
+        _caption_metric("false_mention", "wrong", old, new, margins.false_mention),
+        _caption_metric("binding", "mixed", old, new, margins.binding),
     ]
-    split = asked.train.train.measure.split
-    asked_rows = held_out.chosen(store, request.examples, split, asked.refresh.rows, watch)
-    section = asked.evaluate.evaluate
-    after = held_out.rewards(candidate, section, store, asked_rows)
-    before = held_out.rewards(production, section, store, asked_rows) if production else {}
+    split = settings.train.train.measure.split
+    held_out = guard_scores.held_out_rows(
+        store, request.examples, split, settings.refresh.rows, progress
+    )
+    section = settings.evaluate.evaluate
+    after = guard_scores.rewards(candidate, section, store, held_out)
+    before = guard_scores.rewards(production, section, store, held_out) if production else {}
     guards = (("oct", margins.oct), ("vlt", margins.vlt))
-    found += [
+    comparisons += [
         compared
         for objective, margin in guards
-        if (compared := held_out.compare(objective, before, after, margin))
+        if (compared := guard_scores.compare(objective, before, after, margin))
     ]
-    return decide(production is not None, found), new
+    return decide(production is not None, comparisons), new
 
 
-def _of_captions(
+def _caption_metric(
     score: str, protocol: str, old: Evaluated | None, new: Evaluated, margin: float | None
-) -> Comparison:
+) -> MetricComparison:
     name = f"{score} ({protocol})"
     now = new.score(score, protocol)
     after = now.value
     is_good = score != "false_mention"
     if old is None:
-        return Comparison(name, None, after, margin=margin, more_is_better=is_good, n=now.n)
-    found = results.compare(old, new, protocol)[score]
+        return MetricComparison(name, None, after, margin=margin, more_is_better=is_good, n=now.n)
+    change = results.compare(old, new, protocol)[score]
     before = old.score(score, protocol).value
-    return Comparison(
-        *(name, before, after, found.value, found.low, found.high, margin),
+    return MetricComparison(
+        *(name, before, after, change.value, change.low, change.high, margin),
         more_is_better=is_good,
-        n=found.n,
+        n=change.n,
     )

@@ -13,7 +13,7 @@ from repic.evaluate.metrics import Score
 from repic.evaluate.results import NAME, Evaluated, compare, load
 from repic.evaluate.score import ALL
 from repic.evaluate.sidebyside import find
-from repic.refresh.record import decisions
+from repic.refresh.history import decisions
 from repic.report.pictures import Shot
 from repic.report.scenes import Frame
 from storage.errors import StoreError

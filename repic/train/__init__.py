@@ -1,9 +1,10 @@
-"""Training on a dataset version: TRL's trainers, with what makes a run safe around them.
+"""Training on a dataset version with TRL's trainers.
 
-`repic.train.run.train` is the story from top to bottom; each other module is one thing it uses.
+`run.train` is the whole run from top to bottom: `plan` says what decides it, `grpo` or `sft` makes
+its trainer, `session` fits it, and `publish` writes the checkpoint.
 """
 
 import os
 
-# TRL reports what is trained to the hub, and the setting is read when its library is imported.
+# TRL reports usage to the hub, and its library reads this setting on import.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -1,7 +1,7 @@
-"""What is trained on: the rewards, or a control of an experiment in their place.
+"""Rewards of ablations, which replace the real ones (`train.control`).
 
-A run that learns from a control has learned nothing of what is rewarded: `shuffled` deals the
-rewards of a batch anew inside each objective, `format` rewards form alone.
+A model that learns from one of these learns nothing that the rewards measure: `shuffled` permutes
+the rewards of a batch inside each objective, `format` rewards the form of an answer alone.
 """
 
 from __future__ import annotations
@@ -14,46 +14,52 @@ from repic.objectives.base import Reward, Row
 from repic.objectives.identify import KIND as WHICH
 
 Totals = list[float | None]
-Deal = Callable[[Sequence[Row], Sequence[Reward | None]], Totals]
+"""One total per answer; None for an answer that could not be scored."""
+Ablation = Callable[[Sequence[Row], Sequence[Reward | None]], Totals]
+"""Turns the rewards of a batch into the totals that are trained on."""
 
 
 def totals(rows: Sequence[Row], rewards: Sequence[Reward | None]) -> Totals:
-    """The rewards themselves."""
+    """The real rewards."""
     return [reward.total if reward else None for reward in rewards]
 
 
-class Shuffled:
-    """Rewards of others: dealt anew inside each objective."""
+class _Shuffled:
+    """The real rewards, permuted inside each objective."""
 
     def __init__(self, seed: int) -> None:
-        self._draw = random.Random(seed)
+        self._random = random.Random(seed)
 
     def __call__(self, rows: Sequence[Row], rewards: Sequence[Reward | None]) -> Totals:
-        dealt = totals(rows, rewards)
+        shuffled = totals(rows, rewards)
         for objective in OBJECTIVES:
-            places = [place for place, row in enumerate(rows) if row["objective"] == objective]
-            values = [dealt[place] for place in places]
-            self._draw.shuffle(values)
-            for place, value in zip(places, values, strict=True):
-                dealt[place] = value
-        return dealt
+            indices = [i for i, row in enumerate(rows) if row["objective"] == objective]
+            values = [shuffled[index] for index in indices]
+            self._random.shuffle(values)
+            for index, value in zip(indices, values, strict=True):
+                shuffled[index] = value
+        return shuffled
 
 
-def form(rows: Sequence[Row], rewards: Sequence[Reward | None]) -> Totals:
-    """Form alone: yes or no, a box, one name; of a caption, that it says something once."""
+def format_only(rows: Sequence[Row], rewards: Sequence[Reward | None]) -> Totals:
+    """Form alone: a yes or no, a box, one name; of a caption, content without repetition."""
     return [
-        _form(row, reward) if reward else None for row, reward in zip(rows, rewards, strict=True)
+        _format(row, reward) if reward else None for row, reward in zip(rows, rewards, strict=True)
     ]
 
 
-def _form(row: Row, reward: Reward) -> float:
+def _format(row: Row, reward: Reward) -> float:
     parts = reward.components
     if row["objective"] == "ict" and row["kind"] != WHICH:
         return parts["content"] * parts["variety"]
     return parts["format"]
 
 
-def deal_of(control: str, seed: int) -> Deal:
-    """What `train.control` means; a run's own seed decides how it is shuffled."""
-    deals: dict[str, Deal] = {"none": totals, "format": form, "shuffled": Shuffled(seed)}
-    return deals[control]
+def ablation_reward(control: str, seed: int) -> Ablation:
+    """The reward of a value of `train.control`; the run's seed decides how it is shuffled."""
+    ablations: dict[str, Ablation] = {
+        "none": totals,
+        "format": format_only,
+        "shuffled": _Shuffled(seed),
+    }
+    return ablations[control]

@@ -1,4 +1,4 @@
-"""GRPO: TRL's trainer on rows of a dataset version, with our reward."""
+"""GRPO: TRL's trainer on rows of a dataset version, with RePIC's reward."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ import pyarrow as pa
 
 from repic.errors import DataError
 from repic.models.vlm import load
-from repic.train import rows
-from repic.train.ablation_rewards import deal_of
-from repic.train.guards import Guard
-from repic.train.plan import Plan
-from repic.train.reward import TrainedReward
+from repic.train.ablation_rewards import ablation_reward
+from repic.train.dataset import epoch_order, prompts
+from repic.train.guards import TrainingGuard
+from repic.train.plan import TrainingPlan
+from repic.train.reward import RemoteReward, TrainedReward
 from repic.train.rollouts import Rollouts
-from repic.train.session import Job, callbacks
-from repic.train.trainers import Grpo
+from repic.train.session import TrainingSession, callbacks
+from repic.train.trainers import RepicGRPOTrainer
 
 if TYPE_CHECKING:
     from trl import GRPOConfig
 
 
 def prepare(
-    plan: Plan,
+    plan: TrainingPlan,
     table: pa.Table,
     config: GRPOConfig,
     reward: Callable[..., TrainedReward] | None = None,
-) -> Job:
-    """A GRPO trainer that is ready to go.
+) -> TrainingSession:
+    """A GRPO trainer, ready to fit.
 
     Args:
         table: Rows of the examples table.
-        config: As `trainer_config` makes it; the epochs go into the data.
-        reward: Makes another reward than the settings say.
+        config: From `trainer_config`; changed: the data itself repeats for each epoch.
+        reward: Makes the reward; by default as the settings say.
 
     Raises:
         DataError: fewer rows than one generation batch takes.
@@ -44,11 +44,11 @@ def prepare(
     from accelerate.utils import gather_object
 
     train = plan.settings.train
-    places = rows.lay_out(table, prompts_of(config, table.num_rows), config.seed)
+    order = epoch_order(table, prompt_count(config, table.num_rows), config.seed)
     config.num_train_epochs = 1.0
     model = load.load(plan.reader, lower=bool(config.bf16))
-    guard = Guard(train.guards)
-    trained = (reward or rewarding(train.reward_urls))(
+    guard = TrainingGuard(train.guards)
+    trained_reward = (reward or _reward_factory(train.reward_urls))(
         plan.reader.convention,
         train.mode,
         config.num_generations or 0,
@@ -56,36 +56,33 @@ def prepare(
         gather_object,
     )
     if train.control != "none":
-        trained.deal = deal_of(train.control, config.seed)
+        trained_reward.ablation = ablation_reward(train.control, config.seed)
     rollouts = Rollouts(plan.store, plan.fingerprint)
-    trainer = Grpo(
+    trainer = RepicGRPOTrainer(
         model=model,
-        reward_funcs=trained,
+        reward_funcs=trained_reward,
         args=config,
-        train_dataset=rows.dataset(table, plan.reader.convention, places),
+        train_dataset=prompts(table, plan.reader.convention, order),
         processing_class=plan.reader.processor,
         peft_config=load.lora_config(train.lora),
         callbacks=callbacks(guard, rollouts),
     )
     generations = config.num_generations or 0
-    trainer.keep = lambda step, records: rollouts.add(step, records, generations)
-    return Job(plan, trainer, guard, rollouts, {"rows": table.num_rows, "prompts": len(places)})
+    trainer.on_rollouts = lambda step, records: rollouts.add(step, records, generations)
+    notes = {"rows": table.num_rows, "prompts": len(order)}
+    return TrainingSession(plan, trainer, guard, rollouts, notes)
 
 
-def rewarding(urls: Sequence[str]) -> Callable[..., TrainedReward]:
-    """What makes the reward of a run: in this process, or by workers at these URLs."""
-    if not urls:
-        return TrainedReward
-    from repic.train.remote_reward import ServedReward
-
-    return partial(ServedReward, urls)
+def _reward_factory(urls: Sequence[str]) -> Callable[..., TrainedReward]:
+    """Makes the reward of a run: in this process, or by reward workers at these URLs."""
+    return partial(RemoteReward, urls) if urls else TrainedReward
 
 
-def prompts_of(config: GRPOConfig, rows: int) -> int:
-    """How many prompts a run asks: `max_steps` or the epochs, in whole generation batches.
+def prompt_count(config: GRPOConfig, rows: int) -> int:
+    """Number of prompts of a run: `max_steps` or the epochs, in whole generation batches.
 
     Raises:
-        DataError: fewer rows than one generation batch takes: TRL would train no step at all.
+        DataError: fewer rows than one generation batch takes; TRL would not train a single step.
     """
     answers, group = config.generation_batch_size or 0, config.num_generations or 1
     batch = answers // group

@@ -1,4 +1,4 @@
-"""Guards: a run that goes wrong ends with a reason, one that learns little is said to."""
+"""The guard of a run: stops it with a reason when it diverges, warns when it learns little."""
 
 from __future__ import annotations
 
@@ -14,38 +14,37 @@ from repic.config.train import Guards
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT = ("reward", "kl", "entropy", "frac_reward_zero_std", "unscored")
+METRICS = ("reward", "kl", "entropy", "frac_reward_zero_std", "unscored")
 
 
-class Guard(TrainerCallback):
-    """Looks at what the trainer logs, and asks it to stop.
+class TrainingGuard(TrainerCallback):
+    """Watches the trainer's logs and weights, and stops the run.
 
-    KL, entropy and reward are averaged over a window of steps, since a single one is noise; the
-    first full window is what the start was like.
+    KL, entropy and reward are averaged over a window of steps, because single steps are noisy; the
+    first full window is the baseline.
 
     Attributes:
-        stopped: Why the run was stopped; None if it was not.
-        finite: Whether all numbers were; if not, neither are the weights any more.
-        warnings: What a person should know, each once.
+        stopped: Step and reason of the stop; None if the run was not stopped.
+        finite: False after a NaN or infinite number; then the weights are unusable too.
+        warnings: Warnings for the user, each once.
     """
 
     def __init__(self, settings: Guards, finite_only: bool = False) -> None:
         """
         Args:
-            finite_only: Look for numbers that are not finite and nothing else: entropy is meant to
-                fall where true answers are learned.
+            finite_only: Check only for NaN and infinite numbers: SFT is meant to lower entropy.
         """
         self.settings = settings
         self.finite_only = finite_only
         self.stopped: str | None = None
         self.finite = True
         self.warnings: list[str] = []
-        self._windows = {key: deque[float](maxlen=settings.window) for key in LOOKED_AT}
+        self._windows = {key: deque[float](maxlen=settings.window) for key in METRICS}
         self._start: dict[str, float] = {}
         self._fallen = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """After a resume: look again at what was logged before."""
+        """Replay the logs of earlier attempts after a resume."""
         for logs in state.log_history:
             self._take(logs)
 
@@ -55,20 +54,20 @@ class Guard(TrainerCallback):
         if not logs or self.stopped or "loss" not in logs:
             return
         self._take(logs)
-        if why := self._wrong(logs):
-            self._stop(state.global_step, why, control)
+        if reason := self._failure(logs):
+            self._stop(state.global_step, reason, control)
         self._warn(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        """Look at the weights: one that is not finite is seen in no number until the next step."""
-        learning = (p for p in model.parameters() if p.requires_grad) if model is not None else ()
-        if not self.stopped and not all(bool(p.isfinite().all()) for p in learning):
+        """Check the weights: the logs show a NaN weight only one step later."""
+        trainable = (p for p in model.parameters() if p.requires_grad) if model is not None else ()
+        if not self.stopped and not all(bool(p.isfinite().all()) for p in trainable):
             self.finite = False
-            why = "weights are no longer finite: lower trainer.learning_rate"
-            self._stop(state.global_step, why, control)
+            reason = "weights are no longer finite: lower trainer.learning_rate"
+            self._stop(state.global_step, reason, control)
 
-    def _stop(self, step: int, why: str, control: Any) -> None:
-        self.stopped = f"step {step}: {why}"
+    def _stop(self, step: int, reason: str, control: Any) -> None:
+        self.stopped = f"step {step}: {reason}"
         log.error("stopped at %s", self.stopped)
         control.should_training_stop = True
         control.should_save = control.should_save and self.finite
@@ -89,7 +88,7 @@ class Guard(TrainerCallback):
         window = self._windows[key]
         return fmean(window) if len(window) == window.maxlen else None
 
-    def _wrong(self, logs: dict[str, Any]) -> str | None:
+    def _failure(self, logs: dict[str, Any]) -> str | None:
         limits = self.settings
         for key in ("loss", "grad_norm", "kl", "entropy"):
             value = logs.get(key)
@@ -106,11 +105,11 @@ class Guard(TrainerCallback):
             )
         entropy, start = self._mean("entropy"), self._start.get("entropy")
         if entropy is not None and start is not None:
-            said = f"entropy went from {start:.3g} to {entropy:.3g} nats per token"
+            change = f"entropy went from {start:.3g} to {entropy:.3g} nats per token"
             if entropy < limits.entropy_low * start - limits.entropy_slack:
-                return f"{said}, a collapse: raise trainer.beta or trainer.temperature"
+                return f"{change}, a collapse: raise trainer.beta or trainer.temperature"
             if entropy > limits.entropy_high * start + limits.entropy_slack:
-                return f"{said}: lower trainer.learning_rate or raise trainer.beta"
+                return f"{change}: lower trainer.learning_rate or raise trainer.beta"
         if self._fallen > limits.patience:
             return (
                 f"the reward, {self._mean('reward'):.3g}, has been below its start, "
@@ -121,7 +120,7 @@ class Guard(TrainerCallback):
 
     def _warn(self, step: int) -> None:
         limits = self.settings
-        for key, limit, what in (
+        for key, limit, problem in (
             (
                 "frac_reward_zero_std",
                 limits.zero_variance,
@@ -136,6 +135,6 @@ class Guard(TrainerCallback):
             ),
         ):
             mean = self._mean(key)
-            if mean is not None and mean > limit and not any(what in w for w in self.warnings):
-                self.warnings.append(f"step {step}: {mean:.0%} {what}")
+            if mean is not None and mean > limit and not any(problem in w for w in self.warnings):
+                self.warnings.append(f"step {step}: {mean:.0%} {problem}")
                 log.warning("%s", self.warnings[-1])

@@ -1,14 +1,13 @@
-"""A run before it runs: what decides it, where it works, and who watches."""
+"""What decides a training run, and where it works."""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
-from repic.config.paths import cache_folder
 from repic.config.train import Training
+from repic.models import weights
 from repic.models.vlm.load import Reader
 from repic.train.rollouts import NAME as ROLLOUTS
 from storage import jobs, parts
@@ -20,44 +19,12 @@ VERSION = 1
 """Raised by hand when the same run would give another checkpoint."""
 
 
-class Watch(Protocol):
-    """Who wants to know how a run goes on."""
-
-    def phase(self, name: str, total: int) -> None:
-        """Something begins that has so many parts."""
-
-    def tick(self, done: int = 1) -> None:
-        """Parts of it are done."""
-
-    def step(self, number: int, logs: dict[str, Any]) -> None:
-        """The trainer logged a step."""
-
-    def say(self, sentence: str) -> None:
-        """Something that a person should know."""
-
-
-class Silent:
-    """Nobody watches."""
-
-    def phase(self, name: str, total: int) -> None:
-        """Something begins."""
-
-    def tick(self, done: int = 1) -> None:
-        """Parts of it are done."""
-
-    def step(self, number: int, logs: dict[str, Any]) -> None:
-        """The trainer logged a step."""
-
-    def say(self, sentence: str) -> None:
-        """Something that a person should know."""
-
-
 @dataclass(frozen=True)
-class Plan:
-    """All that decides a run, and where it works.
+class TrainingPlan:
+    """Everything that decides a run, and where it works.
 
     Attributes:
-        work: Folder of this run's own files, which a resume finds again.
+        work: Folder of this run's own files, from which an interrupted run resumes.
         fingerprint: Of settings, examples, model and number of processes.
         rank: Of this process among `processes`.
     """
@@ -72,24 +39,24 @@ class Plan:
     processes: int
 
     @classmethod
-    def of(
+    def create(
         cls,
         settings: Training,
         store: Store,
         examples: Manifest,
         reader: Reader,
         work: Path | None = None,
-    ) -> Plan:
-        """The plan of these; nothing is made.
+    ) -> TrainingPlan:
+        """The plan of a run; writes nothing.
 
         Args:
-            work: Folder for all runs; by default in the store if that is local, where gc knows it,
-                else the cache.
+            work: Folder for all runs. By default in a local store, where gc knows it, or else in
+                the cache.
         """
         from accelerate import PartialState
 
         state = PartialState(cpu=bool(settings.trainer.get("use_cpu")))
-        made = fingerprint(
+        run_fingerprint = fingerprint(
             {
                 "version": VERSION,
                 "settings": settings.model_dump(mode="json"),
@@ -100,21 +67,25 @@ class Plan:
         )
         if work is None:
             local = store.files.local
-            work = Path(store.files.full(jobs.FOLDER)) if local else cache_folder() / "training"
+            work = (
+                Path(store.files.full(jobs.FOLDER))
+                if local
+                else weights.cache_folder() / "training"
+            )
         return cls(
             settings,
             store,
             examples,
             reader,
-            work / made,
-            made,
+            work / run_fingerprint,
+            run_fingerprint,
             state.process_index,
             state.num_processes,
         )
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes what only one may write."""
+        """Whether this process writes the files that only one process may write."""
         return self.rank == 0
 
     @property
@@ -123,24 +94,23 @@ class Plan:
         return self.work / "trainer"
 
     @property
-    def kept(self) -> bool:
-        """Whether what earlier attempts of this run left is still there; gc gives it up one day."""
+    def is_registered(self) -> bool:
+        """Whether the files of earlier attempts remain; gc deletes them after some time."""
         return jobs.is_kept(self.store.files, self.fingerprint)
 
-    def keep(self) -> None:
-        """Have gc leave this run's folder and its answers alone: somebody is at it.
+    def register(self) -> None:
+        """Protect this run's folder and its rollouts from gc, from now on.
 
         Raises:
             storage.errors.StoreError: the store cannot be written.
         """
         train = self.settings.train
-        what = f"{train.method.upper()} of {train.model} on {self.examples.ref}"
-        kept = (parts.folder(ROLLOUTS, self.fingerprint),)
-        job = jobs.Job(id=self.fingerprint, what=what, keeps=kept)
-        jobs.keep(self.store.files, job)
+        description = f"{train.method.upper()} of {train.model} on {self.examples.ref}"
+        rollouts = (parts.folder(ROLLOUTS, self.fingerprint),)
+        jobs.keep(self.store.files, jobs.Job(id=self.fingerprint, what=description, keeps=rollouts))
 
-    def end(self) -> None:
-        """Remove what only an unfinished run needs."""
-        if self.kept:
+    def clean_up(self) -> None:
+        """Delete the files that only an unfinished run needs."""
+        if self.is_registered:
             jobs.end(self.store.files, self.fingerprint)
         shutil.rmtree(self.work, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Preflight: every row is tried before an hour of training is spent on it."""
+"""Preflight: checks every row for a model before training starts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN = 5
 """Problems that an error message lists; `repic doctor dataset` lists all."""
 READERS = 4
 LEAST_IOU = 0.5
-"""What the box as the model writes it must keep of the true one: less is a row without answer."""
+"""Least IoU of the true box with itself as the model writes it; a row below has no answer."""
 
 REMEDIES = {
     "picture": "put the photo back, or build again without it",
@@ -37,8 +37,8 @@ REMEDIES = {
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What is wrong with a row. `check` is a stable code."""
+class RowProblem:
+    """A reason why a row cannot be trained on; `check` is a stable code."""
 
     example_id: str
     check: str
@@ -46,6 +46,7 @@ class Problem:
 
     @property
     def remedy(self) -> str:
+        """What the user can do about it."""
         return REMEDIES[self.check]
 
     def __str__(self) -> str:
@@ -58,67 +59,76 @@ def examine(
     max_prompt_tokens: int,
     mode: Mode = "strict",
     tick: Callable[[int], None] = lambda done: None,
-) -> list[Problem]:
-    """Everything that is wrong with these rows for this model; empty if they can be trained on.
+) -> list[RowProblem]:
+    """All problems of these rows for this model; empty if they can be trained on.
 
-    The weights are not needed: how many features a picture has follows from its grid.
+    Needs no weights: the number of features of a picture follows from its grid.
     """
     cache = PictureCache()
 
-    def of_row(row: Row) -> list[Problem]:
-        found = [*_rewards(row, reader, mode)]
-        found += _prompt(row, reader, cache, max_prompt_tokens)
+    def of_row(row: Row) -> list[RowProblem]:
+        problems = [*_check_rewards(row, reader, mode)]
+        problems += _check_prompt(row, reader, cache, max_prompt_tokens)
         tick(1)
-        return found
+        return problems
 
     with ThreadPoolExecutor(READERS) as pool:
-        return [problem for found in pool.map(of_row, rows) for problem in found]
+        return [problem for problems in pool.map(of_row, rows) for problem in problems]
 
 
-def refuse(problems: Sequence[Problem], of: int) -> None:
-    """Raises: PreflightError if there is a problem."""
+def refuse(problems: Sequence[RowProblem], total: int) -> None:
+    """Raise if there is a problem.
+
+    Args:
+        total: Number of rows that were examined.
+
+    Raises:
+        PreflightError: with the first problems and their remedies.
+    """
     if not problems:
         return
     wrong = len({problem.example_id for problem in problems})
     lines = "\n".join(f"  {problem}" for problem in problems[:SHOWN])
     more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
     raise PreflightError(
-        f"{wrong} of {of} rows cannot be trained on (`repic doctor dataset` lists all):\n"
+        f"{wrong} of {total} rows cannot be trained on (`repic doctor dataset` lists all):\n"
         f"{lines}{more}"
     )
 
 
-def _prompt(row: Row, reader: Reader, cache: PictureCache, budget: int) -> Iterator[Problem]:
+def _check_prompt(
+    row: Row, reader: Reader, cache: PictureCache, budget: int
+) -> Iterator[RowProblem]:
     key = row["example_id"]
     try:
         pictures = [cache.picture(picture) for picture in row["images"]]
     except (ImageRefused, OSError) as error:
-        yield Problem(key, "picture", str(error))
+        yield RowProblem(key, "picture", str(error))
         return
-    waiting = iter(pictures)
+    remaining = iter(pictures)
     [turn] = messages(row, reader.convention)
     blocks = [
-        {**block, "image": next(waiting)} if block["type"] == "image" else block
+        {**block, "image": next(remaining)} if block["type"] == "image" else block
         for block in turn["content"]
     ]
     try:
-        made = reader.processor.apply_chat_template(
+        inputs = reader.processor.apply_chat_template(
             [{**turn, "content": blocks}],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
         )
-    except Exception as error:  # processors raise whatever their arithmetic does
-        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        yield Problem(key, "processor", said)
+    except Exception as error:  # processors raise errors of every kind
+        message = str(error).strip() or type(error).__name__
+        yield RowProblem(key, "processor", message.splitlines()[0])
         return
-    ids = _flat(made["input_ids"])
+    ids = _flat(inputs["input_ids"])
     tokens = ids.count(reader.config.image_token_id)
-    features = features_of(made, reader, len(pictures))
+    features = _image_features(inputs, reader, len(pictures))
     if tokens != features:
-        yield Problem(key, "tokens", f"{tokens} image tokens for {features} image features")
+        yield RowProblem(key, "tokens", f"{tokens} image tokens for {features} image features")
     if len(ids) > budget:
-        yield Problem(key, "budget", f"the prompt has {len(ids)} tokens, more than {budget}")
+        yield RowProblem(key, "budget", f"the prompt has {len(ids)} tokens, more than {budget}")
 
 
 def _flat(ids: Any) -> list[int]:
@@ -126,13 +136,13 @@ def _flat(ids: Any) -> list[int]:
     return list(ids[0]) if ids and isinstance(ids[0], list) else list(ids)
 
 
-def features_of(made: Any, reader: Reader, pictures: int) -> int:
-    """Vectors that the vision tower gives for the pictures of a prompt.
+def _image_features(inputs: Any, reader: Reader, pictures: int) -> int:
+    """Number of vectors that the vision tower gives for the pictures of a prompt.
 
-    Qwen: patches over those merged into one (`spatial_merge_size` squared). SmolVLM: tiles times
-    `image_seq_len`, which is (side / patch / scale) squared.
+    Qwen: patches / `spatial_merge_size`^2. SmolVLM: tiles * `image_seq_len`, which is
+    (image_size / patch_size / scale_factor)^2.
     """
-    grid = made.get("image_grid_thw")
+    grid = inputs.get("image_grid_thw")
     if grid is not None:
         merge = reader.config.vision_config.spatial_merge_size
         rows = grid.tolist() if hasattr(grid, "tolist") else grid
@@ -140,46 +150,48 @@ def features_of(made: Any, reader: Reader, pictures: int) -> int:
     vision = reader.config.vision_config
     scale = getattr(reader.config, "scale_factor", 1)
     per_tile = (vision.image_size // vision.patch_size // scale) ** 2
-    shape = tuple(getattr(made["pixel_values"], "shape", ()))
+    shape = tuple(getattr(inputs["pixel_values"], "shape", ()))
     return (shape[-4] if len(shape) >= 4 else pictures) * per_tile
 
 
-def _rewards(row: Row, reader: Reader, mode: Mode) -> Iterator[Problem]:
+def _check_rewards(row: Row, reader: Reader, mode: Mode) -> Iterator[RowProblem]:
     key, convention = row["example_id"], reader.convention
     try:
         gold = gold_answer(row, convention, mode)
         best = score(gold, row, mode, convention)
         worst = score(corrupted_answer(row, convention), row, mode, convention)
         written = score(_written(gold, reader.processor.tokenizer), row, mode, convention)
-    except Exception as error:  # a fault of a row, whatever it is, is told and not raised
-        yield Problem(key, "gold", f"{type(error).__name__}: {error}")
+    except Exception as error:  # report any fault of a row
+        yield RowProblem(key, "gold", f"{type(error).__name__}: {error}")
         return
     is_box = row["objective"] == "vlt"
     if best.total < (LEAST_IOU if is_box else 1 - 1e-6):
-        yield Problem(key, "gold", f"{gold!r} scores {best.total:.3f} ({best.reason})")
+        yield RowProblem(key, "gold", f"{gold!r} scores {best.total:.3f} ({best.reason})")
     if written.total < best.total:
-        yield Problem(key, "tokenizer", f"{gold!r} in tokens and back scores {written.total:.3f}")
+        yield RowProblem(
+            key, "tokenizer", f"{gold!r} in tokens and back scores {written.total:.3f}"
+        )
     if worst.total >= best.total:
-        yield Problem(
+        yield RowProblem(
             key, "corrupted", f"a wrong answer scores {worst.total:.3f}, the true {best.total:.3f}"
         )
 
 
 def _written(answer: str, tokenizer: Any) -> str:
-    """An answer as the model would give it: through its tokens."""
+    """An answer encoded to tokens and decoded, as the model would give it."""
     ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
     return str(tokenizer.decode(ids, skip_special_tokens=True))
 
 
 def gold_answer(row: Row, convention: Convention, mode: Mode = "strict") -> str:
-    """The answer that earns the most: the true one, or a canonical sentence with the right names.
+    """The best answer to a row: the true one, or a canonical sentence with the right names.
 
-    Of a caption row without a known caption, one that says enough in words of its own.
+    The sentence of a caption row without a known caption has enough content of its own.
     """
-    known = gold.gold_answer(row, convention)
+    answer = gold.gold_answer(row, convention)
     # The released rewards want 100 characters of every answer about names.
-    if known is not None and (mode == "strict" or row["objective"] != "ict"):
-        return known
+    if answer is not None and (mode == "strict" or row["objective"] != "ict"):
+        return answer
     present = [f"<{name}>" for name in gold.reference_names(row, present=True)]
     who = " and ".join(present) or "nobody that was shown before"
     words = " ".join(fact_words(row)[0])
@@ -191,11 +203,11 @@ def gold_answer(row: Row, convention: Convention, mode: Mode = "strict") -> str:
 
 
 def corrupted_answer(row: Row, convention: Convention) -> str:
-    """A wrong answer of the right form."""
+    """A wrong answer in the right format."""
     if row["objective"] == "oct":
         return "no" if row["answer"] == "yes" else "yes"
     if row["objective"] == "vlt":
-        return _elsewhere(row, convention)
+        return _wrong_box(row, convention)
     absent = gold.reference_names(row, present=False)
     if row["kind"] == WHICH:
         others = [f"<{r['name']}>" for r in row["references"] if f"<{r['name']}>" != row["answer"]]
@@ -204,8 +216,8 @@ def corrupted_answer(row: Row, convention: Convention) -> str:
     return f"{wrong} is here."
 
 
-def _elsewhere(row: Row, convention: Convention) -> str:
-    """The corner of the picture that the true box overlaps least."""
+def _wrong_box(row: Row, convention: Convention) -> str:
+    """The quarter of the picture that overlaps the true box least."""
     query = row["images"][-1]
     width, height, true = query["width"], query["height"], Box.of(row["box"])
     half = (width / 2, height / 2)

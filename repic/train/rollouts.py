@@ -1,28 +1,38 @@
-"""Rollouts: every answer of a run, written while it trains, one version when it ends."""
+"""Rollouts: every answer of a run, written while it trains and published as one version.
+
+Earlier rollouts also say how difficult rows are, and which rows a new run leaves out. A group whose
+answers all score alike has no advantage, so a row that is always or never answered right teaches
+nothing. A share of such rows is kept: a model that forgets or improves learns from them again.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
+from repic.config.train import Difficulty, Training
+from repic.objectives.base import seed_of
 from repic.tables import TABLES
 from storage.manifest import ArtifactRef, Manifest
 from storage.store import Store
 
 NAME = "rollouts"
 
+Level = Literal["easy", "middle", "hard", "unknown"]
+
 
 class Rollouts:
     """The answers of one run, in parts by step.
 
-    A run that was killed leaves parts of steps that the next attempt takes again, from its last
-    checkpoint; of each step the last attempt counts.
+    A killed run leaves parts of steps after its last checkpoint, which the next attempt repeats;
+    the last attempt at a step counts.
 
     Attributes:
-        steps: Those whose answers are kept. Not every step samples: TRL may use answers again.
+        steps: Steps whose answers are kept. Not every step samples: TRL may reuse answers.
     """
 
     def __init__(self, store: Store, recipe: str) -> None:
@@ -32,15 +42,15 @@ class Rollouts:
         """
         self.store = store
         self.recipe = recipe
-        found = store.parts(NAME, recipe)
-        self.attempt = 1 + max((_attempt(part.note) for part in found), default=0)
-        self.steps = {int(part.covers[0]) for part in found}
+        parts = store.parts(NAME, recipe)
+        self.attempt = 1 + max((_attempt(part.note) for part in parts), default=0)
+        self.steps = {int(part.covers[0]) for part in parts}
 
     def add(self, step: int, records: Sequence[dict[str, Any]], generations: int) -> None:
-        """Keep the answers of a step, durably.
+        """Keep the answers of a step durably.
 
         Args:
-            records: Of all ranks, in order: groups of `generations`.
+            records: Of all processes, in order: groups of `generations`.
 
         Raises:
             storage.errors.StoreError: they cannot be written.
@@ -49,11 +59,11 @@ class Rollouts:
             {
                 **record,
                 "step": step,
-                "group": place // generations,
-                "sample": place % generations,
+                "group": index // generations,
+                "sample": index % generations,
                 "components": sorted(record["components"].items()),
             }
-            for place, record in enumerate(records)
+            for index, record in enumerate(records)
         ]
         self.store.write_part(
             NAME,
@@ -66,24 +76,93 @@ class Rollouts:
 
     def table(self, last: int) -> pa.Table:
         """The answers of all steps up to the last one, each step once."""
-        best: dict[int, Any] = {}
+        latest: dict[int, Any] = {}
         for part in self.store.parts(NAME, self.recipe):
             step = int(part.covers[0])
-            known = best.get(step)
-            if step <= last and (known is None or _attempt(known.note) < _attempt(part.note)):
-                best[step] = part
-        tables = [self.store.read_part(best[step]) for step in sorted(best)]
+            other = latest.get(step)
+            if step <= last and (other is None or _attempt(other.note) < _attempt(part.note)):
+                latest[step] = part
+        tables = [self.store.read_part(latest[step]) for step in sorted(latest)]
         return TABLES[NAME].check(pa.concat_tables(tables)) if tables else TABLES[NAME].empty()
-
-
-def of(checkpoint: Manifest) -> ArtifactRef | None:
-    """The answers that a checkpoint's own run sampled; None if its method samples none.
-
-    The rollouts by which its rows were chosen are among its inputs as well.
-    """
-    found = (i for i in checkpoint.inputs if i.name == NAME)
-    return next((i.ref for i in found if i.fingerprint == checkpoint.fingerprint), None)
 
 
 def _attempt(note: str) -> int:
     return int(json.loads(note)["attempt"])
+
+
+def rollouts_of(checkpoint: Manifest) -> ArtifactRef | None:
+    """The rollouts of a checkpoint's own run; None if its method samples nothing.
+
+    A checkpoint's inputs also include the rollouts that selected its rows.
+    """
+    inputs = (i for i in checkpoint.inputs if i.name == NAME)
+    return next((i.ref for i in inputs if i.fingerprint == checkpoint.fingerprint), None)
+
+
+def pin_version(settings: Training, store: Store) -> Training:
+    """The settings with the exact version of `train.difficulty.rollouts`, for the fingerprint.
+
+    Raises:
+        storage.errors.StoreError: there is no such version.
+    """
+    version = settings.train.difficulty.rollouts
+    if version is None:
+        return settings
+    exact = store.resolve(version if "@" in version else f"{NAME}@{version}")
+    difficulty = settings.train.difficulty.model_copy(update={"rollouts": str(exact)})
+    return settings.model_copy(
+        update={"train": settings.train.model_copy(update={"difficulty": difficulty})}
+    )
+
+
+def difficulty_levels(rollouts: pa.Table, settings: Difficulty) -> dict[str, Level]:
+    """Level by example id, of examples with at least `settings.answers` scored answers."""
+    scored = rollouts.select(["example_id", "reward"])
+    means = scored.group_by("example_id").aggregate([("reward", "mean"), ("reward", "count")])
+    return {
+        row["example_id"]: _level(row["reward_mean"], settings)
+        for row in means.to_pylist()
+        if row["reward_count"] >= settings.answers
+    }
+
+
+def _level(mean: float, settings: Difficulty) -> Level:
+    if mean >= settings.easy:
+        return "easy"
+    return "hard" if mean <= settings.hard else "middle"
+
+
+def thin_out(
+    rows: pa.Table, levels: dict[str, Level], settings: Difficulty
+) -> tuple[pa.Table, dict[Level, dict[str, int]]]:
+    """Rows without most of the too easy and too hard ones, and row counts by level.
+
+    The rows to keep are drawn by id alone, so that the selection hardly changes between runs.
+    """
+    keep = {"easy": settings.keep_easy, "hard": settings.keep_hard}
+    ids = rows["example_id"].to_pylist()
+    row_levels = [levels.get(example_id, "unknown") for example_id in ids]
+    indices = [
+        index
+        for index, (example_id, level) in enumerate(zip(ids, row_levels, strict=True))
+        if level not in keep or seed_of("difficulty", example_id) < keep[level] * 2**63
+    ]
+    kept = Counter(row_levels[index] for index in indices)
+    counts = {
+        level: {"rows": n, "kept": kept[level]} for level, n in sorted(Counter(row_levels).items())
+    }
+    return rows.take(pa.array(indices, pa.int64())), counts
+
+
+def select_by_difficulty(
+    store: Store, rows: pa.Table, settings: Difficulty
+) -> tuple[pa.Table, dict[Level, dict[str, int]]]:
+    """`thin_out` by the rollouts of the settings; all rows and no counts if they name none.
+
+    Raises:
+        storage.errors.StoreError: there are no such rollouts.
+    """
+    if settings.rollouts is None:
+        return rows, {}
+    rollouts = store.read(settings.rollouts, ["example_id", "reward"])
+    return thin_out(rows, difficulty_levels(rollouts, settings), settings)

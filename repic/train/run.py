@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,41 +12,28 @@ from repic.models.vlm import checkpoints, load
 from repic.objectives import OBJECTIVES
 from repic.objectives.base import Row
 from repic.objectives.rows import balanced, examples_of, read
-from repic.train import difficulty, preflight, publishing, rows
-from repic.train.plan import Plan, Silent, Watch
-from storage.manifest import Manifest, Run
+from repic.pipeline.progress import NoProgress, Progress
+from repic.train import preflight, rollouts
+from repic.train.dataset import select_rows
+from repic.train.plan import TrainingPlan
+from repic.train.publish import TrainingResult, publish, published_before
+from storage.manifest import Run
 from storage.store import Store
 
 if TYPE_CHECKING:
-    from repic.rewards.held_out import Measured, RewardChange
-    from repic.train.session import Job
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run came to.
-
-    Attributes:
-        rollouts: None for a method that samples nothing.
-        published: False if the same run was made before.
-        changes: Held-out rewards before and after; empty if nothing was measured.
-    """
-
-    checkpoint: Manifest
-    rollouts: Manifest | None
-    published: bool
-    changes: tuple[RewardChange, ...]
+    from repic.rewards.held_out import Measured
+    from repic.train.session import TrainingSession
 
 
 def train(
     settings: Training,
     store: Store,
     dataset: str = "examples@latest",
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     run: Run | None = None,
     work: Path | None = None,
-) -> Outcome | None:
-    """Train on a dataset version; call it again after an interruption and it goes on.
+) -> TrainingResult | None:
+    """Train on a dataset version; the same call resumes an interrupted run.
 
     Every process of an `accelerate launch` calls this; the main one publishes.
 
@@ -56,82 +42,86 @@ def train(
         work: Folder of the trainer's own checkpoints; by default in the store if that is local.
 
     Returns:
-        What came of it; None in a process that is not the main one.
+        The published versions; None in a process that is not the main one.
 
     Raises:
-        ConfigError, DataError, PreflightError, StoreError, WeightsError: what a person can mend,
-            before anything was trained.
-        TrainingStoppedError: a guard ended it; versions were published, `latest` did not move.
+        ConfigError, DataError, PreflightError, StoreError, WeightsError: errors that the user can
+            fix, before training starts.
+        TrainingStoppedError: a guard stopped the run; its versions are published, and `latest`
+            does not move.
     """
-    watch = watch or Silent()
-    settings = difficulty.exact(settings, store)
+    progress = progress or NoProgress()
+    settings = rollouts.pin_version(settings, store)
     examples = examples_of(store, dataset)
     reader = load.reader(settings.train.model, settings.train.boxes)
-    plan = Plan.of(settings, store, examples, reader, work)
-    if known := store.find(checkpoints.NAME, plan.fingerprint):
-        outcome = publishing.known(store, known)
+    plan = TrainingPlan.create(settings, store, examples, reader, work)
+    if checkpoint := store.find(checkpoints.NAME, plan.fingerprint):
+        result: TrainingResult | None = published_before(store, checkpoint)
     else:
         with store.lease():
-            made = _train(plan, watch, run or Run.here())
-        if made is None:
-            return None
-        outcome = made
+            result = _train(plan, progress, run or Run.here())
+    if result is None:
+        return None
     if plan.is_main:
-        plan.end()
-    if why := outcome.checkpoint.notes.get("stopped"):
-        answers = f"its answers are in {outcome.rollouts.ref}, " if outcome.rollouts else ""
+        plan.clean_up()
+    if reason := result.checkpoint.notes.get("stopped"):
+        answers = f"its answers are in {result.rollouts.ref}, " if result.rollouts else ""
         raise TrainingStoppedError(
-            f"training was stopped at {why}; {answers}its adapter in {outcome.checkpoint.ref}, "
+            f"training was stopped at {reason}; {answers}its adapter in {result.checkpoint.ref}, "
             "and latest did not move",
-            str(outcome.checkpoint.ref),
+            str(result.checkpoint.ref),
         )
     if not plan.is_main:
         return None
-    versions = {m.name: m.version for m in (outcome.checkpoint, outcome.rollouts) if m}
+    versions = {m.name: m.version for m in (result.checkpoint, result.rollouts) if m}
     current = store.current()
-    if any(current.of(name).latest != v for name, v in versions.items()):
+    if any(current.of(name).latest != version for name, version in versions.items()):
         store.commit(versions)
-    return outcome
+    return result
 
 
-def _train(plan: Plan, watch: Watch, run: Run) -> Outcome | None:
+def _train(plan: TrainingPlan, progress: Progress, run: Run) -> TrainingResult | None:
+    """Select rows, check them, measure, train, measure again, publish."""
     from trl import GRPOConfig
 
-    from repic.train.grpo import prompts_of
-    from repic.train.sft import answers_of
+    from repic.train.grpo import prompt_count
+    from repic.train.sft import answer_count
     from repic.train.trainer_defaults import trainer_config
 
     train = plan.settings.train
     config = trainer_config(plan.settings, plan.output)
     table = read(plan.store, plan.examples, train.split)
-    table, levels = difficulty.applied(plan.store, table, train.difficulty)
+    table, levels = rollouts.select_by_difficulty(plan.store, table, train.difficulty)
     for level, counts in levels.items():
-        watch.say(f"{level} by {train.difficulty.rollouts}: {counts['kept']} of {counts['rows']}")
+        progress.message(
+            f"{level} by {train.difficulty.rollouts}: {counts['kept']} of {counts['rows']}"
+        )
     if isinstance(config, GRPOConfig):
-        asked = prompts_of(config, table.num_rows)  # refuses too few rows before all that is slow
+        count = prompt_count(config, table.num_rows)  # refuses too few rows before any slow step
     else:
-        asked = answers_of(config, table.num_rows)
-    table = rows.chosen(table, train.shares, asked, config.seed)
+        count = answer_count(config, table.num_rows)
+    table = select_rows(table, train.shares, count, config.seed)
     wanted = [o for o in OBJECTIVES if not train.shares or train.shares.get(o, 0) > 0]
     missing = sorted(set(wanted) - set(table["objective"].to_pylist()))
     if missing:
-        watch.say(f"{plan.examples.ref} has no rows of {', '.join(missing)} to train on")
-    held_out = held_out_rows(plan, watch)
-    check([*table.to_pylist(), *held_out], plan, watch)
-    job = prepare(plan, table, config)
-    job.notes |= {"difficulty": levels} if levels else {}
-    job.notes |= {"objectives_without_rows": missing} if missing else {}
-    before = measure(job, held_out, watch, "before", trained=False)
-    job.fit(watch)
-    whole = job.guard.finite  # a model of NaN can be asked nothing
-    after = measure(job, held_out, watch, "after", trained=True) if whole else None
-    made = publishing.publish(job, before, after, run) if plan.is_main else None
-    job.trainer.accelerator.wait_for_everyone()
-    return made
+        progress.message(f"{plan.examples.ref} has no rows of {', '.join(missing)} to train on")
+    held_out = _held_out_rows(plan, progress)
+    _check([*table.to_pylist(), *held_out], plan, progress)
+    session = _prepare(plan, table, config)
+    session.notes |= {"difficulty": levels} if levels else {}
+    session.notes |= {"objectives_without_rows": missing} if missing else {}
+    before = _measure(session, held_out, progress, "before", trained=False)
+    session.fit(progress)
+    after = None
+    if session.guard.finite:  # a model with NaN weights cannot generate
+        after = _measure(session, held_out, progress, "after", trained=True)
+    result = publish(session, before, after, run) if plan.is_main else None
+    session.trainer.accelerator.wait_for_everyone()
+    return result
 
 
-def prepare(plan: Plan, table: Any, config: Any) -> Job:
-    """The trainer of a plan's method, ready to go; errors as `grpo.prepare` and `sft.prepare`."""
+def _prepare(plan: TrainingPlan, table: Any, config: Any) -> TrainingSession:
+    """The trainer of the plan's method; errors as `grpo.prepare` and `sft.prepare`."""
     if plan.settings.train.method == "grpo":
         from repic.train import grpo
 
@@ -141,41 +131,47 @@ def prepare(plan: Plan, table: Any, config: Any) -> Job:
     return sft.prepare(plan, table, config)
 
 
-def held_out_rows(plan: Plan, watch: Watch) -> list[Row]:
-    """What the model is measured on; nothing, with a word, where the split has no rows."""
+def _held_out_rows(plan: TrainingPlan, progress: Progress) -> list[Row]:
+    """Rows to measure the model on; none, with a message, if the split has no rows."""
     measured = plan.settings.train.measure
     if not measured.per_objective:
         return []
     try:
         table = read(plan.store, plan.examples, measured.split)
     except DataError as error:
-        watch.say(f"nothing is measured: {error}")
+        progress.message(f"nothing is measured: {error}")
         return []
     return balanced(table, measured.per_objective)
 
 
-def check(found: Sequence[Row], plan: Plan, watch: Watch) -> None:
+def _check(rows: Sequence[Row], plan: TrainingPlan, progress: Progress) -> None:
     """Preflight of all rows, shared among the processes.
 
     Raises:
-        PreflightError: some cannot be trained on.
+        PreflightError: some rows cannot be trained on.
     """
     from accelerate.utils import gather_object
 
-    mine = found[plan.rank :: plan.processes]
-    watch.phase("preflight", len(mine))
+    own_rows = rows[plan.rank :: plan.processes]
+    progress.phase("preflight", len(own_rows))
     train = plan.settings.train
-    problems = preflight.examine(mine, plan.reader, train.max_prompt_tokens, train.mode, watch.tick)
-    preflight.refuse(gather_object(problems), len(found))
+    problems = preflight.examine(
+        own_rows, plan.reader, train.max_prompt_tokens, train.mode, progress.advance
+    )
+    preflight.refuse(gather_object(problems), len(rows))
 
 
-def measure(
-    job: Job, held_out: Sequence[Row], watch: Watch, name: str, trained: bool
+def _measure(
+    session: TrainingSession,
+    held_out: Sequence[Row],
+    progress: Progress,
+    name: str,
+    trained: bool,
 ) -> Measured | None:
-    """Answers to the held-out rows, shared among the processes; None if there are none.
+    """Scored answers to the held-out rows, shared among the processes; None without rows.
 
     Args:
-        trained: With the adapter, or as the model was before.
+        trained: With the adapter, or the base model alone.
     """
     from accelerate.utils import gather_object
 
@@ -184,23 +180,28 @@ def measure(
 
     if not held_out:
         return None
-    plan, model = job.plan, job.model.to(job.trainer.accelerator.device)  # DeepSpeed moves it late
+    plan = session.plan
+    model = session.model.to(session.trainer.accelerator.device)  # DeepSpeed moves it late
     generator = AnswerGenerator(
         plan.reader.processor,
         plan.reader.convention,
         plan.settings.train.measure.batch_size,
-        getattr(job.trainer.args, "max_completion_length", None)
+        getattr(session.trainer.args, "max_completion_length", None)
         or plan.settings.train.measure.max_new_tokens,
         suppress=(plan.reader.config.image_token_id,),
         ends=load.ends_of(model, plan.reader.processor.tokenizer),
     )
-    mine = list(held_out[plan.rank :: plan.processes])
-    watch.phase(f"measure {name}", 2 * len(mine))
+    own_rows = list(held_out[plan.rank :: plan.processes])
+    progress.phase(f"measure {name}", 2 * len(own_rows))
     if trained:
-        found = measure_answers(generator, model, mine, seed=plan.rank, tick=watch.tick)
+        measured = measure_answers(
+            generator, model, own_rows, seed=plan.rank, tick=progress.advance
+        )
     else:
         with model.disable_adapter():
-            found = measure_answers(generator, model, mine, seed=plan.rank, tick=watch.tick)
-    pairs = gather_object(list(zip(found.greedy, found.sampled, strict=True)))
+            measured = measure_answers(
+                generator, model, own_rows, seed=plan.rank, tick=progress.advance
+            )
+    pairs = gather_object(list(zip(measured.greedy, measured.sampled, strict=True)))
     pairs.sort(key=lambda pair: (pair[0].objective, pair[0].example_id))
     return Measured(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))

@@ -1,5 +1,8 @@
-"""TRL's trainers with what a run here needs: rollouts, whole checkpoints, a full disk survived,
-and on a CPU nothing computed that nobody reads."""
+"""TRL's trainers, extended: rollouts, complete checkpoints, survival of a full disk, and no
+superfluous computation on a CPU.
+
+The private methods of TRL that are overridden here are listed in `tests/train/test_trl_names.py`.
+"""
 
 from __future__ import annotations
 
@@ -18,39 +21,39 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer, SFTTrainer
 
 from repic.models.vlm.cpu_speedups import Rows, Trimmed, answers_only, looking_once, merged, parts
-from repic.train.reward import EXTRA
+from repic.train.reward import RECORDS
 from repic.train.rollouts import Rollouts
 from storage.errors import FULL
 
 log = logging.getLogger(__name__)
 
 PROBE = 1 << 20
-"""Bytes that a disk must still take not to be full."""
+"""Bytes of a test file: a disk that cannot take them is full."""
 COMPLETE = "complete"
-"""File of a trainer's checkpoint that is written last."""
+"""File of a checkpoint that is written last."""
 
 
-def whole_checkpoints(output: Path) -> list[Path]:
-    """Checkpoints of a trainer that were written to their end, the oldest first."""
-    found = [path.parent for path in output.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{COMPLETE}")]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+def complete_checkpoints(output: Path) -> list[Path]:
+    """Folders of a trainer's complete checkpoints, the oldest first."""
+    folders = [path.parent for path in output.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{COMPLETE}")]
+    return sorted(folders, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
-def discard_torn(output: Path) -> None:
-    """Remove checkpoints in whose writing the process died."""
-    whole = set(whole_checkpoints(output))
+def discard_incomplete(output: Path) -> None:
+    """Delete checkpoints that were not completely written."""
+    complete = set(complete_checkpoints(output))
     for path in output.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-        if path not in whole:
+        if path not in complete:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def sampled(checkpoint: Path) -> set[int]:
-    """Steps whose answers were kept when a checkpoint was written; going on from it needs them."""
+def sampled_steps(checkpoint: Path) -> set[int]:
+    """Steps whose answers were kept before a checkpoint; resuming from it needs all of them."""
     return set(json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8") or "[]"))
 
 
 class MarkComplete(TrainerCallback):
-    """Marks each checkpoint as whole, after all of it is on the disk; says what was sampled."""
+    """Marks a checkpoint as complete when it is on disk, and lists the steps sampled so far."""
 
     def __init__(self, rollouts: Rollouts | None = None) -> None:
         self.rollouts = rollouts
@@ -58,7 +61,7 @@ class MarkComplete(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         if state.is_world_process_zero and folder.is_dir():
-            for path in folder.rglob("*"):  # DeepSpeed writes folders in it
+            for path in folder.rglob("*"):  # DeepSpeed writes subfolders
                 if path.is_file():
                     with path.open("rb") as file:
                         os.fsync(file.fileno())
@@ -70,31 +73,31 @@ class MarkComplete(TrainerCallback):
             marker.replace(folder / COMPLETE)
 
 
-class _Saves:
-    """What both trainers do with a checkpoint that cannot be written."""
+class _FullDiskMixin:
+    """Lets a trainer continue when a checkpoint does not fit on the disk."""
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """As the trainer's; where the disk is full, the previous one stays and training goes on."""
+        """Save; if the disk is full, keep the previous checkpoint and continue to train."""
         state: Any = self.state  # type: ignore[attr-defined]
         args: Any = self.args  # type: ignore[attr-defined]
         folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         try:
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
-        except Exception as error:  # safetensors and torch wrap what the disk said
-            if not is_full(error, folder):
+        except Exception as error:  # safetensors and torch wrap the OSError
+            if not _is_disk_full(error, folder):
                 raise
             shutil.rmtree(folder, ignore_errors=True)
             log.error(
-                "no space for the checkpoint of step %d: the previous one stays, training goes on; "
-                "free some space before the next one",
+                "no space for the checkpoint of step %d: the previous one stays, training "
+                "continues; free some space before the next one",
                 state.global_step,
             )
 
 
-def is_full(error: BaseException, folder: Path) -> bool:
-    """Whether an error of writing is one of space: it says so, or a small file does not fit.
+def _is_disk_full(error: BaseException, folder: Path) -> bool:
+    """Whether an error of writing is due to space: it says so, or a small file does not fit.
 
-    torch says of a full disk only that its stream broke.
+    On a full disk, torch reports only a failed stream.
     """
     if "no space left" in str(error).lower():
         return True
@@ -108,22 +111,23 @@ def is_full(error: BaseException, folder: Path) -> bool:
     return False
 
 
-class Grpo(_Saves, GRPOTrainer):
-    """TRL's GRPO trainer that hands on what was sampled.
+class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
+    """TRL's GRPO trainer that passes on its rollouts.
 
-    `keep` is called on the main process with the step and its records, advantages included.
+    Attributes:
+        on_rollouts: Called on the main process with the step and its records and advantages.
     """
 
-    keep: Callable[[int, list[dict[str, Any]]], None] | None = None
+    on_rollouts: Callable[[int, list[dict[str, Any]]], None] | None = None
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """As the trainer's; the vision tower is frozen."""
+        """Train; the frozen vision tower encodes each picture once."""
         with looking_once(self.accelerator.unwrap_model(self.model).get_base_model()):
             return super().train(*args, **kwargs)
 
     @property
     def training(self) -> bool:
-        """Whether the model is learning, not being evaluated."""
+        """Whether the model is in training mode, not in evaluation."""
         model: Any = self.model
         return bool(model.training)
 
@@ -138,7 +142,7 @@ class Grpo(_Saves, GRPOTrainer):
         compute_aux_loss: bool = False,
         **fields: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """As TRL's, on a CPU with answers of like lengths together: see `cpu_speedups`."""
+        """TRL's computation; on a CPU, answers of similar length share a batch (`cpu_speedups`)."""
         inner = super()._get_per_token_logps_and_entropies
         rows = Rows(fields)
         if input_ids.device.type != "cpu" or compute_aux_loss or not rows.separable:
@@ -152,23 +156,25 @@ class Grpo(_Saves, GRPOTrainer):
                 compute_aux_loss,
                 **fields,
             )
-        places = parts(attention_mask.sum(1).tolist())
+        batches = parts(attention_mask.sum(1).tolist())
         with answers_only():
-            found = [
+            results = [
                 inner(
                     Trimmed(model),
-                    input_ids[part],
-                    attention_mask[part],
+                    input_ids[batch],
+                    attention_mask[batch],
                     logits_to_keep,
                     None,
                     compute_entropy,
-                    **rows.of(part),
+                    **rows.of(batch),
                 )
-                for part in places
+                for batch in batches
             ]
-        back = torch.tensor([place for part in places for place in part]).argsort()
-        logps = torch.cat([part[0] for part in found])[back]
-        entropies = torch.cat([part[1] for part in found])[back] if compute_entropy else None
+        back = torch.tensor([index for batch in batches for index in batch]).argsort()
+        logps = torch.cat([logps for logps, _, _ in results])[back]
+        entropies = (
+            torch.cat([entropy for _, entropy, _ in results])[back] if compute_entropy else None
+        )
         return logps, entropies, None
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
@@ -178,16 +184,16 @@ class Grpo(_Saves, GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
-        if self.keep and self.training and self.accelerator.is_main_process:
+        if self.on_rollouts and self.training and self.accelerator.is_main_process:
             logs: Any = self._logs
-            advantages, records = list(logs["advantages"]), list(logs["extra"][EXTRA])
-            kept = [
+            advantages, records = list(logs["advantages"]), list(logs["extra"][RECORDS])
+            rollouts = [
                 {**record, "advantage": advantage}
                 for record, advantage in zip(records, advantages, strict=True)
             ]
-            self.keep(self.state.global_step + 1, kept)
+            self.on_rollouts(self.state.global_step + 1, rollouts)
         return output
 
 
-class Sft(_Saves, SFTTrainer):
-    """TRL's SFT trainer."""
+class RepicSFTTrainer(_FullDiskMixin, SFTTrainer):
+    """TRL's SFT trainer that survives a full disk."""

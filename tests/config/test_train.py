@@ -75,7 +75,7 @@ def test_any_field_of_trl_goes_through(tmp_path: Path) -> None:
         ("trainer.shuffle_dataset=true", "cannot be set: TRL's sampler draws the same order"),
         ("trainer.output_dir=/x", "cannot be set: the run's own folder"),
         ("trainer.learning_rate=high", "trainer.learning_rate=high"),
-        ("trainer.num_generations=7", "are 14 answers per step, which is no multiple of"),
+        ("trainer.num_generations=7", "are 14 answers per step, not a multiple of"),
         ("trainer.gradient_accumulation_steps=0.5", "trainer.gradient_accumulation_steps=0.5"),
         ("trainer.num_generations=1", "are 2 answers per step"),
         ("trainer.save_steps=0.1", "give a number of steps, not a share of them"),

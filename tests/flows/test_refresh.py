@@ -13,7 +13,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
 from flows.local import server
-from repic.refresh.record import decisions, in_use
+from repic.refresh.history import decisions, in_use
 from storage.integrity import verify
 from storage.store import Store
 from tests.flows.up import PREFECT, Up

@@ -12,7 +12,7 @@ import pytest
 from flows.common import is_transient
 from flows.local import server
 from repic.errors import DataError, PreflightError, TrainingStoppedError, WeightsError
-from repic.train.curves import PICTURE
+from repic.train.publish import PICTURE
 from tests.builds import Built, repic
 from tests.random_vlms import qwen2_5_vl_folder
 from tests.train.runs import PLAIN, SMALL

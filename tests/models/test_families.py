@@ -8,8 +8,8 @@ import pytest
 
 from repic.errors import ConfigError
 from repic.models.vlm import load
+from repic.pipeline.progress import NoProgress
 from repic.train import grpo, preflight
-from repic.train.plan import Silent
 from repic.train.reward import TrainedReward
 from tests.builds import Built
 from tests.random_vlms import FAMILIES
@@ -19,7 +19,7 @@ from tests.train.runs import planned, small
 class Alternating(TrainedReward):
     """Something to learn from, whatever a random model says."""
 
-    deal = staticmethod(lambda rows, rewards: [index % 2.0 for index in range(len(rows))])
+    ablation = staticmethod(lambda rows, rewards: [index % 2.0 for index in range(len(rows))])
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
@@ -33,13 +33,13 @@ def test_every_model_class_takes_a_step_on_two_pictures(
     two = [place for place, row in enumerate(table.to_pylist()) if len(row["images"]) == 2]
     chosen = table.take(two)
     assert preflight.examine(chosen.slice(0, 20).to_pylist(), plan.reader, 4096) == []
-    job = grpo.prepare(plan, chosen, config, reward=Alternating)
-    before = {name: value.clone() for name, value in job.model.named_parameters()}
+    session = grpo.prepare(plan, chosen, config, reward=Alternating)
+    before = {name: value.clone() for name, value in session.model.named_parameters()}
     with plan.store.lease():
-        job.fit(Silent())
-    [logs] = job.history
+        session.fit(NoProgress())
+    [logs] = session.history
     assert logs["grad_norm"] > 0
-    moved = [n for n, v in job.model.named_parameters() if not v.equal(before[n])]
+    moved = [n for n, v in session.model.named_parameters() if not v.equal(before[n])]
     assert moved
     assert all("lora" in name and "vis" not in name for name in moved)
 

@@ -12,9 +12,9 @@ import pytest
 from repic.config import evaluate as settings
 from repic.evaluate.results import Evaluated
 from repic.evaluate.run import run
-from repic.refresh import record
-from repic.refresh.promotion import Comparison, decide
-from repic.refresh.run import _of_captions
+from repic.refresh import history
+from repic.refresh.decision import MetricComparison, decide
+from repic.refresh.run import _caption_metric
 from repic.tables import TABLES
 from storage.manifest import Origin, Run
 from storage.store import Store
@@ -56,9 +56,9 @@ def evaluated(
 def test_a_better_f1_is_refused_for_a_guard_alone(
     store: Store, evaluated: tuple[Evaluated, Evaluated], repic_main: Main
 ) -> None:
-    gain = _of_captions("f1", "mixed", *evaluated, margin=None)
-    false = _of_captions("false_mention", "wrong", *evaluated, margin=0.02)
-    held = Comparison("oct", 0.9, 0.89, -0.01, -0.05, 0.03, 0.02, n=64)
+    gain = _caption_metric("f1", "mixed", *evaluated, margin=None)
+    false = _caption_metric("false_mention", "wrong", *evaluated, margin=0.02)
+    held = MetricComparison("oct", 0.9, 0.89, -0.01, -0.05, 0.03, 0.02, n=64)
     assert gain.met
     assert (gain.low or 0) > 0
     assert held.met
@@ -72,12 +72,12 @@ def test_a_better_f1_is_refused_for_a_guard_alone(
     assert decide(True, (gain, held)).why.startswith("f1 (mixed) 0.0 to ")
     assert ", n 24): better beyond its interval" in decide(True, (gain, held)).why
 
-    made = record.record(
+    made = history.record(
         *(store, "request", "checkpoint@v2", "checkpoint@v1", decision, "production"),
         *(Run.here(), {}, evaluated[1].manifest),
     )
-    assert made.in_use == record.in_use(store, "production") == "checkpoint@v1"
-    [again] = record.decisions(store)
+    assert made.in_use == history.in_use(store, "production") == "checkpoint@v1"
+    [again] = history.decisions(store)
     assert {row["metric"]: (row["met"], row["n"]) for row in again.rows} == {
         "f1 (mixed)": (True, 24),
         "false_mention (wrong)": (False, 24),
@@ -93,8 +93,8 @@ def test_a_better_f1_is_refused_for_a_guard_alone(
 def test_decisions_from_before_n_was_kept_are_read_and_added_to(
     store: Store, repic_main: Main
 ) -> None:
-    old = Comparison("f1 (mixed)", None, 0.5)
-    row = record._columns(old) | {
+    old = MetricComparison("f1 (mixed)", None, 0.5)
+    row = history._columns(old) | {
         "decision": 1,
         "request": "r",
         "verdict": "first",
@@ -103,14 +103,14 @@ def test_decisions_from_before_n_was_kept_are_read_and_added_to(
         "production": None,
         "made_at": datetime.datetime.now(datetime.UTC),
     }
-    table = TABLES[record.NAME].table([row]).drop_columns(["n"])
+    table = TABLES[history.NAME].table([row]).drop_columns(["n"])
     origin = Origin(fingerprint="before")
-    first = store.publish(record.NAME, table, origin, key=TABLES[record.NAME].key)
-    store.commit({record.NAME: first.version})
+    first = store.publish(history.NAME, table, origin, key=TABLES[history.NAME].key)
+    store.commit({history.NAME: first.version})
     assert repic_main("refresh", "why", "--store", str(store.files.root))[0] == 0
-    gain = Comparison("f1 (mixed)", 0.5, 0.7, 0.2, 0.1, 0.3, n=120)
-    record.record(
+    gain = MetricComparison("f1 (mixed)", 0.5, 0.7, 0.2, 0.1, 0.3, n=120)
+    history.record(
         *(store, "request", "checkpoint@v2", "checkpoint@v1", decide(True, (gain,)), "production"),
         *(Run.here(), {}),
     )
-    assert [d.rows[0]["n"] for d in record.decisions(store)] == [None, 120]
+    assert [d.rows[0]["n"] for d in history.decisions(store)] == [None, 120]

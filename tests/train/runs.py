@@ -9,7 +9,7 @@ from repic.config import train as settings
 from repic.config.train import Training
 from repic.models.vlm import load
 from repic.objectives.rows import examples_of, read
-from repic.train.plan import Plan
+from repic.train.plan import TrainingPlan
 from repic.train.trainer_defaults import trainer_config
 from storage.store import Store
 
@@ -31,10 +31,10 @@ def small(model: str, *overrides: str, method: str = "grpo") -> Training:
     return settings.load(PLAIN, [*kept, *overrides], model=model, method=method)
 
 
-def planned(store: Store, asked: Training, work: Path) -> tuple[Plan, Any, Any]:
+def planned(store: Store, asked: Training, work: Path) -> tuple[TrainingPlan, Any, Any]:
     """A plan, its rows, and TRL's config."""
     examples = examples_of(store, "examples@latest")
     reader = load.reader(asked.train.model, asked.train.boxes)
-    plan = Plan.of(asked, store, examples, reader, work)
+    plan = TrainingPlan.create(asked, store, examples, reader, work)
     config = trainer_config(asked, plan.output)
     return plan, read(store, examples, asked.train.split), config

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repic.objectives.base import Reward
-from repic.train.ablation_rewards import deal_of, form, totals
+from repic.train.ablation_rewards import ablation_reward, format_only, totals
 
 ROWS = st.lists(
     st.tuples(st.sampled_from(["oct", "vlt", "ict"]), st.none() | st.floats(0, 1)), max_size=40
@@ -27,8 +27,8 @@ def test_shuffled_deals_the_same_rewards_inside_each_objective(
     pairs: list[tuple[str, float | None]], seed: int
 ) -> None:
     rows, rewards = rows_of(pairs)
-    dealt = deal_of("shuffled", seed)(rows, rewards)
-    assert dealt == deal_of("shuffled", seed)(rows, rewards)
+    dealt = ablation_reward("shuffled", seed)(rows, rewards)
+    assert dealt == ablation_reward("shuffled", seed)(rows, rewards)
     for objective in ("oct", "vlt", "ict"):
         own = [value for name, value in pairs if name == objective]
         other = [v for row, v in zip(rows, dealt, strict=True) if row["objective"] == objective]
@@ -38,7 +38,7 @@ def test_shuffled_deals_the_same_rewards_inside_each_objective(
 def test_a_shuffle_moves_most_rewards() -> None:
     pairs: list[tuple[str, float | None]] = [("oct", k / 100) for k in range(100)]
     rows, rewards = rows_of(pairs)
-    deal = deal_of("shuffled", 0)
+    deal = ablation_reward("shuffled", 0)
     first, second = deal(rows, rewards), deal(rows, rewards)
     assert first != second
     assert sum(a == b for a, b in zip(first, totals(rows, rewards), strict=True)) < 10
@@ -60,4 +60,4 @@ def test_form_is_all_that_counts() -> None:
         Reward(1.0, {"format": 1.0, "correct": 1.0}, "right"),
         None,
     ]
-    assert form(rows, rewards) == [1.0, 1.0, 0.25, 1.0, None]
+    assert format_only(rows, rewards) == [1.0, 1.0, 0.25, 1.0, None]

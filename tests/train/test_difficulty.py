@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repic.config.train import Difficulty
-from repic.train import difficulty, publishing
+from repic.train.publish import published_before
+from repic.train.rollouts import Level, difficulty_levels, thin_out
 from repic.train.run import train
 from storage.errors import NotFoundError
 from storage.lineage import lineage
@@ -31,7 +32,7 @@ def rollouts(rewards: dict[str, list[float | None]]) -> pa.Table:
 
 
 def test_levels_need_enough_scored_answers() -> None:
-    found = difficulty.levels(
+    found = difficulty_levels(
         rollouts(
             {
                 "easy": [1.0] * 8,
@@ -56,11 +57,11 @@ def test_levels_need_enough_scored_answers() -> None:
 
 def test_a_share_of_the_too_easy_and_the_too_hard_stays() -> None:
     ids = [f"{k:032x}" for k in range(4000)]
-    known: dict[str, difficulty.Level] = dict.fromkeys(ids[:2000], "easy")
+    known: dict[str, Level] = dict.fromkeys(ids[:2000], "easy")
     known |= dict.fromkeys(ids[2000:3000], "hard")
     known |= dict.fromkeys(ids[3000:3500], "middle")
     settings = Difficulty(keep_easy=0.25, keep_hard=0.5)
-    kept, counts = difficulty.thinned(pa.table({"example_id": ids}), known, settings)
+    kept, counts = thin_out(pa.table({"example_id": ids}), known, settings)
     assert counts["middle"] == {"rows": 500, "kept": 500}
     assert counts["unknown"] == {"rows": 500, "kept": 500}
     assert counts["easy"]["rows"] == 2000
@@ -74,11 +75,11 @@ def test_more_rows_and_larger_shares_take_nothing_away(
     numbers: set[int], one: float, other: float
 ) -> None:
     ids = [f"{n:032x}" for n in sorted(numbers)]
-    known: dict[str, difficulty.Level] = dict.fromkeys(ids, "easy")
+    known: dict[str, Level] = dict.fromkeys(ids, "easy")
 
     def kept(names: list[str], share: float) -> set[str]:
         settings = Difficulty(keep_easy=share)
-        table, _ = difficulty.thinned(pa.table({"example_id": names}), known, settings)
+        table, _ = thin_out(pa.table({"example_id": names}), known, settings)
         return set(table["example_id"].to_pylist())
 
     assert kept(ids, min(one, other)) <= kept(ids, max(one, other))
@@ -111,7 +112,7 @@ def test_a_run_says_what_it_left_out(built: Built, tiny: str, work: Path, tmp_pa
     before = set(store.read("rollouts@v1")["example_id"].to_pylist())
     after = set(store.read(second.rollouts.ref)["example_id"].to_pylist())
     assert not before & after
-    known = publishing.known(store, second.checkpoint)
+    known = published_before(store, second.checkpoint)
     assert known.rollouts == second.rollouts
 
 
@@ -124,7 +125,7 @@ def test_answers_that_rows_were_chosen_by_are_not_those_of_a_run_without(
     made = train(small(tiny, *changes, method="sft"), store, work=work)
     assert made is not None
     assert "rollouts@v1" in [str(i.ref) for i in made.checkpoint.inputs]
-    assert publishing.known(store, made.checkpoint).rollouts is None
+    assert published_before(store, made.checkpoint).rollouts is None
 
 
 def test_rollouts_that_are_not_there_are_told(built: Built, tiny: str, work: Path) -> None:

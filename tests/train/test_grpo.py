@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 from repic import report
 from repic.errors import DataError, TrainingStoppedError
 from repic.pipeline import catalog
-from repic.train import grpo, publishing, rows
-from repic.train.plan import Silent
+from repic.pipeline.progress import NoProgress
+from repic.train import grpo
+from repic.train.dataset import epoch_order, select_rows
+from repic.train.publish import publish
 from repic.train.reward import TrainedReward
 from repic.train.run import train
-from repic.train.trainers import MarkComplete, whole_checkpoints
+from repic.train.trainers import MarkComplete, complete_checkpoints
 from storage.manifest import Run
 from tests.builds import Built
 from tests.train.runs import planned, small
@@ -125,23 +127,23 @@ def test_the_report_of_a_checkpoint_is_the_page_of_its_run(
 class Longest(TrainedReward):
     """Rewards what even a random model can do: a long answer."""
 
-    deal = staticmethod(lambda rows, rewards: [index % 2.0 for index in range(len(rows))])
+    ablation = staticmethod(lambda rows, rewards: [index % 2.0 for index in range(len(rows))])
 
 
 def test_the_adapter_learns_and_nothing_else_moves(built: Built, tiny: str, work: Path) -> None:
     asked = small(tiny, "trainer.max_steps=2", "trainer.learning_rate=1e-2")
     plan, table, config = planned(built.copy(work / "store"), asked, work)
-    job = grpo.prepare(plan, table, config, reward=Longest)
-    before = {name: value.clone() for name, value in job.model.named_parameters()}
+    session = grpo.prepare(plan, table, config, reward=Longest)
+    before = {name: value.clone() for name, value in session.model.named_parameters()}
     with plan.store.lease():
-        job.fit(Silent())
-    moved = {n for n, v in job.model.named_parameters() if not torch.equal(v, before[n])}
+        session.fit(NoProgress())
+    moved = {n for n, v in session.model.named_parameters() if not torch.equal(v, before[n])}
     assert moved
     assert all(".lora_" in name and "language_model" in name for name in moved)
-    trainable = {n for n, v in job.model.named_parameters() if v.requires_grad}
+    trainable = {n for n, v in session.model.named_parameters() if v.requires_grad}
     kinds = {name.split(".lora_")[0].rpartition(".")[2] for name in trainable}
     assert kinds == {f"{k}_proj" for k in ("q", "k", "v", "o", "gate", "up", "down")}
-    logs = json.loads(json.dumps(job.history))
+    logs = json.loads(json.dumps(session.history))
     assert [entry["step"] for entry in logs] == [1, 2]
     assert all(entry["grad_norm"] > 0 for entry in logs)
 
@@ -152,11 +154,11 @@ def test_a_guard_ends_a_run_and_latest_stays(built: Built, tiny: str, work: Path
         *("trainer.learning_rate=1e-2", "trainer.beta=0.1"),
     )
     plan, table, config = planned(built.copy(work / "store"), asked, work)
-    job = grpo.prepare(plan, table, config, reward=Longest)
+    session = grpo.prepare(plan, table, config, reward=Longest)
     with plan.store.lease():
-        job.fit(Silent())
-    assert job.steps < 9
-    made = publishing.publish(job, None, None, Run.here())
+        session.fit(NoProgress())
+    assert session.steps < 9
+    made = publish(session, None, None, Run.here())
     assert "train.guards.kl=1e-09" in made.checkpoint.notes["stopped"]
     with pytest.raises(TrainingStoppedError, match=r"its adapter in checkpoint@v1, and latest did"):
         train(asked, plan.store, work=work)
@@ -182,7 +184,7 @@ def test_a_checkpoint_with_folders_is_complete(tmp_path: Path) -> None:
     (folder / "global_step3" / "states.pt").write_bytes(b"x")
     state = SimpleNamespace(global_step=3, is_world_process_zero=True)
     MarkComplete().on_save(SimpleNamespace(output_dir=str(tmp_path)), state, None)
-    assert whole_checkpoints(tmp_path) == [folder]
+    assert complete_checkpoints(tmp_path) == [folder]
 
 
 def test_too_few_rows_for_a_batch_are_refused_with_the_number(
@@ -203,23 +205,23 @@ def test_epochs_are_laid_out_in_whole_batches(
     asked = small(tiny, f"trainer.num_train_epochs={epochs}", f"trainer.max_steps={steps}")
     _, table, config = planned(built.store, asked, work)
     expected = count or int(float(epochs) * table.num_rows)
-    assert grpo.prompts_of(config, table.num_rows) == expected
+    assert grpo.prompt_count(config, table.num_rows) == expected
 
 
 def test_the_order_of_an_epoch_is_its_own() -> None:
     table = listed({"oct": 20})
-    places = rows.lay_out(table, 50, seed=1)
+    places = epoch_order(table, 50, seed=1)
     assert sorted(places[:20]) == sorted(places[20:40]) == list(range(20))
     assert places[:20] != places[20:40]
-    assert places == rows.lay_out(table, 50, seed=1)
-    assert places != rows.lay_out(table, 50, seed=2)
-    assert places[:30] == rows.lay_out(table, 30, seed=1)
+    assert places == epoch_order(table, 50, seed=1)
+    assert places != epoch_order(table, 50, seed=2)
+    assert places[:30] == epoch_order(table, 30, seed=1)
 
 
 def test_every_stretch_of_an_epoch_sees_each_objective() -> None:
     table = listed({"oct": 40, "vlt": 20, "ict": 20})
     objectives = table["objective"].to_pylist()
-    places = rows.lay_out(table, 160, seed=3)
+    places = epoch_order(table, 160, seed=3)
     for start in range(0, 160, 8):
         met = Counter(objectives[place] for place in places[start : start + 8])
         assert 3 <= met["oct"] <= 5
@@ -237,9 +239,9 @@ def test_chosen_rows_have_the_shares_that_were_asked_for(
     table = listed(sizes)
     if shares and not shares.keys() & sizes.keys():
         with pytest.raises(DataError, match=r"train\.shares"):
-            rows.chosen(table, shares, count, seed=0)
+            select_rows(table, shares, count, seed=0)
         return
-    kept = rows.chosen(table, shares, count, seed=0)
+    kept = select_rows(table, shares, count, seed=0)
     ids = kept["example_id"].to_pylist()
     assert ids == sorted(set(ids))
     met = Counter(kept["objective"].to_pylist())
@@ -249,7 +251,7 @@ def test_chosen_rows_have_the_shares_that_were_asked_for(
     for objective in sizes:
         share = wanted.get(objective, 0) / whole
         assert abs(met[objective] - total * share) <= 1
-    assert kept.equals(rows.chosen(table, shares, count, seed=0))
+    assert kept.equals(select_rows(table, shares, count, seed=0))
 
 
 def listed(sizes: dict[str, int]) -> pa.Table:

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from repic.config.train import Guards
-from repic.train.guards import Guard
+from repic.train.guards import TrainingGuard
 
 STEADY = {"loss": 0.1, "reward": 0.5, "kl": 0.01, "entropy": 1.0, "frac_reward_zero_std": 0.2}
 SETTINGS = Guards(window=3, patience=4)
 
 
-def run(logs: list[dict[str, Any]], guard: Guard | None = None) -> Guard:
-    guard = guard or Guard(SETTINGS)
+def run(logs: list[dict[str, Any]], guard: TrainingGuard | None = None) -> TrainingGuard:
+    guard = guard or TrainingGuard(SETTINGS)
     control = SimpleNamespace(should_training_stop=False, should_save=True)
     for number, entry in enumerate(logs, start=1):
         state = SimpleNamespace(global_step=number, log_history=[])
@@ -59,14 +59,14 @@ def test_kl_stops_as_a_mean_not_as_a_peak() -> None:
 @pytest.mark.parametrize(("entropy", "word"), [(2.5, "lower trainer.learning_rate"), (0.0, "")])
 def test_entropy_that_doubles_or_collapses_stops(entropy: float, word: str) -> None:
     settings = Guards(window=3, entropy_slack=0.0)
-    guard = run([*steady(3), *steady(9, entropy=entropy)], Guard(settings))
+    guard = run([*steady(3), *steady(9, entropy=entropy)], TrainingGuard(settings))
     assert guard.stopped is not None
     assert "entropy went from 1" in guard.stopped
     assert word in guard.stopped
 
 
 def test_answers_that_are_learned_by_heart_are_no_collapse() -> None:
-    guard = Guard(Guards(window=3, entropy_slack=0.0), finite_only=True)
+    guard = TrainingGuard(Guards(window=3, entropy_slack=0.0), finite_only=True)
     assert run([*steady(3), *steady(9, entropy=0.0)], guard).stopped is None
     assert run([{**STEADY, "loss": math.nan}], guard).stopped is not None
 
@@ -93,7 +93,7 @@ def test_warnings_are_given_once() -> None:
 
 def test_a_resumed_run_remembers_its_start() -> None:
     history = [{**STEADY, "step": n} for n in range(1, 11)]
-    guard = Guard(SETTINGS)
+    guard = TrainingGuard(SETTINGS)
     guard.on_train_begin(None, SimpleNamespace(log_history=history), None)
     stopped = run(steady(20, reward=0.2), guard).stopped
     assert stopped is not None

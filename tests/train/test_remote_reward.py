@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from repic.errors import ConfigError
+from repic.pipeline.progress import NoProgress
 from repic.rewards.server.client import RetryPolicy
 from repic.train import grpo
-from repic.train.plan import Silent
-from repic.train.remote_reward import ServedReward
+from repic.train.reward import RemoteReward
 from repic.train.run import train
 from tests.builds import Built
 from tests.rewards.server.workers import HARM, harmful, worker
@@ -51,10 +51,12 @@ def test_a_harmful_worker_never_ends_a_run(
     store = built.copy(tmp_path / "store")
     with harmful(harm) as url:
         plan, table, config = planned(store, small(tiny, "trainer.max_steps=2"), work)
-        job = grpo.prepare(plan, table, config, reward=partial(ServedReward, [url], policy=QUICK))
-        job.fit(Silent())
-    assert job.steps == 2
-    assert [logs["unscored"] for logs in job.history] == [1.0, 1.0]
+        session = grpo.prepare(
+            plan, table, config, reward=partial(RemoteReward, [url], policy=QUICK)
+        )
+        session.fit(NoProgress())
+    assert session.steps == 2
+    assert [logs["unscored"] for logs in session.history] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8899", "file:///etc/passwd", "http://"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from repic.train.plan import Silent
+from repic.pipeline.progress import NoProgress
 from repic.train.run import train
 from storage import integrity, jobs
 from storage.gc import gc
@@ -18,7 +18,7 @@ from tests.train.runs import small
 from tests.trained import Trained
 
 
-class Listens(Silent):
+class Listens(NoProgress):
     """Hears what a run says; pulls the plug at a step if it is told to."""
 
     def __init__(self, last: int | None = None) -> None:
@@ -29,8 +29,8 @@ class Listens(Silent):
         if number == self.last:
             raise KeyboardInterrupt
 
-    def say(self, sentence: str) -> None:
-        self.said.append(sentence)
+    def message(self, text: str) -> None:
+        self.said.append(text)
 
 
 @pytest.fixture
@@ -38,17 +38,17 @@ def interrupted(built: Built, tiny: str, tmp_path: Path) -> Store:
     """The run of `trained`, ended in its third step: there is a checkpoint of the second."""
     store = built.copy(tmp_path / "store")
     with pytest.raises(KeyboardInterrupt):
-        train(small(tiny), store, watch=Listens(last=3))
+        train(small(tiny), store, progress=Listens(last=3))
     return store
 
 
 def again(store: Store, tiny: str) -> str:
     """What the same command says as it ends the run."""
-    watch = Listens()
-    train(small(tiny), store, watch=watch)
+    progress = Listens()
+    train(small(tiny), store, progress=progress)
     assert integrity.verify(store) == []
     assert jobs.find(store.files) == []
-    return "; ".join(watch.said)
+    return "; ".join(progress.said)
 
 
 def answers(store: Store) -> list[tuple[Any, ...]]:
@@ -69,7 +69,7 @@ def test_gc_leaves_what_a_killed_run_goes_on_with(
     assert found.unfinished[0].bytes == sum(before.values())
     assert interrupted.files.find("unfinished") | interrupted.files.find(parts) == before
     said = again(interrupted, tiny)
-    assert "going on from step 2" in said
+    assert "resuming from step 2" in said
     assert answers(interrupted) == answers(trained.store)
     assert interrupted.files.find("unfinished") == {}
     gc(interrupted, delete=True)
@@ -83,7 +83,7 @@ def test_a_run_that_was_given_up_starts_anew(
     assert [u.forgotten for u in found.unfinished] == [True]
     assert interrupted.files.find("unfinished") == interrupted.files.find("parts/rollouts") == {}
     said = again(interrupted, tiny)
-    assert "going on" not in said
+    assert "resuming" not in said
     assert answers(interrupted) == answers(trained.store)
 
 
@@ -93,8 +93,8 @@ def test_gc_that_was_killed_at_it_leaves_no_run_to_go_on_with(
     (job,) = jobs.find(interrupted.files)
     interrupted.files.remove(job.card)
     said = again(interrupted, tiny)
-    assert "starting anew: what the steps before had left was given up by `repic gc`" in said
-    assert "going on" not in said
+    assert "starting from step 0: `repic gc` deleted what the earlier attempt left" in said
+    assert "resuming" not in said
     assert answers(interrupted) == answers(trained.store)
 
 
@@ -105,5 +105,5 @@ def test_a_run_whose_answers_are_gone_starts_anew(
     [first] = [p for p in interrupted.parts("rollouts", recipe) if p.covers == ("1",)]
     interrupted.files.remove(first.shard.path)
     said = again(interrupted, tiny)
-    assert "starting anew: the answers of 1 steps before are gone" in said
+    assert "starting from step 0: the answers of 1 earlier steps are missing" in said
     assert answers(interrupted) == answers(trained.store)

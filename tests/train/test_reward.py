@@ -12,7 +12,7 @@ from repic.errors import TrainError
 from repic.images.coordinates import QWEN3_VL
 from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
-from repic.train.reward import EXTRA, GroupError, TrainedReward, check_groups, text_of
+from repic.train.reward import RECORDS, GroupError, TrainedReward, check_groups, text_of
 from tests.builds import Built
 
 END = 7
@@ -61,7 +61,7 @@ def test_totals_are_those_of_the_rewards(examples: list[dict[str, Any]]) -> None
     totals, logs = call(rows, texts)
     expected = [score(t, r, "strict", QWEN3_VL) for t, r in zip(texts, rows, strict=True)]
     assert totals == [reward.total for reward in expected]
-    records = logs.extra[EXTRA]
+    records = logs.extra[RECORDS]
     assert [record["components"] for record in records] == [dict(r.components) for r in expected]
     assert [record["reason"] for record in records] == [r.reason for r in expected]
     assert all(not record["truncated"] for record in records)
@@ -74,7 +74,7 @@ def test_a_lost_picture_is_not_scored_and_counted(examples: list[dict[str, Any]]
     totals, logs = call([row, row], ["yes", "yes"], unreadable=["gone", None])
     assert totals[0] is None
     assert totals[1] is not None
-    assert logs.extra[EXTRA][0]["reason"] == "unreadable"
+    assert logs.extra[RECORDS][0]["reason"] == "unreadable"
     assert logs.metrics["unscored"] == [1.0, 0.0]
 
 
@@ -83,7 +83,7 @@ def test_a_row_that_breaks_the_reward_is_none(examples: list[dict[str, Any]]) ->
     del broken["answer"]
     totals, logs = call([broken, broken], ["yes", "no"])
     assert totals == [None, None]
-    assert {record["reason"] for record in logs.extra[EXTRA]} == {"error"}
+    assert {record["reason"] for record in logs.extra[RECORDS]} == {"error"}
     assert math.fsum(logs.metrics["unscored"]) == 2
 
 
@@ -99,8 +99,8 @@ def test_mixed_groups_end_a_run_at_once(examples: list[dict[str, Any]]) -> None:
 def test_an_answer_that_does_not_end_is_truncated(examples: list[dict[str, Any]]) -> None:
     row = examples[0]
     _, logs = call([row, row], ["a", "b"], completion_ids=[[1, 2], [1, END]])
-    assert [record["truncated"] for record in logs.extra[EXTRA]] == [True, False]
-    assert [record["length"] for record in logs.extra[EXTRA]] == [2, 2]
+    assert [record["truncated"] for record in logs.extra[RECORDS]] == [True, False]
+    assert [record["length"] for record in logs.extra[RECORDS]] == [2, 2]
 
 
 def test_text_of_any_form_of_completion() -> None:

@@ -10,9 +10,9 @@ import pytest
 from repic.errors import DataError
 from repic.models.vlm import load
 from repic.objectives.rows import examples_of, read
+from repic.pipeline.progress import NoProgress
 from repic.rewards.gold import gold_answer
 from repic.train import sft
-from repic.train.plan import Silent
 from tests.builds import Built
 from tests.train.runs import planned, small
 
@@ -20,23 +20,23 @@ from tests.train.runs import planned, small
 def test_a_few_steps_learn_the_answers(built: Built, tiny: str, work: Path) -> None:
     asked = small(tiny, "trainer.learning_rate=1e-2", "trainer.max_steps=8", method="sft")
     plan, table, config = planned(built.copy(work / "store"), asked, work)
-    job = sft.prepare(plan, table, config)
+    session = sft.prepare(plan, table, config)
     with plan.store.lease():
-        job.fit(Silent())
-    losses = [entry["loss"] for entry in job.history]
+        session.fit(NoProgress())
+    losses = [entry["loss"] for entry in session.history]
     assert len(losses) == 8
     assert sum(losses[-3:]) < sum(losses[:3])
-    assert job.notes["rows"] + job.notes["left_out_without_caption"] == table.num_rows
+    assert session.notes["rows"] + session.notes["left_out_without_caption"] == table.num_rows
 
 
 def test_the_loss_is_on_the_answer_alone(built: Built, tiny: str, work: Path) -> None:
     plan, table, config = planned(built.copy(work / "store"), small(tiny, method="sft"), work)
-    job = sft.prepare(plan, table, config)
-    data = job.trainer.train_dataset
+    session = sft.prepare(plan, table, config)
+    data = session.trainer.train_dataset
     chosen = list(range(0, len(data), max(1, len(data) // 8)))[:8]
-    batch = job.trainer.data_collator([data[place] for place in chosen])
+    batch = session.trainer.data_collator([data[place] for place in chosen])
     tokenizer = plan.reader.processor.tokenizer
-    known = sft.answered(table).take(chosen).to_pylist()
+    known = sft.answered_rows(table).take(chosen).to_pylist()
     for labels, row in zip(batch["labels"], known, strict=True):
         said = tokenizer.decode(labels[labels >= 0], skip_special_tokens=True)
         assert said.strip() == gold_answer(row, plan.reader.convention)
@@ -52,7 +52,7 @@ def test_captions_that_are_not_known_are_left_out(built: Built) -> None:
         table.schema.field("caption"),
         pa.nulls(table.num_rows, pa.string()),
     )
-    left = sft.answered(unknown)
+    left = sft.answered_rows(unknown)
     kinds = set(zip(left["objective"].to_pylist(), left["kind"].to_pylist(), strict=True))
     assert {kind for objective, kind in kinds if objective == "ict"} <= {"which"}
     assert {objective for objective, _ in kinds} >= {"oct", "vlt"}

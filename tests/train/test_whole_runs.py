@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from flows.local.server import free_port
+from repic.pipeline.progress import NoProgress
 from repic.train import grpo
-from repic.train.plan import Silent
-from repic.train.trainers import whole_checkpoints
+from repic.train.trainers import complete_checkpoints
 from storage import integrity
 from storage.gc import gc
 from storage.store import Store
@@ -58,14 +58,14 @@ def test_a_killed_run_goes_on_where_it_was(built: Built, tiny: str, tmp_path: Pa
         assert store.names() == built.store.names()
         garbage = gc(store, delete=True)
         assert garbage.deleted
-        assert [(u.job.what.split()[0], u.forgotten) for u in garbage.unfinished] == [
+        assert [(u.session.what.split()[0], u.forgotten) for u in garbage.unfinished] == [
             ("GRPO", False)
         ]
     [folder] = work.iterdir()
-    assert whole_checkpoints(folder / "trainer")
+    assert complete_checkpoints(folder / "trainer")
     done = repic(*arguments(tmp_path / "store", tiny), timeout=600)
     assert done.returncode == 0, done.stderr
-    assert "going on from step" in done.stderr
+    assert "resuming from step" in done.stderr
     assert store.versions("checkpoint") == [1]
     assert store.versions("rollouts") == [1]
     assert integrity.verify(store) == []
@@ -96,22 +96,22 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
 ) -> None:
     asked = small(tiny, "trainer.max_steps=6")
     plan, table, config = planned(built.copy(tmp_path / "store"), asked, small_disk)
-    job = grpo.prepare(plan, table, config)
+    session = grpo.prepare(plan, table, config)
 
-    class Fills(Silent):
+    class Fills(NoProgress):
         def step(self, number: int, logs: dict[str, Any]) -> None:
             if number == 3:
                 free = shutil.disk_usage(small_disk).free
                 (small_disk / "filler").write_bytes(bytes(max(0, free - 50_000)))
 
     with plan.store.lease():
-        job.fit(Fills())
-    assert job.steps == 6
-    assert [path.name for path in whole_checkpoints(plan.output)] == ["checkpoint-2"]
+        session.fit(Fills())
+    assert session.steps == 6
+    assert [path.name for path in complete_checkpoints(plan.output)] == ["checkpoint-2"]
     (small_disk / "filler").unlink()
     again = grpo.prepare(plan, table, config)
     with plan.store.lease():
-        again.fit(Silent())
+        again.fit(NoProgress())
     assert (again.resumed, again.steps) == (2, 6)
 
 

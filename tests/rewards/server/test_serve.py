@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
+from repic.pipeline.progress import NoProgress
 from repic.rewards.scoring import score
 from repic.rewards.server import serve
 from repic.rewards.server.client import RetryPolicy, RewardClient, score_now
 from repic.train import grpo
-from repic.train.plan import Silent
-from repic.train.remote_reward import ServedReward
+from repic.train.reward import RemoteReward
 from repic.train.run import train
 from tests.builds import Built, repic, start
 from tests.rewards.server.workers import HARM, harmful, worker
@@ -169,23 +169,23 @@ def test_the_sample_model_trains_beside_a_harmful_worker(
         asked = small("sample-sft", *changes, f'train.reward_urls=["{bad}", "{good}"]')
         plan, table, config = planned(built.copy(tmp_path / "store"), asked, tmp_path / "work")
         quick = RetryPolicy(seconds=0.5, total=5.0, tries=3, pause=0.01, failures=2, rest=0.1)
-        served = partial(ServedReward, asked.train.reward_urls, policy=quick)
-        job = grpo.prepare(plan, table, config, reward=served)
+        served = partial(RemoteReward, asked.train.reward_urls, policy=quick)
+        session = grpo.prepare(plan, table, config, reward=served)
         with plan.store.lease():
-            job.fit(Silent())
-    assert job.steps == 3
-    assert job.rollouts is not None
+            session.fit(NoProgress())
+    assert session.steps == 3
+    assert session.rollouts is not None
     examples = {row["example_id"]: row for row in table.to_pylist()}
-    rows = job.rollouts.table(job.steps).to_pylist()
+    rows = session.rollouts.table(session.steps).to_pylist()
     unscored = 0
     for row in rows:
         if row["reward"] is None:
             unscored += 1
             continue
         rules = score(
-            row["completion"], examples[row["example_id"]], "strict", job.plan.reader.convention
+            row["completion"], examples[row["example_id"]], "strict", session.plan.reader.convention
         )
         assert row["reward"] == pytest.approx(rules.total, abs=1e-6)
-    shares = [logs["unscored"] for logs in job.history if "unscored" in logs]
+    shares = [logs["unscored"] for logs in session.history if "unscored" in logs]
     assert sum(shares) / len(shares) == pytest.approx(unscored / len(rows))
     assert unscored < len(rows), "the good worker scored some"

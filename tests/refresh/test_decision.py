@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.refresh.promotion import Comparison, decide, stopped
+from repic.refresh.decision import MetricComparison, decide, stopped
 
-GAIN = Comparison("f1 (mixed)", 0.60, 0.70, 0.10, 0.04, 0.16)
+GAIN = MetricComparison("f1 (mixed)", 0.60, 0.70, 0.10, 0.04, 0.16)
 GUARDS = (
-    Comparison("false_mention (wrong)", 0.20, 0.21, 0.01, -0.02, 0.04, 0.02, more_is_better=False),
-    Comparison("oct", 0.90, 0.885, -0.015, -0.04, 0.01, 0.02),
+    MetricComparison(
+        "false_mention (wrong)", 0.20, 0.21, 0.01, -0.02, 0.04, 0.02, more_is_better=False
+    ),
+    MetricComparison("oct", 0.90, 0.885, -0.015, -0.04, 0.01, 0.02),
 )
 
 
@@ -25,7 +27,7 @@ def test_better_within_all_margins_is_promoted_and_says_so() -> None:
 
 @pytest.mark.parametrize("low", [0.0, -0.01, None])
 def test_not_beyond_its_interval_is_refused(low: float | None) -> None:
-    unsure = Comparison("f1 (mixed)", 0.60, 0.70, 0.10, low, 0.16)
+    unsure = MetricComparison("f1 (mixed)", 0.60, 0.70, 0.10, low, 0.16)
     decision = decide(True, (unsure, *GUARDS))
     assert decision.verdict == "refused"
     assert "f1 (mixed)" in decision.why
@@ -34,11 +36,11 @@ def test_not_beyond_its_interval_is_refused(low: float | None) -> None:
 @pytest.mark.parametrize(
     "worse",
     [
-        Comparison("false_mention (wrong)", 0.2, 0.23, 0.03, 0.01, 0.05, 0.02, False),
-        Comparison("vlt", 0.70, 0.67, -0.03, -0.05, -0.01, 0.02),
+        MetricComparison("false_mention (wrong)", 0.2, 0.23, 0.03, 0.01, 0.05, 0.02, False),
+        MetricComparison("vlt", 0.70, 0.67, -0.03, -0.05, -0.01, 0.02),
     ],
 )
-def test_a_guard_beyond_its_margin_is_refused_by_name(worse: Comparison) -> None:
+def test_a_guard_beyond_its_margin_is_refused_by_name(worse: MetricComparison) -> None:
     decision = decide(True, (GAIN, *GUARDS, worse))
     assert decision.verdict == "refused"
     assert worse.metric in decision.why
@@ -47,14 +49,14 @@ def test_a_guard_beyond_its_margin_is_refused_by_name(worse: Comparison) -> None
 
 
 def test_the_first_is_taken_whatever_it_is() -> None:
-    alone = Comparison("f1 (mixed)", None, 0.1)
+    alone = MetricComparison("f1 (mixed)", None, 0.1)
     decision = decide(False, (alone,))
     assert (decision.verdict, decision.comparisons) == ("first", (alone,))
-    assert "nothing to compare" in alone.said
+    assert "nothing to compare" in alone.sentence
 
 
 def test_a_guard_that_could_not_be_measured_stops_nothing() -> None:
-    blind = Comparison("binding (mixed)", None, 0.4, margin=0.02)
+    blind = MetricComparison("binding (mixed)", None, 0.4, margin=0.02)
     assert decide(True, (GAIN, blind)).verdict == "promoted"
 
 
@@ -72,9 +74,9 @@ def test_a_smaller_loss_and_a_wider_margin_never_refuse(
     gain: float, half: float, loss: float, margin: float, more: bool
 ) -> None:
     def verdict(gain: float, loss: float, margin: float) -> str:
-        better = Comparison("f1", 0.5, 0.5 + gain, gain, gain - half, gain + half)
+        better = MetricComparison("f1", 0.5, 0.5 + gain, gain, gain - half, gain + half)
         signed = -loss if more else loss
-        guard = Comparison("g", 0.5, 0.5 + signed, signed, None, None, margin, more)
+        guard = MetricComparison("g", 0.5, 0.5 + signed, signed, None, None, margin, more)
         return decide(True, (better, guard)).verdict
 
     if verdict(gain, loss, margin) == "promoted":
@@ -83,6 +85,6 @@ def test_a_smaller_loss_and_a_wider_margin_never_refuse(
 
 
 def test_every_comparison_has_its_sentence() -> None:
-    said: list[Any] = [one.said for one in (GAIN, *GUARDS)]
+    said: list[Any] = [one.sentence for one in (GAIN, *GUARDS)]
     assert all(name.metric in text for name, text in zip((GAIN, *GUARDS), said, strict=True))
     assert "within its margin of 2.0" in said[2]

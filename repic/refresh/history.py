@@ -1,18 +1,18 @@
-"""The table of decisions: every candidate that there was, what became of it, and why."""
+"""The history of decisions: the table `promotions`, and the tag of the checkpoint in use."""
 
 from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
-import repic
 from repic.errors import CaptionError
 from repic.evaluate.results import NAME as EVALUATION
 from repic.evaluate.sidebyside import find
-from repic.refresh.promotion import ROLLED_BACK, Comparison, Decision
+from repic.refresh.decision import ROLLED_BACK, Decision, MetricComparison
 from repic.tables import TABLES
-from repic.train import rollouts
+from repic.train.rollouts import rollouts_of
 from storage.errors import MovedError, NotFoundError, StoreError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, Run
@@ -22,13 +22,14 @@ NAME = "promotions"
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A decision as it stands in the table.
+class RecordedDecision:
+    """A decision of the table.
 
     Attributes:
         number: Of the decision, from 1.
-        request: Fingerprint of what was asked for: the same again is nothing new.
+        request: Fingerprint of the request; the same request is not decided twice.
         production: The checkpoint in use before, if any.
+        rows: Its rows in the table, one per metric.
     """
 
     number: int
@@ -45,17 +46,17 @@ class Recorded:
         return self.production if self.verdict == "refused" else self.candidate
 
 
-def decisions(store: Store) -> list[Recorded]:
+def decisions(store: Store) -> list[RecordedDecision]:
     """All decisions, the oldest first."""
     try:
         rows = store.read(f"{NAME}@latest").sort_by("decision").to_pylist()
     except NotFoundError:
         return []
-    found: dict[int, list[dict[str, Any]]] = {}
+    groups: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
-        found.setdefault(row["decision"], []).append(row)
+        groups.setdefault(row["decision"], []).append(row)
     return [
-        Recorded(
+        RecordedDecision(
             number,
             some[0]["request"],
             some[0]["verdict"],
@@ -64,12 +65,12 @@ def decisions(store: Store) -> list[Recorded]:
             some[0]["production"],
             tuple(some),
         )
-        for number, some in found.items()
+        for number, some in groups.items()
     ]
 
 
 def in_use(store: Store, tag: str) -> str | None:
-    """The exact version of the checkpoint that has the tag."""
+    """The exact version of the checkpoint with the tag; None if there is none."""
     try:
         return str(store.resolve(f"checkpoint@{tag}"))
     except StoreError:
@@ -86,21 +87,21 @@ def record(
     run: Run,
     settings: dict[str, Any],
     evaluation: Manifest | None = None,
-) -> Recorded:
-    """Add a decision to the table and move the tag if the candidate takes over, in one step.
+) -> RecordedDecision:
+    """Add a decision to the table and, if the candidate is promoted, move the tag, in one step.
 
     Args:
-        evaluation: Of the candidate; it is given the same tag.
+        evaluation: Of the candidate; it gets the same tag.
 
     Raises:
-        storage.errors.MovedError: the tag has moved since `production` was looked at.
+        storage.errors.MovedError: the tag has moved since `production` was read.
         storage.errors.StoreError: it cannot be written.
     """
     since = store.current()
     if in_use(store, tag) != production:
-        raise MovedError(f"checkpoint@{tag} was moved meanwhile: look at it, and try again.")
-    known = decisions(store)
-    number = len(known) + 1
+        raise MovedError(f"checkpoint@{tag} was moved meanwhile: check it, and try again.")
+    earlier = decisions(store)
+    number = len(earlier) + 1
     now = datetime.datetime.now(datetime.UTC)
     common = {
         "decision": number,
@@ -111,44 +112,44 @@ def record(
         "candidate": candidate,
         "production": production,
     }
-    nothing = Comparison("-", None, None)
+    nothing = MetricComparison("-", None, None)
     new = [common | _columns(found) for found in decision.comparisons or (nothing,)]
-    table = TABLES[NAME].table([row for old in known for row in old.rows] + new)
+    table = TABLES[NAME].table([row for old in earlier for row in old.rows] + new)
     origin = Origin(
         fingerprint=fingerprint([NAME, request, number, now.isoformat()]),
         settings=settings,
-        code_version=repic.__version__,
+        code_version=version("repic"),
         inputs=tuple(_inputs(store, candidate, production)),
         run=run,
     )
     published: Manifest = store.publish(
         NAME, table, origin, key=TABLES[NAME].key, schema=TABLES[NAME].schema
     )
-    made = Recorded(
+    recorded = RecordedDecision(
         number, request, decision.verdict, decision.why, candidate, production, tuple(new)
     )
     tags = {f"checkpoint@{tag}": store.resolve(candidate).version or 0}
     if evaluation is not None:
         tags[f"{EVALUATION}@{tag}"] = evaluation.version
     store.commit({NAME: published.version}, {} if decision.verdict == "refused" else tags, since)
-    return made
+    return recorded
 
 
-def roll_back(store: Store, tag: str, run: Run) -> Recorded:
-    """Give the tag back to the checkpoint that had it before, and put that down as a decision.
+def roll_back(store: Store, tag: str, run: Run) -> RecordedDecision:
+    """Return the tag to the checkpoint that had it before, and record that as a decision.
 
     Raises:
-        StoreError: nothing is in use, or nothing was before.
+        StoreError: no checkpoint is in use, or none was before.
     """
     now = in_use(store, tag)
     if now is None:
         raise StoreError(f"no checkpoint is tagged {tag}: `repic refresh run` promotes one")
-    taken = [d for d in decisions(store) if d.verdict != "refused" and d.candidate == now]
-    before = next((d.production for d in reversed(taken) if d.verdict != ROLLED_BACK), None)
+    promotions = [d for d in decisions(store) if d.verdict != "refused" and d.candidate == now]
+    before = next((d.production for d in reversed(promotions) if d.verdict != ROLLED_BACK), None)
     if before is None:
         raise StoreError(
-            f"{now} is the first that was {tag}, so there is nothing to go back to; "
-            f"`repic tag checkpoint@vN {tag}` takes any other"
+            f"{now} is the first checkpoint tagged {tag}, so there is no earlier one; "
+            f"`repic tag checkpoint@vN {tag}` selects any other"
         )
     request = fingerprint([ROLLED_BACK, now, before, len(decisions(store))])
     decision = Decision(ROLLED_BACK, f"{now} was taken back by hand")
@@ -160,28 +161,28 @@ def roll_back(store: Store, tag: str, run: Run) -> Recorded:
 
 
 def rollouts_of_last(store: Store) -> str | None:
-    """Rollouts of the newest candidate that was decided on and is still there."""
+    """Rollouts of the newest decided candidate that still exists."""
     for decision in reversed(decisions(store)):
         try:
-            found = rollouts.of(store.manifest(decision.candidate))
+            ref = rollouts_of(store.manifest(decision.candidate))
         except StoreError:
             continue
-        if found:
-            return str(found)
+        if ref:
+            return str(ref)
     return None
 
 
-def _columns(found: Comparison) -> dict[str, Any]:
+def _columns(comparison: MetricComparison) -> dict[str, Any]:
     return {
-        "metric": found.metric,
-        "before": found.production,
-        "after": found.candidate,
-        "difference": found.difference,
-        "low": found.low,
-        "high": found.high,
-        "n": found.n,
-        "margin": found.margin,
-        "met": found.met,
+        "metric": comparison.metric,
+        "before": comparison.production,
+        "after": comparison.candidate,
+        "difference": comparison.difference,
+        "low": comparison.low,
+        "high": comparison.high,
+        "n": comparison.n,
+        "margin": comparison.margin,
+        "met": comparison.met,
     }
 
 

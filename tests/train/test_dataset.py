@@ -10,7 +10,6 @@ from repic.images import cache
 from repic.images.coordinates import QWEN3_VL
 from repic.images.uris import file_path
 from repic.objectives.rows import examples_of, read
-from repic.train import rows
 from tests.builds import Album, Built
 from tests.builds import build as build_here
 
@@ -18,7 +17,7 @@ from tests.builds import build as build_here
 def test_a_row_becomes_a_structured_prompt_with_its_pictures(built: Built) -> None:
     store = built.store
     table = read(store, examples_of(store, "examples@latest"), "train")
-    data = rows.dataset(table, QWEN3_VL, range(table.num_rows))
+    data = prompts(table, QWEN3_VL, range(table.num_rows))
     for place in range(0, table.num_rows, 7):
         item = data[place]
         [turn] = item["prompt"]
@@ -40,7 +39,7 @@ def test_each_picture_is_opened_once(built: Built, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(cache, "open_image", lambda *a: opened.append(a) or real(*a))
     store = built.store
     table = read(store, examples_of(store, "examples@latest"), "train")
-    data = rows.dataset(table, QWEN3_VL, [0, 1, 2])
+    data = prompts(table, QWEN3_VL, [0, 1, 2])
     batch = data.__getitems__([0] * 8 + [1] * 8 + [2] * 8)
     assert len(batch) == 24
     assert batch[0]["images"][0] is batch[7]["images"][0]
@@ -56,10 +55,10 @@ def test_a_photo_that_is_gone_is_grey_and_said(album: Album, tmp_path: Path) -> 
     store = Store.open(tmp_path / "store", create=True)
     build_here(copy.settings(), store)
     table = read(store, examples_of(store, "examples@latest"), "train")
-    data = rows.dataset(table, QWEN3_VL, [0])
+    data = prompts(table, QWEN3_VL, [0])
     query = data[0]["row"]["images"][-1]
     Path(file_path(query["uri"])).unlink()
-    again = rows.dataset(table, QWEN3_VL, [0])[0]
+    again = prompts(table, QWEN3_VL, [0])[0]
     assert query["uri"] in again["unreadable"]
     assert again["images"][-1].size == (query["width"], query["height"])
     assert again["images"][-1].getcolors() == [(query["width"] * query["height"], cache.GREY)]

@@ -11,14 +11,14 @@ import pytest
 from repic.config.refresh import load, of_the_build
 from repic.evaluate.results import SUMMARY
 from repic.pipeline import catalog
-from repic.refresh import record
-from repic.refresh.promotion import Comparison, Decision, decide, stopped
+from repic.refresh import history
+from repic.refresh.decision import Decision, MetricComparison, decide, stopped
 from repic.tables import TABLES
 from storage.errors import MovedError, StoreError
 from storage.manifest import Origin, Run
 from storage.store import Store
 
-GAIN = Comparison("f1 (mixed)", 0.6, 0.7, 0.1, 0.04, 0.16)
+GAIN = MetricComparison("f1 (mixed)", 0.6, 0.7, 0.1, 0.04, 0.16)
 Main = Callable[..., tuple[int, str, str]]
 
 
@@ -40,27 +40,27 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
-def put(store: Store, number: int, decision: Decision) -> record.Recorded:
-    before = record.in_use(store, "production")
+def put(store: Store, number: int, decision: Decision) -> history.RecordedDecision:
+    before = history.in_use(store, "production")
     candidate = f"checkpoint@v{number}"
     evaluation = store.manifest(f"evaluation@v{number}")
-    return record.record(
+    return history.record(
         *(store, f"request {number}", candidate, before, decision, "production"),
         *(Run.here(), {}, evaluation),
     )
 
 
 def test_the_tag_moves_only_with_a_promotion(store: Store) -> None:
-    assert record.decisions(store) == []
+    assert history.decisions(store) == []
     first = put(store, 1, decide(False, ()))
     assert (first.number, first.in_use) == (1, "checkpoint@v1")
     refused = put(store, 2, stopped("entropy fell"))
-    assert refused.in_use == record.in_use(store, "production") == "checkpoint@v1"
+    assert refused.in_use == history.in_use(store, "production") == "checkpoint@v1"
     promoted = put(store, 3, decide(True, (GAIN,)))
     assert promoted.production == "checkpoint@v1"
-    assert record.in_use(store, "production") == "checkpoint@v3"
+    assert history.in_use(store, "production") == "checkpoint@v3"
     assert str(store.resolve("evaluation@production")) == "evaluation@v3"
-    known = record.decisions(store)
+    known = history.decisions(store)
     assert [d.verdict for d in known] == ["first", "refused", "promoted"]
     assert known[2].rows[0]["low"] == pytest.approx(0.04)
     assert known[1].why == "training was stopped: entropy fell"
@@ -68,23 +68,23 @@ def test_the_tag_moves_only_with_a_promotion(store: Store) -> None:
 
 def test_a_rollback_is_a_decision_and_can_be_followed_by_another(store: Store) -> None:
     with pytest.raises(StoreError, match="repic refresh run"):
-        record.roll_back(store, "production", Run.here())
+        history.roll_back(store, "production", Run.here())
     put(store, 1, decide(False, ()))
     with pytest.raises(StoreError, match="nothing to go back to"):
-        record.roll_back(store, "production", Run.here())
+        history.roll_back(store, "production", Run.here())
     put(store, 2, decide(True, (GAIN,)))
     put(store, 3, decide(True, (GAIN,)))
-    back = record.roll_back(store, "production", Run.here())
+    back = history.roll_back(store, "production", Run.here())
     assert (back.candidate, back.production) == ("checkpoint@v2", "checkpoint@v3")
     assert str(store.resolve("evaluation@production")) == "evaluation@v2"
-    assert record.in_use(store, "production") == "checkpoint@v2"
-    record.roll_back(store, "production", Run.here())
-    assert record.in_use(store, "production") == "checkpoint@v1"
+    assert history.in_use(store, "production") == "checkpoint@v2"
+    history.roll_back(store, "production", Run.here())
+    assert history.in_use(store, "production") == "checkpoint@v1"
     with pytest.raises(StoreError, match="nothing to go back to"):
-        record.roll_back(store, "production", Run.here())
+        history.roll_back(store, "production", Run.here())
     put(store, 4, decide(True, (GAIN,)))
-    assert record.in_use(store, "production") == "checkpoint@v4"
-    assert len(record.decisions(store)) == 6
+    assert history.in_use(store, "production") == "checkpoint@v4"
+    assert len(history.decisions(store)) == 6
 
 
 def test_a_tag_that_somebody_moved_meanwhile_stays(store: Store) -> None:
@@ -92,12 +92,12 @@ def test_a_tag_that_somebody_moved_meanwhile_stays(store: Store) -> None:
     store.tag("checkpoint@v4", "production")
     decision = decide(True, (GAIN,))
     with pytest.raises(MovedError, match="try again"):
-        record.record(
+        history.record(
             *(store, "request", "checkpoint@v2", "checkpoint@v1", decision, "production"),
             *(Run.here(), {}),
         )
-    assert record.in_use(store, "production") == "checkpoint@v4"
-    assert len(record.decisions(store)) == 1
+    assert history.in_use(store, "production") == "checkpoint@v4"
+    assert len(history.decisions(store)) == 1
 
 
 def test_a_decision_that_was_killed_before_its_commit_is_made_again(
@@ -107,9 +107,9 @@ def test_a_decision_that_was_killed_before_its_commit_is_made_again(
         patch.setattr(Store, "commit", _killed)
         with pytest.raises(KeyboardInterrupt):
             put(store, 1, decide(False, ()))
-    assert record.decisions(store) == []
+    assert history.decisions(store) == []
     assert put(store, 1, decide(False, ())).number == 1
-    assert record.in_use(store, "production") == "checkpoint@v1"
+    assert history.in_use(store, "production") == "checkpoint@v1"
 
 
 def _killed(*_: object) -> None:
@@ -118,9 +118,9 @@ def _killed(*_: object) -> None:
 
 def test_difficulty_is_told_by_candidates_that_were_decided_on(store: Store) -> None:
     """Those of a candidate without a decision are of a run that is to go on as it began."""
-    assert record.rollouts_of_last(store) is None
+    assert history.rollouts_of_last(store) is None
     put(store, 2, decide(False, ()))
-    assert record.rollouts_of_last(store) == "rollouts@v2"
+    assert history.rollouts_of_last(store) == "rollouts@v2"
 
 
 def test_it_is_told_and_rolled_back_from_the_command_line(store: Store, repic_main: Main) -> None:
