@@ -157,7 +157,7 @@ def _image_features(inputs: Any, reader: Reader, pictures: int) -> int:
 def _check_rewards(row: Row, reader: Reader, mode: Mode) -> Iterator[RowProblem]:
     key, convention = row["example_id"], reader.convention
     try:
-        gold = gold_answer(row, convention, mode)
+        gold = best_answer(row, convention, mode)
         best = score(gold, row, mode, convention)
         worst = score(corrupted_answer(row, convention), row, mode, convention)
         written = score(_written(gold, reader.processor.tokenizer), row, mode, convention)
@@ -183,7 +183,7 @@ def _written(answer: str, tokenizer: Any) -> str:
     return str(tokenizer.decode(ids, skip_special_tokens=True))
 
 
-def gold_answer(row: Row, convention: Convention, mode: Mode = "strict") -> str:
+def best_answer(row: Row, convention: Convention, mode: Mode = "strict") -> str:
     """The best answer to a row: the true one, or a canonical sentence with the right names.
 
     The sentence of a caption row without a known caption has enough content of its own.

@@ -10,6 +10,7 @@ from repic.images import cache
 from repic.images.coordinates import QWEN3_VL
 from repic.images.uris import file_path
 from repic.objectives.rows import examples_of, read
+from repic.train.dataset import prompts
 from tests.builds import Album, Built
 from tests.builds import build as build_here
 
