@@ -70,7 +70,7 @@ def test_a_rollback_is_a_decision_and_can_be_followed_by_another(store: Store) -
     with pytest.raises(StoreError, match="repic refresh run"):
         history.roll_back(store, "production", Run.here())
     put(store, 1, decide(False, ()))
-    with pytest.raises(StoreError, match="nothing to go back to"):
+    with pytest.raises(StoreError, match="there is no earlier one"):
         history.roll_back(store, "production", Run.here())
     put(store, 2, decide(True, (GAIN,)))
     put(store, 3, decide(True, (GAIN,)))
@@ -80,7 +80,7 @@ def test_a_rollback_is_a_decision_and_can_be_followed_by_another(store: Store) -
     assert history.in_use(store, "production") == "checkpoint@v2"
     history.roll_back(store, "production", Run.here())
     assert history.in_use(store, "production") == "checkpoint@v1"
-    with pytest.raises(StoreError, match="nothing to go back to"):
+    with pytest.raises(StoreError, match="there is no earlier one"):
         history.roll_back(store, "production", Run.here())
     put(store, 4, decide(True, (GAIN,)))
     assert history.in_use(store, "production") == "checkpoint@v4"
