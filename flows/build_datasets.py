@@ -1,8 +1,7 @@
-"""Deployment `build-datasets`: photos in, one published dataset version out.
+"""Deployment `build-datasets`: publish a dataset version from photos.
 
-Three steps - look at the source, compute what has no result yet shard by shard, publish - in the
-order that `repic.pipeline.build` knows. This file adds what an operator wants: retries,
-concurrency, names, and a page that says what came out.
+`repic.pipeline.build` defines the steps: scan the source, compute the missing shards, publish. This
+file adds retries, concurrency, run names, and a page with the result.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ RETRIES: dict[str, Any] = {
 
 
 @task(name="scan", **RETRIES)
-def look(settings: Settings) -> Scan:
+def scan_source(settings: Settings) -> Scan:
     """Read and hash every photo of the source."""
     return scan(settings)
 
@@ -78,43 +77,42 @@ def build_datasets(
 ) -> Outcome:
     """Build one dataset version from photos: OCT, VLT and ICT examples.
 
-    Relative paths, also those inside a profile, start at REPIC_HOME: the folder of `repic up`. The
-    working directory of a flow run is a temporary one.
+    Relative paths, including those in a profile, start at REPIC_HOME, the folder of `repic up`.
 
     Args:
-        images: Folder or URL of photos; generated ones if neither this nor a profile is given.
-        profile: sample, photos, paper, modern, or a YAML file; by default photos for `images`.
-        identity: What labels an identity: sub-folder names, annotations, nothing.
-        overrides: Changes of single settings, as `section.key=value`.
-        store: Folder or URL of the store; by default REPIC_STORE, or repic-store.
+        images: Folder or URL of photos. Without it and without a profile, photos are generated.
+        profile: sample, photos, paper, modern, or a YAML file. Default with `images`: photos.
+        identity: Source of identity labels: sub-folder names, annotations, or none.
+        overrides: Settings to change, as `section.key=value`.
+        store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
     """
     with in_home():
         chosen = profile or ("photos" if images else "sample")
         settings = config.requested(images, chosen, identity, overrides or [])
-        opened, found = build.open_for(store_location(store), lambda: look(settings))
-        this = Build(settings, opened, found, Run.here(runtime.flow_run.id))
-        outcome = build.make(this, _computed, lambda this, stage: publish(opaque(this), stage))
+        opened, scanned = build.open_for(store_location(store), lambda: scan_source(settings))
+        this = Build(settings, opened, scanned, Run.here(runtime.flow_run.id))
+        outcome = build.make(this, _compute_all, lambda this, stage: publish(opaque(this), stage))
         if opened.files.local:
             catalog.refresh(opened)
     _report(outcome)
     return outcome
 
 
-def _computed(stage: Stage, plan: Plan) -> Iterable[ShardReport]:
-    """Reports of the shards of a stage, in their order."""
-    of = len(plan.shards)
-    if of:
-        known = plan.inputs - plan.missing
-        get_run_logger().info("%s: %d to do, %d known", stage.name, plan.missing, known)
+def _compute_all(stage: Stage, plan: Plan) -> Iterable[ShardReport]:
+    """Compute the missing shards of a stage; their reports, in order."""
+    total = len(plan.shards)
+    if total:
+        kept = plan.inputs - plan.missing
+        get_run_logger().info("%s: %d to compute, %d kept", stage.name, plan.missing, kept)
     futures = [
-        compute.submit(opaque(shard), number, of, bool(stage.models(shard.settings)))
+        compute.submit(opaque(shard), number, total, bool(stage.models(shard.settings)))
         for number, shard in enumerate(plan.shards, start=1)
     ]
     return [future.result() for future in futures]
 
 
 def _report(outcome: Outcome) -> None:
-    """A page in Prefect's UI: what the run made."""
+    """Create the artifact of the run: its tables, versions and counts."""
     verb = "Published" if outcome.published else "Nothing new: this is"
     lines = [
         f"{verb} `{outcome.dataset.ref}` in {outcome.seconds:.0f} s, "
@@ -125,9 +123,11 @@ def _report(outcome: Outcome) -> None:
     ]
     for stage in STAGES:
         for name in stage.writes:
-            made = outcome.tables[name]
+            version = outcome.tables[name]
             now = outcome.processed.get(stage.name, 0)
-            lines.append(f"| {stage.name} | {name} | {made.ref} | {made.rows} | {now or ''} |")
+            lines.append(
+                f"| {stage.name} | {name} | {version.ref} | {version.rows} | {now or ''} |"
+            )
     lines += ["", f"Fingerprint `{outcome.dataset.fingerprint}`"]
     lines += [f"content `{outcome.dataset.content}`"]
     create_markdown_artifact(

@@ -1,7 +1,7 @@
-"""Deployment `evaluate`: a model in; captions, scores, metrics and an evaluation version out.
+"""Deployment `evaluate`: captions, scores, metrics and an evaluation version of a model.
 
-One task captions and scores; run again after a crash, it makes only the captions that are missing.
-This file adds what an operator wants: a retry, a name, and a page with the table.
+One task captions and scores; after a crash, only the missing captions are computed. This file adds
+retries, a run name, and a page with the metrics.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from repic.pipeline import catalog
 from storage.manifest import Run
 from storage.store import Store
 
-SHOWN = ("precision", "recall", "f1", "exact", "false_mention", "binding")
-READ = ("length", "self_bleu", "copy_rate", "clip_score")
+STRICT_COLUMNS = ("precision", "recall", "f1", "exact", "false_mention", "binding")
+QUALITY_COLUMNS = ("length", "self_bleu", "copy_rate", "clip_score")
 
 
 @task(name="evaluate", **{**TASK_OPTIONS, "retries": 2, "retry_delay_seconds": 30})
-def measure(model: str, asked: settings.Asked, store: str, run_: Run) -> str:
-    """Evaluate, or go on with what was interrupted; the version that came of it."""
-    return run(model, asked, Store.open(store, create=True), RunLog(), run_).ref
+def caption_and_score(model: str, config: settings.Asked, store: str, run_: Run) -> str:
+    """Evaluate the model, or resume an interrupted evaluation; the published version."""
+    return run(model, config, Store.open(store, create=True), RunLog(), run_).ref
 
 
 def _run_name() -> str:
@@ -49,58 +49,60 @@ def evaluate(
 ) -> str:
     """Evaluate a model on a suite.
 
-    Relative paths, also those inside a profile, start at REPIC_HOME: the folder of `repic up`.
+    Relative paths, including those in a profile, start at REPIC_HOME, the folder of `repic up`.
 
     Args:
         model: checkpoint@v3, sample-sft, a folder, or a name on the hub.
         suite: sample, sample-ood, dreambooth, myvlm, yollava, repic-2c or repic-4c.
-        folder: Where the photos of a suite lie that is not generated.
+        folder: Photos of the suite, unless it is generated.
         profile: sample, paper, modern, or a YAML file.
-        overrides: Changes of single settings, as `evaluate.photos=100`.
-        page: HTML file to write the evaluation's page to.
-        store: Folder or URL of the store; by default REPIC_STORE, or repic-store.
+        overrides: Settings to change, as `evaluate.photos=100`.
+        page: HTML file for the report of the evaluation.
+        store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
 
     Returns:
         The version, `evaluation@v3`.
     """
     with in_home():
-        asked = settings.load(profile, overrides or [], suite=suite, folder=folder)
+        config = settings.load(profile, overrides or [], suite=suite, folder=folder)
         located = store_location(store)
-        ref = measure(model, asked, located, Run.here(runtime.flow_run.id))
+        ref = caption_and_score(model, config, located, Run.here(runtime.flow_run.id))
         opened = Store.open(located)
         if opened.files.local:
             catalog.refresh(opened)
         if page:
             report.write(opened, ref, Path(page).expanduser())
-    show(load(opened, ref))
+    _report(load(opened, ref))
     return ref
 
 
-def show(found: Evaluated) -> None:
-    """A page in Prefect's UI: the strict metric of each protocol, with intervals."""
+def _report(evaluation: Evaluated) -> None:
+    """Create the artifact of the run: strict metric and caption quality of each protocol."""
     lines = [
-        f"`{found.ref}`: {found.model} on {found.suite}, {found.summary['photos']} photos. Strict "
-        "metric in per cent with 95 % intervals, clustered by photo; n where it is not captions.",
+        f"`{evaluation.ref}`: {evaluation.model} on {evaluation.suite}, "
+        f"{evaluation.summary['photos']} photos. Strict metric in per cent with 95 % intervals, "
+        "clustered by photo; n where it differs from the number of captions.",
         "",
-        *_table(found, "strict", SHOWN, "f1"),
+        *_table(evaluation, "strict", STRICT_COLUMNS, "f1"),
         "",
-        "How captions read: words, shares in per cent, CLIPScore (0 to 2.5).",
+        "Caption quality: length in words, shares in per cent, CLIPScore (0 to 2.5).",
         "",
-        *_table(found, "quality", READ, "length"),
+        *_table(evaluation, "quality", QUALITY_COLUMNS, "length"),
     ]
-    lines += [f"\n{remark}." for remark in found.summary.get("remarks", ())]
-    lines += ["", f"`repic report {found.ref}` writes its page."]
-    create_markdown_artifact("\n".join(lines), key="evaluate", description=found.ref)
-    get_run_logger().info("%s: %s on %s", found.ref, found.model, found.suite)
+    lines += [f"\n{remark}." for remark in evaluation.summary.get("remarks", ())]
+    lines += ["", f"`repic report {evaluation.ref}` writes the full report."]
+    create_markdown_artifact("\n".join(lines), key="evaluate", description=evaluation.ref)
+    get_run_logger().info("%s: %s on %s", evaluation.ref, evaluation.model, evaluation.suite)
 
 
-def _table(found: Evaluated, metric: str, shown: Sequence[str], counted: str) -> list[str]:
+def _table(evaluation: Evaluated, metric: str, columns: Sequence[str], counted: str) -> list[str]:
+    """Markdown table with a row per protocol; the score `counted` has the number of captions."""
     lines = [
-        f"| protocol | captions | {' | '.join(name.replace('_', ' ') for name in shown)} |",
-        f"|---|---:|{'---|' * len(shown)}",
+        f"| protocol | captions | {' | '.join(name.replace('_', ' ') for name in columns)} |",
+        f"|---|---:|{'---|' * len(columns)}",
     ]
-    for protocol in found.protocols:
-        n = found.score(counted, protocol, metric=metric).n
-        cells = [cell(name, found.score(name, protocol, metric=metric), n) for name in shown]
+    for protocol in evaluation.protocols:
+        n = evaluation.score(counted, protocol, metric=metric).n
+        cells = [cell(name, evaluation.score(name, protocol, metric=metric), n) for name in columns]
         lines.append(f"| {protocol} | {n} | {' | '.join(cells)} |")
     return lines

@@ -1,10 +1,11 @@
-"""An automation that tells somebody when a run failed; `python -m flows.notify URL` makes it.
+"""Create a Prefect automation that posts a message when a run fails.
 
     python -m flows.notify https://hooks.slack.com/services/...
     python -m flows.notify https://example.org/alarm --flow build-datasets
 
-The URL gets a POST with the JSON `{"text": ...}`, which Slack, Mattermost and Teams take. Run it
-again to change the URL. It needs the profile of a running server, as `repic up` sets it.
+The URL receives a POST with the JSON `{"text": ...}`, which Slack, Mattermost and Teams accept. Run
+it again to change the URL. The active Prefect profile must name a running server, as it does during
+`repic up`.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ TEXT = (
 )
 
 
-def tell(url: str, flow: str = "refresh") -> str:
-    """Make, or make anew, the automation for the failures of a flow; its name.
+def create_automation(url: str, flow: str = "refresh") -> str:
+    """Create or replace the automation for the failures of a flow; its name.
 
     Raises:
-        prefect.exceptions.PrefectHTTPStatusError: the server refuses it.
+        prefect.exceptions.PrefectHTTPStatusError: the server rejects it.
     """
     name = f"{flow} failed"
     block = CustomWebhookNotificationBlock(
         name=name, url=url, json_data={"text": "{{subject}}\n{{body}}"}
     )
     block_id = cast(UUID, block.save(name=name.replace(" ", "-"), overwrite=True))
-    made = AutomationCore(
+    automation = AutomationCore(
         name=name,
-        description=f"Tells {urlsplit(url).hostname} when {flow} failed.",
+        description=f"Posts to {urlsplit(url).hostname} when {flow} fails.",
         trigger=EventTrigger(
             posture=Posture.Reactive,
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
@@ -54,7 +55,7 @@ def tell(url: str, flow: str = "refresh") -> str:
     with get_client(sync_client=True) as client:
         for old in client.read_automations_by_name(name):
             client.delete_automation(old.id)
-        client.create_automation(made)
+        client.create_automation(automation)
     return name
 
 
@@ -62,10 +63,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("url", help="where the message is posted")
-    parser.add_argument("--flow", default="refresh", help="whose failures (default: %(default)s)")
+    parser.add_argument("url", help="address that receives the message")
+    parser.add_argument(
+        "--flow", default="refresh", help="flow to report failures of (default: %(default)s)"
+    )
     options = parser.parse_args()
-    print(f"Made the automation {tell(options.url, options.flow)!r}.")
+    print(f"Created the automation {create_automation(options.url, options.flow)!r}.")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Bare deployment names: `prefect deployment run build-datasets`.
 
-Prefect's command line takes only FLOW/DEPLOYMENT, and ours share one name. This plugin runs while
-`prefect` is imported, which is before its command line is read, and writes the name out. It is
-used where plugins are enabled: in this repository, and in the profile that `repic up` activates.
+Prefect's command line accepts only FLOW/DEPLOYMENT, and each of our flows has one deployment of the
+same name. This plugin runs when `prefect` is imported, before the command line is parsed, and
+completes the name. Plugins are enabled in this repository and in the profile that `repic up`
+activates.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ PREFECT_PLUGIN_API_REQUIRES = ">=0.1,<1"
 COMMAND = ("deployment", "run")
 GLOBAL_VALUES = frozenset({"--profile", "-p"})
 FLAGS = frozenset({"--watch", "--no-watch", "--help", "-h"})
-"""Options of the command that no value follows; every other one takes the next argument."""
+"""Options of the command without a value; all others consume the next argument."""
 
 
 def expand(argv: list[str]) -> list[str]:
-    """The arguments of a `prefect deployment run NAME`, with NAME as NAME/NAME.
+    """Replace NAME by NAME/NAME in the arguments of `prefect deployment run NAME`.
 
-    Other programs, other commands and names that have a slash come back as they are.
+    Arguments of other programs and commands, and names with a slash, are returned unchanged.
     """
     if not argv or PurePath(argv[0]).name not in {"prefect", "prefect.exe"}:
         return argv
     words = iter(enumerate(argv[1:], start=1))
     command: list[str] = []
-    for at, word in words:
+    for index, word in words:
         if word.startswith("-"):
             takes_value = word in GLOBAL_VALUES if len(command) < 2 else word not in FLAGS
             if takes_value and "=" not in word:
@@ -43,11 +44,11 @@ def expand(argv: list[str]) -> list[str]:
         elif tuple(command) != COMMAND or "/" in word:
             return argv
         else:
-            return [*argv[:at], f"{word}/{word}", *argv[at + 1 :]]
+            return [*argv[:index], f"{word}/{word}", *argv[index + 1 :]]
     return argv
 
 
 @register_hook
 def setup_environment(*, ctx: HookContext) -> None:
-    """Prefect's hook of the start of a process."""
+    """Complete the name; Prefect calls this when a process starts."""
     sys.argv = expand(sys.argv)

@@ -1,7 +1,7 @@
-"""Deployment `refresh`: build, train, evaluate, and promote only what is better.
+"""Deployment `refresh`: build, train, evaluate, and promote the checkpoint if it is better.
 
-Four tasks in the order that `repic.refresh.run` knows. This file adds what an operator wants: a
-schedule, retries, one run at a time, and a page that says in numbers why.
+`repic.refresh.run` defines the steps. This file adds a schedule, retries, a limit of one run at a
+time, and a page with the numbers behind the decision.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from storage.store import Store
 
 @task(name="train", **ONE_RETRY)
 def train(request: Request, store: str, run: Run) -> tuple[str, str | None]:
-    """Train the candidate, or go on with what was interrupted."""
+    """Train the candidate, or resume an interrupted run."""
     return refreshing.train(request, Store.open(store), RunLog(), run)
 
 
 @task(name="evaluate", **ONE_RETRY)
 def evaluate(request: Request, candidate: str, store: str, run: Run) -> str:
-    """Captions of the candidate, and what they score."""
+    """Caption with the candidate and score the captions; the evaluation version."""
     return refreshing.evaluate(request, candidate, Store.open(store), RunLog(), run).ref
 
 
@@ -38,7 +38,7 @@ def evaluate(request: Request, candidate: str, store: str, run: Run) -> str:
 def decide(
     request: Request, candidate: str, why: str | None, store: str, run: Run
 ) -> RecordedDecision:
-    """Compare the candidate with what is in production, and move the tag if it is better."""
+    """Compare the candidate with the production checkpoint; move the tag if it is better."""
     return refreshing.decision_on(request, candidate, why, Store.open(store), RunLog(), run)
 
 
@@ -54,22 +54,22 @@ def refresh(
     overrides: list[str] | None = None,
     store: str | None = None,
 ) -> RecordedDecision:
-    """Build what is new, train on it, evaluate, and promote what is better.
+    """Build from new photos, train, evaluate, and promote the checkpoint if it is better.
 
-    Relative paths, also those inside a profile, start at REPIC_HOME: the folder of `repic up`.
+    Relative paths, including those in a profile, start at REPIC_HOME, the folder of `repic up`.
 
     Args:
-        images: Folder or URL of photos; by default the profile's source.
+        images: Folder or URL of photos. Default: the source of the profile.
         profile: sample, paper, modern, or a YAML file.
-        overrides: Changes of single settings, of build, training, evaluation and refresh.
-        store: Folder or URL of the store; by default REPIC_STORE, or repic-store.
+        overrides: Settings to change: of build, training, evaluation and refresh.
+        store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
 
     Returns:
-        The decision; an old one where nothing is new.
+        The decision; the earlier one if the inputs have not changed.
     """
     given = overrides or []
     with in_home():
-        asked = settings.load(profile, given)
+        config = settings.load(profile, given)
         located = store_location(store)
     built = build_datasets(
         images=images, profile=profile, overrides=settings.of_the_build(given), store=located
@@ -77,7 +77,7 @@ def refresh(
     with in_home():
         load.quiet()
         opened, run = Store.open(located), Run.here(runtime.flow_run.id)
-        request = Request(asked, examples_of(opened, str(built.dataset.ref)))
+        request = Request(config, examples_of(opened, str(built.dataset.ref)))
         recorded = refreshing.known_decision(request, opened)
         is_new = recorded is None
         if recorded is None:
@@ -87,12 +87,12 @@ def refresh(
             recorded = decide(opaque(request), candidate, why, located, run)
         if opened.files.local:
             catalog.refresh(opened)
-    show(recorded, is_new)
+    _report(recorded, is_new)
     return recorded
 
 
-def show(recorded: RecordedDecision, is_new: bool) -> None:
-    """A page in Prefect's UI: the decision, and every number behind it."""
+def _report(recorded: RecordedDecision, is_new: bool) -> None:
+    """Create the artifact of the run: the decision, and the numbers behind it."""
     lines = [
         f"Decision {recorded.number}: **{recorded.verdict}** `{recorded.candidate}`; in use is "
         f"`{recorded.in_use or 'nothing'}`.",
@@ -110,7 +110,7 @@ def show(recorded: RecordedDecision, is_new: bool) -> None:
         for row in recorded.rows
         if row["metric"] != "-"
     ]
-    lines += ["", "`repic refresh rollback` gives the tag back to the one before."]
+    lines += ["", "`repic refresh rollback` returns the tag to the previous checkpoint."]
     create_markdown_artifact("\n".join(lines), key="refresh", description=recorded.verdict)
     get_run_logger().info("%s %s: %s", recorded.verdict, recorded.candidate, recorded.why)
 

@@ -1,4 +1,4 @@
-"""`repic build --prefect`, `repic train --prefect`, `repic run`: one run of a flow."""
+"""One run of a flow: `repic build --prefect`, `repic train --prefect` and `repic run`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,22 @@ if TYPE_CHECKING:
     from repic.pipeline.build import Outcome
     from repic.train.publish import TrainingResult
 
-UNFINISHED = 1
-CANNOT = 2
+NOT_COMPLETED = 1
+NOT_STARTED = 2
+
+POLL = 0.5
+"""Seconds between two looks at a run."""
 
 
 def build(store: str, **parameters: Any) -> Outcome:
-    """Run the flow `build-datasets` in this process, on the server that is set or a temporary one.
+    """Run the flow `build-datasets` in this process, on the configured server or a temporary one.
 
     Args:
-        parameters: Of the flow.
+        parameters: Parameters of the flow.
 
     Raises:
-        ServerError: PREFECT_API_URL, or the active profile, names a server that does not answer.
+        PrefectServerError: PREFECT_API_URL or the active profile names a server that does not
+            answer.
     """
     folder = server.prefect_home(store)
     server.use_home(folder)
@@ -40,7 +44,7 @@ def build(store: str, **parameters: Any) -> Outcome:
 
 
 def train(store: str, **parameters: Any) -> TrainingResult | None:
-    """Run the flow `train-grpo` in this process; as `build`."""
+    """Run the flow `train-grpo` in this process; otherwise like `build`."""
     folder = server.prefect_home(store)
     server.use_home(folder)
     with interruptible(), server.ensure_server(folder):
@@ -50,15 +54,15 @@ def train(store: str, **parameters: Any) -> TrainingResult | None:
 
 
 def run_deployment(name: str, params: list[str], watch: bool = False) -> int:
-    """Ask the running server for a run of a deployment.
+    """Create a run of a deployment on the running server.
 
     Args:
-        name: Deployment, or FLOW/DEPLOYMENT; a bare one belongs to the flow of the same name.
-        params: `key=value` each; the value is JSON, or else text.
-        watch: Wait for the end of the run, and print its states.
+        name: DEPLOYMENT, short for DEPLOYMENT/DEPLOYMENT, or FLOW/DEPLOYMENT.
+        params: Flow parameters as `key=value`; a value that is not JSON is text.
+        watch: Wait until the run ends, and print its states.
 
     Returns:
-        Exit code: 0, 1 if the run that was watched did not complete, 2 if nothing could be run.
+        Exit code: 0; 1 if the watched run did not complete; 2 if no run could be created.
     """
     server.set_quiet_defaults()
     from prefect.client.orchestration import SyncPrefectClient
@@ -68,18 +72,18 @@ def run_deployment(name: str, params: list[str], watch: bool = False) -> int:
     url = get_current_settings().api.url
     if not url or not server.is_healthy(url):
         where = f" at {url}" if url else ""
-        return _cannot(f"no Prefect server answers{where}: start one with `repic up`")
+        return _fail(f"no Prefect server answers{where}: start one with `repic up`")
     with SyncPrefectClient(url) as client:
         try:
             deployment = client.read_deployment_by_name(name if "/" in name else f"{name}/{name}")
             run = client.create_flow_run_from_deployment(deployment.id, parameters=_values(params))
         except ObjectNotFound:
-            known = ", ".join(sorted(d.name for d in client.read_deployments())) or "none"
-            return _cannot(f"there is no deployment {name} on {url}; there is: {known}")
+            names = ", ".join(sorted(d.name for d in client.read_deployments())) or "none"
+            return _fail(f"no deployment {name} on {url}; choose one of: {names}")
         except (PrefectHTTPStatusError, ValueError) as error:
-            return _cannot(str(error))
+            return _fail(str(error))
         print(f"Run {run.name}: {url.removesuffix('/api')}/runs/flow-run/{run.id}", flush=True)
-        return _watched(client, run.id) if watch else 0
+        return _watch(client, run.id) if watch else 0
 
 
 def _values(params: list[str]) -> dict[str, Any]:
@@ -87,7 +91,7 @@ def _values(params: list[str]) -> dict[str, Any]:
     for param in params:
         key, equals, text = param.partition("=")
         if not equals:
-            raise ValueError(f"--param wants key=value, got {param!r}")
+            raise ValueError(f"--param needs key=value, got {param!r}")
         try:
             values[key] = json.loads(text)
         except json.JSONDecodeError:
@@ -95,18 +99,19 @@ def _values(params: list[str]) -> dict[str, Any]:
     return values
 
 
-def _watched(client: SyncPrefectClient, run_id: UUID) -> int:
-    shown = None
+def _watch(client: SyncPrefectClient, run_id: UUID) -> int:
+    """Print each new state until the run ends; the exit code."""
+    printed = None
     while True:
         state = client.read_flow_run(run_id).state
-        if state and state.name != shown:
-            shown = state.name
-            print(f"{shown}{f': {state.message}' if state.message else ''}", flush=True)
+        if state and state.name != printed:
+            printed = state.name
+            print(f"{printed}{f': {state.message}' if state.message else ''}", flush=True)
         if state and state.is_final():
-            return 0 if state.is_completed() else UNFINISHED
-        time.sleep(1)
+            return 0 if state.is_completed() else NOT_COMPLETED
+        time.sleep(POLL)
 
 
-def _cannot(why: str) -> int:
-    print(f"repic: {why}", file=sys.stderr)
-    return CANNOT
+def _fail(message: str) -> int:
+    print(f"repic: {message}", file=sys.stderr)
+    return NOT_STARTED

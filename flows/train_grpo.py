@@ -1,7 +1,7 @@
-"""Deployment `train-grpo`: a dataset version in, a checkpoint version and its rollouts out.
+"""Deployment `train-grpo`: train on a dataset version; publish a checkpoint and its rollouts.
 
-One task trains; run again after a crash, it goes on from its last checkpoint. This file adds what
-an operator wants: a retry, a name, and a page with the table and the curves.
+One task trains; after a crash, it resumes from the last checkpoint. This file adds a retry, a run
+name, and a page with the before/after table and the curves.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from storage.store import Store
 
 
 @task(name="train", **ONE_RETRY)
-def learn(asked: settings.Training, store: str, dataset: str, run: Run) -> TrainingResult | None:
-    """Train, or go on with what was interrupted."""
-    return train(asked, Store.open(store), dataset, RunLog(), run)
+def train_model(
+    config: settings.Training, store: str, dataset: str, run: Run
+) -> TrainingResult | None:
+    """Train, or resume an interrupted run."""
+    return train(config, Store.open(store), dataset, RunLog(), run)
 
 
 def _run_name() -> str:
@@ -43,20 +45,20 @@ def train_grpo(
 ) -> TrainingResult | None:
     """Train on a dataset version.
 
-    Relative paths, also those inside a profile, start at REPIC_HOME: the folder of `repic up`.
+    Relative paths, including those in a profile, start at REPIC_HOME, the folder of `repic up`.
 
     Args:
-        dataset: Version of examples, or of a dataset.
-        method: From rewards (grpo) or from the true answers (sft).
+        dataset: Version of the examples table or of a dataset.
+        method: grpo (from rewards) or sft (from true answers). Default: the profile's.
         profile: sample, paper, modern, or a YAML file.
-        model: sample-sft, a folder, or a name on the hub; by default the profile's.
-        overrides: Changes of single settings, as `train.lora.rank=8` or `trainer.beta=0.1`.
-        store: Folder or URL of the store; by default REPIC_STORE, or repic-store.
+        model: sample-sft, a folder, or a name on the hub. Default: the profile's.
+        overrides: Settings to change, as `train.lora.rank=8` or `trainer.beta=0.1`.
+        store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
     """
     with in_home():
-        asked = settings.load(profile, overrides or [], method=method, model=model)
+        config = settings.load(profile, overrides or [], method=method, model=model)
         located = store_location(store)
-        outcome = learn(asked, located, dataset, Run.here(runtime.flow_run.id))
+        outcome = train_model(config, located, dataset, Run.here(runtime.flow_run.id))
         opened = Store.open(located)
         if outcome and opened.files.local:
             catalog.refresh(opened)
@@ -66,7 +68,7 @@ def train_grpo(
 
 
 def _report(outcome: TrainingResult, store: Store) -> None:
-    """A page in Prefect's UI: the table, and the curves as a picture."""
+    """Create the artifacts of the run: the before/after table, and the curves as a picture."""
     verb = "Published" if outcome.published else "Nothing new: this is"
     rollouts = f" with `{outcome.rollouts.ref}`" if outcome.rollouts else ""
     lines = [f"{verb} `{outcome.checkpoint.ref}`{rollouts}.", ""]

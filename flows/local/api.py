@@ -1,4 +1,4 @@
-"""The server that is set, and its last flow runs; asked without waiting long."""
+"""The configured server and its recent flow runs, for commands that must not hang."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 TIMEOUT = 2.0
-"""Seconds for each of connecting, sending and receiving; a status may not hang."""
+"""Seconds for each of connecting, sending and receiving."""
 
 
 @dataclass(frozen=True)
 class FlowRun:
-    """A run of any flow.
+    """A run of a flow.
 
     Attributes:
-        started: ISO 8601; None if it did not start yet.
-        message: Of its state: why it failed, for example.
+        started: ISO 8601; None if it has not started.
+        message: Message of its state, for example why it failed.
     """
 
     id: str
@@ -26,7 +26,7 @@ class FlowRun:
 
 
 def configured_server() -> tuple[str, bool] | None:
-    """API URL of the server that is set, and whether it answers; None if none is set."""
+    """API URL of the configured server, and whether it answers; None if none is configured."""
     from flows.local import server
 
     url = _configured_url()
@@ -34,17 +34,17 @@ def configured_server() -> tuple[str, bool] | None:
 
 
 def recent_flow_runs(limit: int = 10) -> list[FlowRun] | None:
-    """The last runs, the newest first; None if no server is set, or it does not answer."""
+    """The newest runs first; None if no server is configured or it does not answer."""
     import httpx
 
     url = _configured_url()
     if not url:
         return None
-    wanted = {"sort": "EXPECTED_START_TIME_DESC", "limit": limit}
+    query = {"sort": "EXPECTED_START_TIME_DESC", "limit": limit}
     states = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
     try:
         answer = httpx.post(
-            f"{url}/flow_runs/filter", json={**wanted, "flow_runs": states}, timeout=TIMEOUT
+            f"{url}/flow_runs/filter", json={**query, "flow_runs": states}, timeout=TIMEOUT
         )
         answer.raise_for_status()
         return [_flow_run(run) for run in answer.json()]
@@ -53,7 +53,7 @@ def recent_flow_runs(limit: int = 10) -> list[FlowRun] | None:
 
 
 def _configured_url() -> str | None:
-    """What the environment or the active profile says."""
+    """API URL of the environment or the active profile."""
     from flows.local import server
 
     server.set_quiet_defaults()

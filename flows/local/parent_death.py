@@ -1,7 +1,7 @@
-"""`python -m flows.local.parent_death COMMAND ...`: run a command that ends with its parent.
+"""Run a command that ends with its parent: `python -m flows.local.parent_death COMMAND ...`.
 
-A process that is killed cannot end its children. On Linux the kernel can: it sends them SIGTERM. On
-other systems the command just runs.
+A process that is killed cannot stop its children. On Linux the kernel sends them SIGTERM instead;
+on other systems the command runs without this protection.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(command: list[str]) -> None:
-    """Become `command`."""
+    """Replace this process by `command`."""
     parent = os.getppid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it ended before the kernel was asked
+        if os.getppid() != parent:  # the parent ended before prctl
             sys.exit(1)
     os.execvp(command[0], command)
 

@@ -1,4 +1,4 @@
-"""Processes that belong to us: each has a group of its own, a log file, and an end."""
+"""Child processes, each with a process group and a log file of its own."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path
 from types import FrameType
 
 STOP_TIMEOUT = 10.0
-"""Seconds that a process gets to end by itself before it is killed."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 LOG_TAIL = 15
-"""Lines of a log that are shown when its process died."""
+"""Number of log lines in the message about a process that ended."""
 
 
 class ProcessExitedError(Exception):
-    """A process ended that should have gone on; the message has the end of its log."""
+    """A process ended unexpectedly; the message has the end of its log."""
 
 
 class ChildProcess:
-    """A running process. Its output goes to `log`; it ends with us, even if we are killed."""
+    """A process that ends with this one, even if this one is killed. It writes to `log`."""
 
     def __init__(
         self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path
@@ -44,34 +44,36 @@ class ChildProcess:
 
     @property
     def returncode(self) -> int | None:
+        """Exit code; None while it runs."""
         return self._process.poll()
 
     def check(self) -> None:
-        """Raises: ProcessExitedError."""
+        """Raise ProcessExitedError unless it runs."""
         if (code := self.returncode) is not None:
             raise ProcessExitedError(f"The {self.name} ended with code {code}. {self.log_tail()}")
 
     def done(self) -> bool:
-        """Whether it has ended well.
+        """Whether it has ended with code 0.
 
         Raises:
-            ProcessExitedError: it failed.
+            ProcessExitedError: it ended with another code.
         """
         if self.returncode:
             self.check()
         return self.returncode == 0
 
     def wait(self, seconds: float) -> None:
-        """Wait until it ends, at most this long."""
+        """Wait at most this long for its end."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
 
     def log_tail(self) -> str:
+        """The last lines of the log, below its path."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n  ".join([f"The end of {self.log}:", *lines[-LOG_TAIL:]])
 
     def stop(self) -> None:
-        """End it and all that it started. Returns when they are gone."""
+        """End the process and its process group; return when the process is gone."""
         if self.returncode is None:
             self._signal(signal.SIGTERM)
             self.wait(STOP_TIMEOUT)
@@ -79,14 +81,14 @@ class ChildProcess:
         self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        # macOS: EPERM for a group of zombies
+        # macOS reports EPERM for a group of zombies
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM and a closed terminal interrupt like Ctrl-C; while things are ended, nothing does."""
+    """Raise KeyboardInterrupt on SIGTERM, SIGHUP and Ctrl-C, once; later signals are ignored."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         for other in numbers:
@@ -94,9 +96,9 @@ def interruptible() -> Iterator[None]:
         raise KeyboardInterrupt
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
+    handlers = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)

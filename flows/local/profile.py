@@ -1,4 +1,4 @@
-"""The profile that lets every shell of this user find the server of `repic up`."""
+"""The Prefect profile by which every shell of this user finds the server of `repic up`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PROFILE = "repic"
-PREFECTS_DEFAULT = "ephemeral"
-"""The profile that Prefect is set to if nobody chose one."""
+DEFAULT_PROFILE = "ephemeral"
+"""The active profile of a new Prefect installation."""
 
 
 @contextmanager
 def active(url: str) -> Iterator[None]:
-    """Make `repic` the active profile, set to the server at `url`; afterwards, the one before.
+    """Activate the profile `repic` for the server at `url`; restore the previous one afterwards.
 
-    If somebody chose another profile in between, that choice stays.
+    If the user activates another profile meanwhile, it stays active.
     """
-    before = _activate(url)
+    previous = _activate(url)
     try:
         yield
     finally:
-        _restore(before)
+        _restore(previous)
 
 
 def _activate(url: str) -> str:
@@ -33,7 +33,7 @@ def _activate(url: str) -> str:
     )
 
     profiles = load_profiles()
-    before = profiles.active_name
+    previous = profiles.active_name
     profiles.update_profile(
         PROFILE,
         {PREFECT_API_URL: url, PREFECT_PLUGINS_ENABLED: "true"},
@@ -41,14 +41,14 @@ def _activate(url: str) -> str:
     )
     profiles.set_active(PROFILE)
     save_profiles(profiles)
-    # A `repic up` that was killed leaves its own profile behind.
-    return PREFECTS_DEFAULT if before in (None, PROFILE) else before
+    # `repic` is still active if an earlier `repic up` was killed.
+    return DEFAULT_PROFILE if previous in (None, PROFILE) else previous
 
 
-def _restore(before: str) -> None:
+def _restore(previous: str) -> None:
     from prefect.settings import load_profiles, save_profiles
 
     profiles = load_profiles()
     if profiles.active_name == PROFILE:
-        profiles.set_active(before, check=False)
+        profiles.set_active(previous, check=False)
         save_profiles(profiles)

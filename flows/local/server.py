@@ -1,7 +1,7 @@
-"""The Prefect server: where its files are, how to find one, how to run one.
+"""The Prefect server: its files, its address, its process.
 
-Everything that Prefect writes for us lies in the data root: `STORE/.prefect`, or, where the store
-is a URL, `.prefect` in the folder of the command.
+Prefect keeps its files in `STORE/.prefect`; if the store is a URL, in `.prefect` in the working
+directory.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from flows.local.processes import ChildProcess
 from repic.errors import PrefectServerError
 
 START_TIMEOUT = 180.0
-"""Seconds that a server may take to answer; on a small busy machine it needs more than 20."""
+"""Seconds that a server may take to answer; a busy small machine needs more than 20."""
 
 HOST = "127.0.0.1"
 
 THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Server, worker and models share the cores, so a thread that waits for another must not spin."""
+"""Server, worker and models share the cores, so waiting OpenMP threads must not spin."""
 
 CONCURRENCY_LIMITS = {
-    # Leases in memory, the default, are lost when the server restarts, and their slots with them.
+    # Leases in memory, the default, are lost when the server ends; their slots never return.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
         "prefect.server.concurrency.lease_storage.filesystem"
     ),
-    # A worker that waits for a slot asks again after at most so many seconds; the default is 30.
+    # Longest wait of a worker between two requests for a slot; the default is 30 s.
     "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
 }
-"""Settings of our server under which the slot of a killed process returns, and soon."""
+"""Settings under which the slot of a killed process returns, also after a restart."""
 
 QUIET_DEFAULTS = {
     "DO_NOT_TRACK": "1",
@@ -43,20 +43,20 @@ QUIET_DEFAULTS = {
 
 
 def prefect_home(store: str) -> Path:
-    """Folder of everything that Prefect keeps for this store: database, logs, results."""
+    """PREFECT_HOME for this store: database, logs, results."""
     return (Path.cwd() if "://" in store else Path(store).expanduser()).resolve() / ".prefect"
 
 
 def environment(folder: Path, url: str) -> dict[str, str]:
-    """Environment of a process that works for the server at `url` (`http://.../api`).
+    """Environment of a process that uses the server at `url` (`http://.../api`).
 
-    Nothing of the user's own Prefect reaches it: neither PREFECT_ variables nor profiles; what else
-    the user has set does, before our defaults.
+    PREFECT_ variables and profiles of the user are left out; other variables of the user take
+    precedence over our defaults.
     """
-    own = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    user = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     return {
         **THREADS,
-        **own,
+        **user,
         **QUIET_DEFAULTS,
         "PREFECT_HOME": str(folder),
         "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
@@ -65,15 +65,15 @@ def environment(folder: Path, url: str) -> dict[str, str]:
 
 
 def set_quiet_defaults() -> None:
-    """Let the Prefect of this process, which is not imported yet, neither report nor ask."""
+    """Turn off telemetry and prompts; call this before Prefect is imported."""
     for key, value in QUIET_DEFAULTS.items():
         os.environ.setdefault(key, value)
 
 
 def use_home(folder: Path) -> None:
-    """Let the Prefect of this process, which is not imported yet, keep its files in `folder`.
+    """Keep the files of Prefect in `folder`; call this before Prefect is imported.
 
-    The profiles stay where the user has them: one of them may name a server.
+    The user's profiles stay in use: one of them may name a server.
     """
     set_quiet_defaults()
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def use_home(folder: Path) -> None:
 
 
 def is_healthy(url: str) -> bool:
-    """Whether a Prefect server is at this API URL."""
+    """Whether a Prefect server answers at this API URL."""
     import httpx
 
     try:
@@ -115,18 +115,19 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
+    """A port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def api_url(port: int) -> str:
+    """API URL of a server on this machine."""
     return f"http://{HOST}:{port}/api"
 
 
 def start(folder: Path, port: int, *, ui: bool = True) -> ChildProcess:
-    """Start a server; it does not answer yet. Its log is `folder/server.log`."""
+    """Start a server with the log `folder/server.log`; see `wait_until_healthy`."""
     env = environment(folder, api_url(port)) | CONCURRENCY_LIMITS
     env["PREFECT_SERVER_UI_ENABLED"] = str(ui).lower()
     command = ["-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
@@ -136,11 +137,11 @@ def start(folder: Path, port: int, *, ui: bool = True) -> ChildProcess:
 def wait_until_healthy(
     server: ChildProcess, url: str, waiting: Callable[[], None] = lambda: None
 ) -> None:
-    """Wait until the server answers; calls `waiting` about twice a second.
+    """Wait until the server answers; call `waiting` about twice a second.
 
     Raises:
-        ProcessExitedError: it ended instead.
-        PrefectServerError: it took longer than START_TIMEOUT.
+        ProcessExitedError: the server ended.
+        PrefectServerError: it did not answer within START_TIMEOUT.
     """
     deadline = time.monotonic() + START_TIMEOUT
     while not is_healthy(url):
@@ -156,13 +157,13 @@ def wait_until_healthy(
 
 @contextmanager
 def ensure_server(folder: Path) -> Iterator[str]:
-    """API URL of the server that this process is set to, or of one that lives as long as this.
+    """API URL of the configured server, or of a temporary one that ends with this context.
 
-    The second is no part of Prefect's own temporary server: that one survives a kill, and gets the
-    Ctrl-C before the flow that still talks to it.
+    Prefect's own temporary server is not used: it survives a kill of this process, and receives
+    Ctrl-C before the flow that still needs it.
 
     Raises:
-        PrefectServerError: the one that is set does not answer.
+        PrefectServerError: the configured server does not answer.
     """
     from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
@@ -188,7 +189,7 @@ def ensure_server(folder: Path) -> Iterator[str]:
 
 
 def _flush_logs_and_events() -> None:
-    """Logs and states that Prefect still holds, while there is a server to take them."""
+    """Send the logs and events that Prefect has queued, while the server still runs."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 

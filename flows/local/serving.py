@@ -1,4 +1,4 @@
-"""`repic up`: server, work pool, deployments and a worker on this machine, and their end."""
+"""`repic up`: a server, a work pool, deployments and a worker on this machine."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ if TYPE_CHECKING:
 
 POOL = "repic"
 START_TIMEOUT = 300.0
-"""Seconds that deploying, and then the worker, may take."""
+"""Seconds that deploying, and then the worker, may take to be ready."""
 
 COMMAND = f"{sys.executable} -m flows.local.parent_death {sys.executable} -m prefect.engine"
-"""How the worker starts a flow run: in its own process group, and tied to its life."""
+"""How the worker starts a flow run: as a process that ends with the worker."""
 
 
 def up(store: str, port: int = 4200) -> int:
-    """Run server, work pool, deployments and a worker until Ctrl-C, SIGTERM, or one of them dies.
+    """Run a server, a work pool, deployments and a worker until Ctrl-C or SIGTERM.
 
-    While it runs, `repic` is the active profile of this user's Prefect, so that every other shell
-    finds the server. Flow runs read relative paths from the folder that this was started in.
+    Meanwhile `repic` is the active Prefect profile of this user, so that every other shell finds
+    the server. Relative paths of flow runs start at the working directory of this process.
 
     Returns:
-        Exit code: 0 if it was told to end, 1 if something died, 2 if it could not start.
+        Exit code: 0 after Ctrl-C or SIGTERM, 1 if a process ended, 2 if it could not start.
     """
     server.set_quiet_defaults()
     try:
-        with interruptible(), ExitStack() as ends:
-            _watch(_start(store, port, ends))
+        with interruptible(), ExitStack() as stops:
+            _watch(_start(store, port, stops))
     except KeyboardInterrupt:
-        _say("Stopped.")
-    except ProcessExitedError as died:
-        _say(f"{died}\nEverything else was stopped.")
+        _print("Stopped.")
+    except ProcessExitedError as error:
+        _print(f"{error}\nThe other processes were stopped.")
         return 1
     except (PrefectServerError, OSError) as error:
-        _say(f"repic: {error}")
+        _print(f"repic: {error}")
         return 2
     return 0
 
 
 def _watch(running: list[ChildProcess]) -> None:
-    """Raises: ProcessExitedError, as soon as one of them is gone."""
+    """Wait; raise ProcessExitedError as soon as a process has ended."""
     while True:
         for child in running:
             child.check()
         time.sleep(0.5)
 
 
-def _start(store: str, port: int, ends: ExitStack) -> list[ChildProcess]:
-    """Start everything and say so; `ends` stops it in reverse order."""
+def _start(store: str, port: int, stops: ExitStack) -> list[ChildProcess]:
+    """Start everything and print where it is; `stops` ends it in reverse order."""
     folder, url = server.prefect_home(store), server.api_url(port)
     folder.mkdir(parents=True, exist_ok=True)
     env = server.environment(folder, url) | {
@@ -71,44 +71,44 @@ def _start(store: str, port: int, ends: ExitStack) -> list[ChildProcess]:
     running: list[ChildProcess] = []
 
     def started(child: ChildProcess) -> ChildProcess:
-        ends.callback(child.stop)
+        stops.callback(child.stop)
         running.append(child)
         return child
 
     reused = not server.is_free(port)
     if reused:
-        _expect_ours(url, folder, port)
-        _say(f"Using the server of this store that is already at {url}.")
+        _require_own_server(url, folder, port)
+        _print(f"Using the server of this store that already runs at {url}.")
     else:
-        _say(f"Starting the server; its log is {folder / 'server.log'}", end="")
+        _print(f"Starting the server; its log is {folder / 'server.log'}", end="")
         server.wait_until_healthy(started(server.start(folder, port)), url, _dot)
-        _say("")
-        ends.enter_context(profile.active(url))
+        _print("")
+        stops.enter_context(profile.active(url))
     with _client(url) as client:
         if not reused:
-            _bury(client)
+            _mark_orphans_crashed(client)
         _create_pool(client)
         name = f"repic-{os.getpid()}"
         command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--name", name]
         worker = ChildProcess("worker", [sys.executable, *command], env, folder / "worker.log")
         started(worker)
-        _say(f"Deploying and starting a worker; its log is {worker.log}", end="")
+        _print(f"Deploying and starting a worker; its log is {worker.log}", end="")
         _deploy(client, env, folder)
         _wait(lambda: _is_online(client, name), running)
-    _say(
-        f"\nUp: {url.removesuffix('/api')} shows it, builds go to {env['REPIC_STORE']}.\n"
+    _print(
+        f"\nRunning at {url.removesuffix('/api')}; builds go to {env['REPIC_STORE']}.\n"
         "In any other shell, from any folder:\n"
         "  prefect deployment run build-datasets --watch\n"
         "  repic run build-datasets --param images=/path/to/photos --watch\n"
-        "Ctrl-C here ends all of it."
+        "Ctrl-C here stops everything."
     )
     return running
 
 
-def _expect_ours(url: str, folder: Path, port: int) -> None:
+def _require_own_server(url: str, folder: Path, port: int) -> None:
     if not server.uses_home(url, folder):
         raise PrefectServerError(
-            f"Port {port} is taken by another program: end that, or choose another port "
+            f"Port {port} is taken by another program: stop it, or choose another port "
             f"with `repic up --port {server.free_port()}`."
         )
 
@@ -119,8 +119,8 @@ def _client(url: str) -> SyncPrefectClient:
     return SyncPrefectClient(url)
 
 
-def _bury(client: SyncPrefectClient) -> None:
-    """Runs that an earlier `repic up` left behind, when it was killed, will not go on."""
+def _mark_orphans_crashed(client: SyncPrefectClient) -> None:
+    """Mark unfinished runs of an earlier `repic up` that was killed as crashed."""
     from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
     from prefect.states import Crashed
 
@@ -129,8 +129,8 @@ def _bury(client: SyncPrefectClient) -> None:
         flow_run_filter=FlowRunFilter.model_validate(unfinished),
         work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [POOL]}}),
     ):
-        why = "It ended with the `repic up` that ran it; run it again to go on."
-        client.set_flow_run_state(run.id, Crashed(message=why), force=True)
+        message = "It ended with the `repic up` that ran it; run it again to resume."
+        client.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
 
 def _create_pool(client: SyncPrefectClient) -> None:
@@ -144,21 +144,21 @@ def _create_pool(client: SyncPrefectClient) -> None:
 
 
 def _deploy(client: SyncPrefectClient, env: dict[str, str], folder: Path) -> None:
-    """Deploy all of prefect.yaml. A schedule that somebody switched on stays on."""
-    switched = _schedules(client)
-    command = ["-m", "prefect", "deploy", "--all", "--prefect-file", str(definitions())]
+    """Deploy prefect.yaml; schedules that the user switched on or off stay so."""
+    earlier = _schedules(client)
+    command = ["-m", "prefect", "deploy", "--all", "--prefect-file", str(deployments_file())]
     deploying = ChildProcess("deploying", [sys.executable, *command], env, folder / "deploy.log")
     try:
         _wait(lambda: deploying.done(), [])
     finally:
         deploying.stop()
-    for key, (deployment, schedule, on) in _schedules(client).items():
-        if key in switched and switched[key][2] != on:
-            client.update_deployment_schedule(deployment, schedule, active=not on)
+    for key, (deployment, schedule, active) in _schedules(client).items():
+        if key in earlier and earlier[key][2] != active:
+            client.update_deployment_schedule(deployment, schedule, active=not active)
 
 
 def _schedules(client: SyncPrefectClient) -> dict[tuple[str, str], tuple[UUID, UUID, bool]]:
-    """(deployment, schedule's slug) -> the ids of both, and whether it is on."""
+    """(deployment name, schedule slug) -> their ids, and whether the schedule is active."""
     return {
         (deployment.name, schedule.slug): (deployment.id, schedule.id, schedule.active)
         for deployment in client.read_deployments()
@@ -167,8 +167,8 @@ def _schedules(client: SyncPrefectClient) -> dict[tuple[str, str], tuple[UUID, U
     }
 
 
-def definitions() -> Path:
-    """The file prefect.yaml: beside the package in a clone, inside it in a wheel."""
+def deployments_file() -> Path:
+    """Path of prefect.yaml: beside the package in a clone, inside it in a wheel."""
     package = Path(__file__).parents[1]
     clone = package.parent / "prefect.yaml"
     return clone if clone.exists() else package / "prefect.yaml"
@@ -179,15 +179,15 @@ def _is_online(client: SyncPrefectClient, name: str) -> bool:
 
 
 def _dot() -> None:
-    _say(".", end="")
+    _print(".", end="")
 
 
 def _wait(ready: Callable[[], bool], running: list[ChildProcess]) -> None:
-    """Until it is ready, with a dot twice a second.
+    """Wait until `ready`, printing a dot twice a second.
 
     Raises:
-        ProcessExitedError: one of those who should be running is not.
-        PrefectServerError: it takes longer than START_TIMEOUT.
+        ProcessExitedError: a process that should run has ended.
+        PrefectServerError: not ready within START_TIMEOUT.
     """
     deadline = time.monotonic() + START_TIMEOUT
     while not ready():
@@ -201,5 +201,5 @@ def _wait(ready: Callable[[], bool], running: list[ChildProcess]) -> None:
         time.sleep(0.5)
 
 
-def _say(text: str, end: str = "\n") -> None:
+def _print(text: str, end: str = "\n") -> None:
     print(text, end=end, flush=True)

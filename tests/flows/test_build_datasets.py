@@ -49,13 +49,13 @@ def test_a_store_has_one_meaning_everywhere(
 
 
 def test_the_walk_gives_every_stage_to_whoever_computes(tmp_path: Path) -> None:
-    """`make` is what the plain build and the flow share: it stops where inputs are gone."""
+    """The plain build and the flow share `make`: an error of a stage ends it."""
     settings = config.load("sample", TINY)
     build = Build(settings, Store.open(tmp_path, create=True), scan(settings))
-    asked: list[str] = []
+    computed: list[str] = []
 
     def compute(stage: Stage, plan: Plan) -> list[ShardReport]:
-        asked.append(stage.name)
+        computed.append(stage.name)
         return []
 
     def publish(this: Build, stage: Stage) -> None:
@@ -64,7 +64,7 @@ def test_the_walk_gives_every_stage_to_whoever_computes(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="full"):
         make(build, compute, publish)
-    assert asked == [STAGES[0].name]
+    assert computed == [STAGES[0].name]
     assert build.processed == {STAGES[0].name: 24}
 
 
@@ -117,16 +117,16 @@ def test_the_flow_builds_what_the_plain_build_builds(
 
 
 def _task_names(client: Any, flow_run: str) -> set[str]:
-    """Task runs reach the server as events, a moment after the run is over."""
+    """Names of the task runs; they reach the server as events, shortly after the run ends."""
     from uuid import UUID
 
     from prefect.client.schemas.filters import TaskRunFilter
 
-    mine = TaskRunFilter.model_validate({"flow_run_id": {"any_": [UUID(flow_run)]}})
+    of_run = TaskRunFilter.model_validate({"flow_run_id": {"any_": [UUID(flow_run)]}})
     names: set[str] = set()
     deadline = time.monotonic() + 30
     while len(names) < len(STAGES) + 4 and time.monotonic() < deadline:
-        names = {run.name for run in client.read_task_runs(task_run_filter=mine)}
+        names = {run.name for run in client.read_task_runs(task_run_filter=of_run)}
         time.sleep(0.1)
     return names
 
@@ -134,8 +134,8 @@ def _task_names(client: Any, flow_run: str) -> set[str]:
 def _artifact(api: str) -> str:
     import httpx
 
-    found = httpx.get(f"{api}/artifacts/build-datasets/latest").raise_for_status()
-    return str(found.json()["data"])
+    artifact = httpx.get(f"{api}/artifacts/build-datasets/latest").raise_for_status()
+    return str(artifact.json()["data"])
 
 
 RETRIED = """
@@ -181,10 +181,10 @@ print(outcome.dataset.ref)
 def test_the_temporary_server_ends_with_the_build(
     tmp_path: Path, user: dict[str, str], database: Path, number: signal.Signals | None
 ) -> None:
-    # HOME, so that "no server is set" is true whatever this user's own Prefect says.
+    # A new HOME, so that no profile of this user names a server.
     env = {**user, "HOME": str(tmp_path / "home")}
     del env["PREFECT_HOME"]
-    if number is not None:  # else the migrations of a new server are part of the test
+    if number is not None:  # without a signal, the test includes the migrations of a new server
         install_database(database, tmp_path / "store" / ".prefect")
     process = subprocess.Popen(
         [sys.executable, "-c", TEMPORARY],

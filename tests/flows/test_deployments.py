@@ -1,4 +1,4 @@
-"""prefect.yaml: Prefect ignores keys that it does not know, so we look."""
+"""prefect.yaml has no unknown keys, which Prefect would ignore, and its flows load."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prefect.cli.deploy._models import (
 from prefect.flows import load_flow_from_entrypoint
 from pydantic import BaseModel
 
-from flows.local.serving import POOL, definitions
+from flows.local.serving import POOL, deployments_file
 
 NESTED: dict[str, type[BaseModel]] = {
     "deployments": DeploymentConfig,
@@ -27,7 +27,7 @@ NESTED: dict[str, type[BaseModel]] = {
 
 
 def unknown(data: Any, model: type[BaseModel], at: str = "") -> list[str]:
-    """Keys at any level that Prefect would ignore."""
+    """Keys at any level that Prefect ignores."""
     known = {field.alias or name for name, field in model.model_fields.items()}
     wrong = [f"{at}{key}" for key in data if key not in known]
     for key, value in data.items():
@@ -38,7 +38,7 @@ def unknown(data: Any, model: type[BaseModel], at: str = "") -> list[str]:
 
 
 def content() -> dict[str, Any]:
-    return yaml.safe_load(definitions().read_text())
+    return yaml.safe_load(deployments_file().read_text())
 
 
 def test_prefect_knows_every_key() -> None:
@@ -65,7 +65,7 @@ def test_every_deployment_runs_its_module_anywhere() -> None:
     assert data["pull"] == []
     for deployment in data["deployments"]:
         flow = load_flow_from_entrypoint(deployment["entrypoint"])
-        assert flow.name == deployment["name"], "the bare name stands for both"
+        assert flow.name == deployment["name"], "the bare name must mean both"
         assert deployment["work_pool"]["name"] == POOL
         assert deployment["description"]
         flow.validate_parameters(deployment.get("parameters", {}))

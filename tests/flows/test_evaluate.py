@@ -1,4 +1,4 @@
-"""The flow evaluate: one run of it with its page, and what is tried again."""
+"""The flow evaluate: a run with its page, and which errors are retried."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def test_a_run_publishes_and_reports(
             page="page.html",
             store="store",
         )
-    found = load(Store.open(tmp_path / "store"), ref)
-    assert found.score("f1", "wrong").value == 1
-    assert found.manifest.run.flow_run
-    fit = found.score("clip_score", "wrong", metric="quality")
-    shown = "\n".join(_table(found, "quality", ("clip_score",), "length"))
-    assert f"| wrong | 24 | {fit.value:.2f} ({fit.low:.2f} to {fit.high:.2f}) |" in shown
+    evaluation = load(Store.open(tmp_path / "store"), ref)
+    assert evaluation.score("f1", "wrong").value == 1
+    assert evaluation.manifest.run.flow_run
+    fit = evaluation.score("clip_score", "wrong", metric="quality")
+    table = "\n".join(_table(evaluation, "quality", ("clip_score",), "length"))
+    assert f"| wrong | 24 | {fit.value:.2f} ({fit.low:.2f} to {fit.high:.2f}) |" in table
     assert "Every caption is right." in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
@@ -66,12 +66,12 @@ def test_a_deployment_is_run_by_a_real_server_and_worker(shared_up: Up) -> None:
         assert done.returncode == 0, done.stdout + done.stderr + up.printed
         assert len(server.asked) == 24
     store = Store.open(up.root / "evaluated")
-    found = load(store, "evaluation@latest")
-    assert (found.model, found.score("f1", "wrong").n) == ("shy", 24)
-    assert found.manifest.run.flow_run
+    evaluation = load(store, "evaluation@latest")
+    assert (evaluation.model, evaluation.score("f1", "wrong").n) == ("shy", 24)
+    assert evaluation.manifest.run.flow_run
     assert "shy" in (up.root / "page.html").read_text(encoding="utf-8")
     page = _artifact(up)
-    assert f"`{found.ref}`: shy on sample, 24 photos" in page
+    assert f"`{evaluation.ref}`: shy on sample, 24 photos" in page
     assert "| protocol | captions | precision |" in page
     assert "clip score |" in page
 

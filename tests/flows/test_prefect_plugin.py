@@ -61,7 +61,7 @@ def test_no_arguments_at_all() -> None:
 
 
 def expanded(cwd: Path, env: dict[str, str]) -> str:
-    """What the real command says about the name that it was given, without a server."""
+    """The name as the real `prefect` command gets it, without a server."""
     env = {**env, "PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_CLIENT_MAX_RETRIES": "0"}
     probe = (
         "import sys; sys.argv = sys.argv[1:]; import prefect; print(sys.argv[-1]);"

@@ -20,8 +20,8 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def awaited(path: Path) -> str:
-    """Content of a file that a process is about to write."""
+def wait_for_line(path: Path) -> str:
+    """Content of a file, once a process has written it."""
     deadline = time.monotonic() + 20
     while not (path.exists() and path.read_text().endswith("\n")):
         assert time.monotonic() < deadline, f"{path} was never written"
@@ -51,7 +51,7 @@ time.sleep(99)
 
 def test_stop_ends_all_that_a_child_started_even_what_ignores_it(tmp_path: Path) -> None:
     child = ChildProcess("parent", python(GRANDCHILD), os.environ, tmp_path / "log")
-    grandchild = int(awaited(tmp_path / "log"))
+    grandchild = int(wait_for_line(tmp_path / "log"))
     child.check()
     child.stop()
     assert child.returncode == -signal.SIGTERM
@@ -75,21 +75,22 @@ def test_done(tmp_path: Path) -> None:
     assert child.done()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the children")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the children")
 def test_a_killed_parent_leaves_no_child(tmp_path: Path) -> None:
     code = f"""
 import os, time
 from pathlib import Path
 from flows.local.processes import ChildProcess
 child = ChildProcess("x", ["sleep", "99"], os.environ, Path({str(tmp_path)!r}) / "log")
-time.sleep(1)
 print(child._process.pid, flush=True)
 time.sleep(99)
 """
     parent = subprocess.Popen(python(code), stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    assert alive(pid)
+    while not Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep"):
+        assert alive(pid)
+        time.sleep(0.01)
     parent.kill()
     parent.wait()
     parent.stdout.close()
@@ -98,7 +99,7 @@ time.sleep(99)
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_first_signal_interrupts_and_the_next_ones_wait(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
+    handler = signal.getsignal(number)
     cleaned = []
 
     def work() -> None:
@@ -113,4 +114,4 @@ def test_the_first_signal_interrupts_and_the_next_ones_wait(number: signal.Signa
     with pytest.raises(KeyboardInterrupt), interruptible():
         work()
     assert cleaned
-    assert signal.getsignal(number) == before
+    assert signal.getsignal(number) == handler

@@ -21,9 +21,9 @@ def file(tmp_path: Path) -> Iterator[Path]:
 
 def test_the_profile_is_active_as_long_as_the_server_runs(file: Path) -> None:
     with profile.active(URL):
-        found = tomllib.loads(file.read_text())
-        assert found["active"] == "repic"
-        assert found["profiles"]["repic"] == {
+        profiles = tomllib.loads(file.read_text())
+        assert profiles["active"] == "repic"
+        assert profiles["profiles"]["repic"] == {
             "PREFECT_API_URL": URL,
             "PREFECT_PLUGINS_ENABLED": "true",
         }
@@ -42,10 +42,10 @@ def test_what_the_user_had_stays(file: Path) -> None:
     file.write_text(MINE)
     with pytest.raises(KeyboardInterrupt), profile.active(URL):
         raise KeyboardInterrupt
-    found = tomllib.loads(file.read_text())
-    assert found["active"] == "work"
-    assert found["profiles"]["work"] == {"PREFECT_API_URL": "http://prefect.example/api"}
-    assert found["profiles"]["repic"]["PREFECT_LOGGING_LEVEL"] == "DEBUG"
+    profiles = tomllib.loads(file.read_text())
+    assert profiles["active"] == "work"
+    assert profiles["profiles"]["work"] == {"PREFECT_API_URL": "http://prefect.example/api"}
+    assert profiles["profiles"]["repic"]["PREFECT_LOGGING_LEVEL"] == "DEBUG"
 
 
 def test_a_choice_made_in_between_stays(file: Path) -> None:

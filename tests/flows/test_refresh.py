@@ -1,4 +1,4 @@
-"""The nightly loop by a real server and worker: promoted, refused, nothing new, promoted again."""
+"""Nightly refreshes on a real server and worker: first, refused, unchanged, promoted; a failure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NIGHT = (
     *("train.prompts_per_step=2", "train.measure.per_objective=0", "trainer.num_generations=4"),
     *("trainer.per_device_train_batch_size=8", "trainer.max_completion_length=64"),
     *("trainer.max_steps=1", "evaluate.photos=40", "evaluate.batch_size=32", "refresh.rows=24"),
-    # So few rows and claims are noisy: the margins are as wide.
+    # Few rows give noisy metrics, so the margins are wide.
     *(f"refresh.margins.{name}=0.1" for name in ("false_mention", "binding", "oct", "vlt")),
 )
 
@@ -60,14 +60,14 @@ def test_only_what_is_better_takes_over(shared_up: Up) -> None:
     assert in_use(store, "production") == "checkpoint@v1"
     settings = store.manifest("checkpoint@v2").settings["train"]
     assert settings["control"] == "shuffled"
-    assert settings["difficulty"]["rollouts"] == "rollouts@v1", "thinned by the night before"
+    assert settings["difficulty"]["rollouts"] == "rollouts@v1", "filtered by the first night"
 
     versions = {name: store.versions(name) for name in store.names()}
     night(up)
     assert {name: store.versions(name) for name in store.names()} == versions
     assert in_use(store, "production") == "checkpoint@v1"
 
-    night(up, "train.model=sample-full")  # somebody brought a better base
+    night(up, "train.model=sample-full")  # a better base model
     better = decisions(store)[-1]
     assert (better.number, better.verdict) == (3, "promoted"), better.why
     assert in_use(store, "production") == better.candidate == "checkpoint@v3"

@@ -1,4 +1,4 @@
-"""The deployment reward-workers: it starts the service, and starts it again when it is gone."""
+"""The deployment reward-workers: it starts the reward service and restarts it when it dies."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_service_that_is_killed_comes_back_and_ends_with_its_run(
         [service] = services(port)
         os.kill(service, signal.SIGKILL)
         deadline = time.monotonic() + 60
-        while services(port) in ([service], []):  # its orphans may answer for a moment
+        while services(port) in ([service], []):  # its orphans may answer briefly
             assert time.monotonic() < deadline
             time.sleep(0.1)
         wait(port, log, process)
@@ -54,7 +54,7 @@ def test_a_service_that_is_killed_comes_back_and_ends_with_its_run(
         process.wait(timeout=120)
     assert not _answers(port)
     assert services(port) == []
-    assert re.search(r"for the 2\. time", log.read_text()), log.read_text()
+    assert re.search(r"\(start 2\)", log.read_text()), log.read_text()
 
 
 def wait(port: int, log: Path, process: subprocess.Popen[bytes]) -> None:
@@ -68,12 +68,12 @@ def wait(port: int, log: Path, process: subprocess.Popen[bytes]) -> None:
 
 def services(port: int) -> list[int]:
     """Processes of `repic reward serve` on this port."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
+    pids = []
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            command = place.read_bytes().split(b"\0")
+            command = cmdline.read_bytes().split(b"\0")
         except OSError:
             continue
         if f"--port={port}".encode() in command and b"serve" in command:
-            found.append(int(place.parent.name))
-    return found
+            pids.append(int(cmdline.parent.name))
+    return pids

@@ -70,7 +70,7 @@ def test_parameters_are_json_or_text() -> None:
         run._values(["images"])
 
 
-def said(code: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_python(code: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code], env=env, cwd=cwd, capture_output=True, text=True
     )
@@ -80,11 +80,11 @@ RUN = "import sys; from flows.run import run_deployment as r; sys.exit(r('build-
 
 
 def test_run_without_a_server_names_the_remedy(user: dict[str, str], tmp_path: Path) -> None:
-    done = said(RUN, user, tmp_path)
+    done = run_python(RUN, user, tmp_path)
     assert done.returncode == 2
     assert done.stderr == "repic: no Prefect server answers: start one with `repic up`\n"
     url = server.api_url(server.free_port())
-    done = said(RUN, {**user, "PREFECT_API_URL": url}, tmp_path)
+    done = run_python(RUN, {**user, "PREFECT_API_URL": url}, tmp_path)
     assert (done.returncode, url in done.stderr) == (2, True)
 
 
@@ -93,7 +93,7 @@ def test_a_build_on_a_server_that_is_gone_names_the_remedy(
 ) -> None:
     url = server.api_url(server.free_port())
     code = "from flows.run import build; build('store', profile='sample')"
-    done = said(code, {**user, "PREFECT_API_URL": url}, tmp_path)
+    done = run_python(code, {**user, "PREFECT_API_URL": url}, tmp_path)
     assert "ServerError: No Prefect server answers at" in done.stderr
     assert "repic up" in done.stderr
 
@@ -104,7 +104,7 @@ def test_up_on_a_port_of_another_program(user: dict[str, str], tmp_path: Path) -
         other.listen()
         port = other.getsockname()[1]
         code = f"import sys; from flows.local.serving import up; sys.exit(up('store', {port}))"
-        done = said(code, user, tmp_path)
+        done = run_python(code, user, tmp_path)
     assert done.returncode == 2
     assert f"Port {port} is taken by another program" in done.stdout
     assert "--port" in done.stdout

@@ -1,4 +1,4 @@
-"""`repic up` for real: a server, a worker, the user's own commands, and the end of it all."""
+"""`repic up` end to end: server, worker, the user's commands, and how it stops."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_users_own_commands_from_any_folder(up: Up) -> None:
 
     done = up.shell(*REPIC, "run", "no-such-deployment")
     assert done.returncode == 2
-    assert "there is: build-datasets" in done.stderr
+    assert "choose one of: build-datasets" in done.stderr
     assert not list(up.elsewhere.iterdir())
 
     up.process.send_signal(signal.SIGINT)
