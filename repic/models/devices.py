@@ -12,11 +12,12 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from repic.errors import DeviceError
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     import torch
 
     from repic.config.build import Runtime
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,13 @@ class Placement:
         lower = self.precision == "bfloat16"
         with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=lower):
             yield
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """Consecutive items, `size` at a time; the last batch may be shorter (itertools of 3.12)."""
+    rest = iter(items)
+    while batch := tuple(islice(rest, size)):
+        yield batch
 
 
 @lru_cache(maxsize=1)

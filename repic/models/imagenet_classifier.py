@@ -31,6 +31,7 @@ import numpy as np
 from repic.config.paths import cache_folder
 from repic.errors import WeightsError
 from repic.models import weights
+from repic.models.devices import batched
 
 if TYPE_CHECKING:
     import torch
@@ -166,10 +167,10 @@ class PhotosDetector:
 
     def detect(self, images: Sequence[Image.Image]) -> list[list[Detection]]:
         """At most one object per RGB picture, in its pixels."""
-        from repic.models.detectors.base import Candidates, batches, keep
+        from repic.models.detectors.base import Candidates, keep
 
         found = []
-        for batch in batches(images, self._placement.batch_size):
+        for batch in batched(images, self._placement.batch_size):
             boxes = self._boxes(batch)
             scores, classes = self._names(batch, boxes)
             for i, image in enumerate(batch):

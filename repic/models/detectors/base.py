@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from repic.images.coordinates import Box
+from repic.models.devices import batched
 
 if TYPE_CHECKING:
     import torch
@@ -92,12 +93,6 @@ def fit(image: Image.Image, size: int, padding: Padding) -> tuple[np.ndarray, Fr
     return np.asarray(square), Frame(width / image.width, height / image.height, left, top)
 
 
-def batches(images: Sequence[Image.Image], size: int) -> Iterator[Sequence[Image.Image]]:
-    """Slices of at most `size` pictures."""
-    for start in range(0, len(images), size):
-        yield images[start : start + size]
-
-
 def keep(
     found: Candidates,
     image: Image.Image,
@@ -166,7 +161,7 @@ class SquareDetector:
     def detect(self, images: Sequence[Image.Image]) -> list[list[Detection]]:
         """The objects of each picture."""
         found: list[list[Detection]] = []
-        for batch in batches(images, self._placement.batch_size):
+        for batch in batched(images, self._placement.batch_size):
             pixels, mask, frames = self._squares(batch)
             with self._placement.inference():
                 candidates = self._forward(pixels, mask)

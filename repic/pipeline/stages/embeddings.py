@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
-from itertools import groupby, islice
+from itertools import groupby
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from repic.config.build import EncoderSettings, Runtime, Settings
 from repic.images.coordinates import Box
 from repic.images.fetch import ImageRefused
 from repic.models import encoder as embed
+from repic.models.devices import batched
 from repic.models.encoder import Encoder
 from repic.pipeline.scan import Reject
 from repic.pipeline.stages.base import Inputs, Json, Result, RowStage
@@ -26,7 +27,6 @@ from storage.hashing import fingerprint
 if TYPE_CHECKING:
     from torch import Tensor
 
-T = TypeVar("T")
 
 _one_at_a_time = Lock()
 
@@ -68,7 +68,7 @@ class Embeddings(RowStage):
         model = encoder(settings.encoder, settings.runtime)
         objects, vectors, rejects = [], [], []
         views = _views(inputs.to_pylist(), model, settings)
-        for batch in batches(views, settings.runtime.batch_size):
+        for batch in batched(views, settings.runtime.batch_size):
             seen = [(row, view) for row, view in batch if not isinstance(view, ImageRefused)]
             with _one_at_a_time:
                 vectors.append(model.encode_prepared([view for _, view in seen]))
@@ -116,13 +116,6 @@ def _seen(
         whole = model.prepare(picture)
         return [(row, whole) for row in rows]
     return [(row, model.prepare(_crop(picture, row, settings.margin))) for row in rows]
-
-
-def batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    """Consecutive items, `size` at a time; the last batch may be shorter."""
-    rest = iter(items)
-    while batch := tuple(islice(rest, size)):
-        yield batch
 
 
 def _crop(picture: Image, row: dict, margin: float) -> Image:
