@@ -33,12 +33,12 @@ REFERENCE = struct(name=TEXT, info=TEXT, present=FLAG, object_id=TEXT, locale=TE
 
 PROBES = Table(
     "probes",
-    "What the bytes of one photo say, whatever it is called and wherever it is.",
+    "Facts read from the bytes of one photo, independent of its name and place.",
     ("image_id",),
     (
         Column("image_id", TEXT, "Hash of the photo's bytes (and region, if the URI names one)."),
-        Column("width", INT, "Pixels, upright (EXIF orientation applied)."),
-        Column("height", INT, "Pixels, upright (EXIF orientation applied)."),
+        Column("width", INT, "Pixels of the upright photo (EXIF orientation applied)."),
+        Column("height", INT, "Pixels of the upright photo (EXIF orientation applied)."),
         Column("format", TEXT, "File format as Pillow names it, for example JPEG."),
         Column("orientation", INT, "EXIF orientation that was applied, 1 to 8."),
         Column("phash", TEXT, "64-bit perceptual hash, hex."),
@@ -51,26 +51,28 @@ IMAGES = Table(
     ("image_id",),
     (
         Column("image_id", TEXT, "Hash of the photo's bytes (and region, if the URI names one)."),
-        Column("uri", TEXT, "Where the photo is; the first in sort order if it is in many places."),
-        Column("also_at", pa.list_(TEXT), "Other URIs that hold the very same bytes."),
+        Column("uri", TEXT, "URI of the photo; the first in sort order if there are several."),
+        Column("also_at", pa.list_(TEXT), "Other URIs with the same bytes."),
         Column("sha256", TEXT, "SHA-256 of the file's bytes, hex."),
-        Column("width", INT, "Pixels, upright (EXIF orientation applied)."),
-        Column("height", INT, "Pixels, upright (EXIF orientation applied)."),
+        Column("width", INT, "Pixels of the upright photo (EXIF orientation applied)."),
+        Column("height", INT, "Pixels of the upright photo (EXIF orientation applied)."),
         Column("format", TEXT, "File format as Pillow names it, for example JPEG."),
         Column("orientation", INT, "EXIF orientation that was applied, 1 to 8."),
         Column("phash", TEXT, "64-bit perceptual hash, hex."),
         Column("near_duplicate_group", TEXT, "Smallest image_id among its near-duplicates."),
-        Column("source", TEXT, "Which source the photo came from."),
-        Column("licence", TEXT, "Licence, when the source says so.", nullable=True),
-        Column("identity", TEXT, "Whom or what the source says the photo shows.", nullable=True),
-        Column("caption", TEXT, "A true caption, when the source has one.", nullable=True),
-        Column("annotations", pa.list_(ANNOTATION), "Objects that the source itself describes."),
+        Column("source", TEXT, "Kind of the source that the photo came from."),
+        Column("licence", TEXT, "Licence, if the source gives one.", nullable=True),
+        Column(
+            "identity", TEXT, "Who or what the photo shows, according to the source.", nullable=True
+        ),
+        Column("caption", TEXT, "A true caption, if the source gives one.", nullable=True),
+        Column("annotations", pa.list_(ANNOTATION), "Objects that the source describes."),
     ),
 )
 
 DETECTIONS = Table(
     "detections",
-    "Boxes as the detector drew them, before identities and reviews.",
+    "Boxes of the detector, before identities and reviews.",
     ("object_id",),
     (
         Column("object_id", TEXT, "Hash of photo, box and label."),
@@ -80,13 +82,15 @@ DETECTIONS = Table(
         Column("x2", FLOAT, "Right edge, pixels, exclusive."),
         Column("y2", FLOAT, "Bottom edge, pixels, exclusive."),
         Column("label", TEXT, "Category, one of the detector's vocabulary."),
-        Column("confidence", FLOAT, "Of the detector, 0 to 1."),
+        Column("confidence", FLOAT, "Confidence of the detector, 0 to 1."),
         Column("detector", TEXT, "Fingerprint of the detector, its weights and its runtime."),
-        Column("vocabulary", TEXT, "Hash of the vocabulary that the detector was given."),
-        Column("truncated", FLAG, "Whether the frame cuts it, when known.", nullable=True),
-        Column("occluded", FLAG, "Whether something hides a part, when known.", nullable=True),
-        Column("expressions", pa.list_(TEXT), "Referring expressions that the source gives."),
-        Column("identity", TEXT, "Identity that came with the box, if any.", nullable=True),
+        Column("vocabulary", TEXT, "Hash of the detector's vocabulary."),
+        Column("truncated", FLAG, "Whether the frame cuts off a part, if known.", nullable=True),
+        Column("occluded", FLAG, "Whether something hides a part, if known.", nullable=True),
+        Column("expressions", pa.list_(TEXT), "Referring expressions from the source."),
+        Column(
+            "identity", TEXT, "Identity that the source gives for the box, if any.", nullable=True
+        ),
     ),
 )
 
@@ -102,19 +106,26 @@ OBJECTS = Table(
         Column("x2", FLOAT, "Right edge, pixels, exclusive."),
         Column("y2", FLOAT, "Bottom edge, pixels, exclusive."),
         Column("label", TEXT, "Category, one of the detector's vocabulary."),
-        Column("confidence", FLOAT, "Of the detector, 0 to 1."),
+        Column("confidence", FLOAT, "Confidence of the detector, 0 to 1."),
         Column("detector", TEXT, "Fingerprint of the detector, its weights and its runtime."),
-        Column("vocabulary", TEXT, "Hash of the vocabulary that the detector was given."),
-        Column("area_share", FLOAT, "Area of the box over area of the photo, 0 to 1."),
-        Column("same_label_count", INT, "Objects of this label in the photo, this one included."),
+        Column("vocabulary", TEXT, "Hash of the detector's vocabulary."),
+        Column("area_share", FLOAT, "Area of the box divided by area of the photo, 0 to 1."),
         Column(
-            "main", FLAG, "Whether it is the photo's main object (largest by confidence x area)."
+            "same_label_count",
+            INT,
+            "Number of objects with this label in the photo, including this one.",
         ),
-        Column("truncated", FLAG, "Whether the frame cuts it, when known.", nullable=True),
-        Column("occluded", FLAG, "Whether something hides a part, when known.", nullable=True),
-        Column("expressions", pa.list_(TEXT), "Referring expressions that the source gives."),
-        Column("identity", TEXT, "Which object this is, when labelled.", nullable=True),
-        Column("identity_origin", TEXT, "folder or annotation.", nullable=True),
+        Column("main", FLAG, "Whether it is the photo's main object (highest confidence x area)."),
+        Column("truncated", FLAG, "Whether the frame cuts off a part, if known.", nullable=True),
+        Column("occluded", FLAG, "Whether something hides a part, if known.", nullable=True),
+        Column("expressions", pa.list_(TEXT), "Referring expressions from the source."),
+        Column("identity", TEXT, "Identity of the object, if labelled.", nullable=True),
+        Column(
+            "identity_origin",
+            TEXT,
+            "Where the identity comes from: folder or annotation.",
+            nullable=True,
+        ),
     ),
 )
 
@@ -126,54 +137,67 @@ EMBEDDINGS = Table(
         Column("object_id", TEXT, "The object."),
         Column("image_id", TEXT, "Its photo."),
         Column("encoder", TEXT, "Fingerprint of the encoder, its weights and its runtime."),
-        Column("view", TEXT, "What was encoded: crop or photo."),
-        Column("vector", pa.list_(pa.float16()), "Unit length, fixed size."),
+        Column("view", TEXT, "Encoded view: crop or photo."),
+        Column("vector", pa.list_(pa.float16()), "Vector of unit length; all have the same size."),
     ),
 )
 
 GROUPS = Table(
     "groups",
-    "Which objects are one and the same, labelled or mined, and the split of their photo.",
+    "Group of each object, labelled or mined, and the split of its photo.",
     ("object_id",),
     (
         Column("object_id", TEXT, "The object."),
         Column("image_id", TEXT, "Its photo."),
-        Column("group", TEXT, "Identity, or smallest object_id of the mined group."),
-        Column("origin", TEXT, "label or mined."),
-        Column("split", TEXT, "Of its photo; null if the photo mixes splits.", nullable=True),
+        Column("group", TEXT, "Identity, or the smallest object_id of the mined group."),
+        Column("origin", TEXT, "Origin of the group: label or mined."),
+        Column(
+            "split",
+            TEXT,
+            "Split of its photo; null if identities of different splits are in the photo.",
+            nullable=True,
+        ),
     ),
 )
 
 PAIRS = Table(
     "pairs",
-    "Two objects in two different photos that are the same object, or are not.",
+    "Two objects in two different photos, which show the same object or different ones.",
     ("pair_id",),
     (
         Column("pair_id", TEXT, "Hash of the two objects, in order."),
         Column("kind", TEXT, "positive (same object) or negative."),
-        Column("origin", TEXT, "label (identities say so) or mined (similarity says so)."),
+        Column("origin", TEXT, "label (decided by identities) or mined (decided by similarity)."),
         Column(
             "band",
             TEXT,
-            "easy, medium or hard; a hard positive looks unlike, a hard negative alike.",
+            "easy, medium or hard; hard means low similarity of a positive, high of a negative.",
         ),
         Column("anchor_id", TEXT, "Object shown as the reference."),
         Column("other_id", TEXT, "Object in the query photo."),
         Column("anchor_image_id", TEXT, "Photo of the anchor."),
-        Column("other_image_id", TEXT, "Photo of the other."),
-        Column("similarity", FLOAT, "Cosine, rounded to four decimals."),
-        Column("percentile", FLOAT, "Rank of similarity among all cross-photo pairs, 0 to 100."),
+        Column("other_image_id", TEXT, "Photo of the other object."),
+        Column("similarity", FLOAT, "Cosine similarity, rounded to four decimals."),
+        Column(
+            "percentile",
+            FLOAT,
+            "Percentile of the similarity among all cross-photo pairs, 0 to 100.",
+        ),
         Column("margin", FLOAT, "Similarity above the local background of the two objects."),
-        Column("same_label", FLAG, "Whether the two have the same category."),
-        Column("split", TEXT, "train, validation or test; a pair never crosses."),
-        Column("doubtful", FLAG, "Label and similarity disagree; not used until reviewed."),
-        Column("review", TEXT, "A person's decision: accept or reject.", nullable=True),
+        Column("same_label", FLAG, "Whether both objects have the same label."),
+        Column("split", TEXT, "train, validation or test; both photos are in it."),
+        Column(
+            "doubtful",
+            FLAG,
+            "Whether label and similarity disagree; such a pair is not used until it is reviewed.",
+        ),
+        Column("review", TEXT, "Decision of a reviewer: accept or reject.", nullable=True),
     ),
 )
 
 EXAMPLES = Table(
     "examples",
-    "One row per training example, everything drawn but the model's own way to write a box.",
+    "One row per training example, complete except for the model's box notation.",
     ("example_id",),
     (
         Column("example_id", TEXT, "Hash of the objective, template, pictures and answer."),
@@ -185,41 +209,45 @@ EXAMPLES = Table(
             "ict: single, multi, absent, mixed, which.",
         ),
         Column("split", TEXT, "train, validation or test."),
-        Column("template_id", TEXT, "Which prompt sentence was drawn, for example oct-07."),
+        Column("template_id", TEXT, "Template of the prompt, for example oct-07."),
         Column(
-            "prompt", pa.list_(BLOCK), "Text and image blocks in order; an image has empty text."
+            "prompt",
+            pa.list_(BLOCK),
+            "Text and image blocks in order; the text of an image block is empty.",
         ),
         Column(
             "images",
             pa.list_(PICTURE),
-            "One per image block, in order; the last is the query. "
-            "crop is the part to show, the whole frame if uncropped.",
+            "One per image block, in order; the last is the query photo. "
+            "crop is the part to show; the full frame if not cropped.",
         ),
         Column(
             "answer",
             TEXT,
-            "oct: yes or no; vlt: {box}, to be rendered for the model from box; "
-            "ict: names in <>, joined by a comma, empty if none is present; "
-            "which: the one name in <>, or none.",
+            "oct: yes or no; vlt: {box}, which is rendered from box for each model; "
+            "ict: names in <>, joined by commas, empty if none is present; "
+            "which: one name in <>, or none.",
         ),
         Column(
             "box",
             BOX,
-            "vlt: the answer; which: what is asked about, written in place of {box} in the prompt; "
+            "vlt: the answer; which: the box in question, rendered as {box} in the prompt; "
             "xyxy pixels of the query photo.",
             nullable=True,
         ),
-        Column("caption", TEXT, "ict: a true caption with the names, when known.", nullable=True),
+        Column(
+            "caption", TEXT, "ict: a true caption that contains the names, if known.", nullable=True
+        ),
         Column(
             "references",
             pa.list_(REFERENCE),
-            "oct, ict: the named objects, whether present, and the anchor object of each.",
+            "oct, ict: the named objects, whether each is present, and its anchor object.",
         ),
         Column(
             "scene",
             pa.list_(SCENE),
-            "ict: objects of the query photo: the name each has here (or null), box, label, and "
-            "phrases that point to it alone.",
+            "ict: objects of the query photo: name in this example (or null), box, label, and "
+            "phrases that refer to no other object.",
         ),
         Column(
             "distinctive_words",
@@ -233,41 +261,41 @@ EXAMPLES = Table(
             "ict: words that describe other photos and nothing known in this one; empty if "
             "distinctive_words is.",
         ),
-        Column("pair_ids", pa.list_(TEXT), "Pairs that it was made from."),
+        Column("pair_ids", pa.list_(TEXT), "Pairs that the example is based on."),
         Column("band", TEXT, "Band of its hardest pair.", nullable=True),
         Column("similarity", FLOAT, "Similarity of its hardest pair.", nullable=True),
-        Column("seed", LONG, "Seed of all that was drawn for it."),
+        Column("seed", LONG, "Seed of its random draws."),
         Column(
             "draft",
             TEXT,
-            "Hash of all that it was made from; a build keeps the row while that is the same.",
+            "Hash of all inputs of the row; a build keeps the row while the hash is the same.",
         ),
     ),
 )
 
 QUARANTINE = Table(
     "quarantine",
-    "One row per input that could not be used, with the reason. Nothing is dropped in silence.",
+    "One row per input that could not be used, with the reason. No input is dropped silently.",
     ("uri", "stage"),
     (
-        Column("uri", TEXT, "Where the input is."),
-        Column("image_id", TEXT, "Its id, when its bytes could be read.", nullable=True),
+        Column("uri", TEXT, "URI of the input."),
+        Column("image_id", TEXT, "Id of the photo, if its bytes could be read.", nullable=True),
         Column("stage", TEXT, "The stage that refused it."),
-        Column("error", TEXT, "Class of the error, for example truncated."),
-        Column("message", TEXT, "What was wrong, for a person."),
+        Column("error", TEXT, "Error code, for example truncated."),
+        Column("message", TEXT, "Description of the error."),
     ),
 )
 
 REVIEWS = Table(
     "reviews",
-    "A person's decisions on pairs and boxes; the build honours them.",
+    "Decisions of reviewers on pairs and boxes, which builds apply.",
     ("subject", "subject_id"),
     (
         Column("subject", TEXT, "pair or object."),
         Column("subject_id", TEXT, "pair_id or object_id."),
         Column("decision", TEXT, "accept or reject."),
-        Column("reviewer", TEXT, "Who decided."),
-        Column("note", TEXT, "Why.", nullable=True),
+        Column("reviewer", TEXT, "Name of the reviewer."),
+        Column("note", TEXT, "Reason for the decision.", nullable=True),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""What a table is: documented columns, and a check of the rows that claim to have them."""
+"""Tables as documented columns, and checks of rows against them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BOX = pa.list_(pa.float32(), 4)
 
 @dataclass(frozen=True)
 class Column:
-    """A column, and a sentence that says what it holds."""
+    """A column and a sentence that documents it."""
 
     name: str
     type: pa.DataType
@@ -24,7 +24,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its columns, and those that together name a row."""
+    """A table: its columns, and the key columns that identify a row."""
 
     name: str
     doc: str
@@ -33,7 +33,7 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
-        """Arrow schema; each field carries its sentence as `doc` metadata."""
+        """Arrow schema; each field has its documentation as `doc` metadata."""
         return pa.schema(
             pa.field(c.name, c.type, nullable=c.nullable, metadata={"doc": c.doc})
             for c in self.columns
@@ -45,9 +45,9 @@ class Table:
         Raises:
             SchemaError: a row has an unknown column, a wrong type or a missing value.
         """
-        known = {c.name for c in self.columns}
+        names = {c.name for c in self.columns}
         for row in rows:
-            if unknown := sorted(row.keys() - known):
+            if unknown := sorted(row.keys() - names):
                 raise SchemaError(f"{self.name} has no column {', '.join(unknown)}")
         try:
             return self.check(pa.Table.from_pylist(rows, schema=self.schema))
@@ -55,10 +55,9 @@ class Table:
             raise SchemaError(f"{self.name}: {error}") from error
 
     def check(self, table: pa.Table) -> pa.Table:
-        """The same rows with this table's column order and metadata.
+        """The same rows with the column order and metadata of this table.
 
-        A fixed-size list is accepted where the schema says list: the width of a vector depends on
-        its encoder.
+        A fixed-size list is accepted as a list, since the width of a vector depends on its encoder.
 
         Raises:
             SchemaError: a column is missing, unknown or of another type, or has an unexpected null.
@@ -70,7 +69,7 @@ class Table:
         fields, arrays = [], []
         for column in self.columns:
             array = table[column.name]
-            kept = array.type if _is_fixed_form(array.type, column.type) else column.type
+            kept = array.type if _is_fixed_size_of(array.type, column.type) else column.type
             try:
                 array = array.cast(kept)
             except pa.ArrowException as error:
@@ -84,10 +83,11 @@ class Table:
         return pa.table(arrays, schema=pa.schema(fields))
 
     def empty(self) -> pa.Table:
+        """A table without rows."""
         return self.schema.empty_table()
 
 
-def _is_fixed_form(actual: pa.DataType, declared: pa.DataType) -> bool:
+def _is_fixed_size_of(actual: pa.DataType, declared: pa.DataType) -> bool:
     return (
         pa.types.is_fixed_size_list(actual)
         and pa.types.is_list(declared)
@@ -96,11 +96,11 @@ def _is_fixed_form(actual: pa.DataType, declared: pa.DataType) -> bool:
 
 
 def struct(**fields: pa.DataType) -> pa.StructType:
-    """A struct without nulls."""
+    """Struct type whose fields are not nullable."""
     return pa.struct([pa.field(name, kind, nullable=False) for name, kind in fields.items()])
 
 
-# Structs that tables of builds and of models share.
+# Structs of several tables.
 BLOCK = struct(type=TEXT, text=TEXT)
 PICTURE = struct(role=TEXT, image_id=TEXT, uri=TEXT, width=INT, height=INT, crop=BOX)
 SCENE = pa.struct(
