@@ -1,12 +1,12 @@
-"""Can answers that never look at the picture be paid? 2,000 of them per task, on real rows.
+"""Rewards of blind answers: 2,000 per task, on real rows.
 
     python benchmarks/reward_search.py [--store S]   # claim: gain over the best constant <= 0.02
 
-Constants, templates over the prompt's text, and what an evolutionary search makes of them; chosen
-on one half of the rows, measured on the other, and the other way round. See
-`tools/sample_models/reward_search.py`. Without a store a build of 400 generated photos is made in
-the cache folder, of a world on which no threshold of the rewards was chosen. The last line is the
-same search where nothing is known of the photos: what cannot be defended.
+Constants, templates over the text of the prompt, and their mutations by an evolutionary search,
+chosen on one half of the rows and measured on the other, in both directions. See
+`tools/sample_models/reward_search.py`. Without a store it builds 400 generated photos in the cache
+folder, of a world on which no threshold of the rewards was chosen. The last line is the same search
+without facts about the photos, a known gap.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from tools.sample_models.reward_search import ANSWERS, SearchResult, search, tas
 MOST = 0.02
 
 
-def show(found: SearchResult, name: str) -> None:
+def show(result: SearchResult, name: str) -> None:
     print(
-        f"{name:14}{found.rows:>8}{found.answers:>9}{found.constant:>10.4f}{found.best:>10.4f}"
-        f"{found.gain:>+10.4f} ± {found.error:.4f}   {found.best_answer[:70]}"
+        f"{name:14}{result.rows:>8}{result.answers:>9}{result.constant:>10.4f}{result.best:>10.4f}"
+        f"{result.gain:>+10.4f} ± {result.error:.4f}   {result.best_answer[:70]}"
     )
 
 
@@ -49,16 +49,16 @@ def main() -> None:
     print(f"{'task':14}{'rows':>8}{'answers':>9}{'constant':>10}{'best':>10}{'gain':>10}")
     results = []
     for task in tasks():
-        if found := search(task, rows, options.answers, options.seed):
-            show(found, task.name)
-            results.append(found)
+        if result := search(task, rows, options.answers, options.seed):
+            show(result, task.name)
+            results.append(result)
     bare = [{**r, "caption": None, "scene": [], **NO_FACTS} for r in rows]
     captions = next(task for task in tasks() if task.name == "ict")
     if undefended := search(captions, bare, options.answers // 4, options.seed):
         show(undefended, "ict, unknown")
     if options.json:
-        print(json.dumps([found.as_json() for found in results]))
-    sys.exit(1 if any(found.gain > MOST for found in results) else 0)
+        print(json.dumps([result.as_json() for result in results]))
+    sys.exit(1 if any(result.gain > MOST for result in results) else 0)
 
 
 if __name__ == "__main__":

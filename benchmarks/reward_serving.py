@@ -1,12 +1,12 @@
-"""What serving rewards costs: requests per second beside a bare echo, and the slowest of many.
+"""Cost of serving rewards: requests per second relative to an echo, and tail latency.
 
     python benchmarks/reward_serving.py      # exit status 1 if a target is missed
 
-Targets: with one client after the other, at least half the rate of a FastAPI application that
-parses the same body and sends it back; with 64 clients at once, the 99th percentile below five
-times the median. Both services run as processes of their own, one worker each, asked in turn in
-short rounds by the same clients, so that a busy machine slows both. A body is 16 answers to rows of
-a generated build, of all objectives.
+Targets: with one client, at least half the rate of a FastAPI application that parses the same body
+and returns it; with 64 concurrent clients, a 99th percentile below five times the median. Both
+services run as processes with one worker each. The same clients use them in turn, in short rounds,
+so that a busy machine slows both. A body has 16 answers to rows of a generated build, of all
+objectives.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ uvicorn.run(app, port=int(sys.argv[1]), log_level="error", access_log=False)
 
 
 def body() -> bytes:
-    """A request about rows of every objective."""
+    """A request with rows of every objective."""
     rows = sample_rows.generated()
     by_objective: dict[str, list[Any]] = {}
     for row in rows:
@@ -66,7 +66,7 @@ def body() -> bytes:
 
 
 def started(command: list[str], port: int) -> subprocess.Popen[bytes]:
-    """A service, when it answers."""
+    """Start a service and wait until its port is open."""
     process = subprocess.Popen([sys.executable, *command])
     for _ in range(1200):
         with socket.socket() as tried:
@@ -77,20 +77,20 @@ def started(command: list[str], port: int) -> subprocess.Popen[bytes]:
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
-async def asked(port: int, sent_body: bytes, clients: int) -> list[float]:
+async def request_times(port: int, sent_body: bytes, clients: int) -> list[float]:
     """Seconds of each request of one round."""
     taken: list[float] = []
-    context = ssl.create_default_context()  # not used, and slow to make for each
-    gc.freeze()  # the clients must not pause to look for cycles in what was imported
+    context = ssl.create_default_context()  # unused, but slow to create for each client
+    gc.freeze()  # keep the collector from pausing the clients to scan imported modules
     until = time.perf_counter() + SECONDS
 
     async def client() -> None:
-        # Each has a pool of its own: one pool looks through all of its connections per request.
+        # Each client has its own pool: a shared pool scans all of its connections per request.
         is_open = False
         async with httpx.AsyncClient(timeout=60, verify=context) as http:
             while time.perf_counter() < until:
@@ -130,8 +130,8 @@ def main() -> int:
             together: dict[str, list[float]] = {name: [] for name in ports}
             for number in range(ROUNDS + 1):
                 for name, port in ports.items():
-                    one = asyncio.run(asked(port, message, 1))
-                    many = asyncio.run(asked(port, message, CLIENTS))
+                    one = asyncio.run(request_times(port, message, 1))
+                    many = asyncio.run(request_times(port, message, CLIENTS))
                     if number:  # the first round warms up
                         alone[name].append(len(one) / sum(one))
                         together[name] += many

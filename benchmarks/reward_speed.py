@@ -1,10 +1,10 @@
-"""Rewards per second of one core, in process, on real rows and answers of an ordinary length.
+"""Rewards per second on one core, in process, on real rows and answers of ordinary length.
 
     python benchmarks/reward_speed.py     # claims: OCT and VLT >= 50,000/s, ICT >= 5,000/s
 
-Each row is scored for a group of eight answers, as in GRPO: the honest one, and others made of it.
-CPU time, so that other processes on the machine do not count. Next to ours, the released rewards.
-The last part scores answers of 1 MB and of 10 MB: none may take 50 ms.
+Each row is scored for a group of eight answers, as in GRPO: the gold answer and variants of it.
+Times are CPU times, so that other processes do not count. The released rewards are the comparison.
+The last part scores answers of 1 MB and 10 MB: each must take less than 50 ms.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ UNITS = ("<", "no ", "[", "{", "yes", "1,", "or ", "maybe ", "\u0301", "秀", "a
 
 
 def answers(row: Row) -> list[str]:
-    """Eight answers to a row, the honest one first; captions of 20 to 70 words."""
+    """Eight answers to a row, the gold answer first; captions have 20 to 70 words."""
     text = gold_answer(row, QWEN3_VL) or ""
     if row["objective"] == "oct":
         return [text, "yes", "no", "No.", "Yes", "maybe", f"{text}, it is", ""]
@@ -53,7 +53,7 @@ def answers(row: Row) -> list[str]:
 
 
 def rate(rows: list[Row], mode: Mode, seconds: float) -> float:
-    """Rewards per second of CPU time, the best of three."""
+    """Rewards per second of CPU time, the best of three runs."""
     work = [(text, row) for row in rows for text in answers(row)]
     best = 0.0
     for _ in range(3):
@@ -67,7 +67,7 @@ def rate(rows: list[Row], mode: Mode, seconds: float) -> float:
 
 
 def slowest(rows: list[Row], size: int) -> float:
-    """Milliseconds of the slowest of the huge answers, each the better of two times."""
+    """Milliseconds of the slowest of the long answers, each the better of two runs."""
     worst = 0.0
     for row in rows:
         for unit in UNITS:
@@ -89,21 +89,21 @@ def main() -> None:
     by_task: dict[str, list[Row]] = {}
     for row in generated():
         by_task.setdefault(task_of(row), []).append(row)
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     missed = False
     print(f"{'task':8}{'ours/s':>12}{'released/s':>12}{'claim/s':>12}")
     for task, claim in CLAIMS.items():
         ours, released = (rate(by_task[task], m, options.seconds) for m in ("strict", "paper"))
-        found |= {f"{task}_per_s": round(ours), f"{task}_released_per_s": round(released)}
+        figures |= {f"{task}_per_s": round(ours), f"{task}_released_per_s": round(released)}
         missed |= ours < claim
         print(f"{task:8}{ours:>12,.0f}{released:>12,.0f}{claim:>12,}")
     for name, size in (("1 MB", 1_000_000), ("10 MB", 10_000_000)):
         took = slowest([rows[0] for rows in by_task.values()], size)
-        found[f"slowest_{size}_ms"] = round(took, 2)
+        figures[f"slowest_{size}_ms"] = round(took, 2)
         missed |= took > MOST_MS
         print(f"the slowest answer of {name}: {took:.1f} ms (claim: < {MOST_MS:.0f} ms)")
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(figures))
     sys.exit(1 if missed else 0)
 
 

@@ -30,7 +30,7 @@ def rows() -> list[Row]:
 
 @pytest.fixture(scope="module")
 def store(rows: list[Row]) -> str:
-    """The store in which the generated rows are kept."""
+    """The store of the generated rows."""
     return str(cache_folder() / "rewards")
 
 
@@ -69,7 +69,7 @@ def test_score_rows_that_explain_themselves(tmp_path: Path) -> None:
     file.write_text("\n".join(texts), encoding="utf-8")
     store = str(tmp_path / "none")
     result = run("score", str(file), "--json", "--store", store)
-    assert result.exit_code != 0  # a line without an objective asks for a store that is not there
+    assert result.exit_code != 0  # a line without an objective needs a store, and there is none
     file.write_text("\n".join(text for text in texts if text != "{}"), encoding="utf-8")
     result = run("score", str(file), "--json", "--store", store)
     assert result.exit_code == 0, result.output

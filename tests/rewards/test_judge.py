@@ -1,4 +1,4 @@
-"""The judge: a small local server speaks its protocol, and may be naive, biased, slow or broken."""
+"""The judge, with a local server that may be naive, biased, slow or broken."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ Reply = Callable[[dict[str, str]], Any]
 
 
 class Server:
-    """An endpoint whose verdict is a function of the captions, in the order that it was given."""
+    """A server whose verdict is a function of the captions in the order of the request."""
 
     def __init__(self) -> None:
         self.reply: Reply = lambda captions: "tie"
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.asked.append(body)
+                outer.requests.append(body)
                 outer.keys.append(self.headers.get("Authorization"))
-                said = outer.reply(json.loads(body["messages"][1]["content"])["captions"])
-                raw = said if isinstance(said, bytes) else _completion(said)
+                reply = outer.reply(json.loads(body["messages"][1]["content"])["captions"])
+                raw = reply if isinstance(reply, bytes) else _completion(reply)
                 self.send_response(200 if raw else 500)
                 self.send_header("Content-Length", str(len(raw)))
                 self.end_headers()
@@ -48,7 +48,7 @@ class Server:
                 pass
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.http.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 
     def settings(self, **changes: Any) -> Judge:
@@ -57,11 +57,11 @@ class Server:
 
 
 def judged(reward: Reward, text: str, row: dict[str, Any], settings: Judge) -> Reward:
-    judging, answer = JudgeComponent(settings), RewardedAnswer(text, row, reward)
-    if not judging.applies(answer):
+    judge, answer = JudgeComponent(settings), RewardedAnswer(text, row, reward)
+    if not judge.applies(answer):
         return reward
-    (verdict,) = judging.scores([answer])
-    return lowered(reward, judging, verdict)
+    (verdict,) = judge.scores([answer])
+    return lowered(reward, judge, verdict)
 
 
 def _completion(said: Any) -> bytes:
@@ -70,10 +70,10 @@ def _completion(said: Any) -> bytes:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
+    running = Server()
+    yield running
+    running.http.shutdown()
+    running.http.server_close()
 
 
 def _label(captions: dict[str, str], text: str) -> str:
@@ -84,10 +84,10 @@ def test_both_orders_are_asked(server: Server) -> None:
     server.reply = lambda captions: _label(captions, ANSWER)
     assert compare(ANSWER, TRUTH, ICT, server.settings()) == 1
     orders = [
-        list(json.loads(b["messages"][1]["content"])["captions"].values()) for b in server.asked
+        list(json.loads(b["messages"][1]["content"])["captions"].values()) for b in server.requests
     ]
     assert orders == [[ANSWER, TRUTH], [TRUTH, ANSWER]]
-    assert all(body["model"] == "tiny" and body["temperature"] == 0 for body in server.asked)
+    assert all(body["model"] == "tiny" and body["temperature"] == 0 for body in server.requests)
 
 
 def test_the_truth_is_preferred(server: Server) -> None:
@@ -163,7 +163,7 @@ def test_who_is_not_asked(server: Server) -> None:
     for row, text in ((OCT, "yes"), ({**ICT, "caption": None}, ANSWER), (ICT, "")):
         judged(score(text, row), text, row, settings)
     judged(score(ANSWER, ICT), ANSWER, ICT, Judge())
-    assert not server.asked
+    assert not server.requests
 
 
 def test_answers_are_asked_about_together(server: Server) -> None:

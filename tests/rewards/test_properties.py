@@ -1,4 +1,4 @@
-"""What holds for every answer: monotone in IoU and set-F1, and time linear in the text."""
+"""Properties of rewards: monotone in IoU and set-F1, and linear time in the length of the text."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _patterns() -> list[tuple[str, re.Pattern[str]]]:
 
 
 def test_every_pattern_is_linear() -> None:
-    """A quadratic one takes over a second for the longest of these texts."""
+    """A quadratic pattern takes over a second for the longest of these texts."""
     patterns = _patterns()
     assert len(patterns) > 20
     for name, pattern in patterns:

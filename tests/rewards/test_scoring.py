@@ -1,4 +1,4 @@
-"""The score of any completion for any row."""
+"""Scores of completions for rows of every objective."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""A search for answers that pay without a look at the picture.
+"""A search for blind answers, which earn rewards without the picture.
 
-Per task 2,000 answers are tried: constants, templates over the text of the prompt, and what a small
-evolutionary search makes of the best of them against the reward itself. An answer may know how the
-data are distributed, as a trained model would, but of its own row it sees only the prompt's text.
+It tries 2,000 answers per task: constants, templates over the text of the prompt, and mutations of
+the best ones by an evolutionary search against the reward. An answer may use the distribution of
+the data, as a trained model could, but of its own row it sees only the text of the prompt.
 
-Answers are chosen on one half of the rows and measured on the other, and the other way round, so
-that what is reported is what is learnt and not luck. What counts is the gain of the best answer
-over the best constant.
+Answers are chosen on one half of the rows and measured on the other, in both directions, so that
+the result is not selection luck. The result is the gain of the best answer over the best constant.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ ANSWERS = 2_000
 SURVIVORS = 24
 GENERATION = 50
 FIRST_LOOK = 120
-"""Rows that every answer is tried on; the survivors see all rows of the first half."""
+"""Rows that every answer is tried on; the survivors are tried on all rows of the half."""
 
 Genome = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class PromptView:
-    """All that a blind answer may know of its row: the text of the prompt."""
+    """What a blind answer may use of its row: the text of the prompt."""
 
     text: str
     names: tuple[str, ...]
@@ -52,7 +51,7 @@ class PromptView:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search came to, in mean reward over the rows that no answer was chosen on.
+    """Result of a search: mean rewards over the rows that the answers were not chosen on.
 
     Attributes:
         error: Standard error of `gain`.
@@ -73,36 +72,36 @@ class SearchResult:
 
 
 class Task(Protocol):
-    """How blind answers to one kind of question look: a genome, and what it says to a prompt."""
+    """Blind answers to one kind of question: genomes, and the text of a genome for a prompt."""
 
     name: str
 
-    def is_asked(self, row: Row) -> bool:
-        """Whether a row is of this task."""
+    def includes(self, row: Row) -> bool:
+        """Whether a row belongs to this task."""
         ...
 
     def learn(self, rows: Sequence[Row]) -> None:
-        """Take in how the rows of the first half are distributed."""
+        """Learn the distribution of the rows of one half."""
         ...
 
     def constants(self, rng: random.Random) -> list[Genome]:
-        """Answers that are the same whatever is asked."""
+        """Answers that do not depend on the prompt."""
         ...
 
     def templates(self, rng: random.Random) -> list[Genome]:
-        """Answers that use the prompt."""
+        """Answers that depend on the prompt."""
         ...
 
-    def changed(self, genome: Genome, rng: random.Random) -> Genome:
-        """A neighbour of an answer."""
+    def mutated(self, genome: Genome, rng: random.Random) -> Genome:
+        """A random neighbour of an answer."""
         ...
 
     def is_constant(self, genome: Genome) -> bool:
-        """Whether it uses nothing of the prompt."""
+        """Whether an answer does not depend on the prompt."""
         ...
 
-    def say(self, genome: Genome, view: PromptView) -> str:
-        """The answer in words."""
+    def text(self, genome: Genome, view: PromptView) -> str:
+        """The text of an answer."""
         ...
 
 
@@ -113,7 +112,7 @@ class _Words:
         self.name = name
         self._features: list[str] = []
 
-    def is_asked(self, row: Row) -> bool:
+    def includes(self, row: Row) -> bool:
         return row["objective"] == "oct" if self.name == "oct" else row["kind"] == WHICH
 
     def learn(self, rows: Sequence[Row]) -> None:
@@ -123,9 +122,9 @@ class _Words:
         self._features = [*common, *letters, "hangul", "han", "long", "info", "many"]
 
     def constants(self, rng: random.Random) -> list[Genome]:
-        said = ("yes", "no") if self.name == "oct" else (NONE, "the first one", "nobody")
+        words = ("yes", "no") if self.name == "oct" else (NONE, "the first one", "nobody")
         more = ("", "Yes.", "No!", "yes or no", "eyes", "I cannot tell", "maybe", "1", "<>")
-        return [((), text, text) for text in said + more]
+        return [((), text, text) for text in words + more]
 
     def templates(self, rng: random.Random) -> list[Genome]:
         kept = self._options(rng)
@@ -134,7 +133,7 @@ class _Words:
     def _options(self, rng: random.Random) -> list[str]:
         return ["yes", "no"] if self.name == "oct" else [NONE, "@0", "@1", "@-1", "@-2"]
 
-    def changed(self, genome: Genome, rng: random.Random) -> Genome:
+    def mutated(self, genome: Genome, rng: random.Random) -> Genome:
         features, first, second = genome
         options = self._options(rng)
         if rng.random() < 0.3:
@@ -146,13 +145,13 @@ class _Words:
         features, first, second = genome
         return (not features or first == second) and "@" not in first
 
-    def say(self, genome: Genome, view: PromptView) -> str:
+    def text(self, genome: Genome, view: PromptView) -> str:
         features, first, second = genome
-        said = first if all(self._has(f, view) for f in features) else second
-        if said.startswith("@"):
-            place = int(said[1:])
-            return view.names[place if -len(view.names) <= place < len(view.names) else 0]
-        return said
+        word = first if all(self._has(f, view) for f in features) else second
+        if word.startswith("@"):
+            index = int(word[1:])
+            return view.names[index if -len(view.names) <= index < len(view.names) else 0]
+        return word
 
     def _has(self, feature: str, view: PromptView) -> bool:
         name = view.names[0] if view.names else ""
@@ -171,7 +170,7 @@ class _Words:
 
 
 class _Boxes:
-    """A box, or another one where the prompt has a word; in thousandths of the photo."""
+    """A box, or another one if the prompt has a word; in thousandths of the photo."""
 
     name = "vlt"
 
@@ -179,7 +178,7 @@ class _Boxes:
         self._words: list[str] = []
         self._mean: tuple[int, ...] = (250, 250, 750, 750)
 
-    def is_asked(self, row: Row) -> bool:
+    def includes(self, row: Row) -> bool:
         return row["objective"] == "vlt"
 
     def learn(self, rows: Sequence[Row]) -> None:
@@ -212,7 +211,7 @@ class _Boxes:
         left, top = min(x1, x2), min(y1, y2)
         return left, top, max(x1, x2, left + 1), max(y1, y2, top + 1)
 
-    def changed(self, genome: Genome, rng: random.Random) -> Genome:
+    def mutated(self, genome: Genome, rng: random.Random) -> Genome:
         usual, words, other = genome
         chance = rng.random()
         if chance < 0.35:
@@ -225,7 +224,7 @@ class _Boxes:
     def is_constant(self, genome: Genome) -> bool:
         return not genome[1] or genome[0] == genome[2]
 
-    def say(self, genome: Genome, view: PromptView) -> str:
+    def text(self, genome: Genome, view: PromptView) -> str:
         usual, words, other = genome
         box = usual
         if words and not set(plain_words(view.text)).isdisjoint(words):
@@ -234,7 +233,7 @@ class _Boxes:
 
 
 class _Captions:
-    """Some names of the prompt, and words of the world."""
+    """Some names of the prompt, and words of the captions."""
 
     name = "ict"
 
@@ -242,12 +241,12 @@ class _Captions:
         self._words: list[str] = []
         self._captions: list[str] = []
 
-    def is_asked(self, row: Row) -> bool:
+    def includes(self, row: Row) -> bool:
         return row["objective"] == "ict" and row["kind"] != WHICH
 
     def learn(self, rows: Sequence[Row]) -> None:
-        told = [row["caption"] for row in rows if row["caption"]]
-        self._captions = [re.sub(r"<[^<>]*>", "something", text) for text in told]
+        captions = [row["caption"] for row in rows if row["caption"]]
+        self._captions = [re.sub(r"<[^<>]*>", "something", text) for text in captions]
         counts = Counter(w for text in self._captions for w in plain_words(text))
         self._words = [w for w, _ in counts.most_common(120)] or ["thing"]
 
@@ -263,7 +262,7 @@ class _Captions:
             :600
         ]
 
-    def changed(self, genome: Genome, rng: random.Random) -> Genome:
+    def mutated(self, genome: Genome, rng: random.Random) -> Genome:
         mode, text, info = genome
         chance = rng.random()
         words = text.split()
@@ -282,7 +281,7 @@ class _Captions:
     def is_constant(self, genome: Genome) -> bool:
         return genome[0] == "none" and not genome[2]
 
-    def say(self, genome: Genome, view: PromptView) -> str:
+    def text(self, genome: Genome, view: PromptView) -> str:
         mode, text, info = genome
         count = len(view.names)
         named = {
@@ -293,32 +292,32 @@ class _Captions:
             "one": view.names if count == 1 else (),
             "few": view.names if count <= 2 else (),
         }[mode]
-        said = [" and ".join(f"<{name}>" for name in named), text]
-        return " ".join(part for part in (*said, *(view.infos if info else ())) if part)
+        parts = [" and ".join(f"<{name}>" for name in named), text]
+        return " ".join(part for part in (*parts, *(view.infos if info else ())) if part)
 
 
 def tasks() -> tuple[Task, ...]:
-    """What is asked, afresh: a task remembers what it learnt."""
+    """New instances of all tasks; an instance keeps what it has learned."""
     return _Words("oct"), _Boxes(), _Captions(), _Words("which")
 
 
 def search(
     task: Task, rows: Sequence[Row], answers: int = ANSWERS, seed: int = 0
 ) -> SearchResult | None:
-    """Search one task twice, once from each half of its rows; None for fewer than 20 rows.
+    """Search one task twice, once on each half of its rows; None for fewer than 20 rows.
 
-    Both searches are measured on the half that they have not seen, so every row counts once, and
-    what the halves differ in by luck (more yes in one than in the other) cancels.
+    Each search is measured on the other half, so every row counts once, and chance differences
+    between the halves (such as more yes in one) cancel.
 
     Args:
         rows: Rows of the examples table, of any objective.
-        answers: How many answers each of the two searches tries.
+        answers: Number of answers that each search tries.
     """
-    asked = sorted((r for r in rows if task.is_asked(r)), key=lambda r: r["example_id"])
-    if len(asked) < 20:
+    task_rows = sorted((r for r in rows if task.includes(r)), key=lambda r: r["example_id"])
+    if len(task_rows) < 20:
         return None
-    views = {row["example_id"]: PromptView.of(row) for row in asked}
-    halves = asked[::2], asked[1::2]
+    views = {row["example_id"]: PromptView.of(row) for row in task_rows}
+    halves = task_rows[::2], task_rows[1::2]
     best: list[float] = []
     usual: list[float] = []
     tried = 0
@@ -346,7 +345,7 @@ def search(
 def _evolve(
     task: Task, rows: Sequence[Row], views: Mapping[str, PromptView], answers: int, seed: int
 ) -> tuple[Genome, Genome, int]:
-    """The best answer and the best constant on these rows, and how many answers were tried."""
+    """The best answer and the best constant on these rows, and the number of answers tried."""
     task.learn(rows)
     rng = random.Random(seed)
     pool = [*task.constants(rng), *task.templates(rng)]
@@ -359,7 +358,7 @@ def _evolve(
         look(genome)
     for _ in range(answers):
         best = sorted(tried, key=lambda g: -tried[g])[:SURVIVORS]
-        for genome in (task.changed(rng.choice(best), rng) for _ in range(GENERATION)):
+        for genome in (task.mutated(rng.choice(best), rng) for _ in range(GENERATION)):
             if genome not in tried and len(tried) < answers:
                 look(genome)
         if len(tried) == answers:
@@ -384,4 +383,4 @@ def _mean(
 def _scores(
     task: Task, genome: Genome, rows: Sequence[Row], views: Mapping[str, PromptView]
 ) -> list[float]:
-    return [score(task.say(genome, views[row["example_id"]]), row).total for row in rows]
+    return [score(task.text(genome, views[row["example_id"]]), row).total for row in rows]

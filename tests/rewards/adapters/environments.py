@@ -1,4 +1,4 @@
-"""Environments of other trainers, as their packages pin them: a virtual environment for each."""
+"""A virtual environment for each other trainer, with the versions that its package pins."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ MINUTES = 10
 
 @dataclass(frozen=True)
 class Package:
-    """A trainer of somebody else.
+    """Another trainer.
 
     Attributes:
-        wants: What is installed with all that it depends on.
-        alone: What is installed without, since it does not build here.
+        wants: Requirements that are installed with their dependencies.
+        alone: Requirements that are installed without, since a dependency does not build here.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Package:
 
 MS_SWIFT = Package("ms_swift", ("ms-swift==4.6.0",))
 VERL = Package("verl", ("verl==0.9.1",))
-# It depends on flash-attn, which needs a CUDA compiler; its way of asking for rewards does not.
+# It depends on flash-attn, which needs a CUDA compiler; its reward code does not.
 OPENRLHF = Package(
     "openrlhf",
     ("torch", "transformers", "aiohttp", "pylatexenc", "sympy"),
@@ -42,21 +42,21 @@ OPENRLHF = Package(
 
 
 def python_of(package: Package, folder: Path) -> Path:
-    """The interpreter of a new environment with the package; skips where it does not install."""
+    """The interpreter of a new environment with the package; skips if it does not install."""
     uv = Path(sys.executable).with_name("uv")
     if not uv.exists():
         pytest.skip(f"no uv beside {sys.executable} to install {package.name}")
-    place = folder / package.name
-    python = place / "bin" / "python"
-    _installed(package, [str(uv), "venv", "--quiet", "--python", sys.executable, str(place)])
+    environment = folder / package.name
+    python = environment / "bin" / "python"
+    _install(package, [str(uv), "venv", "--quiet", "--python", sys.executable, str(environment)])
     install = [str(uv), "pip", "install", "--quiet", "--python", str(python)]
-    _installed(package, [*install, *package.wants])
+    _install(package, [*install, *package.wants])
     if package.alone:
-        _installed(package, [*install, "--no-deps", *package.alone])
+        _install(package, [*install, "--no-deps", *package.alone])
     return python
 
 
-def _installed(package: Package, command: list[str]) -> None:
+def _install(package: Package, command: list[str]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60 * MINUTES)
     except subprocess.TimeoutExpired:
@@ -66,8 +66,8 @@ def _installed(package: Package, command: list[str]) -> None:
         pytest.skip(f"{package.name} does not install here: {last}")
 
 
-def told(python: Path, script: str, given: Any, **environment: str) -> Any:
-    """What a script prints as its last line, as JSON, from what it reads as JSON."""
+def run_script(python: Path, script: str, given: Any, **environment: str) -> Any:
+    """Run a script of `inside/` with JSON on its input; returns the JSON of its last line."""
     done = subprocess.run(
         [str(python), str(SCRIPTS / f"ask_{script}.py")],
         input=json.dumps(given),

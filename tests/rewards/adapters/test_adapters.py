@@ -1,4 +1,4 @@
-"""Adapters give a trainer what it takes, from a real worker, and something sane from a bad one."""
+"""Adapters return what their trainer expects, from a real worker and from a bad one."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ NO = json.dumps({"objective": "oct", "answer": "no"})
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def worker_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with worker(token="abc") as url:
         monkeypatch.setenv("REPIC_REWARD_URL", url)
         monkeypatch.setenv("REPIC_REWARD_TOKEN", "abc")
         yield url
 
 
-def test_trl_gets_none_for_what_cannot_be_scored(served: str) -> None:
+def test_trl_gets_none_for_what_cannot_be_scored(worker_url: str) -> None:
     turn = [{"role": "assistant", "content": [{"type": "text", "text": "yes"}]}]
     labels = [YES, NO, "{", YES]
     found = trl_reward.reward(["yes", "yes", "yes", turn], label=labels, prompts=["?"] * 4)
@@ -49,7 +49,7 @@ def test_trl_finds_it_by_its_dotted_path() -> None:
     assert getattr(importlib.import_module(module), name) is trl_reward.reward
 
 
-def test_verl_gets_numbers_and_a_flag(served: str) -> None:
+def test_verl_gets_numbers_and_a_flag(worker_url: str) -> None:
     assert verl_reward.compute_score("repic/oct", "yes", YES) == {"score": 1.0, "scored": 1.0}
     assert verl_reward.compute_score("repic/oct", "yes", "?") == {"score": 0.5, "scored": 0.0}
     found = verl_reward.compute_scores(["x"] * 3, ["yes", "no", "yes"], [YES, YES, "?"])
@@ -60,7 +60,7 @@ def test_verl_gets_numbers_and_a_flag(served: str) -> None:
     ]
 
 
-def test_openrlhf_gets_tensors_of_answers_without_their_prompts(served: str) -> None:
+def test_openrlhf_gets_tensors_of_answers_without_their_prompts(worker_url: str) -> None:
     prompt = "<|im_start|>user\n<|image_pad|>Is it?<|im_end|>\n<|im_start|>assistant\n"
     long = prompt.replace("<|image_pad|>", "<|image_pad|>" * 9)
     found = openrlhf_reward.reward_func(
@@ -101,7 +101,7 @@ def test_asking_needs_the_standard_library_alone() -> None:
 
 
 def test_rows_that_are_handed_on_are_scored_alike(
-    built: Built, served: str, tmp_path: Path
+    built: Built, worker_url: str, tmp_path: Path
 ) -> None:
     done = repic("reward", "rows", str(tmp_path / "rows"), f"--store={built.location}")
     assert done.returncode == 0, done.stderr

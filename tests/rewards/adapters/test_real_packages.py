@@ -1,4 +1,4 @@
-"""Adapters inside the trainers that they are for: the real packages, each in an environment."""
+"""Adapters inside their trainers: the real packages, each in an environment of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 from repic.train.preflight import corrupted_answer
 from tests.builds import Built
-from tests.rewards.adapters.environments import MS_SWIFT, OPENRLHF, VERL, python_of, told
+from tests.rewards.adapters.environments import MS_SWIFT, OPENRLHF, VERL, python_of, run_script
 from tests.rewards.server.workers import worker
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(1200)]
@@ -26,7 +26,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def worker_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with worker(token="abc") as url:
         monkeypatch.setenv("REPIC_REWARD_URL", url)
         monkeypatch.setenv("REPIC_REWARD_TOKEN", "abc")
@@ -34,9 +34,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def handed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Rows as another trainer gets them, a right and a wrong answer to each, and their rewards."""
-    folder = tmp_path_factory.mktemp("handed")
+def exported(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Exported rows, a right and a wrong answer to each, and the rewards of those."""
+    folder = tmp_path_factory.mktemp("exported")
     rows = built.store.read("examples@latest").to_pylist()
     kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
@@ -46,43 +46,43 @@ def handed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     lines = [json.loads(line) for line in (folder / export.LINES).read_text().splitlines()]
     given: dict[str, Any] = {"lines": [], "answers": [], "rewards": []}
     for row, line in zip(chosen, lines, strict=True):
-        for said in (gold_answer(row, QWEN3_VL) or "A photo.", corrupted_answer(row, QWEN3_VL)):
+        for answer in (gold_answer(row, QWEN3_VL) or "A photo.", corrupted_answer(row, QWEN3_VL)):
             given["lines"].append(line)
-            given["answers"].append(said)
-            given["rewards"].append(score(said, row).total)
+            given["answers"].append(answer)
+            given["rewards"].append(score(answer, row).total)
     assert len(set(given["rewards"])) > 3
     return given
 
 
-def test_ms_swift(served: str, handed: dict[str, Any], tmp_path: Path) -> None:
+def test_ms_swift(worker_url: str, exported: dict[str, Any], tmp_path: Path) -> None:
     python = python_of(MS_SWIFT, tmp_path)
-    given = {**handed, "plugin": str(ADAPTERS / "ms_swift_reward.py")}
-    assert told(python, "ms_swift", given) == pytest.approx(handed["rewards"], abs=1e-6)
-    assert set(told(python, "ms_swift", given, REPIC_REWARD_URL=NOWHERE)) == {0.5}
+    given = {**exported, "plugin": str(ADAPTERS / "ms_swift_reward.py")}
+    assert run_script(python, "ms_swift", given) == pytest.approx(exported["rewards"], abs=1e-6)
+    assert set(run_script(python, "ms_swift", given, REPIC_REWARD_URL=NOWHERE)) == {0.5}
 
 
-def test_verl(served: str, handed: dict[str, Any], tmp_path: Path) -> None:
+def test_verl(worker_url: str, exported: dict[str, Any], tmp_path: Path) -> None:
     python = python_of(VERL, tmp_path)
-    given = {**handed, "adapter": str(ADAPTERS / "verl_reward.py")}
-    found = told(python, "verl", given)
+    given = {**exported, "adapter": str(ADAPTERS / "verl_reward.py")}
+    results = run_script(python, "verl", given)
     for way in ("single", "batch"):
-        assert found[way] == pytest.approx(handed["rewards"], abs=1e-6)
-        assert set(found[f"{way} scored"]) == {1.0}
-    few = {**given, **{key: handed[key][:2] for key in ("lines", "answers")}}
-    lost = told(python, "verl", few, REPIC_REWARD_URL=NOWHERE)
+        assert results[way] == pytest.approx(exported["rewards"], abs=1e-6)
+        assert set(results[f"{way} scored"]) == {1.0}
+    few = {**given, **{key: exported[key][:2] for key in ("lines", "answers")}}
+    unscored = run_script(python, "verl", few, REPIC_REWARD_URL=NOWHERE)
     for way in ("single", "batch"):
-        assert lost[way] == [0.5, 0.5]
-        assert lost[f"{way} scored"] == [0.0, 0.0]
+        assert unscored[way] == [0.5, 0.5]
+        assert unscored[f"{way} scored"] == [0.0, 0.0]
 
 
-def test_openrlhf(served: str, handed: dict[str, Any], tmp_path: Path) -> None:
+def test_openrlhf(worker_url: str, exported: dict[str, Any], tmp_path: Path) -> None:
     python = python_of(OPENRLHF, tmp_path)
     given = {
-        **handed,
+        **exported,
         "file": str(ADAPTERS / "openrlhf_reward.py"),
-        "url": f"{served.replace('://', '://any:abc@')}/get_reward?name=qwen3-vl",
+        "url": f"{worker_url.replace('://', '://any:abc@')}/get_reward?name=qwen3-vl",
     }
-    found = told(python, "openrlhf", given)
+    results = run_script(python, "openrlhf", given)
     for way in ("file", "url"):
-        assert found[way] == pytest.approx(handed["rewards"], abs=1e-6)
-        assert set(found[f"{way} scored"]) == {1.0}
+        assert results[way] == pytest.approx(exported["rewards"], abs=1e-6)
+        assert set(results[f"{way} scored"]) == {1.0}

@@ -1,4 +1,4 @@
-"""The attack suite: nothing succeeds, nobody is punished, and it is as large as it says."""
+"""The attack suite: no attack succeeds, no paraphrase is punished, and the suite is large."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ def test_names_are_unique_and_rules_are_named() -> None:
 
 
 def test_every_attack_applies_to_some_row(rows: list[Row]) -> None:
-    left = {(a.task, a.name): a for a in suite.all_attacks()}
+    untried = {(a.task, a.name): a for a in suite.all_attacks()}
     for row in rows:
         text = gold_answer(row, QWEN2_VL)
         if text is None:
             continue
         target = Target(row, text, QWEN2_VL)
-        for key in [k for k, a in left.items() if a.task == suite.task_of(row)]:
-            if left[key].make(target) is not None:
-                del left[key]
-        if not left:
+        for key in [k for k, a in untried.items() if a.task == suite.task_of(row)]:
+            if untried[key].make(target) is not None:
+                del untried[key]
+        if not untried:
             break
-    assert not left
+    assert not untried
 
 
 def test_the_released_rewards_fall_for_many(report: suite.AttackReport) -> None:
@@ -102,20 +102,20 @@ def test_time_is_bounded(rows: list[Row], size: int) -> None:
 @pytest.mark.parametrize("answers", [80, pytest.param(300, marks=pytest.mark.slow)])
 def test_a_blind_search_finds_next_to_nothing(rows: list[Row], answers: int) -> None:
     for task in reward_search.tasks():
-        found = reward_search.search(task, rows, answers=answers)
-        assert found is not None
-        # Few rows and few answers; benchmarks/reward_search.py has the real ones.
-        assert found.gain - 3 * found.error <= 0.02
-        assert found.answers <= answers
+        result = reward_search.search(task, rows, answers=answers)
+        assert result is not None
+        # Few rows and few answers; benchmarks/reward_search.py uses more.
+        assert result.gain - 3 * result.error <= 0.02
+        assert result.answers <= answers
 
 
 def test_the_search_finds_what_is_there_to_find(rows: list[Row]) -> None:
-    """Where nothing is known of the photo, naming everybody pays, and the search must see it."""
+    """Without facts about the photo, naming everyone pays, and the search must find that."""
     captions = next(task for task in reward_search.tasks() if task.name == "ict")
     bare = [{**row, "caption": None, "scene": [], **NO_FACTS} for row in rows]
-    found = reward_search.search(captions, bare, answers=150)
-    assert found is not None
-    assert found.gain > 0.2
+    result = reward_search.search(captions, bare, answers=150)
+    assert result is not None
+    assert result.gain > 0.2
 
 
 def test_rewards_need_no_torch() -> None:

@@ -1,4 +1,4 @@
-"""A reward worker: the same scores as here, typed errors that repeat nothing, limits, a token."""
+"""A reward worker: scores equal to those in process, typed errors, limits, a token."""
 
 from __future__ import annotations
 

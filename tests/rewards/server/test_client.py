@@ -1,4 +1,4 @@
-"""Whatever a worker does, asking it ends in bounded time, and a row is scored or None."""
+"""Requests end in bounded time whatever a worker does, and a row is scored or None."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Components of a worker: scored in batches over requests, they only take, and may fail."""
+"""Components of a worker: batched over requests, they only lower rewards, and may fail."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OCT = {"objective": "oct", "answer": "yes"}
 
 
 class Slow:
-    """Scores by the number in the text, and remembers what it was asked together."""
+    """Scores `yes` by 0.5, and records the sizes of its batches."""
 
     name, weight = "slow", 0.5
 
@@ -57,16 +57,16 @@ class Broken(Slow):
 def replies(
     components: Sequence[Component], bodies: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Replies of one worker to requests that are made at the same time."""
+    """Replies of one worker to concurrent requests."""
 
-    async def asked() -> list[httpx.Response]:
+    async def post_all() -> list[httpx.Response]:
         transport = httpx.ASGITransport(create_app(components=components))
         async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
             return await asyncio.gather(*(http.post("/v1/score", json=body) for body in bodies))
 
-    found = asyncio.run(asked())
-    assert [reply.status_code for reply in found] == [200] * len(bodies)
-    return [reply.json() for reply in found]
+    responses = asyncio.run(post_all())
+    assert [response.status_code for response in responses] == [200] * len(bodies)
+    return [response.json() for response in responses]
 
 
 def test_requests_are_scored_together_and_each_gets_its_own() -> None:
@@ -80,7 +80,7 @@ def test_requests_are_scored_together_and_each_gets_its_own() -> None:
         expected = [0.75, 0.0, 1.0, 0.0][: len(body["rows"])]
         assert [entry["reward"] for entry in reply["scores"]] == expected
         assert reply["scores"][0]["components"]["slow"] == 0.5
-    assert sum(component.batches) == 24 + 12  # "no" and "maybe" earn nothing to take from
+    assert sum(component.batches) == 24 + 12  # "no" and "maybe" have a reward of 0 and are skipped
     assert len(component.batches) <= 4
 
 
@@ -116,16 +116,16 @@ def captions(built: Built) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def crops(built: Built) -> dict[str, tuple[str, Image.Image]]:
-    """Expression and picture of an object by a made-up photo id: the sample encoder knows crops."""
+    """Expression and crop of an object by an invented photo id: the sample encoder knows crops."""
     photo = model_components.photo_opener(str(built.location))
-    found: dict[str, tuple[str, Image.Image]] = {}
+    pictures: dict[str, tuple[str, Image.Image]] = {}
     for thing in built.store.read("objects@latest").to_pylist():
-        whole = photo(thing["image_id"])
-        if thing["expressions"] and whole is not None:
+        image = photo(thing["image_id"])
+        if thing["expressions"] and image is not None:
             box = [thing[side] for side in ("x1", "y1", "x2", "y2")]
-            said = min(thing["expressions"], key=len)
-            found.setdefault(said, (said, whole.crop(tuple(map(int, box)))))
-    return {f"{k:032x}": entry for k, entry in enumerate(found.values())}
+            text = min(thing["expressions"], key=len)
+            pictures.setdefault(text, (text, image.crop(tuple(map(int, box)))))
+    return {f"{k:032x}": entry for k, entry in enumerate(pictures.values())}
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_a_caption_of_another_picture_fits_less(
     assert all(value is not None and 0 <= value <= 1 for value in fits + fits_not)
     better = sum((a or 0) > (b or 0) for a, b in zip(fits, fits_not, strict=True))
     assert better > 0.8 * len(ids)
-    for answer, value in zip(own[:3], fits, strict=False):  # company changes nothing
+    for answer, value in zip(own[:3], fits, strict=False):  # the batch does not change a score
         assert clip.scores([answer]) == [value]
     lost = RewardedAnswer("A photo.", {**row, "photo": "f" * 32}, FULL)
     assert clip.scores([own[0], lost, own[1]]) == [fits[0], None, fits[1]]

@@ -1,4 +1,4 @@
-"""10,000 requests that mean harm: none breaks a worker, none gets in without the token."""
+"""10,000 malicious requests: none breaks a worker, none passes without the token."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.builds import Built
 
 SECRET = "s3cret"
 OURS, SCHEMATHESIS = 8_000, 500
-"""Requests of our own; and of each of the four operations by their schema."""
+"""Requests of our own, and requests by the schema for each of the four operations."""
 AT_ONCE = 16
 
 guarded = create_app(SECRET, Limits(bytes=1 << 20))
@@ -80,17 +80,17 @@ def test_requests_of_our_own(built: Built) -> None:
 
 
 def body(draw: random.Random, good: list[dict[str, Any]]) -> bytes:
-    """A request that is right, and then damaged in one of many ways, or not at all."""
-    whole: Any = {"rows": json.loads(json.dumps(draw.sample(good, draw.randint(1, 3))))}
+    """A valid request, damaged in one of many ways, or not at all."""
+    valid: Any = {"rows": json.loads(json.dumps(draw.sample(good, draw.randint(1, 3))))}
     for _ in range(draw.choice([0, 1, 1, 2, 5])):
-        place: Any = whole
-        while isinstance(place, (dict, list)) and place:
-            key = draw.choice(list(place) if isinstance(place, dict) else range(len(place)))
-            if not isinstance(place[key], (dict, list)) or not place[key] or draw.random() < 0.3:
-                place[key] = copy.deepcopy(draw.choice(HARMFUL))
+        node: Any = valid
+        while isinstance(node, (dict, list)) and node:
+            key = draw.choice(list(node) if isinstance(node, dict) else range(len(node)))
+            if not isinstance(node[key], (dict, list)) or not node[key] or draw.random() < 0.3:
+                node[key] = copy.deepcopy(draw.choice(HARMFUL))
                 break
-            place = place[key]
-    text = json.dumps(whole).encode()
+            node = node[key]
+    text = json.dumps(valid).encode()
     damage = draw.random()
     if damage < 0.1:
         return text[: draw.randrange(len(text))]

@@ -1,4 +1,4 @@
-"""The page for other trainers: every block of it runs, against a real worker."""
+"""docs/reward-workers.md: every code block runs against a real worker."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def test_the_page_has_blocks() -> None:
     assert (len(PYTHON), len(BASH)) == (4, 3)
 
 
-@pytest.mark.parametrize("place", range(len(PYTHON)))
-def test_python_runs(place: int, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("index", range(len(PYTHON)))
+def test_python_runs(index: int, environment: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PYTHON[place]],
+        [sys.executable, "-c", PYTHON[index]],
         env=environment,
         capture_output=True,
         text=True,
@@ -42,9 +42,9 @@ def test_python_runs(place: int, environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("place", range(len(BASH)))
-def test_bash_runs(place: int, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("index", range(len(BASH)))
+def test_bash_runs(index: int, environment: dict[str, str]) -> None:
     done = subprocess.run(
-        ["bash", "-euc", BASH[place]], env=environment, capture_output=True, text=True, check=False
+        ["bash", "-euc", BASH[index]], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr

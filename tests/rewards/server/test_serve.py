@@ -1,4 +1,4 @@
-"""The service as a user starts it: a token where it must be, and workers that come back."""
+"""`repic reward serve` as a process: required tokens, and workers that are replaced."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ ROW = {"objective": "oct", "kind": "positive", "answer": "yes"}
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @contextmanager
 def service(*options: str, **environment: str) -> Iterator[tuple[str, Any]]:
-    """URL and process of a service that answers."""
+    """URL and process of a service that is ready."""
     port = free_port()
     process = start(
         ["reward", "serve", f"--port={port}", *options], env={**os.environ, **environment}
@@ -50,7 +50,7 @@ def service(*options: str, **environment: str) -> Iterator[tuple[str, Any]]:
         while not answers(url):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
-            time.sleep(0.1)
+            time.sleep(0.05)
         yield url, process
     finally:
         process.send_signal(signal.SIGTERM)
@@ -66,17 +66,17 @@ def answers(url: str) -> bool:
 
 
 def children(pid: int) -> list[int]:
-    """Processes that the service started and that serve."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/stat"):
+    """Worker processes of the service."""
+    workers = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = place.read_text().rpartition(")")[2].split()
-            command = (place.parent / "cmdline").read_bytes()
+            fields = stat.read_text().rpartition(")")[2].split()
+            command = (stat.parent / "cmdline").read_bytes()
         except OSError:
             continue
         if int(fields[1]) == pid and fields[0] != "Z" and b"spawn_main" in command:
-            found.append(int(place.parent.name))
-    return found
+            workers.append(int(stat.parent.name))
+    return workers
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,16 @@ def test_a_port_that_is_taken_is_told() -> None:
     assert "choose another --port" in " ".join(done.stderr.split())
 
 
+def has_served(pid: int, temporary: Path) -> bool:
+    """Whether a worker has counted a request: its counters are files in a temporary folder."""
+    return any(temporary.glob(f"repic-rewards-*/*_{pid}.db"))
+
+
 @pytest.mark.slow
-def test_workers_that_die_or_hang_are_replaced() -> None:
-    with service("--workers=2", REPIC_REWARD_TOKEN="abc") as (url, process):
-        client = RewardClient([url], token="abc", policy=RetryPolicy(seconds=2))
+def test_workers_that_die_or_hang_are_replaced(tmp_path: Path) -> None:
+    environment = {"REPIC_REWARD_TOKEN": "abc", "TMPDIR": str(tmp_path)}
+    with service("--workers=2", **environment) as (url, process):
+        client = RewardClient([url], token="abc", policy=RetryPolicy(seconds=2, rows=1))
         assert [r and r.total for r in score_now(client, ["yes"], [ROW])] == [1.0]
         for harm in (signal.SIGKILL, signal.SIGSTOP):
             before = children(process.pid)
@@ -115,29 +121,31 @@ def test_workers_that_die_or_hang_are_replaced() -> None:
             deadline = time.monotonic() + 60
             while before[0] in (now := children(process.pid)) or len(now) != 2:
                 assert time.monotonic() < deadline, f"{before} became {now}"
-                time.sleep(0.2)
-            time.sleep(8)  # the new one imports
-            found = score_now(client, ["yes"] * 8, [ROW] * 8)
-            assert [r and r.total for r in found] == [1.0] * 8
+                time.sleep(0.05)
+            (new,) = set(now) - set(before)
+            while not has_served(new, tmp_path):
+                assert time.monotonic() < deadline, f"{new} serves nothing"
+                rewards = score_now(client, ["yes"] * 8, [ROW] * 8)
+                assert [r and r.total for r in rewards] == [1.0] * 8
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"{url}/metrics")
-        asked = urllib.request.Request(f"{url}/metrics", headers={"Authorization": "Bearer abc"})
-        assert 'outcome="scored"' in urllib.request.urlopen(asked).read().decode()
+        request = urllib.request.Request(f"{url}/metrics", headers={"Authorization": "Bearer abc"})
+        assert 'outcome="scored"' in urllib.request.urlopen(request).read().decode()
 
 
 @pytest.mark.slow
 def test_the_sample_model_trains_alike_while_workers_are_killed(
     built: Built, tmp_path: Path
 ) -> None:
-    """The same rewards in this process and over HTTP, equal to 1e-6, whoever dies meanwhile."""
+    """Rewards in this process and over HTTP are equal to 1e-6, also while a worker dies."""
     changes = ("trainer.max_completion_length=32", "train.max_prompt_tokens=1024")
-    asked = small("sample-sft", *changes)
+    settings = small("sample-sft", *changes)
     stores = [built.copy(tmp_path / name) for name in ("here", "there")]
-    here = train(asked, stores[0])
+    here = train(settings, stores[0])
     with service("--workers=2") as (url, process):
         os.kill(children(process.pid)[0], signal.SIGKILL)
-        served = asked.model_copy(
-            update={"train": asked.train.model_copy(update={"reward_urls": [url]})}
+        served = settings.model_copy(
+            update={"train": settings.train.model_copy(update={"reward_urls": [url]})}
         )
         there = train(served, stores[1])
     assert here is not None
@@ -163,13 +171,13 @@ def test_the_sample_model_trains_alike_while_workers_are_killed(
 def test_the_sample_model_trains_beside_a_harmful_worker(
     harm: Any, built: Built, tmp_path: Path
 ) -> None:
-    """Every answer is scored as it should be or has no score; the share of those is logged."""
+    """Every answer has its right score or none; the share of those without is logged."""
     changes = ("trainer.max_completion_length=32", "train.max_prompt_tokens=1024")
     with harmful(harm) as bad, worker() as good:
-        asked = small("sample-sft", *changes, f'train.reward_urls=["{bad}", "{good}"]')
-        plan, table, config = planned(built.copy(tmp_path / "store"), asked, tmp_path / "work")
+        settings = small("sample-sft", *changes, f'train.reward_urls=["{bad}", "{good}"]')
+        plan, table, config = planned(built.copy(tmp_path / "store"), settings, tmp_path / "work")
         quick = RetryPolicy(seconds=0.5, total=5.0, tries=3, pause=0.01, failures=2, rest=0.1)
-        served = partial(RemoteReward, asked.train.reward_urls, policy=quick)
+        served = partial(RemoteReward, settings.train.reward_urls, policy=quick)
         session = grpo.prepare(plan, table, config, reward=served)
         with plan.store.lease():
             session.fit(NoProgress())

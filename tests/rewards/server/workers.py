@@ -1,4 +1,4 @@
-"""Workers for tests: a real one in this process, and ones that do each kind of harm."""
+"""Workers for tests: a real one in this process, and harmful ones of each kind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def worker(token: str | None = None, limits: Limits | None = None) -> Iterator[s
 
 @contextlib.contextmanager
 def harmful(act: Callable[[BaseHTTPRequestHandler, dict[str, Any]], None]) -> Iterator[str]:
-    """URL of a worker that does something else with each request."""
+    """URL of a worker that answers each request with `act`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

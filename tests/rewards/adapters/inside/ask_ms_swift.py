@@ -1,4 +1,4 @@
-"""Runs inside ms-swift's environment: a plugin is loaded and asked as `swift rlhf` does it."""
+"""Runs inside the environment of ms-swift: loads and calls a plugin as `swift rlhf` does."""
 
 import json
 import sys
@@ -17,9 +17,9 @@ assert "site-packages" in trl.__file__, trl.__file__
 reward = orms["repic"](args=None)
 samples = [
     GRPOSample.from_row(
-        {**line, "messages": [*line["messages"], {"role": "assistant", "content": said}]}
+        {**line, "messages": [*line["messages"], {"role": "assistant", "content": answer}]}
     )
-    for line, said in zip(given["lines"], given["answers"], strict=True)
+    for line, answer in zip(given["lines"], given["answers"], strict=True)
 ]
 rewards = compute_rewards_per_func(samples, [reward], [None], "cpu")
 print(json.dumps(rewards[:, 0].tolist()))

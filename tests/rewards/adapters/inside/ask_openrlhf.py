@@ -1,6 +1,6 @@
-"""Runs beside OpenRLHF: its executor asks for rewards, of a file and of a worker's URL.
+"""Runs beside OpenRLHF: its executor gets rewards from a file and from the URL of a worker.
 
-Only the engine is not its own, as vLLM needs a GPU: it says what it was told to say.
+Only the engine is a stub that generates given answers, as vLLM needs a GPU.
 """
 
 import asyncio
@@ -26,28 +26,28 @@ class Letters:
 class Engine:
     """Generates one given answer."""
 
-    def __init__(self, said):
-        self.said = said
+    def __init__(self, answer):
+        self.answer = answer
 
     async def generate(self, tokens, params, **_):
         answer = SimpleNamespace(
-            token_ids=[ord(letter) for letter in self.said], finish_reason="stop", logprobs=None
+            token_ids=[ord(letter) for letter in self.answer], finish_reason="stop", logprobs=None
         )
         return SimpleNamespace(outputs=[answer])
 
 
-async def asked(endpoint, lines, answers):
+async def executed(endpoint, lines, answers):
     executor = SingleTurnAgentExecutor(endpoint)
     params = SimpleNamespace(max_tokens=4096, logprobs=None)
-    found = []
-    for line, said in zip(lines, answers, strict=True):
+    results = []
+    for line, text in zip(lines, answers, strict=True):
         prompt = line["messages"][0]["content"]
-        found.append(
+        results.append(
             await executor.execute(
-                prompt, line["label"], params, 1 << 20, Letters(), Engine(f"{said}<|im_end|>")
+                prompt, line["label"], params, 1 << 20, Letters(), Engine(f"{text}<|im_end|>")
             )
         )
-    return found
+    return results
 
 
 def number(value):
@@ -55,9 +55,9 @@ def number(value):
 
 
 given = json.load(sys.stdin)
-told = {}
+rewards = {}
 for name in ("file", "url"):
-    answers = asyncio.run(asked(given[name], given["lines"], given["answers"]))
-    told[name] = [number(answer["reward"]) for answer in answers]
-    told[f"{name} scored"] = [number(answer["extra_logs"].get("scored")) for answer in answers]
-print(json.dumps(told))
+    answers = asyncio.run(executed(given[name], given["lines"], given["answers"]))
+    rewards[name] = [number(answer["reward"]) for answer in answers]
+    rewards[f"{name} scored"] = [number(answer["extra_logs"].get("scored")) for answer in answers]
+print(json.dumps(rewards))

@@ -1,4 +1,4 @@
-"""Runs inside verl's environment: rewards by its reward loop and by its batch manager."""
+"""Runs inside the environment of verl: rewards of its reward loop and of its batch manager."""
 
 import asyncio
 import json
@@ -16,10 +16,10 @@ from verl.workers.reward_manager.batch import BatchRewardManager
 
 def tokenizer_of_bytes():
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    made = Tokenizer(models.BPE({letter: k for k, letter in enumerate(alphabet)}, []))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=made)
+    tokenizer = Tokenizer(models.BPE({letter: k for k, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
 
 def config_of(path, name):
@@ -36,7 +36,7 @@ def config_of(path, name):
 
 given = json.load(sys.stdin)
 tokenizer = tokenizer_of_bytes()
-coded = [tokenizer.encode(said) or [0] for said in given["answers"]]
+coded = [tokenizer.encode(answer) or [0] for answer in given["answers"]]
 width = max(map(len, coded))
 responses = torch.zeros((len(coded), width), dtype=torch.long)
 mask = torch.zeros((len(coded), 1 + width), dtype=torch.long)
@@ -61,8 +61,8 @@ async def by_the_loop():
 
 def by_the_batch():
     score = get_custom_reward_fn(config_of(given["adapter"], "compute_scores"))
-    found = BatchRewardManager(tokenizer, 0, score)(data, return_dict=True)
-    return found["reward_tensor"].sum(dim=1).tolist(), found["reward_extra_info"]["scored"]
+    result = BatchRewardManager(tokenizer, 0, score)(data, return_dict=True)
+    return result["reward_tensor"].sum(dim=1).tolist(), result["reward_extra_info"]["scored"]
 
 
 single = asyncio.run(by_the_loop())
@@ -70,8 +70,8 @@ batch, scored = by_the_batch()
 print(
     json.dumps(
         {
-            "single": [found["reward_score"] for found in single],
-            "single scored": [found["reward_extra_info"]["scored"] for found in single],
+            "single": [result["reward_score"] for result in single],
+            "single scored": [result["reward_extra_info"]["scored"] for result in single],
             "batch": batch,
             "batch scored": scored,
         }
