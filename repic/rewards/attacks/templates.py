@@ -58,7 +58,7 @@ def prompt_names(target: Target) -> list[str]:
     return [reference["name"] for reference in target.row["references"]]
 
 
-def prompt_text(target: Target) -> str:
+def _prompt_text(target: Target) -> str:
     """The text blocks of the prompt, one per line."""
     return "\n".join(block["text"] for block in target.row["prompt"] if block["text"])
 
@@ -85,7 +85,7 @@ def right_name(target: Target) -> str | None:
 
 def _oct_fields(target: Target) -> dict[str, Any]:
     wrong = "no" if target.gold == "yes" else "yes"
-    return {"wrong": wrong, "Wrong": wrong.title(), "prompt": prompt_text(target)}
+    return {"wrong": wrong, "Wrong": wrong.title(), "prompt": _prompt_text(target)}
 
 
 def _vlt_fields(target: Target) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _caption_fields(target: Target) -> dict[str, Any]:
     return {
         "names": tag_list(names),
         "name": f"<{names[0]}>",
-        "prompt": prompt_text(target),
+        "prompt": _prompt_text(target),
         "request": target.row["prompt"][-1]["text"],
         "infos": " ".join(f"<{r['name']}>: {r['info']}" for r in references),
     }
@@ -138,14 +138,14 @@ def rewrite_tags(target: Target, change: Callable[[str], str]) -> str | None:
     return None if text in (target.gold, re.sub("[<>]", "", target.gold)) else text
 
 
-def spell(text: str, name: str) -> str:
+def _spell(text: str, name: str) -> str:
     """A way to write a name: {0} is the name; {first}, {rest} and {short} are parts of it."""
     return text.format(name, first=name[:1], rest=name[1:], short=name[:-1])
 
 
 def _renamed(text: str, target: Target) -> str | None:
     """The true caption with another text for each `<Name>`; {0} is the name."""
-    return rewrite_tags(target, partial(spell, text))
+    return rewrite_tags(target, partial(_spell, text))
 
 
 def _renamed_tag(text: str, target: Target) -> str | None:
@@ -258,7 +258,7 @@ def _respelled(text: str, target: Target) -> str | None:
     name = right_name(target)
     if name is None:
         return None
-    return None if (spelled := spell(text, name)) == name else spelled
+    return None if (spelled := _spell(text, name)) == name else spelled
 
 
 @dataclass(frozen=True)
