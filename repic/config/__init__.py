@@ -1,0 +1,118 @@
+"""Settings: one typed tree, loaded from YAML profiles with overrides on top.
+
+>>> from repic import config
+>>> settings = config.load("sample", ["source.count=60"])
+"""
+
+from __future__ import annotations
+
+from repic.config.build import (
+    LOCAL,
+    SPLITS,
+    Band,
+    ClipScoreSettings,
+    DetectorSettings,
+    EncoderSettings,
+    ExampleSettings,
+    IctSettings,
+    JudgeSettings,
+    MiningSettings,
+    NameSettings,
+    Objective,
+    OctSettings,
+    QuarantineSettings,
+    RewardSettings,
+    RuntimeSettings,
+    SourceSettings,
+    SplitSettings,
+    VltSettings,
+)
+from repic.config.evaluate import (
+    PROTOCOLS,
+    SUITES,
+    EvaluateSettings,
+    Layout,
+    Protocol,
+    SuiteName,
+)
+from repic.config.profiles import profiles
+from repic.config.refresh import MarginSettings, RefreshSettings
+from repic.config.section import Section, nearest
+from repic.config.settings import (
+    BUILD,
+    EVALUATE,
+    REFRESH,
+    TRAIN,
+    Scope,
+    Settings,
+    describe,
+    from_record,
+    load,
+    with_absolute_paths,
+)
+from repic.config.train import (
+    DifficultySettings,
+    GuardSettings,
+    LoraSettings,
+    MeasureSettings,
+    Method,
+    TrainSettings,
+)
+
+
+def version() -> str:
+    """Version of the installed package, for lineage."""
+    from importlib import metadata
+
+    return metadata.version("repic")
+
+
+__all__ = [
+    "BUILD",
+    "EVALUATE",
+    "LOCAL",
+    "PROTOCOLS",
+    "REFRESH",
+    "SPLITS",
+    "SUITES",
+    "TRAIN",
+    "Band",
+    "ClipScoreSettings",
+    "DetectorSettings",
+    "DifficultySettings",
+    "EncoderSettings",
+    "EvaluateSettings",
+    "ExampleSettings",
+    "GuardSettings",
+    "IctSettings",
+    "JudgeSettings",
+    "Layout",
+    "LoraSettings",
+    "MarginSettings",
+    "MeasureSettings",
+    "Method",
+    "MiningSettings",
+    "NameSettings",
+    "Objective",
+    "OctSettings",
+    "Protocol",
+    "QuarantineSettings",
+    "RefreshSettings",
+    "RewardSettings",
+    "RuntimeSettings",
+    "Scope",
+    "Section",
+    "Settings",
+    "SourceSettings",
+    "SplitSettings",
+    "SuiteName",
+    "TrainSettings",
+    "VltSettings",
+    "describe",
+    "from_record",
+    "load",
+    "nearest",
+    "profiles",
+    "version",
+    "with_absolute_paths",
+]

@@ -1,0 +1,80 @@
+"""Base class of settings, and errors that name the nearest valid key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from repic.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A group of settings: immutable, and without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validated(model: type[M], data: Mapping[str, Any], hint: str) -> M:
+    """Validate nested values.
+
+    Args:
+        hint: Sentence that says which command lists all settings.
+
+    Raises:
+        ConfigError: unknown key (the nearest is named) or invalid value.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(e, model, hint) for e in error.errors())) from None
+
+
+def described(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Every setting of a model as (key, default, help)."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from described(kind, f"{prefix}{name}.")
+        else:
+            default = "" if field.is_required() else str(field.default)
+            yield f"{prefix}{name}", default, field.description or ""
+
+
+def nearest(wrong: str, valid: Sequence[str], hint: str = "") -> str:
+    """End of an error about an unknown name: the nearest valid one, or all if they are few."""
+    last = wrong.rpartition(".")[2]
+    close = difflib.get_close_matches(wrong, valid, 1, 0.6) or [
+        key
+        for key in valid
+        if difflib.SequenceMatcher(None, key.rpartition(".")[2], last).ratio() > 0.7
+    ]
+    if close:
+        return f"; did you mean {close[0]}?"
+    if len(valid) < 12:
+        return f"; one of: {', '.join(valid)}"
+    return f"; {hint}" if hint else ""
+
+
+def _explain(error: Any, model: type[BaseModel], hint: str) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown setting {path}{nearest(path, _all_keys(model), hint)}"
+    value = error["input"]
+    if isinstance(value, str | int | float):
+        path += f"={value}"
+    return f"{path}: {error['msg']}" if path else error["msg"]
+
+
+def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += _all_keys(field.annotation, f"{prefix}{name}.")
+    return keys

@@ -1,0 +1,178 @@
+"""The one tree of settings, and how it is loaded from a profile and overrides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from repic.config.build import (
+    LOCAL,
+    DetectorSettings,
+    EncoderSettings,
+    ExampleSettings,
+    MiningSettings,
+    QuarantineSettings,
+    RewardSettings,
+    RuntimeSettings,
+    SourceSettings,
+    SplitSettings,
+)
+from repic.config.evaluate import EvaluateSettings
+from repic.config.profiles import layered, section_of
+from repic.config.refresh import RefreshSettings
+from repic.config.section import Section, described, validated
+from repic.config.train import METHODS, TrainSettings, as_meant, trainer_fields
+from repic.errors import ConfigError
+from repic.images import uris
+
+
+class Settings(Section):
+    """All settings. Each command reads its own sections and ignores the others."""
+
+    source: SourceSettings = SourceSettings()
+    detector: DetectorSettings = DetectorSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    mining: MiningSettings = MiningSettings()
+    splits: SplitSettings = SplitSettings()
+    examples: ExampleSettings = ExampleSettings()
+    rewards: RewardSettings = RewardSettings()
+    quarantine: QuarantineSettings = QuarantineSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    train: TrainSettings = TrainSettings()
+    trainer: dict[str, Any] = Field(
+        default={}, description="Fields of TRL's GRPOConfig or SFTConfig, over our defaults."
+    )
+    evaluate: EvaluateSettings = EvaluateSettings()
+    refresh: RefreshSettings = RefreshSettings()
+
+    @field_validator("trainer")
+    @classmethod
+    def _as_meant(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        return {name: as_meant(name, value) for name, value in fields.items()}
+
+    def record(self, scope: Scope) -> dict[str, Any]:
+        """The sections of a command as JSON, for manifests and fingerprints."""
+        return self.model_dump(mode="json", include=set(scope.sections))
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A command and the sections of settings that it reads."""
+
+    command: str
+    sections: tuple[str, ...]
+
+    @property
+    def hint(self) -> str:
+        """Sentence for errors: how to list all settings of the command."""
+        return f"`repic {self.command} --show-settings` lists them"
+
+
+_BUILD = ("source", "detector", "encoder", "mining", "splits", "examples", "rewards")
+
+BUILD = Scope("build", (*_BUILD, "quarantine", "runtime"))
+TRAIN = Scope("train", ("train", "trainer"))
+EVALUATE = Scope("evaluate run", ("evaluate", "detector", "encoder", "runtime"))
+REFRESH = Scope("refresh run", tuple(Settings.model_fields))
+
+
+def load(
+    profile: str = "photos",
+    overrides: Iterable[str] = (),
+    *,
+    scope: Scope = REFRESH,
+    **values: Any,
+) -> Settings:
+    """Load a profile and apply changes to it.
+
+    Args:
+        profile: Name of a shipped profile, or path of a YAML file.
+        overrides: `section.key=value` each; the value is read as YAML.
+        scope: The command that asks. Overrides of sections that it does not read are errors.
+        values: Nested values by section, applied between the profile and the overrides. None
+            keeps the value of the profile.
+
+    Raises:
+        ConfigError: unknown profile, unknown key (the nearest is named) or invalid value.
+
+    Example:
+        >>> load("sample", ["source.count=60"], train={"method": "sft"}).source.count
+        60
+    """
+    overrides = tuple(overrides)
+    for override in overrides:
+        section = section_of(override)
+        allowed = (*scope.sections, *(METHODS if "train" in scope.sections else ()))
+        if section in (*Settings.model_fields, *METHODS) and section not in allowed:
+            raise ConfigError(
+                f"`repic {scope.command}` has no setting {section}; it reads the sections "
+                f"{', '.join(scope.sections)}"
+            )
+    data = layered(profile, values, overrides)
+    data["trainer"] = trainer_fields(data)
+    for method in METHODS:
+        data.pop(method, None)
+    return validated(Settings, data, scope.hint)
+
+
+def from_record(data: Mapping[str, Any]) -> Settings:
+    """Settings that `Settings.record` wrote, for example from the manifest of a dataset.
+
+    Raises:
+        ConfigError: unknown key or invalid value.
+    """
+    return validated(Settings, data, BUILD.hint)
+
+
+def with_absolute_paths(settings: Settings) -> Settings:
+    """The same settings for any working directory: existing relative paths become absolute.
+
+    URLs and hub names stay as they are, and so do fingerprints, which hash contents.
+    """
+    source = {
+        name: _absolute(getattr(settings.source, name)) for name in ("path", "images", "refs")
+    }
+    detector, encoder = settings.detector, settings.encoder
+    checkpoint, tag = detector.checkpoint, encoder.pretrained
+    return settings.model_copy(
+        update={
+            "source": settings.source.model_copy(update=source),
+            "detector": detector.model_copy(
+                update={
+                    "checkpoint": checkpoint if checkpoint == "sample" else _absolute(checkpoint),
+                    "text_encoder": _absolute_folder(detector.text_encoder),
+                }
+            ),
+            "encoder": encoder.model_copy(
+                update={
+                    "pretrained": _absolute(tag) if os.path.isfile(tag) else _absolute_folder(tag)
+                }
+            ),
+        }
+    )
+
+
+def describe(scope: Scope) -> list[tuple[str, str, str]]:
+    """Settings of a command as (key, default, help); `trainer` is left to TRL."""
+    own = ("refresh",) if scope is REFRESH else scope.sections
+    return [
+        row
+        for row in described(Settings)
+        if row[0].partition(".")[0] in own and row[0] != "trainer"
+    ]
+
+
+def _absolute(path: str | None) -> str | None:
+    if path is None or uris.is_url(path) or not os.path.exists(os.path.expanduser(path)):
+        return path
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def _absolute_folder(weights: str | None) -> str | None:
+    if weights is None or not weights.startswith(LOCAL):
+        return weights
+    return f"{LOCAL}{_absolute(weights.removeprefix(LOCAL))}"
