@@ -30,9 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repic.config import build as config
-from repic.config import evaluate as evaluation_settings
-from repic.config import train as training_settings
+from repic import config
 from repic.errors import TrainingStoppedError
 from repic.evaluate import results, strict
 from repic.evaluate import run as evaluation
@@ -143,7 +141,7 @@ def trained(
     store: Store, examples: str, arm: Arm, seed: int, steps: int, changes: Sequence[str]
 ) -> str | None:
     """Name of the model: the start, or a checkpoint; None if a guard stopped its training."""
-    start = training_settings.load("sample", changes)
+    start = config.load("sample", changes)
     if arm.method is None:
         return start.train.model
     changes = [
@@ -153,7 +151,7 @@ def trained(
         *(f"trainer.{field}={steps}" for field in ("max_steps", "save_steps")),
         f"trainer.seed={seed}",
     ]
-    asked = training_settings.load("sample", changes, method=arm.method)
+    asked = config.load("sample", changes, train={"method": arm.method})
     try:
         outcome = training.train(asked, store, examples)
     except TrainingStoppedError as stopped:
@@ -165,8 +163,10 @@ def trained(
 
 def evaluated(store: Store, model: str, suite: str, photos: int) -> results.Evaluated:
     """Captions of a model about a suite, and what they score."""
-    asked = evaluation_settings.load(
-        "sample", (), suite=suite, photos=photos, protocols=PROTOCOLS, batch_size=32
+    asked = config.load(
+        "sample",
+        (),
+        evaluate={"suite": suite, "photos": photos, "protocols": PROTOCOLS, "batch_size": 32},
     )
     return evaluation.run(model, asked, store)
 

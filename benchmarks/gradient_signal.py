@@ -27,7 +27,7 @@ import torch
 from learning import LEFT, OBJECTIVES, Leftward, build_pool, rows_asked
 from transformers import TrainerCallback
 
-from repic.config import train as settings
+from repic import config
 from repic.models.vlm import load
 from repic.objectives.rows import examples_of
 from repic.pipeline.progress import NoProgress
@@ -72,7 +72,7 @@ def sampled(store: Store, folder: Path, name: str, steps: int, changes: list[str
     """Gradients of so many steps of one reward, float32 (steps, numbers)."""
     objective = "vlt" if name == LEFT else name
     shares = json.dumps({o: float(o == objective) for o in OBJECTIVES})
-    asked = settings.load(
+    asked = config.load(
         "sample", [*STILL, f"trainer.max_steps={steps}", f"train.shares={shares}", *changes]
     )
     examples = examples_of(store, "examples@latest")

@@ -37,7 +37,7 @@ def built(store: Path, photos: Path, count: int) -> tuple[float, dict[str, Any]]
 
 
 MODELS = """
-from repic.config import build as config
+from repic import config
 from repic.models import detectors as detect, encoder as embed
 settings = config.load("sample")
 detect.load(settings.detector, settings.runtime)
@@ -54,7 +54,7 @@ def seconds_of(code: str) -> float:
 
 def drawn(photos: Path, count: int) -> None:
     """Draw the photos before the clock starts: a user has them."""
-    from repic.config import build as config
+    from repic import config
     from repic.sources import sample
 
     changes = (f"source.path={photos}", f"source.count={count}", "source.identities=300")

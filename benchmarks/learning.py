@@ -40,8 +40,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from repic.config import build as config
-from repic.config import train as settings
+from repic import config
 from repic.models.vlm import load
 from repic.models.vlm.generate import AnswerGenerator
 from repic.objectives.base import Reward, Row
@@ -157,8 +156,8 @@ def run(
     if kept and kept.exists():
         return Measured.from_json(json.loads(kept.read_text("utf-8")))
     changes = [f"trainer.seed={seed}", "trainer.save_strategy=no", *arguments.set]
-    sampling = settings.load("sample", changes)
-    asked = settings.load("sample", changes, method="sft") if arm == "sft" else sampling
+    sampling = config.load("sample", changes)
+    asked = config.load("sample", changes, train={"method": "sft"}) if arm == "sft" else sampling
     longest = sampling.trainer["max_completion_length"]
     if arm in CONTROLS:
         trained_on = asked.train.model_copy(update={"control": arm})
@@ -200,7 +199,7 @@ def run(
     return measured
 
 
-def rows_asked(plan: TrainingPlan, sampling: settings.Training) -> pa.Table:
+def rows_asked(plan: TrainingPlan, sampling: config.Settings) -> pa.Table:
     """The rows that GRPO with these settings asks, whatever is then done with them."""
     table = read(plan.store, plan.examples, sampling.train.split)
     args: Any = trainer_config(sampling, plan.output)
@@ -268,7 +267,7 @@ def build_pool(store: Store, folder: Path, pool: str) -> None:
         entries = files.read(files.write(world, taken, place))
         asked = config.load("sample", source=_as_coco(entries, place))
         splits = {"validation": 0.0, "test": 0.0}
-        asked = asked.model_copy(update={"splits": config.Splits(**splits)})
+        asked = asked.model_copy(update={"splits": config.SplitSettings(**splits)})
     build(asked, store, scan(asked), _Quiet())
 
 

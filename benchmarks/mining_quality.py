@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from repic import mining
-from repic.config.build import EncoderSettings, Mining, Runtime, Splits
+from repic.config import EncoderSettings, MiningSettings, RuntimeSettings, SplitSettings
 from repic.images import decode
 from repic.images.perceptual_hash import perceptual_hash
 from repic.mining.splits import split_photos
@@ -64,7 +64,7 @@ class Collection:
         return mining.analyze(self.vectors, np.arange(len(identity)), self.duplicate, identity)
 
 
-def read(files: list[Path], encoder: EncoderSettings, runtime: Runtime) -> Collection:
+def read(files: list[Path], encoder: EncoderSettings, runtime: RuntimeSettings) -> Collection:
     """Embed photos, whole or as the crop of their main object."""
     model = embed.load(encoder, runtime)
     detector = photos_detector(runtime) if encoder.view == "crop" else None
@@ -79,12 +79,14 @@ def read(files: list[Path], encoder: EncoderSettings, runtime: Runtime) -> Colle
             ]
         # Stored vectors are float16, so that is what a build mines.
         vectors.append(model.encode_images(pictures).astype(np.float16))
-    duplicate = mining.near_duplicates(np.array(hashes, np.uint64), Mining().near_duplicate_bits)
+    duplicate = mining.near_duplicates(
+        np.array(hashes, np.uint64), MiningSettings().near_duplicate_bits
+    )
     _, subject = np.unique([file.parent.name for file in files], return_inverse=True)
     return Collection(np.concatenate(vectors), duplicate, subject)
 
 
-def judge(these: Collection, settings: Mining) -> dict[str, float]:
+def judge(these: Collection, settings: MiningSettings) -> dict[str, float]:
     """Mining with labels hidden."""
     n = len(these.subject)
     found = these.survey(np.full(n, -1))
@@ -123,7 +125,7 @@ def leakage(found: mining.Analysis, subject: np.ndarray) -> float:
     alone = {str(i): str(cluster) for i, cluster in enumerate(found.duplicate.tolist())}
     shares = []
     for salt in range(10):
-        splits = split_photos(names, alone, Splits(salt=str(salt)))
+        splits = split_photos(names, alone, SplitSettings(salt=str(salt)))
         train = {subject[int(i)] for i, split in splits.items() if split == "train"}
         held = [subject[int(i)] in train for i, s in splits.items() if s in ("validation", "test")]
         shares += [float(np.mean(held))] if held else []
@@ -131,7 +133,7 @@ def leakage(found: mining.Analysis, subject: np.ndarray) -> float:
 
 
 def judge_labelled(
-    these: Collection, category: np.ndarray | None, settings: Mining
+    these: Collection, category: np.ndarray | None, settings: MiningSettings
 ) -> dict[str, float]:
     """Mining with labels given; `category` is what each subject is, where a list says so."""
     found = these.survey(these.subject)
@@ -155,7 +157,7 @@ def judge_labelled(
     return result
 
 
-def negatives(found: mining.Analysis, settings: Mining) -> mining.ObjectPairs:
+def negatives(found: mining.Analysis, settings: MiningSettings) -> mining.ObjectPairs:
     # Labels of a detector would only help; none are assumed.
     nothing = np.zeros(len(found), dtype=np.int64)
     key = np.random.default_rng(0).integers(0, 2**64, len(found), dtype=np.uint64)
@@ -170,7 +172,9 @@ def negatives(found: mining.Analysis, settings: Mining) -> mining.ObjectPairs:
     )
 
 
-def measure(these: Collection, category: np.ndarray | None, settings: Mining) -> dict[str, float]:
+def measure(
+    these: Collection, category: np.ndarray | None, settings: MiningSettings
+) -> dict[str, float]:
     result = judge(these, settings)
     parts = []
     subjects = np.unique(these.subject)
@@ -187,8 +191,8 @@ def measure(these: Collection, category: np.ndarray | None, settings: Mining) ->
     return result | judge_labelled(these, category, settings)
 
 
-def photos_detector(runtime: Runtime) -> imagenet_classifier.PhotosDetector:
-    from repic.config.build import DetectorSettings
+def photos_detector(runtime: RuntimeSettings) -> imagenet_classifier.PhotosDetector:
+    from repic.config import DetectorSettings
     from repic.models import detectors
 
     found = detectors.load(DetectorSettings(kind="photos", confidence=0), runtime)
@@ -253,9 +257,11 @@ def main() -> int:
     encoder = EncoderSettings(
         architecture=options.architecture, pretrained=options.pretrained, view=options.view
     )
-    these = read(files, encoder, Runtime())
+    these = read(files, encoder, RuntimeSettings())
     started = time.perf_counter()
-    result = measure(these, categories(options.photos, [f.parent.name for f in files]), Mining())
+    result = measure(
+        these, categories(options.photos, [f.parent.name for f in files]), MiningSettings()
+    )
     seconds = time.perf_counter() - started
     missed = [
         name

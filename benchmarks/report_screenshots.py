@@ -14,8 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from repic import report
-from repic.config import build as config
+from repic import config, report
 from repic.pipeline.build import Plan, Shard, build
 from repic.pipeline.scan import scan
 from repic.pipeline.stages.base import Stage

@@ -34,9 +34,8 @@ import mining_quality
 import numpy as np
 from PIL import Image
 
-from repic import mining
-from repic.config import build as config
-from repic.config.build import Settings
+from repic import config, mining
+from repic.config import Settings
 from repic.images.coordinates import Box
 from repic.images.perceptual_hash import perceptual_hash
 from repic.models import detectors
@@ -144,7 +143,7 @@ class Detected(mining_quality.Collection):
 
 def _near_duplicates(taken: Sequence[WorldPhoto]) -> np.ndarray:
     hashes = [int(perceptual_hash(photo.image), 16) for photo in taken]
-    bits = config.Mining().near_duplicate_bits
+    bits = config.MiningSettings().near_duplicate_bits
     return mining.near_duplicates(np.array(hashes, np.uint64), bits)
 
 

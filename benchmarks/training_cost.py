@@ -32,8 +32,7 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
-from repic.config import build as config
-from repic.config import train as settings
+from repic import config
 from repic.models.vlm import load
 from repic.objectives.base import Row
 from repic.objectives.rows import examples_of, read
@@ -140,10 +139,10 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
     store = Store.open(folder / "store", create=True)
     build_settings = config.load("sample", ("source.count=120",), detector={"kind": "annotation"})
     build(build_settings, store, scan(build_settings), Quiet())
-    asked = settings.load(
+    asked = config.load(
         "sample",
         [f"trainer.max_steps={steps}", "trainer.save_strategy=no", *changes],
-        model=model,
+        train={"model": model},
     )
     examples = examples_of(store, "examples@latest")
     plan = TrainingPlan.create(asked, store, examples, load.reader(model), folder / "work")

@@ -16,8 +16,8 @@ from prefect.tasks import exponential_backoff
 
 from flows import gpu
 from flows.common import TASK_OPTIONS, in_home, opaque, store_location
-from repic.config import build as config
-from repic.config.build import Settings
+from repic import config
+from repic.config import Settings
 from repic.pipeline import build, catalog
 from repic.pipeline.build import Build, Outcome, Plan, Shard, ShardReport
 from repic.pipeline.scan import Scan, scan
@@ -88,7 +88,9 @@ def build_datasets(
     """
     with in_home():
         chosen = profile or ("photos" if images else "sample")
-        settings = config.requested(images, chosen, identity, overrides or [])
+        settings = config.load(
+            chosen, overrides or [], source=config.folder_source(images, identity)
+        )
         opened, scanned = build.open_for(store_location(store), lambda: scan_source(settings))
         this = Build(settings, opened, scanned, Run.here(runtime.flow_run.id))
         outcome = build.make(this, _compute_all, lambda this, stage: publish(opaque(this), stage))

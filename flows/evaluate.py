@@ -13,8 +13,8 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows.common import TASK_OPTIONS, RunLog, in_home, store_location
-from repic import report
-from repic.config import evaluate as settings
+from repic import config, report
+from repic.config import Settings
 from repic.evaluate.formatting import cell
 from repic.evaluate.results import Evaluated, load
 from repic.evaluate.run import run
@@ -27,9 +27,9 @@ QUALITY_COLUMNS = ("length", "self_bleu", "copy_rate", "clip_score")
 
 
 @task(name="evaluate", **{**TASK_OPTIONS, "retries": 2, "retry_delay_seconds": 30})
-def caption_and_score(model: str, config: settings.Asked, store: str, run_: Run) -> str:
+def caption_and_score(model: str, settings: Settings, store: str, run_: Run) -> str:
     """Evaluate the model, or resume an interrupted evaluation; the published version."""
-    return run(model, config, Store.open(store, create=True), RunLog(), run_).ref
+    return run(model, settings, Store.open(store, create=True), RunLog(), run_).ref
 
 
 def _run_name() -> str:
@@ -64,9 +64,10 @@ def evaluate(
         The version, `evaluation@v3`.
     """
     with in_home():
-        config = settings.load(profile, overrides or [], suite=suite, folder=folder)
+        chosen = {"suite": suite, "folder": folder}
+        settings = config.load(profile, overrides or [], scope=config.EVALUATE, evaluate=chosen)
         located = store_location(store)
-        ref = caption_and_score(model, config, located, Run.here(runtime.flow_run.id))
+        ref = caption_and_score(model, settings, located, Run.here(runtime.flow_run.id))
         opened = Store.open(located)
         if opened.files.local:
             catalog.refresh(opened)

@@ -11,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.build_datasets import build_datasets
 from flows.common import ONE_RETRY, RunLog, in_home, opaque, store_location
-from repic.config import refresh as settings
+from repic import config
 from repic.models.vlm import load
 from repic.objectives.rows import examples_of
 from repic.pipeline import catalog
@@ -69,15 +69,13 @@ def refresh(
     """
     given = overrides or []
     with in_home():
-        config = settings.load(profile, given)
+        settings = config.load(profile, given)
         located = store_location(store)
-    built = build_datasets(
-        images=images, profile=profile, overrides=settings.of_the_build(given), store=located
-    )
+    built = build_datasets(images=images, profile=profile, overrides=given, store=located)
     with in_home():
         load.quiet()
         opened, run = Store.open(located), Run.here(runtime.flow_run.id)
-        request = Request(config, examples_of(opened, str(built.dataset.ref)))
+        request = Request(settings, examples_of(opened, str(built.dataset.ref)))
         recorded = refreshing.known_decision(request, opened)
         is_new = recorded is None
         if recorded is None:

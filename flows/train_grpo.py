@@ -13,7 +13,8 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
 from flows.common import ONE_RETRY, RunLog, in_home, store_location
-from repic.config import train as settings
+from repic import config
+from repic.config import Settings
 from repic.pipeline import catalog
 from repic.train.publish import PICTURE, TrainingResult
 from repic.train.run import train
@@ -22,11 +23,9 @@ from storage.store import Store
 
 
 @task(name="train", **ONE_RETRY)
-def train_model(
-    config: settings.Training, store: str, dataset: str, run: Run
-) -> TrainingResult | None:
+def train_model(settings: Settings, store: str, dataset: str, run: Run) -> TrainingResult | None:
     """Train, or resume an interrupted run."""
-    return train(config, Store.open(store), dataset, RunLog(), run)
+    return train(settings, Store.open(store), dataset, RunLog(), run)
 
 
 def _run_name() -> str:
@@ -56,9 +55,10 @@ def train_grpo(
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
     """
     with in_home():
-        config = settings.load(profile, overrides or [], method=method, model=model)
+        chosen = {"method": method, "model": model}
+        settings = config.load(profile, overrides or [], scope=config.TRAIN, train=chosen)
         located = store_location(store)
-        outcome = train_model(config, located, dataset, Run.here(runtime.flow_run.id))
+        outcome = train_model(settings, located, dataset, Run.here(runtime.flow_run.id))
         opened = Store.open(located)
         if outcome and opened.files.local:
             catalog.refresh(opened)

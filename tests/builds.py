@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from repic.config import build as config
-from repic.config.build import Settings
+from repic import config
+from repic.config import Settings
 from repic.mining.splits import split_of
 from repic.pipeline.build import Outcome, Plan, Shard
 from repic.pipeline.build import build as run_build
@@ -68,7 +68,7 @@ class Album:
         """An album of PHOTOS photos, with MORE to add, drawn once into `world`."""
         maker = World(SIZE, seed=3)
         plans = maker.dataset(
-            PHOTOS + MORE, IDENTITIES, lambda name: split_of(name, config.Splits())
+            PHOTOS + MORE, IDENTITIES, lambda name: split_of(name, config.SplitSettings())
         )
         entries = files.read(files.write(maker, plans, world))
         shutil.copytree(world / "photos", folder / "photos")

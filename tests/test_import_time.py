@@ -87,7 +87,7 @@ def test_no_flow_imports_a_model() -> None:
 
 def test_a_fingerprint_needs_no_model() -> None:
     code = (
-        "from repic.config import build as config; from repic.pipeline.stages import STAGES\n"
+        "from repic import config; from repic.pipeline.stages import STAGES\n"
         "for profile in ('sample', 'photos'):\n"
         "    settings = config.load(profile, source={'path': '/nowhere'})\n"
         "    assert len({stage.fingerprint(settings) for stage in STAGES}) == len(STAGES)"

@@ -21,7 +21,7 @@ from repic.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from repic.config.build import Settings
+    from repic.config import Settings
     from repic.pipeline.build import Outcome
 
 
@@ -73,9 +73,17 @@ def build(
 
         outcome = run.build(store, **parameters)
     else:
-        from repic.config import build as config
+        from repic import config
 
-        outcome = build_here(config.requested(**parameters), store)
+        outcome = build_here(
+            config.load(
+                parameters["profile"],
+                parameters["overrides"],
+                scope=config.BUILD,
+                source=config.folder_source(images, identity),
+            ),
+            store,
+        )
     if as_json:
         print_json(_summary(outcome))
     else:
@@ -112,9 +120,9 @@ def build_here(settings: Settings, store: str, only: Collection[str] | None = No
 
 
 def _print_settings() -> None:
-    from repic.config.build import describe
+    from repic.config import BUILD, describe
 
-    for key, default, help_ in describe():
+    for key, default, help_ in describe(BUILD):
         out().print(f"[bold]{key}[/] = {default}  [dim]{help_}[/]")
 
 

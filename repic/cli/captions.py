@@ -120,10 +120,10 @@ def compare_captions(
     comparison = compare_models(*files, metric, concepts)
     preferred = None
     if judge:
-        from repic.config.build import Judge
+        from repic.config import JudgeSettings
         from repic.evaluate.pairwise import preference
 
-        settings = Judge(url=judge, model=judge_model, api_key_env=judge_key_env)
+        settings = JudgeSettings(url=judge, model=judge_model, api_key_env=judge_key_env)
         preferred = preference(*files, settings)
     if comparison.left_out:
         err().print(f"note: {comparison.left_out} captions are in one file only", markup=False)
@@ -136,13 +136,13 @@ def compare_captions(
 
 
 def _clip_score(records: Any, images: Path, profile: str) -> Score:
-    from repic.config import build as config
+    from repic import config
     from repic.evaluate.clipscore import clip_score
     from repic.models import encoder
 
     if not images.is_dir():
         raise UserError(f"there is no folder {images}; --images names the folder of the photos")
-    settings = config.load(profile, source={"path": str(images)})
+    settings = config.load(profile)
     return clip_score(records, images, encoder.load(settings.encoder, settings.runtime))
 
 

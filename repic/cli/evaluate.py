@@ -93,21 +93,27 @@ def run(
 
     Example: repic evaluate run --model checkpoint@latest --suite sample
     """
-    from repic.config import evaluate as settings
+    from repic import config
 
     if show_settings:
-        print_rows(["setting", "default", "meaning"], [tuple(row) for row in settings.describe()])
+        print_rows(
+            ["setting", "default", "meaning"],
+            [tuple(row) for row in config.describe(config.EVALUATE)],
+        )
         return
-    asked = settings.load(
+    asked = config.load(
         profile,
         set_ or [],
-        suite=suite,
-        folder=str(folder) if folder else None,
-        protocols=protocol or None,
-        layout=layout,
-        photos=photos,
-        url=server,
-        backend="server" if server else None,
+        scope=config.EVALUATE,
+        evaluate={
+            "suite": suite,
+            "folder": str(folder) if folder else None,
+            "protocols": protocol or None,
+            "layout": layout,
+            "photos": photos,
+            "url": server,
+            "backend": "server" if server else None,
+        },
     )
     from repic.cli.progress import TrainingProgress
     from repic.evaluate.run import run as evaluated
@@ -271,10 +277,15 @@ def caption(
 
     Example: repic caption photo.jpg --refs refs/ --model checkpoint@latest
     """
-    from repic.config import evaluate as settings
+    from repic import config
     from repic.evaluate.single_photo import caption as captioned
 
-    asked = settings.load(profile, set_ or [], url=server, backend="server" if server else None)
+    asked = config.load(
+        profile,
+        set_ or [],
+        scope=config.EVALUATE,
+        evaluate={"url": server, "backend": "server" if server else None},
+    )
     answer = captioned(photo, refs, model, asked, open_store(store) if "@" in model else None)
     question = answer.question
     if as_json:

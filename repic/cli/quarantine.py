@@ -63,13 +63,13 @@ def _list(store: Store, of: str, as_json: bool) -> None:
 def _retry(location: str, as_json: bool) -> None:
     from dataclasses import asdict
 
+    from repic import config
     from repic.cli.build import build_here
-    from repic.config import build as config
     from repic.pipeline.quarantine import known, of_latest, retried
 
     store = open_store(location)
     before = of_latest(store)
-    settings = config.recorded(store.manifest("dataset@latest").settings)
+    settings = config.from_record(store.manifest("dataset@latest").settings)
     result = retried(store, before, build_here(settings, location, known(store)))
     if as_json:
         print_json(asdict(result))

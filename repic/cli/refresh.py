@@ -55,22 +55,20 @@ def run(
 
     Example: repic refresh run --profile sample --set refresh.margins.oct=0.05
     """
-    from repic.config import refresh as settings
+    from repic import config
 
     if show_settings:
-        for key, default, help_ in settings.describe():
+        for key, default, help_ in config.describe(config.REFRESH):
             out().print(f"[bold]{key}[/] = {default}  [dim]{help_}[/]")
         return
+    from repic import config
     from repic.cli.build import build_here
     from repic.cli.progress import TrainingProgress
-    from repic.config import build as config
     from repic.pipeline import catalog
 
     overrides = set_ or []
-    asked = settings.load(profile, overrides)
-    built = build_here(
-        config.requested(images, profile, None, settings.of_the_build(overrides)), store
-    )
+    asked = config.load(profile, overrides, source=config.folder_source(images))
+    built = build_here(asked, store)
     from repic.models.vlm import load
     from repic.refresh.run import refresh as refreshed
 

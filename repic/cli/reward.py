@@ -357,12 +357,12 @@ def serve(
 
     Example: repic reward serve --workers 2 --port 8899
     """
-    from repic.config import build as config
+    from repic import config
     from repic.rewards.server import model_components
     from repic.rewards.server import serve as service
     from repic.rewards.server.app import Limits
 
-    settings = config.load(profile, tuple(set_ or ()), source={"path": "."})
+    settings = config.load(profile, set_ or [])
     components = model_components.packed_settings(settings, store)
 
     err().print(f"Rewards at http://{host}:{port}/v1/score, {workers} workers")

@@ -110,11 +110,11 @@ VLLM = ("trainer.use_vllm=true", "trainer.vllm_mode=colocate")
 def _train_here(
     store: str, dataset: str, profile: str, overrides: list[str], **chosen: Any
 ) -> TrainingResult | None:
+    from repic import config
     from repic.cli.progress import TrainingProgress
-    from repic.config import train as settings
     from repic.pipeline import catalog
 
-    asked = settings.load(profile, overrides, **chosen)
+    asked = config.load(profile, overrides, scope=config.TRAIN, train=chosen)
     opened = open_store(store)
     from repic.models.vlm import load
     from repic.train.run import train as run  # torch, only now that all else is in order
@@ -131,10 +131,10 @@ def _train_here(
 
 
 def _print_settings(method: Literal["grpo", "sft"]) -> None:
-    from repic.config.train import describe
+    from repic.config import TRAIN, describe
     from repic.train.trainer_defaults import defaults
 
-    for key, default, help_ in describe():
+    for key, default, help_ in describe(TRAIN):
         out().print(f"[bold]{key}[/] = {default}  [dim]{help_}[/]")
     for name, default_ in defaults(method).items():
         out().print(f"[bold]trainer.{name}[/] = {default_.value}  [dim]{default_.why}[/]")
@@ -223,10 +223,10 @@ def doctor_dataset(
     """Print what preflight finds in a dataset version; whether all is well."""
     from dataclasses import asdict
 
+    from repic import config
     from repic.cli.progress import TrainingProgress
-    from repic.config import train as settings
 
-    asked = settings.load(profile, overrides, model=model).train
+    asked = config.load(profile, overrides, scope=config.TRAIN, train={"model": model}).train
     opened = open_store(store)
     from repic.models.vlm import load
     from repic.objectives.rows import examples_of

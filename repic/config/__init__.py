@@ -35,6 +35,7 @@ from repic.config.evaluate import (
     Protocol,
     SuiteName,
 )
+from repic.config.paths import cache_folder
 from repic.config.profiles import profiles
 from repic.config.refresh import MarginSettings, RefreshSettings
 from repic.config.section import Section, nearest
@@ -46,6 +47,7 @@ from repic.config.settings import (
     Scope,
     Settings,
     describe,
+    folder_source,
     from_record,
     load,
     with_absolute_paths,
@@ -108,7 +110,9 @@ __all__ = [
     "SuiteName",
     "TrainSettings",
     "VltSettings",
+    "cache_folder",
     "describe",
+    "folder_source",
     "from_record",
     "load",
     "nearest",

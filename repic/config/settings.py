@@ -109,7 +109,7 @@ def load(
         allowed = (*scope.sections, *(METHODS if "train" in scope.sections else ()))
         if section in (*Settings.model_fields, *METHODS) and section not in allowed:
             raise ConfigError(
-                f"`repic {scope.command}` has no setting {section}; it reads the sections "
+                f"unknown setting {section}: `repic {scope.command}` reads only "
                 f"{', '.join(scope.sections)}"
             )
     data = layered(profile, values, overrides)
@@ -117,6 +117,11 @@ def load(
     for method in METHODS:
         data.pop(method, None)
     return validated(Settings, data, scope.hint)
+
+
+def folder_source(images: str | None, identity: str | None = None) -> dict[str, Any]:
+    """Values for `load(source=...)`: a folder or URL of photos, and where identities come from."""
+    return {"kind": "folder" if images else None, "path": images, "identity": identity}
 
 
 def from_record(data: Mapping[str, Any]) -> Settings:

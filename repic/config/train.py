@@ -161,9 +161,7 @@ class TrainSettings(Section):
     def _of_objectives(cls, shares: dict[str, float]) -> dict[str, float]:
         for name, share in shares.items():
             if name not in _OBJECTIVES:
-                raise ValueError(
-                    f"{name!r} is not an objective: use one of {', '.join(_OBJECTIVES)}"
-                )
+                raise ValueError(f"{name!r} is not an objective: one of {', '.join(_OBJECTIVES)}")
             if share < 0:
                 raise ValueError(f"the share of {name} is {share}, and must be 0 or more")
         return shares

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from repic.config.evaluate import Asked
+from repic.config import Settings
 from repic.errors import CaptionError
 from repic.evaluate.intervals import gather, intervals
 from repic.evaluate.metrics import Score
@@ -39,7 +39,7 @@ _BATCH = 64
 _PART = pa.schema([("key", pa.string()), ("score", pa.float64())])
 
 
-def encoder_of(asked: Asked) -> Encoder | None:
+def encoder_of(asked: Settings) -> Encoder | None:
     """The encoder of the settings, ready; None where it reads no texts, or nobody wants a score.
 
     Raises: as `repic.models.encoder.load`.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable
 
-from repic.config.build import Judge
+from repic.config import JudgeSettings
 from repic.errors import CaptionError
 from repic.evaluate.intervals import gather, intervals
 from repic.evaluate.metrics import Score
@@ -17,7 +17,7 @@ from repic.evaluate.records import Record
 from repic.rewards.judge import compare
 
 
-def preference(first: Iterable[Record], second: Iterable[Record], settings: Judge) -> Score:
+def preference(first: Iterable[Record], second: Iterable[Record], settings: JudgeSettings) -> Score:
     """Share of pairs in which the second model's caption is preferred; a tie counts half.
 
     `n` counts the pairs that were judged alike in both orders, the others are left out.

@@ -15,8 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from repic.config.build import Examples
-from repic.config.evaluate import Evaluation, Layout
+from repic.config import EvaluateSettings, ExampleSettings, Layout
 from repic.evaluate.records import Record
 from repic.evaluate.retrieval import Crop, accepted, forced
 from repic.evaluate.suites import Concept, Query, Suite, Thing, View, one_of_each
@@ -127,7 +126,7 @@ def _info(concept: Concept, prompt: Iterable[Mapping[str, str]]) -> str:
 
 def questions(
     suite: Suite,
-    asked: Evaluation,
+    asked: EvaluateSettings,
     found: Mapping[str, Sequence[Crop]],
     threshold: float,
 ) -> list[Question]:
@@ -167,7 +166,7 @@ def _choose(
     query: Query,
     concepts: Mapping[str, Concept],
     crops: Sequence[Crop],
-    asked: Evaluation,
+    asked: EvaluateSettings,
     threshold: float,
     rng: SeededRandom,
 ) -> tuple[tuple[str, ...], list[str]]:
@@ -201,7 +200,7 @@ def _absent(
 
 def _prompt(shown: Sequence[Concept], layout: Layout, rng: SeededRandom) -> list[dict[str, str]]:
     """Blocks of text and pictures; the last picture is the photo."""
-    settings = Examples().ict
+    settings = ExampleSettings().ict
     with_info = layout == "paper" or rng.chance(settings.info_share)
     blocks = []
     for concept in shown:

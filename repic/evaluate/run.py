@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import repic
-from repic.config.evaluate import Asked
+from repic import config
+from repic.config import Settings
 from repic.evaluate import clipscore, generate, results, score, suites
 from repic.evaluate.questions import questions
 from repic.evaluate.results import Evaluated
@@ -30,7 +31,7 @@ Found = dict[str, list[Crop]]
 
 def run(
     model: str,
-    asked: Asked,
+    asked: Settings,
     store: Store,
     progress: Progress | None = None,
     run: Run | None = None,
@@ -77,7 +78,7 @@ def run(
 
 
 def retrieved(
-    suite: Suite, asked: Asked, progress: Progress, encoder: Encoder | None = None
+    suite: Suite, asked: Settings, progress: Progress, encoder: Encoder | None = None
 ) -> tuple[Found, float | None, Any]:
     """Crops of each photo, the threshold, and who drew and encoded them.
 
@@ -122,7 +123,7 @@ def publish(
     judge: dict[str, str],
     fingerprints: tuple[str, str],
     suite: Suite,
-    asked: Asked,
+    asked: Settings,
     captioner: Captioner,
     found: Found,
     threshold: float | None,
@@ -141,7 +142,7 @@ def publish(
     """
     content, scoring = fingerprints
     common: dict[str, Any] = {
-        "settings": asked.model_dump(mode="json"),
+        "settings": asked.record(config.EVALUATE),
         "models": {
             "captioner": {"name": captioner.name, "fingerprint": captioner.fingerprint},
             **models,

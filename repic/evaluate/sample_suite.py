@@ -12,8 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from repic.config.build import Names
-from repic.config.paths import cache_folder
+from repic.config import NameSettings, cache_folder
 from repic.evaluate.suites import Concept, Query, Suite, Thing, View, view_of
 from repic.objectives.base import SeededRandom, seed_of
 from repic.objectives.corpus import Object
@@ -94,7 +93,7 @@ def _concepts(world: World, cast: Sequence[Identity], folder: Path) -> tuple[Con
     taken = files.read(files.write(world, solo, folder))
     rng = SeededRandom(seed_of(world.seed, "names", *(identity.name for identity in cast)))
     said = [identity.phrase for identity in cast]
-    names = [name for name, _ in draw_names(rng, len(cast), Names().locales, said)]
+    names = [name for name, _ in draw_names(rng, len(cast), NameSettings().locales, said)]
     made = []
     for n, (identity, name) in enumerate(zip(cast, names, strict=True)):
         own = taken[n * CANDIDATES : (n + 1) * CANDIDATES]

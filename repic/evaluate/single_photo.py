@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from repic.config.evaluate import Asked
+from repic.config import Settings
 from repic.errors import SuiteError
 from repic.evaluate.local_suites import CONCEPTS, SUFFIXES, told
 from repic.evaluate.questions import Question, questions
@@ -28,7 +28,7 @@ class Answer:
 
 
 def caption(
-    photo: Path, references: Path, model: str, asked: Asked, store: Store | None = None
+    photo: Path, references: Path, model: str, asked: Settings, store: Store | None = None
 ) -> Answer:
     """Caption a photo by a model that is shown the references.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from repic.config.evaluate import Evaluation
+from repic.config import EvaluateSettings
 from repic.errors import SuiteError
 from repic.images import decode, uris
 from repic.images.fetch import ImageRefused
@@ -95,7 +95,7 @@ class Suite:
         return tuple(sorted({concept.category for concept in self.concepts if concept.category}))
 
 
-def load(asked: Evaluation) -> Suite:
+def load(asked: EvaluateSettings) -> Suite:
     """The suite that the settings name; generated photos are made on first use.
 
     Raises:

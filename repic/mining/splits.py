@@ -12,12 +12,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from repic.config.build import Splits
+from repic.config import SplitSettings
 
 Split = Literal["train", "validation", "test"]
 
 
-def split_of(group: str, settings: Splits) -> Split:
+def split_of(group: str, settings: SplitSettings) -> Split:
     """Split of a group, by a hash of its name that is uniform in [0, 1)."""
     digest = hashlib.sha256(f"{settings.salt}\0{group}".encode("utf-8", "surrogatepass")).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
@@ -29,7 +29,7 @@ def split_of(group: str, settings: Splits) -> Split:
 
 
 def split_photos(
-    groups: Iterable[tuple[str, str]], clusters: Mapping[str, str], settings: Splits
+    groups: Iterable[tuple[str, str]], clusters: Mapping[str, str], settings: SplitSettings
 ) -> dict[str, Split | None]:
     """Split of each photo; None where its groups, or those of its near-duplicates, disagree.
 

@@ -24,7 +24,7 @@ from repic.errors import DeviceError
 if TYPE_CHECKING:
     import torch
 
-    from repic.config.build import Runtime
+    from repic.config import RuntimeSettings
 
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Placement:
     batch_size: int
 
     @classmethod
-    def of(cls, runtime: Runtime) -> Placement:
+    def of(cls, runtime: RuntimeSettings) -> Placement:
         """What `auto` means on this machine. Imports no torch."""
         device = _best_device() if runtime.device == "auto" else runtime.device
         precision = runtime.precision

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from repic.config.build import LOCAL
+from repic.config import LOCAL
 from repic.errors import ConfigError, WeightsError
 from repic.models import imagenet_classifier, shipped, weights
 from repic.models.devices import Placement
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from repic.config.build import EncoderSettings, Runtime
+    from repic.config import EncoderSettings, RuntimeSettings
 
 Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 """float32 of shape (n, dim); every row has unit length."""
@@ -113,7 +113,7 @@ class Checkpoint:
         return described
 
 
-def describe(settings: EncoderSettings, runtime: Runtime) -> dict[str, Any]:
+def describe(settings: EncoderSettings, runtime: RuntimeSettings) -> dict[str, Any]:
     """JSON of all that can change a vector. Imports no torch."""
     if settings.architecture == imagenet_classifier.NAME and not settings.pretrained:
         model = imagenet_classifier.describe()
@@ -127,7 +127,7 @@ def reads_texts(settings: EncoderSettings) -> bool:
     return bool(settings.pretrained) or settings.architecture != imagenet_classifier.NAME
 
 
-def load(settings: EncoderSettings, runtime: Runtime) -> OpenClipEncoder:
+def load(settings: EncoderSettings, runtime: RuntimeSettings) -> OpenClipEncoder:
     """The encoder, ready on its device.
 
     Raises:

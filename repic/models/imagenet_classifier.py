@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repic.config.paths import cache_folder
+from repic.config import cache_folder
 from repic.errors import WeightsError
 from repic.models import weights
 from repic.models.devices import batched
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
 
-    from repic.config.build import DetectorSettings
+    from repic.config import DetectorSettings
     from repic.models.detectors.base import Detection
     from repic.models.devices import Placement
 

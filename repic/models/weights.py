@@ -6,7 +6,7 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-from repic.config.paths import cache_folder
+from repic.config import cache_folder
 from repic.errors import WeightsError
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from repic.config.build import Examples
+from repic.config import ExampleSettings
 from repic.objectives import names
 from repic.objectives.base import (
     SPLITS,
@@ -48,7 +48,7 @@ SELECTION_COLUMNS = ("draft", "example_id", "objective", "kind", "split")
 OBJECTIVES: dict[str, Objective] = {"oct": Oct(), "vlt": Vlt(), "ict": Ict()}
 
 
-def describe(settings: Examples) -> dict[str, Any]:
+def describe(settings: ExampleSettings) -> dict[str, Any]:
     """The recipe of the rows besides the tables, as JSON: settings, templates, sources of names.
 
     It is part of the fingerprint of the examples, and imports nothing heavy.
@@ -69,7 +69,7 @@ def build(
     objects: pa.Table,
     pairs: pa.Table,
     splits: Mapping[str, str | None],
-    settings: Examples,
+    settings: ExampleSettings,
     existing: Mapping[str, Row] | None = None,
 ) -> tuple[list[Row], list[ObjectiveSummary]]:
     """Rows of the examples table, and a summary of each objective.
@@ -133,7 +133,7 @@ def write_drafts(drafts: Iterable[ExampleDraft], existing: Mapping[str, Row]) ->
 
 
 def _select(
-    candidates: Mapping[str, Mapping[str, Row]], split: str, settings: Examples
+    candidates: Mapping[str, Mapping[str, Row]], split: str, settings: ExampleSettings
 ) -> list[Row]:
     """Rows of one split, limited to the shares and, for training, to the total.
 
@@ -161,7 +161,7 @@ def _select(
     ]
 
 
-def _first(rows: Iterable[Row], count: int, settings: Examples) -> list[Row]:
+def _first(rows: Iterable[Row], count: int, settings: ExampleSettings) -> list[Row]:
     """The first `count` rows in the order that the seed gives, without sorting the others."""
     order = seed_of(settings.seed, "share")
     return nsmallest(

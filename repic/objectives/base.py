@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
-from repic.config.build import Examples
+from repic.config import ExampleSettings
 from repic.images.coordinates import Box, Convention
 from repic.objectives.corpus import Corpus, Object, Pair, Photo
 from storage.hashing import fingerprint
@@ -17,7 +17,7 @@ from storage.hashing import fingerprint
 T = TypeVar("T")
 Row = dict[str, Any]
 Mode = Literal["strict", "paper"]
-SPLITS = ("train", "validation", "test")
+
 HARDNESS = {"hard": 0, "medium": 1, "easy": 2}
 
 
@@ -80,7 +80,7 @@ class Objective(Protocol):
     templates: tuple[Template, ...]
 
     def drafts(
-        self, corpus: Corpus, settings: Examples, summary: ObjectiveSummary
+        self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
     ) -> Iterator[ExampleDraft]:
         """Drafts of the examples that a corpus gives; `summary` counts refused candidates."""
         ...

@@ -18,7 +18,7 @@ from repic.captions.claims import check_claims
 from repic.captions.facts import checkable_facts
 from repic.captions.mentions import FREE_REPETITION, CaptionReading, read_caption
 from repic.captions.tokens import plain_words
-from repic.config.build import Examples
+from repic.config import ExampleSettings
 from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives import identify
 from repic.objectives.base import (
@@ -114,7 +114,7 @@ class Ict:
     templates = TEMPLATES
 
     def drafts(
-        self, corpus: Corpus, settings: Examples, summary: ObjectiveSummary
+        self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
     ) -> Iterator[ExampleDraft]:
         """`settings.ict.per_positive` drafts per usable positive pair, about its other photo.
 
@@ -146,7 +146,7 @@ class Ict:
         return self.reward(row["caption"], row, "strict", QWEN3_VL).total == 1
 
     def _plans(
-        self, corpus: Corpus, settings: Examples, summary: ObjectiveSummary
+        self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
     ) -> Iterator[_RowPlan]:
         index = ReferenceIndex(corpus)
         queried = set()
@@ -303,7 +303,7 @@ class _RowPlan:
     """The decisions behind a row: its kind, its references in order, and the object to identify."""
 
     index: ReferenceIndex
-    settings: Examples
+    settings: ExampleSettings
     query: Photo
     seed: int
     kind: str
@@ -386,7 +386,7 @@ def _plan(
     query: Photo,
     first: ReferenceCandidate | None,
     seed: int,
-    settings: Examples,
+    settings: ExampleSettings,
     summary: ObjectiveSummary,
 ) -> _RowPlan | None:
     rng = SeededRandom(seed)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from repic.captions.tokens import strip_answer
-from repic.config.build import Examples
+from repic.config import ExampleSettings
 from repic.images.coordinates import Convention
 from repic.objectives.base import (
     HARDNESS,
@@ -76,7 +76,7 @@ class Oct:
     templates = TEMPLATES
 
     def drafts(
-        self, corpus: Corpus, settings: Examples, summary: ObjectiveSummary
+        self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
     ) -> Iterator[ExampleDraft]:
         """One draft per usable positive pair, and negatives by `settings.oct`, split by split.
 
@@ -163,13 +163,13 @@ def _order(item: tuple[int, Pair]) -> tuple[int, str]:
     return item[0], item[1].pair_id
 
 
-def _draft(corpus: Corpus, pair: Pair, settings: Examples) -> ExampleDraft:
+def _draft(corpus: Corpus, pair: Pair, settings: ExampleSettings) -> ExampleDraft:
     image_ids = [corpus.objects[end].image_id for end in (pair.anchor_id, pair.other_id)]
     key = draft_key("oct", pair, *map(corpus.content, image_ids))
     return ExampleDraft(key, lambda: _row(corpus, pair, settings))
 
 
-def _row(corpus: Corpus, pair: Pair, settings: Examples) -> Row:
+def _row(corpus: Corpus, pair: Pair, settings: ExampleSettings) -> Row:
     seed = seed_of(settings.seed, "oct", pair.pair_id)
     rng = SeededRandom(seed)
     anchor, other = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from repic.config.build import Examples
+from repic.config import ExampleSettings
 from repic.images.coordinates import Box
 from repic.objectives.base import SeededRandom, rank, seed_of
 from repic.objectives.corpus import Corpus, Object, Pair, Photo
@@ -111,7 +111,7 @@ def possible_selections(
     first: ReferenceCandidate | None,
     seed: int,
     rng: SeededRandom,
-    settings: Examples,
+    settings: ExampleSettings,
 ) -> dict[str, Callable[[], ReferenceSelection]]:
     """The kinds of rows that are possible for this photo, and a function that selects for each.
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from repic.config.build import Examples
+from repic.config import ExampleSettings
 from repic.images.coordinates import Box, BoxError, Convention
 from repic.objectives.base import (
     ExampleDraft,
@@ -61,7 +61,7 @@ class Vlt:
     templates = TEMPLATES
 
     def drafts(
-        self, corpus: Corpus, settings: Examples, summary: ObjectiveSummary
+        self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
     ) -> Iterator[ExampleDraft]:
         """Up to `settings.vlt.max_per_photo` drafts per photo, each about a different object."""
         has_rows = False
@@ -143,7 +143,7 @@ def _key(text: str) -> str:
     return _ARTICLE.sub("", words, count=1) if _ARTICLE.match(words) else words
 
 
-def _has_usable_size(obj: Object, settings: Examples, summary: ObjectiveSummary) -> bool:
+def _has_usable_size(obj: Object, settings: ExampleSettings, summary: ObjectiveSummary) -> bool:
     if obj.area_share > settings.vlt.max_area_share:
         summary.refused["too_large"] += 1
         return False
@@ -151,7 +151,11 @@ def _has_usable_size(obj: Object, settings: Examples, summary: ObjectiveSummary)
 
 
 def _row(
-    photo: Photo, target: Object, choices: list[tuple[str, str]], split: str, settings: Examples
+    photo: Photo,
+    target: Object,
+    choices: list[tuple[str, str]],
+    split: str,
+    settings: ExampleSettings,
 ) -> Row:
     seed = seed_of(settings.seed, "vlt", target.object_id)
     rng = SeededRandom(seed)

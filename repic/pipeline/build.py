@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import repic
-from repic.config.build import Settings, located
+from repic import config
+from repic.config import Settings, with_absolute_paths
 from repic.pipeline import failures, kept_results, quarantine
 from repic.pipeline.scan import Reject, Scan
 from repic.pipeline.stages import STAGES
@@ -181,7 +182,7 @@ class Build:
             origin = Origin(
                 fingerprint=self.fingerprints[DATASET],
                 inputs=tuple(manifest.as_input() for manifest in tables.values()),
-                settings=located(self.settings).model_dump(mode="json"),
+                settings=with_absolute_paths(self.settings).record(config.BUILD),
                 notes={name: manifest.notes for name, manifest in tables.items() if manifest.notes},
                 code_version=repic.__version__,
                 run=self.run,
@@ -270,7 +271,9 @@ class Build:
         )
 
     def _sources(self) -> dict[str, Json]:
-        settings = located(self.settings).source.model_dump(mode="json", exclude_none=True)
+        settings = with_absolute_paths(self.settings).source.model_dump(
+            mode="json", exclude_none=True
+        )
         return {self.settings.source.kind: {**settings, "files": self.scan.files}}
 
 

@@ -118,10 +118,10 @@ def _shipped() -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
-    from repic.config.build import Runtime
+    from repic.config import RuntimeSettings
     from repic.models.devices import Placement
 
-    device = Placement.of(Runtime()).device
+    device = Placement.of(RuntimeSettings()).device
     cores = os.cpu_count()
     if device == "cpu":
         remedy = "fine for thousands of photos; a GPU is used when there is one"

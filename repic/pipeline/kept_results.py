@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from repic.config.build import Settings
+from repic.config import Settings
 from repic.pipeline.scan import Reject
 from repic.pipeline.stages.base import Result, RowStage
 from storage.parts import Part

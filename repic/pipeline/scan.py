@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from repic import sources
-from repic.config.build import Settings
+from repic.config import Settings
 from repic.errors import SourceError
 from repic.images import decode
 from repic.images.fetch import ImageRefused, read_bytes
@@ -95,6 +95,7 @@ def scan(
     Raises:
         SourceError: the source does not exist or has no photo.
     """
+    settings.source.require_path()
     named = sources.photos(settings.source, settings.splits)
     photos = [p for p in named if p.uri in only] if only is not None else named
     if not photos:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from repic.config.refresh import Refreshing
-from repic.config.train import Training
+from repic import config
+from repic.config import Settings
 from repic.errors import TrainingStoppedError
 from repic.evaluate import results
 from repic.evaluate import run as evaluation
@@ -29,7 +30,7 @@ NEEDED = ("wrong", "mixed")
 class Request:
     """Settings and examples of a refresh; the same request is not decided twice."""
 
-    settings: Refreshing
+    settings: Settings
     examples: Manifest
 
     @property
@@ -37,15 +38,24 @@ class Request:
         """Of settings and examples; without the rollouts that `by_difficulty` selects."""
         return fingerprint(
             [
-                self.settings.model_dump(mode="json"),
+                _recorded(self.settings),
                 self.examples.fingerprint,
                 self.examples.content,
             ]
         )
 
 
+def _recorded(settings: Settings) -> dict[str, Any]:
+    """The settings that decide a refresh, as JSON."""
+    return {
+        "refresh": settings.refresh.model_dump(mode="json"),
+        "train": settings.record(config.TRAIN),
+        "evaluate": settings.record(config.EVALUATE),
+    }
+
+
 def refresh(
-    settings: Refreshing,
+    settings: Settings,
     store: Store,
     dataset: str = "examples@latest",
     progress: Progress | None = None,
@@ -78,7 +88,7 @@ def known_decision(request: Request, store: Store) -> RecordedDecision | None:
 
 def train(request: Request, store: Store, progress: Progress, run: Run) -> tuple[str, str | None]:
     """Train the candidate: its exact version, and the reason if a guard stopped its training."""
-    settings = request.settings.train
+    settings = request.settings
     if request.settings.refresh.by_difficulty and settings.train.difficulty.rollouts is None:
         settings = _with_last_rollouts(settings, store)
     try:
@@ -90,7 +100,7 @@ def train(request: Request, store: Store, progress: Progress, run: Run) -> tuple
     return str(result.checkpoint.ref), None
 
 
-def _with_last_rollouts(settings: Training, store: Store) -> Training:
+def _with_last_rollouts(settings: Settings, store: Store) -> Settings:
     """The settings with difficulty measured by the rollouts of the last decided candidate.
 
     Not by the newest rollouts: after a kill before the decision, those are this candidate's own,
@@ -107,10 +117,10 @@ def _with_last_rollouts(settings: Training, store: Store) -> Training:
 
 def evaluate(request: Request, model: str, store: Store, progress: Progress, run: Run) -> Evaluated:
     """Evaluate a checkpoint on the protocols that the decision needs."""
-    section = request.settings.evaluate.evaluate
+    section = request.settings.evaluate
     wanted = dict.fromkeys((*NEEDED, request.settings.refresh.protocol))
     section = section.model_copy(update={"protocols": tuple(wanted)})
-    settings = request.settings.evaluate.model_copy(update={"evaluate": section})
+    settings = request.settings.model_copy(update={"evaluate": section})
     return evaluation.run(model, settings, store, progress, run)
 
 
@@ -137,7 +147,7 @@ def decision_on(
         decision,
         settings.refresh.tag,
         run,
-        settings.model_dump(mode="json"),
+        _recorded(settings),
         evaluated.manifest if evaluated else None,
     )
 
@@ -159,11 +169,11 @@ def _compared(
         _caption_metric("false_mention", "wrong", old, new, margins.false_mention),
         _caption_metric("binding", "mixed", old, new, margins.binding),
     ]
-    split = settings.train.train.measure.split
+    split = settings.train.measure.split
     held_out = guard_scores.held_out_rows(
         store, request.examples, split, settings.refresh.rows, progress
     )
-    section = settings.evaluate.evaluate
+    section = settings.evaluate
     after = guard_scores.rewards(candidate, section, store, held_out)
     before = guard_scores.rewards(production, section, store, held_out) if production else {}
     guards = (("oct", margins.oct), ("vlt", margins.vlt))

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from repic.config import build as config
+from repic import config
 from repic.models.openai_client import complete
 from repic.objectives.identify import KIND as WHICH
 from repic.rewards.components import RewardedAnswer
@@ -43,7 +43,7 @@ class JudgeComponent:
 
     name = "judge"
 
-    def __init__(self, settings: config.Judge) -> None:
+    def __init__(self, settings: config.JudgeSettings) -> None:
         self.weight = settings.weight
         self.settings = settings
 
@@ -61,7 +61,7 @@ class JudgeComponent:
 
 
 def compare(
-    completion: str, truth: str, row: Mapping[str, Any], settings: config.Judge
+    completion: str, truth: str, row: Mapping[str, Any], settings: config.JudgeSettings
 ) -> float | None:
     """Score of a completion against the truth: 1 preferred, 0 the truth is preferred, 0.5 a tie.
 
@@ -89,7 +89,7 @@ def _label(text: str, other: str) -> str:
 
 
 def _verdict(
-    captions: Mapping[str, str], row: Mapping[str, Any], settings: config.Judge
+    captions: Mapping[str, str], row: Mapping[str, Any], settings: config.JudgeSettings
 ) -> str | None:
     """The text of one reply; None if the request fails or the reply has no text."""
     notes = [

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from repic.config.build import Splits
+from repic.config import SplitSettings
 from repic.mining.splits import split_of
 from repic.sample import contact_sheet, files, hard
 from repic.sample.world import World
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             made = hard.dataset(options.hard, options.count, options.seed)
         else:
             made = world.dataset(
-                options.count, options.identities, lambda name: split_of(name, Splits())
+                options.count, options.identities, lambda name: split_of(name, SplitSettings())
             )
     except ValueError as error:
         parser.error(str(error))

@@ -11,14 +11,14 @@ from repic.images.uris import Location
 from repic.sources.base import Annotation, SourcePhoto
 
 if TYPE_CHECKING:
-    from repic.config import build as config
+    from repic import config
 
 __all__ = ["Annotation", "SourceError", "SourcePhoto", "photos"]
 
 _log = logging.getLogger(__name__)
 
 
-def photos(settings: config.Source, splits: config.Splits) -> Iterator[SourcePhoto]:
+def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Iterator[SourcePhoto]:
     """All photos of a source, sorted by URI (rows of a table by number), each URI once.
 
     Where a source names one URI several times (a data set with many questions per photo), the
@@ -59,7 +59,9 @@ def _order(photo: SourcePhoto) -> tuple[str, int, str]:
     return where.url, -1 if where.row is None else where.row, photo.uri
 
 
-def _of_kind(settings: config.Source, splits: config.Splits) -> Iterator[SourcePhoto]:
+def _of_kind(
+    settings: config.SourceSettings, splits: config.SplitSettings
+) -> Iterator[SourcePhoto]:
     match settings.kind:
         case "folder":
             from repic.sources import folder

@@ -29,7 +29,7 @@ from repic.images.coordinates import Box
 from repic.sources.base import Annotation, SourcePhoto
 
 if TYPE_CHECKING:
-    from repic.config import build as config
+    from repic import config
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ SAME_BOX = 0.9
 _PICKLES = (".p", ".pkl", ".pickle")
 
 
-def photos(settings: config.Source) -> Iterator[SourcePhoto]:
+def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     """All photos that the file lists, in its order.
 
     With `identity: annotation`, an annotation's own field `identity` is read; COCO itself has none.

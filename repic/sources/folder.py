@@ -19,7 +19,7 @@ from repic.images import decode, uris
 from repic.sources.base import SourcePhoto
 
 if TYPE_CHECKING:
-    from repic.config import build as config
+    from repic import config
 
 SUFFIXES = frozenset(
     {
@@ -31,7 +31,7 @@ SUFFIXES = frozenset(
 _NO_PHOTOS = frozenset({"__MACOSX", "@eaDir", "lost+found"})
 
 
-def photos(settings: config.Source) -> Iterator[SourcePhoto]:
+def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     """All photos under `settings.path`, in no promised order.
 
     With `identity: folder` a photo shows what the first folder below the root is named; photos in

@@ -20,10 +20,10 @@ from repic.sources import hub, parquet
 from repic.sources.base import SourcePhoto
 
 if TYPE_CHECKING:
-    from repic.config import build as config
+    from repic import config
 
 
-def photos(settings: config.Source) -> Iterator[SourcePhoto]:
+def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     """All photos of `settings.split`; identity and caption from the columns that settings name.
 
     Raises:
@@ -37,7 +37,7 @@ def photos(settings: config.Source) -> Iterator[SourcePhoto]:
         yield from _table(settings, table)
 
 
-def _table(settings: config.Source, table: parquet.TableFile) -> Iterator[SourcePhoto]:
+def _table(settings: config.SourceSettings, table: parquet.TableFile) -> Iterator[SourcePhoto]:
     schema = table.schema()
     extra = _columns(settings)
     _check(settings, [settings.image_column, *extra], schema.names)
@@ -52,7 +52,7 @@ def _table(settings: config.Source, table: parquet.TableFile) -> Iterator[Source
         yield _photo(settings, uri, row, identity_names)
 
 
-def _image_folder(settings: config.Source, path: str) -> Iterator[SourcePhoto]:
+def _image_folder(settings: config.SourceSettings, path: str) -> Iterator[SourcePhoto]:
     import datasets
 
     try:
@@ -71,17 +71,17 @@ def _image_folder(settings: config.Source, path: str) -> Iterator[SourcePhoto]:
         yield _photo(settings, uris.to_uri(row[settings.image_column]["path"]), row, names)
 
 
-def _identity_column(settings: config.Source) -> str | None:
+def _identity_column(settings: config.SourceSettings) -> str | None:
     return settings.identity_column if settings.identity != "none" else None
 
 
-def _columns(settings: config.Source) -> list[str]:
+def _columns(settings: config.SourceSettings) -> list[str]:
     """Columns beside the picture, each once."""
     named = (_identity_column(settings), settings.caption_column)
     return list(dict.fromkeys(column for column in named if column))
 
 
-def _check(settings: config.Source, wanted: list[str], present: list[str]) -> None:
+def _check(settings: config.SourceSettings, wanted: list[str], present: list[str]) -> None:
     if missing := [column for column in wanted if column not in present]:
         raise SourceError(
             f"{settings.path} has no column {', '.join(missing)}; it has {', '.join(present)} "
@@ -90,7 +90,7 @@ def _check(settings: config.Source, wanted: list[str], present: list[str]) -> No
 
 
 def _photo(
-    settings: config.Source, uri: str, row: dict[str, Any], identity_names: list[str] | None
+    settings: config.SourceSettings, uri: str, row: dict[str, Any], identity_names: list[str] | None
 ) -> SourcePhoto:
     identity = row.get(_identity_column(settings) or "")
     if identity_names is not None and isinstance(identity, int):

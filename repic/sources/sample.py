@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from repic.config import build as config
-from repic.config.paths import cache_folder
+from repic import config
+from repic.config import cache_folder
 from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
 from repic.sources.base import Annotation, SourcePhoto
 
 
-def photos(settings: config.Source, splits: config.Splits) -> Iterator[SourcePhoto]:
+def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Iterator[SourcePhoto]:
     """`settings.count` photos of `settings.identities` identities, with everything known of them.
 
     A photo with one object has its identity; `identity: none` hides all identities.
@@ -52,7 +52,7 @@ def photos(settings: config.Source, splits: config.Splits) -> Iterator[SourcePho
         yield _photo(entry, root, settings)
 
 
-def _folder(settings: config.Source) -> Path:
+def _folder(settings: config.SourceSettings) -> Path:
     if settings.path is None:
         return cache_folder() / "sample"
     if uris.is_url(settings.path) and not settings.path.startswith("file:"):
@@ -62,7 +62,7 @@ def _folder(settings: config.Source) -> Path:
     return Path(uris.file_path(uris.to_uri(settings.path)))
 
 
-def _photo(entry: dict, root: str, settings: config.Source) -> SourcePhoto:
+def _photo(entry: dict, root: str, settings: config.SourceSettings) -> SourcePhoto:
     known = settings.identity != "none"
     objects = entry["objects"]
     return SourcePhoto(

@@ -22,7 +22,7 @@ from repic.sources import hub, parquet
 from repic.sources.base import SourcePhoto
 
 if TYPE_CHECKING:
-    from repic.config import build as config
+    from repic import config
 
 GRADES = ("compositeStructure", "objectConsistency", "imageQuality")
 LICENCE = "Apache-2.0"
@@ -36,7 +36,7 @@ _VIEWS = tuple(
 )
 
 
-def photos(settings: config.Source) -> Iterator[SourcePhoto]:
+def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     """Two photos for every row whose three grades are all at least `settings.min_quality`.
 
     A row without grades counts as 0. The captions of a row whose `description_valid` is false
@@ -68,7 +68,11 @@ def _quality(row: dict[str, Any]) -> int:
 
 
 def _views(
-    settings: config.Source, table: str, shard: str, number: int, description: dict[str, Any]
+    settings: config.SourceSettings,
+    table: str,
+    shard: str,
+    number: int,
+    description: dict[str, Any],
 ) -> Iterator[SourcePhoto]:
     is_valid = description.get("description_valid") is not False
     for view, region in enumerate(_VIEWS):

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from repic.config.train import Guards
+from repic.config import GuardSettings
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class TrainingGuard(TrainerCallback):
         warnings: Warnings for the user, each once.
     """
 
-    def __init__(self, settings: Guards, finite_only: bool = False) -> None:
+    def __init__(self, settings: GuardSettings, finite_only: bool = False) -> None:
         """
         Args:
             finite_only: Check only for NaN and infinite numbers: SFT is meant to lower entropy.

@@ -6,8 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from repic.config.train import Training
-from repic.models import weights
+from repic import config
+from repic.config import Settings
 from repic.models.vlm.load import Reader
 from repic.train.rollouts import NAME as ROLLOUTS
 from storage import jobs, parts
@@ -29,7 +29,7 @@ class TrainingPlan:
         rank: Of this process among `processes`.
     """
 
-    settings: Training
+    settings: Settings
     store: Store
     examples: Manifest
     reader: Reader
@@ -41,7 +41,7 @@ class TrainingPlan:
     @classmethod
     def create(
         cls,
-        settings: Training,
+        settings: Settings,
         store: Store,
         examples: Manifest,
         reader: Reader,
@@ -59,7 +59,7 @@ class TrainingPlan:
         run_fingerprint = fingerprint(
             {
                 "version": VERSION,
-                "settings": settings.model_dump(mode="json"),
+                "settings": settings.record(config.TRAIN),
                 "examples": examples.fingerprint,
                 "model": reader.fingerprint,
                 "processes": state.num_processes,
@@ -68,9 +68,7 @@ class TrainingPlan:
         if work is None:
             local = store.files.local
             work = (
-                Path(store.files.full(jobs.FOLDER))
-                if local
-                else weights.cache_folder() / "training"
+                Path(store.files.full(jobs.FOLDER)) if local else config.cache_folder() / "training"
             )
         return cls(
             settings,

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from repic import config
 from repic.models.vlm import checkpoints
 from repic.rewards.held_out import Measured, RewardChange, compare, shared
 from repic.tables import TABLES
@@ -71,7 +72,7 @@ def publish(
     changes = tuple(compare(before, after)) if before and after else ()
     common: dict[str, Any] = {
         "fingerprint": plan.fingerprint,
-        "settings": plan.settings.model_dump(mode="json"),
+        "settings": plan.settings.record(config.TRAIN),
         "models": {"base": base},
         "code_version": version("repic"),
         "run": run,

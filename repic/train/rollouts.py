@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from repic.config.train import Difficulty, Training
+from repic.config import DifficultySettings, Settings
 from repic.objectives.base import seed_of
 from repic.tables import TABLES
 from storage.manifest import ArtifactRef, Manifest
@@ -99,7 +99,7 @@ def rollouts_of(checkpoint: Manifest) -> ArtifactRef | None:
     return next((i.ref for i in inputs if i.fingerprint == checkpoint.fingerprint), None)
 
 
-def pin_version(settings: Training, store: Store) -> Training:
+def pin_version(settings: Settings, store: Store) -> Settings:
     """The settings with the exact version of `train.difficulty.rollouts`, for the fingerprint.
 
     Raises:
@@ -115,7 +115,7 @@ def pin_version(settings: Training, store: Store) -> Training:
     )
 
 
-def difficulty_levels(rollouts: pa.Table, settings: Difficulty) -> dict[str, Level]:
+def difficulty_levels(rollouts: pa.Table, settings: DifficultySettings) -> dict[str, Level]:
     """Level by example id, of examples with at least `settings.answers` scored answers."""
     scored = rollouts.select(["example_id", "reward"])
     means = scored.group_by("example_id").aggregate([("reward", "mean"), ("reward", "count")])
@@ -126,14 +126,14 @@ def difficulty_levels(rollouts: pa.Table, settings: Difficulty) -> dict[str, Lev
     }
 
 
-def _level(mean: float, settings: Difficulty) -> Level:
+def _level(mean: float, settings: DifficultySettings) -> Level:
     if mean >= settings.easy:
         return "easy"
     return "hard" if mean <= settings.hard else "middle"
 
 
 def thin_out(
-    rows: pa.Table, levels: dict[str, Level], settings: Difficulty
+    rows: pa.Table, levels: dict[str, Level], settings: DifficultySettings
 ) -> tuple[pa.Table, dict[Level, dict[str, int]]]:
     """Rows without most of the too easy and too hard ones, and row counts by level.
 
@@ -155,7 +155,7 @@ def thin_out(
 
 
 def select_by_difficulty(
-    store: Store, rows: pa.Table, settings: Difficulty
+    store: Store, rows: pa.Table, settings: DifficultySettings
 ) -> tuple[pa.Table, dict[Level, dict[str, int]]]:
     """`thin_out` by the rollouts of the settings; all rows and no counts if they name none.
 

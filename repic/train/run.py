@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repic.config.train import Training
+from repic.config import Settings
 from repic.errors import DataError, TrainingStoppedError
 from repic.models.vlm import checkpoints, load
 from repic.objectives import OBJECTIVES
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    settings: Training,
+    settings: Settings,
     store: Store,
     dataset: str = "examples@latest",
     progress: Progress | None = None,

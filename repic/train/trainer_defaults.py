@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
-from repic.config.profiles import nearest
-from repic.config.train import Method, Training
+from repic.config import Method, Settings, nearest
 from repic.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def defaults(method: Method) -> dict[str, TrainerDefault]:
     return BOTH | (GRPO if method == "grpo" else SFT)
 
 
-def trainer_config(settings: Training, output: Path) -> GRPOConfig | SFTConfig:
+def trainer_config(settings: Settings, output: Path) -> GRPOConfig | SFTConfig:
     """TRL's config: our defaults, the user's fields over them, and the fixed ones.
 
     Raises:

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from repic.config import build as config
-from repic.config.build import load
+from repic import config
+from repic.config import load
 from repic.errors import ConfigError
 
 FOLDER = {"source": {"kind": "folder", "path": "photos"}}
@@ -56,19 +56,21 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
 
 
 def test_a_request_is_a_folder_a_profile_and_changes() -> None:
-    asked = config.requested("album", "photos", "none", ["runtime.threads=1"])
+    asked = config.load(
+        "photos", ["runtime.threads=1"], source=config.folder_source("album", "none")
+    )
     assert (asked.source.kind, asked.source.path, asked.source.identity) == (
         "folder",
         "album",
         "none",
     )
     assert asked.runtime.threads == 1
-    assert config.requested(None, "sample", None, []).source.kind == "sample"
+    assert config.load("sample", source=config.folder_source(None)).source.kind == "sample"
 
 
 def test_a_source_needs_a_path() -> None:
     with pytest.raises(ConfigError, match="--images"):
-        load("photos", source={"kind": "folder"})
+        load("photos", source={"kind": "folder"}).source.require_path()
 
 
 def test_a_profile_may_be_a_file(tmp_path) -> None:
@@ -81,8 +83,8 @@ def test_a_profile_may_be_a_file(tmp_path) -> None:
 
 
 def test_every_setting_is_described() -> None:
-    keys = [key for key, _, _ in config.describe()]
+    keys = [key for key, _, _ in config.describe(config.BUILD)]
     assert "examples.ict.max_references" in keys
     assert len(keys) == len(set(keys))
-    undescribed = [key for key, _, help_ in config.describe() if not help_]
+    undescribed = [key for key, _, help_ in config.describe(config.BUILD) if not help_]
     assert undescribed == []

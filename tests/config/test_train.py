@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from repic.config import train as settings
+from repic import config
 from repic.errors import ConfigError
 from repic.train.trainer_defaults import OURS, defaults, trainer_config
 
@@ -17,19 +17,21 @@ CPU = ("trainer.use_cpu=true",)
 @pytest.mark.parametrize("profile", ["sample", "paper", "modern", "photos"])
 @pytest.mark.parametrize("method", ["grpo", "sft"])
 def test_every_profile_makes_a_config_of_trl(profile: str, method: str, tmp_path: Path) -> None:
-    asked = settings.load(profile, CPU, method=method)
+    asked = config.load(profile, CPU, train={"method": method})
     assert asked.train.method == method
-    config = trainer_config(asked, tmp_path)
-    assert config.output_dir == str(tmp_path)
-    assert config.learning_rate == asked.trainer.get("learning_rate", 1e-5)
+    made = trainer_config(asked, tmp_path)
+    assert made.output_dir == str(tmp_path)
+    assert made.learning_rate == asked.trainer.get("learning_rate", 1e-5)
 
 
 def test_both_methods_see_as_many_answers_in_a_step(tmp_path: Path) -> None:
     for profile in ("sample", "paper", "modern"):
         sizes = {
-            config.per_device_train_batch_size * config.gradient_accumulation_steps
+            made.per_device_train_batch_size * made.gradient_accumulation_steps
             for method in ("grpo", "sft")
-            for config in [trainer_config(settings.load(profile, CPU, method=method), tmp_path)]
+            for made in [
+                trainer_config(config.load(profile, CPU, train={"method": method}), tmp_path)
+            ]
         }
         assert len(sizes) == 1
 
@@ -37,35 +39,35 @@ def test_both_methods_see_as_many_answers_in_a_step(tmp_path: Path) -> None:
 def test_fields_of_one_method_are_under_its_name(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text("trainer: {learning_rate: 1e-4}\ngrpo: {beta: 0.1}\nsft: {loss_type: dft}\n")
-    assert settings.load(str(mine)).trainer == {"learning_rate": 1e-4, "beta": 0.1}
-    sft = settings.load(str(mine), ["trainer.loss_type=nll"], method="sft")
+    assert config.load(str(mine)).trainer == {"learning_rate": 1e-4, "beta": 0.1}
+    sft = config.load(str(mine), ["trainer.loss_type=nll"], train={"method": "sft"})
     assert sft.trainer == {"learning_rate": 1e-4, "loss_type": "nll"}
     mine.write_text("grpo: 3\n")
     with pytest.raises(ConfigError, match="must hold settings by name"):
-        settings.load(str(mine))
+        config.load(str(mine))
 
 
 def test_the_paper_profile_is_the_paper(tmp_path: Path) -> None:
     """Facts of arXiv 2506.18369 and its code."""
-    asked = settings.load("paper", CPU)
-    config = trainer_config(asked, tmp_path)
+    asked = config.load("paper", CPU)
+    made = trainer_config(asked, tmp_path)
     assert asked.train.model == "Qwen/Qwen2.5-VL-7B-Instruct"
     assert asked.train.mode == "paper"
     lora = asked.train.lora
     assert (lora.rank, lora.alpha, lora.dropout) == (64, 128, 0.05)
-    assert (config.num_generations, config.learning_rate, config.beta) == (8, 1e-5, 0.04)
-    assert (config.num_train_epochs, config.max_completion_length) == (2, 256)
-    assert config.temperature == 1.0
+    assert (made.num_generations, made.learning_rate, made.beta) == (8, 1e-5, 0.04)
+    assert (made.num_train_epochs, made.max_completion_length) == (2, 256)
+    assert made.temperature == 1.0
 
 
 def test_any_field_of_trl_goes_through(tmp_path: Path) -> None:
-    asked = settings.load("sample", [*CPU, "trainer.learning_rate=2e-5", "trainer.delta=4"])
-    config = trainer_config(asked, tmp_path)
-    assert config.learning_rate == 2e-5
-    assert config.delta == 4
-    quiet = settings.load("sample", [*CPU, "trainer.save_strategy=no"])
+    asked = config.load("sample", [*CPU, "trainer.learning_rate=2e-5", "trainer.delta=4"])
+    made = trainer_config(asked, tmp_path)
+    assert made.learning_rate == 2e-5
+    assert made.delta == 4
+    quiet = config.load("sample", [*CPU, "trainer.save_strategy=no"])
     assert trainer_config(quiet, tmp_path).save_strategy == "no"
-    assert config.shuffle_dataset is False
+    assert made.shuffle_dataset is False
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_any_field_of_trl_goes_through(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_field_is_one_clear_error(override: str, hint: str, tmp_path: Path) -> None:
-    asked = settings.load("photos", [*CPU, override])
+    asked = config.load("photos", [*CPU, override])
     with pytest.raises(ConfigError, match=re.escape(hint)):
         trainer_config(asked, tmp_path)
 
@@ -96,22 +98,22 @@ def test_a_wrong_field_is_one_clear_error(override: str, hint: str, tmp_path: Pa
         ("train.split=tests", "a split is one of train, validation, test"),
         ("train.guards.kl=-1", "train.guards.kl=-1"),
         ("splits.test=0.2", "unknown setting splits"),
-        ("train.shares={otc: 1}", "'otc' is no objective: one of oct, vlt, ict"),
+        ("train.shares={otc: 1}", "'otc' is not an objective: one of oct, vlt, ict"),
         ("train.shares={vlt: -1}", "the share of vlt is -1"),
     ],
 )
 def test_a_wrong_setting_names_the_remedy(override: str, hint: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(hint)):
-        settings.load("sample", [override])
+        config.load("sample", [override], scope=config.TRAIN)
 
 
 def test_form_alone_is_read_of_strict_rewards() -> None:
     with pytest.raises(ConfigError, match="set mode=strict"):
-        settings.load("sample", ["train.control=format", "train.mode=paper"])
+        config.load("sample", ["train.control=format", "train.mode=paper"])
 
 
 def test_every_setting_is_described_and_every_default_has_a_reason() -> None:
-    assert all(help_ for _, _, help_ in settings.describe())
+    assert all(help_ for _, _, help_ in config.describe(config.TRAIN))
     for method in ("grpo", "sft"):
         assert all(default.why for default in defaults(method).values())  # type: ignore[arg-type]
     assert all(OURS.values())
@@ -128,14 +130,14 @@ def test_every_setting_is_described_and_every_default_has_a_reason() -> None:
 )
 def test_saves_fall_between_generations(field: str, saves: int, tmp_path: Path) -> None:
     """TRL counts the steps of a generation from the start of the process."""
-    asked = settings.load("photos", [*CPU, f"trainer.{field}"])
+    asked = config.load("photos", [*CPU, f"trainer.{field}"])
     assert trainer_config(asked, tmp_path).save_steps == saves
 
 
 def test_prompts_per_step_hold_on_any_number_of_gpus(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = settings.load("paper", CPU)
+    asked = config.load("paper", CPU)
     assert trainer_config(asked, tmp_path).gradient_accumulation_steps == 8
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ConfigError, match=r"no multiple of .* \(2 x 3\)"):

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from repic.config import build as config
-from repic.config.build import Judge
+from repic import config
+from repic.config import JudgeSettings
 from repic.errors import CaptionError, ConfigError
 from repic.evaluate.clipscore import clip_score
 from repic.evaluate.pairwise import preference
@@ -139,4 +139,4 @@ def test_the_judge_prefers_in_both_orders_or_is_not_counted(server: Server) -> N
     with pytest.raises(CaptionError, match="share no task"):
         preference(first, [Record("q", (), "")], server.settings())
     with pytest.raises(CaptionError, match="no judge is configured"):
-        preference(first, second, Judge())
+        preference(first, second, JudgeSettings())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.config import evaluate as settings
+from repic import config
 from repic.evaluate import suites
 from repic.evaluate.questions import PAPER_REQUEST, Question, questions
 from repic.evaluate.retrieval import Crop, Near, accepted, counted, forced
@@ -21,7 +21,7 @@ CROPS = st.lists(NEARS.map(lambda near: Crop((0.0, 0.0, 9.0, 9.0), "dog", 0.5, n
 def suite(tmp_path_factory: pytest.TempPathFactory) -> suites.Suite:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        return suites.load(settings.load("sample", photos=8).evaluate)
+        return suites.load(config.load("sample", evaluate={"photos": 8}).evaluate)
 
 
 def asked(suite: suites.Suite, **values: object) -> list[Question]:
@@ -37,7 +37,7 @@ def asked(suite: suites.Suite, **values: object) -> list[Question]:
         ]
         for q in suite.queries
     }
-    return questions(suite, settings.load("sample", **values).evaluate, crops, 0.9)
+    return questions(suite, config.load("sample", evaluate={**values}).evaluate, crops, 0.9)
 
 
 def test_each_protocol_shows_what_it_says(suite: suites.Suite) -> None:

@@ -15,7 +15,7 @@ from unittest import mock
 import pytest
 from PIL import Image
 
-from repic.config import evaluate as settings
+from repic import config
 from repic.errors import CaptionServerError, ConfigError, WeightsError
 from repic.evaluate import clipscore
 from repic.evaluate.results import compare, load
@@ -50,9 +50,9 @@ def store(tmp_path: Path) -> Store:
 
 def test_a_server_that_names_everybody(store: Store) -> None:
     with serving(everybody) as server:
-        found = run("pal", settings.load("sample", url=server.url, **ASKED), store)
+        found = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
         count = len(server.asked)
-        again = run("pal", settings.load("sample", url=server.url, **ASKED), store)
+        again = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
         assert len(server.asked) == count  # nothing is asked twice
     assert count == 48
     assert (found.is_new, again.is_new, again.ref) == (True, False, found.ref)
@@ -68,7 +68,7 @@ def test_a_server_that_names_everybody(store: Store) -> None:
 
 def test_numbers_are_traced_to_pixels_in_sql(store: Store, tmp_path: Path) -> None:
     with serving(everybody) as server:
-        found = run("pal", settings.load("sample", url=server.url, **ASKED), store)
+        found = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
     path = catalog.refresh(store, tmp_path / "catalog.duckdb")
     duckdb = pytest.importorskip("duckdb")
     with duckdb.connect(str(path), read_only=True) as connection:
@@ -97,7 +97,7 @@ def test_numbers_are_traced_to_pixels_in_sql(store: Store, tmp_path: Path) -> No
 )
 def test_a_server_that_gives_no_caption(store: Store, url: str | None, said: str) -> None:
     with serving(lambda *_: None) as server:  # type: ignore[arg-type, return-value]
-        asked = settings.load("sample", url=url or server.url, **ASKED)
+        asked = config.load("sample", evaluate={"url": url or server.url, **ASKED})
         with pytest.raises(CaptionServerError, match=said):
             run("pal", asked, store)
 
@@ -107,7 +107,9 @@ def test_a_broken_server_keeps_what_it_wrote(store: Store) -> None:
         calls = itertools.count()
         good = server.reply
         server.reply = lambda *a: good(*a) if next(calls) < 20 else 1 / 0  # type: ignore[func-returns-value]
-        asked = settings.load("sample", ["evaluate.batch_size=8"], url=server.url, **ASKED)
+        asked = config.load(
+            "sample", ["evaluate.batch_size=8"], evaluate={"url": server.url, **ASKED}
+        )
         with pytest.raises(CaptionServerError, match="finished captions are kept"):
             run("pal", asked, store)
         server.reply = good
@@ -125,7 +127,9 @@ def test_a_kill_loses_the_replies_in_flight_alone(store: Store, tmp_path: Path) 
     with serving(everybody) as server:
         calls = itertools.count()
         server.reply = lambda *a: everybody(*a) if next(calls) != 11 else str(stuck.wait(300))
-        asked = settings.load("sample", ["evaluate.batch_size=8"], url=server.url, **ASKED)
+        asked = config.load(
+            "sample", ["evaluate.batch_size=8"], evaluate={"url": server.url, **ASKED}
+        )
         captioner = captioners.load("pal", asked.evaluate)
         command = [
             *(sys.executable, "-m", "repic.cli", "evaluate", "run", "--model", "pal"),
@@ -150,7 +154,7 @@ def test_a_kill_loses_the_replies_in_flight_alone(store: Store, tmp_path: Path) 
 
 def test_two_models_are_compared_by_question(store: Store) -> None:
     with serving(everybody) as server:
-        asked = settings.load("sample", url=server.url, **ASKED)
+        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
         first = run("eager", asked, store)
         server.reply = nobody
         second = run("shy", asked, store)
@@ -164,7 +168,7 @@ def test_two_models_are_compared_by_question(store: Store) -> None:
 def test_retrieval_finds_most_and_says_how_sure(store: Store) -> None:
     with serving(everybody) as server:
         values = {**ASKED, "protocols": ("retrieval", "retrieval-forced"), "url": server.url}
-        found = run("pal", settings.load("sample", **values), store)
+        found = run("pal", config.load("sample", evaluate={**values}), store)
     hits = found.score("hit_rate", "retrieval", metric="retrieval")
     assert hits.n == 8 * (1 + 2 + 4)
     assert (hits.value or 0) > 0.6
@@ -181,7 +185,7 @@ def test_retrieval_finds_most_and_says_how_sure(store: Store) -> None:
 def test_a_model_of_this_machine(store: Store, tmp_path: Path) -> None:
     folder = qwen2_5_vl_folder(tmp_path / "tiny")
     values = {**ASKED, "backend": "transformers", "protocols": ("wrong",)}
-    asked = settings.load("sample", ["evaluate.max_new_tokens=4"], **values)
+    asked = config.load("sample", ["evaluate.max_new_tokens=4"], evaluate={**values})
     found = run(folder, asked, store)
     assert len(found.rows("captions")) == 24
     assert found.manifest.models["captioner"]["name"] == folder
@@ -198,7 +202,7 @@ def seen(captioner: captioners.TransformersCaptioner) -> tuple[int, Convention]:
 def test_max_pixels_shrinks_pictures_and_is_another_model(store: Store, tmp_path: Path) -> None:
     folder = qwen2_5_vl_folder(tmp_path / "tiny")
     made = {
-        most: captioners.load(folder, settings.Evaluation(max_pixels=most), store)
+        most: captioners.load(folder, config.EvaluateSettings(max_pixels=most), store)
         for most in (None, 112 * 112, 56 * 56)
     }
     patches, conventions = zip(*map(seen, made.values()), strict=True)  # type: ignore[arg-type]
@@ -207,7 +211,7 @@ def test_max_pixels_shrinks_pictures_and_is_another_model(store: Store, tmp_path
     assert len({one.fingerprint for one in made.values()}) == 3
     values = {**ASKED, "backend": "transformers", "protocols": ("wrong",)}
     changes = ["evaluate.max_new_tokens=4", "evaluate.max_pixels=3136"]
-    found = run(folder, settings.load("sample", changes, **values), store)
+    found = run(folder, config.load("sample", changes, evaluate={**values}), store)
     assert found.manifest.settings["evaluate"]["max_pixels"] == 3136
     captions = store.manifest(found.table("captions"))
     assert captions.settings["evaluate"]["max_pixels"] == 3136
@@ -224,7 +228,9 @@ def test_a_server_gets_pictures_of_max_pixels(store: Store) -> None:
         with serving(look) as server:
             changes = ["evaluate.max_pixels=9000"] if is_limited else []
             values = {**ASKED, "protocols": ("skip-retrieval",)}
-            run("pal", settings.load("sample", changes, url=server.url, **values), store)
+            run(
+                "pal", config.load("sample", changes, evaluate={"url": server.url, **values}), store
+            )
     assert max(sizes[False]) > 9000
     assert 8500 < max(sizes[True]) <= 9000
     assert min(sizes[True]) == min(sizes[False]), "small ones stay as they are"
@@ -240,7 +246,7 @@ def test_max_pixels_where_it_means_nothing(tmp_path: Path) -> None:
 def test_captions_are_held_against_their_photos(store: Store) -> None:
     """CLIPScore by the encoder of the settings, once per photo and caption."""
     with serving(lambda names, pictures: f"a photo of {names[0]}") as server:
-        asked = settings.load("sample", url=server.url, **ASKED)
+        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
         found = run("pal", asked, store)
         encoder = embed.load(asked.encoder, asked.runtime)
         rows = {row["caption_id"]: row for row in found.rows("captions")}
@@ -261,11 +267,15 @@ def test_captions_are_held_against_their_photos(store: Store) -> None:
 
         with mock.patch.object(embed.OpenClipEncoder, "encode_texts", side_effect=AssertionError):
             assert run("pal", asked, store).ref == found.ref, "nothing is scored twice"
-        blind = settings.load("sample", ["encoder.architecture=photos"], url=server.url, **ASKED)
+        blind = config.load(
+            "sample", ["encoder.architecture=photos"], evaluate={"url": server.url, **ASKED}
+        )
         without = run("pal", blind, store)
         unwanted = run(
             "pal",
-            settings.load("sample", ["evaluate.clip_score=false"], url=server.url, **ASKED),
+            config.load(
+                "sample", ["evaluate.clip_score=false"], evaluate={"url": server.url, **ASKED}
+            ),
             store,
         )
     assert without.table("captions") == found.table("captions"), "the captions are the same"
@@ -275,13 +285,13 @@ def test_captions_are_held_against_their_photos(store: Store) -> None:
     assert verify(store) == []
     lost = ["encoder.pretrained=local-dir:nowhere"]
     with pytest.raises(WeightsError, match=r"evaluate\.clip_score=false does without"):
-        run("pal", settings.load("sample", lost, url=server.url, **ASKED), store)
+        run("pal", config.load("sample", lost, evaluate={"url": server.url, **ASKED}), store)
 
 
 def test_what_is_published_is_not_scored_again(store: Store) -> None:
     """Not even where gc took the parts, on a machine that rounds in another way."""
     with serving(nobody) as server:
-        asked = settings.load("sample", url=server.url, **ASKED)
+        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
         found = run("shy", asked, store)
         gc(store, delete=True)
         assert not store.files.find(f"parts/{clipscore.NAME}")
@@ -303,7 +313,7 @@ def test_scoring_that_was_interrupted_goes_on(
         return real(self, texts)
 
     with serving(nobody) as server:
-        asked = settings.load("sample", url=server.url, **ASKED)
+        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
         with mock.patch.object(embed.OpenClipEncoder, "encode_texts", dies):
             with pytest.raises(KeyboardInterrupt):
                 run("shy", asked, store)
@@ -319,13 +329,13 @@ def test_scoring_that_was_interrupted_goes_on(
 
 def test_what_cannot_caption_says_why(store: Store) -> None:
     with pytest.raises(ConfigError, match="needs vLLM"):
-        captioners.load("sample-sft", settings.Evaluation(backend="vllm"), store)
+        captioners.load("sample-sft", config.EvaluateSettings(backend="vllm"), store)
     with pytest.raises(ConfigError, match=r"needs evaluate\.url"):
-        captioners.load("pal", settings.Evaluation(backend="server"), store)
+        captioners.load("pal", config.EvaluateSettings(backend="server"), store)
     with pytest.raises(StoreError, match="There is no checkpoint"):
-        captioners.load("checkpoint@v9", settings.Evaluation(), store)
+        captioners.load("checkpoint@v9", config.EvaluateSettings(), store)
     with serving(nobody) as server:
-        found = run("pal", settings.load("sample", url=server.url, **ASKED), store)
+        found = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
     with pytest.raises(StoreError, match="no evaluation"):
         load(store, found.table("captions"))
 
@@ -385,7 +395,7 @@ def test_the_comparison_command(repic_main: Any, tmp_path: Path) -> None:
     place = str(tmp_path / "store")
     opened = Store.open(place, create=True)
     with serving(everybody) as server:
-        asked = settings.load("sample", url=server.url, **ASKED)
+        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
         run("eager", asked, opened)
         server.reply = nobody
         run("shy", asked, opened)

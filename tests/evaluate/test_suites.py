@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from repic.config import evaluate as settings
-from repic.config.evaluate import Evaluation
-from repic.config.profiles import profiles
+from repic import config
+from repic.config import EvaluateSettings, profiles
 from repic.errors import SuiteError
 from repic.evaluate import local_suites, suites
 from repic.evaluate.questions import questions
@@ -39,7 +38,9 @@ def photo(path: Path, colour: str = "red") -> None:
 
 
 def generated(name: str, **changes: int) -> suites.Suite:
-    return suites.load(settings.load("sample", suite=name, photos=8, **changes).evaluate)
+    return suites.load(
+        config.load("sample", evaluate={"suite": name, "photos": 8, **changes}).evaluate
+    )
 
 
 def test_the_sample_suite_shows_one_two_and_four() -> None:
@@ -147,7 +148,7 @@ def test_four_concepts_are_what_the_authors_ask_about(tmp_path: Path) -> None:
 
 def test_nobody_of_the_group_is_shown_as_absent(tmp_path: Path) -> None:
     four(tmp_path, PALS[:4], PALS[1:])
-    asked = Evaluation(suite="repic-4c", folder=str(tmp_path), protocols=("wrong", "mixed"))
+    asked = EvaluateSettings(suite="repic-4c", folder=str(tmp_path), protocols=("wrong", "mixed"))
     made = questions(suites.load(asked), asked, {}, 0.0)
     assert len(made) == 6
     for question in made:
@@ -196,7 +197,7 @@ def test_the_authors_databases_of_one_concept(name: str, photos: str, tmp_path: 
 
 def test_the_captions_of_the_authors_database(tmp_path: Path) -> None:
     released(tmp_path, "myvlm", "myvlm_data")
-    asked = Evaluation(
+    asked = EvaluateSettings(
         suite="myvlm", folder=str(tmp_path), protocols=("skip-retrieval",), layout="paper"
     )
     made = questions(suites.load(asked), asked, {}, 0.0)
@@ -270,6 +271,6 @@ def test_dreambooth_itself() -> None:
 
 @pytest.mark.parametrize("profile", profiles())
 def test_every_profile_has_settings_of_an_evaluation(profile: str) -> None:
-    asked = settings.load(profile, suite="sample-ood")
+    asked = config.load(profile, evaluate={"suite": "sample-ood"})
     assert asked.evaluate.suite == "sample-ood"
     assert asked.evaluate.layout == ("paper" if profile == "paper" else "training")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flows.common import is_transient, store_location
-from repic.config import build as config
+from repic import config
 from repic.errors import ConfigError, SourceError
 from repic.pipeline.build import Build, Plan, ShardReport, make
 from repic.pipeline.scan import scan

@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 
-from repic import sources
-from repic.config import build as config
+from repic import config, sources
 from repic.images import decode, fetch, uris
 from repic.images.coordinates import Box
 from repic.images.decode import open_image, probe
@@ -61,7 +60,10 @@ def test_a_folder_of_odd_files_is_accounted_for_completely(tmp_path: Path) -> No
         odd.write(tmp_path / odd.name)
     (tmp_path / "notes.txt").write_text("no photo")
     found = {
-        photo.uri for photo in sources.photos(config.Source(path=str(tmp_path)), config.Splits())
+        photo.uri
+        for photo in sources.photos(
+            config.SourceSettings(path=str(tmp_path)), config.SplitSettings()
+        )
     }
     assert found == {uris.file_uri(tmp_path / odd.name) for odd in ODD}
     reasons = {}

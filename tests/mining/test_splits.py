@@ -7,10 +7,10 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.config.build import Splits
+from repic.config import SplitSettings
 from repic.mining.splits import split_of, split_photos
 
-HALVES = Splits(validation=0.25, test=0.25)
+HALVES = SplitSettings(validation=0.25, test=0.25)
 names = st.text("abcdef", min_size=1, max_size=3)
 
 
@@ -21,7 +21,7 @@ def test_shares_are_met() -> None:
 
 
 def test_salt_draws_anew() -> None:
-    other = Splits(validation=0.25, test=0.25, salt="other")
+    other = SplitSettings(validation=0.25, test=0.25, salt="other")
     assert any(split_of(str(i), HALVES) != split_of(str(i), other) for i in range(50))
 
 

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from repic.config.build import DetectorSettings, Runtime
+from repic.config import DetectorSettings, RuntimeSettings
 from repic.errors import ConfigError, DeviceError, WeightsError
 from repic.images.coordinates import Box
 from repic.models import detectors
 from repic.models.detectors.base import Candidates, Padding, fit, keep
 from repic.models.devices import Placement
 
-RUNTIME = Runtime(device="cpu")
+RUNTIME = RuntimeSettings(device="cpu")
 SIDES = st.integers(1, 400)
 ALL = DetectorSettings(confidence=0, min_area_share=0)
 
@@ -114,7 +114,7 @@ def test_a_limit_is_part_of_the_description(change: dict) -> None:
 
 
 def test_which_of_several_gpus_is_not_part_of_the_description() -> None:
-    first, second = (Placement.of(Runtime(device=f"cuda:{i}")) for i in range(2))
+    first, second = (Placement.of(RuntimeSettings(device=f"cuda:{i}")) for i in range(2))
     assert first.precision == "bfloat16"
     assert first.describe() == second.describe()
 
@@ -123,9 +123,9 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    assert Placement.of(Runtime()).device in {"cpu", "mps"}
+    assert Placement.of(RuntimeSettings()).device in {"cpu", "mps"}
     for device in ("cuda", "cuda:7"):
         with pytest.raises(DeviceError, match=r"runtime\.device=cpu"):
-            Placement.of(Runtime(device=device)).prepare()
+            Placement.of(RuntimeSettings(device=device)).prepare()
     with pytest.raises(DeviceError, match="is no device"):
-        Placement.of(Runtime(device="gpu")).prepare()
+        Placement.of(RuntimeSettings(device="gpu")).prepare()

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repic.config.build import EncoderSettings, Runtime
+from repic.config import EncoderSettings, RuntimeSettings
 from repic.errors import ConfigError, WeightsError
 from repic.models import encoder as embed
 from tests.random_models import open_clip_folder, pictures
 
-RUNTIME = Runtime(device="cpu", batch_size=4)
+RUNTIME = RuntimeSettings(device="cpu", batch_size=4)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_different_inputs_have_different_vectors(encoder: embed.OpenClipEncoder)
 
 
 def test_bfloat16_changes_vectors_a_little(folder: str, encoder: embed.OpenClipEncoder) -> None:
-    runtime = Runtime(device="cpu", batch_size=4, precision="bfloat16")
+    runtime = RuntimeSettings(device="cpu", batch_size=4, precision="bfloat16")
     lower = embed.load(EncoderSettings(pretrained=folder), runtime)
     similarity = (lower.encode_images(pictures(4)) * encoder.encode_images(pictures(4))).sum(1)
     assert lower.fingerprint != encoder.fingerprint
@@ -116,9 +116,9 @@ def test_a_text_encoder_names_architecture_and_tag(text: str) -> None:
 def test_describing_imports_no_torch() -> None:
     code = (
         "import sys; from repic.models import detectors as detect, encoder as embed\n"
-        "from repic.config.build import DetectorSettings, EncoderSettings, Runtime\n"
-        "embed.describe(EncoderSettings(), Runtime())\n"
-        "detect.describe(DetectorSettings(), Runtime())\n"
+        "from repic.config import DetectorSettings, EncoderSettings, RuntimeSettings\n"
+        "embed.describe(EncoderSettings(), RuntimeSettings())\n"
+        "detect.describe(DetectorSettings(), RuntimeSettings())\n"
         "heavy = {'torch', 'open_clip', 'timm', 'ultralytics', 'transformers', 'cv2'}\n"
         "sys.exit(str(heavy & sys.modules.keys() or ''))"
     )

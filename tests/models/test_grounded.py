@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from repic.config.build import DetectorSettings, Runtime
+from repic.config import DetectorSettings, RuntimeSettings
 from repic.errors import ConfigError, WeightsError
 from repic.models import detectors as detect
 from repic.models.detectors import grounded
 from tests.random_models import grounding_dino_folder, open_clip_folder, owlv2_folder, pictures
 
-RUNTIME = Runtime(device="cpu", batch_size=4)
+RUNTIME = RuntimeSettings(device="cpu", batch_size=4)
 WORDS = ("dog", "cat", "mug", "red")
 
 
@@ -90,7 +90,7 @@ def test_a_word_of_grounding_dino_has_the_score_of_its_best_token(folders: dict[
 
 @pytest.mark.parametrize("family", ["owlv2", "grounding-dino"])
 def test_bfloat16_runs(folders: dict[str, str], family: str) -> None:
-    runtime = Runtime(device="cpu", batch_size=2, precision="bfloat16")
+    runtime = RuntimeSettings(device="cpu", batch_size=2, precision="bfloat16")
     found = detect.load(settings(folders[family], ("dog",)), runtime).detect(pictures(2))
     assert all(np.isfinite(d.confidence) for detections in found for d in detections)
 

@@ -12,14 +12,14 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from repic.config.build import DetectorSettings, EncoderSettings, Runtime
+from repic.config import DetectorSettings, EncoderSettings, RuntimeSettings
 from repic.errors import ConfigError
 from repic.images.coordinates import Box
 from repic.models import detectors, imagenet_classifier
 from repic.models import encoder as embed
 from tests.random_models import pictures
 
-RUNTIME = Runtime(device="cpu", batch_size=4)
+RUNTIME = RuntimeSettings(device="cpu", batch_size=4)
 DREAMBOOTH = Path(__file__).parents[3] / "shared" / "data" / "dreambooth"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from repic.config.build import DetectorSettings, EncoderSettings, Runtime
+from repic.config import DetectorSettings, EncoderSettings, RuntimeSettings
 from repic.errors import ConfigError, WeightsError
 from repic.models import detectors, encoder, shipped
 from repic.models.weights import sha256
@@ -16,7 +16,7 @@ from tools.sample_models import holdout
 
 DETECTOR = DetectorSettings(kind="yolo", checkpoint=shipped.NAME, image_size=shipped.SIDE)
 ENCODER = EncoderSettings(architecture=shipped.NAME)
-RUNTIME = Runtime(device="cpu")
+RUNTIME = RuntimeSettings(device="cpu")
 
 
 def test_they_are_small_and_name_no_place_of_any_machine() -> None:

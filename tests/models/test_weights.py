@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from repic.config.paths import cache_folder
+from repic.config import cache_folder
 from repic.errors import WeightsError
 from repic.models import weights
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repic.config.build import DetectorSettings, Runtime
+from repic.config import DetectorSettings, RuntimeSettings
 from repic.errors import ConfigError, WeightsError
 from repic.models import detectors as detect
 from tests.random_models import open_clip_folder, pictures, yolo_file
 
-RUNTIME = Runtime(device="cpu", batch_size=4)
+RUNTIME = RuntimeSettings(device="cpu", batch_size=4)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_world_scores_are_those_of_ultralytics_own_forward(models: Path, text: s
 
 
 def test_bfloat16_runs(models: Path, text: str) -> None:
-    runtime = Runtime(device="cpu", batch_size=2, precision="bfloat16")
+    runtime = RuntimeSettings(device="cpu", batch_size=2, precision="bfloat16")
     for kind, config in (("yolo-world", "yolov8n-worldv2.yaml"), ("yoloe", "yoloe-v8n.yaml")):
         asked = settings(kind, yolo_file(models, config), vocabulary=("dog",), text_encoder=text)
         assert len(detect.load(asked, runtime).detect(pictures(2))) == 2
@@ -185,11 +185,11 @@ def refuse(event, args):
         raise AssertionError(event, args)
 sys.addaudithook(refuse)
 from repic.models import detectors as detect
-from repic.config.build import DetectorSettings, Runtime
+from repic.config import DetectorSettings, RuntimeSettings
 from tests.random_models import pictures
 settings = DetectorSettings(kind="yolo-world", checkpoint={checkpoint!r},
     vocabulary=("dog",), text_encoder={text!r}, image_size=96)
-detect.load(settings, Runtime(device="cpu")).detect(pictures(1))
+detect.load(settings, RuntimeSettings(device="cpu")).detect(pictures(1))
 from ultralytics.utils import SETTINGS
 assert not SETTINGS["sync"]
 assert "ultralytics.nn.text_model" not in sys.modules

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from repic.config.build import Examples
+from repic.config import ExampleSettings
 from repic.images.coordinates import QWEN3_VL
 from repic.objectives import OBJECTIVES, build
 from repic.objectives.base import answer_of, prompt_of
@@ -21,7 +21,7 @@ def world() -> Build:
 
 
 def test_rows_fit_the_table_and_their_own_prompt(world: Build) -> None:
-    rows, summaries = build(*world.tables, Examples())
+    rows, summaries = build(*world.tables, ExampleSettings())
     table = tables.EXAMPLES.table(rows)
     assert table.num_rows == len(rows) == len({row["example_id"] for row in rows})
     assert sum(sum(summary.rows.values()) for summary in summaries) == len(rows)
@@ -49,21 +49,21 @@ def test_templates_are_many_and_distinct() -> None:
 
 
 def test_the_same_build_gives_the_same_rows(world: Build) -> None:
-    first, _ = build(*world.tables, Examples())
+    first, _ = build(*world.tables, ExampleSettings())
     shuffled = Build.__new__(Build)
     shuffled.images = world.images.take(list(reversed(range(world.images.num_rows))))
     shuffled.objects = world.objects.take(list(reversed(range(world.objects.num_rows))))
     shuffled.pairs = world.pairs.take(list(reversed(range(world.pairs.num_rows))))
     shuffled.splits = world.splits
-    assert build(*shuffled.tables, Examples())[0] == first
-    assert build(*world.tables, Examples(seed=1))[0] != first
+    assert build(*shuffled.tables, ExampleSettings())[0] == first
+    assert build(*world.tables, ExampleSettings(seed=1))[0] != first
 
 
 def test_more_photos_leave_most_rows_alone() -> None:
     few, many = labelled_build(identities=12), labelled_build(identities=16)
     kept = set(few.pairs["pair_id"].to_pylist()) & set(many.pairs["pair_id"].to_pylist())
-    before = {r["example_id"] for r in build(*few.tables, Examples())[0]}
-    after = {r["example_id"]: r for r in build(*many.tables, Examples())[0]}
+    before = {r["example_id"] for r in build(*few.tables, ExampleSettings())[0]}
+    after = {r["example_id"]: r for r in build(*many.tables, ExampleSettings())[0]}
     assert kept
     assert len(before & after.keys()) / len(before) > 0.8
 
@@ -76,7 +76,7 @@ def test_nothing_crosses_splits(world: Build) -> None:
     for pair in pairs:
         pair["split"] = split[pair["anchor_image_id"]]
     rows, summaries = build(
-        world.images, world.objects, tables.PAIRS.table(pairs), split, Examples(total=20)
+        world.images, world.objects, tables.PAIRS.table(pairs), split, ExampleSettings(total=20)
     )
     assert {row["split"] for row in rows} == {"train", "validation", "test"}
     assert all(
@@ -87,21 +87,21 @@ def test_nothing_crosses_splits(world: Build) -> None:
 
 
 def test_total_keeps_a_stable_choice(world: Build) -> None:
-    small = {row["example_id"] for row in build(*world.tables, Examples(total=20))[0]}
-    large = {row["example_id"] for row in build(*world.tables, Examples(total=60))[0]}
+    small = {row["example_id"] for row in build(*world.tables, ExampleSettings(total=20))[0]}
+    large = {row["example_id"] for row in build(*world.tables, ExampleSettings(total=60))[0]}
     assert len(small) == 20
     assert len(large) == 60
     assert small < large
 
 
 def test_shares_are_met(world: Build) -> None:
-    settings = Examples(total=100, shares={"oct": 0.5, "vlt": 0.2, "ict": 0.3})
+    settings = ExampleSettings(total=100, shares={"oct": 0.5, "vlt": 0.2, "ict": 0.3})
     rows, _ = build(*world.tables, settings)
     assert Counter(row["objective"] for row in rows) == {"oct": 50, "vlt": 20, "ict": 30}
 
 
 def test_an_objective_without_rows_says_why_and_leaves_its_share(world: Build) -> None:
-    settings = Examples(total=40, shares={"oct": 0.5, "vlt": 0.25, "ict": 0.25})
+    settings = ExampleSettings(total=40, shares={"oct": 0.5, "vlt": 0.25, "ict": 0.25})
     rows, summaries = build(
         world.images, world.objects, world.pairs.slice(0, 0), world.splits, settings
     )
@@ -112,7 +112,7 @@ def test_an_objective_without_rows_says_why_and_leaves_its_share(world: Build) -
     assert whys["oct"] is not None
     assert whys["ict"] is not None
     assert "no usable positive pair" in whys["oct"]
-    none, summaries = build(*world.tables, Examples(shares={"oct": 1.0}))
+    none, summaries = build(*world.tables, ExampleSettings(shares={"oct": 1.0}))
     assert {row["objective"] for row in none} == {"oct"}
     assert "share" in str(summaries[1].why)
     assert summaries[1].as_json()["rows"] == {}
@@ -122,6 +122,6 @@ def test_speed() -> None:
     world = labelled_build(identities=500, views=4)
     assert world.images.num_rows == 2_000
     assert world.pairs.num_rows == 10_000
-    build(*labelled_build(4, 2).tables, Examples())
+    build(*labelled_build(4, 2).tables, ExampleSettings())
 
-    assert quickest(lambda: build(*world.tables, Examples()), tries=2) < 5
+    assert quickest(lambda: build(*world.tables, ExampleSettings()), tries=2) < 5

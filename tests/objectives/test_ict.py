@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repic.captions.facts import NO_FACTS
-from repic.config.build import Examples
-from repic.config.build import Ict as Settings
+from repic.config import ExampleSettings
+from repic.config import IctSettings as Settings
 from repic.images.coordinates import QWEN3_VL
 from repic.objectives import write_drafts
 from repic.objectives.base import Mode, ObjectiveSummary, Reward, SeededRandom
@@ -28,7 +28,9 @@ from tests.timing import quickest
 def rows_of(build: Build, **changes: Any) -> tuple[list[dict[str, Any]], ObjectiveSummary]:
     summary = ObjectiveSummary("ict")
     return list(
-        write_drafts(Ict().drafts(build.corpus, Examples(ict=Settings(**changes)), summary), {})
+        write_drafts(
+            Ict().drafts(build.corpus, ExampleSettings(ict=Settings(**changes)), summary), {}
+        )
     ), summary
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repic.config.build import Examples
+from repic.config import ExampleSettings
 from repic.objectives import SELECTION_COLUMNS, build
 from repic.objectives.scene import choose_fact_words
 from tests.objectives.tables import Build, labelled_build
@@ -34,8 +34,8 @@ def kept(rows: list[Row]) -> int:
 
 def test_the_same_again_writes_nothing() -> None:
     world = labelled_build(8, 3)
-    before, summaries = build(*world.tables, Examples())
-    rows, again = build(*world.tables, Examples(), existing_of(before))
+    before, summaries = build(*world.tables, ExampleSettings())
+    rows, again = build(*world.tables, ExampleSettings(), existing_of(before))
     assert kept(rows) == len(rows) == len(before)
     assert completed(rows, before) == before
     assert again == summaries
@@ -65,15 +65,15 @@ def changed(world: Build, table: str, change: Callable[[Row], Row]) -> Build:
 def test_a_row_of_which_anything_changed_is_written_anew(
     table: str, column: str, value: Any
 ) -> None:
-    before, _ = build(*labelled_build(8, 3).tables, Examples())
+    before, _ = build(*labelled_build(8, 3).tables, ExampleSettings())
     chosen = getattr(labelled_build(8, 3), table).to_pylist()[0]
 
     def change(row: Row) -> Row:
         return {**row, column: value} if row == chosen else row
 
     world = changed(labelled_build(8, 3), table, change)
-    rows, summaries = build(*world.tables, Examples(), existing_of(before))
-    fresh, expected = build(*world.tables, Examples())
+    rows, summaries = build(*world.tables, ExampleSettings(), existing_of(before))
+    fresh, expected = build(*world.tables, ExampleSettings())
     assert completed(rows, before) == fresh
     assert summaries == expected
     assert 0 < kept(rows) < len(rows)
@@ -90,9 +90,9 @@ def test_photos_that_come_and_go_leave_no_trace(first: set[int], second: set[int
         splits = {photo: None if photo in gone else "train" for photo in photos}
         return world.images, world.objects, world.pairs, splits
 
-    before, _ = build(*seen(first), Examples())
-    rows, summaries = build(*seen(second), Examples(), existing_of(before))
-    fresh, expected = build(*seen(second), Examples())
+    before, _ = build(*seen(first), ExampleSettings())
+    rows, summaries = build(*seen(second), ExampleSettings(), existing_of(before))
+    fresh, expected = build(*seen(second), ExampleSettings())
     assert completed(rows, before) == fresh
     assert summaries == expected
 
@@ -128,5 +128,5 @@ def test_what_most_photos_of_a_split_have_tells_nothing() -> None:
 
 
 def test_drafts_have_keys_of_their_own() -> None:
-    rows, _ = build(*labelled_build(8, 3).tables, Examples())
+    rows, _ = build(*labelled_build(8, 3).tables, ExampleSettings())
     assert len({row["draft"] for row in rows}) == len(rows)

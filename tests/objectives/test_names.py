@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.config.build import Names
+from repic.config import NameSettings
 from repic.objectives.base import SeededRandom
 from repic.objectives.names import (
     describe,
@@ -18,7 +18,7 @@ from repic.objectives.names import (
 )
 from tests.timing import quickest
 
-LOCALES = Names().locales
+LOCALES = NameSettings().locales
 
 
 @pytest.mark.parametrize("locale", [*LOCALES, "de_DE", "ja_JP", "ru_RU"])

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.config.build import Examples
-from repic.config.build import Oct as Settings
+from repic.config import ExampleSettings
+from repic.config import OctSettings as Settings
 from repic.images.coordinates import QWEN3_VL
 from repic.objectives import write_drafts
 from repic.objectives.base import Mode, ObjectiveSummary
@@ -22,7 +22,9 @@ from tests.timing import quickest
 def rows_of(build: Build, **changes: Any) -> tuple[list[dict[str, Any]], ObjectiveSummary]:
     summary = ObjectiveSummary("oct")
     return list(
-        write_drafts(Oct().drafts(build.corpus, Examples(oct=Settings(**changes)), summary), {})
+        write_drafts(
+            Oct().drafts(build.corpus, ExampleSettings(oct=Settings(**changes)), summary), {}
+        )
     ), summary
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.config.build import Examples
-from repic.config.build import Vlt as Settings
+from repic.config import ExampleSettings
+from repic.config import VltSettings as Settings
 from repic.images.coordinates import INTERNVL, NORMALISED, QWEN2_VL, QWEN3_VL, Box, Convention
 from repic.objectives import write_drafts
 from repic.objectives.base import Mode, ObjectiveSummary
@@ -28,7 +28,7 @@ def rows_of(
     summary = ObjectiveSummary("vlt")
     corpus = Build([photo], objects, []).corpus
     return list(
-        write_drafts(Vlt().drafts(corpus, Examples(vlt=Settings(**changes)), summary), {})
+        write_drafts(Vlt().drafts(corpus, ExampleSettings(vlt=Settings(**changes)), summary), {})
     ), summary
 
 

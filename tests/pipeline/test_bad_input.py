@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import pytest
 
-from repic.config import build as config
-from repic.config.build import Settings
+from repic import config
+from repic.config import Settings
 from repic.pipeline.build import build as run_build
 from repic.pipeline.scan import scan
 from storage.store import Store

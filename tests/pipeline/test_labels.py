@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from repic.config.build import Settings, load
+from repic.config import Settings, load
 from repic.errors import SchemaError
 from repic.pipeline import reviews
 from repic.pipeline.scan import scan

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from repic.config.build import Settings
+from repic.config import Settings
 from repic.objectives import OBJECTIVES
 from repic.pipeline import kept_results
 from repic.pipeline.stages import STAGES

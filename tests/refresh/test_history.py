@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from repic.config.refresh import load, of_the_build
+from repic import config
+from repic.errors import ConfigError
 from repic.evaluate.results import SUMMARY
 from repic.pipeline import catalog
 from repic.refresh import history
@@ -151,10 +152,12 @@ def test_each_override_goes_to_whom_it_belongs() -> None:
         *("source.count=9", "train.lora.rank=4", "trainer.max_steps=1", "evaluate.photos=9"),
         *("refresh.rows=8", "refresh.margins.oct=0.5", "detector.confidence=0.4"),
     ]
-    asked = load("sample", overrides)
-    assert asked.train.train.lora.rank == 4
-    assert asked.train.trainer["max_steps"] == 1
-    assert asked.evaluate.evaluate.photos == 9
-    assert asked.evaluate.detector.confidence == 0.4
+    asked = config.load("sample", overrides)
+    assert asked.train.lora.rank == 4
+    assert asked.trainer["max_steps"] == 1
+    assert asked.evaluate.photos == 9
+    assert asked.detector.confidence == 0.4
     assert (asked.refresh.rows, asked.refresh.margins.oct) == (8, 0.5)
-    assert of_the_build(overrides) == ["source.count=9", "detector.confidence=0.4"]
+    assert asked.source.count == 9
+    with pytest.raises(ConfigError, match="`repic train` reads only"):
+        config.load("sample", overrides, scope=config.TRAIN)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from repic.config import evaluate as settings
+from repic import config
 from repic.evaluate.results import Evaluated
 from repic.evaluate.run import run
 from repic.refresh import history
@@ -47,7 +47,7 @@ def evaluated(
     }
     changes = ["evaluate.clip_score=false"]
     with serving(nobody) as server:
-        asked = settings.load("sample", changes, url=server.url, **values)
+        asked = config.load("sample", changes, evaluate={"url": server.url, **values})
         old = run("shy", asked, store)
         server.reply = everybody
         return old, run("eager", asked, store)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from PIL import Image, ImageDraw
 
 from repic import objectives
-from repic.config.build import Examples, Settings, Source
+from repic.config import ExampleSettings, Settings, SourceSettings
 from repic.images import uris
 from repic.pipeline.scan import image_id_of
 from repic.tables import TABLES
@@ -129,7 +129,7 @@ def publish(
     made: Rows,
     *,
     notes: Mapping[str, Any] | None = None,
-    settings: Examples | None = None,
+    settings: ExampleSettings | None = None,
 ) -> Manifest:
     """A dataset version of these rows, as a build publishes it; the objectives draw examples."""
     tables: dict[str, pa.Table] = {
@@ -151,10 +151,14 @@ def publish(
         "quarantine": TABLES["quarantine"].table(made.quarantine),
     }
     examples, drawn = objectives.build(
-        tables["images"], tables["objects"], tables["pairs"], made.splits, settings or Examples()
+        tables["images"],
+        tables["objects"],
+        tables["pairs"],
+        made.splits,
+        settings or ExampleSettings(),
     )
     tables["examples"] = TABLES["examples"].table(examples)
-    chosen = Settings(source=Source(path="/photos"))
+    chosen = Settings(source=SourceSettings(path="/photos"))
     published = {
         name: store.publish(
             name,

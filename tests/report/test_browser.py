@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from repic import report
-from repic.config import build as config
+from repic import config, report
 from repic.pipeline.build import build
 from repic.pipeline.scan import scan
 from storage.store import Store

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from repic import report
-from repic.config import evaluate as settings
+from repic import config, report
 from repic.evaluate.results import Evaluated, load
 from repic.evaluate.run import run
 from storage.store import Store
@@ -27,7 +26,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluated]:
     with pytest.MonkeyPatch.context() as patch, serving(nobody) as server:
         patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
         values = {"photos": 8, "protocols": PROTOCOLS, "backend": "server", "url": server.url}
-        asked = settings.load("sample", **values)
+        asked = config.load("sample", evaluate={**values})
         first = run("shy", asked, store)
         store.tag(first.manifest.ref, "production")
         server.reply = everybody
@@ -65,7 +64,9 @@ def test_an_encoder_without_texts_scores_no_captions(found: Evaluated, tmp_path:
     with serving(nobody) as server:
         changes = ["encoder.architecture=photos"]
         other = run(
-            "blind", settings.load("sample", changes, url=server.url, **values), found.store
+            "blind",
+            config.load("sample", changes, evaluate={"url": server.url, **values}),
+            found.store,
         )
     page = report.write(found.store, other.ref, tmp_path).read_text(encoding="utf-8")
     [row] = [line for line in _section(page, "quality").splitlines() if "<tr><th>wrong" in line]
@@ -79,7 +80,7 @@ def _section(page: str, name: str) -> str:
 def test_what_was_asked_other_questions_is_no_comparison(found: Evaluated, tmp_path: Path) -> None:
     values = {"photos": 8, "protocols": ("wrong",), "backend": "server"}
     with serving(nobody) as server:
-        asked = settings.load("sample", ["evaluate.seed=5"], url=server.url, **values)
+        asked = config.load("sample", ["evaluate.seed=5"], evaluate={"url": server.url, **values})
         other = run("other", asked, found.store)
     page = report.write(found.store, other.ref, tmp_path).read_text(encoding="utf-8")
     assert "other" in page
@@ -89,7 +90,7 @@ def test_what_was_asked_other_questions_is_no_comparison(found: Evaluated, tmp_p
 def test_right_captions_leave_nothing_to_look_at(found: Evaluated, tmp_path: Path) -> None:
     values = {"photos": 8, "protocols": ("wrong",), "backend": "server"}
     with serving(nobody) as server:
-        asked = settings.load("sample", url=server.url, **values)
+        asked = config.load("sample", evaluate={"url": server.url, **values})
         right = run("right", asked, found.store)
     page = report.write(found.store, right.ref, tmp_path, against=found.ref)
     assert "Every caption is right." in page.read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from repic.cli import app
-from repic.config.paths import cache_folder
+from repic.config import cache_folder
 from repic.objectives.base import Row
 from repic.rewards.attacks import suite
 from repic.rewards.attacks.sample_rows import generated

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from repic.config.build import Judge
+from repic.config import JudgeSettings
 from repic.objectives.base import Reward
 from repic.rewards.components import RewardedAnswer, lowered
 from repic.rewards.judge import JudgeComponent, compare
@@ -51,12 +51,12 @@ class Server:
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 
-    def settings(self, **changes: Any) -> Judge:
+    def settings(self, **changes: Any) -> JudgeSettings:
         url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        return Judge(url=url, model="tiny", **{"timeout": 5.0, **changes})
+        return JudgeSettings(url=url, model="tiny", **{"timeout": 5.0, **changes})
 
 
-def judged(reward: Reward, text: str, row: dict[str, Any], settings: Judge) -> Reward:
+def judged(reward: Reward, text: str, row: dict[str, Any], settings: JudgeSettings) -> Reward:
     judge, answer = JudgeComponent(settings), RewardedAnswer(text, row, reward)
     if not judge.applies(answer):
         return reward
@@ -122,7 +122,7 @@ def test_a_slow_judge_is_no_score(server: Server) -> None:
 
 
 def test_nobody_there_is_no_score() -> None:
-    nobody = Judge(url="http://127.0.0.1:9/v1", model="x", timeout=1.0)
+    nobody = JudgeSettings(url="http://127.0.0.1:9/v1", model="x", timeout=1.0)
     assert compare(ANSWER, TRUTH, ICT, nobody) is None
 
 
@@ -162,7 +162,7 @@ def test_who_is_not_asked(server: Server) -> None:
     settings = server.settings()
     for row, text in ((OCT, "yes"), ({**ICT, "caption": None}, ANSWER), (ICT, "")):
         judged(score(text, row), text, row, settings)
-    judged(score(ANSWER, ICT), ANSWER, ICT, Judge())
+    judged(score(ANSWER, ICT), ANSWER, ICT, JudgeSettings())
     assert not server.requests
 
 

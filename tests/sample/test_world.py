@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repic.config.build import Splits
+from repic.config import SplitSettings
 from repic.mining.splits import split_of
 from repic.sample import compose, hard, scene, shapes, sprites
 from repic.sample.__main__ import main
@@ -43,7 +43,7 @@ BALL = Identity("ball", "blue")
 
 
 def pool(name: str) -> str:
-    return split_of(name, Splits.model_validate({}))
+    return split_of(name, SplitSettings.model_validate({}))
 
 
 def _family(first: Identity) -> list[Identity]:

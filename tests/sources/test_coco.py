@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from repic.config import build as config
+from repic import config
 from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
@@ -48,8 +48,8 @@ def _write(path: Path, value: object) -> Path:
 
 
 def _photos(path: Path, **settings: object) -> dict[str, SourcePhoto]:
-    chosen = config.Source.model_validate({"kind": "coco", "path": str(path), **settings})
-    return {Path(uris.file_path(p.uri)).name: p for p in photos(chosen, config.Splits())}
+    chosen = config.SourceSettings.model_validate({"kind": "coco", "path": str(path), **settings})
+    return {Path(uris.file_path(p.uri)).name: p for p in photos(chosen, config.SplitSettings())}
 
 
 def test_boxes_labels_and_licences(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

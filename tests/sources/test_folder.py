@@ -7,7 +7,7 @@ import fsspec
 import pytest
 from PIL import Image
 
-from repic.config import build as config
+from repic import config
 from repic.errors import SourceError
 from repic.images import uris
 from repic.images.decode import open_image
@@ -22,8 +22,8 @@ def _save(path: Path) -> Path:
 
 
 def _photos(path: object, **settings: object) -> list[SourcePhoto]:
-    chosen = config.Source.model_validate({"path": str(path), **settings})
-    return list(photos(chosen, config.Splits()))
+    chosen = config.SourceSettings.model_validate({"path": str(path), **settings})
+    return list(photos(chosen, config.SplitSettings()))
 
 
 def test_the_first_folder_is_the_identity(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from repic.config import build as config
+from repic import config
 from repic.errors import SourceError
 from repic.images import decode, uris
 from repic.pipeline.scan import scan
@@ -22,7 +22,7 @@ datasets.disable_progress_bars()
 
 def _photos(path: object, **settings: object) -> list[SourcePhoto]:
     chosen = {"kind": "hf", "path": str(path), "identity": "annotation", **settings}
-    return list(photos(config.Source.model_validate(chosen), config.Splits()))
+    return list(photos(config.SourceSettings.model_validate(chosen), config.SplitSettings()))
 
 
 def _picture(level: int) -> Image.Image:

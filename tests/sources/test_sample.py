@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from repic.config import build as config
+from repic import config
 from repic.errors import SourceError
 from repic.images import decode, uris
 from repic.images.fetch import read_bytes
@@ -15,13 +15,13 @@ from repic.sources.base import SourcePhoto
 from tests.timing import quickest
 
 
-def _settings(path: object, **settings: object) -> config.Source:
+def _settings(path: object, **settings: object) -> config.SourceSettings:
     values = {"kind": "sample", "count": 30, "identities": 10, "size": 112, "path": path}
-    return config.Source.model_validate({**values, **settings})
+    return config.SourceSettings.model_validate({**values, **settings})
 
 
 def _photos(path: object, **settings: object) -> list[SourcePhoto]:
-    return list(photos(_settings(path and str(path), **settings), config.Splits()))
+    return list(photos(_settings(path and str(path), **settings), config.SplitSettings()))
 
 
 def _state(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -32,7 +32,7 @@ def _state(folder: Path) -> dict[str, tuple[int, bytes]]:
 def test_photos_carry_all_that_is_known(tmp_path: Path) -> None:
     found = _photos(tmp_path, licence="CC0-1.0")
     assert len(found) == 30
-    splits = config.Splits.model_validate({})
+    splits = config.SplitSettings.model_validate({})
     for photo in found:
         with Image.open(uris.file_path(photo.uri)) as image:
             assert (image.size, image.format) == ((112, 112), "JPEG")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from repic.config import build as config
+from repic import config
 from repic.errors import SourceError
 from repic.images import decode
 from repic.sources import photos
@@ -59,7 +59,7 @@ def _shard(folder: Path, rows: list[dict[str, Any]], number: int = 0) -> Path:
 
 def _photos(path: Path, **settings: object) -> list[SourcePhoto]:
     chosen = {"kind": "subjects200k", "path": str(path), **settings}
-    return list(photos(config.Source.model_validate(chosen), config.Splits()))
+    return list(photos(config.SourceSettings.model_validate(chosen), config.SplitSettings()))
 
 
 def test_a_row_is_two_photos_of_one_identity(tmp_path: Path) -> None:

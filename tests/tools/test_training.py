@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from repic.config.build import DetectorSettings, EncoderSettings, Runtime
+from repic.config import DetectorSettings, EncoderSettings, RuntimeSettings
 from repic.models import detectors
 from repic.models import encoder as embed
 from repic.models.detectors.yolo import quiet_ultralytics
 from repic.sample.identities import CATEGORIES
 from tools.sample_models import train_clip, train_yolo, training_data
 
-RUNTIME = Runtime(device="cpu", threads=1, batch_size=4)
+RUNTIME = RuntimeSettings(device="cpu", threads=1, batch_size=4)
 
 
 @pytest.fixture(autouse=True)

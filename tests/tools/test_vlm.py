@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from repic.config.build import Names, Splits
+from repic.config import NameSettings, SplitSettings
 from repic.images.coordinates import qwen25_vl
 from repic.mining.splits import split_of
 from repic.objectives import OBJECTIVES, names
@@ -54,13 +54,13 @@ def test_whom_it_learns_from_is_in_no_other_pool():
     pupils = {i.name for i in vlm_album.PUPILS}
     assert len(pupils) > 2000
     assert not pupils & {i.name for i in (*training_data.TUNING, *RESERVED, *vlm_album.TUNED)}
-    assert {split_of(name, Splits()) for name in pupils} == {"train"}
+    assert {split_of(name, SplitSettings()) for name in pupils} == {"train"}
 
 
 def test_tokenizer_writes_every_sentence_and_each_name_as_one_token(processor):
     tokenizer = processor.tokenizer
     sentences = [t.text for objective in OBJECTIVES.values() for t in objective.templates]
-    known = [name for locale in Names().locales for name in names.first_names(locale)]
+    known = [name for locale in NameSettings().locales for name in names.first_names(locale)]
     for text in (*sentences, *known, *vlm_words.texts(), "Zoé-Łukasz 🦆\n\t1234"):
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert all(len(tokenizer(name)["input_ids"]) == 1 for name in known)

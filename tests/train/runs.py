@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from repic.config import train as settings
-from repic.config.train import Training
+from repic import config
+from repic.config import Settings
 from repic.models.vlm import load
 from repic.objectives.rows import examples_of, read
 from repic.train.plan import TrainingPlan
@@ -24,14 +24,14 @@ SMALL = (
 )
 
 
-def small(model: str, *overrides: str, method: str = "grpo") -> Training:
+def small(model: str, *overrides: str, method: str = "grpo") -> Settings:
     """Settings of a run of three steps; SFT knows no groups and samples nothing."""
     fields = ("num_generations", "max_completion_length")
     kept = [s for s in SMALL if method == "grpo" or not any(f in s for f in fields)]
-    return settings.load(PLAIN, [*kept, *overrides], model=model, method=method)
+    return config.load(PLAIN, [*kept, *overrides], train={"model": model, "method": method})
 
 
-def planned(store: Store, asked: Training, work: Path) -> tuple[TrainingPlan, Any, Any]:
+def planned(store: Store, asked: Settings, work: Path) -> tuple[TrainingPlan, Any, Any]:
     """A plan, its rows, and TRL's config."""
     examples = examples_of(store, "examples@latest")
     reader = load.reader(asked.train.model, asked.train.boxes)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.config.train import Difficulty
+from repic.config import DifficultySettings
 from repic.train.publish import published_before
 from repic.train.rollouts import Level, difficulty_levels, thin_out
 from repic.train.run import train
@@ -18,7 +18,7 @@ from storage.lineage import lineage
 from tests.builds import Built
 from tests.train.runs import small
 
-SETTINGS = Difficulty(rollouts="rollouts@v1")
+SETTINGS = DifficultySettings(rollouts="rollouts@v1")
 
 
 def rollouts(rewards: dict[str, list[float | None]]) -> pa.Table:
@@ -60,7 +60,7 @@ def test_a_share_of_the_too_easy_and_the_too_hard_stays() -> None:
     known: dict[str, Level] = dict.fromkeys(ids[:2000], "easy")
     known |= dict.fromkeys(ids[2000:3000], "hard")
     known |= dict.fromkeys(ids[3000:3500], "middle")
-    settings = Difficulty(keep_easy=0.25, keep_hard=0.5)
+    settings = DifficultySettings(keep_easy=0.25, keep_hard=0.5)
     kept, counts = thin_out(pa.table({"example_id": ids}), known, settings)
     assert counts["middle"] == {"rows": 500, "kept": 500}
     assert counts["unknown"] == {"rows": 500, "kept": 500}
@@ -78,7 +78,7 @@ def test_more_rows_and_larger_shares_take_nothing_away(
     known: dict[str, Level] = dict.fromkeys(ids, "easy")
 
     def kept(names: list[str], share: float) -> set[str]:
-        settings = Difficulty(keep_easy=share)
+        settings = DifficultySettings(keep_easy=share)
         table, _ = thin_out(pa.table({"example_id": names}), known, settings)
         return set(table["example_id"].to_pylist())
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from repic.config import refresh as refresh_settings
-from repic.config import train as train_settings
+from repic import config
 from repic.refresh.run import Request
 from repic.train.plan import TrainingPlan
 
@@ -40,7 +39,7 @@ STORE: Any = SimpleNamespace(files=SimpleNamespace(local=False))
 def test_a_training_run_keeps_its_fingerprint(
     profile: str, method: str, overrides: tuple[str, ...], golden: str
 ) -> None:
-    settings = train_settings.load(profile, [*overrides, "trainer.use_cpu=true"], method=method)
+    settings = config.load(profile, [*overrides, "trainer.use_cpu=true"], train={"method": method})
     plan = TrainingPlan.create(settings, STORE, EXAMPLES, READER, Path("work"))
     assert plan.fingerprint == golden
 
@@ -59,5 +58,5 @@ def test_a_training_run_keeps_its_fingerprint(
 def test_a_refresh_keeps_its_fingerprint(
     profile: str, overrides: tuple[str, ...], golden: str
 ) -> None:
-    request = Request(refresh_settings.load(profile, overrides), EXAMPLES)
+    request = Request(config.load(profile, overrides), EXAMPLES)
     assert request.fingerprint == golden

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from repic.config.train import Guards
+from repic.config import GuardSettings
 from repic.train.guards import TrainingGuard
 
 STEADY = {"loss": 0.1, "reward": 0.5, "kl": 0.01, "entropy": 1.0, "frac_reward_zero_std": 0.2}
-SETTINGS = Guards(window=3, patience=4)
+SETTINGS = GuardSettings(window=3, patience=4)
 
 
 def run(logs: list[dict[str, Any]], guard: TrainingGuard | None = None) -> TrainingGuard:
@@ -58,7 +58,7 @@ def test_kl_stops_as_a_mean_not_as_a_peak() -> None:
 
 @pytest.mark.parametrize(("entropy", "word"), [(2.5, "lower trainer.learning_rate"), (0.0, "")])
 def test_entropy_that_doubles_or_collapses_stops(entropy: float, word: str) -> None:
-    settings = Guards(window=3, entropy_slack=0.0)
+    settings = GuardSettings(window=3, entropy_slack=0.0)
     guard = run([*steady(3), *steady(9, entropy=entropy)], TrainingGuard(settings))
     assert guard.stopped is not None
     assert "entropy went from 1" in guard.stopped
@@ -66,7 +66,7 @@ def test_entropy_that_doubles_or_collapses_stops(entropy: float, word: str) -> N
 
 
 def test_answers_that_are_learned_by_heart_are_no_collapse() -> None:
-    guard = TrainingGuard(Guards(window=3, entropy_slack=0.0), finite_only=True)
+    guard = TrainingGuard(GuardSettings(window=3, entropy_slack=0.0), finite_only=True)
     assert run([*steady(3), *steady(9, entropy=0.0)], guard).stopped is None
     assert run([{**STEADY, "loss": math.nan}], guard).stopped is not None
 

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from repic.config.paths import cache_folder
+from repic.config import cache_folder
 from repic.models import shipped
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from repic.config.build import Splits
+from repic.config import SplitSettings
 from repic.mining.splits import split_of
 from repic.sample import compose
 from repic.sample.identities import IDENTITIES, RESERVED, Identity
@@ -30,9 +30,9 @@ STRIDE = 2
 """Pixels from one entry of `Album.owners` to the next."""
 _FIRST, _TUNING, _LAST = FIRST_WORLD + 10_000, FIRST_WORLD + 9_000, 2_100_000
 
-PUPILS = tuple(i for i in LEARNED if split_of(i.name, Splits()) == "train")
+PUPILS = tuple(i for i in LEARNED if split_of(i.name, SplitSettings()) == "train")
 """The only identities that are trained on."""
-_SPLIT = {i: split_of(i.name, Splits()) for i in IDENTITIES}
+_SPLIT = {i: split_of(i.name, SplitSettings()) for i in IDENTITIES}
 TUNED = tuple(i for i in IDENTITIES if _SPLIT[i] == "validation")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from repic import objectives
-from repic.config.build import Examples
+from repic.config import ExampleSettings
 from repic.objectives import Row
 from repic.sample.identities import IDENTITIES, RESERVED, Identity
 from repic.sample.seeds import generator
@@ -26,18 +26,18 @@ POSITIVES, HARD, MEDIUM, EASY = 2, 2, 1, 1
 """Pairs of an object, at most."""
 _BY_NAME = {i.name: i for i in (*IDENTITIES, *RESERVED)}
 _KEYS = 1 << 20
-LESSONS = Examples.model_validate(
+LESSONS = ExampleSettings.model_validate(
     {
         "oct": {"band_shares": {"hard": 0.65, "medium": 0.2, "easy": 0.15}},
         "vlt": {"max_per_photo": 4},
         "ict": {"same_photo_share": 0.15},
     }
 )
-EXAM = Examples.model_validate({"oct": {"band_shares": {"hard": 1.0}}})
+EXAM = ExampleSettings.model_validate({"oct": {"band_shares": {"hard": 1.0}}})
 """Of OCT only hard negatives, and as many positives."""
 
 
-def rows(album: Album, number: int, settings: Examples, split: str = "train") -> list[Row]:
+def rows(album: Album, number: int, settings: ExampleSettings, split: str = "train") -> list[Row]:
     """All rows that an album gives; `image_id` and the crop lead back to its pixels.
 
     Args:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from repic.config.build import Names
+from repic.config import NameSettings
 from repic.objectives import ict, names, oct, vlt
 from repic.sample import captions
 from repic.sample.backgrounds import HARD_PLACES, PLACES
@@ -108,4 +108,4 @@ def texts() -> Iterator[str]:
     yield " with and the left right upper lower leftmost rightmost uppermost lowermost (a plain)"
     yield from ("The", "A", "An", " it", "<>. <>, <>? <>) <>")
     yield from (str(number) for number in range(NUMBERS))
-    yield from (name for locale in Names().locales for name in names.first_names(locale))
+    yield from (name for locale in NameSettings().locales for name in names.first_names(locale))

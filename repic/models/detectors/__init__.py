@@ -19,12 +19,12 @@ from repic.models.devices import Placement
 from storage.hashing import fingerprint
 
 if TYPE_CHECKING:
-    from repic.config.build import DetectorSettings, Runtime
+    from repic.config import DetectorSettings, RuntimeSettings
 
 __all__ = ["Detection", "Detector", "describe", "load"]
 
 
-def describe(settings: DetectorSettings, runtime: Runtime) -> dict[str, Any]:
+def describe(settings: DetectorSettings, runtime: RuntimeSettings) -> dict[str, Any]:
     """JSON of all that can change a box. Imports no torch.
 
     Weights on this machine count by their hash, wherever they are; a model of the hub by its name.
@@ -55,7 +55,7 @@ def describe(settings: DetectorSettings, runtime: Runtime) -> dict[str, Any]:
     }
 
 
-def load(settings: DetectorSettings, runtime: Runtime) -> Detector:
+def load(settings: DetectorSettings, runtime: RuntimeSettings) -> Detector:
     """The detector, ready on its device.
 
     Raises:

@@ -15,7 +15,7 @@ from repic.models.devices import batched
 if TYPE_CHECKING:
     import torch
 
-    from repic.config.build import DetectorSettings
+    from repic.config import DetectorSettings
     from repic.models.devices import Placement
 
 MOST_CANDIDATES = 1000

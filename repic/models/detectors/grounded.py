@@ -19,7 +19,7 @@ from repic.models.detectors.base import Candidates, Padding, SquareDetector
 if TYPE_CHECKING:
     import torch
 
-    from repic.config.build import DetectorSettings
+    from repic.config import DetectorSettings
     from repic.models.devices import Placement
 
 Scores = tuple["torch.Tensor", "torch.Tensor"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repic.config.paths import cache_folder
+from repic.config import cache_folder
 from repic.errors import ConfigError, WeightsError
 from repic.models import shipped, weights
 from repic.models.detectors.base import Candidates, Padding, SquareDetector
@@ -24,7 +24,7 @@ from repic.models.detectors.base import Candidates, Padding, SquareDetector
 if TYPE_CHECKING:
     import torch
 
-    from repic.config.build import DetectorSettings
+    from repic.config import DetectorSettings
     from repic.models.devices import Placement
 
 STRIDE = 32

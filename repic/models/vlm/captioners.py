@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
-from repic.config.evaluate import Evaluation
+from repic.config import EvaluateSettings
 from repic.errors import CaptionServerError, ConfigError
 from repic.images.cache import PictureCache
 from repic.images.coordinates import NORMALISED, convention_for
@@ -63,7 +63,7 @@ class Captioner(Protocol):
         ...
 
 
-def load(model: str, asked: Evaluation, store: Store | None = None) -> Captioner:
+def load(model: str, asked: EvaluateSettings, store: Store | None = None) -> Captioner:
     """The captioner of the settings' backend; weights are read at the first batch.
 
     Args:
@@ -96,7 +96,7 @@ class TransformersCaptioner:
     """A model that `repic.models.vlm.load` can load, on the GPU if there is one."""
 
     def __init__(
-        self, model: str, asked: Evaluation, store: Store | None, source: Manifest | None
+        self, model: str, asked: EvaluateSettings, store: Store | None, source: Manifest | None
     ) -> None:
         import torch
 
@@ -175,7 +175,7 @@ class VllmCaptioner:
     """The same models through vLLM, which must be installed."""
 
     def __init__(
-        self, model: str, asked: Evaluation, store: Store | None, source: Manifest | None
+        self, model: str, asked: EvaluateSettings, store: Store | None, source: Manifest | None
     ) -> None:
         if importlib.util.find_spec("vllm") is None:
             raise ConfigError(
@@ -229,7 +229,7 @@ class VllmCaptioner:
 class ServerCaptioner:
     """A model behind an OpenAI-compatible `chat/completions`."""
 
-    def __init__(self, model: str, asked: Evaluation) -> None:
+    def __init__(self, model: str, asked: EvaluateSettings) -> None:
         if not asked.url:
             raise ConfigError("evaluate.backend=server needs evaluate.url, as http://host:8000/v1")
         self.name, self._asked = model, asked
@@ -293,7 +293,7 @@ class ServerCaptioner:
             ) from None
 
 
-def _limit(asked: Evaluation) -> list[dict[str, int]]:
+def _limit(asked: EvaluateSettings) -> list[dict[str, int]]:
     """What a limit of pixels adds to a fingerprint: nothing where there is none."""
     return [{"max_pixels": asked.max_pixels}] if asked.max_pixels else []
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repic.config.train import Lora
+from repic.config import LoraSettings
 from repic.errors import ConfigError, WeightsError
 from repic.images.coordinates import (
     INTERNVL,
@@ -160,7 +160,7 @@ def ends_of(model: Any, tokenizer: Any) -> frozenset[int]:
     )
 
 
-def lora_config(settings: Lora) -> LoraConfig:
+def lora_config(settings: LoraSettings) -> LoraConfig:
     """Of an adapter on the language model; everything else stays as it is, vision included."""
     from peft import LoraConfig
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from repic.config.build import Settings
+from repic.config import Settings
 from repic.pipeline.scan import Reject, Scan
 from repic.tables import TABLES
 from storage.hashing import fingerprint

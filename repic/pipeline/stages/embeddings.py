@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from PIL.Image import Image
 
-from repic.config.build import EncoderSettings, Runtime, Settings
+from repic.config import EncoderSettings, RuntimeSettings, Settings
 from repic.images.coordinates import Box
 from repic.images.fetch import ImageRefused
 from repic.models import encoder as embed
@@ -32,7 +32,7 @@ _one_at_a_time = Lock()
 
 
 @lru_cache(maxsize=1)
-def encoder(settings: EncoderSettings, runtime: Runtime) -> Encoder:
+def encoder(settings: EncoderSettings, runtime: RuntimeSettings) -> Encoder:
     """The model of this process."""
     return embed.load(settings, runtime)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from repic import objectives
-from repic.config.build import Settings
+from repic.config import Settings
 from repic.pipeline.stages.base import Inputs, Json, Output, SetStage
 from repic.tables import TABLES
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from repic import mining
-from repic.config.build import Settings
+from repic.config import Settings
 from repic.errors import SourceError
 from repic.images import decode
 from repic.images.fetch import ImageRefused

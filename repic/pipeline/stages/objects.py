@@ -10,7 +10,7 @@ from threading import Lock
 import pyarrow as pa
 from PIL.Image import Image
 
-from repic.config.build import DetectorSettings, Runtime, Settings
+from repic.config import DetectorSettings, RuntimeSettings, Settings
 from repic.images.coordinates import Box
 from repic.images.fetch import ImageRefused
 from repic.models import detectors
@@ -27,7 +27,7 @@ _one_at_a_time = Lock()
 
 
 @lru_cache(maxsize=1)
-def detector(settings: DetectorSettings, runtime: Runtime) -> Detector:
+def detector(settings: DetectorSettings, runtime: RuntimeSettings) -> Detector:
     """The model of this process."""
     return detectors.load(settings, runtime)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from repic import mining
-from repic.config.build import Settings
+from repic.config import Settings
 from repic.mining import BANDS, Analysis
 from repic.mining.splits import split_photos
 from repic.pipeline.stages.base import Inputs, Json, Output, SetStage

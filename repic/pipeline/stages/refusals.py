@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from repic.config.build import Settings
+from repic.config import Settings
 from repic.pipeline.stages.base import Inputs, Json, Output, SetStage, rows_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from repic.config.paths import cache_folder
+from repic.config import cache_folder
 from repic.objectives.base import Row
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def generated(photos: int = PHOTOS, identities: int = IDENTITIES, world: int = 0
         world: Seed of the generator. The thresholds of the rewards were chosen on worlds 0, 7, 11
             and 12; measure claims about them on another world.
     """
-    from repic.config import build as config
+    from repic import config
     from repic.pipeline.build import build
     from repic.pipeline.scan import scan
     from storage.store import Store

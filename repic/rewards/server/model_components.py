@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from repic.config.build import EncoderSettings, Rewards, Runtime, Settings
+from repic.config import EncoderSettings, RewardSettings, RuntimeSettings, Settings
 from repic.errors import ConfigError
 from repic.rewards.components import Component
 
@@ -46,7 +46,7 @@ def load_components(packed: str) -> list[Component]:
     if not packed:
         return []
     settings = json.loads(packed)
-    rewards = Rewards.model_validate(settings["rewards"])
+    rewards = RewardSettings.model_validate(settings["rewards"])
     components: list[Component] = []
     if rewards.clip_score.weight:
         from repic.models import encoder as embed
@@ -54,7 +54,7 @@ def load_components(packed: str) -> list[Component]:
 
         encoder = embed.load(
             EncoderSettings.model_validate(settings["encoder"]),
-            Runtime.model_validate(settings["runtime"]),
+            RuntimeSettings.model_validate(settings["runtime"]),
         )
         encoder.encode_texts(["a photo"])
         chosen = rewards.clip_score

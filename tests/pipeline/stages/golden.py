@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from repic.config import build as config
-from repic.config.build import Settings
+from repic import config
+from repic.config import Settings
 from repic.images.coordinates import Box
 from repic.objectives import names
 from repic.pipeline.scan import Found, Reject, Scan, image_id_of

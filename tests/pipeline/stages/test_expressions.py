@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from repic.config import build as config
+from repic import config
 from repic.pipeline.stages.objects import Objects, _with_expressions
 
 RED, BLUE = [0, 0, 40, 40], [60, 60, 100, 100]

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from repic.config import build as config
+from repic import config
 from repic.errors import ConfigError
 from repic.models import encoder as embed
 from repic.objectives.base import Reward
