@@ -10,10 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from repic.config import ExampleSettings
+from repic.config import SPLITS, ExampleSettings
 from repic.objectives import names
 from repic.objectives.base import (
-    SPLITS,
     ExampleDraft,
     Objective,
     ObjectiveSummary,

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from repic.captions.tokens import strip_answer
-from repic.config import ExampleSettings
+from repic.config import SPLITS, ExampleSettings
 from repic.images.coordinates import Convention
 from repic.objectives.base import (
     HARDNESS,
-    SPLITS,
     ExampleDraft,
     Mode,
     ObjectiveSummary,

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from repic.objectives import OBJECTIVES
-from repic.objectives.base import SPLITS
+from repic.objectives.base import 
+from repic.config import SPLITS
 from repic.report.pictures import Shot
 from repic.report.scenes import Frame
 from repic.report.versions import Version
