@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from repic.objectives import OBJECTIVES
-from repic.objectives.base import 
 from repic.config import SPLITS
+from repic.objectives import OBJECTIVES
 from repic.report.pictures import Shot
 from repic.report.scenes import Frame
 from repic.report.versions import Version
