@@ -191,12 +191,12 @@ def measure(
     return result | judge_labelled(these, category, settings)
 
 
-def photos_detector(runtime: RuntimeSettings) -> imagenet_classifier.PhotosDetector:
+def photos_detector(runtime: RuntimeSettings) -> imagenet_classifier.ActivationMapDetector:
     from repic.config import DetectorSettings
     from repic.models import detectors
 
     found = detectors.load(DetectorSettings(kind="photos", confidence=0), runtime)
-    assert isinstance(found, imagenet_classifier.PhotosDetector)
+    assert isinstance(found, imagenet_classifier.ActivationMapDetector)
     return found
 
 

@@ -1,8 +1,7 @@
-"""Where a model runs: device, precision, threads; decided without importing torch.
+"""Device, precision, threads and batch size of models, resolved without importing torch.
 
-A fingerprint names the kind of device that computes a row, so the choice must be the same whether
-torch is loaded or not. It is made from the driver, and `Placement.prepare` refuses to go on when
-torch then disagrees.
+A fingerprint includes the kind of device, so the choice must not depend on whether torch is loaded.
+It is made from the driver; `ResolvedRuntime.prepare` raises an error if torch disagrees.
 """
 
 from __future__ import annotations
@@ -26,13 +25,12 @@ if TYPE_CHECKING:
 
     from repic.config import RuntimeSettings
 
-
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Device, precision, threads and batch size of one model."""
+class ResolvedRuntime:
+    """`RuntimeSettings` of one model, with `auto` resolved for this machine."""
 
     device: str
     precision: str
@@ -40,8 +38,8 @@ class Placement:
     batch_size: int
 
     @classmethod
-    def of(cls, runtime: RuntimeSettings) -> Placement:
-        """What `auto` means on this machine. Imports no torch."""
+    def of(cls, runtime: RuntimeSettings) -> ResolvedRuntime:
+        """Resolve `auto`. Does not import torch."""
         device = _best_device() if runtime.device == "auto" else runtime.device
         precision = runtime.precision
         if precision == "auto":
@@ -49,7 +47,7 @@ class Placement:
         return cls(device, precision, runtime.threads, runtime.batch_size)
 
     def describe(self) -> dict[str, Any]:
-        """What of it can change a result: the kind of device, not which of several."""
+        """JSON of everything that can change a result: the kind of device, but not its index."""
         return {
             "device": self.device.partition(":")[0],
             "precision": self.precision,
@@ -58,7 +56,7 @@ class Placement:
         }
 
     def prepare(self) -> torch.device:
-        """Pin what makes sums come out alike, and return the torch device.
+        """Use deterministic kernels, set the number of threads, and return the torch device.
 
         Raises:
             DeviceError: torch cannot use the device.
@@ -69,7 +67,8 @@ class Placement:
             device = torch.device(self.device)
         except RuntimeError as error:
             raise DeviceError(
-                f"runtime.device={self.device} is no device: auto, cpu, cuda, cuda:1 or mps"
+                f"runtime.device={self.device} is not a device: "
+                "choose auto, cpu, cuda, cuda:1 or mps"
             ) from error
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             raise DeviceError(
@@ -85,12 +84,12 @@ class Placement:
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
-        """No gradients; products in bfloat16 where that is the precision."""
+        """Disable gradients, and use bfloat16 autocast if that is the precision."""
         import torch
 
         kind = self.device.partition(":")[0]
-        lower = self.precision == "bfloat16"
-        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=lower):
+        is_bfloat16 = self.precision == "bfloat16"
+        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=is_bfloat16):
             yield
 
 
@@ -105,17 +104,17 @@ def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
 def _best_device() -> str:
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return "mps"
-    return "cuda" if _torch_is_built_for_gpus() and _nvidia_gpus() else "cpu"
+    return "cuda" if _torch_supports_gpus() and _nvidia_gpu_count() else "cpu"
 
 
-def _torch_is_built_for_gpus() -> bool:
+def _torch_supports_gpus() -> bool:
     return not metadata.version("torch").endswith("+cpu")
 
 
-def _nvidia_gpus() -> int:
-    """GPUs that NVIDIA's management library counts, unless they are hidden from this process.
+def _nvidia_gpu_count() -> int:
+    """Number of NVIDIA GPUs, 0 if they are hidden from this process.
 
-    The management library, not CUDA itself: a process that has started CUDA cannot fork workers.
+    Uses the management library instead of CUDA: a process that has initialized CUDA cannot fork.
     """
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}:
         return 0

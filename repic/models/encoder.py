@@ -1,10 +1,9 @@
-"""Vectors of pictures and texts, by any OpenCLIP model.
+"""Embeddings of images and texts by OpenCLIP models.
 
-`architecture` and `pretrained` are OpenCLIP's own names: `ViT-B-32` and `openai`, say. A model of
-one's own is a folder in OpenCLIP's layout: `pretrained=local-dir:FOLDER` (the folder then names its
-architecture itself); `hf-hub:ORG/NAME` is its counterpart on the hub. Two architectures come with
-the package: `photos` is the ImageNet encoder of `imagenet_classifier`, `sample` knows the
-generated world.
+`architecture` and `pretrained` are OpenCLIP's names, for example `ViT-B-32` and `openai`.
+`pretrained=local-dir:FOLDER` and `pretrained=hf-hub:ORG/NAME` name a model in OpenCLIP's layout,
+which defines its architecture. The package ships two architectures: `photos`, the ImageNet encoder
+of `imagenet_classifier`, and `sample`, trained on the generated world.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import numpy as np
 from repic.config import LOCAL
 from repic.errors import ConfigError, WeightsError
 from repic.models import imagenet_classifier, shipped, weights
-from repic.models.devices import Placement
+from repic.models.devices import ResolvedRuntime
 from storage.hashing import fingerprint
 
 if TYPE_CHECKING:
@@ -35,7 +34,12 @@ FOLDER, HUB = LOCAL, "hf-hub:"
 
 
 class Encoder(Protocol):
-    """Turns pictures, and where it learned from captions also texts, into vectors."""
+    """Embeds images, and texts if it was trained on them; see `OpenClipEncoder`.
+
+    Attributes:
+        fingerprint: Hash of weights and runtime.
+        dim: Length of a vector.
+    """
 
     fingerprint: str
     dim: int
@@ -50,13 +54,13 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """Which OpenCLIP weights: an architecture and a tag, or a place that holds both.
+class OpenClipCheckpoint:
+    """Name of OpenCLIP weights: an architecture with a tag, or a location that provides both.
 
     Attributes:
-        model: OpenCLIP's model name; with a `local-dir:` or `hf-hub:` prefix there is no tag.
+        model: OpenCLIP's model name; with a `local-dir:` or `hf-hub:` prefix, `tag` is None.
         tag: OpenCLIP's name of the weights, or the path of a file.
-        reads_text: False where the text tower is untrained.
+        reads_text: False if the text tower is untrained.
     """
 
     model: str
@@ -64,11 +68,11 @@ class Checkpoint:
     reads_text: bool = True
 
     @classmethod
-    def of(cls, settings: EncoderSettings) -> Checkpoint:
-        """The checkpoint that settings name.
+    def of(cls, settings: EncoderSettings) -> OpenClipCheckpoint:
+        """The checkpoint that the settings name.
 
         Raises:
-            ConfigError: an architecture without weights, or weights for one that has its own.
+            ConfigError: the architecture lacks weights, or weights are set for a shipped one.
         """
         if settings.pretrained.startswith((FOLDER, HUB)):
             return cls(settings.pretrained, None)
@@ -89,11 +93,11 @@ class Checkpoint:
         return cls(settings.architecture, settings.pretrained)
 
     @classmethod
-    def parse(cls, text: str) -> Checkpoint:
+    def parse(cls, text: str) -> OpenClipCheckpoint:
         """The checkpoint of an `ARCHITECTURE:TAG`, `local-dir:FOLDER` or `hf-hub:ORG/NAME`.
 
         Raises:
-            ConfigError: it is none of these.
+            ConfigError: the text has another form.
         """
         if text.startswith((FOLDER, HUB)):
             return cls(text, None)
@@ -103,7 +107,7 @@ class Checkpoint:
         return cls(model, tag)
 
     def describe(self) -> dict[str, Any]:
-        """JSON that stands for the weights: hashes of local files, names of published ones."""
+        """JSON that identifies the weights: hashes of local files, names of published ones."""
         described: dict[str, Any] = {"library": "open_clip", "model": self.model, "tag": self.tag}
         if self.model.startswith(FOLDER):
             folder = Path(self.model.removeprefix(FOLDER)).expanduser()
@@ -114,93 +118,99 @@ class Checkpoint:
 
 
 def describe(settings: EncoderSettings, runtime: RuntimeSettings) -> dict[str, Any]:
-    """JSON of all that can change a vector. Imports no torch."""
+    """JSON of everything that can change a vector, for the fingerprint. Does not import torch."""
     if settings.architecture == imagenet_classifier.NAME and not settings.pretrained:
         model = imagenet_classifier.describe()
     else:
-        model = Checkpoint.of(settings).describe()
-    return {"model": model, **Placement.of(runtime).describe()}
+        model = OpenClipCheckpoint.of(settings).describe()
+    return {"model": model, **ResolvedRuntime.of(runtime).describe()}
 
 
 def reads_texts(settings: EncoderSettings) -> bool:
-    """Whether the encoder has learned texts too. Loads nothing."""
+    """Whether the encoder also embeds texts. Does not load it."""
     return bool(settings.pretrained) or settings.architecture != imagenet_classifier.NAME
 
 
 def load(settings: EncoderSettings, runtime: RuntimeSettings) -> OpenClipEncoder:
-    """The encoder, ready on its device.
+    """Load the encoder onto its device.
 
     Raises:
         ConfigError: the settings name no weights.
-        WeightsError: the weights are not there.
+        WeightsError: the weights do not exist.
         DeviceError: the device cannot be used.
     """
     return OpenClipEncoder(
-        Checkpoint.of(settings), Placement.of(runtime), fingerprint(describe(settings, runtime))
+        OpenClipCheckpoint.of(settings),
+        ResolvedRuntime.of(runtime),
+        fingerprint(describe(settings, runtime)),
     )
 
 
 class OpenClipEncoder:
-    """An OpenCLIP model. A vector depends on its own picture or text only, bit for bit:
-    every batch has the same shape, the last one is padded."""
+    """An OpenCLIP model that runs in batches of one fixed shape.
 
-    def __init__(self, checkpoint: Checkpoint, placement: Placement, fingerprint: str = "") -> None:
+    The last batch is padded, so that a vector depends on its own image or text only, bit for bit.
+    """
+
+    def __init__(
+        self, checkpoint: OpenClipCheckpoint, runtime: ResolvedRuntime, fingerprint: str = ""
+    ) -> None:
         import torch
 
         self.fingerprint = fingerprint
         self._checkpoint = checkpoint
-        self._placement = placement
-        self._device = placement.prepare()
+        self._runtime = runtime
+        self._device = runtime.prepare()
         model, self._preprocess = _create(checkpoint)
         self._model = model.eval().to(self._device, memory_format=torch.channels_last)
         self._tokenizer: Callable[[list[str]], torch.Tensor] | None = None
         self.dim = self._encode(self._model.encode_image, self._blank_images()).shape[1]
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """Vectors of RGB pictures of any size, shape (n, dim)."""
+        """Vectors of RGB images of any size, shape (n, dim)."""
         import torch
 
-        return self._in_batches(
+        return self._encode_in_batches(
             images,
             self._model.encode_image,
             lambda batch: torch.stack([self._preprocess(image) for image in batch]),
         )
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """What the model sees of an RGB picture of any size, float32 (3, side, side)."""
+        """Preprocess an RGB image of any size; float32 (3, side, side)."""
         return self._preprocess(image)
 
     def encode_prepared(self, prepared: Sequence[torch.Tensor]) -> Vectors:
-        """As `encode_images`, of what `prepare` gave: nobody need hold the pictures meanwhile."""
+        """As `encode_images`, for results of `prepare`; the images can be freed before the call."""
         import torch
 
-        return self._in_batches(prepared, self._model.encode_image, torch.stack)
+        return self._encode_in_batches(prepared, self._model.encode_image, torch.stack)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of texts, shape (n, dim); comparable with those of pictures.
+        """Vectors of texts, shape (n, dim), in the same space as those of images.
 
         Raises:
-            ConfigError: the model has never seen a text.
+            ConfigError: the model was trained without texts.
         """
         import open_clip
 
         if not self._checkpoint.reads_text:
             raise ConfigError(
-                "the photos encoder learned from ImageNet's classes and cannot read texts: choose "
-                "an OpenCLIP model, for example encoder.architecture=ViT-B-32 and "
+                "the photos encoder was trained on ImageNet's classes and cannot read texts: "
+                "choose an OpenCLIP model, for example encoder.architecture=ViT-B-32 and "
                 "encoder.pretrained=openai"
             )
         if self._tokenizer is None:
             self._tokenizer = open_clip.get_tokenizer(self._checkpoint.model)
-        return self._in_batches(texts, self._model.encode_text, self._tokenizer)
+        return self._encode_in_batches(texts, self._model.encode_text, self._tokenizer)
 
-    def _in_batches(
+    def _encode_in_batches(
         self,
         items: Sequence[Any],
         encode: Callable[..., torch.Tensor],
         to_tensor: Callable[[list[Any]], torch.Tensor],
     ) -> Vectors:
-        size = self._placement.batch_size
+        size = self._runtime.batch_size
         vectors = np.empty((len(items), self.dim), dtype=np.float32)
         for start in range(0, len(items), size):
             tensor = to_tensor(list(items[start : start + size]))
@@ -217,7 +227,7 @@ class OpenClipEncoder:
         batch = batch.to(self._device)
         if batch.ndim == 4:
             batch = batch.to(memory_format=torch.channels_last)
-        with self._placement.inference():
+        with self._runtime.inference():
             features = encode(batch)
         return F.normalize(features.float(), dim=-1).cpu().numpy()
 
@@ -227,7 +237,7 @@ class OpenClipEncoder:
         return self._preprocess(Image.new("RGB", (64, 64)))[None]
 
 
-def _create(checkpoint: Checkpoint) -> tuple[Any, Callable[[Image.Image], torch.Tensor]]:
+def _create(checkpoint: OpenClipCheckpoint) -> tuple[Any, Callable[[Image.Image], torch.Tensor]]:
     import open_clip
 
     if checkpoint.model.startswith(FOLDER):

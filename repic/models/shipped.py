@@ -1,8 +1,8 @@
-"""The models that the package carries: they know the generated world, and nothing else.
+"""The models that the package ships, trained on the generated world only.
 
-`detector.checkpoint=sample`, `encoder.architecture=sample` and the models `sample-sft` and
-`sample-full` name them. `tools.sample_models.train` made
-them, and says what they have seen; `tools.sample_models.holdout` says how good they are.
+Settings name them: `detector.checkpoint=sample`, `encoder.architecture=sample`, and the
+vision-language models `sample-sft` and `sample-full`. `tools.sample_models.train` trains them,
+`tools.sample_models.holdout` measures them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from repic.errors import WeightsError
 
 NAME = "sample"
 VLMS = {"sample-sft": "vlm-sft", "sample-full": "vlm-full"}
-"""Name -> folder: the start of reinforcement, and the same training gone on to its end."""
+"""Name -> folder: the starting point for reinforcement learning, and the completed SFT run."""
 SIDE = 160
-"""Pixels of the square that the detector learned from: `detector.image_size`."""
+"""`detector.image_size` of the detector, pixels."""
 
 
 def detector_file() -> Path:
-    """The checkpoint of the detector, an ultralytics YOLO.
+    """Path of the detector, an ultralytics YOLO checkpoint.
 
     Raises:
         WeightsError: the installation lacks it.
@@ -29,7 +29,7 @@ def detector_file() -> Path:
 
 
 def encoder_folder() -> Path:
-    """The encoder in OpenCLIP's layout.
+    """Folder of the encoder in OpenCLIP's layout.
 
     Raises:
         WeightsError: the installation lacks it.
@@ -38,10 +38,10 @@ def encoder_folder() -> Path:
 
 
 def vlm_folder(name: str) -> Path:
-    """A checkpoint of the small vision-language model, by one of the names in `VLMS`.
+    """Folder of a small vision-language model, by a name in `VLMS`.
 
     Raises:
-        WeightsError: no checkpoint has this name, or the installation lacks it.
+        WeightsError: the name is unknown, or the installation lacks the model.
     """
     if name not in VLMS:
         raise WeightsError(f"there is no model {name!r}; one of: {', '.join(VLMS)}")
@@ -49,7 +49,7 @@ def vlm_folder(name: str) -> Path:
 
 
 def folder() -> Path:
-    """Where the package carries its models: beside the generated world."""
+    """Folder of all shipped models, inside `repic.sample`."""
     return Path(str(resources.files("repic.sample") / "weights"))
 
 

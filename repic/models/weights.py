@@ -1,4 +1,4 @@
-"""Files of weights: where they are looked for, and the hash that a fingerprint knows them by."""
+"""Weights files: their location and their hash."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from repic.errors import WeightsError
 
 
 def find(checkpoint: str, setting: str, where_from: str) -> Path:
-    """A file of weights by its path, or by its name inside `CACHE/weights`.
+    """Locate a weights file by its path, or by its name in `CACHE/weights`.
 
     Args:
-        setting: The setting that names it, for the error.
-        where_from: A sentence for the error: where such files come from.
+        setting: The setting that names the file, for the error message.
+        where_from: Where such files come from, a sentence for the error message.
 
     Raises:
-        WeightsError: there is no such file.
+        WeightsError: the file does not exist.
     """
     folder = cache_folder() / "weights"
     for candidate in (Path(checkpoint).expanduser(), folder / checkpoint):
@@ -31,16 +31,16 @@ def find(checkpoint: str, setting: str, where_from: str) -> Path:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, hex; remembered while the file's size and time stay as they are."""
-    facts = path.stat()
-    return _sha256(str(path.resolve()), facts.st_size, facts.st_mtime_ns)
+    """SHA-256 of a file, hex; cached until its size or modification time changes."""
+    status = path.stat()
+    return _sha256(str(path.resolve()), status.st_size, status.st_mtime_ns)
 
 
 def sha256_of_folder(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file directly in a model's folder, by file name.
+    """File name -> SHA-256 of every file directly in a model folder.
 
     Raises:
-        WeightsError: there is no such folder, or nothing is in it.
+        WeightsError: the folder does not exist or is empty.
     """
     if not folder.is_dir():
         raise WeightsError(f"there is no model folder {folder}")

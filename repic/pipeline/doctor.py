@@ -119,9 +119,9 @@ def _shipped() -> Iterator[Finding]:
 
 def _devices() -> Iterator[Finding]:
     from repic.config import RuntimeSettings
-    from repic.models.devices import Placement
+    from repic.models.devices import ResolvedRuntime
 
-    device = Placement.of(RuntimeSettings()).device
+    device = ResolvedRuntime.of(RuntimeSettings()).device
     cores = os.cpu_count()
     if device == "cpu":
         remedy = "fine for thousands of photos; a GPU is used when there is one"

@@ -46,7 +46,7 @@ def prepare(
     train = plan.settings.train
     order = epoch_order(table, prompt_count(config, table.num_rows), config.seed)
     config.num_train_epochs = 1.0
-    model = load.load(plan.reader, lower=bool(config.bf16))
+    model = load.load(plan.reader, bfloat16=bool(config.bf16))
     guard = TrainingGuard(train.guards)
     trained_reward = (reward or _reward_factory(train.reward_urls))(
         plan.reader.convention,

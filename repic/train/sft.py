@@ -35,7 +35,7 @@ def prepare(plan: TrainingPlan, table: pa.Table, config: SFTConfig) -> TrainingS
     if not answered.num_rows:
         raise DataError("no row has a true answer: captions are not known, use --method grpo")
     train = plan.settings.train
-    model = load.load(plan.reader, lower=bool(config.bf16))
+    model = load.load(plan.reader, bfloat16=bool(config.bf16))
     guard = TrainingGuard(train.guards, finite_only=True)
     trainer = RepicSFTTrainer(
         model=model,

@@ -20,7 +20,14 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer, SFTTrainer
 
-from repic.models.vlm.cpu_speedups import Rows, Trimmed, answers_only, looking_once, merged, parts
+from repic.models.vlm.cpu_speedups import (
+    BatchFields,
+    TrimmedModel,
+    cached_image_features,
+    completion_logits_only,
+    groups_by_length,
+    merged_adapters,
+)
 from repic.train.reward import RECORDS
 from repic.train.rollouts import Rollouts
 from storage.errors import FULL
@@ -122,7 +129,7 @@ class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; the frozen vision tower encodes each picture once."""
-        with looking_once(self.accelerator.unwrap_model(self.model).get_base_model()):
+        with cached_image_features(self.accelerator.unwrap_model(self.model).get_base_model()):
             return super().train(*args, **kwargs)
 
     @property
@@ -144,7 +151,7 @@ class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """TRL's computation; on a CPU, answers of similar length share a batch (`cpu_speedups`)."""
         inner = super()._get_per_token_logps_and_entropies
-        rows = Rows(fields)
+        rows = BatchFields(fields)
         if input_ids.device.type != "cpu" or compute_aux_loss or not rows.separable:
             return inner(
                 model,
@@ -156,17 +163,17 @@ class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
                 compute_aux_loss,
                 **fields,
             )
-        batches = parts(attention_mask.sum(1).tolist())
-        with answers_only():
+        batches = groups_by_length(attention_mask.sum(1).tolist())
+        with completion_logits_only():
             results = [
                 inner(
-                    Trimmed(model),
+                    TrimmedModel(model),
                     input_ids[batch],
                     attention_mask[batch],
                     logits_to_keep,
                     None,
                     compute_entropy,
-                    **rows.of(batch),
+                    **rows.select(batch),
                 )
                 for batch in batches
             ]
@@ -179,7 +186,7 @@ class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         model: Any = self.accelerator.unwrap_model(self.model)
-        with merged(model) if model.device.type == "cpu" else contextlib.nullcontext():
+        with merged_adapters(model) if model.device.type == "cpu" else contextlib.nullcontext():
             return super()._generate_single_turn(*args, **kwargs)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from trl import GRPOTrainer
 
 from repic.models.vlm import cpu_speedups, load
-from repic.models.vlm.cpu_speedups import Remembered, looking_once, merged
+from repic.models.vlm.cpu_speedups import ImageFeatureCache, cached_image_features, merged_adapters
 from repic.train import grpo
 from tests.builds import Built
 from tests.random_vlms import FAMILIES
@@ -82,7 +82,7 @@ def test_a_merged_adapter_answers_alike_and_leaves_no_trace(job: Any) -> None:
     plain = GRPOTrainer._get_per_token_logps_and_entropies
     with torch.no_grad():
         apart, _ = passed(trainer, batch, plain)
-        with merged(model):
+        with merged_adapters(model):
             together, _ = passed(trainer, batch, plain)
     torch.testing.assert_close(apart, together, atol=1e-4, rtol=1e-4)
     after = model.state_dict()
@@ -91,7 +91,7 @@ def test_a_merged_adapter_answers_alike_and_leaves_no_trace(job: Any) -> None:
 
 def test_weights_are_put_back_when_sampling_fails(job: Any) -> None:
     before = {name: value.clone() for name, value in job.model.state_dict().items()}
-    with pytest.raises(RuntimeError, match="stopped"), merged(job.model):
+    with pytest.raises(RuntimeError, match="stopped"), merged_adapters(job.model):
         raise RuntimeError("stopped")
     assert all(torch.equal(v, job.model.state_dict()[k]) for k, v in before.items())
 
@@ -116,7 +116,7 @@ def test_a_picture_is_seen_once(tiny: str) -> None:
     with torch.no_grad():
         plain = looked([0, 1, 0, 2])
         seen.clear()
-        with looking_once(model):
+        with cached_image_features(model):
             for ours, alone in zip(looked([0, 1, 0, 2]), plain, strict=True):
                 torch.testing.assert_close(ours, alone, atol=1e-5, rtol=1e-5)
             looked([2, 1])
@@ -124,29 +124,31 @@ def test_a_picture_is_seen_once(tiny: str) -> None:
             # The same patches in another grid are another picture.
             model.base_model.get_image_features(pictures[0], torch.tensor([[1, 2, 8]]))
             assert len(seen) == 4
-    assert not isinstance(model.base_model.get_image_features, Remembered)
+    assert not isinstance(model.base_model.get_image_features, ImageFeatureCache)
 
 
 def test_a_memory_is_bounded(tiny: str) -> None:
     model = load.load(load.reader(tiny))
-    memory = Remembered(model.base_model.get_image_features, size=2)
+    memory = ImageFeatureCache(model.base_model.get_image_features, size=2)
     width = model.config.vision_config.patch_size**2 * 3 * 2
     for value in range(5):
         memory(torch.full((16, width), float(value)), torch.tensor([[1, 4, 4]]))
-    assert len(memory._kept) == 2
+    assert len(memory._features) == 2
 
 
 @pytest.mark.parametrize("family", ["Qwen3-VL", "SmolVLM2"])
 def test_other_families_are_left_alone(family: str, tmp_path: Path) -> None:
     model = load.load(load.reader(FAMILIES[family](tmp_path / "model"), "qwen3-vl"))
-    with looking_once(model):
-        assert not isinstance(getattr(model.base_model, "get_image_features", None), Remembered)
+    with cached_image_features(model):
+        assert not isinstance(
+            getattr(model.base_model, "get_image_features", None), ImageFeatureCache
+        )
 
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=70))
 def test_parts_are_all_places_by_length(lengths: list[int]) -> None:
-    parts = cpu_speedups.parts(lengths)
-    flat = [place for part in parts for place in part]
+    groups = cpu_speedups.groups_by_length(lengths)
+    flat = [index for group in groups for index in group]
     assert sorted(flat) == list(range(len(lengths)))
-    assert [lengths[place] for place in flat] == sorted(lengths)
-    assert all(len(part) == cpu_speedups.TOGETHER for part in parts[:-1])
+    assert [lengths[index] for index in flat] == sorted(lengths)
+    assert all(len(group) == cpu_speedups.GROUP_SIZE for group in groups[:-1])

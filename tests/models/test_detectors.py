@@ -1,4 +1,4 @@
-"""What all detectors share: frames, which boxes are kept, what is described and refused."""
+"""Shared parts of the detectors: letterboxes, suppression, descriptions, refused settings."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from repic.config import DetectorSettings, RuntimeSettings
 from repic.errors import ConfigError, DeviceError, WeightsError
 from repic.images.coordinates import Box
 from repic.models import detectors
-from repic.models.detectors.base import Candidates, Padding, fit, keep
-from repic.models.devices import Placement
+from repic.models.detectors.base import Candidates, Padding, letterbox, non_max_suppression
+from repic.models.devices import ResolvedRuntime
 
 RUNTIME = RuntimeSettings(device="cpu")
 SIDES = st.integers(1, 400)
@@ -24,20 +24,20 @@ ALL = DetectorSettings(confidence=0, min_area_share=0)
 def test_a_frame_gives_back_what_was_put_in(
     width: int, height: int, centred: bool, data: st.DataObject
 ) -> None:
-    square, frame = fit(Image.new("RGB", (width, height)), 64, Padding(centred, (9, 9, 9)))
+    square, box = letterbox(Image.new("RGB", (width, height)), 64, Padding(centred, (9, 9, 9)))
     share = st.floats(0, 1)
     points = np.array([[data.draw(share) * width, data.draw(share) * height]] * 2).reshape(1, 4)
-    scale, offset = np.array([frame.scale_x, frame.scale_y] * 2), [frame.left, frame.top] * 2
+    scale, offset = np.array([box.scale_x, box.scale_y] * 2), [box.left, box.top] * 2
     inside = points * scale + offset
     assert square.shape == (64, 64, 3)
     assert (inside >= -1e-9).all()
     assert (inside <= 64 + 1e-9).all()
-    np.testing.assert_allclose(frame.restore(inside), points, atol=1e-6)
+    np.testing.assert_allclose(box.restore(inside), points, atol=1e-6)
 
 
 def test_a_frame_keeps_the_aspect_and_pads_the_rest() -> None:
-    square, frame = fit(Image.new("RGB", (200, 100), (255, 0, 0)), 64, Padding(True, (1, 2, 3)))
-    assert (frame.left, frame.top) == (0, 16)
+    square, box = letterbox(Image.new("RGB", (200, 100), (255, 0, 0)), 64, Padding(True, (1, 2, 3)))
+    assert (box.left, box.top) == (0, 16)
     assert (square[16:48] == (255, 0, 0)).all()
     assert (square[:16] == (1, 2, 3)).all()
     assert (square[48:] == (1, 2, 3)).all()
@@ -47,13 +47,13 @@ def kept(
     rows: list[tuple[float, float, float, float, float, int]], settings: DetectorSettings = ALL
 ) -> list[detectors.Detection]:
     values = np.array(rows, dtype=np.float32).reshape(-1, 6)
-    found = Candidates(values[:, :4], values[:, 4], values[:, 5].astype(int))
-    return keep(found, Image.new("RGB", (100, 80)), ("dog", "cat"), settings)
+    candidates = Candidates(values[:, :4], values[:, 4], values[:, 5].astype(int))
+    return non_max_suppression(candidates, Image.new("RGB", (100, 80)), ("dog", "cat"), settings)
 
 
 def test_boxes_are_clipped_rounded_and_sorted() -> None:
-    found = kept([(-5, 1.23456, 30, 40, 0.512345, 0), (60, 60, 130, 90, 0.9, 1)])
-    assert found == [
+    detections = kept([(-5, 1.23456, 30, 40, 0.512345, 0), (60, 60, 130, 90, 0.9, 1)])
+    assert detections == [
         detectors.Detection(Box(60, 60, 100, 80), "cat", 0.9),
         detectors.Detection(Box(0, 1.23, 30, 40), "dog", 0.5123),
     ]
@@ -114,7 +114,7 @@ def test_a_limit_is_part_of_the_description(change: dict) -> None:
 
 
 def test_which_of_several_gpus_is_not_part_of_the_description() -> None:
-    first, second = (Placement.of(RuntimeSettings(device=f"cuda:{i}")) for i in range(2))
+    first, second = (ResolvedRuntime.of(RuntimeSettings(device=f"cuda:{i}")) for i in range(2))
     assert first.precision == "bfloat16"
     assert first.describe() == second.describe()
 
@@ -123,9 +123,9 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    assert Placement.of(RuntimeSettings()).device in {"cpu", "mps"}
+    assert ResolvedRuntime.of(RuntimeSettings()).device in {"cpu", "mps"}
     for device in ("cuda", "cuda:7"):
         with pytest.raises(DeviceError, match=r"runtime\.device=cpu"):
-            Placement.of(RuntimeSettings(device=device)).prepare()
-    with pytest.raises(DeviceError, match="is no device"):
-        Placement.of(RuntimeSettings(device="gpu")).prepare()
+            ResolvedRuntime.of(RuntimeSettings(device=device)).prepare()
+    with pytest.raises(DeviceError, match="is not a device"):
+        ResolvedRuntime.of(RuntimeSettings(device="gpu")).prepare()

@@ -109,8 +109,10 @@ def test_missing_weights_are_named(settings: dict) -> None:
 @pytest.mark.parametrize("text", ["ViT-B-32", ":openai", "ViT-B-32:", ""])
 def test_a_text_encoder_names_architecture_and_tag(text: str) -> None:
     with pytest.raises(ConfigError, match="ARCHITECTURE:TAG"):
-        embed.Checkpoint.parse(text)
-    assert embed.Checkpoint.parse("ViT-B-32:openai") == embed.Checkpoint("ViT-B-32", "openai")
+        embed.OpenClipCheckpoint.parse(text)
+    assert embed.OpenClipCheckpoint.parse("ViT-B-32:openai") == embed.OpenClipCheckpoint(
+        "ViT-B-32", "openai"
+    )
 
 
 def test_describing_imports_no_torch() -> None:

@@ -120,14 +120,14 @@ def test_one_rounded_box_inside_each_photo(detector: detectors.Detector) -> None
 
 
 def test_a_box_depends_on_its_own_photo_bit_for_bit(
-    detector: imagenet_classifier.PhotosDetector,
+    detector: imagenet_classifier.ActivationMapDetector,
 ) -> None:
     images = pictures(6)
     assert detector.detect(images) == [detector.detect([image])[0] for image in images]
     squares = [np.asarray(image.resize((384, 384))) for image in images[:4]]
-    maps = detector._maps(squares)
-    np.testing.assert_array_equal(maps, detector._maps(squares[::-1])[::-1])
-    np.testing.assert_array_equal(maps[:1], detector._maps(squares[:1]))
+    maps = detector._activation_maps(squares)
+    np.testing.assert_array_equal(maps, detector._activation_maps(squares[::-1])[::-1])
+    np.testing.assert_array_equal(maps[:1], detector._activation_maps(squares[:1]))
 
 
 def test_limits_are_kept() -> None:
@@ -141,7 +141,7 @@ def test_a_box_has_the_bounds_of_the_largest_part() -> None:
     values[2:4, 2:4] = 1.0
     values[48:72, 24:72] = 0.5
     values[80:, 80:] = 0.1
-    assert imagenet_classifier._main_part(values).tolist() == [24, 48, 72, 72]
+    assert imagenet_classifier._main_component(values).tolist() == [24, 48, 72, 72]
 
 
 @pytest.mark.skipif(not DREAMBOOTH.is_dir(), reason="needs the DreamBooth photos in ../shared")

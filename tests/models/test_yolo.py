@@ -38,8 +38,8 @@ def settings(kind: str, checkpoint: str, **values: object) -> DetectorSettings:
 
 def everything(detector: detect.Detector) -> tuple[np.ndarray, ...]:
     """All that the network says of three pictures, before anything is dropped."""
-    pixels, mask, _ = detector._squares(pictures(3))
-    with detector._placement.inference():
+    pixels, mask, _ = detector._preprocess(pictures(3))
+    with detector._runtime.inference():
         per_picture = detector._forward(pixels, mask)
     return tuple(np.concatenate(parts) for parts in zip(*per_picture, strict=True))
 
@@ -67,9 +67,9 @@ def test_yolo_finds_boxes_in_its_own_words(models: Path, config: str, end_to_end
 def test_raw_output_is_bit_identical_whatever_the_companions(models: Path) -> None:
     detector = detect.load(settings("yolo", yolo_file(models, "yolov8n.yaml")), RUNTIME)
     images = pictures(4)
-    pixels, mask, _ = detector._squares(images)
-    turned, turned_mask, _ = detector._squares(images[::-1])
-    with detector._placement.inference():
+    pixels, mask, _ = detector._preprocess(images)
+    turned, turned_mask, _ = detector._preprocess(images[::-1])
+    with detector._runtime.inference():
         straight = detector._forward(pixels, mask)
         reverse = detector._forward(turned, turned_mask)[::-1]
     for one, other in zip(straight, reverse, strict=True):
@@ -120,21 +120,21 @@ def test_world_scores_are_those_of_ultralytics_own_forward(models: Path, text: s
     import torch
     from ultralytics.nn.tasks import load_checkpoint
 
-    from repic.models.encoder import Checkpoint, OpenClipEncoder
+    from repic.models.encoder import OpenClipCheckpoint, OpenClipEncoder
 
     checkpoint = yolo_file(models, "yolov8n-worldv2.yaml")
     detector = detect.load(
         settings("yolo-world", checkpoint, vocabulary=("dog", "cat"), text_encoder=text), RUNTIME
     )
-    pixels, mask, _ = detector._squares(pictures(4))
-    features = OpenClipEncoder(Checkpoint.parse(text), detector._placement).encode_texts(
+    pixels, mask, _ = detector._preprocess(pictures(4))
+    features = OpenClipEncoder(OpenClipCheckpoint.parse(text), detector._runtime).encode_texts(
         ["dog", "cat"]
     )
     network, _ = load_checkpoint(checkpoint, device="cpu", fuse=True)
     network.model[-1].nc = 2
     with torch.inference_mode():
         expected = network.predict(pixels, txt_feats=torch.tensor(features)[None])[0][:, 4:]
-    with detector._placement.inference():
+    with detector._runtime.inference():
         found = np.stack([candidates.scores for candidates in detector._forward(pixels, mask)])
     np.testing.assert_allclose(found, expected.amax(dim=1).numpy(), rtol=1e-5)
 
@@ -153,7 +153,7 @@ def test_wrong_checkpoints_are_refused(models: Path, text: str) -> None:
     narrow = open_clip_folder(models / "narrow", dim=64)
     for asked, error, message in (
         (settings("yolo", world), ConfigError, "detector.kind=yolo-world"),
-        (settings("yolo", pose), ConfigError, "no upright boxes"),
+        (settings("yolo", pose), ConfigError, "axis-aligned boxes"),
         (settings("yolo", str(broken)), WeightsError, "broken.pt"),
         (
             settings("yolo-world", world, vocabulary=("dog",), text_encoder=narrow),

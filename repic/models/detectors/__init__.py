@@ -1,9 +1,9 @@
-"""Boxes around the objects of a photo, by whichever detector the settings name.
+"""Object detectors, chosen by the settings.
 
 One module per family: `yolo` (ultralytics YOLO, YOLO-World and YOLOE, AGPL-3.0), `grounded`
-(OWLv2 and Grounding DINO through transformers, Apache-2.0) and `imagenet_classifier` (an ImageNet
-classifier, for photos with one subject). They share `frame`: one fixed square per photo, one fixed
-batch, so that a box depends on its own photo only.
+(OWLv2 and Grounding DINO through transformers, Apache-2.0) and `imagenet_classifier` (for photos
+with one subject). They share `base`: each photo is letterboxed to one fixed square and batches have
+one fixed size, so that a box depends on its own photo only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from repic.errors import ConfigError
 from repic.models import imagenet_classifier, weights
 from repic.models.detectors import grounded, yolo
 from repic.models.detectors.base import Detection, Detector
-from repic.models.devices import Placement
+from repic.models.devices import ResolvedRuntime
 from storage.hashing import fingerprint
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ __all__ = ["Detection", "Detector", "describe", "load"]
 
 
 def describe(settings: DetectorSettings, runtime: RuntimeSettings) -> dict[str, Any]:
-    """JSON of all that can change a box. Imports no torch.
+    """JSON of everything that can change a box, for the fingerprint. Does not import torch.
 
-    Weights on this machine count by their hash, wherever they are; a model of the hub by its name.
+    Local weights are identified by their hash, models on the hub by name.
 
     Raises:
         ConfigError: the kind needs a checkpoint or a vocabulary that is not set.
-        WeightsError: the weights file is not there.
+        WeightsError: the weights file does not exist.
     """
     limits = {
         "confidence": settings.confidence,
@@ -40,9 +40,9 @@ def describe(settings: DetectorSettings, runtime: RuntimeSettings) -> dict[str, 
     }
     if settings.kind == "annotation":
         return {"kind": settings.kind, **limits}
-    placement = Placement.of(runtime).describe()
+    resolved = ResolvedRuntime.of(runtime).describe()
     if settings.kind == "photos":
-        return {"kind": settings.kind, **imagenet_classifier.describe(), **limits, **placement}
+        return {"kind": settings.kind, **imagenet_classifier.describe(), **limits, **resolved}
     return {
         "kind": settings.kind,
         "checkpoint": _describe_checkpoint(settings),
@@ -51,16 +51,16 @@ def describe(settings: DetectorSettings, runtime: RuntimeSettings) -> dict[str, 
         "image_size": settings.image_size,
         "iou": settings.iou,
         **limits,
-        **placement,
+        **resolved,
     }
 
 
 def load(settings: DetectorSettings, runtime: RuntimeSettings) -> Detector:
-    """The detector, ready on its device.
+    """Load the detector onto its device.
 
     Raises:
-        ConfigError: the settings do not fit each other or the checkpoint.
-        WeightsError: the weights are not there.
+        ConfigError: the settings contradict each other or the checkpoint.
+        WeightsError: the weights do not exist.
         DeviceError: the device cannot be used.
     """
     if settings.kind == "annotation":
@@ -68,13 +68,13 @@ def load(settings: DetectorSettings, runtime: RuntimeSettings) -> Detector:
             "detector.kind=annotation takes the boxes of the source's annotations and has no "
             "model; choose another kind for photos without annotations"
         )
-    placement = Placement.of(runtime)
+    resolved = ResolvedRuntime.of(runtime)
     name = fingerprint(describe(settings, runtime))
     if settings.kind == "photos":
-        return imagenet_classifier.PhotosDetector(settings, placement, name)
+        return imagenet_classifier.ActivationMapDetector(settings, resolved, name)
     if settings.kind == "transformers":
-        return grounded.load(settings, placement, name)
-    return yolo.load(settings, placement, name)
+        return grounded.load(settings, resolved, name)
+    return yolo.load(settings, resolved, name)
 
 
 def _describe_checkpoint(settings: DetectorSettings) -> Any:
@@ -89,7 +89,7 @@ def _describe_checkpoint(settings: DetectorSettings) -> Any:
 
 
 def _describe_text_encoder(settings: DetectorSettings) -> dict[str, Any] | None:
-    from repic.models.encoder import Checkpoint
+    from repic.models.encoder import OpenClipCheckpoint
 
     if settings.text_encoder is None:
         return None
@@ -97,4 +97,4 @@ def _describe_text_encoder(settings: DetectorSettings) -> dict[str, Any] | None:
         raise ConfigError(
             f"detector.text_encoder belongs to yolo-world and yoloe; {settings.kind} has none"
         )
-    return Checkpoint.parse(settings.text_encoder).describe()
+    return OpenClipCheckpoint.parse(settings.text_encoder).describe()

@@ -1,4 +1,4 @@
-"""What detectors share: the square a photo is put in, the batch, and which boxes are kept."""
+"""Parts that detectors share: letterboxing, fixed batches, non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     import torch
 
     from repic.config import DetectorSettings
-    from repic.models.devices import Placement
+    from repic.models.devices import ResolvedRuntime
 
-MOST_CANDIDATES = 1000
-"""Of one photo, by confidence; suppression compares each with each."""
+MAX_CANDIDATES = 1000
+"""Candidates per photo, by confidence; suppression compares all pairs."""
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One object in a photo; the last four fields only an annotation can know."""
+    """One object in a photo. Only annotations provide the last four fields."""
 
     box: Box
     label: str
@@ -36,21 +36,28 @@ class Detection:
 
 
 class Detector(Protocol):
-    """Finds objects; boxes are in pixels of each given picture, the surest first."""
+    """Finds objects in photos.
+
+    Attributes:
+        fingerprint: Hash of weights, settings and runtime.
+        vocabulary: Labels that the detector can give.
+    """
 
     fingerprint: str
     vocabulary: tuple[str, ...]
 
-    def detect(self, images: Sequence[Image.Image]) -> list[list[Detection]]: ...
+    def detect(self, images: Sequence[Image.Image]) -> list[list[Detection]]:
+        """Objects of each RGB image by descending confidence; boxes in pixels of that image."""
+        ...
 
 
 class Candidates(NamedTuple):
-    """What a model says about one photo, before anything is dropped.
+    """Raw detections of one photo, before thresholds and suppression.
 
     Attributes:
         boxes: float (n, 4), xyxy.
         scores: float (n,), each in [0, 1].
-        classes: int (n,), places in the vocabulary.
+        classes: int (n,), indices into the vocabulary.
     """
 
     boxes: np.ndarray
@@ -60,15 +67,20 @@ class Candidates(NamedTuple):
 
 @dataclass(frozen=True)
 class Padding:
-    """How a photo is put into a square: in the middle or the top left, on which colour."""
+    """Padding of a letterbox.
 
-    centred: bool
-    colour: tuple[int, int, int]
+    Attributes:
+        centered: Whether the photo is centered; otherwise it is at the top left.
+        color: RGB, 0 to 255.
+    """
+
+    centered: bool
+    color: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Where a photo lies in its square: pixels per pixel, and the offset of its top left corner."""
+class Letterbox:
+    """Position of a photo in its square: scale, and offset of the top left corner in pixels."""
 
     scale_x: float
     scale_y: float
@@ -76,50 +88,50 @@ class Frame:
     top: int
 
     def restore(self, boxes: np.ndarray) -> np.ndarray:
-        """Boxes of the square, shape (n, 4), as boxes of the photo; float64."""
+        """Convert boxes (n, 4) from pixels of the square to pixels of the photo, float64."""
         offset = np.array([self.left, self.top] * 2, dtype=np.float64)
         return (boxes.astype(np.float64) - offset) / np.array([self.scale_x, self.scale_y] * 2)
 
 
-def fit(image: Image.Image, size: int, padding: Padding) -> tuple[np.ndarray, Frame]:
-    """The photo scaled to fit into a square of `size`, padded; uint8 (size, size, 3)."""
+def letterbox(image: Image.Image, size: int, padding: Padding) -> tuple[np.ndarray, Letterbox]:
+    """Scale a photo to fit a square of `size` pixels and pad it; uint8 (size, size, 3)."""
     ratio = size / max(image.size)
     width, height = (max(1, round(side * ratio)) for side in image.size)
-    left, top = ((size - width) // 2, (size - height) // 2) if padding.centred else (0, 0)
-    square = Image.new("RGB", (size, size), padding.colour)
+    left, top = ((size - width) // 2, (size - height) // 2) if padding.centered else (0, 0)
+    square = Image.new("RGB", (size, size), padding.color)
     square.paste(
         image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR), (left, top)
     )
-    return np.asarray(square), Frame(width / image.width, height / image.height, left, top)
+    return np.asarray(square), Letterbox(width / image.width, height / image.height, left, top)
 
 
-def keep(
-    found: Candidates,
+def non_max_suppression(
+    candidates: Candidates,
     image: Image.Image,
     vocabulary: Sequence[str],
     settings: DetectorSettings,
 ) -> list[Detection]:
-    """The candidates worth keeping: inside the photo, sure and large enough, no doubles.
+    """Apply thresholds and per-class non-maximum suppression to the candidates of one photo.
 
-    Boxes are clipped to the photo and rounded to 0.01 pixels, confidences to 4 decimals, all before
-    any threshold, so that what is written is also what was decided by. Of boxes with one label that
-    overlap by more than `settings.iou` the surest stays.
+    Boxes are first clipped to the photo and rounded to 0.01 pixels, confidences to 4 decimals, so
+    that thresholds apply to the values that are stored. Of boxes with the same label whose IoU
+    exceeds `settings.iou`, the one with the highest confidence is kept.
     """
     import torch
     from torchvision.ops import batched_nms
 
     width, height = image.size
     limit = np.array([width, height, width, height], dtype=np.float64)
-    boxes = np.clip(found.boxes.astype(np.float64), 0, limit).round(2)
-    scores = found.scores.astype(np.float64).round(4)
+    boxes = np.clip(candidates.boxes.astype(np.float64), 0, limit).round(2)
+    scores = candidates.scores.astype(np.float64).round(4)
     sides = boxes[:, 2:] - boxes[:, :2]
-    good = (
+    valid = (
         (sides > 0).all(axis=1)
         & (sides.prod(axis=1) >= settings.min_area_share * width * height)
         & (scores >= settings.confidence)
     )
-    boxes, scores, classes = boxes[good], scores[good], found.classes[good]
-    order = np.lexsort((classes, *boxes.T[::-1], -scores))[:MOST_CANDIDATES]
+    boxes, scores, classes = boxes[valid], scores[valid], candidates.classes[valid]
+    order = np.lexsort((classes, *boxes.T[::-1], -scores))[:MAX_CANDIDATES]
     boxes, scores, classes = boxes[order], scores[order], classes[order]
     kept = batched_nms(
         torch.from_numpy(boxes),
@@ -133,13 +145,13 @@ def keep(
     ]
 
 
-class SquareDetector:
-    """A model that sees each photo in one fixed square, in batches of one fixed size.
+class LetterboxDetector:
+    """Runs a model on letterboxed photos in batches of one fixed size.
 
     Args:
-        forward: From pictures, float32 (batch, 3, size, size) in [0, 1] on the device, and a mask,
-            bool (batch, size, size), of where the photos are, to the candidates of each in pixels
-            of its square.
+        forward: Maps images, float32 (batch, 3, size, size) in [0, 1] on the device, and a mask of
+            the pixels that are not padding, bool (batch, size, size), to the candidates of each
+            image in pixels of its square.
     """
 
     def __init__(
@@ -148,7 +160,7 @@ class SquareDetector:
         vocabulary: tuple[str, ...],
         padding: Padding,
         settings: DetectorSettings,
-        placement: Placement,
+        runtime: ResolvedRuntime,
         fingerprint: str,
     ) -> None:
         self.fingerprint = fingerprint
@@ -156,37 +168,39 @@ class SquareDetector:
         self._forward = forward
         self._padding = padding
         self._settings = settings
-        self._placement = placement
+        self._runtime = runtime
 
     def detect(self, images: Sequence[Image.Image]) -> list[list[Detection]]:
-        """The objects of each picture."""
-        found: list[list[Detection]] = []
-        for batch in batched(images, self._placement.batch_size):
-            pixels, mask, frames = self._squares(batch)
-            with self._placement.inference():
+        """Objects of each image; see `Detector.detect`."""
+        detections: list[list[Detection]] = []
+        for batch in batched(images, self._runtime.batch_size):
+            pixels, mask, letterboxes = self._preprocess(batch)
+            with self._runtime.inference():
                 candidates = self._forward(pixels, mask)
-            for image, frame, (boxes, scores, classes) in zip(
-                batch, frames, candidates, strict=False
+            for image, box, (boxes, scores, classes) in zip(
+                batch, letterboxes, candidates, strict=False
             ):
-                restored = Candidates(frame.restore(boxes), scores, classes)
-                found.append(keep(restored, image, self.vocabulary, self._settings))
-        return found
+                restored = Candidates(box.restore(boxes), scores, classes)
+                detections.append(
+                    non_max_suppression(restored, image, self.vocabulary, self._settings)
+                )
+        return detections
 
-    def _squares(
+    def _preprocess(
         self, images: Sequence[Image.Image]
-    ) -> tuple[torch.Tensor, torch.Tensor, list[Frame]]:
+    ) -> tuple[torch.Tensor, torch.Tensor, list[Letterbox]]:
         import torch
 
-        size, count = self._settings.image_size, self._placement.batch_size
+        size, count = self._settings.image_size, self._runtime.batch_size
         pixels = np.zeros((count, size, size, 3), dtype=np.uint8)
         mask = np.ones((count, size, size), dtype=bool)
-        frames = []
+        letterboxes = []
         for i, image in enumerate(images):
-            pixels[i], frame = fit(image, size, self._padding)
+            pixels[i], box = letterbox(image, size, self._padding)
             mask[i] = False
-            bottom = frame.top + round(frame.scale_y * image.height)
-            right = frame.left + round(frame.scale_x * image.width)
-            mask[i, frame.top : bottom, frame.left : right] = True
-            frames.append(frame)
-        tensor = torch.from_numpy(pixels).to(self._placement.device).permute(0, 3, 1, 2)
-        return tensor.float() / 255, torch.from_numpy(mask).to(self._placement.device), frames
+            bottom = box.top + round(box.scale_y * image.height)
+            right = box.left + round(box.scale_x * image.width)
+            mask[i, box.top : bottom, box.left : right] = True
+            letterboxes.append(box)
+        tensor = torch.from_numpy(pixels).to(self._runtime.device).permute(0, 3, 1, 2)
+        return tensor.float() / 255, torch.from_numpy(mask).to(self._runtime.device), letterboxes

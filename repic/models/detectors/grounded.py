@@ -1,8 +1,8 @@
 """OWLv2 (arXiv 2306.09683) and Grounding DINO (arXiv 2303.05499) through transformers; Apache-2.0.
 
-A checkpoint is a folder or a name on the Hugging Face hub; `NAME@REVISION` pins one of its commits,
-without which a name is trusted not to move. OWLv2 learned on squares of 960 pixels
-(`detector.image_size`), Grounding DINO on sides of 800.
+A checkpoint is a folder or a name on the Hugging Face hub. `NAME@REVISION` pins a commit; a name
+without a revision is assumed not to change. OWLv2 was trained on squares of 960 pixels
+(`detector.image_size`), Grounding DINO on a shorter side of 800.
 """
 
 from __future__ import annotations
@@ -14,54 +14,56 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repic.errors import ConfigError, WeightsError
-from repic.models.detectors.base import Candidates, Padding, SquareDetector
+from repic.models.detectors.base import Candidates, LetterboxDetector, Padding
 
 if TYPE_CHECKING:
     import torch
 
     from repic.config import DetectorSettings
-    from repic.models.devices import Placement
+    from repic.models.devices import ResolvedRuntime
 
 Scores = tuple["torch.Tensor", "torch.Tensor"]
-"""Probabilities (batch, queries, words); boxes (batch, queries, 4), centre and size in shares."""
+"""Probabilities (batch, queries, words); boxes (batch, queries, 4) as center and size, 0 to 1."""
 
 PROMPT = "a photo of a {}"
 OWL, DINO = {"owlv2"}, {"grounding-dino", "mm-grounding-dino"}
 
 
-def load(settings: DetectorSettings, placement: Placement, fingerprint: str) -> SquareDetector:
-    """The detector of a transformers checkpoint.
+def load(
+    settings: DetectorSettings, runtime: ResolvedRuntime, fingerprint: str
+) -> LetterboxDetector:
+    """Load the detector of a transformers checkpoint.
 
     Raises:
         ConfigError: the checkpoint is of another family, or the vocabulary is too long for it.
-        WeightsError: it is neither here nor on the hub.
+        WeightsError: the checkpoint exists neither locally nor on the hub.
     """
-    device = placement.prepare()
+    device = runtime.prepare()
     model, processor = _from_pretrained(settings.checkpoint or "")
     model = model.eval().to(device)
     family = model.config.model_type
-    reader = _owl if family in OWL else _dino
-    score = reader(model, processor.tokenizer, settings.vocabulary)
+    scorer = _owl if family in OWL else _dino
+    score = scorer(model, processor.tokenizer, settings.vocabulary)
     mean, std = (
         np.array(values, dtype=np.float32)
         for values in (processor.image_processor.image_mean, processor.image_processor.image_std)
     )
-    # The mean colour normalises to nothing, which is what these families are padded with.
+    # These families pad with zeros after normalization, which is the mean color before it.
     red, green, blue = (int(value) for value in (mean * 255).round())
-    padding = Padding(centred=False, colour=(red, green, blue))
+    padding = Padding(centered=False, color=(red, green, blue))
 
     def forward(pixels: torch.Tensor, mask: torch.Tensor) -> list[Candidates]:
         import torch
 
-        centre = torch.from_numpy(mean).to(pixels.device)[:, None, None]
-        spread = torch.from_numpy(std).to(pixels.device)[:, None, None]
-        probabilities, boxes = score((pixels - centre) / spread, mask)
+        center = torch.from_numpy(mean).to(pixels.device)[:, None, None]
+        scale = torch.from_numpy(std).to(pixels.device)[:, None, None]
+        probabilities, boxes = score((pixels - center) / scale, mask)
         return [
             _candidates(p, b, settings.image_size)
             for p, b in zip(probabilities.float().cpu(), boxes.float().cpu(), strict=True)
         ]
 
-    return SquareDetector(forward, settings.vocabulary, padding, settings, placement, fingerprint)
+    return LetterboxDetector(forward, settings.vocabulary, padding, settings, runtime, fingerprint)
 
 
 def _from_pretrained(checkpoint: str) -> tuple[Any, Any]:
@@ -89,7 +91,7 @@ def _from_pretrained(checkpoint: str) -> tuple[Any, Any]:
 
 
 def _owl(model: Any, tokenizer: Any, vocabulary: Sequence[str]) -> Callable[..., Scores]:
-    """OWLv2: every image token against every word; the words are encoded once."""
+    """OWLv2: scores every image token against every word. Words are encoded once."""
     import torch
 
     tokens = tokenizer(
@@ -113,7 +115,7 @@ def _owl(model: Any, tokenizer: Any, vocabulary: Sequence[str]) -> Callable[...,
 
 
 def _dino(model: Any, tokenizer: Any, vocabulary: Sequence[str]) -> Callable[..., Scores]:
-    """Grounding DINO: one text of all words; a word is as likely as the likeliest of its tokens."""
+    """Grounding DINO: one text of all words; a word scores as its best token."""
     import torch
 
     if dotted := [word for word in vocabulary if "." in word]:
@@ -129,7 +131,7 @@ def _dino(model: Any, tokenizer: Any, vocabulary: Sequence[str]) -> Callable[...
             f"detector.vocabulary is {len(offsets)} tokens, Grounding DINO reads "
             f"{model.config.max_text_len}: ask for fewer words"
         )
-    places = [
+    token_indices = [
         [i for i, (start, end) in enumerate(offsets) if first <= start < end <= last]
         for first, last in spans
     ]
@@ -139,7 +141,7 @@ def _dino(model: Any, tokenizer: Any, vocabulary: Sequence[str]) -> Callable[...
         texts = {name: ids.expand(len(pixels), -1) for name, ids in tokens.items()}
         output = model(pixel_values=pixels, pixel_mask=mask.long(), **texts)
         tokenwise = output.logits.float().sigmoid()
-        wordwise = [tokenwise[..., place].amax(dim=-1) for place in places]
+        wordwise = [tokenwise[..., indices].amax(dim=-1) for indices in token_indices]
         return torch.stack(wordwise, dim=-1), output.pred_boxes
 
     return score
@@ -147,6 +149,6 @@ def _dino(model: Any, tokenizer: Any, vocabulary: Sequence[str]) -> Callable[...
 
 def _candidates(probabilities: torch.Tensor, boxes: torch.Tensor, size: int) -> Candidates:
     scores, classes = probabilities.max(dim=-1)
-    centre, sides = boxes[:, :2] * size, boxes[:, 2:] * size
-    corners = np.concatenate([centre - sides / 2, centre + sides / 2], axis=1)
+    centers, sides = boxes[:, :2] * size, boxes[:, 2:] * size
+    corners = np.concatenate([centers - sides / 2, centers + sides / 2], axis=1)
     return Candidates(corners, scores.numpy(), classes.numpy())

@@ -1,6 +1,7 @@
-"""Who writes captions: a model of this machine, vLLM, or any OpenAI-compatible server.
+"""Caption generation by transformers, vLLM, or an OpenAI-compatible server; decoding is greedy.
 
-All are greedy. A checkpoint is `checkpoint@v3`: its base model with the adapter on top.
+A model is a folder, a name on the hub, a shipped model, or a checkpoint such as `checkpoint@v3`,
+which is its base model with the adapter.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 QUALITY = 95
-"""Of the JPEGs that a server gets."""
+"""JPEG quality of the images sent to a server."""
 
 
 class Captioner(Protocol):
-    """Writes captions.
+    """Generates captions.
 
     Attributes:
-        name: As it was asked for.
-        fingerprint: Of all that decides a caption: weights, adapter, and how it is generated.
-        source: The checkpoint, if it is one.
+        name: Name of the model as given by the user; of a checkpoint, its version.
+        fingerprint: Hash of everything that can change a caption: weights, adapter, generation.
+        source: Manifest of the checkpoint, if the model is one.
     """
 
     name: str
@@ -51,35 +52,35 @@ class Captioner(Protocol):
     source: Manifest | None
 
     def captions(self, rows: Sequence[Row]) -> list[str]:
-        """Captions of one batch; a row is `repic.evaluate.questions.Question.row`."""
+        """Captions of one batch of rows, each with `prompt` and `images`."""
         ...
 
     def replies(self, rows: Sequence[Row]) -> Iterator[dict[int, str]]:
-        """The same as they come: place in the batch -> caption, each once.
+        """Captions as they are completed: index in the batch -> caption, each once.
 
         Raises:
-            CaptionServerError: some did not come, after those that did.
+            CaptionServerError: a caption failed; raised after all others were yielded.
         """
         ...
 
 
-def load(model: str, asked: EvaluateSettings, store: Store | None = None) -> Captioner:
-    """The captioner of the settings' backend; weights are read at the first batch.
+def load(model: str, settings: EvaluateSettings, store: Store | None = None) -> Captioner:
+    """The captioner of the settings' backend; weights are loaded at the first batch.
 
     Args:
-        model: `checkpoint@v3`, sample-sft, sample-full, a folder, a name on the hub, or what the
-            server calls it.
-        store: Where the checkpoint is.
+        model: `checkpoint@v3`, sample-sft, sample-full, a folder, a name on the hub, or its name
+            on the server.
+        store: Store of the checkpoint.
 
     Raises:
-        ConfigError, WeightsError, StoreError: there is no such model, backend or url.
+        ConfigError, WeightsError, StoreError: the model, the backend or the URL is missing.
     """
-    if asked.backend == "server":
-        return ServerCaptioner(model, asked)
+    if settings.backend == "server":
+        return ServerCaptioner(model, settings)
     source = _checkpoint(model, store)
-    if asked.backend == "vllm":
-        return VllmCaptioner(model, asked, store, source)
-    return TransformersCaptioner(model, asked, store, source)
+    if settings.backend == "vllm":
+        return VllmCaptioner(model, settings, store, source)
+    return TransformersCaptioner(model, settings, store, source)
 
 
 def _checkpoint(model: str, store: Store | None) -> Manifest | None:
@@ -93,10 +94,10 @@ def _checkpoint(model: str, store: Store | None) -> Manifest | None:
 
 
 class TransformersCaptioner:
-    """A model that `repic.models.vlm.load` can load, on the GPU if there is one."""
+    """A model in transformers, on the GPU if there is one."""
 
     def __init__(
-        self, model: str, asked: EvaluateSettings, store: Store | None, source: Manifest | None
+        self, model: str, settings: EvaluateSettings, store: Store | None, source: Manifest | None
     ) -> None:
         import torch
 
@@ -104,16 +105,18 @@ class TransformersCaptioner:
 
         models.quiet()
         base, boxes = _base(model, source)
-        self.source, self._store, self._asked = source, store, asked
+        self.source, self._store, self._settings = source, store, settings
         self.name = str(source.ref) if source else model
         self._reader = models.reader(base, boxes, unknown=NORMALISED)
-        if asked.max_pixels:
-            self._reader = _limited(self._reader, boxes, asked.max_pixels)
+        if settings.max_pixels:
+            self._reader = _with_max_pixels(self._reader, boxes, settings.max_pixels)
         self.convention = self._reader.convention
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        how = ["transformers", self._device, asked.max_new_tokens, asked.batch_size]
+        generation = ["transformers", self._device, settings.max_new_tokens, settings.batch_size]
         adapter = source.content if source else ""
-        self.fingerprint = fingerprint([self._reader.fingerprint, adapter, *how, *_limit(asked)])
+        self.fingerprint = fingerprint(
+            [self._reader.fingerprint, adapter, *generation, *_limit(settings)]
+        )
         self._loaded: tuple[Any, Any] | None = None
 
     def captions(self, rows: Sequence[Row]) -> list[str]:
@@ -128,16 +131,16 @@ class TransformersCaptioner:
         from repic.models.vlm.checkpoints import open_checkpoint
         from repic.models.vlm.generate import AnswerGenerator
 
-        reader, lower = self._reader, self._device == "cuda"
+        reader, bfloat16 = self._reader, self._device == "cuda"
         if self.source is not None and self._store is not None:
-            model = open_checkpoint(self._store, str(self.source.ref), lower).model
+            model = open_checkpoint(self._store, str(self.source.ref), bfloat16).model
         else:
-            model = models.load(reader, lower)
+            model = models.load(reader, bfloat16)
         generator = AnswerGenerator(
             reader.processor,
             reader.convention,
-            self._asked.batch_size,
-            self._asked.max_new_tokens,
+            self._settings.batch_size,
+            self._settings.max_new_tokens,
             suppress=(reader.config.image_token_id,),
             ends=models.ends_of(model, reader.processor.tokenizer),
         )
@@ -146,36 +149,36 @@ class TransformersCaptioner:
 
 
 def _base(model: str, source: Manifest | None) -> tuple[str, str]:
-    """Base model, and how it writes boxes; captions have none, so what is unknown is no error."""
+    """Name of the base model, and of the convention in which it writes boxes."""
     if source is None:
         return model, "auto"
     return source.models["base"]["name"], source.settings["train"]["boxes"]
 
 
-def _limited(reader: Reader, boxes: str, most: int) -> Reader:
-    """The reader with pictures of at most so many pixels, and boxes read accordingly.
+def _with_max_pixels(reader: Reader, boxes: str, max_pixels: int) -> Reader:
+    """Limit the pixels per image, and update the box convention.
 
     Raises:
-        ConfigError: its image processor has no such limit.
+        ConfigError: the image processor has no such limit.
     """
     processor = reader.processor.image_processor
-    if "Qwen" not in type(processor).__name__:  # elsewhere `longest_edge` is a side
+    if "Qwen" not in type(processor).__name__:  # in other families `longest_edge` is a side
         raise ConfigError(
             f"evaluate.max_pixels is for Qwen-VL models: the processor of {reader.name} has no "
             "such limit; leave it empty"
         )
-    least = min(processor.size["shortest_edge"], most)
-    processor.size = {"shortest_edge": least, "longest_edge": most}
+    min_pixels = min(processor.size["shortest_edge"], max_pixels)
+    processor.size = {"shortest_edge": min_pixels, "longest_edge": max_pixels}
     if boxes != "auto":
         return reader
     return replace(reader, convention=convention_for(reader.config, processor))
 
 
 class VllmCaptioner:
-    """The same models through vLLM, which must be installed."""
+    """A model in vLLM, which must be installed."""
 
     def __init__(
-        self, model: str, asked: EvaluateSettings, store: Store | None, source: Manifest | None
+        self, model: str, settings: EvaluateSettings, store: Store | None, source: Manifest | None
     ) -> None:
         if importlib.util.find_spec("vllm") is None:
             raise ConfigError(
@@ -186,12 +189,12 @@ class VllmCaptioner:
 
         base, boxes = _base(model, source)
         reader = models.reader(base, boxes, unknown=NORMALISED)
-        self.source, self._store, self._asked = source, store, asked
+        self.source, self._store, self._settings = source, store, settings
         self.name = str(source.ref) if source else model
         self._path = reader.path
         adapter = source.content if source else ""
-        how = ["vllm", asked.max_new_tokens, *_limit(asked)]
-        self.fingerprint = fingerprint([reader.fingerprint, adapter, *how])
+        generation = ["vllm", settings.max_new_tokens, *_limit(settings)]
+        self.fingerprint = fingerprint([reader.fingerprint, adapter, *generation])
         self._pictures = PictureCache()
         self._folder = TemporaryDirectory()
         self._engine: Any = None
@@ -206,9 +209,9 @@ class VllmCaptioner:
             if not folder.exists():
                 self._store.checkout(self.source.ref, folder)
             adapter = LoRARequest("adapter", 1, str(folder / "adapter"))
-        replies = self._started().chat(
-            [conversation(row, self._pictures, self._asked.max_pixels) for row in rows],
-            SamplingParams(temperature=0, max_tokens=self._asked.max_new_tokens),
+        replies = self._load().chat(
+            [conversation(row, self._pictures, self._settings.max_pixels) for row in rows],
+            SamplingParams(temperature=0, max_tokens=self._settings.max_new_tokens),
             lora_request=adapter,
             use_tqdm=False,
         )
@@ -217,7 +220,7 @@ class VllmCaptioner:
     def replies(self, rows: Sequence[Row]) -> Iterator[dict[int, str]]:
         yield dict(enumerate(self.captions(rows)))
 
-    def _started(self) -> Any:
+    def _load(self) -> Any:
         if self._engine is None:
             from vllm import LLM
 
@@ -227,52 +230,54 @@ class VllmCaptioner:
 
 
 class ServerCaptioner:
-    """A model behind an OpenAI-compatible `chat/completions`."""
+    """A model on an OpenAI-compatible server."""
 
-    def __init__(self, model: str, asked: EvaluateSettings) -> None:
-        if not asked.url:
+    def __init__(self, model: str, settings: EvaluateSettings) -> None:
+        if not settings.url:
             raise ConfigError("evaluate.backend=server needs evaluate.url, as http://host:8000/v1")
-        self.name, self._asked = model, asked
+        self.name, self._settings = model, settings
         self.source: Manifest | None = None
-        how = ["server", asked.url, model, asked.max_new_tokens, *_limit(asked)]
-        self.fingerprint = fingerprint(how)
+        generation = ["server", settings.url, model, settings.max_new_tokens, *_limit(settings)]
+        self.fingerprint = fingerprint(generation)
         self._pictures = PictureCache()
 
     def captions(self, rows: Sequence[Row]) -> list[str]:
-        made = {place: said for reply in self.replies(rows) for place, said in reply.items()}
-        return [made[place] for place in range(len(rows))]
+        captions: dict[int, str] = {}
+        for reply in self.replies(rows):
+            captions |= reply
+        return [captions[index] for index in range(len(rows))]
 
     def replies(self, rows: Sequence[Row]) -> Iterator[dict[int, str]]:
-        failed: Exception | None = None
+        first_error: Exception | None = None
         with ThreadPoolExecutor(len(rows) or 1) as pool:
-            places = {pool.submit(self._caption, row): n for n, row in enumerate(rows)}
-            for reply in as_completed(places):
+            indices = {pool.submit(self._caption, row): n for n, row in enumerate(rows)}
+            for reply in as_completed(indices):
                 try:
-                    said = reply.result()
-                except Exception as error:  # the others are still on their way
-                    failed = failed or error
+                    caption = reply.result()
+                except Exception as error:  # yield the other captions first
+                    first_error = first_error or error
                 else:
-                    yield {places[reply]: said}
-        if failed is not None:
-            raise failed
+                    yield {indices[reply]: caption}
+        if first_error is not None:
+            raise first_error
 
     def _caption(self, row: Row) -> str:
         body = {
             "model": self.name,
             "temperature": 0,
-            "max_tokens": self._asked.max_new_tokens,
-            "messages": conversation(row, self._pictures, self._asked.max_pixels),
+            "max_tokens": self._settings.max_new_tokens,
+            "messages": conversation(row, self._pictures, self._settings.max_pixels),
         }
         key = None
-        if self._asked.api_key_env:
-            key = os.environ.get(self._asked.api_key_env)
+        if self._settings.api_key_env:
+            key = os.environ.get(self._settings.api_key_env)
             if not key:
                 raise ConfigError(
-                    f"{self._asked.api_key_env} is not set: it holds the server's key"
+                    f"{self._settings.api_key_env} is not set: it holds the server's key"
                 )
-        url = (self._asked.url or "").rstrip("/")
+        url = (self._settings.url or "").rstrip("/")
         try:
-            return complete(url, body, self._asked.timeout, key)
+            return complete(url, body, self._settings.timeout, key)
         except httpx.HTTPStatusError as error:
             raise CaptionServerError(
                 f"{url}/chat/completions answers {error.response.status_code} ({error}); check "
@@ -293,23 +298,25 @@ class ServerCaptioner:
             ) from None
 
 
-def _limit(asked: EvaluateSettings) -> list[dict[str, int]]:
-    """What a limit of pixels adds to a fingerprint: nothing where there is none."""
-    return [{"max_pixels": asked.max_pixels}] if asked.max_pixels else []
+def _limit(settings: EvaluateSettings) -> list[dict[str, int]]:
+    """Part of the fingerprint for `max_pixels`; empty without a limit."""
+    return [{"max_pixels": settings.max_pixels}] if settings.max_pixels else []
 
 
-def conversation(row: Row, cache: PictureCache, most: int | None = None) -> list[dict[str, Any]]:
-    """A prompt as OpenAI's chat form, with its pictures as data URLs.
+def conversation(
+    row: Row, cache: PictureCache, max_pixels: int | None = None
+) -> list[dict[str, Any]]:
+    """Prompt of a row as OpenAI chat messages, with its images as data URLs.
 
     Args:
-        most: Pixels of a picture; larger ones are shrunk.
+        max_pixels: Images with more pixels are downscaled.
 
     Raises:
-        ImageRefused, OSError: a picture cannot be read.
+        ImageRefused, OSError: an image cannot be read.
     """
     pictures = iter(row["images"])
     content = [
-        {"type": "image_url", "image_url": {"url": _data_url(cache, next(pictures), most)}}
+        {"type": "image_url", "image_url": {"url": _data_url(cache, next(pictures), max_pixels)}}
         if block["type"] == "image"
         else {"type": "text", "text": block["text"]}
         for block in row["prompt"]
@@ -317,10 +324,10 @@ def conversation(row: Row, cache: PictureCache, most: int | None = None) -> list
     return [{"role": "user", "content": content}]
 
 
-def _data_url(cache: PictureCache, picture: dict[str, Any], most: int | None) -> str:
-    file, shown = io.BytesIO(), cache.picture(picture)
-    if most and shown.width * shown.height > most:
-        share = math.sqrt(most / (shown.width * shown.height))
-        shown = shown.resize((max(1, int(shown.width * share)), max(1, int(shown.height * share))))
-    shown.save(file, "JPEG", quality=QUALITY, subsampling=0)
+def _data_url(cache: PictureCache, picture: dict[str, Any], max_pixels: int | None) -> str:
+    file, image = io.BytesIO(), cache.picture(picture)
+    if max_pixels and image.width * image.height > max_pixels:
+        scale = math.sqrt(max_pixels / (image.width * image.height))
+        image = image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
+    image.save(file, "JPEG", quality=QUALITY, subsampling=0)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

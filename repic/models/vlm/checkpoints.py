@@ -1,4 +1,4 @@
-"""Checkpoints as artifacts: an adapter with all that it was made from; used again, or merged."""
+"""Checkpoints as artifacts of a store: an adapter with its lineage, opened, exported or merged."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from storage.store import Store
 NAME = "checkpoint"
 ADAPTER = "adapter"
 PROMPTS = 32
-"""Held-out prompts on which a merged model must answer as its adapter does."""
+"""Held-out prompts on which the merged model must give the answers of the adapter."""
 
-PROOF_TOKENS = 128
+VERIFICATION_TOKENS = 128
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A checkpoint in memory: what reads rows for it, and the base model with its adapter."""
+class LoadedCheckpoint:
+    """A checkpoint in memory; `model` is the base model with the adapter."""
 
     manifest: Manifest
     reader: Reader
@@ -37,17 +37,17 @@ class Opened:
 
 
 def save_adapter(model: Any, folder: Path) -> None:
-    """Write the trained adapter, without the place where this machine has the base model."""
+    """Write the trained adapter without the local path of the base model."""
     model.save_pretrained(str(folder), save_embedding_layers=False)
     config = folder / "adapter_config.json"
     values = json.loads(config.read_text(encoding="utf-8"))
     values["base_model_name_or_path"] = None
     config.write_text(json.dumps(values, indent=1, sort_keys=True), encoding="utf-8")
-    (folder / "README.md").unlink(missing_ok=True)  # a card with nothing of this run in it
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's generic model card
 
 
 def files_of(folder: Path) -> dict[str, Path | bytes]:
-    """All files below a folder by their path in it."""
+    """Relative path -> file, for all files below a folder."""
     return {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
@@ -56,10 +56,10 @@ def files_of(folder: Path) -> dict[str, Path | bytes]:
 
 
 def find(store: Store, ref: str) -> Manifest:
-    """The manifest of a checkpoint.
+    """Manifest of a checkpoint.
 
     Raises:
-        ConfigError: the reference is of something else.
+        ConfigError: the reference names another kind of artifact.
         storage.errors.StoreError: there is no such version.
     """
     manifest = store.manifest(ref)
@@ -68,11 +68,11 @@ def find(store: Store, ref: str) -> Manifest:
     return manifest
 
 
-def open_checkpoint(store: Store, ref: str, lower: bool = False) -> Opened:
-    """Base model and adapter of a checkpoint.
+def open_checkpoint(store: Store, ref: str, bfloat16: bool = False) -> LoadedCheckpoint:
+    """Load the base model and the adapter of a checkpoint.
 
     Raises:
-        WeightsError: the base model here is not the one that it was trained on.
+        WeightsError: the local base model differs from the one used in training.
         ConfigError, storage.errors.StoreError: as `find`.
     """
     from peft import PeftModel
@@ -87,23 +87,23 @@ def open_checkpoint(store: Store, ref: str, lower: bool = False) -> Opened:
         )
     with TemporaryDirectory() as folder:
         store.checkout(manifest.ref, folder)
-        model = PeftModel.from_pretrained(load.load(reader, lower), str(Path(folder) / ADAPTER))
-    return Opened(manifest, reader, model)
+        model = PeftModel.from_pretrained(load.load(reader, bfloat16), str(Path(folder) / ADAPTER))
+    return LoadedCheckpoint(manifest, reader, model)
 
 
 def export(store: Store, ref: str, out: Path, merged: bool) -> str:
     """Write a checkpoint for other programs.
 
     Args:
-        merged: The whole model in float32, with the adapter in its weights: merged in bfloat16,
-            answers change. Otherwise the adapter's files.
+        merged: Write the complete model in float32 with the adapter merged into its weights
+            (merging in bfloat16 changes answers); otherwise write the adapter's files.
 
     Returns:
-        What was written, as a sentence.
+        A sentence that describes the result.
 
     Raises:
-        ExportError: the merged model, read back, answers a prompt otherwise; nothing is left.
-        FileExistsError: there is something at `out`.
+        ExportError: the merged model answers a prompt differently; `out` is removed.
+        FileExistsError: `out` is not empty.
         ConfigError, WeightsError, storage.errors.StoreError: as `open_checkpoint`.
     """
     manifest = find(store, ref)
@@ -113,19 +113,19 @@ def export(store: Store, ref: str, out: Path, merged: bool) -> str:
         store.checkout(manifest.ref, out)
         return f"{manifest.ref} as an adapter of {manifest.models['base']['name']}"
     opened = open_checkpoint(store, ref)
-    prompts = proof_rows(store, manifest)
+    prompts = _verification_rows(store, manifest)
     expected = _answers(opened, opened.model, prompts)
     try:
-        whole = opened.model.merge_and_unload(safe_merge=True)
-        whole.save_pretrained(str(out))
+        model = opened.model.merge_and_unload(safe_merge=True)
+        model.save_pretrained(str(out))
         opened.reader.processor.save_pretrained(str(out))
-        del whole
-        again = load.reader(str(out), manifest.settings["train"]["boxes"])
-        got = _answers(opened, load.load(again), prompts)
+        del model
+        merged_reader = load.reader(str(out), manifest.settings["train"]["boxes"])
+        answers = _answers(opened, load.load(merged_reader), prompts)
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
         raise
-    differ = sum(a != b for a, b in zip(expected, got, strict=True))
+    differ = sum(a != b for a, b in zip(expected, answers, strict=True))
     if differ:
         shutil.rmtree(out, ignore_errors=True)
         raise ExportError(
@@ -135,22 +135,22 @@ def export(store: Store, ref: str, out: Path, merged: bool) -> str:
     return f"{manifest.ref} merged in float32; {len(prompts)} of {len(prompts)} answers are alike"
 
 
-def proof_rows(store: Store, manifest: Manifest, count: int = PROMPTS) -> list[Row]:
-    """Rows of the data that a checkpoint was trained on, of held-out splits where there are."""
+def _verification_rows(store: Store, manifest: Manifest, count: int = PROMPTS) -> list[Row]:
+    """Rows of the examples that a checkpoint was trained on, held-out splits first."""
     examples = next(i for i in manifest.inputs if i.name == "examples")
     table = store.read(examples.ref)
-    found = balanced(table, count)
-    found.sort(key=lambda row: (row["split"] == "train", row["example_id"]))
-    return found[:count]
+    rows = balanced(table, count)
+    rows.sort(key=lambda row: (row["split"] == "train", row["example_id"]))
+    return rows[:count]
 
 
-def _answers(opened: Opened, model: Any, prompts: Sequence[Row]) -> list[str]:
+def _answers(opened: LoadedCheckpoint, model: Any, prompts: Sequence[Row]) -> list[str]:
     reader = opened.reader
     generator = AnswerGenerator(
         reader.processor,
         reader.convention,
         batch_size=8,
-        max_new_tokens=PROOF_TOKENS,
+        max_new_tokens=VERIFICATION_TOKENS,
         suppress=(reader.config.image_token_id,),
     )
     texts: list[str] = []

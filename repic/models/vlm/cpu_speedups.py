@@ -1,109 +1,105 @@
-"""Passes through the model without what nobody reads; the numbers stay the same.
+"""Faster training steps on a CPU with unchanged results.
 
-Three things cost most of a step of a small model on a CPU, and none of them is learning: a frozen
-vision tower looks at the same picture once per answer and pass, short answers are padded to the
-longest, and TRL multiplies every token of a prompt with the whole vocabulary where it has no Triton
-kernel.
+Three redundant computations dominate a step of a small model on a CPU: the frozen vision tower
+encodes an image once per answer and pass, short answers are padded to the longest, and TRL without
+Triton computes logits for prompt tokens.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest import mock
 
 import torch
+from cachetools import LRUCache
 
-TOGETHER = 8
-"""Answers of like lengths that go through the model at once."""
-REMEMBERED = 4096
-"""Pictures whose features are kept: of the sample model 150 MB, if all were whole photos."""
-SEEN_ONCE = ("qwen2_vl", "qwen2_5_vl")
-"""Families of which the language model reads only the features after the merger."""
+GROUP_SIZE = 8
+"""Answers of similar length in one forward pass."""
+CACHED_IMAGES = 4096
+"""Images whose features are cached: up to 150 MB for the sample model."""
+CACHED_FAMILIES = ("qwen2_vl", "qwen2_5_vl")
+"""Families whose language model reads only the features after the merger."""
 
 
 @contextlib.contextmanager
-def looking_once(model: Any) -> Iterator[None]:
-    """A vision tower that does not learn sees each picture once; what it says of it is kept.
+def cached_image_features(model: Any) -> Iterator[None]:
+    """Cache the image features of a frozen vision tower.
 
-    Each picture is seen alone, so that its features do not depend on what else a batch shows.
-    Changes nothing on a GPU, where the look-up costs more than the tower of a small picture, and
-    for other families.
+    Each image is encoded separately, so that its features do not depend on the rest of the batch.
+    Does nothing on a GPU, where the lookup costs more than encoding a small image, and for families
+    outside `CACHED_FAMILIES`.
     """
     inner = model.base_model
-    known = model.config.model_type in SEEN_ONCE and model.device.type == "cpu"
-    if not known or isinstance(inner.get_image_features, Remembered):
+    is_supported = model.config.model_type in CACHED_FAMILIES and model.device.type == "cpu"
+    if not is_supported or isinstance(inner.get_image_features, ImageFeatureCache):
         yield
         return
-    inner.get_image_features = Remembered(inner.get_image_features)
+    inner.get_image_features = ImageFeatureCache(inner.get_image_features)
     try:
         yield
     finally:
         del inner.get_image_features
 
 
-class Remembered:
-    """`get_image_features` of a model with a memory."""
+class ImageFeatureCache:
+    """Replacement of a model's `get_image_features` that caches its results."""
 
-    def __init__(self, look: Any, size: int = REMEMBERED) -> None:
-        self._look = look
-        self._size = size
-        self._kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()
+    def __init__(self, encode: Any, size: int = CACHED_IMAGES) -> None:
+        self._encode = encode
+        self._features: LRUCache[bytes, torch.Tensor] = LRUCache(size)
 
     def __call__(
         self, pixel_values: torch.Tensor, image_grid_thw: torch.Tensor, **kwargs: Any
     ) -> Any:
-        """Features of each picture, a tuple of (tokens, width).
+        """Features of each image, a tuple of (tokens, width).
 
         Args:
-            pixel_values: Patches of all pictures, (patches, values).
-            image_grid_thw: Slices in time, rows and columns of each, (pictures, 3).
+            pixel_values: Patches of all images, (patches, values).
+            image_grid_thw: Time steps, rows and columns of each image, (images, 3).
         """
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-        if pixel_values.device.type != "cpu":  # DeepSpeed moved the model when training began
-            return self._look(pixel_values, image_grid_thw, **kwargs)
+        if pixel_values.device.type != "cpu":  # DeepSpeed moves the model when training begins
+            return self._encode(pixel_values, image_grid_thw, **kwargs)
         sizes = image_grid_thw.prod(-1).tolist()
-        found = []
+        features = []
         for patches, grid in zip(pixel_values.split(sizes), image_grid_thw, strict=True):
             key = _key(patches, grid)
-            if key not in self._kept:
+            encoded = self._features.get(key)
+            if encoded is None:
                 with torch.no_grad():
-                    seen = self._look(patches, grid[None], **kwargs)
-                self._kept[key] = seen.pooler_output[0]
-                if len(self._kept) > self._size:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            found.append(self._kept[key])
-        # As the model's own: a tuple of pictures where the class speaks of one tensor.
-        return BaseModelOutputWithPooling(pooler_output=tuple(found))  # type: ignore[arg-type]
+                    encoded = self._encode(patches, grid[None], **kwargs).pooler_output[0]
+                self._features[key] = encoded
+            features.append(encoded)
+        # Like the model itself: a tuple over images, although the class declares one tensor.
+        return BaseModelOutputWithPooling(pooler_output=tuple(features))  # type: ignore[arg-type]
 
 
 def _key(patches: torch.Tensor, grid: torch.Tensor) -> bytes:
-    made = hashlib.blake2b(grid.numpy().tobytes(), digest_size=16)
-    made.update(patches.float().contiguous().numpy().data)
-    return made.digest()
+    digest = hashlib.blake2b(grid.numpy().tobytes(), digest_size=16)
+    digest.update(patches.float().contiguous().numpy().data)
+    return digest.digest()
 
 
 @contextlib.contextmanager
-def answers_only() -> Iterator[None]:
-    """TRL's fused head scores the tokens of answers alone, as it does where it has Triton.
+def completion_logits_only() -> Iterator[None]:
+    """Make TRL's fused head compute logits of completion tokens only, as it does with Triton.
 
-    Without Triton it scores every token of a prompt as well, against the whole vocabulary, for
-    devices that compile anew for each shape. A CPU does not.
+    Without Triton it also computes those of prompt tokens, for devices that recompile for each
+    shape. A CPU does not recompile.
     """
     with mock.patch("trl.trainer.utils._use_triton", return_value=True):
         yield
 
 
 @contextlib.contextmanager
-def merged(model: Any) -> Iterator[None]:
-    """Adapters as a part of the weights, for as long as it samples: a third of the products.
+def merged_adapters(model: Any) -> Iterator[None]:
+    """Merge adapters into the weights while sampling, which saves two of three products.
 
-    The weights are put back as they were, bit for bit; `unmerge_adapter` would round.
+    The weights are restored bit for bit; `unmerge_adapter` alone would round them.
     """
     from peft.tuners.lora import Linear
 
@@ -121,18 +117,21 @@ def merged(model: Any) -> Iterator[None]:
             layer.get_base_layer().weight.data = weight
 
 
-def parts(lengths: Sequence[int]) -> list[list[int]]:
-    """Places of answers in groups of like lengths, `TOGETHER` each, the last maybe fewer."""
-    order = sorted(range(len(lengths)), key=lambda place: (lengths[place], place))
-    return [order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER)]
+def groups_by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Indices in groups of `GROUP_SIZE` similar lengths; the last group may be smaller."""
+    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
+    return [order[start : start + GROUP_SIZE] for start in range(0, len(order), GROUP_SIZE)]
 
 
-class Rows:
-    """What TRL gives a forward pass of a batch, to be taken apart by rows.
+class BatchFields:
+    """Multimodal arguments of a forward pass in TRL, split by rows of the batch.
 
     Args:
-        fields: Keyword arguments of `_get_per_token_logps_and_entropies`: of each row a line of
-            tokens, or all patches of its pictures in a row.
+        fields: Keyword arguments of `_get_per_token_logps_and_entropies`: per row one line of
+            tokens, or all patches of its images in sequence.
+
+    Attributes:
+        separable: Whether all fields are of a known layout.
     """
 
     def __init__(self, fields: dict[str, Any]) -> None:
@@ -150,29 +149,28 @@ class Rows:
             }
         )
 
-    def of(self, places: Sequence[int]) -> dict[str, Any]:
-        """The same of some rows, in this order."""
+    def select(self, indices: Sequence[int]) -> dict[str, Any]:
+        """The fields of these rows, in this order."""
         taken = dict(self.fields)
         for name in ("token_type_ids", "mm_token_type_ids"):
             if name in taken:
-                taken[name] = taken[name][places]
+                taken[name] = taken[name][indices]
         if "num_images" in taken:
             counts, grids = taken["num_images"], taken["image_grid_thw"]
             patches = taken["pixel_values"].split(
                 [int(part.prod(-1).sum()) for part in grids.split(counts)]
             )
             by_row = grids.split(counts)
-            taken["num_images"] = [counts[place] for place in places]
-            taken["image_grid_thw"] = torch.cat([by_row[place] for place in places])
-            taken["pixel_values"] = torch.cat([patches[place] for place in places])
+            taken["num_images"] = [counts[index] for index in indices]
+            taken["image_grid_thw"] = torch.cat([by_row[index] for index in indices])
+            taken["pixel_values"] = torch.cat([patches[index] for index in indices])
         return taken
 
 
-class Trimmed:
-    """A model that is not shown columns which are padding in every row.
+class TrimmedModel:
+    """A model that receives no columns which are padding in all rows.
 
-    What it says of columns on the right is filled up with zeros, as TRL has it of padding; on the
-    left nobody looks.
+    Its outputs are padded with zeros on the right, as TRL's are; TRL ignores the left side.
     """
 
     def __init__(self, model: Any) -> None:
@@ -180,7 +178,7 @@ class Trimmed:
 
     def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **rest: Any) -> Any:
         """Args:
-        input_ids: long (rows, columns), as `attention_mask` and all else that is by token.
+        input_ids: long (rows, columns), like `attention_mask` and all other inputs per token.
         """
         used = attention_mask.any(0).nonzero()[:, 0]
         first, last = int(used[0]), int(used[-1]) + 1
@@ -190,8 +188,8 @@ class Trimmed:
             if name in rest:
                 by_token[name] = rest.pop(name)
         cut = {name: value[:, first:last] for name, value in by_token.items()}
-        said = self._model(**cut, **rest)
+        output = self._model(**cut, **rest)
         for name in ("log_probs", "entropy"):
-            if said.get(name) is not None:
-                said[name] = torch.nn.functional.pad(said[name], (0, columns - last))
-        return said
+            if output.get(name) is not None:
+                output[name] = torch.nn.functional.pad(output[name], (0, columns - last))
+        return output

@@ -1,4 +1,4 @@
-"""Vision-language models for training and measuring: by name, with how they write boxes."""
+"""Vision-language models by name, with the convention in which they write boxes."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ TARGETS = (
     r".*(?:language_model|text_model)(?:\.model)?\.layers\.\d+\.(?:self_attn|mlp)\."
     r"(?:q|k|v|o|gate|up|down)_proj"
 )
-"""Linear layers of the language model, as transformers names them; none of the vision tower's."""
+"""Linear layers of the language model by their transformers names, without the vision tower."""
 
 _CONVENTIONS = {c.name: c for c in (QWEN2_VL, QWEN3_VL, INTERNVL, NORMALISED)}
 
 
 @dataclass(frozen=True)
 class Reader:
-    """The part of a model that turns rows into tokens; cheap to load.
+    """A model without its weights: config, processor and box convention; cheap to load.
 
     Attributes:
-        name: As it was asked for.
+        name: Name as given by the user.
         path: A folder, or a name on the hub.
-        config: Of the model.
+        config: transformers config of the model.
         processor: Tokenizer and image processor; pads on the left.
         convention: How the model writes boxes.
-        fingerprint: Hash of its files, or the hub's revision.
+        fingerprint: Hash of the model's files, or the hub's revision.
     """
 
     name: str
@@ -54,19 +54,19 @@ class Reader:
 
 
 def reader(name: str, boxes: str = "auto", unknown: Convention | None = None) -> Reader:
-    """Config and processor of a model.
+    """Load config and processor of a model.
 
     Args:
-        boxes: Name of the convention in which it writes boxes; `auto`: that of its family.
-        unknown: For a family whose boxes are not known; by default that is an error.
+        boxes: Name of the convention in which it writes boxes; `auto` selects that of its family.
+        unknown: Convention for a family without a known one; None raises an error.
 
     Raises:
-        WeightsError: there is no such model here; the message names the remedy.
-        ConfigError: how it writes boxes is not known, or something is no processor of images.
+        WeightsError: the model cannot be opened; the message names the remedy.
+        ConfigError: the box convention is unknown, or the model has no image processor.
     """
     from transformers import AutoConfig, AutoProcessor
 
-    path = locate(name)
+    path = _locate(name)
     try:
         config = AutoConfig.from_pretrained(path)
         processor = AutoProcessor.from_pretrained(path, padding_side="left")
@@ -78,7 +78,7 @@ def reader(name: str, boxes: str = "auto", unknown: Convention | None = None) ->
     except ImportError as error:
         raise WeightsError(f"the model {name} needs another package: {error}") from None
     if not hasattr(processor, "image_processor"):
-        raise ConfigError(f"{name} is no vision-language model: it has no processor of images")
+        raise ConfigError(f"{name} is not a vision-language model: it has no image processor")
     processor.tokenizer.padding_side = "left"
     try:
         convention = (
@@ -97,11 +97,11 @@ def reader(name: str, boxes: str = "auto", unknown: Convention | None = None) ->
     return Reader(name, path, config, processor, convention, _fingerprint(path, config))
 
 
-def locate(name: str) -> str:
-    """Folder of a model, or the name as the hub knows it.
+def _locate(name: str) -> str:
+    """Folder of a model, or its name on the hub.
 
     Raises:
-        WeightsError: the package lacks its own model.
+        WeightsError: the installation lacks a shipped model.
     """
     from repic.models import shipped
 
@@ -120,7 +120,7 @@ def _fingerprint(path: str, config: Any) -> str:
 
 
 def quiet() -> None:
-    """No bars for the loading of weights, and no remarks on what TRL's own defaults will become."""
+    """Disable progress bars and warnings of transformers."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -128,21 +128,21 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
-def load(reader: Reader, lower: bool = False) -> Any:
-    """The model itself, frozen nowhere yet.
+def load(reader: Reader, bfloat16: bool = False) -> Any:
+    """Load the weights of a model, all trainable.
 
     Args:
-        lower: In bfloat16, as a GPU wants it; else in float32.
+        bfloat16: Load in bfloat16, for GPUs; otherwise float32.
 
     Raises:
-        WeightsError: its weights cannot be read.
+        WeightsError: the weights cannot be read.
     """
     import torch
     from transformers import AutoModelForImageTextToText
 
     try:
         return AutoModelForImageTextToText.from_pretrained(
-            reader.path, dtype=torch.bfloat16 if lower else torch.float32
+            reader.path, dtype=torch.bfloat16 if bfloat16 else torch.float32
         )
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
@@ -161,7 +161,7 @@ def ends_of(model: Any, tokenizer: Any) -> frozenset[int]:
 
 
 def lora_config(settings: LoraSettings) -> LoraConfig:
-    """Of an adapter on the language model; everything else stays as it is, vision included."""
+    """LoRA config for the language model; vision tower and projector stay frozen."""
     from peft import LoraConfig
 
     return LoraConfig(
