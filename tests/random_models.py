@@ -1,4 +1,4 @@
-"""Real model classes with small random weights, written to disk as their libraries write them."""
+"""Real model classes with small random weights, saved by their libraries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def pictures(count: int = 5, seed: int = 0) -> list[Image.Image]:
-    """Smooth random RGB pictures, each of another size."""
+    """Smooth random RGB images of different sizes."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(60, 180, (count, 2)).tolist()
     coarse = rng.integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
@@ -52,7 +52,7 @@ def open_clip_folder(folder: Path, dim: int = 32, seed: int = 0) -> str:
 
 
 def yolo_file(folder: Path, config: str, end_to_end: bool = False) -> str:
-    """A checkpoint of ultralytics' own `config`, for example yolov8n.yaml; returns its path."""
+    """A checkpoint of an ultralytics `config`, for example yolov8n.yaml; returns its path."""
     from repic.models.detectors.yolo import quiet_ultralytics
 
     quiet_ultralytics()
@@ -78,7 +78,7 @@ def yolo_file(folder: Path, config: str, end_to_end: bool = False) -> str:
 
 
 def _settle_norms(model: torch.nn.Module) -> None:
-    """Give norms the statistics of a batch, without which YOLOE's scores are its bias alone."""
+    """Fit the batch norms to a random batch; otherwise the scores of YOLOE equal its bias."""
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None
@@ -120,7 +120,7 @@ def owlv2_folder(folder: Path) -> str:
 
 
 def grounding_dino_folder(folder: Path, words: tuple[str, ...]) -> str:
-    """A tiny Grounding DINO that knows a few words; special tokens stand where BERT has them."""
+    """A tiny Grounding DINO with a few words; special tokens have the ids of BERT."""
     import transformers as tf
 
     tokens = [f"[unused{i}]" for i in range(1100)]

@@ -1,4 +1,4 @@
-"""Vision-language models of the real classes with small random weights, written to disk."""
+"""Real classes of vision-language models with small random weights, saved to disk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ROPE = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [1, 1, 
 
 
 def qwen2_5_vl_folder(folder: Path, seed: int = 0) -> str:
-    """A tiny Qwen2.5-VL: 32 wide, two layers, pictures of at most 112 x 112 pixels."""
+    """A tiny Qwen2.5-VL: width 32, two layers, images of at most 112 x 112 pixels."""
     tokenizer = _tokenizer(QWEN)
     size = {"shortest_edge": 28 * 28, "longest_edge": 112 * 112}
     processor = tf.Qwen2_5_VLProcessor(
@@ -58,7 +58,7 @@ def qwen2_5_vl_folder(folder: Path, seed: int = 0) -> str:
 
 
 def qwen3_vl_folder(folder: Path, seed: int = 0) -> str:
-    """A tiny Qwen3-VL, likewise."""
+    """A tiny Qwen3-VL: width 32, two layers, images of at most 96 x 96 pixels."""
     tokenizer = _tokenizer(QWEN)
     size = {"shortest_edge": 32 * 32, "longest_edge": 96 * 96}
     processor = tf.Qwen3VLProcessor(
@@ -80,7 +80,7 @@ def qwen3_vl_folder(folder: Path, seed: int = 0) -> str:
 
 
 def smolvlm_folder(folder: Path, seed: int = 0) -> str:
-    """A tiny SmolVLM2: one tile of 64 x 64 pixels a picture."""
+    """A tiny SmolVLM2: one tile of 64 x 64 pixels per image."""
     tokenizer = _tokenizer(SMOL)
     side = {"longest_edge": 64}
     processor = tf.SmolVLMProcessor(
@@ -116,7 +116,7 @@ FAMILIES: dict[str, Callable[[Path], str]] = {
 
 
 def _tokenizer(special: tuple[str, ...]) -> Any:
-    """Every byte is a token, and so is every special one."""
+    """A byte-level tokenizer with these special tokens."""
     tokens = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = tf.Qwen2Tokenizer(
         vocab={token: number for number, token in enumerate(tokens)},

@@ -22,7 +22,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class ScoredAnswer:
+class HeldOutAnswer:
     """One answer to one held-out row.
 
     Attributes:
@@ -45,8 +45,8 @@ class ScoredAnswer:
 class Measured:
     """Scored answers of one model, greedy and sampled, to the same rows in the same order."""
 
-    greedy: tuple[ScoredAnswer, ...]
-    sampled: tuple[ScoredAnswer, ...]
+    greedy: tuple[HeldOutAnswer, ...]
+    sampled: tuple[HeldOutAnswer, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Means by objective, and all answers."""
@@ -73,8 +73,8 @@ class Measured:
         """Inverse of `as_json`."""
         greedy, sampled = [], []
         for answer in saved["answers"]:
-            greedy.append(ScoredAnswer(**{k: v for k, v in answer.items() if k != "sampled"}))
-            sampled.append(ScoredAnswer(**answer["sampled"]))
+            greedy.append(HeldOutAnswer(**{k: v for k, v in answer.items() if k != "sampled"}))
+            sampled.append(HeldOutAnswer(**answer["sampled"]))
         return cls(tuple(greedy), tuple(sampled))
 
 
@@ -110,7 +110,7 @@ def measure_answers(
     greedy = generator.answers(model, rows, sample=False, seed=seed, tick=tick)
     sampled = generator.answers(model, rows, sample=True, seed=seed, tick=tick)
 
-    def scored(texts: Sequence[str]) -> tuple[ScoredAnswer, ...]:
+    def scored(texts: Sequence[str]) -> tuple[HeldOutAnswer, ...]:
         return tuple(
             _scored(row, text, mode, generator.convention)
             for row, text in zip(rows, texts, strict=True)
@@ -120,16 +120,16 @@ def measure_answers(
     return Measured(scored(greedy), scored(sampled))
 
 
-def _scored(row: Row, text: str, mode: Mode, convention: Convention) -> ScoredAnswer:
+def _scored(row: Row, text: str, mode: Mode, convention: Convention) -> HeldOutAnswer:
     reward = score(text, row, mode, convention)
-    return ScoredAnswer(row["example_id"], row["objective"], text, reward.total, reward.reason)
+    return HeldOutAnswer(row["example_id"], row["objective"], text, reward.total, reward.reason)
 
 
 def shared(before: Measured, after: Measured) -> tuple[Measured, Measured]:
     """Both measurements without the rows that one of them lacks; see `measure_answers`."""
     ids = {a.example_id for a in before.greedy} & {a.example_id for a in after.greedy}
 
-    def kept(answers: tuple[ScoredAnswer, ...]) -> tuple[ScoredAnswer, ...]:
+    def kept(answers: tuple[HeldOutAnswer, ...]) -> tuple[HeldOutAnswer, ...]:
         return tuple(a for a in answers if a.example_id in ids)
 
     return (
@@ -174,8 +174,8 @@ def _resampled(values: np.ndarray, seed: int) -> np.ndarray:
     return values[draw.integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
 
 
-def _by_objective(answers: Sequence[ScoredAnswer]) -> dict[str, list[ScoredAnswer]]:
-    groups: dict[str, list[ScoredAnswer]] = {}
+def _by_objective(answers: Sequence[HeldOutAnswer]) -> dict[str, list[HeldOutAnswer]]:
+    groups: dict[str, list[HeldOutAnswer]] = {}
     for answer in answers:
         groups.setdefault(answer.objective, []).append(answer)
     return groups

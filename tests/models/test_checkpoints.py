@@ -1,4 +1,4 @@
-"""Checkpoints as artifacts: opened again, exported, merged with a proof."""
+"""Checkpoints as artifacts: opening, export, verified merge."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def test_no_file_of_it_names_a_folder_of_this_machine(trained: Trained, tmp_path
 def test_an_adapter_is_exported_as_it_is(
     trained: Trained, repic_main: Main, tmp_path: Path
 ) -> None:
-    place = ("--store", trained.store.location)
-    code, out, _ = repic_main("export", "checkpoint@v1", str(tmp_path / "out"), *place)
+    store_option = ("--store", trained.store.location)
+    code, out, _ = repic_main("export", "checkpoint@v1", str(tmp_path / "out"), *store_option)
     assert code == 0
     assert "Wrote checkpoint@v1 as an adapter" in out
     assert (tmp_path / "out" / "adapter" / "adapter_model.safetensors").is_file()
-    code, _, err = repic_main("export", "checkpoint@v1", str(tmp_path / "out"), *place)
+    code, _, err = repic_main("export", "checkpoint@v1", str(tmp_path / "out"), *store_option)
     assert code == 2
     assert "is not empty" in err
-    code, _, err = repic_main("export", "examples@v1", str(tmp_path / "other"), *place)
+    code, _, err = repic_main("export", "examples@v1", str(tmp_path / "other"), *store_option)
     assert code == 2
     assert "give a checkpoint" in err
 

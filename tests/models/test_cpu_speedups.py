@@ -1,4 +1,4 @@
-"""Passes without what nobody reads give the same numbers."""
+"""CPU speedups do not change results."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def job(built: Built, tiny: str, work: Path, tmp_path: Path) -> Any:
 
 def shown(trainer: Any) -> dict[str, Any]:
     """A generation batch: four prompts of several objectives with four answers each."""
-    rows = [trainer.train_dataset[place // 4] for place in range(16)]
+    rows = [trainer.train_dataset[index // 4] for index in range(16)]
     torch.manual_seed(0)
     return dict(trainer._generate_and_score_completions(rows))
 
 
-def passed(trainer: Any, batch: dict[str, Any], how: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities and entropies of the answers, where they are answers."""
+def passed(trainer: Any, batch: dict[str, Any], method: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities and entropies of completion tokens."""
     ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
     mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
     fields = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
-    logps, entropies, _ = how(
+    logps, entropies, _ = method(
         trainer,
         trainer.model,
         ids,
@@ -55,20 +55,20 @@ def test_log_probabilities_and_gradients_are_those_of_trl(job: Any) -> None:
     trainer = job.trainer
     batch = shown(trainer)
     weights = [p for p in trainer.model.parameters() if p.requires_grad]
-    found = {}
-    for name, how in (
+    results = {}
+    for name, method in (
         ("ours", type(trainer)._get_per_token_logps_and_entropies),
         ("plain", GRPOTrainer._get_per_token_logps_and_entropies),
     ):
         trainer.model.zero_grad()
-        logps, entropies = passed(trainer, batch, how)
+        logps, entropies = passed(trainer, batch, method)
         (logps.sum() + entropies.sum()).backward()
-        found[name] = logps, entropies, [w.grad.clone() for w in weights]
-    for ours, plain in zip(found["ours"][:2], found["plain"][:2], strict=True):
+        results[name] = logps, entropies, [w.grad.clone() for w in weights]
+    for ours, plain in zip(results["ours"][:2], results["plain"][:2], strict=True):
         torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
-    for ours, plain in zip(found["ours"][2], found["plain"][2], strict=True):
+    for ours, plain in zip(results["ours"][2], results["plain"][2], strict=True):
         torch.testing.assert_close(ours, plain, atol=1e-4, rtol=1e-3)
-    assert any(gradient.abs().max() > 0 for gradient in found["ours"][2])
+    assert any(gradient.abs().max() > 0 for gradient in results["ours"][2])
 
 
 def test_a_merged_adapter_answers_alike_and_leaves_no_trace(job: Any) -> None:
@@ -121,7 +121,7 @@ def test_a_picture_is_seen_once(tiny: str) -> None:
                 torch.testing.assert_close(ours, alone, atol=1e-5, rtol=1e-5)
             looked([2, 1])
             assert seen == [16, 16, 16]
-            # The same patches in another grid are another picture.
+            # The same patches in another grid are a different image.
             model.base_model.get_image_features(pictures[0], torch.tensor([[1, 2, 8]]))
             assert len(seen) == 4
     assert not isinstance(model.base_model.get_image_features, ImageFeatureCache)

@@ -1,4 +1,4 @@
-"""Vectors by OpenCLIP: shape, independence of the batch, fingerprints, refusals."""
+"""OpenCLIP embeddings: shape, independence of the batch, fingerprints, refused settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every model class that we name takes a whole GRPO step on prompts of two pictures."""
+"""Every supported model family takes a GRPO step on prompts with two images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.train.runs import planned, small
 
 
 class Alternating(TrainedReward):
-    """Something to learn from, whatever a random model says."""
+    """Rewards with variance, whatever a random model answers."""
 
     ablation = staticmethod(lambda rows, rewards: [index % 2.0 for index in range(len(rows))])
 
@@ -30,7 +30,7 @@ def test_every_model_class_takes_a_step_on_two_pictures(
     boxes = "normalised" if family == "SmolVLM2" else "auto"
     asked = small(model, "trainer.max_steps=1", "train.prompts_per_step=2", f"train.boxes={boxes}")
     plan, table, config = planned(built.copy(tmp_path / "store"), asked, tmp_path / "work")
-    two = [place for place, row in enumerate(table.to_pylist()) if len(row["images"]) == 2]
+    two = [index for index, row in enumerate(table.to_pylist()) if len(row["images"]) == 2]
     chosen = table.take(two)
     assert preflight.examine(chosen.slice(0, 20).to_pylist(), plan.reader, 4096) == []
     session = grpo.prepare(plan, chosen, config, reward=Alternating)

@@ -9,7 +9,7 @@ from tests.builds import Built
 
 
 def test_padding_changes_no_greedy_answer(built: Built, tiny: str) -> None:
-    """Prompts of different length in one batch, padded on the left."""
+    """Prompts of different lengths share a batch, padded on the left."""
     reader = load.reader(tiny)
     model = load.load(reader)
     rows = balanced(built.store.read("examples@latest"), 4)

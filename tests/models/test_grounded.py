@@ -1,4 +1,4 @@
-"""OWLv2 and Grounding DINO on transformers' own classes with random weights."""
+"""OWLv2 and Grounding DINO, transformers classes with random weights."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_the_vocabulary_decides_names_and_scores(folders: dict[str, str], family
     images = pictures(6)
     scores = []
     for detector, asked in zip(detectors, words, strict=True):
-        found = detector.detect(images)
-        assert any(found)
-        assert {d.label for detections in found for d in detections} <= set(asked)
-        assert found == [detector.detect([image])[0] for image in images]
-        assert found == detector.detect(images[::-1])[::-1]
-        scores.append([[d.confidence for d in detections] for detections in found])
+        results = detector.detect(images)
+        assert any(results)
+        assert {d.label for detections in results for d in detections} <= set(asked)
+        assert results == [detector.detect([image])[0] for image in images]
+        assert results == detector.detect(images[::-1])[::-1]
+        scores.append([[d.confidence for d in detections] for detections in results])
     assert scores[0] != scores[1]
     assert len({detector.fingerprint for detector in detectors}) == 2
 
@@ -91,8 +91,8 @@ def test_a_word_of_grounding_dino_has_the_score_of_its_best_token(folders: dict[
 @pytest.mark.parametrize("family", ["owlv2", "grounding-dino"])
 def test_bfloat16_runs(folders: dict[str, str], family: str) -> None:
     runtime = RuntimeSettings(device="cpu", batch_size=2, precision="bfloat16")
-    found = detect.load(settings(folders[family], ("dog",)), runtime).detect(pictures(2))
-    assert all(np.isfinite(d.confidence) for detections in found for d in detections)
+    results = detect.load(settings(folders[family], ("dog",)), runtime).detect(pictures(2))
+    assert all(np.isfinite(d.confidence) for detections in results for d in detections)
 
 
 def test_grounding_dino_refuses_what_it_cannot_read(folders: dict[str, str]) -> None:

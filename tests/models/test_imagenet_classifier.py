@@ -1,4 +1,4 @@
-"""The ImageNet encoder and its activation-map detector, on the real weights."""
+"""The ImageNet encoder and the activation-map detector, with the real weights."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def detector(cache: Path) -> detectors.Detector:
 
 
 def ball(size: tuple[int, int], box: Box) -> Image.Image:
-    """An orange ball on grass green."""
+    """An orange ball on a green background."""
     image = Image.new("RGB", size, (90, 140, 70))
     ImageDraw.Draw(image).ellipse(box.as_list(), (230, 120, 30), outline=(40, 20, 10), width=4)
     return image
@@ -101,22 +101,22 @@ def test_folding_norms_changes_nothing_but_speed() -> None:
 @pytest.mark.parametrize("at", [(150, 220), (300, 300)])
 def test_the_box_is_around_the_one_thing(detector: detectors.Detector, at: tuple[int, int]) -> None:
     truth = Box(at[0] - 90, at[1] - 90, at[0] + 90, at[1] + 90)
-    [[found]] = detector.detect([ball((448, 448), truth)])
-    assert found.box.iou(truth) > 0.3
-    assert found.label in detector.vocabulary
+    [[detection]] = detector.detect([ball((448, 448), truth)])
+    assert detection.box.iou(truth) > 0.3
+    assert detection.label in detector.vocabulary
 
 
 @pytest.mark.parametrize("size", [(900, 90), (90, 900), (1, 1)])
 def test_any_shape_of_photo_has_a_box(detector: detectors.Detector, size: tuple[int, int]) -> None:
-    [[found]] = detector.detect([Image.new("RGB", size, (90, 140, 70))])
-    assert found.box == found.box.clip(*size)
+    [[detection]] = detector.detect([Image.new("RGB", size, (90, 140, 70))])
+    assert detection.box == detection.box.clip(*size)
 
 
 def test_one_rounded_box_inside_each_photo(detector: detectors.Detector) -> None:
     images = pictures(6)
-    for image, [found] in zip(images, detector.detect(images), strict=True):
-        assert found.box == found.box.clip(*image.size) == found.box.round(2)
-        assert 0 < found.confidence == round(found.confidence, 4) <= 1
+    for image, [detection] in zip(images, detector.detect(images), strict=True):
+        assert detection.box == detection.box.clip(*image.size) == detection.box.round(2)
+        assert 0 < detection.confidence == round(detection.confidence, 4) <= 1
 
 
 def test_a_box_depends_on_its_own_photo_bit_for_bit(

@@ -1,4 +1,4 @@
-"""The two models that the package carries: whole, small, and good at what they are for."""
+"""The shipped detector and encoder: complete, small, and accurate on the generated world."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ RUNTIME = RuntimeSettings(device="cpu")
 def test_they_are_small_and_name_no_place_of_any_machine() -> None:
     files = [shipped.detector_file(), *shipped.encoder_folder().iterdir()]
     assert sum(file.stat().st_size for file in files) < 8_000_000
-    for place in {Path.home(), Path.cwd(), Path(tempfile.gettempdir())} - {Path("/")}:
-        assert all(f"{place}/".encode() not in file.read_bytes() for file in files), place
+    for folder in {Path.home(), Path.cwd(), Path(tempfile.gettempdir())} - {Path("/")}:
+        assert all(f"{folder}/".encode() not in file.read_bytes() for file in files), folder
 
 
 def test_settings_name_them_and_describe_them_by_their_bytes() -> None:
@@ -51,7 +51,7 @@ def test_without_its_files_an_installation_says_how_to_get_them(
 
 
 def test_they_pass_a_short_exam() -> None:
-    """The whole one is `benchmarks/sample_quality.py`."""
+    """`benchmarks/sample_quality.py` is the full evaluation."""
     unsure = DETECTOR.model_copy(update={"confidence": 0.001, "max_objects": 100})
     detector = detectors.load(unsure, RUNTIME)
     assert detector.vocabulary == CATEGORIES

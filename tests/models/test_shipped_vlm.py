@@ -1,4 +1,4 @@
-"""The two checkpoints that the package carries: whole, small, and of use."""
+"""The shipped vision-language models: complete, small, and accurate on the generated world."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def checkpoint(request):
 def test_they_are_small_and_name_no_place_of_any_machine(name: str) -> None:
     files = list(shipped.vlm_folder(name).iterdir())
     assert sum(file.stat().st_size for file in files) <= MAX_BYTES
-    for place in {Path.home(), Path.cwd(), Path(tempfile.gettempdir())} - {Path("/")}:
-        assert all(f"{place}/".encode() not in file.read_bytes() for file in files), place
+    for folder in {Path.home(), Path.cwd(), Path(tempfile.gettempdir())} - {Path("/")}:
+        assert all(f"{folder}/".encode() not in file.read_bytes() for file in files), folder
 
 
 def test_a_name_that_is_none_says_which_there_are(tmp_path, monkeypatch) -> None:
@@ -72,7 +72,7 @@ def test_a_row_of_each_objective_gets_a_valid_answer(checkpoint, tmp_path, monke
 
 
 def test_the_full_one_passes_a_short_exam(tmp_path) -> None:
-    """The whole one is `benchmarks/sample_vlm.py`."""
+    """`benchmarks/sample_vlm.py` is the full evaluation."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     folder = shipped.vlm_folder("sample-full")
@@ -98,8 +98,10 @@ def test_a_picture_of_another_size_is_read_and_a_box_scored(checkpoint) -> None:
     batch = processor(text=[text], images=[picture], return_tensors="pt")
     assert batch["image_grid_thw"].tolist() == [[1, 10, 12]]
     with torch.inference_mode():
-        said = model.generate(**batch, max_new_tokens=40, do_sample=False)
-    completion = processor.decode(said[0, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+        tokens = model.generate(**batch, max_new_tokens=40, do_sample=False)
+    completion = processor.decode(
+        tokens[0, batch["input_ids"].shape[1] :], skip_special_tokens=True
+    )
     row = {
         "objective": "vlt",
         "box": [10.0, 10.0, 200.0, 200.0],

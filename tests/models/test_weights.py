@@ -1,4 +1,4 @@
-"""Where weights are looked for, and the hashes they are known by."""
+"""Location and hashes of weights files."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def test_a_path_comes_before_a_name_in_the_cache(
         weights.find("a.pt", "detector.checkpoint", "Ask Ann.")
     cached, local = tmp_path / "cache" / "weights" / "a.pt", tmp_path / "a.pt"
     cached.parent.mkdir(parents=True)
-    for place in (cached, local):
-        place.touch()
-        assert weights.find("a.pt", "detector.checkpoint", "") == place
+    for path in (cached, local):
+        path.touch()
+        assert weights.find("a.pt", "detector.checkpoint", "") == path
 
 
 def test_a_hash_follows_the_content(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""YOLO, YOLO-World and YOLOE on ultralytics' own classes with random weights."""
+"""YOLO, YOLO-World and YOLOE, ultralytics classes with random weights."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def settings(kind: str, checkpoint: str, **values: object) -> DetectorSettings:
 
 
 def everything(detector: detect.Detector) -> tuple[np.ndarray, ...]:
-    """All that the network says of three pictures, before anything is dropped."""
+    """Raw candidates of three images."""
     pixels, mask, _ = detector._preprocess(pictures(3))
     with detector._runtime.inference():
         per_picture = detector._forward(pixels, mask)
@@ -52,16 +52,16 @@ def test_yolo_finds_boxes_in_its_own_words(models: Path, config: str, end_to_end
     checkpoint = yolo_file(models, config, end_to_end)
     detector = detect.load(settings("yolo", checkpoint), RUNTIME)
     images = pictures(6)
-    found = detector.detect(images)
+    results = detector.detect(images)
     assert len(detector.vocabulary) == 80
-    assert any(found)
-    for image, detections in zip(images, found, strict=True):
+    assert any(results)
+    for image, detections in zip(images, results, strict=True):
         assert [d.confidence for d in detections] == sorted(
             (d.confidence for d in detections), reverse=True
         )
         assert all(d.box == d.box.clip(*image.size) for d in detections)
-    assert found == [detector.detect([image])[0] for image in images]
-    assert found == detector.detect(images[::-1])[::-1]
+    assert results == [detector.detect([image])[0] for image in images]
+    assert results == detector.detect(images[::-1])[::-1]
 
 
 def test_raw_output_is_bit_identical_whatever_the_companions(models: Path) -> None:
@@ -80,7 +80,7 @@ def test_raw_output_is_bit_identical_whatever_the_companions(models: Path) -> No
 def test_yolo_keeps_to_the_words_asked_for(models: Path) -> None:
     checkpoint = yolo_file(models, "yolov8n.yaml")
     asked = detect.load(settings("yolo", checkpoint, vocabulary=("3", "7")), RUNTIME)
-    assert {d.label for found in asked.detect(pictures(4)) for d in found} <= {"3", "7"}
+    assert {d.label for detections in asked.detect(pictures(4)) for d in detections} <= {"3", "7"}
     with pytest.raises(ConfigError, match="does not know zebra"):
         detect.load(settings("yolo", checkpoint, vocabulary=("zebra",)), RUNTIME)
 
@@ -110,7 +110,7 @@ def test_the_vocabulary_decides_names_and_scores(
     assert not np.array_equal(outputs[0][1], outputs[1][1])
     assert set(outputs[2][2].tolist()) <= {0, 1, 2}
     for detector, asked in zip(detectors, words, strict=True):
-        labels = {d.label for found in detector.detect(pictures(2)) for d in found}
+        labels = {d.label for detections in detector.detect(pictures(2)) for d in detections}
         assert labels <= set(asked)
     again = detect.load(settings(kind, checkpoint, vocabulary=words[0], text_encoder=text), RUNTIME)
     np.testing.assert_array_equal(everything(again)[1], outputs[0][1])
@@ -135,8 +135,8 @@ def test_world_scores_are_those_of_ultralytics_own_forward(models: Path, text: s
     with torch.inference_mode():
         expected = network.predict(pixels, txt_feats=torch.tensor(features)[None])[0][:, 4:]
     with detector._runtime.inference():
-        found = np.stack([candidates.scores for candidates in detector._forward(pixels, mask)])
-    np.testing.assert_allclose(found, expected.amax(dim=1).numpy(), rtol=1e-5)
+        scores = np.stack([candidates.scores for candidates in detector._forward(pixels, mask)])
+    np.testing.assert_allclose(scores, expected.amax(dim=1).numpy(), rtol=1e-5)
 
 
 def test_bfloat16_runs(models: Path, text: str) -> None:
@@ -169,9 +169,9 @@ def test_wrong_checkpoints_are_refused(models: Path, text: str) -> None:
 
 def test_a_file_is_found_by_its_name_in_the_cache(models: Path) -> None:
     path = Path(yolo_file(models, "yolov8n.yaml"))
-    place = models / "cache" / "weights"
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "mine.pt").write_bytes(path.read_bytes())
+    folder = models / "cache" / "weights"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mine.pt").write_bytes(path.read_bytes())
     by_name = detect.describe(settings("yolo", "mine.pt"), RUNTIME)
     assert by_name == detect.describe(settings("yolo", str(path)), RUNTIME)
 

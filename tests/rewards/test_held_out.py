@@ -12,8 +12,8 @@ from repic.models.vlm.generate import AnswerGenerator
 from repic.objectives.rows import balanced
 from repic.rewards.held_out import (
     ALL,
+    HeldOutAnswer,
     Measured,
-    ScoredAnswer,
     compare,
     measure_answers,
     shared,
@@ -24,9 +24,9 @@ from tests.trained import tiny
 __all__ = ["tiny"]
 
 
-def answers(objective: str, rewards: list[float]) -> list[ScoredAnswer]:
+def answers(objective: str, rewards: list[float]) -> list[HeldOutAnswer]:
     return [
-        ScoredAnswer(
+        HeldOutAnswer(
             f"{objective}{n}", objective, "x", reward, "right" if reward > 0.5 else "wrong"
         )
         for n, reward in enumerate(rewards)
