@@ -1,4 +1,4 @@
-"""A tiny model, and one run of it that many tests look at."""
+"""A tiny model, and one training run of it that many tests share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @dataclass(frozen=True)
 class Trained:
-    """A run that was made once; only to be looked at."""
+    """A shared run; tests must not change it."""
 
     store: Store
     outcome: TrainingResult

@@ -1,4 +1,4 @@
-"""The rule that promotes: better beyond the interval, and nothing guarded beyond its margin."""
+"""The promotion rule: better beyond the interval, and every guard within its margin."""
 
 from __future__ import annotations
 

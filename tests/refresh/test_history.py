@@ -1,4 +1,4 @@
-"""Decisions are kept, tags move with them, and a rollback is one of them."""
+"""The history of decisions: kept in order, with the tag moved in the same commit."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _killed(*_: object) -> None:
 
 
 def test_difficulty_is_told_by_candidates_that_were_decided_on(store: Store) -> None:
-    """Those of a candidate without a decision are of a run that is to go on as it began."""
+    """Rollouts of an undecided candidate belong to a run that must resume unchanged."""
     assert history.rollouts_of_last(store) is None
     put(store, 2, decide(False, ()))
     assert history.rollouts_of_last(store) == "rollouts@v2"

@@ -1,4 +1,4 @@
-"""A candidate that is better and refused all the same: real captions, the rule, the record."""
+"""A candidate with a better F1 that a guard refuses: real captions, the rule, the record."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Store:
 def evaluated(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Evaluated, Evaluated]:
-    """One that names nobody, and one that names everybody who was shown, there or not."""
+    """One captioner names no reference; the other names all of them, present or absent."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     values: dict[str, Any] = {
         "photos": 8,

@@ -14,7 +14,7 @@ from repic.train.trainer_defaults import trainer_config
 from storage.store import Store
 
 PLAIN = "photos"
-"""A profile without sections of training: the defaults are left."""
+"""A profile without training sections: the defaults apply."""
 
 SMALL = (
     *("train.measure.per_objective=2", "train.measure.batch_size=6", "train.lora.rank=2"),
@@ -25,14 +25,14 @@ SMALL = (
 
 
 def small(model: str, *overrides: str, method: str = "grpo") -> Settings:
-    """Settings of a run of three steps; SFT knows no groups and samples nothing."""
+    """Settings of a run of three steps; SFT has no groups and samples nothing."""
     fields = ("num_generations", "max_completion_length")
     kept = [s for s in SMALL if method == "grpo" or not any(f in s for f in fields)]
     return config.load(PLAIN, [*kept, *overrides], train={"model": model, "method": method})
 
 
 def planned(store: Store, asked: Settings, work: Path) -> tuple[TrainingPlan, Any, Any]:
-    """A plan, its rows, and TRL's config."""
+    """The plan of a run, its rows, and TRL's config."""
     examples = examples_of(store, "examples@latest")
     reader = load.reader(asked.train.model, asked.train.boxes)
     plan = TrainingPlan.create(asked, store, examples, reader, work)

@@ -1,4 +1,4 @@
-"""Controls of an experiment: what is trained on in place of the rewards."""
+"""Ablation rewards: permuted inside an objective, or of form alone."""
 
 from __future__ import annotations
 

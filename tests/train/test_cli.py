@@ -1,4 +1,4 @@
-"""`repic train`: settings on a page, and what a person can mend in one sentence."""
+"""`repic train`: printed settings, and one sentence for an error that the user can fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that teach little are thinned: which, how many, and always the same ones."""
+"""Selection by difficulty: levels, counts, and a stable choice of rows."""
 
 from __future__ import annotations
 

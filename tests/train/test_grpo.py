@@ -125,7 +125,7 @@ def test_the_report_of_a_checkpoint_is_the_page_of_its_run(
 
 
 class Longest(TrainedReward):
-    """Rewards what even a random model can do: a long answer."""
+    """Alternating rewards, from which even a random model gets a gradient."""
 
     ablation = staticmethod(lambda rows, rewards: [index % 2.0 for index in range(len(rows))])
 
@@ -255,7 +255,7 @@ def test_chosen_rows_have_the_shares_that_were_asked_for(
 
 
 def listed(sizes: dict[str, int]) -> pa.Table:
-    """So many rows of each objective, in the order of their ids."""
+    """The given number of rows of each objective, in the order of their ids."""
     objectives = [o for o, size in sizes.items() for _ in range(size)]
     return pa.table(
         {"example_id": [f"{n:032x}" for n in range(len(objectives))], "objective": objectives}

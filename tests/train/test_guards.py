@@ -1,4 +1,4 @@
-"""Guards: what stops a run, what only warns, and what neither does."""
+"""The guard: what stops a run, what only warns, and what it ignores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preflight: which row, why, and what to do."""
+"""Preflight: the failing row, the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_good_version_has_no_problem(
 def test_a_picture_that_the_processor_refuses_is_found(
     examples: list[dict[str, Any]], reader: Reader, tmp_path: Path
 ) -> None:
-    """More than 200 to 1, which Qwen's processors do not take."""
+    """A side ratio above 200, which Qwen's processors refuse."""
     Image.new("RGB", (1000, 40)).save(tmp_path / "wide.png")
     row = first(examples, "oct")
     wide = {
@@ -114,7 +114,7 @@ def test_a_prompt_beyond_the_budget_is_found(
 def test_tokens_that_do_not_fit_the_features_are_found(
     examples: list[dict[str, Any]], tiny: str
 ) -> None:
-    """A processor that merges two by two, and a model that does not."""
+    """The processor merges 2 x 2 patches; the model does not."""
     reader = load.reader(tiny)
     reader.config.vision_config.spatial_merge_size = 1
     [problem] = preflight.examine(examples[:1], reader, 4096)
@@ -125,7 +125,7 @@ def test_tokens_that_do_not_fit_the_features_are_found(
 def test_an_answer_that_the_model_cannot_write_is_found(
     examples: list[dict[str, Any]], reader: Reader
 ) -> None:
-    """A name that is a special token is lost on the way back."""
+    """Decoding drops a name that is a special token."""
     row = first(examples, "ict", kind="which")
     name = "|im_start|"
     references = [
@@ -140,7 +140,7 @@ def test_an_answer_that_the_model_cannot_write_is_found(
 def test_a_reward_that_cannot_tell_wrong_from_right_is_found(
     examples: list[dict[str, Any]], reader: Reader
 ) -> None:
-    """Nobody is shown, and the released reward looks at the length alone."""
+    """No reference is present, so the released reward depends on length alone."""
     row = first(examples, "ict", kind="absent")
     long = dataclasses.replace(reader)
     row = {**row, "references": [{**row["references"][0], "name": "x" * 100}]}

@@ -1,4 +1,4 @@
-"""A run whose answers are scored by reward workers, good ones and harmful ones."""
+"""A run whose answers are scored by reward workers, correct or faulty."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_rewards_over_http_are_those_of_this_process(
     assert outcome is not None
     assert outcome.rollouts is not None
     assert trained.outcome.rollouts is not None
-    # Who scores is no part of what a run is.
+    # The choice of workers does not change the fingerprint of a run.
     assert outcome.checkpoint.fingerprint == trained.outcome.checkpoint.fingerprint
     order = [("step", "ascending"), ("example_id", "ascending"), ("completion", "ascending")]
     here = trained.store.read(trained.outcome.rollouts.ref).sort_by(order).to_pylist()

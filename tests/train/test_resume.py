@@ -1,4 +1,4 @@
-"""A run that died goes on with all its answers, or from its start, whatever gc did meanwhile."""
+"""A killed run resumes with all its answers, or starts from step 0, whatever gc deleted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.trained import Trained
 
 
 class Listens(NoProgress):
-    """Hears what a run says; pulls the plug at a step if it is told to."""
+    """Collects the messages of a run; interrupts it at step `last`."""
 
     def __init__(self, last: int | None = None) -> None:
         self.last = last
@@ -35,7 +35,7 @@ class Listens(NoProgress):
 
 @pytest.fixture
 def interrupted(built: Built, tiny: str, tmp_path: Path) -> Store:
-    """The run of `trained`, ended in its third step: there is a checkpoint of the second."""
+    """The run of `trained`, interrupted in its third step, after a checkpoint of the second."""
     store = built.copy(tmp_path / "store")
     with pytest.raises(KeyboardInterrupt):
         train(small(tiny), store, progress=Listens(last=3))
@@ -43,7 +43,7 @@ def interrupted(built: Built, tiny: str, tmp_path: Path) -> Store:
 
 
 def again(store: Store, tiny: str) -> str:
-    """What the same command says as it ends the run."""
+    """Messages of the same call, which completes the run."""
     progress = Listens()
     train(small(tiny), store, progress=progress)
     assert integrity.verify(store) == []

@@ -1,4 +1,4 @@
-"""The trained reward: one column, whole groups, and nothing that ends a run."""
+"""The trained reward: one column, complete groups, and no error that ends a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ END = 7
 
 
 class Logs:
-    """What TRL gives a reward function to log with."""
+    """Stand-in for TRL's logging functions."""
 
     def __init__(self) -> None:
         self.extra: dict[str, list[Any]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""SFT on the same rows: answers only, nothing cut, captions that are not known left out."""
+"""SFT: loss on answers only, nothing truncated, rows without a known caption left out."""
 
 from __future__ import annotations
 
