@@ -105,7 +105,7 @@ def publish(
         _write(folder / "log.json", session.history)
         if before and after:
             _write(folder / "measured.json", {"before": before.as_json(), "after": after.as_json()})
-        write_page(folder, session.history, changes, before, after, title=_title(session))
+        _write_page(folder, session.history, changes, before, after, title=_title(session))
         checkpoint = plan.store.publish_files(
             checkpoints.NAME,
             checkpoints.files_of(folder),
@@ -138,7 +138,7 @@ def _write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1, sort_keys=True, default=str), encoding="utf-8")
 
 
-def write_page(
+def _write_page(
     folder: Path,
     history: Sequence[dict[str, Any]],
     changes: Sequence[RewardChange],

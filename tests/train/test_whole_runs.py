@@ -42,7 +42,7 @@ def until(ready: Callable[[], object], running: subprocess.Popen[str]) -> None:
 
 @pytest.mark.timeout(1800)
 def test_a_killed_run_goes_on_where_it_was(built: Built, tiny: str, tmp_path: Path) -> None:
-    """After two SIGKILLs, one during a checkpoint, the result equals that of an uninterrupted run."""
+    """After two SIGKILLs, one in a checkpoint, the result equals that of an uninterrupted run."""
     ruler = built.copy(tmp_path / "ruler")
     done = repic(*arguments(tmp_path / "ruler", tiny), timeout=600)
     assert done.returncode == 0, done.stderr
