@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
+from repic import config
 from repic.errors import CaptionError
 from repic.evaluate.results import NAME as EVALUATION
 from repic.evaluate.sidebyside import find
@@ -113,12 +113,12 @@ def record(
         "production": production,
     }
     nothing = MetricComparison("-", None, None)
-    new = [common | _columns(found) for found in decision.comparisons or (nothing,)]
+    new = [common | _columns(comparison) for comparison in decision.comparisons or (nothing,)]
     table = TABLES[NAME].table([row for old in earlier for row in old.rows] + new)
     origin = Origin(
         fingerprint=fingerprint([NAME, request, number, now.isoformat()]),
         settings=settings,
-        code_version=version("repic"),
+        code_version=config.version(),
         inputs=tuple(_inputs(store, candidate, production)),
         run=run,
     )

@@ -74,8 +74,8 @@ def refresh(
     """
     progress, run = progress or NoProgress(), run or Run.here()
     request = Request(settings, examples_of(store, dataset))
-    if known := known_decision(request, store):
-        return known, False
+    if decision := known_decision(request, store):
+        return decision, False
     candidate, why = train(request, store, progress, run)
     return decision_on(request, candidate, why, store, progress, run), True
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
-from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -74,7 +73,7 @@ def publish(
         "fingerprint": plan.fingerprint,
         "settings": plan.settings.record(config.TRAIN),
         "models": {"base": base},
-        "code_version": version("repic"),
+        "code_version": config.version(),
         "run": run,
     }
     inputs = [plan.examples.as_input()]
