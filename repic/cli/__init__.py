@@ -1,4 +1,4 @@
-"""`repic ...`: the front door, and the only part of `repic` that may import `flows`."""
+"""The command line interface; the only part of `repic` that may import `flows`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import sys
 
 import typer
 
-from repic.cli import build as building
-from repic.cli import captions, operate, quarantine, query, reward, status, versions
-from repic.cli import evaluate as evaluations
-from repic.cli import refresh as refreshing
-from repic.cli import train as training
+from repic.cli import build, evaluate, operate, query, refresh, reward, train, versions
 
 EPILOG = "Start with `repic build --images FOLDER`, or with `repic build --profile sample`."
 
@@ -24,15 +20,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (
-    *(building, training, query, quarantine, versions),
-    *(operate, status, reward, captions, evaluations, refreshing),
-):
+for module in (build, train, query, versions, operate, reward, evaluate, refresh):
     module.add_to(app)
 
 
 def main() -> None:
-    """Entry point: what a person can mend is one sentence and exit code 2, not a traceback."""
+    """Run the command line; an error that the user can fix is one sentence and exit code 2."""
     from repic.cli.common import UserError, explain
 
     try:
@@ -41,10 +34,10 @@ def main() -> None:
         print("Interrupted. Finished work is kept; run the same command again.", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        sentence = explain(error)
-        if sentence is None:
+        message = explain(error)
+        if message is None:
             raise
-        print(f"repic: {sentence}", file=sys.stderr)
+        print(f"repic: {message}", file=sys.stderr)
         sys.exit(UserError.exit_code)
 
 

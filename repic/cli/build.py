@@ -1,4 +1,4 @@
-"""Commands that make something: build, report, reviews."""
+"""Commands about builds: build, report, reviews, quarantine."""
 
 from __future__ import annotations
 
@@ -12,29 +12,34 @@ import typer
 from repic.cli.common import (
     DEFAULT_STORE,
     JsonOption,
+    SetOption,
+    ShowSettingsOption,
     StoreOption,
     UserError,
     err,
     open_store,
     out,
     print_json,
+    print_rows,
+    print_settings,
 )
 
 if TYPE_CHECKING:
     from repic.config import Settings
     from repic.pipeline.build import Outcome
+    from storage.store import Store
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command()(build)
-    app.command()(report)
-    app.command()(reviews)
+    """Register the commands."""
+    for command in (build, report, reviews, quarantine):
+        app.command()(command)
 
 
 def build(
     images: Annotated[
         str | None,
-        typer.Option(help="Folder or fsspec URL of photos; `--profile photos` unless you say so."),
+        typer.Option(help="Folder or fsspec URL of photos; implies `--profile photos`."),
     ] = None,
     profile: Annotated[
         str | None,
@@ -42,30 +47,27 @@ def build(
     ] = None,
     identity: Annotated[
         Literal["folder", "annotation", "none"] | None,
-        typer.Option(help="What labels an identity: sub-folder names, annotations, nothing."),
+        typer.Option(help="What labels identities: sub-folder names, annotations, nothing."),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
-    ] = None,
+    set_: SetOption = None,
     prefect: Annotated[
         bool, typer.Option("--prefect", help="Run as a Prefect flow, with retries and a UI.")
     ] = False,
-    show_settings: Annotated[
-        bool, typer.Option("--show-settings", help="Print every setting with its help, and end.")
-    ] = False,
+    show_settings: ShowSettingsOption = False,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Build one dataset version from photos: OCT, VLT and ICT examples.
+    """Build a dataset version from photos: OCT, VLT and ICT examples.
 
-    Only what is missing is computed. A build that was made before publishes nothing; an interrupted
-    one goes on where it was; new photos cost what they cost.
+    Only missing results are computed: an unchanged build publishes nothing, an interrupted one
+    resumes, and new photos cost only their own work.
 
     Example: repic build --images ~/photos --set examples.ict.max_references=3
     """
+    from repic import config
+
     if show_settings:
-        _print_settings()
+        print_settings(config.BUILD)
         return
     parameters = _parameters(images, profile, identity, set_ or [])
     if prefect:
@@ -73,8 +75,6 @@ def build(
 
         outcome = run.build(store, **parameters)
     else:
-        from repic import config
-
         outcome = build_here(
             config.load(
                 parameters["profile"],
@@ -94,7 +94,9 @@ def _parameters(
     images: str | None, profile: str | None, identity: str | None, overrides: list[str]
 ) -> dict[str, Any]:
     if images is None and profile is None and not any(o.startswith("source.") for o in overrides):
-        raise UserError("say what to build from: --images FOLDER, or --profile sample for a demo")
+        raise UserError(
+            "nothing to build from: give --images FOLDER, or --profile sample for a demo"
+        )
     return {
         "images": images,
         "profile": profile or "photos",
@@ -104,26 +106,23 @@ def _parameters(
 
 
 def build_here(settings: Settings, store: str, only: Collection[str] | None = None) -> Outcome:
-    """Build in this process, with progress on standard error; `only` as in `scan`."""
-    from repic.cli.progress import Progress
+    """Build in this process, with progress on standard error.
+
+    Args:
+        only: Hashes of the only files to look at; see `repic.pipeline.scan.scan`.
+    """
+    from repic.cli.progress import BuildProgress
     from repic.pipeline import catalog
     from repic.pipeline.build import build, open_for
     from repic.pipeline.scan import scan
 
-    with Progress(err()) as progress:
+    with BuildProgress(err()) as progress:
         location = os.path.expanduser(store)
-        opened, found = open_for(location, lambda: scan(settings, progress.scanned, only))
-        outcome = build(settings, opened, found, progress)
+        opened, photos = open_for(location, lambda: scan(settings, progress.scanned, only))
+        outcome = build(settings, opened, photos, progress)
     if opened.files.local:
         catalog.refresh(opened)
     return outcome
-
-
-def _print_settings() -> None:
-    from repic.config import BUILD, describe
-
-    for key, default, help_ in describe(BUILD):
-        out().print(f"[bold]{key}[/] = {default}  [dim]{help_}[/]")
 
 
 def _summary(outcome: Outcome) -> dict[str, Any]:
@@ -146,7 +145,7 @@ def _print_outcome(outcome: Outcome, store: str) -> None:
     verb = "Published" if outcome.published else "Nothing new: this is"
     console = out()
     console.print(f"{verb} [bold]{outcome.dataset.ref}[/] in {outcome.seconds:.1f} s, {store}")
-    copies = f"{outcome.copies} copies of others, " if outcome.copies else ""
+    copies = f"{outcome.copies} exact copies, " if outcome.copies else ""
     console.print(
         f"  {outcome.files} photos found, {rows['images']} usable and distinct, {copies}"
         f"{rows['quarantine']} quarantined; {rows['objects']} objects, {rows['pairs']} pairs, "
@@ -156,18 +155,18 @@ def _print_outcome(outcome: Outcome, store: str) -> None:
         if note.get("why"):
             console.print(f"  no {note['objective']} examples: {note['why']}", style="yellow")
     if why := outcome.dataset.notes.get("pairs", {}).get("nothing_mined"):
-        console.print(f"  no identity was mined: {why}", style="yellow")
+        console.print(f"  no identities mined: {why}", style="yellow")
     photos = outcome.dataset.notes.get("pairs", {}).get("photos_by_split", {})
     shares = outcome.dataset.settings["splits"]
     wanted = [split for split in ("validation", "test") if shares[split]]
     if empty := [split for split in wanted if split not in photos]:
         console.print(
-            f"  {' and '.join(empty)}: no identity fell there, there are few; "
-            "--set splits.salt=WORD draws others",
+            f"  {' and '.join(empty)}: no identity was drawn, because there are few; "
+            "--set splits.salt=WORD draws again",
             style="yellow",
         )
     if rows["quarantine"]:
-        console.print("  `repic quarantine` says what was wrong", style="yellow")
+        console.print("  `repic quarantine` lists the reasons", style="yellow")
 
 
 def report(
@@ -177,20 +176,22 @@ def report(
     out_: Annotated[Path, typer.Option("--out", help="HTML file to write.")] = Path("report.html"),
     against: Annotated[
         str | None,
-        typer.Option(help="Earlier evaluation to compare with; evaluation@production if there."),
+        typer.Option(
+            help="Earlier evaluation to compare with; evaluation@production if it exists."
+        ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Write one self-contained HTML page: counts, galleries of pairs, boxes, examples, quarantine.
+    """Write a self-contained HTML page: counts, galleries of pairs, boxes, examples, quarantine.
 
-    Of a checkpoint: curves, rewards before and after, and answers. Of an evaluation: scores with
-    intervals, what changed, retrieval, and the worst photos.
+    The page of a checkpoint has curves, rewards before and after, and answers. The page of an
+    evaluation has scores with intervals, changes, retrieval, and the worst photos.
 
     Example: repic report examples@latest --out report.html
     """
-    from repic import report as reporting
+    from repic.report import write
 
-    path = reporting.write(open_store(store), ref, out_, against)
+    path = write(open_store(store), ref, out_, against)
     out().print(f"Wrote {path}")
 
 
@@ -199,10 +200,10 @@ def reviews(
     file: Annotated[Path, typer.Argument(help="CSV file.")],
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """A person's decisions on pairs and boxes, as CSV: export what waits, import what was decided.
+    """Review doubtful pairs in a CSV file: export them, decide, import the decisions.
 
-    `export` writes the decisions so far and every doubtful pair that has none. Fill in `decision`
-    (accept or reject) and `reviewer`, and import the file; the next build honours it.
+    `export` writes all decisions so far and every doubtful pair without one. Fill in `decision`
+    (accept or reject) and `reviewer`, and import the file; the next build uses it.
 
     Example: repic reviews export doubtful.csv
     """
@@ -214,10 +215,67 @@ def reviews(
         out().print(f"Wrote {written} rows to {file}; fill in decision, then import it")
     else:
         manifest = decisions.read(opened, file)
-        out().print(f"{manifest.ref} holds {manifest.rows} decisions; the next build honours them")
-        if strange := decisions.unknown(opened, manifest):
+        out().print(f"{manifest.ref} holds {manifest.rows} decisions; the next build uses them")
+        if unknown := decisions.unknown(opened, manifest):
             err().print(
-                f"{len(strange)} of them name a pair or object that no version holds, as "
-                f"{', '.join(strange[:3])}: they change nothing; compare with `reviews export`",
+                f"{len(unknown)} of them name a pair or object that no version has, such as "
+                f"{', '.join(unknown[:3])}; they have no effect: compare with `reviews export`",
                 style="yellow",
             )
+
+
+def quarantine(
+    action: Annotated[
+        Literal["list", "retry"], typer.Argument(help="list, or retry after a repair.")
+    ] = "list",
+    of: Annotated[
+        str, typer.Option("--of", help="Version to list, for example that of a refused build.")
+    ] = "quarantine@latest",
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """List the inputs that the latest build could not use, and why; or retry them after a repair.
+
+    `retry` repeats the latest build with its own photos and settings and processes only repaired
+    or newly readable files. New photos wait for the next build.
+
+    Example: repic quarantine --json && repic quarantine retry
+    """
+    if action == "retry":
+        _retry(store, as_json)
+    else:
+        _list(open_store(store), of, as_json)
+
+
+def _list(store: Store, ref: str, as_json: bool) -> None:
+    rows = store.read(ref).to_pylist()
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        out().print("Nothing is in quarantine.")
+    else:
+        print_rows(
+            ["stage", "error", "uri", "message"],
+            [(row["stage"], row["error"], row["uri"], row["message"]) for row in rows],
+        )
+
+
+def _retry(location: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from repic import config
+    from repic.pipeline.quarantine import known, of_latest, retried
+
+    store = open_store(location)
+    before = of_latest(store)
+    settings = config.from_record(store.manifest("dataset@latest").settings)
+    result = retried(store, before, build_here(settings, location, known(store)))
+    if as_json:
+        print_json(asdict(result))
+        return
+    out().print(
+        f"{len(result.used)} of {before.rows} are used now, {len(result.refused)} still refused, "
+        f"{len(result.gone)} gone from the source: {result.dataset}"
+    )
+    if result.refused:
+        print_rows(["error", "uri"], [(reason, uri) for uri, reason in result.refused.items()])

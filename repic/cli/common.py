@@ -1,4 +1,4 @@
-"""What the commands share: options, consoles, and errors that a person can mend."""
+"""Options, consoles, tables and error messages that the commands share."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from repic.errors import FIXABLE, RepicError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from repic.config import Scope
     from storage.store import Store
 
 StoreOption = Annotated[
@@ -25,31 +26,41 @@ StoreOption = Annotated[
     ),
 ]
 DEFAULT_STORE = "repic-store"
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ProfileOption = Annotated[
+    str, typer.Option(help="sample, paper, modern, or the path of your own YAML file.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
+]
+ShowSettingsOption = Annotated[
+    bool, typer.Option("--show-settings", help="Print every setting with its help, and exit.")
+]
 
 
 class UserError(RepicError):
-    """Something that the person at the keyboard can fix; the message says how."""
+    """Something that the user can fix; the message says how."""
 
     exit_code = 2
 
 
 def explain(error: BaseException) -> str | None:
-    """One sentence for an error that the user can fix; None for a fault of ours."""
+    """One sentence for an error that the user can fix; None for a bug."""
     from storage.errors import explained
 
     if isinstance(error, FIXABLE):
         return str(error)
     if not isinstance(error, OSError) or not error.strerror:
         return None
-    place = error.filename or "the output"
+    path = error.filename or "the output"
     try:
-        with explained(str(place)):
+        with explained(str(path)):
             raise error
     except FIXABLE as full_or_forbidden:
         return str(full_or_forbidden)
     except OSError:
-        return f"{place}: {error.strerror}; check the path and run again"
+        return f"{path}: {error.strerror}; check the path and run again"
 
 
 def open_store(location: str, create: bool = False) -> Store:
@@ -60,14 +71,14 @@ def open_store(location: str, create: bool = False) -> Store:
 
 
 def out() -> Console:
-    """Where results go."""
+    """Console for results."""
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=True)
 
 
 def err() -> Console:
-    """Where progress and remarks go, so that results can be piped."""
+    """Console for progress and notes, which do not belong into a pipe."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
@@ -79,7 +90,7 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
-    """A table for a person; where it is too wide, cells fold, and nothing of them is lost."""
+    """A table on standard output; a cell that is too wide folds instead of being cut."""
     from rich import box
     from rich.table import Column, Table
 
@@ -90,8 +101,16 @@ def print_rows(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
     out().print(table)
 
 
+def print_settings(scope: Scope) -> None:
+    """Every setting of a command with its default and help."""
+    from repic.config import describe
+
+    for key, default, help_ in describe(scope):
+        out().print(f"[bold]{key}[/] = {default}  [dim]{help_}[/]")
+
+
 def size(count: int) -> str:
-    """Bytes for a person."""
+    """Bytes in a readable unit: `1.2 MB`."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:

@@ -1,4 +1,4 @@
-"""Commands that ask models for captions: evaluate run, evaluate compare, caption."""
+"""Commands that generate captions and compare evaluations: evaluate run and compare, caption."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from repic.cli.captions import evaluate
+from repic.cli import caption_files
 from repic.cli.common import (
     DEFAULT_STORE,
     JsonOption,
+    ProfileOption,
+    SetOption,
+    ShowSettingsOption,
     StoreOption,
     UserError,
     err,
@@ -20,8 +23,8 @@ from repic.cli.common import (
     out,
     print_json,
     print_rows,
+    print_settings,
 )
-from repic.cli.train import SetOption
 from repic.evaluate.formatting import cell, interval_of, said_of
 
 if TYPE_CHECKING:
@@ -32,23 +35,29 @@ if TYPE_CHECKING:
 ModelOption = Annotated[
     str,
     typer.Option(
-        help="checkpoint@v3, sample-sft, a folder, a name on the hub, or the server's name for it."
+        help="checkpoint@v3, sample-sft, a folder, a name on the Hub, or its name on the server."
     ),
-]
-ProfileOption = Annotated[
-    str, typer.Option(help="sample, paper, modern, or the path of your own YAML file.")
 ]
 ServerOption = Annotated[
     str | None,
     typer.Option("--server", metavar="URL", help="OpenAI-compatible server that generates."),
 ]
-SHOWN = ("precision", "recall", "f1", "exact", "false_mention", "binding")
-READ = ("length", "distinct_1", "distinct_2", "self_bleu", "copy_rate", "clip_score")
-FOUND = ("hit_rate", "right_share", "false_accept_rate")
+STRICT = ("precision", "recall", "f1", "exact", "false_mention", "binding")
+QUALITY = ("length", "distinct_1", "distinct_2", "self_bleu", "copy_rate", "clip_score")
+RETRIEVAL = ("hit_rate", "right_share", "false_accept_rate")
+
+evaluate = typer.Typer(
+    name="evaluate",
+    help="Score captions of a model.\n\n"
+    "Example: repic evaluate captions captions.json --metric paper",
+    no_args_is_help=True,
+)
 
 
 def add_to(app: typer.Typer) -> None:
-    """`run` and `compare` belong to `evaluate`, which another module adds."""
+    """Register the commands."""
+    caption_files.add_to(evaluate)
+    app.add_typer(evaluate)
     app.command()(caption)
 
 
@@ -59,49 +68,44 @@ def run(
         str | None,
         typer.Option(
             help="sample, sample-ood, dreambooth, myvlm, yollava, repic-2c or repic-4c; "
-            "sample unless the profile says."
+            "sample unless the profile sets it."
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Where the photos of the suite lie, if not generated.")
+        Path | None, typer.Option(help="Folder of the suite's photos, unless they are generated.")
     ] = None,
     protocol: Annotated[
         list[str] | None,
         typer.Option(help="skip-retrieval, retrieval, retrieval-forced, wrong, mixed; repeatable."),
     ] = None,
     layout: Annotated[
-        str | None, typer.Option(help="How references are written: training or paper.")
+        str | None, typer.Option(help="Prompt layout of the references: training or paper.")
     ] = None,
     photos: Annotated[
-        int | None, typer.Option(help="Generated photos of each part of the suite.")
+        int | None, typer.Option(help="Number of generated photos per part of the suite.")
     ] = None,
     server: ServerOption = None,
     profile: ProfileOption = "sample",
     set_: SetOption = None,
-    show_settings: Annotated[
-        bool, typer.Option("--show-settings", help="Print every setting with its help, and end.")
-    ] = False,
+    show_settings: ShowSettingsOption = False,
     report: Annotated[
-        Path | None, typer.Option(help="Write the HTML page of the evaluation there.")
+        Path | None, typer.Option(help="HTML file for the page of the evaluation.")
     ] = None,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Caption a suite, score it, and publish captions, scores and metrics as an evaluation.
 
-    An interrupted evaluation goes on where it was when the same command is given again.
+    To resume an interrupted evaluation, run the same command again.
 
     Example: repic evaluate run --model checkpoint@latest --suite sample
     """
     from repic import config
 
     if show_settings:
-        print_rows(
-            ["setting", "default", "meaning"],
-            [tuple(row) for row in config.describe(config.EVALUATE)],
-        )
+        print_settings(config.EVALUATE)
         return
-    asked = config.load(
+    settings = config.load(
         profile,
         set_ or [],
         scope=config.EVALUATE,
@@ -115,80 +119,79 @@ def run(
             "backend": "server" if server else None,
         },
     )
-    from repic.cli.progress import TrainingProgress
-    from repic.evaluate.run import run as evaluated
+    from repic.cli.progress import RunProgress
+    from repic.evaluate import run as evaluation
     from repic.pipeline import catalog
 
     opened = open_store(store, create=True)
-    with TrainingProgress(err()) as progress:
-        found = evaluated(model, asked, opened, progress)
+    with RunProgress(err()) as progress:
+        result = evaluation.run(model, settings, opened, progress)
     if opened.files.local:
         catalog.refresh(opened)
     if report is not None:
         from repic.report import write
 
-        write(opened, found.ref, report)
+        write(opened, result.ref, report)
     if as_json:
-        print_json(summary(found))
+        print_json(_summary(result))
         return
-    _print(found)
+    _print(result)
     if report is None:
-        out().print(f"`repic report {found.ref}` writes its page", markup=False)
+        out().print(f"`repic report {result.ref}` writes its page", markup=False)
 
 
-def summary(found: Evaluated) -> dict[str, Any]:
-    """An evaluation for programs."""
+def _summary(result: Evaluated) -> dict[str, Any]:
     return {
-        "evaluation": found.ref,
-        "is_new": found.is_new,
-        **{key: value for key, value in found.summary.items() if key != "curve"},
+        "evaluation": result.ref,
+        "is_new": result.is_new,
+        **{key: value for key, value in result.summary.items() if key != "curve"},
         **{
             metric: [
                 {"protocol": protocol, "part": part, **{n: s.as_json() for n, s in named.items()}}
-                for (protocol, part), named in found.numbers(metric).items()
+                for (protocol, part), named in result.numbers(metric).items()
             ]
             for metric in ("strict", "paper", "quality", "retrieval")
         },
     }
 
 
-def _print(found: Evaluated) -> None:
-    verb = "Published" if found.is_new else "Nothing new: this is"
+def _print(result: Evaluated) -> None:
+    verb = "Published" if result.is_new else "Nothing new: this is"
     out().print(
-        f"{verb} {found.ref}: {found.model} on {found.suite}, {found.summary['photos']} photos; "
-        "strict metric in per cent, 95 % intervals, clustered by photo; n is captions, and stands "
-        "in a cell that counts something else",
+        f"{verb} {result.ref}: {result.model} on {result.suite}, {result.summary['photos']} "
+        "photos; strict metric in percent, 95 % intervals, clustered by photo; n counts captions "
+        "unless a cell gives its own",
         markup=False,
     )
-    _print_table(found, "strict", SHOWN, "f1")
+    _print_table(result, "strict", STRICT, "f1")
     out().print(
-        "How captions read: words, shares in per cent; CLIPScore by the encoder, 0 to 2.5",
+        "Caption quality: length in words, shares in percent, CLIPScore from 0 to 2.5",
         markup=False,
     )
-    _print_table(found, "quality", READ, "length")
-    if found.numbers("retrieval"):
-        out().print(f"Retrieval alone, threshold {found.summary['threshold']}", markup=False)
-        _print_table(found, "retrieval", FOUND)
+    _print_table(result, "quality", QUALITY, "length")
+    if result.numbers("retrieval"):
+        out().print(f"Retrieval alone, threshold {result.summary['threshold']}", markup=False)
+        _print_table(result, "retrieval", RETRIEVAL)
 
 
 def _print_table(
-    found: Evaluated, metric: str, shown: Sequence[str], counted: str | None = None
+    result: Evaluated, metric: str, names: Sequence[str], counted: str | None = None
 ) -> None:
-    """One metric by protocol and part, n of one of its scores before all the others."""
+    """Scores by protocol and part; the column n is that of the score `counted`."""
     rows = []
-    for (protocol, part), named in _ordered(found, metric):
+    for (protocol, part), named in _ordered(result, metric):
         n = named[counted].n if counted else None
-        cells = [cell(name, named[name], n) if name in named else "-" for name in shown]
+        cells = [cell(name, named[name], n) if name in named else "-" for name in names]
         rows.append((protocol, part, *([n] if counted else []), *cells))
-    print_rows(["protocol", "part", *(["n"] if counted else []), *shown], rows)
+    print_rows(["protocol", "part", *(["n"] if counted else []), *names], rows)
 
 
 def _ordered(
-    found: Evaluated, metric: str
+    result: Evaluated, metric: str
 ) -> Iterable[tuple[tuple[str, str], Mapping[str, Score]]]:
-    """Numbers in the order of the protocols; all parts together first."""
-    order = {name: k for k, name in enumerate(found.protocols)}
-    numbers = found.numbers(metric)
+    """Scores in the order of the protocols, all parts together first."""
+    order = {name: k for k, name in enumerate(result.protocols)}
+    numbers = result.numbers(metric)
     return sorted(numbers.items(), key=lambda i: (order[i[0][0]], i[0][1] != "all", i[0][1]))
 
 
@@ -196,51 +199,57 @@ def _ordered(
 def compare(
     models: Annotated[
         list[str],
-        typer.Argument(help="evaluation@v3, or a model that was evaluated; the first one is A."),
+        typer.Argument(help="evaluation@v3, or the name of an evaluated model; the first is A."),
     ],
-    suite: Annotated[str | None, typer.Option(help="Of which suite, for models by name.")] = None,
-    parts: Annotated[bool, typer.Option("--parts", help="Each part of the suite as well.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="PNG, SVG or PDF to draw F1 into.")] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="Suite of models that are given by name.")
+    ] = None,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Also compare each part of the suite.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="PNG, SVG or PDF file for a plot of F1.")
+    ] = None,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Put evaluations side by side: differences from A, paired by question, with p-values.
+    """Compare evaluations side by side: differences from A, paired by question, with p-values.
 
     Example: repic evaluate compare evaluation@v1 evaluation@v2 --plot compare.png
     """
     from repic.evaluate import sidebyside
 
     if len(models) < 2:
-        raise UserError("give two evaluations or more, as evaluation@v1 evaluation@v2")
+        raise UserError("give at least two evaluations, for example evaluation@v1 evaluation@v2")
     opened = open_store(store)
-    found = [sidebyside.find(opened, name, suite) for name in models]
-    made = sidebyside.lines(found, SHOWN, parts)
+    evaluations = [sidebyside.find(opened, name, suite) for name in models]
+    lines = sidebyside.lines(evaluations, STRICT, parts)
     if plot is not None:
-        sidebyside.plot(plot, made)
+        sidebyside.plot(plot, lines)
     if as_json:
-        print_json([_line(line) for line in made])
+        print_json([_line(line) for line in lines])
         return
-    letters = {one.ref: chr(ord("A") + k) for k, one in enumerate(found)}
-    said = ", ".join(f"{letters[one.ref]} {one.model} ({one.ref})" for one in found)
+    letters = {one.ref: chr(ord("A") + k) for k, one in enumerate(evaluations)}
+    legend = ", ".join(f"{letters[one.ref]} {one.model} ({one.ref})" for one in evaluations)
     out().print(
-        f"{said} on {found[0].suite}: strict metric in per cent; 95 % intervals and p-values, "
-        "clustered by photo",
+        f"{legend} on {evaluations[0].suite}: strict metric in percent; 95 % intervals and "
+        "p-values, clustered by photo",
         markup=False,
     )
-    columns = ["protocol", "part", "score", "", "value", "n", "minus A", "p", "both asked"]
-    print_rows(columns, [_compared(line, letters[line.ref]) for line in made])
+    columns = ["protocol", "part", "score", "", "value", "n", "minus A", "p", "shared n"]
+    print_rows(columns, [_compared(line, letters[line.ref]) for line in lines])
 
 
 def _compared(line: Line, letter: str) -> tuple[Any, ...]:
     change = line.difference
-    told: tuple[str, str, int | str] = ("", "", "")
+    difference: tuple[str, str, int | str] = ("", "", "")
     if change is not None and change.value is not None:
         sign = "+" if change.value >= 0 else ""
         span = interval_of(line.score, change.low, change.high)
         p = "-" if change.p is None else f"{change.p:.4f}"
-        told = f"{sign}{said_of(line.score, change.value)} ({span})", p, change.n
-    shown = cell(line.score, line.value, line.value.n)
-    return line.protocol, line.part, line.score, letter, shown, line.value.n, *told
+        difference = f"{sign}{said_of(line.score, change.value)} ({span})", p, change.n
+    value = cell(line.score, line.value, line.value.n)
+    return line.protocol, line.part, line.score, letter, value, line.value.n, *difference
 
 
 def _line(line: Line) -> dict[str, Any]:
@@ -271,29 +280,29 @@ def caption(
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Caption one photo with the names of those whose references are given.
+    """Caption one photo with the names of your references.
 
-    Up to four references are all shown; of more, those that are found in the photo.
+    The model sees all references if there are at most four, otherwise those found in the photo.
 
     Example: repic caption photo.jpg --refs refs/ --model checkpoint@latest
     """
     from repic import config
-    from repic.evaluate.single_photo import caption as captioned
+    from repic.evaluate import single_photo
 
-    asked = config.load(
+    settings = config.load(
         profile,
         set_ or [],
         scope=config.EVALUATE,
         evaluate={"url": server, "backend": "server" if server else None},
     )
-    answer = captioned(photo, refs, model, asked, open_store(store) if "@" in model else None)
+    opened = open_store(store) if "@" in model else None
+    answer = single_photo.caption(photo, refs, model, settings, opened)
     question = answer.question
     if as_json:
-        shown = [reference["name"] for reference in question.references]
         print_json(
             {
                 "caption": answer.caption,
-                "shown": shown,
+                "shown": [reference["name"] for reference in question.references],
                 "crops": [asdict(c) for c in question.crops],
             }
         )

@@ -1,17 +1,32 @@
-"""Commands for the people who operate it: run, up, doctor."""
+"""Commands that operate flows and the installation: run, up, status, doctor."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from repic.cli.common import DEFAULT_STORE, JsonOption, StoreOption, print_json, print_rows
-from repic.cli.train import ModelOption, ProfileOption, SetOption, doctor_dataset
+from repic.cli.common import (
+    DEFAULT_STORE,
+    JsonOption,
+    ProfileOption,
+    SetOption,
+    StoreOption,
+    open_store,
+    out,
+    print_json,
+    print_rows,
+)
+from repic.cli.train import ModelOption, doctor_dataset
+
+if TYPE_CHECKING:
+    from flows.local.api import FlowRun
+    from repic.pipeline.status import Status
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (run, up, doctor):
+    """Register the commands."""
+    for command in (run, up, status, doctor):
         app.command()(command)
 
 
@@ -21,11 +36,11 @@ def run(
         list[str] | None,
         typer.Option("--param", "-p", metavar="KEY=VALUE", help="Flow parameter; repeatable."),
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Wait for its end.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Wait until the run ends.")] = False,
 ) -> None:
     """Run a deployment on the server that `repic up` started.
 
-    The same as `prefect deployment run NAME/NAME`, and needs no plugin.
+    Same as `prefect deployment run NAME/NAME`, without the plugin.
 
     Example: repic run build-datasets --param profile=sample --watch
     """
@@ -38,7 +53,7 @@ def up(
     port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Start server, work pool, worker and deployments; Ctrl-C ends all of them.
+    """Start Prefect's server, work pool, worker and deployments; Ctrl-C stops all of them.
 
     While it runs, `prefect deployment run build-datasets` works in any other shell.
 
@@ -49,12 +64,72 @@ def up(
     raise typer.Exit(serve(store, port=port))
 
 
+def status(as_json: JsonOption = False, store: StoreOption = DEFAULT_STORE) -> None:
+    """Show recent builds, the latest dataset, running builds, and Prefect's recent runs.
+
+    Failed builds are listed with their reason until a build succeeds.
+
+    Example: repic status --json
+    """
+    from dataclasses import asdict
+
+    from flows.local.api import recent_flow_runs
+    from repic.pipeline import status as statuses
+
+    current = statuses.of(open_store(store))
+    runs = recent_flow_runs()
+    if as_json:
+        print_json(
+            {**asdict(current), "flow_runs": None if runs is None else list(map(asdict, runs))}
+        )
+    else:
+        _print_status(current, runs)
+
+
+def _print_status(current: Status, runs: list[FlowRun] | None) -> None:
+    console = out()
+    if current.dataset is None:
+        console.print("Nothing was published yet.")
+    else:
+        rows = ", ".join(f"{count} {name}" for name, count in current.rows.items())
+        console.print(f"Latest is [bold]{current.dataset}[/]: {rows}")
+    for objective, why in current.empty.items():
+        console.print(f"  no {objective} examples: {why}", style="yellow")
+    if current.quarantined:
+        counts = ", ".join(f"{count} {error}" for error, count in current.quarantined.items())
+        console.print(f"  in quarantine: {counts}; see `repic quarantine`", style="yellow")
+    for failure in current.failed:
+        console.print(
+            f"Failed at {failure.when:%F %T} UTC, by {failure.by}: "
+            f"{failure.error}: {failure.message}",
+            style="red",
+            markup=False,
+        )
+    for holder in current.running:
+        console.print(f"Running: {holder}")
+    if current.builds:
+        print_rows(
+            ["published", "dataset", "new versions", "by", "flow run"],
+            [
+                (f"{b.when:%F %T} UTC", b.dataset, len(b.versions), b.by, b.flow_run)
+                for b in current.builds
+            ],
+        )
+    if runs is None:
+        console.print("No Prefect server answers; `repic up` starts one.", style="dim")
+    elif runs:
+        print_rows(
+            ["flow run", "state", "started", "message"],
+            [(run.name, run.state, run.started, run.message) for run in runs],
+        )
+
+
 def doctor(
     what: Annotated[
-        Literal["dataset"] | None, typer.Argument(help="dataset: try its rows for training.")
+        Literal["dataset"] | None, typer.Argument(help="dataset: check its rows for training.")
     ] = None,
     dataset: Annotated[
-        str, typer.Argument(metavar="VERSION", help="Of examples, or of a dataset.")
+        str, typer.Argument(metavar="VERSION", help="Version of examples, or of a dataset.")
     ] = "examples@latest",
     model: ModelOption = None,
     profile: ProfileOption = "sample",
@@ -62,11 +137,11 @@ def doctor(
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Check environment, disk, store, models, Prefect and GPU; each finding has its remedy.
+    """Check environment, disk, store, models, Prefect and GPU, with a remedy for each problem.
 
-    `repic doctor dataset examples@latest --model MODEL` tries every row for training instead:
-    pictures, image tokens, length of the prompt, and what true and wrong answers score. Exit code
-    1 if something would stop a build, or training.
+    `repic doctor dataset examples@latest --model MODEL` checks every row for training instead:
+    pictures, image tokens, prompt length, and the rewards of true and wrong answers. Exit code 1
+    if something would stop a build or training.
 
     Example: repic doctor
     """

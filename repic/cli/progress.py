@@ -1,20 +1,21 @@
-"""How far a build or a training run is: bars on a terminal, lines in a log."""
+"""Progress of a build or a run: bars on a terminal, lines in a log."""
 
 from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.progress import Progress as Bars
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,25 +23,25 @@ if TYPE_CHECKING:
     from repic.pipeline.build import Plan, Shard
     from repic.pipeline.stages.base import Stage
 
+LOG_INTERVAL = 10.0
+"""Seconds between two step lines in a log."""
 
-class Progress:
-    """Watches a build; one bar per stage that has something to do."""
 
-    def __init__(self, console: Console) -> None:
+class _Bars:
+    def __init__(self, console: Console, width: int, *columns: ProgressColumn) -> None:
         self._console = console
-        self._bars = Bars(
-            TextColumn("{task.description:<11}"),
+        self._bars = Progress(
+            TextColumn(f"{{task.description:<{width}}}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
+            *columns,
             console=console,
             disable=not console.is_terminal,
         )
-        self._scan: TaskID | None = None
-        self._stage: TaskID | None = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
@@ -52,88 +53,67 @@ class Progress:
     ) -> None:
         self._bars.stop()
 
+
+class BuildProgress(_Bars):
+    """Progress of a build: one bar per stage that has work to do."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console, 11)
+        self._scan: TaskID | None = None
+        self._stage: TaskID | None = None
+
     def scanned(self, count: int) -> None:
-        """A photo was hashed; nobody knows yet how many there are."""
+        """Called with the number of photos hashed so far; the total is unknown."""
         if self._scan is None:
             self._scan = self._bars.add_task("scan", total=None)
         self._bars.update(self._scan, completed=count)
 
     def stage(self, stage: Stage, plan: Plan) -> None:
-        """A stage begins: `plan.missing` of its `plan.inputs` have no result yet."""
-        self._end_of_scan()
+        """Called when a stage begins: `plan.missing` of its `plan.inputs` have no result yet."""
+        if self._scan is not None:
+            self._bars.update(self._scan, total=self._bars.tasks[self._scan].completed)
         if not plan.shards:
             return
         self._stage = self._bars.add_task(stage.name, total=plan.missing)
         if self._bars.disable:
-            kept = plan.inputs - plan.missing
-            self._console.print(f"{stage.name}: {plan.missing} to do, {kept} known")
-
-    def _end_of_scan(self) -> None:
-        if self._scan is not None:
-            photos = self._bars.tasks[self._scan].completed
-            self._bars.update(self._scan, total=photos)
+            cached = plan.inputs - plan.missing
+            self._console.print(f"{stage.name}: {plan.missing} to do, {cached} cached")
 
     def shard(self, stage: Stage, shard: Shard) -> None:
-        """A shard is done."""
+        """Called when a shard is done."""
         assert self._stage is not None
         self._bars.advance(self._stage, shard.inputs.num_rows)
 
 
-EVERY = 10.0
-"""Seconds between two lines of a training run in a log."""
-
-
-class TrainingProgress:
-    """Watches a training run; one bar per phase, and what was learned so far beside it."""
+class RunProgress(_Bars):
+    """Progress of a training run, an evaluation or a refresh: one bar per phase, with metrics."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bars = Bars(
-            TextColumn("{task.description:<15}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[said]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        super().__init__(console, 15, TextColumn("{task.fields[metrics]}"))
         self._phase: TaskID | None = None
-        self._said = float("-inf")
-
-    def __enter__(self) -> TrainingProgress:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bars.stop()
+        self._logged = float("-inf")
 
     def phase(self, name: str, total: int) -> None:
-        """Something begins that has so many parts."""
-        self._phase = self._bars.add_task(name, total=total, said="")
+        """Called when a phase of `total` parts begins."""
+        self._phase = self._bars.add_task(name, total=total, metrics="")
         if self._bars.disable:
             self._console.print(f"{name}: {total}")
 
     def advance(self, count: int = 1) -> None:
-        """Parts of it are done."""
+        """Called when `count` parts of the phase are done."""
         if self._phase is not None:
             self._bars.advance(self._phase, count)
 
     def step(self, number: int, logs: dict[str, Any]) -> None:
-        """The trainer logged a step."""
-        shown = {"reward": "reward", "loss": "loss", "kl": "kl", "entropy": "entropy"}
-        said = " ".join(f"{name} {float(logs[k]):.3g}" for k, name in shown.items() if k in logs)
+        """Called when the trainer logs a step."""
+        names = ("reward", "loss", "kl", "entropy")
+        metrics = " ".join(f"{name} {float(logs[name]):.3g}" for name in names if name in logs)
         if self._phase is not None:
-            self._bars.update(self._phase, said=said)
-        if self._bars.disable and time.monotonic() - self._said > EVERY:
-            self._said = time.monotonic()
-            self._console.print(f"step {number}: {said}")
+            self._bars.update(self._phase, metrics=metrics)
+        if self._bars.disable and time.monotonic() - self._logged > LOG_INTERVAL:
+            self._logged = time.monotonic()
+            self._console.print(f"step {number}: {metrics}")
 
     def message(self, text: str) -> None:
-        """Something that a person should know."""
+        """Called with a sentence for the user."""
         self._console.print(text)

@@ -1,4 +1,4 @@
-"""Commands that ask: sql, catalog, schema."""
+"""Commands that query the catalog: sql, catalog, schema."""
 
 from __future__ import annotations
 
@@ -30,33 +30,34 @@ if TYPE_CHECKING:
     from repic.tables.schema import Table
     from storage.store import Store
 
-SHOWN = 100
-"""Rows that `sql` prints as a table for a person; the other formats print all."""
+MAX_ROWS = 100
+"""Rows that `sql` prints as a table; the other formats print all."""
 
 
 def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
     for command in (sql, catalog, schema):
         app.command()(command)
 
 
 def sql(
-    query: Annotated[str, typer.Argument(help="SQL of DuckDB; `show tables` lists the views.")],
+    query: Annotated[str, typer.Argument(help="DuckDB SQL; `show tables` lists the views.")],
     format_: Annotated[
-        Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="How to print.")
+        Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="Output format.")
     ] = "table",
     out_: Annotated[
-        Path | None, typer.Option("--out", help="File to write; parquet needs one.")
+        Path | None, typer.Option("--out", help="File to write; required for parquet.")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Ask in SQL: every table of the latest dataset is a view, v3.examples is that of dataset@v3.
+    """Run a SQL query. `examples` is the table of the latest dataset, `v3.examples` of dataset@v3.
 
     Example: repic sql "select objective, split, count(*) from examples group by all"
     """
     import duckdb
 
     if format_ == "parquet" and out_ is None:
-        raise UserError("parquet is no text: give a file with --out")
+        raise UserError("parquet is binary: give a file with --out")
     with _connection(open_store(store)) as connection:
         try:
             relation = connection.sql(query)
@@ -71,9 +72,9 @@ def sql(
         except duckdb.Error as error:
             raise UserError(str(error)) from None
     if format_ == "table" and out_ is None:
-        print_rows(columns, rows[:SHOWN])
-        if len(rows) > SHOWN:
-            err().print(f"{len(rows) - SHOWN} more rows; --format csv prints all")
+        print_rows(columns, rows[:MAX_ROWS])
+        if len(rows) > MAX_ROWS:
+            err().print(f"{len(rows) - MAX_ROWS} more rows; --format csv prints all")
         return
     with out_.open("w", encoding="utf-8", newline="") if out_ else _standard_output() as file:
         if format_ == "json":
@@ -92,14 +93,14 @@ def _standard_output() -> Iterator[Any]:
 
 
 def _cell(value: Any) -> Any:
-    """A value in CSV: lists and structs as JSON."""
+    """A CSV value: lists and structs become JSON."""
     nested = isinstance(value, (list, dict, tuple))
     return json.dumps(value, ensure_ascii=False, default=str) if nested else value
 
 
 @contextmanager
 def _connection(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The catalog, read-only; of a store that is not on a local disk, one made for this query."""
+    """The catalog, read-only; of a remote store, a temporary catalog for this query."""
     import tempfile
 
     import duckdb
@@ -122,11 +123,11 @@ def _connection(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def catalog(
     out_: Annotated[
-        Path | None, typer.Option("--out", help="Where to write it; by default in the store.")
+        Path | None, typer.Option("--out", help="File to write; by default in the store.")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Make catalog.duckdb again from the manifests, for example after the store was moved.
+    """Rebuild catalog.duckdb from the manifests, for example after moving the store.
 
     Example: repic catalog && duckdb -readonly repic-store/catalog.duckdb
     """
@@ -142,7 +143,7 @@ def schema(
         bool, typer.Option("--markdown", help="Print Markdown, as in docs/tables.md.")
     ] = False,
 ) -> None:
-    """Every table and column, its type and what it means.
+    """List every table and column with its type and meaning.
 
     Example: repic schema examples
     """
@@ -202,8 +203,8 @@ def _markdown(tables: list[Table]) -> Iterator[str]:
         yield ""
 
 
-def _escaped(sentence: str) -> str:
-    return sentence.replace("|", "\\|").replace("<", "&lt;")
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def _type(kind: Any) -> str:

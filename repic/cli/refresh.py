@@ -1,4 +1,4 @@
-"""Commands of the nightly loop: refresh run, refresh why, refresh rollback."""
+"""Commands of the refresh loop: refresh run, refresh why, refresh rollback."""
 
 from __future__ import annotations
 
@@ -9,73 +9,75 @@ import typer
 from repic.cli.common import (
     DEFAULT_STORE,
     JsonOption,
+    ProfileOption,
+    SetOption,
+    ShowSettingsOption,
     StoreOption,
+    UserError,
     err,
     open_store,
     out,
     print_json,
     print_rows,
+    print_settings,
 )
-from repic.cli.train import ProfileOption, SetOption
 
 if TYPE_CHECKING:
     from repic.refresh.history import RecordedDecision
 
 refresh = typer.Typer(
     name="refresh",
-    help="Build, train, evaluate, and promote only what is better.\n\n"
+    help="Build, train, evaluate, and promote a checkpoint only if it is better.\n\n"
     "Example: repic refresh run --profile sample",
     no_args_is_help=True,
 )
-TagOption = Annotated[str, typer.Option(help="Tag of the checkpoint that is in use.")]
+TagOption = Annotated[str, typer.Option(help="Tag of the checkpoint in use.")]
 
 
 def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
     app.add_typer(refresh)
 
 
 @refresh.command()
 def run(
     images: Annotated[
-        str | None, typer.Option(help="Folder or fsspec URL of photos, if not the profile's.")
+        str | None,
+        typer.Option(help="Folder or fsspec URL of photos, instead of the profile's source."),
     ] = None,
     profile: ProfileOption = "sample",
     set_: SetOption = None,
-    show_settings: Annotated[
-        bool, typer.Option("--show-settings", help="Print the settings of a refresh, and end.")
-    ] = False,
+    show_settings: ShowSettingsOption = False,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Build what is new, train on it, evaluate, and move the tag `production` if it is better.
+    """Build, train and evaluate a candidate, and move the tag `production` to it if it is better.
 
-    Better is a strict F1 that is higher beyond the interval of the difference, while no guarded
-    metric is worse by more than its margin. Either way the decision is kept, with its numbers. The
-    same again, when all is done, does nothing.
+    A candidate is better if its strict F1 is higher by more than the interval of the difference
+    and no guarded metric is worse by more than its margin. The decision is recorded with its
+    numbers either way. Without new data the command does nothing.
 
     Example: repic refresh run --profile sample --set refresh.margins.oct=0.05
     """
     from repic import config
 
     if show_settings:
-        for key, default, help_ in config.describe(config.REFRESH):
-            out().print(f"[bold]{key}[/] = {default}  [dim]{help_}[/]")
+        print_settings(config.REFRESH)
         return
-    from repic import config
     from repic.cli.build import build_here
-    from repic.cli.progress import TrainingProgress
+    from repic.cli.progress import RunProgress
     from repic.pipeline import catalog
 
     overrides = set_ or []
-    asked = config.load(profile, overrides, source=config.folder_source(images))
-    built = build_here(asked, store)
+    settings = config.load(profile, overrides, source=config.folder_source(images))
+    outcome = build_here(settings, store)
     from repic.models.vlm import load
-    from repic.refresh.run import refresh as refreshed
+    from repic.refresh import run as refresh_run
 
     load.quiet()
     opened = open_store(store)
-    with TrainingProgress(err()) as progress:
-        recorded, is_new = refreshed(asked, opened, str(built.dataset.ref), progress)
+    with RunProgress(err()) as progress:
+        recorded, is_new = refresh_run.refresh(settings, opened, str(outcome.dataset.ref), progress)
     if opened.files.local:
         catalog.refresh(opened)
     if as_json:
@@ -94,20 +96,19 @@ def why(
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Print a decision: who took over or did not, and every number that decided.
+    """Print a decision: its verdict and every number behind it.
 
     Example: repic refresh why 3
     """
-    from repic.cli.common import UserError
     from repic.refresh.history import decisions
 
-    known = decisions(open_store(store))
-    chosen = [d for d in known if decision in (None, d.number)]
+    recorded = decisions(open_store(store))
+    chosen = [d for d in recorded if decision in (None, d.number)]
     if not chosen:
         raise UserError(
-            f"there is no decision {decision}: there are {len(known)}"
-            if known
-            else "nothing was decided yet: start with `repic refresh run`"
+            f"there is no decision {decision}: there are {len(recorded)}"
+            if recorded
+            else "there is no decision yet: start with `repic refresh run`"
         )
     if as_json:
         print_json(_summary(chosen[-1]))
@@ -119,7 +120,7 @@ def why(
 def rollback(
     tag: TagOption = "production", as_json: JsonOption = False, store: StoreOption = DEFAULT_STORE
 ) -> None:
-    """Give the tag back to the checkpoint that had it before the last promotion.
+    """Move the tag back to the checkpoint that had it before the last promotion.
 
     Example: repic refresh rollback
     """
@@ -159,7 +160,7 @@ def _compared(recorded: RecordedDecision) -> list[dict[str, Any]]:
 def _print(recorded: RecordedDecision) -> None:
     out().print(
         f"Decision {recorded.number}: [bold]{recorded.verdict}[/] {recorded.candidate}; "
-        f"in use is {recorded.in_use or 'nothing'}"
+        f"in use: {recorded.in_use or 'nothing'}"
     )
     rows = [tuple(_cell(row.get(name)) for name in COLUMNS) for row in _compared(recorded)]
     if rows:

@@ -1,4 +1,4 @@
-"""Commands about rewards: attack, score, explain."""
+"""Commands about rewards: reward attack, score, explain, rows, serve."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from repic.cli.common import (
     DEFAULT_STORE,
     JsonOption,
+    SetOption,
     StoreOption,
     UserError,
     err,
@@ -27,27 +28,29 @@ if TYPE_CHECKING:
     from repic.rewards.attacks.suite import AttackReport
 
 MAX_LINE = 64 * 1024 * 1024
-"""Longest line of a completions file, in bytes; a longer one is a bad line."""
+"""Longest valid line of a completions file, in bytes."""
 
 Mode = Annotated[
-    Literal["strict", "paper"], typer.Option(help="Our rewards, or the released ones with holes.")
+    Literal["strict", "paper"],
+    typer.Option(help="Our rewards, or the released ones with their loopholes."),
 ]
 Convention = Annotated[
     Literal["qwen2-vl", "qwen3-vl", "internvl", "normalised"],
-    typer.Option(help="How the model that answered writes boxes."),
+    typer.Option(help="Box convention of the model that answered."),
 ]
-Dataset = Annotated[str, typer.Option(help="Version that the rows are of.")]
+Dataset = Annotated[str, typer.Option(help="Version of the rows.")]
 EXAMPLES = "examples@latest"
 
 reward = typer.Typer(
     name="reward",
-    help="Scores of completions, and the proof that they cannot be gamed.\n\n"
+    help="Score completions, and test that the rewards cannot be gamed.\n\n"
     "Example: repic reward attack",
     no_args_is_help=True,
 )
 
 
 def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
     app.add_typer(reward)
 
 
@@ -56,14 +59,16 @@ def attack(
     as_json: JsonOption = False,
     store: Annotated[
         str | None,
-        typer.Option("--store", help="Store with rows to attack; a small generated build if none."),
+        typer.Option(
+            "--store", help="Store with rows to attack; by default a small generated build."
+        ),
     ] = None,
     dataset: Dataset = EXAMPLES,
 ) -> None:
-    """Try every attack and every honest paraphrase on real rows; exit code 1 if one goes wrong.
+    """Try every attack and every honest paraphrase on real rows; exit code 1 on any failure.
 
-    An attack succeeds if it scores at or above the honest answer of its row; a paraphrase is
-    punished if it loses more than 0.05 against it. What cannot be defended is listed with its rate.
+    An attack succeeds if it scores at least as high as the honest answer of its row. A paraphrase
+    is punished if it scores more than 0.05 below it. Known gaps are listed with their rate.
 
     Example: repic reward attack --store repic-store --json
     """
@@ -84,10 +89,10 @@ def attack(
 
 
 def _print(report: AttackReport) -> None:
-    found = report.as_json()
-    print_json({key: found[key] for key in ("tried", "succeeded", "paraphrases", "punished")})
+    record = report.as_json()
+    print_json({key: record[key] for key in ("tried", "succeeded", "paraphrases", "punished")})
     out().print(
-        f"{report.attacks} attacks, {report.paraphrases} forms of honest answers, 6 rows each"
+        f"{report.attacks} attacks, {report.paraphrases} paraphrases of honest answers, 6 rows each"
     )
     print_rows(
         ["task", "family", "tried", "succeeded", "released rewards"],
@@ -97,7 +102,7 @@ def _print(report: AttackReport) -> None:
         ],
     )
     out().print(
-        f"Against the released rewards {report.released} of {report.tried} attacks succeed, and "
+        f"Against the released rewards, {report.released} of {report.tried} attacks succeed, and "
         f"they punish {report.released_punished} of {report.answers} honest answers."
     )
     print_rows(
@@ -114,13 +119,17 @@ def _print(report: AttackReport) -> None:
 @reward.command()
 def score(
     completions: Annotated[
-        Path, typer.Argument(help="JSON lines: example_id and completion, or whole rows.")
+        Path, typer.Argument(help="JSON lines: example_id and completion, or complete rows.")
     ],
     mode: Mode = "strict",
     convention: Convention = "qwen3-vl",
     iou_threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Score a box 1 from this IoU on; without it, the IoU."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Score a box 1 at or above this IoU; without it, the score is the IoU.",
+        ),
     ] = None,
     dataset: Dataset = EXAMPLES,
     as_json: JsonOption = False,
@@ -128,8 +137,8 @@ def score(
 ) -> None:
     """Score a file of completions: total, components and reason per row; bad lines are reported.
 
-    A line is `{"example_id": ..., "completion": ...}`, looked up in the store, or it carries the
-    columns of the example itself beside `completion`.
+    A line is `{"example_id": ..., "completion": ...}`, which is looked up in the store, or contains
+    `completion` and the columns of the example.
 
     Example: repic reward score completions.jsonl --json
     """
@@ -137,10 +146,10 @@ def score(
 
     if not completions.is_file():
         raise UserError(f"there is no file {completions}")
-    known: dict[str, Row] = {}
+    examples: dict[str, Row] = {}
     if _needs_a_store(completions):
-        known = sample_rows.by_id(sample_rows.rows_of(open_store(store), dataset))
-    results = list(_scored(completions, known, mode, convention, iou_threshold))
+        examples = sample_rows.by_id(sample_rows.rows_of(open_store(store), dataset))
+    results = list(_scored(completions, examples, mode, convention, iou_threshold))
     good = [r for r in results if "error" not in r]
     if as_json:
         print_json(results)
@@ -166,7 +175,7 @@ def _parts(result: Mapping[str, Any]) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Any]]:
-    """Lines that are not empty, with their numbers; a line that is no JSON is its error."""
+    """Numbers and values of the non-empty lines; the value of an invalid line is its error."""
     with path.open("rb") as file:
         number = 0
         while line := file.readline(MAX_LINE + 1):
@@ -188,7 +197,7 @@ def _needs_a_store(path: Path) -> bool:
 
 def _scored(
     path: Path,
-    known: Mapping[str, Row],
+    examples: Mapping[str, Row],
     mode: Any,
     convention: str,
     iou_threshold: float | None,
@@ -197,7 +206,7 @@ def _scored(
 
     for number, line in _lines(path):
         try:
-            row, text = _row_of(line, known)
+            row, text = _row_of(line, examples)
             result = _score(text, row, mode, convention, iou_threshold)
         except (RowError, ValueError) as error:
             yield {"line": number, "error": str(error)}
@@ -212,23 +221,23 @@ def _scored(
         }
 
 
-def _row_of(line: Any, known: Mapping[str, Row]) -> tuple[Row, str]:
+def _row_of(line: Any, examples: Mapping[str, Row]) -> tuple[Row, str]:
     from repic.errors import RowError
     from repic.rewards.scoring import check_row
 
     if isinstance(line, ValueError):
         raise line
     if not isinstance(line, dict):
-        raise RowError("no JSON object")
+        raise RowError("not a JSON object")
     if not isinstance(line.get("completion"), str):
-        raise RowError("completion is missing or no string")
+        raise RowError("completion is missing or not a string")
     if "objective" in line:
         check_row(line)
         return line, line["completion"]
     example = line.get("example_id")
-    if not isinstance(example, str) or example not in known:
+    if not isinstance(example, str) or example not in examples:
         raise RowError(f"there is no example {example!r} in the store; give the row's columns")
-    return known[example], line["completion"]
+    return examples[example], line["completion"]
 
 
 def _score(
@@ -236,20 +245,19 @@ def _score(
 ) -> Reward:
     from repic.rewards.scoring import score
 
-    chosen = _convention(convention)
-    return score(text, row, mode, chosen, iou_threshold)
+    return score(text, row, mode, _convention(convention), iou_threshold)
 
 
 @reward.command()
 def explain(
-    example_id: Annotated[str, typer.Argument(help="An example, or the first digits of its id.")],
+    example_id: Annotated[str, typer.Argument(help="Id of an example, or its first digits.")],
     text: Annotated[str, typer.Argument(help="The answer to score.")],
     convention: Convention = "qwen3-vl",
     dataset: Dataset = EXAMPLES,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Why this answer gets this score: what was asked, what was read, each component and its rule.
+    """Explain the score of an answer: prompt, parsed answer, each component and its rule.
 
     Example: repic reward explain 3f2a "no"
     """
@@ -257,13 +265,16 @@ def explain(
     from repic.rewards.attacks import sample_rows
 
     rows = sample_rows.rows_of(open_store(store), dataset)
-    found = [row for row in rows if row["example_id"].startswith(example_id)]
-    if len(found) != 1:
-        many = "no example" if not found else f"{len(found)} examples"
-        raise UserError(f"{many} of {dataset} begin with {example_id!r}")
-    result = _score(text, found[0], "strict", convention)
-    released = _score(text, found[0], "paper", convention)
-    facts = scoring.explain(found[0], result, released)
+    matches = [row for row in rows if row["example_id"].startswith(example_id)]
+    if not matches:
+        raise UserError(f"no example of {dataset} begins with {example_id!r}; give another id")
+    if len(matches) > 1:
+        raise UserError(
+            f"{len(matches)} examples of {dataset} begin with {example_id!r}; give more digits"
+        )
+    result = _score(text, matches[0], "strict", convention)
+    released = _score(text, matches[0], "paper", convention)
+    facts = scoring.explain(matches[0], result, released)
     if as_json:
         print_json(facts)
         return
@@ -280,11 +291,11 @@ def explain(
 def _convention(name: str) -> coordinates.Convention:
     from repic.images import coordinates
 
-    known = (
+    conventions = (
         *(coordinates.QWEN2_VL, coordinates.QWEN3_VL),
         *(coordinates.INTERNVL, coordinates.NORMALISED),
     )
-    return next(convention for convention in known if convention.name == name)
+    return next(convention for convention in conventions if convention.name == name)
 
 
 @reward.command()
@@ -292,13 +303,14 @@ def rows(
     folder: Annotated[Path, typer.Argument(help="Folder for rows.jsonl and the pictures.")],
     convention: Convention = "qwen3-vl",
     model: Annotated[
-        str | None, typer.Option(help="Write boxes as this model does, whatever --convention says.")
+        str | None,
+        typer.Option(help="Use the box convention of this model instead of --convention."),
     ] = None,
     split: Annotated[str, typer.Option(help="Rows of this split.")] = "train",
     dataset: Dataset = EXAMPLES,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Write rows and pictures for another trainer, each row with the label that a worker scores by.
+    """Write rows and pictures for another trainer, with the label that a reward worker needs.
 
     Example: repic reward rows handed --model Qwen/Qwen2.5-VL-7B-Instruct
     """
@@ -307,53 +319,50 @@ def rows(
     from repic.rewards import export
     from repic.rewards.server.protocol import ConventionMessage
 
-    chosen = _convention(convention)
+    written = _convention(convention)
     if model:
         from repic.models.vlm import load
 
-        chosen = load.reader(model).convention
-
+        written = load.reader(model).convention
     opened = open_store(store)
-    found = opened.read(dataset, filter=pc.field("split") == split).to_pylist()
-    if not found:
+    chosen = opened.read(dataset, filter=pc.field("split") == split).to_pylist()
+    if not chosen:
         raise UserError(f"{dataset} has no rows of the split {split}")
-    count, lost = export.export_rows(found, folder, chosen)
-    for why in lost:
-        err().print(f"[yellow]left out[/] {why}")
-    out().print(f"{count} rows in {folder / export.LINES}, {len(lost)} left out")
-    said = ConventionMessage.of(chosen).model_dump_json()
-    out().print(f"The trainer's environment wants\n  REPIC_REWARD_CONVENTION='{said}'")
+    count, skipped = export.export_rows(chosen, folder, written)
+    for reason in skipped:
+        err().print(f"[yellow]left out[/] {reason}")
+    out().print(f"{count} rows in {folder / export.LINES}, {len(skipped)} left out")
+    value = ConventionMessage.of(written).model_dump_json()
+    out().print(f"Set this in the trainer's environment:\n  REPIC_REWARD_CONVENTION='{value}'")
 
 
 @reward.command()
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to bind; one that others reach needs a token.")
+        str, typer.Option(help="Address to bind; a public one requires a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 8899,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that score.")] = 1,
-    max_rows: Annotated[int, typer.Option(min=1, help="Most rows of one request.")] = 1024,
-    max_bytes: Annotated[int, typer.Option(min=1024, help="Most bytes of one body.")] = 8 << 20,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to bind.")] = 8899,
+    workers: Annotated[int, typer.Option(min=1, help="Scoring processes.")] = 1,
+    max_rows: Annotated[int, typer.Option(min=1, help="Maximum rows per request.")] = 1024,
+    max_bytes: Annotated[int, typer.Option(min=1024, help="Maximum bytes per request body.")] = 8
+    << 20,
     max_waiting: Annotated[
-        int, typer.Option(min=1, help="Requests that a worker takes at once; more get a 429.")
+        int, typer.Option(min=1, help="Concurrent requests per worker; beyond that it answers 429.")
     ] = 64,
     profile: Annotated[
-        str, typer.Option(help="Profile of the judge and of the encoder of CLIPScore.")
+        str, typer.Option(help="Profile of the judge and of CLIPScore's encoder.")
     ] = "sample",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
-    ] = None,
+    set_: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Serve rewards to trainers over HTTP, in processes that are replaced when they die or hang.
+    """Serve rewards to trainers over HTTP; a process that dies or hangs is replaced.
 
-    The token of REPIC_REWARD_TOKEN is asked of every request; without one only this machine may
-    ask. Counters for Prometheus are at /metrics. Stop it with Ctrl-C.
+    Every request must carry the token in REPIC_REWARD_TOKEN; without a token only this machine is
+    served. Prometheus metrics are at /metrics. Stop it with Ctrl-C.
 
-    Two models can lower what the rules give, batched over requests: a judge
-    (--set rewards.judge.url=...), and CLIPScore by the profile's encoder
-    (--set rewards.clip_score.weight=0.3), which looks at the photos of --store.
+    Two optional model-based penalties are batched over requests: a judge
+    (--set rewards.judge.url=...), and CLIPScore by the profile's encoder on the photos of --store
+    (--set rewards.clip_score.weight=0.3).
 
     Example: repic reward serve --workers 2 --port 8899
     """

@@ -1,4 +1,4 @@
-"""Commands of training: train, export; and what `doctor dataset` prints."""
+"""Commands about training: train, export, and the check of `doctor dataset`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import typer
 from repic.cli.common import (
     DEFAULT_STORE,
     JsonOption,
+    ProfileOption,
+    SetOption,
+    ShowSettingsOption,
     StoreOption,
     UserError,
     err,
@@ -19,61 +22,57 @@ from repic.cli.common import (
     out,
     print_json,
     print_rows,
+    print_settings,
 )
 
 if TYPE_CHECKING:
     from repic.rewards.held_out import RewardChange
     from repic.train.publish import TrainingResult
 
-DatasetOption = Annotated[
-    str, typer.Option(help="Version of examples, or of a dataset, to train on.")
-]
-ProfileOption = Annotated[
-    str, typer.Option(help="sample, paper, modern, or the path of your own YAML file.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
-]
 ModelOption = Annotated[
-    str | None, typer.Option(help="sample-sft, a folder, or a name on the hub.")
+    str | None, typer.Option(help="sample-sft, a folder, or a name on the Hub.")
 ]
+
+VLLM = ("trainer.use_vllm=true", "trainer.vllm_mode=colocate")
 
 
 def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
     app.command()(train)
     app.command()(export)
 
 
 def train(
-    dataset: DatasetOption = "examples@latest",
+    dataset: Annotated[
+        str, typer.Option(help="Version of examples, or of a dataset, to train on.")
+    ] = "examples@latest",
     method: Annotated[
         Literal["grpo", "sft"] | None,
-        typer.Option(help="From rewards, or from the true answers; grpo unless the profile says."),
+        typer.Option(
+            help="Learn from rewards or from true answers; grpo unless the profile sets it."
+        ),
     ] = None,
     profile: ProfileOption = "sample",
     model: ModelOption = None,
     set_: SetOption = None,
     reward_url: Annotated[
         list[str] | None,
-        typer.Option(help="Reward worker that scores the answers; repeat it for several."),
+        typer.Option(help="URL of a reward worker that scores the answers; repeatable."),
     ] = None,
     vllm: Annotated[
-        bool, typer.Option("--vllm", help="Sample with vLLM on the GPUs that train.")
+        bool, typer.Option("--vllm", help="Sample with vLLM on the training GPUs.")
     ] = False,
     prefect: Annotated[
         bool, typer.Option("--prefect", help="Run as a Prefect flow, with a UI.")
     ] = False,
-    show_settings: Annotated[
-        bool, typer.Option("--show-settings", help="Print every setting with its help, and end.")
-    ] = False,
+    show_settings: ShowSettingsOption = False,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Train on a dataset version: a checkpoint, its rollouts, curves, and a before/after table.
+    """Train on a dataset version, and publish a checkpoint, rollouts, curves and a comparison.
 
-    An interrupted run goes on from its last checkpoint when the same command is given again. Any
-    field of TRL's GRPOConfig or SFTConfig can be set: `--set trainer.learning_rate=2e-5`.
+    To resume an interrupted run from its last checkpoint, run the same command again. Any field
+    of TRL's GRPOConfig or SFTConfig can be set: `--set trainer.learning_rate=2e-5`.
 
     Example: repic train --profile sample --set trainer.max_steps=100
     """
@@ -96,7 +95,7 @@ def train(
         )
     else:
         outcome = _train_here(store, dataset, profile, overrides, method=method, model=model)
-    if outcome is None:  # not the main process of several
+    if outcome is None:  # not the main process of a distributed run
         return
     if as_json:
         print_json(_summary(outcome))
@@ -104,41 +103,36 @@ def train(
         _print_outcome(outcome)
 
 
-VLLM = ("trainer.use_vllm=true", "trainer.vllm_mode=colocate")
-
-
 def _train_here(
     store: str, dataset: str, profile: str, overrides: list[str], **chosen: Any
 ) -> TrainingResult | None:
     from repic import config
-    from repic.cli.progress import TrainingProgress
+    from repic.cli.progress import RunProgress
     from repic.pipeline import catalog
 
-    asked = config.load(profile, overrides, scope=config.TRAIN, train=chosen)
+    settings = config.load(profile, overrides, scope=config.TRAIN, train=chosen)
     opened = open_store(store)
     from repic.models.vlm import load
-    from repic.train.run import train as run  # torch, only now that all else is in order
+    from repic.train import run  # imports torch, so only once the arguments are valid
 
     load.quiet()
-
-    if int(os.environ.get("RANK", "0")):  # one of several processes, and not the one that talks
-        return run(asked, opened, dataset)
-    with TrainingProgress(err()) as progress:
-        outcome = run(asked, opened, dataset, progress)
+    if int(os.environ.get("RANK", "0")):  # only the first process of a distributed run prints
+        return run.train(settings, opened, dataset)
+    with RunProgress(err()) as progress:
+        outcome = run.train(settings, opened, dataset, progress)
     if outcome and opened.files.local:
         catalog.refresh(opened)
     return outcome
 
 
 def _print_settings(method: Literal["grpo", "sft"]) -> None:
-    from repic.config import TRAIN, describe
+    from repic.config import TRAIN
     from repic.train.trainer_defaults import defaults
 
-    for key, default, help_ in describe(TRAIN):
-        out().print(f"[bold]{key}[/] = {default}  [dim]{help_}[/]")
-    for name, default_ in defaults(method).items():
-        out().print(f"[bold]trainer.{name}[/] = {default_.value}  [dim]{default_.why}[/]")
-    out().print(f"[dim]and every other field of TRL's {method.upper()}Config under trainer.[/]")
+    print_settings(TRAIN)
+    for name, default in defaults(method).items():
+        out().print(f"[bold]trainer.{name}[/] = {default.value}  [dim]{default.why}[/]")
+    out().print(f"[dim]and every other field of TRL's {method.upper()}Config, as trainer.FIELD[/]")
 
 
 def _summary(outcome: TrainingResult) -> dict[str, Any]:
@@ -159,15 +153,15 @@ def _print_outcome(outcome: TrainingResult) -> None:
     verb = "Published" if outcome.published else "Nothing new: this is"
     with_rollouts = f" with [bold]{outcome.rollouts.ref}[/]" if outcome.rollouts else ""
     console.print(f"{verb} [bold]{outcome.checkpoint.ref}[/]{with_rollouts}")
-    for sentence in outcome.checkpoint.notes.get("warnings", ()):
-        console.print(f"  {sentence}", style="yellow")
+    for warning in outcome.checkpoint.notes.get("warnings", ()):
+        console.print(f"  {warning}", style="yellow")
     left_out = outcome.checkpoint.notes.get("left_out_without_caption")
     if left_out:
-        console.print(f"  {left_out} caption rows without a known caption were left out")
-    print_changes(outcome.changes)
+        console.print(f"  {left_out} caption rows were left out because they have no true caption")
+    _print_changes(outcome.changes)
 
 
-def print_changes(changes: tuple[RewardChange, ...]) -> None:
+def _print_changes(changes: tuple[RewardChange, ...]) -> None:
     """Held-out rewards before and after, with intervals."""
     if not changes:
         return
@@ -188,18 +182,20 @@ def export(
     to: Annotated[
         Path | None,
         typer.Argument(
-            metavar="OUT", help="Folder to write, empty or new; if none, checkpoint-v1 and so on."
+            metavar="OUT", help="New or empty folder; by default checkpoint-v1 and so on."
         ),
     ] = None,
     merged: Annotated[
         bool,
-        typer.Option("--merged", help="The whole model in float32, proven to answer alike."),
+        typer.Option(
+            "--merged", help="Merge the adapter into the model in float32, and check its answers."
+        ),
     ] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Write a checkpoint for other programs: its adapter, or merged into the whole model.
+    """Write a checkpoint for other programs: its adapter, or the merged model.
 
-    Merged, it is read back and must give the same greedy answers as the adapter on 32 prompts.
+    A merged model is loaded again and must give the adapter's greedy answers on 32 prompts.
 
     Example: repic export checkpoint@latest out --merged
     """
@@ -208,25 +204,25 @@ def export(
     load.quiet()
     opened = open_store(store)
     if to is None:
-        found = opened.manifest(ref)
-        to = Path(f"{found.name}-v{found.version}")
+        manifest = opened.manifest(ref)
+        to = Path(f"{manifest.name}-v{manifest.version}")
     try:
-        said = checkpoints.export(opened, ref, to, merged)
+        summary = checkpoints.export(opened, ref, to, merged)
     except FileExistsError:
         raise UserError(f"{to} is not empty: give a new folder") from None
-    out().print(f"Wrote {said}, to {to}")
+    out().print(f"Wrote {summary}, to {to}")
 
 
 def doctor_dataset(
     store: str, dataset: str, profile: str, model: str | None, overrides: list[str], as_json: bool
 ) -> bool:
-    """Print what preflight finds in a dataset version; whether all is well."""
+    """Print the rows of a dataset version that cannot be trained on; True if there are none."""
     from dataclasses import asdict
 
     from repic import config
-    from repic.cli.progress import TrainingProgress
+    from repic.cli.progress import RunProgress
 
-    asked = config.load(profile, overrides, scope=config.TRAIN, train={"model": model}).train
+    settings = config.load(profile, overrides, scope=config.TRAIN, train={"model": model}).train
     opened = open_store(store)
     from repic.models.vlm import load
     from repic.objectives.rows import examples_of
@@ -234,12 +230,12 @@ def doctor_dataset(
 
     load.quiet()
     examples = examples_of(opened, dataset)
-    reader = load.reader(asked.model, asked.boxes)
-    found = opened.read(examples.ref).to_pylist()
-    with TrainingProgress(err()) as progress:
-        progress.phase("preflight", len(found))
+    reader = load.reader(settings.model, settings.boxes)
+    rows = opened.read(examples.ref).to_pylist()
+    with RunProgress(err()) as progress:
+        progress.phase("preflight", len(rows))
         problems = preflight.examine(
-            found, reader, asked.max_prompt_tokens, asked.mode, progress.advance
+            rows, reader, settings.max_prompt_tokens, settings.mode, progress.advance
         )
     if as_json:
         print_json([{**asdict(p), "remedy": p.remedy} for p in problems])
@@ -248,9 +244,11 @@ def doctor_dataset(
             ["example", "check", "problem", "remedy"],
             [(p.example_id, p.check, p.message, p.remedy) for p in problems],
         )
-    wrong = len({problem.example_id for problem in problems})
     if not as_json:
-        said = f"{wrong} of {len(found)} rows of {examples.ref} cannot be trained on"
-        good = f"All {len(found)} rows of {examples.ref} can be trained on with {asked.model}."
-        out().print(said if problems else good)
+        wrong = len({problem.example_id for problem in problems})
+        out().print(
+            f"{wrong} of {len(rows)} rows of {examples.ref} cannot be trained on"
+            if problems
+            else f"All {len(rows)} rows of {examples.ref} can be trained on with {settings.model}."
+        )
     return not problems

@@ -27,26 +27,27 @@ RefArgument = Annotated[str, typer.Argument(help="name@v3, name@latest or name@T
 
 
 def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
     for command in (log, show, diff, lineage, verify, tag, gc):
         app.command()(command)
 
 
 def log(
     name: Annotated[str, typer.Argument(help="Artifact: dataset, examples, pairs ...")] = "dataset",
-    limit: Annotated[int, typer.Option(min=1, help="Newest versions to show.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Number of versions to show.")] = 20,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Versions of an artifact, the newest first.
+    """List the versions of an artifact, newest first.
 
     Example: repic log examples --limit 5
     """
     opened = open_store(store)
-    opened.resolve(f"{name}@latest")  # says what exists, if this does not
+    opened.resolve(f"{name}@latest")  # the error lists what exists
     ref = opened.current().of(name)
-    shown = [opened.manifest(f"{name}@v{v}") for v in reversed(opened.versions(name)[-limit:])]
+    manifests = [opened.manifest(f"{name}@v{v}") for v in reversed(opened.versions(name)[-limit:])]
     if as_json:
-        print_json([_summary(manifest) for manifest in shown])
+        print_json([_summary(manifest) for manifest in manifests])
         return
     print_rows(
         ["version", "refs", "rows", "size", "created", "by", "content"],
@@ -63,7 +64,7 @@ def log(
                 f"{m.run.user}@{m.run.host}",
                 m.content[:12],
             )
-            for m in shown
+            for m in manifests
         ],
     )
 
@@ -90,11 +91,11 @@ def _summary(manifest: Manifest) -> dict[str, Any]:
 
 def show(
     ref: RefArgument,
-    rows: Annotated[int, typer.Option(min=0, help="Print so many rows of a table, too.")] = 0,
+    rows: Annotated[int, typer.Option(min=0, help="Also print this many rows of a table.")] = 0,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """One version: what it holds, what it was made from, by whom.
+    """Show a version: its contents, its inputs, and who made it.
 
     Example: repic show examples@latest --json
     """
@@ -133,11 +134,11 @@ def _short(value: Any) -> str:
 def diff(
     a: RefArgument,
     b: RefArgument,
-    limit: Annotated[int, typer.Option(min=0, help="Rows to print of each kind.")] = 5,
+    limit: Annotated[int, typer.Option(min=0, help="Rows to print per kind of change.")] = 5,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Rows added, removed and changed from A to B, by key. Two datasets are compared by table.
+    """Compare two versions: rows added, removed and changed, by key; datasets table by table.
 
     Example: repic diff pairs@v11 pairs@v12
     """
@@ -160,7 +161,7 @@ def diff(
 
 
 def _compared(store: Store, a: str, b: str) -> dict[str, tuple[str, str]]:
-    """Table -> the two versions to compare."""
+    """Table -> the two versions of it to compare."""
     one, other = store.manifest(a), store.manifest(b)
     if one.kind != other.kind:
         raise UserError(f"{one.ref} is a {one.kind} and {other.ref} a {other.kind}")
@@ -173,10 +174,10 @@ def _compared(store: Store, a: str, b: str) -> dict[str, tuple[str, str]]:
 def _diff(store: Store, a: str, b: str, limit: int) -> dict[str, Any]:
     from storage import integrity
 
-    found = integrity.diff(store, a, b)
+    changes = integrity.diff(store, a, b)
     key = list(store.manifest(a).key)
-    kinds = {"added": found.added, "removed": found.removed, "changed": found.changed}
-    shown = {
+    kinds = {"added": changes.added, "removed": changes.removed, "changed": changes.changed}
+    heads = {
         kind: table.select(key if kind != "changed" else [*key, "columns"]).slice(0, limit)
         for kind, table in kinds.items()
     }
@@ -184,9 +185,9 @@ def _diff(store: Store, a: str, b: str, limit: int) -> dict[str, Any]:
         "from": a,
         "to": b,
         **{kind: table.num_rows for kind, table in kinds.items()},
-        "columns_added": list(found.columns_added),
-        "columns_removed": list(found.columns_removed),
-        "rows": {kind: table.to_pylist() for kind, table in shown.items()},
+        "columns_added": list(changes.columns_added),
+        "columns_removed": list(changes.columns_removed),
+        "rows": {kind: table.to_pylist() for kind, table in heads.items()},
     }
 
 
@@ -195,7 +196,7 @@ def lineage(
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Everything that a version was made from, up to source files and models.
+    """Print everything a version was made from, back to source files and models.
 
     Example: repic lineage examples@latest
     """
@@ -224,11 +225,13 @@ def lineage(
 
 
 def verify(
-    ref: Annotated[str | None, typer.Argument(help="One version and its inputs; or all.")] = None,
+    ref: Annotated[
+        str | None, typer.Argument(help="One version and its inputs; by default all.")
+    ] = None,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Hash every file again and compare it with what the manifests say. Exit code 1 if one differs.
+    """Hash every file and compare it with its manifest; exit code 1 if any differs.
 
     Example: repic verify dataset@latest
     """
@@ -244,18 +247,18 @@ def verify(
             ["version", "file", "problem"], [(p.artifact, p.path, p.message) for p in problems]
         )
     else:
-        out().print("Clean: every file is what its manifest says.")
+        out().print("Clean: every file matches its manifest.")
     if problems:
         raise typer.Exit(1)
 
 
 def tag(
     ref: RefArgument,
-    name: Annotated[str, typer.Argument(help="For example production.")],
-    delete: Annotated[bool, typer.Option("--delete", help="Take the tag away.")] = False,
+    name: Annotated[str, typer.Argument(help="Tag, for example production.")],
+    delete: Annotated[bool, typer.Option("--delete", help="Remove the tag.")] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Give a version a name that stays: name@TAG. A tag that exists moves.
+    """Tag a version as name@TAG; an existing tag moves.
 
     Example: repic tag dataset@v3 production
     """
@@ -263,17 +266,21 @@ def tag(
     if delete:
         artifact = opened.resolve(ref).name
         opened.untag(artifact, name)
-        out().print(f"{artifact}@{name} is gone")
+        out().print(f"{artifact}@{name} is removed")
     else:
         out().print(f"{opened.tag(ref, name)} is now also @{name}")
     _refresh(opened)
 
 
 def gc(
-    apply: Annotated[bool, typer.Option("--apply", help="Delete; without it only show.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Delete the files; without it, only list them.")
+    ] = False,
     keep: Annotated[
         int | None,
-        typer.Option(min=1, help="Drop versions, too, but for the newest KEEP and all with a ref."),
+        typer.Option(
+            min=1, help="Also delete versions, except the newest KEEP and any that a ref names."
+        ),
     ] = None,
     forget: Annotated[
         float,
@@ -281,16 +288,16 @@ def gc(
             min=0,
             max=36_500,
             metavar="DAYS",
-            help="Drop training runs, too, that were killed and not gone on with for so long.",
+            help="Also delete killed training runs that were not resumed within DAYS days.",
         ),
     ] = 30,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Delete files that nothing can reach. A dry run unless --apply is given.
+    """Delete unreachable files; a dry run unless --apply is given.
 
-    A training run that was killed keeps what it needs to go on. It is listed, and given up after
-    --forget DAYS.
+    A killed training run keeps the files that it needs to resume. It is listed, and deleted once
+    it has not been resumed within --forget DAYS.
 
     Example: repic gc --keep 10 --apply
     """
@@ -299,14 +306,14 @@ def gc(
     from storage import gc as garbage
 
     opened = open_store(store)
-    found = garbage.gc(opened, delete=apply, keep_versions=keep, forget=timedelta(days=forget))
+    collected = garbage.gc(opened, delete=apply, keep_versions=keep, forget=timedelta(days=forget))
     if as_json:
         print_json(
             {
                 "files": [
-                    {"path": f.path, "bytes": f.bytes, "reason": f.reason} for f in found.files
+                    {"path": f.path, "bytes": f.bytes, "reason": f.reason} for f in collected.files
                 ],
-                "bytes": found.bytes,
+                "bytes": collected.bytes,
                 "unfinished": [
                     {
                         "id": u.job.id,
@@ -315,37 +322,40 @@ def gc(
                         "bytes": u.bytes,
                         "forgotten": u.forgotten,
                     }
-                    for u in found.unfinished
+                    for u in collected.unfinished
                 ],
-                "deleted": found.deleted,
-                "blocked": len(found.blocked_by),
+                "deleted": collected.deleted,
+                "blocked": len(collected.blocked_by),
             }
         )
     else:
-        if found.files:
+        if collected.files:
             print_rows(
-                ["file", "size", "why"], [(f.path, size(f.bytes), f.reason) for f in found.files]
+                ["file", "size", "reason"],
+                [(f.path, size(f.bytes), f.reason) for f in collected.files],
             )
-        if found.unfinished:
+        if collected.unfinished:
             print_rows(
-                ["unfinished", "last worked on", "size", ""],
+                ["unfinished", "last active", "size", "status"],
                 [
                     (
                         u.job.what,
                         f"{u.job.touched:%F %T} UTC",
                         size(u.bytes),
-                        "given up" if u.forgotten else "kept: the same command goes on with it",
+                        "abandoned" if u.forgotten else "kept: run the same command to resume",
                     )
-                    for u in found.unfinished
+                    for u in collected.unfinished
                 ],
             )
-        verb = "Deleted" if found.deleted else "Would delete"
-        out().print(f"{verb} {len(found.files)} files, {size(found.bytes)}.")
-        if found.blocked_by:
-            err().print("A build is running, so nothing is deleted; run again when it has ended.")
-        elif not apply and found.files:
-            err().print("Give --apply to delete them.")
-    if found.deleted:
+        verb = "Deleted" if collected.deleted else "Would delete"
+        out().print(f"{verb} {len(collected.files)} files, {size(collected.bytes)}.")
+        if collected.blocked_by:
+            err().print(
+                "A build is running, so nothing is deleted; run this again when it has finished."
+            )
+        elif not apply and collected.files:
+            err().print("Add --apply to delete them.")
+    if collected.deleted:
         _refresh(opened)
 
 

@@ -56,7 +56,7 @@ def test_copies_are_told_beside_what_was_refused(
     budget, store = "--set=quarantine.budget=1", f"--store={tmp_path / 'store'}"
     code, out, err = repic_main(*mine.arguments, budget, store)
     assert code == 0, err
-    counts = f"{PHOTOS - 4} usable and distinct, 3 copies of others, 1 quarantined"
+    counts = f"{PHOTOS - 4} usable and distinct, 3 exact copies, 1 quarantined"
     assert f"{PHOTOS} photos found, {counts}" in out
     code, out, _ = repic_main(*mine.arguments, budget, store, "--json")
     assert json.loads(out)["copies"] == 3
@@ -107,8 +107,8 @@ def test_an_empty_split_is_said(built: Built, store: Store, repic_main: Main) ->
     shares = ("--set=splits.validation=0.001", "--set=splits.test=0.4")
     code, out, _ = repic_main(*built.album.arguments, *shares, f"--store={store.location}")
     assert code == 0
-    assert "validation: no identity fell there" in out
+    assert "validation: no identity was drawn" in out
     assert "test:" not in out
     shares = ("--set=splits.validation=0", "--set=splits.test=0.4")
     code, out, _ = repic_main(*built.album.arguments, *shares, f"--store={store.location}")
-    assert "no identity fell there" not in out
+    assert "no identity was drawn" not in out

@@ -196,7 +196,7 @@ def test_gc_lists_what_killed_runs_left_and_gives_it_up_in_time(
     code, out, _ = repic_main("gc", "--apply", at)
     assert code == 0
     assert "GRPO of a model on examples@v1" in out
-    assert "kept: the same command goes on with it" in out
+    assert "kept: run the same command to resume" in out
     assert "Deleted 0 files" in out
     _, out, _ = repic_main("gc", "--forget", "2", "--json", at)
     said = json.loads(out)
@@ -205,5 +205,5 @@ def test_gc_lists_what_killed_runs_left_and_gives_it_up_in_time(
     assert left["bytes"] == said["bytes"] > 5000
     assert len(store.files.find("unfinished")) == 2
     code, out, _ = repic_main("gc", "--forget", "2", "--apply", at)
-    assert "given up" in out
+    assert "abandoned" in out
     assert store.files.find("unfinished") == {}

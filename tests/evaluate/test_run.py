@@ -381,7 +381,7 @@ def test_tables_show_n_of_what_counts_something_else(repic_main: Any, tmp_path: 
         assert other["n"] != 24
         assert f", n {other['n']}" in printed or not other["n"]
     assert "clip_score" in without
-    quality = without.partition("How captions read")[2]
+    quality = without.partition("Caption quality")[2]
     assert next(line for line in quality.splitlines() if "mixed" in line).split()[-1] == "-"
     assert empty["quality"][0]["clip_score"] == {
         "value": None,
@@ -404,7 +404,7 @@ def test_the_comparison_command(repic_main: Any, tmp_path: Path) -> None:
     code, printed, said = repic_main(*common, "eager", "evaluation@v2", "--plot", str(plot))
     assert code == 0, said
     assert "-100.0 (-100.0 to -100.0)" in printed
-    assert "both asked" in printed
+    assert "shared n" in printed
     line = next(line for line in printed.splitlines() if "-100.0 (" in line)
     assert line.split()[-1] == "24"
     assert plot.read_bytes().startswith(b"\x89PNG")

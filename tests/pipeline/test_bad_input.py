@@ -104,7 +104,7 @@ def test_a_build_without_decoders_says_which_and_a_retry_with_them_uses_the_phot
     assert {uri.rpartition("/")[2] for uri in json.loads(out)["used"]} == {
         *("photo.avif", "any-codec.avif")
     }
-    assert "probes: 2 to do, 1 known" in err
+    assert "probes: 2 to do, 1 cached" in err
 
 
 def test_a_file_without_permission_is_quarantined_and_used_once_it_may_be_read(

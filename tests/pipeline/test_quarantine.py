@@ -123,7 +123,7 @@ def test_retry_processes_exactly_what_was_repaired(
     assert {uri.rpartition("/")[2] for uri in said["used"]} == names
     assert sorted(said["refused"].values()) == ["missing", "not-an-image"]
     assert (said["gone"], said["dataset"]) == ([], "dataset@v2")
-    assert "probes: 2 to do, 37 known" in err
+    assert "probes: 2 to do, 37 cached" in err
     assert store.manifest("dataset@latest").settings["quarantine"] == {"budget": 0.2}
 
     shutil.copy(safe[3], mine.file(3))

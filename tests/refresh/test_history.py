@@ -131,7 +131,7 @@ def test_it_is_told_and_rolled_back_from_the_command_line(store: Store, repic_ma
     at = f"--store={store.location}"
     code, out, _ = repic_main("refresh", "why", at)
     assert code == 0
-    assert "Decision 2: promoted checkpoint@v2; in use is checkpoint@v2" in out
+    assert "Decision 2: promoted checkpoint@v2; in use: checkpoint@v2" in out
     assert "better beyond its interval" in out
     assert "first" in repic_main("refresh", "why", "1", at)[1]
     assert "there is no decision 9: there are 2" in repic_main("refresh", "why", "9", at)[2]

@@ -1,4 +1,4 @@
-"""Commands that measure models: captions of a file, and two models side by side."""
+"""Commands that score files of captions: evaluate captions, evaluate compare-captions."""
 
 from __future__ import annotations
 
@@ -17,53 +17,42 @@ if TYPE_CHECKING:
 File = Annotated[Path, typer.Argument(help="JSON or JSON lines: photo, concepts, caption.")]
 Metric = Annotated[
     Literal["strict", "paper"],
-    typer.Option(help="Ours, or that of the released scripts with its loopholes."),
+    typer.Option(help="Our metric, or that of the released scripts, with its loopholes."),
 ]
 Concepts = Annotated[
     int | None,
     typer.Option(
         "--concepts",
-        help="Concepts per photo, by which the paper's script is chosen; read from the rows.",
+        help="Concepts per photo, which select the paper's script; by default read from the rows.",
     ),
 ]
 
-evaluate = typer.Typer(
-    name="evaluate",
-    help="What a model's captions are worth.\n\n"
-    "Example: repic evaluate captions captions.json --metric paper",
-    no_args_is_help=True,
-)
+
+def add_to(group: typer.Typer) -> None:
+    """Register the commands in the group `evaluate`."""
+    for command in (captions, compare_captions):
+        group.command()(command)
 
 
-def add_to(app: typer.Typer) -> None:
-    app.add_typer(evaluate)
-
-
-@evaluate.callback()
-def _group() -> None:
-    """Keeps `captions` a subcommand, however many there are."""
-
-
-@evaluate.command()
 def captions(
     file: File,
     metric: Metric = "strict",
     concepts: Concepts = None,
     references: Annotated[
         Path | None,
-        typer.Option(help="Concept file with the text of each reference, for the copy rate."),
+        typer.Option(help="Concept file with the text of each reference; adds the copy rate."),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the photos: adds CLIPScore by the encoder.")
+        Path | None, typer.Option(help="Folder of the photos; adds CLIPScore.")
     ] = None,
     profile: Annotated[
-        str, typer.Option(help="Profile that names the encoder of CLIPScore.")
+        str, typer.Option(help="Profile whose encoder computes CLIPScore.")
     ] = "sample",
     as_json: JsonOption = False,
 ) -> None:
     """Score a file of captions: precision, recall and F1 of the names, with intervals.
 
-    The strict metric adds who is named too often, what is said of whom, and how the captions read.
+    The strict metric also reports false mentions, claims about who is what, and caption quality.
 
     Example: repic evaluate captions captions.json --metric paper --json
     """
@@ -84,16 +73,15 @@ def captions(
     for remark in report.remarks:
         err().print(f"note: {remark}", markup=False)
     if as_json:
-        found = report.as_json()
+        record = report.as_json()
         if extra:
-            found["quality"] = {name: score.as_json() for name, score in extra.items()}
-        print_json(found)
+            record["quality"] = {name: score.as_json() for name, score in extra.items()}
+        print_json(record)
         return
     _print_summary(file, report)
     print_rows(*_table({**report.scores, **extra}))
 
 
-@evaluate.command()
 def compare_captions(
     first: Annotated[Path, typer.Argument(help="Captions of model A.")],
     second: Annotated[Path, typer.Argument(help="Captions of model B, of the same photos.")],
@@ -101,9 +89,11 @@ def compare_captions(
     concepts: Concepts = None,
     judge: Annotated[
         str | None,
-        typer.Option(help="OpenAI-compatible endpoint that also compares them pair by pair."),
+        typer.Option(
+            help="OpenAI-compatible endpoint of a judge that also compares them in pairs."
+        ),
     ] = None,
-    judge_model: Annotated[str, typer.Option(help="Model that the endpoint is asked for.")] = "",
+    judge_model: Annotated[str, typer.Option(help="Model to request from the endpoint.")] = "",
     judge_key_env: Annotated[
         str | None, typer.Option(help="Environment variable that holds the endpoint's key.")
     ] = None,
@@ -198,7 +188,7 @@ def _print_comparison(first: Path, second: Path, comparison: Comparison) -> None
 
 def _comparison(comparison: Comparison, preferred: Score | None) -> dict[str, Any]:
     a, b = comparison.first, comparison.second
-    found: dict[str, Any] = {
+    record: dict[str, Any] = {
         "metric": a.metric,
         "n": a.captions,
         "photos": a.photos,
@@ -216,5 +206,5 @@ def _comparison(comparison: Comparison, preferred: Score | None) -> dict[str, An
         },
     }
     if preferred is not None:
-        found["preference"] = preferred.as_json()
-    return found
+        record["preference"] = preferred.as_json()
+    return record
