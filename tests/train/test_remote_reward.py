@@ -61,5 +61,5 @@ def test_a_harmful_worker_never_ends_a_run(
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8899", "file:///etc/passwd", "http://"])
 def test_an_address_that_is_none_is_refused(url: str, tiny: str) -> None:
-    with pytest.raises(ConfigError, match="no address such as"):
+    with pytest.raises(ConfigError, match="not an address such as"):
         small(tiny, f'train.reward_urls=["{url}"]')
