@@ -74,13 +74,13 @@ def test_any_field_of_trl_goes_through(tmp_path: Path) -> None:
     ("override", "hint"),
     [
         ("trainer.learning_rat=1", "GRPOConfig has no such field; did you mean learning_rate?"),
-        ("trainer.shuffle_dataset=true", "cannot be set: TRL's sampler draws the same order"),
+        ("trainer.shuffle_dataset=true", "cannot be set: TRL's sampler repeats the same order"),
         ("trainer.output_dir=/x", "cannot be set: the run's own folder"),
         ("trainer.learning_rate=high", "trainer.learning_rate=high"),
         ("trainer.num_generations=7", "are 14 answers per step, not a multiple of"),
         ("trainer.gradient_accumulation_steps=0.5", "trainer.gradient_accumulation_steps=0.5"),
         ("trainer.num_generations=1", "are 2 answers per step"),
-        ("trainer.save_steps=0.1", "give a number of steps, not a share of them"),
+        ("trainer.save_steps=0.1", "give a number of steps, not a share"),
         ("trainer.save_strategy=epoch", "all epochs are one pass here"),
         ("trainer.steps_per_generation=1", "would sample more than once"),
     ],
@@ -140,5 +140,5 @@ def test_prompts_per_step_hold_on_any_number_of_gpus(
     asked = config.load("paper", CPU)
     assert trainer_config(asked, tmp_path).gradient_accumulation_steps == 8
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(ConfigError, match=r"no multiple of .* \(2 x 3\)"):
+    with pytest.raises(ConfigError, match=r"not a multiple of .* \(2 x 3\)"):
         trainer_config(asked, tmp_path)
