@@ -134,7 +134,7 @@ def main() -> None:
 def built(store: Store, data: str) -> str:
     """The examples of one variant of the data."""
     asked = config.load("sample", DATA[data], source={"count": 600, "identities": 120})
-    return str(build(asked, store, scan(asked), Quiet()).tables["examples"].ref)
+    return str(build(asked, store, scan(asked)).tables["examples"].ref)
 
 
 def trained(
@@ -267,16 +267,6 @@ def draw(report: dict[str, Any], path: Path) -> None:
     axes[0].invert_yaxis()
     axes[0].legend()
     figure.savefig(path, dpi=110)
-
-
-class Quiet:
-    """Watches a build and says nothing."""
-
-    def stage(self, *_: Any) -> None:
-        pass
-
-    def shard(self, *_: Any) -> None:
-        pass
 
 
 if __name__ == "__main__":

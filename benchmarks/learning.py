@@ -268,7 +268,7 @@ def build_pool(store: Store, folder: Path, pool: str) -> None:
         asked = config.load("sample", source=_as_coco(entries, place))
         splits = {"validation": 0.0, "test": 0.0}
         asked = asked.model_copy(update={"splits": config.SplitSettings(**splits)})
-    build(asked, store, scan(asked), _Quiet())
+    build(asked, store, scan(asked))
 
 
 def _as_coco(entries: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
@@ -307,14 +307,6 @@ def _as_coco(entries: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
         "refs": str(folder / "refs.json"),
         "identity": "annotation",
     }
-
-
-class _Quiet:
-    def stage(self, *_: Any) -> None:
-        pass
-
-    def shard(self, *_: Any) -> None:
-        pass
 
 
 def _claim(arguments: argparse.Namespace) -> None:

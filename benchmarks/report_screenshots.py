@@ -15,22 +15,11 @@ import tempfile
 from pathlib import Path
 
 from repic import config, report
-from repic.pipeline.build import Plan, Shard, build
+from repic.pipeline.build import build
 from repic.pipeline.scan import scan
-from repic.pipeline.stages.base import Stage
 from storage.store import Store
 
 VIEW = {"width": 1200, "height": 1500}
-
-
-class Silent:
-    """Watches a build and says nothing."""
-
-    def stage(self, stage: Stage, plan: Plan) -> None:
-        pass
-
-    def shard(self, stage: Stage, shard: Shard) -> None:
-        pass
 
 
 def take(page_file: Path, out: Path, browser_path: str) -> list[Path]:
@@ -69,7 +58,7 @@ def main() -> int:
             # Names in Latin letters: a machine that takes pictures may have no other font.
             latin = "examples.names.locales=[en_US, fr_FR, it_IT]"
             settings = config.load("sample", (latin,))
-            build(settings, store, scan(settings), Silent())
+            build(settings, store, scan(settings))
         page = report.write(store, "dataset@latest", Path(folder) / "report.html")
         for path in take(page, options.out, browser):
             print(f"{path}: {path.stat().st_size / 1000:.0f} kB")

@@ -41,9 +41,8 @@ from repic.images.perceptual_hash import perceptual_hash
 from repic.models import detectors
 from repic.models import encoder as embed
 from repic.objectives import vlt
-from repic.pipeline.build import Plan, Shard, build
+from repic.pipeline.build import build
 from repic.pipeline.scan import scan
-from repic.pipeline.stages.base import Stage
 from repic.sample import compose
 from repic.sample.backgrounds import PLACES
 from repic.sample.identities import RESERVED
@@ -77,16 +76,6 @@ VIEWS, MINED = (2, 5, 20), 150
 SAME = holdout.SAME
 
 Row = Mapping[str, Any]
-
-
-class Silent:
-    """Watches a build and says nothing."""
-
-    def stage(self, stage: Stage, plan: Plan) -> None:
-        pass
-
-    def shard(self, stage: Stage, shard: Shard) -> None:
-        pass
 
 
 def examined(settings: Settings) -> dict[str, float]:
@@ -153,7 +142,7 @@ def built(settings: Settings) -> dict[str, float]:
     truth = {photo.uri: photo.annotations for photo in sample.photos(known, settings.splits)}
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(folder, create=True)
-        build(settings, store, scan(settings), Silent())
+        build(settings, store, scan(settings))
         names = ("images", "objects", "groups", "pairs", "examples")
         tables = {name: store.read(f"{name}@latest").to_pylist() for name in names}
     photos = {row["image_id"]: truth[row["uri"]] for row in tables["images"]}

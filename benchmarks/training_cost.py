@@ -51,16 +51,6 @@ WARM = 3
 """First steps, which warm up and are not counted."""
 
 
-class Quiet:
-    """Nobody watches the build."""
-
-    def stage(self, *_: Any) -> None:
-        pass
-
-    def shard(self, *_: Any) -> None:
-        pass
-
-
 class Turns:
     """Two threads of which one may run at a time: plain, ours, ours, plain, plain, ours ...
 
@@ -138,7 +128,7 @@ def main() -> None:
 def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[str, Any]:
     store = Store.open(folder / "store", create=True)
     build_settings = config.load("sample", ("source.count=120",), detector={"kind": "annotation"})
-    build(build_settings, store, scan(build_settings), Quiet())
+    build(build_settings, store, scan(build_settings))
     asked = config.load(
         "sample",
         [f"trainer.max_steps={steps}", "trainer.save_strategy=no", *changes],

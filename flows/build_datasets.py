@@ -18,8 +18,8 @@ from flows import gpu
 from flows.common import TASK_OPTIONS, in_home, opaque, store_location
 from repic import config
 from repic.config import Settings
-from repic.pipeline import build, catalog
-from repic.pipeline.build import Build, Outcome, Plan, Shard, ShardReport
+from repic.pipeline import build
+from repic.pipeline.build import Build, BuildResult, ShardResult, StagePlan, StageShard
 from repic.pipeline.scan import Scan, scan
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Stage
@@ -43,7 +43,7 @@ def scan_source(settings: Settings) -> Scan:
 
 
 @task(name="shard", task_run_name="{shard.stage} {number}/{total}", **RETRIES)
-def compute(shard: Shard, number: int, total: int, uses_model: bool) -> ShardReport:
+def compute(shard: StageShard, number: int, total: int, uses_model: bool) -> ShardResult:
     """Compute one shard and keep its result, on the machine that the task runner chooses."""
     if not uses_model:
         return build.run_shard(shard)
@@ -74,7 +74,7 @@ def build_datasets(
     identity: Literal["folder", "annotation", "none"] | None = None,
     overrides: list[str] | None = None,
     store: str | None = None,
-) -> Outcome:
+) -> BuildResult:
     """Build one dataset version from photos: OCT, VLT and ICT examples.
 
     Relative paths, including those in a profile, start at REPIC_HOME, the folder of `repic up`.
@@ -91,16 +91,16 @@ def build_datasets(
         settings = config.load(
             chosen, overrides or [], source=config.folder_source(images, identity)
         )
-        opened, scanned = build.open_for(store_location(store), lambda: scan_source(settings))
+        opened, scanned = build.open_and_scan(store_location(store), lambda: scan_source(settings))
         this = Build(settings, opened, scanned, Run.here(runtime.flow_run.id))
-        outcome = build.make(this, _compute_all, lambda this, stage: publish(opaque(this), stage))
-        if opened.files.local:
-            catalog.refresh(opened)
+        outcome = build.execute(
+            this, _compute_all, lambda this, stage: publish(opaque(this), stage)
+        )
     _report(outcome)
     return outcome
 
 
-def _compute_all(stage: Stage, plan: Plan) -> Iterable[ShardReport]:
+def _compute_all(stage: Stage, plan: StagePlan) -> Iterable[ShardResult]:
     """Compute the missing shards of a stage; their reports, in order."""
     total = len(plan.shards)
     if total:
@@ -113,7 +113,7 @@ def _compute_all(stage: Stage, plan: Plan) -> Iterable[ShardReport]:
     return [future.result() for future in futures]
 
 
-def _report(outcome: Outcome) -> None:
+def _report(outcome: BuildResult) -> None:
     """Create the artifact of the run: its tables, versions and counts."""
     verb = "Published" if outcome.published else "Nothing new: this is"
     lines = [

@@ -29,7 +29,7 @@ QUALITY_COLUMNS = ("length", "self_bleu", "copy_rate", "clip_score")
 @task(name="evaluate", **{**TASK_OPTIONS, "retries": 2, "retry_delay_seconds": 30})
 def caption_and_score(model: str, settings: Settings, store: str, run_: Run) -> str:
     """Evaluate the model, or resume an interrupted evaluation; the published version."""
-    return run(model, settings, Store.open(store, create=True), RunLog(), run_).ref
+    return run(model, settings, catalog.open_store(store, create=True), RunLog(), run_).ref
 
 
 def _run_name() -> str:
@@ -69,8 +69,6 @@ def evaluate(
         located = store_location(store)
         ref = caption_and_score(model, settings, located, Run.here(runtime.flow_run.id))
         opened = Store.open(located)
-        if opened.files.local:
-            catalog.refresh(opened)
         if page:
             report.write(opened, ref, Path(page).expanduser())
     _report(load(opened, ref))

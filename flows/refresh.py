@@ -25,13 +25,13 @@ from storage.store import Store
 @task(name="train", **ONE_RETRY)
 def train(request: Request, store: str, run: Run) -> tuple[str, str | None]:
     """Train the candidate, or resume an interrupted run."""
-    return refreshing.train(request, Store.open(store), RunLog(), run)
+    return refreshing.train(request, catalog.open_store(store), RunLog(), run)
 
 
 @task(name="evaluate", **ONE_RETRY)
 def evaluate(request: Request, candidate: str, store: str, run: Run) -> str:
     """Caption with the candidate and score the captions; the evaluation version."""
-    return refreshing.evaluate(request, candidate, Store.open(store), RunLog(), run).ref
+    return refreshing.evaluate(request, candidate, catalog.open_store(store), RunLog(), run).ref
 
 
 @task(name="decide", **ONE_RETRY)
@@ -39,7 +39,7 @@ def decide(
     request: Request, candidate: str, why: str | None, store: str, run: Run
 ) -> RecordedDecision:
     """Compare the candidate with the production checkpoint; move the tag if it is better."""
-    return refreshing.decision_on(request, candidate, why, Store.open(store), RunLog(), run)
+    return refreshing.decision_on(request, candidate, why, catalog.open_store(store), RunLog(), run)
 
 
 def _run_name() -> str:
@@ -83,8 +83,6 @@ def refresh(
             if why is None:
                 evaluate(opaque(request), candidate, located, run)
             recorded = decide(opaque(request), candidate, why, located, run)
-        if opened.files.local:
-            catalog.refresh(opened)
     _report(recorded, is_new)
     return recorded
 

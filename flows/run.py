@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from prefect.client.orchestration import SyncPrefectClient
 
-    from repic.pipeline.build import Outcome
+    from repic.pipeline.build import BuildResult
     from repic.train.publish import TrainingResult
 
 NOT_COMPLETED = 1
@@ -25,7 +25,7 @@ POLL = 0.5
 """Seconds between two looks at a run."""
 
 
-def build(store: str, **parameters: Any) -> Outcome:
+def build(store: str, **parameters: Any) -> BuildResult:
     """Run the flow `build-datasets` in this process, on the configured server or a temporary one.
 
     Args:

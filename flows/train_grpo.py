@@ -25,7 +25,7 @@ from storage.store import Store
 @task(name="train", **ONE_RETRY)
 def train_model(settings: Settings, store: str, dataset: str, run: Run) -> TrainingResult | None:
     """Train, or resume an interrupted run."""
-    return train(settings, Store.open(store), dataset, RunLog(), run)
+    return train(settings, catalog.open_store(store), dataset, RunLog(), run)
 
 
 def _run_name() -> str:
@@ -59,11 +59,8 @@ def train_grpo(
         settings = config.load(profile, overrides or [], scope=config.TRAIN, train=chosen)
         located = store_location(store)
         outcome = train_model(settings, located, dataset, Run.here(runtime.flow_run.id))
-        opened = Store.open(located)
-        if outcome and opened.files.local:
-            catalog.refresh(opened)
     if outcome:
-        _report(outcome, opened)
+        _report(outcome, Store.open(located))
     return outcome
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from storage.errors import StoreError, explained
+from storage.errors import StoreError, store_errors
 from storage.files import TEMPORARY, make_folder
 from storage.lineage import edges
 from storage.manifest import ArtifactRef, Manifest
@@ -107,7 +107,7 @@ def catalog(
         )
     target = Path(path if path is not None else store.files.full(FILE)).absolute()
     folder = store.files.full(TEMPORARY) if path is None else str(target.parent)
-    with explained(str(target)), store.lease():
+    with store_errors(str(target)), store.lease():
         make_folder(folder)
         while True:
             snapshot = store.current()

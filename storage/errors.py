@@ -28,7 +28,7 @@ class NotDeterministicError(StoreError):
 
 
 @contextmanager
-def explained(path: str) -> Iterator[None]:
+def store_errors(path: str) -> Iterator[None]:
     """Turns what a person can mend, such as a full disk, into a StoreError.
 
     Any other OSError passes through unchanged.

@@ -23,8 +23,8 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from storage.errors import StoreError, explained
-from storage.memory import WholeMemory
+from storage.errors import StoreError, store_errors
+from storage.memory import AtomicMemoryFileSystem
 
 TEMPORARY = "tmp"
 """Folder of a store for files that are not finished; whatever a kill leaves there is garbage."""
@@ -59,7 +59,7 @@ def open_files(url: str, options: dict[str, Any]) -> Files:
     if isinstance(fs, LocalFileSystem):
         return LocalFiles(fs, os.path.abspath(root))
     if isinstance(fs, MemoryFileSystem):
-        fs = WholeMemory(*fs.storage_args, **fs.storage_options)
+        fs = AtomicMemoryFileSystem(*fs.storage_args, **fs.storage_options)
     protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
     if not protocols & CONDITIONAL:
         raise StoreError(
@@ -103,7 +103,7 @@ class Files:
 
     def create(self, path: str, data: bytes) -> bool:
         """Create if absent, in one step; False if it exists. Of many writers exactly one wins."""
-        with explained(self.full(path)):
+        with store_errors(self.full(path)):
             try:
                 self.fs.pipe_file(self.full(path), data, mode="create")
             except FileExistsError:
@@ -112,7 +112,7 @@ class Files:
 
     def replace(self, path: str, data: bytes) -> None:
         """Create or replace, in one step."""
-        with explained(self.full(path)):
+        with store_errors(self.full(path)):
             self.fs.pipe_file(self.full(path), data)
 
     def put(self, folder: str, suffix: str, chunks: Iterable[Any], check: Check) -> Stored:
@@ -126,7 +126,7 @@ class Files:
             temporary.flush()
             stored = Stored(f"{folder}/{sha256}{suffix}", sha256, size)
             if not self.holds(stored.path, size):
-                with explained(self.full(stored.path)):
+                with store_errors(self.full(stored.path)):
                     self.fs.put_file(temporary.name, self.full(stored.path))
                 with self.open(stored.path) as written:
                     check(written)
@@ -141,7 +141,7 @@ class Files:
 
     def remove(self, path: str) -> None:
         """Remove a file; no error if another process did."""
-        with explained(self.full(path)):
+        with store_errors(self.full(path)):
             try:
                 self.fs.rm_file(self.full(path))
             except FileNotFoundError:
@@ -169,7 +169,7 @@ class LocalFiles(Files):
 
     def create(self, path: str, data: bytes) -> bool:
         target = self.full(path)
-        with explained(target), self._temporary() as (temporary, handle):
+        with store_errors(target), self._temporary() as (temporary, handle):
             handle.write(data)
             sync(handle)
             make_folder(os.path.dirname(target))
@@ -182,7 +182,7 @@ class LocalFiles(Files):
 
     def replace(self, path: str, data: bytes) -> None:
         target = self.full(path)
-        with explained(target), self._temporary() as (temporary, handle):
+        with store_errors(target), self._temporary() as (temporary, handle):
             handle.write(data)
             sync(handle)
             make_folder(os.path.dirname(target))
@@ -190,7 +190,7 @@ class LocalFiles(Files):
             sync_folder(os.path.dirname(target))
 
     def put(self, folder: str, suffix: str, chunks: Iterable[Any], check: Check) -> Stored:
-        with explained(self.full(folder)), self._temporary() as (temporary, handle):
+        with store_errors(self.full(folder)), self._temporary() as (temporary, handle):
             sha256, size = _copy(chunks, handle)
             sync(handle)
             handle.close()

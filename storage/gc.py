@@ -10,7 +10,7 @@ from storage import jobs as unfinished
 from storage import refs
 from storage.errors import StoreError
 from storage.files import TEMPORARY
-from storage.jobs import Job
+from storage.jobs import UnfinishedJob
 from storage.leases import FOLDER, Lease
 from storage.lineage import closure
 from storage.manifest import ArtifactRef, Manifest
@@ -24,7 +24,7 @@ OLD_REFS = "old entry of the refs log"
 
 
 @dataclass(frozen=True)
-class Doomed:
+class UnreachableFile:
     """A file that nothing reaches: path relative to the store, size, and what it is."""
 
     path: str
@@ -33,10 +33,10 @@ class Doomed:
 
 
 @dataclass(frozen=True)
-class Unfinished:
+class UnfinishedWork:
     """A job that has not ended, and the size of all that it keeps; `forgotten` if gc takes that."""
 
-    job: Job
+    job: UnfinishedJob
     bytes: int
     forgotten: bool
 
@@ -52,8 +52,8 @@ class Garbage:
         blocked_by: Live builds, because of which nothing is deleted.
     """
 
-    files: tuple[Doomed, ...]
-    unfinished: tuple[Unfinished, ...] = ()
+    files: tuple[UnreachableFile, ...]
+    unfinished: tuple[UnfinishedWork, ...] = ()
     deleted: bool = False
     blocked_by: tuple[Lease, ...] = ()
 
@@ -95,7 +95,8 @@ def gc(
         for file in found.files:
             store.files.remove(file.path)
         store.forget()
-        return replace(found, deleted=True)
+    store.changed()
+    return replace(found, deleted=True)
 
 
 def _found(
@@ -109,7 +110,7 @@ def _found(
     return Garbage(
         tuple(_doomed(store, keep_versions, [job for job in jobs if job.touched > oldest])),
         tuple(
-            Unfinished(
+            UnfinishedWork(
                 job,
                 sum(size for path, size in sizes.items() if job.holds(path)),
                 job.touched <= oldest,
@@ -120,12 +121,14 @@ def _found(
     )
 
 
-def _doomed(store: Store, keep_versions: int | None, jobs: Sequence[Job]) -> Iterator[Doomed]:
+def _doomed(
+    store: Store, keep_versions: int | None, jobs: Sequence[UnfinishedJob]
+) -> Iterator[UnreachableFile]:
     """Manifests come before the shards that only they name, and outputs before their inputs; the
     card of a job before what it keeps.
 
     Args:
-        jobs: Unfinished ones, which somebody may still go on with.
+        jobs: UnfinishedWork ones, which somebody may still go on with.
     """
     every = [
         store.manifest(ArtifactRef.exact(name, version))
@@ -138,12 +141,12 @@ def _doomed(store: Store, keep_versions: int | None, jobs: Sequence[Job]) -> Ite
     for manifest in reversed(closure(store, every)):
         if manifest.ref not in kept_refs:
             path = manifest_path(manifest.name, manifest.version)
-            yield Doomed(path, sizes[path], "version that no ref reaches")
+            yield UnreachableFile(path, sizes[path], "version that no ref reaches")
 
     left = store.files.find(unfinished.FOLDER)
     for path in sorted(left, key=lambda path: (not unfinished.is_card(path), path)):
         if not any(job.holds(path) for job in jobs):
-            yield Doomed(path, left[path], "work that nobody goes on with")
+            yield UnreachableFile(path, left[path], "work that nobody goes on with")
 
     reached = {part.path for manifest in kept for part in manifest.stored}
     for folder, reason in (
@@ -154,17 +157,17 @@ def _doomed(store: Store, keep_versions: int | None, jobs: Sequence[Job]) -> Ite
     ):
         for path, size in sorted(store.files.find(folder).items()):
             if path not in reached and not any(job.holds(path) for job in jobs):
-                yield Doomed(path, size, reason)
+                yield UnreachableFile(path, size, reason)
 
     live = {lease.path for lease in store.leases.find() if lease.live}
     for path, size in sorted(store.files.find(FOLDER).items()):
         if path not in live:
-            yield Doomed(path, size, "lease of a dead process")
+            yield UnreachableFile(path, size, "lease of a dead process")
 
     newest = refs.numbers(store.files)[-KEEP_SNAPSHOTS:]
     for path, size in sorted(store.files.find(refs.FOLDER).items()):
         if newest and path not in {refs.path(number) for number in newest}:
-            yield Doomed(path, size, OLD_REFS)
+            yield UnreachableFile(path, size, OLD_REFS)
 
 
 def _kept(store: Store, every: list[Manifest], newest: int) -> list[Manifest]:

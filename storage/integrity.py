@@ -17,14 +17,14 @@ from storage.files import Files
 from storage.hashing import combine, content_hash
 from storage.lineage import closure
 from storage.manifest import ArtifactRef, File, Manifest, Shard
-from storage.reader import Library
+from storage.reader import StoreReader
 from storage.sql import identifier, literal
 
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Problem:
+class IntegrityProblem:
     """Something that is not as a manifest says.
 
     Attributes:
@@ -62,7 +62,7 @@ class Diff:
         return not (rows or self.columns_added or self.columns_removed)
 
 
-def verify(store: Library, ref: ArtifactRef | str | None = None) -> list[Problem]:
+def verify(store: StoreReader, ref: ArtifactRef | str | None = None) -> list[IntegrityProblem]:
     """Hash every file again and compare it, its rows, inputs and refs with the manifests.
 
     Args:
@@ -71,8 +71,8 @@ def verify(store: Library, ref: ArtifactRef | str | None = None) -> list[Problem
     Raises:
         NotFoundError: `ref` means nothing.
     """
-    store = Library(store.location, store.options)  # forgets manifests that were read before
-    problems: list[Problem] = []
+    store = StoreReader(store.location, store.options)  # forgets manifests that were read before
+    problems: list[IntegrityProblem] = []
     if ref is None:
         manifests = _readable(store, problems)
         problems += _check_refs(store)
@@ -88,11 +88,11 @@ def verify(store: Library, ref: ArtifactRef | str | None = None) -> list[Problem
         messages = pool.map(partial(_check_part, store.files), holders)
         for (part, manifest), message in zip(holders.items(), messages, strict=True):
             if message:
-                problems.append(Problem(str(manifest.ref), part.path, message))
+                problems.append(IntegrityProblem(str(manifest.ref), part.path, message))
     return problems
 
 
-def _readable(store: Library, problems: list[Problem]) -> list[Manifest]:
+def _readable(store: StoreReader, problems: list[IntegrityProblem]) -> list[Manifest]:
     manifests = []
     for name in store.names():
         for version in store.versions(name):
@@ -100,19 +100,21 @@ def _readable(store: Library, problems: list[Problem]) -> list[Manifest]:
             try:
                 manifests.append(store.manifest(exact))
             except (StoreError, ValidationError, ValueError) as error:
-                problems.append(Problem(str(exact), "", f"its manifest cannot be read: {error}"))
+                problems.append(
+                    IntegrityProblem(str(exact), "", f"its manifest cannot be read: {error}")
+                )
     return manifests
 
 
-def _check_refs(store: Library) -> list[Problem]:
+def _check_refs(store: StoreReader) -> list[IntegrityProblem]:
     return [
-        Problem("refs", "", f"{name}@v{version} is referred to, but does not exist")
+        IntegrityProblem("refs", "", f"{name}@v{version} is referred to, but does not exist")
         for name, ref in store.current().refs.items()
         for version in sorted(ref.versions - set(store.versions(name)))
     ]
 
 
-def _check_manifest(store: Library, manifest: Manifest) -> list[Problem]:
+def _check_manifest(store: StoreReader, manifest: Manifest) -> list[IntegrityProblem]:
     messages = []
     for bound in manifest.inputs:
         try:
@@ -125,7 +127,7 @@ def _check_manifest(store: Library, manifest: Manifest) -> list[Problem]:
             messages.append("its content is not that of its shards")
         if manifest.rows != sum(shard.rows for shard in manifest.shards):
             messages.append("its row count is not that of its shards")
-    return [Problem(str(manifest.ref), "", message) for message in messages]
+    return [IntegrityProblem(str(manifest.ref), "", message) for message in messages]
 
 
 def _check_part(files: Files, part: Shard | File) -> str | None:
@@ -151,7 +153,7 @@ def _check_part(files: Files, part: Shard | File) -> str | None:
     return None
 
 
-def diff(store: Library, a: ArtifactRef | str, b: ArtifactRef | str) -> Diff:
+def diff(store: StoreReader, a: ArtifactRef | str, b: ArtifactRef | str) -> Diff:
     """Rows added, removed and changed from a to b, by key. Vectors come as float32.
 
     Raises:

@@ -23,7 +23,7 @@ FORGOTTEN = timedelta(days=30)
 """A job that nobody has gone on with for so long is given up."""
 
 
-class Job(Frozen):
+class UnfinishedJob(Frozen):
     """A job that was begun and has not ended.
 
     Attributes:
@@ -64,7 +64,7 @@ def is_card(path: str) -> bool:
     return PurePosixPath(f"/{path}").match(f"/{FOLDER}/*/{CARD}")
 
 
-def keep(files: Files, job: Job) -> None:
+def keep(files: Files, job: UnfinishedJob) -> None:
     """Begin a job, or say that somebody is at it.
 
     Raises:
@@ -73,13 +73,13 @@ def keep(files: Files, job: Job) -> None:
     files.replace(job.card, job.model_dump_json().encode())
 
 
-def find(files: Files) -> list[Job]:
+def find(files: Files) -> list[UnfinishedJob]:
     """All jobs that have not ended, in order of their ids."""
     jobs = []
     for path in sorted(files.find(FOLDER)):
         if is_card(path):
             try:
-                jobs.append(Job.model_validate_json(files.read(path)))
+                jobs.append(UnfinishedJob.model_validate_json(files.read(path)))
             except FileNotFoundError:  # it ended while we look
                 continue
     return jobs

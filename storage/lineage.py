@@ -9,7 +9,7 @@ from typing import Any
 
 from storage.hashing import fingerprint
 from storage.manifest import ArtifactRef, Manifest
-from storage.reader import Library
+from storage.reader import StoreReader
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Lineage:
                 yield from self._branches(below, indent + ("    " if last else "│   "), shown)
 
 
-def lineage(store: Library, ref: ArtifactRef | str) -> Lineage:
+def lineage(store: StoreReader, ref: ArtifactRef | str) -> Lineage:
     """Everything that a version was made from.
 
     Raises:
@@ -81,7 +81,7 @@ def lineage(store: Library, ref: ArtifactRef | str) -> Lineage:
     return Lineage(_node(manifests[-1]), tuple(nodes), tuple(found))
 
 
-def closure(store: Library, manifests: Iterable[Manifest]) -> list[Manifest]:
+def closure(store: StoreReader, manifests: Iterable[Manifest]) -> list[Manifest]:
     """The given versions and all that they were made from; inputs first, each once.
 
     Raises:
@@ -101,7 +101,7 @@ def closure(store: Library, manifests: Iterable[Manifest]) -> list[Manifest]:
     return list(ordered.values())
 
 
-def edges(store: Library, manifest: Manifest) -> list[Edge]:
+def edges(store: StoreReader, manifest: Manifest) -> list[Edge]:
     """What one version was made from, directly.
 
     Raises:

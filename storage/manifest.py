@@ -80,7 +80,7 @@ class File(Frozen):
     bytes: int
 
 
-class Column(Frozen):
+class ColumnInfo(Frozen):
     """A column as a person reads it; the exact type is in `Manifest.arrow_schema`."""
 
     name: str
@@ -140,7 +140,7 @@ class Manifest(Origin):
     content: str = Field(description="Hash of its rows in any order, of its files, or its tables.")
     rows: int = Field(description="Of a table; of all bound tables; 0 for files.")
     key: tuple[str, ...] = Field(default=(), description="Columns that name a row.")
-    columns: tuple[Column, ...] = ()
+    columns: tuple[ColumnInfo, ...] = ()
     arrow_schema: str = Field(default="", description="Arrow IPC schema message, base64.")
     shards: tuple[Shard, ...] = ()
     files: tuple[File, ...] = ()
@@ -175,7 +175,7 @@ def describe_schema(schema: pa.Schema) -> dict[str, Any]:
     for field in schema:
         doc = (field.metadata or {}).get(b"doc")
         columns.append(
-            Column(
+            ColumnInfo(
                 name=field.name,
                 type=str(field.type),
                 nullable=field.nullable,

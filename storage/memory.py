@@ -16,7 +16,7 @@ from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 _CREATE = Lock()
 
 
-class WholeMemory(MemoryFileSystem):
+class AtomicMemoryFileSystem(MemoryFileSystem):
     """fsspec's memory, and its files, where a file is there whole or not at all."""
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:

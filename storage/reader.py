@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow.compute as pc
 
 
-class Library:
+class StoreReader:
     """Everything that leaves a store as it is. Manifests never change, so each is read once."""
 
     def __init__(self, location: str, storage_options: Mapping[str, Any] | None = None) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -37,21 +37,31 @@ from storage.manifest import (
     describe_schema,
 )
 from storage.parts import Part
-from storage.reader import Library, manifest_path
+from storage.reader import StoreReader, manifest_path
 
 MARKER = "store.json"
 CHUNK = 1 << 20
 
+AfterChange = Callable[["Store"], object]
+"""Called with a store after its refs or versions have changed."""
 
-class Store(Library):
+
+class Store(StoreReader):
     """Versioned artifacts under one path or fsspec URL. Cheap to open, picklable, thread-safe."""
 
-    def __init__(self, location: str, storage_options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        location: str,
+        storage_options: Mapping[str, Any] | None = None,
+        after_change: AfterChange | None = None,
+    ) -> None:
+        """Use `Store.open`, which checks that the store exists."""
         super().__init__(location, storage_options)
         self.leases = Leases(self.files)
+        self._after_change = after_change
 
-    def __reduce__(self) -> tuple[type[Store], tuple[str, dict[str, Any]]]:
-        return Store, (self.location, self.options)
+    def __reduce__(self) -> tuple[type[Store], tuple[Any, ...]]:
+        return Store, (self.location, self.options, self._after_change)
 
     def __repr__(self) -> str:
         return f"Store({self.location!r})"
@@ -62,14 +72,22 @@ class Store(Library):
         location: str | os.PathLike[str],
         create: bool = False,
         storage_options: Mapping[str, Any] | None = None,
+        after_change: AfterChange | None = None,
     ) -> Store:
-        """Open a store, or make one.
+        """Open a store, or create one.
+
+        Args:
+            location: Path or fsspec URL.
+            create: Create the store if there is none.
+            storage_options: Options of the fsspec file system.
+            after_change: Called with the store after each commit, untag and gc, for example to
+                refresh what is derived from it. Must be picklable if the store is to be pickled.
 
         Raises:
             NotFoundError: there is none, and `create` is false.
             StoreError: it has a newer format, is broken, or cannot be written.
         """
-        store = cls(os.fspath(location), storage_options)
+        store = cls(os.fspath(location), storage_options, after_change)
         try:
             marker = store.files.read(MARKER)
         except (FileNotFoundError, NotADirectoryError):
@@ -249,7 +267,9 @@ class Store(Library):
             self.forget()  # gc of another process may have removed what was read before the lease
             for ref in exact:
                 self.manifest(ref)
-            return refs.move(self.files, changed, ", ".join(said))
+            snapshot = refs.move(self.files, changed, ", ".join(said))
+        self.changed()
+        return snapshot
 
     def tag(self, ref: ArtifactRef | str, tag: str) -> ArtifactRef:
         """Give a version a tag, taking it from the version that had it.
@@ -277,6 +297,12 @@ class Store(Library):
 
         with self.lease():
             refs.move(self.files, changed, f"untag {name}@{tag}")
+        self.changed()
+
+    def changed(self) -> None:
+        """Run `after_change`; every operation that moves refs or removes versions ends with it."""
+        if self._after_change:
+            self._after_change(self)
 
     # The steps of publishing
 

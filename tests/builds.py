@@ -17,10 +17,9 @@ import pyarrow as pa
 from repic import config
 from repic.config import Settings
 from repic.mining.splits import split_of
-from repic.pipeline.build import Outcome, Plan, Shard
+from repic.pipeline.build import BuildResult
 from repic.pipeline.build import build as run_build
 from repic.pipeline.scan import scan
-from repic.pipeline.stages.base import Stage
 from repic.sample import files
 from repic.sample.world import World
 from repic.tables import TABLES
@@ -35,16 +34,6 @@ OF_MODELS = frozenset({"rollouts", "captions", "scores", "metrics", "promotions"
 """Tables that training and evaluation make, and no build."""
 
 PROGRAM = (sys.executable, "-m", "repic.cli")
-
-
-class Silent:
-    """Watches a build and says nothing."""
-
-    def stage(self, stage: Stage, plan: Plan) -> None:
-        pass
-
-    def shard(self, stage: Stage, shard: Shard) -> None:
-        pass
 
 
 @dataclass(frozen=True)
@@ -148,9 +137,9 @@ class Album:
         return config.load("photos", (*self.overrides, *overrides), source=self.source)
 
 
-def build(settings: Settings, store: Store) -> Outcome:
+def build(settings: Settings, store: Store) -> BuildResult:
     """Scan and build, in this process."""
-    return run_build(settings, store, scan(settings), Silent())
+    return run_build(settings, store, scan(settings))
 
 
 @dataclass(frozen=True)
@@ -159,7 +148,7 @@ class Built:
 
     album: Album
     location: Path
-    outcome: Outcome
+    outcome: BuildResult
 
     @property
     def store(self) -> Store:
@@ -171,12 +160,12 @@ class Built:
         return Store.open(location)
 
 
-def tables(store: Store, outcome: Outcome) -> Mapping[str, pa.Table]:
+def tables(store: Store, outcome: BuildResult) -> Mapping[str, pa.Table]:
     """All tables of a build by name."""
     return {name: store.read(manifest.ref) for name, manifest in outcome.tables.items()}
 
 
-def contents(outcome: Outcome) -> dict[str, tuple[str, str]]:
+def contents(outcome: BuildResult) -> dict[str, tuple[str, str]]:
     """What must be equal if two builds are: fingerprint and content of each table."""
     every = {**outcome.tables, "dataset": outcome.dataset}
     return {name: (manifest.fingerprint, manifest.content) for name, manifest in every.items()}

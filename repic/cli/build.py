@@ -26,7 +26,7 @@ from repic.cli.common import (
 
 if TYPE_CHECKING:
     from repic.config import Settings
-    from repic.pipeline.build import Outcome
+    from repic.pipeline.build import BuildResult
     from storage.store import Store
 
 
@@ -105,27 +105,23 @@ def _parameters(
     }
 
 
-def build_here(settings: Settings, store: str, only: Collection[str] | None = None) -> Outcome:
+def build_here(settings: Settings, store: str, only: Collection[str] | None = None) -> BuildResult:
     """Build in this process, with progress on standard error.
 
     Args:
-        only: Hashes of the only files to look at; see `repic.pipeline.scan.scan`.
+        only: URIs of the only photos to scan; see `repic.pipeline.scan.scan`.
     """
     from repic.cli.progress import BuildProgress
-    from repic.pipeline import catalog
-    from repic.pipeline.build import build, open_for
+    from repic.pipeline.build import build, open_and_scan
     from repic.pipeline.scan import scan
 
     with BuildProgress(err()) as progress:
         location = os.path.expanduser(store)
-        opened, photos = open_for(location, lambda: scan(settings, progress.scanned, only))
-        outcome = build(settings, opened, photos, progress)
-    if opened.files.local:
-        catalog.refresh(opened)
-    return outcome
+        opened, photos = open_and_scan(location, lambda: scan(settings, progress.scanned, only))
+        return build(settings, opened, photos, progress)
 
 
-def _summary(outcome: Outcome) -> dict[str, Any]:
+def _summary(outcome: BuildResult) -> dict[str, Any]:
     return {
         "dataset": str(outcome.dataset.ref),
         "published": outcome.published,
@@ -140,7 +136,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _print_outcome(outcome: Outcome, store: str) -> None:
+def _print_outcome(outcome: BuildResult, store: str) -> None:
     rows = {name: manifest.rows for name, manifest in outcome.tables.items()}
     verb = "Published" if outcome.published else "Nothing new: this is"
     console = out()
@@ -264,12 +260,14 @@ def _retry(location: str, as_json: bool) -> None:
     from dataclasses import asdict
 
     from repic import config
-    from repic.pipeline.quarantine import known, of_latest, retried
+    from repic.pipeline import retry
 
     store = open_store(location)
-    before = of_latest(store)
-    settings = config.from_record(store.manifest("dataset@latest").settings)
-    result = retried(store, before, build_here(settings, location, known(store)))
+    latest = retry.latest_dataset(store)
+    before = retry.bound_table(store, latest, "quarantine")
+    settings = config.from_record(latest.settings)
+    built = build_here(settings, location, retry.source_uris(store, latest))
+    result = retry.compare(store, before, built.dataset)
     if as_json:
         print_json(asdict(result))
         return

@@ -47,7 +47,7 @@ class UserError(RepicError):
 
 def explain(error: BaseException) -> str | None:
     """One sentence for an error that the user can fix; None for a bug."""
-    from storage.errors import explained
+    from storage.errors import store_errors
 
     if isinstance(error, FIXABLE):
         return str(error)
@@ -55,7 +55,7 @@ def explain(error: BaseException) -> str | None:
         return None
     path = error.filename or "the output"
     try:
-        with explained(str(path)):
+        with store_errors(str(path)):
             raise error
     except FIXABLE as full_or_forbidden:
         return str(full_or_forbidden)
@@ -64,10 +64,10 @@ def explain(error: BaseException) -> str | None:
 
 
 def open_store(location: str, create: bool = False) -> Store:
-    """The store that `--store` names."""
-    from storage.store import Store
+    """The store that `--store` names; its catalog is refreshed after every change."""
+    from repic.pipeline import catalog
 
-    return Store.open(os.path.expanduser(location), create=create)
+    return catalog.open_store(os.path.expanduser(location), create)
 
 
 def out() -> Console:

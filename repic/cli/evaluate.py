@@ -121,13 +121,10 @@ def run(
     )
     from repic.cli.progress import RunProgress
     from repic.evaluate import run as evaluation
-    from repic.pipeline import catalog
 
     opened = open_store(store, create=True)
     with RunProgress(err()) as progress:
         result = evaluation.run(model, settings, opened, progress)
-    if opened.files.local:
-        catalog.refresh(opened)
     if report is not None:
         from repic.report import write
 

@@ -76,7 +76,7 @@ def status(as_json: JsonOption = False, store: StoreOption = DEFAULT_STORE) -> N
     from flows.local.api import recent_flow_runs
     from repic.pipeline import status as statuses
 
-    current = statuses.of(open_store(store))
+    current = statuses.read(open_store(store))
     runs = recent_flow_runs()
     if as_json:
         print_json(

@@ -20,7 +20,7 @@ from rich.progress import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from repic.pipeline.build import Plan, Shard
+    from repic.pipeline.build import StagePlan, StageShard
     from repic.pipeline.stages.base import Stage
 
 LOG_INTERVAL = 10.0
@@ -68,7 +68,7 @@ class BuildProgress(_Bars):
             self._scan = self._bars.add_task("scan", total=None)
         self._bars.update(self._scan, completed=count)
 
-    def stage(self, stage: Stage, plan: Plan) -> None:
+    def stage(self, stage: Stage, plan: StagePlan) -> None:
         """Called when a stage begins: `plan.missing` of its `plan.inputs` have no result yet."""
         if self._scan is not None:
             self._bars.update(self._scan, total=self._bars.tasks[self._scan].completed)
@@ -79,7 +79,7 @@ class BuildProgress(_Bars):
             cached = plan.inputs - plan.missing
             self._console.print(f"{stage.name}: {plan.missing} to do, {cached} cached")
 
-    def shard(self, stage: Stage, shard: Shard) -> None:
+    def shard(self, stage: Stage, shard: StageShard) -> None:
         """Called when a shard is done."""
         assert self._stage is not None
         self._bars.advance(self._stage, shard.inputs.num_rows)

@@ -66,7 +66,6 @@ def run(
         return
     from repic.cli.build import build_here
     from repic.cli.progress import RunProgress
-    from repic.pipeline import catalog
 
     overrides = set_ or []
     settings = config.load(profile, overrides, source=config.folder_source(images))
@@ -78,8 +77,6 @@ def run(
     opened = open_store(store)
     with RunProgress(err()) as progress:
         recorded, is_new = refresh_run.refresh(settings, opened, str(outcome.dataset.ref), progress)
-    if opened.files.local:
-        catalog.refresh(opened)
     if as_json:
         print_json({**_summary(recorded), "new": is_new})
         return
@@ -124,14 +121,11 @@ def rollback(
 
     Example: repic refresh rollback
     """
-    from repic.pipeline import catalog
     from repic.refresh.history import roll_back
     from storage.manifest import Run
 
     opened = open_store(store)
     recorded = roll_back(opened, tag, Run.here())
-    if opened.files.local:
-        catalog.refresh(opened)
     if as_json:
         print_json(_summary(recorded))
     else:

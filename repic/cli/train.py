@@ -108,7 +108,6 @@ def _train_here(
 ) -> TrainingResult | None:
     from repic import config
     from repic.cli.progress import RunProgress
-    from repic.pipeline import catalog
 
     settings = config.load(profile, overrides, scope=config.TRAIN, train=chosen)
     opened = open_store(store)
@@ -119,10 +118,7 @@ def _train_here(
     if int(os.environ.get("RANK", "0")):  # only the first process of a distributed run prints
         return run.train(settings, opened, dataset)
     with RunProgress(err()) as progress:
-        outcome = run.train(settings, opened, dataset, progress)
-    if outcome and opened.files.local:
-        catalog.refresh(opened)
-    return outcome
+        return run.train(settings, opened, dataset, progress)
 
 
 def _print_settings(method: Literal["grpo", "sft"]) -> None:

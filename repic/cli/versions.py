@@ -269,7 +269,6 @@ def tag(
         out().print(f"{artifact}@{name} is removed")
     else:
         out().print(f"{opened.tag(ref, name)} is now also @{name}")
-    _refresh(opened)
 
 
 def gc(
@@ -355,12 +354,3 @@ def gc(
             )
         elif not apply and collected.files:
             err().print("Add --apply to delete them.")
-    if collected.deleted:
-        _refresh(opened)
-
-
-def _refresh(store: Store) -> None:
-    from repic.pipeline import catalog
-
-    if store.files.local:
-        catalog.refresh(store)

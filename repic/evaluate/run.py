@@ -176,9 +176,7 @@ def publish(
         kind="report",
     )
     versions = {m.name: m.version for m in (first, second, third, evaluation)}
-    current = store.current()
-    if any(current.of(name).latest != version for name, version in versions.items()):
-        store.commit(versions)
+    store.commit(versions)
     return Evaluated(store, evaluation, is_new=existing is None)
 
 

@@ -1,7 +1,7 @@
-"""A build: what is to be made, what is there already, what is missing.
+"""A build: which results exist, which are missing, and how one dataset version is published.
 
-`build` walks the stages on this machine. A flow walks the very same list and sends the shards of
-each plan to its own workers. Nothing else knows the order.
+`build` runs all stages in this process. A flow calls `execute` with tasks of its own, so both walk
+the same stages in the same order.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ import pyarrow.compute as pc
 import repic
 from repic import config
 from repic.config import Settings, with_absolute_paths
-from repic.pipeline import failures, kept_results, quarantine
+from repic.pipeline import catalog, failures, kept_results
 from repic.pipeline.scan import Reject, Scan
 from repic.pipeline.stages import STAGES
-from repic.pipeline.stages.base import Inputs, Json, Result, RowStage, SetStage, Stage
+from repic.pipeline.stages.base import Inputs, Json, RowStage, ShardOutput, Stage, TableStage
+from repic.pipeline.stages.quarantine import check_budget
 from repic.tables import TABLES
 from storage.errors import NotFoundError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, Run
+from storage.parts import Part
 from storage.store import Store
 
 DATASET = "dataset"
@@ -33,10 +35,10 @@ DATASET = "dataset"
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Some inputs of one row-wise stage: the unit of work, of retry and of loss.
+class StageShard:
+    """Inputs of one row-wise stage: the unit of work and of retry.
 
-    It carries all that a process on another machine needs.
+    Picklable; it holds everything that a process on another machine needs.
     """
 
     stage: str
@@ -46,8 +48,8 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class ShardReport:
-    """What came of a shard. `gone` are inputs that changed or vanished since they were scanned."""
+class ShardResult:
+    """Counts of a computed shard. `gone` are inputs that changed or vanished since the scan."""
 
     rows: int
     refused: int
@@ -55,25 +57,25 @@ class ShardReport:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The shards of a stage that have no result yet, and how many of its inputs that is."""
+class StagePlan:
+    """Shards of a stage that have no result yet; `inputs` and `missing` count its inputs."""
 
-    shards: tuple[Shard, ...]
+    shards: tuple[StageShard, ...]
     inputs: int
     missing: int
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a build came to.
+class BuildResult:
+    """Result of a build.
 
     Attributes:
-        dataset: The version that holds it.
-        tables: Table -> the version that the dataset binds.
-        published: Whether the dataset is new; False if the same build was made before.
-        files: Photos that the source named, unreadable ones included.
-        copies: Those of them that hold the very same bytes as another usable one.
-        processed: Row-wise stage -> inputs that were computed now.
+        dataset: The dataset version.
+        tables: Table name -> version that the dataset binds.
+        published: Whether the dataset is new; False if an identical build exists.
+        files: Number of photos in the source, unreadable ones included.
+        copies: Number of photos whose bytes duplicate those of another usable photo.
+        processed: Row-wise stage -> number of inputs computed by this build.
         seconds: Wall time.
     """
 
@@ -86,9 +88,19 @@ class Outcome:
     seconds: float
 
 
+class BuildCallbacks(Protocol):
+    """Progress callbacks of a build."""
+
+    def stage(self, stage: Stage, plan: StagePlan) -> None:
+        """A stage starts."""
+
+    def shard(self, stage: Stage, shard: StageShard) -> None:
+        """A shard of the stage is complete."""
+
+
 @dataclass
 class Build:
-    """One build of `settings` on what `scan` found, into `store`."""
+    """One build with `settings` of the photos in `scan`, into `store`."""
 
     settings: Settings
     store: Store
@@ -96,11 +108,11 @@ class Build:
     run: Run = field(default_factory=Run.here)
     processed: dict[str, int] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
-    _read: dict[str, pa.Table] = field(default_factory=dict, repr=False)
+    _tables: dict[str, pa.Table] = field(default_factory=dict, repr=False)
 
     @cached_property
     def reviews(self) -> Manifest | None:
-        """A person's decisions, as they stood when the build began."""
+        """The latest reviews when the build started."""
         try:
             return self.store.manifest("reviews@latest")
         except NotFoundError:
@@ -108,75 +120,68 @@ class Build:
 
     @cached_property
     def fingerprints(self) -> Mapping[str, str]:
-        """Table -> hash of everything that it is made from, known before anything is made."""
+        """Table -> hash of everything it is made from; computed before any stage runs."""
         known = {
             "source": self.scan.fingerprint,
             "reviews": self.reviews.fingerprint if self.reviews else "",
         }
-        made = {}
+        tables: dict[str, str] = {}
         for stage in STAGES:
             recipe = stage.fingerprint(self.settings)
-            for table in stage.writes:
-                origin = [known[name] for name in stage.reads]
-                made[table] = fingerprint([table, recipe, origin])
-            known |= made
-        return {**made, DATASET: fingerprint(made)}
+            inputs = [(known | tables)[name] for name in stage.reads]
+            tables |= {name: fingerprint([name, recipe, inputs]) for name in stage.writes}
+        return {**tables, DATASET: fingerprint(tables)}
 
     def without(self, gone: Iterable[Reject]) -> Build:
-        """The same build on a source that no longer has these photos in these places."""
-        left = self.scan.without(gone)
-        return Build(self.settings, self.store, left, self.run, self.processed, self.started)
+        """The same build of a source that no longer has these photos at these URIs."""
+        scan = self.scan.without(gone)
+        return Build(self.settings, self.store, scan, self.run, self.processed, self.started)
 
-    def done(self) -> Manifest | None:
-        """The dataset version of this very build, if it was published before."""
+    def existing_dataset(self) -> Manifest | None:
+        """The dataset version of an identical earlier build."""
         return self.store.find(DATASET, self.fingerprints[DATASET])
 
-    def plan(self, stage: Stage) -> Plan:
-        """What of a stage is missing. A whole-set stage has no shards: `publish` runs it."""
-        if not isinstance(stage, RowStage) or self._made(stage):
-            return Plan((), 0, 0)
+    def plan(self, stage: Stage) -> StagePlan:
+        """Missing shards of a stage; a whole-table stage has none, because `publish` runs it."""
+        if not isinstance(stage, RowStage) or self._existing(stage):
+            return StagePlan((), 0, 0)
         inputs = stage.inputs(self._inputs(stage))
-        known = pa.array(
-            sorted(kept_results.covered(self.store, stage, self.settings)), pa.string()
-        )
-        missing = inputs.filter(pc.invert(pc.is_in(inputs["key"], known)))
+        covered = kept_results.covered_keys(self.store, stage, self.settings)
+        is_covered = pc.is_in(inputs["key"], pa.array(sorted(covered), pa.string()))
+        missing = inputs.filter(pc.invert(is_covered))
         size = self.settings.runtime.shard_rows
         shards = tuple(
-            Shard(stage.name, missing.slice(start, size), self.settings, self.store.location)
+            StageShard(stage.name, missing.slice(start, size), self.settings, self.store.location)
             for start in range(0, missing.num_rows, size)
         )
-        return Plan(shards, inputs.num_rows, missing.num_rows)
+        return StagePlan(shards, inputs.num_rows, missing.num_rows)
 
     def publish(self, stage: Stage) -> list[Manifest]:
-        """Make versions of the tables of a stage, all of whose shards are done."""
-        if made := self._made(stage):
-            return made
+        """Publish the tables of a stage. All shards of the stage must be complete."""
+        if existing := self._existing(stage):
+            return existing
         inputs = self._inputs(stage)
         if isinstance(stage, RowStage):
             keys = stage.inputs(inputs)["key"].to_pylist()
-            parts = kept_results.covering(self.store, stage, self.settings, keys)
+            parts = kept_results.parts_for(self.store, stage, self.settings, keys)
             return [self._publish(stage, stage.name, parts, {})]
-        assert isinstance(stage, SetStage)
+        assert isinstance(stage, TableStage)
         output = stage.run(inputs)
         return [
             self._publish(stage, name, output.tables[name], output.notes) for name in stage.writes
         ]
 
-    def finish(self) -> Outcome:
-        """Bind the tables into one dataset version, and make all of them the latest in one step.
+    def finish(self) -> BuildResult:
+        """Bind the tables into one dataset version and commit all of them in one step.
 
         Raises:
             QuarantineError: more files were refused than the budget allows; `latest` stays.
         """
         tables = {name: self._manifest(name) for stage in STAGES for name in stage.writes}
         refused = self._table("quarantine").to_pylist()
-        quarantine.check(
-            refused,
-            self.scan.files,
-            self.settings.quarantine.budget,
-            tables["quarantine"].ref,
-        )
-        dataset = self.done()
+        budget = self.settings.quarantine.budget
+        check_budget(refused, self.scan.files, budget, tables["quarantine"].ref)
+        dataset = self.existing_dataset()
         published = dataset is None
         if dataset is None:
             origin = Origin(
@@ -188,13 +193,10 @@ class Build:
                 run=self.run,
             )
             dataset = self.store.publish_dataset(DATASET, origin)
-        versions = {manifest.name: manifest.version for manifest in (*tables.values(), dataset)}
-        current = self.store.current()
-        if any(current.of(name).latest != number for name, number in versions.items()):
-            self.store.commit(versions)
-        # What a later stage refused is among the images, too.
+        self.store.commit({m.name: m.version for m in (*tables.values(), dataset)})
+        # Photos that a later stage refused are still rows of the images table.
         unreadable = sum(row["stage"] == "images" for row in refused)
-        return Outcome(
+        return BuildResult(
             dataset,
             tables,
             published,
@@ -204,10 +206,10 @@ class Build:
             seconds=time.monotonic() - self.started,
         )
 
-    def _made(self, stage: Stage) -> list[Manifest]:
+    def _existing(self, stage: Stage) -> list[Manifest]:
         """Versions that the stage's tables already have; empty if one is missing."""
-        made = [self.store.find(name, self.fingerprints[name]) for name in stage.writes]
-        return [m for m in made if m] if all(made) else []
+        manifests = [self.store.find(name, self.fingerprints[name]) for name in stage.writes]
+        return [m for m in manifests if m] if all(manifests) else []
 
     def _manifest(self, name: str) -> Manifest:
         manifest = self.store.find(name, self.fingerprints[name])
@@ -217,49 +219,50 @@ class Build:
 
     def _inputs(self, stage: Stage) -> Inputs:
         names = [name for name in stage.reads if name != "source"]
-        refused = [
+        rejects = [
             reject
             for other in STAGES
             if isinstance(other, RowStage) and other.name in names
             for reject in kept_results.rejects(self.store, other, self.settings)
         ]
         tables = {name: self._table(name) for name in names}
-        before = {}
-        if isinstance(stage, SetStage) and stage.keeps:
-            before = {name: self._before(stage, name) for name in stage.writes}
-        return Inputs(self.settings, self.scan, tables, tuple(refused), before)
+        previous = {}
+        if isinstance(stage, TableStage) and stage.reuses_rows:
+            previous = {name: self._previous(stage, name) for name in stage.writes}
+        return Inputs(self.settings, self.scan, tables, tuple(rejects), previous)
 
-    def _before(self, stage: Stage, name: str) -> pa.Table:
-        """The latest version of a table, if the stage would make its rows in the same way."""
+    def _previous(self, stage: Stage, name: str) -> pa.Table:
+        """The latest version of a table; empty if the recipe or version of the stage differs."""
         try:
             latest = self.store.manifest(f"{name}@latest")
         except NotFoundError:
             return TABLES[name].empty()
-        if fingerprint(latest.settings) != fingerprint(self._made_by(stage)):
+        if fingerprint(latest.settings) != fingerprint(self._recipe(stage)):
             return TABLES[name].empty()
         return self.store.read(latest.ref)
 
-    def _made_by(self, stage: Stage) -> dict[str, Json]:
+    def _recipe(self, stage: Stage) -> dict[str, Json]:
         return {"recipe": stage.recipe(self.settings), "version": stage.version}
 
     def _table(self, name: str) -> pa.Table:
-        if name not in self._read:
+        if name not in self._tables:
             manifest = self.reviews if name == "reviews" else self._manifest(name)
-            self._read[name] = self.store.read(manifest.ref) if manifest else TABLES[name].empty()
-        return self._read[name]
+            rows = self.store.read(manifest.ref) if manifest else TABLES[name].empty()
+            self._tables[name] = rows
+        return self._tables[name]
 
     def _publish(
-        self, stage: Stage, name: str, data: pa.Table | list, notes: Mapping[str, Json]
+        self, stage: Stage, name: str, data: pa.Table | list[Part], notes: Mapping[str, Json]
     ) -> Manifest:
+        inputs = [
+            self._manifest(table) for table in stage.reads if table not in ("source", "reviews")
+        ]
+        if "reviews" in stage.reads and self.reviews:
+            inputs.append(self.reviews)
         origin = Origin(
             fingerprint=self.fingerprints[name],
-            inputs=tuple(
-                self._manifest(table).as_input()
-                for table in stage.reads
-                if table not in ("source", "reviews")
-            )
-            + ((self.reviews.as_input(),) if "reviews" in stage.reads and self.reviews else ()),
-            settings=self._made_by(stage),
+            inputs=tuple(manifest.as_input() for manifest in inputs),
+            settings=self._recipe(stage),
             models=stage.models(self.settings),
             sources=self._sources() if "source" in stage.reads else {},
             notes=dict(notes),
@@ -277,108 +280,103 @@ class Build:
         return {self.settings.source.kind: {**settings, "files": self.scan.files}}
 
 
-def run_shard(shard: Shard) -> ShardReport:
-    """Compute a shard and keep its result. Safe to repeat, and to run anywhere."""
+def run_shard(shard: StageShard) -> ShardResult:
+    """Compute a shard and keep its result. Idempotent, and safe to run on any machine."""
     stage = next(s for s in STAGES if isinstance(s, RowStage) and s.name == shard.stage)
-    result = stage.run(shard.inputs, shard.settings)
-    gone = tuple(reject for reject in result.rejects if reject.transient)
-    lost = {reject.image_id for reject in gone}
+    output = stage.run(shard.inputs, shard.settings)
+    gone = tuple(reject for reject in output.rejects if reject.transient)
+    gone_ids = {reject.image_id for reject in gone}
     keys = [
         key
         for key, image_id in zip(
             shard.inputs["key"].to_pylist(), shard.inputs["image_id"].to_pylist(), strict=True
         )
-        if image_id not in lost
+        if image_id not in gone_ids
     ]
-    kept = Result(result.rows, tuple(r for r in result.rejects if not r.transient))
+    kept = ShardOutput(output.rows, tuple(r for r in output.rejects if not r.transient))
     if keys:
-        kept_results.keep(Store.open(shard.store), stage, shard.settings, keys, kept)
-    return ShardReport(result.rows.num_rows, len(result.rejects), gone)
+        kept_results.write(Store.open(shard.store), stage, shard.settings, keys, kept)
+    return ShardResult(output.rows.num_rows, len(output.rejects), gone)
 
 
-def open_for(location: str, look: Callable[[], Scan]) -> tuple[Store, Scan]:
-    """The store, and what the source holds. A store is made only if there is something to build.
+def open_and_scan(location: str, scan: Callable[[], Scan]) -> tuple[Store, Scan]:
+    """Open the store and scan the source. A new store is created only if the scan succeeds.
 
     Args:
         location: Folder or URL of the store.
-        look: Scans the source.
+        scan: Scans the source.
 
     Raises:
-        storage.errors.StoreError: the store cannot be opened or made.
-        repic.errors.SourceError: from `look`; a store that was not there is not there now.
+        storage.errors.StoreError: the store cannot be opened or created.
+        repic.errors.SourceError: from `scan`.
     """
     try:
-        store = Store.open(location)
+        store = catalog.open_store(location)
     except NotFoundError:
-        found = look()
-        return Store.open(location, create=True), found
-    with failures.noted(store, Run.here()):
-        return store, look()
+        scanned = scan()
+        return catalog.open_store(location, create=True), scanned
+    with failures.recorded(store, Run.here()):
+        return store, scan()
 
 
-class Watch(Protocol):
-    """Who wants to know how a build goes on."""
+def build(
+    settings: Settings, store: Store, scan: Scan, callbacks: BuildCallbacks | None = None
+) -> BuildResult:
+    """Build one dataset version in this process, computing only missing results.
 
-    def stage(self, stage: Stage, plan: Plan) -> None:
-        """A stage begins."""
-
-    def shard(self, stage: Stage, shard: Shard) -> None:
-        """A shard of it is done."""
-
-
-def build(settings: Settings, store: Store, scan: Scan, watch: Watch) -> Outcome:
-    """Make one dataset version, on this machine, doing only what is missing.
-
-    Interrupt it at any time; the next call goes on where it was.
+    An interrupted build resumes when it is run again.
 
     Raises:
         storage.errors.StoreError: the store cannot be written.
-        repic.errors.QuarantineError: too many files are bad; nothing becomes visible.
+        repic.errors.QuarantineError: too many files were refused; `latest` stays.
     """
 
-    def compute(stage: Stage, plan: Plan) -> Iterator[ShardReport]:
-        watch.stage(stage, plan)
+    def compute(stage: Stage, plan: StagePlan) -> Iterator[ShardResult]:
+        if callbacks:
+            callbacks.stage(stage, plan)
         for shard in plan.shards:
             yield run_shard(shard)
-            watch.shard(stage, shard)
+            if callbacks:
+                callbacks.shard(stage, shard)
 
-    return make(Build(settings, store, scan), compute, Build.publish)
+    return execute(Build(settings, store, scan), compute, Build.publish)
 
 
-def make(
-    this: Build,
-    compute: Callable[[Stage, Plan], Iterable[ShardReport]],
+def execute(
+    build: Build,
+    compute: Callable[[Stage, StagePlan], Iterable[ShardResult]],
     publish: Callable[[Build, Stage], object],
-) -> Outcome:
-    """Walk the stages in order: whoever can compute a plan and publish a stage can build.
+) -> BuildResult:
+    """Run all stages in order, then bind and commit their tables.
 
-    An error that ends the build is put down in the store, until one succeeds.
+    If inputs vanish meanwhile, the stages run again without them. An error that ends the build is
+    recorded in the store until a build succeeds.
 
     Args:
-        compute: Called with each stage and its plan; gives a report per shard, from `run_shard`.
-        publish: Called after it; does `Build.publish`.
+        compute: Runs the shards of a plan by `run_shard` and returns their results in order.
+        publish: Calls `Build.publish`, after all shards of a stage.
     """
-    with failures.noted(this.store, this.run), this.store.lease():
-        if not this.done():
-            while gone := _walk(this, compute, publish):
-                this = this.without(gone)
-        outcome = this.finish()
-        failures.clear(this.store)
-        return outcome
+    with failures.recorded(build.store, build.run), build.store.lease():
+        if not build.existing_dataset():
+            while gone := _run_stages(build, compute, publish):
+                build = build.without(gone)
+        result = build.finish()
+        failures.clear(build.store)
+        return result
 
 
-def _walk(
-    this: Build,
-    compute: Callable[[Stage, Plan], Iterable[ShardReport]],
+def _run_stages(
+    build: Build,
+    compute: Callable[[Stage, StagePlan], Iterable[ShardResult]],
     publish: Callable[[Build, Stage], object],
 ) -> list[Reject]:
-    """All stages in order; stops after a stage that found inputs gone, and says which."""
+    """Run the stages in order; stop after the first that misses inputs, and return these."""
     for stage in STAGES:
-        plan = this.plan(stage)
-        gone = [reject for report in compute(stage, plan) for reject in report.gone]
+        plan = build.plan(stage)
+        gone = [reject for result in compute(stage, plan) for reject in result.gone]
         if plan.missing:
-            this.processed[stage.name] = this.processed.get(stage.name, 0) + plan.missing
+            build.processed[stage.name] = build.processed.get(stage.name, 0) + plan.missing
         if gone:
             return gone
-        publish(this, stage)
+        publish(build, stage)
     return []

@@ -1,4 +1,4 @@
-"""The DuckDB catalog of a store, with the views that need to know what a pair is."""
+"""The DuckDB catalog of a store, kept up to date, with the views that join pairs and photos."""
 
 from __future__ import annotations
 
@@ -20,19 +20,31 @@ PAIR_PHOTOS = """
 VIEWS = {"pair_photos": PAIR_PHOTOS}
 """Views on top of the tables, in `main` and in the schema of each dataset version."""
 
-_SHOWN = ("pair_id", "kind", "origin", "band", "similarity", "percentile", "split")
+_PAIR_COLUMNS = ("pair_id", "kind", "origin", "band", "similarity", "percentile", "split")
 PAIR_PHOTOS_DOC = {
-    **{c.name: c.doc for c in TABLES["pairs"].columns if c.name in _SHOWN},
+    **{c.name: c.doc for c in TABLES["pairs"].columns if c.name in _PAIR_COLUMNS},
     "anchor_uri": "Where the anchor's photo is.",
     "other_uri": "Where the other object's photo is.",
 }
 
 
+def open_store(location: str, create: bool = False) -> Store:
+    """Open a store that refreshes its `catalog.duckdb` after every commit, untag and gc.
+
+    A remote store has no catalog file, so nothing is refreshed there.
+
+    Raises:
+        storage.errors.NotFoundError: there is no store, and `create` is false.
+        storage.errors.StoreError: it cannot be read or created.
+    """
+    return Store.open(location, create=create, after_change=_refresh_local)
+
+
 def refresh(store: Store, path: Path | None = None) -> Path:
-    """Make `catalog.duckdb` anew from the manifests.
+    """Write `catalog.duckdb` from the manifests.
 
     Args:
-        path: Where to write it; needed if the store is not on a local disk.
+        path: Where to write it; required for a remote store.
 
     Raises:
         storage.errors.StoreError: it cannot be written.
@@ -46,3 +58,8 @@ def refresh(store: Store, path: Path | None = None) -> Path:
         renamed={"examples": FORMER_NAMES},
         path=path,
     )
+
+
+def _refresh_local(store: Store) -> None:
+    if store.files.local:
+        refresh(store)

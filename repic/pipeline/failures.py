@@ -1,4 +1,4 @@
-"""Builds that ended in an error: the newest few, in the store until a later one succeeds."""
+"""The most recent failed builds, recorded in the store until a build succeeds."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from storage.manifest import Run
 from storage.store import Store
 
 FOLDER = "failures"
-KEPT = 5
-"""How many are kept."""
-LONGEST = 2_000
-"""Characters of a message that are kept."""
+MAX_FAILURES = 5
+"""Number of failures that are kept."""
+MAX_MESSAGE = 2_000
+"""Longer messages are cut to this many characters."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A build that made nothing.
+    """A failed build.
 
     Attributes:
-        error: Class of what was raised.
-        message: What it said.
+        error: Class name of the exception.
+        message: Text of the exception.
         by: user@host.
-        flow_run: Prefect's id of the run, if it was one.
+        flow_run: Prefect's id of the flow run, if any.
     """
 
     when: datetime
@@ -39,28 +39,28 @@ class Failure:
 
 
 @contextmanager
-def noted(store: Store, run: Run) -> Iterator[None]:
-    """Put down an error that ends a build; it goes on its way. An interruption is none."""
+def recorded(store: Store, run: Run) -> Iterator[None]:
+    """Record an exception of the block in the store and re-raise it; not a KeyboardInterrupt."""
     try:
         yield
     except Exception as error:
-        with suppress(StoreError, OSError):  # what was wrong is told all the same
-            _put(store, error, run)
+        with suppress(StoreError, OSError):  # must not hide the original error
+            _write(store, error, run)
         raise
 
 
 def find(store: Store) -> list[Failure]:
-    """Builds that failed since the last one that did not, the newest first."""
-    found = []
+    """Builds that failed since the last successful one, newest first."""
+    failures = []
     for path in sorted(store.files.find(FOLDER), reverse=True):
-        with suppress(FileNotFoundError):  # superseded while we look
-            told = json.loads(store.files.read(path))
-            found.append(Failure(**{**told, "when": datetime.fromisoformat(told["when"])}))
-    return found
+        with suppress(FileNotFoundError):  # removed by another process
+            record = json.loads(store.files.read(path))
+            failures.append(Failure(**{**record, "when": datetime.fromisoformat(record["when"])}))
+    return failures
 
 
 def clear(store: Store) -> None:
-    """A build succeeded: what failed before is over.
+    """Remove all recorded failures, after a build succeeded.
 
     Raises:
         storage.errors.StoreError: no permission.
@@ -69,12 +69,12 @@ def clear(store: Store) -> None:
         store.files.remove(path)
 
 
-def _put(store: Store, error: Exception, run: Run) -> None:
+def _write(store: Store, error: Exception, run: Run) -> None:
     now = datetime.now(UTC)
-    by, message = f"{run.user}@{run.host}", str(error)[:LONGEST]
+    by, message = f"{run.user}@{run.host}", str(error)[:MAX_MESSAGE]
     failure = Failure(now, type(error).__name__, message, by, run.flow_run)
-    told = {**asdict(failure), "when": now.isoformat()}
+    record = {**asdict(failure), "when": now.isoformat()}
     name = f"{FOLDER}/{now:%Y%m%dT%H%M%S.%f}-{uuid4().hex[:8]}.json"
-    store.files.create(name, json.dumps(told, ensure_ascii=False).encode())
-    for path in sorted(store.files.find(FOLDER))[:-KEPT]:
+    store.files.create(name, json.dumps(record, ensure_ascii=False).encode())
+    for path in sorted(store.files.find(FOLDER))[:-MAX_FAILURES]:
         store.files.remove(path)

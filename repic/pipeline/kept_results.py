@@ -1,4 +1,4 @@
-"""Kept results of row-wise stages: what is covered, and which parts make up a version."""
+"""Kept results of row-wise stages: which inputs they cover, and which parts form a version."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ import pyarrow.compute as pc
 
 from repic.config import Settings
 from repic.pipeline.scan import Reject
-from repic.pipeline.stages.base import Result, RowStage
+from repic.pipeline.stages.base import RowStage, ShardOutput
 from storage.parts import Part
 from storage.store import Store
 
-FEW_PARTS = 16
-"""So many small parts may stay as they are; more are merged, so that nightly builds do not pile up
-files of five rows each."""
+MAX_SMALL_PARTS = 16
+"""More small parts than this are merged, so that nightly builds do not pile up files of a few rows
+each."""
 
 
-def keep(
-    store: Store, stage: RowStage, settings: Settings, keys: list[str], result: Result
+def write(
+    store: Store, stage: RowStage, settings: Settings, keys: list[str], output: ShardOutput
 ) -> Part:
-    """Write a result so that no later build computes it again."""
+    """Write the results of the inputs `keys`, so that no later build computes them again."""
     return store.write_part(
         stage.name,
-        result.rows,
+        output.rows,
         recipe=stage.fingerprint(settings),
         covers=keys,
-        note=json.dumps([asdict(reject) for reject in result.rejects]),
+        note=json.dumps([asdict(reject) for reject in output.rejects]),
     )
 
 
-def covered(store: Store, stage: RowStage, settings: Settings) -> set[str]:
+def covered_keys(store: Store, stage: RowStage, settings: Settings) -> set[str]:
     """Keys of all inputs that have a result."""
     parts = store.parts(stage.name, stage.fingerprint(settings))
     return {key for part in parts for key in part.covers}
 
 
 def rejects(store: Store, stage: RowStage, settings: Settings) -> list[Reject]:
-    """All inputs that the stage ever refused in this form."""
+    """All inputs that the stage has ever refused under this fingerprint."""
     parts = store.parts(stage.name, stage.fingerprint(settings))
     return [Reject(**reject) for part in parts for reject in json.loads(part.note)]
 
 
-def covering(store: Store, stage: RowStage, settings: Settings, keys: Iterable[str]) -> list[Part]:
+def parts_for(store: Store, stage: RowStage, settings: Settings, keys: Iterable[str]) -> list[Part]:
     """Parts that hold the results of exactly these inputs, each result once.
 
-    Parts are used as they are where all that they cover is wanted; others are cut down, and many
-    small ones merged. Which files a version has leaves no trace in its content.
+    A part is used unchanged if all of its inputs are wanted. Other parts are filtered, and many
+    small ones merged. The choice of files does not affect the content hash of the version.
 
     Raises:
         LookupError: an input has no result.
     """
     wanted = set(keys)
     size = settings.runtime.shard_rows
-    large, small, cut = [], [], []
+    large, small, partial = [], [], []
     for part in sorted(
         store.parts(stage.name, stage.fingerprint(settings)),
         key=lambda part: (-len(part.covers), part.shard.path),
@@ -66,37 +66,37 @@ def covering(store: Store, stage: RowStage, settings: Settings, keys: Iterable[s
         if not useful:
             continue
         if len(useful) < len(part.covers):
-            cut.append((part, useful))
+            partial.append((part, useful))
         elif 2 * len(useful) < size:
             small.append((part, useful))
         else:
             large.append(part)
     if wanted:
         raise LookupError(f"{len(wanted)} inputs of {stage.name} have no result, as {wanted.pop()}")
-    if len(small) <= FEW_PARTS:
+    if len(small) <= MAX_SMALL_PARTS:
         large += [part for part, _ in small]
         small = []
-    return large + _merged(store, stage, settings, cut + small)
+    return large + _merged(store, stage, settings, partial + small)
 
 
 def _merged(
     store: Store, stage: RowStage, settings: Settings, pieces: list[tuple[Part, set[str]]]
 ) -> list[Part]:
     merged, tables, keys, refused = [], [], [], []
-    for place, (part, useful) in enumerate(pieces, start=1):
-        subjects = pa.array(sorted({subject_of(key) for key in useful}), pa.string())
+    for number, (part, useful) in enumerate(pieces, start=1):
+        subjects = pa.array(sorted({_subject_of(key) for key in useful}), pa.string())
         rows = store.read_part(part)
         tables.append(rows.filter(pc.is_in(rows[stage.subject], subjects)))
-        # A refusal is a fact about some bytes, whichever of the keys are wanted.
+        # A refusal depends on the photo's bytes alone, whichever of its keys are wanted.
         refused += [Reject(**reject) for reject in json.loads(part.note)]
         keys += sorted(useful)
-        if len(keys) >= settings.runtime.shard_rows or place == len(pieces):
-            result = Result(pa.concat_tables(tables), tuple(dict.fromkeys(refused)))
-            merged.append(keep(store, stage, settings, keys, result))
+        if len(keys) >= settings.runtime.shard_rows or number == len(pieces):
+            output = ShardOutput(pa.concat_tables(tables), tuple(dict.fromkeys(refused)))
+            merged.append(write(store, stage, settings, keys, output))
             tables, keys, refused = [], [], []
     return merged
 
 
-def subject_of(key: str) -> str:
-    """The id that an input is about; what follows a dash tells its forms apart."""
+def _subject_of(key: str) -> str:
+    """The id that a key is about: what comes before its dash (see `RowStage.inputs`)."""
     return key.partition("-")[0]

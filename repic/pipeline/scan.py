@@ -1,4 +1,4 @@
-"""The photos of a source, each named by the hash of its bytes."""
+"""Scan of a source: its photos, each identified by the hash of its bytes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from repic.sources.base import SourcePhoto
 from storage.hashing import ID_DIGITS, fingerprint
 
 TRANSIENT = frozenset({"missing", "unreadable", "not-a-file", "link-loop", "changed"})
-"""Reasons that lie in the place of a photo and not in its bytes, so another day may mend them."""
+"""Reasons that concern a photo's location, not its bytes; a later scan may succeed."""
 
 
 @dataclass(frozen=True)
 class Reject:
-    """An input that could not be used, and why; one row of the quarantine."""
+    """An input that was refused, and why; one row of the quarantine."""
 
     uri: str
     stage: str
@@ -34,49 +34,55 @@ class Reject:
 
     @property
     def transient(self) -> bool:
+        """Whether the reason concerns the location, so that a later scan may succeed."""
         return self.error in TRANSIENT
 
 
 @dataclass(frozen=True)
-class Found:
-    """A photo whose bytes could be read; `also_at` are other URIs of the very same picture."""
+class ScannedPhoto:
+    """A photo whose bytes could be read; `also_at` are further URIs of the same picture."""
 
     image_id: str
     sha256: str
     photo: SourcePhoto
     also_at: tuple[str, ...] = ()
 
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """All URIs of the picture; the first one is used."""
+        return self.photo.uri, *self.also_at
+
 
 @dataclass(frozen=True)
 class Scan:
-    """What a source holds at this moment, in order of image_id."""
+    """Content of a source at one moment: photos ordered by image_id, rejects by URI."""
 
-    found: tuple[Found, ...]
+    photos: tuple[ScannedPhoto, ...]
     rejects: tuple[Reject, ...]
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with any byte, place or label of any photo."""
-        return fingerprint([[asdict(f) for f in self.found], [asdict(r) for r in self.rejects]])
+        """Hash of the bytes, URIs and labels of all photos."""
+        return fingerprint([[asdict(p) for p in self.photos], [asdict(r) for r in self.rejects]])
 
     @property
     def files(self) -> int:
-        """URIs that the source named, duplicates and unreadable ones included."""
-        return sum(1 + len(f.also_at) for f in self.found) + len(self.rejects)
+        """Number of URIs in the source, duplicates and unreadable ones included."""
+        return sum(len(photo.uris) for photo in self.photos) + len(self.rejects)
 
     def without(self, gone: Iterable[Reject]) -> Scan:
-        """The same source after some places turned out to be empty or to hold something else.
+        """The same source without URIs whose photo vanished or changed since the scan.
 
-        A photo that is in another place, too, is used from there.
+        A photo with further URIs is used from the next one.
         """
         refused = {reject.uri: reject for reject in (*self.rejects, *gone)}
-        found = []
-        for f in self.found:
-            places = [uri for uri in (f.photo.uri, *f.also_at) if uri not in refused]
-            if places:
-                photo = replace(f.photo, uri=places[0])
-                found.append(replace(f, photo=photo, also_at=tuple(places[1:])))
-        return Scan(tuple(found), tuple(sorted(refused.values(), key=lambda r: r.uri)))
+        photos = []
+        for scanned in self.photos:
+            uris = [uri for uri in scanned.uris if uri not in refused]
+            if uris:
+                photo = replace(scanned.photo, uri=uris[0])
+                photos.append(replace(scanned, photo=photo, also_at=tuple(uris[1:])))
+        return Scan(tuple(photos), tuple(sorted(refused.values(), key=lambda r: r.uri)))
 
 
 def scan(
@@ -86,22 +92,25 @@ def scan(
 ) -> Scan:
     """Read and hash every photo of the source.
 
-    The bytes are hashed each time: content decides identity, and a time stamp can lie.
+    Always hashes the bytes, because a modification time does not prove that a file is unchanged.
 
     Args:
         progress: Called with the number of photos hashed so far.
-        only: URIs to look at; others that the source names are passed over.
+        only: URIs to scan; other photos of the source are skipped.
 
     Raises:
-        SourceError: the source does not exist or has no photo.
+        SourceError: the source does not exist or has no photos.
     """
     settings.source.require_path()
-    named = sources.photos(settings.source, settings.splits)
-    photos = [p for p in named if p.uri in only] if only is not None else named
+    photos = [
+        photo
+        for photo in sources.photos(settings.source, settings.splits)
+        if only is None or photo.uri in only
+    ]
     if not photos:
         raise SourceError(
-            f"no photo that was known is in {settings.source.path} any more; "
-            "give its new place to `repic build`"
+            f"{settings.source.path} no longer has any of the photos of the latest dataset; "
+            "give their new location to `repic build`"
         )
     hashed: dict[str, list[tuple[SourcePhoto, str]]] = defaultdict(list)
     rejects = []
@@ -113,37 +122,36 @@ def scan(
                 region = Location.parse(photo.uri).region
                 hashed[image_id_of(sha256, region)].append((photo, sha256))
             progress(done)
-    found = (_merged(image_id, copies) for image_id, copies in sorted(hashed.items()))
-    return Scan(tuple(found), tuple(sorted(rejects, key=lambda r: r.uri)))
+    merged = (_merged(image_id, copies) for image_id, copies in sorted(hashed.items()))
+    return Scan(tuple(merged), tuple(sorted(rejects, key=lambda r: r.uri)))
 
 
 def image_id_of(sha256: str, region: Region | None) -> str:
-    """Id of a picture: its file's hash, and the region where it is only a part of the file."""
+    """Id of a picture: hash of its file, and of the region if the picture is a part of the file."""
     return fingerprint([sha256, str(region)]) if region else sha256[:ID_DIGITS]
 
 
 def _hash(photo: SourcePhoto) -> tuple[SourcePhoto, str, Reject | None]:
     try:
         data = read_bytes(photo.uri)
-        # Refused here and not by a stage, whose result would outlive the missing package.
+        # Checked here because a stage would keep the refusal after the decoder is installed.
         decode.require_decoder(data)
         return photo, hashlib.sha256(data).hexdigest(), None
     except ImageRefused as refused:
         return photo, "", Reject(photo.uri, "images", refused.reason, refused.message)
-    except ValueError as error:  # a fragment or scheme that nothing here understands
-        said = f"its URI leads nowhere: {error}"
-        return photo, "", Reject(photo.uri, "images", "missing", said)
+    except ValueError as error:  # unknown fragment or scheme
+        message = f"its URI leads nowhere: {error}"  # a row of the quarantine: keep the wording
+        return photo, "", Reject(photo.uri, "images", "missing", message)
 
 
-def _merged(image_id: str, copies: list[tuple[SourcePhoto, str]]) -> Found:
-    """One picture that is in several places: the first place counts, the others are named.
+def _merged(image_id: str, copies: list[tuple[SourcePhoto, str]]) -> ScannedPhoto:
+    """One picture from all of its copies; the first URI is the one that is used.
 
-    An identity that any place gives is that of the picture; where they give different ones, none of
-    them is believed.
+    The picture gets the identity that its copies agree on, and none if they disagree.
     """
     copies = sorted(copies, key=lambda copy: copy[0].uri)
     photo, sha256 = copies[0]
     identities = {copy.identity for copy, _ in copies if copy.identity}
     identity = identities.pop() if len(identities) == 1 else None
     also_at = tuple(copy.uri for copy, _ in copies[1:])
-    return Found(image_id, sha256, replace(photo, identity=identity), also_at)
+    return ScannedPhoto(image_id, sha256, replace(photo, identity=identity), also_at)

@@ -1,4 +1,4 @@
-"""What a store holds at the moment: its last builds, what the latest lacks, who is at work."""
+"""Status of a store: recent builds, the latest dataset, running processes, failures."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from storage import refs
 from storage.manifest import ArtifactRef
 from storage.store import Store
 
-BUILDS = 10
-"""How many of the last builds are told."""
+MAX_BUILDS = 10
+"""Number of recent builds that are listed."""
 
 
 @dataclass(frozen=True)
-class Move:
-    """A build that made its dataset the latest.
+class PublishedBuild:
+    """A build that moved `dataset@latest`.
 
     Attributes:
-        dataset: Its version.
-        versions: All versions that became the latest with it.
+        when: Time of the commit.
+        dataset: The dataset version.
+        versions: All versions that became latest in the same commit.
         by: user@host.
-        flow_run: Prefect's id of the run, if it was one.
+        flow_run: Prefect's id of the flow run, if any.
     """
 
     when: datetime
@@ -38,19 +39,19 @@ class Move:
 
 @dataclass(frozen=True)
 class Status:
-    """Of one store.
+    """Status of one store.
 
     Attributes:
-        builds: The last ones, the newest first.
+        builds: Recent published builds, newest first.
         dataset: The latest version; None if nothing was published yet.
-        rows: Table -> rows, in that version.
-        quarantined: Reason -> files, in that version.
-        empty: Objective without a row in it -> why.
-        running: Builds and collectors that hold the store now.
-        failed: Builds that failed since the last one that did not, the newest first.
+        rows: Table -> number of rows in that version.
+        quarantined: Reason -> number of files in that version.
+        empty: Objective without rows in that version -> reason.
+        running: Builds and garbage collectors that hold a lease now.
+        failed: Builds that failed since the last successful one, newest first.
     """
 
-    builds: tuple[Move, ...]
+    builds: tuple[PublishedBuild, ...]
     dataset: str | None
     rows: dict[str, int]
     quarantined: dict[str, int]
@@ -59,13 +60,13 @@ class Status:
     failed: tuple[Failure, ...] = ()
 
 
-def of(store: Store) -> Status:
-    """Look at a store.
+def read(store: Store) -> Status:
+    """Read the status of a store.
 
     Raises:
         storage.errors.StoreError: it cannot be read.
     """
-    builds = tuple(islice(_moves(store), BUILDS))
+    builds = tuple(islice(_published_builds(store), MAX_BUILDS))
     running = tuple(str(lease) for lease in store.leases.find() if lease.live)
     failed = tuple(failures.find(store))
     if store.current().of("dataset").latest is None:
@@ -85,8 +86,8 @@ def of(store: Store) -> Status:
     )
 
 
-def _moves(store: Store) -> Iterator[Move]:
-    """Builds out of the log of all moves, the newest first."""
+def _published_builds(store: Store) -> Iterator[PublishedBuild]:
+    """Builds from the log of refs, newest first."""
     newest_first = (refs.read(store.files, n) for n in reversed(refs.numbers(store.files)))
     for after, before in pairwise(chain(newest_first, [refs.Snapshot()])):
         latest = after.of("dataset").latest
@@ -99,4 +100,4 @@ def _moves(store: Store) -> Iterator[Move]:
         )
         by = f"{after.run.user}@{after.run.host}"
         dataset = str(ArtifactRef.exact("dataset", latest))
-        yield Move(after.created, dataset, moved, by, after.run.flow_run)
+        yield PublishedBuild(after.created, dataset, moved, by, after.run.flow_run)

@@ -105,7 +105,10 @@ class TrainingPlan:
         train = self.settings.train
         description = f"{train.method.upper()} of {train.model} on {self.examples.ref}"
         rollouts = (parts.folder(ROLLOUTS, self.fingerprint),)
-        jobs.keep(self.store.files, jobs.Job(id=self.fingerprint, what=description, keeps=rollouts))
+        jobs.keep(
+            self.store.files,
+            jobs.UnfinishedJob(id=self.fingerprint, what=description, keeps=rollouts),
+        )
 
     def clean_up(self) -> None:
         """Delete the files that only an unfinished run needs."""

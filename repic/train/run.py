@@ -74,9 +74,7 @@ def train(
     if not plan.is_main:
         return None
     versions = {m.name: m.version for m in (result.checkpoint, result.rollouts) if m}
-    current = store.current()
-    if any(current.of(name).latest != version for name, version in versions.items()):
-        store.commit(versions)
+    store.commit(versions)
     return result
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from storage import jobs
-from storage.jobs import Job
+from storage.jobs import UnfinishedJob
 from storage.store import Store
 from tests.builds import PHOTOS, Built, build
 
@@ -190,7 +190,7 @@ def test_gc_lists_what_killed_runs_left_and_gives_it_up_in_time(
     store = built.copy(tmp_path / "store")
     at = f"--store={store.location}"
     touched = datetime.now(UTC) - timedelta(days=3)
-    job = Job(id="abc", what="GRPO of a model on examples@v1", touched=touched)
+    job = UnfinishedJob(id="abc", what="GRPO of a model on examples@v1", touched=touched)
     jobs.keep(store.files, job)
     store.files.replace("unfinished/abc/trainer/weights", bytes(5000))
     code, out, _ = repic_main("gc", "--apply", at)

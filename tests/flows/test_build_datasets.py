@@ -12,7 +12,7 @@ import pytest
 from flows.common import is_transient, store_location
 from repic import config
 from repic.errors import ConfigError, SourceError
-from repic.pipeline.build import Build, Plan, ShardReport, make
+from repic.pipeline.build import Build, ShardResult, StagePlan, execute
 from repic.pipeline.scan import scan
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Stage
@@ -49,12 +49,12 @@ def test_a_store_has_one_meaning_everywhere(
 
 
 def test_the_walk_gives_every_stage_to_whoever_computes(tmp_path: Path) -> None:
-    """The plain build and the flow share `make`: an error of a stage ends it."""
+    """The plain build and the flow share `execute`: an error of a stage ends it."""
     settings = config.load("sample", TINY)
     build = Build(settings, Store.open(tmp_path, create=True), scan(settings))
     computed: list[str] = []
 
-    def compute(stage: Stage, plan: Plan) -> list[ShardReport]:
+    def compute(stage: Stage, plan: StagePlan) -> list[ShardResult]:
         computed.append(stage.name)
         return []
 
@@ -63,7 +63,7 @@ def test_the_walk_gives_every_stage_to_whoever_computes(tmp_path: Path) -> None:
             raise StoreError("full")
 
     with pytest.raises(StoreError, match="full"):
-        make(build, compute, publish)
+        execute(build, compute, publish)
     assert computed == [STAGES[0].name]
     assert build.processed == {STAGES[0].name: 24}
 

@@ -20,7 +20,7 @@ from repic.config import Settings
 from repic.pipeline.build import build as run_build
 from repic.pipeline.scan import scan
 from storage.store import Store
-from tests.builds import PROGRAM, Album, Built, Silent, build, contents
+from tests.builds import PROGRAM, Album, Built, build, contents
 from tests.odd_images import HEIC, ODD, encode, flat, picture
 
 Main = Callable[..., tuple[int, str, str]]
@@ -125,7 +125,7 @@ def test_a_file_without_permission_is_quarantined_and_used_once_it_may_be_read(
         finally:
             os.seteuid(user)
         store = Store.open(tmp_path / "store", create=True)
-        outcome = run_build(settings, store, found, Silent())
+        outcome = run_build(settings, store, found)
         (refused,) = store.read("quarantine@latest").to_pylist()
         assert (refused["error"], refused["stage"]) == ("unreadable", "images")
         assert refused["uri"].endswith("/1.jpg")

@@ -56,13 +56,14 @@ def test_a_table_has_its_schema_and_its_key(
 def test_no_gc_comes_between_a_build_and_what_was_made_before(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, done, blocked = built.copy(tmp_path / "store"), Build.done, []
+    store, blocked = built.copy(tmp_path / "store"), []
+    existing_dataset = Build.existing_dataset
 
     def looked_up(this: Build) -> Manifest | None:
         blocked.append(gc(Store.open(store.location), delete=True).blocked_by)
-        return done(this)
+        return existing_dataset(this)
 
-    monkeypatch.setattr(Build, "done", looked_up)
+    monkeypatch.setattr(Build, "existing_dataset", looked_up)
     assert not build(built.album.settings(), store).published
     assert blocked
     assert all(blocked)

@@ -42,7 +42,7 @@ def settings_of(folder: Path, album: Album, *overrides: str) -> Settings:
 
 def identities(folder: Path, album: Album) -> dict[str, tuple[str | None, int]]:
     """First place of each distinct photo -> its identity, and how many other places it has."""
-    found = scan(settings_of(folder, album)).found
+    found = scan(settings_of(folder, album)).photos
     root = folder.as_uri()
     return {f.photo.uri.removeprefix(f"{root}/"): (f.photo.identity, len(f.also_at)) for f in found}
 

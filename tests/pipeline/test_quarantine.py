@@ -15,8 +15,8 @@ from PIL import Image, JpegImagePlugin
 
 from repic.errors import QuarantineError
 from repic.pipeline.build import Build
-from repic.pipeline.quarantine import allowed
 from repic.pipeline.scan import scan
+from repic.pipeline.stages.quarantine import allowed
 from storage.store import Store
 from tests.builds import MORE, PHOTOS, Album, Built, build
 from tests.odd_images import HEIC

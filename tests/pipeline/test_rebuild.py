@@ -317,7 +317,7 @@ def test_companions_do_not_matter(built: Built, album: Album, tmp_path: Path) ->
 def test_many_small_parts_become_few_with_the_same_content(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_results, "FEW_PARTS", 3)
+    monkeypatch.setattr(kept_results, "MAX_SMALL_PARTS", 3)
     store = Store.open(tmp_path / "store", create=True)
     small = built.album.settings("runtime.shard_rows=4")
     build(small, store)  # ten parts of four photos, none of them small for shards of four
@@ -346,7 +346,7 @@ def test_one_photo_a_night(built: Built, album: Album, tmp_path: Path) -> None:
         tonight = replace(mine, entries=mine.entries[:night]).written()
         outcome = build(tonight.settings(), store)
         assert outcome.processed["probes"] == 1
-    assert len(outcome.tables["probes"].shards) <= kept_results.FEW_PARTS
+    assert len(outcome.tables["probes"].shards) <= kept_results.MAX_SMALL_PARTS
     fresh = build(tonight.settings(), Store.open(tmp_path / "fresh", create=True))
     assert contents(outcome) == contents(fresh)
 

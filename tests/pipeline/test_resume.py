@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from repic.pipeline import build as build_module
-from repic.pipeline.build import Plan, Shard, ShardReport
+from repic.pipeline.build import BuildCallbacks, ShardResult, StagePlan, StageShard
 from repic.pipeline.build import build as run_build
 from repic.pipeline.scan import scan
 from repic.pipeline.stages.base import Stage
 from storage import files, integrity
 from storage.gc import gc
 from storage.store import Store
-from tests.builds import PHOTOS, Album, Built, Silent, build, contents, keyed
+from tests.builds import PHOTOS, Album, Built, build, contents, keyed
 
 Main = Callable[..., tuple[int, str, str]]
 
@@ -40,7 +40,7 @@ def test_a_crash_costs_one_shard(
     store = Store.open(tmp_path / "store", create=True)
     run_shard, done = build_module.run_shard, 0
 
-    def crashing(shard: Shard) -> ShardReport:
+    def crashing(shard: StageShard) -> ShardResult:
         nonlocal done
         if shard.stage == stage and done == 3:
             raise error
@@ -136,14 +136,14 @@ def test_a_full_disk_is_one_sentence_and_a_later_run_goes_on(
     assert not opened.files.find("leases")
 
 
-class Meddler(Silent):
+class Meddler(BuildCallbacks):
     """Does something to the photos when a stage begins."""
 
     def __init__(self, stage: str, meddle: Callable[[], None]) -> None:
         self._stage = stage
         self._todo: Iterator[Callable[[], None]] = iter([meddle])
 
-    def stage(self, stage: Stage, plan: Plan) -> None:
+    def stage(self, stage: Stage, plan: StagePlan) -> None:
         if stage.name == self._stage and (meddle := next(self._todo, None)):
             meddle()
 

@@ -59,7 +59,7 @@ def test_a_store_with_builds(built: Built, tmp_path: Path, repic_main: Main) -> 
 
 def test_a_store_without_builds(tmp_path: Path, repic_main: Main) -> None:
     store = Store.open(tmp_path / "store", create=True)
-    assert status.of(store) == status.Status((), None, {}, {}, {}, ())
+    assert status.read(store) == status.Status((), None, {}, {}, {}, ())
     code, out, _ = repic_main("status", f"--store={store.location}")
     assert code == 0
     assert "Nothing was published yet." in out
@@ -96,10 +96,10 @@ def test_a_build_that_failed_is_told_until_one_succeeds(
 
 def test_the_newest_failures_are_kept_and_an_interruption_is_none(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
-    for number in range(failures.KEPT + 2):
-        with pytest.raises(KeyError), failures.noted(store, Run.here("a flow run")):
+    for number in range(failures.MAX_FAILURES + 2):
+        with pytest.raises(KeyError), failures.recorded(store, Run.here("a flow run")):
             raise KeyError(number)
-    with pytest.raises(KeyboardInterrupt), failures.noted(store, Run.here()):
+    with pytest.raises(KeyboardInterrupt), failures.recorded(store, Run.here()):
         raise KeyboardInterrupt
     found = failures.find(store)
     assert [f.message for f in found] == ["6", "5", "4", "3", "2"]

@@ -12,7 +12,6 @@ from repic import config, report
 from repic.pipeline.build import build
 from repic.pipeline.scan import scan
 from storage.store import Store
-from tests.builds import Silent
 from tests.report import builds
 
 BROWSER = shutil.which("chromium")
@@ -86,7 +85,7 @@ def test_a_build_of_the_sample_profile(tmp_path: Path, browser) -> None:
     """The report of `make demo`: its own detector, encoder, photos and names."""
     settings = config.load("sample", ("source.count=120", "source.identities=24"))
     store = Store.open(tmp_path / "store", create=True)
-    build(settings, store, scan(settings), Silent())
+    build(settings, store, scan(settings))
     page_file = report.write(store, "dataset@latest", tmp_path / "report.html")
     for scheme in ("light", "dark"):
         page = browser.new_page(color_scheme=scheme)

@@ -115,7 +115,7 @@ def test_a_url_that_leads_nowhere_is_quarantined_with_its_reason(tmp_path: Path)
     pq.write_table(pa.table({"image": urls}), path)
     source = {"kind": "hf", "path": str(path), "identity": "none"}
     found = scan(config.Settings.model_validate({"source": source}))
-    assert [Path(f.photo.uri).name for f in found.found] == ["a.png"]
+    assert [Path(f.photo.uri).name for f in found.photos] == ["a.png"]
     assert {(r.uri, r.error) for r in found.rejects} == {(url, "missing") for url in urls[:2]}
     said = " ".join(reject.message for reject in found.rejects)
     assert "#t=1 is not understood" in said

@@ -117,11 +117,11 @@ def test_the_log_of_refs_is_pruned(store, monkeypatch):
     assert store.resolve("images@latest").version == 5
 
 
-def begun(store: Store, days: float) -> jobs.Job:
+def begun(store: Store, days: float) -> jobs.UnfinishedJob:
     """A job of so many days ago, with a part and a file that it needs, beside garbage."""
     part = store.write_part("objects", rows(0, 5), recipe="mine", covers=["a"])
     store.write_part("objects", rows(0, 6), recipe="mine2", covers=["a"])
-    job = jobs.Job(
+    job = jobs.UnfinishedJob(
         id="abc",
         what="a long job",
         keeps=(part.shard.path.rpartition("/")[0],),

@@ -1,22 +1,22 @@
-"""The build as a list of stages, in order. Nothing else knows the order."""
+"""The stages of a build, in the order in which they run."""
 
 from __future__ import annotations
 
 from repic.pipeline.stages.base import Stage
-from repic.pipeline.stages.embeddings import Embeddings
-from repic.pipeline.stages.examples import Examples
-from repic.pipeline.stages.images import Images, Probes
-from repic.pipeline.stages.objects import Detections, Objects
-from repic.pipeline.stages.pairs import Pairs
-from repic.pipeline.stages.refusals import Quarantine
+from repic.pipeline.stages.embeddings import EmbeddingStage
+from repic.pipeline.stages.examples import ExampleStage
+from repic.pipeline.stages.images import ImageStage, ProbeStage
+from repic.pipeline.stages.objects import DetectionStage, ObjectStage
+from repic.pipeline.stages.pairs import PairStage
+from repic.pipeline.stages.quarantine import QuarantineStage
 
 STAGES: tuple[Stage, ...] = (
-    Probes(),
-    Images(),
-    Detections(),
-    Objects(),
-    Embeddings(),
-    Pairs(),
-    Examples(),
-    Quarantine(),
+    ProbeStage(),
+    ImageStage(),
+    DetectionStage(),
+    ObjectStage(),
+    EmbeddingStage(),
+    PairStage(),
+    ExampleStage(),
+    QuarantineStage(),
 )

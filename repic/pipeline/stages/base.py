@@ -1,7 +1,7 @@
-"""What a stage is: a value that knows what it reads, what it writes and how to make it.
+"""Interface of a stage: what it reads, what it writes, and how it computes one from the other.
 
-There are two kinds. A row-wise stage has one result per input, whatever the other inputs are, so
-its results are kept and only what is missing is computed. A whole-set stage looks at everything.
+A row-wise stage (`RowStage`) maps each input on its own, so results are kept and only missing ones
+are computed. A whole-table stage (`TableStage`) sees all rows of its input tables at once.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Json = Any
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a shard of a row-wise stage gave: rows of its table, and the inputs that it refused."""
+class ShardOutput:
+    """Output of one shard of a row-wise stage: rows of its table, and refused inputs."""
 
     rows: pa.Table
     rejects: tuple[Reject, ...] = ()
@@ -31,23 +31,24 @@ class Result:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that a stage may look at: what the source holds, and the tables that it reads.
+    """Everything a stage may use: the scan of the source, and the tables that it reads.
 
     Attributes:
-        before: What a whole-set stage that keeps rows wrote last by the very same recipe; empty
-            tables if it never did. A row of it may be kept where it would come out the same.
+        rejects: Inputs that the row-wise stages it reads have ever refused.
+        previous: For a stage with `reuses_rows`: its latest tables, empty if their recipe differs.
+            It may copy a row that it would compute again unchanged.
     """
 
     settings: Settings
     scan: Scan
     tables: Mapping[str, pa.Table]
     rejects: tuple[Reject, ...] = ()
-    before: Mapping[str, pa.Table] = field(default_factory=dict)
+    previous: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a whole-set stage made: its tables, and notes for a person (counts, reasons)."""
+    """Output of a whole-table stage: its tables, and notes for the user (counts, reasons)."""
 
     tables: Mapping[str, pa.Table]
     notes: Mapping[str, Json] = field(default_factory=dict)
@@ -57,10 +58,10 @@ class Stage(ABC):
     """A step of the build.
 
     Attributes:
-        name: Of the stage.
-        version: Raised by hand when the same input would give other rows; a golden test guards it.
-        reads: Tables that it needs.
-        writes: Tables that it makes, all with one fingerprint.
+        name: Name of the stage; a row-wise stage writes the table of the same name.
+        version: Increment it when the same input gives different rows; a golden test checks this.
+        reads: Tables that it reads; "source" is the scan.
+        writes: Tables that it writes.
     """
 
     name: ClassVar[str]
@@ -70,55 +71,58 @@ class Stage(ABC):
 
     @abstractmethod
     def recipe(self, settings: Settings) -> Json:
-        """All that decides a row besides its input: model, thresholds. Must not import torch."""
+        """Everything that determines a row besides its input, as models and thresholds.
+
+        Must not import torch.
+        """
 
     def models(self, settings: Settings) -> dict[str, Json]:
         """Models that it runs, by role, for the lineage. Must not import torch."""
         return {}
 
     def fingerprint(self, settings: Settings) -> str:
-        """Of what makes a row of this stage from its input."""
+        """Hash of the stage's name, version and recipe."""
         return fingerprint([self.name, self.version, self.recipe(settings)])
 
 
 class RowStage(Stage):
-    """One result per input, kept under the stage's fingerprint.
+    """A function of single inputs, whose results are kept under the stage's fingerprint.
 
     Attributes:
-        subject: Column of its table that says which input a row came from.
+        subject: Column of its table that identifies the input of a row.
     """
 
     subject: ClassVar[str]
 
     @abstractmethod
     def inputs(self, inputs: Inputs) -> pa.Table:
-        """One row per input: `key`, `image_id`, and what `run` needs.
+        """One row per input: `key`, `image_id`, and the columns that `run` needs.
 
-        The key decides the result. It is the value of `subject`, and after a dash whatever else of
-        the input the result depends on.
+        Inputs with the same key have the same result. The key is the value of `subject`, optionally
+        followed by a dash and a hash of anything else that the result depends on.
         """
 
     @abstractmethod
-    def run(self, inputs: pa.Table, settings: Settings) -> Result:
-        """Results of some inputs; a row may not depend on its companions."""
+    def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
+        """Compute the results of some inputs; each must be independent of the other inputs."""
 
 
-class SetStage(Stage):
+class TableStage(Stage):
     """A function of whole tables.
 
     Attributes:
-        keeps: Whether it looks at what it wrote last (`Inputs.before`). What it makes must be the
-            same as without.
+        reuses_rows: Whether it copies unchanged rows from `Inputs.previous`. The output must be the
+            same as without them.
     """
 
-    keeps: ClassVar[bool] = False
+    reuses_rows: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, inputs: Inputs) -> Output:
-        """The tables, complete."""
+        """Compute the complete tables."""
 
 
 def rows_of(table: str, rows: list[dict]) -> pa.Table:
-    """Rows as a checked table, sorted by its key so that the order of work leaves no trace."""
-    made = TABLES[table].table(rows)
-    return made.sort_by([(column, "ascending") for column in TABLES[table].key])
+    """A validated table of these rows, sorted by key so that their order does not matter."""
+    unsorted = TABLES[table].table(rows)
+    return unsorted.sort_by([(column, "ascending") for column in TABLES[table].key])

@@ -19,8 +19,8 @@ from repic.models import encoder as embed
 from repic.models.devices import batched
 from repic.models.encoder import Encoder
 from repic.pipeline.scan import Reject
-from repic.pipeline.stages.base import Inputs, Json, Result, RowStage
-from repic.pipeline.stages.decoding import opened
+from repic.pipeline.stages.base import Inputs, Json, RowStage, ShardOutput
+from repic.pipeline.stages.prefetch import prefetch
 from repic.tables import TABLES
 from storage.hashing import fingerprint
 
@@ -37,7 +37,7 @@ def encoder(settings: EncoderSettings, runtime: RuntimeSettings) -> Encoder:
     return embed.load(settings, runtime)
 
 
-class Embeddings(RowStage):
+class EmbeddingStage(RowStage):
     """Encode each object's crop, or its whole photo."""
 
     name = "embeddings"
@@ -64,7 +64,7 @@ class Embeddings(RowStage):
         )
         return rows.add_column(0, "key", rows["object_id"])
 
-    def run(self, inputs: pa.Table, settings: Settings) -> Result:
+    def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
         model = encoder(settings.encoder, settings.runtime)
         objects, vectors, rejects = [], [], []
         views = _views(inputs.to_pylist(), model, settings)
@@ -84,7 +84,7 @@ class Embeddings(RowStage):
             "view": [settings.encoder.view] * len(objects),
         }
         table = TABLES["embeddings"].check(pa.table(columns))
-        return Result(table.sort_by("object_id"), tuple(dict.fromkeys(rejects)))
+        return ShardOutput(table.sort_by("object_id"), tuple(dict.fromkeys(rejects)))
 
 
 def _rows(objects: list[dict], vectors: np.ndarray) -> dict[str, pa.Array | list[str]]:
@@ -102,7 +102,7 @@ def _views(
     """What the encoder looks at, object by object; each photo is decoded once, and not kept."""
     objects = {key: list(group) for key, group in groupby(rows, key=lambda row: row["image_id"])}
     photos = [group[0] for group in objects.values()]
-    for [(photo, picture)] in opened(photos, 1, settings.runtime.workers):
+    for [(photo, picture)] in prefetch(photos, 1, settings.runtime.workers):
         yield from _seen(picture, objects[photo["image_id"]], model, settings.encoder)
         del picture
 

@@ -6,11 +6,11 @@ import pyarrow as pa
 
 from repic import objectives
 from repic.config import Settings
-from repic.pipeline.stages.base import Inputs, Json, Output, SetStage
+from repic.pipeline.stages.base import Inputs, Json, Output, TableStage
 from repic.tables import TABLES
 
 
-class Examples(SetStage):
+class ExampleStage(TableStage):
     """Draft all training examples, and write the rows that the last version does not have.
 
     A row whose draft is unchanged is copied, since writing it takes ten times as long as drafting.
@@ -18,7 +18,7 @@ class Examples(SetStage):
 
     name = "examples"
     version = 9
-    keeps = True
+    reuses_rows = True
     reads = ("images", "objects", "groups", "pairs")
     writes = ("examples",)
 
@@ -27,7 +27,7 @@ class Examples(SetStage):
 
     def run(self, inputs: Inputs) -> Output:
         groups = inputs.tables["groups"]
-        before = inputs.before.get("examples", TABLES["examples"].empty())
+        before = inputs.previous.get("examples", TABLES["examples"].empty())
         splits = dict(zip(groups["image_id"].to_pylist(), groups["split"].to_pylist(), strict=True))
         existing = before.select(objectives.SELECTION_COLUMNS).to_pylist()
         rows, summaries = objectives.build(

@@ -15,13 +15,21 @@ from repic.errors import SourceError
 from repic.images import decode
 from repic.images.fetch import ImageRefused
 from repic.images.uris import Location
-from repic.pipeline.scan import Found, Reject
-from repic.pipeline.stages.base import Inputs, Json, Output, Result, RowStage, SetStage, rows_of
-from repic.pipeline.stages.decoding import read_photo
+from repic.pipeline.scan import Reject, ScannedPhoto
+from repic.pipeline.stages.base import (
+    Inputs,
+    Json,
+    Output,
+    RowStage,
+    ShardOutput,
+    TableStage,
+    rows_of,
+)
+from repic.pipeline.stages.prefetch import read_photo
 from repic.sources.base import Annotation
 
 
-class Probes(RowStage):
+class ProbeStage(RowStage):
     """Decode each photo once, completely: size, orientation, perceptual hash - or why not."""
 
     name = "probes"
@@ -34,19 +42,19 @@ class Probes(RowStage):
         return None
 
     def inputs(self, inputs: Inputs) -> pa.Table:
-        found = inputs.scan.found
+        found = inputs.scan.photos
         ids = pa.array([f.image_id for f in found], pa.string())
         uris = pa.array([f.photo.uri for f in found], pa.string())
         return pa.table({"key": ids, "image_id": ids, "uri": uris})
 
-    def run(self, inputs: pa.Table, settings: Settings) -> Result:
+    def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
         with ThreadPoolExecutor(settings.runtime.workers) as pool:
             results = list(
                 pool.map(_probe, inputs["image_id"].to_pylist(), inputs["uri"].to_pylist())
             )
         rows = [r for r in results if isinstance(r, dict)]
         rejects = tuple(r for r in results if isinstance(r, Reject))
-        return Result(rows_of("probes", rows), rejects)
+        return ShardOutput(rows_of("probes", rows), rejects)
 
 
 def _probe(image_id: str, uri: str) -> dict | Reject:
@@ -57,7 +65,7 @@ def _probe(image_id: str, uri: str) -> dict | Reject:
     return {"image_id": image_id, **asdict(facts)}
 
 
-class Images(SetStage):
+class ImageStage(TableStage):
     """Join what the source says with what the bytes say; group near-duplicates."""
 
     name = "images"
@@ -72,7 +80,7 @@ class Images(SetStage):
         """Raises: SourceError, if not one photo can be used: an unplugged disk must not replace the
         latest version by an empty one."""
         facts = {row["image_id"]: row for row in inputs.tables["probes"].to_pylist()}
-        found = [f for f in inputs.scan.found if f.image_id in facts]
+        found = [f for f in inputs.scan.photos if f.image_id in facts]
         if not found:
             raise SourceError(_why_none(inputs))
         hashes = np.array([int(facts[f.image_id]["phash"], 16) for f in found], np.uint64)
@@ -88,7 +96,7 @@ class Images(SetStage):
 
 def _why_none(inputs: Inputs) -> str:
     """A sentence that says why no photo is left."""
-    ids = {f.image_id for f in inputs.scan.found}
+    ids = {f.image_id for f in inputs.scan.photos}
     refused = [*inputs.scan.rejects, *(r for r in inputs.rejects if r.image_id in ids)]
     counts = Counter(reject.error for reject in refused)
     reasons = ", ".join(f"{count} {error}" for error, count in counts.most_common())
@@ -98,7 +106,7 @@ def _why_none(inputs: Inputs) -> str:
     )
 
 
-def _image_row(found: Found, facts: dict, group: str) -> dict:
+def _image_row(found: ScannedPhoto, facts: dict, group: str) -> dict:
     photo = found.photo
     return {
         **facts,

@@ -16,8 +16,16 @@ from repic.images.fetch import ImageRefused
 from repic.models import detectors
 from repic.models.detectors import Detection, Detector
 from repic.pipeline.scan import Reject
-from repic.pipeline.stages.base import Inputs, Json, Output, Result, RowStage, SetStage, rows_of
-from repic.pipeline.stages.decoding import opened
+from repic.pipeline.stages.base import (
+    Inputs,
+    Json,
+    Output,
+    RowStage,
+    ShardOutput,
+    TableStage,
+    rows_of,
+)
+from repic.pipeline.stages.prefetch import prefetch
 from storage.hashing import fingerprint
 
 SAME_OBJECT_IOU = 0.5
@@ -32,7 +40,7 @@ def detector(settings: DetectorSettings, runtime: RuntimeSettings) -> Detector:
     return detectors.load(settings, runtime)
 
 
-class Detections(RowStage):
+class DetectionStage(RowStage):
     """Draw boxes in each photo."""
 
     name = "detections"
@@ -62,7 +70,7 @@ class Detections(RowStage):
         ]
         return photos.add_column(0, "key", pa.array(keys, pa.string()))
 
-    def run(self, inputs: pa.Table, settings: Settings) -> Result:
+    def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
         recipe = self.recipe(settings)
         made_by = fingerprint(recipe)
         # Not that of the settings: a detector that asks for nothing may not record what was asked.
@@ -75,7 +83,7 @@ class Detections(RowStage):
                 rejects.append(Reject(uri, "objects", result.reason, result.message, image_id))
                 continue
             rows += [_row(photo, d, made_by, vocabulary) for d in _kept(result, photo, settings)]
-        return Result(rows_of("detections", rows), tuple(rejects))
+        return ShardOutput(rows_of("detections", rows), tuple(rejects))
 
 
 def _found(
@@ -87,7 +95,7 @@ def _found(
         return
     model = detector(settings.detector, settings.runtime)
     runtime = settings.runtime
-    for batch in opened(inputs.to_pylist(), runtime.batch_size, runtime.workers):
+    for batch in prefetch(inputs.to_pylist(), runtime.batch_size, runtime.workers):
         yield from _detected(model, batch)
 
 
@@ -146,7 +154,7 @@ def _row(photo: dict, found: Detection, made_by: str, vocabulary: str) -> dict:
     }
 
 
-class Objects(SetStage):
+class ObjectStage(TableStage):
     """Give boxes their identities; count and rank them within their photo; drop rejected ones."""
 
     name = "objects"

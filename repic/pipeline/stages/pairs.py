@@ -12,14 +12,14 @@ from repic import mining
 from repic.config import Settings
 from repic.mining import BANDS, Analysis
 from repic.mining.splits import split_photos
-from repic.pipeline.stages.base import Inputs, Json, Output, SetStage
+from repic.pipeline.stages.base import Inputs, Json, Output, TableStage
 from repic.tables import TABLES
 from storage.hashing import fingerprint
 
 SPLITS = ("train", "validation", "test")
 
 
-class Pairs(SetStage):
+class PairStage(TableStage):
     """Mine positives and negatives; a pair never crosses splits."""
 
     name = "pairs"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from repic.config import cache_folder
 from repic.objectives.base import Row
 
 if TYPE_CHECKING:
-    from repic.pipeline.build import Outcome
+    from repic.pipeline.build import BuildResult
     from storage.store import Store
 
 PHOTOS, IDENTITIES = 80, 20
@@ -47,18 +47,8 @@ def generated(photos: int = PHOTOS, identities: int = IDENTITIES, world: int = 0
         detector={"kind": "annotation"},
     )
     store = Store.open(str(cache_folder() / "rewards"), create=True)
-    outcome: Outcome = build(settings, store, scan(settings), _Quiet())
+    outcome: BuildResult = build(settings, store, scan(settings))
     return rows_of(store, str(outcome.tables["examples"].ref))
-
-
-class _Quiet:
-    """Progress callbacks that do nothing."""
-
-    def stage(self, stage: Any, plan: Any) -> None:
-        """A stage begins."""
-
-    def shard(self, stage: Any, shard: Any) -> None:
-        """A shard of it is done."""
 
 
 def by_id(rows: Sequence[Row]) -> dict[str, Row]:

@@ -25,9 +25,9 @@ from repic import config
 from repic.config import Settings
 from repic.images.coordinates import Box
 from repic.objectives import names
-from repic.pipeline.scan import Found, Reject, Scan, image_id_of
+from repic.pipeline.scan import Reject, Scan, ScannedPhoto, image_id_of
 from repic.pipeline.stages import STAGES
-from repic.pipeline.stages.base import Inputs, RowStage, SetStage, Stage
+from repic.pipeline.stages.base import Inputs, RowStage, Stage, TableStage
 from repic.sources.base import Annotation, SourcePhoto
 from repic.tables import TABLES
 from storage.hashing import fingerprint
@@ -78,7 +78,7 @@ def made(folder: Path) -> dict[str, dict[str, pa.Table]]:
         },
         "quarantine": {"probes": probes, "detections": boxes, "embeddings": _vectors(build)},
     }
-    refused = (Reject("elsewhere", "objects", "corrupt", "broken", scan.found[0].image_id),)
+    refused = (Reject("elsewhere", "objects", "corrupt", "broken", scan.photos[0].image_id),)
     return {
         stage.name: _run(stage, Inputs(chosen, scan, inputs[stage.name], refused), chosen)
         for stage in STAGES
@@ -139,7 +139,7 @@ def record() -> dict[str, Any]:
 
 
 def _run(stage: Stage, inputs: Inputs, chosen: Settings) -> dict[str, pa.Table]:
-    if isinstance(stage, SetStage):
+    if isinstance(stage, TableStage):
         return dict(stage.run(inputs).tables)
     assert isinstance(stage, RowStage)
     return {stage.name: stage.run(stage.inputs(inputs), chosen).rows}
@@ -192,7 +192,7 @@ def _scan(folder: Path) -> Scan:
         )
         photo = SourcePhoto(path.as_uri(), "folder", "CC0", None, "Two animals.", annotations)
         also_at = (f"file:///copy-{number}.ppm",) if number == 2 else ()
-        found.append(Found(image_id_of(sha256, None), sha256, photo, also_at))
+        found.append(ScannedPhoto(image_id_of(sha256, None), sha256, photo, also_at))
     rejects = (Reject("file:///text.jpg", "images", "not-an-image", "it is text"),)
     return Scan(tuple(sorted(found, key=lambda f: f.image_id)), rejects)
 
@@ -208,7 +208,7 @@ def _probes(scan: Scan) -> pa.Table:
                 "orientation": 1,
                 "phash": f"{0x0F0F_0000_1234_0000 + 7 * place:016x}",
             }
-            for place, f in enumerate(scan.found)
+            for place, f in enumerate(scan.photos)
         ]
     )
 
@@ -238,7 +238,7 @@ def _photos(scan: Scan) -> pa.Table:
                     for a in f.photo.annotations
                 ],
             }
-            for f, row in zip(scan.found, _probes(scan).to_pylist(), strict=True)
+            for f, row in zip(scan.photos, _probes(scan).to_pylist(), strict=True)
         ]
     )
 
@@ -261,7 +261,7 @@ def _boxes(scan: Scan) -> pa.Table:
                 "expressions": [],
                 "identity": None,
             }
-            for f in scan.found
+            for f in scan.photos
             for place, box in enumerate(corners)
         ]
     )

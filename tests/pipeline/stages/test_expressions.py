@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from repic import config
-from repic.pipeline.stages.objects import Objects, _with_expressions
+from repic.pipeline.stages.objects import ObjectStage, _with_expressions
 
 RED, BLUE = [0, 0, 40, 40], [60, 60, 100, 100]
 
@@ -53,5 +53,5 @@ def test_off_it_leaves_the_recipe_of_old_versions_as_it_was() -> None:
     detector = config.load("sample").detector
     assert detector.expressions == "annotation"
     on = off.model_copy(update={"detector": detector})
-    assert Objects().recipe(off) == {"identity": off.source.identity}
-    assert Objects().fingerprint(off) != Objects().fingerprint(on)
+    assert ObjectStage().recipe(off) == {"identity": off.source.identity}
+    assert ObjectStage().fingerprint(off) != ObjectStage().fingerprint(on)

@@ -40,7 +40,7 @@ def read_photo(uri: str, image_id: str) -> bytes:
     return data
 
 
-def opened(
+def prefetch(
     photos: Iterable[dict], size: int, workers: int
 ) -> Iterator[list[tuple[dict, Image | ImageRefused]]]:
     """Photos (`uri`, `image_id`, `width`, `height`) with their pictures, or why one was refused.

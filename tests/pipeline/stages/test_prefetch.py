@@ -16,10 +16,10 @@ from PIL import Image
 from repic.images.fetch import ImageRefused
 from repic.images.semaphore import WeightedSemaphore
 from repic.pipeline.scan import scan
-from repic.pipeline.stages import decoding
+from repic.pipeline.stages import prefetch as prefetch_module
 from repic.pipeline.stages.base import Inputs
-from repic.pipeline.stages.decoding import opened
-from repic.pipeline.stages.embeddings import Embeddings
+from repic.pipeline.stages.embeddings import EmbeddingStage
+from repic.pipeline.stages.prefetch import prefetch
 from tests.builds import Built, tables
 
 Batch = list[tuple[dict[str, Any], Image.Image | ImageRefused]]
@@ -54,9 +54,9 @@ def test_every_photo_comes_in_its_order_and_in_bounded_memory(
     photos = [photo(number, pixels) for number, pixels in enumerate(sizes)]
     held, seen, batches = Held(), [], []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoding, "ROOM", 100)
-        patch.setattr(decoding, "_open", held.open)
-        for batch in opened(photos, size, workers):
+        patch.setattr(prefetch_module, "ROOM", 100)
+        patch.setattr(prefetch_module, "_open", held.open)
+        for batch in prefetch(photos, size, workers):
             seen += [found for found, picture in batch if picture == found["image_id"]]
             batches.append(len(batch))
             held.look(batch)
@@ -69,8 +69,8 @@ def test_every_photo_comes_in_its_order_and_in_bounded_memory(
 
 def test_a_batch_is_let_go_when_the_next_is_asked_for() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoding, "_open", lambda photo: photo["image_id"])
-        given_out = opened([photo(n, 1) for n in range(4)], 2, 1)
+        patch.setattr(prefetch_module, "_open", lambda photo: photo["image_id"])
+        given_out = prefetch([photo(n, 1) for n in range(4)], 2, 1)
         first = next(given_out)
         assert len(first) == 2
         assert next(given_out) is first
@@ -81,10 +81,10 @@ def test_the_room_changes_no_row(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = built.album.settings("runtime.batch_size=4")
-    stage, found = Embeddings(), tables(built.store, built.outcome)
+    stage, found = EmbeddingStage(), tables(built.store, built.outcome)
     inputs = stage.inputs(Inputs(settings, scan(settings), found))
     ample = stage.run(inputs, settings)
-    monkeypatch.setattr(decoding, "ROOM", 1)
+    monkeypatch.setattr(prefetch_module, "ROOM", 1)
     assert stage.run(inputs, settings).rows.equals(ample.rows)
     assert ample.rows.num_rows == found["objects"].num_rows > 0
 
