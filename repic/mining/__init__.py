@@ -1,16 +1,16 @@
-"""Mining: which objects in different photos are the same, and which look alike but are not.
+"""Mining of positive pairs (one object in two photos) and hard negative pairs (look-alikes).
 
-Arrays in, arrays out. Of n objects there are vectors (unit length), the photo that each is in,
-that photo's near-duplicate group, and where known the identity::
+Arrays in, arrays out: unit vectors of n objects, the photo of each object, that photo's
+near-duplicate group and, where known, the object's identity::
 
-    found = survey(vectors, photo, duplicate, identity)   # one pass over all similarities
-    found.group                                           # what to split by
-    positives = choose(all_positives(found), 4, key)
-    others = negatives(found, label, split, key, hard=2, medium=1, easy=1)
+    analysis = analyze(vectors, photo, duplicate, identity)  # one pass over all similarities
+    analysis.group                                           # the unit of splits
+    positives = choose(all_positives(analysis), 4, key)
+    others = negatives(analysis, label, split, key, hard=2, medium=1, easy=1)
 
-`groups` and `cut` say how mined positives are found, `negatives` what keeps false negatives out,
-`benchmarks/mining_quality.py` how well both work. Everything is deterministic, to the bit, on every
-machine (`similarity`), and uses O(n) memory beside the vectors.
+`clustering` explains how positives are mined and `negatives` how false negatives are avoided;
+`benchmarks/mining_quality.py` measures both. Results are the same to the bit on every machine
+(see `similarity`). Memory is O(n) in addition to the vectors.
 """
 
 from repic.mining.duplicates import near_duplicates

@@ -1,4 +1,4 @@
-"""Which photos are near-duplicates: the same picture, saved twice or cut a little."""
+"""Near-duplicate photos: one picture that was saved twice or slightly cropped."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 from repic.mining.components import connected_components
 
 BLOCK = 1 << 22
-"""Hash pairs compared at once."""
+"""Number of hash pairs compared at once."""
 
 LEAST_CONTENT = 8
-"""Bits that must be set, and must be clear, for a hash to tell pictures apart: a hash that compares
-with a median has about half of each; one of a flat picture has nearly none of one kind."""
+"""Minimum number of set bits, and of clear bits, of a hash that distinguishes pictures. A hash by
+comparison with a median has about half of each; the hash of a flat picture has few of one kind."""
 
 
 def near_duplicates(phashes: np.ndarray, bits: int) -> np.ndarray:
     """Near-duplicate group of each photo, shape (n,): the smallest index among its members.
 
-    Groups are the connected components of "at most `bits` of 64 differ", so that no two photos of
-    different groups are near-duplicates. Hashes without content (of flat pictures, see
-    `LEAST_CONTENT`) are a few bits from each other whatever they show; they match only when equal.
+    Groups are the connected components of "at most `bits` of 64 bits differ", so photos of
+    different groups are never near-duplicates. Hashes of flat pictures (see `LEAST_CONTENT`) differ
+    in few bits whatever the pictures show; they match only if equal.
 
     Args:
         phashes: uint64 of shape (n,), 64-bit perceptual hashes.
-        bits: Most differing bits, 0 to 64.
+        bits: Maximum number of differing bits, 0 to 64.
 
     Raises:
         ValueError: `phashes` is not one-dimensional uint64.
@@ -35,8 +35,8 @@ def near_duplicates(phashes: np.ndarray, bits: int) -> np.ndarray:
             f"perceptual hashes must be uint64 of shape (n,), not {phashes.dtype} "
             f"of shape {phashes.shape}; int(hex, 16) reads one"
         )
-    distinct, place = np.unique(phashes, return_inverse=True)
-    group = _components(distinct, bits)[place]
+    distinct, inverse = np.unique(phashes, return_inverse=True)
+    group = _components(distinct, bits)[inverse]
     first = np.full(len(distinct), len(phashes), dtype=np.int64)
     np.minimum.at(first, group, np.arange(len(phashes)))
     return first[group]
@@ -53,7 +53,7 @@ def _components(hashes: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _close_pairs(hashes: np.ndarray, names: np.ndarray, bits: int) -> Iterator[tuple[int, int]]:
-    """Names of each two hashes that differ in at most `bits` bits."""
+    """Names of every two hashes that differ in at most `bits` bits."""
     rows = max(1, BLOCK // max(1, len(hashes)))
     for start in range(0, len(hashes), rows):
         distance = np.bitwise_count(hashes[start : start + rows, None] ^ hashes[None, start:])

@@ -1,4 +1,4 @@
-"""What one look at all similarities tells about a collection: neighbours, groups, background."""
+"""Analysis of a collection: nearest neighbors, groups and background similarity."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from repic.mining import clustering, similarity
 from repic.mining.similarity import Distribution
 
 NEIGHBORS = 128
-"""Nearest objects that are remembered of each object."""
+"""Number of nearest objects that are kept for each object."""
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A collection of n objects and what was found out about it.
+    """A collection of n objects, and the result of one pass over all similarities.
 
     Attributes:
-        grid: float32 (n, d), the vectors, see `similarity.on_grid`.
+        grid: float32 (n, d), the rounded vectors; see `similarity.on_grid`.
         photo: int64 (n,), photo of each object.
         duplicate: int64 (n,), near-duplicate group of that photo.
         identity: int64 (n,), labelled identity, -1 where unknown.
-        distribution: Similarity of all pairs of objects in different photos.
-        index: int32 (n, k), nearest objects in local scale, -1 where there are fewer.
-        mined: Groups found by similarity; all objects are alone where all identities are labelled.
-        peers: int32 (n, m), the neighbours that `mined` rests on.
-        group: int64 (n,), the object's identity, known or mined: the smallest index among its
-            members. Labels and mined groups that touch are one group, so that splitting by it leaks
-            neither.
+        distribution: Similarities of all pairs of objects in different photos.
+        index: int32 (n, k), nearest objects by local scale; -1 where there are fewer.
+        mined: Groups mined by similarity; if all identities are labelled, every object is alone.
+        peers: int32 (n, m), the neighbors that `mined` rests on.
+        group: int64 (n,), the object's identity, labelled or mined, as the smallest index among
+            its members. A mined group and a label that share an object are one group, so splits by
+            it leak neither.
         background: int64 (n,), ten-thousandths: mean similarity to the `clustering.DENSITY` nearest
             objects of other groups.
     """
@@ -51,7 +51,9 @@ class Analysis:
 def analyze(
     vectors: np.ndarray, photo: np.ndarray, duplicate: np.ndarray, identity: np.ndarray
 ) -> Analysis:
-    """Look at all pairs once; 50,000 objects of 256 numbers take 5 min, 1.8 GB on two busy cores.
+    """Analyze all pairs in one pass.
+
+    50,000 vectors of 256 numbers take 5 minutes and 1.8 GB on two busy cores.
 
     Args:
         vectors: float16 or float32 (n, d), unit length.
@@ -60,8 +62,8 @@ def analyze(
         identity: int (n,), index of its labelled identity, -1 where unknown.
 
     Raises:
-        ValueError: lengths differ, a photo is in two near-duplicate groups, or vectors are not of
-            unit length.
+        ValueError: lengths differ, a photo is in two near-duplicate groups, or a vector does not
+            have unit length.
     """
     photo, duplicate, identity = (
         np.asarray(a, dtype=np.int64) for a in (photo, duplicate, identity)
@@ -72,8 +74,8 @@ def analyze(
             f"one photo, near-duplicate group and identity per vector: got {len(photo)}, "
             f"{len(duplicate)} and {len(identity)} for {n} vectors"
         )
-    _, first, place = np.unique(photo, return_index=True, return_inverse=True)
-    if (duplicate[first][place] != duplicate).any():
+    _, first, inverse = np.unique(photo, return_index=True, return_inverse=True)
+    if (duplicate[first][inverse] != duplicate).any():
         raise ValueError("the objects of one photo must share its near-duplicate group")
     grid = similarity.on_grid(vectors)
     near, distribution = similarity.scan(grid, photo, duplicate, NEIGHBORS)
@@ -98,14 +100,14 @@ def analyze(
 
 
 def _with_labels(mined: np.ndarray, identity: np.ndarray) -> np.ndarray:
-    """Mined groups, those that hold the same known identity joined; smallest index of each."""
+    """Mined groups, joined where they contain the same known identity; smallest index of each."""
     n = len(mined)
-    known = np.full(n, -1)
-    np.maximum.at(known, mined, identity)
-    owner = known[mined]
+    identity_of_group = np.full(n, -1)
+    np.maximum.at(identity_of_group, mined, identity)
+    owner = identity_of_group[mined]
     key = np.where(owner >= 0, n + owner, mined)
-    _, first, place = np.unique(key, return_index=True, return_inverse=True)
-    return first[place]
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    return first[inverse]
 
 
 def _background(near: similarity.Neighbors, group: np.ndarray) -> np.ndarray:

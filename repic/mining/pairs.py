@@ -1,4 +1,4 @@
-"""A table of pairs, as arrays."""
+"""Pairs of objects as arrays, and the helpers that select them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ BANDS = ("easy", "medium", "hard")
 
 @dataclass(frozen=True)
 class ObjectPairs:
-    """Ordered pairs of objects in photos that differ and are no near-duplicates; m rows.
+    """m ordered pairs of objects, in different photos that are not near-duplicates.
 
     Attributes:
         anchor, other: int64 (m,), indices of the two objects.
-        mined: bool (m,), whether similarity said so; else labels did.
-        band: int8 (m,), `EASY`, `MEDIUM` or `HARD`; a hard positive looks unlike, a hard negative
-            alike.
-        similarity: float32 (m,), cosine in whole ten-thousandths.
-        percentile: float32 (m,), rank of it among all cross-photo pairs, 0 to 100.
+        mined: bool (m,), whether similarity decided the pair; else labels did.
+        band: int8 (m,), `EASY`, `MEDIUM` or `HARD`; a hard positive has low similarity, a hard
+            negative high similarity.
+        similarity: float32 (m,), cosine, rounded to ten-thousandths.
+        percentile: float32 (m,), rank of the similarity among all cross-photo pairs, 0 to 100.
         margin: float32 (m,), similarity minus the mean background of the two objects.
-        doubtful: bool (m,), label and similarity disagree; see the maker of the pairs.
+        doubtful: bool (m,), whether label and similarity disagree; see `all_positives` and
+            `negatives`.
     """
 
     anchor: np.ndarray
@@ -43,28 +44,28 @@ class ObjectPairs:
         return len(self.anchor)
 
     def take(self, rows: np.ndarray) -> ObjectPairs:
-        """The rows of an index or a mask."""
+        """The rows that an index array or a mask selects."""
         return ObjectPairs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
-def turn_of(owner: np.ndarray) -> np.ndarray:
-    """Place of each row among those of its owner, from 0; owners are sorted."""
+def rank_within(owner: np.ndarray) -> np.ndarray:
+    """Number of each row among the rows of its owner, from 0; owners are sorted."""
     return np.arange(len(owner)) - np.searchsorted(owner, owner)
 
 
-def first_of(owner: np.ndarray, most: int) -> np.ndarray:
+def first_rows(owner: np.ndarray, most: int) -> np.ndarray:
     """Mask of the first `most` rows of each owner; owners are sorted."""
-    return turn_of(owner) < most
+    return rank_within(owner) < most
 
 
-def described(
+def describe(
     analysis: Analysis,
     anchor: np.ndarray,
     other: np.ndarray,
     mined: np.ndarray,
     band: np.ndarray,
 ) -> ObjectPairs:
-    """ObjectPairs with their similarity, percentile and margin; none doubtful."""
+    """Pairs with similarity, percentile and margin; none is marked as doubtful."""
     anchor, other = anchor.astype(np.int64), other.astype(np.int64)
     alike = similarity.of_pairs(analysis.grid, anchor, other)
     background = analysis.background[anchor] + analysis.background[other]
@@ -84,6 +85,9 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """Step of SplitMix64: 2^64 over the golden ratio."""
 
 
-def mixed(numbers: np.ndarray) -> np.ndarray:
-    """A hash of each number, uint64 of the same shape; a draw by it ignores all other objects."""
+def hashed(numbers: np.ndarray) -> np.ndarray:
+    """Hash of each number, uint64 of the same shape.
+
+    Draws by hashes stay the same when a collection grows.
+    """
     return mix(numbers.copy())

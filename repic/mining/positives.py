@@ -1,9 +1,9 @@
-"""ObjectPairs that show the same object: by label where there is one, else mined.
+"""Pairs that show the same object: by label where there is one, otherwise mined.
 
-A mined pair lies in one mined group *and* the two objects agree on who else is in it: with k the
-size of the group, but not above the typical size of the collection, they share at least `AGREEMENT`
-of their mutual k nearest within the group (Jaccard, over all triples with a third member). In a
-group of two there is no third to ask.
+The objects of a mined pair are in one mined group *and* agree on its other members: they share at
+least `AGREEMENT` (Jaccard index) of their mutual k nearest neighbors within the group, where k is
+the smaller of the group's size and the typical size. Groups of two have no third member, so there
+is no such test.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from repic.mining.pairs import (
     HARD,
     MEDIUM,
     ObjectPairs,
-    described,
-    first_of,
-    mixed,
-    turn_of,
+    describe,
+    first_rows,
+    hashed,
+    rank_within,
 )
 
 AGREEMENT = 0.6
-"""Least share of mutual neighbours in common. 0.5 to 0.65 trade recall for little precision."""
+"""Minimum share of common mutual neighbors. 0.5 to 0.65 trade recall for little precision."""
 
 MOST_PARTNERS = 64
-"""Labelled partners that an object is compared with; a larger identity is sampled evenly."""
+"""Maximum labelled partners of an object; a larger identity is sampled evenly."""
 
 UNLIKE = 50.0
-"""Percentile: a labelled pair that is less alike than the usual cross-photo pair is doubtful."""
+"""Percentile of similarity below which a labelled pair is doubtful: the median cross-photo pair."""
 
 
 def all_positives(analysis: Analysis) -> ObjectPairs:
-    """Every positive once, anchor < other, in order; bands are thirds by similarity.
+    """Every positive once, with anchor < other, sorted; bands are thirds by similarity.
 
-    Doubtful are labelled pairs of low similarity (`UNLIKE`): a wrong label, or a wrong crop.
+    Labelled pairs of low similarity (`UNLIKE`) are doubtful: a wrong label or a wrong crop.
     """
     left, right = _labelled(analysis)
     mined_left, mined_right = _mined(analysis)
@@ -46,7 +46,7 @@ def all_positives(analysis: Analysis) -> ObjectPairs:
     mined = np.arange(len(anchor)) >= len(left)
     order = np.lexsort((other, anchor))
     anchor, other, mined = anchor[order], other[order], mined[order]
-    pairs = described(analysis, anchor, other, mined, np.zeros(len(anchor)))
+    pairs = describe(analysis, anchor, other, mined, np.zeros(len(anchor)))
     if not len(pairs):
         return pairs
     low, high = np.quantile(pairs.similarity, [1 / 3, 2 / 3], method="lower")
@@ -57,16 +57,15 @@ def all_positives(analysis: Analysis) -> ObjectPairs:
 
 
 def choose(pairs: ObjectPairs, per_object: int, key: np.ndarray) -> ObjectPairs:
-    """At most `per_object` pairs of each anchor, of every anchor that has any.
+    """At most `per_object` pairs for each anchor that has any.
 
-    Each pair can serve either way round. An anchor keeps its least alike partner and then others by
-    chance, from the bands in turn, so that views differ as much as the collection lets them, and
-    one more photo changes few of the choices. As many doubtful pairs are kept beside them, for a
-    person to look at.
+    Each pair can be used in both directions. An anchor keeps its least similar partner, then random
+    partners from the bands in turn. So views differ as much as possible, and an additional photo
+    changes few choices. Up to `per_object` doubtful pairs are kept in addition, for review.
 
     Args:
-        pairs: What `all_positives` returns.
-        key: uint64 (n,), a hash of what each object is; draws the others.
+        pairs: Result of `all_positives`.
+        key: uint64 (n,), a hash of each object's id, for random choices.
     """
     both = pairs.take(np.tile(np.arange(len(pairs)), 2))
     both = replace(
@@ -75,7 +74,7 @@ def choose(pairs: ObjectPairs, per_object: int, key: np.ndarray) -> ObjectPairs:
         other=np.concatenate([pairs.other, pairs.anchor]),
     )
     both = both.take(np.lexsort((both.other, both.similarity, both.anchor)))
-    drawn = mixed(mixed(key[both.anchor]) ^ key[both.other])
+    drawn = hashed(hashed(key[both.anchor]) ^ key[both.other])
     kept = np.zeros(len(both), dtype=bool)
     for usable in (~both.doubtful, both.doubtful):
         rows = np.flatnonzero(usable)
@@ -84,18 +83,18 @@ def choose(pairs: ObjectPairs, per_object: int, key: np.ndarray) -> ObjectPairs:
 
 
 def _varied(pairs: ObjectPairs, drawn: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` rows of each anchor; they come sorted by anchor and similarity."""
-    drawn = np.where(turn_of(pairs.anchor) == 0, np.uint64(0), drawn)
+    """At most `most` rows of each anchor; rows are sorted by anchor and similarity."""
+    drawn = np.where(rank_within(pairs.anchor) == 0, np.uint64(0), drawn)
     order = np.lexsort((drawn, -pairs.band, pairs.anchor))
     anchor, band = pairs.anchor[order], pairs.band[order]
-    in_turn = np.lexsort((-band, turn_of(len(BANDS) * anchor - band), anchor))
-    return order[in_turn[first_of(anchor[in_turn], most)]]
+    in_turn = np.lexsort((-band, rank_within(len(BANDS) * anchor - band), anchor))
+    return order[in_turn[first_rows(anchor[in_turn], most)]]
 
 
 def _labelled(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
-    """ObjectPairs of one known identity, smaller index first."""
-    known = np.flatnonzero(analysis.identity >= 0)
-    order = known[np.argsort(analysis.identity[known], kind="stable")]
+    """Pairs with the same known identity, smaller index first."""
+    labelled = np.flatnonzero(analysis.identity >= 0)
+    order = labelled[np.argsort(analysis.identity[labelled], kind="stable")]
     _, start, count = np.unique(analysis.identity[order], return_index=True, return_counts=True)
     left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for first, size in zip(start.tolist(), count.tolist(), strict=True):
@@ -116,20 +115,20 @@ def _labelled(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mined(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
-    """ObjectPairs that mining finds and of which not both are labelled, smaller index first."""
+    """Mined pairs of which at most one object is labelled, smaller index first."""
     left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     order = np.argsort(analysis.mined.group, kind="stable")
     _, start, count = np.unique(analysis.mined.group[order], return_index=True, return_counts=True)
-    place = np.full(len(analysis) + 1, -1)
+    position = np.full(len(analysis) + 1, -1)  # in the group
     for first, size in zip(start.tolist(), count.tolist(), strict=True):
         if size == 1:
             continue
         members = order[first : first + size]
         k = min(size, analysis.mined.typical_size)
-        place[members] = np.arange(size)
-        # -1 of a missing neighbour reads the last entry of `place`, which stays -1.
-        near = place[analysis.peers[members, :k]]
-        place[members] = -1
+        position[members] = np.arange(size)
+        # The -1 of a missing neighbor reads the last entry of `position`, which stays -1.
+        near = position[analysis.peers[members, :k]]
+        position[members] = -1
         agree = _agreement(near, size) >= AGREEMENT if size > 2 else np.ones((2, 2), dtype=bool)
         a, b = np.nonzero(np.triu(agree, 1))
         left.append(members[a])
@@ -141,14 +140,16 @@ def _mined(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _agreement(near: np.ndarray, size: int) -> np.ndarray:
-    """Jaccard index of the mutual neighbourhoods of a group's members, themselves included.
+    """Jaccard index of the mutual neighborhoods of a group's members, (size, size).
+
+    A neighborhood includes the member itself.
 
     Args:
-        near: int (size, k), nearest neighbours as places in the group, -1 outside of it.
+        near: int (size, k), nearest neighbors as positions in the group, -1 outside of it.
     """
-    knows = np.zeros((size, size + 1), dtype=bool)
-    knows[np.arange(size)[:, None], near] = True
-    mutual = (knows[:, :size] & knows[:, :size].T) | np.eye(size, dtype=bool)
+    neighbors = np.zeros((size, size + 1), dtype=bool)
+    neighbors[np.arange(size)[:, None], near] = True
+    mutual = (neighbors[:, :size] & neighbors[:, :size].T) | np.eye(size, dtype=bool)
     shared = mutual.astype(np.int64) @ mutual.T.astype(np.int64)
     degree = mutual.sum(1)
     return shared / (degree[:, None] + degree[None, :] - shared)

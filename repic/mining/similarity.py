@@ -1,9 +1,9 @@
-"""Exact similarities of all pairs, in blocks: nearest neighbours and the distribution.
+"""Exact similarities of all pairs, in blocks: nearest neighbors and distribution.
 
-Vectors are first rounded to whole multiples of 1/4000. Products and sums of such numbers are whole
-numbers below 2^24 when vectors have unit length, and float32 adds those without any error. So a
-similarity is the same bits on every machine, with any number of threads and in any block; rounding
-the vectors moves it by about 1e-4, which is the unit it is then rounded to.
+Vectors are rounded to integer multiples of 1/4000. For unit vectors, products and sums of these are
+integers below 2^24, which float32 adds without error. So similarities are the same to the bit on
+every machine, with any number of threads and any block size. Rounding changes a similarity by about
+1e-4, the unit to which it is rounded afterwards.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ UNIT = 10_000
 """Similarities are integers here: ten-thousandths, -10,000 to 10,000."""
 
 GRID = 4000
-"""Steps that a component of a vector is rounded to; (GRID + sqrt(d) / 2)^2 must stay below 2^24."""
+"""Steps per unit of a vector component; (GRID + sqrt(d) / 2)^2 must stay below 2^24."""
 
 BLOCK = 1 << 22
-"""Similarities held at once; a block takes about 20 bytes for each."""
+"""Number of similarities in memory at once, at about 20 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Neighbors:
 
 @dataclass(frozen=True)
 class Distribution:
-    """How similar cross-photo pairs are: int64 (20001,), ordered pairs per ten-thousandth."""
+    """Histogram of cross-photo similarities: int64 (20001,), ordered pairs per ten-thousandth."""
 
     counts: np.ndarray
 
     def percentile(self, similarity: np.ndarray) -> np.ndarray:
-        """Share of cross-photo pairs below, ties counted half, 0 to 100; float32 of its shape.
+        """Percentage of cross-photo pairs below, ties counted half; float32 of the same shape.
 
         Args:
             similarity: Ten-thousandths, integers of any shape.
@@ -53,7 +53,7 @@ class Distribution:
 
 
 def on_grid(vectors: np.ndarray) -> np.ndarray:
-    """Unit vectors rounded to the grid, float32 (n, d), whole numbers.
+    """Unit vectors rounded to the grid: integers as float32 (n, d).
 
     Raises:
         ValueError: the vectors are not finite unit vectors, shape (n, d).
@@ -68,7 +68,7 @@ def on_grid(vectors: np.ndarray) -> np.ndarray:
 
 
 def of_pairs(grid: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Similarity of listed pairs, int32 ten-thousandths, of the shape of `left`."""
+    """Similarities of the given pairs, int32 ten-thousandths, in the shape of `left`."""
     result = np.empty(left.shape, dtype=np.int32)
     step = max(1, BLOCK // max(1, grid.shape[1]))
     flat_left, flat_right, flat = left.ravel(), right.ravel(), result.reshape(-1)
@@ -82,34 +82,34 @@ def of_pairs(grid: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarra
 def scan(
     grid: np.ndarray, photo: np.ndarray, duplicate: np.ndarray, k: int
 ) -> tuple[Neighbors, Distribution]:
-    """Nearest neighbours among the photos that are no near-duplicates, and the distribution.
+    """Nearest neighbors in photos that are not near-duplicates, and the distribution.
 
-    Ties go to the smaller index. Takes one pass over all n^2 similarities and O(n k) memory.
+    Ties go to the smaller index. One pass over all n^2 similarities, O(n k) memory.
 
     Args:
-        grid: What `on_grid` returns.
+        grid: Result of `on_grid`.
         photo: int (n,), photo of each object.
         duplicate: int (n,), near-duplicate group of each object's photo.
-        k: Most neighbours per object.
+        k: Maximum neighbors per object.
     """
     n = len(grid)
     k = min(k, max(0, n - 1))
     index = np.full((n, k), -1, dtype=np.int32)
     similarity = np.full((n, k), -UNIT - 1, dtype=np.int32)
     counts = np.zeros(2 * UNIT + 2, dtype=np.int64)
-    places = np.arange(n - 1, -1, -1, dtype=np.int64)
+    tie_breakers = np.arange(n - 1, -1, -1, dtype=np.int64)
     rows = max(1, BLOCK // max(1, n))
     for start in range(0, n, rows):
         part = slice(start, start + rows)
         block = _rounded(grid[part] @ grid.T)
-        # The pairs to the right of the diagonal block stand for their mirror images too.
+        # Pairs to the right of the diagonal block count for their mirror images as well.
         bins = np.where(photo[part, None] == photo[None, start:], UNIT + 1, block[:, start:]) + UNIT
         counts += np.bincount(bins[:, :rows].ravel(), minlength=len(counts))
         counts += 2 * np.bincount(bins[:, rows:].ravel(), minlength=len(counts))
         if k == 0:
             continue
         block[duplicate[part, None] == duplicate[None, :]] = -UNIT - 1
-        keys = (block.astype(np.int64) << 32) + places
+        keys = (block.astype(np.int64) << 32) + tie_breakers
         keys.partition(n - k, axis=1)
         best = -np.sort(-keys[:, n - k :], axis=1)
         similarity[part] = best >> 32
@@ -119,6 +119,6 @@ def scan(
 
 
 def _rounded(products: np.ndarray) -> np.ndarray:
-    """Ten-thousandths of whole-number dot products of grid vectors."""
+    """Ten-thousandths of the integer dot products of grid vectors."""
     scaled = np.rint(products * np.float32(UNIT / GRID**2))
     return np.clip(scaled, -UNIT, UNIT).astype(np.int32)

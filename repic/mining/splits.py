@@ -1,9 +1,9 @@
-"""Which split a photo is in.
+"""Splits of photos.
 
-A group is a labelled identity or a set of objects mined to be one. Its split is drawn from the hash
-of its name, so that adding photos never moves a group to another split. A photo takes the split of
-its groups if they agree, and its near-duplicates count as the same photo; where groups disagree the
-photo is used nowhere. So no identity, no mined group, no photo and no near-duplicate crosses.
+A group is a labelled identity or a mined group. The hash of its name decides its split, so added
+photos never move a group to another split. A photo is in the split of its groups if they agree;
+near-duplicates count as one photo. If groups disagree, the photo is not used. So no identity, mined
+group, photo or near-duplicate is in two splits.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Split = Literal["train", "validation", "test"]
 
 
 def split_of(group: str, settings: SplitSettings) -> Split:
-    """Split of a group, by a hash of its name that is uniform in [0, 1)."""
+    """Split of a group, by a hash of its name, uniform in [0, 1)."""
     digest = hashlib.sha256(f"{settings.salt}\0{group}".encode("utf-8", "surrogatepass")).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    if place < settings.test:
+    position = int.from_bytes(digest[:8], "big") / 2**64
+    if position < settings.test:
         return "test"
-    if place < settings.test + settings.validation:
+    if position < settings.test + settings.validation:
         return "validation"
     return "train"
 
@@ -31,19 +31,19 @@ def split_of(group: str, settings: SplitSettings) -> Split:
 def split_photos(
     groups: Iterable[tuple[str, str]], clusters: Mapping[str, str], settings: SplitSettings
 ) -> dict[str, Split | None]:
-    """Split of each photo; None where its groups, or those of its near-duplicates, disagree.
+    """Split of each photo; None if its groups, or those of its near-duplicates, disagree.
 
-    A photo without a group takes the split of its near-duplicate cluster.
+    The near-duplicate cluster decides the split of a photo without groups.
 
     Args:
         groups: (photo, group) for each labelled object and each object of a mined group.
-        clusters: Photo -> its near-duplicate cluster, for every photo.
+        clusters: Near-duplicate cluster of every photo.
     """
     seen: dict[str, set[Split]] = {}
     for photo, group in groups:
         seen.setdefault(clusters[photo], set()).add(split_of(group, settings))
     splits: dict[str, Split | None] = {}
     for photo, cluster in clusters.items():
-        found = seen.get(cluster) or {split_of(cluster, settings)}
-        splits[photo] = next(iter(found)) if len(found) == 1 else None
+        candidates = seen.get(cluster) or {split_of(cluster, settings)}
+        splits[photo] = next(iter(candidates)) if len(candidates) == 1 else None
     return splits

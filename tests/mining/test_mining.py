@@ -36,8 +36,8 @@ def look(vectors: np.ndarray, identity: np.ndarray | None = None) -> mining.Anal
     )
 
 
-def quality(found: mining.Analysis, truth: np.ndarray) -> tuple[float, float]:
-    pairs = mining.all_positives(found)
+def quality(analysis: mining.Analysis, truth: np.ndarray) -> tuple[float, float]:
+    pairs = mining.all_positives(analysis)
     right = truth[pairs.anchor] == truth[pairs.other]
     sizes = np.bincount(truth)
     return right.mean(), right.sum() / (sizes * (sizes - 1) // 2).sum()
@@ -48,21 +48,21 @@ def keys(n: int, seed: int = 0) -> np.ndarray:
 
 
 def draw(
-    found: mining.Analysis, seed: int = 0, split: np.ndarray | None = None
+    analysis: mining.Analysis, seed: int = 0, split: np.ndarray | None = None
 ) -> mining.ObjectPairs:
-    n = len(found)
+    n = len(analysis)
     nothing = np.zeros(n, dtype=np.int64)
     split = nothing if split is None else split
-    return mining.negatives(found, nothing, split, keys(n, seed), hard=2, medium=1, easy=1)
+    return mining.negatives(analysis, nothing, split, keys(n, seed), hard=2, medium=1, easy=1)
 
 
 @pytest.mark.parametrize("photos", [2, 3, 5, 20])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_group_size_comes_from_the_data(photos: int, seed: int) -> None:
     vectors, truth = world([photos] * 40, seed)
-    found = look(vectors)
-    precision, recall = quality(found, truth)
-    assert found.mined.typical_size == photos
+    analysis = look(vectors)
+    precision, recall = quality(analysis, truth)
+    assert analysis.mined.typical_size == photos
     # One wrong pair of forty is 0.975.
     assert precision >= (0.97 if photos == 2 else 0.98)
     assert recall >= 0.75
@@ -73,9 +73,9 @@ def test_group_size_comes_from_the_data(photos: int, seed: int) -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_clear_categories_are_not_taken_for_things(photos: int, things: int, seed: int) -> None:
     vectors, truth = world([photos] * things, seed, noise=0.5)
-    found = look(vectors)
-    precision, recall = quality(found, truth)
-    assert found.mined.typical_size == photos
+    analysis = look(vectors)
+    precision, recall = quality(analysis, truth)
+    assert analysis.mined.typical_size == photos
     assert precision >= 0.98
     assert recall >= 0.98
 
@@ -92,12 +92,12 @@ def test_one_to_six_photos_each(noise: float, seed: int) -> None:
 
 def test_a_thing_may_have_a_hundred_photos() -> None:
     vectors, truth = world([100] * 6)
-    found = look(vectors)
-    precision, recall = quality(found, truth)
-    assert found.mined.typical_size == 100
+    analysis = look(vectors)
+    precision, recall = quality(analysis, truth)
+    assert analysis.mined.typical_size == 100
     assert precision >= 0.98
     assert recall >= 0.95
-    rows = draw(found)
+    rows = draw(analysis)
     assert (truth[rows.anchor] == truth[rows.other]).mean() <= 0.01
 
 
@@ -112,10 +112,10 @@ def test_mixed_group_sizes_and_objects_that_have_no_partner() -> None:
 @pytest.mark.parametrize("n", [60, 500])
 def test_noise_gives_no_pairs_at_all(n: int, dim: int) -> None:
     random = np.random.default_rng(n).normal(size=(n, dim))
-    found = look(random / np.linalg.norm(random, axis=1, keepdims=True))
-    assert found.mined.typical_size == 1
-    assert len(mining.all_positives(found)) == 0
-    assert len(draw(found)) == 0
+    analysis = look(random / np.linalg.norm(random, axis=1, keepdims=True))
+    assert analysis.mined.typical_size == 1
+    assert len(mining.all_positives(analysis)) == 0
+    assert len(draw(analysis)) == 0
 
 
 def test_hard_negatives_are_near_but_true_and_bands_are_in_order() -> None:
@@ -130,12 +130,12 @@ def test_hard_negatives_are_near_but_true_and_bands_are_in_order() -> None:
 
 def test_labels_decide_and_no_pair_contradicts_them() -> None:
     vectors, truth = world([5] * 20, noise=2.0)
-    found = look(vectors, truth)
-    pairs = mining.all_positives(found)
+    analysis = look(vectors, truth)
+    pairs = mining.all_positives(analysis)
     assert len(pairs) == 20 * 10
     assert (truth[pairs.anchor] == truth[pairs.other]).all()
     assert not pairs.mined.any()
-    rows = draw(found)
+    rows = draw(analysis)
     assert (truth[rows.anchor] != truth[rows.other]).all()
     assert not rows.mined.any()
 
@@ -146,17 +146,17 @@ def test_partial_labels_are_never_contradicted(seed: int, share: float) -> None:
     vectors, truth = world([4] * 15, seed, noise=1.0)
     random = np.random.default_rng(seed)
     known = np.where(random.random(len(truth)) < share, truth, -1)
-    found = look(vectors, known)
-    for group in np.unique(found.group):
-        assert len(set(known[found.group == group]) - {-1}) <= 1
+    analysis = look(vectors, known)
+    for group in np.unique(analysis.group):
+        assert len(set(known[analysis.group == group]) - {-1}) <= 1
     for identity in set(known) - {-1}:
-        assert len(set(found.group[known == identity])) == 1
-    pairs, rows = mining.all_positives(found), draw(found, seed)
+        assert len(set(analysis.group[known == identity])) == 1
+    pairs, rows = mining.all_positives(analysis), draw(analysis, seed)
     both = (known[pairs.anchor] >= 0) & (known[pairs.other] >= 0)
     assert (both == ~pairs.mined).all()
     assert (known[pairs.anchor] == known[pairs.other])[both].all()
-    assert (found.group[pairs.anchor] == found.group[pairs.other]).all()
-    assert (found.group[rows.anchor] != found.group[rows.other]).all()
+    assert (analysis.group[pairs.anchor] == analysis.group[pairs.other]).all()
+    assert (analysis.group[rows.anchor] != analysis.group[rows.other]).all()
 
 
 def test_labels_of_some_raise_the_recall_of_the_rest() -> None:
@@ -170,8 +170,8 @@ def test_pairs_never_join_one_photo_or_near_duplicates() -> None:
     photo = np.arange(len(truth)) // 2
     duplicate = photo // 2
     for identity in (truth, np.full(len(truth), -1)):
-        found = mining.analyze(vectors, photo, duplicate, identity)
-        for pairs in (mining.all_positives(found), draw(found)):
+        analysis = mining.analyze(vectors, photo, duplicate, identity)
+        for pairs in (mining.all_positives(analysis), draw(analysis)):
             assert len(pairs)
             assert (duplicate[pairs.anchor] != duplicate[pairs.other]).all()
 
@@ -182,8 +182,8 @@ def test_most_negatives_stay_when_photos_are_added() -> None:
 
     def names(part: np.ndarray) -> dict[int, set[tuple[int, int]]]:
         zero = np.zeros(len(part), dtype=np.int64)
-        found = look(vectors[part])
-        rows = mining.negatives(found, zero, zero, key[part], hard=2, medium=1, easy=1)
+        analysis = look(vectors[part])
+        rows = mining.negatives(analysis, zero, zero, key[part], hard=2, medium=1, easy=1)
         pairs = np.stack([part[rows.anchor], part[rows.other]], 1)
         return {band: {(a, b) for a, b in pairs[rows.band == band].tolist()} for band in range(3)}
 
@@ -195,8 +195,8 @@ def test_most_negatives_stay_when_photos_are_added() -> None:
 def test_bursts_of_near_duplicates_do_not_break_up_a_thing() -> None:
     vectors, truth = world([5] * 30)
     duplicate = np.arange(150) - np.minimum(np.arange(150) % 5, 2)
-    found = mining.analyze(vectors, np.arange(150), duplicate, np.full(150, -1))
-    pairs = mining.all_positives(found)
+    analysis = mining.analyze(vectors, np.arange(150), duplicate, np.full(150, -1))
+    pairs = mining.all_positives(analysis)
     right = truth[pairs.anchor] == truth[pairs.other]
     assert right.mean() >= 0.98
     assert right.sum() >= 0.9 * 30 * 7
@@ -214,9 +214,9 @@ def test_negatives_stay_within_their_split_and_leave_out_what_has_none() -> None
 def test_hard_negatives_prefer_the_same_label() -> None:
     vectors, truth = world([5] * 30, categories=2)
     label = np.random.default_rng(0).integers(0, 2, len(truth))
-    found = look(vectors, truth)
+    analysis = look(vectors, truth)
     zero = np.zeros(len(truth), dtype=np.int64)
-    rows = mining.negatives(found, label, zero, keys(len(truth)), hard=2, medium=0, easy=0)
+    rows = mining.negatives(analysis, label, zero, keys(len(truth)), hard=2, medium=0, easy=0)
     assert (label[rows.anchor] == label[rows.other]).mean() > 0.9
 
 
@@ -225,12 +225,12 @@ def test_an_object_with_two_names_is_doubtful_and_so_is_a_wrong_label() -> None:
     named = truth.copy()
     named[3:6] = 20
     named[6] = 12
-    found = look(vectors, named)
-    rows = draw(found)
+    analysis = look(vectors, named)
+    rows = draw(analysis)
     doubtful = rows.take(rows.doubtful)
     assert len(doubtful)
     assert (truth[doubtful.anchor] == truth[doubtful.other]).all()
-    pairs = mining.all_positives(found)
+    pairs = mining.all_positives(analysis)
     assert (pairs.doubtful == (pairs.percentile < 50)).all()
     wrong = pairs.take(truth[pairs.anchor] != truth[pairs.other])
     assert wrong.doubtful.any()
@@ -273,9 +273,9 @@ def test_a_large_identity_is_sampled_evenly() -> None:
 
 def test_margin_is_similarity_above_what_is_around() -> None:
     vectors, truth = world([5] * 30)
-    found = look(vectors, truth)
-    pairs = mining.all_positives(found)
-    around = (found.background[pairs.anchor] + found.background[pairs.other]) / 20_000
+    analysis = look(vectors, truth)
+    pairs = mining.all_positives(analysis)
+    around = (analysis.background[pairs.anchor] + analysis.background[pairs.other]) / 20_000
     assert pairs.margin == pytest.approx(pairs.similarity - around, abs=1e-4)
     assert np.median(pairs.margin) > 0
 
@@ -290,10 +290,10 @@ def test_the_same_input_gives_the_same_pairs() -> None:
 def test_a_collection_may_be_tiny(n: int) -> None:
     vectors, truth = world([1] * n) if n else (np.empty((0, 64), np.float16), np.empty(0, int))
     for identity in (truth, np.full(n, -1)):
-        found = look(vectors, identity)
-        assert found.group.tolist() == list(range(n)) or identity[0] == -1
-        assert len(mining.choose(mining.all_positives(found), 4, keys(len(found)))) <= n
-        draw(found)
+        analysis = look(vectors, identity)
+        assert analysis.group.tolist() == list(range(n)) or identity[0] == -1
+        assert len(mining.choose(mining.all_positives(analysis), 4, keys(len(analysis)))) <= n
+        draw(analysis)
 
 
 def test_wrong_arguments_say_what_is_wrong() -> None:
@@ -306,13 +306,13 @@ def test_wrong_arguments_say_what_is_wrong() -> None:
 
 def test_two_thousand_objects_take_about_a_second() -> None:
     vectors, _ = world([5] * 400)
-    found = look(vectors)
+    analysis = look(vectors)
 
-    def survey() -> None:
-        found = look(vectors)
-        mining.choose(mining.all_positives(found), 4, keys(len(found)))
-        draw(found)
+    def mine() -> None:
+        analysis = look(vectors)
+        mining.choose(mining.all_positives(analysis), 4, keys(len(analysis)))
+        draw(analysis)
 
     # The target is 1 s on two idle cores; a shared machine gets room.
-    assert quickest(survey, tries=2) < 5
-    assert REACH * found.mined.typical_size < found.index.shape[1]
+    assert quickest(mine, tries=2) < 5
+    assert REACH * analysis.mined.typical_size < analysis.index.shape[1]

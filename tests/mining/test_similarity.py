@@ -18,15 +18,15 @@ def unit(n: int, dim: int, seed: int = 0) -> np.ndarray:
 def test_similarity_is_the_cosine_to_within_its_rounding() -> None:
     vectors = unit(60, 256)
     left, right = np.triu_indices(60, 1)
-    found = similarity.of_pairs(similarity.on_grid(vectors), left, right) / similarity.UNIT
-    assert np.abs(found - (vectors @ vectors.T)[left, right]).max() < 8e-4
+    similarities = similarity.of_pairs(similarity.on_grid(vectors), left, right) / similarity.UNIT
+    assert np.abs(similarities - (vectors @ vectors.T)[left, right]).max() < 8e-4
 
 
 def test_sums_are_exact_so_order_and_blocks_cannot_matter() -> None:
     grid = similarity.on_grid(unit(50, 1280))
-    whole = grid.astype(np.int64) @ grid.T.astype(np.int64)
-    assert (grid @ grid.T == whole).all()
-    assert whole.max() < 2**24
+    exact = grid.astype(np.int64) @ grid.T.astype(np.int64)
+    assert (grid @ grid.T == exact).all()
+    assert exact.max() < 2**24
 
 
 def test_blocks_do_not_change_neighbours_or_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,13 +102,13 @@ def test_near_duplicates_agree_with_a_plain_search(
     hashes: list[int], flips: list[int], bits: int
 ) -> None:
     hashes = hashes + [hashes[0] ^ (1 << flip) for flip in flips]
-    found = near_duplicates(np.array(hashes, np.uint64), bits)
-    telling = [8 <= h.bit_count() <= 56 for h in hashes]
+    groups = near_duplicates(np.array(hashes, np.uint64), bits)
+    distinctive = [8 <= h.bit_count() <= 56 for h in hashes]
     group = list(range(len(hashes)))
     for _ in hashes:
         for a, one in enumerate(hashes):
             for b, other in enumerate(hashes):
-                near = telling[a] and telling[b] and (one ^ other).bit_count() <= bits
+                near = distinctive[a] and distinctive[b] and (one ^ other).bit_count() <= bits
                 if near or one == other:
                     group[a] = group[b] = min(group[a], group[b])
-    assert found.tolist() == group
+    assert groups.tolist() == group
