@@ -1,4 +1,4 @@
-"""Captions measured: files of them, the paper's metric, the strict one, intervals and tests.
+"""Evaluation of models: suites, retrieval, captions, metrics with intervals and tests.
 
-Nothing here is imported by a build or a training; heavy libraries are imported where they are used.
+Heavy libraries are imported where they are used.
 """

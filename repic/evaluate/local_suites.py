@@ -1,4 +1,4 @@
-"""Suites out of local folders, in the layout in which their authors publish them."""
+"""Suites of local folders, in the layouts in which their authors publish them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from repic.errors import SuiteError
 from repic.evaluate.records import bare
-from repic.evaluate.suites import Concept, Query, Suite, View, view_of
+from repic.evaluate.suites import Concept, ImageRegion, Query, Suite, local_photo
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".avif", ".heic"})
 CONCEPTS, CLASSES = "concepts.json", "prompts_and_classes.txt"
@@ -39,7 +39,7 @@ LAYOUT = {
         "(the `data` folder of oyt9306/RePIC, and the photos that its data/README.md links to)"
     ),
     "repic-4c": (
-        "FOLDER/query_tot/4_concept_query_templates.json with the photos that it asks about, and "
+        "FOLDER/query_tot/4_concept_query_templates.json with the photos that it names, and "
         "FOLDER/database_tot/database_4_concepts/database_mod.json with the pictures that it names "
         "(the `data` folder of oyt9306/RePIC)"
     ),
@@ -49,8 +49,11 @@ LAYOUT = {
 def suite(name: str, folder: str | None) -> Suite:
     """A suite of local photos.
 
+    Args:
+        name: A key of `LAYOUT`.
+
     Raises:
-        SuiteError: something is missing; the message says what belongs where.
+        SuiteError: A file is missing or has another form; the message gives the expected layout.
     """
     if folder is None:
         raise SuiteError(f"where are the photos of {name}? Give --folder FOLDER: {LAYOUT[name]}")
@@ -70,194 +73,214 @@ def suite(name: str, folder: str | None) -> Suite:
             return _singles(name, root, None)
 
 
-def _missing(name: str, place: Path, what: str) -> SuiteError:
-    return SuiteError(f"{place}: {what}. {name} wants {LAYOUT[name]}")
+def _missing(name: str, path: Path, problem: str) -> SuiteError:
+    return SuiteError(f"{path}: {problem}. {name} needs {LAYOUT[name]}")
 
 
 def _singles(name: str, references: Path, queries: Path | None) -> Suite:
-    """One concept per photo: a folder per concept; without `queries`, all but the first photo."""
-    known = told(references / CONCEPTS)
+    """One concept per photo, one folder per concept.
+
+    Args:
+        queries: Folder of the photos to caption; None: all photos but the first of each concept.
+    """
+    entries = concept_entries(references / CONCEPTS)
     categories = _categories(references / CLASSES)
-    concepts, asked, lonely = [], [], []
-    for place in _folders(name, references):
-        own = _photos(place)
-        photos = own[1:] if queries is None else _photos(queries / place.name)
+    concepts, questions, incomplete = [], [], []
+    for folder in _folders(name, references):
+        own = _photos(folder)
+        photos = own[1:] if queries is None else _photos(queries / folder.name)
         if not own or not photos:
-            lonely.append(place.name)
+            incomplete.append(folder.name)
             continue
-        entry = known.get(place.name, {})
-        category = str(entry.get("category") or categories.get(place.name) or "")
+        entry = entries.get(folder.name, {})
+        category = str(entry.get("category") or categories.get(folder.name) or "")
         info = str(entry.get("info") or (f"A {category}." if category else ""))
-        shown = own[:1] if queries is None else own[:3]
-        views = tuple(view_of(path) for path in shown)
-        concepts.append(Concept(place.name, info, category, views))
-        asked += [(place.name, path) for path in photos]
-    if not asked:
+        views = tuple(local_photo(path) for path in (own[:1] if queries is None else own[:3]))
+        concepts.append(Concept(folder.name, info, category, views))
+        questions += [(folder.name, path) for path in photos]
+    if not questions:
         raise _missing(name, references, "no concept has a photo besides its reference")
     names = tuple(concept.name for concept in concepts)
-    made = [Query("1", view_of(path), (concept,), (), names) for concept, path in asked]
-    return Suite(name, tuple(concepts), tuple(made), _left_out(names, lonely, queries))
+    query_list = [
+        Query("1", local_photo(path), (concept,), (), names) for concept, path in questions
+    ]
+    remarks = _left_out(names, incomplete, queries)
+    return Suite(name, tuple(concepts), tuple(query_list), remarks)
 
 
-def _left_out(names: Sequence[str], lonely: Sequence[str], queries: Path | None) -> tuple[str, ...]:
-    """What a reader must know of folders that are no part of a suite."""
-    what = "have no photo besides their reference" if queries is None else "have no photos of both"
-    places = [] if queries is None else [p.name for p in queries.iterdir() if p.is_dir()]
-    left = sorted({*lonely, *places} - {*names})
-    return (f"{len(left)} concepts {what} and are left out: {', '.join(left)}",) if left else ()
+def _left_out(
+    names: Sequence[str], incomplete: Sequence[str], queries: Path | None
+) -> tuple[str, ...]:
+    """A remark about folders that are left out of the suite, if there are any."""
+    reason = (
+        "have no photo besides their reference" if queries is None else "have no photos of both"
+    )
+    folders = [] if queries is None else [p.name for p in queries.iterdir() if p.is_dir()]
+    omitted = sorted({*incomplete, *folders} - {*names})
+    if not omitted:
+        return ()
+    return (f"{len(omitted)} concepts {reason} and are left out: {', '.join(omitted)}",)
 
 
 def _released(name: str, root: Path) -> Suite:
-    """One concept per photo, as the authors ask: the database and the questions that they publish.
+    """One concept per photo: the authors' published database and questions.
 
-    They ask about all photos; a reference is a picture of its own in the database.
+    The questions cover all photos, since the references are separate pictures.
     """
     concepts = _database(name, root, f"database_{name}")
     names = tuple(concepts)
     file = root / "query_tot" / f"{name}_query_templates.json"
-    asked = []
-    for photo, subset in _asked_about(name, file, names):
-        view = view_of(_photo(name, root, photo, file))
-        asked.append(Query("1", view, subset[:1], (), names))
-    known = {concept for query in asked for concept in query.concepts}
-    left = [key for key in names if key not in known]
-    remark = f"{len(left)} concepts of the database are in no photo: {', '.join(left)}"
-    return Suite(name, tuple(concepts.values()), tuple(asked), (remark,) if left else ())
+    queries = []
+    for photo, subset in _questions(name, file, names):
+        region = local_photo(_photo(name, root, photo, file))
+        queries.append(Query("1", region, subset[:1], (), names))
+    used = {concept for query in queries for concept in query.concepts}
+    unused = [key for key in names if key not in used]
+    remark = f"{len(unused)} concepts of the database are in no photo: {', '.join(unused)}"
+    return Suite(name, tuple(concepts.values()), tuple(queries), (remark,) if unused else ())
 
 
-def _asked_about(
+def _questions(
     name: str, file: Path, names: Iterable[str]
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Photos of a file of questions, with whom each is asked about."""
-    known = set(names)
+    """Photos of a question file, each with the concepts of one question."""
+    database = set(names)
     for photo, subsets in _templates(name, file).items():
         for subset in subsets:
-            if unknown := [key for key in subset if key not in known]:
-                raise SuiteError(f"{file} asks about {unknown[0]}, whom the database does not have")
+            if unknown := [key for key in subset if key not in database]:
+                raise SuiteError(
+                    f"{file} asks about {unknown[0]}, who is not in the database; add the entry or "
+                    "remove the question"
+                )
             yield photo, subset
 
 
 def _photo(name: str, root: Path, photo: str, file: Path) -> Path:
     path = _within(root, photo)
     if not path.is_file():
-        raise _missing(name, path, f"the photo that {file.name} asks about is not there")
+        raise _missing(name, path, f"the photo that {file.name} asks about is missing")
     return path
 
 
 def _pairs(name: str, root: Path) -> Suite:
+    """Two concepts per photo, named by its folder."""
     concepts = _database(name, root, "database_2_concepts")
     names = tuple(concepts)
-    asked = []
+    queries = []
     for folder in _folders(name, root / "query-image-2-concepts"):
         pair = _split(folder.name, names)
         if pair is None:
             raise _missing(name, folder, "its name is not <A>_and_<B> of two known concepts")
-        asked += [Query("2", view_of(path), pair, (), names) for path in _photos(folder)]
-    if not asked:
+        queries += [Query("2", local_photo(path), pair, (), names) for path in _photos(folder)]
+    if not queries:
         raise _missing(name, root / "query-image-2-concepts", "there are no photos")
-    return Suite(name, tuple(concepts.values()), tuple(asked))
+    return Suite(name, tuple(concepts.values()), tuple(queries))
 
 
 def _split(folder: str, names: Iterable[str]) -> tuple[str, ...] | None:
-    known = {name.casefold(): name for name in names}
+    """The two known names that `_and_` joins in a folder's name; names may contain `_and_`."""
+    by_key = {name.casefold(): name for name in names}
     start = folder.find("_and_")
     while start >= 0:
         pair = folder[:start], folder[start + len("_and_") :]
-        if all(part.casefold() in known for part in pair):
-            return tuple(known[part.casefold()] for part in pair)
+        if all(part.casefold() in by_key for part in pair):
+            return tuple(by_key[part.casefold()] for part in pair)
         start = folder.find("_and_", start + 1)
     return None
 
 
 def _groups(name: str, root: Path) -> Suite:
-    """The subsets of four that the authors ask about, each about the photo of its group.
+    """Four concepts per question, each about the photo of its group.
 
-    Who is in the group is in the photo, whomever a question is about; a group is a folder of the
-    database. All groups are one database, as in the released scripts.
+    A group is a folder of the database, and all its concepts are in its photo, whichever four a
+    question is about. All groups form one database, as in the released scripts.
     """
     concepts = _database(name, root, "database_4_concepts")
     names = tuple(concepts)
     groups = {key: concept.views[0].uri.rpartition("/")[0] for key, concept in concepts.items()}
     file = root / "query_tot" / "4_concept_query_templates.json"
-    views: dict[str, View] = {}
-    asked = []
-    for photo, subset in _asked_about(name, file, names):
-        if photo not in views:
-            views[photo] = view_of(_photo(name, root, photo, file))
-        here = {groups[key] for key in subset}
-        others = tuple(k for k in names if groups[k] in here and k not in subset)
-        asked.append(Query("4", views[photo], subset, (), names, others))
-    return Suite(name, tuple(concepts.values()), tuple(asked))
+    photos: dict[str, ImageRegion] = {}
+    queries = []
+    for photo, subset in _questions(name, file, names):
+        if photo not in photos:
+            photos[photo] = local_photo(_photo(name, root, photo, file))
+        present = {groups[key] for key in subset}
+        others = tuple(k for k in names if groups[k] in present and k not in subset)
+        queries.append(Query("4", photos[photo], subset, (), names, others))
+    return Suite(name, tuple(concepts.values()), tuple(queries))
 
 
 def _templates(name: str, file: Path) -> dict[str, list[tuple[str, ...]]]:
-    """Photo -> whom it is asked about, time after time; a bare name is one time."""
+    """Photo -> concepts of each question about it; a bare name is a question about one."""
     if not file.is_file():
         raise _missing(name, file, "there is no such file")
     try:
-        found = json.loads(file.read_bytes())
         return {
             photo: [
                 (bare(subset),) if isinstance(subset, str) else tuple(map(bare, subset))
                 for subset in subsets
             ]
-            for photo, subsets in found.items()
+            for photo, subsets in json.loads(file.read_bytes()).items()
         }
     except (ValueError, TypeError, AttributeError):
         form = '{"./data/query-image-4-concepts/x.jpg": [["<A>", "<B>", "<C>", "<D>"]]}'
-        raise SuiteError(f"{file} is no file of questions; it is {form}") from None
+        raise SuiteError(f"{file} is not a question file; it is {form}") from None
 
 
 def _database(name: str, root: Path, folder: str) -> dict[str, Concept]:
-    """Concepts of a database of the authors."""
+    """Concepts of a published database."""
     file = root / DATABASES / folder / DATABASE
+    if not file.is_file():
+        raise _missing(name, file, "there is no such file")
     concepts = {}
-    for key, entry in told(file, name).items():
+    for key, entry in concept_entries(file).items():
         path = _within(root, str(entry.get("image") or ""))
         if not path.is_file():
-            raise _missing(name, path, f"the reference of {key} is not there")
+            raise _missing(name, path, f"the reference of {key} is missing")
         info, category = str(entry.get("info") or ""), str(entry.get("category") or "")
-        concepts[key] = Concept(key, info, category, (view_of(path),))
+        concepts[key] = Concept(key, info, category, (local_photo(path),))
     return concepts
 
 
 def _within(root: Path, path: str) -> Path:
-    """A path of the authors' files, which start at the folder above `data`, in a copy of `data`."""
+    """A path from the authors' files in a copy of `data`; theirs start in the folder above."""
     parts = PurePosixPath(path).parts
     return root.joinpath(*parts[1:] if parts[:1] == ("data",) else parts)
 
 
-def told(file: Path, needed_by: str = "") -> Mapping[str, Mapping[str, Any]]:
-    """Bare name -> entry of a `concept_dict`; nothing where the file is not needed."""
+def concept_entries(file: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Bare name -> entry of a file's `concept_dict`; empty if there is no such file.
+
+    Raises:
+        SuiteError: The file has another form.
+    """
     if not file.is_file():
-        if needed_by:
-            raise _missing(needed_by, file, "there is no such file")
         return {}
     try:
-        found = json.loads(file.read_bytes())["concept_dict"]
-        return {bare(key): dict(entry) for key, entry in found.items()}
+        entries = json.loads(file.read_bytes())["concept_dict"]
+        return {bare(key): dict(entry) for key, entry in entries.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         form = '{"concept_dict": {"<Ann>": {"info": "...", "category": "..."}}}'
-        raise SuiteError(f"{file} is no file of concepts; it is {form}") from None
+        raise SuiteError(f"{file} is not a concept file; it is {form}") from None
 
 
 def _categories(file: Path) -> dict[str, str]:
-    """Concept -> class of DreamBooth's own list, whose first lines are `name,class`."""
+    """Concept -> class from DreamBooth's list, whose first lines are `name,class`."""
     if not file.is_file():
         return {}
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     pairs = [line.split(",") for line in lines if line.count(",") == 1 and " " not in line[:3]]
-    return {name.strip(): kind.strip() for name, kind in pairs}
+    return {name.strip(): category.strip() for name, category in pairs}
 
 
-def _folders(name: str, place: Path) -> Sequence[Path]:
-    found = sorted(p for p in place.iterdir() if p.is_dir()) if place.is_dir() else []
-    if not found:
-        raise _missing(name, place, "there are no folders of concepts")
-    return found
+def _folders(name: str, parent: Path) -> Sequence[Path]:
+    folders = sorted(p for p in parent.iterdir() if p.is_dir()) if parent.is_dir() else []
+    if not folders:
+        raise _missing(name, parent, "there are no folders of concepts")
+    return folders
 
 
-def _photos(place: Path) -> list[Path]:
-    if not place.is_dir():
+def _photos(folder: Path) -> list[Path]:
+    if not folder.is_dir():
         return []
-    return sorted(p for p in place.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())

@@ -1,7 +1,7 @@
-"""Captions in, a report out: which metric, over what, and how sure.
+"""Scores of caption files by the strict or the paper's metric, and a test between two models.
 
-Records may be any iterable that can be walked more than once: a list, or a `CaptionFile`, which
-keeps none of them. The first walk finds the known names, the second one counts.
+Records may be any iterable that can be iterated twice: a list, or a `CaptionFile`, which keeps
+none of them. The first pass collects the known names, the second one counts.
 """
 
 from __future__ import annotations
@@ -9,53 +9,42 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal
 
 from repic.errors import CaptionError
-from repic.evaluate import paper, strict
-from repic.evaluate.intervals import FEW, Difference, Sums, compare, gather, intervals
-from repic.evaluate.name_index import Names
-from repic.evaluate.parallel import each
+from repic.evaluate import name_accuracy
+from repic.evaluate.intervals import (
+    FEW,
+    Difference,
+    Estimate,
+    PhotoSums,
+    paired_test,
+    sum_by_photo,
+)
+from repic.evaluate.name_index import NameIndex
+from repic.evaluate.parallel import parallel_map
 from repic.evaluate.records import Record
 
 Metric = Literal["paper", "strict"]
 PAPER_COLUMNS = ("precision", "recall", "f1")
 PAPER_UNITS = ("answered truth", "truth", "truth")
 MANY = 20_000
-"""Captions from which on it pays to start processes."""
+"""Number of captions above which worker processes pay off."""
 
-_SEEN = 1_000_000
+COUNTS = ("length", "extra_names", "clip_score")
+"""Scores that are not shares, and so are not printed in per cent."""
 
-
-@dataclass(frozen=True)
-class Score:
-    """One number of a report.
-
-    Attributes:
-        value: None where nothing could be measured.
-        low, high: 95 % bootstrap interval, clustered by photo; None for fewer than two photos.
-        n: How many `unit`s it is a mean over.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    unit: str
-
-    def as_json(self) -> dict[str, Any]:
-        interval = None if self.low is None else [self.low, self.high]
-        return {"value": self.value, "interval": interval, "n": self.n, "unit": self.unit}
+_MAX_DIGESTS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Report:
-    """The scores of one file.
+class CaptionScores:
+    """The scores of one caption file.
 
     Attributes:
-        concepts: Which of the released scripts: that for so many concepts per photo.
+        concepts: Which released script the paper's metric follows, by its concepts per photo.
         remarks: What a reader must know before trusting the numbers.
     """
 
@@ -63,14 +52,14 @@ class Report:
     captions: int
     photos: int
     concepts: int
-    scores: dict[str, Score]
+    scores: dict[str, Estimate]
     remarks: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """`precision`, `recall` and `f1` in 0..1; for the strict metric also n and intervals."""
-        found: dict[str, Any] = {key: self.scores[key].value for key in PAPER_COLUMNS}
+        values: dict[str, Any] = {key: self.scores[key].value for key in PAPER_COLUMNS}
         if self.metric == "strict":
-            found |= {
+            values |= {
                 "metric": self.metric,
                 "n": self.captions,
                 "photos": self.photos,
@@ -78,41 +67,45 @@ class Report:
                 "scores": {name: score.as_json() for name, score in self.scores.items()},
                 "remarks": self.remarks,
             }
-        return found
+        return values
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CaptionComparison:
     """Two models on the same tasks.
 
     Attributes:
-        differences: Second minus first; see `repic.evaluate.intervals.Difference`.
-        left_out: Captions of either that have no counterpart.
+        differences: Second minus first, by score.
+        left_out: Captions of either model without a counterpart.
     """
 
-    first: Report
-    second: Report
+    first: CaptionScores
+    second: CaptionScores
     differences: dict[str, Difference]
     left_out: int
 
 
 def measure(
     records: Iterable[Record], metric: Metric, concepts: int | None = None, workers: int = 1
-) -> Report:
+) -> CaptionScores:
     """Score captions.
 
     Args:
-        concepts: Which released script, by the concepts of a row; None: read from the rows.
-        workers: Processes that read where there are more than `MANY` captions.
+        concepts: Which released script to follow, by concepts per row; None: read from the rows.
+        workers: Processes to use for more than `MANY` captions.
 
     Raises:
-        CaptionError: there are no captions, or a row cannot be read.
+        CaptionError: There are no captions, or a row cannot be read.
+
+    Example:
+        >>> measure(CaptionFile(Path("captions.json")), "strict").scores["f1"]
+        Estimate(value=0.726, low=0.701, high=0.75, n=340, unit='caption')
     """
-    known = _survey(records)
-    scorer = _Scorer(metric, known, concepts)
-    asked = workers if known.counts.total() > MANY else 1
-    sums = gather(each(scorer.row, records, asked), len(scorer.columns))
-    return scorer.report(sums, known)
+    contents = _scan(records)
+    scorer = _Scorer(metric, contents, concepts)
+    processes = workers if contents.sizes.total() > MANY else 1
+    rows = parallel_map(scorer.row, records, processes)
+    return scorer.summarize(sum_by_photo(rows, len(scorer.columns)), contents)
 
 
 def compare_models(
@@ -120,14 +113,14 @@ def compare_models(
     second: Iterable[Record],
     metric: Metric,
     concepts: int | None = None,
-) -> Comparison:
-    """Score the captions of two models on the tasks that both have, and test the difference.
+) -> CaptionComparison:
+    """Score the captions of two models on their common tasks, and test the difference.
 
-    A task is a photo with its truths and references; its n-th caption in one file is paired with
-    its n-th in the other. Names known to either count as known to both.
+    A task is a photo with its true names and its references. The n-th caption of a task in one
+    file is paired with the n-th in the other. Names known to one file count as known to both.
 
     Raises:
-        CaptionError: as `measure`, or nothing can be paired.
+        CaptionError: As `measure`, or the files share no task.
     """
     counts = [Counter(record.task for record in records) for records in (first, second)]
     common = counts[0] & counts[1]
@@ -136,125 +129,148 @@ def compare_models(
             "the two files share no task (a photo with the same concepts and references); compare "
             "captions of the same photos"
         )
-    known = _survey(chain(_first_of(first, common), _first_of(second, common)))
-    scorer = _Scorer(metric, known, concepts)
+    contents = _scan(chain(_of_tasks(first, common), _of_tasks(second, common)))
+    scorer = _Scorer(metric, contents, concepts)
     sums = [
-        gather(
-            map(scorer.row, _first_of(records, common)),
-            len(scorer.columns),
-        )
+        sum_by_photo(map(scorer.row, _of_tasks(records, common)), len(scorer.columns))
         for records in (first, second)
     ]
-    reports = [scorer.report(part, known, is_half=True) for part in sums]
-    differences = dict(zip(scorer.columns, compare(sums[0], sums[1]), strict=True))
+    halves = [scorer.summarize(half, contents, is_half=True) for half in sums]
+    differences = dict(zip(scorer.columns, paired_test(sums[0], sums[1]), strict=True))
     left_out = sum(c.total() for c in counts) - 2 * common.total()
-    return Comparison(reports[0], reports[1], differences, left_out)
+    return CaptionComparison(halves[0], halves[1], differences, left_out)
 
 
-def _first_of(records: Iterable[Record], common: Counter[Any]) -> Iterator[Record]:
-    """Records of common tasks, each task as often as it is common."""
-    left = common.copy()
+def _of_tasks(records: Iterable[Record], tasks: Counter[Any]) -> Iterator[Record]:
+    """The first records of each task, as many as `tasks` counts."""
+    remaining = tasks.copy()
     for record in records:
-        if left[record.task] > 0:
-            left[record.task] -= 1
+        if remaining[record.task] > 0:
+            remaining[record.task] -= 1
             yield record
 
 
 @dataclass
-class _Known:
-    """What one walk over the records finds."""
+class _Contents:
+    """What the first pass over the records collects.
+
+    Attributes:
+        truths: Names of all rows, as written; `firsts` has only the first of each row.
+        given: Names of the references shown.
+        sizes: Number of rows by their number of true names.
+    """
 
     truths: set[str] = field(default_factory=set)
     firsts: set[str] = field(default_factory=set)
     given: set[str] = field(default_factory=set)
-    counts: Counter[int] = field(default_factory=Counter)
+    sizes: Counter[int] = field(default_factory=Counter)
     duplicates: int = 0
     empty: int = 0
     long: int = 0
 
 
-def _survey(records: Iterable[Record]) -> _Known:
-    known = _Known()
-    seen: set[bytes] = set()
+def _scan(records: Iterable[Record]) -> _Contents:
+    contents = _Contents()
+    digests: set[bytes] = set()
     for record in records:
-        known.truths.update(record.concepts)
-        known.firsts.update(record.concepts[:1])
-        known.given.update(record.given)
-        known.counts[len(record.concepts)] += 1
-        known.empty += not record.caption.strip()
-        known.long += len(record.caption) > strict.MAX_CAPTION
-        if len(seen) < _SEEN:
-            said = repr((record.task, record.prompt, record.caption)).encode(errors="replace")
-            digest = hashlib.blake2b(said, digest_size=8).digest()
-            known.duplicates += digest in seen
-            seen.add(digest)
-    if not known.counts:
+        contents.truths.update(record.concepts)
+        contents.firsts.update(record.concepts[:1])
+        contents.given.update(record.given)
+        contents.sizes[len(record.concepts)] += 1
+        contents.empty += not record.caption.strip()
+        contents.long += len(record.caption) > name_accuracy.MAX_CAPTION
+        if len(digests) < _MAX_DIGESTS:
+            digest = hashlib.blake2b(record.key, digest_size=8).digest()
+            contents.duplicates += digest in digests
+            digests.add(digest)
+    if not contents.sizes:
         raise CaptionError("there are no captions to measure; give at least one row")
-    return known
+    return contents
 
 
 class _Scorer:
     """One metric over one set of known names."""
 
-    def __init__(self, metric: Metric, known: _Known, concepts: int | None) -> None:
+    def __init__(self, metric: Metric, contents: _Contents, concepts: int | None) -> None:
         if concepts is not None and concepts < 1:
             raise CaptionError(f"--concepts is {concepts}; give 1, 2 or 4, or leave it out")
         self.metric = metric
         self.columns: tuple[str, ...] = PAPER_COLUMNS
         self.units: tuple[str, ...] = PAPER_UNITS
-        self.rule = paper.rule_of(known.counts) if concepts is None else paper.Rule(concepts)
-        self.is_told = concepts is not None
+        self.is_chosen = concepts is not None
+        if concepts is None:
+            concepts = max(1, *contents.sizes)
+        self.script = name_accuracy.PaperScript(concepts)
         if metric == "paper":
-            written = known.firsts if self.rule.takes_first else known.truths
-            self._pool = paper.pool_of(written, self.rule)
+            written = contents.firsts if self.script.takes_first else contents.truths
+            self._pool = name_accuracy.concept_pool(written, self.script)
         else:
-            self._names = Names(known.truths | known.given)
-            self.columns, self.units = strict.COLUMNS, strict.UNITS
+            self._names = NameIndex(contents.truths | contents.given)
+            self.columns, self.units = name_accuracy.COLUMNS, name_accuracy.UNITS
 
     def row(self, record: Record) -> tuple[str, Sequence[float], Sequence[float]]:
-        """The record's photo, and what it adds to each column."""
-        return record.photo, *self.tally(record)
-
-    def tally(self, record: Record) -> tuple[Sequence[float], Sequence[float]]:
+        """The record's photo and its numerators and denominators, one of each per column."""
         if self.metric == "strict":
-            return strict.tally(record, self._names)
-        hits, named, truths = paper.tally(record, self._pool, self.rule)
-        return (hits, hits, 2 * hits), (named, truths, named + truths)
+            return record.photo, *name_accuracy.strict_counts(record, self._names)
+        hits, answered, truths = name_accuracy.paper_counts(record, self._pool, self.script)
+        return record.photo, (hits, hits, 2 * hits), (answered, truths, answered + truths)
 
-    def report(self, sums: Sums, known: _Known, is_half: bool = False) -> Report:
-        counted = [int(n) for n in sums.bottom.sum(axis=0)]
-        values = sums.ratios
-        bounds: Sequence[tuple[float | None, float | None]]
-        bounds = intervals(sums) if len(sums.photos) > 1 else [(None, None)] * len(values)
+    def summarize(
+        self, sums: PhotoSums, contents: _Contents, is_half: bool = False
+    ) -> CaptionScores:
+        scores = dict(zip(self.columns, sums.estimates(self.units), strict=True))
         if self.metric == "paper":
-            counted[2] = counted[1]
-            values = [value or 0.0 for value in values]  # the scripts write 0 for 0 / 0
-        scores = {
-            name: Score(value, low, high, n, unit)
-            for name, value, (low, high), n, unit in zip(
-                self.columns, values, bounds, counted, self.units, strict=True
-            )
-        }
-        remarks = [] if is_half else self._remarks(known)
+            # The scripts write 0 for 0 / 0, and F1 is over as many truths as recall.
+            scores = {name: replace(s, value=s.value or 0.0) for name, s in scores.items()}
+            scores["f1"] = replace(scores["f1"], n=scores["recall"].n)
+        remarks = [] if is_half else self._remarks(contents)
         if len(sums.photos) < FEW:
             remarks.append(f"{len(sums.photos)} photos are too few for a trustworthy interval")
-        return Report(self.metric, sums.rows, len(sums.photos), self.rule.concepts, scores, remarks)
+        return CaptionScores(
+            self.metric, sums.rows, len(sums.photos), self.script.concepts, scores, remarks
+        )
 
-    def _remarks(self, known: _Known) -> list[str]:
-        said = []
-        if known.duplicates:
-            said.append(f"{known.duplicates} rows repeat an earlier one; each counts")
-        if known.empty:
-            said.append(f"{known.empty} captions are empty; they name nobody")
-        if known.long and self.metric == "strict":
-            said.append(
-                f"{known.long} captions are longer than {strict.MAX_CAPTION} characters; they "
-                "count as wrong"
+    def _remarks(self, contents: _Contents) -> list[str]:
+        remarks = []
+        if contents.duplicates:
+            remarks.append(f"{contents.duplicates} rows repeat an earlier one; each counts")
+        if contents.empty:
+            remarks.append(f"{contents.empty} captions are empty; they count as naming no concept")
+        if contents.long and self.metric == "strict":
+            remarks.append(
+                f"{contents.long} captions are longer than {name_accuracy.MAX_CAPTION} "
+                "characters; they count as wrong"
             )
-        if self.metric == "paper" and len(known.counts) > 1 and not self.is_told:
-            sizes = ", ".join(map(str, sorted(known.counts)))
-            said.append(
-                f"rows have {sizes} concepts; scored as the script for {self.rule.concepts}, "
-                "--concepts names another"
+        if self.metric == "paper" and len(contents.sizes) > 1 and not self.is_chosen:
+            sizes = ", ".join(map(str, sorted(contents.sizes)))
+            remarks.append(
+                f"rows have {sizes} concepts; scored as the script for {self.script.concepts}, "
+                "choose another with --concepts"
             )
-        return said
+        return remarks
+
+
+def format_value(name: str, value: float | None) -> str:
+    """A share in per cent, a count as it is; `-` for None.
+
+    Args:
+        name: Of the score; see `COUNTS`.
+    """
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if name in COUNTS else f"{100 * value:.1f}"
+
+
+def format_interval(name: str, low: float | None, high: float | None) -> str:
+    """`70.1 to 75.0`; `-` without an interval."""
+    return "-" if low is None else f"{format_value(name, low)} to {format_value(name, high)}"
+
+
+def format_cell(name: str, score: Estimate, n: int | None = None) -> str:
+    """`72.6 (70.1 to 75.0), n 24`; n is left out if it equals `n`, that of the table row."""
+    if not score.n:
+        return "-"
+    value = format_value(name, score.value)
+    if score.low is not None:
+        value += f" ({format_interval(name, score.low, score.high)})"
+    return value if score.n == n else f"{value}, n {score.n}"

@@ -1,4 +1,4 @@
-"""Reading captions on all cores, in order, with few of them in memory."""
+"""A parallel, ordered `map` over a stream that holds few items in memory."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 CHUNK = 2_000
-"""Items that a process gets at once."""
+"""Items per task of a worker process."""
 
-_work: Callable[[Any], Any]
+_function: Callable[[Any], Any]
 
 
-def cores() -> int:
-    """Cores that this process may use."""
+def usable_cores() -> int:
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def each(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """`map(work, items)`, by so many processes; one is this one.
+def parallel_map(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """Like `map(function, items)`, computed by `workers` processes; in this process if below 2.
 
     Args:
-        work: Something that can be pickled; once per process.
+        function: Must be picklable; it is sent to each process once.
     """
     if workers < 2:
-        yield from map(work, items)
+        yield from map(function, items)
         return
-    # Not forked: libraries of ours hold locks in threads.
+    # Spawn, not fork: libraries that we use hold locks in threads.
     context = multiprocessing.get_context("spawn")
-    left = iter(items)
-    with ProcessPoolExecutor(workers, context, _begin, (work,)) as pool:
-        waiting: deque[Future[list[R]]] = deque()
-        while (chunk := list(islice(left, CHUNK))) or waiting:
+    remaining = iter(items)
+    with ProcessPoolExecutor(workers, context, _initialize, (function,)) as pool:
+        pending: deque[Future[list[R]]] = deque()
+        while (chunk := list(islice(remaining, CHUNK))) or pending:
             if chunk:
-                waiting.append(pool.submit(_all_of, chunk))
-            if len(waiting) > 2 * workers or not chunk:
-                yield from waiting.popleft().result()
+                pending.append(pool.submit(_apply, chunk))
+            if len(pending) > 2 * workers or not chunk:
+                yield from pending.popleft().result()
 
 
-def _begin(work: Callable[[Any], Any]) -> None:
-    global _work
-    _work = work
+def _initialize(function: Callable[[Any], Any]) -> None:
+    global _function
+    _function = function
 
 
-def _all_of(chunk: list[Any]) -> list[Any]:
-    return [_work(item) for item in chunk]
+def _apply(chunk: list[Any]) -> list[Any]:
+    return [_function(item) for item in chunk]

@@ -1,12 +1,15 @@
-"""Protocols: which references are shown with a photo, and how they are written into a prompt.
+"""Questions of a suite: which references are shown with a photo, and the prompt.
 
-- `skip-retrieval`: those of everybody in the photo, as the paper has it;
-- `retrieval`: those of its crops that are near enough to a reference, or none;
-- `retrieval-forced`: the nearest K, whoever is there: the paper's;
-- `wrong`: as many as are there, all absent, of the same categories first;
-- `mixed`: one or two that are there, and as many absent ones.
+A protocol chooses the references:
 
-In `wrong` nobody is to be named, in `mixed` those that were shown, else everybody in the photo.
+- `skip-retrieval`: those of all concepts in the photo, as in the paper;
+- `retrieval`: those whose similarity to a crop reaches the threshold; possibly none;
+- `retrieval-forced`: the nearest K in any case, as in the paper;
+- `wrong`: as many as are in the photo, all absent, preferably of the same categories;
+- `mixed`: one or two that are in the photo and as many absent ones.
+
+A correct caption names nothing in `wrong`, the shown concepts that are present in `mixed`, and all
+concepts of the photo otherwise.
 """
 
 from __future__ import annotations
@@ -17,18 +20,25 @@ from typing import Any
 
 from repic.config import EvaluateSettings, ExampleSettings, Layout
 from repic.evaluate.records import Record
-from repic.evaluate.retrieval import Crop, accepted, forced
-from repic.evaluate.suites import Concept, Query, Suite, Thing, View, one_of_each
+from repic.evaluate.retrieval import DetectedCrop, names_above, nearest_names
+from repic.evaluate.suites import (
+    Concept,
+    ImageRegion,
+    Query,
+    SceneObject,
+    Suite,
+    concepts_by_name,
+)
 from repic.objectives import identify
 from repic.objectives.base import SeededRandom, image_block, seed_of, text_block
 from repic.objectives.ict import NO_COPY, TEMPLATES, USE_NAME
 from storage.hashing import fingerprint
 
 MIXED = 2
-"""Most references that are there, in `mixed`."""
+"""Most present references in `mixed`."""
 
 FOUR = 4
-"""Photos with so many concepts are given as many references by forced retrieval."""
+"""Photos with at least this many concepts get this many references in `retrieval-forced`."""
 
 PAPER_K = 2
 _REQUESTS = [template for template in TEMPLATES if template not in identify.TEMPLATES]
@@ -39,44 +49,44 @@ PAPER_REQUEST = (
 
 @dataclass(frozen=True)
 class Question:
-    """A photo with the references that are shown, ready to be asked.
+    """A photo, the references shown with it, and the prompt.
 
     Attributes:
-        concepts: Whom a right caption names.
+        concepts: Names that a correct caption uses.
         shown: References in the order of the prompt.
-        crops: What retrieval found; empty where nothing was searched.
+        crops: Result of retrieval; empty in protocols without it.
         prompt: Blocks as in the examples table.
-        things: Objects of the photo, as far as they are known.
+        things: Objects of the photo; empty if the suite has no ground truth of them.
     """
 
     suite: str
     part: str
     protocol: str
     layout: Layout
-    photo: View
+    photo: ImageRegion
     concepts: tuple[str, ...]
     shown: tuple[Concept, ...]
-    crops: tuple[Crop, ...]
+    crops: tuple[DetectedCrop, ...]
     prompt: tuple[dict[str, str], ...]
-    things: tuple[Thing, ...]
+    things: tuple[SceneObject, ...]
 
     @property
     def question_id(self) -> str:
-        """Hash of what is asked, and of whom it counts for."""
+        """Hash of the prompt, its pictures and the names that count as correct."""
         pictures = [[p["image_id"], p["crop"]] for p in self.pictures]
-        said = [block["text"] for block in self.prompt]
+        texts = [block["text"] for block in self.prompt]
         names = [self.concepts, [concept.name for concept in self.shown]]
-        return fingerprint([self.suite, self.part, self.protocol, names, said, pictures])
+        return fingerprint([self.suite, self.part, self.protocol, names, texts, pictures])
 
     @property
     def pictures(self) -> list[dict[str, Any]]:
-        """Entries of an `images` column, one for each image block of the prompt."""
-        shown = [_picture("reference", concept.views[0]) for concept in self.shown]
-        return [*shown, _picture("query", self.photo)]
+        """Entries of an `images` column, one per image block of the prompt."""
+        references = [_picture("reference", concept.views[0]) for concept in self.shown]
+        return [*references, _picture("query", self.photo)]
 
     @property
     def references(self) -> list[dict[str, Any]]:
-        """What was shown: name, text, and whether it is in the photo."""
+        """The references shown: name, text, and whether the concept is in the photo."""
         return [
             {"name": c.name, "info": _info(c, self.prompt), "present": c.name in self.concepts}
             for c in self.shown
@@ -84,7 +94,7 @@ class Question:
 
     @property
     def scene(self) -> list[dict[str, Any]]:
-        """Objects of the photo; a name that a right caption uses, or none."""
+        """Objects of the photo; `name` is None unless a correct caption uses it."""
         return [
             {
                 "name": thing.name if thing.name in self.concepts else None,
@@ -97,7 +107,7 @@ class Question:
 
     @property
     def row(self) -> dict[str, Any]:
-        """What generation reads, in the form of a row of the examples table."""
+        """The question as a row of the examples table, which captioners take."""
         return {
             "example_id": self.question_id,
             "objective": "ict",
@@ -107,77 +117,84 @@ class Question:
         }
 
 
-def _picture(role: str, view: View) -> dict[str, Any]:
+def _picture(role: str, region: ImageRegion) -> dict[str, Any]:
     return {
         "role": role,
-        "image_id": view.image_id,
-        "uri": view.uri,
-        "width": view.width,
-        "height": view.height,
-        "crop": list(view.crop),
+        "image_id": region.image_id,
+        "uri": region.uri,
+        "width": region.width,
+        "height": region.height,
+        "crop": list(region.crop),
     }
 
 
 def _info(concept: Concept, prompt: Iterable[Mapping[str, str]]) -> str:
-    """The text about a reference, if the prompt gives it."""
-    told = any(f"<{concept.name}>, Info:" in block["text"] for block in prompt)
-    return concept.info if told else ""
+    """The text of a reference; empty if the prompt does not contain it."""
+    is_shown = any(f"<{concept.name}>, Info:" in block["text"] for block in prompt)
+    return concept.info if is_shown else ""
 
 
 def questions(
     suite: Suite,
-    asked: EvaluateSettings,
-    found: Mapping[str, Sequence[Crop]],
+    settings: EvaluateSettings,
+    crops: Mapping[str, Sequence[DetectedCrop]],
     threshold: float,
 ) -> list[Question]:
-    """All questions of a suite, protocol after protocol.
+    """All questions of a suite, by protocol.
 
     Args:
-        found: image_id -> crops; see `repic.evaluate.retrieval.search`.
-        threshold: From which a crop is a reference.
+        crops: image_id -> crops; see `repic.evaluate.retrieval.search`. May be empty if no protocol
+            retrieves.
+        threshold: Lowest cosine at which a crop matches a reference.
+
+    Raises:
+        SuiteError: Two concepts have the same name.
     """
-    concepts = one_of_each(suite.concepts)
-    made = []
-    for protocol in asked.protocols:
+    concepts = concepts_by_name(suite.concepts)
+    result = []
+    for protocol in settings.protocols:
         for number, query in enumerate(suite.queries):
-            rng = SeededRandom(seed_of(asked.seed, protocol, query.photo.image_id, number))
-            crops = tuple(found[query.photo.image_id]) if protocol.startswith("retrieval") else ()
-            truths, names = _choose(protocol, query, concepts, crops, asked, threshold, rng)
+            image_id = query.photo.image_id
+            rng = SeededRandom(seed_of(settings.seed, protocol, image_id, number))
+            photo_crops = tuple(crops[image_id]) if protocol.startswith("retrieval") else ()
+            truths, names = _choose(
+                protocol, query, concepts, photo_crops, settings, threshold, rng
+            )
             shown = tuple(concepts[name] for name in names)
-            made.append(
+            result.append(
                 Question(
                     suite.name,
                     query.part,
                     protocol,
-                    asked.layout,
+                    settings.layout,
                     query.photo,
                     truths,
                     shown,
-                    crops,
-                    tuple(_prompt(shown, asked.layout, rng)),
+                    photo_crops,
+                    tuple(_prompt(shown, settings.layout, rng)),
                     query.things,
                 )
             )
-    return made
+    return result
 
 
 def _choose(
     protocol: str,
     query: Query,
     concepts: Mapping[str, Concept],
-    crops: Sequence[Crop],
-    asked: EvaluateSettings,
+    crops: Sequence[DetectedCrop],
+    settings: EvaluateSettings,
     threshold: float,
     rng: SeededRandom,
 ) -> tuple[tuple[str, ...], list[str]]:
-    """Whom a right caption names, and whose references are shown."""
+    """Names that a correct caption uses, and names of the references to show."""
     present = query.concepts
     match protocol:
         case "retrieval":
-            return present, accepted(crops, threshold)
+            return present, names_above(crops, threshold)
         case "retrieval-forced":
-            k = asked.top_k or (FOUR if len(present) >= FOUR else PAPER_K)
-            return present, forced(crops, k, query.among)
+            k = settings.top_k or (FOUR if len(present) >= FOUR else PAPER_K)
+            return present, nearest_names(crops, k, query.among)
         case "wrong":
             return (), _absent(query, concepts, len(present), rng)
         case "mixed":
@@ -190,23 +207,27 @@ def _choose(
 def _absent(
     query: Query, concepts: Mapping[str, Concept], count: int, rng: SeededRandom
 ) -> list[str]:
-    """Names of those who are not there; categories of the photo first, since these mislead."""
-    here = {concepts[name].category for name in query.concepts}
-    there = {*query.concepts, *query.others}
-    others = rng.shuffled([name for name in concepts if name not in there])
-    others.sort(key=lambda name: concepts[name].category not in here)  # keeps the drawn order
-    return rng.shuffled(others[:count])
+    """Names not in the photo; categories of the photo come first, since they mislead most."""
+    categories = {concepts[name].category for name in query.concepts}
+    in_photo = {*query.concepts, *query.others}
+    absent = rng.shuffled([name for name in concepts if name not in in_photo])
+    absent.sort(key=lambda name: concepts[name].category not in categories)  # stable
+    return rng.shuffled(absent[:count])
 
 
 def _prompt(shown: Sequence[Concept], layout: Layout, rng: SeededRandom) -> list[dict[str, str]]:
-    """Blocks of text and pictures; the last picture is the photo."""
+    """Text and image blocks; the last image is the photo."""
     settings = ExampleSettings().ict
     with_info = layout == "paper" or rng.chance(settings.info_share)
     blocks = []
     for concept in shown:
-        told = f"Name: <{concept.name}>, Info: {concept.info}"
-        plain = f"Name: <{concept.name}>" if layout == "paper" else f"This is <{concept.name}>."
-        blocks += [image_block(), text_block(told if with_info and concept.info else plain)]
+        if with_info and concept.info:
+            text = f"Name: <{concept.name}>, Info: {concept.info}"
+        elif layout == "paper":
+            text = f"Name: <{concept.name}>"
+        else:
+            text = f"This is <{concept.name}>."
+        blocks += [image_block(), text_block(text)]
     if layout == "paper":
         return [*blocks, image_block(), text_block(PAPER_REQUEST)]
     request = [rng.pick(_REQUESTS).text]
@@ -217,8 +238,8 @@ def _prompt(shown: Sequence[Concept], layout: Layout, rng: SeededRandom) -> list
     return [*blocks, image_block(), text_block(" ".join(request))]
 
 
-def record(row: Mapping[str, Any]) -> Record:
-    """What the metrics read of a row of the captions table."""
+def record_of(row: Mapping[str, Any]) -> Record:
+    """The record of a row of the captions table, as the metrics read it."""
     return Record(
         row["image_id"],
         tuple(f"<{name}>" for name in row["concepts"]),

@@ -1,19 +1,20 @@
-"""Suites of the generated world, of identities that no build and no training holds.
+"""Suites of the generated world, with identities that no build and no training uses.
 
-`sample` has photos with 1, 2 and 4 objects of `RESERVED` identities; `sample-ood` is
+`sample` has photos with 1, 2 and 4 objects of `RESERVED` identities. `sample-ood` is
 `repic.sample.hard`: unseen categories and places, four objects, look-alikes. Each identity has two
-references, crops of photos that show it alone, uncut where there are such.
+references, crops of photos that show it alone and, if possible, not truncated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from repic.config import NameSettings, cache_folder
-from repic.evaluate.suites import Concept, Query, Suite, Thing, View, view_of
+from repic.evaluate.suites import Concept, ImageRegion, Query, SceneObject, Suite, local_photo
 from repic.objectives.base import SeededRandom, seed_of
 from repic.objectives.corpus import Object
 from repic.objectives.names import draw_names
@@ -25,58 +26,59 @@ from repic.sample.identities import RESERVED, Identity
 from repic.sample.world import World
 
 SIZES = (1, 2, 4)
-"""Objects per photo of `sample`: one part each."""
+"""Objects per photo of `sample`, one part each."""
 
 REFERENCES, CANDIDATES = 2, 5
-"""Views of an identity, and photos that they are chosen from."""
+"""References of an identity, and generated photos from which they are chosen."""
 
 _WORLD = 3_200_000
 _FIRST_REFERENCE = 1_000_000
-"""Photos of references are numbered from it, apart from all queries."""
+"""Number of the first reference photo, above those of all queries."""
 
-_VIEWS = 5
+_PHOTOS_PER_IDENTITY = 5
 
 
 def suite(name: str, photos: int, seed: int = 0) -> Suite:
-    """A generated suite; its photos lie in the user's cache folder and stay there.
+    """A generated suite; its photos are kept in the user's cache folder.
 
     Args:
-        photos: Of each part.
+        name: sample or sample-ood.
+        photos: Number per part.
     """
     world = World(seed=_WORLD + seed)
     plans = _hard(photos, world.seed) if name == "sample-ood" else _sizes(photos, world.seed)
-    cast = sorted({i for made in plans.values() for plan in made for i in plan.identities}, key=_id)
+    identities = {
+        identity for part in plans.values() for plan in part for identity in plan.identities
+    }
+    cast = sorted(identities, key=lambda identity: identity.name)
     folder = cache_folder() / "evaluate"
     concepts = _concepts(world, cast, folder)
     names = {identity.name: c.name for identity, c in zip(cast, concepts, strict=True)}
-    everyone = tuple(names.values())
+    database = tuple(names.values())
     queries = [
-        _query(part, entry, names, everyone, folder)
-        for part, made in plans.items()
-        for entry in files.read(files.write(world, made, folder))
+        _query(part, entry, names, database, folder)
+        for part, part_plans in plans.items()
+        for entry in files.read(files.write(world, part_plans, folder))
     ]
     return Suite(name, concepts, tuple(queries))
 
 
-def _id(identity: Identity) -> str:
-    return identity.name
-
-
 def _sizes(photos: int, seed: int) -> dict[str, list[Plan]]:
-    made = {}
-    cast = compose.choose(_cast(photos), _one_pool, seed, RESERVED)
-    for size in SIZES:
-        plans = compose.plans(cast, _one_pool, seed + size, crowds=(size,))
-        made[str(size)] = list(islice(plans, photos))
-    return made
+    """Plans of the photos of `sample` by part."""
+    cast = compose.choose(_cast_size(photos), _one_pool, seed, RESERVED)
+    return {
+        str(size): list(islice(compose.plans(cast, _one_pool, seed + size, crowds=(size,)), photos))
+        for size in SIZES
+    }
 
 
-def _cast(photos: int) -> int:
-    """So many identities that each is in about `_VIEWS` photos."""
-    return min(len(RESERVED), max(8, photos * sum(SIZES) // _VIEWS))
+def _cast_size(photos: int) -> int:
+    """Number of identities such that each is in about `_PHOTOS_PER_IDENTITY` photos."""
+    return min(len(RESERVED), max(8, photos * sum(SIZES) // _PHOTOS_PER_IDENTITY))
 
 
 def _hard(photos: int, seed: int) -> dict[str, list[Plan]]:
+    """Plans of the photos of `sample-ood` by part."""
     return {kind: hard.dataset(kind, photos, seed) for kind in hard.KINDS}
 
 
@@ -90,44 +92,46 @@ def _concepts(world: World, cast: Sequence[Identity], folder: Path) -> tuple[Con
         for n, identity in enumerate(cast)
         for k in range(CANDIDATES)
     ]
-    taken = files.read(files.write(world, solo, folder))
+    entries = files.read(files.write(world, solo, folder))
     rng = SeededRandom(seed_of(world.seed, "names", *(identity.name for identity in cast)))
-    said = [identity.phrase for identity in cast]
-    names = [name for name, _ in draw_names(rng, len(cast), NameSettings().locales, said)]
-    made = []
+    phrases = [identity.phrase for identity in cast]
+    names = [name for name, _ in draw_names(rng, len(cast), NameSettings().locales, phrases)]
+    concepts = []
     for n, (identity, name) in enumerate(zip(cast, names, strict=True)):
-        own = taken[n * CANDIDATES : (n + 1) * CANDIDATES]
-        clear = sorted(own, key=lambda entry: _hidden(entry["objects"][0]))[:REFERENCES]
-        views = [_crop(entry, folder) for entry in clear]
-        thing = _object(clear[0]["objects"][0], views[0])
-        made.append(Concept(name, reference_info(thing, rng), identity.category, tuple(views)))
-    return tuple(made)
+        candidates = entries[n * CANDIDATES : (n + 1) * CANDIDATES]
+        clearest = sorted(candidates, key=lambda entry: _hidden(entry["objects"][0]))[:REFERENCES]
+        views = [_crop(entry, folder) for entry in clearest]
+        reference = _object(clearest[0]["objects"][0], views[0])
+        info = reference_info(reference, rng)
+        concepts.append(Concept(name, info, identity.category, tuple(views)))
+    return tuple(concepts)
 
 
-def _hidden(seen: dict[str, Any]) -> tuple[bool, float]:
-    return seen["truncated"] or seen["occluded"], -seen["visible_share"]
+def _hidden(thing: dict[str, Any]) -> tuple[bool, float]:
+    """Sort key: the best visible object first."""
+    return thing["truncated"] or thing["occluded"], -thing["visible_share"]
 
 
-def _crop(entry: dict[str, Any], folder: Path) -> View:
-    whole = view_of(folder / "photos" / entry["file"])
+def _crop(entry: dict[str, Any], folder: Path) -> ImageRegion:
+    photo = local_photo(folder / "photos" / entry["file"])
     x1, y1, x2, y2 = entry["objects"][0]["box"]
-    return View(whole.image_id, whole.uri, whole.width, whole.height, (x1, y1, x2, y2))
+    return replace(photo, crop=(x1, y1, x2, y2))
 
 
-def _object(seen: dict[str, Any], view: View) -> Object:
-    """As the builder of examples has it, so that a reference reads as in training."""
-    expressions = tuple(seen["expressions"])
-    x1, y1, x2, y2 = view.crop
+def _object(thing: dict[str, Any], region: ImageRegion) -> Object:
+    """The form that the builder of examples uses, so that references read as in training."""
+    expressions = tuple(thing["expressions"])
+    x1, y1, x2, y2 = region.crop
     return Object(
-        object_id=view.image_id,
-        image_id=view.image_id,
-        box=view.crop,
-        label=seen["label"],
-        area_share=(x2 - x1) * (y2 - y1) / (view.width * view.height),
+        object_id=region.image_id,
+        image_id=region.image_id,
+        box=region.crop,
+        label=thing["label"],
+        area_share=(x2 - x1) * (y2 - y1) / (region.width * region.height),
         same_label_count=1,
-        cut=seen["truncated"] or seen["occluded"],
+        cut=thing["truncated"] or thing["occluded"],
         expressions=expressions,
-        identity=seen["identity"],
+        identity=thing["identity"],
         phrases=expressions,
     )
 
@@ -139,16 +143,11 @@ def _query(
     among: tuple[str, ...],
     folder: Path,
 ) -> Query:
-    things = []
-    for seen in entry["objects"]:
-        x1, y1, x2, y2 = seen["box"]
-        things.append(
-            Thing(
-                names[seen["identity"]],
-                (x1, y1, x2, y2),
-                seen["label"],
-                tuple(seen["expressions"]),
-            )
-        )
-    photo = view_of(folder / "photos" / entry["file"])
-    return Query(part, photo, tuple(thing.name for thing in things), tuple(things), among)
+    things = tuple(_scene_object(thing, names[thing["identity"]]) for thing in entry["objects"])
+    photo = local_photo(folder / "photos" / entry["file"])
+    return Query(part, photo, tuple(thing.name for thing in things), things, among)
+
+
+def _scene_object(thing: dict[str, Any], name: str) -> SceneObject:
+    x1, y1, x2, y2 = thing["box"]
+    return SceneObject(name, (x1, y1, x2, y2), thing["label"], tuple(thing["expressions"]))

@@ -1,7 +1,7 @@
-"""From the captions table to the tables of scores and metrics.
+"""The tables of scores and metrics, computed from the captions table.
 
-Names are read against one pool, that of the whole evaluation, so that a mean over `scores` is what
-`metrics` says.
+All captions of an evaluation are read against one name index, so that a mean over rows of `scores`
+equals the value in `metrics`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from repic.evaluate import strict
-from repic.evaluate.intervals import gather, intervals
-from repic.evaluate.metrics import Score, measure
-from repic.evaluate.name_index import Names
-from repic.evaluate.quality import quality
-from repic.evaluate.questions import record
+from repic.evaluate import name_accuracy
+from repic.evaluate.caption_quality import text_quality
+from repic.evaluate.intervals import Estimate, sum_by_photo
+from repic.evaluate.metrics import measure
+from repic.evaluate.name_index import NameIndex
+from repic.evaluate.questions import record_of
 from repic.evaluate.records import Record
-from repic.evaluate.retrieval import Crop, Near, accepted, counted
+from repic.evaluate.retrieval import DetectedCrop, Match, count_matches, names_above
 from repic.tables import TABLES
 
 ALL = "all"
-"""Stands for all parts of a suite together."""
+"""The `part` of rows that cover all parts of a suite."""
 
 VERSION = 2
 """Raised by hand when the same captions would get other numbers."""
@@ -33,31 +33,29 @@ RETRIEVAL = {
     "right_share": "name found",
     "false_accept_rate": "crop",
 }
+"""Score of retrieval -> what its denominator counts."""
 
 
-def scores(captions: pa.Table, fits: Mapping[str, float | None] | None = None) -> pa.Table:
-    """One row per caption; see the scores table.
+def scores_table(captions: pa.Table, clip_scores: Mapping[str, float | None] | None) -> pa.Table:
+    """The scores table, one row per caption.
 
     Args:
-        fits: caption_id -> CLIPScore; None where the encoder reads no texts.
+        clip_scores: caption_id -> CLIPScore; None if the encoder reads no texts.
     """
     rows = captions.to_pylist()
-    records = [record(row) for row in rows]
-    names = _names(records)
+    records = [record_of(row) for row in rows]
+    names = NameIndex({name for r in records for name in (*r.concepts, *r.given)})
     return TABLES["scores"].table(
         [
-            _score(row, one, names) | {"clip_score": fits[row["caption_id"]] if fits else None}
-            for row, one in zip(rows, records, strict=True)
+            _score(row, record, names)
+            | {"clip_score": clip_scores[row["caption_id"]] if clip_scores else None}
+            for row, record in zip(rows, records, strict=True)
         ]
     )
 
 
-def _names(records: Iterable[Record]) -> Names:
-    return Names({name for one in records for name in (*one.concepts, *one.given)})
-
-
-def _score(row: Row, one: Record, names: Names) -> dict[str, Any]:
-    top, bottom = strict.tally(one, names)
+def _score(row: Row, record: Record, names: NameIndex) -> dict[str, Any]:
+    top, bottom = name_accuracy.strict_counts(record, names)
     precision, recall, f1, exact, wrong, false, right = top
     claims = bottom[-1]
     return {
@@ -70,30 +68,33 @@ def _score(row: Row, one: Record, names: Names) -> dict[str, Any]:
         "false_mention": bool(false) if bottom[-2] else None,
         "claims": int(claims),
         "right_claims": int(right),
-        "reason": _reason(one, bool(false), int(wrong), float(recall), int(claims - right)),
+        "reason": _reason(record, bool(false), int(wrong), float(recall), int(claims - right)),
     }
 
 
 _SHARED = ("caption_id", "question_id", "suite", "part", "protocol", "image_id")
 
 
-def _reason(one: Record, false: bool, wrong: int, recall: float, misbound: int) -> str:
-    """The first fault of a caption, the worst first."""
-    if not one.caption.strip():
+def _reason(record: Record, false: bool, wrong: int, recall: float, wrong_claims: int) -> str:
+    """The worst error of a caption, as in the `reason` column."""
+    if not record.caption.strip():
         return "empty"
-    if len(one.caption) > strict.MAX_CAPTION:
+    if len(record.caption) > name_accuracy.MAX_CAPTION:
         return "long"
     if false:
         return "absent_named"
     if wrong:
         return "wrong_name"
-    if recall < 1 and one.concepts:
+    if recall < 1 and record.concepts:
         return "missing_name"
-    return "wrong_object" if misbound else "right"
+    return "wrong_object" if wrong_claims else "right"
 
 
-def counts(row: Row) -> tuple[str, tuple[float, ...], tuple[float, ...]]:
-    """What a row of scores adds to each column of the strict metric, as `strict.tally` counts."""
+def counts_of_row(row: Row) -> tuple[str, tuple[float, ...], tuple[float, ...]]:
+    """Photo, numerators and denominators of a row of the scores table.
+
+    The columns are those of `repic.evaluate.name_accuracy.COLUMNS`.
+    """
     false = row["false_mention"]
     top = (row["precision"], row["recall"], row["f1"], row["exact"], row["extra_names"])
     return (
@@ -103,103 +104,89 @@ def counts(row: Row) -> tuple[str, tuple[float, ...], tuple[float, ...]]:
     )
 
 
-def strict_scores(rows: Sequence[Row]) -> dict[str, Score]:
-    """The strict metric of rows of the scores table, with intervals clustered by photo."""
-    return _scored(map(counts, rows), strict.COLUMNS, strict.UNITS)
-
-
-def metrics(captions: pa.Table, scored: pa.Table, threshold: float | None) -> pa.Table:
-    """The metrics table: each protocol, each part of the suite and all of them.
+def metrics_table(captions: pa.Table, scores: pa.Table, threshold: float | None) -> pa.Table:
+    """The metrics table: for each protocol all parts of the suite together, and each part.
 
     Args:
-        threshold: Of retrieval; None where nothing was searched.
+        threshold: Of retrieval; None if no protocol retrieves.
     """
-    asked, judged = captions.to_pylist(), scored.to_pylist()
-    by_id = {row["caption_id"]: row for row in asked}
-    made = []
-    for protocol in sorted({row["protocol"] for row in asked}):
-        ours = [row for row in judged if row["protocol"] == protocol]
-        parts = sorted({row["part"] for row in ours})
+    caption_rows, score_rows = captions.to_pylist(), scores.to_pylist()
+    by_id = {row["caption_id"]: row for row in caption_rows}
+    metric_rows = []
+    for protocol in sorted({row["protocol"] for row in caption_rows}):
+        of_protocol = [row for row in score_rows if row["protocol"] == protocol]
+        parts = sorted({row["part"] for row in of_protocol})
         for part in [ALL, *parts] if len(parts) > 1 else parts or [ALL]:
-            kept = [row for row in ours if part in (ALL, row["part"])]
-            rows = [by_id[row["caption_id"]] for row in kept]
-            found = {"strict": strict_scores(kept)}
-            records = [record(row) for row in rows]
-            if part != ALL and all(one.concepts for one in records):
-                found["paper"] = measure(records, "paper").scores
+            selected = [row for row in of_protocol if part in (ALL, row["part"])]
+            rows = [by_id[row["caption_id"]] for row in selected]
+            records = [record_of(row) for row in rows]
+            columns, units = name_accuracy.COLUMNS, name_accuracy.UNITS
+            metrics = {"strict": _estimates(map(counts_of_row, selected), columns, units)}
+            if part != ALL and all(record.concepts for record in records):
+                metrics["paper"] = measure(records, "paper").scores
             if part == ALL or len(parts) == 1:
-                found["quality"] = quality(records, None) | _fit(kept)
+                metrics["quality"] = text_quality(records) | _mean_clip_score(selected)
             if protocol.startswith("retrieval") and threshold is not None:
-                found["retrieval"] = _retrieval(rows, protocol, threshold)
-            made += [
+                metrics["retrieval"] = _retrieval(rows, protocol, threshold)
+            metric_rows += [
                 {
                     **{key: rows[0][key] for key in ("model", "suite", "protocol")},
                     "part": part,
                     "metric": metric,
                     "score": name,
-                    "value": score.value,
-                    "low": score.low,
-                    "high": score.high,
-                    "n": score.n,
-                    "unit": score.unit,
+                    "value": estimate.value,
+                    "low": estimate.low,
+                    "high": estimate.high,
+                    "n": estimate.n,
+                    "unit": estimate.unit,
                 }
-                for metric, named in found.items()
-                for name, score in named.items()
+                for metric, estimates in metrics.items()
+                for name, estimate in estimates.items()
             ]
-    return TABLES["metrics"].table(made)
+    return TABLES["metrics"].table(metric_rows)
 
 
-def _fit(rows: Sequence[Row]) -> dict[str, Score]:
-    """Mean CLIPScore of rows of the scores table; None where no caption has one."""
-    counted_rows = (
+def _mean_clip_score(rows: Sequence[Row]) -> dict[str, Estimate]:
+    counts = (
         (row["image_id"], (row["clip_score"] or 0.0,), (float(row["clip_score"] is not None),))
         for row in rows
     )
-    return _scored(counted_rows, ("clip_score",), ("caption",))
+    return _estimates(counts, ("clip_score",), ("caption",))
 
 
-def crops_of(row: Row) -> list[Crop]:
-    """The crops of a row of the captions table."""
+def _retrieval(rows: Sequence[Row], protocol: str, threshold: float) -> dict[str, Estimate]:
+    """Retrieval apart from captions; a photo with several questions counts once per concept set."""
+    counts = []
+    for row in {(row["image_id"], *row["concepts"]): row for row in rows}.values():
+        crops, present = _crops(row), row["concepts"]
+        if protocol == "retrieval":
+            names = names_above(crops, threshold)
+            matches = count_matches(present, crops, threshold)
+            false, chances = matches.false_accepts, matches.chances
+        else:
+            names, false, chances = [r["name"] for r in row["references"]], 0, 0
+        hits = len(set(names) & set(present))
+        counts.append((row["image_id"], (hits, hits, false), (len(present), len(names), chances)))
+    estimates = _estimates(counts, tuple(RETRIEVAL), tuple(RETRIEVAL.values()))
+    return {name: estimate for name, estimate in estimates.items() if estimate.n}
+
+
+def _crops(row: Row) -> list[DetectedCrop]:
     return [
-        Crop(
+        DetectedCrop(
             tuple(crop["box"]),
             crop["label"],
             crop["confidence"],
-            tuple(Near(n["name"], round(n["similarity"], 4)) for n in crop["nearest"]),
+            tuple(Match(m["name"], round(m["similarity"], 4)) for m in crop["nearest"]),
         )
         for crop in row["crops"]
     ]
 
 
-def _retrieval(rows: Sequence[Row], protocol: str, threshold: float) -> dict[str, Score]:
-    """What was found, whatever the model made of it; a photo that is asked twice counts once."""
-    counted_rows = []
-    for row in {(row["image_id"], *row["concepts"]): row for row in rows}.values():
-        crops, present = crops_of(row), row["concepts"]
-        if protocol == "retrieval":
-            names = accepted(crops, threshold)
-            _, _, false, strangers, _ = counted(present, crops, threshold)
-        else:
-            names, false, strangers = [r["name"] for r in row["references"]], 0, 0
-        hits = len(set(names) & set(present))
-        top, bottom = (hits, hits, false), (len(present), len(names), strangers)
-        counted_rows.append((row["image_id"], top, bottom))
-    found = _scored(counted_rows, tuple(RETRIEVAL), tuple(RETRIEVAL.values()))
-    return {name: score for name, score in found.items() if score.n}
-
-
-def _scored(
-    rows: Iterable[tuple[str, Sequence[float], Sequence[float]]],
+def _estimates(
+    counts: Iterable[tuple[str, Sequence[float], Sequence[float]]],
     columns: Sequence[str],
     units: Sequence[str],
-) -> dict[str, Score]:
-    sums = gather(rows, len(columns))
-    bounds: Sequence[tuple[float | None, float | None]]
-    bounds = intervals(sums) if len(sums.photos) > 1 else [(None, None)] * len(columns)
-    counted_units = [int(n) for n in sums.bottom.sum(axis=0)]
-    return {
-        name: Score(value, low, high, n, unit)
-        for name, value, (low, high), n, unit in zip(
-            columns, sums.ratios, bounds, counted_units, units, strict=True
-        )
-    }
+) -> dict[str, Estimate]:
+    estimates = sum_by_photo(counts, len(columns)).estimates(units)
+    return dict(zip(columns, estimates, strict=True))

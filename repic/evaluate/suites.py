@@ -1,22 +1,20 @@
-"""What a model is asked about: named concepts with photos of each, and photos to be captioned."""
+"""Types of a test suite: named concepts with reference photos, and photos to caption."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from repic.config import EvaluateSettings
 from repic.errors import SuiteError
 from repic.images import decode, uris
-from repic.images.fetch import ImageRefused
 from repic.pipeline.scan import image_id_of
 
 
 @dataclass(frozen=True)
-class View:
-    """A photo, or the part of it that is shown; an entry of an `images` column.
+class ImageRegion:
+    """A photo or a region of it; becomes an entry of an `images` column.
 
     Attributes:
         crop: xyxy pixels of the upright photo.
@@ -31,24 +29,24 @@ class View:
 
 @dataclass(frozen=True)
 class Concept:
-    """Somebody or something with a name.
+    """A person, pet or object with a name.
 
     Attributes:
-        name: Bare, and alone in its suite.
-        info: A sentence about it; empty where nothing is known.
-        category: What it is; a detector may be asked for it.
-        views: Its references. The first one is shown; all are searched.
+        name: Without brackets, unique in its suite.
+        info: A sentence about it; may be empty.
+        category: Its class, for open-vocabulary detectors; may be empty.
+        views: Its references. The first one is shown to the model; retrieval searches all.
     """
 
     name: str
     info: str
     category: str
-    views: tuple[View, ...]
+    views: tuple[ImageRegion, ...]
 
 
 @dataclass(frozen=True)
-class Thing:
-    """An object of a photo, where the suite knows them; see the `scene` column."""
+class SceneObject:
+    """An object of a photo with known ground truth; see the `scene` column."""
 
     name: str
     box: tuple[float, float, float, float]
@@ -58,30 +56,30 @@ class Thing:
 
 @dataclass(frozen=True)
 class Query:
-    """A photo to be captioned.
+    """A photo to caption.
 
     Attributes:
-        part: Which table of the suite it counts in: `1`, `2`, `4`, or a kind of the hard part.
-        concepts: Names of those in it.
-        things: Its objects with their boxes; empty where the suite knows none.
-        among: Names of the database that it is searched in.
-        others: Names of more who are in it, whom the question is not about: never shown as absent.
+        part: Part of the suite: `1`, `2`, `4`, or a kind of the hard suite.
+        concepts: Names of the concepts in the photo that the question is about.
+        things: All its objects with boxes; empty if the suite has no ground truth of them.
+        among: Names in the database that retrieval searches.
+        others: Further names in the photo; never shown as absent references.
     """
 
     part: str
-    photo: View
+    photo: ImageRegion
     concepts: tuple[str, ...]
-    things: tuple[Thing, ...]
+    things: tuple[SceneObject, ...]
     among: tuple[str, ...]
     others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Suite:
-    """Concepts and queries.
+    """Concepts, and queries about them.
 
     Attributes:
-        remarks: What a reader must know before trusting the numbers, as what was left out.
+        remarks: What a reader must know before trusting the numbers, such as concepts left out.
     """
 
     name: str
@@ -91,38 +89,23 @@ class Suite:
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """What a detector is to look for."""
+        """Classes that an open-vocabulary detector should look for."""
         return tuple(sorted({concept.category for concept in self.concepts if concept.category}))
 
 
-def load(asked: EvaluateSettings) -> Suite:
-    """The suite that the settings name; generated photos are made on first use.
+def local_photo(path: Path) -> ImageRegion:
+    """A photo of the local disk, uncropped.
 
     Raises:
-        SuiteError: its photos are not there.
-    """
-    if asked.suite.startswith("sample"):
-        from repic.evaluate import sample_suite
-
-        return sample_suite.suite(asked.suite, asked.photos, asked.seed)
-    from repic.evaluate import local_suites
-
-    return local_suites.suite(asked.suite, asked.folder)
-
-
-def view_of(path: Path) -> View:
-    """A whole photo of this machine.
-
-    Raises:
-        SuiteError: it cannot be read.
+        SuiteError: It cannot be read.
     """
     try:
         data = path.read_bytes()
         picture = decode.decode(data)
-    except ImageRefused as error:
-        raise SuiteError(f"{path} cannot be read ({error}); repair it or take it away") from None
+    except decode.ImageRefused as error:
+        raise SuiteError(f"{path} cannot be read ({error}); repair it or remove it") from None
     width, height = picture.size
-    return View(
+    return ImageRegion(
         image_id_of(hashlib.sha256(data).hexdigest(), None),
         uris.file_uri(path),
         width,
@@ -131,15 +114,15 @@ def view_of(path: Path) -> View:
     )
 
 
-def one_of_each(concepts: Sequence[Concept]) -> dict[str, Concept]:
-    """Concepts by name.
+def concepts_by_name(concepts: Iterable[Concept]) -> dict[str, Concept]:
+    """Concepts by name, in their order.
 
     Raises:
-        SuiteError: two have the same name.
+        SuiteError: Two concepts have the same name.
     """
-    found: dict[str, Concept] = {}
+    by_name: dict[str, Concept] = {}
     for concept in concepts:
-        if concept.name in found:
+        if concept.name in by_name:
             raise SuiteError(f"two concepts are called {concept.name}; rename one of them")
-        found[concept.name] = concept
-    return found
+        by_name[concept.name] = concept
+    return by_name
