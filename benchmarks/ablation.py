@@ -32,10 +32,11 @@ from typing import Any
 
 from repic import config
 from repic.errors import TrainingStoppedError
-from repic.evaluate import results, strict
+from repic.evaluate import results
 from repic.evaluate import run as evaluation
-from repic.evaluate.intervals import Difference, Sums, compare, gather
-from repic.evaluate.score import counts
+from repic.evaluate.intervals import Difference, PhotoSums, paired_test, sum_by_photo
+from repic.evaluate.name_accuracy import COLUMNS
+from repic.evaluate.score import counts_of_row
 from repic.pipeline.build import build
 from repic.pipeline.scan import scan
 from repic.train import run as training
@@ -94,7 +95,7 @@ ARMS = (
     Arm("no-hard", data="no-hard"),
 )
 
-Found = dict[str, dict[str, list[results.Evaluated]]]
+Found = dict[str, dict[str, list[results.EvaluationResult]]]
 """Suite -> arm -> evaluations, one per seed."""
 
 
@@ -161,7 +162,7 @@ def trained(
     return str(outcome.checkpoint.ref)
 
 
-def evaluated(store: Store, model: str, suite: str, photos: int) -> results.Evaluated:
+def evaluated(store: Store, model: str, suite: str, photos: int) -> results.EvaluationResult:
     """Captions of a model about a suite, and what they score."""
     asked = config.load(
         "sample",
@@ -171,7 +172,9 @@ def evaluated(store: Store, model: str, suite: str, photos: int) -> results.Eval
     return evaluation.run(model, asked, store)
 
 
-def sums(runs: Sequence[results.Evaluated], protocol: str, part: str | None = None) -> Sums:
+def sums(
+    runs: Sequence[results.EvaluationResult], protocol: str, part: str | None = None
+) -> PhotoSums:
     """What each photo adds, over all seeds; of one part of the suite, or of all."""
     rows = (
         row
@@ -179,10 +182,10 @@ def sums(runs: Sequence[results.Evaluated], protocol: str, part: str | None = No
         for row in run.rows("scores")
         if row["protocol"] == protocol and part in (None, row["part"])
     )
-    return gather((counts(row) for row in rows), len(strict.COLUMNS))
+    return sum_by_photo((counts_of_row(row) for row in rows), len(COLUMNS))
 
 
-def table(arms: dict[str, list[results.Evaluated]]) -> dict[str, Any]:
+def table(arms: dict[str, list[results.EvaluationResult]]) -> dict[str, Any]:
     """Values of each arm, and how it differs from the start and from full GRPO; printed as well."""
     suite = next(iter(arms.values()))[0].suite
     report: dict[str, Any] = {}
@@ -190,7 +193,7 @@ def table(arms: dict[str, list[results.Evaluated]]) -> dict[str, Any]:
         by_arm = {name: sums(runs, protocol) for name, runs in arms.items()}
         print(f"\n{suite}, {protocol}, {next(iter(by_arm.values())).rows} captions of each arm")
         for score in SCORES:
-            place = strict.COLUMNS.index(score)
+            place = COLUMNS.index(score)
             if next(iter(by_arm.values())).ratios[place] is None:
                 continue
             print(f"  {score:<14}{'':>8}   over untrained             over grpo")
@@ -199,7 +202,7 @@ def table(arms: dict[str, list[results.Evaluated]]) -> dict[str, Any]:
                 said = f"  {name:<14}{_percent(entry['value']):>8}"
                 for other in ("untrained", "grpo"):
                     if other in by_arm and other != name:
-                        difference = compare(by_arm[other], found)[place]
+                        difference = paired_test(by_arm[other], found)[place]
                         entry[f"over {other}"] = vars(difference)
                         said += f"   {_said(difference):<24}"
                     else:
@@ -211,9 +214,9 @@ def table(arms: dict[str, list[results.Evaluated]]) -> dict[str, Any]:
     return report
 
 
-def by_part(arms: dict[str, list[results.Evaluated]]) -> dict[str, Any]:
+def by_part(arms: dict[str, list[results.EvaluationResult]]) -> dict[str, Any]:
     """F1 of GRPO in each part of a suite, over the start and over SFT; printed as well."""
-    suite, place = arms["grpo"][0].suite, strict.COLUMNS.index("f1")
+    suite, place = arms["grpo"][0].suite, COLUMNS.index("f1")
     others = [name for name in ("untrained", "sft") if name in arms]
     report: dict[str, Any] = {}
     print(f"\n{suite}, F1 of grpo by part" + "".join(f"   over {name:<19}" for name in others))
@@ -223,7 +226,7 @@ def by_part(arms: dict[str, list[results.Evaluated]]) -> dict[str, Any]:
             entry: dict[str, Any] = {"value": ours.ratios[place], "n": ours.rows}
             said = f"  {part:<12}{protocol:<15}{_percent(entry['value']):>6}"
             for name in others:
-                difference = compare(sums(arms[name], protocol, part), ours)[place]
+                difference = paired_test(sums(arms[name], protocol, part), ours)[place]
                 entry[f"over {name}"] = vars(difference)
                 said += f"   {_said(difference):<24}"
             print(said.rstrip())

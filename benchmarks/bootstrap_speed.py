@@ -16,18 +16,26 @@ from collections.abc import Callable
 
 import numpy as np
 
-from repic.evaluate.intervals import RESAMPLES, Sums, compare, gather, intervals
-from repic.evaluate.strict import COLUMNS
+from repic.evaluate.intervals import (
+    RESAMPLES,
+    PhotoSums,
+    bootstrap_intervals,
+    paired_test,
+    sum_by_photo,
+)
+from repic.evaluate.name_accuracy import COLUMNS
 
 CLAIM = 2.0
 PHOTOS = (4, 82, 340, 2_000, 20_000, 200_000)
 
 
-def sums_of(photos: int, seed: int) -> Sums:
+def sums_of(photos: int, seed: int) -> PhotoSums:
     """Made-up shares, two captions per photo."""
     values = np.random.default_rng(seed).random((2 * photos, len(COLUMNS))).tolist()
     ones = (1.0,) * len(COLUMNS)
-    return gather(((str(n % photos), row, ones) for n, row in enumerate(values)), len(COLUMNS))
+    return sum_by_photo(
+        ((str(n % photos), row, ones) for n, row in enumerate(values)), len(COLUMNS)
+    )
 
 
 def best(work: Callable[[], object]) -> float:
@@ -49,7 +57,7 @@ def main() -> None:
     print(f"{'photos':>8}{'bootstrap s':>14}{'paired test s':>16}   {RESAMPLES:,} resamples")
     for photos in PHOTOS:
         a, b = sums_of(photos, 0), sums_of(photos, 1)
-        times = best(lambda a=a: intervals(a)), best(lambda a=a, b=b: compare(a, b))
+        times = best(lambda a=a: bootstrap_intervals(a)), best(lambda a=a, b=b: paired_test(a, b))
         found |= {f"bootstrap_{photos}_s": times[0], f"paired_{photos}_s": times[1]}
         slowest = max(slowest, times[0])
         print(f"{photos:>8,}{times[0]:>14.3f}{times[1]:>16.3f}")

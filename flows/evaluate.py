@@ -15,8 +15,8 @@ from prefect.artifacts import create_markdown_artifact
 from flows.common import TASK_OPTIONS, RunLog, in_home, store_location
 from repic import config, report
 from repic.config import Settings
-from repic.evaluate.formatting import cell
-from repic.evaluate.results import Evaluated, load
+from repic.evaluate.metrics import format_cell
+from repic.evaluate.results import EvaluationResult, load
 from repic.evaluate.run import run
 from repic.pipeline import catalog
 from storage.manifest import Run
@@ -75,7 +75,7 @@ def evaluate(
     return ref
 
 
-def _report(evaluation: Evaluated) -> None:
+def _report(evaluation: EvaluationResult) -> None:
     """Create the artifact of the run: strict metric and caption quality of each protocol."""
     lines = [
         f"`{evaluation.ref}`: {evaluation.model} on {evaluation.suite}, "
@@ -94,7 +94,9 @@ def _report(evaluation: Evaluated) -> None:
     get_run_logger().info("%s: %s on %s", evaluation.ref, evaluation.model, evaluation.suite)
 
 
-def _table(evaluation: Evaluated, metric: str, columns: Sequence[str], counted: str) -> list[str]:
+def _table(
+    evaluation: EvaluationResult, metric: str, columns: Sequence[str], counted: str
+) -> list[str]:
     """Markdown table with a row per protocol; the score `counted` has the number of captions."""
     lines = [
         f"| protocol | captions | {' | '.join(name.replace('_', ' ') for name in columns)} |",
@@ -102,6 +104,9 @@ def _table(evaluation: Evaluated, metric: str, columns: Sequence[str], counted: 
     ]
     for protocol in evaluation.protocols:
         n = evaluation.score(counted, protocol, metric=metric).n
-        cells = [cell(name, evaluation.score(name, protocol, metric=metric), n) for name in columns]
+        cells = [
+            format_cell(name, evaluation.score(name, protocol, metric=metric), n)
+            for name in columns
+        ]
         lines.append(f"| {protocol} | {n} | {' | '.join(cells)} |")
     return lines

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from repic.cli.common import JsonOption, UserError, err, out, print_json, print_rows
-from repic.evaluate.formatting import interval_of, said_of
 
 if TYPE_CHECKING:
-    from repic.evaluate.metrics import Comparison, Report, Score
+    from repic.evaluate.intervals import Estimate
+    from repic.evaluate.metrics import CaptionComparison, CaptionScores
 
 File = Annotated[Path, typer.Argument(help="JSON or JSON lines: photo, concepts, caption.")]
 Metric = Annotated[
@@ -56,18 +56,17 @@ def captions(
 
     Example: repic evaluate captions captions.json --metric paper --json
     """
-    from repic.evaluate.caption_file import CaptionFile
     from repic.evaluate.metrics import measure
-    from repic.evaluate.parallel import cores
+    from repic.evaluate.parallel import usable_cores
+    from repic.evaluate.records import CaptionFile, reference_texts
 
     records = CaptionFile(file)
-    report = measure(records, metric, concepts, workers=cores())
-    extra: dict[str, Score] = {}
+    report = measure(records, metric, concepts, workers=usable_cores())
+    extra: dict[str, Estimate] = {}
     if metric == "strict":
-        from repic.evaluate.quality import quality
-        from repic.evaluate.reference_file import infos_of
+        from repic.evaluate.caption_quality import text_quality
 
-        extra = quality(records, infos_of(references) if references else None)
+        extra = text_quality(records, reference_texts(references) if references else None)
     if images is not None:
         extra["clip_score"] = _clip_score(records, images, profile)
     for remark in report.remarks:
@@ -103,18 +102,18 @@ def compare_captions(
 
     Example: repic evaluate compare-captions zero_shot.json ours.json
     """
-    from repic.evaluate.caption_file import CaptionFile
     from repic.evaluate.metrics import compare_models
+    from repic.evaluate.records import CaptionFile
 
     files = CaptionFile(first), CaptionFile(second)
     comparison = compare_models(*files, metric, concepts)
     preferred = None
     if judge:
         from repic.config import JudgeSettings
-        from repic.evaluate.pairwise import preference
+        from repic.evaluate.caption_quality import judge_preference
 
         settings = JudgeSettings(url=judge, model=judge_model, api_key_env=judge_key_env)
-        preferred = preference(*files, settings)
+        preferred = judge_preference(*files, settings)
     if comparison.left_out:
         err().print(f"note: {comparison.left_out} captions are in one file only", markup=False)
     if as_json:
@@ -125,18 +124,18 @@ def compare_captions(
         print_rows(*_table({"B preferred by the judge": preferred}))
 
 
-def _clip_score(records: Any, images: Path, profile: str) -> Score:
+def _clip_score(records: Any, images: Path, profile: str) -> Estimate:
     from repic import config
-    from repic.evaluate.clipscore import clip_score
+    from repic.evaluate.caption_quality import mean_clip_score
     from repic.models import encoder
 
     if not images.is_dir():
         raise UserError(f"there is no folder {images}; --images names the folder of the photos")
     settings = config.load(profile)
-    return clip_score(records, images, encoder.load(settings.encoder, settings.runtime))
+    return mean_clip_score(records, images, encoder.load(settings.encoder, settings.runtime))
 
 
-def _print_summary(file: Path, report: Report) -> None:
+def _print_summary(file: Path, report: CaptionScores) -> None:
     rule = f", the script for {report.concepts}" if report.metric == "paper" else ""
     out().print(
         f"{file}: {report.metric} metric{rule}; {report.captions} captions of {report.photos} "
@@ -145,12 +144,14 @@ def _print_summary(file: Path, report: Report) -> None:
     )
 
 
-def _table(scores: Mapping[str, Score]) -> tuple[list[str], list[tuple[Any, ...]]]:
+def _table(scores: Mapping[str, Estimate]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    from repic.evaluate.metrics import format_interval, format_value
+
     rows = [
         (
             name,
-            said_of(name, score.value),
-            interval_of(name, score.low, score.high),
+            format_value(name, score.value),
+            format_interval(name, score.low, score.high),
             f"{score.n} {score.unit}{'' if score.n == 1 else 's'}",
         )
         for name, score in scores.items()
@@ -159,7 +160,9 @@ def _table(scores: Mapping[str, Score]) -> tuple[list[str], list[tuple[Any, ...]
     return ["score", "value", "95 % interval", "n"], rows
 
 
-def _print_comparison(first: Path, second: Path, comparison: Comparison) -> None:
+def _print_comparison(first: Path, second: Path, comparison: CaptionComparison) -> None:
+    from repic.evaluate.metrics import format_interval, format_value
+
     a, b = comparison.first, comparison.second
     out().print(
         f"A {first}, B {second}: {a.metric} metric; {a.captions} captions of {a.photos} photos "
@@ -175,10 +178,10 @@ def _print_comparison(first: Path, second: Path, comparison: Comparison) -> None
         rows.append(
             (
                 name,
-                said_of(name, score.value),
-                said_of(name, other.value),
-                said_of(name, difference.value),
-                interval_of(name, difference.low, difference.high),
+                format_value(name, score.value),
+                format_value(name, other.value),
+                format_value(name, difference.value),
+                format_interval(name, difference.low, difference.high),
                 "-" if difference.p is None else f"{difference.p:.4f}",
                 f"{count} {score.unit}{'' if count == '1' else 's'}",
             )
@@ -186,7 +189,7 @@ def _print_comparison(first: Path, second: Path, comparison: Comparison) -> None
     print_rows(["score", "A", "B", "B - A", "95 % interval", "p", "n"], rows)
 
 
-def _comparison(comparison: Comparison, preferred: Score | None) -> dict[str, Any]:
+def _comparison(comparison: CaptionComparison, preferred: Estimate | None) -> dict[str, Any]:
     a, b = comparison.first, comparison.second
     record: dict[str, Any] = {
         "metric": a.metric,

@@ -25,12 +25,10 @@ from repic.cli.common import (
     print_rows,
     print_settings,
 )
-from repic.evaluate.formatting import cell, interval_of, said_of
 
 if TYPE_CHECKING:
-    from repic.evaluate.metrics import Score
-    from repic.evaluate.results import Evaluated
-    from repic.evaluate.sidebyside import Line
+    from repic.evaluate.intervals import Estimate
+    from repic.evaluate.results import ComparedScore, EvaluationResult
 
 ModelOption = Annotated[
     str,
@@ -137,7 +135,7 @@ def run(
         out().print(f"`repic report {result.ref}` writes its page", markup=False)
 
 
-def _summary(result: Evaluated) -> dict[str, Any]:
+def _summary(result: EvaluationResult) -> dict[str, Any]:
     return {
         "evaluation": result.ref,
         "is_new": result.is_new,
@@ -145,14 +143,14 @@ def _summary(result: Evaluated) -> dict[str, Any]:
         **{
             metric: [
                 {"protocol": protocol, "part": part, **{n: s.as_json() for n, s in named.items()}}
-                for (protocol, part), named in result.numbers(metric).items()
+                for (protocol, part), named in result.estimates(metric).items()
             ]
             for metric in ("strict", "paper", "quality", "retrieval")
         },
     }
 
 
-def _print(result: Evaluated) -> None:
+def _print(result: EvaluationResult) -> None:
     verb = "Published" if result.is_new else "Nothing new: this is"
     out().print(
         f"{verb} {result.ref}: {result.model} on {result.suite}, {result.summary['photos']} "
@@ -166,29 +164,31 @@ def _print(result: Evaluated) -> None:
         markup=False,
     )
     _print_table(result, "quality", QUALITY, "length")
-    if result.numbers("retrieval"):
+    if result.estimates("retrieval"):
         out().print(f"Retrieval alone, threshold {result.summary['threshold']}", markup=False)
         _print_table(result, "retrieval", RETRIEVAL)
 
 
 def _print_table(
-    result: Evaluated, metric: str, names: Sequence[str], counted: str | None = None
+    result: EvaluationResult, metric: str, names: Sequence[str], counted: str | None = None
 ) -> None:
     """Scores by protocol and part; the column n is that of the score `counted`."""
+    from repic.evaluate.metrics import format_cell
+
     rows = []
     for (protocol, part), named in _ordered(result, metric):
         n = named[counted].n if counted else None
-        cells = [cell(name, named[name], n) if name in named else "-" for name in names]
+        cells = [format_cell(name, named[name], n) if name in named else "-" for name in names]
         rows.append((protocol, part, *([n] if counted else []), *cells))
     print_rows(["protocol", "part", *(["n"] if counted else []), *names], rows)
 
 
 def _ordered(
-    result: Evaluated, metric: str
-) -> Iterable[tuple[tuple[str, str], Mapping[str, Score]]]:
+    result: EvaluationResult, metric: str
+) -> Iterable[tuple[tuple[str, str], Mapping[str, Estimate]]]:
     """Scores in the order of the protocols, all parts together first."""
     order = {name: k for k, name in enumerate(result.protocols)}
-    numbers = result.numbers(metric)
+    numbers = result.estimates(metric)
     return sorted(numbers.items(), key=lambda i: (order[i[0][0]], i[0][1] != "all", i[0][1]))
 
 
@@ -214,15 +214,15 @@ def compare(
 
     Example: repic evaluate compare evaluation@v1 evaluation@v2 --plot compare.png
     """
-    from repic.evaluate import sidebyside
+    from repic.evaluate import results
 
     if len(models) < 2:
         raise UserError("give at least two evaluations, for example evaluation@v1 evaluation@v2")
     opened = open_store(store)
-    evaluations = [sidebyside.find(opened, name, suite) for name in models]
-    lines = sidebyside.lines(evaluations, STRICT, parts)
+    evaluations = [results.find(opened, name, suite) for name in models]
+    lines = results.side_by_side(evaluations, STRICT, parts)
     if plot is not None:
-        sidebyside.plot(plot, lines)
+        results.plot(plot, lines)
     if as_json:
         print_json([_line(line) for line in lines])
         return
@@ -237,19 +237,21 @@ def compare(
     print_rows(columns, [_compared(line, letters[line.ref]) for line in lines])
 
 
-def _compared(line: Line, letter: str) -> tuple[Any, ...]:
+def _compared(line: ComparedScore, letter: str) -> tuple[Any, ...]:
+    from repic.evaluate.metrics import format_cell, format_interval, format_value
+
     change = line.difference
     difference: tuple[str, str, int | str] = ("", "", "")
     if change is not None and change.value is not None:
         sign = "+" if change.value >= 0 else ""
-        span = interval_of(line.score, change.low, change.high)
+        span = format_interval(line.score, change.low, change.high)
         p = "-" if change.p is None else f"{change.p:.4f}"
-        difference = f"{sign}{said_of(line.score, change.value)} ({span})", p, change.n
-    value = cell(line.score, line.value, line.value.n)
+        difference = f"{sign}{format_value(line.score, change.value)} ({span})", p, change.n
+    value = format_cell(line.score, line.value, line.value.n)
     return line.protocol, line.part, line.score, letter, value, line.value.n, *difference
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line(line: ComparedScore) -> dict[str, Any]:
     change = line.difference
     return {
         **{key: getattr(line, key) for key in ("model", "ref", "protocol", "part", "score")},

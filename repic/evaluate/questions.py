@@ -25,7 +25,7 @@ from repic.evaluate.suites import (
     Concept,
     ImageRegion,
     Query,
-    SceneObject,
+    QueryObject,
     Suite,
     concepts_by_name,
 )
@@ -68,7 +68,7 @@ class Question:
     shown: tuple[Concept, ...]
     crops: tuple[DetectedCrop, ...]
     prompt: tuple[dict[str, str], ...]
-    things: tuple[SceneObject, ...]
+    things: tuple[QueryObject, ...]
 
     @property
     def question_id(self) -> str:

@@ -1,4 +1,4 @@
-"""One evaluation: captions of a suite by a model, their scores and metrics, and a published version.
+"""One evaluation: captions of a suite by a model, then scores, metrics and a published version.
 
 Order: suite, retrieval, questions, captions, CLIPScore, scores, metrics.
 """
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-import repic
 from repic import config
 from repic.config import EvaluateSettings, Settings
 from repic.evaluate import caption_quality, local_suites, results, sample_suite, score
@@ -298,6 +297,6 @@ class _Publisher:
             inputs=inputs,
             settings=self._settings.record(config.EVALUATE),
             models=dict(self.models),
-            code_version=repic.__version__,
+            code_version=config.version(),
             run=self._run,
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from repic.config import NameSettings, cache_folder
-from repic.evaluate.suites import Concept, ImageRegion, Query, SceneObject, Suite, local_photo
+from repic.evaluate.suites import Concept, ImageRegion, Query, QueryObject, Suite, local_photo
 from repic.objectives.base import SeededRandom, seed_of
 from repic.objectives.corpus import Object
 from repic.objectives.names import draw_names
@@ -148,6 +148,6 @@ def _query(
     return Query(part, photo, tuple(thing.name for thing in things), things, among)
 
 
-def _scene_object(thing: dict[str, Any], name: str) -> SceneObject:
+def _scene_object(thing: dict[str, Any], name: str) -> QueryObject:
     x1, y1, x2, y2 = thing["box"]
-    return SceneObject(name, (x1, y1, x2, y2), thing["label"], tuple(thing["expressions"]))
+    return QueryObject(name, (x1, y1, x2, y2), thing["label"], tuple(thing["expressions"]))

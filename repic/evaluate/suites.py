@@ -45,7 +45,7 @@ class Concept:
 
 
 @dataclass(frozen=True)
-class SceneObject:
+class QueryObject:
     """An object of a photo with known ground truth; see the `scene` column."""
 
     name: str
@@ -69,7 +69,7 @@ class Query:
     part: str
     photo: ImageRegion
     concepts: tuple[str, ...]
-    things: tuple[SceneObject, ...]
+    things: tuple[QueryObject, ...]
     among: tuple[str, ...]
     others: tuple[str, ...] = ()
 

@@ -9,7 +9,7 @@ from typing import Any
 from repic import config
 from repic.errors import CaptionError
 from repic.evaluate.results import NAME as EVALUATION
-from repic.evaluate.sidebyside import find
+from repic.evaluate.results import find
 from repic.refresh.decision import ROLLED_BACK, Decision, MetricComparison
 from repic.tables import TABLES
 from repic.train.rollouts import rollouts_of

@@ -10,7 +10,7 @@ from repic.config import Settings
 from repic.errors import TrainingStoppedError
 from repic.evaluate import results
 from repic.evaluate import run as evaluation
-from repic.evaluate.results import Evaluated
+from repic.evaluate.results import EvaluationResult
 from repic.objectives.rows import examples_of
 from repic.pipeline.progress import NoProgress, Progress
 from repic.refresh import guard_scores, history
@@ -115,7 +115,9 @@ def _with_last_rollouts(settings: Settings, store: Store) -> Settings:
     )
 
 
-def evaluate(request: Request, model: str, store: Store, progress: Progress, run: Run) -> Evaluated:
+def evaluate(
+    request: Request, model: str, store: Store, progress: Progress, run: Run
+) -> EvaluationResult:
     """Evaluate a checkpoint on the protocols that the decision needs."""
     section = request.settings.evaluate
     wanted = dict.fromkeys((*NEEDED, request.settings.refresh.protocol))
@@ -159,7 +161,7 @@ def _compared(
     store: Store,
     progress: Progress,
     run: Run,
-) -> tuple[Decision, Evaluated]:
+) -> tuple[Decision, EvaluationResult]:
     old = evaluate(request, production, store, progress, run) if production else None
     new = evaluate(request, candidate, store, progress, run)  # second, so that it is the latest
     settings = request.settings
@@ -186,7 +188,11 @@ def _compared(
 
 
 def _caption_metric(
-    score: str, protocol: str, old: Evaluated | None, new: Evaluated, margin: float | None
+    score: str,
+    protocol: str,
+    old: EvaluationResult | None,
+    new: EvaluationResult,
+    margin: float | None,
 ) -> MetricComparison:
     name = f"{score} ({protocol})"
     now = new.score(score, protocol)

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from repic.errors import CaptionError
-from repic.evaluate.intervals import Difference
-from repic.evaluate.metrics import Score
-from repic.evaluate.results import NAME, Evaluated, compare, load
+from repic.evaluate.intervals import Difference, Estimate
+from repic.evaluate.results import NAME, EvaluationResult, compare, find, load
 from repic.evaluate.score import ALL
-from repic.evaluate.sidebyside import find
 from repic.refresh.history import decisions
 from repic.report.pictures import Shot
 from repic.report.scenes import Frame
@@ -46,7 +44,7 @@ class Line:
     protocol: str
     part: str
     n: int
-    scores: tuple[Score, ...]
+    scores: tuple[Estimate, ...]
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,8 @@ class Change:
 
     protocol: str
     score: str
-    before: Score
-    now: Score
+    before: Estimate
+    now: Estimate
     difference: Difference
 
 
@@ -118,15 +116,15 @@ class Page:
         quality: Protocol, part and the scores of `READ` that there are.
     """
 
-    found: Evaluated
+    found: EvaluationResult
     lines: tuple[Line, ...]
     parts: tuple[Line, ...]
-    quality: tuple[tuple[str, str, Mapping[str, Score]], ...]
-    retrieval: tuple[tuple[str, str, Mapping[str, Score]], ...]
+    quality: tuple[tuple[str, str, Mapping[str, Estimate]], ...]
+    retrieval: tuple[tuple[str, str, Mapping[str, Estimate]], ...]
     curve: Curve | None
     cards: tuple[Card, ...]
     captions: int
-    previous: Evaluated | None
+    previous: EvaluationResult | None
     changes: tuple[Change, ...]
 
     @property
@@ -163,20 +161,24 @@ def gather(store: Store, ref: str, against: str | None = None) -> Page:
     )
 
 
-def _lines(found: Evaluated) -> list[Line]:
+def _lines(found: EvaluationResult) -> list[Line]:
     return [
         Line(protocol, part, named["f1"].n, tuple(named[name] for name in SCORES))
         for (protocol, part), named in _ordered(found, "strict")
     ]
 
 
-def _ordered(found: Evaluated, metric: str) -> list[tuple[tuple[str, str], Mapping[str, Score]]]:
+def _ordered(
+    found: EvaluationResult, metric: str
+) -> list[tuple[tuple[str, str], Mapping[str, Estimate]]]:
     order = {name: k for k, name in enumerate(found.protocols)}
-    numbers = found.numbers(metric).items()
+    numbers = found.estimates(metric).items()
     return sorted(numbers, key=lambda i: (order[i[0][0]], i[0][1] != ALL, i[0][1]))
 
 
-def _previous(store: Store, found: Evaluated, against: str | None) -> Evaluated | None:
+def _previous(
+    store: Store, found: EvaluationResult, against: str | None
+) -> EvaluationResult | None:
     if against is not None:
         return load(store, against)
     try:
@@ -187,14 +189,14 @@ def _previous(store: Store, found: Evaluated, against: str | None) -> Evaluated 
     return promoted if is_other and _share(promoted, found) else None
 
 
-def _promoted(store: Store, found: Evaluated) -> Evaluated:
+def _promoted(store: Store, found: EvaluationResult) -> EvaluationResult:
     """What was in use before the model took over; if it never did, what is in use."""
     taken = (d for d in reversed(decisions(store)) if d.candidate == found.model)
     before = next((d.production for d in taken if d.verdict != "refused"), None)
     return find(store, before, found.suite) if before else load(store, PROMOTED)
 
 
-def _share(first: Evaluated, second: Evaluated) -> bool:
+def _share(first: EvaluationResult, second: EvaluationResult) -> bool:
     """Whether they answer the same questions, of every protocol that both have."""
     asked = [
         {(r["protocol"], r["question_id"]) for r in one.rows("scores")} for one in (first, second)
@@ -203,7 +205,7 @@ def _share(first: Evaluated, second: Evaluated) -> bool:
     return both <= {protocol for protocol, _ in asked[0] & asked[1]}
 
 
-def _changes(previous: Evaluated, found: Evaluated) -> tuple[Change, ...]:
+def _changes(previous: EvaluationResult, found: EvaluationResult) -> tuple[Change, ...]:
     return tuple(
         Change(protocol, name, before, now, difference)
         for protocol in found.protocols

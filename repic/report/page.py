@@ -65,7 +65,7 @@ def _of_an_evaluation(store: Store, ref: str, against: str | None) -> str | None
     """The page of an evaluation; None if the version is of a build."""
     if store.manifest(ref).name != EVALUATION:
         return None
-    from repic.evaluate import formatting
+    from repic.evaluate import metrics
     from repic.report import evaluations
 
     page = evaluations.gather(store, ref, against)
@@ -78,7 +78,7 @@ def _of_an_evaluation(store: Store, ref: str, against: str | None) -> str | None
             names=evaluations.SCORES,
             reasons=evaluations.REASONS,
             read=evaluations.READ,
-            plain=formatting.COUNTS,
+            plain=metrics.COUNTS,
             pictures=develop(page.shots),
         )
     )

@@ -18,9 +18,8 @@ from typer.testing import CliRunner
 from repic.cli import app
 from repic.cli.common import explain
 from repic.errors import CaptionError
-from repic.evaluate import caption_file
-from repic.evaluate.caption_file import CaptionFile
-from repic.evaluate.records import Record
+from repic.evaluate import records
+from repic.evaluate.records import CaptionFile, Record
 
 ROWS: list[list[Any]] = [
     ["a.jpg", ["<Ann>"], "<Ann> in a café.", "Caption it."],
@@ -164,7 +163,7 @@ def test_duplicates_count_and_are_said(tmp_path: Path) -> None:
 def test_a_row_without_end_is_not_read_into_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(caption_file, "MAX_ROW", 1 << 21)
+    monkeypatch.setattr(records, "MAX_ROW", 1 << 21)
     path = tmp_path / "captions.json"
     for start in ('[["a", ["<Ann>"], "', "[[[", '{"caption": "'):
         path.write_text(start + "x" * 10_000_000)
@@ -190,8 +189,8 @@ def test_200_mb_in_bounded_time_and_memory(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from repic.evaluate.caption_file import CaptionFile\n"
         "from repic.evaluate.metrics import measure\n"
+        "from repic.evaluate.records import CaptionFile\n"
         "print(measure(CaptionFile(Path(sys.argv[1])), 'paper').scores['f1'].value)\n"
         "status = Path('/proc/self/status').read_text()\n"
         "print(int(status.partition('VmHWM:')[2].split()[0]) // 1024)\n"
@@ -234,11 +233,11 @@ def test_what_is_written_is_read_in_pieces_of_any_size(
     text = "\n".join(dumped) if as_lines else f"[{' , '.join(dumped)}]"
     path = tmp_path_factory.mktemp("captions") / "file.json"
     path.write_bytes(text.encode(encoding))
-    whole = caption_file._CHUNK
+    whole = records._CHUNK
     try:
-        caption_file._CHUNK = 8 + piece
+        records._CHUNK = 8 + piece
         found = list(CaptionFile(path))
     finally:
-        caption_file._CHUNK = whole
+        records._CHUNK = whole
     assert found == [Record(p, tuple(names), said) for p, names, said in data]
     assert list(CaptionFile(path)) == found

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.evaluate.caption_file import CaptionFile
 from repic.evaluate.metrics import measure
-from repic.evaluate.records import Record
+from repic.evaluate.records import CaptionFile, Record
 
 SHARED = next(
     (

@@ -16,11 +16,13 @@ from PIL import Image
 from repic import config
 from repic.config import JudgeSettings
 from repic.errors import CaptionError, ConfigError
-from repic.evaluate.clipscore import clip_score
-from repic.evaluate.pairwise import preference
-from repic.evaluate.quality import quality, self_bleu
-from repic.evaluate.records import Record
-from repic.evaluate.reference_file import infos_of
+from repic.evaluate.caption_quality import (
+    judge_preference,
+    mean_clip_score,
+    self_bleu,
+    text_quality,
+)
+from repic.evaluate.records import Record, reference_texts
 from repic.models import encoder as embed
 from tests.rewards.test_judge import Server, server  # noqa: F401
 
@@ -60,35 +62,35 @@ def test_quality_of_a_file() -> None:
         Record("a", ("<Ann>",), "a red mug on a wooden table", info="A red mug on a wooden shelf."),
         Record("b", ("<Ann>",), "a dog runs over the wide field today"),
     ]
-    found = quality(rows)
+    found = text_quality(rows)
     assert found["length"].value == 7.5
     assert found["length"].low is not None
     assert (found["copy_rate"].value, found["copy_rate"].n) == (0.75, 4)
     assert found["distinct_1"].value == pytest.approx(13 / 15)
     assert found["distinct_2"].value == 1
-    assert quality(rows[::-1]) == found
-    given_apart = quality([rows[1]], {"ann": "Over the wide field today, a dog."})
+    assert text_quality(rows[::-1]) == found
+    given_apart = text_quality([rows[1]], {"ann": "Over the wide field today, a dog."})
     assert given_apart["copy_rate"].value == pytest.approx(2 / 5)
 
 
 def test_captions_that_are_all_alike() -> None:
     rows = [Record(str(n), (), "one two three four five") for n in range(9)]
-    found = quality(rows)
+    found = text_quality(rows)
     assert found["self_bleu"].value == pytest.approx(1)
     assert found["distinct_2"].value == pytest.approx(1 / 9)
-    alone = quality(rows[:1])
+    alone = text_quality(rows[:1])
     assert alone["self_bleu"].value is None
-    assert quality([Record("a", (), "")])["distinct_1"].value is None
+    assert text_quality([Record("a", (), "")])["distinct_1"].value is None
 
 
 def test_references_of_a_concept_file(tmp_path: Path) -> None:
     path = tmp_path / "concepts.json"
     path.write_text(json.dumps({"concept_dict": {"<Ann B>": {"info": "A girl."}, "<C>": {}}}))
-    assert infos_of(path) == {"ann b": "A girl.", "c": ""}
+    assert reference_texts(path) == {"ann b": "A girl.", "c": ""}
     for content in ("[]", "{}", "x", '{"concept_dict": [1]}'):
         path.write_text(content)
         with pytest.raises(CaptionError, match="concept_dict"):
-            infos_of(path)
+            reference_texts(path)
 
 
 def test_clip_score_by_the_encoder_of_the_sample_profile(tmp_path: Path) -> None:
@@ -97,23 +99,25 @@ def test_clip_score_by_the_encoder_of_the_sample_profile(tmp_path: Path) -> None
     for n in range(3):
         Image.new("RGB", (64, 64), (80 * n, 99, 9)).save(tmp_path / f"{n} é#.png")
     rows = [Record(f"some/where/{n % 3} é#.png", (), f"a mug {n}") for n in range(5)]
-    score = clip_score(rows, tmp_path, encoder)
+    score = mean_clip_score(rows, tmp_path, encoder)
     pictures = [Image.open(tmp_path / f"{n % 3} é#.png") for n in range(5)]
     vectors = encoder.encode_images(pictures), encoder.encode_texts([r.caption for r in rows])
     cosines = np.sum(vectors[0] * vectors[1], axis=1)
     assert score.value == pytest.approx(float(2.5 * np.maximum(cosines, 0).mean()), abs=1e-5)
     assert score.n == 5
     with pytest.raises(CaptionError, match="has no photo"):
-        clip_score([Record("no.png", (), "")], tmp_path, encoder)
+        mean_clip_score([Record("no.png", (), "")], tmp_path, encoder)
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with pytest.raises(CaptionError, match="cannot be read"):
-        clip_score([Record("bad.png", (), "")], tmp_path, encoder)
+        mean_clip_score([Record("bad.png", (), "")], tmp_path, encoder)
 
 
 def test_an_encoder_that_reads_no_texts_says_what_does(tmp_path: Path) -> None:
     settings = config.load("photos", source={"path": str(tmp_path)})
     with pytest.raises(ConfigError, match="cannot read texts"):
-        clip_score([Record("a", (), "x")], tmp_path, embed.load(settings.encoder, settings.runtime))
+        mean_clip_score(
+            [Record("a", (), "x")], tmp_path, embed.load(settings.encoder, settings.runtime)
+        )
 
 
 def test_the_judge_prefers_in_both_orders_or_is_not_counted(server: Server) -> None:  # noqa: F811
@@ -128,15 +132,15 @@ def test_the_judge_prefers_in_both_orders_or_is_not_counted(server: Server) -> N
         return next(iter(captions)) if is_zero else longer(captions)
 
     server.reply = longer
-    score = preference(first, second, server.settings())
+    score = judge_preference(first, second, server.settings())
     assert (score.value, score.low, score.high, score.n) == (1, 1, 1, 4)
-    assert preference(second, first, server.settings()).value == 0
+    assert judge_preference(second, first, server.settings()).value == 0
     server.reply = biased_on_0
-    assert preference(first, second, server.settings()).n == 3
+    assert judge_preference(first, second, server.settings()).n == 3
     server.reply = lambda captions: "I cannot say"
     with pytest.raises(CaptionError, match="no verdict"):
-        preference(first, second, server.settings())
+        judge_preference(first, second, server.settings())
     with pytest.raises(CaptionError, match="share no task"):
-        preference(first, [Record("q", (), "")], server.settings())
+        judge_preference(first, [Record("q", (), "")], server.settings())
     with pytest.raises(CaptionError, match="no judge is configured"):
-        preference(first, second, JudgeSettings())
+        judge_preference(first, second, JudgeSettings())

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from repic import config
-from repic.evaluate import suites
 from repic.evaluate.questions import PAPER_REQUEST, Question, questions
-from repic.evaluate.retrieval import Crop, Near, accepted, counted, forced
+from repic.evaluate.retrieval import DetectedCrop, Match, count_matches, names_above, nearest_names
+from repic.evaluate.run import load_suite
+from repic.evaluate.suites import Suite
 
 NEARS = st.lists(
     st.tuples(st.sampled_from("abcdef"), st.floats(-1, 1)), min_size=1, max_size=5
-).map(lambda found: tuple(Near(n, s) for n, s in sorted(found, key=lambda f: -f[1])))
-CROPS = st.lists(NEARS.map(lambda near: Crop((0.0, 0.0, 9.0, 9.0), "dog", 0.5, near)), max_size=4)
+).map(lambda found: tuple(Match(n, s) for n, s in sorted(found, key=lambda f: -f[1])))
+CROPS = st.lists(
+    NEARS.map(lambda near: DetectedCrop((0.0, 0.0, 9.0, 9.0), "dog", 0.5, near)), max_size=4
+)
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> suites.Suite:
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        return suites.load(config.load("sample", evaluate={"photos": 8}).evaluate)
+        return load_suite(config.load("sample", evaluate={"photos": 8}).evaluate)
 
 
-def asked(suite: suites.Suite, **values: object) -> list[Question]:
+def asked(suite: Suite, **values: object) -> list[Question]:
     crops = {
         q.photo.image_id: [
-            Crop(
+            DetectedCrop(
                 thing.box,
                 thing.label,
                 0.9,
-                (Near(thing.name, 0.95 if n else 0.5), Near(suite.concepts[0].name, 0.4)),
+                (Match(thing.name, 0.95 if n else 0.5), Match(suite.concepts[0].name, 0.4)),
             )
             for n, thing in enumerate(q.things)
         ]
@@ -40,7 +45,7 @@ def asked(suite: suites.Suite, **values: object) -> list[Question]:
     return questions(suite, config.load("sample", evaluate={**values}).evaluate, crops, 0.9)
 
 
-def test_each_protocol_shows_what_it_says(suite: suites.Suite) -> None:
+def test_each_protocol_shows_what_it_says(suite: Suite) -> None:
     made = asked(suite)
     assert len({q.question_id for q in made}) == len(made) == 5 * len(suite.queries)
     by_photo = {query.photo.image_id: query for query in suite.queries}
@@ -65,14 +70,14 @@ def test_each_protocol_shows_what_it_says(suite: suites.Suite) -> None:
                 assert len(shown) == (4 if len(there) == 4 else 2)
 
 
-def test_a_scene_names_only_whom_a_right_caption_names(suite: suites.Suite) -> None:
+def test_a_scene_names_only_whom_a_right_caption_names(suite: Suite) -> None:
     for question in asked(suite):
         named = {thing["name"] for thing in question.scene} - {None}
         assert named == set(question.concepts)
 
 
 @pytest.mark.parametrize("layout", ["training", "paper"])
-def test_prompts_have_a_block_for_each_picture(suite: suites.Suite, layout: str) -> None:
+def test_prompts_have_a_block_for_each_picture(suite: Suite, layout: str) -> None:
     for question in asked(suite, layout=layout):
         kinds = [block["type"] for block in question.prompt]
         assert kinds == ["image", "text"] * (len(question.shown) + 1)
@@ -86,14 +91,16 @@ def test_prompts_have_a_block_for_each_picture(suite: suites.Suite, layout: str)
 
 
 @given(CROPS, st.floats(-1, 1), st.floats(-1, 1))
-def test_a_higher_threshold_never_accepts_more(crops: list[Crop], one: float, other: float) -> None:
+def test_a_higher_threshold_never_accepts_more(
+    crops: list[DetectedCrop], one: float, other: float
+) -> None:
     low, high = sorted((one, other))
-    assert set(accepted(crops, high)) <= set(accepted(crops, low))
-    first, second = counted("ab", crops, low), counted("ab", crops, high)
-    assert all(b <= a for a, b in zip(first, second, strict=True))
+    assert set(names_above(crops, high)) <= set(names_above(crops, low))
+    first, second = count_matches("ab", crops, low), count_matches("ab", crops, high)
+    assert all(b <= a for a, b in zip(astuple(first), astuple(second), strict=True))
 
 
 @given(CROPS, st.integers(1, 6))
-def test_forced_retrieval_always_gives_k(crops: list[Crop], k: int) -> None:
-    found = forced(crops, k, "abcdef")
+def test_forced_retrieval_always_gives_k(crops: list[DetectedCrop], k: int) -> None:
+    found = nearest_names(crops, k, "abcdef")
     assert len(found) == len(set(found)) == k

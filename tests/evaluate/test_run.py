@@ -17,7 +17,7 @@ from PIL import Image
 
 from repic import config
 from repic.errors import CaptionServerError, ConfigError, WeightsError
-from repic.evaluate import clipscore
+from repic.evaluate import caption_quality
 from repic.evaluate.results import compare, load
 from repic.evaluate.run import run
 from repic.images.cache import PictureCache
@@ -284,7 +284,7 @@ def test_captions_are_held_against_their_photos(store: Store) -> None:
     assert (nothing.value, nothing.low, nothing.n) == (None, None, 0)
     assert verify(store) == []
     lost = ["encoder.pretrained=local-dir:nowhere"]
-    with pytest.raises(WeightsError, match=r"evaluate\.clip_score=false does without"):
+    with pytest.raises(WeightsError, match=r"set evaluate\.clip_score=false"):
         run("pal", config.load("sample", lost, evaluate={"url": server.url, **ASKED}), store)
 
 
@@ -294,7 +294,7 @@ def test_what_is_published_is_not_scored_again(store: Store) -> None:
         asked = config.load("sample", evaluate={"url": server.url, **ASKED})
         found = run("shy", asked, store)
         gc(store, delete=True)
-        assert not store.files.find(f"parts/{clipscore.NAME}")
+        assert not store.files.find(f"parts/{caption_quality.CLIP_PARTS}")
         with mock.patch.object(embed.OpenClipEncoder, "encode_texts", side_effect=AssertionError):
             again = run("shy", asked, store)
     assert (again.ref, again.is_new) == (found.ref, False)
@@ -304,7 +304,7 @@ def test_what_is_published_is_not_scored_again(store: Store) -> None:
 def test_scoring_that_was_interrupted_goes_on(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clipscore, "_BATCH", 5)
+    monkeypatch.setattr(caption_quality, "_PHOTOS_PER_BATCH", 5)
     real, calls = embed.OpenClipEncoder.encode_texts, itertools.count()
 
     def dies(self: embed.OpenClipEncoder, texts: list[str]) -> Any:
@@ -336,7 +336,7 @@ def test_what_cannot_caption_says_why(store: Store) -> None:
         captioners.load("checkpoint@v9", config.EvaluateSettings(), store)
     with serving(nobody) as server:
         found = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
-    with pytest.raises(StoreError, match="no evaluation"):
+    with pytest.raises(StoreError, match="not an evaluation"):
         load(store, found.table("captions"))
 
 

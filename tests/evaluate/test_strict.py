@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repic.errors import CaptionError
-from repic.evaluate import metrics, strict
+from repic.evaluate import metrics, name_accuracy
 from repic.evaluate.metrics import compare_models, measure
-from repic.evaluate.name_index import Names
+from repic.evaluate.name_index import NameIndex
 from repic.evaluate.records import Record
 
 NAMES = [
@@ -58,8 +58,8 @@ def values(rows: list[Record]) -> dict[str, float | None]:
 
 def one(concepts: str, caption: str, *given_: str, pool: tuple[str, ...] = ()) -> dict[str, float]:
     record = Record("p", tuple(concepts.split("|")) if concepts else (), caption, given=given_)
-    top, bottom = strict.tally(record, Names({*record.concepts, *given_, *pool}))
-    pairs = zip(strict.COLUMNS, top, bottom, strict=True)
+    top, bottom = name_accuracy.strict_counts(record, NameIndex({*record.concepts, *given_, *pool}))
+    pairs = zip(name_accuracy.COLUMNS, top, bottom, strict=True)
     return {name: part / whole for name, part, whole in pairs if whole}
 
 
@@ -153,11 +153,11 @@ def test_bounded_and_independent_of_the_order(rows: list[Record], rng: random.Ra
 
 @given(records, st.sampled_from(["Zoe", "<Zoe>", "Zoe's friend", "Yan Su", "<yan su>"]))
 def test_a_wrong_name_never_raises_a_score(record: Record, wrong: str) -> None:
-    pool = Names({*NAMES, "<Zoe>", "<Yan Su>"})
+    pool = NameIndex({*NAMES, "<Zoe>", "<Yan Su>"})
     worse = Record(
         record.photo, record.concepts, f"{record.caption}.\n{wrong} smiles.", given=record.given
     )
-    before, after = (strict.tally(r, pool)[0] for r in (record, worse))
+    before, after = (name_accuracy.strict_counts(r, pool)[0] for r in (record, worse))
     assert all(b <= a for a, b in zip(before[:4], after[:4], strict=True))
     assert after[4] == before[4] + 1
 

@@ -14,6 +14,7 @@ from repic.config import EvaluateSettings, profiles
 from repic.errors import SuiteError
 from repic.evaluate import local_suites, suites
 from repic.evaluate.questions import questions
+from repic.evaluate.run import load_suite
 from repic.sample import hard
 from tests.evaluate.servers import everybody, serving
 
@@ -38,7 +39,7 @@ def photo(path: Path, colour: str = "red") -> None:
 
 
 def generated(name: str, **changes: int) -> suites.Suite:
-    return suites.load(
+    return load_suite(
         config.load("sample", evaluate={"suite": name, "photos": 8, **changes}).evaluate
     )
 
@@ -149,7 +150,7 @@ def test_four_concepts_are_what_the_authors_ask_about(tmp_path: Path) -> None:
 def test_nobody_of_the_group_is_shown_as_absent(tmp_path: Path) -> None:
     four(tmp_path, PALS[:4], PALS[1:])
     asked = EvaluateSettings(suite="repic-4c", folder=str(tmp_path), protocols=("wrong", "mixed"))
-    made = questions(suites.load(asked), asked, {}, 0.0)
+    made = questions(load_suite(asked), asked, {}, 0.0)
     assert len(made) == 6
     for question in made:
         here = PALS if question.photo.uri.endswith("pals.jpg") else FOES
@@ -188,7 +189,7 @@ def test_the_authors_databases_of_one_concept(name: str, photos: str, tmp_path: 
     assert suite.remarks == ("1 concepts of the database are in no photo: eve",)
     gone = tmp_path / photos / "ann" / "1.jpg"
     gone.unlink()
-    with pytest.raises(SuiteError, match=r"1\.jpg: the photo that .* asks about is not there"):
+    with pytest.raises(SuiteError, match=r"1\.jpg: the photo that .* asks about is missing"):
         local_suites.suite(name, str(tmp_path))
     file.unlink()
     with pytest.raises(SuiteError, match=rf"{name}_query_templates\.json: there is no such file"):
@@ -200,7 +201,7 @@ def test_the_captions_of_the_authors_database(tmp_path: Path) -> None:
     asked = EvaluateSettings(
         suite="myvlm", folder=str(tmp_path), protocols=("skip-retrieval",), layout="paper"
     )
-    made = questions(suites.load(asked), asked, {}, 0.0)
+    made = questions(load_suite(asked), asked, {}, 0.0)
     assert len(made) == 6
     assert made[0].prompt[1]["text"] == "Name: <ann>, Info: A pal."
 
@@ -239,10 +240,10 @@ def test_what_was_left_out_is_said_and_kept(repic_main: Any, tmp_path: Path) -> 
 
 def test_questions_about_strangers_or_of_another_form_are_refused(tmp_path: Path) -> None:
     file = four(tmp_path, ("mr.a", "b b", "c", "nobody"))
-    with pytest.raises(SuiteError, match="asks about nobody, whom the database does not have"):
+    with pytest.raises(SuiteError, match="asks about nobody, who is not in the database"):
         local_suites.suite("repic-4c", str(tmp_path))
     file.write_text("[1]")
-    with pytest.raises(SuiteError, match="is no file of questions; it is"):
+    with pytest.raises(SuiteError, match="is not a question file; it is"):
         local_suites.suite("repic-4c", str(tmp_path))
 
 

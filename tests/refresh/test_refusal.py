@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from repic import config
-from repic.evaluate.results import Evaluated
+from repic.evaluate.results import EvaluationResult
 from repic.evaluate.run import run
 from repic.refresh import history
 from repic.refresh.decision import MetricComparison, decide
@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def evaluated(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Evaluated, Evaluated]:
+) -> tuple[EvaluationResult, EvaluationResult]:
     """One captioner names no reference; the other names all of them, present or absent."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     values: dict[str, Any] = {
@@ -54,7 +54,7 @@ def evaluated(
 
 
 def test_a_better_f1_is_refused_for_a_guard_alone(
-    store: Store, evaluated: tuple[Evaluated, Evaluated], repic_main: Main
+    store: Store, evaluated: tuple[EvaluationResult, EvaluationResult], repic_main: Main
 ) -> None:
     gain = _caption_metric("f1", "mixed", *evaluated, margin=None)
     false = _caption_metric("false_mention", "wrong", *evaluated, margin=0.02)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from repic import config, report
-from repic.evaluate.results import Evaluated, load
+from repic.evaluate.results import EvaluationResult, load
 from repic.evaluate.run import run
 from storage.store import Store
 from tests.evaluate.servers import everybody, nobody, serving
@@ -19,7 +19,7 @@ PROTOCOLS = ("skip-retrieval", "retrieval", "wrong")
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluated]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EvaluationResult]:
     """A promoted evaluation that names nobody, and one that names everybody."""
     place = tmp_path_factory.mktemp("evaluated")
     store = Store.open(place / "store", create=True)
@@ -33,7 +33,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluated]:
         yield run("eager", asked, store)
 
 
-def test_the_page_says_what_the_tables_say(found: Evaluated, tmp_path: Path) -> None:
+def test_the_page_says_what_the_tables_say(found: EvaluationResult, tmp_path: Path) -> None:
     page = report.write(found.store, found.ref, tmp_path).read_text(encoding="utf-8")
     assert "eager" in page
     assert "Against evaluation@v1" in page
@@ -59,7 +59,9 @@ def test_the_page_says_what_the_tables_say(found: Evaluated, tmp_path: Path) -> 
     assert len(page) < 2_000_000
 
 
-def test_an_encoder_without_texts_scores_no_captions(found: Evaluated, tmp_path: Path) -> None:
+def test_an_encoder_without_texts_scores_no_captions(
+    found: EvaluationResult, tmp_path: Path
+) -> None:
     values = {"photos": 8, "protocols": ("wrong",), "backend": "server"}
     with serving(nobody) as server:
         changes = ["encoder.architecture=photos"]
@@ -77,7 +79,9 @@ def _section(page: str, name: str) -> str:
     return page.partition(f'<section id="{name}">')[2].partition("</section>")[0]
 
 
-def test_what_was_asked_other_questions_is_no_comparison(found: Evaluated, tmp_path: Path) -> None:
+def test_what_was_asked_other_questions_is_no_comparison(
+    found: EvaluationResult, tmp_path: Path
+) -> None:
     values = {"photos": 8, "protocols": ("wrong",), "backend": "server"}
     with serving(nobody) as server:
         asked = config.load("sample", ["evaluate.seed=5"], evaluate={"url": server.url, **values})
@@ -87,7 +91,7 @@ def test_what_was_asked_other_questions_is_no_comparison(found: Evaluated, tmp_p
     assert "Against" not in page
 
 
-def test_right_captions_leave_nothing_to_look_at(found: Evaluated, tmp_path: Path) -> None:
+def test_right_captions_leave_nothing_to_look_at(found: EvaluationResult, tmp_path: Path) -> None:
     values = {"photos": 8, "protocols": ("wrong",), "backend": "server"}
     with serving(nobody) as server:
         asked = config.load("sample", evaluate={"url": server.url, **values})
@@ -99,7 +103,7 @@ def test_right_captions_leave_nothing_to_look_at(found: Evaluated, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
-def test_the_page_in_chromium(found: Evaluated, tmp_path: Path, browser) -> None:  # noqa: F811
+def test_the_page_in_chromium(found: EvaluationResult, tmp_path: Path, browser) -> None:  # noqa: F811
     file = report.write(found.store, found.ref, tmp_path / "report.html")
     colours = set()
     for scheme in ("light", "dark"):
