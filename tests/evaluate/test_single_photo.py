@@ -71,8 +71,8 @@ def test_a_family_whose_boxes_are_not_known_captions_too(
 
 def test_what_is_missing_is_said(photos: Path) -> None:
     with pytest.raises(SuiteError, match=r"Ann\.jpg, or Ann/"):
-        single_photo.concepts_of(photos / "nowhere")
+        single_photo.load_references(photos / "nowhere")
     (photos / "refs" / "Name0").mkdir()
     (photos / "refs" / "Name0" / "a.jpg").write_bytes((photos / "photo.jpg").read_bytes())
     with pytest.raises(SuiteError, match="two concepts are called Name0"):
-        single_photo.concepts_of(photos / "refs")
+        single_photo.load_references(photos / "refs")
