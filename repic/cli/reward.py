@@ -293,7 +293,7 @@ def _convention(name: str) -> coordinates.Convention:
 
     conventions = (
         *(coordinates.QWEN2_VL, coordinates.QWEN3_VL),
-        *(coordinates.INTERNVL, coordinates.NORMALISED),
+        *(coordinates.INTERNVL, coordinates.NORMALIZED),
     )
     return next(convention for convention in conventions if convention.name == name)
 

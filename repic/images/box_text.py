@@ -1,6 +1,6 @@
-"""Find the one box in a model's answer: four numbers and their notation, before any unit applies.
+"""Parsing of the single box in a model's answer: four numbers and their notation, without units.
 
-Time is linear in the length of the answer, which is limited before anything else.
+The length of an answer is limited, and time is linear in it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Numbers = tuple[float, float, float, float]
 
 
 class BoxError(ValueError):
-    """An answer that is not one unambiguous box; `reason` is a stable code."""
+    """An answer without exactly one unambiguous box; `reason` is a stable code."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -37,19 +37,19 @@ class BoxError(ValueError):
 
 
 MAX_LENGTH = 2_000
-"""Longest answer that is read, in characters: a box, its label and some words fit many times."""
+"""Maximum length of an answer, in characters: many times a box with its label and some words."""
 
 MAX_PADDING = 100
-"""Most characters of text around the box. One sentence may introduce it, an essay may not."""
+"""Maximum characters of text around the box: enough for one sentence."""
 
 MAX_BRACKETS = 24
-"""Most opening brackets: one box needs at most six, and deep nesting is never read."""
+"""Maximum opening brackets: a box needs at most six, and deep nesting is not parsed."""
 
-MOST_NUMBERS = 3
-"""Most numbers in the text around a box: `cup 2 of picture 1`; four could be another box."""
+MAX_NUMBERS = 3
+"""Maximum numbers in the text around a box (`cup 2 of picture 1`); four could be another box."""
 
 KEYS = ("bbox_2d", "bbox", "box")
-"""Keys of an object under which a box may stand."""
+"""Keys of a JSON object that can hold a box."""
 
 _NUMBER = r"-?(?:[0-9]{1,7}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})"
 _PLAIN_NUMBER = re.compile(_NUMBER)
@@ -72,14 +72,14 @@ _BAD_NUMBER = re.compile(r"\b(?:nan|inf|infinity)\b|[0-9][eE][0-9+]", re.IGNOREC
 
 
 def read_numbers(text: str) -> tuple[Notation, Numbers]:
-    """The numbers of the one box in an answer, in whatever units they are.
+    """The numbers of the single box in an answer, in any units.
 
     Returns:
-        The notation, `tokens` where the box tokens of Qwen2-VL or InternVL surround it, and the
+        The notation (`tokens` if the box has the box tokens of Qwen2-VL or InternVL), and the
         numbers x1, y1, x2, y2.
 
     Raises:
-        BoxError: there is no box, or several, or something that is none.
+        BoxError: there is no box, several boxes, or a malformed box.
     """
     if len(text) > MAX_LENGTH:
         raise BoxError("long", f"longer than {MAX_LENGTH} characters")
@@ -87,25 +87,25 @@ def read_numbers(text: str) -> tuple[Notation, Numbers]:
         raise BoxError("several", "more brackets than one box has")
     bare = text
     if "<" in text:
-        # A label is no box, but four numbers in it may be one.
+        # A label is not a box, but four numbers in it could be one.
         for labels in (_MARKUP.findall(text), _TAGS.findall(text)):
             _check_numbers(" ".join(labels))
         bare = _TAGS.sub(" ", _MARKUP.sub(" ", text))
     notation: Notation = "tokens" if "<|box_" in text or "<box>" in text else "plain"
     bare = _FENCE.sub(" ", bare).strip()
-    found, padding = _read_json(bare) if "{" in bare else _read_brackets(bare)
+    boxes, padding = _read_json(bare) if "{" in bare else _read_brackets(bare)
     if padding > MAX_PADDING:
         raise BoxError("padded", f"more than {MAX_PADDING} characters of text around the box")
-    if len(set(found)) > 1:
-        raise BoxError("several", f"{len(set(found))} different boxes")
-    return notation, found[0]
+    if len(set(boxes)) > 1:
+        raise BoxError("several", f"{len(set(boxes))} different boxes")
+    return notation, boxes[0]
 
 
 def _read_brackets(text: str) -> tuple[list[Numbers], int]:
-    """Boxes in brackets or parentheses, and how many characters are not part of one."""
+    """Boxes in brackets or parentheses, and the number of characters outside of boxes."""
     if match := _BARE.fullmatch(text):
         return [_finite(match.groups())], 0
-    found = [
+    boxes = [
         _finite([g for g in match.groups() if g is not None]) for match in _BOXES.finditer(text)
     ]
     rest = _BOXES.sub("", text)
@@ -113,15 +113,15 @@ def _read_brackets(text: str) -> tuple[list[Numbers], int]:
         raise BoxError("not-finite", "a number that is not finite or not written plainly")
     if _GROUP.search(rest):
         raise BoxError("count", "brackets that do not hold four numbers")
-    if not found:
+    if not boxes:
         raise BoxError("missing", "no box in the answer")
     _check_numbers(rest)
-    return found, len(rest.strip(" \t\n[],."))
+    return boxes, len(rest.strip(" \t\n[],."))
 
 
 def _read_json(text: str) -> tuple[list[Numbers], int]:
-    """Boxes in the JSON of an answer, and how many characters surround it."""
-    start = min(place for place in (text.find("{"), text.find("[")) if place >= 0)
+    """Boxes in the JSON of an answer, and the number of characters around it."""
+    start = min(index for index in (text.find("{"), text.find("[")) if index >= 0)
     try:
         value, end = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
@@ -134,21 +134,21 @@ def _read_json(text: str) -> tuple[list[Numbers], int]:
 
 
 def _check_numbers(text: str) -> None:
-    """Refuse text around a box that may hold a second one."""
-    if len(_DIGITS.findall(text)) > MOST_NUMBERS:
-        raise BoxError("several", f"more than {MOST_NUMBERS} numbers beside the box")
+    """Refuse text around a box that may contain a second box."""
+    if len(_DIGITS.findall(text)) > MAX_NUMBERS:
+        raise BoxError("several", f"more than {MAX_NUMBERS} numbers beside the box")
 
 
 def _length_of_labels(value: Any) -> int:
-    """Characters of what stands in JSON beside the box; a second box there is refused."""
+    """Number of characters in JSON beside the box; a possible second box is refused."""
     length = 0
     for item in value if isinstance(value, list) else [value]:
-        for key, said in item.items() if isinstance(item, dict) else ():
+        for key, entry in item.items() if isinstance(item, dict) else ():
             if key in KEYS:
                 continue
-            if isinstance(said, (list, dict)):
+            if isinstance(entry, (list, dict)):
                 raise BoxError("several", f"{key[:20]!r} holds something that may be a box as well")
-            text = said if isinstance(said, str) else ""
+            text = entry if isinstance(entry, str) else ""
             if _GROUP.search(text):
                 raise BoxError("several", f"{key[:20]!r} holds brackets with numbers")
             _check_numbers(text)

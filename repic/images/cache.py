@@ -11,7 +11,8 @@ from cachetools import LRUCache, cachedmethod
 from PIL import Image
 
 from repic.images.coordinates import Box
-from repic.images.decode import ImageRefused, open_image
+from repic.images.decode import open_image
+from repic.images.fetch import ImageRefused
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
-"""Boxes, and the notations in which model families read and write them.
+"""Boxes, and the notation of each model family for them.
 
-A box is always canonical in tables and in code: float xyxy in pixels of the upright original.
+Boxes in tables and code are canonical: float xyxy in pixels of the upright original.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "INTERNVL",
     "MAX_PADDING",
-    "NORMALISED",
+    "NORMALIZED",
     "QWEN2_VL",
     "QWEN3_VL",
     "Box",
@@ -41,7 +41,7 @@ class Box:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Box:
-        """The box of four numbers `(x1, y1, x2, y2)`; ValueError for any other count."""
+        """Box of the four numbers `(x1, y1, x2, y2)`; ValueError for any other count."""
         x1, y1, x2, y2 = (float(value) for value in values)
         return cls(x1, y1, x2, y2)
 
@@ -69,7 +69,7 @@ class Box:
         return min(1.0, intersection / union) if union > 0 else 0.0
 
     def clip(self, width: float, height: float) -> Box:
-        """The part inside a picture of `width` x `height` pixels."""
+        """The part within a picture of `width` x `height` pixels."""
         return Box(
             min(max(self.x1, 0.0), width),
             min(max(self.y1, 0.0), height),
@@ -82,19 +82,19 @@ class Box:
         return Box(*(round(value, digits) for value in (self.x1, self.y1, self.x2, self.y2)))
 
     def as_list(self) -> list[float]:
-        """`[x1, y1, x2, y2]`, as tables hold it."""
+        """`[x1, y1, x2, y2]`, the form used in tables."""
         return [self.x1, self.y1, self.x2, self.y2]
 
 
 class ConventionError(ValueError):
-    """A model whose way to write boxes is not known; the message names the remedy."""
+    """The box notation of a model is unknown; the message names the remedy."""
 
 
 class ImageProcessor(Protocol):
-    """What is needed of a transformers image processor of the Qwen2-VL kind.
+    """The attributes used of a transformers image processor of the Qwen2-VL kind.
 
-    `size` has `shortest_edge` and `longest_edge`, which hold the fewest and the most pixels (area)
-    of the resized picture.
+    `size` has `shortest_edge` and `longest_edge`: minimum and maximum pixels (area) of the resized
+    picture.
     """
 
     patch_size: int
@@ -103,8 +103,8 @@ class ImageProcessor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
-    """A grid of the same size for every picture: 1000 x 1000, or 1 x 1 for shares."""
+class FixedGrid:
+    """A grid of one size for all pictures: 1000 x 1000, or 1 x 1 for fractions."""
 
     side: float
 
@@ -114,13 +114,13 @@ class Fixed:
 
 
 @dataclass(frozen=True, slots=True)
-class Resized:
-    """The pixels of the picture as a Qwen2.5-VL processor resizes it.
+class ResizedGrid:
+    """The pixels of the picture after the resize of a Qwen2.5-VL processor.
 
     Attributes:
-        factor: Both sides become multiples of it: patch size x merge size.
-        min_pixels: Fewest pixels (area) of the resized picture.
-        max_pixels: Most pixels (area) of the resized picture.
+        factor: Both sides become multiples of this: patch size x merge size.
+        min_pixels: Minimum pixels (area) of the resized picture.
+        max_pixels: Maximum pixels (area) of the resized picture.
     """
 
     factor: int
@@ -130,11 +130,11 @@ class Resized:
     def __call__(self, width: int, height: int) -> tuple[float, float]:
         """Width and height after the resize; `smart_resize` of Qwen2-VL (arXiv 2409.12191).
 
-        Sides are rounded to the factor; an area outside the limits is scaled back by the square
-        root of the excess, downwards when too large and upwards when too small.
+        Sides are rounded to the factor. An area outside the limits is scaled by the square root of
+        the excess, with sides rounded down if it was too large and up if it was too small.
 
         Raises:
-            ValueError: one side is over 200 times the other, which the processor refuses.
+            ValueError: one side is more than 200 times the other, which the processor refuses.
         """
         if max(width, height) > 200 * min(width, height):
             raise ValueError(f"a picture of {width} x {height} is too narrow for this model family")
@@ -155,29 +155,32 @@ class Resized:
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """How one model family writes a box.
+    """How a model family writes a box.
 
-    Units are the family's and are never guessed from the numbers; the notation (brackets, JSON,
-    tokens) is read leniently, since its meaning does not depend on it.
+    Units are those of the family, never guessed from the numbers. Any notation (brackets, JSON,
+    tokens) is accepted, since it does not change the meaning.
 
     Attributes:
         name: Name of the convention.
-        grid: Width and height, in the family's units, of a picture of `width` x `height` pixels.
-            Those are the pixels of the picture that the processor is given.
-        template: The family's notation, with the fields x1, y1, x2, y2.
+        grid: Returns width and height, in the family's units, of a picture of `width` x `height`
+            pixels, as given to the processor.
+        template: Notation of the family, with the fields x1, y1, x2, y2.
         decimals: Digits after the point.
     """
 
     name: str
-    grid: Fixed | Resized
+    grid: FixedGrid | ResizedGrid
     template: str
     decimals: int = 0
 
     def render(self, box: Box, width: int, height: int) -> str:
-        """The box as the family writes it.
+        """The box in the notation of the family, for a picture of `width` x `height` pixels.
 
-        Each edge is off by at most half a unit, except that a side shorter than one unit is
-        written as one unit, since an empty box could not be read back.
+        Each edge is off by at most half a unit. A side shorter than one unit is written as one
+        unit, since an empty box is not valid.
+
+        >>> QWEN3_VL.render(Box(32, 24, 320, 240), 640, 480)
+        '{"bbox_2d": [50, 50, 500, 500]}'
         """
         across, down = self.grid(width, height)
         x1, x2 = self._snap(box.x1 / width * across, box.x2 / width * across, across)
@@ -194,27 +197,29 @@ class Convention:
         return first / unit, second / unit
 
     def parse(self, text: str, width: int, height: int) -> Box:
-        """The one box in an answer, in pixels of the picture.
+        """The single box in an answer, in pixels of the picture.
 
-        Read are four numbers in brackets, two corners in parentheses, the box tokens of Qwen2-VL
-        and InternVL, and JSON: a list of four, or an object with `bbox_2d`, `bbox` or `box` (alone
-        or as the only one of a list). A code fence, spaces, decimals and a label are fine, and so
-        are up to `MAX_PADDING` characters of text around. The same box twice is one box.
+        Accepts four numbers in brackets, two corners in parentheses, the box tokens of Qwen2-VL and
+        InternVL, and JSON: a list of four numbers, or an object with `bbox_2d`, `bbox` or `box`
+        (alone or in a list of one). Code fences, spaces, decimals, a label and up to `MAX_PADDING`
+        characters of other text are allowed. A repeated box counts once.
 
         Raises:
-            BoxError: no box, several different ones, or numbers that this convention cannot mean.
+            BoxError: no box, several different boxes, or numbers that this convention excludes.
         """
         notation, values = read_numbers(text)
-        if notation == "tokens" and not (isinstance(self.grid, Fixed) and self.grid.side == 1000):
+        if notation == "tokens" and not (
+            isinstance(self.grid, FixedGrid) and self.grid.side == 1000
+        ):
             raise BoxError("convention", f"box tokens mean 0-1000, which {self.name} does not use")
         x1, y1, x2, y2 = values
         across, down = self.grid(width, height)
-        whole = all(value == int(value) for value in values)
-        if max(values) <= 1 and across > 1 and not whole:
+        are_integers = all(value == int(value) for value in values)
+        if max(values) <= 1 and across > 1 and not are_integers:
             raise BoxError(
                 "convention", f"these are shares of the picture, not units of {self.name}"
             )
-        slack = 1.0 if isinstance(self.grid, Resized) else 0.0
+        slack = 1.0 if isinstance(self.grid, ResizedGrid) else 0.0
         if min(values) < -slack or max(x1, x2) > across + slack or max(y1, y2) > down + slack:
             raise BoxError("outside", f"outside of the {across:g} x {down:g} units of {self.name}")
         if x2 < x1 or y2 < y1:
@@ -225,25 +230,27 @@ class Convention:
         return box
 
     def to_pixels(self, values: Sequence[float], width: int, height: int) -> Box:
-        """Four numbers in the family's units as a box in pixels of the picture, unchecked."""
+        """Four numbers in the family's units as a box in pixels of the picture, without checks."""
         across, down = self.grid(width, height)
         x1, y1, x2, y2 = values
         return Box(x1 / across * width, y1 / down * height, x2 / across * width, y2 / down * height)
 
 
-QWEN2_VL = Convention("qwen2-vl", Fixed(1000), "<|box_start|>({x1},{y1}),({x2},{y2})<|box_end|>")
-QWEN3_VL = Convention("qwen3-vl", Fixed(1000), '{{"bbox_2d": [{x1}, {y1}, {x2}, {y2}]}}')
-INTERNVL = Convention("internvl", Fixed(1000), "<box>[[{x1}, {y1}, {x2}, {y2}]]</box>")
-NORMALISED = Convention("normalised", Fixed(1), "[{x1}, {y1}, {x2}, {y2}]", decimals=4)
+QWEN2_VL = Convention(
+    "qwen2-vl", FixedGrid(1000), "<|box_start|>({x1},{y1}),({x2},{y2})<|box_end|>"
+)
+QWEN3_VL = Convention("qwen3-vl", FixedGrid(1000), '{{"bbox_2d": [{x1}, {y1}, {x2}, {y2}]}}')
+INTERNVL = Convention("internvl", FixedGrid(1000), "<box>[[{x1}, {y1}, {x2}, {y2}]]</box>")
+NORMALIZED = Convention("normalised", FixedGrid(1), "[{x1}, {y1}, {x2}, {y2}]", decimals=4)
 
 
 def qwen25_vl(processor: ImageProcessor) -> Convention:
-    """Qwen2.5-VL: absolute pixels of the picture as its processor resizes it.
+    """Qwen2.5-VL: absolute pixels of the picture as resized by its processor.
 
     Args:
-        processor: The image processor itself, `processor.image_processor` of the whole one.
+        processor: The image processor, `processor.image_processor` of a multimodal processor.
     """
-    grid = Resized(
+    grid = ResizedGrid(
         processor.patch_size * processor.merge_size,
         processor.size["shortest_edge"],
         processor.size["longest_edge"],
@@ -272,19 +279,19 @@ _CLASSES = {
 def convention_for(
     model: str | type | PretrainedConfig, processor: ImageProcessor | None = None
 ) -> Convention:
-    """The convention of a model's family.
+    """The convention of the family of a model.
 
     Args:
-        model: A config, a model class, or the name of either: `model_type` or the class's name.
-        processor: The model's image processor; only Qwen2.5-VL needs it.
+        model: A config, a model class, a `model_type` or a class name.
+        processor: Image processor of the model; only Qwen2.5-VL needs it.
 
     Raises:
-        ConventionError: the family is unknown, or needs the processor.
+        ConventionError: the family is unknown, or needs a processor.
     """
     if isinstance(model, str):
         name = model
     elif isinstance(model, type):
-        # A LoRA wrapper or a user's subclass has another name than the family's class.
+        # A LoRA wrapper or a subclass has a different name than the class of the family.
         name = next((c.__name__ for c in model.__mro__ if c.__name__ in _CLASSES), model.__name__)
     else:
         name = model.model_type

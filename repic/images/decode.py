@@ -1,12 +1,12 @@
-"""Open, check, orient and crop a picture; say why one was refused.
+"""Open, check, orient and crop pictures; refusals carry a reason.
 
-Whatever a file is, what comes out is RGB with 8 bits, upright, in sRGB: EXIF orientation applied,
-colour profiles converted (a broken one is ignored), transparency laid on white, 16 bits scaled,
-the first frame of an animation. The content decides what a file is, never its name. A picture is
-decoded whole before it is accepted, so a file that lacks its end is refused, not half used.
+The result is always upright 8-bit sRGB: EXIF orientation is applied, color profiles are converted
+(broken ones ignored), transparency is put on white, 16 bits are scaled, and the first frame of an
+animation is used. The content determines the format, not the name. A picture is decoded completely
+before it is accepted, so truncated files are refused.
 
-Peak memory is about three copies of `MAX_PIXELS` x 4 bytes, however many threads decode: together
-they decode no more pixels at a time than one picture may have.
+Peak memory is about three copies of `MAX_PIXELS` x 4 bytes for any number of threads, which share
+one budget of pixels.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
     from repic.images.coordinates import Box
 
 MAX_PIXELS = 150_000_000
-"""Most pixels of a picture; below the 179 million at which Pillow itself refuses."""
+"""Maximum pixels of a picture; Pillow itself refuses from 179 million on."""
 MIN_SIDE = 8
-"""Fewest pixels of the shorter side."""
+"""Minimum pixels of the shorter side."""
 MAX_ASPECT = 50
-"""Most times that the longer side may be the shorter; a wide panorama has about 10."""
+"""Maximum ratio of the longer to the shorter side; a wide panorama has about 10."""
 
 _PIXEL_BUDGET = WeightedSemaphore(MAX_PIXELS)
-"""Of this process, in pixels that are being decoded."""
+"""Pixels that all threads of this process decode at a time."""
 
 HEAD_BYTES = 64
-"""How much of a file `sniff` needs."""
+"""Bytes of a file that `sniff` needs."""
 
-# Only what photos come in: no format that runs a program (EPS) or has no signature (TGA).
+# Formats of photos only: none that runs a program (EPS) or has no signature (TGA).
 _FORMATS = (
     *("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000"),
     *("JXL", "MPO", "PNG", "PPM", "TIFF", "WEBP"),
 )
-# Formats that Pillow learns from another package: the module that teaches it, and the package.
+# Formats that need a plugin for Pillow: its module and its package.
 _PLUGINS = {
     "AVIF": ("pillow_avif", "pillow-avif-plugin"),
     "HEIF": ("pillow_heif.HeifImagePlugin", "pillow-heif"),
@@ -74,7 +74,7 @@ _BRANDS = {
     "HEIF": {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"},
 }
 _ANY_CODEC = {b"mif1", b"msf1"}
-"""Brands of still pictures and of sequences of any codec (ISO/IEC 23008-12, section 10)."""
+"""Brands of pictures and sequences in any codec (ISO/IEC 23008-12, section 10)."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -86,21 +86,21 @@ _UPRIGHT = {
 }
 _ORIENTATION = 0x0112
 
-# Kept as it is now: ultralytics replaces `Image.open` by one that refuses for other reasons.
+# The original: ultralytics replaces `Image.open` by a function with other refusals.
 _pillow_open = Image.open
 
-# Pillow warns from 89 million pixels on; the limit here is ours.
+# Pillow warns from 89 million pixels on; `MAX_PIXELS` is the limit here.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What the table `images` says of a picture.
+    """Facts of a picture for the table `images`.
 
     Attributes:
-        width: Pixels, upright; of the region if one was asked for.
-        height: Likewise.
-        format: As Pillow names it, for example JPEG.
+        width: Pixels of the upright picture, or of the requested region.
+        height: Pixels, likewise.
+        format: Name of the format in Pillow, for example JPEG.
         orientation: EXIF orientation that was applied, 1 to 8.
         phash: Perceptual hash, 16 hex digits; see `perceptual_hash`.
     """
@@ -116,35 +116,37 @@ def probe(data: bytes, region: uris.Region | None = None) -> ImageFacts:
     """Decode a picture completely and describe it.
 
     Args:
-        data: All bytes of its file.
-        region: The part that is meant, `uris.Location.parse(uri).region`.
+        data: All bytes of the file.
+        region: The part to describe, `uris.Location.parse(uri).region`.
 
     Raises:
-        ImageRefused: it cannot be used.
+        ImageRefused: the picture cannot be used.
     """
-    with _decoded(data) as (whole, name, orientation):
-        picture = _region(whole, region)
+    with _decoded(data) as (full, name, orientation):
+        picture = _region(full, region)
         return ImageFacts(*picture.size, name, orientation, perceptual_hash(picture))
 
 
 def decode(data: bytes, region: uris.Region | None = None) -> Image.Image:
-    """The picture, or a region of it, that a file's bytes hold: RGB, upright.
+    """The picture in the bytes of a file, or a region of it: RGB, upright.
 
     Raises:
-        ImageRefused: it cannot be used.
+        ImageRefused: the picture cannot be used.
     """
     with _decoded(data) as (picture, _, _):
         return _region(picture, region)
 
 
 def open_image(uri: str, crop: Box | None = None) -> Image.Image:
-    """The picture that a URI names: RGB, upright, cut to its region and then to `crop`.
+    """The picture at a URI: RGB, upright, cropped to the URI's region and then to `crop`.
 
     Args:
-        crop: xyxy pixels of what the URI names; grown to whole pixels, cut at the edges.
+        crop: xyxy pixels within the picture or region of the URI; expanded to integers and clipped
+            at the edges.
 
     Raises:
-        ImageRefused: it cannot be used, or the crop lies outside of it.
+        ImageRefused: the picture cannot be used, or the crop is outside of it.
+        ValueError, OSError: see `repic.images.fetch.read_bytes`.
     """
     picture = decode(read_bytes(uri), uris.Location.parse(uri).region)
     if crop is None:
@@ -157,7 +159,7 @@ def open_image(uri: str, crop: Box | None = None) -> Image.Image:
 
 
 def sniff(head: bytes) -> str | None:
-    """Image format that a file's first `HEAD_BYTES` announce, as Pillow names it, or None."""
+    """Image format by the first `HEAD_BYTES` of a file, by its name in Pillow, or None."""
     for signature, name in _SIGNATURES:
         if head.startswith(signature):
             return name
@@ -165,7 +167,7 @@ def sniff(head: bytes) -> str | None:
         return "WEBP"
     if head[4:8] == b"ftyp":
         brands = _brands(head)
-        return next((name for name, known in _BRANDS.items() if known & brands), None)
+        return next((name for name, its_brands in _BRANDS.items() if its_brands & brands), None)
     if head[:2] == b"BM" and head[6:10] == bytes(4):
         return "BMP"
     if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
@@ -174,7 +176,7 @@ def sniff(head: bytes) -> str | None:
 
 
 def _brands(head: bytes) -> set[bytes]:
-    """The major brand of a file; where it is that of any codec, the compatible ones as well."""
+    """The major brand of a file; if it allows any codec, also the compatible brands."""
     major = head[8:12]
     if major not in _ANY_CODEC:
         return {major}
@@ -183,25 +185,27 @@ def _brands(head: bytes) -> set[bytes]:
 
 
 def require_decoder(data: bytes) -> None:
-    """Look for the decoder of a picture without decoding it.
+    """Check that the decoder of a picture is installed, without decoding it.
 
     Raises:
-        ImageRefused: `unsupported`: a package is missing here, which is no fault of the picture.
+        ImageRefused: `unsupported`: a package is missing.
     """
     announced = sniff(data[:HEAD_BYTES])
     Image.init()
     if announced in _PLUGINS and not _can_read(announced):
-        _learn(announced)
+        _load_plugin(announced)
 
 
 @contextlib.contextmanager
 def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
-    """Picture (RGB, upright), its format, and the EXIF orientation that was applied; other threads
-    wait with their pictures if there is no room for all."""
+    """Picture (RGB, upright), its format, and the EXIF orientation that was applied.
+
+    Threads wait here while the pixel budget is used up.
+    """
     if not data:
         raise ImageRefused("empty", "there are no bytes in it")
     announced = sniff(data[:HEAD_BYTES])
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries set it, for the whole process
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries set it for the process
     with contextlib.ExitStack() as held:
         try:
             with _open(data, announced) as file:
@@ -209,21 +213,21 @@ def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
                 _check_size(*file.size)
                 held.enter_context(_PIXEL_BUDGET.acquire(file.width * file.height))
                 tagged = _orientation(file)
-                if file.format == "PNG":  # decoding does not look at the checksums of the pixels
+                if file.format == "PNG":  # decoding does not check the checksums of pixels
                     _pillow_open(io.BytesIO(data), formats=["PNG"]).verify()
                 file.load()
-                remaining = _orientation(file)  # some formats turn themselves while they load
+                remaining = _orientation(file)  # some formats apply it on load
                 picture = _to_rgb(file)
             del file  # a second copy of the pixels
         except (ImageRefused, MemoryError):
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ImageRefused("too-many-pixels", str(error)) from None
-        except Exception as error:  # decoders of broken data raise nearly every class there is
+        except Exception as error:  # decoders raise many classes for broken data
             raise _undecodable(data, announced, str(error) or type(error).__name__) from error
         if remaining in _UPRIGHT:
             picture = picture.transpose(_UPRIGHT[remaining])
-        picture.info = {}  # an orientation or profile left there would be applied a second time
+        picture.info = {}  # or orientation and profile would be applied a second time
         yield picture, name, tagged if remaining == 1 else remaining
 
 
@@ -234,13 +238,13 @@ def _open(data: bytes, announced: str | None) -> Image.Image:
         if announced is None:
             raise ImageRefused("not-an-image", "its content is of no image format") from None
         if announced in _PLUGINS and not _can_read(announced):
-            _learn(announced)
+            _load_plugin(announced)
             return _open(data, announced)
         raise _undecodable(data, announced, "its header cannot be read") from None
 
 
-def _learn(announced: str) -> None:
-    """Load the package that teaches Pillow a format, if it is installed."""
+def _load_plugin(announced: str) -> None:
+    """Load the Pillow plugin of a format, if it is installed."""
     module, package = _PLUGINS[announced]
     with contextlib.suppress(ImportError):
         importlib.import_module(module)
@@ -249,7 +253,7 @@ def _learn(announced: str) -> None:
 
 
 def _can_read(name: str) -> bool:
-    """Whether a decoder is there; Pillow lists AVIF also where it was built without one."""
+    """Whether a decoder is installed; Pillow lists AVIF even if it was built without one."""
     built = name != "AVIF" or sys.modules.get(_PLUGINS[name][0]) or features.check("avif")
     return bool(built) and name in Image.OPEN
 
@@ -273,17 +277,17 @@ def _check_size(width: int, height: int) -> None:
 def _orientation(file: Image.Image) -> int:
     try:
         value = file.getexif().get(_ORIENTATION, 1)
-    except Exception:  # EXIF that cannot be read says nothing about the picture
+    except Exception:  # broken EXIF does not make the picture unusable
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _undecodable(data: bytes, announced: str | None, said: str) -> ImageRefused:
-    said = f"{announced or 'image'}: {said}"
+def _undecodable(data: bytes, announced: str | None, cause: str) -> ImageRefused:
+    cause = f"{announced or 'image'}: {cause}"
     declared = int.from_bytes(data[4:8], "little") + 8 if announced == "WEBP" else 0
-    if declared > len(data) or "truncated" in said.lower():
-        return ImageRefused("truncated", f"the end of the file is missing ({said})")
-    return ImageRefused("corrupt", f"it cannot be decoded ({said})")
+    if declared > len(data) or "truncated" in cause.lower():
+        return ImageRefused("truncated", f"the end of the file is missing ({cause})")
+    return ImageRefused("corrupt", f"it cannot be decoded ({cause})")
 
 
 def _region(picture: Image.Image, region: uris.Region | None) -> Image.Image:
@@ -297,7 +301,7 @@ def _region(picture: Image.Image, region: uris.Region | None) -> Image.Image:
 
 
 def _to_rgb(file: Image.Image) -> Image.Image:
-    """Copy of a loaded picture of any mode as 8-bit sRGB."""
+    """Copy of a loaded picture of any mode, as 8-bit sRGB."""
     if file.mode.startswith(("I", "F")):
         return _to_8_bits(file).convert("RGB")
     if file.mode == "LAB":
@@ -318,9 +322,8 @@ def _to_rgb(file: Image.Image) -> Image.Image:
 def _to_8_bits(file: Image.Image) -> Image.Image:
     """Grey of 16 or 32 bits as 8 bits.
 
-    Integers up to 65535 and floats from 0 to 1 are shares of that range; anything else has no
-    known range and is stretched from its own lowest to its own highest value; one single value
-    becomes black.
+    Integers up to 65535 and floats from 0 to 1 are scaled from that range. Other values have no
+    known range and are scaled from their minimum and maximum; a single value becomes black.
     """
     values = np.nan_to_num(np.asarray(file, dtype=np.float32))
     low, high = (0.0, 1.0) if file.mode == "F" else (0.0, 65535.0)
@@ -341,7 +344,7 @@ def _apply_profile(picture: Image.Image, profile: bytes) -> Image.Image | None:
 
 
 def _convert_profile(picture: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image | None:
-    """Picture in sRGB, or None if the profile is broken or of another kind of colour."""
+    """Picture in sRGB, or None if the profile is broken or does not fit the mode."""
     try:
         return ImageCms.profileToProfile(
             picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB"

@@ -1,4 +1,4 @@
-"""The bytes of a picture, from wherever its URI says, or the reason why there are none."""
+"""Read the bytes of a picture by its URI; refusals carry a reason."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 MAX_BYTES = 512 * 2**20
-"""Largest file that is read: an uncompressed 16-bit TIFF of 85 megapixels."""
+"""Maximum size of a file: an uncompressed 16-bit TIFF of 85 megapixels."""
 
 Reason = Literal[
-    "missing",  # nothing is there, or the row is not in the table
-    "unreadable",  # no permission, or the disk reports an error
+    "missing",  # no such file, or no such row in the table
+    "unreadable",  # no permission, or an error of the disk
     "not-a-file",  # a directory, pipe, socket or device
-    "link-loop",  # symbolic links that lead to themselves
-    "changed",  # it was written to while it was read
+    "link-loop",  # symbolic links that form a loop
+    "changed",  # written to while it was read
     "empty",  # no bytes
     "too-large",  # more than MAX_BYTES
-    "not-an-image",  # the content is of no image format
+    "not-an-image",  # the content has no known image format
     "unsupported",  # an image format whose decoder is not installed
     "truncated",  # the end of the file is missing
-    "corrupt",  # an image format, but its content cannot be decoded
-    "too-many-pixels",  # a decompression bomb, or just too large
-    "too-small",  # a side too short to show anything
-    "aspect",  # a sliver that no model can see
-    "region",  # the region asked for lies outside of the picture
+    "corrupt",  # an image format, but the content cannot be decoded
+    "too-many-pixels",  # a decompression bomb, or too large
+    "too-small",  # a side is too short
+    "aspect",  # too long and narrow for models
+    "region",  # the requested region is outside of the picture
 ]
-"""Why a picture was refused; written to the column `error` of the table `quarantine`."""
+"""Reason of a refusal, the column `error` of the table `quarantine`."""
 
 
 class ImageRefused(ValueError):  # noqa: N818 - a verdict, not a failure
-    """A picture that cannot be used: `reason` is for programs, `message` for a person."""
+    """A picture that cannot be used: `reason` is a code, `message` a text for users."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(f"{reason}: {message}")
@@ -51,22 +51,22 @@ class ImageRefused(ValueError):  # noqa: N818 - a verdict, not a failure
 
 
 def read_bytes(uri: str) -> bytes:
-    """All bytes of the picture that a URI names; a region in it does not matter here.
+    """All bytes of the picture at a URI; a region in the URI is ignored.
 
     Raises:
-        ImageRefused: there is nothing to read; asking again would not help.
+        ImageRefused: there is nothing to read; a retry would not help.
         ValueError: the URI is malformed.
-        OSError: a remote store failed in a way that may pass.
+        OSError: a possibly temporary failure of a remote store.
     """
-    where = uris.Location.parse(uri)
-    if where.row is not None and where.column is not None:
-        return _within(_cell(where.url, where.row, where.column))
-    if where.url.startswith("file://"):
-        return _read_local(uris.file_path(where.url))
-    return _read_remote(where.url)
+    location = uris.Location.parse(uri)
+    if location.row is not None and location.column is not None:
+        return _check_size(_cell(location.url, location.row, location.column))
+    if location.url.startswith("file://"):
+        return _read_local(uris.file_path(location.url))
+    return _read_remote(location.url)
 
 
-def _within(data: bytes) -> bytes:
+def _check_size(data: bytes) -> bytes:
     if len(data) > MAX_BYTES:
         raise ImageRefused("too-large", f"{len(data):,} bytes; at most {MAX_BYTES:,} are read")
     if not data:
@@ -78,7 +78,7 @@ def _read_local(path: str) -> bytes:
     if "\0" in path:
         raise ImageRefused("missing", "its name holds a NUL, which no file's name can")
     try:
-        # Without O_NONBLOCK, opening a pipe waits for somebody to write into it.
+        # Without O_NONBLOCK, opening a pipe blocks until another process writes to it.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             return _read_regular(file)
     except OSError as error:
@@ -96,11 +96,11 @@ def _read_regular(file: BinaryIO) -> bytes:
     after = os.fstat(file.fileno())
     if (len(data), after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise ImageRefused("changed", "it was written to while it was read; run again")
-    return _within(data)
+    return _check_size(data)
 
 
 def _refusal(error: OSError) -> ImageRefused:
-    said = error.strerror or str(error) or type(error).__name__
+    cause = error.strerror or str(error) or type(error).__name__
     if isinstance(error, IsADirectoryError):
         return ImageRefused("not-a-file", "it is a directory")
     if isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -109,7 +109,7 @@ def _refusal(error: OSError) -> ImageRefused:
         return ImageRefused("link-loop", "its symbolic link leads back to itself")
     if error.errno in (errno.ENXIO, errno.ENODEV):
         return ImageRefused("not-a-file", "it is a pipe, socket or device")
-    return ImageRefused("unreadable", f"it cannot be read: {said}")
+    return ImageRefused("unreadable", f"it cannot be read: {cause}")
 
 
 def _read_remote(url: str) -> bytes:
@@ -122,13 +122,13 @@ def _read_remote(url: str) -> bytes:
             raise ImageRefused("not-a-file", "it is a directory")
         if (size := info.get("size") or 0) > MAX_BYTES:
             raise ImageRefused("too-large", f"{size:,} bytes; at most {MAX_BYTES:,} are read")
-        return _within(files.cat_file(path))
+        return _check_size(files.cat_file(path))
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise _refusal(error) from error
 
 
-# Neighbouring rows are asked for one after the other by several threads, and both Parquet and
-# Arrow give a whole group of rows at once: the groups read last are kept, and read only once.
+# Several threads request neighboring rows one after the other, and Parquet and Arrow are read by
+# groups of rows: the last groups are cached, and the lock has each one read only once.
 _GROUP_LOCK = threading.Lock()
 
 
@@ -144,28 +144,28 @@ def _cell(url: str, row: int, column: str) -> bytes:
             group, offset = _find_row(files, path, version, row)
             cells = _group(files, path, version, group, column)
     except (pa.ArrowInvalid, OSError) as error:
-        if not isinstance(error, OSError) or _is_of_arrow(error):
-            said = f"the table around it cannot be read: {error}"
-            raise ImageRefused("corrupt", said) from error
+        if not isinstance(error, OSError) or _is_arrow_error(error):
+            message = f"the table around it cannot be read: {error}"
+            raise ImageRefused("corrupt", message) from error
         if is_local or isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
             raise _refusal(error) from error
         raise
     return _picture_bytes(cells[offset].as_py())
 
 
-def _is_of_arrow(error: OSError) -> bool:
-    """Whether Arrow means broken content, for example a table that was cut.
+def _is_arrow_error(error: OSError) -> bool:
+    """Whether an error of Arrow means broken content, for example a truncated table.
 
-    It says so by a plain OSError without a number; one of the file system comes through as it is.
+    Such an error is a plain OSError without a number, unlike errors of the file system.
     """
     return type(error) is OSError and error.errno is None
 
 
 def _picture_bytes(value: Any) -> bytes:
-    """Bytes of a table's cell: binary, or the struct with `bytes` that `datasets` writes.
+    """Bytes of a table cell: binary, or the struct with `bytes` that `datasets` writes.
 
     Raises:
-        ImageRefused: the cell is null or holds something else.
+        ImageRefused: the cell is null or of another type.
     """
     content = value.get("bytes") if isinstance(value, dict) else value
     if content is None:
@@ -176,7 +176,7 @@ def _picture_bytes(value: Any) -> bytes:
 
 
 def _find_row(files: Any, path: str, version: str, row: int) -> tuple[int, int]:
-    """Which group of rows holds a row, and where in it."""
+    """The group that contains a row, and the row's offset in it."""
     first = 0
     for group, count in enumerate(_group_sizes(files, path, version)):
         if row < first + count:
@@ -219,12 +219,12 @@ def _parquet(file: Any) -> pq.ParquetFile:
 
 
 def is_arrow(path: str) -> bool:
-    """Whether a table file is an Arrow stream, as `datasets` saves, rather than Parquet."""
+    """Whether a table file is an Arrow stream, as saved by `datasets`, rather than Parquet."""
     return path.endswith(".arrow")
 
 
 def _arrow_batches(file: Any, path: str) -> Any:
-    """Record batches of an Arrow stream; a local one is mapped, not read."""
+    """Record batches of an Arrow stream; a local file is memory-mapped."""
     import pyarrow as pa
 
     if os.path.exists(path):

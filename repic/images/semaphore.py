@@ -1,4 +1,4 @@
-"""Room that threads share: so much of something at once, whoever it belongs to."""
+"""A semaphore for a resource of which callers take different amounts."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from threading import Condition, Lock
 
 
 class WeightedSemaphore:
-    """At most `size` of something at a time; what is larger than that waits to be alone.
+    """At most `size` units are held at a time; a request above `size` waits to be alone.
 
-    Who came first is served first, so that a large one is not kept waiting by small ones.
+    Requests are served in order, so small requests do not delay a large one.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._taken = 0
-        self._first = Lock()
+        self._held = 0
+        self._turn = Lock()
         self._changed = Condition()
 
     @contextmanager
     def acquire(self, amount: int) -> Iterator[None]:
-        """Wait for so much room, and hold it."""
+        """Hold `amount` units within the context; waits until they are free."""
         amount = min(amount, self.size)
-        with self._first, self._changed:
-            self._changed.wait_for(lambda: self._taken + amount <= self.size)
-            self._taken += amount
+        with self._turn, self._changed:
+            self._changed.wait_for(lambda: self._held + amount <= self.size)
+            self._held += amount
         try:
             yield
         finally:
             with self._changed:
-                self._taken -= amount
+                self._held -= amount
                 self._changed.notify_all()

@@ -1,13 +1,13 @@
-"""How a picture is addressed: a URL, and in its fragment which part of that file is meant.
+"""URIs of pictures: a URL, whose fragment selects a part of the file.
 
     file:///photos/my%20dog.jpg                        a file; every scheme that fsspec knows
     file:///photos/two.jpg#xywh=0,0,512,512            a region, in pixels of the upright picture
     s3://bucket/train.parquet#row=17&column=image      a picture inside a Parquet or Arrow file
     ...#row=17&column=image&xywh=percent:50,0,50,100   a region of it, in percent of its sides
 
-Regions are written as in Media Fragments URI 1.0 (W3C 2012, section 4.2.2). Paths are
-percent-encoded byte by byte, so that names with spaces, `#` or `%`, and names that are no UTF-8,
-survive as plain ASCII text. URLs of http and https are taken as they are.
+Regions follow Media Fragments URI 1.0 (W3C 2012, section 4.2.2). Paths are percent-encoded byte by
+byte, so names with spaces, `#`, `%` or invalid UTF-8 become plain ASCII. URLs of http and https are
+not changed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Region:
         return f"percent:{numbers}" if self.unit == "percent" else numbers
 
     def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Whole-pixel xyxy inside a picture of that size; empty if the region is outside it."""
+        """Integer xyxy within a picture of this size; empty if the region is outside of it."""
         sx, sy = (width / 100, height / 100) if self.unit == "percent" else (1.0, 1.0)
         x1, x2 = (min(max(round(x * sx), 0), width) for x in (self.x, self.x + self.w))
         y1, y2 = (min(max(round(y * sy), 0), height) for y in (self.y, self.y + self.h))
@@ -46,10 +46,10 @@ class Region:
 
     @classmethod
     def parse(cls, text: str) -> Region:
-        """The region that `x,y,w,h`, `pixel:x,y,w,h` or `percent:x,y,w,h` names.
+        """The region `x,y,w,h`, `pixel:x,y,w,h` or `percent:x,y,w,h`.
 
         Raises:
-            ValueError: not four finite numbers, a negative corner, or no area.
+            ValueError: not four finite numbers, a negative corner, or an empty area.
         """
         unit, _, numbers = text.rpartition(":")
         try:
@@ -71,10 +71,10 @@ class Location:
     """A parsed URI.
 
     Attributes:
-        url: The file, as in the URI, without its fragment.
-        row: Row of a table file, from 0; None for a plain file.
+        url: The URI without its fragment.
+        row: Row of a table file, from 0; None for an image file.
         column: Column of that row.
-        region: Part of the picture; None is all of it.
+        region: Part of the picture; None for the full picture.
     """
 
     url: str
@@ -92,10 +92,13 @@ class Location:
 
     @classmethod
     def parse(cls, uri: str) -> Location:
-        """Take a URI apart.
+        """Parse a URI.
 
         Raises:
-            ValueError: no URL, or a fragment that is not of the forms above.
+            ValueError: not a URL, or an unknown form of fragment.
+
+        >>> Location.parse("s3://bucket/a.parquet#row=17&column=image").row
+        17
         """
         url, _, fragment = uri.partition("#")
         if not _SCHEME.match(url):
@@ -115,15 +118,15 @@ class Location:
 
 
 def file_uri(path: str | os.PathLike[str]) -> str:
-    """`file://` URI of a local path, made absolute; symbolic links stay as they are."""
+    """`file://` URI of the absolute form of a local path; symbolic links are not resolved."""
     return "file://" + quote(os.fsencode(os.path.abspath(path)))
 
 
 def file_path(url: str) -> str:
-    """Local path of a `file://` URL, as Python's file functions want it.
+    """Local path of a `file://` URL, for Python's file functions.
 
     Raises:
-        ValueError: the URL is not of a local file.
+        ValueError: not a `file://` URL.
     """
     if not url.startswith("file://"):
         raise ValueError(f"{url} is not a file:// URL")
@@ -137,29 +140,29 @@ def is_url(path: str) -> bool:
 
 
 def to_uri(path: str) -> str:
-    """URI of what a person wrote: a local path (`~` is expanded) or a URL, which stays."""
+    """URI of user input: a local path (`~` is expanded) or a URL, which is not changed."""
     return path if is_url(path) else file_uri(os.path.expanduser(path))
 
 
 def remote_uri(path: str) -> str:
-    """URI of a full remote path as fsspec's `unstrip_protocol` gives it: `%` and `#` escaped."""
+    """URI of a full remote path from fsspec's `unstrip_protocol`, with `%` and `#` escaped."""
     if path.startswith(("http://", "https://")):
         return path
     return path.replace("%", "%25").replace("#", "%23")
 
 
 def remote_path(url: str) -> str:
-    """What fsspec wants to be given for the URL of a remote file; undoes `remote_uri`."""
+    """Path of a remote URL for fsspec; the inverse of `remote_uri`."""
     return url if url.startswith(("http://", "https://")) else unquote(url)
 
 
 def join(folder: str, name: str) -> str:
-    """URI of a file in a folder, both as `to_uri` and a file name relative to it.
+    """URI of a file, from the URI of a folder and a path relative to it.
 
     Raises:
-        ValueError: no file can have this name, because it cannot be written as bytes.
+        ValueError: the name cannot be encoded as bytes, so no such file can exist.
     """
     if folder.startswith("file://"):
         return file_uri(os.path.join(file_path(folder), name))
-    name.encode()  # refuses half of a surrogate pair, which no URL can hold
+    name.encode()  # raises for lone surrogates, which no URL can contain
     return f"{folder.rstrip('/')}/{remote_uri(name)}"

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from repic.images.coordinates import (
     INTERNVL,
-    NORMALISED,
+    NORMALIZED,
     QWEN2_VL,
     QWEN3_VL,
     Box,
     BoxError,
     Convention,
     ConventionError,
-    Resized,
+    ResizedGrid,
     convention_for,
     qwen25_vl,
 )
@@ -33,7 +33,7 @@ class Processor:
 
 
 QWEN25_VL = qwen25_vl(Processor())
-ALL = [QWEN2_VL, QWEN25_VL, QWEN3_VL, INTERNVL, NORMALISED]
+ALL = [QWEN2_VL, QWEN25_VL, QWEN3_VL, INTERNVL, NORMALIZED]
 sides = st.integers(28, 6_000)
 
 
@@ -55,7 +55,7 @@ GOLDEN = [
     (QWEN25_VL, '{"bbox_2d": [64, 95, 322, 381]}'),
     (QWEN3_VL, '{"bbox_2d": [100, 200, 500, 800]}'),
     (INTERNVL, "<box>[[100, 200, 500, 800]]</box>"),
-    (NORMALISED, "[0.1000, 0.2000, 0.5000, 0.8000]"),
+    (NORMALIZED, "[0.1000, 0.2000, 0.5000, 0.8000]"),
 ]
 
 
@@ -73,14 +73,14 @@ def test_resize_is_that_of_transformers(width: int, height: int, low: int, high:
     smart = pytest.importorskip("transformers.models.qwen2_vl.image_processing_qwen2_vl")
     assume(max(width, height) <= 200 * min(width, height))
     theirs = smart.smart_resize(height, width, factor=28, min_pixels=low, max_pixels=high)
-    assert Resized(28, low, high)(width, height) == (theirs[1], theirs[0])
+    assert ResizedGrid(28, low, high)(width, height) == (theirs[1], theirs[0])
 
 
 def test_settings_come_from_the_real_processor() -> None:
     transformers = pytest.importorskip("transformers")
     processor = transformers.Qwen2VLImageProcessor(min_pixels=3_136, max_pixels=50_176)
     convention = convention_for("qwen2_5_vl", processor)
-    assert convention.grid == Resized(28, 3_136, 50_176)
+    assert convention.grid == ResizedGrid(28, 3_136, 50_176)
     across, down = convention.grid(640, 480)
     assert across * down <= 50_176
 
@@ -127,9 +127,9 @@ READ = [
     (QWEN2_VL, '{"bbox_2d": [100, 200, 500, 800]}'),
     (INTERNVL, "<ref>the dog</ref><box>[[100, 200, 500, 800]]</box>"),
     (INTERNVL, "[[100,200,500,800]]"),
-    (NORMALISED, "[0.1, 0.2, 0.5, 0.8]"),
-    (NORMALISED, "[.1, 0.2, 0.5, 0.8]"),
-    (NORMALISED, "0.1 0.2 0.5 0.8"),
+    (NORMALIZED, "[0.1, 0.2, 0.5, 0.8]"),
+    (NORMALIZED, "[.1, 0.2, 0.5, 0.8]"),
+    (NORMALIZED, "0.1 0.2 0.5 0.8"),
     (QWEN3_VL, "The box of dog 2 in picture 1 is [100, 200, 500, 800]."),
     (QWEN3_VL, '{"bbox_2d": [100, 200, 500, 800], "label": "dog", "score": 0.9}'),
     (INTERNVL, "<ref>the dog with number 10</ref><box>[[100, 200, 500, 800]]</box>"),
@@ -184,8 +184,8 @@ REFUSED = [
     (QWEN25_VL, "[0.1, 0.2, 0.5, 0.8]", "convention"),
     (QWEN25_VL, "<box>[[1, 2, 3, 4]]</box>", "convention"),
     (QWEN25_VL, "[10, 20, 1100, 200]", "outside"),
-    (NORMALISED, "[100, 200, 500, 800]", "outside"),
-    (NORMALISED, "<|box_start|>(0,0),(1,1)<|box_end|>", "convention"),
+    (NORMALIZED, "[100, 200, 500, 800]", "outside"),
+    (NORMALIZED, "<|box_start|>(0,0),(1,1)<|box_end|>", "convention"),
     (QWEN3_VL, "x" * 101 + " [100, 200, 500, 800]", "padded"),
     (QWEN3_VL, "x" * 5_000 + " [100, 200, 500, 800]", "long"),
 ]  # fmt: skip

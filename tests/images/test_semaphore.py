@@ -1,4 +1,4 @@
-"""Room that threads share: never more than there is, and nobody waits for ever."""
+"""The semaphore never holds more than its size, and every request is served."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from repic.images.semaphore import WeightedSemaphore
 @settings(max_examples=25)
 @given(st.lists(st.integers(0, 15), min_size=1, max_size=24))
 def test_never_more_than_there_is_at_once(amounts: list[int]) -> None:
-    room, size, lock, now = WeightedSemaphore(10), 10, Lock(), [0]
+    semaphore, size, lock, now = WeightedSemaphore(10), 10, Lock(), [0]
     most: list[int] = []
 
     def hold(amount: int) -> None:
-        with room.acquire(amount):
+        with semaphore.acquire(amount):
             with lock:
                 now[0] += min(amount, size)
                 most.append(now[0])
@@ -34,23 +34,23 @@ def test_never_more_than_there_is_at_once(amounts: list[int]) -> None:
 
 
 def test_who_is_too_large_is_alone_and_is_not_kept_waiting() -> None:
-    room, order = WeightedSemaphore(10), []
+    semaphore, order = WeightedSemaphore(10), []
     inside, leave = Event(), Event()
 
     def first() -> None:
-        with room.acquire(4):
+        with semaphore.acquire(4):
             inside.set()
             leave.wait(10)
 
     def hold(amount: int) -> None:
-        with room.acquire(amount):
+        with semaphore.acquire(amount):
             order.append(amount)
 
     with ThreadPoolExecutor(3) as pool:
         held = pool.submit(first)
         assert inside.wait(10)
         large = pool.submit(hold, 99)
-        while not room._first.locked():  # until the large one waits
+        while not semaphore._turn.locked():  # until the large one waits
             time.sleep(0.001)
         small = pool.submit(hold, 1)
         time.sleep(0.05)
@@ -62,12 +62,12 @@ def test_who_is_too_large_is_alone_and_is_not_kept_waiting() -> None:
 
 
 def test_room_is_given_back_after_an_error() -> None:
-    room = WeightedSemaphore(3)
+    semaphore = WeightedSemaphore(3)
     for _ in range(5):
         try:
-            with room.acquire(3):
+            with semaphore.acquire(3):
                 raise OSError("unreadable")
         except OSError:
             pass
-    with room.acquire(3):
+    with semaphore.acquire(3):
         pass

@@ -29,13 +29,13 @@ def test_salt_draws_anew() -> None:
 def test_no_group_and_no_near_duplicate_crosses(
     clusters: dict[str, str], groups: list[tuple[str, str]]
 ) -> None:
-    known = [(photo, group) for photo, group in groups if photo in clusters]
-    splits = split_photos(known, clusters, HALVES)
+    labelled = [(photo, group) for photo, group in groups if photo in clusters]
+    splits = split_photos(labelled, clusters, HALVES)
     assert splits.keys() == clusters.keys()
     for photo, cluster in clusters.items():
         together = [p for p, c in clusters.items() if c == cluster]
         assert {splits[p] for p in together} == {splits[photo]}
-    for photo, group in known:
+    for photo, group in labelled:
         assert splits[photo] in (None, split_of(group, HALVES))
 
 

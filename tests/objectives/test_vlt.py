@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from repic.config import ExampleSettings
 from repic.config import VltSettings as Settings
-from repic.images.coordinates import INTERNVL, NORMALISED, QWEN2_VL, QWEN3_VL, Box, Convention
+from repic.images.coordinates import INTERNVL, NORMALIZED, QWEN2_VL, QWEN3_VL, Box, Convention
 from repic.objectives import write_drafts
 from repic.objectives.base import Mode, ObjectiveSummary
 from repic.objectives.vlt import Vlt
@@ -77,7 +77,7 @@ def score(text: str, mode: Mode = "strict", convention: Convention = QWEN3_VL) -
     return Vlt().reward(text, ROW, mode, convention).total
 
 
-@pytest.mark.parametrize("convention", [QWEN2_VL, QWEN3_VL, INTERNVL, NORMALISED])
+@pytest.mark.parametrize("convention", [QWEN2_VL, QWEN3_VL, INTERNVL, NORMALIZED])
 def test_the_true_box_scores_in_every_family(convention: Convention) -> None:
     text = convention.render(Box.of(ROW["box"]), 1_000, 500)
     reward = Vlt().reward(text, ROW, "strict", convention)

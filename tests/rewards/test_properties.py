@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.images.coordinates import NORMALISED, Box
+from repic.images.coordinates import NORMALIZED, Box
 from repic.objectives.ict import MAX_CAPTION
 from repic.rewards.scoring import score
 from tests.rewards.test_scoring import ICT, VLT
@@ -101,9 +101,9 @@ def test_monotone_in_iou(first: tuple[float, ...], second: tuple[float, ...]) ->
     found = []
     for shares in (first, second):
         box = Box(shares[0] * 1000, shares[1] * 500, shares[2] * 1000, shares[3] * 500)
-        text = NORMALISED.render(box, 1000, 500)
-        read = NORMALISED.parse(text, 1000, 500)
-        found.append((read.iou(truth), score(text, VLT, "strict", NORMALISED).total))
+        text = NORMALIZED.render(box, 1000, 500)
+        read = NORMALIZED.parse(text, 1000, 500)
+        found.append((read.iou(truth), score(text, VLT, "strict", NORMALIZED).total))
     (low, paid_low), (_, paid_high) = sorted(found)
     assert low == pytest.approx(paid_low)
     assert paid_low <= paid_high

@@ -23,7 +23,7 @@ import httpx
 from repic.config import EvaluateSettings
 from repic.errors import CaptionServerError, ConfigError
 from repic.images.cache import PictureCache
-from repic.images.coordinates import NORMALISED, convention_for
+from repic.images.coordinates import NORMALIZED, convention_for
 from repic.models.openai_client import complete
 from storage.errors import StoreError
 from storage.hashing import fingerprint
@@ -107,7 +107,7 @@ class TransformersCaptioner:
         base, boxes = _base(model, source)
         self.source, self._store, self._settings = source, store, settings
         self.name = str(source.ref) if source else model
-        self._reader = models.reader(base, boxes, unknown=NORMALISED)
+        self._reader = models.reader(base, boxes, unknown=NORMALIZED)
         if settings.max_pixels:
             self._reader = _with_max_pixels(self._reader, boxes, settings.max_pixels)
         self.convention = self._reader.convention
@@ -188,7 +188,7 @@ class VllmCaptioner:
         from repic.models.vlm import load as models
 
         base, boxes = _base(model, source)
-        reader = models.reader(base, boxes, unknown=NORMALISED)
+        reader = models.reader(base, boxes, unknown=NORMALIZED)
         self.source, self._store, self._settings = source, store, settings
         self.name = str(source.ref) if source else model
         self._path = reader.path

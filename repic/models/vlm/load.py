@@ -11,7 +11,7 @@ from repic.config import LoraSettings
 from repic.errors import ConfigError, WeightsError
 from repic.images.coordinates import (
     INTERNVL,
-    NORMALISED,
+    NORMALIZED,
     QWEN2_VL,
     QWEN3_VL,
     Convention,
@@ -29,7 +29,7 @@ TARGETS = (
 )
 """Linear layers of the language model by their transformers names, without the vision tower."""
 
-_CONVENTIONS = {c.name: c for c in (QWEN2_VL, QWEN3_VL, INTERNVL, NORMALISED)}
+_CONVENTIONS = {c.name: c for c in (QWEN2_VL, QWEN3_VL, INTERNVL, NORMALIZED)}
 
 
 @dataclass(frozen=True)

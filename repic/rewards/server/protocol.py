@@ -13,7 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from typing_extensions import TypedDict
 
 from repic.captions.facts import fact_words
-from repic.images.coordinates import INTERNVL, NORMALISED, QWEN2_VL, QWEN3_VL, Convention, Resized
+from repic.images.coordinates import (
+    INTERNVL,
+    NORMALIZED,
+    QWEN2_VL,
+    QWEN3_VL,
+    Convention,
+    ResizedGrid,
+)
 from repic.images.coordinates import qwen25_vl as _qwen25_vl
 from repic.objectives.base import Mode, Reward
 from repic.rewards.scoring import score
@@ -24,7 +31,7 @@ SCHEMA: Literal[1] = 1
 TOKEN = "REPIC_REWARD_TOKEN"
 """Environment variable of the secret that workers and trainers share."""
 
-_FIXED = {c.name: c for c in (QWEN2_VL, QWEN3_VL, INTERNVL, NORMALISED)}
+_FIXED = {c.name: c for c in (QWEN2_VL, QWEN3_VL, INTERNVL, NORMALIZED)}
 _LARGEST = 1_000_000
 """Most pixels of a side."""
 
@@ -133,7 +140,7 @@ class ConventionMessage(Message):
     @classmethod
     def of(cls, convention: Convention) -> ConventionMessage:
         """The message of a convention of `repic.images.coordinates`."""
-        if isinstance(convention.grid, Resized):
+        if isinstance(convention.grid, ResizedGrid):
             grid = convention.grid
             return cls(
                 name="qwen2.5-vl",

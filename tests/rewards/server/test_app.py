@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repic.captions.facts import FORMER_NAMES
-from repic.images.coordinates import QWEN2_VL, QWEN3_VL, Convention, Resized
+from repic.images.coordinates import QWEN2_VL, QWEN3_VL, Convention, ResizedGrid
 from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 from repic.rewards.server.app import Limits, create_app
@@ -20,7 +20,7 @@ from repic.rewards.server.protocol import ConventionMessage, row_message
 from repic.train.preflight import corrupted_answer
 from tests.builds import Built
 
-QWEN25 = Convention("qwen2.5-vl", Resized(28, 3136, 28224), QWEN3_VL.template)
+QWEN25 = Convention("qwen2.5-vl", ResizedGrid(28, 3136, 28224), QWEN3_VL.template)
 CONVENTIONS = (QWEN2_VL, QWEN3_VL, QWEN25)
 SECRET = "a secret"
 
