@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a dataset version: what it holds, and how good that looks."""
+"""Self-contained HTML reports of dataset versions, training runs and evaluations."""
 
 from __future__ import annotations
 

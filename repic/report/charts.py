@@ -1,4 +1,4 @@
-"""Charts as plain numbers: the template draws them as SVG in the colours of the page."""
+"""Chart coordinates; the template draws them as SVG in the colors of the page."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 STEPS = (0.005, 0.01, 0.02, 0.05, 0.1)
-MOST_BINS = 40
+MAX_BINS = 40
 BANDS = ("easy", "medium", "hard")
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A rectangle in percent of the chart's width and height, y from the top."""
+class _Bar:
+    """A rectangle in percent of the chart's width and height; y runs from the top."""
 
     x: float
     y: float
@@ -26,7 +26,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Tick:
+class _Tick:
     """A label below the chart, at `x` percent of its width."""
 
     x: float
@@ -35,21 +35,21 @@ class Tick:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Positives above a middle line, negatives below it, each half with a scale of its own.
+    """Positives above a middle line, negatives below it, each half with its own scale.
 
     Attributes:
-        up: Pairs in the highest bin of the upper half.
-        down: Likewise of the lower half.
+        up: Pairs in the tallest bin of the upper half.
+        down: Pairs in the tallest bin of the lower half.
     """
 
-    bars: tuple[Bar, ...]
-    ticks: tuple[Tick, ...]
+    bars: tuple[_Bar, ...]
+    ticks: tuple[_Tick, ...]
     up: int
     down: int
 
 
 def histogram(similarity: Mapping[tuple[str, str], np.ndarray]) -> Histogram | None:
-    """A mirrored histogram, bands stacked from the middle line outwards; None without any pair.
+    """A mirrored histogram, bands stacked outwards from the middle line; None without pairs.
 
     Args:
         similarity: (kind, band) -> float (n,).
@@ -59,7 +59,7 @@ def histogram(similarity: Mapping[tuple[str, str], np.ndarray]) -> Histogram | N
         return None
     low = min(float(values.min()) for values in filled.values())
     high = max(float(values.max()) for values in filled.values())
-    step = next((s for s in STEPS if (high - low) / s <= MOST_BINS - 2), STEPS[-1])
+    step = next((s for s in STEPS if (high - low) / s <= MAX_BINS - 2), STEPS[-1])
     first, last = math.floor(low / step + 1e-6), math.floor(high / step + 1e-6) + 1
     counts = {
         group: np.bincount(_bin(values, step, first), minlength=last - first)
@@ -84,31 +84,31 @@ def _bin(values: np.ndarray, step: float, first: int) -> np.ndarray:
 
 def _stacked(
     counts: Mapping[tuple[str, str], np.ndarray], kind: str, top: int, first: int, step: float
-) -> list[Bar]:
+) -> list[_Bar]:
     bars = []
     bins = max(len(c) for c in counts.values())
-    reached = np.zeros(bins)
+    stacked = np.zeros(bins)
     for band in BANDS:
         column = counts.get((kind, band), np.zeros(bins, int))
-        for place in np.flatnonzero(column):
-            height = 48 * column[place] / top
-            y = 50 - reached[place] - height if kind == "positive" else 50 + reached[place]
-            edge = (first + int(place)) * step
-            title = f"{edge:.3g} to {edge + step:.3g}: {column[place]:,} {band} {kind}s"
-            x, width = 100 * int(place) / bins, 100 / bins
+        for index in np.flatnonzero(column):
+            height = 48 * column[index] / top
+            y = 50 - stacked[index] - height if kind == "positive" else 50 + stacked[index]
+            edge = (first + int(index)) * step
+            title = f"{edge:.3g} to {edge + step:.3g}: {column[index]:,} {band} {kind}s"
+            x, width = 100 * int(index) / bins, 100 / bins
             shape = (x + width * 0.06, float(y), width * 0.88, float(height))
-            bars.append(Bar(*shape, f"{kind} {band}", title))
-            reached[place] += height
+            bars.append(_Bar(*shape, f"{kind} {band}", title))
+            stacked[index] += height
     return bars
 
 
-def _ticks(first: int, last: int, step: float) -> tuple[Tick, ...]:
+def _ticks(first: int, last: int, step: float) -> tuple[_Tick, ...]:
     """About five round values."""
-    wanted = (last - first) * step / 5
-    every = next((s for s in (0.01, 0.02, 0.05, 0.1, 0.2) if s >= wanted), 0.5)
+    fifth = (last - first) * step / 5
+    every = next((s for s in (0.01, 0.02, 0.05, 0.1, 0.2) if s >= fifth), 0.5)
     low, high = math.ceil(first * step / every - 1e-6), math.floor(last * step / every + 1e-6)
     span = (last - first) * step
     return tuple(
-        Tick(min(max(0.0, 100 * (n * every - first * step) / span), 100.0), f"{n * every:.3g}")
+        _Tick(min(max(0.0, 100 * (n * every - first * step) / span), 100.0), f"{n * every:.3g}")
         for n in range(low, high + 1)
     )

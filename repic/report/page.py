@@ -1,4 +1,4 @@
-"""Everything gathered, laid out as HTML."""
+"""Render the sections of a report as HTML."""
 
 from __future__ import annotations
 
@@ -11,38 +11,40 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from repic.report import facts
-from repic.report.examples import examples
-from repic.report.pairs import pairs
-from repic.report.photos import photos
-from repic.report.pictures import develop
-from repic.report.versions import find
+from repic.report import provenance
+from repic.report.dataset import find
+from repic.report.examples import examples_section
+from repic.report.pairs import pairs_section
+from repic.report.photos import photos_section
+from repic.report.pictures import thumbnails
 from storage.store import Store
 
 FILE = "report.html"
 TRAINING = "training.html"
-"""The page inside a checkpoint."""
+"""File inside a checkpoint: the page of its training run."""
 EVALUATION = "evaluation"
-"""Artifacts whose page is made of their captions, scores and metrics."""
+"""Name of the artifacts that have an evaluation page."""
 
 
 def write(store: Store, ref: str, out: Path, against: str | None = None) -> Path:
-    """Write the report of a version, whole or not at all.
+    """Write the report of a version atomically.
 
     Args:
         ref: `dataset@latest`, a table of a build such as `examples@v3`, a checkpoint, or an
             evaluation.
-        out: The file; in a folder it is called `report.html`.
-        against: An earlier evaluation; see `repic.report.evaluations.gather`.
+        out: The file, or a folder in which it is called `report.html`.
+        against: An earlier evaluation; see `repic.report.evaluation_page.gather`.
 
     Returns:
-        Where it is.
+        Path of the file.
 
     Raises:
-        storage.errors.StoreError: there is no such version, or it is not of a dataset.
+        storage.errors.StoreError: there is no such version, or it has no report.
         OSError: the file cannot be written.
+
+    >>> report.write(store, "dataset@latest", Path("report.html"))  # doctest: +SKIP
     """
-    page = _of_a_run(store, ref) or _of_an_evaluation(store, ref, against) or render(store, ref)
+    page = _training(store, ref) or _evaluation(store, ref, against) or render(store, ref)
     path = out / FILE if out.is_dir() else out
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -54,32 +56,32 @@ def write(store: Store, ref: str, out: Path, against: str | None = None) -> Path
     return path
 
 
-def _of_a_run(store: Store, ref: str) -> str | None:
-    """The page that a training run left in its checkpoint; None if the version is of a build."""
+def _training(store: Store, ref: str) -> str | None:
+    """The page inside a checkpoint; None for another kind of version."""
     files = store.manifest(ref).files
     page = next((file for file in files if file.name == TRAINING), None)
     return store.files.read(page.path).decode() if page else None
 
 
-def _of_an_evaluation(store: Store, ref: str, against: str | None) -> str | None:
-    """The page of an evaluation; None if the version is of a build."""
+def _evaluation(store: Store, ref: str, against: str | None) -> str | None:
+    """The page of an evaluation; None for another kind of version."""
     if store.manifest(ref).name != EVALUATION:
         return None
     from repic.evaluate import metrics
-    from repic.report import evaluations
+    from repic.report import evaluation_page
 
-    page = evaluations.gather(store, ref, against)
+    page = evaluation_page.gather(store, ref, against)
     return (
         _environment()
         .get_template("evaluation.html")
         .render(
             style=_style(),
             page=page,
-            names=evaluations.SCORES,
-            reasons=evaluations.REASONS,
-            read=evaluations.READ,
+            names=evaluation_page.SCORES,
+            reasons=evaluation_page.REASONS,
+            quality_names=evaluation_page.QUALITY,
             plain=metrics.COUNTS,
-            pictures=develop(page.shots),
+            thumbnails=thumbnails(page.pictures),
         )
     )
 
@@ -90,35 +92,38 @@ def _style() -> Markup:
 
 
 def render(store: Store, ref: str) -> str:
-    """The report of a version as HTML below 5 MB, the same each time while the photos are the same.
+    """The report of a dataset version as HTML; the same photos give the same page.
 
-    Nothing in it is loaded from elsewhere. A photo that is gone, or that another one has replaced,
-    is shown as a frame with the reason.
+    The page is smaller than 5 MB and loads nothing. A photo that is missing or has changed is
+    shown as a frame with the reason.
 
     Raises:
         storage.errors.StoreError: there is no such version, or it is not of a dataset.
     """
     version = find(store, ref)
-    shown, paired, made = photos(version), pairs(version), examples(version)
-    pictures = develop([*shown.shots, *paired.shots, *made.shots])
+    photos, pairs, examples = (
+        photos_section(version),
+        pairs_section(version),
+        examples_section(version),
+    )
     return (
         _environment()
         .get_template("page.html")
         .render(
             style=_style(),
             version=version,
-            headline=facts.headline(version),
-            files=facts.named_files(version),
-            splits=facts.splits(version, made.splits),
-            quarantine=facts.quarantine(version),
-            notes=facts.notes(version),
-            bound=facts.bound(version),
-            leaves=facts.leaves(version),
-            settings=facts.settings_json(version),
-            photos=shown,
-            pairs=paired,
-            examples=made,
-            pictures=pictures,
+            headline=provenance.headline(version),
+            files=provenance.named_files(version),
+            splits=provenance.splits(version, examples.splits),
+            quarantine=provenance.quarantine_section(version),
+            notes=provenance.notes(version),
+            tables=provenance.bound_tables(version),
+            origins=provenance.sources_and_models(version),
+            settings=provenance.settings_json(version),
+            photos=photos,
+            pairs=pairs,
+            examples=examples,
+            thumbnails=thumbnails([*photos.pictures, *pairs.pictures, *examples.pictures]),
         )
     )
 
@@ -147,7 +152,7 @@ def _of(count: int, noun: str) -> str:
 
 
 def _size(count: int) -> str:
-    """Bytes for a person."""
+    """Bytes in a readable unit: `1.2 MB`."""
     value = float(count)
     for unit in ("B", "kB", "MB"):
         if value < 1000:

@@ -1,20 +1,19 @@
-"""Pairs: how similar they are by band, and a few of them to look at."""
+"""The section on pairs: similarity by band, and galleries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from repic.report.charts import BANDS, Histogram, histogram
-from repic.report.choice import spread, varied
-from repic.report.pictures import Shot
-from repic.report.scenes import Thing, things
-from repic.report.versions import Version
+from repic.report.dataset import DatasetVersion
+from repic.report.pictures import PagePicture, box_of, diverse, evenly_spaced
 
-SHOWN = 12
+GALLERY_SIZE = 12
 """Pairs per gallery."""
 KINDS = ("positive", "negative")
 COLUMNS = (
@@ -24,7 +23,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Group:
+class _BandSummary:
     """The pairs of one kind and band.
 
     Attributes:
@@ -42,21 +41,32 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Card:
-    """A pair side by side; `row` has the columns of `COLUMNS`."""
-
-    row: dict
-    anchor: Thing
-    other: Thing
+class _ObjectCrop:
+    picture: PagePicture
+    label: str
+    identity: str | None
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """All that the page says of pairs.
+class _PairCard:
+    """A pair side by side; `row` has the columns of `COLUMNS`."""
+
+    row: dict
+    anchor: _ObjectCrop
+    other: _ObjectCrop
+
+
+@dataclass(frozen=True)
+class PairsSection:
+    """Contents of the section on pairs.
 
     Attributes:
-        waiting: Doubtful pairs that nobody decided on.
-        reviewed: Pairs with a person's decision.
+        waiting: Doubtful pairs without a decision.
+        reviewed: Pairs with a decision.
+        bands: Statistics by kind and band.
+        gallery: Positives.
+        hardest: The most similar negatives.
+        doubtful: Pairs that wait for a decision.
     """
 
     count: int
@@ -65,21 +75,21 @@ class Pairs:
     waiting: int
     reviewed: int
     chart: Histogram | None
-    groups: tuple[Group, ...]
-    gallery: tuple[Card, ...]
-    hardest: tuple[Card, ...]
-    doubtful: tuple[Card, ...]
+    bands: tuple[_BandSummary, ...]
+    gallery: tuple[_PairCard, ...]
+    hardest: tuple[_PairCard, ...]
+    doubtful: tuple[_PairCard, ...]
 
     @property
-    def shots(self) -> Iterator[Shot]:
+    def pictures(self) -> Iterator[PagePicture]:
         """Pictures of the galleries."""
         for card in (*self.gallery, *self.hardest, *self.doubtful):
-            yield card.anchor.shot
-            yield card.other.shot
+            yield card.anchor.picture
+            yield card.other.picture
 
 
-def pairs(version: Version) -> Pairs:
-    """Look through all pairs of a version."""
+def pairs_section(version: DatasetVersion) -> PairsSection:
+    """Summarize all pairs of a version."""
     table = version.read("pairs", COLUMNS).sort_by(
         [("similarity", "ascending"), ("pair_id", "ascending")]
     )
@@ -87,29 +97,29 @@ def pairs(version: Version) -> Pairs:
     similarity = table["similarity"].to_numpy()
     review = table["review"].fill_null("").to_numpy(zero_copy_only=False)
     doubtful = table["doubtful"].to_numpy()
-    sure = (~doubtful | (review == "accept")) & (review != "reject")
+    usable = (~doubtful | (review == "accept")) & (review != "reject")
     waiting = doubtful & (review == "")
     positive = kind == "positive"
     anchors, others = _texts(table, "anchor_id"), _texts(table, "other_id")
 
     def once(chosen: np.ndarray) -> list[int]:
-        """Places in ascending similarity; a pair that is there in both directions counts once."""
-        places = np.flatnonzero(chosen).tolist()
-        return list({frozenset((anchors[p], others[p])): p for p in places}.values())
+        """Row indices by ascending similarity; a pair in both directions counts once."""
+        indices = np.flatnonzero(chosen).tolist()
+        return list({frozenset((anchors[i], others[i])): i for i in indices}.values())
 
-    def objects(place: int) -> tuple[str, str]:
-        return anchors[place], others[place]
+    def objects(index: int) -> tuple[str, str]:
+        return anchors[index], others[index]
 
-    hardest = once(~positive & sure & (band == "hard"))[::-1]
-    # What contradicts most comes first: unlike positives, alike negatives.
-    odd = _in_turn(once(positive & waiting), once(~positive & waiting)[::-1])
-    chosen = [
-        spread(once(positive & sure), SHOWN),
-        varied(hardest, SHOWN, objects),
-        varied(odd, SHOWN, objects),
+    hardest = once(~positive & usable & (band == "hard"))[::-1]
+    # The strongest contradictions first: dissimilar positives, similar negatives.
+    suspicious = _alternating(once(positive & waiting), once(~positive & waiting)[::-1])
+    galleries = [
+        evenly_spaced(once(positive & usable), GALLERY_SIZE),
+        diverse(hardest, GALLERY_SIZE, objects),
+        diverse(suspicious, GALLERY_SIZE, objects),
     ]
-    cards = _cards(version, table, chosen)
-    return Pairs(
+    cards = _cards(version, table, galleries)
+    return PairsSection(
         count=table.num_rows,
         positives=int(positive.sum()),
         negatives=int((~positive).sum()),
@@ -118,7 +128,7 @@ def pairs(version: Version) -> Pairs:
         chart=histogram(
             {(k, b): similarity[(kind == k) & (band == b)] for k in KINDS for b in BANDS}
         ),
-        groups=tuple(_groups(table, kind, band)),
+        bands=tuple(_bands(table, kind, band)),
         gallery=cards[0],
         hardest=cards[1],
         doubtful=cards[2],
@@ -129,15 +139,12 @@ def _texts(table: pa.Table, column: str) -> np.ndarray:
     return table[column].to_numpy(zero_copy_only=False)
 
 
-def _in_turn(*lists: list[int]) -> list[int]:
+def _alternating(*lists: list[int]) -> list[int]:
     """The first of each list, then the second of each, and so on."""
-    turns = (
-        (turn, which, p) for which, places in enumerate(lists) for turn, p in enumerate(places)
-    )
-    return [place for _, _, place in sorted(turns)]
+    return [item for row in itertools.zip_longest(*lists) for item in row if item is not None]
 
 
-def _groups(table: pa.Table, kind: np.ndarray, band: np.ndarray) -> Iterator[Group]:
+def _bands(table: pa.Table, kind: np.ndarray, band: np.ndarray) -> Iterator[_BandSummary]:
     similarity, percentile = table["similarity"].to_numpy(), table["percentile"].to_numpy()
     mined, doubtful = _texts(table, "origin") == "mined", table["doubtful"].to_numpy()
     for k in KINDS:
@@ -145,7 +152,7 @@ def _groups(table: pa.Table, kind: np.ndarray, band: np.ndarray) -> Iterator[Gro
             part = (kind == k) & (band == b)
             if part.any():
                 low, middle, high = np.quantile(similarity[part], [0, 0.5, 1]).tolist()
-                yield Group(
+                yield _BandSummary(
                     k,
                     b,
                     int(part.sum()),
@@ -156,15 +163,28 @@ def _groups(table: pa.Table, kind: np.ndarray, band: np.ndarray) -> Iterator[Gro
                 )
 
 
-def _cards(version: Version, table: pa.Table, chosen: list[list[int]]) -> list[tuple[Card, ...]]:
-    rows = [table.take(places).to_pylist() for places in map(_indices, chosen)]
-    wanted = {row[side] for group in rows for row in group for side in ("anchor_id", "other_id")}
-    known = things(version, wanted)
+def _cards(
+    version: DatasetVersion, table: pa.Table, galleries: list[list[int]]
+) -> list[tuple[_PairCard, ...]]:
+    rows = [table.take(pa.array(indices, pa.int64())).to_pylist() for indices in galleries]
+    ids = {row[side] for gallery in rows for row in gallery for side in ("anchor_id", "other_id")}
+    crops = _object_crops(version, ids)
     return [
-        tuple(Card(row, known[row["anchor_id"]], known[row["other_id"]]) for row in group)
-        for group in rows
+        tuple(_PairCard(row, crops[row["anchor_id"]], crops[row["other_id"]]) for row in gallery)
+        for gallery in rows
     ]
 
 
-def _indices(places: list[int]) -> pa.Array:
-    return pa.array(places, pa.int64())
+def _object_crops(
+    version: DatasetVersion, object_ids: Collection[str]
+) -> Mapping[str, _ObjectCrop]:
+    objects = version.rows("objects", "object_id", object_ids)
+    uris = version.photo_uris({row["image_id"] for row in objects})
+    return {
+        row["object_id"]: _ObjectCrop(
+            PagePicture(row["image_id"], uris[row["image_id"]], box_of(row)),
+            row["label"],
+            row["identity"],
+        )
+        for row in objects
+    }

@@ -1,4 +1,4 @@
-"""Photos: boxes drawn on some of them, which labels there are, and what is nearly the same."""
+"""The section on photos: boxes drawn on some of them, labels, and near-duplicates."""
 
 from __future__ import annotations
 
@@ -6,62 +6,61 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from repic.report.choice import varied
-from repic.report.pictures import Shot
-from repic.report.scenes import Frame, box_of, photo_uris
-from repic.report.versions import Version
+from repic.report.dataset import DatasetVersion
+from repic.report.pictures import BoxOverlay, PagePicture, box_of, diverse
 
-SHOWN = 12
-"""Photos with boxes."""
-LABELS = 12
-BOXES = 8
-"""Most boxes drawn on one photo."""
-GROUPS = 6
-MEMBERS = 5
+MAX_PHOTOS = 12
+"""Photos shown with boxes."""
+MAX_LABELS = 12
+MAX_BOXES = 8
+"""Boxes drawn on one photo."""
+MAX_GROUPS = 6
+"""Groups of near-duplicates shown."""
+MAX_MEMBERS = 5
+"""Photos shown of each group."""
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """An object on a photo."""
-
-    frame: Frame
+class _LabelledBox:
+    overlay: BoxOverlay
     label: str
     confidence: float
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A photo with boxes; `more` could not be drawn."""
+class _PhotoWithBoxes:
+    """A photo and its boxes; `more` others are not drawn."""
 
-    shot: Shot
-    boxes: tuple[Drawn, ...]
+    picture: PagePicture
+    boxes: tuple[_LabelledBox, ...]
     more: int
 
     @property
-    def frames(self) -> tuple[Frame, ...]:
-        """The boxes alone."""
-        return tuple(box.frame for box in self.boxes)
+    def overlays(self) -> tuple[BoxOverlay, ...]:
+        """The boxes without labels."""
+        return tuple(box.overlay for box in self.boxes)
 
 
 @dataclass(frozen=True)
-class Alike:
-    """Near-duplicates: some of them to look at, and how many there are."""
+class _NearDuplicates:
+    """A group of near-duplicates: some of its photos, and how many it has."""
 
-    shots: tuple[Shot, ...]
+    pictures: tuple[PagePicture, ...]
     count: int
 
 
 @dataclass(frozen=True)
-class Photos:
-    """All that the page says of photos.
+class PhotosSection:
+    """Contents of the section on photos.
 
     Attributes:
-        copies: Files with the very same bytes as another.
-        empty: Photos in which no object was found.
-        labels: The most frequent labels, with the number of their objects.
-        other_labels: Labels beside these, and their objects.
-        alike: The largest groups of near-duplicates.
-        alike_groups: How many groups there are, and of how many photos.
+        copies: Files with the same bytes as another.
+        empty: Photos without any object.
+        labels: The most frequent labels with their number of objects.
+        other_labels: Number of other labels, and of their objects.
+        photos: Photos with boxes.
+        near_duplicates: The largest groups of near-duplicates.
+        duplicate_groups: Number of all such groups, and of their photos.
     """
 
     count: int
@@ -70,75 +69,76 @@ class Photos:
     empty: int
     labels: tuple[tuple[str, int], ...]
     other_labels: tuple[int, int]
-    sheets: tuple[Sheet, ...]
-    alike: tuple[Alike, ...]
-    alike_groups: tuple[int, int]
+    photos: tuple[_PhotoWithBoxes, ...]
+    near_duplicates: tuple[_NearDuplicates, ...]
+    duplicate_groups: tuple[int, int]
 
     @property
-    def shots(self) -> Iterator[Shot]:
-        """All pictures of this part."""
-        yield from (sheet.shot for sheet in self.sheets)
-        yield from (shot for group in self.alike for shot in group.shots)
+    def pictures(self) -> Iterator[PagePicture]:
+        """All pictures of the section."""
+        yield from (photo.picture for photo in self.photos)
+        yield from (picture for group in self.near_duplicates for picture in group.pictures)
 
 
-def photos(version: Version) -> Photos:
-    """Look through all photos and objects of a version."""
+def photos_section(version: DatasetVersion) -> PhotosSection:
+    """Summarize all photos and objects of a version."""
     images = version.read("images", ["image_id", "also_at", "near_duplicate_group"])
     objects = version.read("objects", ["image_id", "label"])
     labels = Counter(objects["label"].to_pylist())
     ranked = sorted(labels.items(), key=lambda entry: (-entry[1], entry[0]))
-    rest = ranked[LABELS:]
+    rest = ranked[MAX_LABELS:]
     members: dict[str, list[str]] = {}
     for image_id, group in zip(
         images["image_id"].to_pylist(), images["near_duplicate_group"].to_pylist(), strict=True
     ):
         members.setdefault(group, []).append(image_id)
     groups = sorted((sorted(m) for m in members.values() if len(m) > 1), key=lambda m: (-len(m), m))
-    in_photo = Counter(objects["image_id"].to_pylist())
-    of_photo: dict[str, set[str]] = {}
+    labels_by_photo: dict[str, set[str]] = {}
     for image_id, label in zip(
         objects["image_id"].to_pylist(), objects["label"].to_pylist(), strict=True
     ):
-        of_photo.setdefault(image_id, set()).add(label)
-    # Photos with several labels say most about a detector; new labels go before known ones.
-    order = sorted(of_photo, key=lambda photo: (-min(len(of_photo[photo]), 3), photo))
-    return Photos(
+        labels_by_photo.setdefault(image_id, set()).add(label)
+    # Photos with several labels tell most about a detector.
+    order = sorted(labels_by_photo, key=lambda photo: (-min(len(labels_by_photo[photo]), 3), photo))
+    return PhotosSection(
         count=images.num_rows,
         copies=sum(map(len, images["also_at"].to_pylist())),
         objects=objects.num_rows,
-        empty=images.num_rows - len(in_photo),
-        labels=tuple(ranked[:LABELS]),
+        empty=images.num_rows - len(labels_by_photo),
+        labels=tuple(ranked[:MAX_LABELS]),
         other_labels=(len(rest), sum(count for _, count in rest)),
-        sheets=_sheets(version, varied(order, SHOWN, of_photo.__getitem__)),
-        alike=_alike(version, groups[:GROUPS]),
-        alike_groups=(len(groups), sum(map(len, groups))),
+        photos=_with_boxes(version, diverse(order, MAX_PHOTOS, labels_by_photo.__getitem__)),
+        near_duplicates=_near_duplicates(version, groups[:MAX_GROUPS]),
+        duplicate_groups=(len(groups), sum(map(len, groups))),
     )
 
 
-def _sheets(version: Version, image_ids: list[str]) -> tuple[Sheet, ...]:
+def _with_boxes(version: DatasetVersion, image_ids: list[str]) -> tuple[_PhotoWithBoxes, ...]:
     rows = {row["image_id"]: row for row in version.rows("images", "image_id", image_ids)}
-    found: dict[str, list[dict]] = {}
+    objects: dict[str, list[dict]] = {}
     for row in version.rows("objects", "image_id", image_ids):
-        found.setdefault(row["image_id"], []).append(row)
-    sheets = []
+        objects.setdefault(row["image_id"], []).append(row)
+    result = []
     for image_id in image_ids:
         photo = rows[image_id]
-        boxes = sorted(found[image_id], key=lambda o: (not o["main"], -o["confidence"]))
-        drawn = tuple(_drawn(o, photo["width"], photo["height"]) for o in boxes[:BOXES])
-        more = max(0, len(boxes) - BOXES)
-        sheets.append(Sheet(Shot(image_id, photo["uri"]), drawn, more))
-    return tuple(sheets)
+        ranked = sorted(objects[image_id], key=lambda o: (not o["main"], -o["confidence"]))
+        boxes = tuple(_labelled_box(o, photo["width"], photo["height"]) for o in ranked[:MAX_BOXES])
+        more = max(0, len(ranked) - MAX_BOXES)
+        result.append(_PhotoWithBoxes(PagePicture(image_id, photo["uri"]), boxes, more))
+    return tuple(result)
 
 
-def _drawn(row: dict, width: int, height: int) -> Drawn:
-    frame = Frame.of(box_of(row), (0, 0, width, height), row["main"])
-    return Drawn(frame, row["label"], row["confidence"])
+def _labelled_box(row: dict, width: int, height: int) -> _LabelledBox:
+    overlay = BoxOverlay.of(box_of(row), (0, 0, width, height), row["main"])
+    return _LabelledBox(overlay, row["label"], row["confidence"])
 
 
-def _alike(version: Version, groups: list[list[str]]) -> tuple[Alike, ...]:
-    shown = [group[:MEMBERS] for group in groups]
-    uris = photo_uris(version, {image_id for group in shown for image_id in group})
+def _near_duplicates(
+    version: DatasetVersion, groups: list[list[str]]
+) -> tuple[_NearDuplicates, ...]:
+    visible = [group[:MAX_MEMBERS] for group in groups]
+    uris = version.photo_uris({image_id for group in visible for image_id in group})
     return tuple(
-        Alike(tuple(Shot(i, uris[i]) for i in some), len(group))
-        for some, group in zip(shown, groups, strict=True)
+        _NearDuplicates(tuple(PagePicture(i, uris[i]) for i in some), len(group))
+        for some, group in zip(visible, groups, strict=True)
     )

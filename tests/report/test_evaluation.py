@@ -37,7 +37,7 @@ def test_the_page_says_what_the_tables_say(found: EvaluationResult, tmp_path: Pa
     page = report.write(found.store, found.ref, tmp_path).read_text(encoding="utf-8")
     assert "eager" in page
     assert "Against evaluation@v1" in page
-    assert "names somebody whose reference was shown" in page
+    assert "names a reference that was shown but is not in the photo" in page
     assert page.count("<article") == 20
     assert "polyline" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
@@ -52,7 +52,7 @@ def test_the_page_says_what_the_tables_say(found: EvaluationResult, tmp_path: Pa
     assert f"n {asked}</small>" in _section(page, "headline")
     names = found.score("right_share", "retrieval", metric="retrieval").n
     assert f"n {names}</small>" in _section(page, "retrieval")
-    assert "both asked" in changes
+    assert "shared n" in changes
     assert changes.count('<td class="num">24</td></tr>') == changes.count("</tr>") - 1
     alone = report.write(found.store, "evaluation@production", tmp_path / "first.html")
     assert "Against" not in alone.read_text(encoding="utf-8")
@@ -97,7 +97,7 @@ def test_right_captions_leave_nothing_to_look_at(found: EvaluationResult, tmp_pa
         asked = config.load("sample", evaluate={"url": server.url, **values})
         right = run("right", asked, found.store)
     page = report.write(found.store, right.ref, tmp_path, against=found.ref)
-    assert "Every caption is right." in page.read_text(encoding="utf-8")
+    assert "Every caption is correct." in page.read_text(encoding="utf-8")
     assert load(found.store, right.ref).suite == "sample"
 
 

@@ -42,7 +42,7 @@ def test_the_page_says_what_the_version_is(store: Store, rows: builds.Rows) -> N
         "ada on engine",
         "repic 0.1.0",
         "folder · /photos",
-        "24 photos of 25 files named by the source",
+        "24 photos of 25 files listed by the source",
         "48 objects",
         "1 quarantined 1 reason",
         "photos/bad one.jpg the end is missing",
@@ -101,7 +101,7 @@ def test_a_table_stands_for_the_newest_dataset_that_binds_it(
     page = Page(report.render(store, "quarantine@v1"))
     assert "dataset v1" in page.text
     assert "dataset v1 latest" not in page.text
-    assert "Asked for as quarantine@v1" in page.text
+    assert "Requested as quarantine@v1" in page.text
 
 
 def test_what_no_report_can_be_about_is_an_error(store: Store, rows: builds.Rows) -> None:
@@ -154,7 +154,7 @@ def test_photos_that_are_gone_leave_a_frame_with_the_reason(
     page = Page(report.render(store, "dataset@latest"))
     for reason in (
         "missing: there is no such file",
-        "changed: another photo is there since the build",
+        "changed: the file has changed since the build",
         "empty: there are no bytes in it",
     ):
         assert reason in page.text
@@ -182,7 +182,7 @@ def test_an_objective_without_rows_says_why(store: Store, rows: builds.Rows) -> 
     assert "No oct examples: no usable positive pair" in page.text
     assert "No ict examples: no usable positive pair" in page.text
     assert "No vlt examples" not in page.text
-    assert "There are no pairs in this version" in page.text
+    assert "This version has no pairs" in page.text
     assert "No hard negative." in page.text
 
 
@@ -224,9 +224,9 @@ def test_near_duplicates_and_copies(store: Store, rows: builds.Rows) -> None:
     rows.images[3]["also_at"] = ["file:///photos/copy.jpg"]
     builds.publish(store, rows)
     page = Page(report.render(store, "dataset@latest"))
-    assert "7 photos in 1 group look nearly the same" in page.text
+    assert "7 photos in 1 group are near-duplicates" in page.text
     assert "and 2 more" in page.text
-    assert "1 more file with the very same bytes" in page.text
+    assert "1 more file with the same bytes" in page.text
 
 
 def test_the_page_stays_small_whatever_the_photos_show(store: Store, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which dataset version a report is about, and the rows behind it."""
+"""The dataset version that a report is about, and the rows behind it."""
 
 from __future__ import annotations
 
@@ -16,58 +16,63 @@ from storage.store import Store
 
 
 @dataclass(frozen=True)
-class Version:
+class DatasetVersion:
     """A dataset version and the tables that it binds.
 
     Attributes:
-        store: Where it is.
+        store: The store that holds it.
         dataset: Its manifest.
         tables: Table -> the manifest that the dataset binds.
-        asked: What was asked for: the dataset itself, or one of its tables.
+        requested: The version that the user named: the dataset itself, or one of its tables.
         aliases: `latest` and the tags that the dataset has now.
     """
 
     store: Store
     dataset: Manifest
     tables: Mapping[str, Manifest]
-    asked: ArtifactRef
+    requested: ArtifactRef
     aliases: tuple[str, ...]
 
     def read(self, name: str, columns: Sequence[str]) -> pa.Table:
-        """Columns of a table; no rows where the version has no such table."""
+        """Columns of a table; no rows if the version has no such table."""
         if name not in self.tables:
             return TABLES[name].empty().select(columns)
         return self.store.read(self.tables[name].ref, columns)
 
     def rows(self, name: str, column: str, values: Collection[str]) -> list[dict]:
-        """Whole rows of a table whose `column` has one of the values, in the order of its key."""
+        """Rows of a table whose `column` has one of the values, in the order of its key."""
         if name not in self.tables or not values:
             return []
-        wanted = pc.field(column).isin(sorted(values))
-        found = self.store.read(self.tables[name].ref, filter=wanted)
-        return found.sort_by([(key, "ascending") for key in TABLES[name].key]).to_pylist()
+        condition = pc.field(column).isin(sorted(values))
+        table = self.store.read(self.tables[name].ref, filter=condition)
+        return table.sort_by([(key, "ascending") for key in TABLES[name].key]).to_pylist()
+
+    def photo_uris(self, image_ids: Collection[str]) -> Mapping[str, str]:
+        """Image id -> URI of the photo."""
+        rows = self.rows("images", "image_id", image_ids)
+        return {row["image_id"]: row["uri"] for row in rows}
 
 
-def find(store: Store, ref: str) -> Version:
+def find(store: Store, ref: str) -> DatasetVersion:
     """The dataset version that a reference names, or the newest that binds the table it names.
 
     Raises:
         NotFoundError: there is no such version, or no dataset binds it.
         StoreError: it is neither a dataset nor a table.
     """
-    asked = store.manifest(ref)
-    dataset = _binding(store, asked) if asked.kind == "table" else asked
+    requested = store.manifest(ref)
+    dataset = _binding(store, requested) if requested.kind == "table" else requested
     if dataset.kind != "dataset":
         raise StoreError(
-            f"{asked.ref} is a {asked.kind}: a report is about a dataset or one of its tables, "
-            "for example dataset@latest."
+            f"{requested.ref} is a {requested.kind}: a report is about a dataset or one of its "
+            "tables, for example dataset@latest."
         )
     bound = [store.manifest(bound.ref) for bound in dataset.inputs]
     tables = {manifest.name: manifest for manifest in bound if manifest.kind == "table"}
     refs = store.current().of(dataset.name)
     tags = sorted(tag for tag, version in refs.tags.items() if version == dataset.version)
     latest = ["latest"] if refs.latest == dataset.version else []
-    return Version(store, dataset, tables, asked.ref, (*latest, *tags))
+    return DatasetVersion(store, dataset, tables, requested.ref, (*latest, *tags))
 
 
 def _binding(store: Store, table: Manifest) -> Manifest:
@@ -76,6 +81,6 @@ def _binding(store: Store, table: Manifest) -> Manifest:
         if any(bound.ref == table.ref for bound in dataset.inputs):
             return dataset
     raise NotFoundError(
-        f"No dataset binds {table.ref}: its build did not end, so run it again, "
+        f"No dataset binds {table.ref}: its build did not finish, so run it again, "
         "or ask for dataset@latest."
     )
