@@ -220,7 +220,7 @@ def test_bad_files_among_good_ones_end_well_on_the_command_line(
     assert "truncated" in out
     code, out, _ = repic_main(*arguments)
     assert "6 quarantined" in out
-    assert "`repic quarantine` says" in out
+    assert "`repic quarantine` lists the reasons" in out
 
 
 def sentence_of(result: tuple[int, str, str]) -> str:

@@ -276,7 +276,7 @@ def test_an_id_that_nothing_has_is_counted_and_named(
         code, out, err = repic_main("reviews", "import", str(path), f"--store={store.location}")
         assert code == 0, err
         assert f"holds {len(lines)} decisions" in out
-        assert ("name a pair or object that no version holds" in err) == bool(count)
+        assert ("name a pair or object that no version has" in err) == bool(count)
     reviews.read(store, path)
     path.write_text("subject,subject_id,decision,reviewer,note\n" + "\n".join(wrong) + "\n")
     assert reviews.unknown(store, reviews.read(store, path)) == sorted([box, "f00d"])
