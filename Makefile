@@ -1,14 +1,15 @@
 # Two commands do everything on a fresh machine with git, make and Python >= 3.11:
 #   make demo   set up, build training sets from generated photos, train a small model on them
 #   make test   set up, then the fast tests
+# For developers: test-slow (servers, browsers, kills), peers (other trainers), lint, types.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-slow lint types lock clean
+.PHONY: demo test test-slow peers lint types lock clean
 
-# Whatever the shell says: without bytecode every process compiles torch and Prefect anew.
+# Without bytecode, every process would compile torch and Prefect again.
 unexport PYTHONDONTWRITEBYTECODE
 
 $(VENV)/ready: requirements.lock pyproject.toml
@@ -28,15 +29,19 @@ demo: $(VENV)/ready
 	@echo "Look at $(DEMO)/report.html and $(DEMO)/training.html;" \
 	    "ask $(BIN)/repic sql --store $(DEMO)/store \"show tables\""
 
-# Threads that wait give their core away, since servers, workers and other tests want it.
-test test-slow: export OMP_WAIT_POLICY = PASSIVE
+# Idle OpenMP threads yield their core to servers, workers and other tests.
+test test-slow peers: export OMP_WAIT_POLICY = PASSIVE
 
-# Two at once, a file each; models then take one thread, so that two cores are not asked for four.
+# Two files run at a time. One thread per model, so that two cores are not oversubscribed.
 test: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --durations=10
 
 test-slow: $(VENV)/ready
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2 --dist loadfile --durations=10
+
+# Other trainers, each installed into a virtual environment of its own. Not part of CI.
+peers: $(VENV)/ready
+	$(BIN)/pytest -m peers --durations=10
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -45,7 +50,7 @@ lint: $(VENV)/ready
 types: $(VENV)/ready
 	$(BIN)/mypy
 
-# No index or host goes into the lock file, so it works with whatever index pip and uv are set to.
+# The lock file names no index or host, so it works with whatever index pip and uv use.
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --group dev \

@@ -258,6 +258,9 @@ def qwen25_vl(processor: ImageProcessor) -> Convention:
     return Convention("qwen2.5-vl", grid, '{{"bbox_2d": [{x1}, {y1}, {x2}, {y2}]}}')
 
 
+CONVENTIONS = {c.name: c for c in (QWEN2_VL, QWEN3_VL, INTERNVL, NORMALIZED)}
+"""Conventions that need no processor, by name."""
+
 _FAMILIES: dict[str, Convention | Callable[[ImageProcessor], Convention]] = {
     "qwen2_vl": QWEN2_VL,
     "qwen2_5_vl": qwen25_vl,

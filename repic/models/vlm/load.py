@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any
 from repic.config import LoraSettings
 from repic.errors import ConfigError, WeightsError
 from repic.images.coordinates import (
-    INTERNVL,
-    NORMALIZED,
-    QWEN2_VL,
-    QWEN3_VL,
+    CONVENTIONS,
     Convention,
     ConventionError,
     convention_for,
@@ -28,8 +25,6 @@ TARGETS = (
     r"(?:q|k|v|o|gate|up|down)_proj"
 )
 """Linear layers of the language model by their transformers names, without the vision tower."""
-
-_CONVENTIONS = {c.name: c for c in (QWEN2_VL, QWEN3_VL, INTERNVL, NORMALIZED)}
 
 
 @dataclass(frozen=True)
@@ -84,12 +79,12 @@ def reader(name: str, boxes: str = "auto", unknown: Convention | None = None) ->
         convention = (
             convention_for(config, processor.image_processor)
             if boxes == "auto"
-            else _CONVENTIONS[boxes]
+            else CONVENTIONS[boxes]
         )
     except ConventionError:
         if unknown:
             return Reader(name, path, config, processor, unknown, _fingerprint(path, config))
-        choices = ", ".join(_CONVENTIONS)
+        choices = ", ".join(CONVENTIONS)
         raise ConfigError(
             f"how {config.model_type} writes boxes is not known: "
             f"set train.boxes to one of {choices}"
