@@ -196,8 +196,8 @@ def build(
     Raises:
         repic.errors.RepicError, storage.errors.StoreError: errors that the user can fix.
     """
-    from repic.pipeline.build import NoCallbacks, open_and_scan
     from repic.pipeline.build import build as run
+    from repic.pipeline.build import open_and_scan
     from repic.pipeline.scan import scan
 
     if settings is None:
@@ -209,7 +209,7 @@ def build(
     else:
         chosen = settings
     opened, scanned = open_and_scan(_expanded(store), lambda: scan(chosen))
-    return Version(opened, run(chosen, opened, scanned, NoCallbacks()).dataset)
+    return Version(opened, run(chosen, opened, scanned).dataset)
 
 
 def train(

@@ -242,6 +242,7 @@ def make_folder(path: str) -> None:
 
 
 def sync(handle: IO[bytes]) -> None:
+    """Flush a file to the disk."""
     handle.flush()
     os.fsync(handle.fileno())
 

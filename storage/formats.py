@@ -63,6 +63,7 @@ def paths(manifest: Manifest) -> list[str]:
 def relation(
     files: Files, manifest: Manifest, connection: duckdb.DuckDBPyConnection | None
 ) -> duckdb.DuckDBPyRelation:
+    """A table as a lazy relation, in a new connection unless one is given."""
     import duckdb
 
     connection = connection or duckdb.connect()

@@ -39,6 +39,8 @@ def _now() -> datetime:
 
 
 class Lease(Frozen):
+    """A process that uses the store; gc waits for it or works around it."""
+
     role: Role
     id: str = Field(default_factory=lambda: uuid.uuid4().hex)
     pid: int = Field(default_factory=os.getpid)

@@ -26,6 +26,8 @@ Kind = Literal["table", "dataset", "checkpoint", "report"]
 
 
 class Frozen(BaseModel):
+    """Base of the models on disk: immutable, without unknown fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 

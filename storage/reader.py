@@ -147,4 +147,5 @@ class StoreReader:
 
 
 def manifest_path(name: str, version: int) -> str:
+    """Path of a manifest, relative to the store."""
     return f"manifests/{name}/v{version:06d}.json"

@@ -64,6 +64,7 @@ def numbers(files: Files) -> list[int]:
 
 
 def path(number: int) -> str:
+    """Path of a snapshot of the refs, relative to the store."""
     return f"{FOLDER}/{number:06d}.json"
 
 

@@ -6,10 +6,12 @@ import re
 
 
 def identifier(name: str) -> str:
+    """A quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
+    """A quoted SQL string."""
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -15,7 +15,6 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import repic
 from repic import config
 from repic.config import Settings, with_absolute_paths
 from repic.pipeline import catalog, failures, kept_results
@@ -189,7 +188,7 @@ class Build:
                 inputs=tuple(manifest.as_input() for manifest in tables.values()),
                 settings=with_absolute_paths(self.settings).record(config.BUILD),
                 notes={name: manifest.notes for name, manifest in tables.items() if manifest.notes},
-                code_version=repic.__version__,
+                code_version=config.version(),
                 run=self.run,
             )
             dataset = self.store.publish_dataset(DATASET, origin)
@@ -266,7 +265,7 @@ class Build:
             models=stage.models(self.settings),
             sources=self._sources() if "source" in stage.reads else {},
             notes=dict(notes),
-            code_version=repic.__version__,
+            code_version=config.version(),
             run=self.run,
         )
         return self.store.publish(

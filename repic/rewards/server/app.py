@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-import repic
+from repic import config
 from repic.objectives.base import Mode
 from repic.rewards.components import Component, RewardedAnswer
 from repic.rewards.server import openrlhf, prometheus
@@ -97,7 +97,7 @@ def create_app(
     limits = limits or Limits()
     app = FastAPI(
         title="RePIC rewards",
-        version=repic.__version__,
+        version=config.version(),
         description="Scores of answers to rows of the three objectives; see docs/reward-workers.md",
         docs_url=None,
         redoc_url=None,
@@ -108,7 +108,7 @@ def create_app(
 
     @app.get("/healthz", summary="Health of this worker")
     async def healthz() -> dict[str, Any]:
-        return {"status": "ok", "version": repic.__version__, "schema_version": SCHEMA}
+        return {"status": "ok", "version": config.version(), "schema_version": SCHEMA}
 
     @app.get("/metrics", summary="Counters of all workers, for Prometheus")
     async def read_metrics() -> Response:
