@@ -32,14 +32,14 @@ from typing import Any
 
 from repic import config
 from repic.errors import TrainingStoppedError
-from repic.evaluate import results
-from repic.evaluate import run as evaluation
-from repic.evaluate.intervals import Difference, PhotoSums, paired_test, sum_by_photo
-from repic.evaluate.name_accuracy import COLUMNS
-from repic.evaluate.score import counts_of_row
+from repic.evaluation import results
+from repic.evaluation import run as evaluation
+from repic.evaluation.intervals import Difference, PhotoSums, paired_test, sum_by_photo
+from repic.evaluation.name_accuracy import COLUMNS
+from repic.evaluation.score import counts_of_row
 from repic.pipeline.build import build
 from repic.pipeline.scan import scan
-from repic.train import run as training
+from repic.training import run as training
 from storage.store import Store
 
 SUITES = ("sample", "sample-ood")

@@ -16,14 +16,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from repic.evaluate.intervals import (
+from repic.evaluation.intervals import (
     RESAMPLES,
     PhotoSums,
     bootstrap_intervals,
     paired_test,
     sum_by_photo,
 )
-from repic.evaluate.name_accuracy import COLUMNS
+from repic.evaluation.name_accuracy import COLUMNS
 
 CLAIM = 2.0
 PHOTOS = (4, 82, 340, 2_000, 20_000, 200_000)

@@ -31,9 +31,9 @@ from repic import config
 from repic.models.vlm import load
 from repic.objectives.rows import examples_of
 from repic.pipeline.progress import NoProgress
-from repic.train import grpo
-from repic.train.plan import TrainingPlan
-from repic.train.trainer_defaults import trainer_config
+from repic.training import grpo
+from repic.training.plan import TrainingPlan
+from repic.training.trainer_defaults import trainer_config
 from storage.store import Store
 
 STILL = ("trainer.learning_rate=0", "trainer.max_grad_norm=0", "trainer.save_strategy=no")

@@ -53,13 +53,13 @@ from repic.rewards.scoring import score
 from repic.sample import compose, files
 from repic.sample.identities import RESERVED
 from repic.sample.world import World
-from repic.train import grpo, sft
-from repic.train.ablation_rewards import Totals, totals
-from repic.train.dataset import select_rows
-from repic.train.plan import TrainingPlan
-from repic.train.publish import PICTURE, draw_curves, example_answers
-from repic.train.reward import TrainedReward
-from repic.train.trainer_defaults import trainer_config
+from repic.training import grpo, sft
+from repic.training.ablation_rewards import Totals, totals
+from repic.training.dataset import select_rows
+from repic.training.plan import TrainingPlan
+from repic.training.publish import PICTURE, draw_curves, example_answers
+from repic.training.reward import TrainedReward
+from repic.training.trainer_defaults import trainer_config
 from storage.store import Store
 
 ARMS = ("untrained", "sft", "grpo", "shuffled", "format")

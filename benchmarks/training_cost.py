@@ -40,10 +40,10 @@ from repic.pipeline.build import build
 from repic.pipeline.progress import NoProgress
 from repic.pipeline.scan import scan
 from repic.rewards.scoring import score
-from repic.train import grpo
-from repic.train.dataset import epoch_order, prompts
-from repic.train.plan import TrainingPlan
-from repic.train.trainer_defaults import trainer_config
+from repic.training import grpo
+from repic.training.dataset import epoch_order, prompts
+from repic.training.plan import TrainingPlan
+from repic.training.trainer_defaults import trainer_config
 from storage.store import Store
 
 MOST_RATIO, MOST_LOADING, MOST_MEMORY = 1.05, 0.05, 4.0

@@ -15,9 +15,9 @@ from prefect.artifacts import create_markdown_artifact
 from flows.common import TASK_OPTIONS, RunLog, in_home, store_location
 from repic import config, report
 from repic.config import Settings
-from repic.evaluate.metrics import format_cell
-from repic.evaluate.results import EvaluationResult, load
-from repic.evaluate.run import run
+from repic.evaluation.metrics import format_cell
+from repic.evaluation.results import EvaluationResult, load
+from repic.evaluation.run import run
 from repic.pipeline import catalog
 from storage.manifest import Run
 from storage.store import Store

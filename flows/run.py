@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
     from repic.pipeline.build import BuildResult
-    from repic.train.publish import TrainingResult
+    from repic.training.publish import TrainingResult
 
 NOT_COMPLETED = 1
 NOT_STARTED = 2

@@ -16,8 +16,8 @@ from flows.common import ONE_RETRY, RunLog, in_home, store_location
 from repic import config
 from repic.config import Settings
 from repic.pipeline import catalog
-from repic.train.publish import PICTURE, TrainingResult
-from repic.train.run import train
+from repic.training.publish import PICTURE, TrainingResult
+from repic.training.run import train
 from storage.manifest import Run
 from storage.store import Store
 

@@ -35,7 +35,13 @@ def test_a_wheel_builds_the_sample_dataset(tmp_path: Path) -> None:
     assert "No module named 'tools'" in clone.stderr
     small = ["--set", "source.count=12", "--set", "source.identities=4", "--store", "store"]
     built = run(
-        environment / "bin" / "repic", "build", "--profile", "sample", *small, "--json", cwd=tmp_path
+        environment / "bin" / "repic",
+        "build",
+        "--profile",
+        "sample",
+        *small,
+        "--json",
+        cwd=tmp_path,
     )
     assert json.loads(built)["rows"]["examples"] > 0
     where = run(python, "-c", "import repic; print(repic.__file__)", cwd=tmp_path)

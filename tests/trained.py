@@ -10,12 +10,12 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from repic.train.publish import TrainingResult
-from repic.train.run import train
+from repic.training.publish import TrainingResult
+from repic.training.run import train
 from storage.store import Store
 from tests.builds import Built
 from tests.random_vlms import qwen2_5_vl_folder
-from tests.train.runs import small
+from tests.training.runs import small
 
 
 @pytest.fixture(scope="session")

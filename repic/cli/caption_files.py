@@ -11,8 +11,8 @@ import typer
 from repic.cli.common import JsonOption, UserError, err, out, print_json, print_rows
 
 if TYPE_CHECKING:
-    from repic.evaluate.intervals import Estimate
-    from repic.evaluate.metrics import CaptionComparison, CaptionScores
+    from repic.evaluation.intervals import Estimate
+    from repic.evaluation.metrics import CaptionComparison, CaptionScores
 
 File = Annotated[Path, typer.Argument(help="JSON or JSON lines: photo, concepts, caption.")]
 Metric = Annotated[
@@ -56,15 +56,14 @@ def captions(
 
     Example: repic evaluate captions captions.json --metric paper --json
     """
-    from repic.evaluate.metrics import measure
-    from repic.evaluate.parallel import usable_cores
-    from repic.evaluate.records import CaptionFile, reference_texts
+    from repic.evaluation.metrics import measure, usable_cores
+    from repic.evaluation.records import CaptionFile, reference_texts
 
     records = CaptionFile(file)
     report = measure(records, metric, concepts, workers=usable_cores())
     extra: dict[str, Estimate] = {}
     if metric == "strict":
-        from repic.evaluate.caption_quality import text_quality
+        from repic.evaluation.caption_quality import text_quality
 
         extra = text_quality(records, reference_texts(references) if references else None)
     if images is not None:
@@ -102,15 +101,15 @@ def compare_captions(
 
     Example: repic evaluate compare-captions zero_shot.json ours.json
     """
-    from repic.evaluate.metrics import compare_models
-    from repic.evaluate.records import CaptionFile
+    from repic.evaluation.metrics import compare_models
+    from repic.evaluation.records import CaptionFile
 
     files = CaptionFile(first), CaptionFile(second)
     comparison = compare_models(*files, metric, concepts)
     preferred = None
     if judge:
         from repic.config import JudgeSettings
-        from repic.evaluate.caption_quality import judge_preference
+        from repic.evaluation.caption_quality import judge_preference
 
         settings = JudgeSettings(url=judge, model=judge_model, api_key_env=judge_key_env)
         preferred = judge_preference(*files, settings)
@@ -126,7 +125,7 @@ def compare_captions(
 
 def _clip_score(records: Any, images: Path, profile: str) -> Estimate:
     from repic import config
-    from repic.evaluate.caption_quality import mean_clip_score
+    from repic.evaluation.caption_quality import mean_clip_score
     from repic.models import encoder
 
     if not images.is_dir():
@@ -145,7 +144,7 @@ def _print_summary(file: Path, report: CaptionScores) -> None:
 
 
 def _table(scores: Mapping[str, Estimate]) -> tuple[list[str], list[tuple[Any, ...]]]:
-    from repic.evaluate.metrics import format_interval, format_value
+    from repic.evaluation.metrics import format_interval, format_value
 
     rows = [
         (
@@ -161,7 +160,7 @@ def _table(scores: Mapping[str, Estimate]) -> tuple[list[str], list[tuple[Any, .
 
 
 def _print_comparison(first: Path, second: Path, comparison: CaptionComparison) -> None:
-    from repic.evaluate.metrics import format_interval, format_value
+    from repic.evaluation.metrics import format_interval, format_value
 
     a, b = comparison.first, comparison.second
     out().print(

@@ -27,8 +27,8 @@ from repic.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from repic.evaluate.intervals import Estimate
-    from repic.evaluate.results import ComparedScore, EvaluationResult
+    from repic.evaluation.intervals import Estimate
+    from repic.evaluation.results import ComparedScore, EvaluationResult
 
 ModelOption = Annotated[
     str,
@@ -118,7 +118,7 @@ def run(
         },
     )
     from repic.cli.progress import RunProgress
-    from repic.evaluate import run as evaluation
+    from repic.evaluation import run as evaluation
 
     opened = open_store(store, create=True)
     with RunProgress(err()) as progress:
@@ -173,7 +173,7 @@ def _print_table(
     result: EvaluationResult, metric: str, names: Sequence[str], counted: str | None = None
 ) -> None:
     """Scores by protocol and part; the column n is that of the score `counted`."""
-    from repic.evaluate.metrics import format_cell
+    from repic.evaluation.metrics import format_cell
 
     rows = []
     for (protocol, part), named in _ordered(result, metric):
@@ -214,7 +214,7 @@ def compare(
 
     Example: repic evaluate compare evaluation@v1 evaluation@v2 --plot compare.png
     """
-    from repic.evaluate import results
+    from repic.evaluation import results
 
     if len(models) < 2:
         raise UserError("give at least two evaluations, for example evaluation@v1 evaluation@v2")
@@ -238,7 +238,7 @@ def compare(
 
 
 def _compared(line: ComparedScore, letter: str) -> tuple[Any, ...]:
-    from repic.evaluate.metrics import format_cell, format_interval, format_value
+    from repic.evaluation.metrics import format_cell, format_interval, format_value
 
     change = line.difference
     difference: tuple[str, str, int | str] = ("", "", "")
@@ -286,7 +286,7 @@ def caption(
     Example: repic caption photo.jpg --refs refs/ --model checkpoint@latest
     """
     from repic import config
-    from repic.evaluate import single_photo
+    from repic.evaluation import single_photo
 
     settings = config.load(
         profile,

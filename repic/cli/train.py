@@ -27,7 +27,7 @@ from repic.cli.common import (
 
 if TYPE_CHECKING:
     from repic.rewards.held_out import RewardChange
-    from repic.train.publish import TrainingResult
+    from repic.training.publish import TrainingResult
 
 ModelOption = Annotated[
     str | None, typer.Option(help="sample-sft, a folder, or a name on the Hub.")
@@ -112,7 +112,7 @@ def _train_here(
     settings = config.load(profile, overrides, scope=config.TRAIN, train=chosen)
     opened = open_store(store)
     from repic.models.vlm import load
-    from repic.train import run  # imports torch, so only once the arguments are valid
+    from repic.training import run  # imports torch, so only once the arguments are valid
 
     load.quiet()
     if int(os.environ.get("RANK", "0")):  # only the first process of a distributed run prints
@@ -123,7 +123,7 @@ def _train_here(
 
 def _print_settings(method: Literal["grpo", "sft"]) -> None:
     from repic.config import TRAIN
-    from repic.train.trainer_defaults import defaults
+    from repic.training.trainer_defaults import defaults
 
     print_settings(TRAIN)
     for name, default in defaults(method).items():
@@ -222,7 +222,7 @@ def doctor_dataset(
     opened = open_store(store)
     from repic.models.vlm import load
     from repic.objectives.rows import examples_of
-    from repic.train import preflight
+    from repic.training import preflight
 
     load.quiet()
     examples = examples_of(opened, dataset)

@@ -8,11 +8,11 @@ from typing import Any
 
 from repic import config
 from repic.errors import CaptionError
-from repic.evaluate.results import NAME as EVALUATION
-from repic.evaluate.results import find
+from repic.evaluation.results import NAME as EVALUATION
+from repic.evaluation.results import find
 from repic.refresh.decision import ROLLED_BACK, Decision, MetricComparison
 from repic.tables import TABLES
-from repic.train.rollouts import rollouts_of
+from repic.training.rollouts import rollouts_of
 from storage.errors import MovedError, NotFoundError, StoreError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, Run

@@ -8,15 +8,15 @@ from typing import Any
 from repic import config
 from repic.config import Settings
 from repic.errors import TrainingStoppedError
-from repic.evaluate import results
-from repic.evaluate import run as evaluation
-from repic.evaluate.results import EvaluationResult
+from repic.evaluation import results
+from repic.evaluation import run as evaluation
+from repic.evaluation.results import EvaluationResult
 from repic.objectives.rows import examples_of
 from repic.pipeline.progress import NoProgress, Progress
 from repic.refresh import guard_scores, history
 from repic.refresh.decision import Decision, MetricComparison, decide, stopped
 from repic.refresh.history import RecordedDecision
-from repic.train import run as training
+from repic.training import run as training
 from storage.errors import StoreError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Run
@@ -69,8 +69,8 @@ def refresh(
         The decision, and whether it is new.
 
     Raises:
-        errors of `repic.train.run.train` and `repic.evaluate.run.run`, except TrainingStoppedError:
-            a stopped candidate is refused.
+        errors of `repic.training.run.train` and `repic.evaluation.run.run`, except
+            TrainingStoppedError: a stopped candidate is refused.
     """
     progress, run = progress or NoProgress(), run or Run.here()
     request = Request(settings, examples_of(store, dataset))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from repic.errors import CaptionError
-from repic.evaluate.intervals import Difference, Estimate
-from repic.evaluate.results import NAME, EvaluationResult, compare, find, load
-from repic.evaluate.score import ALL
+from repic.evaluation.intervals import Difference, Estimate
+from repic.evaluation.results import NAME, EvaluationResult, compare, find, load
+from repic.evaluation.score import ALL
 from repic.refresh.history import decisions
 from repic.report.pictures import BoxOverlay, PagePicture
 from storage.errors import StoreError

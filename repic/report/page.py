@@ -67,7 +67,7 @@ def _evaluation(store: Store, ref: str, against: str | None) -> str | None:
     """The page of an evaluation; None for another kind of version."""
     if store.manifest(ref).name != EVALUATION:
         return None
-    from repic.evaluate import metrics
+    from repic.evaluation import metrics
     from repic.report import evaluation_page
 
     page = evaluation_page.gather(store, ref, against)

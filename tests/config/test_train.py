@@ -9,7 +9,7 @@ import pytest
 
 from repic import config
 from repic.errors import ConfigError
-from repic.train.trainer_defaults import OURS, defaults, trainer_config
+from repic.training.trainer_defaults import OURS, defaults, trainer_config
 
 CPU = ("trainer.use_cpu=true",)
 

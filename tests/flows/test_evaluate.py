@@ -10,9 +10,9 @@ import pytest
 from flows.common import is_transient
 from flows.evaluate import _table, evaluate
 from repic.errors import CaptionServerError, ConfigError, SuiteError
-from repic.evaluate.results import load
+from repic.evaluation.results import load
 from storage.store import Store
-from tests.evaluate.servers import nobody, serving
+from tests.evaluation.servers import nobody, serving
 from tests.flows.up import PREFECT, Up
 
 

@@ -14,10 +14,10 @@ import pytest
 from flows.common import is_transient
 from flows.local import server
 from repic.errors import DataError, PreflightError, TrainingStoppedError, WeightsError
-from repic.train.publish import PICTURE
+from repic.training.publish import PICTURE
 from tests.builds import Built, repic
 from tests.random_vlms import qwen2_5_vl_folder
-from tests.train.runs import PLAIN, SMALL
+from tests.training.runs import PLAIN, SMALL
 
 
 @pytest.mark.parametrize("error", [DataError, PreflightError, TrainingStoppedError, WeightsError])

@@ -13,10 +13,10 @@ from trl import GRPOTrainer
 
 from repic.models.vlm import cpu_speedups, load
 from repic.models.vlm.cpu_speedups import ImageFeatureCache, cached_image_features, merged_adapters
-from repic.train import grpo
+from repic.training import grpo
 from tests.builds import Built
 from tests.random_vlms import FAMILIES
-from tests.train.runs import planned, small
+from tests.training.runs import planned, small
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 from repic.errors import ConfigError
 from repic.models.vlm import load
 from repic.pipeline.progress import NoProgress
-from repic.train import grpo, preflight
-from repic.train.reward import TrainedReward
+from repic.training import grpo, preflight
+from repic.training.reward import TrainedReward
 from tests.builds import Built
 from tests.random_vlms import FAMILIES
-from tests.train.runs import planned, small
+from tests.training.runs import planned, small
 
 
 class Alternating(TrainedReward):

@@ -10,7 +10,7 @@ import pytest
 
 from repic import config
 from repic.errors import ConfigError
-from repic.evaluate.results import SUMMARY
+from repic.evaluation.results import SUMMARY
 from repic.pipeline import catalog
 from repic.refresh import history
 from repic.refresh.decision import Decision, MetricComparison, decide, stopped

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from repic import config
-from repic.evaluate.results import EvaluationResult
-from repic.evaluate.run import run
+from repic.evaluation.results import EvaluationResult
+from repic.evaluation.run import run
 from repic.refresh import history
 from repic.refresh.decision import MetricComparison, decide
 from repic.refresh.run import _caption_metric
 from repic.tables import TABLES
 from storage.manifest import Origin, Run
 from storage.store import Store
-from tests.evaluate.servers import everybody, nobody, serving
+from tests.evaluation.servers import everybody, nobody, serving
 
 Main = Callable[..., tuple[int, str, str]]
 

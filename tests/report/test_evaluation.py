@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from repic import config, report
-from repic.evaluate.results import EvaluationResult, load
-from repic.evaluate.run import run
+from repic.evaluation.results import EvaluationResult, load
+from repic.evaluation.run import run
 from storage.store import Store
-from tests.evaluate.servers import everybody, nobody, serving
+from tests.evaluation.servers import everybody, nobody, serving
 from tests.report.test_browser import BROWSER, browser  # noqa: F401
 
 PROTOCOLS = ("skip-retrieval", "retrieval", "wrong")

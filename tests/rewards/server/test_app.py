@@ -17,7 +17,7 @@ from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 from repic.rewards.server.app import Limits, create_app
 from repic.rewards.server.protocol import ConventionMessage, row_message
-from repic.train.preflight import corrupted_answer
+from repic.training.preflight import corrupted_answer
 from tests.builds import Built
 
 QWEN25 = Convention("qwen2.5-vl", ResizedGrid(28, 3136, 28224), QWEN3_VL.template)

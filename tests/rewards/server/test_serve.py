@@ -21,12 +21,12 @@ from repic.pipeline.progress import NoProgress
 from repic.rewards.scoring import score
 from repic.rewards.server import serve
 from repic.rewards.server.client import RetryPolicy, RewardClient, score_now
-from repic.train import grpo
-from repic.train.reward import RemoteReward
-from repic.train.run import train
+from repic.training import grpo
+from repic.training.reward import RemoteReward
+from repic.training.run import train
 from tests.builds import Built, repic, start
 from tests.rewards.server.workers import HARM, harmful, worker
-from tests.train.runs import planned, small
+from tests.training.runs import planned, small
 
 ROW = {"objective": "oct", "kind": "positive", "answer": "yes"}
 

@@ -1,0 +1,83 @@
+"""A caption of the user's own photo with named references."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from repic.config import Settings
+from repic.errors import SuiteError
+from repic.evaluation.local_suites import CONCEPTS, SUFFIXES, concept_entries
+from repic.evaluation.questions import Question, questions
+from repic.evaluation.run import retrieve
+from repic.evaluation.suites import Concept, Query, Suite, concepts_by_name, local_photo
+from repic.models.vlm import captioners
+from repic.pipeline.progress import NoProgress
+from storage.store import Store
+
+MOST = 4
+"""Up to this many references are all shown; of more, only those retrieved for the photo."""
+
+
+@dataclass(frozen=True)
+class PhotoCaption:
+    """A caption, and the question that it answers."""
+
+    question: Question
+    caption: str
+
+
+def caption(
+    photo: Path, references: Path, model: str, settings: Settings, store: Store | None = None
+) -> PhotoCaption:
+    """Caption a photo with a model that is shown the references.
+
+    Args:
+        references: A folder of `Ann.jpg`, or of `Ann/` with several photos. An optional
+            `concepts.json` in the form of the released data sets adds text and category.
+        model: See `repic.models.vlm.captioners.load`.
+        store: Needed for a model that is a checkpoint.
+
+    Raises:
+        SuiteError: The photo or the references are missing.
+        CaptionError, ConfigError, WeightsError, StoreError: As `repic.evaluation.run.run`.
+    """
+    concepts = load_references(references)
+    if not photo.is_file():
+        raise SuiteError(f"there is no photo {photo}; check the path")
+    names = tuple(concept.name for concept in concepts)
+    protocol = "retrieval" if len(names) > MOST else "skip-retrieval"
+    settings = settings.model_copy(
+        update={"evaluate": settings.evaluate.model_copy(update={"protocols": (protocol,)})}
+    )
+    captioner = captioners.load(model, settings.evaluate, store)
+    query = Query("1", local_photo(photo), names, (), names)
+    suite = Suite("own", concepts, (query,))
+    retrieval = retrieve(suite, settings, NoProgress())
+    [question] = questions(suite, settings.evaluate, retrieval.crops, retrieval.threshold or 0.0)
+    [text] = captioner.captions([question.row])
+    return PhotoCaption(question, text)
+
+
+def load_references(folder: Path) -> tuple[Concept, ...]:
+    """Named references of a folder.
+
+    Raises:
+        SuiteError: There are none, or two have the same name.
+    """
+    form = "Ann.jpg, or Ann/ with photos of Ann, for each name"
+    if not folder.is_dir():
+        raise SuiteError(f"there is no folder {folder}; it must hold {form}")
+    entries = concept_entries(folder / CONCEPTS)
+    concepts = []
+    for path in sorted(folder.iterdir()):
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        photos = [file for file in files if file.suffix.lower() in SUFFIXES]
+        if photos:
+            name = path.name if path.is_dir() else path.stem
+            entry = entries.get(name, {})
+            info, category = str(entry.get("info") or ""), str(entry.get("category") or "")
+            concepts.append(Concept(name, info, category, tuple(map(local_photo, photos))))
+    if not concepts:
+        raise SuiteError(f"{folder} has no references; it must hold {form}")
+    return tuple(concepts_by_name(concepts).values())

@@ -1,0 +1,206 @@
+"""TRL's trainers, extended: rollouts, complete checkpoints, survival of a full disk, and no
+superfluous computation on a CPU.
+
+`tests/training/test_trl_names.py` lists the private methods of TRL that are overridden here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from trl import GRPOTrainer, SFTTrainer
+
+from repic.models.vlm.cpu_speedups import (
+    BatchFields,
+    TrimmedModel,
+    cached_image_features,
+    completion_logits_only,
+    groups_by_length,
+    merged_adapters,
+)
+from repic.training.reward import RECORDS
+from repic.training.rollouts import Rollouts
+from storage.errors import FULL
+
+log = logging.getLogger(__name__)
+
+PROBE = 1 << 20
+"""Bytes of a test file: a disk that cannot take them is full."""
+COMPLETE = "complete"
+"""File of a checkpoint that is written last."""
+
+
+def complete_checkpoints(output: Path) -> list[Path]:
+    """Folders of a trainer's complete checkpoints, the oldest first."""
+    folders = [path.parent for path in output.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{COMPLETE}")]
+    return sorted(folders, key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def discard_incomplete(output: Path) -> None:
+    """Delete checkpoints that were not completely written."""
+    complete = set(complete_checkpoints(output))
+    for path in output.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        if path not in complete:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def sampled_steps(checkpoint: Path) -> set[int]:
+    """Steps whose answers were kept before a checkpoint; resuming from it needs all of them."""
+    return set(json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8") or "[]"))
+
+
+class MarkComplete(TrainerCallback):
+    """Marks a checkpoint as complete when it is on disk, and lists the steps sampled so far."""
+
+    def __init__(self, rollouts: Rollouts | None = None) -> None:
+        self.rollouts = rollouts
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        if state.is_world_process_zero and folder.is_dir():
+            for path in folder.rglob("*"):  # DeepSpeed writes subfolders
+                if path.is_file():
+                    with path.open("rb") as file:
+                        os.fsync(file.fileno())
+            steps = sorted(self.rollouts.steps) if self.rollouts else []
+            marker = folder / f".{COMPLETE}"
+            marker.write_text(
+                json.dumps([s for s in steps if s <= state.global_step]), encoding="utf-8"
+            )
+            marker.replace(folder / COMPLETE)
+
+
+class _FullDiskMixin:
+    """Lets a trainer continue when a checkpoint does not fit on the disk."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Save; if the disk is full, keep the previous checkpoint and continue to train."""
+        state: Any = self.state  # type: ignore[attr-defined]
+        args: Any = self.args  # type: ignore[attr-defined]
+        folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        except Exception as error:  # safetensors and torch wrap the OSError
+            if not _is_disk_full(error, folder):
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+            log.error(
+                "no space for the checkpoint of step %d: the previous one stays, training "
+                "continues; free some space before the next one",
+                state.global_step,
+            )
+
+
+def _is_disk_full(error: BaseException, folder: Path) -> bool:
+    """Whether an error of writing is due to space: it says so, or a small file does not fit.
+
+    On a full disk, torch reports only a failed stream.
+    """
+    if "no space left" in str(error).lower():
+        return True
+    probe = folder.parent / f".probe-{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(PROBE))
+    except OSError as full:
+        return full.errno in FULL
+    finally:
+        probe.unlink(missing_ok=True)
+    return False
+
+
+class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
+    """TRL's GRPO trainer that passes on its rollouts.
+
+    Attributes:
+        on_rollouts: Called on the main process with the step and its records and advantages.
+    """
+
+    on_rollouts: Callable[[int, list[dict[str, Any]]], None] | None = None
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train; the frozen vision tower encodes each picture once."""
+        with cached_image_features(self.accelerator.unwrap_model(self.model).get_base_model()):
+            return super().train(*args, **kwargs)
+
+    @property
+    def training(self) -> bool:
+        """Whether the model is in training mode, not in evaluation."""
+        model: Any = self.model
+        return bool(model.training)
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **fields: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """TRL's computation; on a CPU, answers of similar length share a batch (`cpu_speedups`)."""
+        inner = super()._get_per_token_logps_and_entropies
+        rows = BatchFields(fields)
+        if input_ids.device.type != "cpu" or compute_aux_loss or not rows.separable:
+            return inner(
+                model,
+                input_ids,
+                attention_mask,
+                logits_to_keep,
+                batch_size,
+                compute_entropy,
+                compute_aux_loss,
+                **fields,
+            )
+        batches = groups_by_length(attention_mask.sum(1).tolist())
+        with completion_logits_only():
+            results = [
+                inner(
+                    TrimmedModel(model),
+                    input_ids[batch],
+                    attention_mask[batch],
+                    logits_to_keep,
+                    None,
+                    compute_entropy,
+                    **rows.select(batch),
+                )
+                for batch in batches
+            ]
+        back = torch.tensor([index for batch in batches for index in batch]).argsort()
+        logps = torch.cat([logps for logps, _, _ in results])[back]
+        entropies = (
+            torch.cat([entropy for _, entropy, _ in results])[back] if compute_entropy else None
+        )
+        return logps, entropies, None
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        model: Any = self.accelerator.unwrap_model(self.model)
+        with merged_adapters(model) if model.device.type == "cpu" else contextlib.nullcontext():
+            return super()._generate_single_turn(*args, **kwargs)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        if self.on_rollouts and self.training and self.accelerator.is_main_process:
+            logs: Any = self._logs
+            advantages, records = list(logs["advantages"]), list(logs["extra"][RECORDS])
+            rollouts = [
+                {**record, "advantage": advantage}
+                for record, advantage in zip(records, advantages, strict=True)
+            ]
+            self.on_rollouts(self.state.global_step + 1, rollouts)
+        return output
+
+
+class RepicSFTTrainer(_FullDiskMixin, SFTTrainer):
+    """TRL's SFT trainer that survives a full disk."""

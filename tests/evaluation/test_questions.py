@@ -1,0 +1,112 @@
+"""Protocols and layouts: who is shown, who is to be named, and what is written."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repic import config
+from repic.evaluation.questions import PAPER_REQUEST, Question, questions
+from repic.evaluation.retrieval import (
+    DetectedCrop,
+    Match,
+    count_matches,
+    names_above,
+    nearest_names,
+)
+from repic.evaluation.run import load_suite
+from repic.evaluation.suites import Suite
+
+NEARS = st.lists(
+    st.tuples(st.sampled_from("abcdef"), st.floats(-1, 1)), min_size=1, max_size=5
+).map(lambda found: tuple(Match(n, s) for n, s in sorted(found, key=lambda f: -f[1])))
+CROPS = st.lists(
+    NEARS.map(lambda near: DetectedCrop((0.0, 0.0, 9.0, 9.0), "dog", 0.5, near)), max_size=4
+)
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        return load_suite(config.load("sample", evaluate={"photos": 8}).evaluate)
+
+
+def asked(suite: Suite, **values: object) -> list[Question]:
+    crops = {
+        q.photo.image_id: [
+            DetectedCrop(
+                thing.box,
+                thing.label,
+                0.9,
+                (Match(thing.name, 0.95 if n else 0.5), Match(suite.concepts[0].name, 0.4)),
+            )
+            for n, thing in enumerate(q.things)
+        ]
+        for q in suite.queries
+    }
+    return questions(suite, config.load("sample", evaluate={**values}).evaluate, crops, 0.9)
+
+
+def test_each_protocol_shows_what_it_says(suite: Suite) -> None:
+    made = asked(suite)
+    assert len({q.question_id for q in made}) == len(made) == 5 * len(suite.queries)
+    by_photo = {query.photo.image_id: query for query in suite.queries}
+    for question in made:
+        there = set(by_photo[question.photo.image_id].concepts)
+        shown = [concept.name for concept in question.shown]
+        assert len(set(shown)) == len(shown)
+        match question.protocol:
+            case "skip-retrieval":
+                assert set(shown) == there == set(question.concepts)
+            case "wrong":
+                assert question.concepts == ()
+                assert not set(shown) & there
+                assert len(shown) == len(there)
+            case "mixed":
+                assert set(question.concepts) == set(shown) & there
+                assert 2 * len(question.concepts) == len(shown)
+            case "retrieval":
+                assert set(question.concepts) == there
+                assert len(shown) == len(there) - 1  # the first crop is too far from anybody
+            case "retrieval-forced":
+                assert len(shown) == (4 if len(there) == 4 else 2)
+
+
+def test_a_scene_names_only_whom_a_right_caption_names(suite: Suite) -> None:
+    for question in asked(suite):
+        named = {thing["name"] for thing in question.scene} - {None}
+        assert named == set(question.concepts)
+
+
+@pytest.mark.parametrize("layout", ["training", "paper"])
+def test_prompts_have_a_block_for_each_picture(suite: Suite, layout: str) -> None:
+    for question in asked(suite, layout=layout):
+        kinds = [block["type"] for block in question.prompt]
+        assert kinds == ["image", "text"] * (len(question.shown) + 1)
+        assert kinds.count("image") == len(question.pictures)
+        assert question.pictures[-1]["role"] == "query"
+        for concept, block in zip(question.shown, question.prompt[1::2], strict=False):
+            assert f"<{concept.name}>" in block["text"]
+        if layout == "paper":
+            assert question.prompt[-1]["text"] == PAPER_REQUEST
+            assert all(reference["info"] for reference in question.references)
+
+
+@given(CROPS, st.floats(-1, 1), st.floats(-1, 1))
+def test_a_higher_threshold_never_accepts_more(
+    crops: list[DetectedCrop], one: float, other: float
+) -> None:
+    low, high = sorted((one, other))
+    assert set(names_above(crops, high)) <= set(names_above(crops, low))
+    first, second = count_matches("ab", crops, low), count_matches("ab", crops, high)
+    assert all(b <= a for a, b in zip(astuple(first), astuple(second), strict=True))
+
+
+@given(CROPS, st.integers(1, 6))
+def test_forced_retrieval_always_gives_k(crops: list[DetectedCrop], k: int) -> None:
+    found = nearest_names(crops, k, "abcdef")
+    assert len(found) == len(set(found)) == k

@@ -1,0 +1,424 @@
+"""Whole evaluations: a model behind a real server, and one of this machine; asked in SQL."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from PIL import Image
+
+from repic import config
+from repic.errors import CaptionServerError, ConfigError, WeightsError
+from repic.evaluation import caption_quality
+from repic.evaluation.results import compare, load
+from repic.evaluation.run import run
+from repic.images.cache import PictureCache
+from repic.images.coordinates import Convention
+from repic.models import encoder as embed
+from repic.models.vlm import captioners
+from repic.models.vlm import load as models
+from repic.pipeline import catalog
+from storage.errors import StoreError
+from storage.gc import gc
+from storage.integrity import verify
+from storage.store import Store
+from tests.evaluation.servers import everybody, nobody, serving
+from tests.random_vlms import qwen2_5_vl_folder, smolvlm_folder
+
+ASKED = {"photos": 8, "protocols": ("skip-retrieval", "wrong"), "backend": "server"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store", create=True)
+
+
+def test_a_server_that_names_everybody(store: Store) -> None:
+    with serving(everybody) as server:
+        found = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
+        count = len(server.asked)
+        again = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
+        assert len(server.asked) == count  # nothing is asked twice
+    assert count == 48
+    assert (found.is_new, again.is_new, again.ref) == (True, False, found.ref)
+    assert found.score("f1", "skip-retrieval").value == 1
+    assert found.score("f1", "wrong").value == 0
+    false = found.score("false_mention", "wrong")
+    assert (false.value, false.n) == (1, 24)
+    assert found.score("f1", "skip-retrieval", "4", "paper").value == 1
+    assert {row["reason"] for row in found.rows("scores")} == {"right", "absent_named"}
+    assert found.parts == ("1", "2", "4")
+    assert load(store, "evaluation@latest").ref == found.ref
+
+
+def test_numbers_are_traced_to_pixels_in_sql(store: Store, tmp_path: Path) -> None:
+    with serving(everybody) as server:
+        found = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
+    path = catalog.refresh(store, tmp_path / "catalog.duckdb")
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect(str(path), read_only=True) as connection:
+        [(value, mean)] = connection.execute(
+            "select any_value(m.value), avg(s.precision) from metrics m join scores s "
+            "using (protocol) where m.part = 'all' and m.score = 'precision' "
+            "and m.metric = 'strict' and protocol = 'skip-retrieval'"
+        ).fetchall()
+        assert value == pytest.approx(mean)
+        uri, caption = connection.execute(
+            "select c.images[-1].uri, c.caption from captions c join scores using (caption_id) "
+            "where reason = 'absent_named' limit 1"
+        ).fetchone()
+    assert Path(uri.removeprefix("file://")).is_file()
+    assert "are here" in caption
+    assert found.table("captions") == "captions@v1"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nowhere/v1", "is evaluate.url an address as http://host:8000/v1"),
+        ("http://127.0.0.1:1/a b", "is evaluate.url an address"),
+        (None, "its content is None"),
+    ],
+)
+def test_a_server_that_gives_no_caption(store: Store, url: str | None, said: str) -> None:
+    with serving(lambda *_: None) as server:  # type: ignore[arg-type, return-value]
+        asked = config.load("sample", evaluate={"url": url or server.url, **ASKED})
+        with pytest.raises(CaptionServerError, match=said):
+            run("pal", asked, store)
+
+
+def test_a_broken_server_keeps_what_it_wrote(store: Store) -> None:
+    with serving(everybody) as server:
+        calls = itertools.count()
+        good = server.reply
+        server.reply = lambda *a: good(*a) if next(calls) < 20 else 1 / 0  # type: ignore[func-returns-value]
+        asked = config.load(
+            "sample", ["evaluate.batch_size=8"], evaluate={"url": server.url, **ASKED}
+        )
+        with pytest.raises(CaptionServerError, match="finished captions are kept"):
+            run("pal", asked, store)
+        server.reply = good
+        before = len(server.asked)
+        found = run("pal", asked, store)
+        assert len(server.asked) - before == 48 - 20, "each reply is kept, not each batch"
+        assert found.score("f1", "skip-retrieval").value == 1
+        server.fails = 1
+        with pytest.raises(CaptionServerError, match="answers 503"):
+            run("other", asked, store)
+
+
+def test_a_kill_loses_the_replies_in_flight_alone(store: Store, tmp_path: Path) -> None:
+    stuck = threading.Event()
+    with serving(everybody) as server:
+        calls = itertools.count()
+        server.reply = lambda *a: everybody(*a) if next(calls) != 11 else str(stuck.wait(300))
+        asked = config.load(
+            "sample", ["evaluate.batch_size=8"], evaluate={"url": server.url, **ASKED}
+        )
+        captioner = captioners.load("pal", asked.evaluate)
+        command = [
+            *(sys.executable, "-m", "repic.cli", "evaluate", "run", "--model", "pal"),
+            *("--server", server.url, "--photos", "8", "--set", "evaluate.batch_size=8"),
+            *("--protocol", "skip-retrieval", "--protocol", "wrong"),
+            *("--store", str(tmp_path / "store")),
+        ]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            deadline = time.monotonic() + 240
+            while len(store.parts("captions", captioner.fingerprint)) < 15:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            process.kill()
+        stuck.set()
+        assert len(server.asked) == 16
+        server.reply = everybody
+        found = run("pal", asked, store)
+        assert len(server.asked) == 16 + 48 - 15
+    assert found.score("f1", "skip-retrieval").value == 1
+
+
+def test_two_models_are_compared_by_question(store: Store) -> None:
+    with serving(everybody) as server:
+        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
+        first = run("eager", asked, store)
+        server.reply = nobody
+        second = run("shy", asked, store)
+    difference = compare(first, second, "wrong")["f1"]
+    assert (difference.value, difference.p) == (1, pytest.approx(0.0001, abs=1e-4))
+    assert difference.n == 24
+    assert compare(first, second, "wrong", "2")["f1"].n == 8
+    assert compare(first, second, "skip-retrieval", "2")["recall"].value == -1
+
+
+def test_retrieval_finds_most_and_says_how_sure(store: Store) -> None:
+    with serving(everybody) as server:
+        values = {**ASKED, "protocols": ("retrieval", "retrieval-forced"), "url": server.url}
+        found = run("pal", config.load("sample", evaluate={**values}), store)
+    hits = found.score("hit_rate", "retrieval", metric="retrieval")
+    assert hits.n == 8 * (1 + 2 + 4)
+    assert (hits.value or 0) > 0.6
+    assert (found.score("false_accept_rate", "retrieval", metric="retrieval").value or 0) < 0.3
+    forced = found.score("right_share", "retrieval-forced", "1", metric="retrieval")
+    assert (forced.value or 1) <= 0.5  # two references of which one can be right
+    points = found.summary["curve"]
+    assert [p["hits"] for p in points] == sorted((p["hits"] for p in points), reverse=True)
+    assert points[0]["threshold"] < found.summary["threshold"] <= 1
+    crops = [crop for row in found.rows("captions") for crop in row["crops"]]
+    assert all(crop["nearest"][0]["similarity"] > 0 for crop in crops)
+
+
+def test_a_model_of_this_machine(store: Store, tmp_path: Path) -> None:
+    folder = qwen2_5_vl_folder(tmp_path / "tiny")
+    values = {**ASKED, "backend": "transformers", "protocols": ("wrong",)}
+    asked = config.load("sample", ["evaluate.max_new_tokens=4"], evaluate={**values})
+    found = run(folder, asked, store)
+    assert len(found.rows("captions")) == 24
+    assert found.manifest.models["captioner"]["name"] == folder
+    assert not run(folder, asked, store).is_new
+
+
+def seen(captioner: captioners.TransformersCaptioner) -> tuple[int, Convention]:
+    """Patches of a photo of 640 x 480 as the captioner's model gets it, and its boxes."""
+    processor = captioner._reader.processor.image_processor
+    grid = processor(Image.new("RGB", (640, 480)), return_tensors="pt")["image_grid_thw"]
+    return int(grid.prod()), captioner.convention
+
+
+def test_max_pixels_shrinks_pictures_and_is_another_model(store: Store, tmp_path: Path) -> None:
+    folder = qwen2_5_vl_folder(tmp_path / "tiny")
+    made = {
+        most: captioners.load(folder, config.EvaluateSettings(max_pixels=most), store)
+        for most in (None, 112 * 112, 56 * 56)
+    }
+    patches, conventions = zip(*map(seen, made.values()), strict=True)  # type: ignore[arg-type]
+    assert patches[0] == patches[1] > 4 * 4 >= patches[2] > 0  # a patch has 14 x 14 pixels
+    assert conventions[0] == conventions[1] != conventions[2]
+    assert len({one.fingerprint for one in made.values()}) == 3
+    values = {**ASKED, "backend": "transformers", "protocols": ("wrong",)}
+    changes = ["evaluate.max_new_tokens=4", "evaluate.max_pixels=3136"]
+    found = run(folder, config.load("sample", changes, evaluate={**values}), store)
+    assert found.manifest.settings["evaluate"]["max_pixels"] == 3136
+    captions = store.manifest(found.table("captions"))
+    assert captions.settings["evaluate"]["max_pixels"] == 3136
+
+
+def test_a_server_gets_pictures_of_max_pixels(store: Store) -> None:
+    sizes: dict[bool, list[int]] = {False: [], True: []}
+    for is_limited, found in sizes.items():
+
+        def look(names: list[str], pictures: list[Image.Image], found: list[int] = found) -> str:
+            found += [picture.width * picture.height for picture in pictures]
+            return everybody(names, pictures)
+
+        with serving(look) as server:
+            changes = ["evaluate.max_pixels=9000"] if is_limited else []
+            values = {**ASKED, "protocols": ("skip-retrieval",)}
+            run(
+                "pal", config.load("sample", changes, evaluate={"url": server.url, **values}), store
+            )
+    assert max(sizes[False]) > 9000
+    assert 8500 < max(sizes[True]) <= 9000
+    assert min(sizes[True]) == min(sizes[False]), "small ones stay as they are"
+    assert store.versions("captions") == [1, 2]
+
+
+def test_max_pixels_where_it_means_nothing(tmp_path: Path) -> None:
+    other = models.reader(smolvlm_folder(tmp_path / "smol"), "normalised")
+    with pytest.raises(ConfigError, match="is for Qwen-VL models"):
+        captioners._with_max_pixels(other, "normalised", 802_816)
+
+
+def test_captions_are_held_against_their_photos(store: Store) -> None:
+    """CLIPScore by the encoder of the settings, once per photo and caption."""
+    with serving(lambda names, pictures: f"a photo of {names[0]}") as server:
+        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
+        found = run("pal", asked, store)
+        encoder = embed.load(asked.encoder, asked.runtime)
+        rows = {row["caption_id"]: row for row in found.rows("captions")}
+        scored = found.rows("scores")
+        row = next(row for row in scored if row["part"] == "2")
+        caption = rows[row["caption_id"]]
+        photo = PictureCache().picture(caption["images"][-1])
+        [picture], [text] = (
+            encoder.encode_images([photo]),
+            encoder.encode_texts([caption["caption"]]),
+        )
+        assert row["clip_score"] == pytest.approx(2.5 * max(0.0, float(picture @ text)), abs=1e-3)
+        mean = sum(r["clip_score"] for r in scored if r["protocol"] == "wrong") / 24
+        score = found.score("clip_score", "wrong", metric="quality")
+        assert (score.value, score.n) == (pytest.approx(mean), 24)
+        assert (score.low or 3) < mean < (score.high or 0)
+        assert found.manifest.models["clip_score"] == encoder.fingerprint
+
+        with mock.patch.object(embed.OpenClipEncoder, "encode_texts", side_effect=AssertionError):
+            assert run("pal", asked, store).ref == found.ref, "nothing is scored twice"
+        blind = config.load(
+            "sample", ["encoder.architecture=photos"], evaluate={"url": server.url, **ASKED}
+        )
+        without = run("pal", blind, store)
+        unwanted = run(
+            "pal",
+            config.load(
+                "sample", ["evaluate.clip_score=false"], evaluate={"url": server.url, **ASKED}
+            ),
+            store,
+        )
+    assert without.table("captions") == found.table("captions"), "the captions are the same"
+    assert without.ref == unwanted.ref != found.ref
+    nothing = without.score("clip_score", "wrong", metric="quality")
+    assert (nothing.value, nothing.low, nothing.n) == (None, None, 0)
+    assert verify(store) == []
+    lost = ["encoder.pretrained=local-dir:nowhere"]
+    with pytest.raises(WeightsError, match=r"set evaluate\.clip_score=false"):
+        run("pal", config.load("sample", lost, evaluate={"url": server.url, **ASKED}), store)
+
+
+def test_what_is_published_is_not_scored_again(store: Store) -> None:
+    """Not even where gc took the parts, on a machine that rounds in another way."""
+    with serving(nobody) as server:
+        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
+        found = run("shy", asked, store)
+        gc(store, delete=True)
+        assert not store.files.find(f"parts/{caption_quality.CLIP_PARTS}")
+        with mock.patch.object(embed.OpenClipEncoder, "encode_texts", side_effect=AssertionError):
+            again = run("shy", asked, store)
+    assert (again.ref, again.is_new) == (found.ref, False)
+    assert again.table("scores") == found.table("scores")
+
+
+def test_scoring_that_was_interrupted_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caption_quality, "_PHOTOS_PER_BATCH", 5)
+    real, calls = embed.OpenClipEncoder.encode_texts, itertools.count()
+
+    def dies(self: embed.OpenClipEncoder, texts: list[str]) -> Any:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return real(self, texts)
+
+    with serving(nobody) as server:
+        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
+        with mock.patch.object(embed.OpenClipEncoder, "encode_texts", dies):
+            with pytest.raises(KeyboardInterrupt):
+                run("shy", asked, store)
+            found = run("shy", asked, store)
+        assert next(calls) == 3 + 3, "24 photos in fives, of which ten were kept"
+        other = run("silent", asked, store)
+    assert found.score("clip_score", "wrong", metric="quality").n == 24
+    ours, theirs = (
+        {r["question_id"]: r["clip_score"] for r in one.rows("scores")} for one in (found, other)
+    )
+    assert ours == theirs, "and another model that says the same gets the same"
+
+
+def test_what_cannot_caption_says_why(store: Store) -> None:
+    with pytest.raises(ConfigError, match="needs vLLM"):
+        captioners.load("sample-sft", config.EvaluateSettings(backend="vllm"), store)
+    with pytest.raises(ConfigError, match=r"needs evaluate\.url"):
+        captioners.load("pal", config.EvaluateSettings(backend="server"), store)
+    with pytest.raises(StoreError, match="There is no checkpoint"):
+        captioners.load("checkpoint@v9", config.EvaluateSettings(), store)
+    with serving(nobody) as server:
+        found = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
+    with pytest.raises(StoreError, match="not an evaluation"):
+        load(store, found.table("captions"))
+
+
+def test_the_command(repic_main: Any, tmp_path: Path) -> None:
+    place = str(tmp_path / "store")
+    common = ("evaluate", "run", "--photos", "8", "--protocol", "wrong", "--store", place)
+    with serving(nobody) as server:
+        code, printed, said = repic_main(*common, "--model", "shy", "--server", server.url)
+        assert code == 0, said
+        assert "Published evaluation@v1: shy on sample" in printed
+        assert "false_mention" in printed
+        code, printed, _ = repic_main(*common, "--model", "shy", "--server", server.url, "--json")
+    found = json.loads(printed)
+    assert (found["evaluation"], found["is_new"]) == ("evaluation@v1", False)
+    whole = next(row for row in found["strict"] if row["part"] == "all")
+    assert whole["f1"] == {"value": 1.0, "interval": [1.0, 1.0], "n": 24, "unit": "caption"}
+    assert {"length", "distinct_1", "self_bleu", "copy_rate"} <= found["quality"][0].keys()
+    fit = found["quality"][0]["clip_score"]
+    assert fit["n"] == 24
+    assert 0 <= fit["interval"][0] <= fit["value"] <= fit["interval"][1] <= 2.5
+
+
+def test_tables_show_n_of_what_counts_something_else(repic_main: Any, tmp_path: Path) -> None:
+    common = ("evaluate", "run", "--photos", "8", "--store", str(tmp_path / "store"))
+    with serving(everybody) as server:
+        asked = ("--model", "pal", "--server", server.url, "--protocol", "mixed")
+        code, printed, said = repic_main(*common, *asked)
+        assert code == 0, said
+        found = json.loads(repic_main(*common, *asked, "--json")[1])
+        blind = ("--set", "encoder.architecture=photos")
+        code, without, said = repic_main(*common, *asked, *blind)
+        assert code == 0, said
+        empty = json.loads(repic_main(*common, *asked, *blind, "--json")[1])
+    [names] = [row for row in found["strict"] if row["part"] == "all"]
+    [read] = found["quality"]
+    line = next(line for line in printed.splitlines() if "mixed" in line and "all" in line)
+    assert line.split()[:3] == ["mixed", "all", "24"]
+    fit = read["clip_score"]
+    low, high = fit["interval"]
+    assert f"{fit['value']:.2f} ({low:.2f} to {high:.2f})" in printed
+    for other in (names["binding"], read["copy_rate"], read["distinct_1"]):
+        assert other["n"] != 24
+        assert f", n {other['n']}" in printed or not other["n"]
+    assert "clip_score" in without
+    quality = without.partition("Caption quality")[2]
+    assert next(line for line in quality.splitlines() if "mixed" in line).split()[-1] == "-"
+    assert empty["quality"][0]["clip_score"] == {
+        "value": None,
+        "interval": None,
+        "n": 0,
+        "unit": "caption",
+    }
+
+
+def test_the_comparison_command(repic_main: Any, tmp_path: Path) -> None:
+    place = str(tmp_path / "store")
+    opened = Store.open(place, create=True)
+    with serving(everybody) as server:
+        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
+        run("eager", asked, opened)
+        server.reply = nobody
+        run("shy", asked, opened)
+    plot = tmp_path / "compare.png"
+    common = ("evaluate", "compare", "--store", place)
+    code, printed, said = repic_main(*common, "eager", "evaluation@v2", "--plot", str(plot))
+    assert code == 0, said
+    assert "-100.0 (-100.0 to -100.0)" in printed
+    assert "shared n" in printed
+    line = next(line for line in printed.splitlines() if "-100.0 (" in line)
+    assert line.split()[-1] == "24"
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    code, printed, _ = repic_main(*common, "eager", "shy", "--parts", "--json")
+    lines = json.loads(printed)
+    assert {line["part"] for line in lines} == {"all", "1", "2", "4"}
+    [change] = [
+        line["difference"]
+        for line in lines
+        if (line["protocol"], line["part"], line["score"]) == ("wrong", "4", "false_mention")
+        and line["model"] == "shy"
+    ]
+    assert (change["value"], change["n"]) == (-1, 8)
+    assert repic_main(*common, "eager")[0] == 2
+    code, _, said = repic_main(*common, "eager", "unknown")
+    assert code == 2
+    assert "unknown was not evaluated" in said

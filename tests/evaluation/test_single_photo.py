@@ -1,0 +1,78 @@
+"""`repic caption`: a person's own photo and named references."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from repic.errors import SuiteError
+from repic.evaluation import single_photo
+from repic.sample import files
+from repic.sample.compose import Plan
+from repic.sample.identities import RESERVED
+from repic.sample.world import World
+from tests.evaluation.servers import everybody, serving
+from tests.random_vlms import smolvlm_folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A photo of two objects, and references of six."""
+    world = World(seed=77)
+    cast = RESERVED[::150][:6]
+    plans = [Plan((one,), "sand", n, "own") for n, one in enumerate(cast)]
+    plans.append(Plan(tuple(cast[:2]), "grass", 99, "own"))
+    entries = files.read(files.write(world, plans, tmp_path / "world"))
+    for n, entry in enumerate(entries):
+        path = tmp_path / "world" / "photos" / entry["file"]
+        target = tmp_path / "refs" / f"Name{n}.jpg" if n < 6 else tmp_path / "photo.jpg"
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def test_few_references_are_all_shown(photos: Path, repic_main: Any) -> None:
+    for n in (3, 4, 5):
+        (photos / "refs" / f"Name{n}.jpg").unlink()
+    info = {"concept_dict": {"<Name0>": {"info": "A friend.", "category": "pal"}}}
+    (photos / "refs" / "concepts.json").write_text(json.dumps(info))
+    with serving(everybody) as server:
+        arguments = ("caption", str(photos / "photo.jpg"), "--refs", str(photos / "refs"))
+        code, printed, said = repic_main(*arguments, "--server", server.url, "--model", "pal")
+    assert code == 0, said
+    assert all(f"<Name{n}>" in printed for n in range(3))
+
+
+def test_of_many_those_in_the_photo_are_shown(photos: Path, repic_main: Any) -> None:
+    with serving(everybody) as server:
+        arguments = ("caption", str(photos / "photo.jpg"), "--refs", str(photos / "refs"))
+        code, printed, said = repic_main(*arguments, "--server", server.url, "--json")
+    assert code == 0, said
+    found = json.loads(printed)
+    assert len(found["crops"]) >= 1
+    assert len(found["shown"]) < 6
+    assert all(f"<{name}>" in found["caption"] for name in found["shown"])
+
+
+def test_a_family_whose_boxes_are_not_known_captions_too(
+    photos: Path, tmp_path: Path, repic_main: Any
+) -> None:
+    arguments = ("caption", str(photos / "photo.jpg"), "--refs", str(photos / "refs"), "--json")
+    code, printed, said = repic_main(
+        *(*arguments, "--model", smolvlm_folder(tmp_path / "smol")),
+        *("--set", "evaluate.max_new_tokens=4"),
+    )
+    assert code == 0, said
+    assert isinstance(json.loads(printed)["caption"], str)
+
+
+def test_what_is_missing_is_said(photos: Path) -> None:
+    with pytest.raises(SuiteError, match=r"Ann\.jpg, or Ann/"):
+        single_photo.load_references(photos / "nowhere")
+    (photos / "refs" / "Name0").mkdir()
+    (photos / "refs" / "Name0" / "a.jpg").write_bytes((photos / "photo.jpg").read_bytes())
+    with pytest.raises(SuiteError, match="two concepts are called Name0"):
+        single_photo.load_references(photos / "refs")

@@ -1,0 +1,277 @@
+"""Suites: the generated world, and folders in their authors' layout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from repic import config
+from repic.config import EvaluateSettings, profiles
+from repic.errors import SuiteError
+from repic.evaluation import local_suites, suites
+from repic.evaluation.questions import questions
+from repic.evaluation.run import load_suite
+from repic.sample import hard
+from tests.evaluation.servers import everybody, serving
+
+SHARED = next(
+    (
+        folder
+        for parent in Path(__file__).parents
+        if (folder := parent / "shared" / "data" / "dreambooth").is_dir()
+    ),
+    None,
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def photo(path: Path, colour: str = "red") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (40, 30), colour).save(path)
+
+
+def generated(name: str, **changes: int) -> suites.Suite:
+    return load_suite(
+        config.load("sample", evaluate={"suite": name, "photos": 8, **changes}).evaluate
+    )
+
+
+def test_the_sample_suite_shows_one_two_and_four() -> None:
+    suite = generated("sample")
+    sizes = {part: {len(q.concepts) for q in suite.queries if q.part == part} for part in "124"}
+    assert sizes == {"1": {1}, "2": {2}, "4": {4}}
+    assert [query.part for query in suite.queries].count("2") == 8
+    names = [concept.name for concept in suite.concepts]
+    assert len(set(names)) == len(names)
+    references = {view.image_id for concept in suite.concepts for view in concept.views}
+    assert not references & {query.photo.image_id for query in suite.queries}
+    for query in suite.queries:
+        assert {thing.name for thing in query.things} == set(query.concepts) <= set(query.among)
+    assert generated("sample") == suite
+    assert generated("sample", seed=1) != suite
+
+
+def test_the_hard_suite_has_its_four_parts() -> None:
+    suite = generated("sample-ood")
+    assert {query.part for query in suite.queries} == set(hard.KINDS)
+
+
+def test_a_folder_of_concepts(tmp_path: Path) -> None:
+    for concept, count in (("ann", 3), ("bob", 2), ("lonely", 1)):
+        for n in range(count):
+            photo(tmp_path / concept / f"{n}.jpg", "red" if n else "blue")
+    (tmp_path / local_suites.CLASSES).write_text(
+        "Classes\n\nsubject_name,class\nann,dog\nbob,cat\n"
+    )
+    suite = local_suites.suite("dreambooth", str(tmp_path))
+    assert [c.name for c in suite.concepts] == ["ann", "bob"]
+    assert [q.concepts for q in suite.queries] == [("ann",), ("ann",), ("bob",)]
+    assert suite.categories == ("cat", "dog")
+    assert suite.concepts[0].info == "A dog."
+    assert suite.concepts[0].views[0].uri.endswith("/ann/0.jpg")
+
+
+def test_yollava_has_references_apart(tmp_path: Path) -> None:
+    photo(tmp_path / "train" / "bo" / "0.png")
+    photo(tmp_path / "test" / "bo" / "5.png")
+    suite = local_suites.suite("yollava", str(tmp_path))
+    assert [q.photo.uri.rpartition("/")[2] for q in suite.queries] == ["5.png"]
+
+
+def database(root: Path, folder: str, pictures: dict[str, str]) -> None:
+    """A database as the authors have it: names -> pictures, by paths from above their `data`."""
+    entries = {
+        f"<{name}>": {
+            "name": name.title(),
+            "image": f"./data/database_tot/{folder}/{picture}",
+            "info": "A pal.",
+            "category": "person",
+        }
+        for name, picture in pictures.items()
+    }
+    place = root / "database_tot" / folder
+    for picture in pictures.values():
+        photo(place / picture)
+    (place / "database_mod.json").write_text(json.dumps({"concept_dict": entries}))
+
+
+def test_two_concepts_whose_names_hold_the_separator(tmp_path: Path) -> None:
+    names = ("Ann", "Bob_and_Co", "Co")
+    database(tmp_path, "database_2_concepts", {name: f"{name}.jpg" for name in names})
+    surplus = tmp_path / "database_tot" / "database_2_concepts" / "database.json"
+    surplus.write_text(json.dumps({"concept_dict": {"<Eve>": {"image": "./gone.jpg"}}}))
+    photo(tmp_path / "query-image-2-concepts" / "Ann_and_Bob_and_Co" / "1.jpg")
+    suite = local_suites.suite("repic-2c", str(tmp_path))
+    assert [q.concepts for q in suite.queries] == [("Ann", "Bob_and_Co")]
+    assert suite.queries[0].among == names
+    photo(tmp_path / "query-image-2-concepts" / "Ann_and_Eve" / "1.jpg")
+    with pytest.raises(SuiteError, match="Ann_and_Eve: its name is not"):
+        local_suites.suite("repic-2c", str(tmp_path))
+
+
+PALS, FOES = ("mr.a", "b b", "c", "d", "scarlet e"), ("v", "w", "x", "y")
+
+
+def four(root: Path, *asked: tuple[str, ...]) -> Path:
+    """Two groups, one with a misspelt file as the authors have one; the photos of both."""
+    pals = {name: f"pals/{name.replace('scarlet', 'scalet')}.jpg" for name in PALS}
+    database(root, "database_4_concepts", pals | {name: f"foes/{name}.jpg" for name in FOES})
+    questions = {
+        "./data/query-image-4-concepts/group photo_pals.jpg": [
+            [f"<{name}>" for name in subset] for subset in asked
+        ],
+        "./data/query-image-4-concepts/group photo_foes.jpg": [[f"<{name}>" for name in FOES]],
+    }
+    for group, colour in (("pals", "red"), ("foes", "blue")):
+        photo(root / "query-image-4-concepts" / f"group photo_{group}.jpg", colour)
+    file = root / "query_tot" / "4_concept_query_templates.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(questions))
+    return file
+
+
+def test_four_concepts_are_what_the_authors_ask_about(tmp_path: Path) -> None:
+    four(tmp_path, PALS[:4], PALS[1:])
+    suite = local_suites.suite("repic-4c", str(tmp_path))
+    assert [c.name for c in suite.concepts] == [*PALS, *FOES]
+    assert [q.concepts for q in suite.queries] == [PALS[:4], PALS[1:], FOES]
+    assert all(set(q.among) == {*PALS, *FOES} for q in suite.queries), "one database for all"
+    assert [q.others for q in suite.queries] == [("scarlet e",), ("mr.a",), ()]
+
+
+def test_nobody_of_the_group_is_shown_as_absent(tmp_path: Path) -> None:
+    four(tmp_path, PALS[:4], PALS[1:])
+    asked = EvaluateSettings(suite="repic-4c", folder=str(tmp_path), protocols=("wrong", "mixed"))
+    made = questions(load_suite(asked), asked, {}, 0.0)
+    assert len(made) == 6
+    for question in made:
+        here = PALS if question.photo.uri.endswith("pals.jpg") else FOES
+        absent = {r["name"] for r in question.references if not r["present"]}
+        assert absent
+        assert not absent & set(here)
+
+
+def released(root: Path, name: str, photos: str) -> Path:
+    """The authors' `data`: a database of three, and questions about all photos of two of them."""
+    database(root, f"database_{name}", {"ann": "ann.jpg", "b-b": "b-b.jpg", "eve": "eve.jpg"})
+    asked = {}
+    for concept in ("ann", "b-b"):
+        for n in range(3):
+            asked[f"./data/{photos}/{concept}/{n}.jpg"] = [f"<{concept}>"]
+            photo(root / photos / concept / f"{n}.jpg", "red" if n else "blue")
+    file = root / "query_tot" / f"{name}_query_templates.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(asked))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "photos"),
+    [("myvlm", "myvlm_data"), ("yollava", "yollava-data"), ("dreambooth", "dreambooth")],
+)
+def test_the_authors_databases_of_one_concept(name: str, photos: str, tmp_path: Path) -> None:
+    file = released(tmp_path, name, photos)
+    suite = local_suites.suite(name, str(tmp_path))
+    assert [c.name for c in suite.concepts] == ["ann", "b-b", "eve"]
+    assert suite.categories == ("person",)
+    assert {c.info for c in suite.concepts} == {"A pal."}
+    assert suite.concepts[1].views[0].uri.endswith(f"/database_{name}/b-b.jpg")
+    assert [q.concepts for q in suite.queries] == 3 * [("ann",)] + 3 * [("b-b",)]
+    assert all(q.among == ("ann", "b-b", "eve") for q in suite.queries)
+    assert suite.remarks == ("1 concepts of the database are in no photo: eve",)
+    gone = tmp_path / photos / "ann" / "1.jpg"
+    gone.unlink()
+    with pytest.raises(SuiteError, match=r"1\.jpg: the photo that .* asks about is missing"):
+        local_suites.suite(name, str(tmp_path))
+    file.unlink()
+    with pytest.raises(SuiteError, match=rf"{name}_query_templates\.json: there is no such file"):
+        local_suites.suite(name, str(tmp_path))
+
+
+def test_the_captions_of_the_authors_database(tmp_path: Path) -> None:
+    released(tmp_path, "myvlm", "myvlm_data")
+    asked = EvaluateSettings(
+        suite="myvlm", folder=str(tmp_path), protocols=("skip-retrieval",), layout="paper"
+    )
+    made = questions(load_suite(asked), asked, {}, 0.0)
+    assert len(made) == 6
+    assert made[0].prompt[1]["text"] == "Name: <ann>, Info: A pal."
+
+
+def test_concepts_that_are_left_out_are_named(tmp_path: Path) -> None:
+    for concept, count in (("ann", 2), ("lonely", 1), ("empty", 0)):
+        (tmp_path / "one" / concept).mkdir(parents=True)
+        for n in range(count):
+            photo(tmp_path / "one" / concept / f"{n}.jpg")
+    one = local_suites.suite("myvlm", str(tmp_path / "one"))
+    assert one.remarks == (
+        "2 concepts have no photo besides their reference and are left out: empty, lonely",
+    )
+    for folder, concept in (("train", "bo"), ("test", "bo"), ("train", "mam"), ("test", "oong")):
+        photo(tmp_path / "two" / folder / concept / "0.png")
+    two = local_suites.suite("yollava", str(tmp_path / "two"))
+    assert [c.name for c in two.concepts] == ["bo"]
+    assert two.remarks == ("2 concepts have no photos of both and are left out: mam, oong",)
+
+
+def test_what_was_left_out_is_said_and_kept(repic_main: Any, tmp_path: Path) -> None:
+    for concept, count in (("ann", 3), ("bob", 3), ("lonely", 1)):
+        for n in range(count):
+            photo(tmp_path / "photos" / concept / f"{n}.jpg", ["red", "blue", "green"][n])
+    with serving(everybody) as server:
+        code, printed, said = repic_main(
+            *("evaluate", "run", "--suite", "myvlm", "--folder", str(tmp_path / "photos")),
+            *("--protocol", "skip-retrieval", "--server", server.url, "--model", "pal"),
+            *("--store", str(tmp_path / "store"), "--json"),
+        )
+    assert code == 0, said
+    assert "1 concepts have no photo besides their reference and are left out: lonely" in said
+    [remark] = json.loads(printed)["remarks"]
+    assert "lonely" in remark
+
+
+def test_questions_about_strangers_or_of_another_form_are_refused(tmp_path: Path) -> None:
+    file = four(tmp_path, ("mr.a", "b b", "c", "nobody"))
+    with pytest.raises(SuiteError, match="asks about nobody, who is not in the database"):
+        local_suites.suite("repic-4c", str(tmp_path))
+    file.write_text("[1]")
+    with pytest.raises(SuiteError, match="is not a question file; it is"):
+        local_suites.suite("repic-4c", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", list(local_suites.LAYOUT))
+def test_what_is_missing_is_said_with_what_belongs_there(name: str, tmp_path: Path) -> None:
+    for folder in (None, str(tmp_path / "nowhere"), str(tmp_path)):
+        with pytest.raises(SuiteError, match="FOLDER/"):
+            local_suites.suite(name, folder)
+
+
+def test_a_broken_photo_is_named(tmp_path: Path) -> None:
+    photo(tmp_path / "ann" / "0.jpg")
+    (tmp_path / "ann" / "1.jpg").write_bytes(b"no picture")
+    with pytest.raises(SuiteError, match=r"1\.jpg cannot be read"):
+        local_suites.suite("dreambooth", str(tmp_path))
+
+
+@pytest.mark.skipif(SHARED is None, reason="the photos of DreamBooth are not here")
+def test_dreambooth_itself() -> None:
+    suite = local_suites.suite("dreambooth", str(SHARED))
+    assert (len(suite.concepts), len(suite.queries)) == (30, 128)
+    assert len(suite.categories) == 15
+    photos = [path for path in SHARED.glob("*/*") if path.suffix == ".jpg"]
+    assert len(photos) == 158, "as the paper counts: those and a reference of each"
+
+
+@pytest.mark.parametrize("profile", profiles())
+def test_every_profile_has_settings_of_an_evaluation(profile: str) -> None:
+    asked = config.load(profile, evaluate={"suite": "sample-ood"})
+    assert asked.evaluate.suite == "sample-ood"
+    assert asked.evaluate.layout == ("paper" if profile == "paper" else "training")

@@ -1,0 +1,62 @@
+"""Golden fingerprints: a store of an earlier release recognizes its training runs and refreshes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from repic import config
+from repic.refresh.run import Request
+from repic.training.plan import TrainingPlan
+
+EXAMPLES: Any = SimpleNamespace(fingerprint="examples", content="rows")
+READER: Any = SimpleNamespace(fingerprint="model")
+STORE: Any = SimpleNamespace(files=SimpleNamespace(local=False))
+
+
+@pytest.mark.parametrize(
+    ("profile", "method", "overrides", "golden"),
+    [
+        ("sample", "grpo", (), "c742cae95bd918e98e14c9db1f332af7"),
+        ("paper", "grpo", (), "82cf74af852667d425b0ed5ac54d8feb"),
+        (
+            *("modern", "grpo", ("train.lora.rank=8", "trainer.learning_rate=2e-5")),
+            "f8dd8d0cd8716d0f259b8eb661198a4d",
+        ),
+        (
+            *("sample", "sft"),
+            (
+                "train.difficulty.rollouts=rollouts@v3",
+                'train.reward_urls=["http://127.0.0.1:8899"]',  # does not count
+            ),
+            "66106c2d696caff43e11a09c91ad59c4",
+        ),
+    ],
+)
+def test_a_training_run_keeps_its_fingerprint(
+    profile: str, method: str, overrides: tuple[str, ...], golden: str
+) -> None:
+    settings = config.load(profile, [*overrides, "trainer.use_cpu=true"], train={"method": method})
+    plan = TrainingPlan.create(settings, STORE, EXAMPLES, READER, Path("work"))
+    assert plan.fingerprint == golden
+
+
+@pytest.mark.parametrize(
+    ("profile", "overrides", "golden"),
+    [
+        ("sample", (), "f82a289abfae7b6cefe8fd53dea1642c"),
+        (
+            "paper",
+            ("refresh.margins.oct=0.05", "trainer.beta=0.1", "evaluate.batch_size=3"),
+            "c0b8e16e54fcb4fc4a12ff14e2e7b9ce",
+        ),
+    ],
+)
+def test_a_refresh_keeps_its_fingerprint(
+    profile: str, overrides: tuple[str, ...], golden: str
+) -> None:
+    request = Request(config.load(profile, overrides), EXAMPLES)
+    assert request.fingerprint == golden

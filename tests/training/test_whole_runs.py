@@ -1,0 +1,144 @@
+"""Training as a program: killed, on a full disk, on two processes."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.local.server import free_port
+from repic.pipeline.progress import NoProgress
+from repic.training import grpo
+from repic.training.trainers import complete_checkpoints
+from storage import integrity
+from storage.gc import gc
+from storage.store import Store
+from tests.builds import Built, repic, start
+from tests.training.runs import PLAIN, SMALL, planned, small
+
+pytestmark = pytest.mark.slow
+
+STEPS = 10
+
+
+def arguments(store: Path, model: str, *overrides: str) -> list[str]:
+    changes = [*SMALL, f"trainer.max_steps={STEPS}", *overrides]
+    options = ["--profile", PLAIN, "--model", model, "--store", str(store)]
+    return ["train", *options, *(f"--set={change}" for change in changes)]
+
+
+def until(ready: Callable[[], object], running: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 600
+    while not ready() and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+@pytest.mark.timeout(1800)
+def test_a_killed_run_goes_on_where_it_was(built: Built, tiny: str, tmp_path: Path) -> None:
+    """After two SIGKILLs, one in a checkpoint, the result equals that of an uninterrupted run."""
+    ruler = built.copy(tmp_path / "ruler")
+    done = repic(*arguments(tmp_path / "ruler", tiny), timeout=600)
+    assert done.returncode == 0, done.stderr
+    store = built.copy(tmp_path / "store")
+    work = tmp_path / "store" / "unfinished"
+    for wanted in ("*/trainer/checkpoint-4/complete", "*/trainer/checkpoint-8/*"):
+        running = start(arguments(tmp_path / "store", tiny))
+        until(lambda wanted=wanted: list(work.glob(wanted)), running)  # type: ignore[misc]
+        running.send_signal(signal.SIGKILL)
+        running.communicate()
+        assert running.returncode == -signal.SIGKILL
+        assert integrity.verify(store) == []
+        assert store.names() == built.store.names()
+        garbage = gc(store, delete=True)
+        assert garbage.deleted
+        assert [(u.session.what.split()[0], u.forgotten) for u in garbage.unfinished] == [
+            ("GRPO", False)
+        ]
+    [folder] = work.iterdir()
+    assert complete_checkpoints(folder / "trainer")
+    done = repic(*arguments(tmp_path / "store", tiny), timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "resuming from step" in done.stderr
+    assert store.versions("checkpoint") == [1]
+    assert store.versions("rollouts") == [1]
+    assert integrity.verify(store) == []
+    assert list(work.iterdir()) == []
+    assert shown(store) == shown(ruler)
+    assert store.read("rollouts@latest").num_rows == 4 * STEPS
+
+
+def shown(store: Store) -> list[tuple[Any, ...]]:
+    rows = store.read("rollouts@latest").to_pylist()
+    return [(r["step"], r["sample"], r["example_id"], r["completion"]) for r in rows]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a few megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("no permission to mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_keeps_the_previous_checkpoint(
+    built: Built, tiny: str, tmp_path: Path, small_disk: Path
+) -> None:
+    asked = small(tiny, "trainer.max_steps=6")
+    plan, table, config = planned(built.copy(tmp_path / "store"), asked, small_disk)
+    session = grpo.prepare(plan, table, config)
+
+    class Fills(NoProgress):
+        def step(self, number: int, logs: dict[str, Any]) -> None:
+            if number == 3:
+                free = shutil.disk_usage(small_disk).free
+                (small_disk / "filler").write_bytes(bytes(max(0, free - 50_000)))
+
+    with plan.store.lease():
+        session.fit(Fills())
+    assert session.steps == 6
+    assert [path.name for path in complete_checkpoints(plan.output)] == ["checkpoint-2"]
+    (small_disk / "filler").unlink()
+    again = grpo.prepare(plan, table, config)
+    with plan.store.lease():
+        again.fit(NoProgress())
+    assert (again.resumed, again.steps) == (2, 6)
+
+
+def test_groups_are_whole_on_two_processes(built: Built, tiny: str, tmp_path: Path) -> None:
+    """Four answers per prompt, two per process: every group straddles both."""
+    store = built.copy(tmp_path / "store")
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"),
+        f"--master_port={free_port()}",
+        *("-m", "repic.cli"),
+        *arguments(
+            tmp_path / "store",
+            tiny,
+            "trainer.per_device_train_batch_size=2",
+            "train.prompts_per_step=1",
+            "trainer.max_steps=3",
+            "trainer.ddp_backend=gloo",
+        ),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = store.read("rollouts@latest").to_pylist()
+    assert len(rows) == 3 * 4
+    groups: dict[tuple[int, int], set[str]] = {}
+    for row in rows:
+        groups.setdefault((row["step"], row["group"]), set()).add(row["example_id"])
+    assert all(len(ids) == 1 for ids in groups.values())
+    assert len({id_ for ids in groups.values() for id_ in ids}) == 3
+    assert len({row["completion"] for row in rows}) > 3, "processes sample with seeds of their own"
+    assert store.versions("checkpoint") == [1]
