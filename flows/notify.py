@@ -60,6 +60,7 @@ def create_automation(url: str, flow: str = "refresh") -> str:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -45,7 +45,7 @@ def test_a_version_is_read_in_every_form(built: Built) -> None:
 def test_the_same_build_is_the_same_version(built: Built, tmp_path: Path) -> None:
     store = built.copy(tmp_path / "store")
     before = repic.open(store.location)["dataset@latest"].ref
-    assert repic.build(settings=built.settings(), store=store.location).ref == before
+    assert repic.build(settings=built.album.settings(), store=store.location).ref == before
 
 
 def test_errors_name_the_remedy(built: Built, tmp_path: Path) -> None:
