@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,7 +27,6 @@ from repic.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from repic.evaluation.intervals import Estimate
     from repic.evaluation.results import ComparedScore, EvaluationResult
 
 ModelOption = Annotated[
@@ -40,8 +39,6 @@ ServerOption = Annotated[
     str | None,
     typer.Option("--server", metavar="URL", help="OpenAI-compatible server that generates."),
 ]
-STRICT = ("precision", "recall", "f1", "exact", "false_mention", "binding")
-QUALITY = ("length", "distinct_1", "distinct_2", "self_bleu", "copy_rate", "clip_score")
 RETRIEVAL = ("hit_rate", "right_share", "false_accept_rate")
 
 evaluate = typer.Typer(
@@ -151,6 +148,8 @@ def _summary(result: EvaluationResult) -> dict[str, Any]:
 
 
 def _print(result: EvaluationResult) -> None:
+    from repic.report.evaluation_page import QUALITY, SCORES
+
     verb = "Published" if result.is_new else "Nothing new: this is"
     out().print(
         f"{verb} {result.ref}: {result.model} on {result.suite}, {result.summary['photos']} "
@@ -158,7 +157,7 @@ def _print(result: EvaluationResult) -> None:
         "unless a cell gives its own",
         markup=False,
     )
-    _print_table(result, "strict", STRICT, "f1")
+    _print_table(result, "strict", SCORES, "f1")
     out().print(
         "Caption quality: length in words, shares in percent, CLIPScore from 0 to 2.5",
         markup=False,
@@ -174,22 +173,14 @@ def _print_table(
 ) -> None:
     """Scores by protocol and part; the column n is that of the score `counted`."""
     from repic.evaluation.metrics import format_cell
+    from repic.report.evaluation_page import ordered_estimates
 
     rows = []
-    for (protocol, part), named in _ordered(result, metric):
+    for (protocol, part), named in ordered_estimates(result, metric):
         n = named[counted].n if counted else None
         cells = [format_cell(name, named[name], n) if name in named else "-" for name in names]
         rows.append((protocol, part, *([n] if counted else []), *cells))
     print_rows(["protocol", "part", *(["n"] if counted else []), *names], rows)
-
-
-def _ordered(
-    result: EvaluationResult, metric: str
-) -> Iterable[tuple[tuple[str, str], Mapping[str, Estimate]]]:
-    """Scores in the order of the protocols, all parts together first."""
-    order = {name: k for k, name in enumerate(result.protocols)}
-    numbers = result.estimates(metric)
-    return sorted(numbers.items(), key=lambda i: (order[i[0][0]], i[0][1] != "all", i[0][1]))
 
 
 @evaluate.command()
@@ -215,12 +206,13 @@ def compare(
     Example: repic evaluate compare evaluation@v1 evaluation@v2 --plot compare.png
     """
     from repic.evaluation import results
+    from repic.report.evaluation_page import SCORES
 
     if len(models) < 2:
         raise UserError("give at least two evaluations, for example evaluation@v1 evaluation@v2")
     opened = open_store(store)
     evaluations = [results.find(opened, name, suite) for name in models]
-    lines = results.side_by_side(evaluations, STRICT, parts)
+    lines = results.side_by_side(evaluations, SCORES, parts)
     if plot is not None:
         results.plot(plot, lines)
     if as_json:

@@ -163,8 +163,8 @@ def gather(store: Store, ref: str, against: str | None = None) -> EvaluationPage
         evaluation,
         tuple(line for line in scores if line.part == ALL or not several),
         tuple(line for line in scores if line.part != ALL and several),
-        tuple((p, part, named) for (p, part), named in _ordered(evaluation, "quality")),
-        tuple((p, part, named) for (p, part), named in _ordered(evaluation, "retrieval")),
+        tuple((p, part, named) for (p, part), named in ordered_estimates(evaluation, "quality")),
+        tuple((p, part, named) for (p, part), named in ordered_estimates(evaluation, "retrieval")),
         _curve(evaluation.summary),
         _worst_photos(evaluation.rows("scores"), captions),
         len(captions),
@@ -176,16 +176,17 @@ def gather(store: Store, ref: str, against: str | None = None) -> EvaluationPage
 def _strict_scores(evaluation: EvaluationResult) -> list[_ProtocolScores]:
     return [
         _ProtocolScores(protocol, part, named["f1"].n, tuple(named[name] for name in SCORES))
-        for (protocol, part), named in _ordered(evaluation, "strict")
+        for (protocol, part), named in ordered_estimates(evaluation, "strict")
     ]
 
 
-def _ordered(
+def ordered_estimates(
     evaluation: EvaluationResult, metric: str
 ) -> list[tuple[tuple[str, str], Mapping[str, Estimate]]]:
+    """Estimates of a metric by (protocol, part), in the order of the protocols, all parts first."""
     order = {name: k for k, name in enumerate(evaluation.protocols)}
-    numbers = evaluation.estimates(metric).items()
-    return sorted(numbers, key=lambda i: (order[i[0][0]], i[0][1] != ALL, i[0][1]))
+    estimates = evaluation.estimates(metric).items()
+    return sorted(estimates, key=lambda i: (order[i[0][0]], i[0][1] != ALL, i[0][1]))
 
 
 def _previous(
