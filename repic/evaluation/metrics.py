@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Literal, TypeVar
 
 from repic.errors import CaptionError
@@ -28,15 +28,7 @@ from repic.evaluation.intervals import (
 )
 from repic.evaluation.name_index import NameIndex
 from repic.evaluation.records import Record
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-CHUNK = 2_000
-"""Items per task of a worker process."""
-
-_function: Callable[[Any], Any]
-
+from repic.models.devices import batched
 
 Metric = Literal["paper", "strict"]
 PAPER_COLUMNS = ("precision", "recall", "f1")
@@ -48,6 +40,11 @@ COUNTS = ("length", "extra_names", "clip_score")
 """Scores that are not shares, and so are not printed in per cent."""
 
 _MAX_DIGESTS = 1_000_000
+_CHUNK = 2_000
+"""Records per task of a worker process."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -96,6 +93,13 @@ class CaptionComparison:
     left_out: int
 
 
+def usable_cores() -> int:
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def measure(
     records: Iterable[Record], metric: Metric, concepts: int | None = None, workers: int = 1
 ) -> CaptionScores:
@@ -115,7 +119,7 @@ def measure(
     contents = _scan(records)
     scorer = _Scorer(metric, contents, concepts)
     processes = workers if contents.sizes.total() > MANY else 1
-    rows = parallel_map(scorer.row, records, processes)
+    rows = _parallel_map(scorer.row, records, processes)
     return scorer.summarize(sum_by_photo(rows, len(scorer.columns)), contents)
 
 
@@ -261,6 +265,39 @@ class _Scorer:
         return remarks
 
 
+def _parallel_map(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """Like `map(function, items)`, in order, by `workers` processes; few items are held at once.
+
+    Args:
+        function: Must be picklable; it is sent to each process once.
+    """
+    if workers < 2:
+        yield from map(function, items)
+        return
+    # Spawn, not fork: libraries that we use hold locks in threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _initialize, (function,)) as pool:
+        pending: deque[Future[list[R]]] = deque()
+        for chunk in batched(items, _CHUNK):
+            pending.append(pool.submit(_apply, chunk))
+            if len(pending) > 2 * workers:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+
+
+_function: Callable[[Any], Any]
+
+
+def _initialize(function: Callable[[Any], Any]) -> None:
+    global _function
+    _function = function
+
+
+def _apply(chunk: tuple[Any, ...]) -> list[Any]:
+    return [_function(item) for item in chunk]
+
+
 def format_value(name: str, value: float | None) -> str:
     """A share in per cent, a count as it is; `-` for None.
 
@@ -285,40 +322,3 @@ def format_cell(name: str, score: Estimate, n: int | None = None) -> str:
     if score.low is not None:
         value += f" ({format_interval(name, score.low, score.high)})"
     return value if score.n == n else f"{value}, n {score.n}"
-
-
-def usable_cores() -> int:
-    """Number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def parallel_map(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """Like `map(function, items)`, computed by `workers` processes; in this process if below 2.
-
-    Args:
-        function: Must be picklable; it is sent to each process once.
-    """
-    if workers < 2:
-        yield from map(function, items)
-        return
-    # Spawn, not fork: libraries that we use hold locks in threads.
-    context = multiprocessing.get_context("spawn")
-    remaining = iter(items)
-    with ProcessPoolExecutor(workers, context, _initialize, (function,)) as pool:
-        pending: deque[Future[list[R]]] = deque()
-        while (chunk := list(islice(remaining, CHUNK))) or pending:
-            if chunk:
-                pending.append(pool.submit(_apply, chunk))
-            if len(pending) > 2 * workers or not chunk:
-                yield from pending.popleft().result()
-
-
-def _initialize(function: Callable[[Any], Any]) -> None:
-    global _function
-    _function = function
-
-
-def _apply(chunk: list[Any]) -> list[Any]:
-    return [_function(item) for item in chunk]
