@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible server that looks at the pictures it is sent."""
+"""A small OpenAI-compatible server that decodes the pictures of a request."""
 
 from __future__ import annotations
 
@@ -15,35 +15,38 @@ from typing import Any
 from PIL import Image
 
 Reply = Callable[[list[str], list[Image.Image]], str]
-"""From the names that are given and the pictures to a caption."""
+"""Caption from the names in the prompt and the pictures."""
 
 
 class Http(ThreadingHTTPServer):
-    """Takes a batch of callers at once; the default of 5 resets some when the machine is busy."""
+    """Accepts a batch of connections; the default backlog of 5 resets some on a busy machine."""
 
     request_queue_size = 128
 
 
 class CaptionServer:
-    """Answers `chat/completions`; keeps what it was asked.
+    """Answers `chat/completions` and keeps the requests.
 
     Attributes:
-        fails: How many of the next requests it answers with an error.
+        requests: Bodies of all requests so far.
+        fails: Number of next requests to answer with an error.
     """
 
     def __init__(self, reply: Reply) -> None:
-        self.reply, self.asked, self.fails = reply, [], 0
+        self.reply, self.requests, self.fails = reply, [], 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.asked.append(body)
+                outer.requests.append(body)
                 if outer.fails:
                     outer.fails -= 1
                     self.send_error(503, "loading")
                     return
-                raw = json.dumps({"choices": [{"message": {"content": outer.said(body)}}]}).encode()
+                raw = json.dumps(
+                    {"choices": [{"message": {"content": outer.answer(body)}}]}
+                ).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(raw)))
                 self.end_headers()
@@ -56,7 +59,7 @@ class CaptionServer:
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
 
-    def said(self, body: dict[str, Any]) -> str:
+    def answer(self, body: dict[str, Any]) -> str:
         [turn] = body["messages"]
         texts = [block["text"] for block in turn["content"] if block["type"] == "text"]
         urls = [b["image_url"]["url"] for b in turn["content"] if b["type"] == "image_url"]
@@ -67,20 +70,20 @@ class CaptionServer:
 
 @contextmanager
 def serving(reply: Reply) -> Iterator[CaptionServer]:
-    made = CaptionServer(reply)
+    server = CaptionServer(reply)
     try:
-        yield made
+        yield server
     finally:
-        made.http.shutdown()
-        made.http.server_close()
+        server.http.shutdown()
+        server.http.server_close()
 
 
-def everybody(names: list[str], pictures: list[Image.Image]) -> str:
-    """Names all that were shown, whoever is there."""
+def name_all(names: list[str], pictures: list[Image.Image]) -> str:
+    """A caption with the names of all references."""
     assert len(pictures) == len(names) + 1
     return " and ".join(f"<{name}>" for name in names) + " are here." if names else "Grass."
 
 
-def nobody(names: list[str], pictures: list[Image.Image]) -> str:
-    """Names nobody."""
+def name_none(names: list[str], pictures: list[Image.Image]) -> str:
+    """A caption without names."""
     return "Some things on a table."

@@ -1,4 +1,4 @@
-"""Files of captions as people have them: encodings, forms, and more than ten kinds of defects."""
+"""Caption files: encodings, forms, and defects of many kinds."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ GOOD = {
     "lines of objects": "\r\n".join(json.dumps(row) for row in OBJECTS).encode(),
     "one concept as text": TEXT.replace('["<Ann>"]', '"<Ann>"').encode(),
     "spaces around": f"\n\t {TEXT} \n".encode(),
-    "NaN that nobody reads": TEXT.replace('"Caption it."', "NaN").encode(),
+    "NaN in an unread field": TEXT.replace('"Caption it."', "NaN").encode(),
     "empty caption": TEXT.replace("A dog.", "").encode(),
     "a duplicate key": b'[{"photo":"x","photo":"a.jpg","concepts":["<Ann>"],"caption":"Ann"}]',
 }
 
 
 def rows(*changed: Any) -> bytes:
-    """The second row with another value at a place."""
+    """Two rows, the second one with another value at an index."""
     row = [*ROWS[1]]
     row[changed[0]] = changed[1]
     return json.dumps([ROWS[0], row]).encode()
@@ -177,7 +177,7 @@ def test_a_row_without_end_is_not_read_into_memory(
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads its peak memory from /proc")
 def test_200_mb_in_bounded_time_and_memory(tmp_path: Path) -> None:
-    """The paper's metric of 200 MB, in a process that may not grow above 300 MB."""
+    """The paper's metric of a 200 MB file, in a process of less than 300 MB."""
     path = tmp_path / "captions.json"
     row = json.dumps([["photo", ["<Ann>", "<Bob>"], "<Ann> and Bob. " + "word " * 8_000, ""]])[1:-1]
     with path.open("w") as file:
@@ -228,16 +228,16 @@ def test_what_is_written_is_read_in_pieces_of_any_size(
     as_lines: bool,
     piece: int,
 ) -> None:
-    data = [(p, [c for c in names if c.strip("<> ")], said) for p, names, said in data]
+    data = [(p, [c for c in names if c.strip("<> ")], caption) for p, names, caption in data]
     dumped = [json.dumps(row, ensure_ascii=True) for row in data]
     text = "\n".join(dumped) if as_lines else f"[{' , '.join(dumped)}]"
     path = tmp_path_factory.mktemp("captions") / "file.json"
     path.write_bytes(text.encode(encoding))
-    whole = records._CHUNK
+    chunk_size = records._CHUNK
     try:
         records._CHUNK = 8 + piece
         found = list(CaptionFile(path))
     finally:
-        records._CHUNK = whole
-    assert found == [Record(p, tuple(names), said) for p, names, said in data]
+        records._CHUNK = chunk_size
+    assert found == [Record(p, tuple(names), caption) for p, names, caption in data]
     assert list(CaptionFile(path)) == found

@@ -22,8 +22,8 @@ def run(*arguments: str) -> Any:
     return CliRunner().invoke(app, ["evaluate", *arguments])
 
 
-def write(path: Path, said: str, extra: str = "") -> str:
-    rows = [[f"{n % 6}.png", NAMES, said if n else extra or said, ""] for n in range(12)]
+def write(path: Path, caption: str, extra: str = "") -> str:
+    rows = [[f"{n % 6}.png", NAMES, caption if n else extra or caption, ""] for n in range(12)]
     path.write_text(json.dumps(rows))
     return str(path)
 
@@ -41,28 +41,28 @@ def poor(tmp_path: Path) -> str:
 def test_the_paper_metric_is_three_numbers(poor: str) -> None:
     result = run("captions", poor, "--metric", "paper", "--json")
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert found == pytest.approx({"precision": 1.0, "recall": 11 / 24, "f1": 22 / 35})
+    report = json.loads(result.stdout)
+    assert report == pytest.approx({"precision": 1.0, "recall": 11 / 24, "f1": 22 / 35})
     one = run("captions", poor, "--metric", "paper", "--concepts", "1", "--json")
     assert json.loads(one.stdout)["recall"] == pytest.approx(11 / 12)
 
 
 def test_strict_is_the_default_and_says_n_and_intervals(poor: str) -> None:
-    found = json.loads(run("captions", poor, "--json").stdout)
-    assert found["metric"] == "strict"
-    assert (found["n"], found["photos"]) == (12, 6)
-    assert found["precision"] == pytest.approx(11 / 12)
-    score = found["scores"]["f1"]
-    assert score["value"] == found["f1"]
-    assert score["interval"][0] <= found["f1"] <= score["interval"][1]
-    assert found["scores"]["binding"] == {
+    report = json.loads(run("captions", poor, "--json").stdout)
+    assert report["metric"] == "strict"
+    assert (report["n"], report["photos"]) == (12, 6)
+    assert report["precision"] == pytest.approx(11 / 12)
+    score = report["scores"]["f1"]
+    assert score["value"] == report["f1"]
+    assert score["interval"][0] <= report["f1"] <= score["interval"][1]
+    assert report["scores"]["binding"] == {
         "value": None,
         "interval": None,
         "n": 0,
         "unit": "claim",
     }
-    assert found["quality"]["length"]["n"] == 12
-    assert "too few" in found["remarks"][-1]
+    assert report["quality"]["length"]["n"] == 12
+    assert "too few" in report["remarks"][-1]
 
 
 @pytest.mark.parametrize("metric", ["paper", "strict"])
@@ -77,8 +77,8 @@ def test_tables_show_n_and_the_interval(poor: str, good: str, metric: str) -> No
 
 
 def test_comparison(poor: str, good: str) -> None:
-    found = json.loads(run("compare-captions", poor, good, "--json").stdout)
-    recall = found["scores"]["recall"]
+    report = json.loads(run("compare-captions", poor, good, "--json").stdout)
+    recall = report["scores"]["recall"]
     assert recall["difference"] == pytest.approx(1 - 11 / 24)
     assert recall["p"] == pytest.approx(2 / 64)
     assert recall["a"]["n"] == 12
@@ -104,9 +104,9 @@ def test_references_and_photos_add_to_it(poor: str, tmp_path: Path) -> None:
         *("captions", poor, "--json", "--references", str(concepts), "--images", str(tmp_path))
     )
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)["quality"]
-    assert found["clip_score"]["n"] == 12
-    assert found["copy_rate"]["value"] == 1
+    report = json.loads(result.stdout)["quality"]
+    assert report["clip_score"]["n"] == 12
+    assert report["copy_rate"]["value"] == 1
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_approximation() -> None:
 
 
 def test_captions_of_one_photo_count_as_one() -> None:
-    """Ten copies of each caption make no interval narrower."""
+    """Ten copies of each caption leave the interval unchanged."""
     once = {str(n): [float(n % 3 == 0)] for n in range(60)}
     often = {photo: 10 * row for photo, row in once.items()}
     assert bootstrap_intervals(sum_by_photo(shares(often), 1))[0] == pytest.approx(
@@ -53,7 +53,7 @@ def test_many_photos_are_grouped_without_bias() -> None:
 
 @pytest.mark.parametrize("photos", [8, 60])
 def test_the_permutation_test_keeps_its_level(photos: int) -> None:
-    """Without a difference, p is below 0.1 in about a tenth of all trials."""
+    """If there is no difference, p is below 0.1 in about a tenth of all trials."""
     rng = np.random.default_rng(11)
     low = 0
     for trial in range(200):
@@ -86,4 +86,4 @@ def test_ten_thousand_resamples_take_less_than_two_seconds(photos: int) -> None:
     sums = sum_by_photo(rows, 7)
     assert (
         quickest(lambda: bootstrap_intervals(sums), tries=2) < 4
-    )  # CPU seconds of up to two threads; benchmarks/bootstrap_speed.py has wall time
+    )  # CPU seconds of up to two threads; benchmarks/bootstrap_speed.py measures wall-clock time

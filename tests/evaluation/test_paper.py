@@ -41,7 +41,7 @@ def score(records: list[Record], concepts: int | None = None) -> tuple[float, fl
 
 
 def straightforward(records: list[Record], count: int) -> tuple[float, float, float]:
-    """The description in plain loops, for files whose rows all have `count` concepts."""
+    """A direct implementation in plain loops, for files whose rows all have `count` concepts."""
 
     def fold(text: str) -> str:
         return text if count == 2 else text.lower()
@@ -89,8 +89,8 @@ def test_the_published_table_to_the_decimal(name: str) -> None:
 @given(st.integers(1, 4), st.data())
 def test_equals_a_straightforward_count(count: int, data: st.DataObject) -> None:
     concepts = st.lists(st.sampled_from(NAMES), min_size=count, max_size=count)
-    said = st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join)
-    rows = st.builds(lambda c, s: Record("p", tuple(c), s), concepts, said)
+    captions = st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join)
+    rows = st.builds(lambda c, s: Record("p", tuple(c), s), concepts, captions)
     records = data.draw(st.lists(rows, min_size=1, max_size=6))
     assert score(records) == pytest.approx(straightforward(records, count))
     assert score(records[::-1]) == pytest.approx(score(records))
@@ -114,7 +114,7 @@ def test_four_concepts_with_spaces_dots_and_shared_ids() -> None:
         Record("group.jpg", concepts, "<Mr.Krab>, <Black Widow> and Hulk."),
         Record("group.jpg", concepts, "Nobody here, but the Hulk's <K.>"),
     ]
-    # mr.krab and hulk; "<K.>" only; a key with a space never, a possessive never
+    # mr.krab and hulk, then only "<K.>"; names with a space and possessives are never found
     assert score(rows) == pytest.approx((1.0, 3 / 8, 6 / 11))
     assert measure(rows, "paper").photos == 1
 

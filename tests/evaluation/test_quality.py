@@ -1,4 +1,4 @@
-"""Length, variety, copies, CLIPScore and the pairwise judge."""
+"""Length, variety, copying, CLIPScore and the pairwise judge."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ words = st.lists(st.sampled_from("abcde"), max_size=9)
 
 
 def plain_bleu(words: list[str], others: list[list[str]]) -> float:
-    """BLEU-4 of one caption as its definition says (Papineni et al. 2002), zero counts as 0.1."""
+    """BLEU-4 of one caption by its definition (Papineni et al. 2002), with 0.1 for zero counts."""
     logs = 0.0
     for n in range(1, 5):
         grams = Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
@@ -49,12 +49,12 @@ def plain_bleu(words: list[str], others: list[list[str]]) -> float:
 @given(st.lists(words, min_size=2, max_size=6))
 def test_self_bleu_is_bleu_against_all_others(captions: list[list[str]]) -> None:
     found = self_bleu(captions)
-    for place, said in enumerate(captions):
-        if said:
-            others = captions[:place] + captions[place + 1 :]
-            assert found[place] == pytest.approx(plain_bleu(said, others))
+    for index, own in enumerate(captions):
+        if own:
+            others = captions[:index] + captions[index + 1 :]
+            assert found[index] == pytest.approx(plain_bleu(own, others))
         else:
-            assert found[place] is None
+            assert found[index] is None
 
 
 def test_quality_of_a_file() -> None:

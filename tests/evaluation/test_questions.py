@@ -1,4 +1,4 @@
-"""Protocols and layouts: who is shown, who is to be named, and what is written."""
+"""Protocols and layouts: references shown, names of a correct caption, and prompts."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from repic.evaluation.retrieval import (
 from repic.evaluation.run import load_suite
 from repic.evaluation.suites import Suite
 
-NEARS = st.lists(
+MATCHES = st.lists(
     st.tuples(st.sampled_from("abcdef"), st.floats(-1, 1)), min_size=1, max_size=5
-).map(lambda found: tuple(Match(n, s) for n, s in sorted(found, key=lambda f: -f[1])))
+).map(lambda pairs: tuple(Match(n, s) for n, s in sorted(pairs, key=lambda f: -f[1])))
 CROPS = st.lists(
-    NEARS.map(lambda near: DetectedCrop((0.0, 0.0, 9.0, 9.0), "dog", 0.5, near)), max_size=4
+    MATCHES.map(lambda matches: DetectedCrop((0.0, 0.0, 9.0, 9.0), "dog", 0.5, matches)), max_size=4
 )
 
 
@@ -52,28 +52,28 @@ def asked(suite: Suite, **values: object) -> list[Question]:
 
 
 def test_each_protocol_shows_what_it_says(suite: Suite) -> None:
-    made = asked(suite)
-    assert len({q.question_id for q in made}) == len(made) == 5 * len(suite.queries)
+    result = asked(suite)
+    assert len({q.question_id for q in result}) == len(result) == 5 * len(suite.queries)
     by_photo = {query.photo.image_id: query for query in suite.queries}
-    for question in made:
-        there = set(by_photo[question.photo.image_id].concepts)
+    for question in result:
+        present = set(by_photo[question.photo.image_id].concepts)
         shown = [concept.name for concept in question.shown]
         assert len(set(shown)) == len(shown)
         match question.protocol:
             case "skip-retrieval":
-                assert set(shown) == there == set(question.concepts)
+                assert set(shown) == present == set(question.concepts)
             case "wrong":
                 assert question.concepts == ()
-                assert not set(shown) & there
-                assert len(shown) == len(there)
+                assert not set(shown) & present
+                assert len(shown) == len(present)
             case "mixed":
-                assert set(question.concepts) == set(shown) & there
+                assert set(question.concepts) == set(shown) & present
                 assert 2 * len(question.concepts) == len(shown)
             case "retrieval":
-                assert set(question.concepts) == there
-                assert len(shown) == len(there) - 1  # the first crop is too far from anybody
+                assert set(question.concepts) == present
+                assert len(shown) == len(present) - 1  # the first crop is below the threshold
             case "retrieval-forced":
-                assert len(shown) == (4 if len(there) == 4 else 2)
+                assert len(shown) == (4 if len(present) == 4 else 2)
 
 
 def test_a_scene_names_only_whom_a_right_caption_names(suite: Suite) -> None:
@@ -108,5 +108,5 @@ def test_a_higher_threshold_never_accepts_more(
 
 @given(CROPS, st.integers(1, 6))
 def test_forced_retrieval_always_gives_k(crops: list[DetectedCrop], k: int) -> None:
-    found = nearest_names(crops, k, "abcdef")
-    assert len(found) == len(set(found)) == k
+    names = nearest_names(crops, k, "abcdef")
+    assert len(names) == len(set(names)) == k

@@ -1,4 +1,4 @@
-"""Whole evaluations: a model behind a real server, and one of this machine; asked in SQL."""
+"""Evaluations end to end: a model behind a real server, a local model, and the tables in SQL."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from storage.errors import StoreError
 from storage.gc import gc
 from storage.integrity import verify
 from storage.store import Store
-from tests.evaluation.servers import everybody, nobody, serving
+from tests.evaluation.servers import name_all, name_none, serving
 from tests.random_vlms import qwen2_5_vl_folder, smolvlm_folder
 
 ASKED = {"photos": 8, "protocols": ("skip-retrieval", "wrong"), "backend": "server"}
@@ -49,26 +49,26 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_a_server_that_names_everybody(store: Store) -> None:
-    with serving(everybody) as server:
-        found = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
-        count = len(server.asked)
+    with serving(name_all) as server:
+        result = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
+        count = len(server.requests)
         again = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
-        assert len(server.asked) == count  # nothing is asked twice
+        assert len(server.requests) == count  # no question is sent twice
     assert count == 48
-    assert (found.is_new, again.is_new, again.ref) == (True, False, found.ref)
-    assert found.score("f1", "skip-retrieval").value == 1
-    assert found.score("f1", "wrong").value == 0
-    false = found.score("false_mention", "wrong")
+    assert (result.is_new, again.is_new, again.ref) == (True, False, result.ref)
+    assert result.score("f1", "skip-retrieval").value == 1
+    assert result.score("f1", "wrong").value == 0
+    false = result.score("false_mention", "wrong")
     assert (false.value, false.n) == (1, 24)
-    assert found.score("f1", "skip-retrieval", "4", "paper").value == 1
-    assert {row["reason"] for row in found.rows("scores")} == {"right", "absent_named"}
-    assert found.parts == ("1", "2", "4")
-    assert load(store, "evaluation@latest").ref == found.ref
+    assert result.score("f1", "skip-retrieval", "4", "paper").value == 1
+    assert {row["reason"] for row in result.rows("scores")} == {"right", "absent_named"}
+    assert result.parts == ("1", "2", "4")
+    assert load(store, "evaluation@latest").ref == result.ref
 
 
 def test_numbers_are_traced_to_pixels_in_sql(store: Store, tmp_path: Path) -> None:
-    with serving(everybody) as server:
-        found = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
+    with serving(name_all) as server:
+        result = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
     path = catalog.refresh(store, tmp_path / "catalog.duckdb")
     duckdb = pytest.importorskip("duckdb")
     with duckdb.connect(str(path), read_only=True) as connection:
@@ -84,53 +84,53 @@ def test_numbers_are_traced_to_pixels_in_sql(store: Store, tmp_path: Path) -> No
         ).fetchone()
     assert Path(uri.removeprefix("file://")).is_file()
     assert "are here" in caption
-    assert found.table("captions") == "captions@v1"
+    assert result.table("captions") == "captions@v1"
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("nowhere/v1", "is evaluate.url an address as http://host:8000/v1"),
         ("http://127.0.0.1:1/a b", "is evaluate.url an address"),
         (None, "its content is None"),
     ],
 )
-def test_a_server_that_gives_no_caption(store: Store, url: str | None, said: str) -> None:
+def test_a_server_that_gives_no_caption(store: Store, url: str | None, message: str) -> None:
     with serving(lambda *_: None) as server:  # type: ignore[arg-type, return-value]
-        asked = config.load("sample", evaluate={"url": url or server.url, **ASKED})
-        with pytest.raises(CaptionServerError, match=said):
-            run("pal", asked, store)
+        settings = config.load("sample", evaluate={"url": url or server.url, **ASKED})
+        with pytest.raises(CaptionServerError, match=message):
+            run("pal", settings, store)
 
 
 def test_a_broken_server_keeps_what_it_wrote(store: Store) -> None:
-    with serving(everybody) as server:
+    with serving(name_all) as server:
         calls = itertools.count()
         good = server.reply
         server.reply = lambda *a: good(*a) if next(calls) < 20 else 1 / 0  # type: ignore[func-returns-value]
-        asked = config.load(
+        settings = config.load(
             "sample", ["evaluate.batch_size=8"], evaluate={"url": server.url, **ASKED}
         )
         with pytest.raises(CaptionServerError, match="finished captions are kept"):
-            run("pal", asked, store)
+            run("pal", settings, store)
         server.reply = good
-        before = len(server.asked)
-        found = run("pal", asked, store)
-        assert len(server.asked) - before == 48 - 20, "each reply is kept, not each batch"
-        assert found.score("f1", "skip-retrieval").value == 1
+        before = len(server.requests)
+        result = run("pal", settings, store)
+        assert len(server.requests) - before == 48 - 20, "each reply is stored, not only each batch"
+        assert result.score("f1", "skip-retrieval").value == 1
         server.fails = 1
         with pytest.raises(CaptionServerError, match="answers 503"):
-            run("other", asked, store)
+            run("other", settings, store)
 
 
 def test_a_kill_loses_the_replies_in_flight_alone(store: Store, tmp_path: Path) -> None:
     stuck = threading.Event()
-    with serving(everybody) as server:
+    with serving(name_all) as server:
         calls = itertools.count()
-        server.reply = lambda *a: everybody(*a) if next(calls) != 11 else str(stuck.wait(300))
-        asked = config.load(
+        server.reply = lambda *a: name_all(*a) if next(calls) != 11 else str(stuck.wait(300))
+        settings = config.load(
             "sample", ["evaluate.batch_size=8"], evaluate={"url": server.url, **ASKED}
         )
-        captioner = captioners.load("pal", asked.evaluate)
+        captioner = captioners.load("pal", settings.evaluate)
         command = [
             *(sys.executable, "-m", "repic.cli", "evaluate", "run", "--model", "pal"),
             *("--server", server.url, "--photos", "8", "--set", "evaluate.batch_size=8"),
@@ -145,19 +145,19 @@ def test_a_kill_loses_the_replies_in_flight_alone(store: Store, tmp_path: Path) 
                 time.sleep(0.1)
             process.kill()
         stuck.set()
-        assert len(server.asked) == 16
-        server.reply = everybody
-        found = run("pal", asked, store)
-        assert len(server.asked) == 16 + 48 - 15
-    assert found.score("f1", "skip-retrieval").value == 1
+        assert len(server.requests) == 16
+        server.reply = name_all
+        result = run("pal", settings, store)
+        assert len(server.requests) == 16 + 48 - 15
+    assert result.score("f1", "skip-retrieval").value == 1
 
 
 def test_two_models_are_compared_by_question(store: Store) -> None:
-    with serving(everybody) as server:
-        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
-        first = run("eager", asked, store)
-        server.reply = nobody
-        second = run("shy", asked, store)
+    with serving(name_all) as server:
+        settings = config.load("sample", evaluate={"url": server.url, **ASKED})
+        first = run("eager", settings, store)
+        server.reply = name_none
+        second = run("shy", settings, store)
     difference = compare(first, second, "wrong")["f1"]
     assert (difference.value, difference.p) == (1, pytest.approx(0.0001, abs=1e-4))
     assert difference.n == 24
@@ -166,34 +166,34 @@ def test_two_models_are_compared_by_question(store: Store) -> None:
 
 
 def test_retrieval_finds_most_and_says_how_sure(store: Store) -> None:
-    with serving(everybody) as server:
+    with serving(name_all) as server:
         values = {**ASKED, "protocols": ("retrieval", "retrieval-forced"), "url": server.url}
-        found = run("pal", config.load("sample", evaluate={**values}), store)
-    hits = found.score("hit_rate", "retrieval", metric="retrieval")
+        result = run("pal", config.load("sample", evaluate={**values}), store)
+    hits = result.score("hit_rate", "retrieval", metric="retrieval")
     assert hits.n == 8 * (1 + 2 + 4)
     assert (hits.value or 0) > 0.6
-    assert (found.score("false_accept_rate", "retrieval", metric="retrieval").value or 0) < 0.3
-    forced = found.score("right_share", "retrieval-forced", "1", metric="retrieval")
-    assert (forced.value or 1) <= 0.5  # two references of which one can be right
-    points = found.summary["curve"]
+    assert (result.score("false_accept_rate", "retrieval", metric="retrieval").value or 0) < 0.3
+    forced = result.score("right_share", "retrieval-forced", "1", metric="retrieval")
+    assert (forced.value or 1) <= 0.5  # of two references at most one is correct
+    points = result.summary["curve"]
     assert [p["hits"] for p in points] == sorted((p["hits"] for p in points), reverse=True)
-    assert points[0]["threshold"] < found.summary["threshold"] <= 1
-    crops = [crop for row in found.rows("captions") for crop in row["crops"]]
+    assert points[0]["threshold"] < result.summary["threshold"] <= 1
+    crops = [crop for row in result.rows("captions") for crop in row["crops"]]
     assert all(crop["nearest"][0]["similarity"] > 0 for crop in crops)
 
 
 def test_a_model_of_this_machine(store: Store, tmp_path: Path) -> None:
     folder = qwen2_5_vl_folder(tmp_path / "tiny")
     values = {**ASKED, "backend": "transformers", "protocols": ("wrong",)}
-    asked = config.load("sample", ["evaluate.max_new_tokens=4"], evaluate={**values})
-    found = run(folder, asked, store)
-    assert len(found.rows("captions")) == 24
-    assert found.manifest.models["captioner"]["name"] == folder
-    assert not run(folder, asked, store).is_new
+    settings = config.load("sample", ["evaluate.max_new_tokens=4"], evaluate={**values})
+    result = run(folder, settings, store)
+    assert len(result.rows("captions")) == 24
+    assert result.manifest.models["captioner"]["name"] == folder
+    assert not run(folder, settings, store).is_new
 
 
 def seen(captioner: captioners.TransformersCaptioner) -> tuple[int, Convention]:
-    """Patches of a photo of 640 x 480 as the captioner's model gets it, and its boxes."""
+    """Number of patches of a 640 x 480 photo for the captioner's model, and its box convention."""
     processor = captioner._reader.processor.image_processor
     grid = processor(Image.new("RGB", (640, 480)), return_tensors="pt")["image_grid_thw"]
     return int(grid.prod()), captioner.convention
@@ -211,19 +211,19 @@ def test_max_pixels_shrinks_pictures_and_is_another_model(store: Store, tmp_path
     assert len({one.fingerprint for one in made.values()}) == 3
     values = {**ASKED, "backend": "transformers", "protocols": ("wrong",)}
     changes = ["evaluate.max_new_tokens=4", "evaluate.max_pixels=3136"]
-    found = run(folder, config.load("sample", changes, evaluate={**values}), store)
-    assert found.manifest.settings["evaluate"]["max_pixels"] == 3136
-    captions = store.manifest(found.table("captions"))
+    result = run(folder, config.load("sample", changes, evaluate={**values}), store)
+    assert result.manifest.settings["evaluate"]["max_pixels"] == 3136
+    captions = store.manifest(result.table("captions"))
     assert captions.settings["evaluate"]["max_pixels"] == 3136
 
 
 def test_a_server_gets_pictures_of_max_pixels(store: Store) -> None:
     sizes: dict[bool, list[int]] = {False: [], True: []}
-    for is_limited, found in sizes.items():
+    for is_limited, areas in sizes.items():
 
-        def look(names: list[str], pictures: list[Image.Image], found: list[int] = found) -> str:
-            found += [picture.width * picture.height for picture in pictures]
-            return everybody(names, pictures)
+        def look(names: list[str], pictures: list[Image.Image], areas: list[int] = areas) -> str:
+            areas += [picture.width * picture.height for picture in pictures]
+            return name_all(names, pictures)
 
         with serving(look) as server:
             changes = ["evaluate.max_pixels=9000"] if is_limited else []
@@ -233,7 +233,7 @@ def test_a_server_gets_pictures_of_max_pixels(store: Store) -> None:
             )
     assert max(sizes[False]) > 9000
     assert 8500 < max(sizes[True]) <= 9000
-    assert min(sizes[True]) == min(sizes[False]), "small ones stay as they are"
+    assert min(sizes[True]) == min(sizes[False]), "small pictures keep their size"
     assert store.versions("captions") == [1, 2]
 
 
@@ -246,11 +246,11 @@ def test_max_pixels_where_it_means_nothing(tmp_path: Path) -> None:
 def test_captions_are_held_against_their_photos(store: Store) -> None:
     """CLIPScore by the encoder of the settings, once per photo and caption."""
     with serving(lambda names, pictures: f"a photo of {names[0]}") as server:
-        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
-        found = run("pal", asked, store)
-        encoder = embed.load(asked.encoder, asked.runtime)
-        rows = {row["caption_id"]: row for row in found.rows("captions")}
-        scored = found.rows("scores")
+        settings = config.load("sample", evaluate={"url": server.url, **ASKED})
+        result = run("pal", settings, store)
+        encoder = embed.load(settings.encoder, settings.runtime)
+        rows = {row["caption_id"]: row for row in result.rows("captions")}
+        scored = result.rows("scores")
         row = next(row for row in scored if row["part"] == "2")
         caption = rows[row["caption_id"]]
         photo = PictureCache().picture(caption["images"][-1])
@@ -260,13 +260,13 @@ def test_captions_are_held_against_their_photos(store: Store) -> None:
         )
         assert row["clip_score"] == pytest.approx(2.5 * max(0.0, float(picture @ text)), abs=1e-3)
         mean = sum(r["clip_score"] for r in scored if r["protocol"] == "wrong") / 24
-        score = found.score("clip_score", "wrong", metric="quality")
+        score = result.score("clip_score", "wrong", metric="quality")
         assert (score.value, score.n) == (pytest.approx(mean), 24)
         assert (score.low or 3) < mean < (score.high or 0)
-        assert found.manifest.models["clip_score"] == encoder.fingerprint
+        assert result.manifest.models["clip_score"] == encoder.fingerprint
 
         with mock.patch.object(embed.OpenClipEncoder, "encode_texts", side_effect=AssertionError):
-            assert run("pal", asked, store).ref == found.ref, "nothing is scored twice"
+            assert run("pal", settings, store).ref == result.ref, "nothing is scored twice"
         blind = config.load(
             "sample", ["encoder.architecture=photos"], evaluate={"url": server.url, **ASKED}
         )
@@ -278,8 +278,8 @@ def test_captions_are_held_against_their_photos(store: Store) -> None:
             ),
             store,
         )
-    assert without.table("captions") == found.table("captions"), "the captions are the same"
-    assert without.ref == unwanted.ref != found.ref
+    assert without.table("captions") == result.table("captions"), "the captions are the same"
+    assert without.ref == unwanted.ref != result.ref
     nothing = without.score("clip_score", "wrong", metric="quality")
     assert (nothing.value, nothing.low, nothing.n) == (None, None, 0)
     assert verify(store) == []
@@ -289,16 +289,16 @@ def test_captions_are_held_against_their_photos(store: Store) -> None:
 
 
 def test_what_is_published_is_not_scored_again(store: Store) -> None:
-    """Not even where gc took the parts, on a machine that rounds in another way."""
-    with serving(nobody) as server:
-        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
-        found = run("shy", asked, store)
+    """Published scores are reused even after gc deleted the parts and the encoder would differ."""
+    with serving(name_none) as server:
+        settings = config.load("sample", evaluate={"url": server.url, **ASKED})
+        result = run("shy", settings, store)
         gc(store, delete=True)
         assert not store.files.find(f"parts/{caption_quality.CLIP_PARTS}")
         with mock.patch.object(embed.OpenClipEncoder, "encode_texts", side_effect=AssertionError):
-            again = run("shy", asked, store)
-    assert (again.ref, again.is_new) == (found.ref, False)
-    assert again.table("scores") == found.table("scores")
+            again = run("shy", settings, store)
+    assert (again.ref, again.is_new) == (result.ref, False)
+    assert again.table("scores") == result.table("scores")
 
 
 def test_scoring_that_was_interrupted_goes_on(
@@ -312,19 +312,19 @@ def test_scoring_that_was_interrupted_goes_on(
             raise KeyboardInterrupt
         return real(self, texts)
 
-    with serving(nobody) as server:
-        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
+    with serving(name_none) as server:
+        settings = config.load("sample", evaluate={"url": server.url, **ASKED})
         with mock.patch.object(embed.OpenClipEncoder, "encode_texts", dies):
             with pytest.raises(KeyboardInterrupt):
-                run("shy", asked, store)
-            found = run("shy", asked, store)
-        assert next(calls) == 3 + 3, "24 photos in fives, of which ten were kept"
-        other = run("silent", asked, store)
-    assert found.score("clip_score", "wrong", metric="quality").n == 24
+                run("shy", settings, store)
+            result = run("shy", settings, store)
+        assert next(calls) == 3 + 3, "24 photos in batches of five, ten of them stored before"
+        other = run("silent", settings, store)
+    assert result.score("clip_score", "wrong", metric="quality").n == 24
     ours, theirs = (
-        {r["question_id"]: r["clip_score"] for r in one.rows("scores")} for one in (found, other)
+        {r["question_id"]: r["clip_score"] for r in one.rows("scores")} for one in (result, other)
     )
-    assert ours == theirs, "and another model that says the same gets the same"
+    assert ours == theirs, "another model with the same captions gets the same scores"
 
 
 def test_what_cannot_caption_says_why(store: Store) -> None:
@@ -334,52 +334,52 @@ def test_what_cannot_caption_says_why(store: Store) -> None:
         captioners.load("pal", config.EvaluateSettings(backend="server"), store)
     with pytest.raises(StoreError, match="There is no checkpoint"):
         captioners.load("checkpoint@v9", config.EvaluateSettings(), store)
-    with serving(nobody) as server:
-        found = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
+    with serving(name_none) as server:
+        result = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
     with pytest.raises(StoreError, match="not an evaluation"):
-        load(store, found.table("captions"))
+        load(store, result.table("captions"))
 
 
 def test_the_command(repic_main: Any, tmp_path: Path) -> None:
-    place = str(tmp_path / "store")
-    common = ("evaluate", "run", "--photos", "8", "--protocol", "wrong", "--store", place)
-    with serving(nobody) as server:
-        code, printed, said = repic_main(*common, "--model", "shy", "--server", server.url)
-        assert code == 0, said
-        assert "Published evaluation@v1: shy on sample" in printed
-        assert "false_mention" in printed
-        code, printed, _ = repic_main(*common, "--model", "shy", "--server", server.url, "--json")
-    found = json.loads(printed)
-    assert (found["evaluation"], found["is_new"]) == ("evaluation@v1", False)
-    whole = next(row for row in found["strict"] if row["part"] == "all")
-    assert whole["f1"] == {"value": 1.0, "interval": [1.0, 1.0], "n": 24, "unit": "caption"}
-    assert {"length", "distinct_1", "self_bleu", "copy_rate"} <= found["quality"][0].keys()
-    fit = found["quality"][0]["clip_score"]
+    location = str(tmp_path / "store")
+    common = ("evaluate", "run", "--photos", "8", "--protocol", "wrong", "--store", location)
+    with serving(name_none) as server:
+        code, output, errors = repic_main(*common, "--model", "shy", "--server", server.url)
+        assert code == 0, errors
+        assert "Published evaluation@v1: shy on sample" in output
+        assert "false_mention" in output
+        code, output, _ = repic_main(*common, "--model", "shy", "--server", server.url, "--json")
+    result = json.loads(output)
+    assert (result["evaluation"], result["is_new"]) == ("evaluation@v1", False)
+    all_parts = next(row for row in result["strict"] if row["part"] == "all")
+    assert all_parts["f1"] == {"value": 1.0, "interval": [1.0, 1.0], "n": 24, "unit": "caption"}
+    assert {"length", "distinct_1", "self_bleu", "copy_rate"} <= result["quality"][0].keys()
+    fit = result["quality"][0]["clip_score"]
     assert fit["n"] == 24
     assert 0 <= fit["interval"][0] <= fit["value"] <= fit["interval"][1] <= 2.5
 
 
 def test_tables_show_n_of_what_counts_something_else(repic_main: Any, tmp_path: Path) -> None:
     common = ("evaluate", "run", "--photos", "8", "--store", str(tmp_path / "store"))
-    with serving(everybody) as server:
-        asked = ("--model", "pal", "--server", server.url, "--protocol", "mixed")
-        code, printed, said = repic_main(*common, *asked)
-        assert code == 0, said
-        found = json.loads(repic_main(*common, *asked, "--json")[1])
+    with serving(name_all) as server:
+        settings = ("--model", "pal", "--server", server.url, "--protocol", "mixed")
+        code, output, errors = repic_main(*common, *settings)
+        assert code == 0, errors
+        result = json.loads(repic_main(*common, *settings, "--json")[1])
         blind = ("--set", "encoder.architecture=photos")
-        code, without, said = repic_main(*common, *asked, *blind)
-        assert code == 0, said
-        empty = json.loads(repic_main(*common, *asked, *blind, "--json")[1])
-    [names] = [row for row in found["strict"] if row["part"] == "all"]
-    [read] = found["quality"]
-    line = next(line for line in printed.splitlines() if "mixed" in line and "all" in line)
+        code, without, errors = repic_main(*common, *settings, *blind)
+        assert code == 0, errors
+        empty = json.loads(repic_main(*common, *settings, *blind, "--json")[1])
+    [names] = [row for row in result["strict"] if row["part"] == "all"]
+    [read] = result["quality"]
+    line = next(line for line in output.splitlines() if "mixed" in line and "all" in line)
     assert line.split()[:3] == ["mixed", "all", "24"]
     fit = read["clip_score"]
     low, high = fit["interval"]
-    assert f"{fit['value']:.2f} ({low:.2f} to {high:.2f})" in printed
+    assert f"{fit['value']:.2f} ({low:.2f} to {high:.2f})" in output
     for other in (names["binding"], read["copy_rate"], read["distinct_1"]):
         assert other["n"] != 24
-        assert f", n {other['n']}" in printed or not other["n"]
+        assert f", n {other['n']}" in output or not other["n"]
     assert "clip_score" in without
     quality = without.partition("Caption quality")[2]
     assert next(line for line in quality.splitlines() if "mixed" in line).split()[-1] == "-"
@@ -392,24 +392,24 @@ def test_tables_show_n_of_what_counts_something_else(repic_main: Any, tmp_path: 
 
 
 def test_the_comparison_command(repic_main: Any, tmp_path: Path) -> None:
-    place = str(tmp_path / "store")
-    opened = Store.open(place, create=True)
-    with serving(everybody) as server:
-        asked = config.load("sample", evaluate={"url": server.url, **ASKED})
-        run("eager", asked, opened)
-        server.reply = nobody
-        run("shy", asked, opened)
+    location = str(tmp_path / "store")
+    opened = Store.open(location, create=True)
+    with serving(name_all) as server:
+        settings = config.load("sample", evaluate={"url": server.url, **ASKED})
+        run("eager", settings, opened)
+        server.reply = name_none
+        run("shy", settings, opened)
     plot = tmp_path / "compare.png"
-    common = ("evaluate", "compare", "--store", place)
-    code, printed, said = repic_main(*common, "eager", "evaluation@v2", "--plot", str(plot))
-    assert code == 0, said
-    assert "-100.0 (-100.0 to -100.0)" in printed
-    assert "shared n" in printed
-    line = next(line for line in printed.splitlines() if "-100.0 (" in line)
+    common = ("evaluate", "compare", "--store", location)
+    code, output, errors = repic_main(*common, "eager", "evaluation@v2", "--plot", str(plot))
+    assert code == 0, errors
+    assert "-100.0 (-100.0 to -100.0)" in output
+    assert "shared n" in output
+    line = next(line for line in output.splitlines() if "-100.0 (" in line)
     assert line.split()[-1] == "24"
     assert plot.read_bytes().startswith(b"\x89PNG")
-    code, printed, _ = repic_main(*common, "eager", "shy", "--parts", "--json")
-    lines = json.loads(printed)
+    code, output, _ = repic_main(*common, "eager", "shy", "--parts", "--json")
+    lines = json.loads(output)
     assert {line["part"] for line in lines} == {"all", "1", "2", "4"}
     [change] = [
         line["difference"]
@@ -419,6 +419,6 @@ def test_the_comparison_command(repic_main: Any, tmp_path: Path) -> None:
     ]
     assert (change["value"], change["n"]) == (-1, 8)
     assert repic_main(*common, "eager")[0] == 2
-    code, _, said = repic_main(*common, "eager", "unknown")
+    code, _, errors = repic_main(*common, "eager", "unknown")
     assert code == 2
-    assert "unknown was not evaluated" in said
+    assert "unknown was not evaluated" in errors

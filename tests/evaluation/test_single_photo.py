@@ -1,4 +1,4 @@
-"""`repic caption`: a person's own photo and named references."""
+"""`repic caption`: the user's own photo and named references."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from repic.sample import files
 from repic.sample.compose import Plan
 from repic.sample.identities import RESERVED
 from repic.sample.world import World
-from tests.evaluation.servers import everybody, serving
+from tests.evaluation.servers import name_all, serving
 from tests.random_vlms import smolvlm_folder
 
 
@@ -39,34 +39,34 @@ def test_few_references_are_all_shown(photos: Path, repic_main: Any) -> None:
         (photos / "refs" / f"Name{n}.jpg").unlink()
     info = {"concept_dict": {"<Name0>": {"info": "A friend.", "category": "pal"}}}
     (photos / "refs" / "concepts.json").write_text(json.dumps(info))
-    with serving(everybody) as server:
+    with serving(name_all) as server:
         arguments = ("caption", str(photos / "photo.jpg"), "--refs", str(photos / "refs"))
-        code, printed, said = repic_main(*arguments, "--server", server.url, "--model", "pal")
-    assert code == 0, said
-    assert all(f"<Name{n}>" in printed for n in range(3))
+        code, output, errors = repic_main(*arguments, "--server", server.url, "--model", "pal")
+    assert code == 0, errors
+    assert all(f"<Name{n}>" in output for n in range(3))
 
 
 def test_of_many_those_in_the_photo_are_shown(photos: Path, repic_main: Any) -> None:
-    with serving(everybody) as server:
+    with serving(name_all) as server:
         arguments = ("caption", str(photos / "photo.jpg"), "--refs", str(photos / "refs"))
-        code, printed, said = repic_main(*arguments, "--server", server.url, "--json")
-    assert code == 0, said
-    found = json.loads(printed)
-    assert len(found["crops"]) >= 1
-    assert len(found["shown"]) < 6
-    assert all(f"<{name}>" in found["caption"] for name in found["shown"])
+        code, output, errors = repic_main(*arguments, "--server", server.url, "--json")
+    assert code == 0, errors
+    answer = json.loads(output)
+    assert len(answer["crops"]) >= 1
+    assert len(answer["shown"]) < 6
+    assert all(f"<{name}>" in answer["caption"] for name in answer["shown"])
 
 
 def test_a_family_whose_boxes_are_not_known_captions_too(
     photos: Path, tmp_path: Path, repic_main: Any
 ) -> None:
     arguments = ("caption", str(photos / "photo.jpg"), "--refs", str(photos / "refs"), "--json")
-    code, printed, said = repic_main(
+    code, output, errors = repic_main(
         *(*arguments, "--model", smolvlm_folder(tmp_path / "smol")),
         *("--set", "evaluate.max_new_tokens=4"),
     )
-    assert code == 0, said
-    assert isinstance(json.loads(printed)["caption"], str)
+    assert code == 0, errors
+    assert isinstance(json.loads(output)["caption"], str)
 
 
 def test_what_is_missing_is_said(photos: Path) -> None:

@@ -1,4 +1,4 @@
-"""The strict metric: what the paper's overlooks, and that no wrong name ever pays."""
+"""The strict metric: cases that the paper's overlooks; a wrong name never raises a score."""
 
 from __future__ import annotations
 
@@ -187,9 +187,9 @@ def test_comparison_pairs_tasks() -> None:
 
 
 def test_several_processes_count_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = ("<Ann> is here.", "No Ann, but Bob.", "Maybe Bob's dog", "Café <Eve>", "")
+    captions = ("<Ann> is here.", "No Ann, but Bob.", "Maybe Bob's dog", "Café <Eve>", "")
     records = [
-        Record(f"{n % 7}.jpg", ("<Ann>",), said[n % len(said)], given=("Ann", "Bob"))
+        Record(f"{n % 7}.jpg", ("<Ann>",), captions[n % len(captions)], given=("Ann", "Bob"))
         for n in range(40)
     ]
     alone = measure(records, "strict")

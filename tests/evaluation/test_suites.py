@@ -1,4 +1,4 @@
-"""Suites: the generated world, and folders in their authors' layout."""
+"""Suites: the generated world, and local folders in their authors' layout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from repic.evaluation import local_suites, suites
 from repic.evaluation.questions import questions
 from repic.evaluation.run import load_suite
 from repic.sample import hard
-from tests.evaluation.servers import everybody, serving
+from tests.evaluation.servers import name_all, serving
 
 SHARED = next(
     (
@@ -87,7 +87,7 @@ def test_yollava_has_references_apart(tmp_path: Path) -> None:
 
 
 def database(root: Path, folder: str, pictures: dict[str, str]) -> None:
-    """A database as the authors have it: names -> pictures, by paths from above their `data`."""
+    """Write a database in the authors' form: names -> pictures, with paths from above `data`."""
     entries = {
         f"<{name}>": {
             "name": name.title(),
@@ -97,10 +97,10 @@ def database(root: Path, folder: str, pictures: dict[str, str]) -> None:
         }
         for name, picture in pictures.items()
     }
-    place = root / "database_tot" / folder
+    database_folder = root / "database_tot" / folder
     for picture in pictures.values():
-        photo(place / picture)
-    (place / "database_mod.json").write_text(json.dumps({"concept_dict": entries}))
+        photo(database_folder / picture)
+    (database_folder / "database_mod.json").write_text(json.dumps({"concept_dict": entries}))
 
 
 def test_two_concepts_whose_names_hold_the_separator(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ PALS, FOES = ("mr.a", "b b", "c", "d", "scarlet e"), ("v", "w", "x", "y")
 
 
 def four(root: Path, *asked: tuple[str, ...]) -> Path:
-    """Two groups, one with a misspelt file as the authors have one; the photos of both."""
+    """Write two groups and their photos; one group has a misspelt file name, as the authors' data."""
     pals = {name: f"pals/{name.replace('scarlet', 'scalet')}.jpg" for name in PALS}
     database(root, "database_4_concepts", pals | {name: f"foes/{name}.jpg" for name in FOES})
     questions = {
@@ -150,9 +150,9 @@ def test_four_concepts_are_what_the_authors_ask_about(tmp_path: Path) -> None:
 def test_nobody_of_the_group_is_shown_as_absent(tmp_path: Path) -> None:
     four(tmp_path, PALS[:4], PALS[1:])
     asked = EvaluateSettings(suite="repic-4c", folder=str(tmp_path), protocols=("wrong", "mixed"))
-    made = questions(load_suite(asked), asked, {}, 0.0)
-    assert len(made) == 6
-    for question in made:
+    result = questions(load_suite(asked), asked, {}, 0.0)
+    assert len(result) == 6
+    for question in result:
         here = PALS if question.photo.uri.endswith("pals.jpg") else FOES
         absent = {r["name"] for r in question.references if not r["present"]}
         assert absent
@@ -160,7 +160,7 @@ def test_nobody_of_the_group_is_shown_as_absent(tmp_path: Path) -> None:
 
 
 def released(root: Path, name: str, photos: str) -> Path:
-    """The authors' `data`: a database of three, and questions about all photos of two of them."""
+    """Write the authors' `data`: a database of three, questions about all photos of two of them."""
     database(root, f"database_{name}", {"ann": "ann.jpg", "b-b": "b-b.jpg", "eve": "eve.jpg"})
     asked = {}
     for concept in ("ann", "b-b"):
@@ -201,9 +201,9 @@ def test_the_captions_of_the_authors_database(tmp_path: Path) -> None:
     asked = EvaluateSettings(
         suite="myvlm", folder=str(tmp_path), protocols=("skip-retrieval",), layout="paper"
     )
-    made = questions(load_suite(asked), asked, {}, 0.0)
-    assert len(made) == 6
-    assert made[0].prompt[1]["text"] == "Name: <ann>, Info: A pal."
+    result = questions(load_suite(asked), asked, {}, 0.0)
+    assert len(result) == 6
+    assert result[0].prompt[1]["text"] == "Name: <ann>, Info: A pal."
 
 
 def test_concepts_that_are_left_out_are_named(tmp_path: Path) -> None:
@@ -226,15 +226,15 @@ def test_what_was_left_out_is_said_and_kept(repic_main: Any, tmp_path: Path) -> 
     for concept, count in (("ann", 3), ("bob", 3), ("lonely", 1)):
         for n in range(count):
             photo(tmp_path / "photos" / concept / f"{n}.jpg", ["red", "blue", "green"][n])
-    with serving(everybody) as server:
-        code, printed, said = repic_main(
+    with serving(name_all) as server:
+        code, output, errors = repic_main(
             *("evaluate", "run", "--suite", "myvlm", "--folder", str(tmp_path / "photos")),
             *("--protocol", "skip-retrieval", "--server", server.url, "--model", "pal"),
             *("--store", str(tmp_path / "store"), "--json"),
         )
-    assert code == 0, said
-    assert "1 concepts have no photo besides their reference and are left out: lonely" in said
-    [remark] = json.loads(printed)["remarks"]
+    assert code == 0, errors
+    assert "1 concepts have no photo besides their reference and are left out: lonely" in errors
+    [remark] = json.loads(output)["remarks"]
     assert "lonely" in remark
 
 
@@ -267,7 +267,7 @@ def test_dreambooth_itself() -> None:
     assert (len(suite.concepts), len(suite.queries)) == (30, 128)
     assert len(suite.categories) == 15
     photos = [path for path in SHARED.glob("*/*") if path.suffix == ".jpg"]
-    assert len(photos) == 158, "as the paper counts: those and a reference of each"
+    assert len(photos) == 158, "the paper's count: all photos, with separate references"
 
 
 @pytest.mark.parametrize("profile", profiles())

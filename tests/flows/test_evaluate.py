@@ -12,7 +12,7 @@ from flows.evaluate import _table, evaluate
 from repic.errors import CaptionServerError, ConfigError, SuiteError
 from repic.evaluation.results import load
 from storage.store import Store
-from tests.evaluation.servers import nobody, serving
+from tests.evaluation.servers import name_none, serving
 from tests.flows.up import PREFECT, Up
 
 
@@ -34,7 +34,7 @@ def test_a_run_publishes_and_reports(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("REPIC_HOME", str(tmp_path))
     prefect = {PREFECT_API_URL: api, PREFECT_HOME: tmp_path / "prefect"}
-    with serving(nobody) as server, temporary_settings(prefect):
+    with serving(name_none) as server, temporary_settings(prefect):
         changes = {"backend": "server", "url": server.url, "protocols": "[wrong]", "photos": 8}
         ref = evaluate(
             "shy",
@@ -55,7 +55,7 @@ def test_a_run_publishes_and_reports(
 @pytest.mark.timeout(900)
 def test_a_deployment_is_run_by_a_real_server_and_worker(shared_up: Up) -> None:
     up = shared_up
-    with serving(nobody) as server:
+    with serving(name_none) as server:
         changes = {"backend": "server", "url": server.url, "protocols": "[wrong]", "photos": 8}
         overrides = json.dumps([f"evaluate.{key}={value}" for key, value in changes.items()])
         done = up.shell(
@@ -64,7 +64,7 @@ def test_a_deployment_is_run_by_a_real_server_and_worker(shared_up: Up) -> None:
             *("-p", "page=page.html", "-p", "store=evaluated"),
         )
         assert done.returncode == 0, done.stdout + done.stderr + up.printed
-        assert len(server.asked) == 24
+        assert len(server.requests) == 24
     store = Store.open(up.root / "evaluated")
     evaluation = load(store, "evaluation@latest")
     assert (evaluation.model, evaluation.score("f1", "wrong").n) == ("shy", 24)

@@ -18,7 +18,7 @@ from repic.refresh.run import _caption_metric
 from repic.tables import TABLES
 from storage.manifest import Origin, Run
 from storage.store import Store
-from tests.evaluation.servers import everybody, nobody, serving
+from tests.evaluation.servers import name_all, name_none, serving
 
 Main = Callable[..., tuple[int, str, str]]
 
@@ -46,10 +46,10 @@ def evaluated(
         "backend": "server",
     }
     changes = ["evaluate.clip_score=false"]
-    with serving(nobody) as server:
+    with serving(name_none) as server:
         asked = config.load("sample", changes, evaluate={"url": server.url, **values})
         old = run("shy", asked, store)
-        server.reply = everybody
+        server.reply = name_all
         return old, run("eager", asked, store)
 
 

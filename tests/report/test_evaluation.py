@@ -12,7 +12,7 @@ from repic import config, report
 from repic.evaluation.results import EvaluationResult, load
 from repic.evaluation.run import run
 from storage.store import Store
-from tests.evaluation.servers import everybody, nobody, serving
+from tests.evaluation.servers import name_all, name_none, serving
 from tests.report.test_browser import BROWSER, browser  # noqa: F401
 
 PROTOCOLS = ("skip-retrieval", "retrieval", "wrong")
@@ -20,16 +20,16 @@ PROTOCOLS = ("skip-retrieval", "retrieval", "wrong")
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EvaluationResult]:
-    """A promoted evaluation that names nobody, and one that names everybody."""
+    """A promoted evaluation without names in captions, and one with the names of all references."""
     place = tmp_path_factory.mktemp("evaluated")
     store = Store.open(place / "store", create=True)
-    with pytest.MonkeyPatch.context() as patch, serving(nobody) as server:
+    with pytest.MonkeyPatch.context() as patch, serving(name_none) as server:
         patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
         values = {"photos": 8, "protocols": PROTOCOLS, "backend": "server", "url": server.url}
         asked = config.load("sample", evaluate={**values})
         first = run("shy", asked, store)
         store.tag(first.manifest.ref, "production")
-        server.reply = everybody
+        server.reply = name_all
         yield run("eager", asked, store)
 
 
@@ -63,7 +63,7 @@ def test_an_encoder_without_texts_scores_no_captions(
     found: EvaluationResult, tmp_path: Path
 ) -> None:
     values = {"photos": 8, "protocols": ("wrong",), "backend": "server"}
-    with serving(nobody) as server:
+    with serving(name_none) as server:
         changes = ["encoder.architecture=photos"]
         other = run(
             "blind",
@@ -83,7 +83,7 @@ def test_what_was_asked_other_questions_is_no_comparison(
     found: EvaluationResult, tmp_path: Path
 ) -> None:
     values = {"photos": 8, "protocols": ("wrong",), "backend": "server"}
-    with serving(nobody) as server:
+    with serving(name_none) as server:
         asked = config.load("sample", ["evaluate.seed=5"], evaluate={"url": server.url, **values})
         other = run("other", asked, found.store)
     page = report.write(found.store, other.ref, tmp_path).read_text(encoding="utf-8")
@@ -93,7 +93,7 @@ def test_what_was_asked_other_questions_is_no_comparison(
 
 def test_right_captions_leave_nothing_to_look_at(found: EvaluationResult, tmp_path: Path) -> None:
     values = {"photos": 8, "protocols": ("wrong",), "backend": "server"}
-    with serving(nobody) as server:
+    with serving(name_none) as server:
         asked = config.load("sample", evaluate={"url": server.url, **values})
         right = run("right", asked, found.store)
     page = report.write(found.store, right.ref, tmp_path, against=found.ref)
