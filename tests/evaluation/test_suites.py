@@ -121,7 +121,7 @@ PALS, FOES = ("mr.a", "b b", "c", "d", "scarlet e"), ("v", "w", "x", "y")
 
 
 def four(root: Path, *asked: tuple[str, ...]) -> Path:
-    """Write two groups and their photos; one group has a misspelt file name, as the authors' data."""
+    """Write two groups and their photos; one file name is misspelt, as in the authors' data."""
     pals = {name: f"pals/{name.replace('scarlet', 'scalet')}.jpg" for name in PALS}
     database(root, "database_4_concepts", pals | {name: f"foes/{name}.jpg" for name in FOES})
     questions = {
