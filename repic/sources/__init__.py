@@ -1,4 +1,4 @@
-"""Where photos come from. A source names photos and what it knows of them; it opens none."""
+"""Sources list photos with their known labels. They do not open photos."""
 
 from __future__ import annotations
 
@@ -19,44 +19,45 @@ _log = logging.getLogger(__name__)
 
 
 def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Iterator[SourcePhoto]:
-    """All photos of a source, sorted by URI (rows of a table by number), each URI once.
+    """All photos of a source, each URI once, sorted by URI (rows of a table by number).
 
-    Where a source names one URI several times (a data set with many questions per photo), the
-    first counts.
+    If a source lists a URI several times (a data set with many questions per photo), the first
+    entry counts.
 
     Args:
-        splits: For generated photos, which never mix identities of two splits.
+        settings: The section `source` of the settings.
+        splits: Needed for generated photos, which never mix identities of two splits.
 
     Raises:
-        SourceError: the source cannot be read, or has no photo.
+        SourceError: the source cannot be read or has no photos.
     """
-    found: dict[str, SourcePhoto] = {}
+    by_uri: dict[str, SourcePhoto] = {}
     count = 0
     for photo in _of_kind(settings, splits):
-        found.setdefault(photo.uri, photo)
+        by_uri.setdefault(photo.uri, photo)
         count += 1
-    if not found:
+    if not by_uri:
         raise SourceError(
             f"there is no photo in {settings.path or settings.kind}; give a folder or data set "
-            "that holds some (source.path)"
+            "with photos (source.path)"
         )
-    if count > len(found):
-        _log.info("%s: %d repeated photos of %d left out", settings.path, count - len(found), count)
-    return iter(sorted(found.values(), key=_order))
+    if count > len(by_uri):
+        _log.info("%s: skipped %d repeated photos of %d", settings.path, count - len(by_uri), count)
+    return iter(sorted(by_uri.values(), key=_order))
 
 
 def _order(photo: SourcePhoto) -> tuple[str, int, str]:
-    """Rows in the order in which their file is read, which `row=10` before `row=9` is not.
+    """Sort key: rows of a table by number.
 
-    A URI that is not understood keeps its place: whoever reads it says what is wrong with it.
+    An invalid URI is sorted as text; the stage that reads it reports the error.
     """
     if "#" not in photo.uri:
         return photo.uri, -1, ""
     try:
-        where = Location.parse(photo.uri)
+        location = Location.parse(photo.uri)
     except ValueError:
         return photo.uri, -1, ""
-    return where.url, -1 if where.row is None else where.row, photo.uri
+    return location.url, -1 if location.row is None else location.row, photo.uri
 
 
 def _of_kind(

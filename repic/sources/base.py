@@ -1,4 +1,4 @@
-"""What a source yields: a photo, and what the source itself knows about the objects in it."""
+"""Photos of a source, with annotations of their objects."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Annotation:
-    """One object that the source describes.
+    """An object that the source describes.
 
     Attributes:
-        box: xyxy in pixels of the upright photo, as the source says it; not checked against the
-            photo's size, which a source does not read.
+        box: xyxy in pixels of the upright photo, as given by the source; not checked against the
+            size of the photo, which a source does not read.
         label: Category.
-        identity: Which object it is, where the source knows.
-        expressions: Sentences that point to this object and no other in the photo.
-        truncated: Whether the frame cuts it; None where unknown.
-        occluded: Whether something hides a part of it; None where unknown.
+        identity: Identity of the object, if the source gives one.
+        expressions: Sentences that refer to this object and no other in the photo.
+        truncated: Whether the frame cuts off a part; None if unknown.
+        occluded: Whether something hides a part; None if unknown.
     """
 
     box: Box
@@ -33,14 +33,14 @@ class Annotation:
 
 @dataclass(frozen=True)
 class SourcePhoto:
-    """One photo of a source; nothing of it was read yet, so the file may turn out to be broken.
+    """A photo of a source. It was not read yet, so the file may be broken.
 
     Attributes:
-        uri: Where its bytes are; see `repic.images.decode` for the forms.
-        source: Name of the source: its kind.
-        licence: Licence, where the source says so.
-        identity: Whom or what the whole photo shows, where the source says so.
-        caption: A true caption, where the source has one.
+        uri: Address of its bytes; see `repic.images.uris` for the forms.
+        source: Kind of the source.
+        licence: Licence, if the source gives one.
+        identity: Who or what the photo shows, if the source says so.
+        caption: A true caption, if the source has one.
         annotations: Objects that the source describes.
     """
 

@@ -1,15 +1,15 @@
-"""Photos and boxes of a COCO instances file, with captions and referring expressions beside it.
+"""Photos and boxes of a COCO instances file, with its captions and referring expressions.
 
-- `path`: the instances JSON (`images`, `annotations`, `categories`; `licenses` where present).
-- `images`: the folder that `file_name` is relative to; by default the one that holds the JSON.
-- Captions: an annotation of the same file with a `caption`, or else the file `captions_X.json`
-  beside `instances_X.json`, as COCO ships it. The first caption of a photo is used.
-- `refs`: referring expressions of RefCOCO, RefCOCO+ or RefCOCOg as JSON; see `_refer`.
+- `path`: the instances JSON (`images`, `annotations`, `categories`, optionally `licenses`).
+- `images`: the folder that `file_name` is relative to; by default the folder of the JSON.
+- Captions: annotations with a `caption` in the same file, otherwise the file `captions_X.json`
+  next to `instances_X.json`, as COCO distributes it. The first caption of a photo is used.
+- `refs`: referring expressions of RefCOCO, RefCOCO+ or RefCOCOg as JSON; see `_add_expressions`.
 
-Boxes become xyxy pixels, cut at the size that the file gives for the photo. They are taken to be
-of the upright photo: COCO's own photos carry no EXIF orientation. Crowds (`iscrowd`) are regions,
-not objects, and are left out; so are broken records, which are counted in the log. A photo
-whose file is missing is yielded all the same: the stage that opens it says so.
+Boxes become xyxy pixels, clipped to the size of the photo in the file. They refer to the upright
+photo, since COCO's photos have no EXIF orientation. Crowds (`iscrowd`) are regions, not objects,
+and are skipped, as are broken records; the log counts both. Photos whose file is missing are
+yielded as well: the stage that opens them reports it.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SAME_BOX = 0.9
-"""IoU from which on the box of a referring expression is that of an annotation."""
+"""Minimum IoU of the box of a referring expression and an annotation that it matches."""
 
 _PICKLES = (".p", ".pkl", ".pickle")
 
 
 def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
-    """All photos that the file lists, in its order.
+    """All photos of the file, in its order.
 
-    With `identity: annotation`, an annotation's own field `identity` is read; COCO itself has none.
+    With `identity: annotation`, the field `identity` of annotations is read; COCO itself has none.
 
     Raises:
-        SourceError: a file is missing or of another form.
+        SourceError: a file is missing or has another form.
     """
     path = uris.to_uri(settings.path or "")
     data = _read_json(path)
     if not _is_coco(data):
         raise SourceError(
-            f"{settings.path} is no COCO file: it needs images, annotations and categories"
+            f"{settings.path} is not a COCO file: it needs images, annotations and categories"
         )
     folder = uris.to_uri(settings.images) if settings.images else path.rpartition("/")[0]
     if folder.startswith("file://"):
@@ -59,8 +59,10 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     skipped: Counter[str] = Counter()
     annotations = _annotations(data, settings.identity == "annotation", skipped)
     if settings.refs:
-        _refer(annotations, _read_json(uris.to_uri(settings.refs)), settings.refs, skipped)
-    captions = _captions(data) or _captions(_beside(path))
+        _add_expressions(
+            annotations, _read_json(uris.to_uri(settings.refs)), settings.refs, skipped
+        )
+    captions = _captions(data) or _captions(_captions_file(path))
     licences = _names(data, "licenses", skipped)
     for image in data["images"]:
         uri = _uri(folder, image)
@@ -75,11 +77,11 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
             annotations=tuple(annotations[image["id"]].values()),
         )
     for reason, count in sorted(skipped.items()):
-        _log.warning("%s: left out %d %s", settings.path, count, reason)
+        _log.warning("%s: skipped %d %s", settings.path, count, reason)
 
 
 def _is_coco(data: Any) -> bool:
-    """Whether it has the lists that it should have; what is in them may still be broken."""
+    """Whether the required lists exist; their entries may still be broken."""
     if not isinstance(data, dict) or not isinstance(data.get("images"), list):
         return False
     others = ("annotations", "categories", "licenses")
@@ -87,28 +89,28 @@ def _is_coco(data: Any) -> bool:
 
 
 def _key(value: Any) -> int | float | str | None:
-    """An id, which something can be looked up by; None if it is none."""
+    """A value that can be an id; None for other types."""
     return value if isinstance(value, int | float | str) else None
 
 
 def _text(value: Any) -> str:
-    """A text that a table can hold; empty if it is none."""
+    """A text that a table can store; empty for other values."""
     if not isinstance(value, str):
         return ""
     try:
         value.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can contain
         return ""
     return value
 
 
 def _sentence(value: Any) -> str:
-    """A text in one line; empty if it is none."""
+    """A text in one line; empty for other values."""
     return " ".join(_text(value).split())
 
 
 def _uri(folder: str, image: Any) -> str | None:
-    """Where the photo of an entry of `images` is; None if the entry does not say so."""
+    """URI of the photo of an entry of `images`; None if the entry is broken."""
     if not isinstance(image, dict) or _key(image.get("id")) is None:
         return None
     name = image.get("file_name")
@@ -124,8 +126,8 @@ def _names(data: dict[str, Any], kind: str, skipped: Counter[str]) -> dict[Any, 
     """Names by id, of `categories` or `licenses`."""
     names = {}
     for entry in data.get(kind) or []:
-        said = entry if isinstance(entry, dict) else {}
-        key, name = _key(said.get("id")), _text(said.get("name"))
+        fields = entry if isinstance(entry, dict) else {}
+        key, name = _key(fields.get("id")), _text(fields.get("name"))
         if key is None or not name:
             skipped[f"{kind} without a usable id or name"] += 1
         else:
@@ -136,20 +138,20 @@ def _names(data: dict[str, Any], kind: str, skipped: Counter[str]) -> dict[Any, 
 def _read_json(uri: str) -> Any:
     import fsspec
 
-    where = uris.file_path(uri) if uri.startswith("file://") else uris.remote_path(uri)
-    if where.lower().endswith(_PICKLES):
+    path = uris.file_path(uri) if uri.startswith("file://") else uris.remote_path(uri)
+    if path.lower().endswith(_PICKLES):
         raise SourceError(
-            f"{where} is a pickle, which can run any program when it is opened; if you trust it, "
+            f"{path} is a pickle, which can run any program when it is opened; if you trust it, "
             'convert it once: python -c "import json, pickle, sys; json.dump(pickle.load('
             "open(sys.argv[1], 'rb')), open(sys.argv[2], 'w'))\" refs.p refs.json"
         )
     try:
-        with fsspec.open(where, "rb") as file:
+        with fsspec.open(path, "rb") as file:
             return json.load(file)
     except FileNotFoundError:
-        raise SourceError(f"there is no file {where}") from None
+        raise SourceError(f"there is no file {path}") from None
     except (ValueError, IsADirectoryError) as error:
-        raise SourceError(f"{where} is not a JSON file: {error}") from error
+        raise SourceError(f"{path} is not a JSON file: {error}") from error
 
 
 def _check_folder(folder: str) -> None:
@@ -169,10 +171,10 @@ def _annotations(
         if isinstance(image, dict) and _key(image.get("id")) is not None
     }
     labels = _names(data, "categories", skipped)
-    found: defaultdict[Any, dict[Any, Annotation]] = defaultdict(dict)
+    annotations: defaultdict[Any, dict[Any, Annotation]] = defaultdict(dict)
     for number, entry in enumerate(data.get("annotations") or []):
         if not isinstance(entry, dict):
-            skipped["annotations that are no objects of JSON"] += 1
+            skipped["annotations that are not JSON objects"] += 1
             continue
         if "caption" in entry and "bbox" not in entry:
             continue
@@ -188,15 +190,15 @@ def _annotations(
         else:
             identity = entry.get("identity") if with_identity else None
             key = _key(entry.get("id"))
-            if key is None or key in found[image]:
+            if key is None or key in annotations[image]:
                 key = f"#{number}"
-            known = "" if identity is None else _text(str(identity))
-            found[image][key] = Annotation(box, label, known or None)
-    return found
+            text = "" if identity is None else _text(str(identity))
+            annotations[image][key] = Annotation(box, label, text or None)
+    return annotations
 
 
 def _box(bbox: Any, width: Any, height: Any) -> Box | None:
-    """Canonical box of COCO's x, y, width, height; None if it has no area in the photo."""
+    """Canonical box for COCO's x, y, width, height; None if it has no area in the photo."""
     try:
         x, y, w, h = (float(value) for value in bbox)
         right, bottom = float(width or math.inf), float(height or math.inf)
@@ -209,7 +211,7 @@ def _box(bbox: Any, width: Any, height: Any) -> Box | None:
 
 
 def _captions(data: Any) -> dict[Any, str]:
-    """First caption of every image id."""
+    """First caption of each image id."""
     captions: dict[Any, str] = {}
     entries = data.get("annotations") if isinstance(data, dict) else None
     for entry in entries if isinstance(entries, list) else []:
@@ -218,8 +220,8 @@ def _captions(data: Any) -> dict[Any, str]:
     return captions
 
 
-def _beside(path: str) -> Any:
-    """The captions file that COCO ships beside this instances file, if there is one."""
+def _captions_file(path: str) -> Any:
+    """Content of the captions file that belongs to this instances file, if it exists."""
     folder, _, name = path.rpartition("/")
     if not name.startswith("instances_"):
         return None
@@ -229,43 +231,43 @@ def _beside(path: str) -> Any:
         return None
 
 
-def _refer(
+def _add_expressions(
     annotations: defaultdict[Any, dict[Any, Annotation]],
     refs: Any,
     name: str,
     skipped: Counter[str],
 ) -> None:
-    """Add referring expressions to the annotations that they point to.
+    """Add referring expressions to the annotations that they refer to.
 
-    `refs` is a list of `{"image_id", "ann_id" or "bbox", "sentences" or "expressions"}`, that is
-    RefCOCO's `refs(unc).p` written as JSON: `ann_id` is an annotation of the instances file,
-    `bbox` (x, y, w, h) is that of one. A ref that matches no annotation is left out.
+    `refs` is a list of `{"image_id", "ann_id" or "bbox", "sentences" or "expressions"}`, which is
+    RefCOCO's `refs(unc).p` as JSON: `ann_id` is an annotation of the instances file, `bbox` (x, y,
+    w, h) is the box of one. A ref that matches no annotation is skipped.
     """
     if isinstance(refs, dict):
         refs = refs.get("refs")
     if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):
-        raise SourceError(f"{name} is no list of referring expressions; see repic.sources.coco")
+        raise SourceError(f"{name} is not a list of referring expressions; see repic.sources.coco")
     for ref in refs:
-        of_image = annotations.get(_key(ref.get("image_id")), {})
-        target = _key(ref["ann_id"]) if "ann_id" in ref else _nearest(of_image, ref.get("bbox"))
+        candidates = annotations.get(_key(ref.get("image_id")), {})
+        target = _key(ref["ann_id"]) if "ann_id" in ref else _nearest(candidates, ref.get("bbox"))
         sentences = _expressions(ref)
-        if target not in of_image:
+        if target not in candidates:
             skipped["referring expressions without an annotation"] += 1
         elif not sentences:
             skipped["referring expressions without a sentence"] += 1
         else:
-            known = of_image[target]
-            merged = tuple(dict.fromkeys((*known.expressions, *sentences)))
-            of_image[target] = replace(known, expressions=merged)
+            annotation = candidates[target]
+            merged = tuple(dict.fromkeys((*annotation.expressions, *sentences)))
+            candidates[target] = replace(annotation, expressions=merged)
 
 
-def _nearest(of_image: dict[Any, Annotation], bbox: Any) -> Any:
-    """Id of the annotation with this box, or None."""
+def _nearest(candidates: dict[Any, Annotation], bbox: Any) -> Any:
+    """Id of the annotation whose box matches, or None."""
     box = _box(bbox, None, None)
-    if box is None or not of_image:
+    if box is None or not candidates:
         return None
-    best = max(of_image, key=lambda key: of_image[key].box.iou(box))
-    return best if of_image[best].box.iou(box) >= SAME_BOX else None
+    best = max(candidates, key=lambda key: candidates[key].box.iou(box))
+    return best if candidates[best].box.iou(box) >= SAME_BOX else None
 
 
 def _expressions(ref: dict[str, Any]) -> list[str]:

@@ -1,9 +1,9 @@
-"""Photos of a folder and all its sub-folders, on a local disk or on any store that fsspec knows.
+"""Photos of a folder and all its sub-folders, on a local disk or any store that fsspec supports.
 
-A file is taken for a photo if its name ends like one or its first bytes are those of one. A file
-that only looks like a photo is yielded as well, and so is whatever else carries such a name - a
-directory, a link to nowhere, a file without read permission: the stage that opens it says why it
-is of no use, and nothing is lost in silence. Other files, and hidden ones, are not photos.
+A file counts as a photo if its suffix or its first bytes are those of an image format. Anything
+with such a name is yielded, including directories, dangling links and files without read
+permission: the stage that opens it reports the reason, so nothing is skipped silently. Other files
+and hidden files are not photos.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _NO_PHOTOS = frozenset({"__MACOSX", "@eaDir", "lost+found"})
 
 
 def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
-    """All photos under `settings.path`, in no promised order.
+    """All photos under `settings.path`, in no particular order.
 
-    With `identity: folder` a photo shows what the first folder below the root is named; photos in
-    the root itself have no identity.
+    With `identity: folder`, the identity is the name of the first folder below the root; photos in
+    the root itself have none.
 
     Raises:
-        SourceError: there is no such folder.
+        SourceError: the folder does not exist.
     """
     root = uris.to_uri(settings.path or "")
-    found = _local(uris.file_path(root)) if root.startswith("file://") else _remote(root)
-    for uri, parts in found:
+    candidates = _local(uris.file_path(root)) if root.startswith("file://") else _remote(root)
+    for uri, parts in candidates:
         by_folder = settings.identity == "folder" and len(parts) > 1
         yield SourcePhoto(
             uri=uri,
@@ -53,28 +53,28 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
 
 
 def _text(name: str) -> str:
-    """A file name as text that a table can hold, whatever its bytes are."""
+    """A file name, of any bytes, as text that a table can store."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _named_like_photo(name: str) -> bool:
+def _has_photo_suffix(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def _ignored(name: str) -> bool:
+def _is_ignored(name: str) -> bool:
     return name.startswith(".") or name in _NO_PHOTOS
 
 
 def _local(root: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """URI and path below the root, in parts, of every candidate.
+    """URI of every candidate, and its path below the root in parts.
 
-    Linked directories are followed after all real ones and each directory is entered once, so
-    that a loop of links ends, and a photo that can be reached in two ways keeps its real path.
+    Linked directories are followed after all real ones, and each directory is entered once. So
+    loops of links end, and a photo with several paths gets its real path.
     """
     if not os.path.exists(root):
         raise SourceError(f"there is no folder {_text(root)}; give an existing one (source.path)")
     if not os.path.isdir(root):
-        raise SourceError(f"{_text(root)} is a file; give the folder that holds it (source.path)")
+        raise SourceError(f"{_text(root)} is a file; give its folder (source.path)")
     real: list[tuple[str, tuple[str, ...]]] = [(root, ())]
     linked: list[tuple[str, tuple[str, ...]]] = []
     entered: set[tuple[int, int]] = set()
@@ -91,14 +91,14 @@ def _local(root: str) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield uris.file_uri(folder), (*parts, "")
             continue
         for entry in listing:
-            if _ignored(entry.name):
+            if _is_ignored(entry.name):
                 continue
             below = (*parts, entry.name)
             if _is_directory(entry):
                 (linked if entry.is_symlink() else real).append((entry.path, below))
-                if not _named_like_photo(entry.name):
+                if not _has_photo_suffix(entry.name):
                     continue
-            if _named_like_photo(entry.name) or _looks_like_photo(entry.path):
+            if _has_photo_suffix(entry.name) or _has_photo_signature(entry.path):
                 yield uris.file_uri(entry.path), below
 
 
@@ -109,7 +109,7 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _looks_like_photo(path: str) -> bool:
+def _has_photo_signature(path: str) -> bool:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
@@ -128,9 +128,9 @@ def _remote(root: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     others = []
     for path in files.find(folder):
         parts = PurePosixPath(path).relative_to(folder).parts
-        if any(_ignored(part) for part in parts):
+        if any(_is_ignored(part) for part in parts):
             continue
-        if _named_like_photo(path):
+        if _has_photo_suffix(path):
             yield uris.remote_uri(files.unstrip_protocol(path)), parts
         else:
             others.append((path, parts))
@@ -140,7 +140,7 @@ def _remote(root: str) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _heads(files: Any, paths: list[str]) -> Iterable[bytes | Exception]:
-    """First bytes of many remote files, fetched together where the store can."""
+    """First bytes of many remote files, fetched concurrently if the store supports it."""
     if not paths:
         return []
     heads: list[bytes | Exception] = files.cat_ranges(paths, 0, decode.HEAD_BYTES)

@@ -1,11 +1,11 @@
-"""Photos of a data set as the library `datasets` knows it.
+"""Photos of a data set of the library `datasets`.
 
-Read are, in this order: a folder or file of Parquet, or what `save_to_disk` wrote; a data set of
-the hub by its name; and any other folder as `datasets` reads an `imagefolder` (splits and class
-labels from the folders, more columns from `metadata.csv` or `metadata.jsonl`).
+Supported, in this order: a folder or file of Parquet, or the output of `save_to_disk`; the name of
+a data set on the hub; and any other folder as an `imagefolder` of `datasets` (splits and class
+labels from folders, more columns from `metadata.csv` or `metadata.jsonl`).
 
-A photo that is a file is addressed by its path, one inside a table by row and column, so no byte
-of it is read or copied here.
+A photo in a file is addressed by its path, a photo in a table by row and column, so no bytes are
+read or copied here.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
-    """All photos of `settings.split`; identity and caption from the columns that settings name.
+    """All photos of `settings.split`, with identity and caption from the configured columns.
 
     Raises:
-        SourceError: there is no such data set, split or column.
+        SourceError: the data set, split or column does not exist.
     """
     path = hub.local_copy(settings.path or "")
-    tables = parquet.find(path, settings.split)
+    tables = parquet.table_files(path, settings.split)
     if not tables:
         yield from _image_folder(settings, path)
     for table in tables:
@@ -44,11 +44,11 @@ def _table(settings: config.SourceSettings, table: parquet.TableFile) -> Iterato
     identity_names = parquet.class_names(schema, settings.identity_column or "")
     pictures = table.pictures(settings.image_column)
     folder = table.uri.rpartition("/")[0]
-    for number, (where, row) in enumerate(zip(pictures, table.rows(extra), strict=True)):
-        if where is None:
+    for number, (path, row) in enumerate(zip(pictures, table.rows(extra), strict=True)):
+        if path is None:
             uri = str(uris.Location(table.uri, number, settings.image_column))
         else:
-            uri = where if uris.is_url(where) else uris.join(folder, where)
+            uri = path if uris.is_url(path) else uris.join(folder, path)
         yield _photo(settings, uri, row, identity_names)
 
 
@@ -61,7 +61,7 @@ def _image_folder(settings: config.SourceSettings, path: str) -> Iterator[Source
         )
     except (ValueError, FileNotFoundError, datasets.exceptions.DatasetsError) as error:
         raise SourceError(
-            f"{path} holds no split {settings.split!r} of Parquet, Arrow or image files "
+            f"{path} has no split {settings.split!r} of Parquet, Arrow or image files "
             f"({error}); see source.path and source.split"
         ) from error
     _check(settings, [settings.image_column, *_columns(settings)], list(rows.features))
@@ -76,7 +76,7 @@ def _identity_column(settings: config.SourceSettings) -> str | None:
 
 
 def _columns(settings: config.SourceSettings) -> list[str]:
-    """Columns beside the picture, each once."""
+    """Columns in addition to the picture, each once."""
     named = (_identity_column(settings), settings.caption_column)
     return list(dict.fromkeys(column for column in named if column))
 

@@ -1,4 +1,4 @@
-"""Parquet files of a data set on the Hugging Face hub, brought to this machine."""
+"""Downloads of Parquet files from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from repic.images import uris
 
 _NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 _CONVERTED = "refs/convert/parquet"
-"""The branch on which the hub keeps Parquet of data sets that come in another form."""
+"""Branch of the hub with Parquet of data sets in other formats."""
 
 
 def local_copy(path: str) -> str:
-    """The path itself if it is a URL or exists; else the folder that `owner/name` is kept in.
+    """The path itself if it is a URL or exists; otherwise the folder of the data set `owner/name`.
 
-    The download goes through the cache of `huggingface_hub`, so it happens once, and photos are
-    addressed by files that stay.
+    Files are downloaded once, to the cache of `huggingface_hub`, where they stay.
 
     Raises:
-        SourceError: it is neither, or the hub cannot give it.
+        SourceError: the data set cannot be downloaded or has no Parquet files.
     """
     if uris.is_url(path) or os.path.exists(os.path.expanduser(path)) or not _NAME.match(path):
         return path
@@ -33,8 +32,8 @@ def local_copy(path: str) -> str:
             )
         except (OSError, ValueError) as error:
             raise SourceError(
-                f"{path} is no folder here, and the hub does not give it ({type(error).__name__});"
-                " download it where there is a network and set source.path to its folder"
+                f"{path} is not a local folder and cannot be downloaded ({type(error).__name__});"
+                " download it on a machine with network access and set source.path to its folder"
             ) from error
         if any(name.endswith(".parquet") for _, _, names in os.walk(folder) for name in names):
             return folder

@@ -1,8 +1,8 @@
-"""Rows of Parquet and Arrow files that hold pictures, read without the pictures.
+"""Rows of Parquet and Arrow files with pictures, read without the pictures.
 
-The files are found in the layouts in which data sets come: a single file; a folder of Parquet
-shards, as on the hub (`data/train-00000-of-00032.parquet`); what `save_to_disk` of `datasets`
-wrote (`data-00000-of-00001.arrow`, with one sub-folder per split where there are splits).
+Supported layouts: a single file; a folder of Parquet shards, as on the hub
+(`data/train-00000-of-00032.parquet`); the output of `save_to_disk` of `datasets`
+(`data-00000-of-00001.arrow`, in one sub-folder per split if there are splits).
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ _SPLITS = ("train", "training", "validation", "valid", "val", "dev", "test", "te
 
 @dataclass(frozen=True)
 class TableFile:
-    """One file of a data set: its URI, and how fsspec reaches it."""
+    """One file of a data set: its URI, and its file system and path in fsspec."""
 
     uri: str
     files: Any
     path: str
 
     def schema(self) -> pa.Schema:
-        """Arrow schema, with the metadata that `datasets` leaves in it."""
+        """Arrow schema, with the metadata of `datasets`."""
         import pyarrow.parquet as pq
 
         with self.files.open(self.path, "rb") as file:
             return pa.ipc.open_stream(file).schema if is_arrow(self.path) else pq.read_schema(file)
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """All rows in order, with only these columns."""
+        """All rows in order, with the given columns only."""
         for table in self._tables(columns):
             yield from table.to_pylist()
 
     def pictures(self, column: str) -> Iterator[str | None]:
-        """For every row where its picture is: a path or URL, or None if it is in the cell itself.
+        """Path or URL of each row's picture, or None if its bytes are in the cell.
 
-        A cell is a path, the picture's bytes, or the struct of both that `datasets` writes, in
-        which bytes come first.
+        A cell is a path, bytes, or the struct of both that `datasets` writes, in which bytes take
+        precedence.
 
         Raises:
-            SourceError: the column is of another type.
+            SourceError: the column has another type.
         """
         kind = self.schema().field(column).type
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -62,7 +62,7 @@ class TableFile:
             yield from self._struct_pictures(column)
         else:
             raise SourceError(
-                f"column {column} of {self.uri} holds {kind}, no pictures; set source.image_column"
+                f"column {column} of {self.uri} holds {kind}, not pictures; set source.image_column"
             )
 
     def _struct_pictures(self, column: str) -> Iterator[str | None]:
@@ -70,10 +70,10 @@ class TableFile:
             yield from (None if e else p for e, p in zip(embedded, paths, strict=True))
 
     def _embedded(self, column: str) -> Iterator[tuple[list[bool], list[str | None]]]:
-        """Whether the bytes are there, and the path, in groups of rows.
+        """Whether each cell has bytes, and its path, by groups of rows.
 
-        The statistics of a Parquet file mostly say that no row lacks its bytes; reading gigabytes
-        of pictures only to see that they exist would take minutes.
+        The statistics of a Parquet file usually show that all rows have bytes, which avoids reading
+        gigabytes of pictures.
         """
         import pyarrow.parquet as pq
 
@@ -110,19 +110,19 @@ def _without_nulls(group: Any, column: str) -> bool:
     for index in range(group.num_columns):
         chunk = group.column(index)
         if chunk.path_in_schema == column:
-            known = chunk.is_stats_set and chunk.statistics.has_null_count
-            return bool(known and chunk.statistics.null_count == 0)
+            is_counted = chunk.is_stats_set and chunk.statistics.has_null_count
+            return bool(is_counted and chunk.statistics.null_count == 0)
     return False
 
 
-def find(path: str, split: str) -> list[TableFile]:
-    """Table files of one split, sorted by URI; none if there is no table file at all.
+def table_files(path: str, split: str) -> list[TableFile]:
+    """Table files of one split, sorted by URI; empty if there is no table file at all.
 
-    A file belongs to the split that its name or its folder begins with; where no file names any
-    split, all are `train`.
+    The first word of a file's or folder's name gives the split; if no name gives one, all files are
+    `train`.
 
     Raises:
-        SourceError: there is no such path, or only other splits.
+        SourceError: the path or the split does not exist.
     """
     import fsspec
 
@@ -131,18 +131,18 @@ def find(path: str, split: str) -> list[TableFile]:
     files, folder = fsspec.url_to_fs(uris.file_path(root) if local else uris.remote_path(root))
     if not files.exists(folder):
         raise SourceError(f"there is no data set at {path}; give an existing one (source.path)")
-    found = [folder] if files.isfile(folder) else files.find(folder)
-    tables = sorted(p for p in found if p.endswith((".parquet", ".arrow")) and _is_data(p))
+    paths = [folder] if files.isfile(folder) else files.find(folder)
+    tables = sorted(p for p in paths if p.endswith((".parquet", ".arrow")) and _is_data(p))
     if not tables:
         return []
-    of_split = {p: _split_of(p, folder) for p in tables} if tables != [folder] else {}
-    if any(of_split.values()):
-        chosen = [p for p in tables if of_split[p] == split]
+    splits = {p: _split_of(p, folder) for p in tables} if tables != [folder] else {}
+    if any(splits.values()):
+        chosen = [p for p in tables if splits[p] == split]
     else:
         chosen = tables if split == "train" or tables == [folder] else []
     if not chosen:
-        known = ", ".join(sorted({name or "train" for name in of_split.values()}))
-        raise SourceError(f"{path} has no split {split!r}; set source.split to one of: {known}")
+        names = ", ".join(sorted({name or "train" for name in splits.values()}))
+        raise SourceError(f"{path} has no split {split!r}; set source.split to one of: {names}")
     return [
         TableFile(
             uris.file_uri(p) if local else uris.remote_uri(files.unstrip_protocol(p)), files, p
@@ -152,7 +152,7 @@ def find(path: str, split: str) -> list[TableFile]:
 
 
 def _is_data(path: str) -> bool:
-    """Not one of the files that `datasets` caches beside its own."""
+    """Whether a file is data, not a cache file of `datasets`."""
     name = PurePosixPath(path).name
     return not name.startswith(("cache-", ".", "indices"))
 
@@ -167,7 +167,7 @@ def _split_of(path: str, folder: str) -> str | None:
 
 
 def class_names(schema: pa.Schema, column: str) -> list[str] | None:
-    """Names of a `ClassLabel` column of `datasets`; None if it is none."""
+    """Names of a `ClassLabel` column of `datasets`; None for other columns."""
     stored = (schema.metadata or {}).get(b"huggingface")
     feature = json.loads(stored)["info"]["features"].get(column, {}) if stored else {}
     if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":

@@ -1,7 +1,7 @@
-"""Photos of the generated world, made on first use; see `repic.sample`.
+"""Generated photos, written on first use; see `repic.sample`.
 
-They lie in `path`, or else in the user's cache folder, and stay there: a second call with the same
-settings writes nothing. A larger `count` adds photos and leaves those that are there as they are.
+They are kept in `path` or, by default, in the user's cache folder. A second call with the same
+settings writes nothing. A larger `count` adds photos and does not change existing ones.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from repic.sources.base import Annotation, SourcePhoto
 
 
 def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Iterator[SourcePhoto]:
-    """`settings.count` photos of `settings.identities` identities, with everything known of them.
+    """`settings.count` photos of `settings.identities` identities, with complete annotations.
 
-    A photo with one object has its identity; `identity: none` hides all identities.
+    A photo with one object has the identity of the object; `identity: none` hides all identities.
 
     Args:
-        splits: The build's shares: a photo never mixes identities of two splits.
+        splits: Split settings of the build; a photo never mixes identities of two splits.
 
     Raises:
-        SourceError: impossible numbers, or a folder that cannot be written.
+        SourceError: impossible counts, or the folder cannot be written.
     """
     from repic.mining.splits import split_of
     from repic.sample import files
@@ -45,7 +45,7 @@ def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Ite
     except OSError as error:
         raise SourceError(
             f"generated photos cannot be written to {folder}: {error.strerror or error}; "
-            "give a folder that can (source.path)"
+            "give a writable folder (source.path)"
         ) from error
     root = uris.file_uri(folder / "photos")
     for entry in entries:
@@ -63,19 +63,19 @@ def _folder(settings: config.SourceSettings) -> Path:
 
 
 def _photo(entry: dict, root: str, settings: config.SourceSettings) -> SourcePhoto:
-    known = settings.identity != "none"
+    is_labelled = settings.identity != "none"
     objects = entry["objects"]
     return SourcePhoto(
         uri=uris.join(root, entry["file"]),
         source=settings.kind,
         licence=settings.licence,
-        identity=objects[0]["identity"] if known and len(objects) == 1 else None,
+        identity=objects[0]["identity"] if is_labelled and len(objects) == 1 else None,
         caption=entry["caption"],
         annotations=tuple(
             Annotation(
                 box=Box.of(o["box"]),
                 label=o["label"],
-                identity=o["identity"] if known else None,
+                identity=o["identity"] if is_labelled else None,
                 expressions=tuple(o["expressions"]),
                 truncated=o["truncated"],
                 occluded=o["occluded"],

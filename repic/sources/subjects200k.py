@@ -1,13 +1,13 @@
 """Subjects200K (Tan et al., "OminiControl", arXiv 2411.15098): the same object in two views.
 
-A row holds one picture of two square views side by side, a grade from 0 to 5 for each of
-composition, consistency of the object and image quality, and a description of each view. A view
-becomes a photo of its own, addressed as a region of the picture; both have the row as identity.
+A row has one picture of two square views side by side, grades from 0 to 5 for composition,
+consistency of the object and image quality, and a description of each view. Each view becomes a
+photo, addressed as a region of the picture; both have the row as identity.
 
-The card of the data set says "16-pixel padding" around views of 512 pixels, 1056x528 in all, but
-not on which sides. So `PADDING` is cut off all sides of both halves: wherever it lies, no padding
-and nothing of the other view is left. The region is in percent, for the third collection has views
-of 1024 pixels and this way no picture is opened to learn its size.
+The data set card says "16-pixel padding" around views of 512 pixels, 1056x528 in total, but not on
+which sides. So `PADDING` is cropped on all sides of both halves, which removes any padding and any
+part of the other view. Regions are in percent, since the third collection has views of 1024 pixels;
+so no picture is opened for its size.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 GRADES = ("compositeStructure", "objectConsistency", "imageQuality")
 LICENCE = "Apache-2.0"
 PADDING = 16 / 528
-"""Share of a half's side that is cut off each of its sides."""
+"""Cropped share of the side of a half, on each side."""
 
 _INSET, _SIDE = 100 * PADDING, 100 * (1 - 2 * PADDING)
 _VIEWS = tuple(
@@ -37,18 +37,18 @@ _VIEWS = tuple(
 
 
 def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
-    """Two photos for every row whose three grades are all at least `settings.min_quality`.
+    """Two photos for each row whose three grades are at least `settings.min_quality`.
 
-    A row without grades counts as 0. The captions of a row whose `description_valid` is false
-    are not used, its pictures are.
+    A missing grade counts as 0. If `description_valid` is false, the captions of a row are not
+    used, but its pictures are.
 
     Raises:
-        SourceError: there is no such data set or split, or it has other columns.
+        SourceError: the data set or split does not exist or has other columns.
     """
-    tables = parquet.find(hub.local_copy(settings.path or ""), settings.split)
+    tables = parquet.table_files(hub.local_copy(settings.path or ""), settings.split)
     if not tables:
         raise SourceError(
-            f"{settings.path} holds no Parquet; Subjects200K comes as data/train-*.parquet"
+            f"{settings.path} has no Parquet files; Subjects200K consists of data/train-*.parquet"
         )
     for table in tables:
         names = table.schema().names

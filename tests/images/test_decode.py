@@ -59,15 +59,15 @@ def test_a_folder_of_odd_files_is_accounted_for_completely(tmp_path: Path) -> No
     for odd in ODD:
         odd.write(tmp_path / odd.name)
     (tmp_path / "notes.txt").write_text("no photo")
-    found = {
+    listed = {
         photo.uri
         for photo in sources.photos(
             config.SourceSettings(path=str(tmp_path)), config.SplitSettings()
         )
     }
-    assert found == {uris.file_uri(tmp_path / odd.name) for odd in ODD}
+    assert listed == {uris.file_uri(tmp_path / odd.name) for odd in ODD}
     reasons = {}
-    for uri in found:
+    for uri in listed:
         try:
             probe(read_bytes(uri))
             reasons[uri] = None
@@ -251,11 +251,11 @@ def test_a_refusal_survives_a_process_boundary() -> None:
 
 def test_a_crop_is_of_the_upright_picture_in_whole_pixels(tmp_path: Path) -> None:
     uri = _put(tmp_path, rotated_by_exif(6))
-    whole = open_image(uri)
-    assert whole.size == (64, 96)
+    full = open_image(uri)
+    assert full.size == (64, 96)
     part = open_image(uri, Box(10.6, 20.2, 30.1, 500))
     assert part.size == (21, 76)
-    assert _mean_error(part, whole.crop((10, 20, 31, 96))) == 0
+    assert _mean_error(part, full.crop((10, 20, 31, 96))) == 0
     assert _refused(open_image, uri, Box(70, 0, 90, 10)).reason == "region"
 
 

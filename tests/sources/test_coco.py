@@ -55,21 +55,21 @@ def _photos(path: Path, **settings: object) -> dict[str, SourcePhoto]:
 def test_boxes_labels_and_licences(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = _write(tmp_path / "instances_val.json", INSTANCES)
     with caplog.at_level(logging.WARNING):
-        found = _photos(path)
-    assert found.keys() == {"one.jpg", "two #2.jpg", "missing.jpg"}
-    one = found["one.jpg"]
+        by_name = _photos(path)
+    assert by_name.keys() == {"one.jpg", "two #2.jpg", "missing.jpg"}
+    one = by_name["one.jpg"]
     assert one.licence == "CC BY 2.0"
     assert one.identity is None
     assert one.annotations == (
         Annotation(Box(10, 20, 40.5, 60), "dog"),
         Annotation(Box(90, 70, 100, 80), "cat"),
     )
-    assert found["missing.jpg"].annotations == (Annotation(Box(5, 5, 905, 905), "cat"),)
-    assert uris.file_path(found["two #2.jpg"].uri) == str(tmp_path / "sub" / "two #2.jpg")
-    said = caplog.text
-    assert "5 annotations whose box is malformed or outside" in said
+    assert by_name["missing.jpg"].annotations == (Annotation(Box(5, 5, 905, 905), "cat"),)
+    assert uris.file_path(by_name["two #2.jpg"].uri) == str(tmp_path / "sub" / "two #2.jpg")
+    log = caplog.text
+    assert "5 annotations whose box is malformed or outside" in log
     for reason in ("1 crowds", "1 annotations of unknown images", "1 annotations of unknown cat"):
-        assert reason in said
+        assert reason in log
 
 
 def test_broken_records_cost_only_themselves(
@@ -111,13 +111,15 @@ def test_broken_records_cost_only_themselves(
     ]
     path = _write(tmp_path / "x.json", broken)
     with caplog.at_level(logging.WARNING):
-        found = _photos(path, refs=str(_write(tmp_path / "refs.json", refs)), identity="annotation")
-    assert found.keys() == {"one.jpg", "wide.jpg", "nul\0.jpg"}
-    assert found["one.jpg"].annotations == (
+        by_name = _photos(
+            path, refs=str(_write(tmp_path / "refs.json", refs)), identity="annotation"
+        )
+    assert by_name.keys() == {"one.jpg", "wide.jpg", "nul\0.jpg"}
+    assert by_name["one.jpg"].annotations == (
         Annotation(Box(0, 0, 9, 9), "dog", expressions=("the dog",)),
         Annotation(Box(0, 0, 9, 9), "dog"),
     )
-    assert {photo.caption for photo in found.values()} == {None}
+    assert {photo.caption for photo in by_name.values()} == {None}
     for reason in (
         "5 images without a usable file_name or id",
         "3 categories without a usable id or name",
@@ -134,9 +136,9 @@ def test_broken_records_cost_only_themselves(
 def test_photos_are_relative_to_their_own_folder(tmp_path: Path) -> None:
     (tmp_path / "train2017").mkdir()
     path = _write(tmp_path / "annotations" / "x.json", INSTANCES)
-    found = _photos(path, images=str(tmp_path / "train2017"), licence="mine")
-    assert found["one.jpg"].uri == uris.file_uri(tmp_path / "train2017" / "one.jpg")
-    assert found["one.jpg"].licence == "mine"
+    by_name = _photos(path, images=str(tmp_path / "train2017"), licence="mine")
+    assert by_name["one.jpg"].uri == uris.file_uri(tmp_path / "train2017" / "one.jpg")
+    assert by_name["one.jpg"].licence == "mine"
     with pytest.raises(SourceError, match=r"source\.images"):
         _photos(path, images=str(tmp_path / "nowhere"))
 
@@ -156,9 +158,9 @@ def test_captions_of_the_same_file_or_the_one_beside_it(tmp_path: Path) -> None:
     ]
     path = _write(tmp_path / "instances_val.json", INSTANCES)
     _write(tmp_path / "captions_val.json", {"images": [], "annotations": captions})
-    found = _photos(path)
-    assert found["one.jpg"].caption == "A dog and a cat."
-    assert found["two #2.jpg"].caption is None
+    by_name = _photos(path)
+    assert by_name["one.jpg"].caption == "A dog and a cat."
+    assert by_name["two #2.jpg"].caption is None
     both = INSTANCES | {"annotations": INSTANCES["annotations"][:1] + captions}
     merged = _photos(_write(tmp_path / "merged.json", both))["one.jpg"]
     assert merged.caption == "A dog and a cat."
@@ -179,11 +181,11 @@ def test_referring_expressions_in_every_form(tmp_path: Path) -> None:
     ]
     path = _write(tmp_path / "x.json", INSTANCES)
     for value in (refs, {"refs": refs}):
-        found = _photos(path, refs=str(_write(tmp_path / "refs.json", value)))
-        dog, cat = found["one.jpg"].annotations
+        by_name = _photos(path, refs=str(_write(tmp_path / "refs.json", value)))
+        dog, cat = by_name["one.jpg"].annotations
         assert dog.expressions == ("the dog", "big dog")
         assert cat.expressions == ("cat on the right",)
-        assert found["missing.jpg"].annotations[0].expressions == ("only cat",)
+        assert by_name["missing.jpg"].annotations[0].expressions == ("only cat",)
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
@@ -206,8 +208,8 @@ def test_the_conversion_that_the_refusal_names_works(tmp_path: Path) -> None:
         _photos(path, refs=str(refs))
     command = shlex.split(str(caught.value).partition("convert it once: ")[2])
     subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True)
-    found = _photos(path, refs=str(tmp_path / "refs.json"))
-    assert found["one.jpg"].annotations[0].expressions == ("dog",)
+    by_name = _photos(path, refs=str(tmp_path / "refs.json"))
+    assert by_name["one.jpg"].annotations[0].expressions == ("dog",)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_the_conversion_that_the_refusal_names_works(tmp_path: Path) -> None:
 def test_another_file_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
-    with pytest.raises(SourceError, match=r"no COCO file|not a JSON file"):
+    with pytest.raises(SourceError, match=r"not a COCO file|not a JSON file"):
         _photos(path)
     with pytest.raises(SourceError, match="there is no file"):
         _photos(tmp_path / "gone.json")
@@ -232,5 +234,5 @@ def test_another_file_is_refused_in_one_sentence(tmp_path: Path, text: str) -> N
 
 def test_refs_of_another_form_are_refused(tmp_path: Path) -> None:
     path = _write(tmp_path / "x.json", INSTANCES)
-    with pytest.raises(SourceError, match="no list of referring expressions"):
+    with pytest.raises(SourceError, match="not a list of referring expressions"):
         _photos(path, refs=str(_write(tmp_path / "refs.json", {"a": 1})))

@@ -29,19 +29,19 @@ def _photos(path: object, **settings: object) -> list[SourcePhoto]:
 def test_the_first_folder_is_the_identity(tmp_path: Path) -> None:
     for name in ("loose.jpg", "rex/1.jpg", "rex/walks/2.jpg", "ada/3.jpg"):
         _save(tmp_path / name)
-    found = {Path(uris.file_path(p.uri)).name: p.identity for p in _photos(tmp_path)}
-    assert found == {"loose.jpg": None, "1.jpg": "rex", "2.jpg": "rex", "3.jpg": "ada"}
+    listed = {Path(uris.file_path(p.uri)).name: p.identity for p in _photos(tmp_path)}
+    assert listed == {"loose.jpg": None, "1.jpg": "rex", "2.jpg": "rex", "3.jpg": "ada"}
     assert {p.identity for p in _photos(tmp_path, identity="none")} == {None}
 
 
 def test_photos_come_sorted_with_the_licence_of_the_settings(tmp_path: Path) -> None:
     for name in ("b/2.jpg", "a.jpg", "b/10.jpg", "Z.jpg", "ä.jpg"):
         _save(tmp_path / name)
-    found = _photos(tmp_path, licence="CC0")
-    assert [p.uri for p in found] == sorted(p.uri for p in found)
-    assert len(found) == 5
-    assert {(p.source, p.licence) for p in found} == {("folder", "CC0")}
-    assert all(p.uri.startswith("file:///") for p in found)
+    listed = _photos(tmp_path, licence="CC0")
+    assert [p.uri for p in listed] == sorted(p.uri for p in listed)
+    assert len(listed) == 5
+    assert {(p.source, p.licence) for p in listed} == {("folder", "CC0")}
+    assert all(p.uri.startswith("file:///") for p in listed)
 
 
 def test_what_is_no_photo_is_left_alone(tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     (root / "a").symlink_to(root / "z")
     (root / "linked").symlink_to(elsewhere)
     (elsewhere / "back").symlink_to(root)
-    found = {uris.file_path(p.uri): p.identity for p in _photos(root)}
-    assert found == {str(root / "z/1.jpg"): "z", str(root / "linked/2.jpg"): "linked"}
+    listed = {uris.file_path(p.uri): p.identity for p in _photos(root)}
+    assert listed == {str(root / "z/1.jpg"): "z", str(root / "linked/2.jpg"): "linked"}
 
 
 def test_a_linked_root_keeps_its_own_name(tmp_path: Path) -> None:
@@ -114,14 +114,14 @@ def test_a_remote_folder_is_read_the_same_way(tmp_path: Path) -> None:
     for name in ("rex/1.jpg", "rex/50% #2.jpg", "rex/noname", "rex/.x.jpg", "top.jpg"):
         memory.pipe(f"/remote/{name}", data)
     memory.pipe("/remote/notes.txt", b"no photo")
-    found = {p.uri: p.identity for p in _photos("memory://remote")}
-    assert found == {
+    listed = {p.uri: p.identity for p in _photos("memory://remote")}
+    assert listed == {
         "memory:///remote/rex/1.jpg": "rex",
         "memory:///remote/rex/50%25 %232.jpg": "rex",
         "memory:///remote/rex/noname": "rex",
         "memory:///remote/top.jpg": None,
     }
-    assert {open_image(uri).size for uri in found} == {(20, 20)}
+    assert {open_image(uri).size for uri in listed} == {(20, 20)}
 
 
 def test_a_folder_that_is_missing_empty_or_a_file_says_so(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_folder_that_is_missing_empty_or_a_file_says_so(tmp_path: Path) -> Non
         _photos(tmp_path / "gone")
     with pytest.raises(SourceError, match=r"no photo in .*source\.path"):
         _photos(tmp_path)
-    with pytest.raises(SourceError, match="is a file; give the folder"):
+    with pytest.raises(SourceError, match="is a file; give its folder"):
         _photos(_save(tmp_path / "1.jpg"))
     with pytest.raises(SourceError, match="no folder memory://nothing"):
         _photos("memory://nothing")

@@ -45,21 +45,21 @@ def _dataset() -> datasets.Dataset:
     return datasets.Dataset.from_dict(rows, features=features)
 
 
-def _opened(found: list[SourcePhoto]) -> list[int]:
-    return sorted(decode.open_image(photo.uri).width for photo in found)
+def _opened(listed: list[SourcePhoto]) -> list[int]:
+    return sorted(decode.open_image(photo.uri).width for photo in listed)
 
 
 def test_parquet_rows_are_addressed_where_they_are(tmp_path: Path) -> None:
     path = tmp_path / "set.parquet"
     _dataset().to_parquet(path)
-    found = _photos(path, identity_column="who", caption_column="text", licence="CC0")
-    assert [p.uri for p in found] == [
+    listed = _photos(path, identity_column="who", caption_column="text", licence="CC0")
+    assert [p.uri for p in listed] == [
         f"{uris.file_uri(path)}#row={n}&column=image" for n in range(5)
     ]
-    assert [p.identity for p in found] == ["rex", "ada", "rex", None, None]
-    assert [p.caption for p in found] == ["a", "b", None, None, "e"]
-    assert {(p.source, p.licence) for p in found} == {("hf", "CC0")}
-    assert _opened(found) == [20, 21, 22, 23, 24]
+    assert [p.identity for p in listed] == ["rex", "ada", "rex", None, None]
+    assert [p.caption for p in listed] == ["a", "b", None, None, "e"]
+    assert {(p.source, p.licence) for p in listed} == {("hf", "CC0")}
+    assert _opened(listed) == [20, 21, 22, 23, 24]
     hidden = _photos(path, identity_column="who", identity="none")
     assert {p.identity for p in hidden} == {None}
 
@@ -81,9 +81,9 @@ def test_what_save_to_disk_wrote_is_addressed_too(tmp_path: Path) -> None:
     datasets.DatasetDict({"train": _dataset(), "test": _dataset().select([1])}).save_to_disk(
         several
     )
-    found = _photos(single, identity_column="who")
-    assert [p.identity for p in found] == [None, "rex"]
-    assert _opened(found) == [22, 24]
+    listed = _photos(single, identity_column="who")
+    assert [p.identity for p in listed] == [None, "rex"]
+    assert _opened(listed) == [22, 24]
     assert len(_photos(several)) == 5
     assert _opened(_photos(several, split="test")) == [21]
 
@@ -114,12 +114,12 @@ def test_a_url_that_leads_nowhere_is_quarantined_with_its_reason(tmp_path: Path)
     urls = ["https://example.org/a.jpg#t=1", "nothing://b.jpg", "a.png"]
     pq.write_table(pa.table({"image": urls}), path)
     source = {"kind": "hf", "path": str(path), "identity": "none"}
-    found = scan(config.Settings.model_validate({"source": source}))
-    assert [Path(f.photo.uri).name for f in found.photos] == ["a.png"]
-    assert {(r.uri, r.error) for r in found.rejects} == {(url, "missing") for url in urls[:2]}
-    said = " ".join(reject.message for reject in found.rejects)
-    assert "#t=1 is not understood" in said
-    assert "nothing" in said
+    scanned = scan(config.Settings.model_validate({"source": source}))
+    assert [Path(f.photo.uri).name for f in scanned.photos] == ["a.png"]
+    assert {(r.uri, r.error) for r in scanned.rejects} == {(url, "missing") for url in urls[:2]}
+    messages = " ".join(reject.message for reject in scanned.rejects)
+    assert "#t=1 is not understood" in messages
+    assert "nothing" in messages
 
 
 def test_a_binary_column_is_addressed_by_row(tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def test_an_image_folder_as_datasets_reads_it(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         _picture(2).save(tmp_path / name)
     (tmp_path / "train" / "ada" / "broken.png").write_bytes(b"no picture")
-    found = _photos(tmp_path, identity_column="label")
-    assert {(Path(uris.file_path(p.uri)).name, p.identity) for p in found} == {
+    listed = _photos(tmp_path, identity_column="label")
+    assert {(Path(uris.file_path(p.uri)).name, p.identity) for p in listed} == {
         ("1.png", "rex"),
         ("2.png", "ada"),
         ("broken.png", "ada"),
@@ -166,7 +166,7 @@ def test_a_missing_column_or_data_set_says_what_there_is(tmp_path: Path) -> None
     _dataset().to_parquet(path)
     with pytest.raises(SourceError, match=r"no column photo; it has image, who, text"):
         _photos(path, image_column="photo")
-    with pytest.raises(SourceError, match=r"holds .*, no pictures; set source\.image_column"):
+    with pytest.raises(SourceError, match=r"holds .*, not pictures; set source\.image_column"):
         _photos(path, image_column="who")
     with pytest.raises(SourceError, match="there is no data set at"):
         _photos(tmp_path / "gone")
@@ -185,5 +185,5 @@ def test_a_name_of_the_hub_is_brought_here(tmp_path: Path, monkeypatch: pytest.M
     assert len(_photos("some/set")) == 5
     with pytest.raises(SourceError, match="no Parquet files"):
         _photos("some/pictures")
-    with pytest.raises(SourceError, match=r"hub does not give it.*set source\.path"):
+    with pytest.raises(SourceError, match=r"cannot be downloaded.*set source\.path"):
         _photos("some/gone")

@@ -30,10 +30,10 @@ def _state(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_photos_carry_all_that_is_known(tmp_path: Path) -> None:
-    found = _photos(tmp_path, licence="CC0-1.0")
-    assert len(found) == 30
+    listed = _photos(tmp_path, licence="CC0-1.0")
+    assert len(listed) == 30
     splits = config.SplitSettings.model_validate({})
-    for photo in found:
+    for photo in listed:
         with Image.open(uris.file_path(photo.uri)) as image:
             assert (image.size, image.format) == ((112, 112), "JPEG")
         assert (photo.source, photo.licence) == ("sample", "CC0-1.0")
@@ -47,7 +47,7 @@ def test_photos_carry_all_that_is_known(tmp_path: Path) -> None:
             assert seen.box == seen.box.clip(112, 112)
             assert seen.truncated is not None
             assert seen.occluded is not None
-    assert any(a.expressions for p in found for a in p.annotations)
+    assert any(a.expressions for p in listed for a in p.annotations)
 
 
 def test_a_second_call_writes_nothing_and_is_fast(tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ def test_identities_can_be_hidden(tmp_path: Path) -> None:
 
 
 def test_photos_are_no_near_duplicates(tmp_path: Path) -> None:
-    found = _photos(tmp_path, count=120, identities=12)
-    hashes = [int(decode.probe(read_bytes(p.uri)).phash, 16) for p in found]
+    listed = _photos(tmp_path, count=120, identities=12)
+    hashes = [int(decode.probe(read_bytes(p.uri)).phash, 16) for p in listed]
     close = sum((a ^ b).bit_count() <= 6 for i, a in enumerate(hashes) for b in hashes[:i])
     assert close == 0
 

@@ -97,7 +97,7 @@ def test_all_three_grades_must_reach_the_quality(tmp_path: Path) -> None:
 
 def test_another_data_set_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match="holds no Parquet"):
+    with pytest.raises(SourceError, match="has no Parquet files"):
         _photos(tmp_path / "empty")
     pq.write_table(pa.table({"image": [b""]}), tmp_path / "other.parquet")
     with pytest.raises(SourceError, match=r"no column description, quality.* is this Subjects200K"):
