@@ -50,7 +50,7 @@ from repic.pipeline.progress import NoProgress
 from repic.pipeline.scan import scan
 from repic.rewards.held_out import Measured, measure_answers
 from repic.rewards.scoring import score
-from repic.sample import compose, files
+from repic.sample import composition, photo_files
 from repic.sample.identities import RESERVED
 from repic.sample.world import World
 from repic.training import grpo, sft
@@ -260,11 +260,11 @@ def build_pool(store: Store, folder: Path, pool: str) -> None:
     else:
         world = World(seed=THIRD_WORLD)
         everything = "third"
-        chosen = compose.choose(IDENTITIES, lambda _: everything, THIRD_WORLD, RESERVED)
-        plans = compose.plans(chosen, lambda _: everything, THIRD_WORLD)
+        chosen = composition.choose(IDENTITIES, lambda _: everything, THIRD_WORLD, RESERVED)
+        plans = composition.plans(chosen, lambda _: everything, THIRD_WORLD)
         taken = [plan for plan, _ in zip(plans, range(PHOTOS), strict=False)]
         place = folder / "reserved"
-        entries = files.read(files.write(world, taken, place))
+        entries = photo_files.read(photo_files.write(world, taken, place))
         asked = config.load("sample", source=_as_coco(entries, place))
         splits = {"validation": 0.0, "test": 0.0}
         asked = asked.model_copy(update={"splits": config.SplitSettings(**splits)})

@@ -43,7 +43,7 @@ from repic.models import encoder as embed
 from repic.objectives import vlt
 from repic.pipeline.build import build
 from repic.pipeline.scan import scan
-from repic.sample import compose
+from repic.sample import composition
 from repic.sample.backgrounds import PLACES
 from repic.sample.identities import RESERVED
 from repic.sample.world import WorldPhoto
@@ -79,7 +79,7 @@ Row = Mapping[str, Any]
 
 
 def examined(settings: Settings) -> dict[str, float]:
-    """Marks of the settings' models in the hard places, and in the ordinary ones."""
+    """HoldoutScores of the settings' models in the hard places, and in the ordinary ones."""
     least = settings.detector.confidence
     unsure = settings.detector.model_copy(update={"confidence": 0.001, "max_objects": 100})
     detector = detectors.load(unsure, settings.runtime)
@@ -97,7 +97,7 @@ def examined(settings: Settings) -> dict[str, float]:
 
 def mined(settings: Settings, views: int) -> dict[str, float]:
     """Mining with labels hidden, over detected crops of identities in no build."""
-    chosen = compose.choose(MINED, lambda _: "mining", holdout.WORLD, RESERVED)
+    chosen = composition.choose(MINED, lambda _: "mining", holdout.WORLD, RESERVED)
     taken = holdout.photos(chosen, tuple(PLACES), views)
     detector = detectors.load(settings.detector, settings.runtime)
     encoder = embed.load(settings.encoder, settings.runtime)

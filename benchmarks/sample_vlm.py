@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from repic.models import shipped
-from tools.sample_models import vlm_album, vlm_holdout
+from tools.sample_models import vlm_holdout, vlm_photos
 
 TARGETS = {
     "sample-sft": {
@@ -51,10 +51,10 @@ def main() -> int:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     torch.set_num_threads(options.threads)
-    take = vlm_album.last_album if options.pool == "last" else vlm_album.tuning_album
+    take = vlm_photos.holdout_photos if options.pool == "last" else vlm_photos.tuning_photos
     with tempfile.TemporaryDirectory() as temporary:
         albums = [take(options.photos or Path(temporary), number) for number in (0, 1)]
-    rows = vlm_holdout.exam_rows(albums, options.count)
+    rows = vlm_holdout.holdout_rows(albums, options.count)
     names = [options.only] if options.only else list(shipped.VLMS)
     found: dict[str, dict[str, dict[str, tuple[float, float, int]]]] = {}
     missed = 0

@@ -14,14 +14,14 @@ import json
 import time
 from itertools import islice
 
-from repic.sample import backgrounds, compose
-from repic.sample.compose import Plan
+from repic.sample import backgrounds, composition
+from repic.sample.composition import PhotoPlan
 from repic.sample.world import World
 
 SIZES = (112, 140, 168)
 
 
-def rate(world: World, plans: list[Plan]) -> float:
+def rate(world: World, plans: list[PhotoPlan]) -> float:
     """Photos per second of CPU time."""
     start = time.process_time()
     for plan in plans:
@@ -29,9 +29,9 @@ def rate(world: World, plans: list[Plan]) -> float:
     return len(plans) / (time.process_time() - start)
 
 
-def some_plans(identities: int, count: int) -> list[Plan]:
-    chosen = compose.choose(identities, lambda _: "all")
-    return list(islice(compose.plans(chosen, lambda _: "all"), count))
+def some_plans(identities: int, count: int) -> list[PhotoPlan]:
+    chosen = composition.choose(identities, lambda _: "all")
+    return list(islice(composition.plans(chosen, lambda _: "all"), count))
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from repic.mining.splits import split_of
 from repic.pipeline.build import BuildResult
 from repic.pipeline.build import build as run_build
 from repic.pipeline.scan import scan
-from repic.sample import files
+from repic.sample import photo_files
 from repic.sample.world import World
 from repic.tables import TABLES
 from storage.store import Store
@@ -59,7 +59,7 @@ class Album:
         plans = maker.dataset(
             PHOTOS + MORE, IDENTITIES, lambda name: split_of(name, config.SplitSettings())
         )
-        entries = files.read(files.write(maker, plans, world))
+        entries = photo_files.read(photo_files.write(maker, plans, world))
         shutil.copytree(world / "photos", folder / "photos")
         return cls(folder, encoder, tuple(entries[:PHOTOS]), tuple(entries[PHOTOS:])).written()
 

@@ -1,8 +1,8 @@
 """Suites of the generated world, with identities that no build and no training uses.
 
 `sample` has photos with 1, 2 and 4 objects of `RESERVED` identities. `sample-ood` is
-`repic.sample.hard`: unseen categories and places, four objects, look-alikes. Each identity has two
-references, crops of photos that show it alone and, if possible, not truncated.
+`repic.sample.hard_cases`: unseen categories and places, four objects, look-alikes. Each identity
+has two references, crops of photos that show it alone and, if possible, not truncated.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from repic.objectives.base import SeededRandom, seed_of
 from repic.objectives.corpus import Object
 from repic.objectives.names import draw_names
 from repic.objectives.phrases import reference_info
-from repic.sample import compose, files, hard
+from repic.sample import composition, hard_cases, photo_files
 from repic.sample.backgrounds import PLACES
-from repic.sample.compose import Plan
+from repic.sample.composition import PhotoPlan
 from repic.sample.identities import RESERVED, Identity
 from repic.sample.world import World
 
@@ -58,16 +58,18 @@ def suite(name: str, photos: int, seed: int = 0) -> Suite:
     queries = [
         _query(part, entry, names, database, folder)
         for part, part_plans in plans.items()
-        for entry in files.read(files.write(world, part_plans, folder))
+        for entry in photo_files.read(photo_files.write(world, part_plans, folder))
     ]
     return Suite(name, concepts, tuple(queries))
 
 
-def _sizes(photos: int, seed: int) -> dict[str, list[Plan]]:
+def _sizes(photos: int, seed: int) -> dict[str, list[PhotoPlan]]:
     """Plans of the photos of `sample` by part."""
-    cast = compose.choose(_cast_size(photos), _one_pool, seed, RESERVED)
+    cast = composition.choose(_cast_size(photos), _one_pool, seed, RESERVED)
     return {
-        str(size): list(islice(compose.plans(cast, _one_pool, seed + size, crowds=(size,)), photos))
+        str(size): list(
+            islice(composition.plans(cast, _one_pool, seed + size, crowds=(size,)), photos)
+        )
         for size in SIZES
     }
 
@@ -77,22 +79,24 @@ def _cast_size(photos: int) -> int:
     return min(len(RESERVED), max(8, photos * sum(SIZES) // _PHOTOS_PER_IDENTITY))
 
 
-def _hard(photos: int, seed: int) -> dict[str, list[Plan]]:
+def _hard(photos: int, seed: int) -> dict[str, list[PhotoPlan]]:
     """Plans of the photos of `sample-ood` by part."""
-    return {kind: hard.dataset(kind, photos, seed) for kind in hard.KINDS}
+    return {kind: hard_cases.dataset(kind, photos, seed) for kind in hard_cases.KINDS}
 
 
 def _one_pool(_: str) -> str:
-    return hard.POOL
+    return hard_cases.POOL
 
 
 def _concepts(world: World, cast: Sequence[Identity], folder: Path) -> tuple[Concept, ...]:
     solo = [
-        Plan((identity,), list(PLACES)[(n + k) % len(PLACES)], _FIRST_REFERENCE + k, hard.POOL)
+        PhotoPlan(
+            (identity,), list(PLACES)[(n + k) % len(PLACES)], _FIRST_REFERENCE + k, hard_cases.POOL
+        )
         for n, identity in enumerate(cast)
         for k in range(CANDIDATES)
     ]
-    entries = files.read(files.write(world, solo, folder))
+    entries = photo_files.read(photo_files.write(world, solo, folder))
     rng = SeededRandom(seed_of(world.seed, "names", *(identity.name for identity in cast)))
     phrases = [identity.phrase for identity in cast]
     names = [name for name, _ in draw_names(rng, len(cast), NameSettings().locales, phrases)]

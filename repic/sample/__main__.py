@@ -11,7 +11,7 @@ from pathlib import Path
 
 from repic.config import SplitSettings
 from repic.mining.splits import split_of
-from repic.sample import contact_sheet, files, hard
+from repic.sample import contact_sheet, hard_cases, photo_files
 from repic.sample.world import World
 
 
@@ -25,19 +25,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--identities", type=int, default=20, help="identities (%(default)s)")
     parser.add_argument("--size", type=int, default=168, help="pixels of a side (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="which world (%(default)s)")
-    parser.add_argument("--hard", choices=hard.KINDS, help="the hard part instead, of this kind")
+    parser.add_argument("--hard", choices=hard_cases.KINDS, help="hard cases of this kind instead")
     options = parser.parse_args(arguments)
     try:
         world = World(options.size, options.seed)
         if options.hard:
-            made = hard.dataset(options.hard, options.count, options.seed)
+            made = hard_cases.dataset(options.hard, options.count, options.seed)
         else:
             made = world.dataset(
                 options.count, options.identities, lambda name: split_of(name, SplitSettings())
             )
     except ValueError as error:
         parser.error(str(error))
-    files.write(world, made, options.out)
+    photo_files.write(world, made, options.out)
     contact_sheet.contact_sheet(world.take(plan) for plan in made).save(options.out / "sheet.png")
     print(f"{len(made)} photos, their index and sheet.png are in {options.out}")
 

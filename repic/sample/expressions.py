@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 
 from repic.sample.identities import Identity
-from repic.sample.scene import WorldObject
+from repic.sample.rendering import WorldObject
 
 ATTRIBUTES = ("colour", "pattern", "accessory")
 CLEAR_SHARE = 0.15

@@ -1,10 +1,10 @@
-"""Which objects the world holds: a grid of attributes, and which part of it is for what.
+"""The objects of the world: a grid of attributes, split into disjoint sets.
 
 An identity is a category, a colour, a pattern in a second colour, and an accessory. The grid of
-14 categories x 8 colours x 9 patterns x 4 accessories makes 4,032; a hash of the name keeps every
-fourth back as `RESERVED`, for a last examination on objects that no model was trained *or tuned*
-on, and leaves the others as `IDENTITIES`. Neither depends on a seed: an identity never changes
-sides. Four more categories, `HARD_IDENTITIES`, are for evaluation alone (see `repic.sample.hard`).
+14 categories x 8 colours x 9 patterns x 4 accessories has 4,032 cells. A hash of the name assigns
+every fourth to `RESERVED`, the held-out set that no model is trained *or tuned* on, and the rest
+to `IDENTITIES`; no seed changes that. Four more categories, `HARD_IDENTITIES`, are for evaluation
+only (see `repic.sample.hard_cases`).
 """
 
 from __future__ import annotations

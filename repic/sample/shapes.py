@@ -24,7 +24,7 @@ _OUTLINE = 5  # units, both sides of an edge together
 Point = tuple[int, int]
 
 
-class Material(IntEnum):
+class SpriteMaterial(IntEnum):
     """What a pixel of a drawing is made of."""
 
     NOTHING = 0
@@ -37,11 +37,11 @@ class Material(IntEnum):
     OUTLINE = 7
 
 
-BODY, DARK, PALE, WOOD = Material.BODY, Material.DARK, Material.PALE, Material.WOOD
-NOTHING, ACCESSORY = Material.NOTHING, Material.ACCESSORY
+NOTHING, BODY, ACCESSORY = SpriteMaterial.NOTHING, SpriteMaterial.BODY, SpriteMaterial.ACCESSORY
+DARK, PALE, WOOD = SpriteMaterial.DARK, SpriteMaterial.PALE, SpriteMaterial.WOOD
 
 
-class Pen:
+class _Pen:
     """Draws materials into a square canvas of `side` pixels, in units of the body."""
 
     def __init__(self, side: int) -> None:
@@ -52,25 +52,25 @@ class Pen:
     def _pixel(self, x: int, y: int) -> Point:
         return (x + _LEFT) * self._side // UNITS, (y + _ABOVE) * self._side // UNITS
 
-    def polygon(self, material: Material, *points: Point) -> None:
+    def polygon(self, material: SpriteMaterial, *points: Point) -> None:
         self._draw.polygon([self._pixel(*p) for p in points], fill=material)
 
-    def oval(self, material: Material, x1: int, y1: int, x2: int, y2: int) -> None:
+    def oval(self, material: SpriteMaterial, x1: int, y1: int, x2: int, y2: int) -> None:
         self._draw.ellipse((self._pixel(x1, y1), self._pixel(x2, y2)), fill=material)
 
-    def dome(self, material: Material, x1: int, y1: int, x2: int, y2: int) -> None:
+    def dome(self, material: SpriteMaterial, x1: int, y1: int, x2: int, y2: int) -> None:
         """The upper half of the ellipse in this box."""
         self._draw.pieslice((self._pixel(x1, y1), self._pixel(x2, y2)), 180, 360, fill=material)
 
-    def block(self, material: Material, x1: int, y1: int, x2: int, y2: int) -> None:
+    def block(self, material: SpriteMaterial, x1: int, y1: int, x2: int, y2: int) -> None:
         self._draw.rectangle((self._pixel(x1, y1), self._pixel(x2, y2)), fill=material)
 
 
-def _ball(pen: Pen) -> None:
+def _ball(pen: _Pen) -> None:
     pen.oval(BODY, 3, 5, 97, 99)
 
 
-def _bear(pen: Pen) -> None:
+def _bear(pen: _Pen) -> None:
     for x in (17, 61):
         pen.oval(BODY, x, 0, x + 22, 22)
     for x in (4, 72):
@@ -85,20 +85,20 @@ def _bear(pen: Pen) -> None:
         pen.oval(DARK, x, 18, x + 8, 27)
 
 
-def _boat(pen: Pen) -> None:
+def _boat(pen: _Pen) -> None:
     pen.block(WOOD, 46, 2, 52, 64)
     pen.polygon(BODY, (54, 4), (54, 58), (97, 58))
     pen.polygon(BODY, (44, 12), (44, 58), (8, 58))
     pen.polygon(BODY, (0, 64), (100, 64), (82, 98), (18, 98))
 
 
-def _bottle(pen: Pen) -> None:
+def _bottle(pen: _Pen) -> None:
     pen.block(BODY, 38, 8, 62, 34)
     pen.polygon(BODY, (38, 30), (62, 30), (80, 52), (80, 100), (20, 100), (20, 52))
     pen.block(DARK, 35, 0, 65, 12)
 
 
-def _car(pen: Pen) -> None:
+def _car(pen: _Pen) -> None:
     pen.polygon(BODY, (14, 52), (28, 22), (70, 22), (86, 52))
     pen.polygon(PALE, (25, 48), (34, 29), (47, 29), (47, 48))
     pen.polygon(PALE, (53, 48), (53, 29), (66, 29), (75, 48))
@@ -108,14 +108,14 @@ def _car(pen: Pen) -> None:
         pen.oval(PALE, x + 9, 75, x + 19, 85)
 
 
-def _chair(pen: Pen) -> None:
+def _chair(pen: _Pen) -> None:
     for x in (14, 74):
         pen.block(WOOD, x, 66, x + 12, 100)
     pen.block(BODY, 20, 0, 80, 50)
     pen.polygon(BODY, (20, 50), (80, 50), (94, 70), (6, 70))
 
 
-def _fish(pen: Pen) -> None:
+def _fish(pen: _Pen) -> None:
     pen.polygon(BODY, (26, 30), (46, 4), (60, 28))
     pen.polygon(BODY, (64, 52), (100, 20), (92, 52), (100, 86))
     pen.oval(BODY, 0, 18, 78, 88)
@@ -123,13 +123,13 @@ def _fish(pen: Pen) -> None:
     pen.oval(DARK, 15, 40, 23, 48)
 
 
-def _hat(pen: Pen) -> None:
+def _hat(pen: _Pen) -> None:
     pen.oval(BODY, 0, 70, 100, 100)
     pen.polygon(BODY, (20, 8), (80, 8), (76, 86), (24, 86))
     pen.polygon(DARK, (23, 64), (77, 64), (76, 78), (24, 78))
 
 
-def _house(pen: Pen) -> None:
+def _house(pen: _Pen) -> None:
     pen.block(WOOD, 70, 6, 84, 44)
     pen.block(BODY, 12, 44, 88, 100)
     pen.polygon(BODY, (0, 48), (50, 0), (100, 48))
@@ -138,14 +138,14 @@ def _house(pen: Pen) -> None:
     pen.block(PALE, 68, 58, 82, 74)
 
 
-def _mug(pen: Pen) -> None:
+def _mug(pen: _Pen) -> None:
     pen.oval(BODY, 52, 26, 100, 80)
     pen.oval(NOTHING, 66, 40, 87, 66)
     pen.polygon(BODY, (2, 10), (74, 10), (72, 92), (64, 100), (12, 100), (4, 92))
     pen.oval(DARK, 2, 2, 74, 20)
 
 
-def _rocket(pen: Pen) -> None:
+def _rocket(pen: _Pen) -> None:
     pen.polygon(WOOD, (38, 84), (62, 84), (50, 100))
     pen.polygon(BODY, (30, 46), (4, 94), (36, 84))
     pen.polygon(BODY, (70, 46), (96, 94), (64, 84))
@@ -155,20 +155,20 @@ def _rocket(pen: Pen) -> None:
     pen.oval(PALE, 42, 26, 58, 42)
 
 
-def _star(pen: Pen) -> None:
+def _star(pen: _Pen) -> None:
     outer = ((50, 0), (99, 37), (80, 95), (20, 95), (1, 37))
     inner = ((64, 33), (73, 59), (50, 76), (27, 59), (36, 33))
     pen.polygon(BODY, *(p for pair in zip(outer, inner, strict=True) for p in pair))
 
 
-def _tree(pen: Pen) -> None:
+def _tree(pen: _Pen) -> None:
     pen.block(WOOD, 41, 80, 59, 100)
     pen.polygon(BODY, (50, 0), (82, 34), (18, 34))
     pen.polygon(BODY, (50, 14), (92, 60), (8, 60))
     pen.polygon(BODY, (50, 38), (100, 86), (0, 86))
 
 
-def _umbrella(pen: Pen) -> None:
+def _umbrella(pen: _Pen) -> None:
     pen.dome(BODY, 0, 2, 100, 118)
     for x in (0, 34, 68):
         pen.oval(NOTHING, x, 52, x + 32, 70)
@@ -177,7 +177,7 @@ def _umbrella(pen: Pen) -> None:
     pen.block(WOOD, 62, 78, 68, 92)
 
 
-def _butterfly(pen: Pen) -> None:
+def _butterfly(pen: _Pen) -> None:
     pen.oval(BODY, 0, 8, 48, 60)
     pen.oval(BODY, 52, 8, 100, 60)
     pen.oval(BODY, 8, 50, 48, 96)
@@ -185,7 +185,7 @@ def _butterfly(pen: Pen) -> None:
     pen.oval(DARK, 43, 10, 57, 94)
 
 
-def _duck(pen: Pen) -> None:
+def _duck(pen: _Pen) -> None:
     pen.polygon(BODY, (62, 62), (100, 40), (92, 80))
     pen.oval(BODY, 14, 44, 94, 100)
     pen.oval(BODY, 12, 2, 60, 54)
@@ -193,12 +193,12 @@ def _duck(pen: Pen) -> None:
     pen.oval(DARK, 26, 18, 36, 28)
 
 
-def _mushroom(pen: Pen) -> None:
+def _mushroom(pen: _Pen) -> None:
     pen.polygon(PALE, (36, 50), (64, 50), (70, 100), (30, 100))
     pen.dome(BODY, 0, 2, 100, 116)
 
 
-def _teapot(pen: Pen) -> None:
+def _teapot(pen: _Pen) -> None:
     pen.oval(BODY, 60, 34, 100, 84)
     pen.oval(NOTHING, 70, 44, 90, 74)
     pen.polygon(BODY, (28, 84), (0, 34), (12, 30), (34, 56))
@@ -207,23 +207,23 @@ def _teapot(pen: Pen) -> None:
     pen.oval(DARK, 43, 4, 55, 18)
 
 
-def _bow(pen: Pen, x: int, y: int) -> None:
+def _bow(pen: _Pen, x: int, y: int) -> None:
     pen.polygon(ACCESSORY, (x, y - 4), (x - 24, y - 18), (x - 24, y + 10))
     pen.polygon(ACCESSORY, (x, y - 4), (x + 24, y - 18), (x + 24, y + 10))
     pen.oval(ACCESSORY, x - 7, y - 11, x + 7, y + 3)
 
 
-def _crown(pen: Pen, x: int, y: int) -> None:
+def _crown(pen: _Pen, x: int, y: int) -> None:
     zigzag = ((-22, -22), (-11, -10), (0, -27), (11, -10), (22, -22))
     pen.polygon(ACCESSORY, (x - 19, y + 5), *((x + a, y + b) for a, b in zigzag), (x + 19, y + 5))
 
 
-def _flag(pen: Pen, x: int, y: int) -> None:
+def _flag(pen: _Pen, x: int, y: int) -> None:
     pen.block(DARK, x - 3, y - 27, x + 1, y + 6)
     pen.polygon(ACCESSORY, (x + 2, y - 28), (x + 34, y - 17), (x + 2, y - 5))
 
 
-_BODIES: dict[str, tuple[Callable[[Pen], None], Point]] = {
+_BODIES: dict[str, tuple[Callable[[_Pen], None], Point]] = {
     "ball": (_ball, (50, 6)),
     "bear": (_bear, (50, 4)),
     "boat": (_boat, (49, 5)),
@@ -243,7 +243,7 @@ _BODIES: dict[str, tuple[Callable[[Pen], None], Point]] = {
     "mushroom": (_mushroom, (50, 4)),
     "teapot": (_teapot, (49, 7)),
 }
-_ACCESSORIES: dict[str, Callable[[Pen, int, int], None]] = {
+_ACCESSORIES: dict[str, Callable[[_Pen, int, int], None]] = {
     "bow": _bow,
     "crown": _crown,
     "flag": _flag,
@@ -255,7 +255,7 @@ class Drawing:
     """One category with or without an accessory.
 
     Attributes:
-        materials: uint8 (side, side), values of `Material`, outlines included.
+        materials: uint8 (side, side), values of `SpriteMaterial`, outlines included.
         accessory: bool (side, side), the accessory alone; all False without one.
     """
 
@@ -267,13 +267,13 @@ class Drawing:
 def draw(category: str, accessory: str | None, side: int) -> Drawing:
     """The drawing on a canvas of `side` x `side` pixels; read-only, it is shared."""
     body, top = _BODIES[category]
-    whole, worn = Pen(side), Pen(side)
+    whole, worn = _Pen(side), _Pen(side)
     body(whole)
     if accessory:
         for pen in (whole, worn):
             _ACCESSORIES[accessory](pen, *top)
     materials = np.array(whole.image)
-    materials[_edges(materials, side) & (materials != NOTHING)] = Material.OUTLINE
+    materials[_edges(materials, side) & (materials != NOTHING)] = SpriteMaterial.OUTLINE
     materials.setflags(write=False)
     return Drawing(materials, np.asarray(worn.image) != NOTHING)
 

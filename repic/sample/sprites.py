@@ -12,7 +12,7 @@ from PIL import Image
 
 from repic.sample import shapes
 from repic.sample.identities import COLOURS, PLAIN, SECOND_COLOURS, Colour, Identity
-from repic.sample.shapes import Material
+from repic.sample.shapes import SpriteMaterial
 
 ACCESSORY_COLOURS: dict[str | None, Colour] = {
     None: (0, 0, 0),
@@ -130,8 +130,8 @@ def _pictures(identity: Identity, detail: int) -> tuple[Image.Image, ...]:
     drawing = shapes.draw(identity.category, identity.accessory, fine)
     materials = drawing.materials
     if identity.pattern != PLAIN:
-        shown = shapes.pattern(identity.pattern, fine) & (materials == Material.BODY)
-        materials = materials + shown * np.uint8(Material.PATTERN - Material.BODY)
+        shown = shapes.pattern(identity.pattern, fine) & (materials == SpriteMaterial.BODY)
+        materials = materials + shown * np.uint8(SpriteMaterial.PATTERN - SpriteMaterial.BODY)
     # One look-up per pixel: 8 materials x 16 shades fit a byte.
     pixels = np.take(_palette(identity), materials * np.uint8(_SHADES) + _shading(fine))
     whole = Image.frombuffer("RGBa", (fine, fine), pixels.tobytes(), "raw", "RGBa", 0, 1)
@@ -157,15 +157,15 @@ def _palette(identity: Identity) -> npt.NDArray[np.uint32]:
     """Premultiplied RGBA, its four bytes as one uint32: (materials * shades,)."""
     body = COLOURS[identity.colour]
     colours = {
-        Material.BODY: body,
-        Material.PATTERN: SECOND_COLOURS.get(identity.second_colour or "", body),
-        Material.DARK: _DARK,
-        Material.PALE: _PALE,
-        Material.WOOD: _WOOD,
-        Material.ACCESSORY: ACCESSORY_COLOURS[identity.accessory],
-        Material.OUTLINE: _OUTLINE,
+        SpriteMaterial.BODY: body,
+        SpriteMaterial.PATTERN: SECOND_COLOURS.get(identity.second_colour or "", body),
+        SpriteMaterial.DARK: _DARK,
+        SpriteMaterial.PALE: _PALE,
+        SpriteMaterial.WOOD: _WOOD,
+        SpriteMaterial.ACCESSORY: ACCESSORY_COLOURS[identity.accessory],
+        SpriteMaterial.OUTLINE: _OUTLINE,
     }
-    table = np.zeros((len(Material), _SHADES, 4), np.int32)
+    table = np.zeros((len(SpriteMaterial), _SHADES, 4), np.int32)
     strength = np.arange(_SHADES) * 3 + 78  # percent
     for material, colour in colours.items():
         table[material, :, :3] = np.array(colour) * strength[:, None] // 100

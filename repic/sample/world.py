@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from repic.sample import captions, compose, expressions, scene
+from repic.sample import caption_templates, composition, expressions, rendering
 from repic.sample.backgrounds import HARD_PLACES, PLACES
-from repic.sample.captions import Caption
-from repic.sample.compose import Plan
+from repic.sample.caption_templates import Caption
+from repic.sample.composition import PhotoPlan
 from repic.sample.identities import HARD_IDENTITIES, IDENTITIES, RESERVED, Identity, Pool
-from repic.sample.scene import MAX_OBJECTS, WorldObject
+from repic.sample.rendering import MAX_OBJECTS, WorldObject
 from repic.sample.seeds import generator
 
 VERSION = 1
@@ -81,8 +81,8 @@ class World:
         rng = generator("photo", self.seed, self.size, seed, *names)
         drawn = tuple(PLACES)[int(rng.integers(len(PLACES)))]
         place = background or drawn
-        image, objects = scene.photograph(identities, place, self.size, self.seed, rng)
-        caption = captions.write(objects, {**PLACES, **HARD_PLACES}[place], self.size, rng)
+        image, objects = rendering.photograph(identities, place, self.size, self.seed, rng)
+        caption = caption_templates.write(objects, {**PLACES, **HARD_PLACES}[place], self.size, rng)
         said = expressions.expressions(objects, self.size)
         return WorldPhoto(
             image,
@@ -91,10 +91,10 @@ class World:
             place,
         )
 
-    def take(self, plan: Plan) -> WorldPhoto:
+    def take(self, plan: PhotoPlan) -> WorldPhoto:
         """The photo of a plan."""
         return self.photo(plan.identities, plan.seed, plan.background)
 
-    def dataset(self, count: int, identities: int, pool: Pool) -> list[Plan]:
-        """Plans of `count` photos over `identities` identities; see `repic.sample.compose`."""
-        return compose.dataset(count, identities, pool, self.seed)
+    def dataset(self, count: int, identities: int, pool: Pool) -> list[PhotoPlan]:
+        """Plans of `count` photos over `identities` identities; see `repic.sample.composition`."""
+        return composition.dataset(count, identities, pool, self.seed)

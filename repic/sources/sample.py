@@ -29,7 +29,7 @@ def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Ite
         SourceError: impossible counts, or the folder cannot be written.
     """
     from repic.mining.splits import split_of
-    from repic.sample import files
+    from repic.sample import photo_files
     from repic.sample.world import World
 
     folder = _folder(settings)
@@ -41,7 +41,7 @@ def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Ite
     except ValueError as error:
         raise SourceError(f"generated photos: {error} (source.count, source.identities)") from None
     try:
-        entries = files.read(files.write(world, plans, folder))
+        entries = photo_files.read(photo_files.write(world, plans, folder))
     except OSError as error:
         raise SourceError(
             f"generated photos cannot be written to {folder}: {error.strerror or error}; "

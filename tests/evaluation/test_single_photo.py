@@ -10,8 +10,8 @@ import pytest
 
 from repic.errors import SuiteError
 from repic.evaluation import single_photo
-from repic.sample import files
-from repic.sample.compose import Plan
+from repic.sample import photo_files
+from repic.sample.composition import PhotoPlan
 from repic.sample.identities import RESERVED
 from repic.sample.world import World
 from tests.evaluation.servers import name_all, serving
@@ -23,9 +23,9 @@ def photos(tmp_path: Path) -> Path:
     """A photo of two objects, and references of six."""
     world = World(seed=77)
     cast = RESERVED[::150][:6]
-    plans = [Plan((one,), "sand", n, "own") for n, one in enumerate(cast)]
-    plans.append(Plan(tuple(cast[:2]), "grass", 99, "own"))
-    entries = files.read(files.write(world, plans, tmp_path / "world"))
+    plans = [PhotoPlan((one,), "sand", n, "own") for n, one in enumerate(cast)]
+    plans.append(PhotoPlan(tuple(cast[:2]), "grass", 99, "own"))
+    entries = photo_files.read(photo_files.write(world, plans, tmp_path / "world"))
     for n, entry in enumerate(entries):
         path = tmp_path / "world" / "photos" / entry["file"]
         target = tmp_path / "refs" / f"Name{n}.jpg" if n < 6 else tmp_path / "photo.jpg"

@@ -15,7 +15,7 @@ from repic.errors import SuiteError
 from repic.evaluation import local_suites, suites
 from repic.evaluation.questions import questions
 from repic.evaluation.run import load_suite
-from repic.sample import hard
+from repic.sample import hard_cases
 from tests.evaluation.servers import name_all, serving
 
 SHARED = next(
@@ -61,7 +61,7 @@ def test_the_sample_suite_shows_one_two_and_four() -> None:
 
 def test_the_hard_suite_has_its_four_parts() -> None:
     suite = generated("sample-ood")
-    assert {query.part for query in suite.queries} == set(hard.KINDS)
+    assert {query.part for query in suite.queries} == set(hard_cases.KINDS)
 
 
 def test_a_folder_of_concepts(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from repic.errors import WeightsError
 from repic.images.coordinates import convention_for
 from repic.models import shipped
 from repic.rewards.scoring import score
-from tools.sample_models import vlm_album, vlm_holdout, vlm_model, vlm_rows
+from tools.sample_models import vlm_holdout, vlm_model, vlm_photos, vlm_rows
 
 MAX_BYTES = 15_000_000
 NAMES = tuple(shipped.VLMS)
@@ -60,11 +60,11 @@ def test_they_are_what_the_builder_builds(checkpoint) -> None:
 
 
 def test_a_row_of_each_objective_gets_a_valid_answer(checkpoint, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(vlm_album, "PHOTOS", 32)
-    monkeypatch.setattr(vlm_album, "CAST", 8)
-    album = vlm_album.tuning_album(tmp_path)
+    monkeypatch.setattr(vlm_photos, "PHOTOS", 32)
+    monkeypatch.setattr(vlm_photos, "CAST", 8)
+    album = vlm_photos.tuning_photos(tmp_path)
     rows = {}
-    for row in vlm_rows.rows(album, 0, vlm_rows.EXAM, "validation"):
+    for row in vlm_rows.rows(album, 0, vlm_rows.HOLDOUT, "validation"):
         rows.setdefault((row["objective"], row["kind"] == "which"), row)
     assert len(rows) == 4
     for answer in vlm_holdout.answers(*checkpoint, list(rows.values()), [album], temperature=0):
@@ -78,8 +78,8 @@ def test_the_full_one_passes_a_short_exam(tmp_path) -> None:
     folder = shipped.vlm_folder("sample-full")
     model = AutoModelForImageTextToText.from_pretrained(folder)
     processor = AutoProcessor.from_pretrained(folder)
-    album = vlm_album.tuning_album(tmp_path)
-    rows = vlm_holdout.exam_rows([album], 32, "validation")
+    album = vlm_photos.tuning_photos(tmp_path)
+    rows = vlm_holdout.holdout_rows([album], 32, "validation")
     marks = vlm_holdout.marks(list(vlm_holdout.answers(model, processor, rows, [album], 0)))
     assert marks["valid"][0] >= 0.95
     assert marks["oct"][0] >= 0.75

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from repic.config import SplitSettings
 from repic.mining.splits import split_of
-from repic.sample import compose, hard, scene, shapes, sprites
+from repic.sample import composition, hard_cases, rendering, shapes, sprites
 from repic.sample.__main__ import main
 from repic.sample.backgrounds import HARD_PLACES, PLACES, texture
 from repic.sample.identities import (
@@ -99,7 +99,7 @@ def test_every_category_and_accessory_can_be_drawn() -> None:
     for category in CATEGORIES + HARD_CATEGORIES:
         for accessory in (None, *ACCESSORIES):
             drawing = shapes.draw(category, accessory, 224)
-            body = (drawing.materials == shapes.Material.BODY).mean()
+            body = (drawing.materials == shapes.SpriteMaterial.BODY).mean()
             assert body > 0.1, f"{category} has little room for a pattern"
             assert drawing.accessory.any() == (accessory is not None)
             edge = np.concatenate([drawing.materials[[0, -1]], drawing.materials[:, [0, -1]].T])
@@ -201,7 +201,7 @@ def test_boxes_are_the_tight_boxes_of_what_is_visible(company: list[Identity], s
             columns.max() + 1,
             rows.max() + 1,
         ]
-        assert scene.MIN_VISIBLE <= seen.visible_share <= 1
+        assert rendering.MIN_VISIBLE <= seen.visible_share <= 1
         assert (seen.visible_share < 1) == (seen.truncated or seen.occluded)
         taken += seen.mask
     assert taken.max() == 1
@@ -312,14 +312,14 @@ def test_left_of_in_a_caption_is_true() -> None:
 # Data sets
 
 
-def _views(plans: Sequence[compose.Plan]) -> Counter[Identity]:
+def _views(plans: Sequence[composition.PhotoPlan]) -> Counter[Identity]:
     return Counter(identity for plan in plans for identity in plan.identities)
 
 
 @settings(max_examples=30)
 @given(st.integers(2, 300), st.integers(0, 5))
 def test_every_identity_is_seen_twice_and_no_photo_mixes_pools(identities: int, seed: int) -> None:
-    plans = compose.dataset(2 * identities + 20, identities, pool, seed)
+    plans = composition.dataset(2 * identities + 20, identities, pool, seed)
     assert len(plans) == 2 * identities + 20
     views = _views(plans)
     assert len(views) == identities
@@ -333,30 +333,30 @@ def test_every_identity_is_seen_twice_and_no_photo_mixes_pools(identities: int, 
 
 @pytest.mark.parametrize("views", [2, 5, 20])
 def test_a_data_set_of_views_gives_every_identity_that_many(views: int) -> None:
-    counts = _views(compose.dataset_of_views(views, 50, pool))
+    counts = _views(composition.dataset_of_views(views, 50, pool))
     assert min(counts.values()) == views
     assert sum(counts.values()) / 50 < views * 1.5 + 1
 
 
 def test_identities_of_a_data_set_have_look_alikes() -> None:
-    chosen = compose.choose(60, pool)
+    chosen = composition.choose(60, pool)
     alike = [a for a in chosen if any(a.differences(b) == 1 for b in chosen)]
     assert len(alike) > 25
 
 
 def test_a_data_set_grows_by_new_photos_alone() -> None:
-    assert compose.dataset(110, 30, pool)[:100] == compose.dataset(100, 30, pool)
+    assert composition.dataset(110, 30, pool)[:100] == composition.dataset(100, 30, pool)
 
 
 def test_too_few_photos_are_refused_with_the_number_that_it_takes() -> None:
     with pytest.raises(ValueError, match=r"ask for (\d+) photos") as refused:
-        compose.dataset(20, 60, pool)
+        composition.dataset(20, 60, pool)
     least = int(re.findall(r"ask for (\d+)", str(refused.value))[0])
-    assert len(compose.dataset(least, 60, pool)) == least
+    assert len(composition.dataset(least, 60, pool)) == least
     with pytest.raises(ValueError, match="ask for"):
-        compose.dataset(least - 1, 60, pool)
+        composition.dataset(least - 1, 60, pool)
     with pytest.raises(ValueError, match="1 to"):
-        compose.choose(100_000, pool)
+        composition.choose(100_000, pool)
 
 
 def test_impossible_photos_are_refused() -> None:
@@ -370,10 +370,10 @@ def test_impossible_photos_are_refused() -> None:
 # The hard part
 
 
-@pytest.mark.parametrize("kind", hard.KINDS)
+@pytest.mark.parametrize("kind", hard_cases.KINDS)
 @pytest.mark.parametrize("count", [8, 41])
-def test_the_hard_part_holds_nothing_that_a_build_holds(kind: hard.Kind, count: int) -> None:
-    plans = hard.dataset(kind, count)
+def test_the_hard_part_holds_nothing_that_a_build_holds(kind: hard_cases.Kind, count: int) -> None:
+    plans = hard_cases.dataset(kind, count)
     assert len(plans) == count
     views = _views(plans)
     assert not set(views) & set(IDENTITIES)
@@ -393,7 +393,7 @@ def test_the_hard_part_holds_nothing_that_a_build_holds(kind: hard.Kind, count: 
 
 def test_too_small_a_hard_part_is_refused() -> None:
     with pytest.raises(ValueError, match="8 photos"):
-        hard.dataset("four", 2)
+        hard_cases.dataset("four", 2)
 
 
 # The rest
@@ -401,8 +401,8 @@ def test_too_small_a_hard_part_is_refused() -> None:
 
 def test_photos_are_made_fast() -> None:
     world = World(168)
-    chosen = compose.choose(60, pool)
-    plans = list(islice(compose.plans(chosen, pool), 120))
+    chosen = composition.choose(60, pool)
+    plans = list(islice(composition.plans(chosen, pool), 120))
     for plan in plans:
         world.take(plan)
     took = quickest(lambda: [world.take(plan) for plan in plans], tries=2)

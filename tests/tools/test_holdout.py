@@ -12,7 +12,7 @@ from repic.models.detectors import Detection
 from repic.sample.identities import CATEGORIES, RESERVED
 from repic.sample.world import World
 from tools.sample_models import holdout
-from tools.sample_models.holdout import Scored
+from tools.sample_models.holdout import ScoredDetection
 
 
 @dataclass
@@ -29,10 +29,10 @@ class Knowing:
 
 def test_average_precision_of_a_worked_example() -> None:
     scored = [
-        Scored("mug", 0.9, True),
-        Scored("mug", 0.8, False),
-        Scored("mug", 0.7, True),
-        Scored("car", 0.9, False),
+        ScoredDetection("mug", 0.9, True),
+        ScoredDetection("mug", 0.8, False),
+        ScoredDetection("mug", 0.7, True),
+        ScoredDetection("car", 0.9, False),
     ]
     # mug: precision 1 up to a recall of 1/3, 2/3 up to 2/3, then nothing; car: never right.
     mug = (1 + 2 / 3) / 3

@@ -30,7 +30,7 @@ def miniature(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_clip, "FAMILIES", 4)
     monkeypatch.setattr(train_clip, "PHOTOS", 90)
     monkeypatch.setattr(train_clip, "PASSES", 1)
-    monkeypatch.setattr(train_yolo, "PHOTOS_PER_LESSON", 12)
+    monkeypatch.setattr(train_yolo, "PHOTOS_PER_ROUND", 12)
     monkeypatch.setattr(train_yolo, "TUNING_PHOTOS", 4)
 
 
@@ -41,19 +41,19 @@ def test_an_encoder_that_was_interrupted_comes_out_the_same(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):
         folder.mkdir()
-    finished = train_clip.train(whole, threads=1, lessons_count=2)
+    finished = train_clip.train(whole, threads=1, rounds=2)
 
-    learn, stops = train_clip.Pupil.learn, iter([False, True])
+    learn, stops = train_clip.EncoderTraining.learn, iter([False, True])
 
-    def interrupted(pupil: train_clip.Pupil) -> dict[str, float]:
+    def interrupted(training: train_clip.EncoderTraining) -> dict[str, float]:
         if next(stops, False):
             raise KeyboardInterrupt
-        return learn(pupil)
+        return learn(training)
 
-    monkeypatch.setattr(train_clip.Pupil, "learn", interrupted)
+    monkeypatch.setattr(train_clip.EncoderTraining, "learn", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train_clip.train(parts, threads=1, lessons_count=2)
-    resumed = train_clip.train(parts, threads=1, lessons_count=2)
+        train_clip.train(parts, threads=1, rounds=2)
+    resumed = train_clip.train(parts, threads=1, rounds=2)
     for file in finished.iterdir():
         assert _sha256(file) == _sha256(resumed / file.name), file.name
 
@@ -65,7 +65,7 @@ def test_an_encoder_that_was_interrupted_comes_out_the_same(
 @pytest.mark.slow
 @pytest.mark.usefixtures("miniature")
 def test_a_detector_can_be_used_and_carries_no_place(tmp_path: Path) -> None:
-    finished = train_yolo.train(tmp_path, threads=1, epochs=1, lessons_count=1)
+    finished = train_yolo.train(tmp_path, threads=1, epochs=1, rounds=1)
     assert str(tmp_path).encode() not in finished.read_bytes()
     detector = detectors.load(
         DetectorSettings(kind="yolo", checkpoint=str(finished), image_size=160), RUNTIME
@@ -83,18 +83,18 @@ def test_a_finished_detector_is_exported_and_not_trained_again(
     def train(*arguments: object, **options: object) -> None:
         raise AssertionError("another training")
 
-    monkeypatch.setattr(train_yolo, "PHOTOS_PER_LESSON", 1)
+    monkeypatch.setattr(train_yolo, "PHOTOS_PER_ROUND", 1)
     monkeypatch.setattr(train_yolo, "TUNING_PHOTOS", 1)
     monkeypatch.setattr(YOLO, "train", train)
     state = tmp_path / "run" / "weights" / "last.pt"
     state.parent.mkdir(parents=True)
     network = DetectionModel(str(train_yolo._architecture(tmp_path)), verbose=False)
     torch.save({"model": network, "epoch": -1, "train_args": {}}, state)
-    finished = train_yolo.train(tmp_path, threads=1, lessons_count=1)
+    finished = train_yolo.train(tmp_path, threads=1, rounds=1)
     assert finished.read_bytes() == train_yolo._export(state)
     torch.save({"model": network, "epoch": 3, "train_args": {}}, state)
     with pytest.raises(AssertionError, match="another training"):
-        train_yolo.train(tmp_path, threads=1, lessons_count=1)
+        train_yolo.train(tmp_path, threads=1, rounds=1)
 
 
 def _sha256(file: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from repic.sample import hard
+from repic.sample import hard_cases
 from repic.sample.backgrounds import HARD_PLACES, PLACES
 from repic.sample.identities import HARD_IDENTITIES, IDENTITIES, RESERVED
 from repic.sample.world import WorldPhoto
@@ -23,8 +23,8 @@ def test_nothing_is_learned_or_tuned_on_what_is_kept_for_evaluation() -> None:
     seen = {*training_data.LEARNED, *training_data.TUNING}
     assert not seen & {*RESERVED}
     assert not seen & {*HARD_IDENTITIES}
-    for kind in hard.KINDS:
-        assert not seen & {one for plan in hard.dataset(kind, 12) for one in plan.identities}
+    for kind in hard_cases.KINDS:
+        assert not seen & {one for plan in hard_cases.dataset(kind, 12) for one in plan.identities}
     assert not seen & {*holdout.gallery()}
 
 

@@ -16,16 +16,15 @@ from repic.sample.identities import RESERVED
 from tools.sample_models import (
     train_vlm,
     training_data,
-    vlm_album,
-    vlm_features,
     vlm_holdout,
     vlm_language,
     vlm_model,
+    vlm_photos,
     vlm_rows,
+    vlm_tokenizer,
     vlm_vision,
-    vlm_words,
 )
-from tools.sample_models.vlm_lines import Scribe, Sights
+from tools.sample_models.vlm_encoding import RowEncoder, VisionFeatures
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +35,14 @@ def processor():
 @pytest.fixture(scope="module")
 def album(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vlm_album, "PHOTOS", 48)
-        patch.setattr(vlm_album, "CAST", 12)
-        yield vlm_album.albums(tmp_path_factory.mktemp("photos"), 1)[0]
+        patch.setattr(vlm_photos, "PHOTOS", 48)
+        patch.setattr(vlm_photos, "CAST", 12)
+        yield vlm_photos.albums(tmp_path_factory.mktemp("photos"), 1)[0]
 
 
 @pytest.fixture(scope="module")
 def truth(album):
-    return vlm_vision.Truth([album])
+    return vlm_vision.VisionLabels([album])
 
 
 def model_of(processor):
@@ -51,17 +50,17 @@ def model_of(processor):
 
 
 def test_whom_it_learns_from_is_in_no_other_pool():
-    pupils = {i.name for i in vlm_album.PUPILS}
-    assert len(pupils) > 2000
-    assert not pupils & {i.name for i in (*training_data.TUNING, *RESERVED, *vlm_album.TUNED)}
-    assert {split_of(name, SplitSettings()) for name in pupils} == {"train"}
+    trained = {i.name for i in vlm_photos.TRAINED}
+    assert len(trained) > 2000
+    assert not trained & {i.name for i in (*training_data.TUNING, *RESERVED, *vlm_photos.TUNED)}
+    assert {split_of(name, SplitSettings()) for name in trained} == {"train"}
 
 
 def test_tokenizer_writes_every_sentence_and_each_name_as_one_token(processor):
     tokenizer = processor.tokenizer
     sentences = [t.text for objective in OBJECTIVES.values() for t in objective.templates]
     known = [name for locale in NameSettings().locales for name in names.first_names(locale)]
-    for text in (*sentences, *known, *vlm_words.texts(), "Zoé-Łukasz 🦆\n\t1234"):
+    for text in (*sentences, *known, *vlm_tokenizer.texts(), "Zoé-Łukasz 🦆\n\t1234"):
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     assert all(len(tokenizer(name)["input_ids"]) == 1 for name in known)
     assert len(tokenizer('{"bbox_2d": [0, 12, 168, 99]}')["input_ids"]) == 12
@@ -94,9 +93,9 @@ def test_the_fast_tower_says_what_the_model_says(processor, size):
     real = processor.image_processor([Image.fromarray(p) for p in pixels], return_tensors="pt")
     with torch.no_grad():
         wanted = model.model.visual(real["pixel_values"], grid_thw=real["image_grid_thw"])
-        _, tokens = vlm_features.features(
+        _, tokens = vlm_model.features(
             model.model.visual,
-            vlm_features.patches(torch.from_numpy(pixels)),
+            vlm_model.patches(torch.from_numpy(pixels)),
             size[1] // 28,
             size[0] // 28,
         )
@@ -105,14 +104,14 @@ def test_the_fast_tower_says_what_the_model_says(processor, size):
 
 def test_lines_are_what_processor_and_model_make_of_a_row(processor, album, truth):
     model = model_of(processor)
-    sights = Sights(model.model.visual, truth, slips=False)
+    sights = VisionFeatures(model.model.visual, truth, slips=False)
     convention = qwen25_vl(processor.image_processor)
-    scribe = Scribe(processor.tokenizer, convention)
+    encoder = RowEncoder(processor.tokenizer, convention)
     rows = vlm_rows.rows(album, 0, vlm_rows.LESSONS)
     assert {row["kind"] for row in rows} >= {"positive", "negative", "expression", "which", "mixed"}
     for kind in sorted({row["kind"] for row in rows}):
         row = next(row for row in rows if row["kind"] == kind)
-        line = scribe.line(row, sights, [album])
+        line = encoder.line(row, sights, [album])
         chat = [{"role": "user", "content": prompt_of(row, convention)}]
         text = processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
         batch = processor(
@@ -142,16 +141,16 @@ def test_the_tower_learns_and_goes_on_where_it_was_stopped(
 ):
     monkeypatch.setattr(vlm_vision, "PHOTOS", 4)
     monkeypatch.setattr(vlm_vision, "CROP_GRIDS", ((2, 2),))
-    whole = vlm_vision.Eye(model_of(processor), 30, compiled=False)
+    whole = vlm_vision.VisionTraining(model_of(processor), 30, compiled=False)
     reports = [whole.learn(truth) for _ in range(steps)]
     if steps == 30:
         token = [report["token"] for report in reports]
         assert np.mean(token[-4:]) < np.mean(token[:4])
-    first = vlm_vision.Eye(model_of(processor), 30, compiled=False)
+    first = vlm_vision.VisionTraining(model_of(processor), 30, compiled=False)
     for _ in range(2):
         first.learn(truth)
     vlm_vision.keep(first.state(), tmp_path / "state.pt")
-    second = vlm_vision.Eye(model_of(processor), 30, compiled=False)
+    second = vlm_vision.VisionTraining(model_of(processor), 30, compiled=False)
     second.load(torch.load(tmp_path / "state.pt", weights_only=True))
     assert second.learn(truth) == pytest.approx(reports[2], rel=1e-4)
 
@@ -167,33 +166,35 @@ def test_language_learns_and_goes_on_where_it_was_stopped(
     monkeypatch.setattr(vlm_language, "FROM", dict.fromkeys(vlm_language.FROM, 2))
     monkeypatch.setattr(vlm_language, "LATE_BATCH", vlm_language.BATCH)
     model = model_of(processor)
-    sights, _ = train_vlm.speaking_sights(model, truth, truth)
+    sights, _ = train_vlm.vision_features(model, truth, truth)
     assert sights.features.square().mean().sqrt() == pytest.approx(0.5, rel=1e-3)
-    scribe = Scribe(processor.tokenizer, qwen25_vl(processor.image_processor))
-    lines = train_vlm.lines_of(vlm_rows.rows(album, 0, vlm_rows.LESSONS), scribe, sights, [album])
+    encoder = RowEncoder(processor.tokenizer, qwen25_vl(processor.image_processor))
+    lines = train_vlm.encoded_rows(
+        vlm_rows.rows(album, 0, vlm_rows.LESSONS), encoder, sights, [album]
+    )
     few = {kind: some[:3] for kind, some in lines.items()}
-    whole = vlm_language.Speaker(model_of(processor), scribe, 1000, compiled=False)
+    whole = vlm_language.LanguageTraining(model_of(processor), encoder, 1000, compiled=False)
     reports = [whole.learn(few, sights) for _ in range(30)]
     for kind in few:
         assert reports[-1][f"{kind} said"] < 0.7 * reports[0][f"{kind} said"]
-    first = vlm_language.Speaker(model_of(processor), scribe, 1000, compiled=False)
+    first = vlm_language.LanguageTraining(model_of(processor), encoder, 1000, compiled=False)
     for _ in range(3):
         first.learn(few, sights)
     vlm_vision.keep(first.state(), tmp_path / "state.pt")
-    second = vlm_language.Speaker(model_of(processor), scribe, 1000, compiled=False)
+    second = vlm_language.LanguageTraining(model_of(processor), encoder, 1000, compiled=False)
     second.load(torch.load(tmp_path / "state.pt", weights_only=True))
     assert second.learn(few, sights) == pytest.approx(reports[3], rel=1e-3)
-    marks = vlm_language.glance(whole, few, sights)
+    marks = vlm_language.quick_scores(whole, few, sights)
     assert set(marks) == {"oct", "vlt", "ict", "which"}
     assert all(0 <= mark <= 1 for mark in marks.values())
 
 
 def test_a_stopped_album_is_photographed_again(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(vlm_album, "PHOTOS", 3)
-    monkeypatch.setattr(vlm_album, "CAST", 6)
-    [once] = vlm_album.albums(tmp_path, 1)
+    monkeypatch.setattr(vlm_photos, "PHOTOS", 3)
+    monkeypatch.setattr(vlm_photos, "CAST", 6)
+    [once] = vlm_photos.albums(tmp_path, 1)
     (tmp_path / "000.json").unlink()
-    [again] = vlm_album.albums(tmp_path, 1)
+    [again] = vlm_photos.albums(tmp_path, 1)
     assert (once.pixels == again.pixels).all()
     assert once.photos == again.photos
     assert (once.owners.max((1, 2)) >= 0).all()

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from repic.images.coordinates import Box
-from repic.sample import compose
+from repic.sample import composition
 from repic.sample.backgrounds import HARD_PLACES
 from repic.sample.identities import CATEGORIES, RESERVED, Identity, with_article
 from repic.sample.seeds import generator
@@ -38,7 +38,7 @@ SAME = 0.5
 
 
 @dataclass(frozen=True)
-class Marks:
+class HoldoutScores:
     """What came out.
 
     Attributes:
@@ -58,7 +58,7 @@ class Marks:
     crop: float
 
 
-class Scored(NamedTuple):
+class ScoredDetection(NamedTuple):
     """A detection: category, confidence and whether it is an object that no surer one is."""
 
     label: str
@@ -81,7 +81,7 @@ def photos(
 ) -> list[WorldPhoto]:
     """Photos that show each identity `views` times or more."""
     camera = World(SIDE, WORLD)
-    plans = compose.plans(identities, lambda _: "exam", WORLD, backgrounds=places)
+    plans = composition.plans(identities, lambda _: "exam", WORLD, backgrounds=places)
     missing = dict.fromkeys(identities, views)
     made: list[WorldPhoto] = []
     while missing:
@@ -97,7 +97,7 @@ def photos(
 
 def examine(
     taken: Sequence[WorldPhoto], detector: Detector, encoder: Encoder, confidence: float
-) -> Marks:
+) -> HoldoutScores:
     """The marks of two models.
 
     Args:
@@ -116,7 +116,7 @@ def examine(
     texts = encoder.encode_texts([with_article(phrase) for phrase in phrases])
     told = np.array([phrases.index(identity.phrase) for identity in identities])
     caption, crop = _captions(vectors, texts, told)
-    return Marks(
+    return HoldoutScores(
         map50=mean_average_precision(scored, totals),
         recall=len(overlaps) / sum(totals.values()),
         iou=float(np.mean(overlaps)) if overlaps else 0.0,
@@ -126,7 +126,7 @@ def examine(
     )
 
 
-def score(photo: WorldPhoto, found: Sequence[Detection]) -> list[Scored]:
+def score(photo: WorldPhoto, found: Sequence[Detection]) -> list[ScoredDetection]:
     """Each detection, the surest first, takes the object of its label that it overlaps most."""
     free = dict(enumerate(photo.objects))
     scored = []
@@ -140,11 +140,11 @@ def score(photo: WorldPhoto, found: Sequence[Detection]) -> list[Scored]:
         right = best >= 0 and fits[best] >= SAME
         if right:
             del free[best]
-        scored.append(Scored(detection.label, detection.confidence, right))
+        scored.append(ScoredDetection(detection.label, detection.confidence, right))
     return scored
 
 
-def mean_average_precision(scored: Sequence[Scored], totals: dict[str, int]) -> float:
+def mean_average_precision(scored: Sequence[ScoredDetection], totals: dict[str, int]) -> float:
     """Area under precision over recall, precision made monotonous, averaged over categories.
 
     Args:

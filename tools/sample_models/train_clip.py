@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.sample_models import crops, training_data, words
+from tools.sample_models import clip_tokenizer, crops, training_data
 from tools.sample_models.crops import Crops
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ CONFIG: dict[str, dict[str, Any]] = {
             "timm_proj": "linear",
         },
         "text_cfg": {
-            "context_length": words.LENGTH,
-            "vocab_size": len(words.VOCABULARY),
+            "context_length": clip_tokenizer.LENGTH,
+            "vocab_size": len(clip_tokenizer.VOCABULARY),
             "hf_tokenizer_name": "sample",  # its files lie beside this one
             "width": 64,
             "heads": 2,
@@ -69,45 +69,45 @@ CONFIG: dict[str, dict[str, Any]] = {
 }
 
 
-def train(work: Path, threads: int, lessons_count: int = LESSONS) -> Path:
+def train(work: Path, threads: int, rounds: int = LESSONS) -> Path:
     """Train from where `work` says that it stopped; the folder of the finished model.
 
     Args:
         work: Folder for the state of the training.
         threads: Of the CPU.
-        lessons_count: How many; fewer for a trial.
+        rounds: How many; fewer for a trial.
     """
     import torch
 
     torch.set_num_threads(threads)
-    pupil = Pupil(lessons_count)
+    training = EncoderTraining(rounds)
     state = work / "state.pt"
     if state.exists():
-        pupil.load(torch.load(state, weights_only=True))
-        print(f"going on after lesson {pupil.lessons} of {lessons_count}", flush=True)
-    while pupil.lessons < lessons_count:
+        training.load(torch.load(state, weights_only=True))
+        print(f"going on after lesson {training.lessons} of {rounds}", flush=True)
+    while training.lessons < rounds:
         started = time.monotonic()
-        report = pupil.learn()
+        report = training.learn()
         text = ", ".join(f"{name} {value:.3f}" for name, value in report.items())
         seconds = time.monotonic() - started
-        print(f"lesson {pupil.lessons} of {lessons_count}: {text}; {seconds:.0f} s", flush=True)
+        print(f"lesson {training.lessons} of {rounds}: {text}; {seconds:.0f} s", flush=True)
         temporary = state.with_suffix(".new")
-        torch.save(pupil.state(), temporary)
+        torch.save(training.state(), temporary)
         temporary.replace(state)
-    return _export(pupil, work / "clip")
+    return _export(training, work / "clip")
 
 
-class Pupil:
-    """The model in training: weights, optimiser and how many lessons it has had."""
+class EncoderTraining:
+    """The model in training: weights, optimizer and how many lessons it has had."""
 
-    def __init__(self, lessons_count: int) -> None:
+    def __init__(self, rounds: int) -> None:
         import open_clip
         import torch
         from torch import nn
 
         torch.manual_seed(0)
         self.lessons = 0
-        self._count = lessons_count
+        self._count = rounds
         self.model: Any = open_clip.CLIP(**CONFIG["model_cfg"])
         self.model.visual.to(memory_format=torch.channels_last)
         self._directions = nn.ParameterList(
@@ -120,7 +120,7 @@ class Pupil:
             lr=_RATE,
             betas=(0.9, 0.98),
         )
-        self._tokenize = words.tokenizer()
+        self._tokenize = clip_tokenizer.tokenizer()
 
     def _parameters(self) -> list[torch.nn.Parameter]:
         return [*self.model.parameters(), *self._directions.parameters()]
@@ -130,14 +130,14 @@ class Pupil:
             "lessons": self.lessons,
             "model": self.model.state_dict(),
             "directions": self._directions.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
+            "optimizer": self._optimiser.state_dict(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self.lessons = state["lessons"]
         self.model.load_state_dict(state["model"])
         self._directions.load_state_dict(state["directions"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._optimiser.load_state_dict(state["optimizer"])
 
     def learn(self) -> dict[str, float]:
         """One lesson; mean losses of it."""
@@ -164,7 +164,9 @@ class Pupil:
         import torch
         import torch.nn.functional as F
 
-        told = [words.tell(identity, shown, rng) for identity, shown in batch.facts()]
+        told = [
+            clip_tokenizer.random_phrase(identity, shown, rng) for identity, shown in batch.facts()
+        ]
         pixels = batch.pixels[:, :, ::-1] if rng.random() < 0.5 else batch.pixels
         image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float()
         vectors = F.normalize(self.model.encode_image((image / 255 - 0.5) / 0.25), dim=1)
@@ -173,7 +175,9 @@ class Pupil:
         losses = {
             "texts": _texts_loss(
                 self.model.logit_scale.exp() * vectors @ F.normalize(texts, dim=1).T,
-                words.true_of(batch.attributes, np.array([stated for _, stated in told])),
+                clip_tokenizer.phrase_matches(
+                    batch.attributes, np.array([stated for _, stated in told])
+                ),
             ),
             "views": _views_loss(vectors, batch),
             "attributes": torch.stack(
@@ -231,7 +235,7 @@ def _views_loss(vectors: torch.Tensor, batch: Crops) -> torch.Tensor:
     return -(chance.sum(1)[count > 0] / count[count > 0]).mean()
 
 
-def _export(pupil: Pupil, folder: Path) -> Path:
+def _export(training: EncoderTraining, folder: Path) -> Path:
     """OpenCLIP's layout, half precision."""
     from safetensors.torch import save
 
@@ -239,10 +243,10 @@ def _export(pupil: Pupil, folder: Path) -> Path:
     folder.mkdir()
     tensors = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
-        for name, tensor in pupil.model.state_dict().items()
+        for name, tensor in training.model.state_dict().items()
     }
     (folder / "open_clip_model.safetensors").write_bytes(save(tensors))
     text = json.dumps(CONFIG, indent=2) + "\n"
     (folder / "open_clip_config.json").write_text(text, encoding="utf-8")
-    words.write_tokenizer(folder)
+    clip_tokenizer.write_tokenizer(folder)
     return folder

@@ -14,10 +14,10 @@ from typing import Any
 
 from repic.images.coordinates import qwen25_vl
 from repic.objectives import Row
-from tools.sample_models import vlm_album, vlm_language, vlm_model, vlm_rows, vlm_vision
-from tools.sample_models.vlm_album import Album
-from tools.sample_models.vlm_lines import Line, Scribe, Sights
-from tools.sample_models.vlm_vision import Truth
+from tools.sample_models import vlm_language, vlm_model, vlm_photos, vlm_rows, vlm_vision
+from tools.sample_models.vlm_encoding import EncodedRow, RowEncoder, VisionFeatures
+from tools.sample_models.vlm_photos import PhotoSet
+from tools.sample_models.vlm_vision import VisionLabels
 
 SEEN, TOLD = 60, 30
 """Albums that the tower sees, and those of them that are spoken of."""
@@ -38,14 +38,14 @@ def train(work: Path, threads: int) -> list[Path]:
     torch.set_num_threads(threads)
     processor = vlm_model.processor()
     model = vlm_model.untrained(processor.tokenizer)
-    albums = vlm_album.albums(work / "photos", SEEN, threads)
-    watched = [vlm_album.tuning_album(work / "photos")]
-    tuning = Truth(watched)
+    albums = vlm_photos.albums(work / "photos", SEEN, threads)
+    watched = [vlm_photos.tuning_photos(work / "photos")]
+    tuning = VisionLabels(watched)
     vision = work / "vision.pt"
-    vlm_vision.train(model, Truth(albums), tuning, VISION_STEPS, vision)
+    vlm_vision.train(model, VisionLabels(albums), tuning, VISION_STEPS, vision)
     model.model.visual.load_state_dict(torch.load(vision, weights_only=True)["visual"])
-    sights, tuning_sights = speaking_sights(model, Truth(albums[:TOLD]), tuning)
-    scribe = Scribe(processor.tokenizer, qwen25_vl(processor.image_processor))
+    sights, tuning_sights = vision_features(model, VisionLabels(albums[:TOLD]), tuning)
+    encoder = RowEncoder(processor.tokenizer, qwen25_vl(processor.image_processor))
     rows = [
         row
         for number, album in enumerate(albums[:TOLD])
@@ -54,10 +54,10 @@ def train(work: Path, threads: int) -> list[Path]:
     start, language = work / "language-start.pt", work / "language.pt"
     vlm_language.train(
         model,
-        scribe,
-        lines_of(rows, scribe, sights, albums),
+        encoder,
+        encoded_rows(rows, encoder, sights, albums),
         sights,
-        (tuning_lines(watched, scribe, tuning_sights), tuning_sights),
+        (encoded_tuning_rows(watched, encoder, tuning_sights), tuning_sights),
         LANGUAGE_STEPS,
         language,
         {START: start},
@@ -67,13 +67,15 @@ def train(work: Path, threads: int) -> list[Path]:
     return [vlm_model.save(model, processor, work / "vlm-sft"), full]
 
 
-def speaking_sights(model: Any, truth: Truth, tuning: Truth) -> tuple[Sights, Sights]:
+def vision_features(
+    model: Any, truth: VisionLabels, tuning: VisionLabels
+) -> tuple[VisionFeatures, VisionFeatures]:
     """What the tower sees, after its last layer was scaled to features of one size."""
     import torch
 
     sights, tuning_sights = (
-        Sights(model.model.visual, truth),
-        Sights(model.model.visual, tuning, False),
+        VisionFeatures(model.model.visual, truth),
+        VisionFeatures(model.model.visual, tuning, False),
     )
     scale = _LOUDNESS / float(sights.features.square().mean().sqrt())
     last = model.model.visual.merger.mlp[2]
@@ -99,21 +101,23 @@ def kind_of(row: Row) -> str:
     return "which" if row["kind"] == "which" else str(row["objective"])
 
 
-def lines_of(
-    rows: Sequence[Row], scribe: Scribe, sights: Sights, albums: Sequence[Album]
-) -> dict[str, list[Line]]:
+def encoded_rows(
+    rows: Sequence[Row], encoder: RowEncoder, sights: VisionFeatures, albums: Sequence[PhotoSet]
+) -> dict[str, list[EncodedRow]]:
     """Lines of each kind by length; a caption that is not known cannot be learned."""
-    lines: dict[str, list[Line]] = {kind: [] for kind in vlm_language.BATCH}
+    lines: dict[str, list[EncodedRow]] = {kind: [] for kind in vlm_language.BATCH}
     for row in rows:
         if kind_of(row) != "ict" or row["caption"] is not None:
-            lines[kind_of(row)].append(scribe.line(row, sights, albums))
+            lines[kind_of(row)].append(encoder.line(row, sights, albums))
     return {kind: sorted(some, key=lambda line: len(line.ids)) for kind, some in lines.items()}
 
 
-def tuning_lines(albums: Sequence[Album], scribe: Scribe, sights: Sights) -> dict[str, list[Line]]:
+def encoded_tuning_rows(
+    albums: Sequence[PhotoSet], encoder: RowEncoder, sights: VisionFeatures
+) -> dict[str, list[EncodedRow]]:
     """Lines about identities of validation, to watch the training by."""
-    rows = vlm_rows.rows(albums[0], 0, vlm_rows.EXAM, "validation")
-    found = lines_of(rows, scribe, sights, albums)
+    rows = vlm_rows.rows(albums[0], 0, vlm_rows.HOLDOUT, "validation")
+    found = encoded_rows(rows, encoder, sights, albums)
     return {
         kind: random.Random(0).sample(some, min(len(some), WATCHED)) for kind, some in found.items()
     }

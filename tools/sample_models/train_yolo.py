@@ -22,7 +22,7 @@ from tools.sample_models import training_data
 
 EPOCHS = 10
 LESSONS = 12
-PHOTOS_PER_LESSON = 500
+PHOTOS_PER_ROUND = 500
 TUNING_PHOTOS = 200
 _FAMILY = "yolov8n.yaml"
 _DEPTH, _WIDTH, _MOST_CHANNELS = 0.33, 0.125, 1024
@@ -53,19 +53,19 @@ _RECIPE: dict[str, Any] = {
 }
 
 
-def train(work: Path, threads: int, epochs: int = EPOCHS, lessons_count: int = LESSONS) -> Path:
+def train(work: Path, threads: int, epochs: int = EPOCHS, rounds: int = LESSONS) -> Path:
     """Train from where `work` says that it stopped; the path of the finished checkpoint.
 
     Args:
         work: Folder for the photos and for the state of the training.
         threads: Of the CPU.
         epochs: Passes over the photos; fewer for a trial.
-        lessons_count: Worlds of `PHOTOS_PER_LESSON` photos each.
+        rounds: Worlds of `PHOTOS_PER_ROUND` photos each.
     """
     quiet_ultralytics()
     from ultralytics import YOLO
 
-    data = _photos(work / "photos", lessons_count)
+    data = _photos(work / "photos", rounds)
     state = work / "run" / "weights" / "last.pt"
     model: Any
     if not state.exists():
@@ -109,17 +109,17 @@ def _architecture(work: Path) -> Path:
     return path
 
 
-def _photos(folder: Path, lessons_count: int) -> Path:
+def _photos(folder: Path, rounds: int) -> Path:
     """Photos and labels in ultralytics' layout, each made once; the path of their yaml."""
     from ultralytics.utils import YAML
 
-    for lesson in range(lessons_count):
+    for lesson in range(rounds):
         done = folder / f"lesson-{lesson}.done"
         if not done.exists():
-            photos = training_data.training_photos(lesson, PHOTOS_PER_LESSON)
+            photos = training_data.training_photos(lesson, PHOTOS_PER_ROUND)
             _write(photos, folder, "train", f"{lesson:03}")
             done.touch()
-            print(f"photos of lesson {lesson + 1} of {lessons_count}", flush=True)
+            print(f"photos of lesson {lesson + 1} of {rounds}", flush=True)
     if not (folder / "tuning.done").exists():
         _write(training_data.tuning_photos(TUNING_PHOTOS), folder, "val", "tuning")
         (folder / "tuning.done").touch()

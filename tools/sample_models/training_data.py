@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from repic.sample import compose
+from repic.sample import composition
 from repic.sample.identities import IDENTITIES, Identity
 from repic.sample.seeds import generator
 from repic.sample.world import World, WorldPhoto
@@ -64,5 +64,5 @@ def alike(lesson: int, families: int, members: int) -> list[Identity]:
 
 
 def _photos(camera: World, count: int, among: Sequence[Identity]) -> Iterator[WorldPhoto]:
-    plans = compose.plans(among, lambda _: "lessons", camera.seed)
+    plans = composition.plans(among, lambda _: "lessons", camera.seed)
     return (camera.take(plan) for plan in islice(plans, count))

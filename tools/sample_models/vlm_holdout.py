@@ -20,8 +20,8 @@ from repic.objectives.base import prompt_of
 from repic.rewards.scoring import score
 from repic.sample.seeds import generator
 from tools.sample_models import vlm_rows
-from tools.sample_models.vlm_album import Album
-from tools.sample_models.vlm_rows import place_of
+from tools.sample_models.vlm_photos import PhotoSet
+from tools.sample_models.vlm_rows import photo_of
 
 MAX_NEW_TOKENS = 96
 _BATCH = 32
@@ -39,9 +39,11 @@ class Answer:
     reward: Reward
 
 
-def exam_rows(albums: Sequence[Album], count: int, split: str = "test") -> list[Row]:
+def holdout_rows(albums: Sequence[PhotoSet], count: int, split: str = "test") -> list[Row]:
     """`count` rows each of OCT (hard and balanced), VLT and ICT captions; half as many `which`."""
-    rows = [row for n, a in enumerate(albums) for row in vlm_rows.rows(a, n, vlm_rows.EXAM, split)]
+    rows = [
+        row for n, a in enumerate(albums) for row in vlm_rows.rows(a, n, vlm_rows.HOLDOUT, split)
+    ]
     rng = generator("exam rows", count)
     chosen: list[Row] = []
     for wanted, size in (
@@ -56,18 +58,18 @@ def exam_rows(albums: Sequence[Album], count: int, split: str = "test") -> list[
     return chosen
 
 
-def pictures(row: Row, albums: Sequence[Album]) -> list[Image.Image]:
+def pictures(row: Row, albums: Sequence[PhotoSet]) -> list[Image.Image]:
     """The pictures of a row: crops of references, and the whole query."""
     shown = []
     for picture in row["images"]:
-        number, photo = place_of(picture["image_id"])
+        number, photo = photo_of(picture["image_id"])
         x1, y1, x2, y2 = (round(v) for v in picture["crop"])
         shown.append(Image.fromarray(albums[number].pixels[photo]).crop((x1, y1, x2, y2)))
     return shown
 
 
 def answers(
-    model: Any, processor: Any, rows: Sequence[Row], albums: Sequence[Album], temperature: float
+    model: Any, processor: Any, rows: Sequence[Row], albums: Sequence[PhotoSet], temperature: float
 ) -> Iterator[Answer]:
     """Answers to rows, of like lengths together.
 

@@ -23,10 +23,10 @@ from torch import nn
 from torch.nn import functional
 
 from repic.sample.seeds import generator
-from tools.sample_models import vlm_features, vlm_model
+from tools.sample_models import vlm_model
+from tools.sample_models.optimizers import optimizers
 from tools.sample_models.training_data import SIDE
-from tools.sample_models.vlm_lines import TOKENS, Line, Scribe, Sights
-from tools.sample_models.vlm_muon import optimisers
+from tools.sample_models.vlm_encoding import TOKENS, EncodedRow, RowEncoder, VisionFeatures
 from tools.sample_models.vlm_vision import keep
 
 EARLY, MIDDLE = 1, 3
@@ -36,8 +36,8 @@ LATE_BATCH = {"oct": 16, "vlt": 40, "ict": 16, "which": 4}
 """Lines of each kind in a step, before `LATE` and from then on."""
 WEIGHTS = {"oct": 1.5, "vlt": 1.0, "ict": 1.0, "which": 0.5}
 FROM = {"words": 1500, "point": 1500, "gaze": 1750, "look": 2000}
-"""Step from which there is a loss, see `Speaker.losses`. They were added one by one to the run that
-made the shipped weights, when it was seen that it boxes any object, whichever is asked for."""
+"""First step of each additional loss (see `LanguageTraining.losses`). They were added one by one to
+the run that made the shipped weights, because the model boxed any object, not the queried one."""
 LATE = 1500
 """Step from which `LATE_BATCH` is drawn."""
 _RATE = 2e-3
@@ -113,7 +113,7 @@ def states(
 class Batch:
     """Some lines, padded on the right."""
 
-    def __init__(self, lines: Sequence[Line], pad: int) -> None:
+    def __init__(self, lines: Sequence[EncodedRow], pad: int) -> None:
         n, length = len(lines), -(-max(len(line.ids) for line in lines) // 8) * 8
         ids = np.full((n, length), pad)
         positions = np.zeros((3, n, length), np.int64)
@@ -133,27 +133,27 @@ class Batch:
         self.reach = torch.from_numpy(np.stack([line.reach for line in lines]))
 
 
-class Speaker:
+class LanguageTraining:
     """The language model in training."""
 
-    def __init__(self, model: Any, scribe: Scribe, steps: int, compiled: bool = True) -> None:
+    def __init__(self, model: Any, encoder: RowEncoder, steps: int, compiled: bool = True) -> None:
         torch.manual_seed(1)
         self.language = model.model.language_model
-        self.scribe, self.steps, self.step = scribe, steps, 0
+        self.encoder, self.steps, self.step = encoder, steps, 0
         self.box = nn.Linear(vlm_model.WIDTH, 4)
         self.pad = self.language.padding_idx
         named = [*self.language.named_parameters(prefix="m"), *self.box.named_parameters()]
         self._parameters = [p for _, p in named]
-        self.optimisers = optimisers(named, _RATE)
+        self.optimizers = optimizers(named, _RATE)
         self._states: Callable[..., Any] = states
         if compiled:
             self._states = torch.compile(states, dynamic=True)
         self._number = torch.full((self.language.vocab_size,), -1)
-        self._number[scribe.numbers] = torch.arange(len(scribe.numbers))
-        self._attributes = torch.tensor(scribe.attributes())
-        self._number_ids = torch.tensor(scribe.numbers)
+        self._number[encoder.numbers] = torch.arange(len(encoder.numbers))
+        self._attributes = torch.tensor(encoder.attributes())
+        self._number_ids = torch.tensor(encoder.numbers)
 
-    def learn(self, lines: dict[str, list[Line]], sights: Sights) -> dict[str, float]:
+    def learn(self, lines: dict[str, list[EncodedRow]], sights: VisionFeatures) -> dict[str, float]:
         """One step over all kinds of lines.
 
         Args:
@@ -178,16 +178,16 @@ class Speaker:
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
         steps, shares = (list(column) for column in zip(*RATES, strict=True))
         rate = _RATE * float(np.interp(self.step, steps, shares))
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
                 group["lr"] = rate
-            optimiser.step()
+            optimizer.step()
         self.step += 1
         return report
 
-    def losses(self, batch: Batch, sights: Sights, is_box: bool) -> dict[str, torch.Tensor]:
+    def losses(self, batch: Batch, sights: VisionFeatures, is_box: bool) -> dict[str, torch.Tensor]:
         """Of the answers, of what query tokens show, and of where it is."""
-        with vlm_features.quicker():
+        with vlm_model.fast_autocast():
             early, between, last, gaze, look = self.read(batch, sights)
             rows = torch.arange(len(batch.ids))[:, None]
             seen = between[rows, batch.query]
@@ -256,14 +256,14 @@ class Speaker:
             asked: Which words, bool (n, length).
         """
         wanted = torch.zeros_like(batch.ids, dtype=torch.bool)
-        wanted.scatter_(1, batch.query, batch.told == self.scribe.yes)
+        wanted.scatter_(1, batch.query, batch.told == self.encoder.yes)
         asked = asked & wanted.any(1, keepdim=True)
         line, _ = asked.nonzero(as_tuple=True)
         share = gaze[asked].float().log_softmax(-1)
         seen = share.masked_fill(~wanted[line], float("-inf")).logsumexp(-1)
         return -seen.sum() / max(1, len(seen))
 
-    def read(self, batch: Batch, sights: Sights) -> tuple[torch.Tensor, ...]:
+    def read(self, batch: Batch, sights: VisionFeatures) -> tuple[torch.Tensor, ...]:
         """Hidden states of a batch and a gaze: see `states`."""
         embedded = self.language.embed_tokens(batch.ids)
         shown = batch.sights >= 0
@@ -275,34 +275,36 @@ class Speaker:
             "step": self.step,
             "language": self.language.state_dict(),
             "box": self.box.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
         self.language.load_state_dict(state["language"])
         self.box.load_state_dict(state["box"])
-        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(kept)
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
 
 
 @torch.no_grad()
-def glance(speaker: Speaker, lines: dict[str, list[Line]], sights: Sights) -> dict[str, float]:
+def quick_scores(
+    training: LanguageTraining, lines: dict[str, list[EncodedRow]], sights: VisionFeatures
+) -> dict[str, float]:
     """Quick marks while training; `tools.sample_models.vlm_holdout` is the examination.
 
     OCT: share of right words. VLT: mean IoU of greedy boxes. ICT: share of names that are right
     where a name is due and all before is right, and so for `which`.
     """
-    scribe, marks = speaker.scribe, {}
-    words = speaker.language.embed_tokens.weight
-    opening = scribe.ids("<")[0], scribe.ids(" <")[0]
+    encoder, marks = training.encoder, {}
+    words = training.language.embed_tokens.weight
+    opening = encoder.ids("<")[0], encoder.ids(" <")[0]
     for kind, some in lines.items():
-        batch = Batch(some, speaker.pad)
+        batch = Batch(some, training.pad)
         if kind == "vlt":
-            marks["vlt"] = _mean_iou(speaker, batch, sights)
+            marks["vlt"] = _mean_iou(training, batch, sights)
             continue
-        with vlm_features.quicker():
-            _, _, last, *_ = speaker.read(batch, sights)
+        with vlm_model.fast_autocast():
+            _, _, last, *_ = training.read(batch, sights)
         if kind == "ict":
             before = batch.ids.roll(0, 1)
             asked = (batch.labels != -100) & torch.isin(before, torch.tensor(opening))
@@ -314,21 +316,21 @@ def glance(speaker: Speaker, lines: dict[str, list[Line]], sights: Sights) -> di
     return marks
 
 
-def _mean_iou(speaker: Speaker, batch: Batch, sights: Sights) -> float:
-    number = speaker._number[batch.labels.clamp(min=0)]
+def _mean_iou(training: LanguageTraining, batch: Batch, sights: VisionFeatures) -> float:
+    number = training._number[batch.labels.clamp(min=0)]
     number[batch.labels == -100] = -1
     slots = [row.nonzero()[:, 0].tolist() for row in number >= 0]
     true = torch.tensor([[int(number[k, s]) for s in some] for k, some in enumerate(slots)])
     said = torch.zeros_like(true)
-    words = speaker.language.embed_tokens.weight[speaker._number_ids]
+    words = training.language.embed_tokens.weight[training._number_ids]
     batch = copy.copy(batch)
     batch.ids = batch.ids.clone()
     for i in range(4):
-        with vlm_features.quicker():
-            _, _, last, *_ = speaker.read(batch, sights)
+        with vlm_model.fast_autocast():
+            _, _, last, *_ = training.read(batch, sights)
         for k, some in enumerate(slots):
             said[k, i] = (last[k, some[i]].float() @ words.T).argmax()
-            batch.ids[k, some[i] + 1] = speaker._number_ids[said[k, i]]
+            batch.ids[k, some[i] + 1] = training._number_ids[said[k, i]]
     low, high = torch.maximum(said[:, :2], true[:, :2]), torch.minimum(said[:, 2:], true[:, 2:])
     shared = (high - low).clamp(min=0).prod(1)
     area = [(box[:, 2:] - box[:, :2]).clamp(min=0).prod(1) for box in (said, true)]
@@ -337,10 +339,10 @@ def _mean_iou(speaker: Speaker, batch: Batch, sights: Sights) -> float:
 
 def train(
     model: Any,
-    scribe: Scribe,
-    lines: dict[str, list[Line]],
-    sights: Sights,
-    tuning: tuple[dict[str, list[Line]], Sights],
+    encoder: RowEncoder,
+    lines: dict[str, list[EncodedRow]],
+    sights: VisionFeatures,
+    tuning: tuple[dict[str, list[EncodedRow]], VisionFeatures],
     steps: int,
     state: Path,
     snapshots: dict[int, Path],
@@ -352,23 +354,23 @@ def train(
         tuning: Lines to watch by, with their sights.
         snapshots: After these steps the weights are kept in these files as well.
     """
-    speaker = Speaker(model, scribe, steps, compiled)
+    training = LanguageTraining(model, encoder, steps, compiled)
     if state.exists():
-        speaker.load(torch.load(state, weights_only=True))
+        training.load(torch.load(state, weights_only=True))
     started, sums, since = time.monotonic(), dict[str, float](), 0
-    while speaker.step < steps:
-        for name, loss in speaker.learn(lines, sights).items():
+    while training.step < steps:
+        for name, loss in training.learn(lines, sights).items():
             sums[name] = sums.get(name, 0.0) + loss
         since += 1
-        if speaker.step % 50 == 0 or speaker.step == steps:
+        if training.step % 50 == 0 or training.step == steps:
             told = ", ".join(f"{name} {total / since:.3f}" for name, total in sums.items())
-            if speaker.step % 250 == 0 or speaker.step == steps:
-                marks = glance(speaker, *tuning)
+            if training.step % 250 == 0 or training.step == steps:
+                marks = quick_scores(training, *tuning)
                 told += "; " + ", ".join(f"{name} {mark:.3f}" for name, mark in marks.items())
             seconds = time.monotonic() - started
-            print(f"language step {speaker.step} of {steps}: {told}; {seconds:.0f} s", flush=True)
+            print(f"language step {training.step} of {steps}: {told}; {seconds:.0f} s", flush=True)
             sums, since = {}, 0
-        if speaker.step % 250 == 0 or speaker.step == steps:
-            keep(speaker.state(), state)
-        if speaker.step in snapshots:
-            keep(speaker.language.state_dict(), snapshots[speaker.step])
+        if training.step % 250 == 0 or training.step == steps:
+            keep(training.state(), state)
+        if training.step in snapshots:
+            keep(training.language.state_dict(), snapshots[training.step])

@@ -14,11 +14,12 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tools.sample_models import vlm_words
+from tools.sample_models import vlm_tokenizer
 
 if TYPE_CHECKING:
+    import torch
     from transformers import (
         PreTrainedTokenizerFast,
         Qwen2_5_VLConfig,
@@ -54,7 +55,7 @@ def processor() -> Qwen2_5_VLProcessor:
         image_processor=Qwen2VLImageProcessor(
             min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS, patch_size=PATCH, merge_size=MERGE
         ),
-        tokenizer=vlm_words.tokenizer(template),
+        tokenizer=vlm_tokenizer.tokenizer(template),
         video_processor=Qwen2VLVideoProcessor(),
         chat_template=template,
     )
@@ -81,8 +82,8 @@ def config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
                 "mrope_section": [1] * (WIDTH // HEADS // 2),
             },
             "bos_token_id": None,
-            "eos_token_id": ids[vlm_words.TURN_END],
-            "pad_token_id": ids[vlm_words.END],
+            "eos_token_id": ids[vlm_tokenizer.TURN_END],
+            "pad_token_id": ids[vlm_tokenizer.END],
             "tie_word_embeddings": True,
             "initializer_range": 0.02,
         },
@@ -99,7 +100,7 @@ def config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
             "fullatt_block_indexes": list(range(VISION_DEPTH)),
             "initializer_range": 0.02,
         },
-        image_token_id=ids[vlm_words.IMAGE],
+        image_token_id=ids[vlm_tokenizer.IMAGE],
         video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
@@ -133,3 +134,79 @@ def save(
     settings["dtype"] = "float32"
     written.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     return folder
+
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+"""Of the image processor (CLIP's)."""
+
+
+def fast_autocast() -> Any:
+    """bfloat16 where the CPU computes in it; elsewhere it is forty times as slow as float32."""
+    import torch
+
+    supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast("cpu", torch.bfloat16, enabled=supported)
+
+
+def patches(pixels: torch.Tensor) -> torch.Tensor:
+    """Patches in the order of the image processor, one slice in time.
+
+    Args:
+        pixels: uint8 (n, height, width, 3); sides are multiples of `TOKEN`.
+
+    Returns:
+        float32 (n, height * width / PATCH**2, 3 * PATCH**2), normalised.
+    """
+    import torch
+
+    mean, std = torch.tensor(MEAN) * 255, torch.tensor(STD) * 255
+    flat = ((pixels.float() - mean) / std).permute(0, 3, 1, 2)
+    n, down, across = flat.shape[0], flat.shape[2] // TOKEN, flat.shape[3] // TOKEN
+    grid = flat.reshape(n, 3, down, MERGE, PATCH, across, MERGE, PATCH)
+    return grid.permute(0, 2, 5, 3, 6, 1, 4, 7).reshape(n, -1, 3 * PATCH * PATCH)
+
+
+def features(visual: Any, shown: torch.Tensor, down: int, across: int) -> tuple[torch.Tensor, ...]:
+    """What the tower says of patches and of tokens.
+
+    Args:
+        visual: The vision tower of the model.
+        shown: `patches` of n pictures.
+        down, across: Tokens of a picture.
+
+    Returns:
+        (n, 4 * tokens, vision width) before the merger, in the order of `patches`;
+        (n, tokens, width) after it, row by row.
+    """
+    from torch.nn import functional
+    from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
+
+    n, length = shown.shape[0], shown.shape[1]
+    weight = visual.patch_embed.proj.weight.sum(2).flatten(1)
+    hidden = functional.linear(shown, weight)
+    cos, sin = visual.rotary_pos_emb(hidden, positions(down, across))
+    for block in visual.blocks:
+        attention = block.attn
+        qkv = attention.qkv(block.norm1(hidden)).reshape(n, length, 3, attention.num_heads, -1)
+        query, key, value = qkv.unbind(2)
+        query, key = qwen.apply_rotary_pos_emb_vision(query, key, cos, sin)
+        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+        # Products of its own: the gradient of torch's fused attention is slow on a CPU.
+        weights = (query * attention.scaling @ key.mT).softmax(-1)
+        mixed = (weights @ value).transpose(1, 2).reshape(n, length, -1)
+        hidden = hidden + attention.proj(mixed)
+        hidden = hidden + block.mlp(block.norm2(hidden))
+    tokens = visual.merger(hidden.reshape(n * length, -1)).reshape(n, length // MERGE**2, -1)
+    return hidden, tokens
+
+
+def positions(down: int, across: int) -> torch.Tensor:
+    """Row and column of each patch, in the order of `patches`: long (4 * down * across, 2)."""
+    import torch
+
+    rows, columns = torch.meshgrid(
+        torch.arange(down * MERGE), torch.arange(across * MERGE), indexing="ij"
+    )
+    grid = torch.stack([rows, columns]).reshape(2, down, MERGE, across, MERGE)
+    return grid.permute(0, 1, 3, 2, 4).reshape(2, -1).T

@@ -20,7 +20,7 @@ from repic.objectives import Row
 from repic.sample.identities import IDENTITIES, RESERVED, Identity
 from repic.sample.seeds import generator
 from tools.sample_models.training_data import SIDE
-from tools.sample_models.vlm_album import Album
+from tools.sample_models.vlm_photos import PhotoSet
 
 POSITIVES, HARD, MEDIUM, EASY = 2, 2, 1, 1
 """Pairs of an object, at most."""
@@ -33,11 +33,13 @@ LESSONS = ExampleSettings.model_validate(
         "ict": {"same_photo_share": 0.15},
     }
 )
-EXAM = ExampleSettings.model_validate({"oct": {"band_shares": {"hard": 1.0}}})
+HOLDOUT = ExampleSettings.model_validate({"oct": {"band_shares": {"hard": 1.0}}})
 """Of OCT only hard negatives, and as many positives."""
 
 
-def rows(album: Album, number: int, settings: ExampleSettings, split: str = "train") -> list[Row]:
+def rows(
+    album: PhotoSet, number: int, settings: ExampleSettings, split: str = "train"
+) -> list[Row]:
     """All rows that an album gives; `image_id` and the crop lead back to its pixels.
 
     Args:
@@ -99,8 +101,8 @@ def image_id(number: int, photo: int) -> str:
     return f"{number * _KEYS + photo:016x}"
 
 
-def place_of(image_id: str) -> tuple[int, int]:
-    """Album and photo of an id."""
+def photo_of(image_id: str) -> tuple[int, int]:
+    """PhotoSet and photo of an id."""
     return divmod(int(image_id, 16), _KEYS)
 
 

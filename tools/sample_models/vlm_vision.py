@@ -21,12 +21,12 @@ from torch.nn import functional
 
 from repic.sample.identities import IDENTITIES, RESERVED
 from repic.sample.seeds import generator
-from tools.sample_models import vlm_features, vlm_model
+from tools.sample_models import vlm_model
 from tools.sample_models.crops import HIDDEN, SIZES, attributes_of
+from tools.sample_models.optimizers import optimizers
 from tools.sample_models.training_data import SIDE
-from tools.sample_models.vlm_album import STRIDE, Album
 from tools.sample_models.vlm_model import MERGE, PATCH, TOKEN
-from tools.sample_models.vlm_muon import optimisers
+from tools.sample_models.vlm_photos import STRIDE, PhotoSet
 
 PHOTO_GRID = (SIDE // TOKEN, SIDE // TOKEN)
 CROP_GRIDS = ((2, 2), (3, 2), (2, 2), (3, 3), (4, 3), (2, 3))
@@ -41,10 +41,10 @@ IGNORE = -100
 BY_NAME = {i.name: i for i in (*IDENTITIES, *RESERVED)}
 
 
-class Truth:
+class VisionLabels:
     """What can be asked of an album's photos."""
 
-    def __init__(self, albums: Sequence[Album]) -> None:
+    def __init__(self, albums: Sequence[PhotoSet]) -> None:
         self.pixels = [pixels for album in albums for pixels in album.pixels]
         self.owners = [owners for album in albums for owners in album.owners]
         photos = [photo for album in albums for photo in album.photos]
@@ -80,7 +80,7 @@ Lesson = tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]
 no object; boxes (n, tokens, 4) from each token's centre in shares of `SIDE`."""
 
 
-def photo_batch(truth: Truth, chosen: Sequence[int], flipped: bool) -> Any:
+def photo_batch(truth: VisionLabels, chosen: Sequence[int], flipped: bool) -> Any:
     """Whole photos; flipped ones are their mirror images."""
     pixels, owners, boxes, attributes = [], [], [], []
     for p in chosen:
@@ -96,7 +96,7 @@ def photo_batch(truth: Truth, chosen: Sequence[int], flipped: bool) -> Any:
 
 
 def crop_batch(
-    truth: Truth, chosen: Sequence[int], grid: tuple[int, int], rng: np.random.Generator
+    truth: VisionLabels, chosen: Sequence[int], grid: tuple[int, int], rng: np.random.Generator
 ) -> Any:
     """Crops whose edges are a little off, resized to one grid."""
     pixels, owners, boxes, attributes = [], [], [], []
@@ -194,7 +194,7 @@ class Heads(nn.Module):
         return total
 
 
-class Eye:
+class VisionTraining:
     """The vision tower in training."""
 
     def __init__(self, model: Any, steps: int, compiled: bool = True) -> None:
@@ -205,12 +205,12 @@ class Eye:
         named = [("visual." + n, p) for n, p in self.visual.named_parameters()]
         named += list(self.heads.named_parameters())
         self._parameters = [p for _, p in named]
-        self.optimisers = optimisers(named, _RATE)
-        self._see: Callable[..., Any] = vlm_features.features
+        self.optimizers = optimizers(named, _RATE)
+        self._see: Callable[..., Any] = vlm_model.features
         if compiled:
-            self._see = torch.compile(vlm_features.features, dynamic=False)
+            self._see = torch.compile(vlm_model.features, dynamic=False)
 
-    def learn(self, truth: Truth) -> dict[str, float]:
+    def learn(self, truth: VisionLabels) -> dict[str, float]:
         """One step; each is drawn from its own number, so that a resumed run is the same run."""
         rng = generator("eye", self.step)
         if self.step % 2 == 0:
@@ -230,17 +230,17 @@ class Eye:
         total.backward()
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
         rate = _RATE * schedule(self.step, self.steps, _FADE)
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
                 group["lr"] = rate
-            optimiser.step()
+            optimizer.step()
         self.step += 1
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     def losses(self, lesson: Any, grid: tuple[int, int]) -> dict[str, torch.Tensor]:
         pixels, (patch_labels, token_labels), reach, owner = lesson
-        with vlm_features.quicker():
-            hidden, tokens = self._see(self.visual, vlm_features.patches(pixels), *grid)
+        with vlm_model.fast_autocast():
+            hidden, tokens = self._see(self.visual, vlm_model.patches(pixels), *grid)
             there = owner < 4
             return {
                 "patch": self.heads.loss(hidden, patch_labels, self.heads.patch),
@@ -253,15 +253,15 @@ class Eye:
             "step": self.step,
             "visual": self.visual.state_dict(),
             "heads": self.heads.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
         self.visual.load_state_dict(state["visual"])
         self.heads.load_state_dict(state["heads"])
-        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(kept)
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
 
 
 def schedule(step: int, steps: int, fade: float) -> float:
@@ -271,13 +271,13 @@ def schedule(step: int, steps: int, fade: float) -> float:
 
 
 @torch.no_grad()
-def examine(eye: Eye, truth: Truth, count: int = 192) -> dict[str, float]:
+def examine(training: VisionTraining, truth: VisionLabels, count: int = 192) -> dict[str, float]:
     """Shares of tokens of objects whose attributes are read right; box error in pixels."""
     pixels, (_, labels), reach, owner = photo_batch(truth, range(count), False)
-    with vlm_features.quicker():
-        _, tokens = vlm_features.features(eye.visual, vlm_features.patches(pixels), *PHOTO_GRID)
-        said = eye.heads.token(tokens).float().split(eye.heads.sizes, -1)
-        error = (eye.heads.box(tokens).float() - reach).abs() * SIDE
+    with vlm_model.fast_autocast():
+        _, tokens = vlm_model.features(training.visual, vlm_model.patches(pixels), *PHOTO_GRID)
+        said = training.heads.token(tokens).float().split(training.heads.sizes, -1)
+        error = (training.heads.box(tokens).float() - reach).abs() * SIDE
     marks = {}
     for i, name in enumerate(("category", "colour", "pattern", "accessory")):
         asked = labels[..., i] != IGNORE
@@ -287,27 +287,32 @@ def examine(eye: Eye, truth: Truth, count: int = 192) -> dict[str, float]:
 
 
 def train(
-    model: Any, truth: Truth, tuning: Truth, steps: int, state: Path, compiled: bool = True
+    model: Any,
+    truth: VisionLabels,
+    tuning: VisionLabels,
+    steps: int,
+    state: Path,
+    compiled: bool = True,
 ) -> None:
     """Train the tower of `model` from where the file `state` says that it stopped."""
-    eye = Eye(model, steps, compiled)
+    training = VisionTraining(model, steps, compiled)
     if state.exists():
-        eye.load(torch.load(state, weights_only=True))
+        training.load(torch.load(state, weights_only=True))
     started, sums, since = time.monotonic(), dict.fromkeys(("patch", "token", "box"), 0.0), 0
-    while eye.step < steps:
-        for name, loss in eye.learn(truth).items():
+    while training.step < steps:
+        for name, loss in training.learn(truth).items():
             sums[name] += loss
         since += 1
-        if eye.step % 100 == 0 or eye.step == steps:
+        if training.step % 100 == 0 or training.step == steps:
             told = ", ".join(f"{name} {total / since:.3f}" for name, total in sums.items())
-            if eye.step % 500 == 0 or eye.step == steps:
-                marks = examine(eye, tuning)
+            if training.step % 500 == 0 or training.step == steps:
+                marks = examine(training, tuning)
                 told += "; " + ", ".join(f"{name} {mark:.3f}" for name, mark in marks.items())
             seconds = time.monotonic() - started
-            print(f"vision step {eye.step} of {steps}: {told}; {seconds:.0f} s", flush=True)
+            print(f"vision step {training.step} of {steps}: {told}; {seconds:.0f} s", flush=True)
             sums, since = dict.fromkeys(sums, 0.0), 0
-        if eye.step % 250 == 0 or eye.step == steps:
-            keep(eye.state(), state)
+        if training.step % 250 == 0 or training.step == steps:
+            keep(training.state(), state)
 
 
 def keep(state: dict[str, Any], place: Path) -> None:

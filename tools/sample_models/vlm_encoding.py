@@ -26,19 +26,19 @@ from repic.sample.identities import (
     SECOND_COLOURS,
 )
 from repic.sample.seeds import generator
-from tools.sample_models import vlm_album, vlm_features, vlm_vision, vlm_words
+from tools.sample_models import vlm_model, vlm_photos, vlm_tokenizer, vlm_vision
 from tools.sample_models.training_data import SIDE
-from tools.sample_models.vlm_album import Album
 from tools.sample_models.vlm_model import TOKEN
-from tools.sample_models.vlm_rows import place_of
-from tools.sample_models.vlm_vision import PHOTO_GRID, Truth, crop_grid, slipped
+from tools.sample_models.vlm_photos import PhotoSet
+from tools.sample_models.vlm_rows import photo_of
+from tools.sample_models.vlm_vision import PHOTO_GRID, VisionLabels, crop_grid, slipped
 
 TOKENS = PHOTO_GRID[0] * PHOTO_GRID[1]
 """Of a whole photo."""
 _BATCH = 96
 
 
-class Sights:
+class VisionFeatures:
     """What the vision tower says of all photos and objects of some albums.
 
     Attributes:
@@ -46,7 +46,7 @@ class Sights:
         owners: int (photos, TOKENS), place of the object at a token; 4 for none.
     """
 
-    def __init__(self, visual: Any, truth: Truth, slips: bool = True) -> None:
+    def __init__(self, visual: Any, truth: VisionLabels, slips: bool = True) -> None:
         self.truth = truth
         self.crops: dict[tuple[int, int], tuple[int, int, int]] = {}
         rng = generator("sights", len(truth.pixels))
@@ -88,19 +88,19 @@ class Sights:
 
 @torch.no_grad()
 def _see(visual: Any, pixels: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    with vlm_features.quicker():
-        _, tokens = vlm_features.features(visual, vlm_features.patches(pixels), *grid)
+    with vlm_model.fast_autocast():
+        _, tokens = vlm_model.features(visual, vlm_model.patches(pixels), *grid)
     return tokens.float()
 
 
 @dataclass(frozen=True)
-class Line:
+class EncodedRow:
     """A row, ready to be read.
 
     Attributes:
         ids: int64 (length,).
         positions: int64 (3, length), as `get_rope_index` gives.
-        sights: int64 (length,), a row of `Sights.features`, or -1 for text.
+        sights: int64 (length,), a row of `VisionFeatures.features`, or -1 for text.
         answer: Where the answer begins.
         query: Where the features of the query begin.
         told: int64 (TOKENS,), the word that is true of what a token of the query shows: the name of
@@ -120,7 +120,7 @@ class Line:
     words: np.ndarray
 
 
-class Scribe:
+class RowEncoder:
     """Writes lines."""
 
     def __init__(self, tokenizer: Any, convention: Convention) -> None:
@@ -129,14 +129,14 @@ class Scribe:
         self._known: dict[str, list[int]] = {}
         self.image, self.start, self.end = (
             tokenizer.convert_tokens_to_ids(t)
-            for t in (vlm_words.IMAGE, "<|vision_start|>", "<|vision_end|>")
+            for t in (vlm_tokenizer.IMAGE, "<|vision_start|>", "<|vision_end|>")
         )
         self.yes, self.no = self.ids("yes")[0], self.ids("no")[0]
         self._opening = self.ids(
             "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
         )
         self._turn = self.ids("<|im_end|>\n<|im_start|>assistant\n")
-        self._close = self.ids(vlm_words.TURN_END)
+        self._close = self.ids(vlm_tokenizer.TURN_END)
         self.numbers = [self.ids(str(n))[0] for n in range(SIDE + 1)]
 
     def ids(self, text: str) -> list[int]:
@@ -145,7 +145,7 @@ class Scribe:
             self._known[text] = self._core.encode(text, add_special_tokens=False).ids
         return self._known[text]
 
-    def line(self, row: Row, sights: Sights, albums: Sequence[Album]) -> Line:
+    def line(self, row: Row, sights: VisionFeatures, albums: Sequence[PhotoSet]) -> EncodedRow:
         """A row about these albums, in the order of `sights`."""
         ids, sight = list(self._opening), [-1] * len(self._opening)
         columns = [np.tile(np.arange(len(ids)), (3, 1))]
@@ -183,12 +183,12 @@ class Scribe:
         say(self.ids(row["caption"] if is_caption else answer_of(row, self._convention)))
         say(self._close)
         truth = self._truth(row, sights, albums)
-        return Line(
+        return EncodedRow(
             np.array(ids), np.concatenate(columns, 1), np.array(sight), answer, query, *truth
         )
 
     def _truth(
-        self, row: Row, sights: Sights, albums: Sequence[Album]
+        self, row: Row, sights: VisionFeatures, albums: Sequence[PhotoSet]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         p = _photo(row["images"][-1]["image_id"])
         objects = _photographed(albums, p)["objects"]
@@ -226,14 +226,14 @@ class Scribe:
         return [self.ids(f" {word}")[0] for word in words if word]
 
 
-def _photographed(albums: Sequence[Album], place: int) -> dict[str, Any]:
-    album, photo = divmod(place, vlm_album.PHOTOS)
+def _photographed(albums: Sequence[PhotoSet], place: int) -> dict[str, Any]:
+    album, photo = divmod(place, vlm_photos.PHOTOS)
     return albums[album].photos[photo]
 
 
 def _photo(image_id: str) -> int:
-    album, photo = place_of(image_id)
-    return album * vlm_album.PHOTOS + photo
+    album, photo = photo_of(image_id)
+    return album * vlm_photos.PHOTOS + photo
 
 
 def _object(object_id: str) -> tuple[int, int]:

@@ -1,8 +1,8 @@
-"""Photos that the vision-language model learns from, and what is true of them, kept on disk.
+"""Sets of photos with labels for training the vision-language model, kept on disk.
 
-It learns from identities that are neither kept for tuning nor in validation or test of a default
-build; `tuning_album` shows those of validation and tuning, and `last_album` only `RESERVED` ones,
-for the last examination. Every album is a world of its own.
+Training sets show identities that are neither kept for tuning nor in validation or test of a
+default build. `tuning_photos` shows those of validation, and `holdout_photos` only `RESERVED`
+ones. Each set has a world (seed) of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from repic.config import SplitSettings
 from repic.mining.splits import split_of
-from repic.sample import compose
+from repic.sample import composition
 from repic.sample.identities import IDENTITIES, RESERVED, Identity
 from repic.sample.world import World, WorldPhoto
 from tools.sample_models.training_data import FIRST_WORLD, LEARNED, SIDE
@@ -27,17 +27,17 @@ from tools.sample_models.training_data import FIRST_WORLD, LEARNED, SIDE
 PHOTOS, CAST = 400, 80
 """Of an album: photos, and identities in them; half of these have a look-alike."""
 STRIDE = 2
-"""Pixels from one entry of `Album.owners` to the next."""
+"""Pixels from one entry of `PhotoSet.owners` to the next."""
 _FIRST, _TUNING, _LAST = FIRST_WORLD + 10_000, FIRST_WORLD + 9_000, 2_100_000
 
-PUPILS = tuple(i for i in LEARNED if split_of(i.name, SplitSettings()) == "train")
+TRAINED = tuple(i for i in LEARNED if split_of(i.name, SplitSettings()) == "train")
 """The only identities that are trained on."""
 _SPLIT = {i: split_of(i.name, SplitSettings()) for i in IDENTITIES}
 TUNED = tuple(i for i in IDENTITIES if _SPLIT[i] == "validation")
 
 
 @dataclass(frozen=True)
-class Album:
+class PhotoSet:
     """n photos of `SIDE` pixels.
 
     Attributes:
@@ -53,7 +53,7 @@ class Album:
     photos: list[dict[str, Any]]
 
 
-def albums(folder: Path, count: int, workers: int = 1) -> list[Album]:
+def albums(folder: Path, count: int, workers: int = 1) -> list[PhotoSet]:
     """The first albums to learn from; what is missing in `folder` is photographed."""
     missing = [k for k in range(count) if not _place(folder, f"{k:03d}").exists()]
     if missing and workers > 1:
@@ -65,25 +65,25 @@ def albums(folder: Path, count: int, workers: int = 1) -> list[Album]:
     return [_load(_place(folder, f"{k:03d}")) for k in range(count)]
 
 
-def tuning_album(folder: Path, number: int = 0) -> Album:
+def tuning_photos(folder: Path, number: int = 0) -> PhotoSet:
     """Identities of validation, to choose settings by."""
     return _album(folder, f"tuning-{number}", TUNED, _TUNING + number)
 
 
-def last_album(folder: Path, number: int = 0) -> Album:
+def holdout_photos(folder: Path, number: int = 0) -> PhotoSet:
     """Identities of no build and no training, for the last examination."""
     return _album(folder, f"last-{number}", RESERVED, _LAST + number)
 
 
 def _photograph(folder: Path, lesson: int) -> None:
-    _album(folder, f"{lesson:03d}", PUPILS, _FIRST + lesson)
+    _album(folder, f"{lesson:03d}", TRAINED, _FIRST + lesson)
 
 
 def _place(folder: Path, name: str) -> Path:
     return folder / f"{name}.json"
 
 
-def _album(folder: Path, name: str, among: Sequence[Identity], seed: int) -> Album:
+def _album(folder: Path, name: str, among: Sequence[Identity], seed: int) -> PhotoSet:
     place = _place(folder, name)
     if not place.exists():
         _save(place, _taken(among, seed))
@@ -92,8 +92,8 @@ def _album(folder: Path, name: str, among: Sequence[Identity], seed: int) -> Alb
 
 def _taken(among: Sequence[Identity], seed: int) -> Iterator[WorldPhoto]:
     camera = World(SIDE, seed)
-    cast = compose.choose(CAST, lambda _: "lessons", seed, among)
-    plans = compose.plans(cast, lambda _: "lessons", seed)
+    cast = composition.choose(CAST, lambda _: "lessons", seed, among)
+    plans = composition.plans(cast, lambda _: "lessons", seed)
     return (camera.take(plan) for plan in islice(plans, PHOTOS))
 
 
@@ -127,8 +127,8 @@ def _save(place: Path, taken: Iterator[WorldPhoto]) -> None:
     place.write_text(json.dumps(photos))  # last: an album without it is begun anew
 
 
-def _load(place: Path) -> Album:
-    return Album(
+def _load(place: Path) -> PhotoSet:
+    return PhotoSet(
         np.load(place.with_suffix(".pixels.npy")),
         np.load(place.with_suffix(".owners.npy")),
         json.loads(place.read_text()),

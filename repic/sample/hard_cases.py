@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from typing import Literal, get_args
 
-from repic.sample import compose
+from repic.sample import composition
 from repic.sample.backgrounds import HARD_PLACES, PLACES
-from repic.sample.compose import Plan
+from repic.sample.composition import PhotoPlan
 from repic.sample.identities import HARD_IDENTITIES, RESERVED, Identity
-from repic.sample.scene import MAX_OBJECTS
+from repic.sample.rendering import MAX_OBJECTS
 from repic.sample.seeds import generator
 
 Kind = Literal["categories", "backgrounds", "four", "look-alikes"]
@@ -23,7 +23,7 @@ LEAST_PHOTOS = 8
 _VIEWS = 5
 
 
-def dataset(kind: Kind, count: int, seed: int = 0) -> list[Plan]:
+def dataset(kind: Kind, count: int, seed: int = 0) -> list[PhotoPlan]:
     """`count` photos, every identity in at least two of them.
 
     - `categories`: butterflies, ducks, mushrooms and teapots;
@@ -52,28 +52,29 @@ def _composed(
     among: Sequence[Identity],
     count: int,
     seed: int,
-    crowds: Sequence[int] = compose.CROWDS,
+    crowds: Sequence[int] = composition.CROWDS,
     backgrounds: Sequence[str] = tuple(PLACES),
-) -> list[Plan]:
+) -> list[PhotoPlan]:
     views = count * sum(crowds) // len(crowds)
     identities = min(len(among), max(MAX_OBJECTS, views // _VIEWS))
-    chosen = compose.choose(identities, _one_pool, seed, among)
-    return list(islice(compose.plans(chosen, _one_pool, seed, crowds, backgrounds), count))
+    chosen = composition.choose(identities, _one_pool, seed, among)
+    return list(islice(composition.plans(chosen, _one_pool, seed, crowds, backgrounds), count))
 
 
 def _one_pool(_: str) -> str:
     return POOL
 
 
-def _look_alikes(count: int, seed: int) -> list[Plan]:
+def _look_alikes(count: int, seed: int) -> list[PhotoPlan]:
     rng = generator("look-alikes", seed)
     places = tuple(PLACES)
     companies = _companies(seed)
-    made: list[Plan] = []
+    made: list[PhotoPlan] = []
     for k in range(count):
-        if k % compose.LEAST_VIEWS == 0 and k + 1 < count:  # a last odd photo shows the last ones
+        # A last odd photo repeats the company before it, so that each is seen twice.
+        if k % composition.LEAST_VIEWS == 0 and k + 1 < count:
             company = next(companies)
-        made.append(Plan(company, places[int(rng.integers(len(places)))], k, POOL))
+        made.append(PhotoPlan(company, places[int(rng.integers(len(places)))], k, POOL))
     return made
 
 

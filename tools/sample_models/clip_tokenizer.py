@@ -57,7 +57,7 @@ _STATED_SHARE = 0.7
 """How often a phrase states its colour, pattern and accessory, each."""
 
 
-def tell(
+def random_phrase(
     identity: Identity, shows_accessory: bool, rng: np.random.Generator
 ) -> tuple[str, tuple[int, int, int, int]]:
     """A true phrase about an object, and what it states: as `attributes_of`, ANY where nothing."""
@@ -78,7 +78,7 @@ ANY = -2
 """Of an attribute: nothing is said."""
 
 
-def true_of(attributes: np.ndarray, stated: np.ndarray) -> np.ndarray:
+def phrase_matches(attributes: np.ndarray, stated: np.ndarray) -> np.ndarray:
     """Whether crop i has all that phrase j states: bool (crops, phrases) from (n, 4) and (m, 4)."""
     return ((attributes[:, None] == stated[None]) | (stated[None] == ANY)).all(2)
 

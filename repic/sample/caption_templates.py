@@ -9,7 +9,7 @@ import numpy as np
 
 from repic.sample.expressions import CLEAR_SHARE
 from repic.sample.identities import with_article
-from repic.sample.scene import WorldObject
+from repic.sample.rendering import WorldObject
 
 SHAPES = (
     "{things} {place}.",

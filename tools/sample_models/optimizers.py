@@ -17,8 +17,8 @@ _STEPS = 5
 _ADAM_SIZE = 0.2
 
 
-class Muon(torch.optim.Optimizer):
-    """For matrices alone; embeddings, biases and gains want another optimiser."""
+class BatchedMuon(torch.optim.Optimizer):
+    """For matrices alone; embeddings, biases and gains want another optimizer."""
 
     def __init__(
         self,
@@ -66,10 +66,10 @@ def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
     return (x.mT if is_tall else x).to(matrices.dtype)
 
 
-def optimisers(
+def optimizers(
     named: Iterable[tuple[str, torch.nn.Parameter]], rate: float, decay: float = 0.01
 ) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of blocks and layers, AdamW for all else."""
+    """BatchedMuon for the matrices of blocks and layers, AdamW for all else."""
     matrices: list[torch.nn.Parameter] = []
     others: list[torch.nn.Parameter] = []
     for name, parameter in named:
@@ -78,6 +78,6 @@ def optimisers(
             parameter
         )
     return [
-        Muon(matrices, lr=rate, weight_decay=decay),
+        BatchedMuon(matrices, lr=rate, weight_decay=decay),
         torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from repic.sample.compose import Plan
+from repic.sample.composition import PhotoPlan
 from repic.sample.world import VERSION, World, WorldPhoto
 from storage.hashing import fingerprint
 
@@ -25,7 +25,7 @@ Entry = dict[str, Any]
 """What the index says of one photo; see `_entry`."""
 
 
-def write(world: World, plans: Sequence[Plan], folder: Path) -> Path:
+def write(world: World, plans: Sequence[PhotoPlan], folder: Path) -> Path:
     """The index of these photos, after making whichever of them `folder` lacks.
 
     Raises:
@@ -57,7 +57,7 @@ def read(index: Path) -> list[Entry]:
     return json.loads(index.read_bytes())["photos"]
 
 
-def _key(world: World, plan: Plan) -> str:
+def _key(world: World, plan: PhotoPlan) -> str:
     names = [identity.name for identity in plan.identities]
     return fingerprint([VERSION, world.size, world.seed, plan.seed, plan.background, names])
 
@@ -67,7 +67,7 @@ def _known(folder: Path) -> dict[str, Entry]:
     return {e["file"]: e for index in sorted(folder.glob("index-*.json")) for e in read(index)}
 
 
-def _entry(name: str, plan: Plan, photo: WorldPhoto) -> Entry:
+def _entry(name: str, plan: PhotoPlan, photo: WorldPhoto) -> Entry:
     return {
         "file": name,
         "pool": plan.pool,

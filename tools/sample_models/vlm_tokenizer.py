@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from repic.config import NameSettings
 from repic.objectives import ict, names, oct, vlt
-from repic.sample import captions
+from repic.sample import caption_templates
 from repic.sample.backgrounds import HARD_PLACES, PLACES
 from repic.sample.identities import (
     ACCESSORIES,
@@ -96,7 +96,9 @@ def texts() -> Iterator[str]:
     yield from (t.text.replace("{box}", _BOX.format(1)) for t in ict.TEMPLATES)
     for sentence in (*ict.USE_NAME, *ict.NO_COPY):
         yield f" {sentence}"
-    yield from (shape.format(things=" <>", place="", Place="") for shape in captions.SHAPES)
+    yield from (
+        shape.format(things=" <>", place="", Place="") for shape in caption_templates.SHAPES
+    )
     yield " <> is to the left of a an"
     for place in (*PLACES.values(), *HARD_PLACES.values()):
         yield f" {place}"

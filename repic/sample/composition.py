@@ -15,7 +15,7 @@ import numpy as np
 
 from repic.sample.backgrounds import PLACES
 from repic.sample.identities import IDENTITIES, Identity, Pool
-from repic.sample.scene import MAX_OBJECTS
+from repic.sample.rendering import MAX_OBJECTS
 from repic.sample.seeds import generator
 
 LEAST_VIEWS = 2
@@ -25,7 +25,7 @@ _FAMILY_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Plan:
+class PhotoPlan:
     """What a photo is made from; the same plan is the same pixels.
 
     Attributes:
@@ -67,7 +67,7 @@ def plans(
     seed: int = 0,
     crowds: Sequence[int] = CROWDS,
     backgrounds: Sequence[str] = tuple(PLACES),
-) -> Iterator[Plan]:
+) -> Iterator[PhotoPlan]:
     """Photos without end: pools take turns by size, identities are dealt in shuffled rounds."""
     pools = _by_pool(chosen, pool)
     decks = {n: _Deck(members, crowds, generator("deck", seed, n)) for n, members in pools.items()}
@@ -77,10 +77,10 @@ def plans(
         given[name] += 1
         rng = generator("background", seed, k)
         place = backgrounds[int(rng.integers(len(backgrounds)))]
-        yield Plan(decks[name].deal(), place, k, name)
+        yield PhotoPlan(decks[name].deal(), place, k, name)
 
 
-def dataset(count: int, identities: int, pool: Pool, seed: int = 0) -> list[Plan]:
+def dataset(count: int, identities: int, pool: Pool, seed: int = 0) -> list[PhotoPlan]:
     """`count` photos of `identities` identities, each seen about 2.25 * count / identities times.
 
     `dataset_of_views` is the other way round.
@@ -99,7 +99,7 @@ def dataset(count: int, identities: int, pool: Pool, seed: int = 0) -> list[Plan
     return made
 
 
-def dataset_of_views(views: int, identities: int, pool: Pool, seed: int = 0) -> list[Plan]:
+def dataset_of_views(views: int, identities: int, pool: Pool, seed: int = 0) -> list[PhotoPlan]:
     """As many photos as it takes to show each identity `views` times, and few of them oftener."""
     chosen = choose(identities, pool, seed)
     missing = dict.fromkeys(chosen, views)
@@ -174,7 +174,7 @@ def _families(members: Sequence[Identity], count: int, rng: np.random.Generator)
     return list(drawn)
 
 
-def _views(chosen: Sequence[Identity], made: Sequence[Plan]) -> list[int]:
+def _views(chosen: Sequence[Identity], made: Sequence[PhotoPlan]) -> list[int]:
     views = dict.fromkeys(chosen, 0)
     for plan in made:
         for identity in plan.identities:
