@@ -60,7 +60,7 @@ class Collection:
     def part(self, rows: np.ndarray) -> Collection:
         return Collection(self.vectors[rows], self.duplicate[rows], self.subject[rows])
 
-    def survey(self, identity: np.ndarray) -> mining.Analysis:
+    def analyze(self, identity: np.ndarray) -> mining.Analysis:
         return mining.analyze(self.vectors, np.arange(len(identity)), self.duplicate, identity)
 
 
@@ -89,7 +89,7 @@ def read(files: list[Path], encoder: EncoderSettings, runtime: RuntimeSettings) 
 def judge(these: Collection, settings: MiningSettings) -> dict[str, float]:
     """Mining with labels hidden."""
     n = len(these.subject)
-    found = these.survey(np.full(n, -1))
+    found = these.analyze(np.full(n, -1))
     pairs = mining.all_positives(found)
     right = these.subject[pairs.anchor] == these.subject[pairs.other]
     a, b = np.triu_indices(n, 1)
@@ -136,7 +136,7 @@ def judge_labelled(
     these: Collection, category: np.ndarray | None, settings: MiningSettings
 ) -> dict[str, float]:
     """Mining with labels given; `category` is what each subject is, where a list says so."""
-    found = these.survey(these.subject)
+    found = these.analyze(these.subject)
     pairs, rows = mining.all_positives(found), negatives(found, settings)
     result: dict[str, float] = {
         "labels: positives": len(pairs),

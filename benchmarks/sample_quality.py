@@ -126,7 +126,7 @@ class Detected(mining_quality.Collection):
 
     photo: np.ndarray
 
-    def survey(self, identity: np.ndarray) -> mining.Analysis:
+    def analyze(self, identity: np.ndarray) -> mining.Analysis:
         return mining.analyze(self.vectors, self.photo, self.duplicate, identity)
 
 

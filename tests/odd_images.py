@@ -1,4 +1,4 @@
-"""Files that real folders of photos hold, good and bad, and what must become of each."""
+"""Good and bad files as in real folders of photos, with the expected result of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZE = (96, 64)
 
 @dataclass(frozen=True)
 class Odd:
-    """A way to write one odd file, and the reason for which it is refused; None: it is used."""
+    """An odd file, and the reason of its refusal; None if it is accepted."""
 
     name: str
     write: Callable[[Path], object]
@@ -29,7 +29,7 @@ class Odd:
 
 
 def picture(size: tuple[int, int] = SIZE, mode: str = "RGB") -> Image.Image:
-    """Smooth colours with structure, the same every time."""
+    """Smooth colors with structure; deterministic."""
     noise = np.random.default_rng(7).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).convert(mode)
 
@@ -68,12 +68,12 @@ def animation() -> bytes:
 
 
 def bomb() -> bytes:
-    """PNG of 60,000 x 60,000 black pixels in a few bytes of header and not enough data."""
+    """PNG that declares 60,000 x 60,000 pixels in its header, with too little data."""
     return _png(60_000, 0, zlib.compress(bytes(60_001)))
 
 
 def flat(side: int, number: int) -> bytes:
-    """A whole PNG of one colour, side x side, of a few bytes per row; each number is another."""
+    """A complete PNG of one color, side x side, of a few bytes per row; `number` varies it."""
     rows = zlib.compressobj(1)
     row = b"\0" + bytes((200, 16 * number % 256, 90)) * side
     return _png(side, 2, b"".join([*(rows.compress(row) for _ in range(side)), rows.flush()]))
@@ -96,7 +96,7 @@ def flipped_bit() -> bytes:
 
 
 def missing_scans() -> bytes:
-    """A progressive JPEG of its first scans only, properly ended: the whole picture, but coarse."""
+    """A progressive JPEG with only its first scans and a proper end: a complete, coarse picture."""
     data = encode(picture(), "JPEG", progressive=True)
     return b"\xff\xda".join(data.split(b"\xff\xda")[:5]) + b"\xff\xd9"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from repic.mining.components import connected_components
+from repic.mining.union_find import connected_components
 
 BLOCK = 1 << 22
 """Number of hash pairs compared at once."""

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from repic.captions.tokens import STOP_WORDS, plain_words
 from repic.images.coordinates import Box
-from repic.mining.components import connected_components
+from repic.mining.union_find import connected_components
 
 SAME_OBJECT = 0.5
 """Least IoU at which a box counts as that of an object that the source describes."""

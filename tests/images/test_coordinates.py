@@ -106,7 +106,7 @@ def test_round_trip_is_within_half_a_unit(
         (box.y1, read.y1, box.height, down / height),
         (box.y2, read.y2, box.height, down / height),
     ):
-        # A side under one unit is written as one unit, since an empty box cannot be read back.
+        # A side below one unit is written as one unit, since an empty box is not valid.
         allowed = 0.5 if extent * scale >= 1.001 else 1.5
         assert abs(before - after) * scale <= allowed + 1e-6
 

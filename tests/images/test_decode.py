@@ -161,7 +161,7 @@ def test_the_first_frame_of_an_animation_is_used(tmp_path: Path) -> None:
 
 
 def _swapped_profile() -> bytes:
-    """A valid RGB profile in which red and blue have changed places."""
+    """A valid RGB profile with red and blue exchanged."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     entries = {bytes(data[at : at + 4]): at for at in range(132, 132 + 12 * data[131], 12)}
     red, blue = entries[b"rXYZ"], entries[b"bXYZ"]
@@ -192,7 +192,7 @@ def test_a_missing_decoder_is_named() -> None:
 def test_a_pillow_without_a_decoder_for_avif_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Such a Pillow lists the format, and cannot identify a file of it."""
+    """Such a Pillow lists the format but cannot identify its files."""
     monkeypatch.setattr(decode.features, "check", lambda name: False)
     with pytest.raises(ImageRefused) as caught:
         decode.require_decoder(encode(picture(), "AVIF"))
@@ -313,7 +313,7 @@ def test_a_table_that_was_cut_is_corrupt(tmp_path: Path, suffix: str) -> None:
         with pa.ipc.new_stream(path, table.schema) as writer:
             writer.write_table(table)
     data = path.read_bytes()
-    for share in (0.3, 0.9):  # Arrow says it by one class of error or another
+    for share in (0.3, 0.9):  # Arrow raises different classes of errors
         cut = _put(tmp_path, data[: int(len(data) * share)], f"{share}.{suffix}")
         assert _refused(read_bytes, f"{cut}#row=0&column=image").reason == "corrupt"
 

@@ -1,4 +1,4 @@
-"""Mined groups, positives and negatives on collections whose truth is known."""
+"""Mined groups, positives and negatives on collections with known identities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.timing import quickest
 def world(
     sizes: list[int], seed: int = 0, categories: int = 6, noise: float = 0.8
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors and identities: identities around categories, photos around identities."""
+    """Unit vectors and identities; identities are around categories, photos around identities."""
     random = np.random.default_rng(seed)
     identity = np.repeat(np.arange(len(sizes)), sizes)
     kinds = 0.8 * random.normal(size=(categories, 64))[np.arange(len(sizes)) % categories]

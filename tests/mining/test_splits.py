@@ -1,4 +1,4 @@
-"""Splits: stable, proportional, and nothing crosses."""
+"""Splits are stable and proportional, and no group is in two of them."""
 
 from __future__ import annotations
 

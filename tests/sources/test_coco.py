@@ -75,7 +75,7 @@ def test_boxes_labels_and_licences(tmp_path: Path, caplog: pytest.LogCaptureFixt
 def test_broken_records_cost_only_themselves(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each once; and what is left can be written to a table."""
+    """Each is counted once, and the rest can be written to a table."""
     odd = "\ud800"
     box = [0, 0, 9, 9]
     good = {"id": 1, "image_id": 1, "category_id": 7, "bbox": box, "caption": odd}

@@ -20,7 +20,7 @@ LEFT, RIGHT, PADDING = (200, 30, 30), (30, 30, 200), (255, 255, 255)
 
 
 def _composite(side: int = 512, layout: str = "around") -> bytes:
-    """Two views with 16 pixels of padding, in the ways the card of the data set can be read."""
+    """Two views with 16 pixels of padding, for each interpretation of the data set card."""
     image = Image.new("RGB", (2 * (side + 16), side + 16), PADDING)
     corners = {
         "around": ((8, 8), (side + 24, 8)),

@@ -1,4 +1,4 @@
-"""Schemas: what is written is checked against what is promised."""
+"""Rows are checked against the documented schema."""
 
 from __future__ import annotations
 

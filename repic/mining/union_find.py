@@ -1,4 +1,4 @@
-"""Connected components of a graph."""
+"""Connected components of a graph by union-find."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T", int, str)
 
 
 def connected_components(nodes: Iterable[T], edges: Iterable[tuple[T, T]]) -> dict[T, T]:
-    """The smallest node of the component of each node (union-find with path compression).
+    """The smallest node of the component of each node (with path compression).
 
     Args:
         nodes: Nodes to report. An edge may lead to another node, which then counts as well.
