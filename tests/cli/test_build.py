@@ -1,4 +1,4 @@
-"""`repic build`: what it prints, and what it takes."""
+"""Options and output of `repic build`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def store(built: Built, tmp_path: Path) -> Store:
 def test_json_has_what_a_program_needs(built: Built, store: Store, repic_main: Main) -> None:
     code, out, _ = repic_main(*built.album.arguments, "--json", f"--store={store.location}")
     assert code == 0
-    said = json.loads(out)
-    assert said.keys() >= {
+    summary = json.loads(out)
+    assert summary.keys() >= {
         *("dataset", "published", "fingerprint", "content", "files", "rows", "processed"),
         *("notes", "seconds", "copies"),
     }
-    assert said["files"] == PHOTOS
-    assert said["rows"] == {n: m.rows for n, m in built.outcome.tables.items()}
-    assert said["content"] == built.outcome.dataset.content
+    assert summary["files"] == PHOTOS
+    assert summary["rows"] == {n: m.rows for n, m in built.outcome.tables.items()}
+    assert summary["content"] == built.outcome.dataset.content
 
 
 def test_results_go_to_standard_output_and_progress_does_not(
@@ -84,7 +84,7 @@ def test_identity_is_an_option(built: Built, store: Store, repic_main: Main) -> 
         *built.album.arguments, "--identity=none", "--json", f"--store={store.location}"
     )
     assert code == 0, err
-    # `--set source.identity` of the arguments comes last and wins over the option.
+    # `--set source.identity` in the arguments overrides the option.
     assert json.loads(out)["published"] is False
     arguments = [a for a in built.album.arguments if "source.identity" not in a]
     code, out, err = repic_main(

@@ -1,4 +1,4 @@
-"""Every command has help with an example, and says what is wrong in one sentence."""
+"""Every command has help with an example and reports an error in one sentence."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def test_help_has_an_example(name: str, repic_main: Main) -> None:
 
 def test_without_arguments_it_helps(repic_main: Main) -> None:
     _, out, err = repic_main()
-    said = out + err
-    assert "Usage" in said
-    assert "repic build --images FOLDER" in said
+    text = out + err
+    assert "Usage" in text
+    assert "repic build --images FOLDER" in text
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ COUNTS = "select objective, split, count(*) as n from examples group by all orde
 
 @pytest.fixture(scope="module")
 def store(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return built.copy(tmp_path_factory.mktemp("asking") / "a store's")
+    return built.copy(tmp_path_factory.mktemp("query") / "a store's")
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -135,9 +135,9 @@ def test_schema_documents_every_column(repic_main: Main) -> None:
             assert column.name in flat
     assert "pair_photos" in out
     _, out, _ = repic_main("schema", "--json")
-    said = json.loads(out)
-    assert said.keys() == TABLES.keys()
-    for name, table in said.items():
+    tables = json.loads(out)
+    assert tables.keys() == TABLES.keys()
+    for name, table in tables.items():
         assert [c["name"] for c in table["columns"]] == [c.name for c in TABLES[name].columns]
         assert all(c["doc"] and c["type"] for c in table["columns"])
     _, out, _ = repic_main("schema", "pairs", "--json")
@@ -194,9 +194,9 @@ def test_doctor_tells_a_broken_store_from_none(tmp_path: Path) -> None:
     assert _store_finding(tmp_path).level == "note"
     for marker in ("{", "{}", "[]", '{"format_version": 99}'):
         (tmp_path / "store.json").write_text(marker)
-        found = _store_finding(tmp_path)
-        assert found.level == "error", marker
-        assert found.remedy
+        finding = _store_finding(tmp_path)
+        assert finding.level == "error", marker
+        assert finding.remedy
 
 
 def test_doctor_may_not_look_everywhere(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_doctor_may_not_look_everywhere(tmp_path: Path) -> None:
     (tmp_path / "shut").chmod(0)
     user = os.geteuid()
     if user == 0:
-        os.seteuid(65534)  # root may look everywhere
+        os.seteuid(65534)  # root can read everything
     try:
         assert _store_finding(tmp_path / "shut" / "store").level == "error"
     finally:
@@ -223,11 +223,11 @@ def test_doctor_asks_the_server_that_prefect_is_set_to(tmp_path: Path, repic_mai
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     url = server.api_url(server.free_port())
-    with temporary_settings({PREFECT_API_URL: url}):  # what a profile comes to
+    with temporary_settings({PREFECT_API_URL: url}):  # as a Prefect profile sets it
         _, out, _ = repic_main("doctor", "--json", f"--store={tmp_path}")
-    (found,) = (f for f in json.loads(out) if f["subject"] == "prefect server")
-    assert found["level"] == "note"
-    assert found["found"] == f"none answers at {url}"
-    assert "repic up" in found["remedy"]
+    (finding,) = (f for f in json.loads(out) if f["subject"] == "prefect server")
+    assert finding["level"] == "note"
+    assert finding["found"] == f"none answers at {url}"
+    assert "repic up" in finding["remedy"]
     assert doctor.examine(str(tmp_path), (url, True))[-1].level == "ok"
     assert doctor.examine(str(tmp_path), None)[-1].found == "none is set"

@@ -21,7 +21,7 @@ Ask = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def two(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A store with two builds: the second has other pairs and examples. Only to be read."""
+    """A read-only store with two builds; the second has other pairs and examples."""
     store = built.copy(tmp_path_factory.mktemp("two") / "store")
     build(built.album.settings("mining.hard_per_object=1"), store)
     return store
@@ -29,7 +29,7 @@ def two(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture
 def ask(two: Store, repic_main: Main) -> Ask:
-    """JSON of a command on the store with two builds."""
+    """JSON output of a command on the store with two builds."""
 
     def run(*arguments: str) -> Any:
         code, out, err = repic_main(*arguments, "--json", f"--store={two.location}")
@@ -51,12 +51,12 @@ def test_log_lists_the_newest_first(two: Store, ask: Ask, repic_main: Main) -> N
 
 
 def test_show_has_what_readers_rely_on(two: Store, ask: Ask, repic_main: Main) -> None:
-    said = ask("show", "examples@v1")
-    assert said.keys() >= {"name", "version", "fingerprint", "content", "rows", "inputs"}
+    summary = ask("show", "examples@v1")
+    assert summary.keys() >= {"name", "version", "fingerprint", "content", "rows", "inputs"}
     manifest = two.manifest("examples@v1")
-    assert (said["name"], said["version"], said["rows"]) == ("examples", 1, manifest.rows)
-    assert (said["fingerprint"], said["content"]) == (manifest.fingerprint, manifest.content)
-    assert set(said["inputs"]) == {"images@v1", "objects@v1", "groups@v1", "pairs@v1"}
+    assert (summary["name"], summary["version"], summary["rows"]) == ("examples", 1, manifest.rows)
+    assert (summary["fingerprint"], summary["content"]) == (manifest.fingerprint, manifest.content)
+    assert set(summary["inputs"]) == {"images@v1", "objects@v1", "groups@v1", "pairs@v1"}
     dataset = ask("show", "dataset@latest")
     assert dataset["version"] == 2
     assert {"pairs@v2", "images@v1"} <= set(dataset["inputs"])
@@ -77,11 +77,11 @@ def test_diff_of_tables_and_of_datasets(two: Store, ask: Ask, repic_main: Main) 
     back = ask("diff", "pairs@v2", "pairs@v1", "--limit", "0")["pairs"]
     assert (back["added"], back["removed"]) == (pairs["removed"], pairs["added"])
     assert back["rows"]["added"] == []
-    whole = ask("diff", "dataset@v1", "dataset@v2")
-    assert whole.keys() >= {"images", "pairs", "examples"}
-    assert whole["pairs"]["removed"] == pairs["removed"]
+    tables = ask("diff", "dataset@v1", "dataset@v2")
+    assert tables.keys() >= {"images", "pairs", "examples"}
+    assert tables["pairs"]["removed"] == pairs["removed"]
     for name in ("images", "objects", "embeddings", "probes"):
-        assert [whole[name][kind] for kind in ("added", "removed", "changed")] == [0, 0, 0]
+        assert [tables[name][kind] for kind in ("added", "removed", "changed")] == [0, 0, 0]
     code, out, _ = repic_main("diff", "dataset@v1", "dataset@v2", f"--store={two.location}")
     assert code == 0
     assert "pairs@v2" in out
@@ -199,10 +199,10 @@ def test_gc_lists_what_killed_runs_left_and_gives_it_up_in_time(
     assert "kept: run the same command to resume" in out
     assert "Deleted 0 files" in out
     _, out, _ = repic_main("gc", "--forget", "2", "--json", at)
-    said = json.loads(out)
-    [left] = said["unfinished"]
-    assert (left["id"], left["touched"], left["forgotten"]) == ("abc", touched.isoformat(), True)
-    assert left["bytes"] == said["bytes"] > 5000
+    plan = json.loads(out)
+    [run] = plan["unfinished"]
+    assert (run["id"], run["touched"], run["forgotten"]) == ("abc", touched.isoformat(), True)
+    assert run["bytes"] == plan["bytes"] > 5000
     assert len(store.files.find("unfinished")) == 2
     code, out, _ = repic_main("gc", "--forget", "2", "--apply", at)
     assert "abandoned" in out

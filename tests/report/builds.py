@@ -1,4 +1,4 @@
-"""Small published builds with real pictures, made by hand: what a report is written about."""
+"""Small published builds with real pictures, for tests of reports."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from storage.store import Store
 from tests.objectives.tables import image_row, object_row, pair_row
 
 SIZE = (240, 180)
-COLOURS = ("#d1495b", "#2e86ab", "#3c9d6a", "#e8a33d", "#6a4c93", "#444b54", "#c97b84", "#7a9e22")
+COLORS = ("#d1495b", "#2e86ab", "#3c9d6a", "#e8a33d", "#6a4c93", "#444b54", "#c97b84", "#7a9e22")
 LABELS = ("mug", "dog", "mug", "lamp")
 
 
 @dataclass
 class Rows:
-    """Rows of a build before it is published; tests change them as they like."""
+    """Rows of a build before it is published; tests may change them."""
 
     images: list[dict[str, Any]] = field(default_factory=list)
     objects: list[dict[str, Any]] = field(default_factory=list)
@@ -38,17 +38,17 @@ class Rows:
     splits: dict[str, str | None] = field(default_factory=dict)
 
 
-def photo(path: Path, shapes: list[tuple[str, tuple[int, int, int, int]]], ground: str) -> str:
-    """Draw ellipses on a ground, plain or `noise:SEED`; returns the image_id of the file."""
-    kind, _, seed = ground.partition(":")
+def photo(path: Path, shapes: list[tuple[str, tuple[int, int, int, int]]], background: str) -> str:
+    """Draw ellipses on a plain or `noise:SEED` background; return the image_id of the file."""
+    kind, _, seed = background.partition(":")
     if kind == "noise":
         noise = np.random.default_rng(int(seed)).integers(0, 256, (*SIZE[::-1], 3), np.uint8)
         picture = Image.fromarray(noise)
     else:
-        picture = Image.new("RGB", SIZE, ground)
+        picture = Image.new("RGB", SIZE, background)
     draw = ImageDraw.Draw(picture)
-    for colour, box in shapes:
-        draw.ellipse(box, fill=colour, outline="#222222", width=2)
+    for color, box in shapes:
+        draw.ellipse(box, fill=color, outline="#222222", width=2)
         draw.rectangle((box[0] + 12, box[1] + 12, box[0] + 24, box[1] + 24), fill="#ffffff")
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path, quality=92)
@@ -56,25 +56,26 @@ def photo(path: Path, shapes: list[tuple[str, tuple[int, int, int, int]]], groun
 
 
 def rows(folder: Path, identities: int = 8, views: int = 3, noise: bool = False) -> Rows:
-    """Identities in several photos each, two to a photo, with pairs of every band.
+    """Identities in several photos each, two per photo, with pairs of every band.
 
-    Identities 2n and 2n + 1 share photos; the last pair of them is test, the one before validation.
+    Identities 2n and 2n + 1 share photos. The last two are in the split test, the two before in
+    validation.
     """
-    made = Rows()
-    things: dict[tuple[int, int], dict[str, Any]] = {}
+    result = Rows()
+    crops: dict[tuple[int, int], dict[str, Any]] = {}
     for i in range(identities):
         partner = i ^ 1
         group = (identities - 1 - i) // 2
         split = {0: "test", 1: "validation"}.get(group, "train")
         for view in range(views):
             boxes = (20 + 12 * view, 30, 100 + 12 * view, 120), (140, 60 + 8 * view, 215, 150)
-            shapes = [(COLOURS[i % 8], boxes[0]), (COLOURS[partner % 8], boxes[1])]
+            shapes = [(COLORS[i % 8], boxes[0]), (COLORS[partner % 8], boxes[1])]
             plain = ("#e9e4d8", "#c8d6df", "#8a8f7c")[view % 3]
             key, path = f"{i}-{view}", folder / f"thing {i}" / f"view {view}.jpg"
             image_id = photo(
                 path, [] if noise else shapes, f"noise:{i * views + view}" if noise else plain
             )
-            made.images.append(
+            result.images.append(
                 image_row(key)
                 | {
                     "image_id": image_id,
@@ -85,56 +86,56 @@ def rows(folder: Path, identities: int = 8, views: int = 3, noise: bool = False)
                     "caption": f"A {LABELS[i % 4]} stands on a table.",
                 }
             )
-            made.splits[image_id] = split
-            for which, (who, box) in enumerate(zip((i, partner), boxes, strict=True)):
+            result.splits[image_id] = split
+            for index, (identity, box) in enumerate(zip((i, partner), boxes, strict=True)):
                 x1, y1, x2, y2 = map(float, box)
-                thing = object_row(
-                    f"{key}-{which}",
+                row = object_row(
+                    f"{key}-{index}",
                     key,
-                    identity=f"thing {who}",
-                    label=LABELS[who % 4],
-                    main=which == 0,
-                    confidence=0.91 - 0.1 * which,
+                    identity=f"thing {identity}",
+                    label=LABELS[identity % 4],
+                    main=index == 0,
+                    confidence=0.91 - 0.1 * index,
                     area_share=(x2 - x1) * (y2 - y1) / (SIZE[0] * SIZE[1]),
                     **dict(zip(("x1", "y1", "x2", "y2"), (x1, y1, x2, y2), strict=True)),
                 )
-                made.objects.append(thing | {"image_id": image_id})
-                if which == 0:
-                    things[i, view] = made.objects[-1]
-    for (i, view), anchor in things.items():
-        split = made.splits[anchor["image_id"]]
-        other = things[i, (view + 1) % views]
+                result.objects.append(row | {"image_id": image_id})
+                if index == 0:
+                    crops[i, view] = result.objects[-1]
+    for (i, view), anchor in crops.items():
+        split = result.splits[anchor["image_id"]]
+        other = crops[i, (view + 1) % views]
         similarity = 0.9 - 0.021 * i - 0.03 * view
-        made.pairs.append(pair_row(anchor, other, "positive", split=split, similarity=similarity))
+        result.pairs.append(pair_row(anchor, other, "positive", split=split, similarity=similarity))
         for step, band in ((2, "hard"), (4, "medium"), (6, "easy")):
-            far = things[(i + step) % identities, view]
-            if made.splits[far["image_id"]] == split:
-                alike = 0.8 - 0.09 * step + 0.01 * view
-                made.pairs.append(
+            far = crops[(i + step) % identities, view]
+            if result.splits[far["image_id"]] == split:
+                close = 0.8 - 0.09 * step + 0.01 * view
+                result.pairs.append(
                     pair_row(
                         anchor,
                         far,
                         "negative",
                         band=band,
                         split=split,
-                        similarity=alike,
+                        similarity=close,
                         percentile=97.0 - 8 * step,
                     )
                 )
-    return made
+    return result
 
 
 def publish(
     store: Store,
-    made: Rows,
+    content: Rows,
     *,
     notes: Mapping[str, Any] | None = None,
     settings: ExampleSettings | None = None,
 ) -> Manifest:
-    """A dataset version of these rows, as a build publishes it; the objectives draw examples."""
+    """Publish a dataset version of these rows, as a build does; the objectives draw examples."""
     tables: dict[str, pa.Table] = {
-        "images": TABLES["images"].table(made.images),
-        "objects": TABLES["objects"].table(made.objects),
+        "images": TABLES["images"].table(content.images),
+        "objects": TABLES["objects"].table(content.objects),
         "groups": TABLES["groups"].table(
             [
                 {
@@ -142,23 +143,23 @@ def publish(
                     "image_id": row["image_id"],
                     "group": row["identity"] or row["object_id"],
                     "origin": "label",
-                    "split": made.splits[row["image_id"]],
+                    "split": content.splits[row["image_id"]],
                 }
-                for row in made.objects
+                for row in content.objects
             ]
         ),
-        "pairs": TABLES["pairs"].table(made.pairs),
-        "quarantine": TABLES["quarantine"].table(made.quarantine),
+        "pairs": TABLES["pairs"].table(content.pairs),
+        "quarantine": TABLES["quarantine"].table(content.quarantine),
     }
     examples, drawn = objectives.build(
         tables["images"],
         tables["objects"],
         tables["pairs"],
-        made.splits,
+        content.splits,
         settings or ExampleSettings(),
     )
     tables["examples"] = TABLES["examples"].table(examples)
-    chosen = Settings(source=SourceSettings(path="/photos"))
+    settings_of_build = Settings(source=SourceSettings(path="/photos"))
     published = {
         name: store.publish(
             name,
@@ -180,9 +181,9 @@ def publish(
         Origin(
             fingerprint=fingerprint([m.fingerprint for m in published.values()]),
             inputs=tuple(m.as_input() for m in published.values()),
-            settings=chosen.model_dump(mode="json"),
+            settings=settings_of_build.model_dump(mode="json"),
             notes={
-                "images": {"files": len(made.images) + len(made.quarantine)},
+                "images": {"files": len(content.images) + len(content.quarantine)},
                 "examples": {note.objective: note.as_json() for note in drawn},
                 **(notes or {}),
             },

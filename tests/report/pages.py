@@ -1,4 +1,4 @@
-"""A page taken apart, so that tests can ask what a reader would find on it."""
+"""A parsed page: its text, pictures and elements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VOID = {"meta", "link", "img", "path", "rect", "br"}
 
 
 class Page(HTMLParser):
-    """Checks that tags are balanced, and keeps what a browser would load, show or run."""
+    """Checks that tags are balanced and keeps what a browser would load, show or run."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """What can be read, white space collapsed."""
+        """Visible text with collapsed white space."""
         return " ".join(self.words)
 
     @property
@@ -59,7 +59,7 @@ class Page(HTMLParser):
         return decoded
 
     def count(self, tag: str, style: str) -> int:
-        """Elements of a tag that have a class."""
+        """Number of elements of a tag that have a class."""
         return sum(
             1 for t, attrs in self.tags if t == tag and style in (attrs.get("class") or "").split()
         )
