@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
+import httpx
 from prefect import flow, get_run_logger
 
 from flows.local.processes import ChildProcess, interruptible
@@ -93,9 +93,6 @@ def _watch(child: ChildProcess, port: int, end: float) -> str | None:
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{port}/healthz", timeout=CHECK_EVERY
-        ) as reply:
-            return bool(reply.status == 200)
-    except (OSError, ValueError):
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=CHECK_EVERY).is_success
+    except httpx.HTTPError:
         return False

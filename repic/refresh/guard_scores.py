@@ -15,7 +15,7 @@ from repic.objectives import rows
 from repic.objectives.base import Row
 from repic.pipeline.progress import Progress
 from repic.refresh.decision import MetricComparison
-from repic.rewards.held_out import RESAMPLES
+from repic.rewards.held_out import resampled_means
 from repic.rewards.scoring import score
 from storage.manifest import Manifest
 from storage.store import Store
@@ -69,8 +69,7 @@ def compare(
     if before is None:
         return MetricComparison(objective, None, float(after.mean()), margin=margin, n=len(after))
     gains = after - before
-    draw = np.random.default_rng(0).integers(0, len(gains), (RESAMPLES, len(gains)))
-    low, high = np.quantile(gains[draw].mean(axis=1), [0.025, 0.975])
+    low, high = np.quantile(resampled_means(gains, seed=0), [0.025, 0.975])
     return MetricComparison(
         objective,
         float(before.mean()),

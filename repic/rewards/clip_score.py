@@ -7,11 +7,11 @@ min(1, scale * max(cos(photo, caption), 0)), with a scale of 2.5 as in Hessel et
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from cachetools import LRUCache
 
 from repic.objectives.identify import KIND as WHICH
 from repic.rewards.components import RewardedAnswer
@@ -44,7 +44,7 @@ class ClipScoreComponent:
     ) -> None:
         self.encoder, self.open_photo = encoder, open_photo
         self.weight, self.scale = weight, scale
-        self._vectors: OrderedDict[str, np.ndarray[Any, Any]] = OrderedDict()
+        self._cache: LRUCache[str, np.ndarray[Any, Any]] = LRUCache(CACHED)
 
     def applies(self, answer: RewardedAnswer) -> bool:
         row = answer.row
@@ -53,29 +53,28 @@ class ClipScoreComponent:
 
     def scores(self, answers: Sequence[RewardedAnswer]) -> list[float | None]:
         photos = [answer.row["photo"] for answer in answers]
-        self._encode(dict.fromkeys(photos))
-        available = [index for index, photo in enumerate(photos) if photo in self._vectors]
+        encoded = self._photo_vectors(dict.fromkeys(photos))
+        available = [index for index, photo in enumerate(photos) if photo in encoded]
         scores: list[float | None] = [None] * len(answers)
         if not available:
             return scores
         texts = self.encoder.encode_texts([without_names(answers[index]) for index in available])
-        vectors = np.stack([self._vectors[photos[index]] for index in available])
+        vectors = np.stack([encoded[photos[index]] for index in available])
         cosines = np.einsum("nd,nd->n", texts, vectors)
         for index, cosine in zip(available, cosines, strict=True):
             scores[index] = min(1.0, self.scale * max(float(cosine), 0.0))
-        while len(self._vectors) > CACHED:
-            self._vectors.popitem(last=False)
         return scores
 
-    def _encode(self, photos: dict[str, None]) -> None:
-        for photo in photos:
-            if photo in self._vectors:
-                self._vectors.move_to_end(photo)
-        new = [photo for photo in photos if photo not in self._vectors]
-        opened = {photo: image for photo in new if (image := self.open_photo(photo)) is not None}
+    def _photo_vectors(self, photos: Iterable[str]) -> dict[str, np.ndarray[Any, Any]]:
+        """Vectors of the photos that can be opened, from the cache where possible."""
+        vectors = {photo: self._cache[photo] for photo in photos if photo in self._cache}
+        missing = [photo for photo in photos if photo not in vectors]
+        opened = {p: image for p in missing if (image := self.open_photo(p)) is not None}
         if opened:
-            vectors = self.encoder.encode_images(list(opened.values()))
-            self._vectors.update(zip(opened, vectors, strict=True))
+            encoded = self.encoder.encode_images(list(opened.values()))
+            vectors.update(zip(opened, encoded, strict=True))
+            self._cache.update((photo, vectors[photo]) for photo in opened)
+        return vectors
 
 
 def without_names(answer: RewardedAnswer) -> str:

@@ -151,7 +151,7 @@ def compare(before: Measured, after: Measured) -> list[RewardChange]:
         for objective in old:
             a = np.array([answer.reward for answer in old[objective]])
             b = np.array([answer.reward for answer in new[objective]])
-            drawn[objective] = _resampled(b - a, len(drawn))
+            drawn[objective] = resampled_means(b - a, len(drawn))
             means[objective] = (a.mean(), b.mean(), len(a))
         if len(drawn) > 1:
             drawn[ALL] = np.mean(list(drawn.values()), axis=0)
@@ -168,7 +168,7 @@ def compare(before: Measured, after: Measured) -> list[RewardChange]:
     return changes
 
 
-def _resampled(values: np.ndarray, seed: int) -> np.ndarray:
+def resampled_means(values: np.ndarray, seed: int) -> np.ndarray:
     """Means of RESAMPLES samples with replacement, float (RESAMPLES,)."""
     draw = np.random.default_rng(seed)
     return values[draw.integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
