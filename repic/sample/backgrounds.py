@@ -1,7 +1,7 @@
-"""What the photos are taken on: procedural textures, muted so that objects stand out.
+"""Backgrounds: procedural textures, muted so that objects stand out.
 
-Elementwise sums and products of floats only, no sines and no reductions: IEEE 754 gives the same
-bits for those everywhere, where library functions may differ in the last one.
+Only elementwise sums and products of floats, no sines and no reductions: IEEE 754 defines their
+result to the bit on every machine, while library functions may differ in the last bit.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HARD_PLACES = {
 
 
 class _Canvas:
-    """The coordinates and the noise that a texture is made of."""
+    """Coordinates and noise for drawing a texture."""
 
     def __init__(self, side: int, rng: np.random.Generator) -> None:
         self.side = side
@@ -53,11 +53,11 @@ class _Canvas:
         return np.asarray(smooth).astype(np.float32) / np.float32(255)
 
     def clouds(self) -> Field:
-        """Noise of three scales in [0, 1]."""
+        """Noise of three scales, in [0, 1]."""
         return self.noise(5) * 0.5 + self.noise(14) * 0.3 + self.noise(48) * 0.2
 
     def grain(self) -> Field:
-        """Noise of a pixel in [0, 1]."""
+        """Per-pixel noise in [0, 1]."""
         return self.noise(self.side)
 
     def stones(self, cells: int) -> tuple[Field, Field]:
@@ -188,7 +188,10 @@ _PAINTS: dict[str, _Paint] = {
 
 @lru_cache(maxsize=64)
 def texture(name: str, side: int, world_seed: int, variant: int) -> Image.Image:
-    """An RGB texture of `side` x `side` pixels, one of `VARIANTS` of its kind; shared, do not draw.
+    """An RGB texture of `side` x `side` pixels; the image is cached, do not draw on it.
+
+    Args:
+        variant: 0 to `VARIANTS` - 1.
 
     Raises:
         ValueError: there is no background of this name.

@@ -1,4 +1,4 @@
-"""True captions in a few sentence shapes, with a slot for each object's phrase."""
+"""True captions from sentence templates, with a slot for the phrase of each object."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ BESIDE = "{left} is to the left of {right} {place}."
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption whose phrases are known.
+    """A caption and the phrase of each object in it.
 
     Attributes:
-        template: The sentence with `{0}`, `{1}` ... where the photo's objects are mentioned.
-        phrases: What each object is called, in the order of the photo's objects.
+        template: The sentence with `{0}`, `{1}` ... in place of the objects.
+        phrases: The phrase of each object, in the order of the photo's objects.
     """
 
     template: str
@@ -36,7 +36,7 @@ class Caption:
 
     @property
     def text(self) -> str:
-        """The sentence in full: `A red mug with a bow and a plain blue car on grass.`"""
+        """The complete sentence: `A red mug with a bow and a plain blue car on grass.`"""
         return self.named({})
 
     def named(self, names: Mapping[int, str]) -> str:
@@ -49,24 +49,24 @@ class Caption:
 def write(
     objects: Sequence[WorldObject], place: str, size: int, rng: np.random.Generator
 ) -> Caption:
-    """A caption that mentions every object once and says where they are.
+    """A caption that mentions every object once, and the background.
 
     Args:
-        place: Where, for example `on grass`.
+        place: Phrase of the background, for example `on grass`.
         size: Side of the photo in pixels.
     """
     phrases = tuple(with_article(o.identity.describe(accessory=o.shows_accessory)) for o in objects)
     order = [int(i) for i in rng.permutation(len(objects))]
-    shape = int(rng.integers(len(SHAPES) + 1))
-    if shape == len(SHAPES):
+    template = int(rng.integers(len(SHAPES) + 1))
+    if template == len(SHAPES):
         if len(objects) == 2:
             left, right = sorted((0, 1), key=lambda i: objects[i].box.x1 + objects[i].box.x2)
             middles = [(o.box.x1 + o.box.x2) / 2 for o in objects]
             if middles[right] - middles[left] >= CLEAR_SHARE * size:
                 sentence = BESIDE.format(left=f"{{{left}}}", right=f"{{{right}}}", place=place)
                 return Caption(sentence, phrases)
-        shape = 0
-    sentence = SHAPES[shape].format(
+        template = 0
+    sentence = SHAPES[template].format(
         things=_list([f"{{{i}}}" for i in order]),
         place=place,
         Place=place[0].upper() + place[1:],

@@ -1,7 +1,7 @@
-"""Which identities share a photo, in a whole data set: every one in two photos or more.
+"""Composition of data sets: the identities of each photo, each identity in two photos or more.
 
-A plan of photo k does not depend on how many photos follow, so a data set grows by its new photos
-alone. A photo never mixes the pools (splits) of identities.
+The plan of photo k does not depend on the number of photos, so a larger data set contains the
+smaller one. A photo never mixes pools (splits) of identities.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from repic.sample.seeds import generator
 
 LEAST_VIEWS = 2
 CROWDS = (1,) * 6 + (2,) * 6 + (3,) * 5 + (4,) * 3
-"""Objects per photo, dealt in shuffled rounds: 2.25 on average."""
+"""Numbers of objects per photo, drawn in shuffled rounds: 2.25 on average."""
 _FAMILY_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class PhotoPlan:
-    """What a photo is made from; the same plan is the same pixels.
+    """Recipe of a photo; equal plans give equal pixels.
 
     Attributes:
         identities: The objects.
         background: A key of `backgrounds.PLACES` or `backgrounds.HARD_PLACES`.
-        seed: Number of the photo in its data set.
+        seed: Index of the photo in its data set.
         pool: The pool of all its identities.
     """
 
@@ -44,15 +44,15 @@ class PhotoPlan:
 def choose(
     count: int, pool: Pool, seed: int = 0, among: Sequence[Identity] = IDENTITIES
 ) -> tuple[Identity, ...]:
-    """`count` identities, each pool with its share of them, about half with a look-alike.
+    """`count` identities, each pool with its share, about half with a look-alike.
 
-    The look-alikes, which differ in one attribute, are what makes negatives hard.
+    Look-alikes differ in one attribute, which makes negatives hard.
 
     Raises:
-        ValueError: there are not that many.
+        ValueError: `count` is less than 1 or more than `among` has.
     """
     if not 1 <= count <= len(among):
-        raise ValueError(f"{count} identities asked for; the world has 1 to {len(among)} of them")
+        raise ValueError(f"{count} identities requested; choose 1 to {len(among)}")
     chosen: list[Identity] = []
     pools = _by_pool(among, pool)
     for name, quota in _quotas({n: len(members) for n, members in pools.items()}, count).items():
@@ -68,56 +68,54 @@ def plans(
     crowds: Sequence[int] = CROWDS,
     backgrounds: Sequence[str] = tuple(PLACES),
 ) -> Iterator[PhotoPlan]:
-    """Photos without end: pools take turns by size, identities are dealt in shuffled rounds."""
+    """Endless plans: pools take turns by size, identities are drawn in shuffled rounds."""
     pools = _by_pool(chosen, pool)
     decks = {n: _Deck(members, crowds, generator("deck", seed, n)) for n, members in pools.items()}
-    given = dict.fromkeys(pools, 0)
+    photo_counts = dict.fromkeys(pools, 0)
     for k in count_up():
-        name = max(pools, key=lambda n: len(pools[n]) * (k + 1) - given[n] * len(chosen))
-        given[name] += 1
+        name = max(pools, key=lambda n: len(pools[n]) * (k + 1) - photo_counts[n] * len(chosen))
+        photo_counts[name] += 1
         rng = generator("background", seed, k)
         place = backgrounds[int(rng.integers(len(backgrounds)))]
         yield PhotoPlan(decks[name].deal(), place, k, name)
 
 
 def dataset(count: int, identities: int, pool: Pool, seed: int = 0) -> list[PhotoPlan]:
-    """`count` photos of `identities` identities, each seen about 2.25 * count / identities times.
-
-    `dataset_of_views` is the other way round.
+    """`count` photos of `identities` identities, each in about 2.25 * count / identities photos.
 
     Raises:
-        ValueError: too few photos to show each identity twice; it says how many it takes.
+        ValueError: too few photos to show each identity twice; the message has the least number.
     """
     chosen = choose(identities, pool, seed)
-    made = list(islice(plans(chosen, pool, seed), count))
-    if min(_views(chosen, made)) < LEAST_VIEWS:
+    photo_plans = list(islice(plans(chosen, pool, seed), count))
+    if min(_views(chosen, photo_plans)) < LEAST_VIEWS:
         least = len(dataset_of_views(LEAST_VIEWS, identities, pool, seed))
         raise ValueError(
             f"{count} photos cannot show {identities} identities twice each: "
             f"ask for {least} photos or more, or for fewer identities"
         )
-    return made
+    return photo_plans
 
 
 def dataset_of_views(views: int, identities: int, pool: Pool, seed: int = 0) -> list[PhotoPlan]:
-    """As many photos as it takes to show each identity `views` times, and few of them oftener."""
+    """Just enough photos to show each identity at least `views` times."""
     chosen = choose(identities, pool, seed)
     missing = dict.fromkeys(chosen, views)
-    made = []
+    photo_plans = []
     for plan in plans(chosen, pool, seed):
         if not missing:
             break
-        made.append(plan)
+        photo_plans.append(plan)
         for identity in plan.identities:
             if identity in missing:
                 missing[identity] -= 1
                 if missing[identity] <= 0:
                     del missing[identity]
-    return made
+    return photo_plans
 
 
 class _Deck:
-    """Deals identities of one pool: shuffled rounds, never one twice in a photo."""
+    """Draws identities of one pool in shuffled rounds, none twice in a photo."""
 
     def __init__(
         self, members: Sequence[Identity], crowds: Sequence[int], rng: np.random.Generator
@@ -134,8 +132,8 @@ class _Deck:
         while len(hand) < size:
             if all(card in hand for card in self._cards):
                 self._cards += [self._members[i] for i in self._rng.permutation(len(self._members))]
-            at = next(i for i, card in enumerate(self._cards) if card not in hand)
-            hand.append(self._cards.pop(at))
+            index = next(i for i, card in enumerate(self._cards) if card not in hand)
+            hand.append(self._cards.pop(index))
         return tuple(hand)
 
 
@@ -147,7 +145,7 @@ def _by_pool(identities: Sequence[Identity], pool: Pool) -> dict[str, list[Ident
 
 
 def _quotas(sizes: dict[str, int], count: int) -> dict[str, int]:
-    """Shares of `count` by size; where it can be, at least two of each, so that there are pairs."""
+    """Shares of `count` by pool size; at least two per pool if possible, so that pairs exist."""
     total = sum(sizes.values())
     least = {n: min(2, size) if count >= 2 * len(sizes) else 0 for n, size in sizes.items()}
     quotas = {n: max(least[n], count * size // total) for n, size in sizes.items()}
@@ -160,23 +158,23 @@ def _quotas(sizes: dict[str, int], count: int) -> dict[str, int]:
 
 
 def _families(members: Sequence[Identity], count: int, rng: np.random.Generator) -> list[Identity]:
-    """`count` of them at random, a share of them look-alikes of one that was drawn before."""
+    """`count` random identities, a share of them look-alikes of the previous one."""
     order = [members[i] for i in rng.permutation(len(members))]
-    known = set(members)
+    available = set(members)
     drawn: dict[Identity, None] = {}
     for identity in order:
         if len(drawn) >= count:
             break
         drawn[identity] = None
-        alike = [a for a in identity.look_alikes() if a in known and a not in drawn]
+        alike = [a for a in identity.look_alikes() if a in available and a not in drawn]
         if alike and len(drawn) < count and rng.random() < _FAMILY_SHARE:
             drawn[alike[int(rng.integers(len(alike)))]] = None
     return list(drawn)
 
 
-def _views(chosen: Sequence[Identity], made: Sequence[PhotoPlan]) -> list[int]:
+def _views(chosen: Sequence[Identity], photo_plans: Sequence[PhotoPlan]) -> list[int]:
     views = dict.fromkeys(chosen, 0)
-    for plan in made:
+    for plan in photo_plans:
         for identity in plan.identities:
             views[identity] += 1
     return list(views.values())

@@ -1,4 +1,4 @@
-"""A contact sheet: photos with their boxes, for a person to look at."""
+"""A contact sheet: a grid of photos with their boxes."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Phrases that point to exactly one object of a photo.
+"""Referring expressions: phrases that match exactly one object of a photo.
 
-An attribute phrase is true of an object if the object has every attribute that it states. One whose
-accessory is hidden might have any: no phrase may rest on what cannot be seen, so it counts as a
-match for every accessory, and its own is never stated. A spatial phrase compares objects that share
-a description; it is given only where the answer is beyond dispute.
+An attribute phrase matches an object that has every attribute in the phrase. An object with a
+hidden accessory matches any accessory, and its own is never stated, because no phrase may depend on
+what cannot be seen. A spatial phrase compares objects that share a description; it is given only if
+their distance makes the answer unambiguous.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from repic.sample.rendering import WorldObject
 
 ATTRIBUTES = ("colour", "pattern", "accessory")
 CLEAR_SHARE = 0.15
-"""Least distance of two box centres, in shares of the photo, for one to be left of the other."""
+"""Minimum distance of two box centers, as a share of the photo side, for a spatial phrase."""
 
 
 def expressions(objects: Sequence[WorldObject], size: int) -> list[tuple[str, ...]]:
-    """For each object its phrases: the shortest true ones, the full one, then spatial ones.
+    """Phrases of each object: the shortest unique ones, the complete one, then spatial ones.
 
-    Empty for an object that nothing tells apart.
+    Empty for an object that no phrase distinguishes.
     """
     return [
         tuple(dict.fromkeys([*_by_attributes(o, objects), *_by_place(o, objects, size)]))
@@ -34,19 +34,19 @@ def _stateable(object: WorldObject) -> list[str]:
     return [a for a in ATTRIBUTES if a != "accessory" or object.shows_accessory]
 
 
-def _fits(object: WorldObject, told: Identity, stated: Sequence[str]) -> bool:
-    """Whether a phrase that states these attributes of `told` may be true of an object."""
+def _fits(object: WorldObject, described: Identity, stated: Sequence[str]) -> bool:
+    """Whether a phrase with these attributes of `described` may match an object."""
     own = object.identity
-    if own.category != told.category:
+    if own.category != described.category:
         return False
-    if "colour" in stated and own.colour != told.colour:
+    if "colour" in stated and own.colour != described.colour:
         return False
     if "pattern" in stated and (own.pattern, own.second_colour) != (
-        told.pattern,
-        told.second_colour,
+        described.pattern,
+        described.second_colour,
     ):
         return False
-    if "accessory" not in stated or own.accessory == told.accessory:
+    if "accessory" not in stated or own.accessory == described.accessory:
         return True
     return own.accessory is not None and not object.shows_accessory
 
@@ -59,7 +59,7 @@ def _phrase(identity: Identity, stated: Sequence[str]) -> str:
 
 
 def _by_attributes(object: WorldObject, objects: Sequence[WorldObject]) -> list[str]:
-    """All unique phrases of the least number of attributes, then one with colour, one with all."""
+    """All unique phrases with the fewest attributes, then one with colour, one with all."""
     stateable = _stateable(object)
     for count in range(len(stateable) + 1):
         unique = [
@@ -75,8 +75,8 @@ def _by_attributes(object: WorldObject, objects: Sequence[WorldObject]) -> list[
 
 
 def _by_place(object: WorldObject, objects: Sequence[WorldObject], size: int) -> list[str]:
-    """Phrases such as `the left mug`, `the uppermost red mug`, among objects that look that way."""
-    found = []
+    """Phrases such as `the left mug` or `the uppermost red mug`, among objects that match."""
+    phrases = []
     for stated in ((), ("colour",)):
         group = [o for o in objects if _fits(o, object.identity, stated)]
         others = [o for o in group if o is not object]
@@ -87,10 +87,10 @@ def _by_place(object: WorldObject, objects: Sequence[WorldObject], size: int) ->
         for near, far, centre in _AXES:
             here = centre(object)
             if here < size / 2 and all(_clear(here, centre(o), size) for o in others):
-                found.append(f"the {near}{superlative} {noun}")
+                phrases.append(f"the {near}{superlative} {noun}")
             if here > size / 2 and all(_clear(centre(o), here, size) for o in others):
-                found.append(f"the {far}{superlative} {noun}")
-    return found
+                phrases.append(f"the {far}{superlative} {noun}")
+    return phrases
 
 
 def _clear(less: float, more: float, size: int) -> bool:

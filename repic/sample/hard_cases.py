@@ -1,6 +1,6 @@
-"""The hard part: photos for evaluation alone, each kind hard in one way.
+"""Hard cases: photos for evaluation only, each kind hard in one way.
 
-Their identities are `RESERVED` or of unseen categories, so no build ever holds one of them.
+Their identities are `RESERVED` or of unseen categories, so no build contains them.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ def dataset(kind: Kind, count: int, seed: int = 0) -> list[PhotoPlan]:
     """`count` photos, every identity in at least two of them.
 
     - `categories`: butterflies, ducks, mushrooms and teapots;
-    - `backgrounds`: places that no other photo shows;
+    - `backgrounds`: backgrounds that no other photo has;
     - `four`: always four objects;
-    - `look-alikes`: two to four objects, each but the first differs from it in one attribute; the
-      same company is photographed twice.
+    - `look-alikes`: two to four objects, each of which differs from the first in one attribute;
+      each combination appears in two photos.
 
     Raises:
-        ValueError: fewer photos than it takes to show each identity twice.
+        ValueError: too few photos to show each identity twice.
     """
     if count < LEAST_PHOTOS:
-        raise ValueError(f"ask for {LEAST_PHOTOS} photos of the hard part or more, not {count}")
+        raise ValueError(f"{count} photos are too few hard cases: ask for {LEAST_PHOTOS} or more")
     match kind:
         case "categories":
             return _composed(HARD_IDENTITIES, count, seed)
@@ -69,21 +69,21 @@ def _look_alikes(count: int, seed: int) -> list[PhotoPlan]:
     rng = generator("look-alikes", seed)
     places = tuple(PLACES)
     companies = _companies(seed)
-    made: list[PhotoPlan] = []
+    plans: list[PhotoPlan] = []
     for k in range(count):
         # A last odd photo repeats the company before it, so that each is seen twice.
         if k % composition.LEAST_VIEWS == 0 and k + 1 < count:
             company = next(companies)
-        made.append(PhotoPlan(company, places[int(rng.integers(len(places)))], k, POOL))
-    return made
+        plans.append(PhotoPlan(company, places[int(rng.integers(len(places)))], k, POOL))
+    return plans
 
 
 def _companies(seed: int) -> Iterator[tuple[Identity, ...]]:
-    """An identity with one to three of its reserved look-alikes, without end."""
+    """Endless combinations of an identity with one to three of its reserved look-alikes."""
     rng = generator("companies", seed)
-    known = set(RESERVED)
+    reserved = set(RESERVED)
     for i in cycle(rng.permutation(len(RESERVED))):
-        alike = [a for a in RESERVED[i].look_alikes() if a in known]
+        alike = [a for a in RESERVED[i].look_alikes() if a in reserved]
         if alike:
             picked = rng.permutation(len(alike))[: int(rng.integers(1, MAX_OBJECTS))]
             yield (RESERVED[i], *(alike[j] for j in picked))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 Pool = Callable[[str], str]
-"""From an identity's name to the pool (split) that it belongs to."""
+"""Maps the name of an identity to its pool (split)."""
 
 Colour = tuple[int, int, int]
 
@@ -61,11 +61,11 @@ class Identity:
     """One object of the world.
 
     Attributes:
-        category: What it is; also its label.
+        category: Category; also its label.
         colour: Its main colour, a key of `COLOURS`.
         pattern: `plain`, or one of `PATTERNS`.
         second_colour: Colour of the pattern, a key of `SECOND_COLOURS`; None where plain.
-        accessory: What it wears, one of `ACCESSORIES`; None for nothing.
+        accessory: One of `ACCESSORIES`, or None.
     """
 
     category: str
@@ -76,17 +76,17 @@ class Identity:
 
     @property
     def name(self) -> str:
-        """Its stable name, for example `mug-red-stripes-white-bow` or `ball-blue-plain`."""
+        """Stable name, for example `mug-red-stripes-white-bow` or `ball-blue-plain`."""
         parts = (self.category, self.colour, self.pattern, self.second_colour, self.accessory)
         return "-".join(part for part in parts if part)
 
     @property
     def phrase(self) -> str:
-        """All there is to say of it: `red mug with white stripes and a bow`, `plain blue ball`."""
+        """The complete description: `red mug with white stripes and a bow`, `plain blue ball`."""
         return self.describe()
 
     def describe(self, colour: bool = True, pattern: bool = True, accessory: bool = True) -> str:
-        """The category with the chosen attributes; nothing is said of an accessory it lacks."""
+        """The category with the chosen attributes; no mention of an accessory that it lacks."""
         before = [self.category]
         after = []
         if colour:
@@ -100,7 +100,7 @@ class Identity:
         return " ".join(before) + (f" with {' and '.join(after)}" if after else "")
 
     def differences(self, other: Identity) -> int:
-        """In how many of category, colour, pattern (with its colour) and accessory they differ."""
+        """Number of differences in category, colour, pattern (with its colour) and accessory."""
         return (
             (self.category != other.category)
             + (self.colour != other.colour)
@@ -139,11 +139,11 @@ def grid(categories: tuple[str, ...]) -> tuple[Identity, ...]:
     )
 
 
-def is_reserved(identity: Identity) -> bool:
-    """Whether it is kept back from every build: a quarter of all, by a hash of the name."""
+def _is_reserved(identity: Identity) -> bool:
+    """Whether no build contains it: a quarter of all, by a hash of the name."""
     return hashlib.sha256(f"reserved\0{identity.name}".encode()).digest()[0] < 64
 
 
-IDENTITIES = tuple(i for i in grid(CATEGORIES) if not is_reserved(i))
-RESERVED = tuple(i for i in grid(CATEGORIES) if is_reserved(i))
+IDENTITIES = tuple(i for i in grid(CATEGORIES) if not _is_reserved(i))
+RESERVED = tuple(i for i in grid(CATEGORIES) if _is_reserved(i))
 HARD_IDENTITIES = grid(HARD_CATEGORIES)

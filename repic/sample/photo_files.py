@@ -1,11 +1,11 @@
-"""Photos of the world as files, and one JSON index with all that is known of them.
+"""Photos of the world as files, with one JSON index of their ground truth per data set.
 
-    FOLDER/photos/<id>.jpg      named by what the photo is made from, so data sets share files
+    FOLDER/photos/<id>.jpg      named by the hash of the plan, so data sets share files
     FOLDER/index-<id>.json      one per data set: boxes, identities, expressions, captions
 
-JPEG at quality 95 without chroma subsampling: its integer transform gives the same bytes under any
-build of libjpeg-turbo, at a quarter of the size of a PNG, whose bytes depend on the zlib behind it.
-Whatever is there already is kept, and a file appears whole or not at all.
+JPEG at quality 95 without chroma subsampling: its integer transform gives the same bytes with every
+build of libjpeg-turbo, at a quarter of the size of a PNG, whose bytes depend on the zlib version.
+Existing files are kept, and writes are atomic.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from repic.sample.composition import PhotoPlan
 from repic.sample.world import VERSION, World, WorldPhoto
 from storage.hashing import fingerprint
 
-Entry = dict[str, Any]
-"""What the index says of one photo; see `_entry`."""
+IndexEntry = dict[str, Any]
+"""Ground truth of one photo; see `_entry`."""
 
 
 def write(world: World, plans: Sequence[PhotoPlan], folder: Path) -> Path:
-    """The index of these photos, after making whichever of them `folder` lacks.
+    """Render the photos that `folder` lacks, and return the path of their index.
 
     Raises:
         OSError: the folder cannot be written.
@@ -36,23 +36,23 @@ def write(world: World, plans: Sequence[PhotoPlan], folder: Path) -> Path:
     names = [f"{_key(world, plan)}.jpg" for plan in plans]
     index = folder / f"index-{fingerprint(names)}.json"
     with os.scandir(photos) as files:
-        there = {file.name for file in files if file.stat().st_size}
-    if index.exists() and there.issuperset(names):
+        existing_names = {file.name for file in files if file.stat().st_size}
+    if index.exists() and existing_names.issuperset(names):
         return index
-    known = _known(folder)
+    entries_by_name = _existing_entries(folder)
     entries = []
     for name, plan in zip(names, plans, strict=True):
-        if name not in there or name not in known:
+        if name not in existing_names or name not in entries_by_name:
             photo = world.take(plan)
-            _write_whole(photos / name, _jpeg(photo))
-            known[name] = _entry(name, plan, photo)
-        entries.append(known[name])
+            _write_atomically(photos / name, _jpeg(photo))
+            entries_by_name[name] = _entry(name, plan, photo)
+        entries.append(entries_by_name[name])
     text = json.dumps({"size": world.size, "photos": entries}, indent=1)
-    _write_whole(index, text.encode())
+    _write_atomically(index, text.encode())
     return index
 
 
-def read(index: Path) -> list[Entry]:
+def read(index: Path) -> list[IndexEntry]:
     """The photos of an index, in the order of their plans."""
     return json.loads(index.read_bytes())["photos"]
 
@@ -62,12 +62,12 @@ def _key(world: World, plan: PhotoPlan) -> str:
     return fingerprint([VERSION, world.size, world.seed, plan.seed, plan.background, names])
 
 
-def _known(folder: Path) -> dict[str, Entry]:
-    """What any index of the folder says: a data set that grows is not made anew."""
+def _existing_entries(folder: Path) -> dict[str, IndexEntry]:
+    """Entries of all indexes in the folder, so that a larger data set reuses them."""
     return {e["file"]: e for index in sorted(folder.glob("index-*.json")) for e in read(index)}
 
 
-def _entry(name: str, plan: PhotoPlan, photo: WorldPhoto) -> Entry:
+def _entry(name: str, plan: PhotoPlan, photo: WorldPhoto) -> IndexEntry:
     return {
         "file": name,
         "pool": plan.pool,
@@ -96,7 +96,7 @@ def _jpeg(photo: WorldPhoto) -> bytes:
     return out.getvalue()
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def _write_atomically(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_bytes(data)

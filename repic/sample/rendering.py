@@ -1,4 +1,4 @@
-"""One photo: objects placed before a background, something in the way, light - and exact truth."""
+"""Rendering of one photo: objects, background, occlusion and light, with exact ground truth."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from repic.sample.sprites import Patch, Pose, patch, tight
 
 MAX_OBJECTS = 4
 MIN_VISIBLE = 0.55
-"""No object of a photo shows less than this share of its pixels."""
+"""Minimum visible share of the pixels of each object."""
 
 _SCALES = {1: (0.44, 0.74), 2: (0.33, 0.50), 3: (0.28, 0.40), 4: (0.26, 0.34)}
-"""Height of a body in shares of the photo, by the number of objects."""
+"""Range of the height of a body as a share of the photo, by the number of objects."""
 _CUT_BY_FRAME = 0.15
 _PUT_BEHIND = 0.25
 _BLURRED = 0.2
@@ -34,17 +34,17 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class WorldObject:
-    """One object of a photo, as it is seen.
+    """One object of a photo, as visible in it.
 
     Attributes:
-        identity: Which object it is.
+        identity: The object.
         box: The tight box of `mask`, whole pixels.
         mask: bool (size, size), the pixels that show it.
-        visible_share: Visible pixels over all it has, those outside the frame included.
+        visible_share: Visible pixels over all its pixels, including those outside the frame.
         truncated: The frame cuts it.
         occluded: Something inside the frame hides at least one of its pixels.
         shows_accessory: At least half of its accessory is visible; False without one.
-        expressions: Phrases that are true of this object and no other in the photo, shortest first.
+        expressions: Phrases that match only this object in the photo, shortest first.
     """
 
     identity: Identity
@@ -59,14 +59,14 @@ class WorldObject:
 
 @dataclass(frozen=True)
 class _Placed:
-    """A patch with its upper left corner at (x, y), which may lie outside the frame."""
+    """A patch with its upper left corner at (x, y), possibly outside the frame."""
 
     patch: Patch
     x: int
     y: int
 
     def on_frame(self, size: int, values: npt.NDArray, dx: int = 0, dy: int = 0) -> _Overlap:
-        """Where the frame and `values` (h, w, ...) meet, shifted by (dx, dy) pixels."""
+        """Overlap of the frame with `values` (h, w, ...), shifted by (dx, dy) pixels."""
         height, width = values.shape[:2]
         x, y = self.x + dx, self.y + dy
         x1, y1 = max(0, x), max(0, y)
@@ -76,16 +76,16 @@ class _Placed:
         return window, values[inside]
 
     def mask(self, size: int, part: Mask) -> Mask:
-        whole = np.zeros((size, size), bool)
+        frame_mask = np.zeros((size, size), bool)
         window, values = self.on_frame(size, part)
-        whole[window] = values
-        return whole
+        frame_mask[window] = values
+        return frame_mask
 
 
 _Overlap = tuple[tuple[slice, slice], npt.NDArray]
 
 
-def photograph(
+def render(
     identities: Sequence[Identity], place: str, size: int, world_seed: int, rng: np.random.Generator
 ) -> tuple[Image.Image, list[WorldObject]]:
     """An RGB photo of `size` x `size` pixels, and its objects in the order of `identities`."""
@@ -113,10 +113,10 @@ def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
 def _background(place: str, size: int, world_seed: int, rng: np.random.Generator) -> Pixels:
     side = 2 * size
     variant = int(rng.integers(backgrounds.VARIANTS))
-    whole = backgrounds.texture(place, side, world_seed, variant)
+    texture = backgrounds.texture(place, side, world_seed, variant)
     width = int(rng.integers(size * 3 // 4, size * 7 // 4))
     x, y = (int(v) for v in rng.integers(0, side - width, 2))
-    crop = whole.resize((size, size), Image.Resampling.BILINEAR, (x, y, x + width, y + width))
+    crop = texture.resize((size, size), Image.Resampling.BILINEAR, (x, y, x + width, y + width))
     if rng.random() < 0.5:
         crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return np.array(crop)
@@ -125,10 +125,7 @@ def _background(place: str, size: int, world_seed: int, rng: np.random.Generator
 def _arrange(
     identities: Sequence[Identity], depth: list[int], size: int, rng: np.random.Generator
 ) -> tuple[list[_Placed], list[Mask]]:
-    """Positions, and what is visible of each object, so that each shows enough.
-
-    Where they hide each other too much, all are made smaller and placed again.
-    """
+    """Positions and visible masks; if objects hide each other too much, retry with smaller ones."""
     low, high = _SCALES[len(identities)]
     shrink = 1.0
     while True:
@@ -150,7 +147,7 @@ def _arrange(
 
 
 def _place(new: Patch, others: list[_Placed], size: int, rng: np.random.Generator) -> _Placed:
-    """The first of some random positions that hides little, or the one that hides least."""
+    """The first of `_TRIES` random positions with little overlap, or the one with the least."""
     height, width = new.mask.shape
     slack = 0.3 if rng.random() < _CUT_BY_FRAME else 0.0
     best, least = _Placed(new, 0, 0), float("inf")
@@ -171,7 +168,7 @@ def _position(rng: np.random.Generator, length: int, size: int, slack: float) ->
 
 
 def _overlap(x: int, y: int, width: int, height: int, other: _Placed) -> float:
-    """Shared area of two boxes over the area of the smaller one."""
+    """Intersection of two boxes over the area of the smaller one."""
     tall, wide = other.patch.mask.shape
     across = max(0, min(x + width, other.x + wide) - max(x, other.x))
     down = max(0, min(y + height, other.y + tall) - max(y, other.y))
@@ -187,7 +184,7 @@ def _visible(placed: list[_Placed], depth: list[int], size: int) -> list[Mask]:
 
 
 def _paint(frame: Pixels, placed: _Placed, size: int) -> None:
-    """A soft shadow, then the object, into the frame."""
+    """Draw a soft shadow, then the object, into the frame."""
     drop = max(1, size // 56)
     window, alpha = placed.on_frame(size, placed.patch.alpha, drop, drop)
     ground = frame[window].astype(np.uint16)
@@ -222,7 +219,7 @@ def _barrier(shown: Mask, size: int, rng: np.random.Generator) -> Mask:
 
 def _seen(identity: Identity, placed: _Placed, shown: Mask) -> WorldObject:
     size = shown.shape[0]
-    whole, visible = int(placed.patch.mask.sum()), int(shown.sum())
+    total, visible = int(placed.patch.mask.sum()), int(shown.sum())
     inside = int(placed.mask(size, placed.patch.mask).sum())
     rows, columns = tight(shown)
     worn = int(placed.patch.accessory.sum())
@@ -231,15 +228,15 @@ def _seen(identity: Identity, placed: _Placed, shown: Mask) -> WorldObject:
         identity=identity,
         box=Box(float(columns.start), float(rows.start), float(columns.stop), float(rows.stop)),
         mask=shown,
-        visible_share=visible / whole,
-        truncated=inside < whole,
+        visible_share=visible / total,
+        truncated=inside < total,
         occluded=visible < inside,
         shows_accessory=worn > 0 and worn_seen * 2 >= worn,
     )
 
 
 def _expose(frame: Pixels, size: int, rng: np.random.Generator) -> Image.Image:
-    """Brightness, tint, a gradient of light, at times a soft lens, and the sensor's noise."""
+    """Apply brightness, tint, a light gradient, sometimes blur, and sensor noise."""
     gain = _uniform(rng, 0.78, 1.12) * (0.94 + 0.12 * rng.random(3)).astype(np.float32)
     start, stop = _uniform(rng, 0.86, 1.08), _uniform(rng, 0.86, 1.08)
     ramp = (start + (stop - start) * np.arange(size) / size).astype(np.float32)[
@@ -258,6 +255,6 @@ def _expose(frame: Pixels, size: int, rng: np.random.Generator) -> Image.Image:
 
 @lru_cache(maxsize=4)
 def _noise(size: int) -> npt.NDArray[np.float32]:
-    """Noise of about +-12 grey levels, a sum of uniform ones: float32 (2 size, 2 size, 3)."""
+    """Noise of about +-12 grey levels, a sum of uniform noise: float32 (2 size, 2 size, 3)."""
     draws = generator("noise", size).integers(-4, 5, (4, 2 * size, 2 * size, 3), np.int8)
     return (draws[0] + draws[1] + draws[2] + draws[3]).astype(np.float32)

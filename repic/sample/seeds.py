@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, and on nothing else."""
+"""Random generators that depend only on a key."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from storage.hashing import fingerprint
 
 
 def generator(*key: str | int) -> np.random.Generator:
-    """A generator seeded by the hash of a key; use one per photo, texture or plan."""
+    """A generator seeded by the hash of a key; one for each photo, texture or plan."""
     return np.random.Generator(np.random.PCG64(int(fingerprint(list(key)), 16)))

@@ -1,8 +1,8 @@
-"""What the categories and accessories look like: flat drawings in units, no colours yet.
+"""Shapes of the categories and accessories: material maps, without colours.
 
-A drawing is a map of materials. A body is drawn in a square of 100 units; an accessory sits on the
-body's `top` and may rise above it, so the canvas is larger than the body: 136 units wide and high.
-Only whole units, polygons and ellipses: the same pixels on every machine.
+A body is drawn in a square of 100 units. An accessory sits on the `top` of the body and may rise
+above it, so the canvas is larger: 136 units wide and high. Integer units, polygons and ellipses
+only, so that the pixels are the same on every machine.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from PIL import Image, ImageDraw
 UNITS = 136
 BODY_UNITS = 100
 _LEFT, _ABOVE = 18, 32
-_OUTLINE = 5  # units, both sides of an edge together
+_OUTLINE = 5  # units, both sides of an edge
 
 Point = tuple[int, int]
 
 
 class SpriteMaterial(IntEnum):
-    """What a pixel of a drawing is made of."""
+    """Material of a pixel in a drawing."""
 
     NOTHING = 0
     BODY = 1
@@ -265,21 +265,21 @@ class Drawing:
 
 @lru_cache(maxsize=256)
 def draw(category: str, accessory: str | None, side: int) -> Drawing:
-    """The drawing on a canvas of `side` x `side` pixels; read-only, it is shared."""
+    """The drawing on a canvas of `side` x `side` pixels; cached, so read-only."""
     body, top = _BODIES[category]
-    whole, worn = _Pen(side), _Pen(side)
-    body(whole)
+    drawing, worn = _Pen(side), _Pen(side)
+    body(drawing)
     if accessory:
-        for pen in (whole, worn):
+        for pen in (drawing, worn):
             _ACCESSORIES[accessory](pen, *top)
-    materials = np.array(whole.image)
+    materials = np.array(drawing.image)
     materials[_edges(materials, side) & (materials != NOTHING)] = SpriteMaterial.OUTLINE
     materials.setflags(write=False)
     return Drawing(materials, np.asarray(worn.image) != NOTHING)
 
 
 def _edges(materials: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.bool_]:
-    """Where a square window of `_OUTLINE` units sees two materials; rows and columns in turn."""
+    """Pixels whose square window of `_OUTLINE` units has two materials; separable by axis."""
     reach = _OUTLINE * side // UNITS // 2
     high = low = materials
     for axis in (0, 1):
@@ -293,21 +293,21 @@ def _edges(materials: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.bool_]
 
 @lru_cache(maxsize=16)
 def pattern(name: str, side: int) -> npt.NDArray[np.bool_]:
-    """Where a pattern shows its second colour: bool (side, side), the body's scale, read-only."""
+    """Pixels of the second colour of a pattern: bool (side, side), cached, so read-only."""
     y, x = np.mgrid[0:side, 0:side] * UNITS // side
     match name:
         case "plain":
-            shown = np.zeros((side, side), bool)
+            mask = np.zeros((side, side), bool)
         case "stripes":
-            shown = y % 22 < 11
+            mask = y % 22 < 11
         case "dots":
             row = y // 24
-            shown = ((x + row % 2 * 12) % 24 - 12) ** 2 + (y % 24 - 12) ** 2 < 64
+            mask = ((x + row % 2 * 12) % 24 - 12) ** 2 + (y % 24 - 12) ** 2 < 64
         case "checks":
-            shown = (x // 19 + y // 19) % 2 == 0
+            mask = (x // 19 + y // 19) % 2 == 0
         case "zigzags":
-            shown = (y + abs(x % 36 - 18)) % 32 < 15
+            mask = (y + abs(x % 36 - 18)) % 32 < 15
         case _:
             raise ValueError(f"there is no pattern {name!r}")
-    shown.setflags(write=False)
-    return shown
+    mask.setflags(write=False)
+    return mask

@@ -1,4 +1,4 @@
-"""Identities in colour, and their pixels at any scale, angle and flip."""
+"""Sprites: identities in colour, at any scale, angle and flip."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _OPAQUE = 128
 
 @dataclass(frozen=True)
 class Pose:
-    """How an object stands before the camera.
+    """Pose of an object.
 
     Attributes:
-        scale: Pixels per 100 units: about the height of the body.
+        scale: Pixels per 100 units, about the height of the body.
         degrees: Rotation, clockwise.
         stretch: Width over height, 1 as drawn.
         flip: Mirrored left to right.
@@ -45,13 +45,13 @@ class Pose:
 
 @dataclass(frozen=True)
 class Patch:
-    """An object's pixels, cropped to what is opaque.
+    """Pixels of an object, cropped to the opaque part.
 
     Attributes:
         colour: uint8 (h, w, 3), premultiplied by `alpha`.
         alpha: uint8 (h, w).
-        mask: bool (h, w), at least half opaque; touches all four sides.
-        accessory: bool (h, w), the part of `mask` that is the accessory.
+        mask: bool (h, w), pixels at least half opaque; touches all four sides.
+        accessory: bool (h, w), the part of `mask` that shows the accessory.
     """
 
     colour: npt.NDArray[np.uint8]
@@ -61,7 +61,7 @@ class Patch:
 
 
 def patch(identity: Identity, pose: Pose, detail: int) -> Patch:
-    """The object in a pose, anti-aliased; `detail` is the side in pixels of its finest picture."""
+    """The object in a pose, anti-aliased; `detail` is the side in pixels of its largest sprite."""
     level = _level(pose.scale * shapes.UNITS / shapes.BODY_UNITS, detail)
     matrix, size = _affine(pose, level)
     image = _pictures(identity, detail)[_LEVELS.index(level[0])].transform(
@@ -80,10 +80,10 @@ def patch(identity: Identity, pose: Pose, detail: int) -> Patch:
 
 
 def tight(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Rows and columns of the smallest window that holds all True of a mask (h, w).
+    """Rows and columns of the bounding window of a mask (h, w).
 
     Raises:
-        ValueError: nothing is True.
+        ValueError: the mask is empty.
     """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not rows.size:
@@ -92,7 +92,7 @@ def tight(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 def _level(wanted: float, detail: int) -> tuple[float, int]:
-    """The coarsest picture that is at least `wanted` pixels wide: its level and its side."""
+    """The smallest sprite of at least `wanted` pixels: its level and its side."""
     fits = [level for level in _LEVELS if round(level * detail) >= wanted]
     level = fits[-1] if fits else _LEVELS[0]
     return level, round(level * detail)
@@ -101,9 +101,9 @@ def _level(wanted: float, detail: int) -> tuple[float, int]:
 def _affine(
     pose: Pose, level: tuple[float, int]
 ) -> tuple[tuple[float, float, float, float, float, float], tuple[int, int]]:
-    """The map from output to picture pixels, and the output's size.
+    """The affine map from output to sprite pixels, and the size of the output.
 
-    Its coefficients are rounded to 2^-16: the last bits of sines differ between machines.
+    Coefficients are rounded to 2^-16, because the last bits of sines differ between machines.
     """
     side = level[1]
     shrink = side * shapes.BODY_UNITS / (shapes.UNITS * pose.scale)
@@ -130,17 +130,17 @@ def _pictures(identity: Identity, detail: int) -> tuple[Image.Image, ...]:
     drawing = shapes.draw(identity.category, identity.accessory, fine)
     materials = drawing.materials
     if identity.pattern != PLAIN:
-        shown = shapes.pattern(identity.pattern, fine) & (materials == SpriteMaterial.BODY)
-        materials = materials + shown * np.uint8(SpriteMaterial.PATTERN - SpriteMaterial.BODY)
-    # One look-up per pixel: 8 materials x 16 shades fit a byte.
+        patterned = shapes.pattern(identity.pattern, fine) & (materials == SpriteMaterial.BODY)
+        materials = materials + patterned * np.uint8(SpriteMaterial.PATTERN - SpriteMaterial.BODY)
+    # One lookup per pixel: 8 materials x 16 shades fit a byte.
     pixels = np.take(_palette(identity), materials * np.uint8(_SHADES) + _shading(fine))
-    whole = Image.frombuffer("RGBa", (fine, fine), pixels.tobytes(), "raw", "RGBa", 0, 1)
-    return _levels(whole.reduce(2), detail)
+    finest = Image.frombuffer("RGBa", (fine, fine), pixels.tobytes(), "raw", "RGBa", 0, 1)
+    return _levels(finest.reduce(2), detail)
 
 
 @lru_cache(maxsize=256)
 def _worn(category: str, accessory: str, detail: int) -> tuple[Image.Image, ...]:
-    """Where the accessory is, as grey pictures, one per level."""
+    """Masks of the accessory as grey pictures, one per level."""
     mask = shapes.draw(category, accessory, 2 * detail).accessory
     return _levels(Image.fromarray(mask.astype(np.uint8) * 255).reduce(2), detail)
 
@@ -154,7 +154,7 @@ def _levels(finest: Image.Image, detail: int) -> tuple[Image.Image, ...]:
 
 
 def _palette(identity: Identity) -> npt.NDArray[np.uint32]:
-    """Premultiplied RGBA, its four bytes as one uint32: (materials * shades,)."""
+    """Premultiplied RGBA, four bytes as one uint32: (materials * shades,)."""
     body = COLOURS[identity.colour]
     colours = {
         SpriteMaterial.BODY: body,

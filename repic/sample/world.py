@@ -1,11 +1,11 @@
-"""The generated world: photos of known objects, with everything that is true of them.
+"""The generated world: photos of known objects with exact ground truth.
 
     world = World(size=168)
     photo = world.photo(world.identities[:2], seed=7)
     photo.image, photo.objects[0].box, photo.caption.text
 
 `python -m repic.sample OUT --count 40` writes photos, their index and a contact sheet.
-The same world, identities and seed give the same pixels in any process and on any machine.
+The same world, identities and seed give the same pixels in every process and on every machine.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from repic.sample.rendering import MAX_OBJECTS, WorldObject
 from repic.sample.seeds import generator
 
 VERSION = 1
-"""Raised by whoever changes what a photo looks like or what is said of it."""
+"""Raise this when a change alters the pixels or the text of any photo."""
 
 
 @dataclass(frozen=True)
 class WorldPhoto:
-    """A photo and the truth about it.
+    """A photo and its ground truth.
 
     Attributes:
         image: RGB.
-        objects: In the order in which the identities were given, whichever is in front.
+        objects: In the order of the given identities, not of depth.
         caption: Mentions every object once.
         background: A key of `PLACES` or `HARD_PLACES`.
     """
@@ -45,19 +45,19 @@ class WorldPhoto:
 
 
 class World:
-    """A world of objects and places, and the camera in it.
+    """Renders photos of a world of objects and backgrounds.
 
     Args:
         size: Pixels of a photo's side, 56 or more.
-        seed: Which world: its textures, and its photos. Identities are the same in all of them.
+        seed: Selects the textures and the photos; identities are the same in all worlds.
     """
 
     identities: tuple[Identity, ...] = IDENTITIES
-    """What builds are made of."""
+    """Identities of builds."""
     reserved: tuple[Identity, ...] = RESERVED
-    """Of the same categories, in no build: for a last examination."""
+    """Held-out identities of the same categories; in no build."""
     hard_identities: tuple[Identity, ...] = HARD_IDENTITIES
-    """Of categories that no build has."""
+    """Identities of categories that no build has."""
 
     def __init__(self, size: int = 168, seed: int = 0) -> None:
         if size < 56:
@@ -71,8 +71,8 @@ class World:
         """A photo of 1 to 4 different identities.
 
         Args:
-            seed: Another one shows the same objects otherwise: position, scale, angle, light, what
-                is in the way, and the background where none is given.
+            seed: Varies position, scale, angle, light, occlusion, and the background if none is
+                given.
             background: A key of `PLACES` or `HARD_PLACES`.
         """
         if not 1 <= len(set(identities)) == len(identities) <= MAX_OBJECTS:
@@ -81,12 +81,12 @@ class World:
         rng = generator("photo", self.seed, self.size, seed, *names)
         drawn = tuple(PLACES)[int(rng.integers(len(PLACES)))]
         place = background or drawn
-        image, objects = rendering.photograph(identities, place, self.size, self.seed, rng)
+        image, objects = rendering.render(identities, place, self.size, self.seed, rng)
         caption = caption_templates.write(objects, {**PLACES, **HARD_PLACES}[place], self.size, rng)
-        said = expressions.expressions(objects, self.size)
+        phrases = expressions.expressions(objects, self.size)
         return WorldPhoto(
             image,
-            tuple(replace(o, expressions=e) for o, e in zip(objects, said, strict=True)),
+            tuple(replace(o, expressions=e) for o, e in zip(objects, phrases, strict=True)),
             caption,
             place,
         )

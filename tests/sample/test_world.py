@@ -392,7 +392,7 @@ def test_the_hard_part_holds_nothing_that_a_build_holds(kind: hard_cases.Kind, c
 
 
 def test_too_small_a_hard_part_is_refused() -> None:
-    with pytest.raises(ValueError, match="8 photos"):
+    with pytest.raises(ValueError, match="8 or more"):
         hard_cases.dataset("four", 2)
 
 
