@@ -1,1 +1,1 @@
-"""Versioned Parquet with a DuckDB face. Knows nothing about images, boxes or captions."""
+"""Versioned Parquet tables and files with a DuckDB catalog; independent of `repic`."""

@@ -1,8 +1,7 @@
-"""The DuckDB face: `catalog.duckdb`, a small file of views that any DuckDB client opens read-only.
+"""The DuckDB catalog: `catalog.duckdb`, a small file of views for any DuckDB client.
 
-It is derived from manifests and refs alone, is never the truth, and is replaced in one step. Views
-name their files by absolute path, so the working directory of a reader does not matter; after a
-store was moved the catalog must be made again.
+It is derived from manifests and refs and replaced atomically. Views name their files by absolute
+path, so they work from any folder; after moving a store, write the catalog again.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from storage.files import TEMPORARY, make_folder
 from storage.lineage import edges
 from storage.manifest import ArtifactRef, Manifest
 from storage.refs import Snapshot
-from storage.sql import exact, identifier, literal
+from storage.sql import escape_glob, identifier, literal
 from storage.store import Store
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DATASET = "dataset"
-"""The artifact whose versions become schemas, and whose latest version fills `main`."""
+"""The artifact whose versions become schemas; `main` shows its latest version."""
 
 FILE = "catalog.duckdb"
 
@@ -89,14 +88,14 @@ def catalog(
     renamed: Mapping[str, Mapping[str, str]] | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """Make the catalog again, from manifests alone.
+    """Write the catalog from the manifests.
 
     Args:
-        extra_views: Name -> SELECT over tables of one dataset version, by their bare names. Made in
-            `main` and in each version's schema, where all that it needs exists.
-        comments: View -> column -> sentence; the documentation in manifests is there anyway.
-        renamed: Table -> column -> its former name. The views of all versions have both names.
-        path: Where to write it; inside the store by default.
+        extra_views: Name -> SELECT over the tables of one dataset version, by their bare names. The
+            view is created in `main` and in the schema of each version that has these tables.
+        comments: View -> column -> comment, in addition to the documentation in manifests.
+        renamed: Table -> column -> former name. The views of all versions have both names.
+        path: Where to write it. Default: inside the store.
 
     Raises:
         StoreError: the store is not local and no path is given, or it cannot be written.
@@ -124,7 +123,7 @@ def catalog(
                 os.replace(temporary, target)
             finally:
                 temporary.unlink(missing_ok=True)
-            # Another build may have moved the refs, and replaced the file, since we looked.
+            # Another process may have moved the refs and replaced the file meanwhile.
             if store.current().number == snapshot.number:
                 return target
 
@@ -147,7 +146,7 @@ def _write(
     with duckdb.connect() as connection:
         if not store.files.local:
             connection.register_filesystem(store.files.fs)
-        # The oldest storage that can hold comments on columns, so that older clients can read it.
+        # The oldest storage version with comments on columns, so that older clients can read it.
         connection.execute(f"ATTACH {literal(path)} AS catalog (STORAGE_VERSION 'v1.0.0')")
         connection.execute("USE catalog.main")
         _fill(connection, "artifacts", ARTIFACTS, [_artifact(m, snapshot) for m in manifests])
@@ -167,15 +166,15 @@ def _write(
 
 
 def _latest(store: Store, snapshot: Snapshot) -> list[Manifest]:
-    """Tables of `main`: those that the latest dataset binds, and the latest of any other."""
-    found = {
+    """Tables of `main`: those that the latest dataset binds, and the latest of all others."""
+    latest = {
         name: store.manifest(ArtifactRef.exact(name, ref.latest))
         for name, ref in snapshot.refs.items()
         if ref.latest
     }
-    if DATASET in found:
-        found |= {manifest.name: manifest for manifest in _bound(store, found[DATASET])}
-    return [manifest for manifest in found.values() if manifest.kind == "table"]
+    if DATASET in latest:
+        latest |= {manifest.name: manifest for manifest in _bound(store, latest[DATASET])}
+    return [manifest for manifest in latest.values() if manifest.kind == "table"]
 
 
 def _bound(store: Store, dataset: Manifest) -> list[Manifest]:
@@ -206,7 +205,7 @@ def _views(
         try:
             connection.execute(f"CREATE VIEW {identifier(name)} AS {select}")
         except (duckdb.CatalogException, duckdb.BinderException) as error:
-            # Before the first build, or in an old version, there is not all that a view needs.
+            # Old versions, and a store before its first build, lack tables that a view needs.
             log.info("no view %s.%s: %s", schema, name, error)
             continue
         except duckdb.IOException as error:
@@ -223,7 +222,7 @@ def _aliases(table: Manifest, renamed: Mapping[str, str]) -> dict[str, str]:
 
 
 def _select(store: Store, table: Manifest, aliases: Mapping[str, str]) -> str:
-    files = ", ".join(literal(exact(store.files.url(shard.path))) for shard in table.shards)
+    files = ", ".join(literal(escape_glob(store.files.url(shard.path))) for shard in table.shards)
     names = [identifier(column.name) for column in table.columns]
     names += [f"{identifier(column)} AS {identifier(alias)}" for alias, column in aliases.items()]
     return f"SELECT {', '.join(names)} FROM read_parquet([{files}])"

@@ -1,4 +1,4 @@
-"""What can go wrong with a store. Every message is one sentence and its remedy."""
+"""Errors of a store. Every message states the cause, then the remedy."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-FULL = {errno.ENOSPC, errno.EDQUOT}
-FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST}
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
+NAME_TAKEN = {errno.ENOTDIR, errno.EEXIST}
 
 
 class StoreError(Exception):
-    """The store cannot do what was asked; nothing half done is visible."""
+    """The operation failed; none of its changes are visible."""
 
 
 class NotFoundError(StoreError):
@@ -20,32 +20,35 @@ class NotFoundError(StoreError):
 
 
 class MovedError(StoreError):
-    """What a move was decided upon has moved meanwhile: look again, and decide again."""
+    """A ref was moved by another process since it was read."""
 
 
 class NotDeterministicError(StoreError):
-    """The same fingerprint came with different rows: whatever made them is not deterministic."""
+    """The same fingerprint was published with different content."""
 
 
 @contextmanager
 def store_errors(path: str) -> Iterator[None]:
-    """Turns what a person can mend, such as a full disk, into a StoreError.
+    """Convert an OSError that the user can fix, such as a full disk, to a StoreError.
 
-    Any other OSError passes through unchanged.
+    Any other OSError is re-raised unchanged.
+
+    Args:
+        path: Path for the message.
     """
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in NO_SPACE:
             raise StoreError(
                 f"No space left to write {path}: free some and run again; finished work is kept."
             ) from error
-        if error.errno in FORBIDDEN or isinstance(error, PermissionError):
+        if error.errno in NO_PERMISSION or isinstance(error, PermissionError):
             raise StoreError(
                 f"No permission to write {path}: change the folder's owner or mode, "
                 "or choose another store."
             ) from error
-        if error.errno in IN_THE_WAY:
+        if error.errno in NAME_TAKEN:
             raise StoreError(
                 f"Cannot make {path}, because a file has the name of one of its folders: "
                 "move it, or choose another store."

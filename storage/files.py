@@ -1,8 +1,8 @@
-"""Atomic file operations of one store, on any file system that has them.
+"""Atomic file operations of one store, on local disks and object stores.
 
-An object store (s3, gs, memory) shows an object whole or not at all, and can create one only if it
-is absent. A local disk needs the classic steps: write a temporary file, fsync it, link or rename
-it to its name, fsync the folder. Everything above this module sees the same five verbs.
+An object store (s3, gs, memory) writes an object completely or not at all, and can create it only
+if it is absent. On a local disk the same needs these steps: write a temporary file, fsync it, link
+or rename it to its name, fsync the folder.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from storage.errors import StoreError, store_errors
 from storage.memory import AtomicMemoryFileSystem
 
 TEMPORARY = "tmp"
-"""Folder of a store for files that are not finished; whatever a kill leaves there is garbage."""
+"""Folder of a store for incomplete files; files that a killed process leaves there are garbage."""
 
 CONDITIONAL = {"memory", "s3", "s3a", "gs", "gcs"}
-"""Protocols whose put can be conditional on absence, which fsspec calls mode="create"."""
+"""Protocols with create-if-absent, which is mode="create" in fsspec."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Stored:
 
 
 Check = Callable[[IO[bytes]], None]
-"""Reads a written file again; raises StoreError if it is not what was meant."""
+"""Reads a written file back; raises StoreError if it differs from what was written."""
 
 
 def open_files(url: str, options: dict[str, Any]) -> Files:
-    """Files under a path or fsspec URL.
+    """Open the files under a path or fsspec URL.
 
     Raises:
-        StoreError: the file system has no create-if-absent.
+        StoreError: the URL cannot be opened, or the file system has no create-if-absent.
     """
     try:
         fs, root = url_to_fs(url, use_listings_cache=False, **options)
@@ -70,7 +70,7 @@ def open_files(url: str, options: dict[str, Any]) -> Files:
 
 
 class Files:
-    """A store's files on an object store. Paths are relative to the store, with "/"."""
+    """Files of a store on an object store. Paths are relative to the store and use "/"."""
 
     local = False
 
@@ -79,30 +79,31 @@ class Files:
         self.root = root
 
     def full(self, path: str) -> str:
-        """Path as the file system wants it."""
+        """Path for the fsspec file system."""
         return f"{self.root}/{path}"
 
     def url(self, path: str) -> str:
-        """Path as DuckDB wants it: absolute on a local disk, else a URL."""
+        """Path for DuckDB: absolute on a local disk, else a URL."""
         return self.fs.unstrip_protocol(self.full(path))
 
     def read(self, path: str) -> bytes:
-        """Raises: FileNotFoundError."""
+        """Content of a file. Raises: FileNotFoundError."""
         return self.fs.cat_file(self.full(path))
 
     def open(self, path: str) -> IO[bytes]:
-        """For reading. Raises: FileNotFoundError."""
+        """Open a file for reading. Raises: FileNotFoundError."""
         return self.fs.open(self.full(path), "rb")
 
     def find(self, folder: str) -> dict[str, int]:
-        """Path -> size of all files below a folder; empty where there is no such folder."""
-        found = self.fs.find(self.full(folder), detail=True, withdirs=False)
+        """Path -> size in bytes of all files below a folder; empty if the folder does not exist."""
+        entries = self.fs.find(self.full(folder), detail=True, withdirs=False)
         return {
-            self.fs._strip_protocol(p)[len(self.root) + 1 :]: e["size"] for p, e in found.items()
+            self.fs._strip_protocol(path)[len(self.root) + 1 :]: entry["size"]
+            for path, entry in entries.items()
         }
 
     def create(self, path: str, data: bytes) -> bool:
-        """Create if absent, in one step; False if it exists. Of many writers exactly one wins."""
+        """Create a file atomically; False if it exists. Exactly one of many writers wins."""
         with store_errors(self.full(path)):
             try:
                 self.fs.pipe_file(self.full(path), data, mode="create")
@@ -111,15 +112,15 @@ class Files:
             return True
 
     def replace(self, path: str, data: bytes) -> None:
-        """Create or replace, in one step."""
+        """Create or replace a file atomically."""
         with store_errors(self.full(path)):
             self.fs.pipe_file(self.full(path), data)
 
     def put(self, folder: str, suffix: str, chunks: Iterable[Any], check: Check) -> Stored:
-        """Store bytes under their hash as `folder/<sha256><suffix>`; a no-op if they are there.
+        """Store bytes as `folder/<sha256><suffix>`; a no-op if that file exists.
 
         Raises:
-            StoreError: no space, no permission, or `check` refused what was written.
+            StoreError: no space, no permission, or `check` rejected the written file.
         """
         with tempfile.NamedTemporaryFile() as temporary:
             sha256, size = _copy(chunks, temporary)
@@ -133,14 +134,14 @@ class Files:
         return stored
 
     def holds(self, path: str, size: int) -> bool:
-        """Whether a file is there, of the size it must have."""
+        """Whether a file exists and has this size in bytes."""
         try:
             return self.fs.info(self.full(path))["size"] == size
         except FileNotFoundError:
             return False
 
     def remove(self, path: str) -> None:
-        """Remove a file; no error if another process did."""
+        """Remove a file; no error if it does not exist."""
         with store_errors(self.full(path)):
             try:
                 self.fs.rm_file(self.full(path))
@@ -149,7 +150,7 @@ class Files:
 
 
 class LocalFiles(Files):
-    """A store's files on a local disk or a mounted network file system."""
+    """Files of a store on a local disk or a mounted network file system."""
 
     local = True
 
@@ -157,15 +158,15 @@ class LocalFiles(Files):
         return self.full(path)
 
     def find(self, folder: str) -> dict[str, int]:
-        found = {}
+        sizes = {}
         for parent, _, names in os.walk(self.full(folder)):
             for name in names:
                 path = os.path.join(parent, name)
                 try:
-                    found[os.path.relpath(path, self.root)] = os.stat(path).st_size
-                except FileNotFoundError:  # removed while we look
+                    sizes[os.path.relpath(path, self.root)] = os.stat(path).st_size
+                except FileNotFoundError:  # removed by another process
                     continue
-        return found
+        return sizes
 
     def create(self, path: str, data: bytes) -> bool:
         target = self.full(path)
@@ -215,7 +216,7 @@ class LocalFiles(Files):
 
 
 def link(source: str, target: str) -> None:
-    """Give a file a second name, which must be free: create-if-absent of whole files.
+    """Hard-link a file to a name that must not exist: create-if-absent of complete files.
 
     Raises:
         FileExistsError: the name is taken.
@@ -233,7 +234,7 @@ def link(source: str, target: str) -> None:
 
 
 def make_folder(path: str) -> None:
-    """Create a folder and its parents so that they survive a power cut."""
+    """Create a folder and its parents durably (fsync)."""
     if os.path.isdir(path):
         return
     make_folder(os.path.dirname(path))
@@ -242,13 +243,13 @@ def make_folder(path: str) -> None:
 
 
 def sync(handle: IO[bytes]) -> None:
-    """Flush a file to the disk."""
+    """Flush a file to disk."""
     handle.flush()
     os.fsync(handle.fileno())
 
 
 def sync_folder(path: str) -> None:
-    """Make the names in a folder survive a power cut."""
+    """Flush the entries of a folder to disk."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -257,7 +258,7 @@ def sync_folder(path: str) -> None:
 
 
 def _copy(chunks: Iterable[Any], target: IO[bytes]) -> tuple[str, int]:
-    """Write chunks; SHA-256 and size of what was written."""
+    """Write chunks; return their SHA-256 and size in bytes."""
     digest, size = hashlib.sha256(), 0
     for chunk in chunks:
         target.write(chunk)

@@ -1,4 +1,4 @@
-"""A version as Arrow, as a DuckDB relation, as `datasets.Dataset`, as files."""
+"""Readers of a version: as Arrow table, DuckDB relation, `datasets.Dataset`, or files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyarrow import fs as arrow_fs
 from storage.errors import StoreError
 from storage.files import Files
 from storage.manifest import Manifest
-from storage.sql import exact
+from storage.sql import escape_glob
 
 if TYPE_CHECKING:
     import datasets
@@ -28,7 +28,10 @@ def read_table(
     columns: Sequence[str] | None = None,
     where: pc.Expression | None = None,
 ) -> pa.Table:
-    """Rows of Parquet files as one Arrow table, in the order of the files.
+    """Read Parquet files into one Arrow table, in the order of the files.
+
+    Args:
+        where: Keep only matching rows.
 
     Raises:
         StoreError: a file is missing, or a column is unknown.
@@ -48,10 +51,10 @@ def read_table(
 
 
 def paths(manifest: Manifest) -> list[str]:
-    """Files of a table, relative to the store.
+    """Paths of a table's files, relative to the store.
 
     Raises:
-        StoreError: it is no table.
+        StoreError: the version is not a table.
     """
     if manifest.kind != "table":
         tables = ", ".join(str(i.ref) for i in manifest.inputs)
@@ -63,17 +66,21 @@ def paths(manifest: Manifest) -> list[str]:
 def relation(
     files: Files, manifest: Manifest, connection: duckdb.DuckDBPyConnection | None
 ) -> duckdb.DuckDBPyRelation:
-    """A table as a lazy relation, in a new connection unless one is given."""
+    """A lazy DuckDB relation over a table's files.
+
+    Raises:
+        StoreError: the version is not a table.
+    """
     import duckdb
 
     connection = connection or duckdb.connect()
     if not files.local and not connection.filesystem_is_registered(_protocol(files)):
         connection.register_filesystem(files.fs)
-    return connection.read_parquet([exact(files.url(path)) for path in paths(manifest)])
+    return connection.read_parquet([escape_glob(files.url(path)) for path in paths(manifest)])
 
 
 def dataset(files: Files, manifest: Manifest, columns: Sequence[str] | None) -> datasets.Dataset:
-    """Wraps the Arrow table itself: neither memory nor disk holds the rows a second time."""
+    """A `datasets.Dataset` that wraps the Arrow table without copying its rows."""
     import datasets
 
     table = read_table(files, paths(manifest), manifest.schema_arrow, columns)

@@ -1,4 +1,4 @@
-"""Removes what nothing can reach. Shows what it would remove unless it is told to."""
+"""Garbage collection: find, and on request delete, files that no version or ref reaches."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from storage import jobs as unfinished
-from storage import refs
+from storage import jobs, refs
 from storage.errors import StoreError
 from storage.files import TEMPORARY
 from storage.jobs import UnfinishedJob
@@ -18,14 +17,14 @@ from storage.reader import manifest_path
 from storage.store import Store
 
 KEEP_SNAPSHOTS = 1000
-"""Moves of refs that stay in the log."""
+"""Number of refs snapshots that are kept."""
 
 OLD_REFS = "old entry of the refs log"
 
 
 @dataclass(frozen=True)
 class UnreachableFile:
-    """A file that nothing reaches: path relative to the store, size, and what it is."""
+    """A file to delete: path relative to the store, size in bytes, and why."""
 
     path: str
     bytes: int
@@ -34,7 +33,7 @@ class UnreachableFile:
 
 @dataclass(frozen=True)
 class UnfinishedWork:
-    """A job that has not ended, and the size of all that it keeps; `forgotten` if gc takes that."""
+    """An unfinished job and the size of its files; gc deletes them if `forgotten`."""
 
     job: UnfinishedJob
     bytes: int
@@ -43,13 +42,13 @@ class UnfinishedWork:
 
 @dataclass(frozen=True)
 class Garbage:
-    """What gc found.
+    """Result of a garbage collection.
 
     Attributes:
-        files: In the order of removal, which leaves a whole store if it is interrupted.
-        unfinished: Jobs that were killed, and may be gone on with.
-        deleted: Whether the files are gone.
-        blocked_by: Live builds, because of which nothing is deleted.
+        files: Files in order of deletion, so that an interruption leaves a consistent store.
+        unfinished: Interrupted jobs, which may be resumed.
+        deleted: Whether the files were deleted.
+        blocked_by: Live builds that prevent deletion.
     """
 
     files: tuple[UnreachableFile, ...]
@@ -59,6 +58,7 @@ class Garbage:
 
     @property
     def bytes(self) -> int:
+        """Total size of the files."""
         return sum(file.bytes for file in self.files)
 
 
@@ -67,62 +67,64 @@ def gc(
     *,
     delete: bool = False,
     keep_versions: int | None = None,
-    forget: timedelta = unfinished.FORGOTTEN,
+    forget: timedelta = jobs.EXPIRY,
 ) -> Garbage:
-    """Find, and with `delete` remove, files that neither a version nor a ref reaches.
+    """Find, and with `delete` remove, files that no version or ref reaches.
 
-    That is: temporary files, shards and parts that no manifest names, stale leases, refs log
-    entries beyond the newest 1,000. A part of a build that was interrupted counts as garbage, too;
-    run the build again first to keep it. What an unfinished job keeps is left alone for a while.
+    These are temporary files, shards and parts that no manifest names, leases of dead processes,
+    and refs snapshots beyond the newest 1,000. The parts of an interrupted build count as garbage:
+    finish the build first to keep them. The folders of an unfinished job are kept until it expires.
 
     Args:
-        keep_versions: Also drop versions, except the newest this many of each name, those that a
-            ref reaches, and all that these were made from. By default every version stays.
-        forget: An unfinished job that nobody went on with for so long is removed, too.
+        keep_versions: Also delete versions, except the newest `keep_versions` of each name, any
+            that a ref names, and the inputs of both. By default all versions are kept.
+        forget: Also delete unfinished jobs that were not resumed for this long.
 
     Raises:
         StoreError: `keep_versions` is below 1, or the store cannot be written.
     """
     if keep_versions is not None and keep_versions < 1:
-        raise StoreError("keep_versions must be 1 or more: the newest version always stays.")
+        raise StoreError("keep_versions must be 1 or more: the newest version is always kept.")
     if not delete:
         live = [lease for lease in store.leases.find() if lease.live]
-        return _found(store, keep_versions, forget, live)
+        return _collect(store, keep_versions, forget, live)
     with store.leases.gc() as live:
-        found = _found(store, keep_versions, forget, live)
+        garbage = _collect(store, keep_versions, forget, live)
         if live:
-            return found
-        for file in found.files:
+            return garbage
+        for file in garbage.files:
             store.files.remove(file.path)
         store.forget()
     store.changed()
-    return replace(found, deleted=True)
+    return replace(garbage, deleted=True)
 
 
-def _found(
+def _collect(
     store: Store, keep_versions: int | None, forget: timedelta, live: Sequence[Lease]
 ) -> Garbage:
     oldest = datetime.now(UTC) - forget
-    jobs = unfinished.find(store.files)
+    unfinished = jobs.find(store.files)
     sizes: dict[str, int] = {}
-    for folder in {folder for job in jobs for folder in job.folders}:
+    for folder in {folder for job in unfinished for folder in job.folders}:
         sizes |= store.files.find(folder)
     return Garbage(
-        tuple(_doomed(store, keep_versions, [job for job in jobs if job.touched > oldest])),
+        tuple(
+            _unreachable(store, keep_versions, [job for job in unfinished if job.touched > oldest])
+        ),
         tuple(
             UnfinishedWork(
                 job,
                 sum(size for path, size in sizes.items() if job.holds(path)),
                 job.touched <= oldest,
             )
-            for job in jobs
+            for job in unfinished
         ),
         blocked_by=tuple(live),
     )
 
 
-def _doomed(
-    store: Store, keep_versions: int | None, jobs: Sequence[UnfinishedJob]
+def _unreachable(
+    store: Store, keep_versions: int | None, kept_jobs: Sequence[UnfinishedJob]
 ) -> Iterator[UnreachableFile]:
     """Manifests come before the shards that only they name, and outputs before their inputs; the
     card of a job before what it keeps.
@@ -143,10 +145,10 @@ def _doomed(
             path = manifest_path(manifest.name, manifest.version)
             yield UnreachableFile(path, sizes[path], "version that no ref reaches")
 
-    left = store.files.find(unfinished.FOLDER)
-    for path in sorted(left, key=lambda path: (not unfinished.is_card(path), path)):
-        if not any(job.holds(path) for job in jobs):
-            yield UnreachableFile(path, left[path], "work that nobody goes on with")
+    sizes = store.files.find(jobs.FOLDER)
+    for path in sorted(sizes, key=lambda path: (not jobs.is_card(path), path)):
+        if not any(job.holds(path) for job in kept_jobs):
+            yield UnreachableFile(path, sizes[path], "job that was not resumed")
 
     reached = {part.path for manifest in kept for part in manifest.stored}
     for folder, reason in (
@@ -156,7 +158,7 @@ def _doomed(
         (TEMPORARY, "temporary file"),
     ):
         for path, size in sorted(store.files.find(folder).items()):
-            if path not in reached and not any(job.holds(path) for job in jobs):
+            if path not in reached and not any(job.holds(path) for job in kept_jobs):
                 yield UnreachableFile(path, size, reason)
 
     live = {lease.path for lease in store.leases.find() if lease.live}
@@ -171,7 +173,7 @@ def _doomed(
 
 
 def _kept(store: Store, every: list[Manifest], newest: int) -> list[Manifest]:
-    """Versions among the newest of their name, or that a ref reaches, and all their inputs."""
+    """The newest versions of each name, any that a ref names, and the inputs of both."""
     current = store.current()
     roots = [
         manifest

@@ -1,8 +1,8 @@
-"""Hashes that name things: fingerprints of settings, contents of rows.
+"""Fingerprints of JSON values and content hashes of tables.
 
-The content hash of a table is a sum over its rows, so it knows neither their order nor how they are
-chunked or split into shards, and the hash of a whole is the sum of the hashes of its parts. A sum,
-unlike an exclusive or, also counts: a row that is there twice is not a row that is not there.
+The content hash of a table is a sum over its rows, so it does not depend on their order, chunks or
+shards, and the hash of a table is the sum of the hashes of its shards. Unlike an exclusive or, a
+sum also counts duplicates.
 
 Construction. All arithmetic is on unsigned 64-bit integers in two independent lanes, 128 bits
 together; `mix` is the finaliser of splitmix64 (Steele, Lea, Flood 2014; constants of Stafford's
@@ -21,9 +21,8 @@ variant 13); `B(x)` is BLAKE2b-128 of x, its first eight bytes (little-endian) f
 - row                      as a struct of all columns, with B("row")
 - table                    sum of its rows; written as lane 1, then lane 0, 32 hex digits
 
-The width of an integer or a float and dictionary encoding make no difference, nor does the order of
-columns. It guards against faults, not against someone who constructs a collision: shards have
-SHA-256 for that.
+The hash does not depend on the width of integers and floats, dictionary encoding, or the order of
+columns. It detects faults but does not resist constructed collisions; shards have SHA-256 for that.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 ID_DIGITS = 32
-"""Hex digits of an id: 128 bits, so that a billion rows collide with a chance below 1e-20."""
+"""Hex digits of an id: 128 bits. A billion ids collide with a probability below 1e-20."""
 
 EMPTY = "0" * ID_DIGITS
-"""Content of no rows."""
+"""Content hash of an empty table."""
 
 BLOCK_BYTES = 1 << 22
-"""Rows are hashed in blocks of about this many bytes: few enough to need little memory, and enough
-that a text which many rows share is hashed once for many of them."""
+"""Rows are hashed in blocks of about this size: small enough to need little memory, and large
+enough that a text shared by many rows is hashed only once for them."""
 
 _CANONICAL = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -60,8 +59,8 @@ def fingerprint(value: Any) -> str:
     """Id of a JSON value: SHA-256 of its canonical form (sorted keys, no spaces), 32 hex digits.
 
     Raises:
-        TypeError: `value` holds something that JSON does not.
-        ValueError: `value` holds NaN or an infinity, which have no canonical form.
+        TypeError: `value` is not JSON.
+        ValueError: `value` contains NaN or infinity, which have no canonical form.
     """
     text = _CANONICAL.encode(value)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:ID_DIGITS]
@@ -81,7 +80,7 @@ def content_hash(table: pa.Table) -> str:
 
 
 def combine(contents: Iterable[str]) -> str:
-    """Content of a whole from the contents of its parts."""
+    """Content hash of a table from those of its shards."""
     total = np.zeros(2, np.uint64)
     for content in contents:
         total += np.array([int(content[16:], 16), int(content[:16], 16)], np.uint64)
@@ -93,9 +92,9 @@ def _text(total: npt.NDArray[np.uint64]) -> str:
 
 
 def mix(x: Hashes) -> Hashes:
-    """`mix` of the construction above, in place; gives back x.
+    """`mix` of the construction above, in place; returns x.
 
-    A bijection of 64 bits in which every input bit moves every output bit.
+    A bijection of 64 bits in which every input bit affects every output bit.
     """
     x ^= x >> np.uint64(30)
     x *= np.uint64(0xBF58476D1CE4E5B9)
@@ -121,7 +120,7 @@ def _weights(size: int) -> Hashes:
 
 @lru_cache(maxsize=1)
 def _float16_hashes() -> Hashes:
-    """Hash of each of the 65,536 float16 values, so that vectors cost a look-up per number."""
+    """Hash of each of the 65,536 float16 values: vectors are hashed by table look-up."""
     every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     return _floats(every)
 
@@ -154,7 +153,7 @@ def _hash(array: pa.Array) -> Hashes:
 
 
 def _hash_valid(array: pa.Array) -> Hashes:
-    """As `_hash`; what it gives for a null is undefined."""
+    """As `_hash`; the value for a null is undefined."""
     kind = array.type
     if isinstance(array, pa.ExtensionArray):
         return _hash(array.storage)
@@ -198,7 +197,7 @@ def _hash_valid(array: pa.Array) -> Hashes:
 
 
 def _stored(array: pa.Array, dtype: Any) -> npt.NDArray[Any]:
-    """An array's values as they lie in memory, nulls included."""
+    """Values of an array as stored in memory, nulls included."""
     data = np.frombuffer(array.buffers()[1], dtype)
     return data[array.offset : array.offset + len(array)]
 
@@ -230,7 +229,7 @@ def _lists(array: pa.ListArray | pa.LargeListArray | pa.MapArray) -> Hashes:
     lengths = np.diff(offsets)
     first, items = offsets[0], offsets[-1] - offsets[0]
     position = np.arange(items) - np.repeat(offsets[:-1] - first, lengths)
-    # Rounded up to a power of two, so that few different lengths are ever asked for.
+    # Rounded up to a power of two, so that `_weights` caches few lengths.
     longest = 1 << int(lengths.max()).bit_length()
     weighted = _hash(array.values.slice(first, items)) * _weights(longest)[:, position]
     running = np.zeros((2, items + 1), np.uint64)

@@ -1,4 +1,4 @@
-"""Is a store whole (`verify`), and what is different between two versions (`diff`)."""
+"""Integrity check of a store (`verify`) and comparison of two versions (`diff`)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class IntegrityProblem:
-    """Something that is not as a manifest says.
+    """A difference between a manifest and the store.
 
     Attributes:
-        artifact: The version concerned, as `name@v3`, or `refs`.
-        path: The file concerned, relative to the store.
+        artifact: The affected version, as `name@v3`, or `refs`.
+        path: The affected file, relative to the store; empty if it is the manifest.
     """
 
     artifact: str
@@ -39,12 +39,12 @@ class IntegrityProblem:
 
 @dataclass(frozen=True)
 class Diff:
-    """Rows of table b against table a.
+    """Differences from table a to table b.
 
     Attributes:
         added: Rows whose key is only in b.
         removed: Rows whose key is only in a.
-        changed: Keys in both whose rows differ, and `columns`: which columns do (list of string).
+        changed: Keys in both whose rows differ; `columns` lists the differing columns.
         columns_added: Columns that only b has; they are not compared.
         columns_removed: Columns that only a has.
     """
@@ -57,21 +57,21 @@ class Diff:
 
     @property
     def empty(self) -> bool:
-        """Whether the two have the same columns and rows."""
+        """Whether both have the same columns and rows."""
         rows = self.added.num_rows + self.removed.num_rows + self.changed.num_rows
         return not (rows or self.columns_added or self.columns_removed)
 
 
 def verify(store: StoreReader, ref: ArtifactRef | str | None = None) -> list[IntegrityProblem]:
-    """Hash every file again and compare it, its rows, inputs and refs with the manifests.
+    """Hash every file and compare files, rows, inputs and refs with the manifests.
 
     Args:
-        ref: Only this version and what it was made from; everything by default.
+        ref: Check only this version and its inputs. Default: all versions.
 
     Raises:
-        NotFoundError: `ref` means nothing.
+        NotFoundError: `ref` does not exist.
     """
-    store = StoreReader(store.location, store.options)  # forgets manifests that were read before
+    store = StoreReader(store.location, store.options)  # without cached manifests
     problems: list[IntegrityProblem] = []
     if ref is None:
         manifests = _readable(store, problems)
@@ -131,7 +131,7 @@ def _check_manifest(store: StoreReader, manifest: Manifest) -> list[IntegrityPro
 
 
 def _check_part(files: Files, part: Shard | File) -> str | None:
-    """What is wrong with a file, or None."""
+    """Describe what is wrong with a file; None if it is intact."""
     try:
         with files.open(part.path) as handle:
             digest = hashlib.sha256()
@@ -154,10 +154,10 @@ def _check_part(files: Files, part: Shard | File) -> str | None:
 
 
 def diff(store: StoreReader, a: ArtifactRef | str, b: ArtifactRef | str) -> Diff:
-    """Rows added, removed and changed from a to b, by key. Vectors come as float32.
+    """Rows added, removed and changed from a to b, compared by key. Vectors become float32.
 
     Raises:
-        StoreError: one is no table, or their keys differ.
+        StoreError: one of them is not a table, or their keys differ.
     """
     import duckdb
 
@@ -168,7 +168,7 @@ def diff(store: StoreReader, a: ArtifactRef | str, b: ArtifactRef | str) -> Diff
         if old.key != new.key:
             raise StoreError(
                 f"{old.ref} has the key {', '.join(old.key)} and {new.ref} {', '.join(new.key)}: "
-                "rows can only be compared by the same key."
+                "rows can be compared only if the keys are the same."
             )
         types_a = {column.name: column.type for column in old.columns}
         types_b = {column.name: column.type for column in new.columns}
@@ -191,7 +191,7 @@ def diff(store: StoreReader, a: ArtifactRef | str, b: ArtifactRef | str) -> Diff
 
 def _differs(name: str, cast: bool) -> str:
     sides = [f"{side}.{identifier(name)}" for side in "ab"]
-    if cast:  # a list that became one of fixed size, an integer that became wider
+    if cast:  # for example a list that became a fixed-size list, or a wider integer
         sides = [f"{side}::VARCHAR" for side in sides]
     return " IS DISTINCT FROM ".join(sides)
 

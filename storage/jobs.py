@@ -1,9 +1,9 @@
-"""Unfinished work: what a long job leaves when it dies, and needs when it is started again.
+"""Unfinished jobs: files that an interrupted job needs to resume, protected from gc.
 
-A build that was killed computes again what gc took. A job that goes on from files of its own
-cannot, so it keeps a folder `unfinished/<id>/`, in which `job.json` says what it is, and which
-other folders of the store it needs. gc takes nothing of these until nobody has gone on with the job
-for `FORGOTTEN`. It takes `job.json` first: without it the rest means nothing any more.
+A build recomputes parts that gc removed. A job that resumes from files of its own cannot, so it
+keeps a folder `unfinished/<id>/` whose `job.json` describes the job and lists further folders that
+it needs. gc leaves these folders alone until the job has not been resumed for `EXPIRY`; then it
+removes `job.json` first, since the other files are useless without it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from storage.manifest import Frozen
 
 FOLDER = "unfinished"
 CARD = "job.json"
-FORGOTTEN = timedelta(days=30)
-"""A job that nobody has gone on with for so long is given up."""
+EXPIRY = timedelta(days=30)
+"""gc removes a job that was not resumed for this long."""
 
 
 class UnfinishedJob(Frozen):
-    """A job that was begun and has not ended.
+    """A job that was started and has not ended.
 
     Attributes:
-        what: It is, for a person.
-        keeps: Other folders of the store that it needs.
-        touched: When somebody last worked on it.
+        what: Description for the user.
+        keeps: Further folders of the store that it needs.
+        touched: Time when it last started or wrote a checkpoint.
     """
 
     id: str
@@ -39,33 +39,33 @@ class UnfinishedJob(Frozen):
 
     @property
     def card(self) -> str:
-        """Path of the file that says all this."""
+        """Path of its `job.json`."""
         return f"{folder(self.id)}/{CARD}"
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """All that gc leaves alone for it."""
+        """All folders that gc leaves alone for it."""
         return folder(self.id), *self.keeps
 
     def holds(self, path: str) -> bool:
-        """Whether a file of the store is in one of its folders."""
+        """Whether a file of the store is in one of these folders."""
         return any(path.startswith(f"{kept}/") for kept in self.folders)
 
 
 def folder(id: str) -> str:
-    """Raises: StoreError."""
+    """Folder of a job. Raises: StoreError: the id is not a hash."""
     if not id.isalnum():
         raise StoreError(f"A job needs a hash as its id, not {id!r}.")
     return f"{FOLDER}/{id}"
 
 
 def is_card(path: str) -> bool:
-    """Whether a file of the store says what a job is."""
+    """Whether a path is the `job.json` of a job."""
     return PurePosixPath(f"/{path}").match(f"/{FOLDER}/*/{CARD}")
 
 
 def keep(files: Files, job: UnfinishedJob) -> None:
-    """Begin a job, or say that somebody is at it.
+    """Register a job, or update its `touched` time.
 
     Raises:
         StoreError: no space, no permission.
@@ -80,13 +80,13 @@ def find(files: Files) -> list[UnfinishedJob]:
         if is_card(path):
             try:
                 jobs.append(UnfinishedJob.model_validate_json(files.read(path)))
-            except FileNotFoundError:  # it ended while we look
+            except FileNotFoundError:  # it ended meanwhile
                 continue
     return jobs
 
 
 def is_kept(files: Files, id: str) -> bool:
-    """Whether what a job has kept is all there: it was begun, has not ended, and gc left it."""
+    """Whether a job is registered: it was started, has not ended, and gc has not removed it."""
     try:
         files.read(f"{folder(id)}/{CARD}")
     except FileNotFoundError:
@@ -95,7 +95,7 @@ def is_kept(files: Files, id: str) -> bool:
 
 
 def end(files: Files, id: str) -> None:
-    """Remove a job with its folder; what else it kept is garbage from now on.
+    """Remove a job and its folder; its other folders become garbage.
 
     Raises:
         StoreError: no permission.

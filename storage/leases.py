@@ -1,8 +1,8 @@
-"""Who is at work in a store: builds, and at most one garbage collector.
+"""Leases of running processes: builds and garbage collectors.
 
-A lease is a small file with a heartbeat. Each side first announces itself and then looks for the
-other, so at least one of the two sees the other: a collector that sees a build deletes nothing, a
-build that sees a collector waits until it is done.
+A lease is a small file with a heartbeat. Each process writes its own lease before it reads those of
+others, so of two concurrent processes at least one sees the other: a collector that sees a build
+deletes nothing, and a build that sees a collector waits until that has finished.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from storage.manifest import Frozen
 FOLDER = "leases"
 HEARTBEAT = timedelta(minutes=1)
 STALE = timedelta(hours=1)
-"""A lease whose heartbeat is older is void: its process hangs, or its host is gone."""
+"""A lease with an older heartbeat is void: its process hangs, or its host is gone."""
 
 PATIENCE = timedelta(minutes=10)
-"""How long a build waits for a garbage collector."""
+"""Time that a build waits for a garbage collector."""
 
 Role = Literal["build", "gc"]
 
@@ -39,7 +39,7 @@ def _now() -> datetime:
 
 
 class Lease(Frozen):
-    """A process that uses the store; gc waits for it or works around it."""
+    """Content of a lease file."""
 
     role: Role
     id: str = Field(default_factory=lambda: uuid.uuid4().hex)
@@ -50,11 +50,12 @@ class Lease(Frozen):
 
     @property
     def path(self) -> str:
+        """Path of its file, relative to the store."""
         return f"{FOLDER}/{self.id}.json"
 
     @property
     def live(self) -> bool:
-        """Whether its holder may still be at work."""
+        """Whether its process may still be running."""
         if _now() - self.heartbeat > STALE:
             return False
         return self.host != socket.gethostname() or _alive(self.pid)
@@ -64,7 +65,7 @@ class Lease(Frozen):
 
 
 class Leases:
-    """The leases of one store; a process holds at most one build lease, however deep it nests."""
+    """The leases of one store. Nested build leases of a process share one file."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -79,12 +80,12 @@ class Leases:
         for path in self._files.find(FOLDER):
             try:
                 leases.append(Lease.model_validate_json(self._files.read(path)))
-            except FileNotFoundError:  # released while we look
+            except FileNotFoundError:  # released by its process
                 continue
         return leases
 
     def others(self, own: Lease, role: Role | None = None) -> list[Lease]:
-        """Live leases of anybody else, of one role or of any."""
+        """Live leases except `own`, of one role or of both."""
         return [
             lease
             for lease in self.find()
@@ -93,7 +94,7 @@ class Leases:
 
     @contextmanager
     def build(self) -> Iterator[None]:
-        """Keep everything that is not yet referenced safe from gc. Nests, also across threads.
+        """Hold a build lease, so that gc deletes nothing. Re-entrant, also across threads.
 
         Raises:
             StoreError: a garbage collector holds the store for longer than PATIENCE.
@@ -117,7 +118,7 @@ class Leases:
 
     @contextmanager
     def gc(self) -> Iterator[list[Lease]]:
-        """Announce a garbage collector; gives the live leases that forbid it to delete."""
+        """Hold a lease of a garbage collector; yields the live leases that prevent deletion."""
         lease, ended = self._start("gc")
         try:
             yield self.others(lease)
@@ -131,7 +132,7 @@ class Leases:
         return lease, ended
 
     def _stop(self, lease: Lease, ended: Event) -> None:
-        with self._lock:  # so that no heartbeat comes after the removal
+        with self._lock:  # so that no heartbeat follows the removal
             ended.set()
             self._files.remove(lease.path)
 

@@ -1,4 +1,4 @@
-"""Where a version comes from: the graph of its inputs, up to sources and models."""
+"""Lineage of a version: the graph of its inputs, up to sources and models."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from storage.reader import StoreReader
 
 @dataclass(frozen=True)
 class Node:
-    """A version of an artifact, or what no artifact stands behind: a source or a model.
+    """A version of an artifact, or a source or model that is not stored as an artifact.
 
     Attributes:
         kind: table, dataset, checkpoint, report, source or model.
-        version: None for a source and a model, which `fingerprint` tells apart.
-        detail: JSON of what the manifest says of a source or a model, else empty.
+        version: None for a source or a model; their `fingerprint` distinguishes them.
+        detail: The manifest's description of a source or a model as JSON, else empty.
     """
 
     kind: str
@@ -36,7 +36,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """`output` was made from `input`."""
+    """`input` is a direct input of `output`."""
 
     output: Node
     input: Node
@@ -44,45 +44,45 @@ class Edge:
 
 @dataclass(frozen=True)
 class Lineage:
-    """The graph above `root`. Nodes come before the nodes that were made from them."""
+    """The inputs of `root`, direct and indirect. `nodes` lists inputs before their outputs."""
 
     root: Node
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
 
     def tree(self) -> str:
-        """The graph as indented text; what has been shown before is not unfolded again."""
+        """The graph as indented text; the inputs of a repeated node are not repeated."""
         return "\n".join([str(self.root), *self._branches(self.root, "", set())])
 
-    def _branches(self, node: Node, indent: str, shown: set[Node]) -> Iterator[str]:
+    def _branches(self, node: Node, indent: str, printed: set[Node]) -> Iterator[str]:
         inputs = [edge.input for edge in self.edges if edge.output == node]
         for number, below in enumerate(inputs, 1):
             last = number == len(inputs)
-            again = below in shown and any(edge.output == below for edge in self.edges)
+            again = below in printed and any(edge.output == below for edge in self.edges)
             yield f"{indent}{'└── ' if last else '├── '}{below}{' (above)' if again else ''}"
             if not again:
-                shown.add(below)
-                yield from self._branches(below, indent + ("    " if last else "│   "), shown)
+                printed.add(below)
+                yield from self._branches(below, indent + ("    " if last else "│   "), printed)
 
 
 def lineage(store: StoreReader, ref: ArtifactRef | str) -> Lineage:
-    """Everything that a version was made from.
+    """The lineage of a version.
 
     Raises:
-        NotFoundError: it, or one of its inputs, does not exist.
+        NotFoundError: the version or one of its inputs does not exist.
     """
     manifests = closure(store, [store.manifest(ref)])
-    found = [edge for manifest in manifests for edge in edges(store, manifest)]
+    all_edges = [edge for manifest in manifests for edge in edges(store, manifest)]
     nodes = dict.fromkeys(
         node
         for manifest in manifests
         for node in (*(edge.input for edge in edges(store, manifest)), _node(manifest))
     )
-    return Lineage(_node(manifests[-1]), tuple(nodes), tuple(found))
+    return Lineage(_node(manifests[-1]), tuple(nodes), tuple(all_edges))
 
 
 def closure(store: StoreReader, manifests: Iterable[Manifest]) -> list[Manifest]:
-    """The given versions and all that they were made from; inputs first, each once.
+    """The given versions and their direct and indirect inputs; inputs first, each once.
 
     Raises:
         NotFoundError: an input does not exist.
@@ -102,7 +102,7 @@ def closure(store: StoreReader, manifests: Iterable[Manifest]) -> list[Manifest]
 
 
 def edges(store: StoreReader, manifest: Manifest) -> list[Edge]:
-    """What one version was made from, directly.
+    """Edges from a version to its direct inputs, sources and models.
 
     Raises:
         NotFoundError: an input does not exist.

@@ -1,4 +1,4 @@
-"""The frozen models of a version: what it holds, what it was made from, how it is named."""
+"""Data models of a version: its content, its origin, and references to it."""
 
 from __future__ import annotations
 
@@ -16,48 +16,49 @@ from pydantic import BaseModel, ConfigDict, Field
 from storage.errors import StoreError
 
 FORMAT_VERSION = 1
-"""Of the store and of each manifest. A reader refuses a newer one and reads every older one."""
+"""Format of the store and of manifests. Readers support all older formats, but no newer ones."""
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 RESERVED = {"artifacts", "lineage", "shards"}
-"""Names of the catalog's own tables."""
+"""Names that the catalog uses for tables of its own."""
 
 Kind = Literal["table", "dataset", "checkpoint", "report"]
 
 
 class Frozen(BaseModel):
-    """Base of the models on disk: immutable, without unknown fields."""
+    """Base of immutable models that reject unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)
 class ArtifactRef:
-    """`name@v3`, `name@latest` or `name@<tag>`; a bare `name` means its latest version."""
+    """Reference `name@v3`, `name@latest` or `name@<tag>`; a bare `name` means `name@latest`."""
 
     name: str
     selector: str = "latest"
 
     @classmethod
     def parse(cls, text: str) -> ArtifactRef:
-        """Raises: StoreError."""
+        """Parse a reference. Raises: StoreError."""
         name, at, selector = text.partition("@")
         if not NAME.fullmatch(name) or (at and not re.fullmatch(r"[\w.-]+", selector)):
             raise StoreError(
-                f"{text!r} is no artifact: write name@v3, name@latest or name@tag, "
+                f"{text!r} is not an artifact: write name@v3, name@latest or name@tag, "
                 "names in lower case."
             )
         return cls(name, selector or "latest")
 
     @classmethod
     def exact(cls, name: str, version: int) -> ArtifactRef:
+        """The reference `name@v<version>`."""
         return cls(name, f"v{version}")
 
     @property
     def version(self) -> int | None:
-        """The number, if the reference is an exact one."""
-        found = re.fullmatch(r"v([1-9][0-9]*)", self.selector)
-        return int(found[1]) if found else None
+        """The version number of an exact reference, else None."""
+        match = re.fullmatch(r"v([1-9][0-9]*)", self.selector)
+        return int(match[1]) if match else None
 
     def __str__(self) -> str:
         return f"{self.name}@{self.selector}"
@@ -83,7 +84,7 @@ class File(Frozen):
 
 
 class ColumnInfo(Frozen):
-    """A column as a person reads it; the exact type is in `Manifest.arrow_schema`."""
+    """Readable description of a column; `Manifest.arrow_schema` has the exact type."""
 
     name: str
     type: str
@@ -92,7 +93,7 @@ class ColumnInfo(Frozen):
 
 
 class Input(Frozen):
-    """The exact version of another artifact that a version was made from."""
+    """An input of a version: an exact version of another artifact."""
 
     name: str
     version: int
@@ -104,7 +105,7 @@ class Input(Frozen):
 
 
 class Run(Frozen):
-    """Who made a version, and in which flow run."""
+    """User, host and flow run that created a version."""
 
     user: str
     host: str
@@ -112,6 +113,7 @@ class Run(Frozen):
 
     @classmethod
     def here(cls, flow_run: str | None = None) -> Run:
+        """The current user and host."""
         try:
             user = getpass.getuser()
         except (KeyError, OSError):  # a container's user id without a name
@@ -120,14 +122,14 @@ class Run(Frozen):
 
 
 class Origin(Frozen):
-    """What a version was made from. `fingerprint` alone decides whether it exists already."""
+    """Origin of a version. Versions with the same `fingerprint` are the same version."""
 
-    fingerprint: str = Field(description="Hash of all that decides its content.")
+    fingerprint: str = Field(description="Hash of everything that determines its content.")
     inputs: tuple[Input, ...] = ()
     settings: dict[str, Any] = Field(default={}, description="Of the stage, as JSON.")
     models: dict[str, Any] = Field(default={}, description="Model name -> fingerprint, details.")
     sources: dict[str, Any] = Field(default={}, description="Source name -> location, counts.")
-    notes: dict[str, Any] = Field(default={}, description="Counts and reasons, for a person.")
+    notes: dict[str, Any] = Field(default={}, description="Counts and reasons, for the user.")
     code_version: str = ""
     run: Run = Field(default_factory=Run.here)
 
@@ -141,7 +143,7 @@ class Manifest(Origin):
     kind: Kind
     content: str = Field(description="Hash of its rows in any order, of its files, or its tables.")
     rows: int = Field(description="Of a table; of all bound tables; 0 for files.")
-    key: tuple[str, ...] = Field(default=(), description="Columns that name a row.")
+    key: tuple[str, ...] = Field(default=(), description="Columns that identify a row.")
     columns: tuple[ColumnInfo, ...] = ()
     arrow_schema: str = Field(default="", description="Arrow IPC schema message, base64.")
     shards: tuple[Shard, ...] = ()
@@ -159,7 +161,7 @@ class Manifest(Origin):
 
     @property
     def stored(self) -> tuple[Shard | File, ...]:
-        """All that it has on disk."""
+        """All files on disk."""
         return self.shards + self.files
 
     @property
@@ -167,7 +169,7 @@ class Manifest(Origin):
         return sum(part.bytes for part in self.stored)
 
     def as_input(self) -> Input:
-        """This version, as the input of another."""
+        """This version as an input of another one."""
         return Input(name=self.name, version=self.version, fingerprint=self.fingerprint)
 
 
@@ -189,18 +191,18 @@ def describe_schema(schema: pa.Schema) -> dict[str, Any]:
 
 
 def check_name(name: str) -> None:
-    """Raises: StoreError."""
+    """Check the name of an artifact. Raises: StoreError."""
     if not NAME.fullmatch(name) or name in RESERVED:
         raise StoreError(
             f"{name!r} cannot name an artifact: use lower-case letters, digits, _ and -, "
-            f"a letter first, and none of {', '.join(sorted(RESERVED))}."
+            f"starting with a letter, and none of {', '.join(sorted(RESERVED))}."
         )
 
 
-def check_format(found: int, what: str) -> None:
-    """Raises: StoreError if `what` is of a format newer than this code."""
-    if found > FORMAT_VERSION:
+def check_format(version: int, what: str) -> None:
+    """Raises: StoreError: `what` has a newer format than this code supports."""
+    if version > FORMAT_VERSION:
         raise StoreError(
-            f"{what} has format {found}, and this program reads up to {FORMAT_VERSION}: "
+            f"{what} has format {version}, and this program reads up to {FORMAT_VERSION}: "
             "install a newer version of it."
         )

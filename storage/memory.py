@@ -1,8 +1,8 @@
 """A store in the memory of this process, for tests and notebooks.
 
-fsspec's memory file system shows a file before its bytes are in it, looks and creates in two steps,
-and hands all readers of a file one handle with one position. An object store does none of that, so
-this one does not either: threads may share it.
+fsspec's memory file system makes a file visible before it is written, checks and creates in two
+steps, and shares one handle among all readers of a file. This subclass has the atomic semantics of
+an object store and is thread-safe.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _CREATE = Lock()
 
 
 class AtomicMemoryFileSystem(MemoryFileSystem):
-    """fsspec's memory, and its files, where a file is there whole or not at all."""
+    """fsspec's memory file system with atomic writes and independent readers."""
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
-        """Raises: FileExistsError: `mode` is "create", and there is one."""
+        """Write a file. Raises: FileExistsError: `mode` is "create", and the file exists."""
         with _CREATE:
             super().pipe_file(path, value, mode, **kwargs)
 

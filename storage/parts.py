@@ -1,9 +1,9 @@
-"""Parts: durable results that no version holds yet.
+"""Parts: durable results that need not belong to a version yet.
 
-A build writes each finished piece of work at once, as a shard in a folder named by its recipe (the
-hash of what makes a row from its input). The footer says which inputs it covers, so the next build
-asks what is missing instead of reading a checkpoint: resuming after a crash, adding a folder and
-changing a model are one and the same operation.
+A build writes each finished shard immediately, in a folder named by its recipe (the hash of
+everything that maps an input to rows). The footer lists the inputs that it covers, so a later build
+computes only inputs that no part covers: resuming after a crash, adding photos and changing a model
+are the same operation.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from storage.manifest import NAME, Shard
 log = logging.getLogger(__name__)
 
 READERS = 16
-"""Threads that read footers: they wait for the disk or the network, not for a core."""
+"""Threads that read footers; they wait for I/O, so more than the number of cores."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one table, made by one recipe from the inputs that it covers."""
+    """Rows of one table, computed by one recipe from the inputs `covers`."""
 
     shard: Shard
     schema: pa.Schema
@@ -39,7 +39,7 @@ class Part:
 
 
 def folder(table: str, recipe: str) -> str:
-    """Raises: StoreError."""
+    """Folder of the parts of a recipe. Raises: StoreError."""
     if not NAME.fullmatch(table) or not recipe.isalnum():
         raise StoreError(
             f"A part needs a table name and a hash as recipe, not {table!r} and {recipe!r}."
@@ -53,23 +53,25 @@ def write(
     """Write a part.
 
     Args:
-        covers: Ids of the inputs that this is the whole result of, those without rows included.
-        note: What its maker wants to know of these inputs besides their rows.
+        covers: Ids of the inputs whose complete result this is, including those without rows.
+        note: Further information about these inputs; opaque to the store.
 
     Raises:
         StoreError: no space, no permission, or nothing is covered.
     """
     if not covers:
-        raise StoreError(f"A part of {table} covers no input: name the inputs that it came from.")
+        raise StoreError(
+            f"A part of {table} covers no input: name the inputs that it was computed from."
+        )
     shard, schema = shards.write(files, folder(table, recipe), rows, covers, note)
     return Part(shard, schema, tuple(sorted(covers)), note)
 
 
 def find(files: Files, table: str, recipe: str) -> list[Part]:
-    """All parts of a recipe, in order of their names. What cannot be read is left out, and said."""
-    found = sorted(files.find(folder(table, recipe)).items())
+    """All parts of a recipe, ordered by path. Unreadable files are skipped with a warning."""
+    sizes = sorted(files.find(folder(table, recipe)).items())
     with ThreadPoolExecutor(READERS) as pool:
-        parts = pool.map(lambda item: _read(files, *item), found)
+        parts = pool.map(lambda item: _read(files, *item), sizes)
         return [part for part in parts if part]
 
 
@@ -89,5 +91,5 @@ def _read(files: Files, path: str, size: int) -> Part | None:
             note = footer.get(shards.NOTE, b"").decode()
             return Part(shard, parquet.schema_arrow.remove_metadata(), covers, note)
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        log.warning("ignoring %s, which is not a whole part: %s", files.full(path), error)
+        log.warning("ignoring %s, which is not a complete part: %s", files.full(path), error)
         return None

@@ -1,4 +1,4 @@
-"""The reading half of a store: what there is, what a reference means, and the rows behind it."""
+"""Read access to a store: its versions, references to them, and their rows."""
 
 from __future__ import annotations
 
@@ -24,82 +24,82 @@ if TYPE_CHECKING:
 
 
 class StoreReader:
-    """Everything that leaves a store as it is. Manifests never change, so each is read once."""
+    """Read-only operations of a store. Manifests are immutable, so each is read once and cached."""
 
     def __init__(self, location: str, storage_options: Mapping[str, Any] | None = None) -> None:
-        """Use `Store.open`, which checks what is there."""
+        """Use `Store.open`, which checks that the store exists."""
         self.location = location
         self.options = dict(storage_options or {})
         self.files = open_files(location, self.options)
-        self._known: dict[str, Manifest] = {}
+        self._manifests: dict[str, Manifest] = {}
 
     def forget(self) -> None:
-        """Read manifests again: after some were removed."""
-        self._known.clear()
+        """Clear the cache of manifests; needed after versions were removed."""
+        self._manifests.clear()
 
     def names(self) -> list[str]:
         """Names of all artifacts, sorted."""
         return sorted({path.split("/")[1] for path in self.files.find("manifests")})
 
     def versions(self, name: str) -> list[int]:
-        """Numbers of all published versions of a name, ascending; none for an unknown name."""
+        """Numbers of all published versions of a name, ascending; empty for an unknown name."""
         pattern = re.compile(rf"manifests/{re.escape(name)}/v(\d+)\.json")
-        found = (pattern.fullmatch(path) for path in self.files.find(f"manifests/{name}"))
-        return sorted(int(match[1]) for match in found if match)
+        matches = (pattern.fullmatch(path) for path in self.files.find(f"manifests/{name}"))
+        return sorted(int(match[1]) for match in matches if match)
 
     def find(self, name: str, fingerprint: str) -> Manifest | None:
         """The newest version with this fingerprint, committed or not."""
         return self.find_among(name, self.versions(name), fingerprint)
 
     def resolve(self, ref: ArtifactRef | str) -> ArtifactRef:
-        """The exact version that a reference means now.
+        """The exact version that a reference names at this moment.
 
         Raises:
-            NotFoundError: it means nothing; the message lists what exists.
+            NotFoundError: there is no such version; the message lists what exists.
         """
         ref = ArtifactRef.parse(ref) if isinstance(ref, str) else ref
-        # Refs first: what they mean was published before, while a version that is listed first may
-        # be older than refs that another process moves in between.
-        known = refs.current(self.files).of(ref.name)
+        # Read refs before versions: another process may publish and commit in between, and then
+        # the list of versions would lack the one that the newer refs name.
+        ref_state = refs.current(self.files).of(ref.name)
         versions = self.versions(ref.name)
         if not versions:
             raise self._unknown_name(ref.name)
         number = ref.version
         if number is None:
-            number = known.number(ref.selector)
+            number = ref_state.number(ref.selector)
         if number not in versions:
             choices = [f"v{version}" for version in versions[-10:]]
-            choices += ["latest"] if known.latest else []
+            choices += ["latest"] if ref_state.latest else []
             raise NotFoundError(
-                f"There is no {ref}: choose one of {', '.join([*choices, *sorted(known.tags)])}"
+                f"There is no {ref}: choose one of {', '.join([*choices, *sorted(ref_state.tags)])}"
                 + (f" (and {len(versions) - 10} older ones)." if len(versions) > 10 else ".")
             )
         return ArtifactRef.exact(ref.name, number)
 
     def manifest(self, ref: ArtifactRef | str) -> Manifest:
-        """Raises: NotFoundError."""
+        """The manifest of a version. Raises: NotFoundError."""
         exact = self.resolve(ref) if isinstance(ref, str) or ref.version is None else ref
         path = manifest_path(exact.name, exact.version or 0)
-        if path not in self._known:
+        if path not in self._manifests:
             try:
                 data = json.loads(self.files.read(path))
             except FileNotFoundError:
-                self.resolve(exact)  # says what exists
+                self.resolve(exact)  # raises an error that lists what exists
                 raise
             check_format(data["format_version"], str(exact))
-            self._known[path] = Manifest.model_validate(data)
-        return self._known[path]
+            self._manifests[path] = Manifest.model_validate(data)
+        return self._manifests[path]
 
     def history(self) -> list[refs.Snapshot]:
-        """All moves of refs that are still logged, newest first."""
+        """All snapshots of refs that are still kept, newest first."""
         return [refs.read(self.files, number) for number in reversed(refs.numbers(self.files))]
 
     def current(self) -> refs.Snapshot:
-        """The refs as they are now."""
+        """The current refs."""
         return refs.current(self.files)
 
     def find_among(self, name: str, versions: Sequence[int], fingerprint: str) -> Manifest | None:
-        """As `find`, among versions that were listed before."""
+        """As `find`, but only among the given versions."""
         for version in reversed(versions):
             manifest = self.manifest(ArtifactRef.exact(name, version))
             if manifest.fingerprint == fingerprint:
@@ -138,7 +138,7 @@ class StoreReader:
     def dataset(
         self, ref: ArtifactRef | str, columns: Sequence[str] | None = None
     ) -> datasets.Dataset:
-        """A table as `datasets.Dataset` around the Arrow table, not copied. Raises: StoreError."""
+        """A table as `datasets.Dataset` that wraps the Arrow table. Raises: StoreError."""
         return formats.dataset(self.files, self.manifest(ref), columns)
 
     def checkout(self, ref: ArtifactRef | str, folder: str | os.PathLike[str]) -> Path:

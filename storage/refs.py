@@ -1,8 +1,8 @@
-"""Refs: which version of each name is `latest`, and which have tags.
+"""Refs: the `latest` version and the tags of each name.
 
-A snapshot is the complete mapping, immutable and numbered; the highest number is the truth. A move
-creates the next number if it is absent, which is a compare-and-swap on any file system: so one
-build moves `latest` of all its tables in one step, and the old snapshots are a log of all moves.
+A snapshot is the complete mapping, immutable and numbered; the one with the highest number is
+current. A move creates the next number if it is absent, which is a compare-and-swap on any file
+system: a build moves `latest` of all its tables in one step. Older snapshots form a log.
 """
 
 from __future__ import annotations
@@ -20,28 +20,29 @@ FOLDER = "refs"
 
 
 class Ref(Frozen):
-    """What the selectors of one name stand for."""
+    """Versions that the selectors of one name refer to."""
 
     latest: int | None = None
     tags: dict[str, int] = Field(default={})
 
     @property
     def versions(self) -> set[int]:
+        """All versions that a selector refers to."""
         return {*self.tags.values(), *([self.latest] if self.latest else [])}
 
     def number(self, selector: str) -> int | None:
-        """What `latest` or a tag stands for, if anything."""
+        """Version of `latest` or of a tag; None if it is not set."""
         return self.latest if selector == "latest" else self.tags.get(selector)
 
     def moved(self, selector: str, number: int) -> Ref:
-        """The same with `latest` or a tag elsewhere."""
+        """A copy in which `latest` or a tag refers to another version."""
         if selector == "latest":
             return self.model_copy(update={"latest": number})
         return self.model_copy(update={"tags": {**self.tags, selector: number}})
 
 
 class Snapshot(Frozen):
-    """All refs at one moment."""
+    """All refs at one point in time."""
 
     format_version: int = FORMAT_VERSION
     number: int = 0
@@ -51,6 +52,7 @@ class Snapshot(Frozen):
     refs: dict[str, Ref] = Field(default={})
 
     def of(self, name: str) -> Ref:
+        """Refs of a name; empty if it has none."""
         return self.refs.get(name, Ref())
 
 
@@ -59,38 +61,38 @@ Refs = Mapping[str, Ref]
 
 def numbers(files: Files) -> list[int]:
     """Numbers of all snapshots, ascending."""
-    found = (re.fullmatch(rf"{FOLDER}/(\d+)\.json", path) for path in files.find(FOLDER))
-    return sorted(int(match[1]) for match in found if match)
+    matches = (re.fullmatch(rf"{FOLDER}/(\d+)\.json", path) for path in files.find(FOLDER))
+    return sorted(int(match[1]) for match in matches if match)
 
 
 def path(number: int) -> str:
-    """Path of a snapshot of the refs, relative to the store."""
+    """Path of a snapshot, relative to the store."""
     return f"{FOLDER}/{number:06d}.json"
 
 
 def read(files: Files, number: int) -> Snapshot:
-    """Raises: FileNotFoundError, StoreError."""
+    """Read a snapshot. Raises: FileNotFoundError, StoreError."""
     snapshot = Snapshot.model_validate_json(files.read(path(number)))
     check_format(snapshot.format_version, files.full(path(number)))
     return snapshot
 
 
 def current(files: Files) -> Snapshot:
-    """The refs as they are; snapshot 0, which is empty, in a new store."""
-    found = numbers(files)
-    return read(files, found[-1]) if found else Snapshot()
+    """The current snapshot; an empty snapshot 0 in a new store."""
+    existing = numbers(files)
+    return read(files, existing[-1]) if existing else Snapshot()
 
 
 def move(files: Files, change: Callable[[Refs], dict[str, Ref]], why: str) -> Snapshot:
-    """Apply `change` to the refs in one step; again on newer refs if another process was first.
+    """Apply `change` to the refs atomically; repeat it if another process moved them meanwhile.
 
-    A change that changes nothing writes nothing.
+    Writes no snapshot if the refs stay the same.
     """
     while True:
-        now = current(files)
-        changed = change(now.refs)
-        if changed == now.refs:
-            return now
-        after = Snapshot(number=now.number + 1, why=why, refs=changed)
+        before = current(files)
+        changed = change(before.refs)
+        if changed == before.refs:
+            return before
+        after = Snapshot(number=before.number + 1, why=why, refs=changed)
         if files.create(path(after.number), after.model_dump_json(indent=1).encode()):
             return after

@@ -1,7 +1,7 @@
-"""Rows as immutable Parquet files: the same rows give the same bytes, so the same name.
+"""Shards: immutable Parquet files named by content; equal rows give equal bytes.
 
-A file carries in its footer the content hash of its rows and, if it is a part, which inputs it
-covers; so a store can be listed by footers alone.
+The footer holds the content hash of the rows and, for a part, the inputs that it covers, so a store
+can be listed by reading footers only.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from storage.hashing import content_hash
 from storage.manifest import Shard
 
 ROWS_PER_SHARD = 50_000
-"""Of a table that is published whole: 64 MB of 640-dimensional float16 vectors."""
+"""For a table that is published as rows; 64 MB of 640-dimensional float16 vectors."""
 
 CONTENT, COVERS, NOTE = b"content", b"covers", b"note"
 
 
 def canonical(table: pa.Table) -> pa.Table:
-    """The same rows in one chunk, dictionaries decoded, without metadata.
+    """The same rows in one chunk, with dictionaries decoded and metadata removed.
 
-    Documentation belongs to the manifest: a reworded sentence must not change a shard.
+    Documentation is kept in the manifest, so that rewording it does not change a shard.
     """
     fields, columns = [], []
     for field, column in zip(table.schema, table.columns, strict=True):
@@ -38,9 +38,9 @@ def canonical(table: pa.Table) -> pa.Table:
 
 
 def split(table: pa.Table, key: Sequence[str], rows: int) -> Iterator[pa.Table]:
-    """The canonical shards of a table: sorted by key, `rows` each; one empty one if it is empty.
+    """Split a table into canonical shards of `rows` rows, sorted by key.
 
-    An empty shard has the schema, so that a reader of the files needs no case of its own.
+    An empty table gives one empty shard, which holds the schema.
     """
     table = canonical(canonical(table).sort_by([(column, "ascending") for column in key]))
     for start in range(0, max(1, table.num_rows), rows):
@@ -54,13 +54,13 @@ def write(
     covers: Sequence[str] | None = None,
     note: str = "",
 ) -> tuple[Shard, pa.Schema]:
-    """Write rows as they are, in canonical form, under the content name; a no-op if it exists.
+    """Write rows in canonical form and given order under their content name; no-op if it exists.
 
     Returns:
-        The shard, and the schema that its file has.
+        The shard, and the schema of its file.
 
     Raises:
-        StoreError: no space, no permission, or the file reads back as something else.
+        StoreError: no space, no permission, or the file does not read back as it was written.
     """
     table = canonical(table)
     content = content_hash(table)
@@ -81,7 +81,7 @@ def write(
 
 
 def encode(table: pa.Table, footer: dict[bytes, bytes]) -> memoryview:
-    """Parquet bytes; the same for the same rows, under one version of pyarrow."""
+    """Parquet bytes; deterministic under one version of pyarrow."""
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
         writer.write_table(table, row_group_size=max(1, table.num_rows))
@@ -90,10 +90,10 @@ def encode(table: pa.Table, footer: dict[bytes, bytes]) -> memoryview:
 
 
 def check(written: IO[bytes], table: pa.Table) -> None:
-    """Open a written file again and compare its rows and schema with what was meant.
+    """Read a written file back and compare its row count and schema with the table.
 
     Raises:
-        StoreError: they differ, or it is not Parquet at all.
+        StoreError: they differ, or the file is not Parquet.
     """
     try:
         parquet = pq.ParquetFile(written)
@@ -105,5 +105,5 @@ def check(written: IO[bytes], table: pa.Table) -> None:
     if rows != table.num_rows or not schema.equals(table.schema):
         raise StoreError(
             f"A shard of {table.num_rows} rows reads back as {rows} rows of {schema}: "
-            "a column type does not survive Parquet; store it as another type."
+            "Parquet does not preserve a column type; store it as another type."
         )

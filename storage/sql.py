@@ -1,4 +1,4 @@
-"""Names, texts and paths as DuckDB writes them, whatever they contain."""
+"""Quoting of names, texts and paths for DuckDB."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 
 
 def identifier(name: str) -> str:
-    """A quoted SQL identifier."""
+    """A quoted identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A quoted SQL string."""
+    """A quoted string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def exact(path: str) -> str:
-    """A path that DuckDB does not read as a pattern, though it may have brackets in it."""
+def escape_glob(path: str) -> str:
+    """Escape the characters of a path that DuckDB would read as a glob pattern."""
     return re.sub(r"[\[*?]", r"[\g<0>]", path)

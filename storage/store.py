@@ -1,12 +1,12 @@
 """A store of versions, and the protocol that publishes one.
 
-    1. shards   temporary file, close, re-open and check, fsync, rename to the content name
+    1. shards   write a temporary file, fsync, re-open and check it, rename it to its content name
     2. manifest create-if-absent under the next free number
     3. refs     create-if-absent of the next snapshot: `latest` moves for all tables at once
 
-A kill at any point leaves whole files that nothing refers to, which gc removes. Two writers never
-meet in one file: the loser of a number takes the next one, or the winner's version if it was made
-from the same things.
+A process killed at any point leaves complete but unreferenced files, which gc removes. Two writers
+never write the same file: the one that loses a number takes the next one, or uses the winner's
+version if that has the same fingerprint.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from storage import formats, refs, shards
-from storage import parts as _parts
+from storage import parts as part_files
 from storage.errors import MovedError, NotDeterministicError, NotFoundError, StoreError
 from storage.hashing import combine, fingerprint
 from storage.leases import Leases
@@ -110,7 +110,7 @@ class Store(StoreReader):
     # Writing
 
     def lease(self) -> AbstractContextManager[None]:
-        """Hold this while a build runs: gc removes nothing that is not yet referenced."""
+        """Hold a lease: while it is held, gc deletes nothing."""
         return self.leases.build()
 
     def write_part(
@@ -122,25 +122,25 @@ class Store(StoreReader):
         covers: Sequence[str],
         note: str = "",
     ) -> Part:
-        """Keep the result of some inputs, durably, before any version refers to it.
+        """Write results durably before a version refers to them.
 
         Args:
-            recipe: Hash of what makes a row from its input: stage, its version, model, settings.
-            covers: Ids of the inputs that this is the whole result of, those without rows too.
-            note: What its maker wants to know of these inputs besides their rows.
+            recipe: Hash of everything that maps an input to rows: stage, version, model, settings.
+            covers: Ids of the inputs whose complete result this is, including those without rows.
+            note: Further information about these inputs; opaque to the store.
 
         Raises:
-            StoreError: no space, no permission, or a type that does not survive Parquet.
+            StoreError: no space, no permission, or a column type that Parquet does not preserve.
         """
         with self.lease():
-            return _parts.write(self.files, table_name, recipe, rows, covers, note)
+            return part_files.write(self.files, table_name, recipe, rows, covers, note)
 
     def parts(self, table_name: str, recipe: str) -> list[Part]:
-        """All results that a recipe has. Files that are not whole are left out with a warning."""
-        return _parts.find(self.files, table_name, recipe)
+        """All parts of a recipe. Unreadable files are skipped with a warning."""
+        return part_files.find(self.files, table_name, recipe)
 
     def read_part(self, part: Part, columns: Sequence[str] | None = None) -> pa.Table:
-        """Rows of a part."""
+        """Read the rows of a part."""
         return formats.read_table(self.files, [part.shard.path], part.schema, columns)
 
     def publish(
@@ -152,30 +152,30 @@ class Store(StoreReader):
         key: Sequence[str],
         schema: pa.Schema | None = None,
     ) -> Manifest:
-        """Publish a table; if one with the same fingerprint exists, that one is returned.
+        """Publish a table, or return the existing version with the same fingerprint.
 
-        Nothing becomes visible under `latest` before `commit`.
+        `latest` does not move until `commit`.
 
         Args:
-            data: Rows, which are sorted by key and split; or parts, which are referenced as they
-                are.
-            key: Columns that together name a row.
-            schema: Column documentation (`doc` metadata); and the columns, if there are no parts.
+            data: Rows, which are sorted by key and split into shards; or parts, which are
+                referenced without copying.
+            key: Columns that together identify a row.
+            schema: Column documentation (`doc` metadata). Required if `data` is an empty list.
 
         Raises:
-            NotDeterministicError: the same fingerprint exists with other rows.
-            StoreError: a key is there twice, an input does not exist, the parts do not fit
-                together, or the store cannot be written.
+            NotDeterministicError: the same fingerprint exists with different content.
+            StoreError: a key is duplicated, an input does not exist, the parts have different
+                columns, or the store cannot be written.
         """
         with self.lease():
             if isinstance(data, pa.Table):
-                written, found = self._write_shards(name, data, key)
+                written, stored_schema = self._write_shards(name, data, key)
                 schema = schema or data.schema
             elif data:
-                written, found = _adopt(name, data)
+                written, stored_schema = _adopt(name, data)
             else:
-                written, found = self._write_shards(name, _empty(name, schema), key)
-            documented = _documented(name, found, schema or found)
+                written, stored_schema = self._write_shards(name, _empty(name, schema), key)
+            documented = _documented(name, stored_schema, schema or stored_schema)
             self._check_key(name, written, documented, key)
             return self._publish(
                 Manifest(
@@ -192,7 +192,7 @@ class Store(StoreReader):
             )
 
     def publish_dataset(self, name: str, origin: Origin) -> Manifest:
-        """Publish a version that binds the tables of `origin.inputs` together. As `publish`."""
+        """Publish a version that binds the tables of `origin.inputs`. See `publish`."""
         with self.lease():
             tables = [self.manifest(bound.ref) for bound in origin.inputs]
             return self._publish(
@@ -214,7 +214,7 @@ class Store(StoreReader):
         *,
         kind: Literal["checkpoint", "report"],
     ) -> Manifest:
-        """Publish files, given by their path inside the artifact. As `publish`."""
+        """Publish files, given by their path inside the artifact. See `publish`."""
         with self.lease():
             files = tuple(self._write_file(path, data[path]) for path in sorted(data))
             return self._publish(
@@ -235,44 +235,45 @@ class Store(StoreReader):
         tags: Mapping[str, int] | None = None,
         since: refs.Snapshot | None = None,
     ) -> refs.Snapshot:
-        """Make versions visible: moves `latest` of all the names, and tags, in one step.
+        """Move `latest` of all given names, and tags, in one atomic step; then run `after_change`.
 
         Args:
-            tags: What tags are to mean, for example `{"checkpoint@production": 3}`.
-            since: The refs that this was decided upon; if one that is to move has moved since then,
-                nothing moves.
+            versions: Name -> version that becomes `latest`.
+            tags: Tag -> version, for example `{"checkpoint@production": 3}`.
+            since: Snapshot that the decision to commit was based on. If one of these refs has moved
+                since then, nothing moves.
 
         Raises:
             NotFoundError: one of the versions does not exist.
-            MovedError: one of the refs has moved since then.
+            MovedError: one of the refs has moved since `since`.
             StoreError: a tag would read as a version or as `latest`.
         """
         tagged = {_tag_of(text): number for text, number in (tags or {}).items()}
         moves = {ArtifactRef(name): number for name, number in versions.items()} | tagged
         exact = [ArtifactRef.exact(ref.name, number) for ref, number in moves.items()]
 
-        def changed(now: refs.Refs) -> dict[str, refs.Ref]:
-            found = dict(now)
+        def move(before: refs.Refs) -> dict[str, refs.Ref]:
+            after = dict(before)
             for ref, number in moves.items():
-                current = found.get(ref.name, refs.Ref())
-                meant = current.number(ref.selector)
-                if since is not None and meant != since.of(ref.name).number(ref.selector):
+                current = after.get(ref.name, refs.Ref())
+                target = current.number(ref.selector)
+                if since is not None and target != since.of(ref.name).number(ref.selector):
                     raise MovedError(f"{ref} was moved meanwhile: look at it, and try again.")
-                found[ref.name] = current.moved(ref.selector, number)
-            return found
+                after[ref.name] = current.moved(ref.selector, number)
+            return after
 
-        said = [f"commit {' '.join(map(str, exact[: len(versions)]))}"] if versions else []
-        said += [f"tag {ArtifactRef.exact(t.name, n)} {t.selector}" for t, n in tagged.items()]
+        log = [f"commit {' '.join(map(str, exact[: len(versions)]))}"] if versions else []
+        log += [f"tag {ArtifactRef.exact(t.name, n)} {t.selector}" for t, n in tagged.items()]
         with self.lease():
-            self.forget()  # gc of another process may have removed what was read before the lease
+            self.forget()  # gc of another process may have removed versions since they were read
             for ref in exact:
                 self.manifest(ref)
-            snapshot = refs.move(self.files, changed, ", ".join(said))
+            snapshot = refs.move(self.files, move, ", ".join(log))
         self.changed()
         return snapshot
 
     def tag(self, ref: ArtifactRef | str, tag: str) -> ArtifactRef:
-        """Give a version a tag, taking it from the version that had it.
+        """Tag a version; the tag moves if another version has it.
 
         Raises:
             NotFoundError: no such version.
@@ -283,20 +284,20 @@ class Store(StoreReader):
         return exact
 
     def untag(self, name: str, tag: str) -> None:
-        """Take a tag away.
+        """Remove a tag.
 
         Raises:
             NotFoundError: no such tag.
         """
         self.resolve(ArtifactRef(name, tag))
 
-        def changed(now: refs.Refs) -> dict[str, refs.Ref]:
-            ref = now.get(name, refs.Ref())
+        def remove(before: refs.Refs) -> dict[str, refs.Ref]:
+            ref = before.get(name, refs.Ref())
             kept = {other: number for other, number in ref.tags.items() if other != tag}
-            return {**now, name: ref.model_copy(update={"tags": kept})}
+            return {**before, name: ref.model_copy(update={"tags": kept})}
 
         with self.lease():
-            refs.move(self.files, changed, f"untag {name}@{tag}")
+            refs.move(self.files, remove, f"untag {name}@{tag}")
         self.changed()
 
     def changed(self) -> None:
@@ -332,14 +333,14 @@ class Store(StoreReader):
         rows = formats.read_table(self.files, [s.path for s in written], schema, list(key))
         counts = rows.group_by(list(key)).aggregate([([], "count_all")])
         if counts.num_rows < rows.num_rows:
-            twice = counts.sort_by([("count_all", "descending")]).slice(0, 1).to_pylist()[0]
+            duplicate = counts.sort_by([("count_all", "descending")]).slice(0, 1).to_pylist()[0]
             raise StoreError(
-                f"{name} has {twice.pop('count_all')} rows with the key {twice}: "
-                "give each row once, or add the column that tells them apart to the key."
+                f"{name} has {duplicate.pop('count_all')} rows with the key {duplicate}: "
+                "give each row once, or add the column that distinguishes them to the key."
             )
 
     def _publish(self, draft: Manifest) -> Manifest:
-        """Create the manifest under the next number, or find that its version exists."""
+        """Create the manifest under the next number, or return the existing version."""
         check_name(draft.name)
         for bound in draft.inputs:
             if self.manifest(bound.ref).fingerprint != bound.fingerprint:
@@ -361,21 +362,21 @@ class Store(StoreReader):
 def _same(existing: Manifest, draft: Manifest) -> Manifest:
     if existing.content != draft.content:
         raise NotDeterministicError(
-            f"{existing.ref} was made from the same things (fingerprint {draft.fingerprint}) but "
-            f"has other content ({existing.rows} rows, now {draft.rows}): what made it is not "
-            "deterministic, or changed without a new stage version; compare with diff."
+            f"{existing.ref} has the same fingerprint ({draft.fingerprint}) but different content "
+            f"({existing.rows} rows, now {draft.rows}): its code is not deterministic, or changed "
+            "without a new stage version; compare them with diff."
         )
     return existing
 
 
 def _adopt(name: str, parts: Sequence[Part]) -> tuple[tuple[Shard, ...], pa.Schema]:
-    """Shards of parts, each once, in order of their names; they must have one schema."""
+    """Distinct shards of parts in order of their paths, and their common schema."""
     first = parts[0]
     for part in parts:
         if not part.schema.equals(first.schema):
             raise StoreError(
                 f"Parts of {name} have different columns ({part.shard.path}, {first.shard.path}): "
-                "give what makes them another recipe."
+                "change the recipe of the code that writes them."
             )
     unique = {part.shard.path: part.shard for part in parts}
     return tuple(unique[path] for path in sorted(unique)), first.schema
@@ -387,14 +388,14 @@ def _empty(name: str, schema: pa.Schema | None) -> pa.Table:
     return schema.empty_table()
 
 
-def _documented(name: str, found: pa.Schema, wanted: pa.Schema) -> pa.Schema:
-    """The schema of the files with the documentation of `wanted`."""
-    if sorted(found.names) != sorted(wanted.names):
+def _documented(name: str, stored: pa.Schema, declared: pa.Schema) -> pa.Schema:
+    """The schema of the stored files with the documentation of the declared one."""
+    if sorted(stored.names) != sorted(declared.names):
         raise StoreError(
-            f"{name} has the columns {', '.join(found.names)}, but its schema says "
-            f"{', '.join(wanted.names)}: change what makes the rows, or the schema."
+            f"{name} has the columns {', '.join(stored.names)}, but its schema has "
+            f"{', '.join(declared.names)}: change the code that writes the rows, or the schema."
         )
-    return pa.schema([f.with_metadata(wanted.field(f.name).metadata or {}) for f in found])
+    return pa.schema([f.with_metadata(declared.field(f.name).metadata or {}) for f in stored])
 
 
 def _check_columns(name: str, schema: pa.Schema, key: Sequence[str]) -> None:
@@ -405,7 +406,7 @@ def _check_columns(name: str, schema: pa.Schema, key: Sequence[str]) -> None:
 
 
 def _tag_of(text: str) -> ArtifactRef:
-    """A reference by tag.
+    """Parse a reference by tag.
 
     Raises:
         StoreError: it would read as a version or as `latest`.

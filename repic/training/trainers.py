@@ -30,7 +30,7 @@ from repic.models.vlm.cpu_speedups import (
 )
 from repic.training.reward import RECORDS
 from repic.training.rollouts import Rollouts
-from storage.errors import FULL
+from storage.errors import NO_SPACE
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def _is_disk_full(error: BaseException, folder: Path) -> bool:
     try:
         probe.write_bytes(bytes(PROBE))
     except OSError as full:
-        return full.errno in FULL
+        return full.errno in NO_SPACE
     finally:
         probe.unlink(missing_ok=True)
     return False

@@ -112,7 +112,7 @@ def test_diff_needs_tables_with_one_key(store):
     with pytest.raises(StoreError, match="is a dataset, not a table"):
         diff(store, "dataset@v1", "dataset@v1")
     store.publish("images", rows(0, 3), origin("x"), key=["id", "value"])
-    with pytest.raises(StoreError, match="can only be compared by the same key"):
+    with pytest.raises(StoreError, match="can be compared only if the keys are the same"):
         diff(store, "images@v1", "images@v2")
 
 

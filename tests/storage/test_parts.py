@@ -45,7 +45,7 @@ def test_what_is_not_a_whole_part_is_left_out_and_said(store, caplog):
     store.files.replace("parts/objects/r1/empty.parquet", b"")
     store.files.replace("parts/objects/r1/note.txt", b"hello")
     assert store.parts("objects", "r1") == [part]
-    assert caplog.text.count("not a whole part") == 3
+    assert caplog.text.count("not a complete part") == 3
 
 
 def test_parts_are_published_as_they_are_and_then_reachable(store):
@@ -73,7 +73,7 @@ def test_parts_must_fit_together(store):
     other = store.write_part("objects", pa.table({"id": ["x"]}), recipe="r1", covers=["c"])
     with pytest.raises(StoreError, match="different columns"):
         store.publish("objects", [a, other], origin("f1"), key=["id"])
-    with pytest.raises(StoreError, match="has the columns id, but its schema says"):
+    with pytest.raises(StoreError, match="has the columns id, but its schema has"):
         store.publish("objects", [other], origin("f1"), key=["id"], schema=SCHEMA)
 
 

@@ -25,7 +25,7 @@ def test_references_round_trip(name, version):
 
 @pytest.mark.parametrize("text", ["", "@v1", "a@", "a@v 1", "A@v1", "a@b@c", "a/b@v1"])
 def test_what_is_no_reference_is_refused(text):
-    with pytest.raises(StoreError, match="is no artifact: write name@v3"):
+    with pytest.raises(StoreError, match="is not an artifact: write name@v3"):
         ArtifactRef.parse(text)
 
 
@@ -116,7 +116,7 @@ def test_tags_move_and_go(store):
     for bad in ("latest", "v7"):
         with pytest.raises(StoreError, match="already means a version"):
             store.tag("dataset", bad)
-    with pytest.raises(StoreError, match="is no artifact"):
+    with pytest.raises(StoreError, match="is not an artifact"):
         store.tag("dataset", "two words")
 
 
