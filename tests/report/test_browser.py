@@ -1,4 +1,4 @@
-"""The page in a real browser, on any screen and in both colour schemes."""
+"""The page in a real browser, on several screen sizes and in both color schemes."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def test_the_page_in_chromium(store: Store, rows: builds.Rows, tmp_path: Path, b
     (tmp_path / "photos" / "thing 2" / "view 1.jpg").unlink()
     builds.publish(store, rows)
     page_file = report.write(store, "dataset@latest", tmp_path / "report.html")
-    colours = {}
+    colors = {}
     for scheme in ("light", "dark"):
         for width in (360, 768, 1440):
             context = browser.new_context(
                 viewport={"width": width, "height": 900}, color_scheme=scheme
             )
             page = context.new_page()
-            said: list[str] = []
-            asked: list[str] = []
-            page.on("console", lambda message, said=said: said.append(message.text))
-            page.on("pageerror", lambda error, said=said: said.append(str(error)))
-            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            console: list[str] = []
+            requests: list[str] = []
+            page.on("console", lambda message, console=console: console.append(message.text))
+            page.on("pageerror", lambda error, console=console: console.append(str(error)))
+            page.on("request", lambda request, requests=requests: requests.append(request.url))
             page.goto(page_file.as_uri())
-            assert said == []
-            assert [url for url in asked if not url.startswith("data:")] == [page_file.as_uri()]
+            assert console == []
+            assert [url for url in requests if not url.startswith("data:")] == [page_file.as_uri()]
             images = page.eval_on_selector_all(
                 "img", "all => all.map(i => i.complete && i.naturalWidth > 0)"
             )
@@ -74,29 +74,29 @@ def test_the_page_in_chromium(store: Store, rows: builds.Rows, tmp_path: Path, b
                 "[getComputedStyle(document.body).color,"
                 " getComputedStyle(document.body).backgroundColor]"
             )
-            colours[scheme] = (ink, paper)
+            colors[scheme] = (ink, paper)
             context.close()
-    (ink, paper), (dark_ink, dark_paper) = colours["light"], colours["dark"]
+    (ink, paper), (dark_ink, dark_paper) = colors["light"], colors["dark"]
     assert _brightness(paper) > 200 > _brightness(ink)
     assert _brightness(dark_paper) < 60 < _brightness(dark_ink)
 
 
 def test_a_build_of_the_sample_profile(tmp_path: Path, browser) -> None:
-    """The report of `make demo`: its own detector, encoder, photos and names."""
+    """The report of `make demo`, with its own detector, encoder, photos and names."""
     settings = config.load("sample", ("source.count=120", "source.identities=24"))
     store = Store.open(tmp_path / "store", create=True)
     build(settings, store, scan(settings))
     page_file = report.write(store, "dataset@latest", tmp_path / "report.html")
     for scheme in ("light", "dark"):
         page = browser.new_page(color_scheme=scheme)
-        said: list[str] = []
-        page.on("console", lambda message, said=said: said.append(message.text))
-        page.on("pageerror", lambda error, said=said: said.append(str(error)))
+        console: list[str] = []
+        page.on("console", lambda message, console=console: console.append(message.text))
+        page.on("pageerror", lambda error, console=console: console.append(str(error)))
         page.goto(page_file.as_uri())
         images = page.eval_on_selector_all(
             "img", "all => all.map(i => i.complete && i.naturalWidth > 0)"
         )
-        assert said == []
+        assert console == []
         assert len(images) > 60
         assert all(images)
         assert page.locator(".gone").count() == 0
@@ -105,7 +105,7 @@ def test_a_build_of_the_sample_profile(tmp_path: Path, browser) -> None:
         page.close()
 
 
-def _brightness(colour: str) -> float:
+def _brightness(color: str) -> float:
     """Mean of an `rgb(r, g, b)`."""
-    numbers = [float(n) for n in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    numbers = [float(n) for n in color.removeprefix("rgb(").removesuffix(")").split(",")]
     return sum(numbers) / 3
