@@ -48,7 +48,7 @@ def test_a_run_publishes_and_reports(
     fit = evaluation.score("clip_score", "wrong", metric="quality")
     table = "\n".join(_table(evaluation, "quality", ("clip_score",), "length"))
     assert f"| wrong | 24 | {fit.value:.2f} ({fit.low:.2f} to {fit.high:.2f}) |" in table
-    assert "Every caption is right." in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Every caption is correct." in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
