@@ -1,4 +1,4 @@
-"""Documentation: every command, table and query is there and works."""
+"""The documentation covers every command and table, and its queries run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from tests.builds import Built, build
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-ASKED = dict(re.findall(r"\n(.+)\n\n```sql\n((?:.+\n)+)```", (DOCS / "sql.md").read_text("utf-8")))
+QUERIES = dict(
+    re.findall(r"\n(.+)\n\n```sql\n((?:.+\n)+)```", (DOCS / "sql.md").read_text("utf-8"))
+)
 """Question -> query."""
 
 
@@ -68,8 +70,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_there_are_enough_queries() -> None:
-    assert len(ASKED) >= 15
-    assert len(ASKED) == (DOCS / "sql.md").read_text("utf-8").count("```sql")
+    assert len(QUERIES) >= 15
+    assert len(QUERIES) == (DOCS / "sql.md").read_text("utf-8").count("```sql")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def views(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return catalog.refresh(Store.open(built.location), path)
 
 
-@pytest.mark.parametrize("question", ASKED)
+@pytest.mark.parametrize("question", QUERIES)
 def test_every_query_runs(views: Path, question: str) -> None:
     rows = _answer(views, question)
     if "must not" in question:
@@ -87,17 +89,17 @@ def test_every_query_runs(views: Path, question: str) -> None:
 
 def _answer(views: Path, question: str) -> list[tuple[Any, ...]]:
     with duckdb.connect(str(views), read_only=True) as connection:
-        return connection.sql(ASKED[question]).fetchall()
+        return connection.sql(QUERIES[question]).fetchall()
 
 
-def _asked(beginning: str) -> str:
-    (question,) = (q for q in ASKED if q.startswith(beginning))
+def _question(beginning: str) -> str:
+    (question,) = (q for q in QUERIES if q.startswith(beginning))
     return question
 
 
 @pytest.fixture(scope="module")
 def grown(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A catalog of two versions: photos were added, and the detector is another one."""
+    """A catalog of two versions; the second has more photos and another detector."""
     folder = tmp_path_factory.mktemp("grown")
     store = built.copy(folder / "store")
     album = built.album.copy(folder / "album").grown()
@@ -118,7 +120,7 @@ def test_the_detector_of_a_box_is_the_one_that_drew_it(grown: Path) -> None:
 
 
 def test_the_shares_of_languages_are_of_each_objective(grown: Path) -> None:
-    rows = _answer(grown, _asked("The share of each language"))
+    rows = _answer(grown, _question("The share of each language"))
     assert {objective for objective, *_ in rows} == {"oct", "ict"}
     assert len({language for _, language, *_ in rows}) > 1
     for objective in ("oct", "ict"):
@@ -127,7 +129,7 @@ def test_the_shares_of_languages_are_of_each_objective(grown: Path) -> None:
 
 
 def test_the_pairs_that_a_version_added_are_listed(grown: Path) -> None:
-    rows = _answer(grown, _asked("Which pairs did the latest dataset add"))
+    rows = _answer(grown, _question("Which pairs did the latest dataset add"))
     with duckdb.connect(str(grown), read_only=True) as connection:
         every, old = (
             {pair for (pair,) in connection.sql(f"select pair_id from {table}").fetchall()}

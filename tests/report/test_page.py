@@ -1,4 +1,4 @@
-"""The whole page: what is on it, whatever the version holds, and that it is one file."""
+"""The page of a dataset version: its contents, edge cases, and that it is one file."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def test_counts_are_those_of_the_tables(store: Store, rows: builds.Rows) -> None
     assert f"{len(examples)} examples" in page.text
     for objective in ("oct", "vlt", "ict"):
         for kind in {row["kind"] for row in examples if row["objective"] == objective}:
-            found = [r for r in examples if r["objective"] == objective and r["kind"] == kind]
-            shown = [
-                len([r for r in found if r["split"] == split]) or "\u2013"
+            matching = [r for r in examples if r["objective"] == objective and r["kind"] == kind]
+            counts = [
+                len([r for r in matching if r["split"] == split]) or "\u2013"
                 for split in ("train", "validation", "test")
             ]
-            assert f"{kind} {shown[0]} {shown[1]} {shown[2]} {len(found)}" in page.text
+            assert f"{kind} {counts[0]} {counts[1]} {counts[2]} {len(matching)}" in page.text
 
 
 def test_it_is_one_file_without_scripts_or_links(store: Store, rows: builds.Rows) -> None:
@@ -146,7 +146,7 @@ def test_photos_that_are_gone_leave_a_frame_with_the_reason(
     store: Store, rows: builds.Rows, tmp_path: Path
 ) -> None:
     builds.publish(store, rows)
-    whole = Page(report.render(store, "dataset@latest"))
+    complete = Page(report.render(store, "dataset@latest"))
     photos = sorted((tmp_path / "photos").rglob("*.jpg"))
     photos[0].unlink()
     photos[1].write_bytes(photos[2].read_bytes())
@@ -160,7 +160,7 @@ def test_photos_that_are_gone_leave_a_frame_with_the_reason(
         assert reason in page.text
     gone = page.count("div", "gone")
     assert gone >= 3
-    assert len(page.pictures) + gone == len(whole.pictures)
+    assert len(page.pictures) + gone == len(complete.pictures)
 
 
 @pytest.mark.parametrize("uri", ["nonsense", "nowhere://bucket/a.jpg", "file:///a.jpg#t=1"])
@@ -230,10 +230,10 @@ def test_near_duplicates_and_copies(store: Store, rows: builds.Rows) -> None:
 
 
 def test_the_page_stays_small_whatever_the_photos_show(store: Store, tmp_path: Path) -> None:
-    made = builds.rows(tmp_path / "photos", identities=40, noise=True)
-    for row in made.images:
-        row["near_duplicate_group"] = made.images[0]["image_id"]
-    builds.publish(store, made)
+    rows = builds.rows(tmp_path / "photos", identities=40, noise=True)
+    for row in rows.images:
+        row["near_duplicate_group"] = rows.images[0]["image_id"]
+    builds.publish(store, rows)
     page = Page(report.render(store, "dataset@latest"))
     assert page.count("div", "gone") == 0
     assert len(page.pictures) > 70
