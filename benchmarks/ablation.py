@@ -1,21 +1,21 @@
-"""What each part of the recipe is good for: the paper's ablation, on the generated world.
+"""Contribution of each part of the recipe: the ablation of the paper, on the generated world.
 
     python benchmarks/ablation.py --seeds 1 --store FOLDER        # about 45 minutes on 2 cores
-    python benchmarks/ablation.py --seeds 3 --store FOLDER        # goes on from there
+    python benchmarks/ablation.py --seeds 3 --store FOLDER        # adds two seeds
     python benchmarks/ablation.py --seeds 3 --store FOLDER --plot ablation.png
 
-Every arm takes the same number of steps from `sample-sft`, is evaluated on unseen identities
-(`sample`) and on the hard part of the world (`sample-ood`), and is compared with two others by
-question, intervals clustered by photo over all seeds together (they say how much another choice of
-photos would change, not another seed of training):
+Every arm takes the same number of steps from `sample-sft` and is evaluated on unseen identities
+(`sample`) and on hard cases (`sample-ood`). It is compared per question with two other arms.
+Intervals are clustered by photo over all seeds: they cover the choice of photos, not the seed of
+the training.
 
-- `untrained`: the start; `sft`: as many true answers per step as the others sample; `grpo`: all;
+- `untrained`: the start; `sft`: as many gold answers per step as the others sample; `grpo`: all;
 - `no-oct`, `no-vlt`, `no-ict`: GRPO without one objective, the others keep their proportions;
 - `no-absent`: GRPO on captions whose references are all in the picture;
 - `no-hard`: GRPO on negatives of the medium and the easy band.
 
-All is kept in the store, and nothing that is there is made again: kill it and go on at any time.
-The last line is JSON. Nothing is asserted: what came out is printed, whatever its sign.
+The store keeps all results, so an interrupted run resumes. The last line is JSON. There are no
+targets: the script prints every difference.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ PAPER = {
     "no-vlt": 69.6,
     "no-ict": 29.2,
 }
-"""F1 of the paper's 7B on two concepts, skip-retrieval, where it has the arm."""
+"""F1 of the 7B model in the paper (two concepts, skip-retrieval), for arms that it has."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ class Arm:
     """How one model is trained.
 
     Attributes:
-        method: None: not at all.
+        method: `sft` or `grpo`; None for no training.
         data: Key of `DATA`.
-        without: An objective that is left out.
+        without: The objective to leave out.
     """
 
     name: str
@@ -95,7 +95,7 @@ ARMS = (
     Arm("no-hard", data="no-hard"),
 )
 
-Found = dict[str, dict[str, list[results.EvaluationResult]]]
+Evaluations = dict[str, dict[str, list[results.EvaluationResult]]]
 """Suite -> arm -> evaluations, one per seed."""
 
 
@@ -105,37 +105,39 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in ARMS])
-    parser.add_argument("--store", type=Path, required=True, help="where all of it is kept")
-    parser.add_argument("--photos", type=int, default=24, help="of each part of a suite")
+    parser.add_argument("--store", type=Path, required=True, help="store for all results")
+    parser.add_argument("--photos", type=int, default=24, help="photos per part of a suite")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--plot", type=Path, help="a picture of how far each arm is from the start")
+    parser.add_argument("--plot", type=Path, help="write a plot of each arm against the start")
     options = parser.parse_args()
     chosen = [arm for arm in ARMS if not options.arms or arm.name in options.arms]
     store = Store.open(options.store, create=True)
     examples = {arm.data: built(store, arm.data) for arm in chosen}
-    found: Found = {suite: {arm.name: [] for arm in chosen} for suite in SUITES}
+    evaluations: Evaluations = {suite: {arm.name: [] for arm in chosen} for suite in SUITES}
     for seed in range(options.seeds):
         for arm in chosen:
             started = time.monotonic()
             model = trained(store, examples[arm.data], arm, seed, options.steps, options.set)
             for suite in SUITES if model else ():
-                found[suite][arm.name].append(evaluated(store, str(model), suite, options.photos))
+                evaluations[suite][arm.name].append(
+                    evaluated(store, str(model), suite, options.photos)
+                )
             print(f"seed {seed}, {arm.name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
     report = {
-        suite: table({name: runs for name, runs in found[suite].items() if runs})
+        suite: table({name: runs for name, runs in evaluations[suite].items() if runs})
         for suite in SUITES
     }
     if options.plot:
         draw(report, options.plot)
-    parts = {suite: by_part(arms) for suite, arms in found.items() if arms.get("grpo")}
+    parts = {suite: by_part(arms) for suite, arms in evaluations.items() if arms.get("grpo")}
     print(json.dumps({**report, "parts": parts}))
 
 
 def built(store: Store, data: str) -> str:
-    """The examples of one variant of the data."""
-    asked = config.load("sample", DATA[data], source={"count": 600, "identities": 120})
-    return str(build(asked, store, scan(asked)).tables["examples"].ref)
+    """Build one variant of the data; its examples version."""
+    settings = config.load("sample", DATA[data], source={"count": 600, "identities": 120})
+    return str(build(settings, store, scan(settings)).tables["examples"].ref)
 
 
 def trained(
@@ -156,14 +158,14 @@ def trained(
     try:
         outcome = training.train(asked, store, examples)
     except TrainingStoppedError as stopped:
-        print(f"{arm.name}, seed {seed}, is left out: {stopped}", file=sys.stderr)
+        print(f"skipped {arm.name}, seed {seed}: {stopped}", file=sys.stderr)
         return None
     assert outcome is not None
     return str(outcome.checkpoint.ref)
 
 
 def evaluated(store: Store, model: str, suite: str, photos: int) -> results.EvaluationResult:
-    """Captions of a model about a suite, and what they score."""
+    """Evaluate a model on a suite."""
     asked = config.load(
         "sample",
         (),
@@ -175,7 +177,7 @@ def evaluated(store: Store, model: str, suite: str, photos: int) -> results.Eval
 def sums(
     runs: Sequence[results.EvaluationResult], protocol: str, part: str | None = None
 ) -> PhotoSums:
-    """What each photo adds, over all seeds; of one part of the suite, or of all."""
+    """Sums per photo over all seeds; of one part of the suite, or of all."""
     rows = (
         row
         for run in runs
@@ -186,50 +188,50 @@ def sums(
 
 
 def table(arms: dict[str, list[results.EvaluationResult]]) -> dict[str, Any]:
-    """Values of each arm, and how it differs from the start and from full GRPO; printed as well."""
+    """Print and return the values of each arm and its differences to the start and to GRPO."""
     suite = next(iter(arms.values()))[0].suite
     report: dict[str, Any] = {}
     for protocol in PROTOCOLS:
         by_arm = {name: sums(runs, protocol) for name, runs in arms.items()}
         print(f"\n{suite}, {protocol}, {next(iter(by_arm.values())).rows} captions of each arm")
         for score in SCORES:
-            place = COLUMNS.index(score)
-            if next(iter(by_arm.values())).ratios[place] is None:
+            column = COLUMNS.index(score)
+            if next(iter(by_arm.values())).ratios[column] is None:
                 continue
             print(f"  {score:<14}{'':>8}   over untrained             over grpo")
-            for name, found in by_arm.items():
-                entry: dict[str, Any] = {"value": found.ratios[place]}
-                said = f"  {name:<14}{_percent(entry['value']):>8}"
+            for name, arm_sums in by_arm.items():
+                entry: dict[str, Any] = {"value": arm_sums.ratios[column]}
+                line = f"  {name:<14}{_percent(entry['value']):>8}"
                 for other in ("untrained", "grpo"):
                     if other in by_arm and other != name:
-                        difference = paired_test(by_arm[other], found)[place]
+                        difference = paired_test(by_arm[other], arm_sums)[column]
                         entry[f"over {other}"] = vars(difference)
-                        said += f"   {_said(difference):<24}"
+                        line += f"   {_interval(difference):<24}"
                     else:
-                        said += " " * 27
+                        line += " " * 27
                 if protocol == "skip-retrieval" and score == "f1" and name in PAPER:
-                    said += f"paper: {PAPER[name]:.1f}"
-                print(said.rstrip())
+                    line += f"paper: {PAPER[name]:.1f}"
+                print(line.rstrip())
                 report.setdefault(protocol, {}).setdefault(score, {})[name] = entry
     return report
 
 
 def by_part(arms: dict[str, list[results.EvaluationResult]]) -> dict[str, Any]:
-    """F1 of GRPO in each part of a suite, over the start and over SFT; printed as well."""
-    suite, place = arms["grpo"][0].suite, COLUMNS.index("f1")
+    """Print and return F1 of GRPO per part of a suite, over the start and over SFT."""
+    suite, column = arms["grpo"][0].suite, COLUMNS.index("f1")
     others = [name for name in ("untrained", "sft") if name in arms]
     report: dict[str, Any] = {}
     print(f"\n{suite}, F1 of grpo by part" + "".join(f"   over {name:<19}" for name in others))
     for part in arms["grpo"][0].parts:
         for protocol in PROTOCOLS:
             ours = sums(arms["grpo"], protocol, part)
-            entry: dict[str, Any] = {"value": ours.ratios[place], "n": ours.rows}
-            said = f"  {part:<12}{protocol:<15}{_percent(entry['value']):>6}"
+            entry: dict[str, Any] = {"value": ours.ratios[column], "n": ours.rows}
+            line = f"  {part:<12}{protocol:<15}{_percent(entry['value']):>6}"
             for name in others:
-                difference = paired_test(sums(arms[name], protocol, part), ours)[place]
+                difference = paired_test(sums(arms[name], protocol, part), ours)[column]
                 entry[f"over {name}"] = vars(difference)
-                said += f"   {_said(difference):<24}"
-            print(said.rstrip())
+                line += f"   {_interval(difference):<24}"
+            print(line.rstrip())
             report.setdefault(part, {})[protocol] = entry
     return report
 
@@ -238,14 +240,14 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
-def _said(d: Difference) -> str:
+def _interval(d: Difference) -> str:
     if d.value is None or d.low is None or d.high is None:
         return "-"
     return f"{100 * d.value:+.1f} ({100 * d.low:+.1f} to {100 * d.high:+.1f})"
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    """How far each arm is from the start, with intervals: F1 of mixed, false mentions of wrong."""
+    """Plot each arm against the start, with intervals: F1 (mixed), false mentions (wrong)."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     import matplotlib.pyplot as plt
 
@@ -254,17 +256,19 @@ def draw(report: dict[str, Any], path: Path) -> None:
     for axis, (protocol, score, title) in zip(axes, shown, strict=True):
         for number, suite in enumerate(report):
             arms = report[suite][protocol][score]
-            told = {name: e["over untrained"] for name, e in arms.items() if "over untrained" in e}
-            told = {name: d for name, d in told.items() if d["low"] is not None}
-            places = [place + 0.25 * number for place in range(len(told))]
-            values = [100 * d["value"] for d in told.values()]
+            differences = {
+                name: e["over untrained"] for name, e in arms.items() if "over untrained" in e
+            }
+            differences = {name: d for name, d in differences.items() if d["low"] is not None}
+            places = [place + 0.25 * number for place in range(len(differences))]
+            values = [100 * d["value"] for d in differences.values()]
             spans = [
-                [100 * (d["value"] - d["low"]) for d in told.values()],
-                [100 * (d["high"] - d["value"]) for d in told.values()],
+                [100 * (d["value"] - d["low"]) for d in differences.values()],
+                [100 * (d["high"] - d["value"]) for d in differences.values()],
             ]
             axis.errorbar(values, places, xerr=spans, fmt="o", capsize=3, label=suite)
         axis.axvline(0, color="0.6", linewidth=1)
-        axis.set_yticks([place + 0.125 for place in range(len(told))], list(told))
+        axis.set_yticks([place + 0.125 for place in range(len(differences))], list(differences))
         axis.set_title(f"{title} over untrained, {protocol}")
         axis.set_xlabel("percentage points, 95 % interval over photos")
     axes[0].invert_yaxis()

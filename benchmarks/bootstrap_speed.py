@@ -2,8 +2,8 @@
 
     python benchmarks/bootstrap_speed.py     # claim: the bootstrap takes < 2 s
 
-The released sets have 4 to 340 photos; the larger ones show that the time stays bounded. Wall time,
-the best of three, seven quantities at once.
+The released sets have 4 to 340 photos; the larger ones show that the time stays bounded. Times are
+wall times, the best of three, for seven quantities at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PHOTOS = (4, 82, 340, 2_000, 20_000, 200_000)
 
 
 def sums_of(photos: int, seed: int) -> PhotoSums:
-    """Made-up shares, two captions per photo."""
+    """Random shares, two captions per photo."""
     values = np.random.default_rng(seed).random((2 * photos, len(COLUMNS))).tolist()
     ones = (1.0,) * len(COLUMNS)
     return sum_by_photo(
@@ -52,17 +52,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
-    found: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     slowest = 0.0
     print(f"{'photos':>8}{'bootstrap s':>14}{'paired test s':>16}   {RESAMPLES:,} resamples")
     for photos in PHOTOS:
         a, b = sums_of(photos, 0), sums_of(photos, 1)
         times = best(lambda a=a: bootstrap_intervals(a)), best(lambda a=a, b=b: paired_test(a, b))
-        found |= {f"bootstrap_{photos}_s": times[0], f"paired_{photos}_s": times[1]}
+        seconds |= {f"bootstrap_{photos}_s": times[0], f"paired_{photos}_s": times[1]}
         slowest = max(slowest, times[0])
         print(f"{photos:>8,}{times[0]:>14.3f}{times[1]:>16.3f}")
     if options.json:
-        print(json.dumps({key: round(value, 4) for key, value in found.items()}))
+        print(json.dumps({key: round(value, 4) for key, value in seconds.items()}))
     sys.exit(1 if slowest >= CLAIM else 0)
 
 

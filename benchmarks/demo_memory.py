@@ -1,10 +1,10 @@
-"""How much memory `make demo` takes at its worst moment, and which of its commands takes it.
+"""Peak memory of `make demo`, per command.
 
     python benchmarks/demo_memory.py
 
-Runs the demo into a temporary folder and adds up, twenty times a second, the resident memory of
-make and of every process below it. Pages that processes share count for each, so the truth is
-rather less. Exit code 1 if it is more than the target.
+Runs the demo in a temporary folder and sums the resident memory of make and all its descendants,
+twenty times a second. Shared pages count once per process, so the sum is an upper bound. Exit code
+1 if it is above the target.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--folder", type=Path, help="where the demo goes; by default a new one")
+    parser.add_argument("--folder", type=Path, help="folder of the demo (default: a temporary one)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary) / "demo").resolve()
@@ -38,12 +38,12 @@ def main() -> int:
     for command, peak in peaks.items():
         print(f"{command:<16} {peak:5.2f} GB")
     worst = max(peaks.values())
-    print(f"{'at most':<16} {worst:5.2f} GB of {TARGET:g}, in {time.monotonic() - began:.0f} s")
+    print(f"{'peak':<16} {worst:5.2f} GB of {TARGET:g}, in {time.monotonic() - began:.0f} s")
     return demo.returncode or int(worst > TARGET)
 
 
 def watch(demo: subprocess.Popen[bytes]) -> dict[str, float]:
-    """Command of the demo -> most gigabytes that all processes had together while it ran."""
+    """Peak gigabytes of all processes together, per command of the demo."""
     peaks: dict[str, float] = defaultdict(float)
     while demo.poll() is None:
         total, running = 0, "make"
@@ -51,7 +51,7 @@ def watch(demo: subprocess.Popen[bytes]) -> dict[str, float]:
             try:
                 total += process.memory_info().rss
                 running = command_of(process) or running
-            except psutil.Error:  # it ended while we look
+            except psutil.Error:  # the process has ended
                 continue
         peaks[running] = max(peaks[running], total / 1e9)
         time.sleep(PAUSE)
@@ -59,7 +59,7 @@ def watch(demo: subprocess.Popen[bytes]) -> dict[str, float]:
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """A process and all below it."""
+    """A process and its descendants."""
     try:
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]
@@ -68,10 +68,10 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def command_of(process: psutil.Process) -> str | None:
-    """`repic build` of a process that runs it."""
+    """The command of a process, such as `repic build`; None for another program."""
     words = process.cmdline()
-    places = [n for n, word in enumerate(words[:-1]) if Path(word).name == "repic"]
-    return f"repic {words[places[0] + 1]}" if places else None
+    indexes = [n for n, word in enumerate(words[:-1]) if Path(word).name == "repic"]
+    return f"repic {words[indexes[0] + 1]}" if indexes else None
 
 
 if __name__ == "__main__":

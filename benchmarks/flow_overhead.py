@@ -1,10 +1,10 @@
-"""What the flow costs over the plain build, on a running Prefect server.
+"""Overhead of the flow over the plain build, on a running Prefect server.
 
     python benchmarks/flow_overhead.py --photos ../shared/data/dreambooth --repeats 3
 
-Each build is a whole `repic build` in a process of its own, into a fresh store; the two kinds take
-turns, and the medians of their wall times count. Both must publish the same content. On a busy
-machine look at the CPU time of the builds, too: other programs do not change it much.
+Each build is a complete `repic build` in its own process, into a new store. The two kinds
+alternate, and the result compares the medians of their wall times. Both must publish the same
+content. On a busy machine also look at CPU times, which other programs hardly change.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ TARGET = 1.15
 
 
 @dataclass(frozen=True)
-class Took:
-    """Seconds of a build, and the content hash of what it made."""
+class BuildTime:
+    """Seconds of a build, and the content hash of its result."""
 
     wall: float
     cpu: float
     content: str
 
 
-def build(photos: str, store: Path, env: dict[str, str], *, flow: bool) -> Took:
-    """One build, from the start of its process to the end."""
+def build(photos: str, store: Path, env: dict[str, str], *, flow: bool) -> BuildTime:
+    """Run one build; times include the start of its process."""
     command = [sys.executable, "-m", "repic.cli", "build", "--json"]
     command += ["--images", photos, "--store", str(store), *(["--prefect"] if flow else [])]
     began, used = time.perf_counter(), _cpu()
@@ -44,11 +44,11 @@ def build(photos: str, store: Path, env: dict[str, str], *, flow: bool) -> Took:
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
     )
     content = json.loads(done.stdout)["content"]
-    return Took(time.perf_counter() - began, _cpu() - used, content)
+    return BuildTime(time.perf_counter() - began, _cpu() - used, content)
 
 
 def _cpu() -> float:
-    """CPU seconds of all processes that we started and that have ended."""
+    """CPU seconds of all finished child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--photos", default="../shared/data/dreambooth")
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    took: dict[str, list[Took]] = {"plain": [], "flow": []}
+    times: dict[str, list[BuildTime]] = {"plain": [], "flow": []}
     with tempfile.TemporaryDirectory() as folder:
         port = server.free_port()
         url = server.api_url(port)
@@ -70,16 +70,16 @@ def main() -> int:
                 for kind in ("plain", "flow") if number % 2 == 0 else ("flow", "plain"):
                     store = Path(folder) / f"{kind}-{number}"
                     one = build(args.photos, store, env, flow=kind == "flow")
-                    took[kind].append(one)
+                    times[kind].append(one)
                     print(f"{kind:>5} {one.wall:6.1f} s, CPU {one.cpu:6.1f} s", flush=True)
         finally:
             prefect.stop()
-    wall = [statistics.median(one.wall for one in took[kind]) for kind in ("plain", "flow")]
-    cpu = [statistics.median(one.cpu for one in took[kind]) for kind in ("plain", "flow")]
+    wall = [statistics.median(one.wall for one in times[kind]) for kind in ("plain", "flow")]
+    cpu = [statistics.median(one.cpu for one in times[kind]) for kind in ("plain", "flow")]
     ratio = wall[1] / wall[0]
     print(f"wall: plain {wall[0]:.1f} s, flow {wall[1]:.1f} s, ratio {ratio:.3f} (<= {TARGET})")
     print(f"CPU:  plain {cpu[0]:.1f} s, flow {cpu[1]:.1f} s, ratio {cpu[1] / cpu[0]:.3f}")
-    contents = {one.content for every in took.values() for one in every}
+    contents = {one.content for every in times.values() for one in every}
     print("same content" if len(contents) == 1 else f"DIFFERENT content: {sorted(contents)}")
     return 0 if ratio <= TARGET and len(contents) == 1 else 1
 

@@ -1,17 +1,17 @@
-"""How much of a step's gradient says what its rewards say, and how much is chance?
+"""Share of a step's gradient that is signal rather than noise.
 
-    python benchmarks/gradient_signal.py             # half an hour; --steps 12 for a first look
+    python benchmarks/gradient_signal.py             # half an hour; --steps 12 is quick
 
-`sample-sft` samples step after step as in training, at learning rate 0, so that all gradients are
-of one policy and differ by their prompts and answers alone. If m is their mean over all prompts and
-answers, the share of a gradient g that is signal is |m|^2 / E|g|^2. The mean product of two
-different steps estimates the first, and the mean square of a step the second. A gradient is of the
-adapters' second factors: that of the first is zero as long as the second is, which is how adapters
-begin.
+`sample-sft` samples step after step as in training, at learning rate 0, so all gradients are of
+one policy and differ only by prompts and answers. If m is their mean over all prompts and answers,
+the signal share of a gradient g is |m|^2 / E|g|^2. The mean product of two different steps
+estimates the numerator, the mean square of a step the denominator. Only gradients of the adapters'
+second factors (lora_B) count: those of the first factors are zero while the second factors have
+their initial value of zero.
 
-Each objective alone, by its strict reward; and `left`, which rewards boxes for being far left: what
-a habit that all answers can share gives (`benchmarks/learning.py`). Intervals are 95 %, by
-leaving out one step at a time.
+Rows: each objective alone, by its strict reward; and `left`, which rewards boxes for being far
+left, a behavior that all answers can share (`benchmarks/learning.py`). Intervals are 95 %,
+jackknife over steps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from learning import LEFT, OBJECTIVES, Leftward, build_pool, rows_asked
+from learning import LEFT, OBJECTIVES, Leftward, build_pool, training_rows
 from transformers import TrainerCallback
 
 from repic import config
@@ -36,55 +36,57 @@ from repic.training.plan import TrainingPlan
 from repic.training.trainer_defaults import trainer_config
 from storage.store import Store
 
-STILL = ("trainer.learning_rate=0", "trainer.max_grad_norm=0", "trainer.save_strategy=no")
-"""Nothing is learned, no gradient is cut, nothing is kept."""
+NO_UPDATE = ("trainer.learning_rate=0", "trainer.max_grad_norm=0", "trainer.save_strategy=no")
+"""No update, no gradient clipping, no checkpoint."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=48, help="gradients of each (%(default)s)")
+    parser.add_argument("--steps", type=int, default=48, help="gradients per reward (%(default)s)")
     every = (*OBJECTIVES, LEFT)
     parser.add_argument("--rewards", nargs="+", choices=every, default=every)
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="as `repic train` has it"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="as in `repic train`"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
-    asked = parser.parse_args()
-    found = {}
+    options = parser.parse_args()
+    results = {}
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(Path(folder) / "store", create=True)
         build_pool(store, Path(folder), "train")
         print(f"{'reward':8}{'signal':>8}   95 % interval     steps until half is signal")
-        for name in asked.rewards:
-            gradients = sampled(store, Path(folder) / name, name, asked.steps, asked.set)
+        for name in options.rewards:
+            gradients = sampled(store, Path(folder) / name, name, options.steps, options.set)
             value, error = signal(gradients)
             low, high = value - 1.96 * error, value + 1.96 * error
-            found[name] = {"signal": value, "low": low, "high": high}
-            enough = f"{(1 - value) / value:.0f}" if low > 0 else "not told from none"
+            results[name] = {"signal": value, "low": low, "high": high}
+            enough = f"{(1 - value) / value:.0f}" if low > 0 else "no significant signal"
             print(f"{name:8}{value:8.3f}   {low:+.3f} to {high:+.3f}   {enough}", flush=True)
-    if asked.json:
-        print(json.dumps(found))
+    if options.json:
+        print(json.dumps(results))
 
 
 def sampled(store: Store, folder: Path, name: str, steps: int, changes: list[str]) -> torch.Tensor:
-    """Gradients of so many steps of one reward, float32 (steps, numbers)."""
+    """Gradients of `steps` steps with one reward, float32 (steps, numbers)."""
     objective = "vlt" if name == LEFT else name
     shares = json.dumps({o: float(o == objective) for o in OBJECTIVES})
-    asked = config.load(
-        "sample", [*STILL, f"trainer.max_steps={steps}", f"train.shares={shares}", *changes]
+    settings = config.load(
+        "sample", [*NO_UPDATE, f"trainer.max_steps={steps}", f"train.shares={shares}", *changes]
     )
     examples = examples_of(store, "examples@latest")
-    plan = TrainingPlan.create(asked, store, examples, load.reader(asked.train.model), folder)
-    args: Any = trainer_config(asked, plan.output)
-    session = grpo.prepare(plan, rows_asked(plan, asked), args, Leftward if name == LEFT else None)
+    plan = TrainingPlan.create(settings, store, examples, load.reader(settings.train.model), folder)
+    args: Any = trainer_config(settings, plan.output)
+    session = grpo.prepare(
+        plan, training_rows(plan, settings), args, Leftward if name == LEFT else None
+    )
     gradients = Gradients()
     session.trainer.add_callback(gradients)
     with store.lease():
         session.fit(NoProgress())
     if session.guard.stopped:
-        sys.exit(f"{name} ended early: {session.guard.stopped}")
+        sys.exit(f"{name} stopped early: {session.guard.stopped}")
     return torch.stack(gradients.of_steps)
 
 
@@ -106,7 +108,7 @@ class Gradients(TrainerCallback):
 
 
 def signal(gradients: torch.Tensor) -> tuple[float, float]:
-    """Share of the square of a gradient that all have in common, and its standard error.
+    """Signal share of the squared gradients, and its standard error.
 
     Args:
         gradients: float32 (steps, numbers).

@@ -1,12 +1,12 @@
-"""What 1 % more photos cost, beside the whole build: a real `repic build` in a process of its own.
+"""Cost of 1 % more photos relative to the complete build, with `repic build` in its own process.
 
     python benchmarks/increment.py              # claim: <= 3 % beyond process start
 
-2,000 generated photos are built from nothing, then the same with 20 more. `nothing new` is the same
-command when there is nothing to do: a look at every photo's bytes, and no model. `models` is a
-process that imports and loads what the increment needs, and ends. Process start, `nothing new` and
-`models` less the start of Python, is taken off the increment only. Boxes and vectors are those of
-the sample profile.
+2,000 generated photos are built, then the same with 20 more. `nothing new` is the same command with
+nothing to do: it reads the bytes of every photo and loads no model. `models` is a process that only
+imports and loads the models of the increment. The time of `nothing new` and of `models` (without
+the start of Python) is subtracted from the increment only. Boxes and vectors are those of the
+sample profile.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TARGET = 0.03
 
 
 def built(store: Path, photos: Path, count: int) -> tuple[float, dict[str, Any]]:
-    """Seconds of wall time of one command, and what it printed."""
+    """Wall seconds of one build, and its JSON output."""
     command = [sys.executable, "-m", "repic.cli", "build", "--profile=sample", "--json"]
     changes = {"source.path": photos, "source.count": count, "source.identities": 300}
     command += [f"--set={key}={value}" for key, value in changes.items()]
@@ -46,14 +46,14 @@ embed.load(settings.encoder, settings.runtime)
 
 
 def seconds_of(code: str) -> float:
-    """Wall time of a process that runs this."""
+    """Wall seconds of a process that runs this code."""
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     return time.perf_counter() - start
 
 
 def drawn(photos: Path, count: int) -> None:
-    """Draw the photos before the clock starts: a user has them."""
+    """Render the photos before the clock starts."""
     from repic import config
     from repic.sources import sample
 
@@ -64,7 +64,9 @@ def drawn(photos: Path, count: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=2000, help="photos at first (%(default)s)")
+    parser.add_argument(
+        "--count", type=int, default=2000, help="photos of the first build (%(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     more = options.count + options.count // 100
@@ -73,10 +75,10 @@ def main() -> int:
         for count in (options.count, more):
             drawn(photos, count)
         full, _ = built(store, photos, options.count)
-        nothing, said = built(store, photos, options.count)
-        assert not said["published"]
-        increment, said = built(store, photos, more)
-        assert said["published"]
+        nothing, output = built(store, photos, options.count)
+        assert not output["published"]
+        increment, output = built(store, photos, more)
+        assert output["published"]
         models = seconds_of(MODELS) - seconds_of("pass")
     beyond_nothing = (increment - nothing) / full
     share = (increment - nothing - models) / full
@@ -85,16 +87,16 @@ def main() -> int:
         "nothing new": nothing,
         "increment": increment,
         "models": models,
-        "inside the increment": said["seconds"],
+        "inside the increment": output["seconds"],
         "share beyond nothing new": beyond_nothing,
         "share beyond process start": share,
     }
     for name, value in figures.items():
         print(f"{name:28} {value:8.3f}")
-    print(f"processed {said['processed']}")
+    print(f"processed {output['processed']}")
     print(f"target <= {TARGET}: {'ok' if share <= TARGET else 'MISSED'}")
     if options.json:
-        print(json.dumps({"figures": figures, "processed": said["processed"]}))
+        print(json.dumps({"figures": figures, "processed": output["processed"]}))
     return share > TARGET
 
 

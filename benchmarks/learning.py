@@ -1,29 +1,29 @@
-"""Does it learn, and is it the reward that teaches? Five arms on identities nothing was tuned on.
+"""Training against controls: does the reward cause the gain? Five arms on held-out identities.
 
     python benchmarks/learning.py --seeds 3            # exit status 1 if a target is missed
-    python benchmarks/learning.py --seeds 3 --json     # the last line is the means, by seed
+    python benchmarks/learning.py --seeds 3 --json     # the last line has the means by seed
     python benchmarks/learning.py --arms grpo shuffled --pool validation     # to tune
-    python benchmarks/learning.py --seeds 1 --arms untrained left            # can it learn at all?
+    python benchmarks/learning.py --seeds 1 --arms untrained left            # sanity check
 
-Every arm starts from `sample-sft` and takes as many steps on the same rows (`--set grpo.FIELD=...`
-sets what SFT does not have):
+Every arm starts from `sample-sft` and takes the same number of steps on the same rows
+(`--set grpo.FIELD=...` sets fields that SFT does not have):
 
-- `untrained`: the start itself;
-- `sft`: as many true answers per step as the others sample, so each row many times; those without
-  a known answer are left out;
+- `untrained`: the start;
+- `sft`: as many gold answers per step as the others sample, so each row repeats; rows without a
+  gold answer are left out;
 - `grpo`: the rewards of a run;
-- `shuffled`: the same rewards, dealt anew inside each objective of each batch: a control, which
-  learns nothing if all is well;
-- `format`: only whether an answer has the form that was asked for, or says something at all;
-- `left`, only if asked for: the further left a box, the better, and nothing else of VLT. A control
-  of the other kind: a habit that all answers can share, so that a sound trainer must learn it.
+- `shuffled`: the same rewards, permuted within each objective of each batch: a negative control,
+  which must learn nothing;
+- `format`: rewards only the format of an answer, or that it is not empty;
+- `left`, only with `--arms`: rewards boxes for being far left, and nothing else of VLT. A positive
+  control: all answers can share this behavior, so a working trainer must learn it.
 
 Measured on photos of `RESERVED` identities (`repic.sample.identities`), at least 300 rows of each
-objective, sampled and greedy, by the strict rewards. Intervals are 95 %: rows are compared
-with themselves, means over seeds, resampled by row within each objective. Tune on
-`--pool validation`; the third pool is only looked at to report. `--out` keeps every answer and log,
-and of the first run of GRPO its curves and some answers before and after; what is kept there is not
-run again, so that a run of hours can be killed and go on, or be given more seeds or arms.
+objective, sampled and greedy, by the strict rewards. Intervals are 95 %: paired by row, averaged
+over seeds, resampled by row within each objective. Tune on `--pool validation`; use the third pool
+only for reports. `--out` keeps all answers and logs, and the curves and some answers of the first
+GRPO run. Kept runs are not repeated, so an interrupted experiment resumes, also with more seeds or
+arms.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ LEFT = "left"
 CONTROLS = ("shuffled", "format")
 OBJECTIVES = ("oct", "vlt", "ict")
 ROWS = 300
-"""Of each objective that are measured."""
+"""Measured rows per objective."""
 TRAIN_WORLD, THIRD_WORLD = 3_000_000, 3_100_000
 PHOTOS, IDENTITIES = 600, 120
 TARGETS = {
@@ -86,9 +86,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--arms", nargs="+", choices=(*ARMS, LEFT), default=list(ARMS))
     parser.add_argument("--pool", choices=("third", "validation"), default="third")
-    parser.add_argument("--rows", type=int, default=ROWS, help="of each objective, measured")
+    parser.add_argument(
+        "--rows", type=int, default=ROWS, help="measured rows per objective (%(default)s)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", type=Path, help="folder for answers and logs of every run")
+    parser.add_argument("--out", type=Path, help="folder for the answers and logs of all runs")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +112,7 @@ def main() -> None:
 def experiment(
     folder: Path, arguments: argparse.Namespace
 ) -> tuple[dict[str, list[Measured]], list[Row]]:
-    """Arm -> what was measured, by seed; and the rows that were asked."""
+    """Measurements per arm and seed, and the measured rows."""
     store = Store.open(folder / "store", create=True)
     build_pool(store, folder, "train")
     examples = examples_of(store, "examples@latest")
@@ -151,7 +153,7 @@ def run(
     held_out: list[Row],
     arguments: argparse.Namespace,
 ) -> Measured:
-    """Train one arm with one seed, and measure it; or what was kept of that."""
+    """Train and measure one arm with one seed, or load the kept result."""
     kept = arguments.out / f"{arm}-{seed}.json" if arguments.out else None
     if kept and kept.exists():
         return Measured.from_json(json.loads(kept.read_text("utf-8")))
@@ -168,7 +170,7 @@ def run(
     if arm == "untrained":
         model = load.load(reader)
     else:
-        table = rows_asked(plan, sampling)
+        table = training_rows(plan, sampling)
         args: Any = trainer_config(asked, plan.output)
         if arm == "sft":
             session = sft.prepare(plan, table, args)
@@ -199,8 +201,8 @@ def run(
     return measured
 
 
-def rows_asked(plan: TrainingPlan, sampling: config.Settings) -> pa.Table:
-    """The rows that GRPO with these settings asks, whatever is then done with them."""
+def training_rows(plan: TrainingPlan, sampling: config.Settings) -> pa.Table:
+    """The rows that GRPO samples with these settings; all arms use them."""
     table = read(plan.store, plan.examples, sampling.train.split)
     args: Any = trainer_config(sampling, plan.output)
     count = grpo.prompt_count(args, table.num_rows)
@@ -208,7 +210,7 @@ def rows_asked(plan: TrainingPlan, sampling: config.Settings) -> pa.Table:
 
 
 class Leftward(TrainedReward):
-    """Of a box, how far left its centre is, 0 to 1; other objectives as they are."""
+    """Rewards boxes by how far left their center is, 0 to 1; other objectives are unchanged."""
 
     @staticmethod
     def ablation(rows: Sequence[Row], rewards: Sequence[Reward | None]) -> Totals:
@@ -224,7 +226,7 @@ def _left(row: Row, box: list[float] | None) -> float:
 
 
 def lefts(measured: Measured, how: str, asked: Sequence[Row]) -> float:
-    """How far left the centres of boxes are in the mean, 0 to 1; no box is 0."""
+    """Mean leftness of box centers, 0 to 1; an answer without a box counts 0."""
     rows_by_id = {row["example_id"]: row for row in asked}
     convention = load.reader("sample-sft").convention
     found = []
@@ -236,7 +238,7 @@ def lefts(measured: Measured, how: str, asked: Sequence[Row]) -> float:
 
 
 def _answers(before: Measured, after: Measured) -> str:
-    """Some greedy answers before and after, as a table."""
+    """A table of some greedy answers before and after training."""
     lines = ["| objective | before | reward | after | reward |", "|---|---|---:|---|---:|"]
     lines += [
         f"| {a.objective} | {_cell(a)} | {a.reward:.2f} | {_cell(b)} | {b.reward:.2f} |"
@@ -246,12 +248,12 @@ def _answers(before: Measured, after: Measured) -> str:
 
 
 def _cell(answer: Any) -> str:
-    said = " ".join(answer.completion.split()).replace("|", "\\|").replace("`", "'")
-    return f"`{said}`"
+    text = " ".join(answer.completion.split()).replace("|", "\\|").replace("`", "'")
+    return f"`{text}`"
 
 
 def build_pool(store: Store, folder: Path, pool: str) -> None:
-    """A build of the generated world: of ordinary identities, or of reserved ones alone."""
+    """Build photos of ordinary identities (`train`) or of reserved ones."""
     if pool == "train":
         asked = config.load(
             "sample",
@@ -259,20 +261,19 @@ def build_pool(store: Store, folder: Path, pool: str) -> None:
         )
     else:
         world = World(seed=THIRD_WORLD)
-        everything = "third"
-        chosen = composition.choose(IDENTITIES, lambda _: everything, THIRD_WORLD, RESERVED)
-        plans = composition.plans(chosen, lambda _: everything, THIRD_WORLD)
+        chosen = composition.choose(IDENTITIES, lambda _: "third", THIRD_WORLD, RESERVED)
+        plans = composition.plans(chosen, lambda _: "third", THIRD_WORLD)
         taken = [plan for plan, _ in zip(plans, range(PHOTOS), strict=False)]
-        place = folder / "reserved"
-        entries = photo_files.read(photo_files.write(world, taken, place))
-        asked = config.load("sample", source=_as_coco(entries, place))
+        photo_folder = folder / "reserved"
+        entries = photo_files.read(photo_files.write(world, taken, photo_folder))
+        asked = config.load("sample", source=_as_coco(entries, photo_folder))
         splits = {"validation": 0.0, "test": 0.0}
         asked = asked.model_copy(update={"splits": config.SplitSettings(**splits)})
     build(asked, store, scan(asked))
 
 
 def _as_coco(entries: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
-    """The generator's index as a COCO file with referring expressions, and its source settings."""
+    """Write the index as a COCO file with referring expressions; its source settings."""
     labels = sorted({thing["label"] for entry in entries for thing in entry["objects"]})
     images, annotations, refs = [], [], []
     for number, entry in enumerate(entries):
@@ -310,13 +311,16 @@ def _as_coco(entries: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
 
 
 def _claim(arguments: argparse.Namespace) -> None:
-    """Refuse a folder that keeps runs of other settings."""
+    """Exit if the folder has runs with other settings."""
     asked = {"pool": arguments.pool, "rows": arguments.rows, "set": arguments.set}
     if not arguments.out:
         return
     note = arguments.out / "settings.json"
     if note.exists() and json.loads(note.read_text("utf-8")) != asked:
-        sys.exit(f"{arguments.out} keeps runs of {note.read_text('utf-8')}: choose another --out")
+        sys.exit(
+            f"{arguments.out} has runs with other settings, {note.read_text('utf-8')}: "
+            "choose another --out"
+        )
     _keep(arguments.out, note.name, asked)
 
 
@@ -345,7 +349,7 @@ def _means(runs: Sequence[Sequence[Any]]) -> dict[str, list[float]]:
 def difference(
     a: Sequence[Measured], b: Sequence[Measured], how: str, objective: str | None = None
 ) -> tuple[float, float, float]:
-    """Mean of b minus a over seeds, with its interval; rows are drawn, seeds are averaged."""
+    """Mean of b minus a over seeds, with its interval; resampled by row."""
     draw = np.random.default_rng(0)
     means, drawn = [], []
     for name in OBJECTIVES if objective is None else (objective,):
@@ -363,7 +367,7 @@ def difference(
     return float(np.mean(means)), float(low), float(high)
 
 
-def said(change: tuple[float, float, float]) -> str:
+def with_interval(change: tuple[float, float, float]) -> str:
     """A difference and its interval."""
     value, low, high = change
     return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
@@ -375,7 +379,7 @@ def hits(runs: Sequence[Measured], how: str) -> float:
 
 
 def targets(found: dict[str, list[Measured]]) -> list[tuple[str, str, bool]]:
-    """Each target: its name, what was reached, and whether that is enough."""
+    """Name, value and success of each target."""
     start, trained = found["untrained"], found["grpo"]
     seeds = [_mean(b.sampled) - _mean(a.sampled) for a, b in zip(start, trained, strict=True)]
     checked = [
@@ -389,9 +393,9 @@ def targets(found: dict[str, list[Measured]]) -> list[tuple[str, str, bool]]:
         change = difference(found[arm], trained, "sampled")
         name = f"grpo over {arm}"
         met = change[0] >= TARGETS[name] and change[1] > 0
-        checked.append((name, said(change), met))
+        checked.append((name, with_interval(change), met))
     greedy = difference(start, trained, "greedy")
-    checked.append(("greedy mean up", said(greedy), greedy[0] > 0))
+    checked.append(("greedy mean up", with_interval(greedy), greedy[0] > 0))
     most = TARGETS["an objective's loss, at most"]
     losses = {
         (how, o): difference(start, trained, how, o)[0]
@@ -429,13 +433,14 @@ def _print(found: dict[str, list[Measured]], asked: Sequence[Row]) -> None:
             line += f"{hits(runs, how):9.3f}"
             line += f"{np.mean([lefts(m, how, asked) for m in runs]):7.3f}"
             if start is not None and arm != "untrained":
-                line += f"   {said(difference(start, runs, how))}"
+                line += f"   {with_interval(difference(start, runs, how))}"
             print(line)
     if "grpo" in found:
         print(f"\n{'grpo over':<12}{'sampled':<28}greedy")
         for arm in (arm for arm in found if arm not in ("grpo", "untrained")):
             sampled, greedy = (
-                said(difference(found[arm], found["grpo"], how)) for how in ("sampled", "greedy")
+                with_interval(difference(found[arm], found["grpo"], how))
+                for how in ("sampled", "greedy")
             )
             print(f"{arm:<12}{sampled:<28}{greedy}")
 

@@ -1,13 +1,13 @@
-"""How good mining is, on photos whose folders say what they show.
+"""Quality of mining, on photos whose folders name their subjects.
 
     python benchmarks/mining_quality.py              # exit status 1 if a target below is missed
     python benchmarks/mining_quality.py --photos ~/photos --json
 
-The names of the folders are hidden from the miner and used to judge it. Precision and recall of
-mined positives are over all pairs of one folder in photos that are no near-duplicates, before the
-cap per object, which is a later choice among them. Negatives are those of a build; one is false if
-both its photos are of one folder. The same over random subsets of the subjects, which have another
-density and other look-alikes; and once with the labels given.
+Folder names are hidden from the miner and serve as ground truth. Precision and recall of mined
+positives are over all pairs of one folder that are not near-duplicates, before the cap per object.
+Negatives are those of a build; one is false if both photos are of one folder. The same is measured
+over random subsets of the subjects, which have another density and other look-alikes, and once
+with labels given.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 @dataclass(frozen=True)
 class Collection:
-    """Vectors (n, d) of photos, the near-duplicate group and the subject of each."""
+    """Vectors (n, d) of photos, with near-duplicate group and subject of each."""
 
     vectors: np.ndarray
     duplicate: np.ndarray
@@ -65,7 +65,7 @@ class Collection:
 
 
 def read(files: list[Path], encoder: EncoderSettings, runtime: RuntimeSettings) -> Collection:
-    """Embed photos, whole or as the crop of their main object."""
+    """Embed photos, or the crops of their main objects."""
     model = embed.load(encoder, runtime)
     detector = photos_detector(runtime) if encoder.view == "crop" else None
     vectors, hashes = [], []
@@ -114,10 +114,10 @@ def judge(these: Collection, settings: MiningSettings) -> dict[str, float]:
 
 
 def leakage(found: mining.Analysis, subject: np.ndarray) -> float:
-    """Share of the photos outside of training whose subject is in training, too.
+    """Share of the photos outside of training whose subject is also in training.
 
-    Splits go by mined group, so a subject of which mining missed a photo can be on both sides. The
-    mean over ten salts, since one draw of a few groups says little.
+    Splits follow mined groups, so a subject can be on both sides if mining missed a photo. The mean
+    over ten salts, because one split of a few groups is noisy.
     """
     groups, size = np.unique(found.group, return_counts=True)
     shared = set(groups[size > 1].tolist())
@@ -135,7 +135,7 @@ def leakage(found: mining.Analysis, subject: np.ndarray) -> float:
 def judge_labelled(
     these: Collection, category: np.ndarray | None, settings: MiningSettings
 ) -> dict[str, float]:
-    """Mining with labels given; `category` is what each subject is, where a list says so."""
+    """Mining with labels given; `category` is the category of each photo, if known."""
     found = these.analyze(these.subject)
     pairs, rows = mining.all_positives(found), negatives(found, settings)
     result: dict[str, float] = {
@@ -158,7 +158,7 @@ def judge_labelled(
 
 
 def negatives(found: mining.Analysis, settings: MiningSettings) -> mining.ObjectPairs:
-    # Labels of a detector would only help; none are assumed.
+    # Detector labels would only help; assume none.
     nothing = np.zeros(len(found), dtype=np.int64)
     key = np.random.default_rng(0).integers(0, 2**64, len(found), dtype=np.uint64)
     return mining.negatives(
@@ -182,7 +182,7 @@ def measure(
         chosen = np.random.default_rng(seed).choice(subjects, min(SUBJECTS, len(subjects)), False)
         parts.append(judge(these.part(np.isin(these.subject, chosen)), settings))
     for name in ("precision", "recall", "hard false", "hard percentile"):
-        # Where nothing was mined there is no precision; recall says so.
+        # Without mined pairs precision is undefined; recall shows that case.
         values = [part[name] for part in parts]
         worst = np.nanmax if name == "hard false" else np.nanmin
         result[f"subset {name}, median"] = float(np.nanmedian(values))
@@ -208,7 +208,7 @@ def crop(picture: Any, found: list[Any]) -> Any:
 
 
 def categories(folder: Path, names: list[str]) -> np.ndarray | None:
-    """Category of each photo by its folder, from DreamBooth's list; None where there is no list."""
+    """Category of each photo by its folder, from the list of DreamBooth; None without a list."""
     listing = folder / "prompts_and_classes.txt"
     if not listing.is_file():
         return None
@@ -224,7 +224,7 @@ def bounds(text: str) -> tuple[int, int]:
 
 
 def first_of_each(files: list[Path], least: int, most: int) -> list[Path]:
-    """The first photos of each folder, as many as is drawn for it between two bounds."""
+    """The first photos of each folder; their number is random between two bounds."""
     random = np.random.default_rng(0)
     return [
         file
@@ -238,12 +238,14 @@ def main() -> int:
     parser.add_argument(
         "--photos", type=Path, default=Path("../shared/data/dreambooth"), metavar="FOLDER"
     )
-    parser.add_argument("--view", choices=["crop", "photo"], default="crop", help="what is encoded")
+    parser.add_argument(
+        "--view", choices=["crop", "photo"], default="crop", help="input of the encoder"
+    )
     parser.add_argument(
         "--per-subject",
         type=bounds,
         metavar="N",
-        help="use the first N photos of each folder only; 1-6 draws for each folder how many",
+        help="use only the first N photos of each folder; 1-6 draws N per folder",
     )
     parser.add_argument("--architecture", default="photos", help="OpenCLIP architecture, or photos")
     parser.add_argument("--pretrained", default="", help="OpenCLIP tag, or local-dir:FOLDER")

@@ -1,9 +1,9 @@
-"""The report of the sample profile in Chromium, as the two pictures in `docs/`.
+"""Screenshots of the sample profile's report for `docs/`.
 
     python benchmarks/report_screenshots.py [--store STORE] [--out docs]
 
-Builds the sample profile if no store is given (names in Latin letters), writes its report and takes
-`report-light.png` and `report-dark.png` of its top. Needs playwright and a Chromium on the path.
+Builds the sample profile (names in Latin letters) unless a store is given, and takes pictures of
+the top of its report: `report-light.png` and `report-dark.png`. Needs playwright and Chromium.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ VIEW = {"width": 1200, "height": 1500}
 
 
 def take(page_file: Path, out: Path, browser_path: str) -> list[Path]:
-    """One picture per colour scheme; 256 colours, so that they stay small."""
+    """Take one picture per color scheme, in 256 colors to keep the files small."""
     from PIL import Image
     from playwright.sync_api import sync_playwright
 
@@ -47,15 +47,17 @@ def take(page_file: Path, out: Path, browser_path: str) -> list[Path]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", help="a store with a build of the sample profile")
-    parser.add_argument("--out", type=Path, default=Path("docs"), help="folder (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("docs"), help="output folder (%(default)s)"
+    )
     options = parser.parse_args()
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
-        sys.exit("no Chromium on this machine: install the package `chromium`")
+        sys.exit("Chromium was not found: install the package `chromium`")
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(options.store or folder, create=options.store is None)
         if options.store is None:
-            # Names in Latin letters: a machine that takes pictures may have no other font.
+            # Names in Latin letters: the machine may have no other font.
             latin = "examples.names.locales=[en_US, fr_FR, it_IT]"
             settings = config.load("sample", (latin,))
             build(settings, store, scan(settings))

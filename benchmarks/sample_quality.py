@@ -1,20 +1,20 @@
-"""How far the embedded world's models, and a build with them, are from the truth.
+"""Quality of the shipped sample models, and of a build with them, against the ground truth.
 
-    python benchmarks/sample_quality.py              # exit status 1 if a target below is missed
-    python benchmarks/sample_quality.py --only exam --json
+    python benchscores/sample_quality.py              # exit status 1 if a target below is missed
+    python benchscores/sample_quality.py --only holdout --json
 
 Three parts:
 
-- `exam`: the two models on identities, places and photos that neither training nor tuning saw, see
-  `tools.sample_models.holdout`;
-- `mining`: section 3 of "Build" on such identities, detected crops and hidden labels, at 2, 5 and
-  20 photos of each;
-- `build`: every stage of a build of the `sample` profile beside what the generator knows, once as
-  it is and once with identities hidden, so that mining has to find them. Its photos are new to the
-  models too, its identities are not.
+- `holdout`: the two models on identities, backgrounds and photos that neither training nor tuning
+  uses, see `tools.sample_models.holdout`;
+- `mining`: mining on such identities, with detected crops and hidden labels, at 2, 5 and 20 photos
+  of each;
+- `build`: every stage of a build of the `sample` profile against the ground truth, once as it is
+  and once with hidden identities, which mining then has to find. Its photos are new to the models,
+  its identities are not.
 
-An object is known by the detected box that overlaps it by half. A text is ambiguous if it is true
-of more than one object of its photo, or of another one than its box.
+A detected box counts as an object from an IoU of 0.5. A text is ambiguous if it matches more than
+one object of its photo, or not the object of its box.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ from storage.store import Store
 from tools.sample_models import holdout
 
 TARGETS = {
-    "exam: map50": (">=", 0.85),
-    "exam: nearest": (">=", 0.85),
-    "exam: caption": (">=", 0.70),
-    "exam: crop": (">=", 0.70),
+    "holdout: map50": (">=", 0.85),
+    "holdout: nearest": (">=", 0.85),
+    "holdout: caption": (">=", 0.70),
+    "holdout: crop": (">=", 0.70),
     **{
         f"mining at {views}: {name}": target
         for views in (2, 5, 20)
@@ -72,14 +72,14 @@ TARGETS = {
 }
 COMPARE = {">=": operator.ge, "<=": operator.le}
 VIEWS, MINED = (2, 5, 20), 150
-"""Photos of each identity, and how many identities, where mining is judged."""
+"""Photos per identity, and number of identities, for mining."""
 SAME = holdout.SAME
 
 Row = Mapping[str, Any]
 
 
-def examined(settings: Settings) -> dict[str, float]:
-    """HoldoutScores of the settings' models in the hard places, and in the ordinary ones."""
+def holdout_scores(settings: Settings) -> dict[str, float]:
+    """Held-out scores of the models, on unseen backgrounds and on known ones."""
     least = settings.detector.confidence
     unsure = settings.detector.model_copy(update={"confidence": 0.001, "max_objects": 100})
     detector = detectors.load(unsure, settings.runtime)
@@ -87,11 +87,11 @@ def examined(settings: Settings) -> dict[str, float]:
     gallery = holdout.gallery()
     result: dict[str, float] = {}
     for name, places in (
-        ("exam", tuple(holdout.HARD_PLACES)),
-        ("exam, known places", tuple(PLACES)),
+        ("holdout", tuple(holdout.HARD_PLACES)),
+        ("holdout, known places", tuple(PLACES)),
     ):
-        marks = holdout.examine(holdout.photos(gallery, places), detector, encoder, least)
-        result |= {f"{name}: {key}": value for key, value in asdict(marks).items()}
+        scores = holdout.examine(holdout.photos(gallery, places), detector, encoder, least)
+        result |= {f"{name}: {key}": value for key, value in asdict(scores).items()}
     return result
 
 
@@ -155,7 +155,7 @@ def built(settings: Settings) -> dict[str, float]:
 
 
 def _shown(row: Row, annotations: Sequence[Annotation]) -> tuple[float, Annotation | None]:
-    """The object that a box is of, if any, and how much they overlap."""
+    """The object of a box, if any, and their overlap."""
     box = Box(row["x1"], row["y1"], row["x2"], row["y2"])
     best = max(annotations, key=lambda a: box.iou(a.box))
     overlap = box.iou(best.box)
@@ -207,7 +207,7 @@ def _pairs(pairs: Iterable[Row], groups: Iterable[Row], shown: Shown) -> dict[st
 
 
 def _recall(groups: Iterable[Row], shown: Shown) -> float:
-    """Share of the pairs of one identity in two photos that are in one group."""
+    """Share of pairs of one identity in two photos that mining put into one group."""
     members: dict[str, list[tuple[str, str]]] = {}
     for row in groups:
         one = shown[row["object_id"]][1]
@@ -258,7 +258,7 @@ def _examples(
 
 
 def _points_to_one(row: Row, annotations: Sequence[Annotation]) -> tuple[bool, bool]:
-    """Whether the text is true of one object only, and whether the box is that object's."""
+    """Whether the text matches exactly one object, and whether the box is of that object."""
     text = next(block["text"] for block in row["prompt"] if block["type"] == "text")
     (template,) = (t.text for t in vlt.TEMPLATES if t.id == row["template_id"])
     before, after = template.split("{what}")
@@ -274,28 +274,28 @@ def _same(one: Annotation | None, other: Annotation | None) -> bool:
 
 
 def _mean(values: Iterable[float]) -> float:
-    """The mean; nan of nothing."""
+    """The mean; nan if empty."""
     found = list(values)
     return float(np.mean(found)) if found else float("nan")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="The sample profile beside the truth.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", action="append", default=[], help="section.key=value, as in build")
-    parser.add_argument("--only", choices=("exam", "mining", "build"), help="one part")
+    parser.add_argument("--only", choices=("holdout", "mining", "build"), help="run one part only")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     settings = config.load("sample", tuple(options.set))
     result: dict[str, float] = {}
-    if options.only in (None, "exam"):
-        result |= examined(settings)
+    if options.only in (None, "holdout"):
+        result |= holdout_scores(settings)
     for views in VIEWS if options.only in (None, "mining") else ():
         result |= mined(settings, views)
     if options.only in (None, "build"):
         hidden = settings.source.model_copy(update={"identity": "none"})
         for name, source in (("build", settings.source), ("build, labels hidden", hidden)):
-            marks = built(settings.model_copy(update={"source": source}))
-            result |= {f"{name}: {key}": value for key, value in marks.items()}
+            scores = built(settings.model_copy(update={"source": source}))
+            result |= {f"{name}: {key}": value for key, value in scores.items()}
     missed = [
         name
         for name, (sign, target) in TARGETS.items()

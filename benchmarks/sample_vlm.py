@@ -1,12 +1,12 @@
-"""How well the two checkpoints of the small vision-language model answer, greedy and sampled.
+"""Held-out rewards of the two sample vision-language checkpoints, greedy and sampled.
 
     python benchmarks/sample_vlm.py                  # exit status 1 if a target below is missed
     python benchmarks/sample_vlm.py --pool tuning --count 100 --only sample-sft --json
 
-Rows are those that the product's own builders make about `RESERVED` identities in worlds of their
-own, which neither training nor tuning saw (`--pool tuning`: identities of validation). OCT is half
-positive; its negatives are hard: one attribute differs. Scores are strict, in the model's own way
-to write boxes, at temperature 0 and 1, each with half of its 95 % interval.
+Rows are made by the objectives' own builders from photos of `RESERVED` identities, which neither
+training nor tuning uses (`--pool tuning`: identities of validation). Half of OCT is positive; its
+negatives are hard: one attribute differs. Rewards are strict, with boxes in the model's own
+convention, at temperature 0 and 1, each with half of its 95 % interval.
 """
 
 from __future__ import annotations
@@ -40,45 +40,45 @@ TARGETS = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=300, help="rows per objective (%(default)s)")
-    parser.add_argument("--pool", choices=("last", "tuning"), default="last")
+    parser.add_argument("--pool", choices=("holdout", "tuning"), default="holdout")
     parser.add_argument("--only", choices=tuple(shipped.VLMS))
-    parser.add_argument("--folder", type=Path, help="examine this checkpoint instead")
-    parser.add_argument("--threads", type=int, default=2, help="of the CPU (%(default)s)")
-    parser.add_argument("--photos", type=Path, help="keep the photos of the examination here")
+    parser.add_argument("--folder", type=Path, help="measure this checkpoint instead")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
+    parser.add_argument("--photos", type=Path, help="folder to keep the photos in")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     torch.set_num_threads(options.threads)
-    take = vlm_photos.holdout_photos if options.pool == "last" else vlm_photos.tuning_photos
+    take = vlm_photos.holdout_photos if options.pool == "holdout" else vlm_photos.tuning_photos
     with tempfile.TemporaryDirectory() as temporary:
-        albums = [take(options.photos or Path(temporary), number) for number in (0, 1)]
-    rows = vlm_holdout.holdout_rows(albums, options.count)
+        photo_sets = [take(options.photos or Path(temporary), number) for number in (0, 1)]
+    rows = vlm_holdout.holdout_rows(photo_sets, options.count)
     names = [options.only] if options.only else list(shipped.VLMS)
-    found: dict[str, dict[str, dict[str, tuple[float, float, int]]]] = {}
+    scores: dict[str, dict[str, dict[str, tuple[float, float, int]]]] = {}
     missed = 0
     for name in names:
         folder = options.folder or shipped.vlm_folder(name)
         model = AutoModelForImageTextToText.from_pretrained(folder)
         processor = AutoProcessor.from_pretrained(folder)
-        found[name] = {}
+        scores[name] = {}
         for how, temperature in (("greedy", 0.0), ("sampled", 1.0)):
             started = time.monotonic()
-            given = list(vlm_holdout.answers(model, processor, rows, albums, temperature))
-            found[name][how] = vlm_holdout.marks(given)
+            answers = list(vlm_holdout.answers(model, processor, rows, photo_sets, temperature))
+            scores[name][how] = vlm_holdout.mean_scores(answers)
             print(f"{name}, {how} ({time.monotonic() - started:.0f} s)")
-            for mark, (mean, half, count) in found[name][how].items():
-                low, high = TARGETS[name].get((how, mark), (None, None))
+            for metric, (mean, half, count) in scores[name][how].items():
+                low, high = TARGETS[name].get((how, metric), (None, None))
                 verdict = ""
                 if low is not None and high is not None:
                     verdict = f"  target {low:.2f} to {high:.2f}"
                     if not low <= mean <= high:
                         verdict += ": missed"
                         missed += 1
-                print(f"  {mark:12} {mean:.3f} +- {half:.3f}  n={count}{verdict}", flush=True)
+                print(f"  {metric:12} {mean:.3f} +- {half:.3f}  n={count}{verdict}", flush=True)
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(scores))
     return int(missed > 0)
 
 

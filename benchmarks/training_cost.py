@@ -1,17 +1,17 @@
-"""What our training costs beside plain TRL: the same rows, model, settings and random numbers.
+"""Cost of our training relative to plain TRL: same rows, model, settings and random numbers.
 
     python benchmarks/training_cost.py                  # claims: <= 1.05x, data < 5 %, < 4 GB
     python benchmarks/training_cost.py --model FOLDER --steps 60 --json
 
-Two trainers take turns, step by step, in one process: TRL's `GRPOTrainer` on rows that were made
-ready before, with a reward function of three lines; and ours, with pictures opened as they are
-needed, groups checked, rollouts kept durably and guards. Before each step both get the same seed,
-and since they learn the same, they sample the same answers: a pair of steps differs in nothing but
-our additions. A step is timed from the end of the one before, so that loading counts. The ratio is
-the median over pairs; its interval is that of the median's order statistics (binomial, 95 %).
+Two trainers alternate step by step in one process: TRL's `GRPOTrainer` on prepared rows in memory,
+with a reward function of three lines; and ours, which opens pictures on demand, checks groups,
+saves rollouts durably and has guards. Both get the same seed before each step and make the same
+updates, so they sample the same answers, and a pair of steps differs only in our additions. The
+time of a step starts at the end of the previous one, so it includes loading. The ratio is the
+median over pairs; its interval is from order statistics (binomial, 95 %).
 
-Loading is what opening pictures and making prompts takes of ours. Memory is the peak of this
-process, both trainers included, so ours alone is below.
+Loading is the share of our step that opens pictures and makes prompts. Memory is the peak of this
+process with both trainers, an upper bound for ours.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ from storage.store import Store
 
 MOST_RATIO, MOST_LOADING, MOST_MEMORY = 1.05, 0.05, 4.0
 WARM = 3
-"""First steps, which warm up and are not counted."""
+"""Warm-up steps, which do not count."""
 
 
 class Turns:
-    """Two threads of which one may run at a time: plain, ours, ours, plain, plain, ours ...
+    """Lets one of two threads run at a time: plain, ours, ours, plain, plain, ours ...
 
-    Whoever was first in one pair is second in the next, so that neither gains by its place.
+    The order alternates between pairs, so that neither trainer benefits from it.
     """
 
     def __init__(self, pairs: int) -> None:
@@ -71,13 +71,13 @@ class Turns:
         self.events[name].clear()
 
     def hand_over(self) -> None:
-        """To whoever is next; at the end both may finish."""
+        """Wake the next trainer; at the end, wake both so that they finish."""
         for name in (self.order.pop(0),) if self.order else ("plain", "ours"):
             self.events[name].set()
 
 
-class Taker(TrainerCallback):
-    """Takes turns; a step lasts from one `on_step_end` to the next."""
+class TurnCallback(TrainerCallback):
+    """Makes a trainer take turns; a step lasts from one `on_step_end` to the next."""
 
     def __init__(self, name: str, turns: Turns) -> None:
         self.name, self.turns = name, turns
@@ -103,7 +103,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--model", default="sample-sft")
-    parser.add_argument("--steps", type=int, default=40, help="pairs of steps that count")
+    parser.add_argument(
+        "--steps", type=int, default=40, help="measured pairs of steps (%(default)s)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -114,7 +116,7 @@ def main() -> None:
             f"a step of ours is {result['ratio']:.3f}x plain TRL (95 %: {result['low']:.3f} to "
             f"{result['high']:.3f}, {result['pairs']} pairs; medians {result['ours_s']:.2f} s and "
             f"{result['plain_s']:.2f} s)\nloading is {result['loading']:.2%} of a step; "
-            f"peak memory {result['memory_gb']:.2f} GB; answers alike in {result['alike']:.0%}"
+            f"peak memory {result['memory_gb']:.2f} GB; same answers in {result['alike']:.0%}"
         )
     print(json.dumps(result))
     good = (
@@ -150,9 +152,9 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
         kept(step, records)
 
     session.trainer.on_rollouts = keep
-    session.trainer.add_callback(Taker("ours", turns))
+    session.trainer.add_callback(TurnCallback("ours", turns))
     other = plain(plan, table, trainer_config(asked, folder / "plain"), sampled["plain"])
-    other.add_callback(Taker("plain", turns))
+    other.add_callback(TurnCallback("plain", turns))
 
     with store.lease():
         threads = [
@@ -161,7 +163,7 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
         ]
         for thread in threads:
             thread.start()
-            time.sleep(1)  # both have begun, and wait
+            time.sleep(1)  # both trainers have started and wait
         turns.hand_over()
         for thread in threads:
             thread.join()
@@ -184,7 +186,7 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
 
 
 def order_statistics(n: int) -> tuple[int, int]:
-    """Places of the order statistics that enclose the median with at least 95 %."""
+    """Indexes of the order statistics that enclose the median with at least 95 %."""
     tail, place = 0.0, 0
     while tail + math.comb(n, place) / 2**n <= 0.025:
         tail += math.comb(n, place) / 2**n
@@ -193,7 +195,7 @@ def order_statistics(n: int) -> tuple[int, int]:
 
 
 class Loading:
-    """Seconds that our transform of rows takes."""
+    """Seconds spent in our transform of rows."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -211,7 +213,7 @@ class Loading:
 
 
 def plain(plan: TrainingPlan, table: Any, args: Any, sampled: list[str]) -> GRPOTrainer:
-    """TRL as its documentation shows it, on rows in memory with their pictures open."""
+    """TRL as in its documentation, on rows in memory with open pictures."""
     import datasets
 
     count = grpo.prompt_count(args, table.num_rows)

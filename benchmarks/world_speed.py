@@ -1,10 +1,10 @@
-"""Photos per second of the generated world, in one process, at the sizes that models here see.
+"""Photos per second of the generated world, in one process, at common sizes.
 
     python benchmarks/world_speed.py            # claim: >= 100 photos/s per core at 112 to 168 px
 
-Two cases: `cold` draws from all identities of the world, so that nearly every object is painted
-anew; `warm` has 60 identities, as the demo, and a camera that has seen them. CPU time, so that
-other processes on the machine do not count; textures are painted before the clock starts.
+Two cases: `cold` draws from all identities, so that nearly every sprite is new; `warm` has 60
+identities, as in the demo, with their sprites cached. CPU time, so that other processes do not
+count; textures are cached before the clock starts.
 """
 
 from __future__ import annotations

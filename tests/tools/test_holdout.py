@@ -1,4 +1,4 @@
-"""The rulers of the exam, on answers that are known."""
+"""Metrics of the held-out measurement, on known answers."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def is_valid(answer: Answer) -> bool:
     """Whether it has the form that its row asks for: a caption, one box, one name, yes or no.
 
     A caption is whole words with whole tags; whether a tag holds a name that was given is not a
-    matter of form, see `stranger` in `marks`.
+    matter of form, see `stranger` in `mean_scores`.
     """
     if not answer.finished:
         return False
@@ -116,7 +116,7 @@ def is_valid(answer: Answer) -> bool:
     return bool(without.strip()) and not set("<>") & set(without)
 
 
-def marks(given: Sequence[Answer]) -> dict[str, tuple[float, float, int]]:
+def mean_scores(given: Sequence[Answer]) -> dict[str, tuple[float, float, int]]:
     """Mean, half of its 95 % interval, and number of answers, by what is measured."""
     found: dict[str, list[float]] = {}
     for answer in given:
