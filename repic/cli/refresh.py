@@ -55,7 +55,7 @@ def run(
 
     A candidate is better if its strict F1 is higher by more than the interval of the difference
     and no guarded metric is worse by more than its margin. The decision is recorded with its
-    numbers either way. Without new data the command does nothing.
+    numbers either way. If nothing has changed, the command does nothing.
 
     Example: repic refresh run --profile sample --set refresh.margins.oct=0.05
     """
