@@ -1,0 +1,1 @@
+"""Reading a caption: tokens, mentions, negation, claims and facts."""

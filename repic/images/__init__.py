@@ -1,0 +1,1 @@
+"""Images: fetching by URI, decoding and checks, boxes, perceptual hash, cache."""

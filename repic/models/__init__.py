@@ -1,0 +1,1 @@
+"""Models: encoder, detectors, ImageNet classifier, vision-language models, weights, devices."""

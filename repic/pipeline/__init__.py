@@ -1,0 +1,1 @@
+"""The build: stages, kept results, quarantine, reviews, status, catalog."""

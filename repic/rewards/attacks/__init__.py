@@ -1,0 +1,1 @@
+"""Attacks on the rewards, paraphrases that must stay rewarded, and known gaps."""
