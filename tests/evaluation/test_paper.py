@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,15 +10,9 @@ from hypothesis import strategies as st
 
 from repic.evaluation.metrics import measure
 from repic.evaluation.records import CaptionFile, Record
+from tests.shared_data import shared_folder
 
-SHARED = next(
-    (
-        folder
-        for parent in Path(__file__).resolve().parents
-        if (folder := parent / "shared" / "data" / "repic_captions").is_dir()
-    ),
-    None,
-)
+SHARED = shared_folder("repic_captions")
 TABLE = {
     "captioning-skip-retrieval-ours": (100.0, 98.8, 99.4),
     "captioning-skip-retrieval-zero_shot": (100.0, 75.0, 85.7),

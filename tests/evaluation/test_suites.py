@@ -17,15 +17,9 @@ from repic.evaluation.questions import questions
 from repic.evaluation.run import load_suite
 from repic.sample import hard_cases
 from tests.evaluation.servers import name_all, serving
+from tests.shared_data import shared_folder
 
-SHARED = next(
-    (
-        folder
-        for parent in Path(__file__).parents
-        if (folder := parent / "shared" / "data" / "dreambooth").is_dir()
-    ),
-    None,
-)
+SHARED = shared_folder("dreambooth")
 
 
 @pytest.fixture(autouse=True)

@@ -18,9 +18,10 @@ from repic.images.coordinates import Box
 from repic.models import detectors, imagenet_classifier
 from repic.models import encoder as embed
 from tests.random_models import pictures
+from tests.shared_data import shared_folder
 
 RUNTIME = RuntimeSettings(device="cpu", batch_size=4)
-DREAMBOOTH = Path(__file__).parents[3] / "shared" / "data" / "dreambooth"
+DREAMBOOTH = shared_folder("dreambooth")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -144,8 +145,9 @@ def test_a_box_has_the_bounds_of_the_largest_part() -> None:
     assert imagenet_classifier._main_component(values).tolist() == [24, 48, 72, 72]
 
 
-@pytest.mark.skipif(not DREAMBOOTH.is_dir(), reason="needs the DreamBooth photos in ../shared")
+@pytest.mark.skipif(DREAMBOOTH is None, reason="needs the DreamBooth photos in ../shared")
 def test_nearest_neighbour_finds_the_subject(encoder: embed.OpenClipEncoder) -> None:
+    assert DREAMBOOTH is not None
     files = sorted(DREAMBOOTH.glob("*/*.jpg"))
     subjects = np.array([file.parent.name for file in files])
     vectors = encoder.encode_images([Image.open(file).convert("RGB") for file in files])
