@@ -1,4 +1,4 @@
-"""Data beside the clone, such as `../shared/data/dreambooth`; tests that need it are skipped without."""
+"""Data beside the clone, such as `../shared/data/dreambooth`; without it, tests are skipped."""
 
 from __future__ import annotations
 
