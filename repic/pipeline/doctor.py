@@ -1,4 +1,4 @@
-"""What would stop a build here, or make it slow, and what to do about it."""
+"""Checks of this machine and store: what would stop or slow a build, and the remedy."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PACKAGES = (
     *("torch", "transformers", "open_clip_torch", "ultralytics", "datasets", "pyarrow", "duckdb"),
     *("trl", "prefect"),
 )
-LITTLE_DISK = 2 * 10**9
+MIN_FREE_BYTES = 2 * 10**9
 """Bytes; a build of 10,000 photos writes about 0.1 GB, a checkpoint more."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `remedy` is empty where all is well."""
+    """Result of one check. `remedy` is empty if the level is ok."""
 
     level: Literal["ok", "note", "error"]
     subject: str
@@ -35,10 +35,12 @@ class Finding:
 
 
 def examine(store: str, server: tuple[str, bool] | None) -> list[Finding]:
-    """Look at everything that a build needs.
+    """Check everything that a build needs.
 
     Args:
-        server: API URL of the Prefect server that is set, and whether it answers; None if none is.
+        store: Folder or URL of the store.
+        server: API URL of the configured Prefect server, and whether it answers; None if none is
+            configured.
     """
     return [
         *(*_python(), *_disk(store), *_store(store), *_models(), *_shipped(), *_devices()),
@@ -62,10 +64,10 @@ def _disk(store: str) -> Iterator[Finding]:
     if "://" in store:
         return
     folder = Path(store).expanduser().absolute()
-    while not os.path.exists(folder):  # where looking is forbidden, too, its parent tells
+    while not os.path.exists(folder):  # also false without permission to look
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    if free < LITTLE_DISK:
+    if free < MIN_FREE_BYTES:
         remedy = "free some space, or give another folder with --store"
         yield Finding("error", "disk", f"{free / 1e9:.1f} GB free at {folder}", remedy)
     else:
@@ -86,7 +88,7 @@ def _store(store: str) -> Iterator[Finding]:
     except NotFoundError as error:
         yield Finding("note", "store", str(error), "`repic build` makes it")
     except (StoreError, OSError) as error:
-        remedy = "mend what it names, or give another store with --store"
+        remedy = "fix the cause, or give another store with --store"
         yield Finding("error", "store", str(error), remedy)
 
 
@@ -101,7 +103,7 @@ def _models() -> Iterator[Finding]:
 
 
 def _shipped() -> Iterator[Finding]:
-    """The models of the generated world, which the package carries."""
+    """The models of the generated world, which are part of the package."""
     from repic.errors import WeightsError
     from repic.models import shipped as models
 
@@ -133,9 +135,9 @@ def _devices() -> Iterator[Finding]:
 def _prefect(server: tuple[str, bool] | None) -> Finding:
     if server is None:
         remedy = "`repic up` starts one; `repic build` needs none"
-        return Finding("note", "prefect server", "none is set", remedy)
-    url, is_there = server
-    if not is_there:
+        return Finding("note", "prefect server", "none is configured", remedy)
+    url, answers = server
+    if not answers:
         remedy = (
             "`repic up` starts one, `prefect config unset PREFECT_API_URL` forgets it; "
             "`repic build` needs none"

@@ -1,4 +1,4 @@
-"""Reviews: a person's decisions on pairs and boxes, as CSV in and out."""
+"""Reviews: decisions of a reviewer on pairs and boxes, exported and imported as CSV."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SUBJECTS, DECISIONS = ("pair", "object"), ("accept", "reject")
 
 
 def export(store: Store, path: Path) -> int:
-    """Write all decisions, and a row without one for each doubtful pair that nobody decided on.
+    """Write all decisions, and a row without a decision for each undecided doubtful pair.
 
     Returns:
-        How many rows were written.
+        Number of rows written.
     """
-    rows = _known(store)
+    rows = _decisions(store)
     decided = {row["subject_id"] for row in rows}
     pairs = store.read("pairs@latest", columns=["pair_id", "doubtful"]).to_pylist()
     waiting = [p["pair_id"] for p in pairs if p["doubtful"] and p["pair_id"] not in decided]
@@ -35,12 +35,12 @@ def export(store: Store, path: Path) -> int:
 
 
 def read(store: Store, path: Path) -> Manifest:
-    """Publish the decisions of a CSV file; rows without a decision are passed over.
+    """Publish the decisions of a CSV file; rows without a decision are skipped.
 
-    The file is the whole truth: a decision that it lacks is taken back.
+    The file replaces all earlier decisions.
 
     Raises:
-        SchemaError: a column is missing, or a row says what it cannot say; nothing is published.
+        SchemaError: a column is missing or a value is invalid; nothing is published.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -62,13 +62,12 @@ def read(store: Store, path: Path) -> Manifest:
 
 
 def unknown(store: Store, decisions: Manifest) -> list[str]:
-    """Subject ids of these decisions that no version of the pairs or objects ever had, sorted.
+    """Subject ids of decisions that no version of the pairs or detections table contains, sorted.
 
-    A decision outlives the pair that it is about, so one that only an older version holds counts
-    as known.
+    A decision may refer to a pair that only an older version contains.
     """
     rows = store.read(decisions.ref).to_pylist()
-    strange: list[str] = []
+    missing: list[str] = []
     for subject, table, key in (
         ("pair", "pairs", "pair_id"),
         ("object", "detections", "object_id"),
@@ -79,11 +78,11 @@ def unknown(store: Store, decisions: Manifest) -> list[str]:
                 break
             ref = f"{table}@v{version}"
             wanted -= set(store.read(ref, columns=[key])[key].to_pylist())
-        strange += wanted
-    return sorted(strange)
+        missing += wanted
+    return sorted(missing)
 
 
-def _known(store: Store) -> list[dict]:
+def _decisions(store: Store) -> list[dict]:
     try:
         return store.read("reviews@latest").to_pylist()
     except NotFoundError:

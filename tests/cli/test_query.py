@@ -230,4 +230,4 @@ def test_doctor_asks_the_server_that_prefect_is_set_to(tmp_path: Path, repic_mai
     assert finding["found"] == f"none answers at {url}"
     assert "repic up" in finding["remedy"]
     assert doctor.examine(str(tmp_path), (url, True))[-1].level == "ok"
-    assert doctor.examine(str(tmp_path), None)[-1].found == "none is set"
+    assert doctor.examine(str(tmp_path), None)[-1].found == "none is configured"

@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-_one_at_a_time = Lock()
+_model_lock = Lock()
 
 
 @lru_cache(maxsize=1)
 def encoder(settings: EncoderSettings, runtime: RuntimeSettings) -> Encoder:
-    """The model of this process."""
+    """The encoder of this process, loaded once."""
     return embed.load(settings, runtime)
 
 
 class EmbeddingStage(RowStage):
-    """Encode each object's crop, or its whole photo."""
+    """Encode the crop of each object, or its complete photo."""
 
     name = "embeddings"
     subject = "object_id"
@@ -69,14 +69,14 @@ class EmbeddingStage(RowStage):
         objects, vectors, rejects = [], [], []
         views = _views(inputs.to_pylist(), model, settings)
         for batch in batched(views, settings.runtime.batch_size):
-            seen = [(row, view) for row, view in batch if not isinstance(view, ImageRefused)]
-            with _one_at_a_time:
-                vectors.append(model.encode_prepared([view for _, view in seen]))
-            objects += [row for row, _ in seen]
+            usable = [(row, view) for row, view in batch if not isinstance(view, ImageRefused)]
+            with _model_lock:
+                vectors.append(model.encode_prepared([view for _, view in usable]))
+            objects += [row for row, _ in usable]
             for row, view in batch:
                 if isinstance(view, ImageRefused):
-                    why = (view.reason, view.message, row["image_id"])
-                    rejects.append(Reject(row["uri"], "embeddings", *why))
+                    details = (view.reason, view.message, row["image_id"])
+                    rejects.append(Reject(row["uri"], "embeddings", *details))
         rows = _rows(objects, np.concatenate([np.zeros((0, model.dim), np.float32), *vectors]))
         columns = {
             **rows,
@@ -99,27 +99,27 @@ def _rows(objects: list[dict], vectors: np.ndarray) -> dict[str, pa.Array | list
 def _views(
     rows: list[dict], model: Encoder, settings: Settings
 ) -> Iterator[tuple[dict, Tensor | ImageRefused]]:
-    """What the encoder looks at, object by object; each photo is decoded once, and not kept."""
+    """Input of the encoder for each object; each photo is decoded once and then released."""
     objects = {key: list(group) for key, group in groupby(rows, key=lambda row: row["image_id"])}
     photos = [group[0] for group in objects.values()]
     for [(photo, picture)] in prefetch(photos, 1, settings.runtime.workers):
-        yield from _seen(picture, objects[photo["image_id"]], model, settings.encoder)
+        yield from _views_of(picture, objects[photo["image_id"]], model, settings.encoder)
         del picture
 
 
-def _seen(
+def _views_of(
     picture: Image | ImageRefused, rows: list[dict], model: Encoder, settings: EncoderSettings
 ) -> list[tuple[dict, Tensor | ImageRefused]]:
     if isinstance(picture, ImageRefused):
         return [(row, picture) for row in rows]
     if settings.view == "photo":
-        whole = model.prepare(picture)
-        return [(row, whole) for row in rows]
+        view = model.prepare(picture)
+        return [(row, view) for row in rows]
     return [(row, model.prepare(_crop(picture, row, settings.margin))) for row in rows]
 
 
 def _crop(picture: Image, row: dict, margin: float) -> Image:
-    """The object's box grown by `margin` of its size on each side, in whole pixels."""
+    """Crop the object's box, grown by `margin` of its size on each side, to integer pixels."""
     box = Box(row["x1"], row["y1"], row["x2"], row["y2"])
     right, down = margin * box.width, margin * box.height
     grown = Box(box.x1 - right, box.y1 - down, box.x2 + right, box.y2 + down)

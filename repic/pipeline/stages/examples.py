@@ -27,9 +27,9 @@ class ExampleStage(TableStage):
 
     def run(self, inputs: Inputs) -> Output:
         groups = inputs.tables["groups"]
-        before = inputs.previous.get("examples", TABLES["examples"].empty())
+        previous = inputs.previous.get("examples", TABLES["examples"].empty())
         splits = dict(zip(groups["image_id"].to_pylist(), groups["split"].to_pylist(), strict=True))
-        existing = before.select(objectives.SELECTION_COLUMNS).to_pylist()
+        existing = previous.select(objectives.SELECTION_COLUMNS).to_pylist()
         rows, summaries = objectives.build(
             inputs.tables["images"],
             inputs.tables["objects"],
@@ -40,8 +40,8 @@ class ExampleStage(TableStage):
         )
         index = {row["draft"]: i for i, row in enumerate(existing)}
         fresh = [row for row in rows if row["draft"] not in index]
-        index |= {row["draft"]: i for i, row in enumerate(fresh, before.num_rows)}
-        examples = pa.concat_tables([before, TABLES["examples"].table(fresh)])
+        index |= {row["draft"]: i for i, row in enumerate(fresh, previous.num_rows)}
+        examples = pa.concat_tables([previous, TABLES["examples"].table(fresh)])
         examples = examples.take(pa.array([index[row["draft"]] for row in rows], pa.int64()))
         return Output(
             {"examples": TABLES["examples"].check(examples)},

@@ -1,4 +1,4 @@
-"""Photos: what their bytes say (probes), and what is known of them altogether (images)."""
+"""Stages `probes` (size and hash of each photo) and `images` (all metadata of each photo)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from repic.sources.base import Annotation
 
 
 class ProbeStage(RowStage):
-    """Decode each photo once, completely: size, orientation, perceptual hash - or why not."""
+    """Decode each photo completely; store its size, orientation and perceptual hash."""
 
     name = "probes"
     subject = "image_id"
@@ -42,9 +42,9 @@ class ProbeStage(RowStage):
         return None
 
     def inputs(self, inputs: Inputs) -> pa.Table:
-        found = inputs.scan.photos
-        ids = pa.array([f.image_id for f in found], pa.string())
-        uris = pa.array([f.photo.uri for f in found], pa.string())
+        photos = inputs.scan.photos
+        ids = pa.array([scanned.image_id for scanned in photos], pa.string())
+        uris = pa.array([scanned.photo.uri for scanned in photos], pa.string())
         return pa.table({"key": ids, "image_id": ids, "uri": uris})
 
     def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
@@ -66,7 +66,7 @@ def _probe(image_id: str, uri: str) -> dict | Reject:
 
 
 class ImageStage(TableStage):
-    """Join what the source says with what the bytes say; group near-duplicates."""
+    """Join the metadata of the source with the probes; group near-duplicates."""
 
     name = "images"
     version = 1
@@ -77,26 +77,29 @@ class ImageStage(TableStage):
         return {"near_duplicate_bits": settings.mining.near_duplicate_bits}
 
     def run(self, inputs: Inputs) -> Output:
-        """Raises: SourceError, if not one photo can be used: an unplugged disk must not replace the
-        latest version by an empty one."""
+        """Compute the images table.
+
+        Raises:
+            SourceError: no photo is usable. An unmounted disk must not publish an empty version.
+        """
         facts = {row["image_id"]: row for row in inputs.tables["probes"].to_pylist()}
-        found = [f for f in inputs.scan.photos if f.image_id in facts]
-        if not found:
-            raise SourceError(_why_none(inputs))
-        hashes = np.array([int(facts[f.image_id]["phash"], 16) for f in found], np.uint64)
+        photos = [scanned for scanned in inputs.scan.photos if scanned.image_id in facts]
+        if not photos:
+            raise SourceError(_no_usable_photo(inputs))
+        hashes = np.array([int(facts[s.image_id]["phash"], 16) for s in photos], np.uint64)
         bits = inputs.settings.mining.near_duplicate_bits
         clusters = mining.near_duplicates(hashes, bits)
         first: dict[int, str] = {}
         rows = []
-        for f, cluster in zip(found, clusters, strict=True):
-            group = first.setdefault(int(cluster), f.image_id)
-            rows.append(_image_row(f, facts[f.image_id], group))
+        for scanned, cluster in zip(photos, clusters, strict=True):
+            group = first.setdefault(int(cluster), scanned.image_id)
+            rows.append(_image_row(scanned, facts[scanned.image_id], group))
         return Output({"images": rows_of("images", rows)}, {"files": inputs.scan.files})
 
 
-def _why_none(inputs: Inputs) -> str:
-    """A sentence that says why no photo is left."""
-    ids = {f.image_id for f in inputs.scan.photos}
+def _no_usable_photo(inputs: Inputs) -> str:
+    """Error message with the counts of all reasons."""
+    ids = {scanned.image_id for scanned in inputs.scan.photos}
     refused = [*inputs.scan.rejects, *(r for r in inputs.rejects if r.image_id in ids)]
     counts = Counter(reject.error for reject in refused)
     reasons = ", ".join(f"{count} {error}" for error, count in counts.most_common())
@@ -106,13 +109,13 @@ def _why_none(inputs: Inputs) -> str:
     )
 
 
-def _image_row(found: ScannedPhoto, facts: dict, group: str) -> dict:
-    photo = found.photo
+def _image_row(scanned: ScannedPhoto, facts: dict, group: str) -> dict:
+    photo = scanned.photo
     return {
         **facts,
         "uri": photo.uri,
-        "also_at": list(found.also_at),
-        "sha256": found.sha256,
+        "also_at": list(scanned.also_at),
+        "sha256": scanned.sha256,
         "near_duplicate_group": group,
         "source": photo.source,
         "licence": photo.licence,

@@ -1,4 +1,4 @@
-"""Objects: boxes as the detector draws them, then with identities and a person's reviews."""
+"""Stages `detections` (boxes of the detector) and `objects` (with identities and reviews)."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from repic.pipeline.stages.prefetch import prefetch
 from storage.hashing import fingerprint
 
 SAME_OBJECT_IOU = 0.5
-"""A detected box is the annotated object that it overlaps at least so much (PASCAL VOC)."""
+"""Minimum IoU at which a detected box matches an annotated object (PASCAL VOC)."""
 
-_one_at_a_time = Lock()
+_model_lock = Lock()
 
 
 @lru_cache(maxsize=1)
 def detector(settings: DetectorSettings, runtime: RuntimeSettings) -> Detector:
-    """The model of this process."""
+    """The detector of this process, loaded once."""
     return detectors.load(settings, runtime)
 
 
 class DetectionStage(RowStage):
-    """Draw boxes in each photo."""
+    """Detect objects in each photo."""
 
     name = "detections"
     subject = "image_id"
@@ -73,11 +73,11 @@ class DetectionStage(RowStage):
     def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
         recipe = self.recipe(settings)
         made_by = fingerprint(recipe)
-        # Not that of the settings: a detector that asks for nothing may not record what was asked.
+        # The vocabulary that the detector uses; one with fixed classes ignores that of the settings.
         vocabulary = fingerprint(recipe.get("vocabulary", []))
         rows: list[dict] = []
         rejects: list[Reject] = []
-        for photo, result in _found(inputs, settings):
+        for photo, result in _detections(inputs, settings):
             if isinstance(result, ImageRefused):
                 uri, image_id = photo["uri"], photo["image_id"]
                 rejects.append(Reject(uri, "objects", result.reason, result.message, image_id))
@@ -86,10 +86,10 @@ class DetectionStage(RowStage):
         return ShardOutput(rows_of("detections", rows), tuple(rejects))
 
 
-def _found(
+def _detections(
     inputs: pa.Table, settings: Settings
 ) -> Iterator[tuple[dict, list[Detection] | ImageRefused]]:
-    """Photo by photo, what is in it."""
+    """Yield each photo with its detections, or with the reason why it was refused."""
     if settings.detector.kind == "annotation":
         yield from ((photo, _annotated(photo)) for photo in inputs.to_pylist())
         return
@@ -103,7 +103,7 @@ def _detected(
     model: Detector, batch: list[tuple[dict, Image | ImageRefused]]
 ) -> list[tuple[dict, list[Detection] | ImageRefused]]:
     readable = [picture for _, picture in batch if not isinstance(picture, ImageRefused)]
-    with _one_at_a_time:
+    with _model_lock:
         results = iter(model.detect(readable))
     return [
         (photo, picture if isinstance(picture, ImageRefused) else next(results))
@@ -126,36 +126,36 @@ def _annotated(photo: dict) -> list[Detection]:
     ]
 
 
-def _kept(found: list[Detection], photo: dict, settings: Settings) -> list[Detection]:
-    """The distinct boxes that are large enough, the most confident first."""
+def _kept(detections: list[Detection], photo: dict, settings: Settings) -> list[Detection]:
+    """Distinct boxes of at least the minimum size, most confident first."""
     smallest = settings.detector.min_area_share * photo["width"] * photo["height"]
-    distinct = {(d.box, d.label): d for d in found if d.box.area > smallest}
+    distinct = {(d.box, d.label): d for d in detections if d.box.area > smallest}
     kept = sorted(distinct.values(), key=lambda d: (-d.confidence, d.box.as_list(), d.label))
     return kept[: settings.detector.max_objects]
 
 
-def _row(photo: dict, found: Detection, made_by: str, vocabulary: str) -> dict:
-    box = found.box
+def _row(photo: dict, detection: Detection, made_by: str, vocabulary: str) -> dict:
+    box = detection.box
     return {
-        "object_id": fingerprint([photo["image_id"], box.as_list(), found.label]),
+        "object_id": fingerprint([photo["image_id"], box.as_list(), detection.label]),
         "image_id": photo["image_id"],
         "x1": box.x1,
         "y1": box.y1,
         "x2": box.x2,
         "y2": box.y2,
-        "label": found.label,
-        "confidence": found.confidence,
+        "label": detection.label,
+        "confidence": detection.confidence,
         "detector": made_by,
         "vocabulary": vocabulary,
-        "truncated": found.truncated,
-        "occluded": found.occluded,
-        "expressions": list(found.expressions),
-        "identity": found.identity,
+        "truncated": detection.truncated,
+        "occluded": detection.occluded,
+        "expressions": list(detection.expressions),
+        "identity": detection.identity,
     }
 
 
 class ObjectStage(TableStage):
-    """Give boxes their identities; count and rank them within their photo; drop rejected ones."""
+    """Assign identities, count labels per photo, mark the main object, drop rejected boxes."""
 
     name = "objects"
     version = 1
@@ -174,27 +174,28 @@ class ObjectStage(TableStage):
             for review in inputs.tables["reviews"].to_pylist()
             if review["subject"] == "object" and review["decision"] == "reject"
         }
-        found: dict[str, list[dict]] = defaultdict(list)
+        boxes_of: dict[str, list[dict]] = defaultdict(list)
         for box in inputs.tables["detections"].to_pylist():
             if box["object_id"] not in rejected:
-                found[box["image_id"]].append(box)
-        taken = inputs.settings.detector.expressions == "annotation"
+                boxes_of[box["image_id"]].append(box)
+        with_expressions = inputs.settings.detector.expressions == "annotation"
         rows = []
         for photo in inputs.tables["images"].to_pylist():
-            boxes = found[photo["image_id"]]
-            if taken:
+            boxes = boxes_of[photo["image_id"]]
+            if with_expressions:
                 boxes = _with_expressions(boxes, photo["annotations"])
             rows += _objects_of(photo, boxes, inputs.settings.source.identity)
-        notes = {"photos_without_objects": sum(not boxes for boxes in found.values())}
+        notes = {"photos_without_objects": sum(not boxes for boxes in boxes_of.values())}
         return Output({"objects": rows_of("objects", rows)}, notes)
 
 
 def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:
     """Object rows of one photo.
 
-    `identity` says who labels: "folder" gives the photo's identity to its main object, the one with
-    the largest confidence x area; "annotation" gives each box the identity of the annotated object
-    that it covers.
+    Args:
+        identity: Source of identities. "folder" assigns the photo's identity to its main object,
+            the one with the largest confidence x area; "annotation" assigns each box the identity
+            of the annotated object that it matches.
     """
     if not boxes:
         return []
@@ -223,20 +224,21 @@ def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:
 
 
 def _with_expressions(boxes: list[dict], annotations: list[dict]) -> list[dict]:
-    """Boxes that have no expressions with those of the annotated objects that they are of.
+    """Boxes with the referring expressions of the annotated objects that they match.
 
-    An expression points to one object, so of several boxes of an annotated object only the one
-    that fits best gets it.
+    An expression refers to one object, so only the best matching box of an annotated object gets
+    it. Boxes that already have expressions keep them.
     """
     best: dict[int, tuple[float, str]] = {}
     for box in boxes:
         overlaps = [(_box(box).iou(Box.of(a["box"])), -n) for n, a in enumerate(annotations)]
-        overlap, place = max(overlaps, default=(0.0, 0))
+        overlap, negative_index = max(overlaps, default=(0.0, 0))
         if overlap >= SAME_OBJECT_IOU:
-            best[-place] = max(best.get(-place, (0.0, "")), (overlap, box["object_id"]))
-    told = {object_id: annotations[n]["expressions"] for n, (_, object_id) in best.items()}
+            index = -negative_index
+            best[index] = max(best.get(index, (0.0, "")), (overlap, box["object_id"]))
+    expressions = {object_id: annotations[n]["expressions"] for n, (_, object_id) in best.items()}
     return [
-        {**box, "expressions": box["expressions"] or told.get(box["object_id"], [])}
+        {**box, "expressions": box["expressions"] or expressions.get(box["object_id"], [])}
         for box in boxes
     ]
 

@@ -1,4 +1,4 @@
-"""Pairs: which objects are the same, which are alike but different, and the split of each photo."""
+"""Stage `pairs`: positive and negative pairs of objects, identity groups and splits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class PairStage(TableStage):
-    """Mine positives and negatives; a pair never crosses splits."""
+    """Mine positive and negative pairs; both objects of a pair are in the same split."""
 
     name = "pairs"
     version = 4
@@ -32,15 +32,15 @@ class PairStage(TableStage):
         return {"mining": mining, "splits": settings.splits.model_dump(mode="json")}
 
     def run(self, inputs: Inputs) -> Output:
-        things = _things(inputs)
+        objects = _objects(inputs)
         analysis = mining.analyze(
-            _vectors(things),
-            _codes(things["image_id"]),
-            _codes(things["near_duplicate_group"]),
-            _codes(things["identity"]),
+            _vectors(objects),
+            _codes(objects["image_id"]),
+            _codes(objects["near_duplicate_group"]),
+            _codes(objects["identity"]),
         )
-        groups = _groups(things, analysis, inputs)
-        keys = _keys(things["object_id"])
+        groups = _groups(objects, analysis, inputs)
+        keys = _keys(objects["object_id"])
         split = _codes(groups["split"], SPLITS)
         settings = inputs.settings.mining
         positives = mining.all_positives(analysis)
@@ -50,7 +50,7 @@ class PairStage(TableStage):
         positives = mining.choose(positives, settings.positives_per_object, keys)
         negatives = mining.negatives(
             analysis,
-            _codes(things["label"]),
+            _codes(objects["label"]),
             split,
             keys,
             hard=settings.hard_per_object,
@@ -63,36 +63,36 @@ class PairStage(TableStage):
             if row["subject"] == "pair"
         }
         pairs = pa.concat_tables(
-            _rows(kind, found, things, groups["split"], reviews)
-            for kind, found in (("positive", positives), ("negative", negatives))
+            _rows(kind, mined, objects, groups["split"], reviews)
+            for kind, mined in (("positive", positives), ("negative", negatives))
         )
         pairs = TABLES["pairs"].check(pairs.sort_by("pair_id"))
         return Output({"groups": groups, "pairs": pairs}, _notes(groups, pairs, analysis))
 
 
-def _things(inputs: Inputs) -> pa.Table:
-    """Objects that have a vector, in order of object_id, with what mining asks of their photo."""
+def _objects(inputs: Inputs) -> pa.Table:
+    """Objects that have a vector, ordered by object_id, with the columns that mining needs."""
     objects = inputs.tables["objects"].select(
         ["object_id", "image_id", "label", "identity", "identity_origin"]
     )
     photos = inputs.tables["images"].select(["image_id", "near_duplicate_group"])
     vectors = inputs.tables["embeddings"].select(["object_id"])
-    vectors = vectors.append_column("place", pa.array(np.arange(vectors.num_rows)))
+    vectors = vectors.append_column("row", pa.array(np.arange(vectors.num_rows)))
     joined = objects.join(photos, "image_id").join(vectors, "object_id", join_type="inner")
     joined = joined.sort_by("object_id").combine_chunks()
-    vector = inputs.tables["embeddings"]["vector"].take(joined["place"])
+    vector = inputs.tables["embeddings"]["vector"].take(joined["row"])
     return joined.append_column("vector", vector)
 
 
-def _vectors(things: pa.Table) -> np.ndarray:
+def _vectors(objects: pa.Table) -> np.ndarray:
     """float16 (n, d)."""
-    column = things["vector"].combine_chunks()
+    column = objects["vector"].combine_chunks()
     width = column.type.list_size if pa.types.is_fixed_size_list(column.type) else 1
-    return column.flatten().to_numpy(zero_copy_only=False).reshape(things.num_rows, width)
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(objects.num_rows, width)
 
 
 def _codes(column: pa.ChunkedArray, names: tuple[str, ...] | None = None) -> np.ndarray:
-    """Texts as indices int64 (n,), -1 for null: into `names`, or into the order of appearance."""
+    """Texts as indices into `names`, else in order of appearance: int64 (n,), -1 for null."""
     if names is not None:
         codes = pc.index_in(column, pa.array(names, pa.string()))
     else:
@@ -101,26 +101,24 @@ def _codes(column: pa.ChunkedArray, names: tuple[str, ...] | None = None) -> np.
 
 
 def _keys(ids: pa.ChunkedArray) -> np.ndarray:
-    """The first 64 bits of each id, uint64 (n,); an id is a hash already."""
+    """The first 64 bits of each id, uint64 (n,); ids are hashes."""
     return np.array([int(i[:16], 16) for i in ids.to_pylist()], dtype=np.uint64)
 
 
-def _groups(things: pa.Table, analysis: Analysis, inputs: Inputs) -> pa.Table:
-    """The groups table: each object's group by name, and the split of its photo.
+def _groups(objects: pa.Table, analysis: Analysis, inputs: Inputs) -> pa.Table:
+    """The groups table: group name and split of each object.
 
-    A group has the name of its labelled identity, or else that of its first object. It decides a
-    split if it is labelled or reaches over photos that are no near-duplicates.
+    A group is named by its labelled identity, else by its first object. It determines the split of
+    its photos if it is labelled, or if it contains photos that are not near-duplicates.
     """
-    ids, photos = things["object_id"].to_pylist(), things["image_id"].to_pylist()
-    identities = things["identity"].to_pylist()
+    ids, photos = objects["object_id"].to_pylist(), objects["image_id"].to_pylist()
+    identities = objects["identity"].to_pylist()
     group = analysis.group.tolist()
-    names = {place: ids[place] for place in group}
-    names |= {place: name for place, name in zip(group, identities, strict=True) if name}
-    reach = Counter(place for place, _ in set(zip(group, analysis.duplicate.tolist(), strict=True)))
+    names = {root: ids[root] for root in group}
+    names |= {root: name for root, name in zip(group, identities, strict=True) if name}
+    reach = Counter(root for root, _ in set(zip(group, analysis.duplicate.tolist(), strict=True)))
     deciding = [
-        (photos[i], names[place])
-        for i, place in enumerate(group)
-        if reach[place] > 1 or identities[i]
+        (photos[i], names[root]) for i, root in enumerate(group) if reach[root] > 1 or identities[i]
     ]
     images = inputs.tables["images"]
     clusters = dict(
@@ -130,7 +128,7 @@ def _groups(things: pa.Table, analysis: Analysis, inputs: Inputs) -> pa.Table:
     columns = {
         "object_id": ids,
         "image_id": photos,
-        "group": [names[place] for place in group],
+        "group": [names[root] for root in group],
         "origin": ["label" if identity else "mined" for identity in identities],
         "split": [splits[photo] for photo in photos],
     }
@@ -140,12 +138,12 @@ def _groups(things: pa.Table, analysis: Analysis, inputs: Inputs) -> pa.Table:
 def _rows(
     kind: str,
     pairs: mining.ObjectPairs,
-    things: pa.Table,
+    objects: pa.Table,
     splits: pa.ChunkedArray,
     reviews: dict[str, str],
 ) -> pa.Table:
     """Rows of the pairs table."""
-    anchor, other = things.take(pairs.anchor), things.take(pairs.other)
+    anchor, other = objects.take(pairs.anchor), objects.take(pairs.other)
     ids = [
         fingerprint(both)
         for both in zip(

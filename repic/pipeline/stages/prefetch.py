@@ -1,4 +1,4 @@
-"""Photos decoded ahead of the model that looks at them, and in batches."""
+"""Prefetching: photos are decoded in threads ahead of the model, in batches."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from repic.pipeline.scan import TRANSIENT, image_id_of
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ROOM = 256_000_000
-"""Pixels of decoded photos that a stage holds at once, but always one photo: 1 GB, since Pillow
-takes four bytes for each. A batch of 16 photos of 16 megapixels fits."""
+MAX_PIXELS = 256_000_000
+"""Pixels of decoded photos that a stage holds at once (at least one photo): 1 GB, since Pillow uses
+four bytes per pixel. A batch of 16 photos of 16 megapixels fits."""
 
 CHANGED = "it was replaced while the build ran; run again"
 
 
 def read_photo(uri: str, image_id: str) -> bytes:
-    """Bytes of the file of a photo, which are still those that it is named by.
+    """Read the file of a photo and check that it still has this id.
 
     Raises:
-        ImageRefused: there are none, or others.
+        ImageRefused: the file cannot be read, or its content has changed.
     """
     try:
         data = read_bytes(uri)
@@ -43,23 +43,24 @@ def read_photo(uri: str, image_id: str) -> bytes:
 def prefetch(
     photos: Iterable[dict], size: int, workers: int
 ) -> Iterator[list[tuple[dict, Image | ImageRefused]]]:
-    """Photos (`uri`, `image_id`, `width`, `height`) with their pictures, or why one was refused.
+    """Yield photos (`uri`, `image_id`, `width`, `height`) with their decoded images, in batches.
 
-    They come in their order, `size` at a time; fewer at the end, and where they are so large that
-    more would not fit into `ROOM`. A batch is emptied when the next one is asked for. While it is
-    looked at, at most `2 * workers` pictures are decoded ahead, as far as there is room.
+    Order is preserved. A batch has `size` photos; fewer at the end, or if more would exceed
+    `MAX_PIXELS`. It is emptied when the next one is requested. Meanwhile up to `2 * workers` images
+    are decoded ahead, within the same limit. A photo that cannot be decoded comes with an
+    `ImageRefused` instead of an image.
     """
-    left = deque(photos)
+    remaining = deque(photos)
     waiting: deque[tuple[dict, Future[Image | ImageRefused]]] = deque()
     batch: list[tuple[dict, Image | ImageRefused]] = []
     held = 0
     with ThreadPoolExecutor(workers) as pool:
         while True:
-            while left and len(waiting) < 2 * workers:
-                if held and held + _pixels(left[0]) > ROOM:
+            while remaining and len(waiting) < 2 * workers:
+                if held and held + _pixels(remaining[0]) > MAX_PIXELS:
                     break
-                held += _pixels(left[0])
-                waiting.append((left[0], pool.submit(_open, left.popleft())))
+                held += _pixels(remaining[0])
+                waiting.append((remaining[0], pool.submit(_open, remaining.popleft())))
             if batch and (len(batch) == size or not waiting):
                 yield batch
                 held -= sum(_pixels(photo) for photo, _ in batch)
@@ -67,7 +68,7 @@ def prefetch(
             elif waiting:
                 photo, picture = waiting.popleft()
                 batch.append((photo, picture.result()))
-                del picture  # or it would outlive its batch
+                del picture  # otherwise this frame keeps it alive after its batch
             else:
                 return
 

@@ -54,7 +54,7 @@ def test_every_photo_comes_in_its_order_and_in_bounded_memory(
     photos = [photo(number, pixels) for number, pixels in enumerate(sizes)]
     held, seen, batches = Held(), [], []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefetch_module, "ROOM", 100)
+        patch.setattr(prefetch_module, "MAX_PIXELS", 100)
         patch.setattr(prefetch_module, "_open", held.open)
         for batch in prefetch(photos, size, workers):
             seen += [found for found, picture in batch if picture == found["image_id"]]
@@ -84,7 +84,7 @@ def test_the_room_changes_no_row(
     stage, found = EmbeddingStage(), tables(built.store, built.outcome)
     inputs = stage.inputs(Inputs(settings, scan(settings), found))
     ample = stage.run(inputs, settings)
-    monkeypatch.setattr(prefetch_module, "ROOM", 1)
+    monkeypatch.setattr(prefetch_module, "MAX_PIXELS", 1)
     assert stage.run(inputs, settings).rows.equals(ample.rows)
     assert ample.rows.num_rows == found["objects"].num_rows > 0
 
