@@ -73,7 +73,7 @@ class DetectionStage(RowStage):
     def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
         recipe = self.recipe(settings)
         made_by = fingerprint(recipe)
-        # The vocabulary that the detector uses; one with fixed classes ignores that of the settings.
+        # The vocabulary in use: a detector with fixed classes ignores that of the settings.
         vocabulary = fingerprint(recipe.get("vocabulary", []))
         rows: list[dict] = []
         rejects: list[Reject] = []

@@ -9,14 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from repic import mining
-from repic.config import Settings
+from repic.config import SPLITS, Settings
 from repic.mining import BANDS, Analysis
 from repic.mining.splits import split_photos
 from repic.pipeline.stages.base import Inputs, Json, Output, TableStage
 from repic.tables import TABLES
 from storage.hashing import fingerprint
-
-SPLITS = ("train", "validation", "test")
 
 
 class PairStage(TableStage):
