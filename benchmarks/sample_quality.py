@@ -90,7 +90,7 @@ def holdout_scores(settings: Settings) -> dict[str, float]:
         ("holdout", tuple(holdout.HARD_PLACES)),
         ("holdout, known places", tuple(PLACES)),
     ):
-        scores = holdout.examine(holdout.photos(gallery, places), detector, encoder, least)
+        scores = holdout.measure(holdout.photos(gallery, places), detector, encoder, least)
         result |= {f"{name}: {key}": value for key, value in asdict(scores).items()}
     return result
 

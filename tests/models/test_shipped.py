@@ -56,7 +56,7 @@ def test_they_pass_a_short_exam() -> None:
     detector = detectors.load(unsure, RUNTIME)
     assert detector.vocabulary == CATEGORIES
     taken = holdout.photos(holdout.gallery(), views=2)
-    marks = holdout.examine(taken, detector, encoder.load(ENCODER, RUNTIME), 0.5)
+    marks = holdout.measure(taken, detector, encoder.load(ENCODER, RUNTIME), 0.5)
     assert marks.map50 >= 0.85
     assert marks.nearest >= 0.85
     assert marks.caption >= 0.7

@@ -51,9 +51,9 @@ def test_worlds_of_training_of_tuning_and_of_the_exam_are_different() -> None:
 
 
 def test_alike_gives_families_of_learned_identities() -> None:
-    chosen = training_data.alike(lesson=1, families=5, members=6)
+    chosen = training_data.alike(round_index=1, families=5, members=6)
     assert len(chosen) == len(set(chosen)) == 30
     assert len({(one.category, one.colour) for one in chosen}) == 5
     assert set(chosen) <= {*training_data.LEARNED}
-    assert chosen == training_data.alike(lesson=1, families=5, members=6)
-    assert chosen != training_data.alike(lesson=2, families=5, members=6)
+    assert chosen == training_data.alike(round_index=1, families=5, members=6)
+    assert chosen != training_data.alike(round_index=2, families=5, members=6)

@@ -107,7 +107,7 @@ def test_lines_are_what_processor_and_model_make_of_a_row(processor, album, trut
     sights = VisionFeatures(model.model.visual, truth, slips=False)
     convention = qwen25_vl(processor.image_processor)
     encoder = RowEncoder(processor.tokenizer, convention)
-    rows = vlm_rows.rows(album, 0, vlm_rows.LESSONS)
+    rows = vlm_rows.rows(album, 0, vlm_rows.TRAINING)
     assert {row["kind"] for row in rows} >= {"positive", "negative", "expression", "which", "mixed"}
     for kind in sorted({row["kind"] for row in rows}):
         row = next(row for row in rows if row["kind"] == kind)
@@ -170,7 +170,7 @@ def test_language_learns_and_goes_on_where_it_was_stopped(
     assert sights.features.square().mean().sqrt() == pytest.approx(0.5, rel=1e-3)
     encoder = RowEncoder(processor.tokenizer, qwen25_vl(processor.image_processor))
     lines = train_vlm.encoded_rows(
-        vlm_rows.rows(album, 0, vlm_rows.LESSONS), encoder, sights, [album]
+        vlm_rows.rows(album, 0, vlm_rows.TRAINING), encoder, sights, [album]
     )
     few = {kind: some[:3] for kind, some in lines.items()}
     whole = vlm_language.LanguageTraining(model_of(processor), encoder, 1000, compiled=False)

@@ -1,7 +1,7 @@
-"""What the encoder reads: phrases about objects, and the few words that they are made of.
+"""Tokenizer of the encoder, and the phrases that it is trained on.
 
-A vocabulary of the world's own words keeps the model small. Any other word is spelled: the text
-tower has then letters to go by, which it never learned to read.
+A vocabulary of the world's own words keeps the model small. Other words are spelled in letters,
+which the text tower was not trained on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from open_clip.tokenizer import HFTokenizer
 
 LENGTH = 20
-"""Tokens of a text; the rest of a longer one is cut off."""
+"""Maximum tokens of a text; longer texts are truncated."""
 _PAD, _UNKNOWN, _START, _END = "<pad>", "<unknown>", "<start>", "<end>"
 _PLAIN_WORDS = ("a", "an", "and", "of", "photo", "the", "with")
 _MARKS = ".,:;!?'-"
@@ -50,36 +50,36 @@ VOCABULARY: tuple[str, ...] = (
         )
     ),
     *(f"##{c}" for c in string.ascii_lowercase + string.digits),
-    _END,  # OpenCLIP takes a text's vector from its highest token
+    _END,  # OpenCLIP pools the text at its highest token id
 )
 TEMPLATES = ("{a}", "a photo of {a}", "the {bare}")
 _STATED_SHARE = 0.7
-"""How often a phrase states its colour, pattern and accessory, each."""
+"""Probability that a phrase states colour, pattern and accessory, each."""
 
 
 def random_phrase(
     identity: Identity, shows_accessory: bool, rng: np.random.Generator
 ) -> tuple[str, tuple[int, int, int, int]]:
-    """A true phrase about an object, and what it states: as `attributes_of`, ANY where nothing."""
+    """A random true phrase, and its attributes as in `attributes_of`, `ANY` if not stated."""
     from tools.sample_models.crops import attributes_of
 
-    whole = rng.random() < 0.5
-    colour, pattern, accessory = (bool(whole or rng.random() < _STATED_SHARE) for _ in range(3))
+    complete = rng.random() < 0.5
+    colour, pattern, accessory = (bool(complete or rng.random() < _STATED_SHARE) for _ in range(3))
     accessory = accessory and shows_accessory and identity.accessory is not None
     bare = identity.describe(colour=colour, pattern=pattern, accessory=accessory)
     phrase = TEMPLATES[int(rng.integers(len(TEMPLATES)))].format(a=with_article(bare), bare=bare)
     places = attributes_of(identity, shows_accessory)
-    said = (True, colour, pattern, accessory)
-    stated = tuple(place if s else ANY for place, s in zip(places, said, strict=True))
+    mentioned = (True, colour, pattern, accessory)
+    stated = tuple(place if s else ANY for place, s in zip(places, mentioned, strict=True))
     return phrase, (stated[0], stated[1], stated[2], stated[3])
 
 
 ANY = -2
-"""Of an attribute: nothing is said."""
+"""Label of an attribute that a phrase does not state."""
 
 
 def phrase_matches(attributes: np.ndarray, stated: np.ndarray) -> np.ndarray:
-    """Whether crop i has all that phrase j states: bool (crops, phrases) from (n, 4) and (m, 4)."""
+    """Whether crop i matches phrase j: bool (crops, phrases) from (n, 4) and (m, 4)."""
     return ((attributes[:, None] == stated[None]) | (stated[None] == ANY)).all(2)
 
 

@@ -1,4 +1,4 @@
-"""Crops of the world's photos as a detector would cut them, with what each shows."""
+"""Labelled crops of generated photos, as a detector would cut them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from repic.sample.identities import CATEGORIES, COLOURS, PAINTS, WORN, Identity
 from repic.sample.world import WorldPhoto
 
 SIDE = 64
-"""Pixels of the square that a crop is squeezed into."""
+"""Side in pixels of a resized crop."""
 SIZES = (len(CATEGORIES), len(COLOURS), len(PAINTS), len(WORN))
 HIDDEN = -1
-"""An accessory that cannot be seen."""
+"""Label of an accessory that is not visible."""
 _SLIP = 0.03
 """Standard deviation of a detected edge, in shares of the box's side."""
 
@@ -27,9 +27,9 @@ class Crops:
 
     Attributes:
         pixels: uint8 (n, SIDE, SIDE, 3).
-        identity: int64 (n,), places in `identities`.
-        attributes: int64 (n, 4), places in `CATEGORIES`, `COLOURS`, `PAINTS` and `WORN`; the last
-            is `HIDDEN` where the crop does not show it.
+        identity: int64 (n,), indexes into `identities`.
+        attributes: int64 (n, 4), indexes into `CATEGORIES`, `COLOURS`, `PAINTS` and `WORN`; the
+            last is `HIDDEN` if the crop does not show it.
         identities: The objects that can appear.
     """
 
@@ -39,16 +39,16 @@ class Crops:
     identities: tuple[Identity, ...]
 
     def take(self, rows: np.ndarray) -> Crops:
-        """Some of them."""
+        """The crops at some rows."""
         return Crops(self.pixels[rows], self.identity[rows], self.attributes[rows], self.identities)
 
     def facts(self) -> Iterator[tuple[Identity, bool]]:
-        """Of each crop: which object it is, and whether its accessory, if any, can be seen."""
+        """Per crop: its identity, and whether its accessory, if any, is visible."""
         for i, worn in zip(self.identity.tolist(), self.attributes[:, -1].tolist(), strict=True):
             yield self.identities[i], worn != HIDDEN
 
     def in_families(self, rng: np.random.Generator) -> list[int]:
-        """Places of all identities: those of one category and colour together, else at random."""
+        """Indexes of all identities in random order, grouped by category and colour."""
         families: dict[tuple[str, str], list[int]] = {}
         for i in rng.permutation(len(self.identities)).tolist():
             one = self.identities[i]
@@ -57,7 +57,7 @@ class Crops:
 
 
 def attributes_of(identity: Identity, shows_accessory: bool) -> tuple[int, int, int, int]:
-    """Places of its attributes, see `Crops`."""
+    """Indexes of the attributes of an identity, see `Crops`."""
     shown = shows_accessory or identity.accessory is None
     return (
         CATEGORIES.index(identity.category),
@@ -68,25 +68,25 @@ def attributes_of(identity: Identity, shows_accessory: bool) -> tuple[int, int, 
 
 
 def cut(photos: Iterable[WorldPhoto], rng: np.random.Generator) -> Crops:
-    """One crop of each object, its edges a little off as a detector's are."""
+    """One crop per object, with edges jittered like those of a detector."""
     pixels, identity, attributes = [], [], []
     places: dict[Identity, int] = {}
     for photo in photos:
         for seen in photo.objects:
-            pixels.append(squeezed(photo.image, _slipped(seen.box, photo.image.width, rng)))
+            pixels.append(resized(photo.image, _jittered(seen.box, photo.image.width, rng)))
             identity.append(places.setdefault(seen.identity, len(places)))
             attributes.append(attributes_of(seen.identity, seen.shows_accessory))
     return Crops(np.stack(pixels), np.array(identity), np.array(attributes), tuple(places))
 
 
-def squeezed(image: Image.Image, box: Box) -> np.ndarray:
-    """What is in a box, in whole pixels, squeezed into a square: uint8 (SIDE, SIDE, 3)."""
+def resized(image: Image.Image, box: Box) -> np.ndarray:
+    """The content of a box, resized to a square: uint8 (SIDE, SIDE, 3)."""
     corners = tuple(round(v) for v in box.as_list())
     part = image.crop((corners[0], corners[1], corners[2], corners[3]))
     return np.asarray(part.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
-def _slipped(box: Box, side: int, rng: np.random.Generator) -> Box:
+def _jittered(box: Box, side: int, rng: np.random.Generator) -> Box:
     width, height = box.width * _SLIP, box.height * _SLIP
     slips = rng.normal(size=4) * (width, height, width, height)
     return Box.of([v + slip for v, slip in zip(box.as_list(), slips, strict=True)]).clip(side, side)

@@ -1,9 +1,8 @@
-"""The last examination of the world's two models: on what neither training nor tuning has seen.
+"""Held-out measurement of detector and encoder, on data that neither training nor tuning uses.
 
-Photos of `RESERVED` identities in hard places (`backgrounds.HARD_PLACES`), in a world of their own.
-The gallery are 100 identities in families of one category and one colour, so that only pattern and
-accessory tell a member from its family. Detector and encoder work as in a build: a crop is what the
-detector found, not what the world knows.
+Photos show `RESERVED` identities on unseen backgrounds (`backgrounds.HARD_PLACES`). The gallery has
+100 identities in families of one category and one colour, so that members differ only in pattern
+and accessory. As in a build, crops are those of the detector, not the ground truth.
 """
 
 from __future__ import annotations
@@ -31,21 +30,21 @@ if TYPE_CHECKING:
 WORLD = 2_000_000
 GALLERY = 100
 VIEWS = 6
-"""Photos of each identity, at least: one for the gallery, the others ask."""
+"""Minimum photos per identity: one for the gallery, the others are queries."""
 CAPTIONS = 20
 SAME = 0.5
-"""Intersection over union from which a detection is the object."""
+"""Minimum IoU for a detection to match an object."""
 
 
 @dataclass(frozen=True)
 class HoldoutScores:
-    """What came out.
+    """Scores on the held-out photos.
 
     Attributes:
         map50: Mean over categories of the average precision at IoU 0.5, all points (PASCAL VOC
             2010).
-        recall, iou: Share of the objects that are cut out under their label; their mean IoU.
-        nearest: Share of the asking crops whose nearest gallery crop shows the same identity.
+        recall, iou: Share of objects detected under their label; their mean IoU.
+        nearest: Share of query crops whose nearest gallery crop shows the same identity.
         caption: Share of crops that are nearest to their own caption among 20.
         crop: Share of captions that are nearest to their own crop among 20.
     """
@@ -59,7 +58,7 @@ class HoldoutScores:
 
 
 class ScoredDetection(NamedTuple):
-    """A detection: category, confidence and whether it is an object that no surer one is."""
+    """A detection, and whether it matches an object that no more confident one matches."""
 
     label: str
     confidence: float
@@ -79,55 +78,57 @@ def gallery(among: Sequence[Identity] = RESERVED, count: int = GALLERY) -> list[
 def photos(
     identities: Sequence[Identity], places: Sequence[str] = tuple(HARD_PLACES), views: int = VIEWS
 ) -> list[WorldPhoto]:
-    """Photos that show each identity `views` times or more."""
+    """Photos that show each identity at least `views` times."""
     camera = World(SIDE, WORLD)
     plans = composition.plans(identities, lambda _: "exam", WORLD, backgrounds=places)
     missing = dict.fromkeys(identities, views)
-    made: list[WorldPhoto] = []
+    photos_taken: list[WorldPhoto] = []
     while missing:
         (plan,) = islice(plans, 1)
-        made.append(camera.take(plan))
+        photos_taken.append(camera.take(plan))
         for identity in plan.identities:
             if missing.get(identity, 0) > 1:
                 missing[identity] -= 1
             else:
                 missing.pop(identity, None)
-    return made
+    return photos_taken
 
 
-def examine(
+def measure(
     taken: Sequence[WorldPhoto], detector: Detector, encoder: Encoder, confidence: float
 ) -> HoldoutScores:
-    """The marks of two models.
+    """Scores of a detector and an encoder.
 
     Args:
-        detector: Keeps boxes of little confidence too, which average precision asks for.
-        confidence: From which a box is cut out and encoded, as in a build.
+        detector: Must also return boxes of low confidence, for average precision.
+        confidence: Minimum confidence of a box to be cropped and encoded, as in a build.
     """
-    found = detector.detect([photo.image for photo in taken])
-    scored = [s for photo, boxes in zip(taken, found, strict=True) for s in score(photo, boxes)]
+    detections = detector.detect([photo.image for photo in taken])
+    scored = [
+        s for photo, boxes in zip(taken, detections, strict=True) for s in score(photo, boxes)
+    ]
     totals = dict.fromkeys(CATEGORIES, 0)
     for photo in taken:
         for seen in photo.objects:
             totals[seen.identity.category] += 1
-    overlaps, identities, pictures = _crops(taken, found, confidence)
+    overlaps, identities, pictures = _crops(taken, detections, confidence)
     vectors = encoder.encode_images(pictures)
     phrases = sorted({identity.phrase for identity in identities})
     texts = encoder.encode_texts([with_article(phrase) for phrase in phrases])
-    told = np.array([phrases.index(identity.phrase) for identity in identities])
-    caption, crop = _captions(vectors, texts, told)
+    phrase_index = np.array([phrases.index(identity.phrase) for identity in identities])
+    caption, crop = _captions(vectors, texts, phrase_index)
     return HoldoutScores(
         map50=mean_average_precision(scored, totals),
         recall=len(overlaps) / sum(totals.values()),
         iou=float(np.mean(overlaps)) if overlaps else 0.0,
-        nearest=nearest(vectors, told),
+        nearest=nearest(vectors, phrase_index),
         caption=caption,
         crop=crop,
     )
 
 
 def score(photo: WorldPhoto, found: Sequence[Detection]) -> list[ScoredDetection]:
-    """Each detection, the surest first, takes the object of its label that it overlaps most."""
+    """Match each detection, most confident first, to the best free object of its label."""
     free = dict(enumerate(photo.objects))
     scored = []
     for detection in sorted(found, key=lambda d: -d.confidence):
@@ -145,10 +146,10 @@ def score(photo: WorldPhoto, found: Sequence[Detection]) -> list[ScoredDetection
 
 
 def mean_average_precision(scored: Sequence[ScoredDetection], totals: dict[str, int]) -> float:
-    """Area under precision over recall, precision made monotonous, averaged over categories.
+    """Area under the monotone precision-recall curve, averaged over categories.
 
     Args:
-        totals: Objects of each category; one without is left out.
+        totals: Objects per category; categories without objects are left out.
     """
     areas = []
     for label, total in totals.items():
@@ -182,7 +183,7 @@ def nearest(vectors: np.ndarray, identity: np.ndarray) -> float:
 def _crops(
     taken: Sequence[WorldPhoto], found: Sequence[Sequence[Detection]], confidence: float
 ) -> tuple[list[float], list[Identity], list[Image.Image]]:
-    """Of each object that the detector found: overlap, identity and crop."""
+    """Overlap, identity and crop of each detected object."""
     overlaps, identities, pictures = [], [], []
     for photo, boxes in zip(taken, found, strict=True):
         for seen in photo.objects:
@@ -205,7 +206,7 @@ def cut(image: Image.Image, box: Box) -> Image.Image:
 
 
 def _captions(vectors: np.ndarray, texts: np.ndarray, told: np.ndarray) -> tuple[float, float]:
-    """Top-1 among 20: of captions for each crop, of crops for each crop's caption."""
+    """Top-1 accuracy among 20: captions for each crop, and crops for each caption."""
     rng = generator("captions", len(told))
     right_caption, right_crop = [], []
     _, first = np.unique(told, return_index=True)

@@ -18,7 +18,7 @@ _ADAM_SIZE = 0.2
 
 
 class BatchedMuon(torch.optim.Optimizer):
-    """For matrices alone; embeddings, biases and gains want another optimizer."""
+    """For matrices only; embeddings, biases and gains need another optimizer."""
 
     def __init__(
         self,

@@ -4,9 +4,9 @@
     python -m tools.sample_models.train clip
     python -m tools.sample_models.train vlm             # <= 90 minutes; two checkpoints
 
-A run that is stopped goes on where it was: its state lies in the cache folder. Everything random is
-seeded: on one machine with one number of threads the weights come out the same. `--install` puts
-the result into the package, `python benchmarks/sample_quality.py` examines it.
+An interrupted run resumes from its state in the cache folder. Random numbers are seeded: one
+machine with one number of threads gives the same weights. `--install` copies the result into
+the package, `python benchmarks/sample_quality.py` measures it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description="Train a model of the generated world.",
     )
     parser.add_argument("model", choices=("clip", "vlm", "yolo"))
-    parser.add_argument("--work", type=Path, help="folder for the state of the training")
     parser.add_argument(
-        "--threads", type=int, default=2, help="of the CPU (%(default)s); fewer on a busy one"
+        "--work", type=Path, help="folder for the training state (default: in the cache folder)"
     )
-    parser.add_argument("--install", action="store_true", help="put the result into the package")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
+    parser.add_argument("--install", action="store_true", help="copy the result into the package")
     options = parser.parse_args(arguments)
     work = options.work or cache_folder() / "training" / options.model
     work.mkdir(parents=True, exist_ok=True)
@@ -48,18 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         results = [train_clip.train(work.resolve(), options.threads)]
     for result in results:
-        print(f"the model is {result}")
+        print(f"trained {result}")
         if options.install:
             _install(result)
 
 
 def _install(result: Path) -> None:
-    place = shipped.folder() / result.name
+    target = shipped.folder() / result.name
     if result.is_dir():
-        shutil.copytree(result, place, dirs_exist_ok=True)
+        shutil.copytree(result, target, dirs_exist_ok=True)
     else:
-        shutil.copyfile(result, place)
-    print(f"it is now {place}")
+        shutil.copyfile(result, target)
+    print(f"installed {target}")
 
 
 if __name__ == "__main__":

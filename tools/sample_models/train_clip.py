@@ -1,4 +1,4 @@
-"""The encoder: an OpenCLIP model with a small image tower and a vocabulary of its own.
+"""Training of the encoder: an OpenCLIP model with a small image tower and a vocabulary of its own.
 
 Three losses over crops that look like a detector's, in batches where every object has another view
 and several look-alikes:
@@ -11,7 +11,7 @@ and several look-alikes:
 - *attributes*: category, colour, pattern and accessory can be read off a vector by its cosine with
   one learned direction each; these directions are dropped afterwards.
 
-An accessory that is hidden teaches nothing about accessories or identity.
+Crops with a hidden accessory do not count for accessories and identity.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from tools.sample_models.crops import Crops
 if TYPE_CHECKING:
     import torch
 
-LESSONS = 110
+ROUNDS = 110
 PASSES = 3
 PAIRS = 64
 """Pairs of views in a batch."""
 FAMILIES, MEMBERS, PHOTOS = 30, 8, 900
-"""Of a lesson: pairs of category and colour, identities of each, photos of them all."""
+"""Per round: pairs of category and colour, identities of each, photos of them all."""
 _RATE, _DECAY, _WARM_UP = 3e-3, 0.05, 3
 _SCALE = 1 / 0.07
 """Inverse temperature of views and attributes."""
@@ -69,13 +69,13 @@ CONFIG: dict[str, dict[str, Any]] = {
 }
 
 
-def train(work: Path, threads: int, rounds: int = LESSONS) -> Path:
-    """Train from where `work` says that it stopped; the folder of the finished model.
+def train(work: Path, threads: int, rounds: int = ROUNDS) -> Path:
+    """Train, or resume from the state in `work`; the folder of the finished model.
 
     Args:
         work: Folder for the state of the training.
-        threads: Of the CPU.
-        rounds: How many; fewer for a trial.
+        threads: CPU threads.
+        rounds: Number of rounds.
     """
     import torch
 
@@ -84,13 +84,13 @@ def train(work: Path, threads: int, rounds: int = LESSONS) -> Path:
     state = work / "state.pt"
     if state.exists():
         training.load(torch.load(state, weights_only=True))
-        print(f"going on after lesson {training.lessons} of {rounds}", flush=True)
-    while training.lessons < rounds:
+        print(f"resuming after round {training.rounds} of {rounds}", flush=True)
+    while training.rounds < rounds:
         started = time.monotonic()
         report = training.learn()
         text = ", ".join(f"{name} {value:.3f}" for name, value in report.items())
         seconds = time.monotonic() - started
-        print(f"lesson {training.lessons} of {rounds}: {text}; {seconds:.0f} s", flush=True)
+        print(f"round {training.rounds} of {rounds}: {text}; {seconds:.0f} s", flush=True)
         temporary = state.with_suffix(".new")
         torch.save(training.state(), temporary)
         temporary.replace(state)
@@ -98,7 +98,7 @@ def train(work: Path, threads: int, rounds: int = LESSONS) -> Path:
 
 
 class EncoderTraining:
-    """The model in training: weights, optimizer and how many lessons it has had."""
+    """The model in training: weights, optimizer and number of finished rounds."""
 
     def __init__(self, rounds: int) -> None:
         import open_clip
@@ -106,7 +106,7 @@ class EncoderTraining:
         from torch import nn
 
         torch.manual_seed(0)
-        self.lessons = 0
+        self.rounds = 0
         self._count = rounds
         self.model: Any = open_clip.CLIP(**CONFIG["model_cfg"])
         self.model.visual.to(memory_format=torch.channels_last)
@@ -127,31 +127,31 @@ class EncoderTraining:
 
     def state(self) -> dict[str, Any]:
         return {
-            "lessons": self.lessons,
+            "rounds": self.rounds,
             "model": self.model.state_dict(),
             "directions": self._directions.state_dict(),
             "optimizer": self._optimiser.state_dict(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        self.lessons = state["lessons"]
+        self.rounds = state["rounds"]
         self.model.load_state_dict(state["model"])
         self._directions.load_state_dict(state["directions"])
         self._optimiser.load_state_dict(state["optimizer"])
 
     def learn(self) -> dict[str, float]:
-        """One lesson; mean losses of it."""
-        lesson = self.lessons
-        chosen = training_data.alike(lesson, FAMILIES, MEMBERS)
-        rng = np.random.default_rng(lesson)
-        seen = crops.cut(training_data.training_photos(lesson, PHOTOS, chosen), rng)
+        """Train one round; its mean losses."""
+        round_index = self.rounds
+        chosen = training_data.alike(round_index, FAMILIES, MEMBERS)
+        rng = np.random.default_rng(round_index)
+        seen = crops.cut(training_data.training_photos(round_index, PHOTOS, chosen), rng)
         self.model.train()
         losses = []
         batches = [batch for _ in range(PASSES) for batch in _batches(seen, rng)]
         for k, batch in enumerate(batches):
-            self._set_rate(lesson + k / len(batches))
+            self._set_rate(round_index + k / len(batches))
             losses.append(self._step(seen.take(batch), rng))
-        self.lessons += 1
+        self.rounds += 1
         return {name: float(np.mean([loss[name] for loss in losses])) for name in losses[0]}
 
     def _set_rate(self, progress: float) -> None:
@@ -164,19 +164,19 @@ class EncoderTraining:
         import torch
         import torch.nn.functional as F
 
-        told = [
+        phrases = [
             clip_tokenizer.random_phrase(identity, shown, rng) for identity, shown in batch.facts()
         ]
         pixels = batch.pixels[:, :, ::-1] if rng.random() < 0.5 else batch.pixels
         image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float()
         vectors = F.normalize(self.model.encode_image((image / 255 - 0.5) / 0.25), dim=1)
-        texts = self.model.encode_text(self._tokenize([phrase for phrase, _ in told]))
+        texts = self.model.encode_text(self._tokenize([phrase for phrase, _ in phrases]))
         attributes = torch.from_numpy(batch.attributes)
         losses = {
             "texts": _texts_loss(
                 self.model.logit_scale.exp() * vectors @ F.normalize(texts, dim=1).T,
                 clip_tokenizer.phrase_matches(
-                    batch.attributes, np.array([stated for _, stated in told])
+                    batch.attributes, np.array([stated for _, stated in phrases])
                 ),
             ),
             "views": _views_loss(vectors, batch),
@@ -201,7 +201,7 @@ class EncoderTraining:
 
 
 def _batches(seen: Crops, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Rows of `PAIRS` pairs of views each; identities that are alike stand together."""
+    """Rows of `PAIRS` pairs of views each; look-alikes are in one batch."""
     groups = [rng.permutation(np.flatnonzero(seen.identity == i)) for i in seen.in_families(rng)]
     pairs = []
     for turn in range(max(len(rows) for rows in groups) // 2):

@@ -1,8 +1,8 @@
-"""The vision-language model: first it learns to see, then to speak of what it sees.
+"""Training of the vision-language model: first its vision tower, then its language model.
 
-`vlm_vision` is the first half, `vlm_language` the second, on features
-that are computed once. Both checkpoints come out of one run: `vlm-sft` is the state after `START`
-steps of the second half, `vlm-full` that at its end. No reward is used anywhere.
+`vlm_vision` is the first half, `vlm_language` the second, on cached features. One run gives both
+checkpoints: `vlm-sft` is the state after `START` steps of the second half, `vlm-full` that at its
+end. No reward is used.
 """
 
 from __future__ import annotations
@@ -19,45 +19,47 @@ from tools.sample_models.vlm_encoding import EncodedRow, RowEncoder, VisionFeatu
 from tools.sample_models.vlm_photos import PhotoSet
 from tools.sample_models.vlm_vision import VisionLabels
 
-SEEN, TOLD = 60, 30
-"""Albums that the tower sees, and those of them that are spoken of."""
+VISION_SETS, LANGUAGE_SETS = 60, 30
+"""Photo sets for the vision tower, and those of them for the language model."""
 VISION_STEPS, LANGUAGE_STEPS = 1800, 2500
 START = 1500
 """Steps of the second half after which the model is the start of reinforcement."""
 LINES = {"oct": 1000, "vlt": 2000, "ict": 1200, "which": 400}
-"""Lines of an album, at most."""
+"""Maximum rows per photo set."""
 WATCHED = 200
 _LOUDNESS = 0.5
 """Root mean square of a feature; a word's embedding is far smaller, and grows."""
 
 
 def train(work: Path, threads: int) -> list[Path]:
-    """Train from where `work` says that it stopped; the folders of the two checkpoints."""
+    """Train, or resume from the state in `work`; the folders of the two checkpoints."""
     import torch
 
     torch.set_num_threads(threads)
     processor = vlm_model.processor()
     model = vlm_model.untrained(processor.tokenizer)
-    albums = vlm_photos.albums(work / "photos", SEEN, threads)
+    photo_sets = vlm_photos.albums(work / "photos", VISION_SETS, threads)
     watched = [vlm_photos.tuning_photos(work / "photos")]
     tuning = VisionLabels(watched)
     vision = work / "vision.pt"
-    vlm_vision.train(model, VisionLabels(albums), tuning, VISION_STEPS, vision)
+    vlm_vision.train(model, VisionLabels(photo_sets), tuning, VISION_STEPS, vision)
     model.model.visual.load_state_dict(torch.load(vision, weights_only=True)["visual"])
-    sights, tuning_sights = vision_features(model, VisionLabels(albums[:TOLD]), tuning)
+    features, tuning_features = vision_features(
+        model, VisionLabels(photo_sets[:LANGUAGE_SETS]), tuning
+    )
     encoder = RowEncoder(processor.tokenizer, qwen25_vl(processor.image_processor))
     rows = [
         row
-        for number, album in enumerate(albums[:TOLD])
-        for row in some(vlm_rows.rows(album, number, vlm_rows.LESSONS))
+        for number, photo_set in enumerate(photo_sets[:LANGUAGE_SETS])
+        for row in some(vlm_rows.rows(photo_set, number, vlm_rows.TRAINING))
     ]
     start, language = work / "language-start.pt", work / "language.pt"
     vlm_language.train(
         model,
         encoder,
-        encoded_rows(rows, encoder, sights, albums),
-        sights,
-        (encoded_tuning_rows(watched, encoder, tuning_sights), tuning_sights),
+        encoded_rows(rows, encoder, features, photo_sets),
+        features,
+        (encoded_tuning_rows(watched, encoder, tuning_features), tuning_features),
         LANGUAGE_STEPS,
         language,
         {START: start},
@@ -70,28 +72,28 @@ def train(work: Path, threads: int) -> list[Path]:
 def vision_features(
     model: Any, truth: VisionLabels, tuning: VisionLabels
 ) -> tuple[VisionFeatures, VisionFeatures]:
-    """What the tower sees, after its last layer was scaled to features of one size."""
+    """Features of the tower, after scaling its last layer to a fixed feature size."""
     import torch
 
-    sights, tuning_sights = (
+    features, tuning_features = (
         VisionFeatures(model.model.visual, truth),
         VisionFeatures(model.model.visual, tuning, False),
     )
-    scale = _LOUDNESS / float(sights.features.square().mean().sqrt())
+    scale = _LOUDNESS / float(features.features.square().mean().sqrt())
     last = model.model.visual.merger.mlp[2]
     with torch.no_grad():
-        for values in (last.weight, last.bias, sights.features, tuning_sights.features):
+        for values in (last.weight, last.bias, features.features, tuning_features.features):
             values.mul_(scale)
-    return sights, tuning_sights
+    return features, tuning_features
 
 
 def some(rows: Sequence[Row]) -> list[Row]:
-    """At most `LINES` rows of each kind, the first by id, which is no order of anything."""
-    left = dict(LINES)
+    """At most `LINES` rows of each kind, the first by id, which is a random order."""
+    remaining = dict(LINES)
     kept = []
     for row in rows:
-        left[kind_of(row)] -= 1
-        if left[kind_of(row)] >= 0:
+        remaining[kind_of(row)] -= 1
+        if remaining[kind_of(row)] >= 0:
             kept.append(row)
     return kept
 
@@ -102,22 +104,25 @@ def kind_of(row: Row) -> str:
 
 
 def encoded_rows(
-    rows: Sequence[Row], encoder: RowEncoder, sights: VisionFeatures, albums: Sequence[PhotoSet]
+    rows: Sequence[Row],
+    encoder: RowEncoder,
+    features: VisionFeatures,
+    photo_sets: Sequence[PhotoSet],
 ) -> dict[str, list[EncodedRow]]:
-    """Lines of each kind by length; a caption that is not known cannot be learned."""
+    """Encoded rows of each kind by length; ICT rows without a caption are skipped."""
     lines: dict[str, list[EncodedRow]] = {kind: [] for kind in vlm_language.BATCH}
     for row in rows:
         if kind_of(row) != "ict" or row["caption"] is not None:
-            lines[kind_of(row)].append(encoder.line(row, sights, albums))
+            lines[kind_of(row)].append(encoder.line(row, features, photo_sets))
     return {kind: sorted(some, key=lambda line: len(line.ids)) for kind, some in lines.items()}
 
 
 def encoded_tuning_rows(
-    albums: Sequence[PhotoSet], encoder: RowEncoder, sights: VisionFeatures
+    photo_sets: Sequence[PhotoSet], encoder: RowEncoder, features: VisionFeatures
 ) -> dict[str, list[EncodedRow]]:
-    """Lines about identities of validation, to watch the training by."""
-    rows = vlm_rows.rows(albums[0], 0, vlm_rows.HOLDOUT, "validation")
-    found = encoded_rows(rows, encoder, sights, albums)
+    """Encoded rows of validation identities, for monitoring."""
+    rows = vlm_rows.rows(photo_sets[0], 0, vlm_rows.HOLDOUT, "validation")
+    found = encoded_rows(rows, encoder, features, photo_sets)
     return {
         kind: random.Random(0).sample(some, min(len(some), WATCHED)) for kind, some in found.items()
     }

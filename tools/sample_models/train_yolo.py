@@ -1,7 +1,7 @@
-"""The detector: ultralytics' own nano YOLO at half its width, by ultralytics' own training.
+"""Training of the detector: the nano YOLO of ultralytics at half its width, with its own trainer.
 
-A photo's objects fill a quarter to three quarters of its side, so small squares do, and mosaics of
-four photos, which make objects small, would teach what never comes. Hues are shaken because the
+Objects fill a quarter to three quarters of a photo's side, so small images suffice, and mosaics of
+four photos would only make objects unrealistically small. Hue augmentation is strong because the
 label is the category alone.
 """
 
@@ -21,7 +21,7 @@ from repic.sample.world import WorldPhoto
 from tools.sample_models import training_data
 
 EPOCHS = 10
-LESSONS = 12
+ROUNDS = 12
 PHOTOS_PER_ROUND = 500
 TUNING_PHOTOS = 200
 _FAMILY = "yolov8n.yaml"
@@ -53,8 +53,8 @@ _RECIPE: dict[str, Any] = {
 }
 
 
-def train(work: Path, threads: int, epochs: int = EPOCHS, rounds: int = LESSONS) -> Path:
-    """Train from where `work` says that it stopped; the path of the finished checkpoint.
+def train(work: Path, threads: int, epochs: int = EPOCHS, rounds: int = ROUNDS) -> Path:
+    """Train, or resume from the state in `work`; the path of the finished checkpoint.
 
     Args:
         work: Folder for the photos and for the state of the training.
@@ -75,7 +75,7 @@ def train(work: Path, threads: int, epochs: int = EPOCHS, rounds: int = LESSONS)
             data=str(data), epochs=epochs, project=str(work), name="run", exist_ok=True, **_RECIPE
         )
     elif not _is_finished(state):
-        print(f"going on from {state}", flush=True)
+        print(f"resuming from {state}", flush=True)
         model = YOLO(state)
         _watch(model, threads)
         model.train(resume=True, device="cpu")
@@ -85,9 +85,9 @@ def train(work: Path, threads: int, epochs: int = EPOCHS, rounds: int = LESSONS)
 
 
 def _is_finished(state: Path) -> bool:
-    """Whether its training came to its end: ultralytics then writes -1 for the epoch.
+    """Whether the training has finished: ultralytics then writes epoch -1.
 
-    It would start another one if told to resume it.
+    Resuming a finished training would start a new one.
     """
     from ultralytics.nn.tasks import load_checkpoint
 
@@ -113,13 +113,13 @@ def _photos(folder: Path, rounds: int) -> Path:
     """Photos and labels in ultralytics' layout, each made once; the path of their yaml."""
     from ultralytics.utils import YAML
 
-    for lesson in range(rounds):
-        done = folder / f"lesson-{lesson}.done"
+    for round_index in range(rounds):
+        done = folder / f"round-{round_index}.done"
         if not done.exists():
-            photos = training_data.training_photos(lesson, PHOTOS_PER_ROUND)
-            _write(photos, folder, "train", f"{lesson:03}")
+            photos = training_data.training_photos(round_index, PHOTOS_PER_ROUND)
+            _write(photos, folder, "train", f"{round_index:03}")
             done.touch()
-            print(f"photos of lesson {lesson + 1} of {rounds}", flush=True)
+            print(f"photos of round {round_index + 1} of {rounds}", flush=True)
     if not (folder / "tuning.done").exists():
         _write(training_data.tuning_photos(TUNING_PHOTOS), folder, "val", "tuning")
         (folder / "tuning.done").touch()
@@ -148,14 +148,14 @@ def _write(photos: Iterable[WorldPhoto], folder: Path, part: str, name: str) -> 
 
 
 def _watch(model: Any, threads: int) -> None:
-    """Print a line per epoch, and use the threads that ultralytics takes away on a CPU."""
+    """Print a line per epoch, and restore the threads that ultralytics reduces on a CPU."""
     import torch
 
     def use_threads(trainer: Any) -> None:
         torch.set_num_threads(threads)
 
     def report(trainer: Any) -> None:
-        if trainer.epoch >= trainer.epochs:  # the last examination, of the averaged network
+        if trainer.epoch >= trainer.epochs:  # the final validation, of the averaged network
             return
         loss = ", ".join(f"{name} {float(v):.3f}" for name, v in (trainer.tloss or {}).items())
         print(

@@ -1,9 +1,8 @@
-"""What the two models of the world may learn from, and what they are tuned on.
+"""Training and tuning photos of the detector and the encoder.
 
-They learn from `IDENTITIES`, less one in twenty that is kept to tune on, in worlds of their own:
-other seeds than any build's, hence other textures, poses, light and company. `RESERVED` and the
-hard categories and places appear in `holdout` alone, so what is measured there was seen
-neither in training nor in tuning.
+Training uses `IDENTITIES` except one in twenty for tuning, in worlds with other seeds than any
+build, hence other textures, poses, light and combinations. `RESERVED` identities and the hard
+categories and backgrounds appear only in `holdout`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from repic.sample.world import World, WorldPhoto
 SIDE = 168
 """Pixels of a photo, as in a build."""
 FIRST_WORLD = 1_000_000
-"""Seed of the first world of training; a build has small ones, 0 as a rule."""
+"""Seed of the first training world; builds use small seeds, 0 by default."""
 TUNING_WORLD = FIRST_WORLD - 1
 _TUNING_SHARE = 0.05
 
@@ -36,25 +35,25 @@ TUNING = tuple(i for i in IDENTITIES if is_kept_for_tuning(i))
 
 
 def training_photos(
-    lesson: int, count: int, among: Sequence[Identity] = LEARNED
+    round_index: int, count: int, among: Sequence[Identity] = LEARNED
 ) -> Iterator[WorldPhoto]:
-    """`count` photos of some identities; each lesson is a world of its own."""
-    return _photos(World(SIDE, FIRST_WORLD + lesson), count, among)
+    """`count` photos of some identities; each round has a world of its own."""
+    return _photos(World(SIDE, FIRST_WORLD + round_index), count, among)
 
 
 def tuning_photos(count: int) -> Iterator[WorldPhoto]:
-    """Photos of identities that no training sees, to choose settings by."""
+    """Photos of identities that training does not use, for choosing settings."""
     return _photos(World(SIDE, TUNING_WORLD), count, TUNING)
 
 
-def alike(lesson: int, families: int, members: int) -> list[Identity]:
-    """Identities that only fine attributes tell apart.
+def alike(round_index: int, families: int, members: int) -> list[Identity]:
+    """Identities that differ only in pattern and accessory within a family.
 
     Args:
-        families: How many pairs of a category and a colour.
-        members: Most identities of each.
+        families: Number of families: pairs of a category and a colour.
+        members: Maximum identities per family.
     """
-    rng = generator("alike", lesson)
+    rng = generator("alike", round_index)
     cells: dict[tuple[str, str], list[Identity]] = {}
     for identity in LEARNED:
         cells.setdefault((identity.category, identity.colour), []).append(identity)
@@ -64,5 +63,6 @@ def alike(lesson: int, families: int, members: int) -> list[Identity]:
 
 
 def _photos(camera: World, count: int, among: Sequence[Identity]) -> Iterator[WorldPhoto]:
+    # The pool name is part of the seed of the shipped weights.
     plans = composition.plans(among, lambda _: "lessons", camera.seed)
     return (camera.take(plan) for plan in islice(plans, count))

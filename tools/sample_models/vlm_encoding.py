@@ -1,7 +1,7 @@
-"""Rows as the language model reads them: token ids, positions, and which features stand where.
+"""Rows as input of the language model: token ids, positions and indexes of image features.
 
-The same as what the processor and the model make of a row's chat, prepared without pictures: the
-vision tower is frozen by now, so what it says of each photo and crop is computed once.
+Equal to what the processor and the model make of the chat of a row, but without pictures: the
+vision tower is frozen, so the features of each photo and crop are computed once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _BATCH = 96
 
 
 class VisionFeatures:
-    """What the vision tower says of all photos and objects of some albums.
+    """Features of the vision tower for all photos and objects of some photo sets.
 
     Attributes:
         features: float32 (m, width); `TOKENS` rows of each photo, then those of each crop.
@@ -95,7 +95,7 @@ def _see(visual: Any, pixels: torch.Tensor, grid: tuple[int, int]) -> torch.Tens
 
 @dataclass(frozen=True)
 class EncodedRow:
-    """A row, ready to be read.
+    """A row as input of the language model.
 
     Attributes:
         ids: int64 (length,).
@@ -121,7 +121,7 @@ class EncodedRow:
 
 
 class RowEncoder:
-    """Writes lines."""
+    """Encodes rows."""
 
     def __init__(self, tokenizer: Any, convention: Convention) -> None:
         self._core = tokenizer._tokenizer
@@ -146,7 +146,7 @@ class RowEncoder:
         return self._known[text]
 
     def line(self, row: Row, sights: VisionFeatures, albums: Sequence[PhotoSet]) -> EncodedRow:
-        """A row about these albums, in the order of `sights`."""
+        """Encode a row about these photo sets, which have the order of `sights`."""
         ids, sight = list(self._opening), [-1] * len(self._opening)
         columns = [np.tile(np.arange(len(ids)), (3, 1))]
         at, query = len(ids), 0

@@ -1,7 +1,7 @@
-"""How well a model answers rows: the strict reward of its own answers, greedy and sampled.
+"""Held-out measurement of the vision-language model: strict rewards of its answers.
 
-Rows of albums are shown as any trainer shows them: a chat of blocks, and each picture cut out of
-its photo. The last examination is about `RESERVED` identities, in worlds of their own.
+Rows are presented as in training: a chat of blocks, with each picture cropped from its photo.
+Held-out rows are about `RESERVED` identities.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _TAG = re.compile(r"<[^<>]+>")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model said to a row, and what that earns; `finished` unless it was cut off."""
+class HoldoutAnswer:
+    """Answer of a model to a row, and its reward; `finished` unless truncated."""
 
     row: Row
     text: str
@@ -59,7 +59,7 @@ def holdout_rows(albums: Sequence[PhotoSet], count: int, split: str = "test") ->
 
 
 def pictures(row: Row, albums: Sequence[PhotoSet]) -> list[Image.Image]:
-    """The pictures of a row: crops of references, and the whole query."""
+    """The pictures of a row: crops of the references, and the query photo."""
     shown = []
     for picture in row["images"]:
         number, photo = photo_of(picture["image_id"])
@@ -70,8 +70,8 @@ def pictures(row: Row, albums: Sequence[PhotoSet]) -> list[Image.Image]:
 
 def answers(
     model: Any, processor: Any, rows: Sequence[Row], albums: Sequence[PhotoSet], temperature: float
-) -> Iterator[Answer]:
-    """Answers to rows, of like lengths together.
+) -> Iterator[HoldoutAnswer]:
+    """Answers to rows, batched by similar length.
 
     Args:
         temperature: 0 for greedy ones.
@@ -99,14 +99,14 @@ def answers(
         for row, ids in zip(part, said, strict=True):
             text = processor.decode(ids, skip_special_tokens=True)
             finished = bool((ids == processor.tokenizer.eos_token_id).any())
-            yield Answer(row, text, finished, score(text, row, "strict", convention))
+            yield HoldoutAnswer(row, text, finished, score(text, row, "strict", convention))
 
 
-def is_valid(answer: Answer) -> bool:
-    """Whether it has the form that its row asks for: a caption, one box, one name, yes or no.
+def is_valid(answer: HoldoutAnswer) -> bool:
+    """Whether an answer has the format of its row: a caption, one box, one name, yes or no.
 
-    A caption is whole words with whole tags; whether a tag holds a name that was given is not a
-    matter of form, see `stranger` in `mean_scores`.
+    A caption needs words and complete tags; names in tags that no reference has are counted as
+    `stranger` in `mean_scores`.
     """
     if not answer.finished:
         return False
@@ -116,8 +116,8 @@ def is_valid(answer: Answer) -> bool:
     return bool(without.strip()) and not set("<>") & set(without)
 
 
-def mean_scores(given: Sequence[Answer]) -> dict[str, tuple[float, float, int]]:
-    """Mean, half of its 95 % interval, and number of answers, by what is measured."""
+def mean_scores(given: Sequence[HoldoutAnswer]) -> dict[str, tuple[float, float, int]]:
+    """Mean, half of its 95 % interval, and number of answers, by metric."""
     found: dict[str, list[float]] = {}
     for answer in given:
         kind, reward = _kind(answer.row), answer.reward

@@ -1,12 +1,10 @@
 """Second half of the training: the language model learns the three objectives on frozen features.
 
-Besides its answer, each line teaches what its picture shows: from the middle layer on, a token of
-the query must say which name its object has (or yes or no) and where its box is. Without that the
-binding is learned from a few words of each answer, which takes many times as long. A coordinate
-may be a pixel off: its target is spread over its neighbours.
-
-The start of reinforcement, `vlm-sft`, is the state after a part of the steps and not another
-training.
+Besides the answer, each row has auxiliary losses on the query picture: from the middle layer on, a
+token must predict the name of its object (or yes or no) and its box. Without them the model learns
+grounding only from a few words per answer, many times more slowly. Targets of coordinates are
+smoothed over neighboring pixels. `vlm-sft`, the start of reinforcement learning, is the state after
+a part of the steps.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ EARLY, MIDDLE = 1, 3
 """Layers after which a token of the query must know the words, and the name, of what it shows."""
 BATCH = {"oct": 16, "vlt": 28, "ict": 20, "which": 8}
 LATE_BATCH = {"oct": 16, "vlt": 40, "ict": 16, "which": 4}
-"""Lines of each kind in a step, before `LATE` and from then on."""
+"""Rows of each kind per step, before step `LATE` and from then on."""
 WEIGHTS = {"oct": 1.5, "vlt": 1.0, "ict": 1.0, "which": 0.5}
 FROM = {"words": 1500, "point": 1500, "gaze": 1750, "look": 2000}
 """First step of each additional loss (see `LanguageTraining.losses`). They were added one by one to
@@ -67,7 +65,7 @@ def states(
     """Hidden states of whole lines, as the language model's own forward gives them.
 
     Args:
-        embedded: float (n, length, width); padding stands on the right, where no one looks.
+        embedded: float (n, length, width); padding is on the right, which nothing attends to.
         positions: long (3, n, length).
 
     Returns:
@@ -111,7 +109,7 @@ def states(
 
 
 class Batch:
-    """Some lines, padded on the right."""
+    """Encoded rows, padded on the right."""
 
     def __init__(self, lines: Sequence[EncodedRow], pad: int) -> None:
         n, length = len(lines), -(-max(len(line.ids) for line in lines) // 8) * 8
@@ -154,7 +152,7 @@ class LanguageTraining:
         self._number_ids = torch.tensor(encoder.numbers)
 
     def learn(self, lines: dict[str, list[EncodedRow]], sights: VisionFeatures) -> dict[str, float]:
-        """One step over all kinds of lines.
+        """One step over all kinds of rows.
 
         Args:
             lines: Of each kind, sorted by length, so that neighbours fill a batch well.
@@ -290,10 +288,10 @@ class LanguageTraining:
 def quick_scores(
     training: LanguageTraining, lines: dict[str, list[EncodedRow]], sights: VisionFeatures
 ) -> dict[str, float]:
-    """Quick marks while training; `tools.sample_models.vlm_holdout` is the examination.
+    """Quick scores during training; `tools.sample_models.vlm_holdout` is the held-out measurement.
 
-    OCT: share of right words. VLT: mean IoU of greedy boxes. ICT: share of names that are right
-    where a name is due and all before is right, and so for `which`.
+    OCT: share of right words. VLT: mean IoU of greedy boxes. ICT and `which`: share of right names,
+    given the text before them.
     """
     encoder, marks = training.encoder, {}
     words = training.language.embed_tokens.weight
@@ -348,11 +346,11 @@ def train(
     snapshots: dict[int, Path],
     compiled: bool = True,
 ) -> None:
-    """Train the language model of `model` from where the file `state` says that it stopped.
+    """Train the language model of `model` or resume from the file `state`.
 
     Args:
-        tuning: Lines to watch by, with their sights.
-        snapshots: After these steps the weights are kept in these files as well.
+        tuning: Encoded rows and features for monitoring.
+        snapshots: Files to save the weights to, by step.
     """
     training = LanguageTraining(model, encoder, steps, compiled)
     if state.exists():

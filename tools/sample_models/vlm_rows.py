@@ -1,9 +1,8 @@
-"""Rows of the examples table about an album, made by the objectives' own builders.
+"""Rows of the examples table about a photo set, made by the objectives' own builders.
 
-The tables that a build would find are written from the truth: every object with its identity, two
-positives of each at most, and negatives by how many attributes differ: one is hard. Albums take
-turns: in even ones objects have the source's expressions, in odd ones they have what a detector
-gives, a label alone.
+The input tables come from the ground truth: every object with its identity, at most two positives
+each, and negatives by the number of different attributes (one is hard). Objects have the
+expressions of the source in even photo sets, and only a label, as from a detector, in odd ones.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ POSITIVES, HARD, MEDIUM, EASY = 2, 2, 1, 1
 """Pairs of an object, at most."""
 _BY_NAME = {i.name: i for i in (*IDENTITIES, *RESERVED)}
 _KEYS = 1 << 20
-LESSONS = ExampleSettings.model_validate(
+TRAINING = ExampleSettings.model_validate(
     {
         "oct": {"band_shares": {"hard": 0.65, "medium": 0.2, "easy": 0.15}},
         "vlt": {"max_per_photo": 4},
@@ -40,10 +39,10 @@ HOLDOUT = ExampleSettings.model_validate({"oct": {"band_shares": {"hard": 1.0}}}
 def rows(
     album: PhotoSet, number: int, settings: ExampleSettings, split: str = "train"
 ) -> list[Row]:
-    """All rows that an album gives; `image_id` and the crop lead back to its pixels.
+    """All rows of a photo set; `image_id` and the crop identify the pixels.
 
     Args:
-        number: Of the album; part of every id.
+        number: Index of the photo set; part of every id.
         split: Of all rows.
     """
     images, objects, identities = [], [], []

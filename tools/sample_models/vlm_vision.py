@@ -1,4 +1,4 @@
-"""First half of the training: the vision tower learns to see, without any language.
+"""First half of the training: the vision tower learns to see, without language.
 
 On each patch and on each token, heads that are dropped afterwards say which category, colour,
 pattern and accessory the object there has, and how far its box reaches *from the token's centre*:
@@ -42,7 +42,7 @@ BY_NAME = {i.name: i for i in (*IDENTITIES, *RESERVED)}
 
 
 class VisionLabels:
-    """What can be asked of an album's photos."""
+    """Labels of the photos of some photo sets."""
 
     def __init__(self, albums: Sequence[PhotoSet]) -> None:
         self.pixels = [pixels for album in albums for pixels in album.pixels]
@@ -265,13 +265,15 @@ class VisionTraining:
 
 
 def schedule(step: int, steps: int, fade: float) -> float:
-    """Share of the rate: a short rise, a plain, and a straight way down over the last part."""
+    """Share of the learning rate: short warm-up, constant, linear decay over the last part."""
     left = (steps - step) / (steps * fade)
     return min(1.0, (step + 1) / _WARM_UP, 0.02 + 0.98 * left)
 
 
 @torch.no_grad()
-def examine(training: VisionTraining, truth: VisionLabels, count: int = 192) -> dict[str, float]:
+def tuning_scores(
+    training: VisionTraining, truth: VisionLabels, count: int = 192
+) -> dict[str, float]:
     """Shares of tokens of objects whose attributes are read right; box error in pixels."""
     pixels, (_, labels), reach, owner = photo_batch(truth, range(count), False)
     with vlm_model.fast_autocast():
@@ -294,7 +296,7 @@ def train(
     state: Path,
     compiled: bool = True,
 ) -> None:
-    """Train the tower of `model` from where the file `state` says that it stopped."""
+    """Train the tower of `model` or resume from the file `state`."""
     training = VisionTraining(model, steps, compiled)
     if state.exists():
         training.load(torch.load(state, weights_only=True))
@@ -306,7 +308,7 @@ def train(
         if training.step % 100 == 0 or training.step == steps:
             told = ", ".join(f"{name} {total / since:.3f}" for name, total in sums.items())
             if training.step % 500 == 0 or training.step == steps:
-                marks = examine(training, tuning)
+                marks = tuning_scores(training, tuning)
                 told += "; " + ", ".join(f"{name} {mark:.3f}" for name, mark in marks.items())
             seconds = time.monotonic() - started
             print(f"vision step {training.step} of {steps}: {told}; {seconds:.0f} s", flush=True)
@@ -316,7 +318,7 @@ def train(
 
 
 def keep(state: dict[str, Any], place: Path) -> None:
-    """Write a state so that a stop in the middle leaves the one before."""
+    """Write a state atomically."""
     temporary = place.with_suffix(".new")
     torch.save(state, temporary)
     temporary.replace(place)
