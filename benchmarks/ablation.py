@@ -154,9 +154,9 @@ def trained(
         *(f"trainer.{field}={steps}" for field in ("max_steps", "save_steps")),
         f"trainer.seed={seed}",
     ]
-    asked = config.load("sample", changes, train={"method": arm.method})
+    settings = config.load("sample", changes, train={"method": arm.method})
     try:
-        outcome = training.train(asked, store, examples)
+        outcome = training.train(settings, store, examples)
     except TrainingStoppedError as stopped:
         print(f"skipped {arm.name}, seed {seed}: {stopped}", file=sys.stderr)
         return None
@@ -166,12 +166,12 @@ def trained(
 
 def evaluated(store: Store, model: str, suite: str, photos: int) -> results.EvaluationResult:
     """Evaluate a model on a suite."""
-    asked = config.load(
+    settings = config.load(
         "sample",
         (),
         evaluate={"suite": suite, "photos": photos, "protocols": PROTOCOLS, "batch_size": 32},
     )
-    return evaluation.run(model, asked, store)
+    return evaluation.run(model, settings, store)
 
 
 def sums(
@@ -251,9 +251,9 @@ def draw(report: dict[str, Any], path: Path) -> None:
     os.environ.setdefault("MPLBACKEND", "Agg")
     import matplotlib.pyplot as plt
 
-    shown = (("mixed", "f1", "F1"), ("wrong", "false_mention", "false mentions"))
+    panels = (("mixed", "f1", "F1"), ("wrong", "false_mention", "false mentions"))
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
-    for axis, (protocol, score, title) in zip(axes, shown, strict=True):
+    for axis, (protocol, score, title) in zip(axes, panels, strict=True):
         for number, suite in enumerate(report):
             arms = report[suite][protocol][score]
             differences = {

@@ -94,13 +94,13 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found, rows_measured = experiment(Path(folder), arguments)
-    means = {arm: _means([m.sampled for m in runs]) for arm, runs in found.items()}
+        measurements, rows_measured = experiment(Path(folder), arguments)
+    means = {arm: _means([m.sampled for m in runs]) for arm, runs in measurements.items()}
     good = True
     if not arguments.json:
-        _print(found, rows_measured)
-    if set(ARMS) <= set(found):
-        checked = targets(found)
+        _print(measurements, rows_measured)
+    if set(ARMS) <= set(measurements):
+        checked = targets(measurements)
         good = all(met for _, _, met in checked)
         if not arguments.json:
             for name, value, met in checked:
@@ -126,12 +126,14 @@ def experiment(
     _claim(arguments)
     counts = {o: sum(r["objective"] == o for r in held_out) for o in OBJECTIVES}
     print(f"measured on {counts} rows of the {arguments.pool} pool", file=sys.stderr)
-    found: dict[str, list[Measured]] = {arm: [] for arm in (*ARMS, LEFT) if arm in arguments.arms}
+    measurements: dict[str, list[Measured]] = {
+        arm: [] for arm in (*ARMS, LEFT) if arm in arguments.arms
+    }
     for seed in range(arguments.seeds):
-        for arm in found:
+        for arm in measurements:
             started, cpu = time.monotonic(), time.process_time()
             measured = run(store, folder, arm, seed, held_out, arguments)
-            found[arm].append(measured)
+            measurements[arm].append(measured)
             print(
                 f"seed {seed}, {arm}: sampled {_mean(measured.sampled):.3f}, greedy "
                 f"{_mean(measured.greedy):.3f} ({time.monotonic() - started:.0f} s, "
@@ -139,10 +141,10 @@ def experiment(
                 file=sys.stderr,
                 flush=True,
             )
-    if arguments.out and {"untrained", "grpo"} <= found.keys():
-        text = _answers(found["untrained"][0], found["grpo"][0])
+    if arguments.out and {"untrained", "grpo"} <= measurements.keys():
+        text = _answers(measurements["untrained"][0], measurements["grpo"][0])
         (arguments.out / "answers.md").write_text(text, encoding="utf-8")
-    return found, held_out
+    return measurements, held_out
 
 
 def run(
@@ -159,19 +161,19 @@ def run(
         return Measured.from_json(json.loads(kept.read_text("utf-8")))
     changes = [f"trainer.seed={seed}", "trainer.save_strategy=no", *arguments.set]
     sampling = config.load("sample", changes)
-    asked = config.load("sample", changes, train={"method": "sft"}) if arm == "sft" else sampling
+    settings = config.load("sample", changes, train={"method": "sft"}) if arm == "sft" else sampling
     longest = sampling.trainer["max_completion_length"]
     if arm in CONTROLS:
-        trained_on = asked.train.model_copy(update={"control": arm})
-        asked = asked.model_copy(update={"train": trained_on})
+        trained_on = settings.train.model_copy(update={"control": arm})
+        settings = settings.model_copy(update={"train": trained_on})
     examples = examples_of(store, "examples@latest")
-    reader = load.reader(asked.train.model)
-    plan = TrainingPlan.create(asked, store, examples, reader, folder / "work" / f"{arm}-{seed}")
+    reader = load.reader(settings.train.model)
+    plan = TrainingPlan.create(settings, store, examples, reader, folder / "work" / f"{arm}-{seed}")
     if arm == "untrained":
         model = load.load(reader)
     else:
         table = training_rows(plan, sampling)
-        args: Any = trainer_config(asked, plan.output)
+        args: Any = trainer_config(settings, plan.output)
         if arm == "sft":
             session = sft.prepare(plan, table, args)
         else:
@@ -191,7 +193,7 @@ def run(
     generator = AnswerGenerator(
         reader.processor,
         reader.convention,
-        asked.train.measure.batch_size,
+        settings.train.measure.batch_size,
         longest,
         suppress=(reader.config.image_token_id,),
         ends=load.ends_of(model, reader.processor.tokenizer),
@@ -215,9 +217,9 @@ class Leftward(TrainedReward):
     @staticmethod
     def ablation(rows: Sequence[Row], rewards: Sequence[Reward | None]) -> Totals:
         dealt = totals(rows, rewards)
-        for place, (row, reward) in enumerate(zip(rows, rewards, strict=True)):
+        for index, (row, reward) in enumerate(zip(rows, rewards, strict=True)):
             if reward and row["objective"] == "vlt":
-                dealt[place] = _left(row, reward.parsed)
+                dealt[index] = _left(row, reward.parsed)
         return dealt
 
 
@@ -225,9 +227,9 @@ def _left(row: Row, box: list[float] | None) -> float:
     return 1 - (box[0] + box[2]) / 2 / row["images"][-1]["width"] if box else 0.0
 
 
-def lefts(measured: Measured, how: str, asked: Sequence[Row]) -> float:
+def lefts(measured: Measured, how: str, rows: Sequence[Row]) -> float:
     """Mean leftness of box centers, 0 to 1; an answer without a box counts 0."""
-    rows_by_id = {row["example_id"]: row for row in asked}
+    rows_by_id = {row["example_id"]: row for row in rows}
     convention = load.reader("sample-sft").convention
     found = []
     for answer in getattr(measured, how):
@@ -312,16 +314,16 @@ def _as_coco(entries: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
 
 def _claim(arguments: argparse.Namespace) -> None:
     """Exit if the folder has runs with other settings."""
-    asked = {"pool": arguments.pool, "rows": arguments.rows, "set": arguments.set}
+    settings = {"pool": arguments.pool, "rows": arguments.rows, "set": arguments.set}
     if not arguments.out:
         return
     note = arguments.out / "settings.json"
-    if note.exists() and json.loads(note.read_text("utf-8")) != asked:
+    if note.exists() and json.loads(note.read_text("utf-8")) != settings:
         sys.exit(
             f"{arguments.out} has runs with other settings, {note.read_text('utf-8')}: "
             "choose another --out"
         )
-    _keep(arguments.out, note.name, asked)
+    _keep(arguments.out, note.name, settings)
 
 
 def _keep(folder: Path | None, name: str, value: Any) -> None:
@@ -378,9 +380,9 @@ def hits(runs: Sequence[Measured], how: str) -> float:
     return float(np.mean([a.right for m in runs for a in getattr(m, how) if a.objective == "vlt"]))
 
 
-def targets(found: dict[str, list[Measured]]) -> list[tuple[str, str, bool]]:
+def targets(measurements: dict[str, list[Measured]]) -> list[tuple[str, str, bool]]:
     """Name, value and success of each target."""
-    start, trained = found["untrained"], found["grpo"]
+    start, trained = measurements["untrained"], measurements["grpo"]
     seeds = [_mean(b.sampled) - _mean(a.sampled) for a, b in zip(start, trained, strict=True)]
     checked = [
         (
@@ -390,7 +392,7 @@ def targets(found: dict[str, list[Measured]]) -> list[tuple[str, str, bool]]:
         )
     ]
     for arm in ("shuffled", "format"):
-        change = difference(found[arm], trained, "sampled")
+        change = difference(measurements[arm], trained, "sampled")
         name = f"grpo over {arm}"
         met = change[0] >= TARGETS[name] and change[1] > 0
         checked.append((name, with_interval(change), met))
@@ -411,35 +413,35 @@ def targets(found: dict[str, list[Measured]]) -> list[tuple[str, str, bool]]:
     checked.append(
         ("vlt up in IoU and in IoU >= 0.5", f"{iou:+.3f}, {hit:+.3f}", iou > 0 and hit > 0)
     )
-    drift = difference(start, found["shuffled"], "sampled")[0]
+    drift = difference(start, measurements["shuffled"], "sampled")[0]
     limit = TARGETS["shuffled beside untrained, at most"]
     checked.append(("shuffled beside untrained", f"{drift:+.3f}", abs(drift) <= limit))
     return checked
 
 
-def _print(found: dict[str, list[Measured]], asked: Sequence[Row]) -> None:
-    start = found.get("untrained")
+def _print(measurements: dict[str, list[Measured]], rows: Sequence[Row]) -> None:
+    start = measurements.get("untrained")
     for how in ("sampled", "greedy"):
         print(
             f"\n{how:<10}{'mean':>8}{'oct':>8}{'vlt':>8}{'ict':>8}{'IoU>=.5':>9}{'left':>7}"
             "   over untrained"
         )
-        for arm, runs in found.items():
+        for arm, runs in measurements.items():
             values = [np.mean([_mean(getattr(m, how)) for m in runs])]
             values += [
                 np.mean([_rewards(getattr(m, how), o).mean() for m in runs]) for o in OBJECTIVES
             ]
             line = f"{arm:<10}" + "".join(f"{value:8.3f}" for value in values)
             line += f"{hits(runs, how):9.3f}"
-            line += f"{np.mean([lefts(m, how, asked) for m in runs]):7.3f}"
+            line += f"{np.mean([lefts(m, how, rows) for m in runs]):7.3f}"
             if start is not None and arm != "untrained":
                 line += f"   {with_interval(difference(start, runs, how))}"
             print(line)
-    if "grpo" in found:
+    if "grpo" in measurements:
         print(f"\n{'grpo over':<12}{'sampled':<28}greedy")
-        for arm in (arm for arm in found if arm not in ("grpo", "untrained")):
+        for arm in (arm for arm in measurements if arm not in ("grpo", "untrained")):
             sampled, greedy = (
-                with_interval(difference(found[arm], found["grpo"], how))
+                with_interval(difference(measurements[arm], measurements["grpo"], how))
                 for how in ("sampled", "greedy")
             )
             print(f"{arm:<12}{sampled:<28}{greedy}")

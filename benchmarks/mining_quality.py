@@ -75,7 +75,8 @@ def read(files: list[Path], encoder: EncoderSettings, runtime: RuntimeSettings) 
         hashes += [int(perceptual_hash(picture), 16) for picture in pictures]
         if detector is not None:
             pictures = [
-                crop(p, found) for p, found in zip(pictures, detector.detect(pictures), strict=True)
+                crop(p, detections)
+                for p, detections in zip(pictures, detector.detect(pictures), strict=True)
             ]
         # Stored vectors are float16, so that is what a build mines.
         vectors.append(model.encode_images(pictures).astype(np.float16))
@@ -89,8 +90,8 @@ def read(files: list[Path], encoder: EncoderSettings, runtime: RuntimeSettings) 
 def judge(these: Collection, settings: MiningSettings) -> dict[str, float]:
     """Mining with labels hidden."""
     n = len(these.subject)
-    found = these.analyze(np.full(n, -1))
-    pairs = mining.all_positives(found)
+    analysis = these.analyze(np.full(n, -1))
+    pairs = mining.all_positives(analysis)
     right = these.subject[pairs.anchor] == these.subject[pairs.other]
     a, b = np.triu_indices(n, 1)
     possible = (these.subject[a] == these.subject[b]) & (these.duplicate[a] != these.duplicate[b])
@@ -98,10 +99,10 @@ def judge(these: Collection, settings: MiningSettings) -> dict[str, float]:
         "positives": len(pairs),
         "precision": float(right.mean()) if len(pairs) else float("nan"),
         "recall": float(right.sum() / max(1, possible.sum())),
-        "typical group": found.mined.typical_size,
+        "typical group": analysis.mined.typical_size,
     }
-    result["leaked"] = leakage(found, these.subject)
-    rows = negatives(found, settings)
+    result["leaked"] = leakage(analysis, these.subject)
+    rows = negatives(analysis, settings)
     false = these.subject[rows.anchor] == these.subject[rows.other]
     for value, band in enumerate(mining.BANDS):
         inside = rows.band == value
@@ -113,16 +114,16 @@ def judge(these: Collection, settings: MiningSettings) -> dict[str, float]:
     return result
 
 
-def leakage(found: mining.Analysis, subject: np.ndarray) -> float:
+def leakage(analysis: mining.Analysis, subject: np.ndarray) -> float:
     """Share of the photos outside of training whose subject is also in training.
 
     Splits follow mined groups, so a subject can be on both sides if mining missed a photo. The mean
     over ten salts, because one split of a few groups is noisy.
     """
-    groups, size = np.unique(found.group, return_counts=True)
+    groups, size = np.unique(analysis.group, return_counts=True)
     shared = set(groups[size > 1].tolist())
-    names = [(str(i), str(g)) for i, g in enumerate(found.group.tolist()) if g in shared]
-    alone = {str(i): str(cluster) for i, cluster in enumerate(found.duplicate.tolist())}
+    names = [(str(i), str(g)) for i, g in enumerate(analysis.group.tolist()) if g in shared]
+    alone = {str(i): str(cluster) for i, cluster in enumerate(analysis.duplicate.tolist())}
     shares = []
     for salt in range(10):
         splits = split_photos(names, alone, SplitSettings(salt=str(salt)))
@@ -136,8 +137,8 @@ def judge_labelled(
     these: Collection, category: np.ndarray | None, settings: MiningSettings
 ) -> dict[str, float]:
     """Mining with labels given; `category` is the category of each photo, if known."""
-    found = these.analyze(these.subject)
-    pairs, rows = mining.all_positives(found), negatives(found, settings)
+    analysis = these.analyze(these.subject)
+    pairs, rows = mining.all_positives(analysis), negatives(analysis, settings)
     result: dict[str, float] = {
         "labels: positives": len(pairs),
         "labels: wrong positives": int(
@@ -157,12 +158,12 @@ def judge_labelled(
     return result
 
 
-def negatives(found: mining.Analysis, settings: MiningSettings) -> mining.ObjectPairs:
+def negatives(analysis: mining.Analysis, settings: MiningSettings) -> mining.ObjectPairs:
     # Detector labels would only help; assume none.
-    nothing = np.zeros(len(found), dtype=np.int64)
-    key = np.random.default_rng(0).integers(0, 2**64, len(found), dtype=np.uint64)
+    nothing = np.zeros(len(analysis), dtype=np.int64)
+    key = np.random.default_rng(0).integers(0, 2**64, len(analysis), dtype=np.uint64)
     return mining.negatives(
-        found,
+        analysis,
         nothing,
         nothing,
         key,
@@ -195,15 +196,15 @@ def photos_detector(runtime: RuntimeSettings) -> imagenet_classifier.ActivationM
     from repic.config import DetectorSettings
     from repic.models import detectors
 
-    found = detectors.load(DetectorSettings(kind="photos", confidence=0), runtime)
-    assert isinstance(found, imagenet_classifier.ActivationMapDetector)
-    return found
+    detector = detectors.load(DetectorSettings(kind="photos", confidence=0), runtime)
+    assert isinstance(detector, imagenet_classifier.ActivationMapDetector)
+    return detector
 
 
-def crop(picture: Any, found: list[Any]) -> Any:
-    if not found:
+def crop(picture: Any, detections: list[Any]) -> Any:
+    if not detections:
         return picture
-    box = max(found, key=lambda d: d.confidence * d.box.area).box
+    box = max(detections, key=lambda d: d.confidence * d.box.area).box
     return picture.crop(tuple(round(v) for v in box.as_list()))
 
 
@@ -213,8 +214,8 @@ def categories(folder: Path, names: list[str]) -> np.ndarray | None:
     if not listing.is_file():
         return None
     lines = (line.split(",") for line in listing.read_text(encoding="utf-8").splitlines())
-    known = {row[0]: row[1].strip() for row in lines if len(row) == 2}
-    return np.array([known.get(name, "") for name in names])
+    category_of = {row[0]: row[1].strip() for row in lines if len(row) == 2}
+    return np.array([category_of.get(name, "") for name in names])
 
 
 def bounds(text: str) -> tuple[int, int]:

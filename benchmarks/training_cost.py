@@ -131,18 +131,18 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
     store = Store.open(folder / "store", create=True)
     build_settings = config.load("sample", ("source.count=120",), detector={"kind": "annotation"})
     build(build_settings, store, scan(build_settings))
-    asked = config.load(
+    settings = config.load(
         "sample",
         [f"trainer.max_steps={steps}", "trainer.save_strategy=no", *changes],
         train={"model": model},
     )
     examples = examples_of(store, "examples@latest")
-    plan = TrainingPlan.create(asked, store, examples, load.reader(model), folder / "work")
+    plan = TrainingPlan.create(settings, store, examples, load.reader(model), folder / "work")
     table = read(store, examples, "train")
     turns = Turns(steps)
 
     loading = Loading()
-    session = grpo.prepare(plan, table, trainer_config(asked, folder / "ours"))
+    session = grpo.prepare(plan, table, trainer_config(settings, folder / "ours"))
     loading.watch(session.trainer)
     sampled: dict[str, list[str]] = {"ours": [], "plain": []}
     kept = session.trainer.on_rollouts
@@ -153,7 +153,7 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
 
     session.trainer.on_rollouts = keep
     session.trainer.add_callback(TurnCallback("ours", turns))
-    other = plain(plan, table, trainer_config(asked, folder / "plain"), sampled["plain"])
+    other = plain(plan, table, trainer_config(settings, folder / "plain"), sampled["plain"])
     other.add_callback(TurnCallback("plain", turns))
 
     with store.lease():
@@ -187,11 +187,11 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
 
 def order_statistics(n: int) -> tuple[int, int]:
     """Indexes of the order statistics that enclose the median with at least 95 %."""
-    tail, place = 0.0, 0
-    while tail + math.comb(n, place) / 2**n <= 0.025:
-        tail += math.comb(n, place) / 2**n
-        place += 1
-    return max(0, place - 1), min(n - 1, n - place)
+    tail, index = 0.0, 0
+    while tail + math.comb(n, index) / 2**n <= 0.025:
+        tail += math.comb(n, index) / 2**n
+        index += 1
+    return max(0, index - 1), min(n - 1, n - index)
 
 
 class Loading:
@@ -205,9 +205,9 @@ class Loading:
 
         def timed(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
             started = time.perf_counter()
-            made: dict[str, list[Any]] = transform(batch)
+            columns: dict[str, list[Any]] = transform(batch)
             self.seconds += time.perf_counter() - started
-            return made
+            return columns
 
         trainer.train_dataset.set_transform(timed)
 
@@ -219,8 +219,8 @@ def plain(plan: TrainingPlan, table: Any, args: Any, sampled: list[str]) -> GRPO
     count = grpo.prompt_count(args, table.num_rows)
     args.num_train_epochs = 1.0
     places = epoch_order(table, count, args.seed)
-    shown = prompts(table, plan.reader.convention, places)
-    ready = [shown[place] for place in range(len(places))]
+    rows = prompts(table, plan.reader.convention, places)
+    ready = [rows[place] for place in range(len(places))]
 
     def reward(completions: list[Any], row: list[Row], **_: Any) -> list[float]:
         texts = [completion[0]["content"] for completion in completions]

@@ -67,11 +67,11 @@ def refresh(
     Returns:
         The decision; the earlier one if the inputs have not changed.
     """
-    given = overrides or []
+    changes = overrides or []
     with in_home():
-        settings = config.load(profile, given)
+        settings = config.load(profile, changes)
         located = store_location(store)
-    built = build_datasets(images=images, profile=profile, overrides=given, store=located)
+    built = build_datasets(images=images, profile=profile, overrides=changes, store=located)
     with in_home():
         load.quiet()
         opened, run = Store.open(located), Run.here(runtime.flow_run.id)

@@ -204,5 +204,5 @@ def check_format(version: int, what: str) -> None:
     if version > FORMAT_VERSION:
         raise StoreError(
             f"{what} has format {version}, and this program reads up to {FORMAT_VERSION}: "
-            "install a newer version of it."
+            "install a newer version."
         )

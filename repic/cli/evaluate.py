@@ -37,7 +37,7 @@ ModelOption = Annotated[
 ]
 ServerOption = Annotated[
     str | None,
-    typer.Option("--server", metavar="URL", help="OpenAI-compatible server that generates."),
+    typer.Option("--server", metavar="URL", help="OpenAI-compatible server to use."),
 ]
 RETRIEVAL = ("hit_rate", "right_share", "false_accept_rate")
 

@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="Deployment: build-datasets, train-grpo, evaluate.")],
+    name: Annotated[str, typer.Argument(help="Deployment: build-datasets, train-grpo ...")],
     param: Annotated[
         list[str] | None,
         typer.Option("--param", "-p", metavar="KEY=VALUE", help="Flow parameter; repeatable."),

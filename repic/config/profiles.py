@@ -69,7 +69,7 @@ def _parse(override: str) -> dict[str, Any]:
 
     key, equals, text = override.partition("=")
     if not equals:
-        raise ConfigError(f"--set wants section.key=value, got {override!r}")
+        raise ConfigError(f"--set needs section.key=value, got {override!r}")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:

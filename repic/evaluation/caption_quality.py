@@ -187,8 +187,8 @@ def judge_preference(
         raise CaptionError("the two files share no task; judge captions of the same photos")
     if not rows:
         raise CaptionError(
-            f"the judge at {settings.url} gave no verdict that holds in both orders; check that it "
-            "answers, and with a label or `tie` alone"
+            f"the judge at {settings.url} gave no verdict that agrees in both orders; check that "
+            "it answers with only a label or `tie`"
         )
     [estimate] = sum_by_photo(rows, 1).estimates(("judged pair",))
     return estimate

@@ -56,7 +56,7 @@ def suite(name: str, folder: str | None) -> Suite:
         SuiteError: A file is missing or has another form; the message gives the expected layout.
     """
     if folder is None:
-        raise SuiteError(f"where are the photos of {name}? Give --folder FOLDER: {LAYOUT[name]}")
+        raise SuiteError(f"the suite {name} needs --folder FOLDER: {LAYOUT[name]}")
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise _missing(name, root, "there is no such folder")

@@ -159,7 +159,7 @@ def questions(
             truths, names = _choose(
                 protocol, query, concepts, photo_crops, settings, threshold, rng
             )
-            shown = tuple(concepts[name] for name in names)
+            references = tuple(concepts[name] for name in names)
             result.append(
                 Question(
                     suite.name,
@@ -168,9 +168,9 @@ def questions(
                     settings.layout,
                     query.photo,
                     truths,
-                    shown,
+                    references,
                     photo_crops,
-                    tuple(_prompt(shown, settings.layout, rng)),
+                    tuple(_prompt(references, settings.layout, rng)),
                     query.things,
                 )
             )
@@ -214,12 +214,14 @@ def _absent(
     return rng.shuffled(absent[:count])
 
 
-def _prompt(shown: Sequence[Concept], layout: Layout, rng: SeededRandom) -> list[dict[str, str]]:
+def _prompt(
+    references: Sequence[Concept], layout: Layout, rng: SeededRandom
+) -> list[dict[str, str]]:
     """Text and image blocks; the last image is the photo."""
     settings = ExampleSettings().ict
     with_info = layout == "paper" or rng.chance(settings.info_share)
     blocks = []
-    for concept in shown:
+    for concept in references:
         if with_info and concept.info:
             text = f"Name: <{concept.name}>, Info: {concept.info}"
         elif layout == "paper":

@@ -99,14 +99,14 @@ def _of_object(row: Mapping[str, Any]) -> Record:
     if missing:
         keys = ", ".join(map(str, list(row)[:5])) or "none"
         raise CaptionError(f"has no {' and no '.join(missing)} (its keys: {keys}); {_FORM}")
-    given, info = _references(row.get("references") or ())
+    reference_names, info = _references(row.get("references") or ())
     prompt = row.get("prompt")
     return Record(
         _photo(row[photo]),
         _concepts(row["concepts"]),
         _caption(row["caption"]),
         prompt if isinstance(prompt, str) else "",
-        given,
+        reference_names,
         info,
         _scene(row.get("scene") or ()),
     )

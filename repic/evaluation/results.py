@@ -142,7 +142,7 @@ def load(store: Store, ref: str) -> EvaluationResult:
     manifest = store.manifest(ref)
     if manifest.name != NAME:
         raise StoreError(
-            f"{manifest.ref} is not an evaluation: give evaluation@v..., see `repic ls`"
+            f"{manifest.ref} is not an evaluation: give evaluation@v..., see `repic log`"
         )
     return EvaluationResult(store, manifest)
 

@@ -80,10 +80,12 @@ def run(
     # A missing encoder must fail before captions, which may take hours.
     encoder = caption_quality.load_text_encoder(settings)
     retrieval = retrieve(suite, settings, progress, encoder)
-    asked = questions(suite, settings.evaluate, retrieval.crops, retrieval.threshold or 0.0)
+    suite_questions = questions(
+        suite, settings.evaluate, retrieval.crops, retrieval.threshold or 0.0
+    )
     with store.lease():
         captions = generate_captions(
-            asked, captioner, store, settings.evaluate.batch_size, progress
+            suite_questions, captioner, store, settings.evaluate.batch_size, progress
         )
         clip_model = {"clip_score": encoder.fingerprint} if encoder else {}
         captions_print = fingerprint(
@@ -148,7 +150,7 @@ def retrieve(
 
 
 def generate_captions(
-    asked: Sequence[Question],
+    suite_questions: Sequence[Question],
     captioner: Captioner,
     store: Store,
     batch_size: int,
@@ -163,13 +165,13 @@ def generate_captions(
         CaptionError: The server fails; its earlier replies are kept.
         ImageRefused, OSError: A photo cannot be read.
     """
-    ids = {question.question_id: _caption_id(question, captioner) for question in asked}
+    ids = {question.question_id: _caption_id(question, captioner) for question in suite_questions}
     done: dict[str, str] = {}
     for part in store.parts(CAPTIONS, captioner.fingerprint):
         if not done.keys() >= set(part.covers):
             rows = store.read_part(part).to_pylist()
             done |= {row["caption_id"]: row["caption"] for row in rows}
-    missing = {ids[q.question_id]: q for q in asked if ids[q.question_id] not in done}
+    missing = {ids[q.question_id]: q for q in suite_questions if ids[q.question_id] not in done}
     order = sorted(missing, key=lambda caption_id: (*_length(missing[caption_id]), caption_id))
     progress.phase("captions", len(ids))
     progress.advance(len(ids) - len(missing))
@@ -180,7 +182,7 @@ def generate_captions(
             store.write_part(CAPTIONS, table, recipe=captioner.fingerprint, covers=tuple(new))
             done |= new
             progress.advance(len(new))
-    by_id = {question.question_id: question for question in asked}
+    by_id = {question.question_id: question for question in suite_questions}
     return TABLES[CAPTIONS].table(
         [
             _caption_row(question, captioner, ids[question_id], done[ids[question_id]])

@@ -138,8 +138,10 @@ def possible_selections(
         return _distinct(index, index.absent(query), seed)
 
     def mixed() -> ReferenceSelection:
-        shown = present()[:present_count]
-        return ReferenceSelection(shown + absent()[: min(absent_count, most - len(shown))])
+        present_references = present()[:present_count]
+        return ReferenceSelection(
+            present_references + absent()[: min(absent_count, most - len(present_references))]
+        )
 
     def clear() -> list[ReferenceCandidate]:
         return _clear_of(first, present()[1:] + absent())

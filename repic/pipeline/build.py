@@ -120,14 +120,14 @@ class Build:
     @cached_property
     def fingerprints(self) -> Mapping[str, str]:
         """Table -> hash of everything it is made from; computed before any stage runs."""
-        known = {
+        external = {
             "source": self.scan.fingerprint,
             "reviews": self.reviews.fingerprint if self.reviews else "",
         }
         tables: dict[str, str] = {}
         for stage in STAGES:
             recipe = stage.fingerprint(self.settings)
-            inputs = [(known | tables)[name] for name in stage.reads]
+            inputs = [(external | tables)[name] for name in stage.reads]
             tables |= {name: fingerprint([name, recipe, inputs]) for name in stage.writes}
         return {**tables, DATASET: fingerprint(tables)}
 

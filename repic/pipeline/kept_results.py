@@ -72,7 +72,7 @@ def parts_for(store: Store, stage: RowStage, settings: Settings, keys: Iterable[
         else:
             large.append(part)
     if wanted:
-        raise LookupError(f"{len(wanted)} inputs of {stage.name} have no result, as {wanted.pop()}")
+        raise LookupError(f"{len(wanted)} inputs of {stage.name} have no result: {wanted.pop()}")
     if len(small) <= MAX_SMALL_PARTS:
         large += [part for part, _ in small]
         small = []

@@ -76,8 +76,8 @@ def plans(
         name = max(pools, key=lambda n: len(pools[n]) * (k + 1) - photo_counts[n] * len(chosen))
         photo_counts[name] += 1
         rng = generator("background", seed, k)
-        place = backgrounds[int(rng.integers(len(backgrounds)))]
-        yield PhotoPlan(decks[name].deal(), place, k, name)
+        background = backgrounds[int(rng.integers(len(backgrounds)))]
+        yield PhotoPlan(decks[name].deal(), background, k, name)
 
 
 def dataset(count: int, identities: int, pool: Pool, seed: int = 0) -> list[PhotoPlan]:

@@ -86,23 +86,27 @@ _Overlap = tuple[tuple[slice, slice], npt.NDArray]
 
 
 def render(
-    identities: Sequence[Identity], place: str, size: int, world_seed: int, rng: np.random.Generator
+    identities: Sequence[Identity],
+    background: str,
+    size: int,
+    world_seed: int,
+    rng: np.random.Generator,
 ) -> tuple[Image.Image, list[WorldObject]]:
     """An RGB photo of `size` x `size` pixels, and its objects in the order of `identities`."""
-    frame = _background(place, size, world_seed, rng)
+    frame = _background(background, size, world_seed, rng)
     depth = [int(i) for i in rng.permutation(len(identities))]
-    placed, shown = _arrange(identities, depth, size, rng)
+    placed, masks = _arrange(identities, depth, size, rng)
     for i in depth:
         _paint(frame, placed[i], size)
     if rng.random() < _PUT_BEHIND:
-        barrier = _barrier(shown[int(rng.integers(len(shown)))], size, rng)
-        after = [mask & ~barrier for mask in shown]
+        barrier = _barrier(masks[int(rng.integers(len(masks)))], size, rng)
+        after = [mask & ~barrier for mask in masks]
         if all(
             m.sum() >= MIN_VISIBLE * p.patch.mask.sum() for m, p in zip(after, placed, strict=True)
         ):
             frame[barrier] = _BARRIERS[int(rng.integers(len(_BARRIERS)))]
-            shown = after
-    objects = [_seen(i, p, m) for i, p, m in zip(identities, placed, shown, strict=True)]
+            masks = after
+    objects = [_seen(i, p, m) for i, p, m in zip(identities, placed, masks, strict=True)]
     return _expose(frame, size, rng), objects
 
 
@@ -110,10 +114,10 @@ def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return low + (high - low) * float(rng.random())
 
 
-def _background(place: str, size: int, world_seed: int, rng: np.random.Generator) -> Pixels:
+def _background(name: str, size: int, world_seed: int, rng: np.random.Generator) -> Pixels:
     side = 2 * size
     variant = int(rng.integers(backgrounds.VARIANTS))
-    texture = backgrounds.texture(place, side, world_seed, variant)
+    texture = backgrounds.texture(name, side, world_seed, variant)
     width = int(rng.integers(size * 3 // 4, size * 7 // 4))
     x, y = (int(v) for v in rng.integers(0, side - width, 2))
     crop = texture.resize((size, size), Image.Resampling.BILINEAR, (x, y, x + width, y + width))
@@ -138,11 +142,11 @@ def _arrange(
                 flip=bool(rng.random() < 0.5),
             )
             placed.append(_place(patch(identity, pose, size), placed, size, rng))
-        shown = _visible(placed, depth, size)
+        masks = _visible(placed, depth, size)
         if all(
-            m.sum() >= MIN_VISIBLE * p.patch.mask.sum() for m, p in zip(shown, placed, strict=True)
+            m.sum() >= MIN_VISIBLE * p.patch.mask.sum() for m, p in zip(masks, placed, strict=True)
         ):
-            return placed, shown
+            return placed, masks
         shrink *= 0.9
 
 
@@ -195,9 +199,9 @@ def _paint(frame: Pixels, placed: _Placed, size: int) -> None:
     frame[window] = np.minimum(behind + colour, 255)
 
 
-def _barrier(shown: Mask, size: int, rng: np.random.Generator) -> Mask:
+def _barrier(visible: Mask, size: int, rng: np.random.Generator) -> Mask:
     """A slanted bar over one side of an object: bool (size, size)."""
-    rows, columns = tight(shown)
+    rows, columns = tight(visible)
     side = int(rng.integers(4))
     along, across = (rows, columns) if side < 2 else (columns, rows)
     reach = across.stop - across.start

@@ -80,15 +80,15 @@ class World:
         names = [identity.name for identity in identities]
         rng = generator("photo", self.seed, self.size, seed, *names)
         drawn = tuple(PLACES)[int(rng.integers(len(PLACES)))]
-        place = background or drawn
-        image, objects = rendering.render(identities, place, self.size, self.seed, rng)
-        caption = caption_templates.write(objects, {**PLACES, **HARD_PLACES}[place], self.size, rng)
+        name = background or drawn
+        image, objects = rendering.render(identities, name, self.size, self.seed, rng)
+        caption = caption_templates.write(objects, {**PLACES, **HARD_PLACES}[name], self.size, rng)
         phrases = expressions.expressions(objects, self.size)
         return WorldPhoto(
             image,
             tuple(replace(o, expressions=e) for o, e in zip(objects, phrases, strict=True)),
             caption,
-            place,
+            name,
         )
 
     def take(self, plan: PhotoPlan) -> WorldPhoto:

@@ -37,4 +37,4 @@ def local_copy(path: str) -> str:
             ) from error
         if any(name.endswith(".parquet") for _, _, names in os.walk(folder) for name in names):
             return folder
-    raise SourceError(f"the data set {path} of the hub has no Parquet files; export it to Parquet")
+    raise SourceError(f"the data set {path} on the hub has no Parquet files; export it to Parquet")

@@ -156,7 +156,8 @@ def check_groups(ids: Sequence[str], generations: int) -> None:
     mixed = [group for group in groups if len(set(group)) != 1 or len(group) != generations]
     if mixed:
         raise GroupError(
-            f"{len(mixed)} of {len(groups)} groups mix examples, as {sorted(set(mixed[0]))[:3]}: "
-            "advantages would compare answers to different questions. Do not shuffle the data per "
-            "process, and set trainer.num_generations to the number of repeats of the sampler."
+            f"{len(mixed)} of {len(groups)} groups mix examples, such as "
+            f"{sorted(set(mixed[0]))[:3]}: advantages would compare answers to different "
+            "questions. Do not shuffle the data per process, and set trainer.num_generations to the number of "
+            "repeats of the sampler."
         )

@@ -90,7 +90,7 @@ def test_numbers_are_traced_to_pixels_in_sql(store: Store, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("nowhere/v1", "is evaluate.url an address as http://host:8000/v1"),
+        ("nowhere/v1", "evaluate.url is an address such as http://host:8000/v1"),
         ("http://127.0.0.1:1/a b", "is evaluate.url an address"),
         (None, "its content is None"),
     ],
@@ -118,7 +118,7 @@ def test_a_broken_server_keeps_what_it_wrote(store: Store) -> None:
         assert len(server.requests) - before == 48 - 20, "each reply is stored, not only each batch"
         assert result.score("f1", "skip-retrieval").value == 1
         server.fails = 1
-        with pytest.raises(CaptionServerError, match="answers 503"):
+        with pytest.raises(CaptionServerError, match="returned 503"):
             run("other", settings, store)
 
 

@@ -73,7 +73,7 @@ def test_merged_and_adapter_answer_alike(
         trained.store.location,
     )
     assert code == 0, err
-    assert "32 of 32 answers are alike" in out
+    assert "32 of 32 answers are equal" in out
     assert err == ""
     again = load.reader(str(out_folder))
     names = [name for name, _ in load.load(again).named_parameters()]
@@ -93,7 +93,7 @@ def test_a_merge_that_changes_answers_leaves_nothing(
         return answers if len(seen) == 1 else ["other", *answers[1:]]
 
     monkeypatch.setattr(checkpoints, "_answers", spoiled)
-    with pytest.raises(ExportError, match="answers 1 of 32 prompts otherwise"):
+    with pytest.raises(ExportError, match="answers 1 of 32 prompts differently"):
         checkpoints.export(trained.store, "checkpoint@latest", tmp_path / "out", merged=True)
     assert not (tmp_path / "out").exists()
 

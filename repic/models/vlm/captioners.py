@@ -234,7 +234,9 @@ class ServerCaptioner:
 
     def __init__(self, model: str, settings: EvaluateSettings) -> None:
         if not settings.url:
-            raise ConfigError("evaluate.backend=server needs evaluate.url, as http://host:8000/v1")
+            raise ConfigError(
+                "evaluate.backend=server needs evaluate.url, such as http://host:8000/v1"
+            )
         self.name, self._settings = model, settings
         self.source: Manifest | None = None
         generation = ["server", settings.url, model, settings.max_new_tokens, *_limit(settings)]
@@ -280,7 +282,7 @@ class ServerCaptioner:
             return complete(url, body, self._settings.timeout, key)
         except httpx.HTTPStatusError as error:
             raise CaptionServerError(
-                f"{url}/chat/completions answers {error.response.status_code} ({error}); check "
+                f"{url}/chat/completions returned {error.response.status_code} ({error}); check "
                 "evaluate.url and the model's name, then run again: finished captions are kept"
             ) from None
         except (
@@ -292,9 +294,9 @@ class ServerCaptioner:
             TypeError,
         ) as error:
             raise CaptionServerError(
-                f"{url}/chat/completions gives no caption ({error or type(error).__name__}); is "
-                "evaluate.url an address as http://host:8000/v1, and is the server up? Run again "
-                "when it is: finished captions are kept"
+                f"{url}/chat/completions returned no caption ({error or type(error).__name__}): "
+                "check that evaluate.url is an address such as http://host:8000/v1 and that the "
+                "server runs, then run again: finished captions are kept"
             ) from None
 
 

@@ -82,8 +82,8 @@ def open_checkpoint(store: Store, ref: str, bfloat16: bool = False) -> LoadedChe
     reader = load.reader(base["name"], manifest.settings["train"]["boxes"])
     if reader.fingerprint != base["fingerprint"]:
         raise WeightsError(
-            f"{manifest.ref} was trained on another {base['name']} than is here: get the version "
-            f"with the fingerprint {base['fingerprint']}"
+            f"{manifest.ref} was trained on another {base['name']} than the one here: get the "
+            f"version with the fingerprint {base['fingerprint']}"
         )
     with TemporaryDirectory() as folder:
         store.checkout(manifest.ref, folder)
@@ -108,7 +108,7 @@ def export(store: Store, ref: str, out: Path, merged: bool) -> str:
     """
     manifest = find(store, ref)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(17, "there is something already", str(out))
+        raise FileExistsError(17, "the folder is not empty", str(out))
     if not merged:
         store.checkout(manifest.ref, out)
         return f"{manifest.ref} as an adapter of {manifest.models['base']['name']}"
@@ -129,10 +129,10 @@ def export(store: Store, ref: str, out: Path, merged: bool) -> str:
     if differ:
         shutil.rmtree(out, ignore_errors=True)
         raise ExportError(
-            f"merged, {manifest.ref} answers {differ} of {len(prompts)} prompts otherwise than "
+            f"merged, {manifest.ref} answers {differ} of {len(prompts)} prompts differently than "
             "with its adapter; export without --merged"
         )
-    return f"{manifest.ref} merged in float32; {len(prompts)} of {len(prompts)} answers are alike"
+    return f"{manifest.ref} merged in float32; {len(prompts)} of {len(prompts)} answers are equal"
 
 
 def _verification_rows(store: Store, manifest: Manifest, count: int = PROMPTS) -> list[Row]:

@@ -268,15 +268,15 @@ def _invalid(error: ValidationError) -> _RefusedError:
 
 
 def _is_authorized(headers: Headers, token: str) -> bool:
-    scheme, _, given = headers.get("authorization", "").partition(" ")
+    scheme, _, credential = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         try:
-            given = base64.b64decode(given, validate=True).decode().partition(":")[2]
+            credential = base64.b64decode(credential, validate=True).decode().partition(":")[2]
         except ValueError:
             return False
     elif scheme.lower() != "bearer":
         return False
-    return hmac.compare_digest(given.encode(), token.encode())
+    return hmac.compare_digest(credential.encode(), token.encode())
 
 
 def _error(refused: _RefusedError) -> Response:

@@ -211,7 +211,7 @@ class RewardClient:
         except ValidationError:
             raise _FailedError("no scores in the reply", again=True) from None
         if len(scores) != count:
-            raise _FailedError("scores for another number of rows", again=True)
+            raise _FailedError("the reply scores another number of rows", again=True)
         if any(s.reward is not None and not 0 <= s.reward <= 1 for s in scores):
             raise _FailedError("a score outside of 0 to 1", again=True)
         return [reward_of(score) for score in scores]
