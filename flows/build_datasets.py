@@ -83,7 +83,7 @@ def build_datasets(
         images: Folder or URL of photos. Without it and without a profile, photos are generated.
         profile: sample, photos, paper, modern, or a YAML file. Default with `images`: photos.
         identity: Source of identity labels: sub-folder names, annotations, or none.
-        overrides: Settings to change, as `section.key=value`.
+        overrides: Settings to change, such as `section.key=value`.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
     """
     with in_home():

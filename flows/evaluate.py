@@ -56,7 +56,7 @@ def evaluate(
         suite: sample, sample-ood, dreambooth, myvlm, yollava, repic-2c or repic-4c.
         folder: Photos of the suite, unless it is generated.
         profile: sample, paper, modern, or a YAML file.
-        overrides: Settings to change, as `evaluate.photos=100`.
+        overrides: Settings to change, such as `evaluate.photos=100`.
         page: HTML file for the report of the evaluation.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
 

@@ -22,7 +22,7 @@ NOT_COMPLETED = 1
 NOT_STARTED = 2
 
 POLL = 0.5
-"""Seconds between two looks at a run."""
+"""Seconds between polls of a run."""
 
 
 def build(store: str, **parameters: Any) -> BuildResult:

@@ -51,7 +51,7 @@ def train_grpo(
         method: grpo (from rewards) or sft (from true answers). Default: the profile's.
         profile: sample, paper, modern, or a YAML file.
         model: sample-sft, a folder, or a name on the hub. Default: the profile's.
-        overrides: Settings to change, as `train.lora.rank=8` or `trainer.beta=0.1`.
+        overrides: Settings to change, such as `train.lora.rank=8` or `trainer.beta=0.1`.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
     """
     with in_home():

@@ -126,11 +126,13 @@ def _collect(
 def _unreachable(
     store: Store, keep_versions: int | None, kept_jobs: Sequence[UnfinishedJob]
 ) -> Iterator[UnreachableFile]:
-    """Manifests come before the shards that only they name, and outputs before their inputs; the
-    card of a job before what it keeps.
+    """Unreachable files in order of deletion.
+
+    Manifests come before the shards that only they name, outputs before their inputs, and the
+    `job.json` of a job before the folders that it keeps.
 
     Args:
-        jobs: UnfinishedWork ones, which somebody may still go on with.
+        kept_jobs: Unfinished jobs that may be resumed.
     """
     every = [
         store.manifest(ArtifactRef.exact(name, version))

@@ -28,7 +28,7 @@ class IntegrityProblem:
     """A difference between a manifest and the store.
 
     Attributes:
-        artifact: The affected version, as `name@v3`, or `refs`.
+        artifact: The affected version, such as `name@v3`, or `refs`.
         path: The affected file, relative to the store; empty if it is the manifest.
     """
 

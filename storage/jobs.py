@@ -1,6 +1,6 @@
 """Unfinished jobs: files that an interrupted job needs to resume, protected from gc.
 
-A build recomputes parts that gc removed. A job that resumes from files of its own cannot, so it
+A build recomputes parts that gc removed. A job that resumes from its own files cannot, so it
 keeps a folder `unfinished/<id>/` whose `job.json` describes the job and lists further folders that
 it needs. gc leaves these folders alone until the job has not been resumed for `EXPIRY`; then it
 removes `job.json` first, since the other files are useless without it.

@@ -1,4 +1,4 @@
-"""Checks how much of what is known about a photo a caption says.
+"""Checks which known facts about a photo a caption states.
 
 The row's `distinctive_words`, except those that the prompt gives away, are true; its
 `distractor_words` are false. Other words count neither way, so a caption may add details. See

@@ -78,7 +78,7 @@ def out() -> Console:
 
 
 def err() -> Console:
-    """Console for progress and notes, which do not belong into a pipe."""
+    """Console for progress and notes, which do not belong in a pipe."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)

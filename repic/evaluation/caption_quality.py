@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from repic.models.encoder import Encoder, Vectors
 
 SAMPLE = 10_000
-"""Most captions that are measured."""
+"""Maximum number of captions that are measured."""
 
 CLIP_WEIGHT = 2.5
 CLIP_DIGITS = 4

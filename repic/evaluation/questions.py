@@ -35,7 +35,7 @@ from repic.objectives.ict import NO_COPY, TEMPLATES, USE_NAME
 from storage.hashing import fingerprint
 
 MIXED = 2
-"""Most present references in `mixed`."""
+"""Maximum present references in `mixed`."""
 
 FOUR = 4
 """Photos with at least this many concepts get this many references in `retrieval-forced`."""

@@ -25,7 +25,7 @@ ALL = "all"
 """The `part` of rows that cover all parts of a suite."""
 
 VERSION = 2
-"""Raised by hand when the same captions would get other numbers."""
+"""Version of the scoring: raise it when the same captions would get different numbers."""
 
 Row = Mapping[str, Any]
 RETRIEVAL = {

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 MAX_REPLY = 4_000_000
-"""Most bytes of a reply that are read."""
+"""Maximum bytes of a reply that are read."""
 
 
 def complete(url: str, body: dict[str, Any], timeout: float, api_key: str | None = None) -> str:

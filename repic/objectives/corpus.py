@@ -20,7 +20,7 @@ from repic.images.coordinates import Box
 from repic.mining.union_find import connected_components
 
 SAME_OBJECT = 0.5
-"""Least IoU at which a box counts as that of an object that the source describes."""
+"""Minimum IoU at which a box counts as that of an object that the source describes."""
 
 
 @dataclass(frozen=True, slots=True)

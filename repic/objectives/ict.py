@@ -51,7 +51,7 @@ FLOOR = 10
 """Distinct words, neither names nor copied, that earn the full `content`."""
 
 LOWEST_FLOOR = 4
-"""Least number of such words if the true caption is shorter, unless facts are checked."""
+"""Minimum number of such words if the true caption is shorter, unless facts are checked."""
 
 VARIETY = 0.3
 """Share of distinct words that a caption of more than `VARIETY_FROM` words needs."""

@@ -17,13 +17,13 @@ from repic.objectives.corpus import Corpus, Object, Pair, Photo
 from repic.objectives.scene import choose_fact_words
 
 MAX_OVERLAP = 0.1
-"""Largest IoU of two references that are crops of the query itself."""
+"""Maximum IoU of two references that are crops of the query itself."""
 
 NONE_SHARE = 1 / 3
 """Share of `which` rows whose object has no name: as likely as each of two names."""
 
 CLEAR_OVERLAP = 0.5
-"""Largest IoU of the box in a `which` question and the box of another named object."""
+"""Maximum IoU of the box in a `which` question and the box of another named object."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from repic.objectives.base import Row
 from repic.objectives.corpus import Corpus, Object, Photo
 
 MAX_DISTRACTORS = 96
-"""Most `distractor_words` of a row, so that it stays small."""
+"""Maximum `distractor_words` of a row, so that it stays small."""
 
 COMMON = 0.5
 """Share of the split's other photos above which a word is not distinctive, as it can be guessed

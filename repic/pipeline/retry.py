@@ -1,4 +1,4 @@
-"""Retrying the quarantine: which files to scan again, and what became of them."""
+"""Retrying the quarantine: which files to scan again, and the result for each."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from storage.store import Store
 
 @dataclass(frozen=True)
 class RetryResult:
-    """What became of the quarantined files, as URIs.
+    """Results for the quarantined files, as URIs.
 
     Attributes:
         dataset: The version after the retry.
-        used: Part of it now, by themselves or as a duplicate of a photo that is.
+        used: Part of that version, as a photo or as a duplicate of one.
         refused: Still in quarantine -> its reason.
         gone: No longer in the source.
     """

@@ -139,7 +139,7 @@ def roll_back(store: Store, tag: str, run: Run) -> RecordedDecision:
     """Return the tag to the checkpoint that had it before, and record that as a decision.
 
     Raises:
-        StoreError: no checkpoint is in use, or none was before.
+        StoreError: no checkpoint is in use, or there is no earlier one.
     """
     now = in_use(store, tag)
     if now is None:

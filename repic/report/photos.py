@@ -98,7 +98,7 @@ def photos_section(version: DatasetVersion) -> PhotosSection:
         objects["image_id"].to_pylist(), objects["label"].to_pylist(), strict=True
     ):
         labels_by_photo.setdefault(image_id, set()).add(label)
-    # Photos with several labels tell most about a detector.
+    # Photos with several labels are the most informative about a detector.
     order = sorted(labels_by_photo, key=lambda photo: (-min(len(labels_by_photo[photo]), 3), photo))
     return PhotosSection(
         count=images.num_rows,

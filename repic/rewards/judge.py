@@ -23,7 +23,7 @@ from repic.objectives.identify import KIND as WHICH
 from repic.rewards.components import RewardedAnswer
 
 MAX_VERDICT = 2_000
-"""Most characters of a verdict that are read; it should be one word."""
+"""Maximum characters of a verdict that are read; it should be one word."""
 
 CONCURRENCY = 16
 """Answers that are judged at the same time."""

@@ -71,7 +71,7 @@ def _look_alikes(count: int, seed: int) -> list[PhotoPlan]:
     companies = _companies(seed)
     plans: list[PhotoPlan] = []
     for k in range(count):
-        # A last odd photo repeats the company before it, so that each is seen twice.
+        # A last odd photo repeats the previous combination, so that each is seen twice.
         if k % composition.LEAST_VIEWS == 0 and k + 1 < count:
             company = next(companies)
         plans.append(PhotoPlan(company, places[int(rng.integers(len(places)))], k, POOL))

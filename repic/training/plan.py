@@ -1,4 +1,4 @@
-"""What decides a training run, and where it works."""
+"""Everything that determines a training run, and its working folder."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from storage.manifest import Manifest
 from storage.store import Store
 
 VERSION = 1
-"""Raised by hand when the same run would give another checkpoint."""
+"""Version of training: raise it when the same run would give a different checkpoint."""
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Everything that decides a run, and where it works.
+    """Everything that determines a run, and its working folder.
 
     Attributes:
         work: Folder of this run's own files, from which an interrupted run resumes.

@@ -23,7 +23,7 @@ SHOWN = 5
 """Problems that an error message lists; `repic doctor dataset` lists all."""
 READERS = 4
 LEAST_IOU = 0.5
-"""Least IoU of the true box with itself as the model writes it; a row below has no answer."""
+"""Minimum IoU of the true box with itself as the model writes it; a row below has no answer."""
 
 REMEDIES = {
     "picture": "put the photo back, or build again without it",

@@ -116,7 +116,7 @@ class TrainedReward:
     def _score(self, text: str, row: Row) -> Reward | None:
         try:
             return score(text, row, self.mode, self.convention)
-        except Exception:  # one answer must not end a run of days
+        except Exception:  # one failed answer must not end a long run
             log.exception("an answer to example %s could not be scored", row.get("example_id"))
             return None
 
@@ -158,6 +158,6 @@ def check_groups(ids: Sequence[str], generations: int) -> None:
         raise GroupError(
             f"{len(mixed)} of {len(groups)} groups mix examples, such as "
             f"{sorted(set(mixed[0]))[:3]}: advantages would compare answers to different "
-            "questions. Do not shuffle the data per process, and set trainer.num_generations to the number of "
-            "repeats of the sampler."
+            "questions. Do not shuffle the data per process, and set trainer.num_generations to "
+            "the number of repeats of the sampler."
         )

@@ -51,7 +51,7 @@ def prepare(plan: TrainingPlan, table: pa.Table, config: SFTConfig) -> TrainingS
 
 
 def answer_count(config: SFTConfig, rows: int) -> int:
-    """The most true answers that a run reads: `max_steps`, or all rows."""
+    """Maximum number of true answers that a run reads: by `max_steps`, or all rows."""
     if config.max_steps <= 0:
         return rows
     return (

@@ -91,7 +91,7 @@ def test_numbers_are_traced_to_pixels_in_sql(store: Store, tmp_path: Path) -> No
     ("url", "message"),
     [
         ("nowhere/v1", "evaluate.url is an address such as http://host:8000/v1"),
-        ("http://127.0.0.1:1/a b", "is evaluate.url an address"),
+        ("http://127.0.0.1:1/a b", "evaluate.url is an address"),
         (None, "its content is None"),
     ],
 )

@@ -71,7 +71,7 @@ class Stage(ABC):
 
     @abstractmethod
     def recipe(self, settings: Settings) -> Json:
-        """Everything that determines a row besides its input, as models and thresholds.
+        """Everything that determines a row besides its input, such as models and thresholds.
 
         Must not import torch.
         """

@@ -23,14 +23,14 @@ from typing import Any
 NEUTRAL = 0.5
 """Reward of an answer whose group has no score."""
 ROWS = 64
-"""Most rows of one request."""
+"""Maximum rows per request."""
 
 SECONDS = 20.0
 """Timeout of one request."""
 
 TRIES = 4
 MAX_REPLY = 4 << 20
-"""Most bytes of a reply."""
+"""Maximum bytes of a reply."""
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from repic.rewards.gold import scene_objects
 from repic.rewards.scoring import score
 
 FULL = 0.95
-"""Score from which on an answer counts as one that works."""
+"""Minimum score of an answer that counts as a success."""
 
 _FLUENT = (
     "stands in the middle of a calm scene, lit softly from one side, while the background stays "
@@ -27,7 +27,7 @@ _FLUENT = (
 
 @dataclass(frozen=True)
 class KnownGap:
-    """How well an answer that is not honest pays.
+    """How often a dishonest answer succeeds, and its mean score.
 
     Attributes:
         rows: Rows that it applies to.

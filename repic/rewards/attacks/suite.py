@@ -19,13 +19,13 @@ from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 
 ROWS = 6
-"""Most rows that each attack and each paraphrase is tried on."""
+"""Maximum rows that each attack and each paraphrase is tried on."""
 
 LOST = 0.05
-"""What a paraphrase may lose against the gold answer of its row."""
+"""Maximum loss of a paraphrase against the gold answer of its row."""
 
 ENOUGH = 0.95
-"""Least score of a gold answer; a row whose gold answer scores less is not used."""
+"""Minimum score of a gold answer; a row whose gold answer scores less is not used."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from repic.rewards.components import Component, RewardedAnswer, lowered
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 256
-"""Most answers of one batch."""
+"""Maximum answers per batch."""
 
 _Waiting = tuple[RewardedAnswer, "asyncio.Future[float | None]"]
 

@@ -46,8 +46,8 @@ class RetryPolicy:
             a random number from 0.5 to 1.
         failures: Failures in a row after which a URL is skipped.
         rest: Seconds that it is skipped.
-        rows: Most rows of one request.
-        reply: Most bytes of one reply.
+        rows: Maximum rows per request.
+        reply: Maximum bytes of a reply.
     """
 
     seconds: float = 20.0

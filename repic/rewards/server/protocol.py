@@ -33,7 +33,7 @@ TOKEN = "REPIC_REWARD_TOKEN"
 
 _FIXED = {c.name: c for c in (QWEN2_VL, QWEN3_VL, INTERNVL, NORMALIZED)}
 _LARGEST = 1_000_000
-"""Most pixels of a side."""
+"""Maximum pixels of a side."""
 
 
 class Message(BaseModel):

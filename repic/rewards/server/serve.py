@@ -26,7 +26,7 @@ from repic.rewards.server.protocol import TOKEN
 LIMITS = "REPIC_REWARD_LIMITS"
 COMPONENTS = "REPIC_REWARD_COMPONENTS"
 HEALTH_CHECK = 10
-"""Seconds without a sign of life after which a worker is replaced."""
+"""Seconds without a response after which a worker is replaced."""
 
 GRACE = 10
 """Seconds that running requests have to finish when the service stops."""
