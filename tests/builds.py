@@ -26,23 +26,23 @@ from repic.tables import TABLES
 from storage.store import Store
 
 PHOTOS, MORE = 40, 5
-"""How many photos the shared build has, and how many a test can add."""
+"""Number of photos of the shared build, and number that a test can add."""
 
 IDENTITIES, SIZE = 12, 96
 
 OF_MODELS = frozenset({"rollouts", "captions", "scores", "metrics", "promotions"})
-"""Tables that training and evaluation make, and no build."""
+"""Tables that training and evaluation write; no build writes them."""
 
 PROGRAM = (sys.executable, "-m", "repic.cli")
 
 
 @dataclass(frozen=True)
 class Album:
-    """Photos in a folder, and all that is known of them.
+    """Photos in a folder, and their ground truth.
 
     Attributes:
         folder: Holds `photos/` and the COCO file.
-        encoder: A tiny OpenCLIP model as `local-dir:`; it loads and runs in no time.
+        encoder: A tiny OpenCLIP model as `local-dir:`; it loads and runs fast.
         entries: Of the generator's index, in order; the photos that are in the COCO file now.
         rest: Entries that can be added.
     """
@@ -54,7 +54,7 @@ class Album:
 
     @classmethod
     def make(cls, folder: Path, world: Path, encoder: str) -> Album:
-        """An album of PHOTOS photos, with MORE to add, drawn once into `world`."""
+        """PHOTOS photos, with MORE to add, rendered once into `world`."""
         maker = World(SIZE, seed=3)
         plans = maker.dataset(
             PHOTOS + MORE, IDENTITIES, lambda name: split_of(name, config.SplitSettings())
@@ -64,16 +64,16 @@ class Album:
         return cls(folder, encoder, tuple(entries[:PHOTOS]), tuple(entries[PHOTOS:])).written()
 
     def copy(self, folder: Path) -> Album:
-        """The same photos elsewhere, for a test that changes them."""
+        """A copy of the photos, for a test that changes them."""
         shutil.copytree(self.folder, folder)
         return replace(self, folder=folder)
 
     def grown(self) -> Album:
-        """With the rest of its photos."""
+        """The album with the rest of its photos added."""
         return replace(self, entries=(*self.entries, *self.rest), rest=()).written()
 
     def without(self, count: int) -> Album:
-        """Without its first photos."""
+        """The album without its first photos."""
         return replace(self, entries=self.entries[count:]).written()
 
     def file(self, number: int) -> Path:
@@ -81,7 +81,7 @@ class Album:
         return self.folder / "photos" / self.entries[number]["file"]
 
     def written(self) -> Album:
-        """The same, after its COCO file was written."""
+        """Write the COCO file; returns the album."""
         labels = sorted({o["label"] for e in (*self.entries, *self.rest) for o in e["objects"]})
         images, annotations, refs = [], [], []
         for number, entry in enumerate(self.entries):
@@ -118,7 +118,7 @@ class Album:
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        """Whoever draws boxes and encodes: the source itself, and the tiny model."""
+        """Overrides: boxes from the source, vectors from the tiny model."""
         return (
             "detector.kind=annotation",
             f"encoder.pretrained={self.encoder}",
@@ -128,12 +128,12 @@ class Album:
 
     @property
     def arguments(self) -> list[str]:
-        """What makes `repic` build it."""
+        """Arguments with which `repic` builds it."""
         source = [f"source.{key}={value}" for key, value in self.source.items()]
         return ["build", *(f"--set={change}" for change in (*source, *self.overrides))]
 
     def settings(self, *overrides: str) -> Settings:
-        """Settings of a build of it, with changes on top."""
+        """Settings of a build of these photos, with changes."""
         return config.load("photos", (*self.overrides, *overrides), source=self.source)
 
 
@@ -144,7 +144,7 @@ def build(settings: Settings, store: Store) -> BuildResult:
 
 @dataclass(frozen=True)
 class Built:
-    """A build that was made once; tests work on copies of its store."""
+    """A build that runs once; tests work on copies of its store."""
 
     album: Album
     location: Path
@@ -152,7 +152,7 @@ class Built:
 
     @property
     def store(self) -> Store:
-        """The shared store; only to be read."""
+        """The shared store; read-only."""
         return Store.open(self.location)
 
     def copy(self, location: Path) -> Store:
@@ -166,7 +166,7 @@ def tables(store: Store, outcome: BuildResult) -> Mapping[str, pa.Table]:
 
 
 def contents(outcome: BuildResult) -> dict[str, tuple[str, str]]:
-    """What must be equal if two builds are: fingerprint and content of each table."""
+    """Fingerprint and content of each table; equal for equal builds."""
     every = {**outcome.tables, "dataset": outcome.dataset}
     return {name: (manifest.fingerprint, manifest.content) for name, manifest in every.items()}
 
@@ -179,7 +179,7 @@ def keyed(table: pa.Table, name: str) -> dict[tuple[Any, ...], dict[str, Any]]:
 def repic(
     *arguments: str, timeout: float = 300, env: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own, as a user does; `env` is added to ours."""
+    """Run the command in a new process, as a user does; `env` is added to ours."""
     return subprocess.run(
         [*PROGRAM, *arguments],
         capture_output=True,
@@ -192,7 +192,7 @@ def repic(
 
 
 def start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-    """Start the command and go on."""
+    """Start the command without waiting for it."""
     return subprocess.Popen(
         [*PROGRAM, *arguments],
         stdout=subprocess.PIPE,

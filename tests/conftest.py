@@ -1,4 +1,4 @@
-"""One small build that many tests look at, or copy and build upon."""
+"""One small build that many tests read, or copy and extend."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import settings
 
-# No test downloads anything, and the hub's client would try for half a minute.
+# No test downloads anything; the hub's client would otherwise retry for half a minute.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from repic import cli
@@ -17,14 +17,14 @@ from storage.store import Store
 from tests.builds import Album, Built, build
 from tests.random_models import open_clip_folder
 
-# How long an example takes says more of the machine than of the code; speed has tests of its own.
+# The time of an example depends on the machine more than on the code; speed has separate tests.
 settings.register_profile("repic", deadline=None)
 settings.load_profile("repic")
 
 
 @pytest.fixture(scope="session")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Album:
-    """Forty generated photos in a folder; only to be read."""
+    """Forty generated photos in a folder; read-only."""
     folder = tmp_path_factory.mktemp("shared")
     return Album.make(folder / "album", folder / "world", open_clip_folder(folder / "encoder"))
 

@@ -1,4 +1,4 @@
-"""The structure that CONTRIBUTING.md describes: few rooms, imports downwards, no circles."""
+"""The structure that CONTRIBUTING.md describes: few packages, downward imports, no circles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FLOORS = (
     *("sample", "sources", "models", "pipeline", "rewards", "training", "evaluation", "export"),
     *("refresh", "report", "studio", "api", "flows.local", "flows", "cli"),
 )
-"""Rooms from bottom to top; a module imports from its own room and from those before it."""
+"""Packages from bottom to top; a module imports from its own package and from those before it."""
 MOST_ROOMS = 24
 MOST_FILES = {"training": 15, "evaluation": 16}
 
@@ -84,7 +84,7 @@ def circles() -> Iterator[list[str]]:
 def test_rooms_are_few_and_known() -> None:
     rooms = {room(name) for name in modules()}
     assert rooms <= set(FLOORS)
-    assert len(FLOORS) - 1 <= MOST_ROOMS  # api is the face of the package
+    assert len(FLOORS) - 1 <= MOST_ROOMS  # api is the public interface of the package
 
 
 def test_imports_run_downwards() -> None:

@@ -1,4 +1,4 @@
-"""Folders as they are: every file is used, named as a copy, or quarantined with its reason."""
+"""Real folders: every file is used, listed as a copy, or quarantined with its reason."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.odd_images import HEIC, ODD, encode, flat, picture
 Main = Callable[..., tuple[int, str, str]]
 
 ANY_NUMBER = "quarantine.budget=1"
-"""Of bad files may be in a build."""
+"""Accepts any number of bad files."""
 
 
 def folder_settings(folder: Path, album: Album, *overrides: str) -> Settings:
@@ -70,7 +70,7 @@ for module in ("PIL._avif", "pillow_avif", "pillow_heif", "pillow_heif.HeifImage
 from repic.cli import main
 main()
 """
-"""A Pillow that was built without AVIF, and nobody who teaches it more."""
+"""A Pillow that was built without AVIF, and no plugin."""
 
 
 def test_a_build_without_decoders_says_which_and_a_retry_with_them_uses_the_photos(
@@ -224,7 +224,7 @@ def test_bad_files_among_good_ones_end_well_on_the_command_line(
 
 
 def sentence_of(result: tuple[int, str, str]) -> str:
-    """The one sentence of an error that a person can mend."""
+    """The sentence of an error that the user can fix."""
     code, out, err = result
     assert code == 2, err
     assert out == ""
@@ -313,7 +313,7 @@ def test_a_profile_that_does_not_exist(tmp_path: Path, repic_main: Main) -> None
 
 
 def test_photos_without_any_object(album: Album, tmp_path: Path, repic_main: Main) -> None:
-    """Readable photos in which nothing is found are a build, and it says what is missing."""
+    """Photos without any detected object give a build, which reports what is missing."""
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(4):
@@ -341,7 +341,7 @@ def test_photos_without_any_object(album: Album, tmp_path: Path, repic_main: Mai
 
 
 def test_an_objective_without_rows_says_why(album: Album, tmp_path: Path, repic_main: Main) -> None:
-    """Every photo another identity: no two photos show the same, so nothing to compare."""
+    """Every photo shows a different identity, so there is nothing to compare."""
     mine = album.copy(tmp_path / "album")
     entries = []
     for number, entry in enumerate(mine.entries[:10]):

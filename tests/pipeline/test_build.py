@@ -1,4 +1,4 @@
-"""What a build publishes: every table whole, and fit together."""
+"""What a build publishes: every table is complete, and tables are consistent."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_an_example_is_complete(made: dict[str, pa.Table]) -> None:
             case _:
                 present = [r["name"] for r in example["references"] if r["present"]]
                 named = re.findall("<(.+?)>", example["answer"])
-                if example["kind"] == "which":  # asks about one box, which may be nobody's
+                if example["kind"] == "which":  # asks about one box, whose object may have no name
                     assert set(named) <= set(present)
                     assert len(named) <= 1
                 else:
@@ -318,7 +318,7 @@ def test_the_catalog_reads_from_anywhere_while_a_build_runs(
 
 
 def test_the_sample_profile_builds_with_the_real_encoder(tmp_path: Path) -> None:
-    """The one fast test that runs the ImageNet encoder through the whole program."""
+    """The only fast test that runs the ImageNet encoder in a complete build."""
     done = repic(
         *("build", "--profile", "sample", "--set=source.count=10", "--set=source.identities=3"),
         *("--set=source.size=96", f"--set=source.path={tmp_path / 'world'}", "--json"),

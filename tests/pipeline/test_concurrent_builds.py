@@ -1,4 +1,4 @@
-"""Several people, one store: builds of different folders at the same time."""
+"""Several users of one store: concurrent builds of different folders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PEOPLE, SECONDS, LEAST = 4, 180.0, 12
 
 
 def build_on(album: Album, location: Path, person: int, until: float) -> list[tuple[int, str]]:
-    """Build one's own photos, fewer each time, until the time is up: (version, fingerprint)."""
+    """Build some photos, fewer each time, until the time is up: (version, fingerprint)."""
     store = Store.open(location)
     made = []
     while time.time() < until:
@@ -35,7 +35,7 @@ def build_on(album: Album, location: Path, person: int, until: float) -> list[tu
 
 
 def test_four_people_build_for_three_minutes(album: Album, tmp_path: Path) -> None:
-    """Each version is whole, numbers have no gap, and a reader never sees half of anything."""
+    """Each version is complete, numbers have no gap, and readers see only complete versions."""
     store = Store.open(tmp_path / "store", create=True)
     folders = [album.copy(tmp_path / f"person {person}") for person in range(PEOPLE)]
     until = time.time() + SECONDS
@@ -73,7 +73,7 @@ def test_four_people_build_for_three_minutes(album: Album, tmp_path: Path) -> No
 
 
 def _bound(store: Store, ref: str) -> set[str]:
-    """Tables of a dataset version, each of which can be read whole."""
+    """Tables of a dataset version, each of which can be read completely."""
     names = set()
     for made_from in store.manifest(ref).inputs:
         manifest = store.manifest(made_from.ref)

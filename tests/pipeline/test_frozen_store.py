@@ -1,4 +1,4 @@
-"""Stores of every format so far can be read: the frozen ones were never written again."""
+"""Stores of every earlier format can be read; the frozen stores are never rewritten."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROMISED = (
 
 @pytest.fixture(params=FROZEN)
 def frozen(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Store, dict[str, dict]]:
-    """A copy of a frozen store, and what it held when it was made."""
+    """A copy of a frozen store, and its content when it was made."""
     shutil.copytree(FIXTURES / request.param, tmp_path / "store")
     said = json.loads((FIXTURES / f"{request.param}.json").read_text())
     return Store.open(tmp_path / "store"), said

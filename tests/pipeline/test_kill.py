@@ -1,4 +1,4 @@
-"""SIGKILL at any moment, full disks, rivals: what is published is whole, garbage is found.
+"""SIGKILL at any moment, full disks, rivals: published versions are complete, garbage is found.
 
 Slow: each test runs the real program many times.
 """
@@ -28,7 +28,7 @@ SMALL_SHARDS = "--set=runtime.shard_rows=4"
 
 
 def written(location: Path) -> int:
-    """How many files a store has."""
+    """Number of files of a store."""
     return sum(len(names) for _, _, names in os.walk(location))
 
 
@@ -113,7 +113,7 @@ def test_a_kill_while_a_second_version_is_made_leaves_the_first(
 
 
 def test_two_builds_at_once(album: Album, built: Built, tmp_path: Path) -> None:
-    """Other photos, other settings and the very same build, all into one store."""
+    """Other photos, other settings and an identical build, all into one store."""
     location = tmp_path / "store"
     other = album.copy(tmp_path / "other").without(10)
     builds = [
@@ -137,7 +137,7 @@ def test_two_builds_at_once(album: Album, built: Built, tmp_path: Path) -> None:
         assert made is not None
         assert made.content == expected.content
     latest = store.manifest("dataset@latest")
-    for bound in latest.inputs:  # `latest` of the tables is that of one and the same build
+    for bound in latest.inputs:  # `latest` of all tables is from the same build
         assert store.manifest(f"{bound.name}@latest").version == bound.version
     assert integrity.verify(store) == []
     assert gc(store, delete=True).deleted
@@ -172,6 +172,6 @@ def test_a_disk_that_is_really_full(album: Album, built: Built, small_disk: Path
     ballast.unlink()
     if small_disk.stat():
         done = repic(*album.arguments, f"--store={location}")
-        if done.returncode == 2:  # the whole store needs more than this disk has
+        if done.returncode == 2:  # the store needs more than this disk has
             assert "No space left" in done.stderr
         assert integrity.verify(Store.open(location)) == []

@@ -1,4 +1,4 @@
-"""Labels: copies, contradictions, near-duplicates, and what a person decided."""
+"""Labels: copies, contradictions, near-duplicates, and decisions of a reviewer."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def settings_of(folder: Path, album: Album, *overrides: str) -> Settings:
 
 
 def identities(folder: Path, album: Album) -> dict[str, tuple[str | None, int]]:
-    """First place of each distinct photo -> its identity, and how many other places it has."""
+    """First URI of each distinct photo -> its identity, and its number of other URIs."""
     found = scan(settings_of(folder, album)).photos
     root = folder.as_uri()
     return {f.photo.uri.removeprefix(f"{root}/"): (f.photo.identity, len(f.also_at)) for f in found}
@@ -55,7 +55,7 @@ def test_the_same_bytes_in_two_places_are_one_photo(album: Album, tmp_path: Path
     )
     assert identities(photos, album) == {
         "rex/1.jpg": ("rex", 1),
-        "ann/1.jpg": (None, 2),  # tom says otherwise, so nobody is believed
+        "ann/1.jpg": (None, 2),  # tom's label contradicts it, so none is used
     }
 
 
@@ -78,7 +78,7 @@ def test_contradictory_copies_are_no_positives(
 
 
 def near_copy(source: Path, target: Path) -> Path:
-    """The same picture with other bytes: what a phone and a messenger make of one photo."""
+    """The same picture with other bytes, as a messenger re-encodes a photo of a phone."""
     Image.open(source).save(target, quality=60)
     return target
 
@@ -175,7 +175,7 @@ def test_a_build_honours_what_a_person_decided(built: Built, tmp_path: Path) -> 
     decide(store, tmp_path / "none.csv", {})
     empty = tmp_path / "empty.csv"
     empty.write_text(",".join(reviews.COLUMNS) + "\n")
-    reviews.read(store, empty)  # every decision is taken back
+    reviews.read(store, empty)  # every decision is withdrawn
     without = build(built.album.settings(), store)
     assert {n: m.content for n, m in without.tables.items()} == {
         n: m.content for n, m in built.outcome.tables.items()

@@ -178,7 +178,7 @@ def test_retry_before_anything_was_published(mine: Album, tmp_path: Path, repic_
 def test_a_missing_decoder_is_no_fault_of_the_photo(
     mine: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same bytes are used as soon as somebody can read them, and only they are processed."""
+    """The same bytes are used as soon as they are readable, and only they are processed."""
     photo = mine.file(0)
     photo.write_bytes(HEIC + photo.read_bytes())
     store = Store.open(tmp_path / "store", create=True)

@@ -1,4 +1,4 @@
-"""A second build computes what is missing and nothing else, and comes to what a first one would."""
+"""A second build computes only what is missing, and equals a build from scratch."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_rows_of_removed_photos_go_and_nothing_is_computed(
     mine = replace(album, folder=tmp_path)
     shutil.copytree(album.folder / "photos", tmp_path / "photos")
     whole = build(mine.written().settings(), store)
-    assert whole.processed == {}  # other places, but the same bytes
+    assert whole.processed == {}  # other paths, but the same bytes
     fewer = mine.without(7)
     less = build(fewer.settings(), store)
     assert less.processed == {}
@@ -223,7 +223,7 @@ def test_calls_of_each_stage_are_counted(
 def test_a_detector_that_draws_fewer_boxes_leaves_vectors_known(
     built: Built, tmp_path: Path
 ) -> None:
-    """An object is known by its photo, box and label, whoever drew it."""
+    """An object is identified by its photo, box and label, not by its detector."""
     store = built.copy(tmp_path / "store")
     outcome = build(built.album.settings("detector.max_objects=1"), store)
     assert outcome.tables["objects"].rows == PHOTOS < built.outcome.tables["objects"].rows
@@ -239,11 +239,11 @@ def test_another_model_is_another_encoder(built: Built, tmp_path: Path) -> None:
     moved = build(built.album.settings(f"encoder.pretrained={same}"), store)
     assert moved.processed == {}
     assert moved.tables["embeddings"].version == 1
-    assert moved.dataset.version == 1  # weights are known by their bytes, not by their place
+    assert moved.dataset.version == 1  # weights are identified by their bytes, not by their path
 
 
 def test_another_vocabulary_is_another_detector(album: Album, tmp_path: Path) -> None:
-    """Of a model; annotations have words of their own."""
+    """Of a model; annotations have their own labels."""
     mine = album.copy(tmp_path / "album")
     few = replace(mine, entries=mine.entries[:5], rest=()).written()
     yolo = ("detector.kind=yolo", "detector.checkpoint=sample", "detector.image_size=160")
@@ -300,7 +300,7 @@ def test_the_batch_that_a_model_sees_is_part_of_its_fingerprint(
 
 
 def test_companions_do_not_matter(built: Built, album: Album, tmp_path: Path) -> None:
-    """A photo alone gives the very rows that it gave among forty."""
+    """A photo alone gives the same rows as among forty."""
     mine = album.copy(tmp_path / "album")
     alone = replace(mine, entries=mine.entries[11:12], rest=()).written()
     store = Store.open(tmp_path / "store", create=True)

@@ -1,4 +1,4 @@
-"""A build that was interrupted goes on where it was; one whose photos change says what it used."""
+"""An interrupted build resumes; a build whose photos change reports what it used."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def test_a_crash_costs_one_shard(
     with pytest.raises(error):
         build(settings, store)
     assert not store.versions("dataset")
-    assert not store.current().refs  # nothing is visible before all of it is
+    assert not store.current().refs  # nothing is visible before everything is
     monkeypatch.setattr(build_module, "run_shard", run_shard)
 
     resumed = build(settings, store)
-    assert next(iter(resumed.processed)) == stage  # what was done before is not looked at again
+    assert next(iter(resumed.processed)) == stage  # finished work is not repeated
     assert resumed.processed[stage] == built.outcome.processed[stage] - 3 * 8
     assert contents(resumed) == contents(built.outcome)
     assert integrity.verify(store) == []
@@ -137,7 +137,7 @@ def test_a_full_disk_is_one_sentence_and_a_later_run_goes_on(
 
 
 class Meddler(BuildCallbacks):
-    """Does something to the photos when a stage begins."""
+    """Changes the photos when a stage begins."""
 
     def __init__(self, stage: str, meddle: Callable[[], None]) -> None:
         self._stage = stage

@@ -1,4 +1,4 @@
-"""`repic status`: builds, contents, what is missing, who is at work."""
+"""`repic status`: builds, contents, what is missing, running processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Main = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(autouse=True)
 def no_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever server the user has, it is not asked."""
+    """The user's Prefect server is not queried."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with temporary_settings({PREFECT_API_URL: server.api_url(server.free_port())}):
@@ -108,7 +108,7 @@ def test_the_newest_failures_are_kept_and_an_interruption_is_none(tmp_path: Path
 
 
 class Answers(BaseHTTPRequestHandler):
-    """The part of Prefect's answer that is looked at, as server 3.8 gives it."""
+    """The part of Prefect's response that is read, as server 3.8 gives it."""
 
     RUN: ClassVar = {
         "id": "5cbe8dc6-5fa3-4fbb-9b17-c733a1f9572e",

@@ -1,4 +1,4 @@
-"""catalog.duckdb: what an analyst sees, from any folder, while builds go on."""
+"""catalog.duckdb: what an analyst sees, from any folder, while builds run."""
 
 from __future__ import annotations
 

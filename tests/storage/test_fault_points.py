@@ -1,4 +1,4 @@
-"""A kill between every two steps of a publish: nothing half visible, ever."""
+"""A kill between any two steps of a publish: readers see all of a version or nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STEPS: list[tuple[Any, str]] = [
     (store_module.Store, "_create_manifest"),
     (store_module.Store, "commit"),
 ]
-"""Whatever changes the disk, and what lies between; each is a point before it and one after it."""
+"""Operations that change the disk; each is a fault point before and after it."""
 
 OLD, NEW = 10, 11
 """Rows of the tables of version 1 and of version 2."""
@@ -64,9 +64,9 @@ def publish_until(location: str, point: int) -> None:
 
 
 def seen(location: str) -> int:
-    """What a reader finds: the version, all of whose tables are whole and belong together."""
+    """What a reader sees: the version, with complete and consistent tables."""
     reader = Store.open(location)
-    current = reader.current()  # one look: the writer goes on while we read
+    current = reader.current()  # one snapshot: the writer continues while we read
     dataset = reader.manifest(f"dataset@v{current.of('dataset').latest}")
     assert dataset.version in (1, 2)
     photos = OLD if dataset.version == 1 else NEW

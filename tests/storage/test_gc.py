@@ -1,4 +1,4 @@
-"""gc removes what nothing reaches, and nothing else."""
+"""gc deletes only unreachable files."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_an_old_input_of_a_new_version_stays(store):
 
 
 def killed_gc(store, monkeypatch, stop: int, **options) -> None:
-    """gc that is killed after so many removals."""
+    """Run gc and kill it after that many deletions."""
     remove, calls = store.files.remove, []
 
     def limited(path: str) -> None:
@@ -118,7 +118,7 @@ def test_the_log_of_refs_is_pruned(store, monkeypatch):
 
 
 def begun(store: Store, days: float) -> jobs.UnfinishedJob:
-    """A job of so many days ago, with a part and a file that it needs, beside garbage."""
+    """A job of that many days ago, with a part and a file that it needs, beside garbage."""
     part = store.write_part("objects", rows(0, 5), recipe="mine", covers=["a"])
     store.write_part("objects", rows(0, 6), recipe="mine2", covers=["a"])
     job = jobs.UnfinishedJob(

@@ -1,4 +1,4 @@
-"""The content hash: knows nothing of order and layout, and everything of the rows."""
+"""The content hash depends on the rows, but not on order or layout."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_every_arrow_type_that_parquet_keeps():
 
 
 def test_the_construction_is_frozen():
-    """Stores out there hold these hashes: a change here needs a new format version."""
+    """Existing stores contain these hashes: a change here needs a new format version."""
     table = pa.table(
         {
             "id": ["a", "b", None],

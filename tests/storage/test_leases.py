@@ -1,4 +1,4 @@
-"""Builds and the garbage collector do not get in each other's way."""
+"""Builds and the garbage collector exclude each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a version comes from."""
+"""Lineage: the inputs of a version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts: what a crash does not lose."""
+"""Parts: results that survive a crash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The publish protocol: what is published, what is not, and what a fault leaves behind."""
+"""The publish protocol: what is published, what is not, and what remains after a fault."""
 
 from __future__ import annotations
 

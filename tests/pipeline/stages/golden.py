@@ -1,8 +1,8 @@
-"""What each stage makes of small fixed inputs, as recorded in golden.json.
+"""Output of each stage for small fixed inputs, as recorded in golden.json.
 
-Same fingerprint must mean same rows. A stage's fingerprint says which settings, sentences and
-models made a row, but of the code only its hand-kept `version`; so `test_golden.py` compares.
-After a version was raised, record anew:
+The same fingerprint must mean the same rows. A stage's fingerprint covers settings, sentences and
+models, but of the code only the `version`, which developers raise; `test_golden.py` checks that.
+After raising a version, record again:
 
     python -m tests.pipeline.stages.golden
 """
@@ -51,7 +51,7 @@ def settings(folder: Path) -> Settings:
 
 
 def made(folder: Path) -> dict[str, dict[str, pa.Table]]:
-    """Stage -> the tables that it makes of the fixed inputs."""
+    """Stage -> its tables for the fixed inputs."""
     chosen = settings(folder)
     scan = _scan(folder)
     build = labelled_build(8, 3)
@@ -110,7 +110,7 @@ def vectors(tables: Mapping[str, pa.Table]) -> list[list[float]]:
 
 
 def recipe(stage: Stage, chosen: Settings) -> str:
-    """What decides a row besides its input; only the version where weights are made up here."""
+    """What determines a row besides its input; the version alone if weights are generated here."""
     made_here = stage.name == "embeddings"
     return fingerprint([stage.name, stage.version]) if made_here else stage.fingerprint(chosen)
 
@@ -121,7 +121,7 @@ def packages() -> dict[str, Any]:
 
 
 def record() -> dict[str, Any]:
-    """What golden.json holds."""
+    """Content of golden.json."""
     with tempfile.TemporaryDirectory() as folder:
         tables = made(Path(folder))
         chosen = settings(Path(folder))
@@ -156,7 +156,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _encoder(folder: Path) -> str:
-    """A tiny OpenCLIP model whose weights no version of torch can draw otherwise."""
+    """A tiny OpenCLIP model whose weights are the same under every version of torch."""
     from safetensors.torch import load_file, save_file
 
     if not folder.exists():

@@ -69,7 +69,7 @@ def test_the_fixed_inputs_show_something(made: dict[str, dict[str, pa.Table]]) -
     labels = made["detections"]["detections"]["label"].to_pylist()
     assert "flea" not in labels  # too small
     objects = made["objects"]["objects"].to_pylist()
-    assert len(objects) == 8  # a person rejected one of nine
+    assert len(objects) == 8  # a reviewer rejected one of nine
     assert {row["same_label_count"] for row in objects} == {1, 2}
     assert sum(row["identity"] is not None for row in objects) in {2, 3}
 

@@ -1,4 +1,4 @@
-"""Photos are decoded ahead, in their order, and never more of them than there is room for."""
+"""Photos are decoded ahead, in order, and within the memory limit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def photo(number: int, pixels: int) -> dict[str, Any]:
 
 
 class Held:
-    """Counts the pixels that are decoded and not yet let go of."""
+    """Counts the pixels that are decoded and not yet released."""
 
     def __init__(self) -> None:
         self.now = self.most = 0
