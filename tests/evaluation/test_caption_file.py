@@ -110,8 +110,8 @@ def test_forms_and_encodings_that_score(tmp_path: Path, name: str, metric: str) 
     path.write_bytes(GOOD[name])
     result = run(path, "--metric", metric, "--json")
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert found["recall"] == (1.0 if name == "a duplicate key" else 0.5)
+    scores = json.loads(result.stdout)
+    assert scores["recall"] == (1.0 if name == "a duplicate key" else 0.5)
     assert next(iter(CaptionFile(path))).photo == "a.jpg"
 
 

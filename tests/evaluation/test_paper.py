@@ -74,9 +74,9 @@ def test_the_published_table_to_the_decimal(name: str) -> None:
     assert SHARED is not None
     report = measure(CaptionFile(SHARED / f"{name}.json"), "paper")
     assert report.concepts == 2
-    found = report.as_json()
-    assert set(found) == {"precision", "recall", "f1"}
-    assert tuple(round(100 * found[key], 1) for key in found) == TABLE[name]
+    scores = report.as_json()
+    assert set(scores) == {"precision", "recall", "f1"}
+    assert tuple(round(100 * scores[key], 1) for key in scores) == TABLE[name]
 
 
 @given(st.integers(1, 4), st.data())
@@ -91,10 +91,10 @@ def test_equals_a_straightforward_count(count: int, data: st.DataObject) -> None
 
 
 def test_case_counts_in_the_two_concept_script_only() -> None:
-    for count, found in ((1, 1.0), (2, 0.0), (3, 1.0), (4, 1.0)):
-        concepts = tuple(f"<Name{place}>" for place in range(count))
+    for count, expected in ((1, 1.0), (2, 0.0), (3, 1.0), (4, 1.0)):
+        concepts = tuple(f"<Name{index}>" for index in range(count))
         record = Record("p", concepts, " ".join(concepts).lower())
-        assert score([record]) == (found, found, found), count
+        assert score([record]) == (expected, expected, expected), count
     pair = Record("p", ("<Ann>", "<Bob>"), "<ann> and bob")
     assert score([pair]) == (0, 0, 0)
     assert score([pair], concepts=4) == (1, 1, 1)

@@ -48,13 +48,13 @@ def plain_bleu(words: list[str], others: list[list[str]]) -> float:
 
 @given(st.lists(words, min_size=2, max_size=6))
 def test_self_bleu_is_bleu_against_all_others(captions: list[list[str]]) -> None:
-    found = self_bleu(captions)
+    scores = self_bleu(captions)
     for index, own in enumerate(captions):
         if own:
             others = captions[:index] + captions[index + 1 :]
-            assert found[index] == pytest.approx(plain_bleu(own, others))
+            assert scores[index] == pytest.approx(plain_bleu(own, others))
         else:
-            assert found[index] is None
+            assert scores[index] is None
 
 
 def test_quality_of_a_file() -> None:
@@ -62,22 +62,22 @@ def test_quality_of_a_file() -> None:
         Record("a", ("<Ann>",), "a red mug on a wooden table", info="A red mug on a wooden shelf."),
         Record("b", ("<Ann>",), "a dog runs over the wide field today"),
     ]
-    found = text_quality(rows)
-    assert found["length"].value == 7.5
-    assert found["length"].low is not None
-    assert (found["copy_rate"].value, found["copy_rate"].n) == (0.75, 4)
-    assert found["distinct_1"].value == pytest.approx(13 / 15)
-    assert found["distinct_2"].value == 1
-    assert text_quality(rows[::-1]) == found
+    quality = text_quality(rows)
+    assert quality["length"].value == 7.5
+    assert quality["length"].low is not None
+    assert (quality["copy_rate"].value, quality["copy_rate"].n) == (0.75, 4)
+    assert quality["distinct_1"].value == pytest.approx(13 / 15)
+    assert quality["distinct_2"].value == 1
+    assert text_quality(rows[::-1]) == quality
     given_apart = text_quality([rows[1]], {"ann": "Over the wide field today, a dog."})
     assert given_apart["copy_rate"].value == pytest.approx(2 / 5)
 
 
 def test_captions_that_are_all_alike() -> None:
     rows = [Record(str(n), (), "one two three four five") for n in range(9)]
-    found = text_quality(rows)
-    assert found["self_bleu"].value == pytest.approx(1)
-    assert found["distinct_2"].value == pytest.approx(1 / 9)
+    quality = text_quality(rows)
+    assert quality["self_bleu"].value == pytest.approx(1)
+    assert quality["distinct_2"].value == pytest.approx(1 / 9)
     alone = text_quality(rows[:1])
     assert alone["self_bleu"].value is None
     assert text_quality([Record("a", (), "")])["distinct_1"].value is None

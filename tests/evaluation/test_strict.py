@@ -90,17 +90,17 @@ def one(concepts: str, caption: str, *given_: str, pool: tuple[str, ...] = ()) -
     ],
 )
 def test_names(concepts: str, caption: str, f1: float) -> None:
-    found = one(concepts, caption, pool=("<Bob>",))
-    assert found["f1"] == pytest.approx(f1)
-    assert found["exact"] == (f1 == 1)
+    scores = one(concepts, caption, pool=("<Bob>",))
+    assert scores["f1"] == pytest.approx(f1)
+    assert scores["exact"] == (f1 == 1)
 
 
 def test_naming_everybody_does_not_pay() -> None:
     pool = tuple(f"<Name{letter}>" for letter in "abcdefgh")
-    found = one("<Namea>", " ".join(pool), pool=pool)
-    assert found["precision"] == pytest.approx(1 / 8)
-    assert found["extra_names"] == 7
-    assert found["recall"] == 1
+    scores = one("<Namea>", " ".join(pool), pool=pool)
+    assert scores["precision"] == pytest.approx(1 / 8)
+    assert scores["extra_names"] == 7
+    assert scores["recall"] == 1
 
 
 def test_false_mentions_are_of_absent_references_only() -> None:
@@ -129,8 +129,8 @@ def test_binding_where_the_scene_is_known() -> None:
 
 
 def test_an_endless_caption_is_wrong_and_takes_no_time() -> None:
-    found = one("<Ann>", "Ann " * 1_000_000)
-    assert (found["f1"], found["extra_names"]) == (0, 1)
+    scores = one("<Ann>", "Ann " * 1_000_000)
+    assert (scores["f1"], scores["extra_names"]) == (0, 1)
     assert one("", "word " * 1_000_000)["f1"] == 0
     rows = [Record("a", ("<Ann>",), "Ann " * 5_000), Record("b", ("<Ann>",), "Ann")]
     assert any("longer than" in remark for remark in measure(rows, "strict").remarks)
@@ -138,8 +138,8 @@ def test_an_endless_caption_is_wrong_and_takes_no_time() -> None:
 
 @given(st.lists(records, min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_bounded_and_independent_of_the_order(rows: list[Record], rng: random.Random) -> None:
-    found = values(rows)
-    for name, value in found.items():
+    scores = values(rows)
+    for name, value in scores.items():
         assert value is None or 0 <= value <= (1 if name != "extra_names" else 99)
     shuffled = rows.copy()
     rng.shuffle(shuffled)

@@ -12,9 +12,9 @@ from tests.builds import Built
 
 def test_examples_of_a_dataset_and_of_a_table(built: Built) -> None:
     store = built.store
-    found = rows.examples_of(store, "dataset@latest")
-    assert found == rows.examples_of(store, "examples@latest")
-    assert found.name == "examples"
+    manifest = rows.examples_of(store, "dataset@latest")
+    assert manifest == rows.examples_of(store, "examples@latest")
+    assert manifest.name == "examples"
     with pytest.raises(StoreError, match="give examples@v3, or a dataset"):
         rows.examples_of(store, "pairs@latest")
 

@@ -111,8 +111,8 @@ def test_a_file_without_permission_is_quarantined_and_used_once_it_may_be_read(
     album: Album, tmp_path: Path
 ) -> None:
     user = os.geteuid()
-    with tempfile.TemporaryDirectory() as place:  # not in pytest's, which only its owner may enter
-        photos = Path(place)
+    with tempfile.TemporaryDirectory() as folder:  # not in pytest's, which only its owner may enter
+        photos = Path(folder)
         photos.chmod(0o755)
         for number in range(3):
             shutil.copy(album.file(number), photos / f"{number}.jpg")
@@ -121,11 +121,11 @@ def test_a_file_without_permission_is_quarantined_and_used_once_it_may_be_read(
         if user == 0:
             os.seteuid(65534)  # root may read everything
         try:
-            found = scan(settings)
+            scanned = scan(settings)
         finally:
             os.seteuid(user)
         store = Store.open(tmp_path / "store", create=True)
-        outcome = run_build(settings, store, found)
+        outcome = run_build(settings, store, scanned)
         (refused,) = store.read("quarantine@latest").to_pylist()
         assert (refused["error"], refused["stage"]) == ("unreadable", "images")
         assert refused["uri"].endswith("/1.jpg")
@@ -201,10 +201,10 @@ def test_bad_files_among_good_ones_end_well_on_the_command_line(
     arguments = [*mine.arguments, f"--set={ANY_NUMBER}", f"--store={store}"]
     code, out, err = repic_main(*arguments, "--json")
     assert code == 0, err
-    said = json.loads(out)
-    assert said["files"] == len(mine.entries) == said["rows"]["images"] + 6
-    assert said["rows"]["quarantine"] == 6
-    assert said["rows"]["examples"] > 0
+    report = json.loads(out)
+    assert report["files"] == len(mine.entries) == report["rows"]["images"] + 6
+    assert report["rows"]["quarantine"] == 6
+    assert report["rows"]["examples"] > 0
     code, out, _ = repic_main("quarantine", "--json", f"--store={store}")
     assert code == 0
     errors = {row["uri"].rpartition("/")[2]: row["error"] for row in json.loads(out)}
@@ -238,9 +238,9 @@ def test_a_folder_without_photos(tmp_path: Path, repic_main: Main) -> None:
     (tmp_path / "notes.md").write_text("nothing here")
     store = f"--store={tmp_path / 'store'}"
     for folder in (tmp_path, tmp_path / "nowhere", tmp_path / "notes.md"):
-        said = sentence_of(repic_main("build", "--images", str(folder), store))
-        assert str(folder) in said
-        assert "give" in said
+        message = sentence_of(repic_main("build", "--images", str(folder), store))
+        assert str(folder) in message
+        assert "give" in message
     assert not (tmp_path / "store").exists(), "a typo leaves nothing behind"
 
 
@@ -255,27 +255,27 @@ def test_a_folder_of_nothing_but_bad_files_is_refused(
         (photos / f"{number}.jpg").write_bytes(b"")
     (photos / "cut.jpg").write_bytes(encode(picture(), "JPEG")[:200])
     changes = [f"--set={change}" for change in album.overrides]
-    said = sentence_of(
+    message = sentence_of(
         repic_main("build", f"--images={photos}", *changes, f"--store={store.location}")
     )
-    assert "none of 4 photos can be used" in said
-    assert "3 empty" in said
-    assert "give other photos" in said
+    assert "none of 4 photos can be used" in message
+    assert "3 empty" in message
+    assert "give other photos" in message
     assert store.versions("dataset") == [1]
     assert store.manifest("images@latest").version == 1
 
 
 def test_a_store_that_cannot_be_written(album: Album, tmp_path: Path, repic_main: Main) -> None:
     (tmp_path / "file").write_text("in the way")
-    said = sentence_of(repic_main(*album.arguments, f"--store={tmp_path / 'file'}"))
-    assert str(tmp_path / "file") in said
-    said = sentence_of(repic_main(*album.arguments, f"--store={tmp_path / 'file' / 'below'}"))
-    assert "move it, or choose another store" in said
+    message = sentence_of(repic_main(*album.arguments, f"--store={tmp_path / 'file'}"))
+    assert str(tmp_path / "file") in message
+    message = sentence_of(repic_main(*album.arguments, f"--store={tmp_path / 'file' / 'below'}"))
+    assert "move it, or choose another store" in message
     if os.path.isdir("/proc"):
-        said = sentence_of(repic_main(*album.arguments, "--store=/proc/store"))
-        assert "/proc" in said
-    said = sentence_of(repic_main(*album.arguments, "--store=http://localhost/store"))
-    assert "use a local folder" in said or "http" in said
+        message = sentence_of(repic_main(*album.arguments, "--store=/proc/store"))
+        assert "/proc" in message
+    message = sentence_of(repic_main(*album.arguments, "--store=http://localhost/store"))
+    assert "use a local folder" in message or "http" in message
 
 
 @pytest.mark.parametrize(
@@ -296,8 +296,8 @@ def test_a_wrong_setting(
     change: str, hint: str, album: Album, tmp_path: Path, repic_main: Main
 ) -> None:
     store = tmp_path / "store"
-    said = sentence_of(repic_main(*album.arguments, f"--set={change}", f"--store={store}"))
-    assert hint in said
+    message = sentence_of(repic_main(*album.arguments, f"--set={change}", f"--store={store}"))
+    assert hint in message
     if store.exists():
         assert not Store.open(store).current().refs
 

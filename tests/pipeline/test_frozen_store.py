@@ -27,8 +27,8 @@ PROMISED = (
 def frozen(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Store, dict[str, dict]]:
     """A copy of a frozen store, and its content when it was made."""
     shutil.copytree(FIXTURES / request.param, tmp_path / "store")
-    said = json.loads((FIXTURES / f"{request.param}.json").read_text())
-    return Store.open(tmp_path / "store"), said
+    expected = json.loads((FIXTURES / f"{request.param}.json").read_text())
+    return Store.open(tmp_path / "store"), expected
 
 
 def test_the_first_format_is_frozen() -> None:
@@ -39,10 +39,10 @@ def test_the_first_format_is_frozen() -> None:
 
 
 def test_every_version_has_the_rows_that_it_had(frozen: tuple[Store, dict[str, dict]]) -> None:
-    store, said = frozen
+    store, expected = frozen
     every = {str(store.manifest(f"{n}@v{v}").ref) for n in store.names() for v in store.versions(n)}
-    assert every == said.keys()
-    for ref, held in said.items():
+    assert every == expected.keys()
+    for ref, held in expected.items():
         manifest = store.manifest(ref)
         assert (manifest.rows, manifest.content) == (held["rows"], held["content"])
         if manifest.kind == "table":
@@ -59,9 +59,9 @@ def test_it_is_whole(frozen: tuple[Store, dict[str, dict]]) -> None:
 
 
 def test_two_versions_can_be_compared(frozen: tuple[Store, dict[str, dict]]) -> None:
-    store, said = frozen
+    store, expected = frozen
     images = integrity.diff(store, "images@v1", "images@v2")
-    assert images.added.num_rows == said["images@v2"]["rows"] - said["images@v1"]["rows"]
+    assert images.added.num_rows == expected["images@v2"]["rows"] - expected["images@v1"]["rows"]
     assert images.removed.num_rows == 0
     assert integrity.diff(store, "pairs@v1", "pairs@v2").added.num_rows > 0
 
@@ -69,12 +69,12 @@ def test_two_versions_can_be_compared(frozen: tuple[Store, dict[str, dict]]) -> 
 def test_the_commands_read_it(
     frozen: tuple[Store, dict[str, dict]], repic_main: Main, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, said = frozen
+    store, expected = frozen
     at = f"--store={store.location}"
     code, out, err = repic_main("show", "examples@v1", "--json", at)
     assert code == 0, err
     shown = json.loads(out)
-    assert shown["content"] == said["examples@v1"]["content"]
+    assert shown["content"] == expected["examples@v1"]["content"]
     assert shown.keys() >= {"name", "version", "fingerprint", "content", "rows", "inputs"}
     assert repic_main("verify", at)[0] == 0
     code, out, err = repic_main("diff", "dataset@first", "dataset@latest", "--json", at)
@@ -98,4 +98,4 @@ def test_the_commands_read_it(
         assert (code, out.split()) == (0, ["same", "True"]), err
     query = "select count(*) as n from v1.examples"
     _, out, _ = repic_main("sql", query, "--format=csv", at)
-    assert int(out.split()[1]) == said["examples@v1"]["rows"]
+    assert int(out.split()[1]) == expected["examples@v1"]["rows"]

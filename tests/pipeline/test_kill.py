@@ -128,11 +128,11 @@ def test_two_builds_at_once(album: Album, built: Built, tmp_path: Path) -> None:
         assert process.returncode == 0, errors
     store = Store.open(location)
     assert store.versions("dataset") == [1, 2, 3]  # two were the same
-    found = {store.manifest(f"dataset@v{v}").fingerprint for v in (1, 2, 3)}
+    fingerprints = {store.manifest(f"dataset@v{v}").fingerprint for v in (1, 2, 3)}
     alone = Store.open(tmp_path / "alone", create=True)
     for settings in (album.settings(), other.settings(), album.settings("examples.seed=7")):
         expected = build_here(settings, alone).dataset
-        assert expected.fingerprint in found
+        assert expected.fingerprint in fingerprints
         made = store.find("dataset", expected.fingerprint)
         assert made is not None
         assert made.content == expected.content

@@ -42,9 +42,11 @@ def settings_of(folder: Path, album: Album, *overrides: str) -> Settings:
 
 def identities(folder: Path, album: Album) -> dict[str, tuple[str | None, int]]:
     """First URI of each distinct photo -> its identity, and its number of other URIs."""
-    found = scan(settings_of(folder, album)).photos
+    photos = scan(settings_of(folder, album)).photos
     root = folder.as_uri()
-    return {f.photo.uri.removeprefix(f"{root}/"): (f.photo.identity, len(f.also_at)) for f in found}
+    return {
+        f.photo.uri.removeprefix(f"{root}/"): (f.photo.identity, len(f.also_at)) for f in photos
+    }
 
 
 def test_the_same_bytes_in_two_places_are_one_photo(album: Album, tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_near_duplicates_are_no_positives_and_share_a_split(
     splits: dict[str, set[str]] = {}
     for row in store.read("groups@latest").to_pylist():
         splits.setdefault(cluster[row["image_id"]], set()).add(row["split"])
-    assert all(len(found) == 1 for found in splits.values())
+    assert all(len(members) == 1 for members in splits.values())
 
 
 def decide(store: Store, path: Path, decisions: dict[tuple[str, str], str]) -> None:
@@ -113,11 +115,11 @@ def decide(store: Store, path: Path, decisions: dict[tuple[str, str], str]) -> N
     reviews.export(store, path)
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    known = {(row["subject"], row["subject_id"]) for row in rows}
+    exported = {(row["subject"], row["subject_id"]) for row in rows}
     rows += [
         {"subject": s, "subject_id": i, "decision": "", "reviewer": "", "note": ""}
         for s, i in decisions
-        if (s, i) not in known
+        if (s, i) not in exported
     ]
     for row in rows:
         if decision := decisions.get((row["subject"], row["subject_id"])):
@@ -269,9 +271,9 @@ def test_an_id_that_nothing_has_is_counted_and_named(
     pair = store.read("pairs@latest")["pair_id"][0].as_py()
     box = store.read("objects@latest")["object_id"][0].as_py()
     path = tmp_path / "decisions.csv"
-    known = [f"pair,{pair},accept,Jo,", f"object,{box},reject,Jo,"]
+    decisions = [f"pair,{pair},accept,Jo,", f"object,{box},reject,Jo,"]
     wrong = [f"pair,{box},accept,Jo,", "object,f00d,reject,Jo,"]
-    for lines, count in ((known + wrong, 2), (known, 0)):
+    for lines, count in ((decisions + wrong, 2), (decisions, 0)):
         path.write_text("\n".join(["subject,subject_id,decision,reviewer,note", *lines]) + "\n")
         code, out, err = repic_main("reviews", "import", str(path), f"--store={store.location}")
         assert code == 0, err
@@ -281,5 +283,5 @@ def test_an_id_that_nothing_has_is_counted_and_named(
     path.write_text("subject,subject_id,decision,reviewer,note\n" + "\n".join(wrong) + "\n")
     assert reviews.unknown(store, reviews.read(store, path)) == sorted([box, "f00d"])
     build(built.album.settings("mining.hard_per_object=0", "splits.salt=x"), store)
-    path.write_text("subject,subject_id,decision,reviewer,note\n" + known[0] + "\n")
+    path.write_text("subject,subject_id,decision,reviewer,note\n" + decisions[0] + "\n")
     assert reviews.unknown(store, reviews.read(store, path)) == []

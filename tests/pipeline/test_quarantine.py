@@ -45,8 +45,8 @@ def test_a_larger_budget_allows_no_less(files: int, one: float, other: float) ->
 def test_the_budget_changes_no_fingerprint(built: Built) -> None:
     album, store = built.album, built.store
     strict, lax = album.settings("quarantine.budget=0"), album.settings("quarantine.budget=1")
-    found = scan(strict)
-    assert Build(strict, store, found).fingerprints == Build(lax, store, found).fingerprints
+    scanned = scan(strict)
+    assert Build(strict, store, scanned).fingerprints == Build(lax, store, scanned).fingerprints
 
 
 def test_one_bad_file_is_tolerated_and_with_a_budget_of_nothing_is_not(
@@ -70,12 +70,12 @@ def test_above_the_budget_nothing_is_published(
     where = f"--store={store.location}"
     code, out, err = repic_main(*mine.arguments, where)
     assert (code, out) == (2, "")
-    (said,) = (line for line in err.splitlines() if line.startswith("repic: "))
-    assert f"nothing was published: 2 of {PHOTOS} files cannot be used" in said
-    assert "1 empty" in said
-    assert "1 truncated" in said
-    assert "allows 1" in said
-    assert "--set quarantine.budget=0.05" in said
+    (message,) = (line for line in err.splitlines() if line.startswith("repic: "))
+    assert f"nothing was published: 2 of {PHOTOS} files cannot be used" in message
+    assert "1 empty" in message
+    assert "1 truncated" in message
+    assert "allows 1" in message
+    assert "--set quarantine.budget=0.05" in message
     assert store.current() == before
     assert store.versions("dataset") == [1]
 
@@ -83,7 +83,7 @@ def test_above_the_budget_nothing_is_published(
     assert json.loads(out) == []
     code, out, _ = repic_main("quarantine", "--of", "quarantine@v2", "--json", where)
     assert code == 0
-    assert "repic quarantine --of quarantine@v2" in said
+    assert "repic quarantine --of quarantine@v2" in message
     assert sorted(row["error"] for row in json.loads(out)) == ["empty", "truncated"]
 
     accepted = build(mine.settings("quarantine.budget=0.05"), store)
@@ -118,11 +118,11 @@ def test_retry_processes_exactly_what_was_repaired(
     where = f"--store={store.location}"
     code, out, err = repic_main("quarantine", "retry", "--json", where)
     assert code == 0, err
-    said = json.loads(out)
+    report = json.loads(out)
     names = {mine.entries[n]["file"] for n in (0, 1)}
-    assert {uri.rpartition("/")[2] for uri in said["used"]} == names
-    assert sorted(said["refused"].values()) == ["missing", "not-an-image"]
-    assert (said["gone"], said["dataset"]) == ([], "dataset@v2")
+    assert {uri.rpartition("/")[2] for uri in report["used"]} == names
+    assert sorted(report["refused"].values()) == ["missing", "not-an-image"]
+    assert (report["gone"], report["dataset"]) == ([], "dataset@v2")
     assert "probes: 2 to do, 37 cached" in err
     assert store.manifest("dataset@latest").settings["quarantine"] == {"budget": 0.2}
 

@@ -44,12 +44,12 @@ def test_again_publishes_nothing_and_imports_no_model(built: Built, tmp_path: Pa
         env={"PYTHONPROFILEIMPORTTIME": "1"},
     )
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["published"] is False
-    assert said["processed"] == {}
-    assert said["dataset"] == "dataset@v1"
-    assert said["content"] == built.outcome.dataset.content
-    assert said["seconds"] < 5
+    report = json.loads(done.stdout)
+    assert report["published"] is False
+    assert report["processed"] == {}
+    assert report["dataset"] == "dataset@v1"
+    assert report["content"] == built.outcome.dataset.content
+    assert report["seconds"] < 5
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "repic.pipeline.stages.embeddings" in imported
     assert not imported & {"torch", "transformers", "open_clip", "ultralytics", "prefect", "timm"}
@@ -64,15 +64,15 @@ def test_five_more_photos_are_five_processed(album: Album, built: Built, tmp_pat
     grown = mine.grown()
     done = repic(*grown.arguments, "--json", f"--store={store.location}")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    report = json.loads(done.stdout)
     new_objects = sum(len(entry["objects"]) for entry in mine.rest)
-    assert said["published"] is True
-    assert said["processed"] == {
+    assert report["published"] is True
+    assert report["processed"] == {
         "probes": MORE,
         "detections": MORE,
         "embeddings": new_objects,
     }
-    assert said["files"] == PHOTOS + MORE
+    assert report["files"] == PHOTOS + MORE
 
     for name in ("probes", "images", "detections", "objects", "embeddings"):
         old, new = keyed(before[name], name), keyed(store.read(f"{name}@latest"), name)
@@ -88,8 +88,8 @@ def test_five_more_photos_are_five_processed(album: Album, built: Built, tmp_pat
         assert not changed, name
 
     fresh = build(grown.settings(), Store.open(tmp_path / "fresh", create=True))
-    assert said["fingerprint"] == fresh.dataset.fingerprint
-    assert said["content"] == fresh.dataset.content
+    assert report["fingerprint"] == fresh.dataset.fingerprint
+    assert report["content"] == fresh.dataset.content
     again = build(grown.settings(), store)
     assert not again.published
     assert contents(again) == contents(fresh)
@@ -356,8 +356,8 @@ def test_gc_leaves_what_the_next_build_needs(built: Built, tmp_path: Path) -> No
 
     store = built.copy(tmp_path / "store")
     build(built.album.settings("encoder.margin=0.1"), store)
-    found = gc(store, delete=True, keep_versions=1)
-    assert found.deleted
+    garbage = gc(store, delete=True, keep_versions=1)
+    assert garbage.deleted
     assert store.versions("dataset") == [2]
     again = build(built.album.settings("encoder.margin=0.1"), store)
     assert not again.published

@@ -231,9 +231,12 @@ def test_a_folder_that_vanishes_under_the_build_publishes_nothing(
 
     store = Store.open(tmp_path / "store", create=True)
     settings = mine.settings()
-    found = scan(settings)
+    scanned = scan(settings)
     with pytest.raises(SourceError, match=r"none of 40 photos can be used \(40 missing\)"):
         run_build(
-            settings, store, found, Meddler("probes", lambda: shutil.rmtree(mine.folder / "photos"))
+            settings,
+            store,
+            scanned,
+            Meddler("probes", lambda: shutil.rmtree(mine.folder / "photos")),
         )
     assert not store.current().refs

@@ -40,16 +40,16 @@ def test_a_store_with_builds(built: Built, tmp_path: Path, repic_main: Main) -> 
     with store.lease():
         code, out, err = repic_main("status", "--json", f"--store={store.location}")
     assert code == 0, err
-    said = json.loads(out)
-    assert [b["dataset"] for b in said["builds"]] == ["dataset@v2", "dataset@v1"]
-    assert "images@v2" in said["builds"][0]["versions"]
+    status = json.loads(out)
+    assert [b["dataset"] for b in status["builds"]] == ["dataset@v2", "dataset@v1"]
+    assert "images@v2" in status["builds"][0]["versions"]
     run = built.outcome.dataset.run
-    assert said["builds"][0]["by"] == f"{run.user}@{run.host}"
-    assert said["dataset"] == "dataset@v2"
-    assert said["rows"]["images"] == store.manifest("images@latest").rows
-    assert said["quarantined"] == {"empty": 1}
-    assert len(said["running"]) == 1
-    assert said["flow_runs"] is None
+    assert status["builds"][0]["by"] == f"{run.user}@{run.host}"
+    assert status["dataset"] == "dataset@v2"
+    assert status["rows"]["images"] == store.manifest("images@latest").rows
+    assert status["quarantined"] == {"empty": 1}
+    assert len(status["running"]) == 1
+    assert status["flow_runs"] is None
     code, out, _ = repic_main("status", f"--store={store.location}")
     assert code == 0
     assert "Latest is dataset@v2" in out
@@ -79,12 +79,12 @@ def test_a_build_that_failed_is_told_until_one_succeeds(
     assert repic_main(*mine.arguments, where)[0] == 2
     (tmp_path / "away").rename(folder)
     _, out, _ = repic_main("status", "--json", where)
-    said = json.loads(out)
-    assert [failure["error"] for failure in said["failed"]] == ["SourceError", "QuarantineError"]
-    assert f"2 of {PHOTOS} files cannot be used (2 empty)" in said["failed"][1]["message"]
+    status = json.loads(out)
+    assert [failure["error"] for failure in status["failed"]] == ["SourceError", "QuarantineError"]
+    assert f"2 of {PHOTOS} files cannot be used (2 empty)" in status["failed"][1]["message"]
     run = built.outcome.dataset.run
-    assert said["failed"][0]["by"] == f"{run.user}@{run.host}"
-    assert (said["dataset"], len(said["builds"])) == ("dataset@v1", 1)
+    assert status["failed"][0]["by"] == f"{run.user}@{run.host}"
+    assert (status["dataset"], len(status["builds"])) == ("dataset@v1", 1)
     _, out, _ = repic_main("status", where)
     assert "QuarantineError: nothing was published: 2 of" in out
     for number, data in kept.items():
@@ -101,10 +101,10 @@ def test_the_newest_failures_are_kept_and_an_interruption_is_none(tmp_path: Path
             raise KeyError(number)
     with pytest.raises(KeyboardInterrupt), failures.recorded(store, Run.here()):
         raise KeyboardInterrupt
-    found = failures.find(store)
-    assert [f.message for f in found] == ["6", "5", "4", "3", "2"]
-    assert {(f.error, f.flow_run) for f in found} == {("KeyError", "a flow run")}
-    assert found[0].when > found[1].when
+    failed = failures.find(store)
+    assert [f.message for f in failed] == ["6", "5", "4", "3", "2"]
+    assert {(f.error, f.flow_run) for f in failed} == {("KeyError", "a flow run")}
+    assert failed[0].when > failed[1].when
 
 
 class Answers(BaseHTTPRequestHandler):

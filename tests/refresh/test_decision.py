@@ -85,6 +85,6 @@ def test_a_smaller_loss_and_a_wider_margin_never_refuse(
 
 
 def test_every_comparison_has_its_sentence() -> None:
-    said: list[Any] = [one.sentence for one in (GAIN, *GUARDS)]
-    assert all(name.metric in text for name, text in zip((GAIN, *GUARDS), said, strict=True))
-    assert "within its margin of 2.0" in said[2]
+    sentences: list[Any] = [one.sentence for one in (GAIN, *GUARDS)]
+    assert all(name.metric in text for name, text in zip((GAIN, *GUARDS), sentences, strict=True))
+    assert "within its margin of 2.0" in sentences[2]

@@ -61,10 +61,10 @@ def test_the_tag_moves_only_with_a_promotion(store: Store) -> None:
     assert promoted.production == "checkpoint@v1"
     assert history.in_use(store, "production") == "checkpoint@v3"
     assert str(store.resolve("evaluation@production")) == "evaluation@v3"
-    known = history.decisions(store)
-    assert [d.verdict for d in known] == ["first", "refused", "promoted"]
-    assert known[2].rows[0]["low"] == pytest.approx(0.04)
-    assert known[1].why == "training was stopped: entropy fell"
+    decisions = history.decisions(store)
+    assert [d.verdict for d in decisions] == ["first", "refused", "promoted"]
+    assert decisions[2].rows[0]["low"] == pytest.approx(0.04)
+    assert decisions[1].why == "training was stopped: entropy fell"
 
 
 def test_a_rollback_is_a_decision_and_can_be_followed_by_another(store: Store) -> None:

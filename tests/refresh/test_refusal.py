@@ -83,8 +83,8 @@ def test_a_better_f1_is_refused_for_a_guard_alone(
         "false_mention (wrong)": (False, 24),
         "oct": (True, 64),
     }
-    code, printed, said = repic_main("refresh", "why", "--store", str(store.files.root))
-    assert code == 0, said
+    code, printed, errors = repic_main("refresh", "why", "--store", str(store.files.root))
+    assert code == 0, errors
     assert decision.why in printed
     line = next(line for line in printed.splitlines() if line.startswith(" oct"))
     assert "64" in line.split()

@@ -35,12 +35,12 @@ def store(rows: list[Row]) -> str:
 
 
 def test_attack_prints_zero_and_zero(rows: list[Row]) -> None:
-    found = json.loads(run("attack", "--json").stdout)
-    assert found["tried"] >= 240
-    assert found["paraphrases"] >= 240
-    assert (found["succeeded"], found["punished"]) == (0, 0)
-    assert found["undefended"]
-    assert found["released"]["succeeded"] > 0
+    report = json.loads(run("attack", "--json").stdout)
+    assert report["tried"] >= 240
+    assert report["paraphrases"] >= 240
+    assert (report["succeeded"], report["punished"]) == (0, 0)
+    assert report["undefended"]
+    assert report["released"]["succeeded"] > 0
 
 
 def test_attack_on_a_store(store: str) -> None:
@@ -73,12 +73,12 @@ def test_score_rows_that_explain_themselves(tmp_path: Path) -> None:
     file.write_text("\n".join(text for text in texts if text != "{}"), encoding="utf-8")
     result = run("score", str(file), "--json", "--store", store)
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert [r["line"] for r in found] == [1, 2, 3, 4, 5, 6, 7, 9]
-    assert [round(r["total"], 3) for r in found[:3]] == [1, 1, 0]
-    assert found[0]["example_id"] == "a"
-    assert found[2]["reason"] == "wrong_name"
-    assert all("error" in r for r in found[3:])
+    report = json.loads(result.stdout)
+    assert [r["line"] for r in report] == [1, 2, 3, 4, 5, 6, 7, 9]
+    assert [round(r["total"], 3) for r in report[:3]] == [1, 1, 0]
+    assert report[0]["example_id"] == "a"
+    assert report[2]["reason"] == "wrong_name"
+    assert all("error" in r for r in report[3:])
 
 
 def test_score_rows_of_a_store(rows: list[Row], store: str, tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def test_score_rows_of_a_store(rows: list[Row], store: str, tmp_path: Path) -> N
         {"example_id": row["example_id"]},
     ]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    found = json.loads(run("score", str(file), "--json", "--store", store).stdout)
-    assert found[0]["total"] == 1
-    assert HASH in found[1]["error"]
-    assert "completion" in found[2]["error"]
+    report = json.loads(run("score", str(file), "--json", "--store", store).stdout)
+    assert report[0]["total"] == 1
+    assert HASH in report[1]["error"]
+    assert "completion" in report[2]["error"]
     table = run("score", str(file), "--store", store)
     assert "1 scored, mean 1.0000" in table.output
 
@@ -110,8 +110,8 @@ def test_explain(rows: list[Row], store: str) -> None:
     assert result.exit_code == 0, result.output
     for words in ("names", "facts", "total 1.000", "set-F1", row["caption"]):
         assert words in result.output
-    found = json.loads(run("explain", row["example_id"], "", "--json", "--store", store).stdout)
-    assert (found["total"], found["reason"]) == (0, "empty")
-    assert found["distinctive_words"]
-    assert found["telling"] == found["distinctive_words"]  # the former name
+    report = json.loads(run("explain", row["example_id"], "", "--json", "--store", store).stdout)
+    assert (report["total"], report["reason"]) == (0, "empty")
+    assert report["distinctive_words"]
+    assert report["telling"] == report["distinctive_words"]  # the former name
     assert run("explain", "zz", "text", "--store", store).exit_code != 0

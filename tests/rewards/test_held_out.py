@@ -41,14 +41,14 @@ def measured(**rewards: list[float]) -> Measured:
 def test_a_difference_is_of_the_same_rows() -> None:
     before = measured(oct=[0.0, 1.0] * 20, vlt=[0.2] * 10)
     after = measured(oct=[0.5, 1.0] * 20, vlt=[0.2] * 10)
-    found = {(c.how, c.objective): c for c in compare(before, after)}
-    oct_ = found["greedy", "oct"]
+    changes = {(c.how, c.objective): c for c in compare(before, after)}
+    oct_ = changes["greedy", "oct"]
     assert (oct_.n, oct_.before, oct_.after) == (40, 0.5, 0.75)
     assert oct_.difference == pytest.approx(0.25)
     assert 0.15 < oct_.low < 0.25 < oct_.high < 0.35
-    vlt = found["sampled", "vlt"]
+    vlt = changes["sampled", "vlt"]
     assert (vlt.low, vlt.high) == pytest.approx((0, 0))
-    every = found["greedy", ALL]
+    every = changes["greedy", ALL]
     assert every.n == 50
     assert every.difference == pytest.approx(0.125), "objectives weigh the same"
 

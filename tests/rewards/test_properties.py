@@ -98,13 +98,13 @@ def test_the_longest_captions_take_a_bounded_time(unit: str) -> None:
 )
 def test_monotone_in_iou(first: tuple[float, ...], second: tuple[float, ...]) -> None:
     truth = Box.of(VLT["box"])
-    found = []
+    scores = []
     for shares in (first, second):
         box = Box(shares[0] * 1000, shares[1] * 500, shares[2] * 1000, shares[3] * 500)
         text = NORMALIZED.render(box, 1000, 500)
         read = NORMALIZED.parse(text, 1000, 500)
-        found.append((read.iou(truth), score(text, VLT, "strict", NORMALIZED).total))
-    (low, paid_low), (_, paid_high) = sorted(found)
+        scores.append((read.iou(truth), score(text, VLT, "strict", NORMALIZED).total))
+    (low, paid_low), (_, paid_high) = sorted(scores)
     assert low == pytest.approx(paid_low)
     assert paid_low <= paid_high
 
@@ -128,12 +128,12 @@ def test_monotone_in_set_f1(
     present: frozenset[str], first: frozenset[str], second: frozenset[str]
 ) -> None:
     row = _row(present)
-    found = []
+    scores = []
     for named in (first, second):
         result = score(f"{' and '.join(sorted(named))} {TEXT}", row)
         assert result.components["names"] == pytest.approx(_f1(named, present))
-        found.append((_f1(named, present), result.total))
-    (_, paid_low), (_, paid_high) = sorted(found)
+        scores.append((_f1(named, present), result.total))
+    (_, paid_low), (_, paid_high) = sorted(scores)
     assert paid_low <= paid_high + 1e-9
 
 

@@ -220,28 +220,28 @@ _PHRASE = re.compile(
 
 def _meant(phrase: str, objects: Sequence[WorldObject]) -> list[WorldObject]:
     """What a reader who knows the truth takes a phrase to mean."""
-    said = _PHRASE.fullmatch(phrase)
-    assert said, phrase
-    found = [
+    match = _PHRASE.fullmatch(phrase)
+    assert match, phrase
+    matching = [
         o
         for o in objects
-        if o.identity.category == said["category"]
-        and said["colour"] in (None, o.identity.colour)
-        and (not said["plain"] or o.identity.pattern == "plain")
-        and said["pattern"] in (None, o.identity.pattern)
-        and said["second"] in (None, o.identity.second_colour)
-        and said["accessory"] in (None, o.identity.accessory)
+        if o.identity.category == match["category"]
+        and match["colour"] in (None, o.identity.colour)
+        and (not match["plain"] or o.identity.pattern == "plain")
+        and match["pattern"] in (None, o.identity.pattern)
+        and match["second"] in (None, o.identity.second_colour)
+        and match["accessory"] in (None, o.identity.accessory)
     ]
-    if not said["side"]:
-        return found
-    assert len(found) > 2 if said["most"] else len(found) == 2
-    axis = 0 if said["side"] in ("left", "right") else 1
-    sign = 1 if said["side"] in ("left", "upper") else -1
-    middles = [sign * (b[axis] + b[axis + 2]) / 2 for b in (o.box.as_list() for o in found)]
+    if not match["side"]:
+        return matching
+    assert len(matching) > 2 if match["most"] else len(matching) == 2
+    axis = 0 if match["side"] in ("left", "right") else 1
+    sign = 1 if match["side"] in ("left", "upper") else -1
+    middles = [sign * (b[axis] + b[axis + 2]) / 2 for b in (o.box.as_list() for o in matching)]
     first, second = sorted(middles)[:2]
     assert second - first >= 0.15 * SIZE, "left or right of each other, but hardly"
     assert first < sign * SIZE / 2, "the left one is on the right"
-    return [o for o, middle in zip(found, middles, strict=True) if middle == first]
+    return [o for o, middle in zip(matching, middles, strict=True) if middle == first]
 
 
 @many
@@ -268,15 +268,15 @@ def test_an_expression_is_minimal_and_a_full_one_follows() -> None:
 def test_nothing_is_said_of_what_nothing_tells_apart() -> None:
     bare = replace(MUG, accessory=None)
     dressed = [replace(MUG, accessory=accessory) for accessory in ACCESSORIES]
-    said = [WORLD.photo([bare, *dressed], seed).objects[0].expressions for seed in range(20)]
-    assert () in said
-    assert all(re.match("the (left|right|upper|lower)most ", e) for es in said for e in es)
+    expressions = [WORLD.photo([bare, *dressed], seed).objects[0].expressions for seed in range(20)]
+    assert () in expressions
+    assert all(re.match("the (left|right|upper|lower)most ", e) for es in expressions for e in es)
 
 
 def test_left_and_right_are_told_where_they_are_clear() -> None:
     pair = [MUG, replace(MUG, colour="blue")]
-    said = {e for seed in range(30) for e in WORLD.photo(pair, seed).objects[0].expressions}
-    assert {"the left mug", "the right mug", "the upper mug", "the lower mug"} <= said
+    phrases = {e for seed in range(30) for e in WORLD.photo(pair, seed).objects[0].expressions}
+    assert {"the left mug", "the right mug", "the upper mug", "the lower mug"} <= phrases
 
 
 @many
@@ -298,15 +298,15 @@ def test_a_caption_mentions_every_object_and_the_place(company: list[Identity], 
 
 
 def test_left_of_in_a_caption_is_true() -> None:
-    said = 0
+    count = 0
     for seed in range(80):
         photo = WORLD.photo([MUG, BALL], seed)
         if "to the left of" in photo.caption.text:
-            said += 1
+            count += 1
             mug, ball = (o.box for o in photo.objects)
             mug_first = photo.caption.template.startswith("{0}")
             assert (mug.x1 + mug.x2 < ball.x1 + ball.x2) == mug_first
-    assert said > 2
+    assert count > 2
 
 
 # Data sets

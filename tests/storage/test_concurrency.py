@@ -41,8 +41,8 @@ def publish_same(location: str, number: int) -> int:
 def test_four_processes_get_consecutive_numbers(store):
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(4, mp_context=spawn) as pool:
-        found = list(pool.map(publish_ten, [store.location] * 4, range(4)))
-        assert sorted(itertools.chain(*found)) == store.versions("images") == list(range(1, 41))
+        numbers = list(pool.map(publish_ten, [store.location] * 4, range(4)))
+        assert sorted(itertools.chain(*numbers)) == store.versions("images") == list(range(1, 41))
         same = list(pool.map(publish_same, [store.location] * 16, range(16)))
     assert len(set(same)) == 4
     assert store.versions("images")[-1] == 44

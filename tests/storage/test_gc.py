@@ -136,11 +136,11 @@ def test_what_an_unfinished_job_keeps_stays(store, memory):
     for each in (store, memory):
         build(each, 1)
         job = begun(each, days=29)
-        found = gc(each, delete=True)
-        assert reasons(found) == ["part that no version names"]
-        assert [(u.job, u.forgotten) for u in found.unfinished] == [(job, False)]
+        garbage = gc(each, delete=True)
+        assert reasons(garbage) == ["part that no version names"]
+        assert [(u.job, u.forgotten) for u in garbage.unfinished] == [(job, False)]
         kept = each.files.find("unfinished") | each.files.find("parts")
-        assert found.unfinished[0].bytes == sum(kept.values())
+        assert garbage.unfinished[0].bytes == sum(kept.values())
         assert len(kept) == 3
         jobs.end(each.files, job.id)
         assert each.files.find("unfinished") == {}
@@ -152,10 +152,10 @@ def test_a_job_that_nobody_goes_on_with_goes_card_first(store, monkeypatch, stop
     build(store, 1)
     whole = store.files.find("")
     job = begun(store, days=31)
-    found = gc(store)
-    assert found.unfinished[0].forgotten
-    assert found.files[0].path == job.card
-    assert len(found.files) == 4
+    garbage = gc(store)
+    assert garbage.unfinished[0].forgotten
+    assert garbage.files[0].path == job.card
+    assert len(garbage.files) == 4
     killed_gc(store, monkeypatch, stop)
     assert jobs.is_kept(store.files, job.id) == (stop == 0)
     for path in store.files.find("leases"):  # its holder is dead

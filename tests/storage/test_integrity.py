@@ -86,14 +86,14 @@ def test_diff_by_key(store):
     changed[2]["tags"], changed[2]["vector"] = [{"name": "new", "score": 0.0}], None
     store.publish("images", before, origin("a"), key=["id"])
     store.publish("images", pa.Table.from_pylist(changed, after.schema), origin("b"), key=["id"])
-    found = diff(store, "images@v1", "images@v2")
-    assert sorted(found.added["id"].to_pylist()) == ["0010", "0011"]
-    assert sorted(found.removed["id"].to_pylist()) == ["0000", "0001"]
-    assert found.changed.sort_by("id").to_pylist() == [
+    difference = diff(store, "images@v1", "images@v2")
+    assert sorted(difference.added["id"].to_pylist()) == ["0010", "0011"]
+    assert sorted(difference.removed["id"].to_pylist()) == ["0000", "0001"]
+    assert difference.changed.sort_by("id").to_pylist() == [
         {"id": "0002", "columns": ["value"]},
         {"id": "0004", "columns": ["tags", "vector"]},
     ], "0003 had no box before either"
-    assert not found.empty
+    assert not difference.empty
     assert diff(store, "images@v1", "images@v1").empty
 
 
@@ -101,10 +101,10 @@ def test_diff_of_other_columns_and_types(store):
     store.publish("t", pa.table({"id": [1], "a": [1], "b": [[1.0]]}), origin("1"), key=["id"])
     wide = pa.table({"id": [1], "b": pa.array([[1.0]], pa.list_(pa.float64(), 1)), "c": [0]})
     store.publish("t", wide, origin("2"), key=["id"])
-    found = diff(store, "t@v1", "t@v2")
-    assert (found.columns_added, found.columns_removed) == (("c",), ("a",))
-    assert found.changed.num_rows == 0
-    assert not found.empty
+    difference = diff(store, "t@v1", "t@v2")
+    assert (difference.columns_added, difference.columns_removed) == (("c",), ("a",))
+    assert difference.changed.num_rows == 0
+    assert not difference.empty
 
 
 def test_diff_needs_tables_with_one_key(store):
@@ -128,7 +128,9 @@ def test_diff_accounts_for_every_row(request, a, b):
             {"k": pa.array(side, pa.int64()), "v": pa.array(side.values(), pa.int64())}
         )
         store.publish(tag, table, origin("f"), key=["k"])
-    found = diff(store, "a@v1", "b@v1")
-    assert set(found.added["k"].to_pylist()) == b.keys() - a.keys()
-    assert set(found.removed["k"].to_pylist()) == a.keys() - b.keys()
-    assert set(found.changed["k"].to_pylist()) == {k for k in a.keys() & b.keys() if a[k] != b[k]}
+    difference = diff(store, "a@v1", "b@v1")
+    assert set(difference.added["k"].to_pylist()) == b.keys() - a.keys()
+    assert set(difference.removed["k"].to_pylist()) == a.keys() - b.keys()
+    assert set(difference.changed["k"].to_pylist()) == {
+        k for k in a.keys() & b.keys() if a[k] != b[k]
+    }

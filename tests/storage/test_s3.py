@@ -24,9 +24,9 @@ def options() -> Iterator[dict[str, object]]:
     s3fs = pytest.importorskip("s3fs")
     server.start()
     host, port = server.get_host_and_port()
-    found = {"key": "k", "secret": "s", "endpoint_url": f"http://{host}:{port}"}
-    s3fs.S3FileSystem(**found).mkdir("bucket")
-    yield found
+    storage_options = {"key": "k", "secret": "s", "endpoint_url": f"http://{host}:{port}"}
+    s3fs.S3FileSystem(**storage_options).mkdir("bucket")
+    yield storage_options
     server.stop()
 
 

@@ -46,8 +46,8 @@ def test_what_a_person_can_mend_is_one_sentence(
     model = () if "--model" in arguments else ("--model", tiny)
     profile = () if "--profile" in arguments else ("--profile", PLAIN)
     changes = [f"--set={change}" for change in SMALL]
-    place = ("--store", store.location)
-    code, _, err = repic_main("train", *place, *model, *profile, *changes, *arguments)
+    store_option = ("--store", store.location)
+    code, _, err = repic_main("train", *store_option, *model, *profile, *changes, *arguments)
     assert code == 2, err
     assert said in err
     assert "Traceback" not in err

@@ -19,8 +19,8 @@ def test_a_row_becomes_a_structured_prompt_with_its_pictures(built: Built) -> No
     store = built.store
     table = read(store, examples_of(store, "examples@latest"), "train")
     data = prompts(table, QWEN3_VL, range(table.num_rows))
-    for place in range(0, table.num_rows, 7):
-        item = data[place]
+    for index in range(0, table.num_rows, 7):
+        item = data[index]
         [turn] = item["prompt"]
         blocks = turn["content"]
         assert turn["role"] == "user"

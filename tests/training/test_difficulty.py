@@ -32,7 +32,7 @@ def rollouts(rewards: dict[str, list[float | None]]) -> pa.Table:
 
 
 def test_levels_need_enough_scored_answers() -> None:
-    found = difficulty_levels(
+    levels = difficulty_levels(
         rollouts(
             {
                 "easy": [1.0] * 8,
@@ -46,7 +46,7 @@ def test_levels_need_enough_scored_answers() -> None:
         ),
         SETTINGS,
     )
-    assert found == {
+    assert levels == {
         "easy": "easy",
         "hard": "hard",
         "middle": "middle",
@@ -57,11 +57,11 @@ def test_levels_need_enough_scored_answers() -> None:
 
 def test_a_share_of_the_too_easy_and_the_too_hard_stays() -> None:
     ids = [f"{k:032x}" for k in range(4000)]
-    known: dict[str, Level] = dict.fromkeys(ids[:2000], "easy")
-    known |= dict.fromkeys(ids[2000:3000], "hard")
-    known |= dict.fromkeys(ids[3000:3500], "middle")
+    levels: dict[str, Level] = dict.fromkeys(ids[:2000], "easy")
+    levels |= dict.fromkeys(ids[2000:3000], "hard")
+    levels |= dict.fromkeys(ids[3000:3500], "middle")
     settings = DifficultySettings(keep_easy=0.25, keep_hard=0.5)
-    kept, counts = thin_out(pa.table({"example_id": ids}), known, settings)
+    kept, counts = thin_out(pa.table({"example_id": ids}), levels, settings)
     assert counts["middle"] == {"rows": 500, "kept": 500}
     assert counts["unknown"] == {"rows": 500, "kept": 500}
     assert counts["easy"]["rows"] == 2000
@@ -75,11 +75,11 @@ def test_more_rows_and_larger_shares_take_nothing_away(
     numbers: set[int], one: float, other: float
 ) -> None:
     ids = [f"{n:032x}" for n in sorted(numbers)]
-    known: dict[str, Level] = dict.fromkeys(ids, "easy")
+    levels: dict[str, Level] = dict.fromkeys(ids, "easy")
 
     def kept(names: list[str], share: float) -> set[str]:
         settings = DifficultySettings(keep_easy=share)
-        table, _ = thin_out(pa.table({"example_id": names}), known, settings)
+        table, _ = thin_out(pa.table({"example_id": names}), levels, settings)
         return set(table["example_id"].to_pylist())
 
     assert kept(ids, min(one, other)) <= kept(ids, max(one, other))
@@ -112,8 +112,8 @@ def test_a_run_says_what_it_left_out(built: Built, tiny: str, work: Path, tmp_pa
     before = set(store.read("rollouts@v1")["example_id"].to_pylist())
     after = set(store.read(second.rollouts.ref)["example_id"].to_pylist())
     assert not before & after
-    known = published_before(store, second.checkpoint)
-    assert known.rollouts == second.rollouts
+    earlier = published_before(store, second.checkpoint)
+    assert earlier.rollouts == second.rollouts
 
 
 def test_answers_that_rows_were_chosen_by_are_not_those_of_a_run_without(

@@ -52,12 +52,12 @@ def test_a_run_leaves_a_checkpoint_and_its_rollouts(trained: Trained) -> None:
 
 
 def test_every_answer_is_a_row_of_rollouts(trained: Trained) -> None:
-    found = trained.store.read("rollouts@latest").to_pylist()
-    assert [(r["step"], r["group"], r["sample"]) for r in found] == [
+    answers = trained.store.read("rollouts@latest").to_pylist()
+    assert [(r["step"], r["group"], r["sample"]) for r in answers] == [
         (step, 0, sample) for step in (1, 2, 3) for sample in range(4)
     ]
     groups = defaultdict(list)
-    for row in found:
+    for row in answers:
         groups[row["step"]].append(row)
     for group in groups.values():
         assert len({row["example_id"] for row in group}) == 1
@@ -223,7 +223,7 @@ def test_every_stretch_of_an_epoch_sees_each_objective() -> None:
     objectives = table["objective"].to_pylist()
     places = epoch_order(table, 160, seed=3)
     for start in range(0, 160, 8):
-        met = Counter(objectives[place] for place in places[start : start + 8])
+        met = Counter(objectives[index] for index in places[start : start + 8])
         assert 3 <= met["oct"] <= 5
         assert min(met["vlt"], met["ict"]) > 0
 

@@ -95,10 +95,10 @@ def test_a_bad_row_is_found(
     assert check in {problem.check for problem in problems}
     with pytest.raises(PreflightError) as caught:
         preflight.refuse(problems, 1)
-    said = str(caught.value)
-    assert "1 of 1 rows cannot be trained on" in said
-    assert row["example_id"] in said
-    assert preflight.REMEDIES[check] in said
+    message = str(caught.value)
+    assert "1 of 1 rows cannot be trained on" in message
+    assert row["example_id"] in message
+    assert preflight.REMEDIES[check] in message
 
 
 def test_a_prompt_beyond_the_budget_is_found(
@@ -149,14 +149,14 @@ def test_a_reward_that_cannot_tell_wrong_from_right_is_found(
 
 
 def test_doctor_dataset_says_what_it_looked_at(built: Built, tiny: str, repic_main: Main) -> None:
-    place = ("--store", str(built.location), "--model", tiny)
-    code, out, _ = repic_main("doctor", "dataset", "examples@latest", *place)
+    options = ("--store", str(built.location), "--model", tiny)
+    code, out, _ = repic_main("doctor", "dataset", "examples@latest", *options)
     assert code == 0
     assert "rows of examples@v1 can be trained on" in out
     budget = ("--set", "train.max_prompt_tokens=30")
-    code, out, _ = repic_main("doctor", "dataset", "dataset@latest", *place, *budget)
+    code, out, _ = repic_main("doctor", "dataset", "dataset@latest", *options, *budget)
     assert code == 1
     assert "raise train.max_prompt_tokens" in out
-    code, out, _ = repic_main("doctor", "dataset", "examples@latest", *place, *budget, "--json")
+    code, out, _ = repic_main("doctor", "dataset", "examples@latest", *options, *budget, "--json")
     assert code == 1
     assert '"check": "budget"' in out

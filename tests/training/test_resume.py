@@ -61,15 +61,15 @@ def test_gc_leaves_what_a_killed_run_goes_on_with(
 ) -> None:
     (parts,) = jobs.find(interrupted.files)[0].keeps
     before = interrupted.files.find("unfinished") | interrupted.files.find(parts)
-    found = gc(interrupted, delete=True)
-    assert found.deleted
-    [(what, forgotten)] = [(u.job.what, u.forgotten) for u in found.unfinished]
+    garbage = gc(interrupted, delete=True)
+    assert garbage.deleted
+    [(what, forgotten)] = [(u.job.what, u.forgotten) for u in garbage.unfinished]
     assert what == f"GRPO of {tiny} on examples@v1"
     assert not forgotten
-    assert found.unfinished[0].bytes == sum(before.values())
+    assert garbage.unfinished[0].bytes == sum(before.values())
     assert interrupted.files.find("unfinished") | interrupted.files.find(parts) == before
-    said = again(interrupted, tiny)
-    assert "resuming from step 2" in said
+    messages = again(interrupted, tiny)
+    assert "resuming from step 2" in messages
     assert answers(interrupted) == answers(trained.store)
     assert interrupted.files.find("unfinished") == {}
     gc(interrupted, delete=True)
@@ -79,11 +79,11 @@ def test_gc_leaves_what_a_killed_run_goes_on_with(
 def test_a_run_that_was_given_up_starts_anew(
     interrupted: Store, tiny: str, trained: Trained
 ) -> None:
-    found = gc(interrupted, delete=True, forget=timedelta(0))
-    assert [u.forgotten for u in found.unfinished] == [True]
+    garbage = gc(interrupted, delete=True, forget=timedelta(0))
+    assert [u.forgotten for u in garbage.unfinished] == [True]
     assert interrupted.files.find("unfinished") == interrupted.files.find("parts/rollouts") == {}
-    said = again(interrupted, tiny)
-    assert "resuming" not in said
+    messages = again(interrupted, tiny)
+    assert "resuming" not in messages
     assert answers(interrupted) == answers(trained.store)
 
 
@@ -92,9 +92,9 @@ def test_gc_that_was_killed_at_it_leaves_no_run_to_go_on_with(
 ) -> None:
     (job,) = jobs.find(interrupted.files)
     interrupted.files.remove(job.card)
-    said = again(interrupted, tiny)
-    assert "starting from step 0: `repic gc` deleted what the earlier attempt left" in said
-    assert "resuming" not in said
+    messages = again(interrupted, tiny)
+    assert "starting from step 0: `repic gc` deleted what the earlier attempt left" in messages
+    assert "resuming" not in messages
     assert answers(interrupted) == answers(trained.store)
 
 
@@ -104,6 +104,6 @@ def test_a_run_whose_answers_are_gone_starts_anew(
     (recipe,) = (job.id for job in jobs.find(interrupted.files))
     [first] = [p for p in interrupted.parts("rollouts", recipe) if p.covers == ("1",)]
     interrupted.files.remove(first.shard.path)
-    said = again(interrupted, tiny)
-    assert "starting from step 0: the answers of 1 earlier steps are missing" in said
+    messages = again(interrupted, tiny)
+    assert "starting from step 0: the answers of 1 earlier steps are missing" in messages
     assert answers(interrupted) == answers(trained.store)

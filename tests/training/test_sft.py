@@ -34,12 +34,12 @@ def test_the_loss_is_on_the_answer_alone(built: Built, tiny: str, work: Path) ->
     session = sft.prepare(plan, table, config)
     data = session.trainer.train_dataset
     chosen = list(range(0, len(data), max(1, len(data) // 8)))[:8]
-    batch = session.trainer.data_collator([data[place] for place in chosen])
+    batch = session.trainer.data_collator([data[index] for index in chosen])
     tokenizer = plan.reader.processor.tokenizer
-    known = sft.answered_rows(table).take(chosen).to_pylist()
-    for labels, row in zip(batch["labels"], known, strict=True):
-        said = tokenizer.decode(labels[labels >= 0], skip_special_tokens=True)
-        assert said.strip() == gold_answer(row, plan.reader.convention)
+    rows = sft.answered_rows(table).take(chosen).to_pylist()
+    for labels, row in zip(batch["labels"], rows, strict=True):
+        text = tokenizer.decode(labels[labels >= 0], skip_special_tokens=True)
+        assert text.strip() == gold_answer(row, plan.reader.convention)
     tokens = (batch["input_ids"] == plan.reader.config.image_token_id).sum()
     assert tokens == batch["image_grid_thw"].prod(dim=1).sum() // 4, "no picture was cut"
 

@@ -21,9 +21,9 @@ def parameters(trainer: type, name: str) -> dict[str, inspect.Parameter]:
     method = getattr(trainer, name, None)
     if method is None:
         pytest.fail(f"TRL moved {label}: adapt repic/training/trainers.py, then the range of trl")
-    found = dict(inspect.signature(method).parameters)
-    del found["self"]
-    return found
+    signature = dict(inspect.signature(method).parameters)
+    del signature["self"]
+    return signature
 
 
 def changed(label: str, expected: Any, actual: Any) -> str:

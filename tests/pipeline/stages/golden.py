@@ -180,7 +180,7 @@ def _picture(number: int) -> Image.Image:
 
 def _scan(folder: Path) -> Scan:
     """Three photos with annotations, the last of them twice; and a file that is no photo."""
-    found = []
+    photos = []
     for number in range(3):
         path = folder / f"{number}.ppm"
         _picture(number).save(path)
@@ -192,9 +192,9 @@ def _scan(folder: Path) -> Scan:
         )
         photo = SourcePhoto(path.as_uri(), "folder", "CC0", None, "Two animals.", annotations)
         also_at = (f"file:///copy-{number}.ppm",) if number == 2 else ()
-        found.append(ScannedPhoto(image_id_of(sha256, None), sha256, photo, also_at))
+        photos.append(ScannedPhoto(image_id_of(sha256, None), sha256, photo, also_at))
     rejects = (Reject("file:///text.jpg", "images", "not-an-image", "it is text"),)
-    return Scan(tuple(sorted(found, key=lambda f: f.image_id)), rejects)
+    return Scan(tuple(sorted(photos, key=lambda f: f.image_id)), rejects)
 
 
 def _probes(scan: Scan) -> pa.Table:
@@ -206,9 +206,9 @@ def _probes(scan: Scan) -> pa.Table:
                 "height": 60,
                 "format": "PPM",
                 "orientation": 1,
-                "phash": f"{0x0F0F_0000_1234_0000 + 7 * place:016x}",
+                "phash": f"{0x0F0F_0000_1234_0000 + 7 * index:016x}",
             }
-            for place, f in enumerate(scan.photos)
+            for index, f in enumerate(scan.photos)
         ]
     )
 
@@ -249,11 +249,11 @@ def _boxes(scan: Scan) -> pa.Table:
     return TABLES["detections"].table(
         [
             {
-                "object_id": fingerprint(["box", f.sha256, place]),
+                "object_id": fingerprint(["box", f.sha256, index]),
                 "image_id": f.image_id,
                 **dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True)),
-                "label": ("dog", "cat", "dog")[place],
-                "confidence": 0.9 - place / 10,
+                "label": ("dog", "cat", "dog")[index],
+                "confidence": 0.9 - index / 10,
                 "detector": "d",
                 "vocabulary": "v",
                 "truncated": None,
@@ -262,7 +262,7 @@ def _boxes(scan: Scan) -> pa.Table:
                 "identity": None,
             }
             for f in scan.photos
-            for place, box in enumerate(corners)
+            for index, box in enumerate(corners)
         ]
     )
 
@@ -279,13 +279,13 @@ def _vectors(build: Build) -> pa.Table:
     """Unit vectors of 64 times plus or minus 1/8, whose products are exact on any machine."""
     draw = np.random.RandomState(1)
     kinds: dict[str, np.ndarray] = {}
-    rows, found = [], []
+    rows, vectors = [], []
     for row in build.objects.to_pylist():
         base = kinds.setdefault(row["identity"], draw.choice([-1, 1], 64))
         flipped = np.where(draw.random_sample(64) < 0.1, -base, base)
-        found.append(flipped / 8)
+        vectors.append(flipped / 8)
         rows.append({"object_id": row["object_id"], "image_id": row["image_id"]})
-    flat = pa.array(np.concatenate(found).astype(np.float16), pa.float16())
+    flat = pa.array(np.concatenate(vectors).astype(np.float16), pa.float16())
     table = pa.Table.from_pylist(rows)
     table = table.append_column("encoder", pa.array(["e"] * len(rows)))
     table = table.append_column("view", pa.array(["crop"] * len(rows)))

@@ -26,8 +26,8 @@ def said(*boxes: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def test_a_box_takes_those_of_the_object_that_it_is_of() -> None:
-    found = said(drawn("a", 2, 1, 40, 41), drawn("b", 58, 60, 99, 101))
-    assert found == {"a": ["the red mug", "the left mug"], "b": ["the blue mug"]}
+    expressions = said(drawn("a", 2, 1, 40, 41), drawn("b", 58, 60, 99, 101))
+    assert expressions == {"a": ["the red mug", "the left mug"], "b": ["the blue mug"]}
 
 
 def test_less_than_half_is_another_thing() -> None:
@@ -40,8 +40,8 @@ def test_less_than_half_is_another_thing() -> None:
 def test_of_two_boxes_of_one_object_the_better_one_gets_them() -> None:
     for boxes in (("a", "b"), ("b", "a")):
         places = {"a": (0, 0, 38, 40), "b": (0, 0, 40, 40)}
-        found = said(*(drawn(name, *places[name]) for name in boxes))
-        assert found == {"a": [], "b": ["the red mug", "the left mug"]}
+        expressions = said(*(drawn(name, *places[name]) for name in boxes))
+        assert expressions == {"a": [], "b": ["the red mug", "the left mug"]}
 
 
 def test_what_a_box_brings_along_stays() -> None:

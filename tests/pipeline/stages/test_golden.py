@@ -75,8 +75,8 @@ def test_the_fixed_inputs_show_something(made: dict[str, dict[str, pa.Table]]) -
 
 
 def test_a_stage_reads_only_what_was_made_before() -> None:
-    known = {"source", "reviews"}
+    available = {"source", "reviews"}
     for stage in STAGES:
-        assert set(stage.reads) <= known, stage.name
-        known |= set(stage.writes)
-    assert known - {"source"} == TABLES.keys() - OF_MODELS
+        assert set(stage.reads) <= available, stage.name
+        available |= set(stage.writes)
+    assert available - {"source"} == TABLES.keys() - OF_MODELS

@@ -81,12 +81,12 @@ def test_the_room_changes_no_row(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = built.album.settings("runtime.batch_size=4")
-    stage, found = EmbeddingStage(), tables(built.store, built.outcome)
-    inputs = stage.inputs(Inputs(settings, scan(settings), found))
+    stage, bound = EmbeddingStage(), tables(built.store, built.outcome)
+    inputs = stage.inputs(Inputs(settings, scan(settings), bound))
     ample = stage.run(inputs, settings)
     monkeypatch.setattr(prefetch_module, "MAX_PIXELS", 1)
     assert stage.run(inputs, settings).rows.equals(ample.rows)
-    assert ample.rows.num_rows == found["objects"].num_rows > 0
+    assert ample.rows.num_rows == bound["objects"].num_rows > 0
 
 
 def test_room_is_shared_and_the_first_is_served_first() -> None:
@@ -122,19 +122,19 @@ def test_decoding_in_threads_shares_the_room(
     good = tmp_path / "good.png"
     Image.new("RGB", (40, 30), "red").save(good)
     cut = good.read_bytes()[:-20]
-    found: list[str] = []
+    errors: list[str] = []
 
     def work(data: bytes) -> None:
         try:
-            found.append(hashlib.sha256(decode.decode(data).tobytes()).hexdigest())
+            errors.append(hashlib.sha256(decode.decode(data).tobytes()).hexdigest())
         except ImageRefused as refused:
-            found.append(refused.reason)
+            errors.append(refused.reason)
 
     threads = [threading.Thread(target=work, args=(data,)) for data in (good.read_bytes(), cut) * 5]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(timeout=30)
-    assert len(found) == 10
-    assert found.count("truncated") == 5
-    assert len(set(found)) == 2
+    assert len(errors) == 10
+    assert errors.count("truncated") == 5
+    assert len(set(errors)) == 2

@@ -37,8 +37,8 @@ def worker_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_trl_gets_none_for_what_cannot_be_scored(worker_url: str) -> None:
     turn = [{"role": "assistant", "content": [{"type": "text", "text": "yes"}]}]
     labels = [YES, NO, "{", YES]
-    found = trl_reward.reward(["yes", "yes", "yes", turn], label=labels, prompts=["?"] * 4)
-    assert found == [1.0, 0.0, None, 1.0]
+    rewards = trl_reward.reward(["yes", "yes", "yes", turn], label=labels, prompts=["?"] * 4)
+    assert rewards == [1.0, 0.0, None, 1.0]
     assert asyncio.run(trl_reward.reward_async(["yes"], label=[NO])) == [0.0]
     assert trl_reward.reward([], label=[]) == []
 
@@ -52,8 +52,8 @@ def test_trl_finds_it_by_its_dotted_path() -> None:
 def test_verl_gets_numbers_and_a_flag(worker_url: str) -> None:
     assert verl_reward.compute_score("repic/oct", "yes", YES) == {"score": 1.0, "scored": 1.0}
     assert verl_reward.compute_score("repic/oct", "yes", "?") == {"score": 0.5, "scored": 0.0}
-    found = verl_reward.compute_scores(["x"] * 3, ["yes", "no", "yes"], [YES, YES, "?"])
-    assert found == [
+    scores = verl_reward.compute_scores(["x"] * 3, ["yes", "no", "yes"], [YES, YES, "?"])
+    assert scores == [
         {"score": 1.0, "scored": 1.0},
         {"score": 0.0, "scored": 1.0},
         {"score": 0.5, "scored": 0.0},
@@ -63,16 +63,16 @@ def test_verl_gets_numbers_and_a_flag(worker_url: str) -> None:
 def test_openrlhf_gets_tensors_of_answers_without_their_prompts(worker_url: str) -> None:
     prompt = "<|im_start|>user\n<|image_pad|>Is it?<|im_end|>\n<|im_start|>assistant\n"
     long = prompt.replace("<|image_pad|>", "<|image_pad|>" * 9)
-    found = openrlhf_reward.reward_func(
+    result = openrlhf_reward.reward_func(
         [f"{long}yes<|im_end|>", f"{prompt}no"], [prompt] * 2, [YES] * 2
     )
-    assert torch.equal(found["rewards"], torch.tensor([1.0, 0.0]))
-    assert torch.equal(found["extra_logs"]["scored"], torch.ones(2))
+    assert torch.equal(result["rewards"], torch.tensor([1.0, 0.0]))
+    assert torch.equal(result["extra_logs"]["scored"], torch.ones(2))
 
 
 def test_neutral_is_the_mean_of_the_group() -> None:
-    found = query.fill_unscored([1.0, 0.5, None, None], ["a", "a", "a", "b"])
-    assert found == [1.0, 0.5, 0.75, query.NEUTRAL]
+    filled = query.fill_unscored([1.0, 0.5, None, None], ["a", "a", "a", "b"])
+    assert filled == [1.0, 0.5, 0.75, query.NEUTRAL]
 
 
 @pytest.mark.parametrize("harm", HARM, ids=lambda act: act.__name__)
@@ -110,12 +110,12 @@ def test_rows_that_are_handed_on_are_scored_alike(
     rows = {row["example_id"]: row for row in built.store.read("examples@latest").to_pylist()}
     assert {line["objective"] for line in lines} == {"oct", "vlt", "ict"}
     answers = [gold_answer(rows[line["example_id"]], QWEN3_VL) or "no" for line in lines]
-    found = trl_reward.reward(answers, label=[line["label"] for line in lines])
+    rewards = trl_reward.reward(answers, label=[line["label"] for line in lines])
     expected = [
         score(answer, rows[line["example_id"]]).total
         for answer, line in zip(answers, lines, strict=True)
     ]
-    assert found == pytest.approx(expected)
+    assert rewards == pytest.approx(expected)
     for line in lines:
         assert line["messages"][0]["content"].count("<image>") == len(line["images"])
         assert all(Path(path).is_file() for path in line["images"])

@@ -57,13 +57,13 @@ def test_scores_are_those_of_the_definition(
         "convention": ConventionMessage.of(convention).model_dump(),
         "rows": [asked(*answer) for answer in answers][:1024],
     }
-    found = worker.post("/v1/score", json=body).json()["scores"]
-    for given_score, (text, row) in zip(found, answers, strict=False):
+    scores = worker.post("/v1/score", json=body).json()["scores"]
+    for given_score, (text, row) in zip(scores, answers, strict=False):
         expected = score(text, row, mode, convention)
         assert given_score["reward"] == pytest.approx(expected.total, abs=1e-9)
         assert given_score["components"] == pytest.approx(dict(expected.components))
         assert given_score["reason"] == expected.reason
-    assert {entry["reward"] for entry in found} >= {0.0, 1.0}
+    assert {entry["reward"] for entry in scores} >= {0.0, 1.0}
 
 
 def test_nothing_of_a_picture_but_its_size_and_hash_is_sent(rows: list[dict[str, Any]]) -> None:
@@ -114,9 +114,9 @@ def test_former_column_names_are_read(worker: TestClient, rows: list[dict[str, A
 def test_a_row_that_cannot_be_scored_costs_only_itself(worker: TestClient) -> None:
     good = {"completion": "yes", "row": {"objective": "oct", "answer": "yes"}}
     bad = {"completion": "[1, 2, 3, 4]", "row": {"objective": "vlt"}}
-    found = worker.post("/v1/score", json={"rows": [good, bad, good]}).json()["scores"]
-    assert [entry["reward"] for entry in found] == [1.0, None, 1.0]
-    assert found[1]["reason"].startswith("row: ")
+    scores = worker.post("/v1/score", json={"rows": [good, bad, good]}).json()["scores"]
+    assert [entry["reward"] for entry in scores] == [1.0, None, 1.0]
+    assert scores[1]["reason"].startswith("row: ")
 
 
 def test_limits_are_told() -> None:
@@ -170,10 +170,10 @@ def test_counters_are_exposed(worker: TestClient) -> None:
     row = {"completion": "no", "row": {"objective": "oct", "answer": "yes"}}
     worker.post("/v1/score", json={"rows": [row]})
     worker.get("/nowhere-at-all")
-    said = worker.get("/metrics").text
-    assert 'repic_reward_rows_total{objective="oct",outcome="scored"}' in said
-    assert 'path="other",status="404"' in said
-    assert "nowhere" not in said
+    text = worker.get("/metrics").text
+    assert 'repic_reward_rows_total{objective="oct",outcome="scored"}' in text
+    assert 'path="other",status="404"' in text
+    assert "nowhere" not in text
 
 
 def test_the_protocol_of_openrlhf(worker: TestClient, rows: list[dict[str, Any]]) -> None:
@@ -186,8 +186,8 @@ def test_the_protocol_of_openrlhf(worker: TestClient, rows: list[dict[str, Any]]
         "prompts": [prompt] * 3,
         "labels": [json.dumps(row_message(row))] * 3,
     }
-    found = worker.post("/get_reward?name=qwen2.5-vl", json=body).json()
-    assert found == {
+    reply = worker.post("/get_reward?name=qwen2.5-vl", json=body).json()
+    assert reply == {
         "rewards": [1.0, 0.0, 0.5],
         "scores": [1.0, 0.0, 0.5],
         "extra_logs": {"scored": [1.0, 1.0, 0.0]},

@@ -22,8 +22,8 @@ QUICK = RetryPolicy(
 
 
 def totals(client: RewardClient, answers: list[str] = ANSWERS) -> list[float | None]:
-    found = score_now(client, answers, [ROW] * len(answers))
-    return [None if reward is None else reward.total for reward in found]
+    rewards = score_now(client, answers, [ROW] * len(answers))
+    return [None if reward is None else reward.total for reward in rewards]
 
 
 def test_answers_are_scored_in_order() -> None:
