@@ -279,6 +279,19 @@ def test_a_fingerprint_is_known_before_anything_is_made(built: Built) -> None:
     }
 
 
+def test_a_local_store_keeps_its_catalog_up_to_date(
+    built: Built, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    store = catalog.open_store(built.copy(tmp_path / "store").location)
+    path = tmp_path / "store" / "catalog.duckdb"
+    path.unlink(missing_ok=True)
+    assert not build(built.album.settings(), store).published
+    assert path.exists()
+    remote = catalog.open_store(f"memory://{request.node.name}", create=True)
+    assert build(built.album.settings(), remote).published
+    assert not remote.files.find("catalog.duckdb")
+
+
 def test_the_catalog_reads_from_anywhere_while_a_build_runs(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

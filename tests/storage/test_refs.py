@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage import gc
 from storage.errors import MovedError, NotFoundError, StoreError
 from storage.manifest import ArtifactRef
 from storage.store import Store
@@ -143,3 +145,24 @@ def test_many_threads_lose_no_move(memory):
         f"t{i}": 1 for i in range(8)
     }
     assert [snapshot.number for snapshot in memory.history()] == list(range(8, 0, -1))
+
+
+CHANGES: list[int] = []
+
+
+def count_refs(store: Store) -> None:
+    CHANGES.append(store.current().number)
+
+
+def test_a_hook_runs_after_every_change_also_in_a_pickled_store(tmp_path):
+    CHANGES.clear()
+    store = Store.open(tmp_path / "store", create=True, after_change=count_refs)
+    store.publish("images", rows(0, 3), origin("f"), key=["id"])
+    assert not CHANGES  # nothing is visible yet
+    store.commit({"images": 1})
+    pickle.loads(pickle.dumps(store)).tag("images@v1", "good")
+    store.untag("images", "good")
+    gc.gc(store)
+    assert CHANGES == [1, 2, 3]
+    gc.gc(store, delete=True)
+    assert CHANGES == [1, 2, 3, 3]
