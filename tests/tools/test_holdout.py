@@ -1,4 +1,4 @@
-"""Metrics of the held-out measurement, on known answers."""
+"""Metrics of the held-out measurement, on known detections and vectors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tools.sample_models.holdout import ScoredDetection
 
 
 @dataclass
-class Knowing:
-    """A detector or encoder that looks the truth up."""
+class FixedDetector:
+    """A detector with fixed answers."""
 
     answers: list[list[Detection]]
     fingerprint: str = ""
@@ -34,7 +34,7 @@ def test_average_precision_of_a_worked_example() -> None:
         ScoredDetection("mug", 0.7, True),
         ScoredDetection("car", 0.9, False),
     ]
-    # mug: precision 1 up to a recall of 1/3, 2/3 up to 2/3, then nothing; car: never right.
+    # mug: precision 1 up to a recall of 1/3, 2/3 up to 2/3, 0 after it; car: never right.
     mug = (1 + 2 / 3) / 3
     value = holdout.mean_average_precision(scored, {"mug": 3, "car": 1, "hat": 0})
     assert value == pytest.approx(mug / 2)
@@ -42,9 +42,9 @@ def test_average_precision_of_a_worked_example() -> None:
 
 def test_perfect_boxes_score_one_and_doubles_do_not_count_twice() -> None:
     photo = World(96).photo(RESERVED[:2], 1)
-    found = [Detection(o.box, o.identity.category, 0.9) for o in photo.objects]
-    found.append(Detection(photo.objects[0].box, photo.objects[0].identity.category, 0.5))
-    scored = holdout.score(photo, found)
+    detections = [Detection(o.box, o.identity.category, 0.9) for o in photo.objects]
+    detections.append(Detection(photo.objects[0].box, photo.objects[0].identity.category, 0.5))
+    scored = holdout.score(photo, detections)
     assert [s.right for s in scored] == [True, True, False]
     wrong_label = [Detection(photo.objects[0].box, "nothing", 0.9)]
     far = [Detection(Box(0, 0, 1, 1), photo.objects[0].identity.category, 0.9)]
@@ -68,8 +68,8 @@ def test_gallery_is_of_families_that_share_category_and_colour() -> None:
 
 def test_photos_show_each_identity_often_enough_in_hard_places() -> None:
     chosen = holdout.gallery(count=12)
-    taken = holdout.photos(chosen, views=3)
-    seen = [o.identity for photo in taken for o in photo.objects]
-    assert min(seen.count(one) for one in chosen) >= 3
-    assert {photo.background for photo in taken} <= set(holdout.HARD_PLACES)
-    assert len(taken) == len({photo.image.tobytes() for photo in taken})
+    photos = holdout.photos(chosen, views=3)
+    identities = [o.identity for photo in photos for o in photo.objects]
+    assert min(identities.count(one) for one in chosen) >= 3
+    assert {photo.background for photo in photos} <= set(holdout.HARD_PLACES)
+    assert len(photos) == len({photo.image.tobytes() for photo in photos})

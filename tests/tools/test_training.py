@@ -1,4 +1,4 @@
-"""Training, in miniature: it goes on where it stopped, and what it writes can be used."""
+"""Small runs of the training scripts: resuming, and the files that they write."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ def miniature(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_encoder_that_was_interrupted_comes_out_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    for folder in (whole, parts):
+    uninterrupted, interrupted = tmp_path / "uninterrupted", tmp_path / "interrupted"
+    for folder in (uninterrupted, interrupted):
         folder.mkdir()
-    finished = train_clip.train(whole, threads=1, rounds=2)
+    finished = train_clip.train(uninterrupted, threads=1, rounds=2)
 
-    learn, stops = train_clip.EncoderTraining.learn, iter([False, True])
+    train_round, stops = train_clip.EncoderTraining.train_round, iter([False, True])
 
-    def interrupted(training: train_clip.EncoderTraining) -> dict[str, float]:
+    def train_or_stop(training: train_clip.EncoderTraining) -> dict[str, float]:
         if next(stops, False):
             raise KeyboardInterrupt
-        return learn(training)
+        return train_round(training)
 
-    monkeypatch.setattr(train_clip.EncoderTraining, "learn", interrupted)
+    monkeypatch.setattr(train_clip.EncoderTraining, "train_round", train_or_stop)
     with pytest.raises(KeyboardInterrupt):
-        train_clip.train(parts, threads=1, rounds=2)
-    resumed = train_clip.train(parts, threads=1, rounds=2)
+        train_clip.train(interrupted, threads=1, rounds=2)
+    resumed = train_clip.train(interrupted, threads=1, rounds=2)
     for file in finished.iterdir():
         assert _sha256(file) == _sha256(resumed / file.name), file.name
 

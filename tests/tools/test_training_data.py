@@ -1,4 +1,4 @@
-"""What the models of the world have learned from: never what they are examined on."""
+"""Training and tuning data of the sample models are disjoint from the held-out data."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def test_every_identity_of_builds_is_either_learned_or_kept_for_tuning() -> None
 
 
 def test_nothing_is_learned_or_tuned_on_what_is_kept_for_evaluation() -> None:
-    seen = {*training_data.LEARNED, *training_data.TUNING}
-    assert not seen & {*RESERVED}
-    assert not seen & {*HARD_IDENTITIES}
+    used = {*training_data.LEARNED, *training_data.TUNING}
+    assert not used & {*RESERVED}
+    assert not used & {*HARD_IDENTITIES}
     for kind in hard_cases.KINDS:
-        assert not seen & {one for plan in hard_cases.dataset(kind, 12) for one in plan.identities}
-    assert not seen & {*holdout.gallery()}
+        assert not used & {one for plan in hard_cases.dataset(kind, 12) for one in plan.identities}
+    assert not used & {*holdout.gallery()}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_photos_show_known_identities_in_known_places(
     taken = list(photos())
     assert len(taken) == 40
     assert {photo.background for photo in taken} <= set(PLACES) - set(HARD_PLACES)
-    shown = {seen.identity for photo in taken for seen in photo.objects}
+    shown = {item.identity for photo in taken for item in photo.objects}
     assert shown <= {*training_data.LEARNED} or shown <= {*training_data.TUNING}
 
 

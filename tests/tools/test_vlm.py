@@ -1,4 +1,4 @@
-"""The small vision-language model: parts of its training, against the real classes."""
+"""Training of the small vision-language model, compared with the classes of transformers."""
 
 from pathlib import Path
 
@@ -33,16 +33,16 @@ def processor():
 
 
 @pytest.fixture(scope="module")
-def album(tmp_path_factory):
+def photo_set(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vlm_photos, "PHOTOS", 48)
         patch.setattr(vlm_photos, "CAST", 12)
-        yield vlm_photos.albums(tmp_path_factory.mktemp("photos"), 1)[0]
+        yield vlm_photos.training_sets(tmp_path_factory.mktemp("photos"), 1)[0]
 
 
 @pytest.fixture(scope="module")
-def truth(album):
-    return vlm_vision.VisionLabels([album])
+def truth(photo_set):
+    return vlm_vision.VisionLabels([photo_set])
 
 
 def model_of(processor):
@@ -102,27 +102,27 @@ def test_the_fast_tower_says_what_the_model_says(processor, size):
     assert torch.allclose(wanted.pooler_output.view_as(tokens), tokens, atol=1e-5)
 
 
-def test_lines_are_what_processor_and_model_make_of_a_row(processor, album, truth):
+def test_lines_are_what_processor_and_model_make_of_a_row(processor, photo_set, truth):
     model = model_of(processor)
-    sights = VisionFeatures(model.model.visual, truth, slips=False)
+    features = VisionFeatures(model.model.visual, truth, jitter=False)
     convention = qwen25_vl(processor.image_processor)
     encoder = RowEncoder(processor.tokenizer, convention)
-    rows = vlm_rows.rows(album, 0, vlm_rows.TRAINING)
+    rows = vlm_rows.rows(photo_set, 0, vlm_rows.TRAINING)
     assert {row["kind"] for row in rows} >= {"positive", "negative", "expression", "which", "mixed"}
     for kind in sorted({row["kind"] for row in rows}):
         row = next(row for row in rows if row["kind"] == kind)
-        line = encoder.line(row, sights, [album])
+        encoded = encoder.encode(row, features, [photo_set])
         chat = [{"role": "user", "content": prompt_of(row, convention)}]
         text = processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
         batch = processor(
-            text=[text], images=vlm_holdout.pictures(row, [album]), return_tensors="pt"
+            text=[text], images=vlm_holdout.pictures(row, [photo_set]), return_tensors="pt"
         )
-        assert line.ids[: line.answer].tolist() == batch["input_ids"][0].tolist()
+        assert encoded.ids[: encoded.answer].tolist() == batch["input_ids"][0].tolist()
         positions, _ = model.model.get_rope_index(
             batch["input_ids"], batch["mm_token_type_ids"], batch["image_grid_thw"]
         )
-        assert (positions[:, 0].numpy() == line.positions[:, : line.answer]).all()
-        assert line.ids[-1] == processor.tokenizer.eos_token_id
+        assert (positions[:, 0].numpy() == encoded.positions[:, : encoded.answer]).all()
+        assert encoded.ids[-1] == processor.tokenizer.eos_token_id
 
 
 def test_fast_language_says_what_the_model_says(processor):
@@ -141,24 +141,24 @@ def test_the_tower_learns_and_goes_on_where_it_was_stopped(
 ):
     monkeypatch.setattr(vlm_vision, "PHOTOS", 4)
     monkeypatch.setattr(vlm_vision, "CROP_GRIDS", ((2, 2),))
-    whole = vlm_vision.VisionTraining(model_of(processor), 30, compiled=False)
-    reports = [whole.learn(truth) for _ in range(steps)]
+    uninterrupted = vlm_vision.VisionTraining(model_of(processor), 30, compiled=False)
+    reports = [uninterrupted.train_step(truth) for _ in range(steps)]
     if steps == 30:
         token = [report["token"] for report in reports]
         assert np.mean(token[-4:]) < np.mean(token[:4])
     first = vlm_vision.VisionTraining(model_of(processor), 30, compiled=False)
     for _ in range(2):
-        first.learn(truth)
-    vlm_vision.keep(first.state(), tmp_path / "state.pt")
+        first.train_step(truth)
+    vlm_vision.save_state(first.state(), tmp_path / "state.pt")
     second = vlm_vision.VisionTraining(model_of(processor), 30, compiled=False)
     second.load(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert second.learn(truth) == pytest.approx(reports[2], rel=1e-4)
+    assert second.train_step(truth) == pytest.approx(reports[2], rel=1e-4)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_language_learns_and_goes_on_where_it_was_stopped(
-    processor, album, truth, tmp_path, monkeypatch
+    processor, photo_set, truth, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(vlm_language, "BATCH", {"oct": 2, "vlt": 2, "ict": 2, "which": 2})
     monkeypatch.setattr(vlm_language, "RATES", ((0, 0.5), (1000, 0.5)))
@@ -166,35 +166,37 @@ def test_language_learns_and_goes_on_where_it_was_stopped(
     monkeypatch.setattr(vlm_language, "FROM", dict.fromkeys(vlm_language.FROM, 2))
     monkeypatch.setattr(vlm_language, "LATE_BATCH", vlm_language.BATCH)
     model = model_of(processor)
-    sights, _ = train_vlm.vision_features(model, truth, truth)
-    assert sights.features.square().mean().sqrt() == pytest.approx(0.5, rel=1e-3)
+    features, _ = train_vlm.vision_features(model, truth, truth)
+    assert features.features.square().mean().sqrt() == pytest.approx(0.5, rel=1e-3)
     encoder = RowEncoder(processor.tokenizer, qwen25_vl(processor.image_processor))
-    lines = train_vlm.encoded_rows(
-        vlm_rows.rows(album, 0, vlm_rows.TRAINING), encoder, sights, [album]
+    rows_by_kind = train_vlm.encoded_rows(
+        vlm_rows.rows(photo_set, 0, vlm_rows.TRAINING), encoder, features, [photo_set]
     )
-    few = {kind: some[:3] for kind, some in lines.items()}
-    whole = vlm_language.LanguageTraining(model_of(processor), encoder, 1000, compiled=False)
-    reports = [whole.learn(few, sights) for _ in range(30)]
+    few = {kind: rows[:3] for kind, rows in rows_by_kind.items()}
+    uninterrupted = vlm_language.LanguageTraining(
+        model_of(processor), encoder, 1000, compiled=False
+    )
+    reports = [uninterrupted.train_step(few, features) for _ in range(30)]
     for kind in few:
-        assert reports[-1][f"{kind} said"] < 0.7 * reports[0][f"{kind} said"]
+        assert reports[-1][f"{kind} answer"] < 0.7 * reports[0][f"{kind} answer"]
     first = vlm_language.LanguageTraining(model_of(processor), encoder, 1000, compiled=False)
     for _ in range(3):
-        first.learn(few, sights)
-    vlm_vision.keep(first.state(), tmp_path / "state.pt")
+        first.train_step(few, features)
+    vlm_vision.save_state(first.state(), tmp_path / "state.pt")
     second = vlm_language.LanguageTraining(model_of(processor), encoder, 1000, compiled=False)
     second.load(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert second.learn(few, sights) == pytest.approx(reports[3], rel=1e-3)
-    marks = vlm_language.quick_scores(whole, few, sights)
-    assert set(marks) == {"oct", "vlt", "ict", "which"}
-    assert all(0 <= mark <= 1 for mark in marks.values())
+    assert second.train_step(few, features) == pytest.approx(reports[3], rel=1e-3)
+    scores = vlm_language.quick_scores(uninterrupted, few, features)
+    assert set(scores) == {"oct", "vlt", "ict", "which"}
+    assert all(0 <= mark <= 1 for mark in scores.values())
 
 
 def test_a_stopped_album_is_photographed_again(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(vlm_photos, "PHOTOS", 3)
     monkeypatch.setattr(vlm_photos, "CAST", 6)
-    [once] = vlm_photos.albums(tmp_path, 1)
+    [once] = vlm_photos.training_sets(tmp_path, 1)
     (tmp_path / "000.json").unlink()
-    [again] = vlm_photos.albums(tmp_path, 1)
+    [again] = vlm_photos.training_sets(tmp_path, 1)
     assert (once.pixels == again.pixels).all()
     assert once.photos == again.photos
     assert (once.owners.max((1, 2)) >= 0).all()

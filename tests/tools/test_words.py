@@ -1,4 +1,4 @@
-"""Phrases that the encoder learns from, and its tokenizer."""
+"""Training phrases of the encoder, and its tokenizer."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_a_hidden_accessory_is_never_stated_and_fits_no_phrase_that_states_it() 
 
 
 def test_phrases_are_read_word_by_word_and_end_with_the_highest_token() -> None:
-    read = clip_tokenizer.tokenizer()
-    tokens = read([f"a photo of {MUG.phrase}", "a mug"])
+    tokenize = clip_tokenizer.tokenizer()
+    tokens = tokenize([f"a photo of {MUG.phrase}", "a mug"])
     assert tokens.shape == (2, clip_tokenizer.LENGTH)
     assert tokens.max() == len(clip_tokenizer.VOCABULARY) - 1
     spelled = [clip_tokenizer.VOCABULARY[i] for i in tokens[1].tolist() if i]
     assert spelled == ["<start>", "a", "mug", "<end>"]
     longest = max((one.phrase for one in IDENTITIES), key=lambda phrase: len(phrase.split()))
-    assert int((read([f"a photo of a {longest}"]) > 0).sum()) < clip_tokenizer.LENGTH
+    assert int((tokenize([f"a photo of a {longest}"]) > 0).sum()) < clip_tokenizer.LENGTH
 
 
 @pytest.mark.parametrize("text", ["Teapot!", "zebra 7", "", "long " * 40, "猫"])

@@ -1,7 +1,7 @@
 """Tokenizer of the encoder, and the phrases that it is trained on.
 
-A vocabulary of the world's own words keeps the model small. Other words are spelled in letters,
-which the text tower was not trained on.
+A vocabulary of only the words of the generated world keeps the model small. Other words are
+split into letters, which the text tower is not trained on.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LENGTH = 20
 """Maximum tokens of a text; longer texts are truncated."""
 _PAD, _UNKNOWN, _START, _END = "<pad>", "<unknown>", "<start>", "<end>"
 _PLAIN_WORDS = ("a", "an", "and", "of", "photo", "the", "with")
-_MARKS = ".,:;!?'-"
+_PUNCTUATION = ".,:;!?'-"
 VOCABULARY: tuple[str, ...] = (
     _PAD,
     _UNKNOWN,
@@ -44,7 +44,7 @@ VOCABULARY: tuple[str, ...] = (
             *SECOND_COLOURS,
             *PATTERNS,
             *ACCESSORIES,
-            *_MARKS,
+            *_PUNCTUATION,
             *string.ascii_lowercase,
             *string.digits,
         )
@@ -68,9 +68,11 @@ def random_phrase(
     accessory = accessory and shows_accessory and identity.accessory is not None
     bare = identity.describe(colour=colour, pattern=pattern, accessory=accessory)
     phrase = TEMPLATES[int(rng.integers(len(TEMPLATES)))].format(a=with_article(bare), bare=bare)
-    places = attributes_of(identity, shows_accessory)
+    indexes = attributes_of(identity, shows_accessory)
     mentioned = (True, colour, pattern, accessory)
-    stated = tuple(place if s else ANY for place, s in zip(places, mentioned, strict=True))
+    stated = tuple(
+        index if is_stated else ANY for index, is_stated in zip(indexes, mentioned, strict=True)
+    )
     return phrase, (stated[0], stated[1], stated[2], stated[3])
 
 
@@ -84,7 +86,7 @@ def phrase_matches(attributes: np.ndarray, stated: np.ndarray) -> np.ndarray:
 
 
 def write_tokenizer(folder: Path) -> None:
-    """The tokenizer's files, in the layout of transformers."""
+    """Write the files of the tokenizer, in the layout of transformers."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -107,12 +109,12 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def tokenizer() -> HFTokenizer:
-    """The same tokenizer as OpenCLIP reads it from a model's folder."""
+    """The tokenizer, loaded by OpenCLIP from a model folder."""
     import tempfile
 
     from open_clip.tokenizer import HFTokenizer
 
     with tempfile.TemporaryDirectory() as folder:
         write_tokenizer(Path(folder))
-        made: Any = HFTokenizer(folder, context_length=LENGTH)
-    return made
+        loaded: Any = HFTokenizer(folder, context_length=LENGTH)
+    return loaded

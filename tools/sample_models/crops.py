@@ -1,4 +1,4 @@
-"""Labelled crops of generated photos, as a detector would cut them."""
+"""Labelled crops of generated photos, with edges like those of a detector."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIDE = 64
 SIZES = (len(CATEGORIES), len(COLOURS), len(PAINTS), len(WORN))
 HIDDEN = -1
 """Label of an accessory that is not visible."""
-_SLIP = 0.03
+_JITTER = 0.03
 """Standard deviation of a detected edge, in shares of the box's side."""
 
 
@@ -30,7 +30,7 @@ class Crops:
         identity: int64 (n,), indexes into `identities`.
         attributes: int64 (n, 4), indexes into `CATEGORIES`, `COLOURS`, `PAINTS` and `WORN`; the
             last is `HIDDEN` if the crop does not show it.
-        identities: The objects that can appear.
+        identities: Identities of the crops.
     """
 
     pixels: np.ndarray
@@ -39,7 +39,7 @@ class Crops:
     identities: tuple[Identity, ...]
 
     def take(self, rows: np.ndarray) -> Crops:
-        """The crops at some rows."""
+        """The crops at these indexes."""
         return Crops(self.pixels[rows], self.identity[rows], self.attributes[rows], self.identities)
 
     def facts(self) -> Iterator[tuple[Identity, bool]]:
@@ -70,13 +70,13 @@ def attributes_of(identity: Identity, shows_accessory: bool) -> tuple[int, int, 
 def cut(photos: Iterable[WorldPhoto], rng: np.random.Generator) -> Crops:
     """One crop per object, with edges jittered like those of a detector."""
     pixels, identity, attributes = [], [], []
-    places: dict[Identity, int] = {}
+    index_of: dict[Identity, int] = {}
     for photo in photos:
-        for seen in photo.objects:
-            pixels.append(resized(photo.image, _jittered(seen.box, photo.image.width, rng)))
-            identity.append(places.setdefault(seen.identity, len(places)))
-            attributes.append(attributes_of(seen.identity, seen.shows_accessory))
-    return Crops(np.stack(pixels), np.array(identity), np.array(attributes), tuple(places))
+        for item in photo.objects:
+            pixels.append(resized(photo.image, _jittered(item.box, photo.image.width, rng)))
+            identity.append(index_of.setdefault(item.identity, len(index_of)))
+            attributes.append(attributes_of(item.identity, item.shows_accessory))
+    return Crops(np.stack(pixels), np.array(identity), np.array(attributes), tuple(index_of))
 
 
 def resized(image: Image.Image, box: Box) -> np.ndarray:
@@ -87,6 +87,8 @@ def resized(image: Image.Image, box: Box) -> np.ndarray:
 
 
 def _jittered(box: Box, side: int, rng: np.random.Generator) -> Box:
-    width, height = box.width * _SLIP, box.height * _SLIP
-    slips = rng.normal(size=4) * (width, height, width, height)
-    return Box.of([v + slip for v, slip in zip(box.as_list(), slips, strict=True)]).clip(side, side)
+    width, height = box.width * _JITTER, box.height * _JITTER
+    offsets = rng.normal(size=4) * (width, height, width, height)
+    return Box.of([v + offset for v, offset in zip(box.as_list(), offsets, strict=True)]).clip(
+        side, side
+    )

@@ -109,8 +109,8 @@ def measure(
     ]
     totals = dict.fromkeys(CATEGORIES, 0)
     for photo in taken:
-        for seen in photo.objects:
-            totals[seen.identity.category] += 1
+        for item in photo.objects:
+            totals[item.identity.category] += 1
     overlaps, identities, pictures = _crops(taken, detections, confidence)
     vectors = encoder.encode_images(pictures)
     phrases = sorted({identity.phrase for identity in identities})
@@ -133,9 +133,9 @@ def score(photo: WorldPhoto, found: Sequence[Detection]) -> list[ScoredDetection
     scored = []
     for detection in sorted(found, key=lambda d: -d.confidence):
         fits = {
-            i: detection.box.iou(seen.box)
-            for i, seen in free.items()
-            if seen.identity.category == detection.label
+            i: detection.box.iou(item.box)
+            for i, item in free.items()
+            if item.identity.category == detection.label
         }
         best = max(fits, key=lambda i: fits[i], default=-1)
         right = best >= 0 and fits[best] >= SAME
@@ -186,16 +186,16 @@ def _crops(
     """Overlap, identity and crop of each detected object."""
     overlaps, identities, pictures = [], [], []
     for photo, boxes in zip(taken, found, strict=True):
-        for seen in photo.objects:
+        for item in photo.objects:
             fits = [
-                (d.box.iou(seen.box), d.box)
+                (d.box.iou(item.box), d.box)
                 for d in boxes
-                if d.confidence >= confidence and d.label == seen.identity.category
+                if d.confidence >= confidence and d.label == item.identity.category
             ]
-            overlap, box = max(fits, default=(0.0, seen.box), key=lambda fit: fit[0])
+            overlap, box = max(fits, default=(0.0, item.box), key=lambda fit: fit[0])
             if overlap >= SAME:
                 overlaps.append(overlap)
-                identities.append(seen.identity)
+                identities.append(item.identity)
                 pictures.append(cut(photo.image, box))
     return overlaps, identities, pictures
 
@@ -205,12 +205,14 @@ def cut(image: Image.Image, box: Box) -> Image.Image:
     return image.crop((int(x1), int(y1), round(x2), round(y2)))
 
 
-def _captions(vectors: np.ndarray, texts: np.ndarray, told: np.ndarray) -> tuple[float, float]:
+def _captions(
+    vectors: np.ndarray, texts: np.ndarray, caption_index: np.ndarray
+) -> tuple[float, float]:
     """Top-1 accuracy among 20: captions for each crop, and crops for each caption."""
-    rng = generator("captions", len(told))
+    rng = generator("captions", len(caption_index))
     right_caption, right_crop = [], []
-    _, first = np.unique(told, return_index=True)
-    for i, own in enumerate(told.tolist()):
+    _, first = np.unique(caption_index, return_index=True)
+    for i, own in enumerate(caption_index.tolist()):
         others = rng.permutation(np.delete(np.arange(len(texts)), own))[: CAPTIONS - 1]
         captions = texts[[own, *others]]
         right_caption.append(int((captions @ vectors[i]).argmax()) == 0)

@@ -1,8 +1,8 @@
-"""Muon (Keller Jordan, 2024) for many small matrices: those of one shape are one batch.
+"""Muon (Keller Jordan, 2024) for many small matrices, batched by shape.
 
-Each update is the momentum's nearest orthogonal matrix, found by five steps of a Newton-Schulz
-iteration, and is scaled to the size that Adam's would have (arXiv 2502.16982). torch's own goes
-through the matrices one by one, which for matrices of this size takes longer than the gradient.
+Each update is approximately the orthogonal matrix nearest to the momentum, computed by five
+Newton-Schulz steps and scaled to the size of an Adam update (arXiv 2502.16982). torch's Muon
+updates one matrix at a time, which for small matrices takes longer than the gradient.
 """
 
 from __future__ import annotations
@@ -39,22 +39,24 @@ class BatchedMuon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     shapes.setdefault(tuple(parameter.shape), []).append(parameter)
             for shape, members in shapes.items():
-                moved = []
+                updates = []
                 for parameter in members:
                     assert parameter.grad is not None
                     state = self.state[parameter]
                     if "momentum" not in state:
                         state["momentum"] = torch.zeros_like(parameter)
                     state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                    moved.append(parameter.grad.lerp(state["momentum"], group["momentum"]))
+                    updates.append(parameter.grad.lerp(state["momentum"], group["momentum"]))
                 size = _ADAM_SIZE * max(shape) ** 0.5 * group["lr"]
-                for parameter, update in zip(members, orthogonal(torch.stack(moved)), strict=True):
+                for parameter, update in zip(
+                    members, orthogonal(torch.stack(updates)), strict=True
+                ):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
                     parameter.add_(update, alpha=-size)
 
 
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
-    """Matrices of about the same directions whose singular values are all about one: (n, r, c)."""
+    """Approximately orthogonal matrices (n, r, c): singular values are moved close to one."""
     x = matrices.to(torch.bfloat16)
     is_tall = x.shape[-2] > x.shape[-1]
     if is_tall:
@@ -69,7 +71,7 @@ def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
 def optimizers(
     named: Iterable[tuple[str, torch.nn.Parameter]], rate: float, decay: float = 0.01
 ) -> list[torch.optim.Optimizer]:
-    """BatchedMuon for the matrices of blocks and layers, AdamW for all else."""
+    """BatchedMuon for the matrices of blocks and layers, AdamW for other parameters."""
     matrices: list[torch.nn.Parameter] = []
     others: list[torch.nn.Parameter] = []
     for name, parameter in named:

@@ -1,17 +1,17 @@
-"""Training of the encoder: an OpenCLIP model with a small image tower and a vocabulary of its own.
+"""Training of the encoder: a small OpenCLIP model with a vocabulary of the generated world.
 
-Three losses over crops that look like a detector's, in batches where every object has another view
+Three losses over crops like those of a detector, in batches where every object has a second view
 and several look-alikes:
 
-- *texts*: a crop against phrases that state all or some of what it shows. Several phrases of a
-  batch may be true of a crop, so the target is spread evenly over them (the softmax loss of CLIP,
-  arXiv 2103.00020, with more than one right answer).
-- *views*: crops of one identity belong together, look-alikes apart (supervised contrastive loss,
-  arXiv 2004.11362, equation 2).
-- *attributes*: category, colour, pattern and accessory can be read off a vector by its cosine with
-  one learned direction each; these directions are dropped afterwards.
+- *texts*: a crop against phrases that state all or some of its attributes. Several phrases of a
+  batch may match a crop, so the target is uniform over them (the softmax loss of CLIP, arXiv
+  2103.00020, with several positives).
+- *views*: crops of one identity attract, look-alikes repel (supervised contrastive loss, arXiv
+  2004.11362, equation 2).
+- *attributes*: category, colour, pattern and accessory, classified by the cosine of the vector
+  with one learned direction per value; these directions are not exported.
 
-Crops with a hidden accessory do not count for accessories and identity.
+Crops with a hidden accessory are excluded from the accessory and view losses.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 ROUNDS = 110
 PASSES = 3
 PAIRS = 64
-"""Pairs of views in a batch."""
+"""Pairs of views per batch."""
 FAMILIES, MEMBERS, PHOTOS = 30, 8, 900
-"""Per round: pairs of category and colour, identities of each, photos of them all."""
+"""Per round: pairs of category and colour, identities per pair, and photos in total."""
 _RATE, _DECAY, _WARM_UP = 3e-3, 0.05, 3
 _SCALE = 1 / 0.07
 """Inverse temperature of views and attributes."""
@@ -54,7 +54,7 @@ CONFIG: dict[str, dict[str, Any]] = {
         "text_cfg": {
             "context_length": clip_tokenizer.LENGTH,
             "vocab_size": len(clip_tokenizer.VOCABULARY),
-            "hf_tokenizer_name": "sample",  # its files lie beside this one
+            "hf_tokenizer_name": "sample",  # its files are in the same folder
             "width": 64,
             "heads": 2,
             "layers": 2,
@@ -87,7 +87,7 @@ def train(work: Path, threads: int, rounds: int = ROUNDS) -> Path:
         print(f"resuming after round {training.rounds} of {rounds}", flush=True)
     while training.rounds < rounds:
         started = time.monotonic()
-        report = training.learn()
+        report = training.train_round()
         text = ", ".join(f"{name} {value:.3f}" for name, value in report.items())
         seconds = time.monotonic() - started
         print(f"round {training.rounds} of {rounds}: {text}; {seconds:.0f} s", flush=True)
@@ -115,7 +115,7 @@ class EncoderTraining:
         )
         decayed = [p for p in self._parameters() if p.ndim >= 2]
         others = [p for p in self._parameters() if p.ndim < 2]
-        self._optimiser = torch.optim.AdamW(
+        self._optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": _DECAY}, {"params": others, "weight_decay": 0.0}],
             lr=_RATE,
             betas=(0.9, 0.98),
@@ -126,38 +126,40 @@ class EncoderTraining:
         return [*self.model.parameters(), *self._directions.parameters()]
 
     def state(self) -> dict[str, Any]:
+        """The state to resume from."""
         return {
             "rounds": self.rounds,
             "model": self.model.state_dict(),
             "directions": self._directions.state_dict(),
-            "optimizer": self._optimiser.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
+        """Resume from a state."""
         self.rounds = state["rounds"]
         self.model.load_state_dict(state["model"])
         self._directions.load_state_dict(state["directions"])
-        self._optimiser.load_state_dict(state["optimizer"])
+        self._optimizer.load_state_dict(state["optimizer"])
 
-    def learn(self) -> dict[str, float]:
+    def train_round(self) -> dict[str, float]:
         """Train one round; its mean losses."""
         round_index = self.rounds
         chosen = training_data.alike(round_index, FAMILIES, MEMBERS)
         rng = np.random.default_rng(round_index)
-        seen = crops.cut(training_data.training_photos(round_index, PHOTOS, chosen), rng)
+        round_crops = crops.cut(training_data.training_photos(round_index, PHOTOS, chosen), rng)
         self.model.train()
         losses = []
-        batches = [batch for _ in range(PASSES) for batch in _batches(seen, rng)]
+        batches = [batch for _ in range(PASSES) for batch in _batches(round_crops, rng)]
         for k, batch in enumerate(batches):
             self._set_rate(round_index + k / len(batches))
-            losses.append(self._step(seen.take(batch), rng))
+            losses.append(self._step(round_crops.take(batch), rng))
         self.rounds += 1
         return {name: float(np.mean([loss[name] for loss in losses])) for name in losses[0]}
 
     def _set_rate(self, progress: float) -> None:
-        """Linear at first, then half a cosine down to nothing."""
+        """Linear warm-up, and cosine decay to zero."""
         rate = 0.5 * _RATE * (1 + math.cos(math.pi * progress / self._count))
-        for group in self._optimiser.param_groups:
+        for group in self._optimizer.param_groups:
             group["lr"] = rate * min(1.0, (progress + 0.01) / _WARM_UP)
 
     def _step(self, batch: Crops, rng: np.random.Generator) -> dict[str, float]:
@@ -191,18 +193,18 @@ class EncoderTraining:
                 ]
             ).sum(),
         }
-        self._optimiser.zero_grad()
+        self._optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(self._parameters(), 1.0)
-        self._optimiser.step()
+        self._optimizer.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(0, math.log(100))
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
 
-def _batches(seen: Crops, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def _batches(views: Crops, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Rows of `PAIRS` pairs of views each; look-alikes are in one batch."""
-    groups = [rng.permutation(np.flatnonzero(seen.identity == i)) for i in seen.in_families(rng)]
+    groups = [rng.permutation(np.flatnonzero(views.identity == i)) for i in views.in_families(rng)]
     pairs = []
     for turn in range(max(len(rows) for rows in groups) // 2):
         pairs += [rows[2 * turn : 2 * turn + 2] for rows in groups if len(rows) >= 2 * turn + 2]
@@ -211,7 +213,7 @@ def _batches(seen: Crops, rng: np.random.Generator) -> Iterator[np.ndarray]:
 
 
 def _texts_loss(logits: torch.Tensor, true: np.ndarray) -> torch.Tensor:
-    """Mean of both directions; logits (crops, texts) and bool of the same shape."""
+    """Mean of both directions; `logits` (crops, texts), `true` bool of the same shape."""
     import torch
     import torch.nn.functional as F
 
@@ -222,21 +224,22 @@ def _texts_loss(logits: torch.Tensor, true: np.ndarray) -> torch.Tensor:
 
 
 def _views_loss(vectors: torch.Tensor, batch: Crops) -> torch.Tensor:
+    """Supervised contrastive loss of the identities; `vectors` (crops, dim) are normalized."""
     import torch
 
     clear = torch.from_numpy(batch.attributes.min(1) != crops.HIDDEN)
     identity = torch.from_numpy(batch.identity)[clear]
     vectors = vectors[clear]
-    own = torch.eye(len(identity), dtype=torch.bool)
-    logits = (_SCALE * vectors @ vectors.T).masked_fill(own, -torch.inf)
-    same = (identity[:, None] == identity[None, :]) & ~own
-    chance = (logits - logits.logsumexp(1, keepdim=True)).masked_fill(~same, 0.0)
+    is_self = torch.eye(len(identity), dtype=torch.bool)
+    logits = (_SCALE * vectors @ vectors.T).masked_fill(is_self, -torch.inf)
+    same = (identity[:, None] == identity[None, :]) & ~is_self
+    log_probs = (logits - logits.logsumexp(1, keepdim=True)).masked_fill(~same, 0.0)
     count = same.sum(1)
-    return -(chance.sum(1)[count > 0] / count[count > 0]).mean()
+    return -(log_probs.sum(1)[count > 0] / count[count > 0]).mean()
 
 
 def _export(training: EncoderTraining, folder: Path) -> Path:
-    """OpenCLIP's layout, half precision."""
+    """Write the model in OpenCLIP's layout, in half precision."""
     from safetensors.torch import save
 
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""Training of the vision-language model: first its vision tower, then its language model.
+"""Training of the vision-language model: first the vision tower, then the language model.
 
 `vlm_vision` is the first half, `vlm_language` the second, on cached features. One run gives both
-checkpoints: `vlm-sft` is the state after `START` steps of the second half, `vlm-full` that at its
-end. No reward is used.
+checkpoints: `vlm-sft` after `START` steps of the second half, `vlm-full` at its end. No reward is
+used.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from tools.sample_models.vlm_photos import PhotoSet
 from tools.sample_models.vlm_vision import VisionLabels
 
 VISION_SETS, LANGUAGE_SETS = 60, 30
-"""Photo sets for the vision tower, and those of them for the language model."""
+"""Photo sets for the vision tower; the language model uses the first of them."""
 VISION_STEPS, LANGUAGE_STEPS = 1800, 2500
 START = 1500
-"""Steps of the second half after which the model is the start of reinforcement."""
-LINES = {"oct": 1000, "vlt": 2000, "ict": 1200, "which": 400}
+"""Steps of the second half before the checkpoint from which reinforcement learning starts."""
+MAX_ROWS = {"oct": 1000, "vlt": 2000, "ict": 1200, "which": 400}
 """Maximum rows per photo set."""
-WATCHED = 200
-_LOUDNESS = 0.5
-"""Root mean square of a feature; a word's embedding is far smaller, and grows."""
+TUNING_ROWS = 200
+"""Maximum tuning rows per kind."""
+_FEATURE_RMS = 0.5
+"""Root mean square of a feature; word embeddings start far smaller and grow."""
 
 
 def train(work: Path, threads: int) -> list[Path]:
@@ -38,9 +39,9 @@ def train(work: Path, threads: int) -> list[Path]:
     torch.set_num_threads(threads)
     processor = vlm_model.processor()
     model = vlm_model.untrained(processor.tokenizer)
-    photo_sets = vlm_photos.albums(work / "photos", VISION_SETS, threads)
-    watched = [vlm_photos.tuning_photos(work / "photos")]
-    tuning = VisionLabels(watched)
+    photo_sets = vlm_photos.training_sets(work / "photos", VISION_SETS, threads)
+    tuning_sets = [vlm_photos.tuning_photos(work / "photos")]
+    tuning = VisionLabels(tuning_sets)
     vision = work / "vision.pt"
     vlm_vision.train(model, VisionLabels(photo_sets), tuning, VISION_STEPS, vision)
     model.model.visual.load_state_dict(torch.load(vision, weights_only=True)["visual"])
@@ -51,7 +52,7 @@ def train(work: Path, threads: int) -> list[Path]:
     rows = [
         row
         for number, photo_set in enumerate(photo_sets[:LANGUAGE_SETS])
-        for row in some(vlm_rows.rows(photo_set, number, vlm_rows.TRAINING))
+        for row in first_rows(vlm_rows.rows(photo_set, number, vlm_rows.TRAINING))
     ]
     start, language = work / "language-start.pt", work / "language.pt"
     vlm_language.train(
@@ -59,7 +60,7 @@ def train(work: Path, threads: int) -> list[Path]:
         encoder,
         encoded_rows(rows, encoder, features, photo_sets),
         features,
-        (encoded_tuning_rows(watched, encoder, tuning_features), tuning_features),
+        (encoded_tuning_rows(tuning_sets, encoder, tuning_features), tuning_features),
         LANGUAGE_STEPS,
         language,
         {START: start},
@@ -79,7 +80,7 @@ def vision_features(
         VisionFeatures(model.model.visual, truth),
         VisionFeatures(model.model.visual, tuning, False),
     )
-    scale = _LOUDNESS / float(features.features.square().mean().sqrt())
+    scale = _FEATURE_RMS / float(features.features.square().mean().sqrt())
     last = model.model.visual.merger.mlp[2]
     with torch.no_grad():
         for values in (last.weight, last.bias, features.features, tuning_features.features):
@@ -87,9 +88,9 @@ def vision_features(
     return features, tuning_features
 
 
-def some(rows: Sequence[Row]) -> list[Row]:
-    """At most `LINES` rows of each kind, the first by id, which is a random order."""
-    remaining = dict(LINES)
+def first_rows(rows: Sequence[Row]) -> list[Row]:
+    """The first rows of each kind, at most `MAX_ROWS`; the order of rows is random."""
+    remaining = dict(MAX_ROWS)
     kept = []
     for row in rows:
         remaining[kind_of(row)] -= 1
@@ -109,12 +110,15 @@ def encoded_rows(
     features: VisionFeatures,
     photo_sets: Sequence[PhotoSet],
 ) -> dict[str, list[EncodedRow]]:
-    """Encoded rows of each kind by length; ICT rows without a caption are skipped."""
-    lines: dict[str, list[EncodedRow]] = {kind: [] for kind in vlm_language.BATCH}
+    """Encoded rows by kind, sorted by length; ICT rows without a caption are skipped."""
+    rows_by_kind: dict[str, list[EncodedRow]] = {kind: [] for kind in vlm_language.BATCH}
     for row in rows:
         if kind_of(row) != "ict" or row["caption"] is not None:
-            lines[kind_of(row)].append(encoder.line(row, features, photo_sets))
-    return {kind: sorted(some, key=lambda line: len(line.ids)) for kind, some in lines.items()}
+            rows_by_kind[kind_of(row)].append(encoder.encode(row, features, photo_sets))
+    return {
+        kind: sorted(encoded, key=lambda row: len(row.ids))
+        for kind, encoded in rows_by_kind.items()
+    }
 
 
 def encoded_tuning_rows(
@@ -122,7 +126,8 @@ def encoded_tuning_rows(
 ) -> dict[str, list[EncodedRow]]:
     """Encoded rows of validation identities, for monitoring."""
     rows = vlm_rows.rows(photo_sets[0], 0, vlm_rows.HOLDOUT, "validation")
-    found = encoded_rows(rows, encoder, features, photo_sets)
+    rows_by_kind = encoded_rows(rows, encoder, features, photo_sets)
     return {
-        kind: random.Random(0).sample(some, min(len(some), WATCHED)) for kind, some in found.items()
+        kind: random.Random(0).sample(encoded, min(len(encoded), TUNING_ROWS))
+        for kind, encoded in rows_by_kind.items()
     }

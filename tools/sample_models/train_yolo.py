@@ -1,8 +1,8 @@
-"""Training of the detector: the nano YOLO of ultralytics at half its width, with its own trainer.
+"""Training of the detector: the nano YOLO of ultralytics at half width, with their trainer.
 
-Objects fill a quarter to three quarters of a photo's side, so small images suffice, and mosaics of
-four photos would only make objects unrealistically small. Hue augmentation is strong because the
-label is the category alone.
+Objects fill a quarter to three quarters of a photo's side, so small images suffice; mosaic
+augmentation is off because it would make objects unrealistically small. Hue augmentation is
+strong because the label is only the category.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def train(work: Path, threads: int, epochs: int = EPOCHS, rounds: int = ROUNDS) 
 
     Args:
         work: Folder for the photos and for the state of the training.
-        threads: Of the CPU.
-        epochs: Passes over the photos; fewer for a trial.
-        rounds: Worlds of `PHOTOS_PER_ROUND` photos each.
+        threads: CPU threads.
+        epochs: Passes over the photos.
+        rounds: Number of worlds, each with `PHOTOS_PER_ROUND` photos.
     """
     quiet_ultralytics()
     from ultralytics import YOLO
@@ -96,7 +96,7 @@ def _is_finished(state: Path) -> bool:
 
 
 def _architecture(work: Path) -> Path:
-    """The model's yaml; ultralytics reads its scale from the name of the file."""
+    """Write the model's YAML file; ultralytics derives the scale from the file name."""
     from ultralytics.nn.tasks import yaml_model_load
     from ultralytics.utils import YAML
 
@@ -110,7 +110,7 @@ def _architecture(work: Path) -> Path:
 
 
 def _photos(folder: Path, rounds: int) -> Path:
-    """Photos and labels in ultralytics' layout, each made once; the path of their yaml."""
+    """Create missing photos and labels in ultralytics' layout; the path of the dataset YAML."""
     from ultralytics.utils import YAML
 
     for round_index in range(rounds):
@@ -138,24 +138,24 @@ def _write(photos: Iterable[WorldPhoto], folder: Path, part: str, name: str) -> 
     for k, photo in enumerate(photos):
         photo.image.save(images / f"{name}-{k:04}.jpg", quality=95, subsampling=0)
         lines = []
-        for seen in photo.objects:
-            box, side = seen.box, photo.image.width
+        for item in photo.objects:
+            box, side = item.box, photo.image.width
             middle = ((box.x1 + box.x2) / 2 / side, (box.y1 + box.y2) / 2 / side)
             size = (box.width / side, box.height / side)
             numbers = " ".join(f"{value:.6f}" for value in (*middle, *size))
-            lines.append(f"{CATEGORIES.index(seen.identity.category)} {numbers}")
+            lines.append(f"{CATEGORIES.index(item.identity.category)} {numbers}")
         (labels / f"{name}-{k:04}.txt").write_text("\n".join(lines), encoding="utf-8")
 
 
 def _watch(model: Any, threads: int) -> None:
-    """Print a line per epoch, and restore the threads that ultralytics reduces on a CPU."""
+    """Print a line per epoch, and set the CPU threads, which ultralytics reduces."""
     import torch
 
     def use_threads(trainer: Any) -> None:
         torch.set_num_threads(threads)
 
     def report(trainer: Any) -> None:
-        if trainer.epoch >= trainer.epochs:  # the final validation, of the averaged network
+        if trainer.epoch >= trainer.epochs:  # final validation, of the averaged network
             return
         loss = ", ".join(f"{name} {float(v):.3f}" for name, v in (trainer.tloss or {}).items())
         print(

@@ -1,8 +1,8 @@
 """Training and tuning photos of the detector and the encoder.
 
-Training uses `IDENTITIES` except one in twenty for tuning, in worlds with other seeds than any
-build, hence other textures, poses, light and combinations. `RESERVED` identities and the hard
-categories and backgrounds appear only in `holdout`.
+Training uses `IDENTITIES` except one in twenty for tuning, in worlds whose seeds no build
+uses, hence with different textures, poses, light and combinations. `RESERVED` identities and
+the hard categories and backgrounds appear only in `holdout`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TUNING_SHARE = 0.05
 
 
 def is_kept_for_tuning(identity: Identity) -> bool:
-    """One in twenty, by a hash of the name."""
+    """Whether an identity is one of the twentieth kept for tuning, by a hash of its name."""
     digest = hashlib.sha256(f"tuning\0{identity.name}".encode()).digest()
     return digest[0] < 256 * _TUNING_SHARE
 
@@ -37,12 +37,12 @@ TUNING = tuple(i for i in IDENTITIES if is_kept_for_tuning(i))
 def training_photos(
     round_index: int, count: int, among: Sequence[Identity] = LEARNED
 ) -> Iterator[WorldPhoto]:
-    """`count` photos of some identities; each round has a world of its own."""
+    """`count` photos of some identities; each round has its own world."""
     return _photos(World(SIDE, FIRST_WORLD + round_index), count, among)
 
 
 def tuning_photos(count: int) -> Iterator[WorldPhoto]:
-    """Photos of identities that training does not use, for choosing settings."""
+    """Photos of identities that are not used in training, for choosing settings."""
     return _photos(World(SIDE, TUNING_WORLD), count, TUNING)
 
 
@@ -62,7 +62,7 @@ def alike(round_index: int, families: int, members: int) -> list[Identity]:
     return [cell[i] for cell in chosen for i in rng.permutation(len(cell))[:members]]
 
 
-def _photos(camera: World, count: int, among: Sequence[Identity]) -> Iterator[WorldPhoto]:
+def _photos(world: World, count: int, among: Sequence[Identity]) -> Iterator[WorldPhoto]:
     # The pool name is part of the seed of the shipped weights.
-    plans = composition.plans(among, lambda _: "lessons", camera.seed)
-    return (camera.take(plan) for plan in islice(plans, count))
+    plans = composition.plans(among, lambda _: "lessons", world.seed)
+    return (world.take(plan) for plan in islice(plans, count))

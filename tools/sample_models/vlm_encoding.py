@@ -1,7 +1,7 @@
 """Rows as input of the language model: token ids, positions and indexes of image features.
 
-Equal to what the processor and the model make of the chat of a row, but without pictures: the
-vision tower is frozen, so the features of each photo and crop are computed once.
+The result equals that of the processor and the model on the chat of a row. The vision tower is
+frozen, so the features of each photo and crop are computed only once.
 """
 
 from __future__ import annotations
@@ -31,37 +31,38 @@ from tools.sample_models.training_data import SIDE
 from tools.sample_models.vlm_model import TOKEN
 from tools.sample_models.vlm_photos import PhotoSet
 from tools.sample_models.vlm_rows import photo_of
-from tools.sample_models.vlm_vision import PHOTO_GRID, VisionLabels, crop_grid, slipped
+from tools.sample_models.vlm_vision import PHOTO_GRID, VisionLabels, crop_grid, jittered
 
 TOKENS = PHOTO_GRID[0] * PHOTO_GRID[1]
-"""Of a whole photo."""
+"""Tokens per photo."""
 _BATCH = 96
 
 
 class VisionFeatures:
-    """Features of the vision tower for all photos and objects of some photo sets.
+    """Features of the vision tower for all photos and objects of several photo sets.
 
     Attributes:
-        features: float32 (m, width); `TOKENS` rows of each photo, then those of each crop.
-        owners: int (photos, TOKENS), place of the object at a token; 4 for none.
+        features: float32 (m, width); `TOKENS` rows per photo, then the rows of each crop.
+        owners: int (photos, TOKENS), index of the object at a token, 4 for none.
+        crops: By photo and object index: first row in `features`, tokens down and across.
     """
 
-    def __init__(self, visual: Any, truth: VisionLabels, slips: bool = True) -> None:
+    def __init__(self, visual: Any, truth: VisionLabels, jitter: bool = True) -> None:
         self.truth = truth
         self.crops: dict[tuple[int, int], tuple[int, int, int]] = {}
         rng = generator("sights", len(truth.pixels))
-        made, owners = [], []
+        features, owners = [], []
         for start in range(0, len(truth.pixels), _BATCH):
             chosen = range(start, min(start + _BATCH, len(truth.pixels)))
-            pixels, _, _, owner = vlm_vision.photo_batch(truth, chosen, False)
-            made.append(_see(visual, pixels, PHOTO_GRID).flatten(0, 1))
-            owners.append(owner)
+            batch = vlm_vision.photo_batch(truth, chosen, False)
+            features.append(_token_features(visual, batch.pixels, PHOTO_GRID).flatten(0, 1))
+            owners.append(batch.owners)
         self.owners = torch.cat(owners).numpy()
         groups: dict[tuple[int, int], list[tuple[int, tuple[int, int, int, int]]]] = {}
         for k, (p, i) in enumerate(truth.objects):
             box = truth.boxes[p][i]
-            cut = slipped(box, rng) if slips else tuple(np.round(box).astype(int).tolist())
-            groups.setdefault(crop_grid(np.array(cut)), []).append((k, cut))
+            crop = jittered(box, rng) if jitter else tuple(np.round(box).astype(int).tolist())
+            groups.setdefault(crop_grid(np.array(crop)), []).append((k, crop))
         offset = len(truth.pixels) * TOKENS
         for grid, members in groups.items():
             size = (grid[1] * TOKEN, grid[0] * TOKEN)
@@ -72,22 +73,22 @@ class VisionFeatures:
                         torch.from_numpy(
                             np.array(
                                 Image.fromarray(truth.pixels[truth.objects[k][0]])
-                                .crop(cut)
+                                .crop(crop)
                                 .resize(size, Image.Resampling.BICUBIC)
                             )
                         )
-                        for k, cut in part
+                        for k, crop in part
                     ]
                 )
-                made.append(_see(visual, pixels, grid).flatten(0, 1))
+                features.append(_token_features(visual, pixels, grid).flatten(0, 1))
                 for k, _ in part:
                     self.crops[truth.objects[k]] = (offset, *grid)
                     offset += grid[0] * grid[1]
-        self.features = torch.cat(made)
+        self.features = torch.cat(features)
 
 
 @torch.no_grad()
-def _see(visual: Any, pixels: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+def _token_features(visual: Any, pixels: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     with vlm_model.fast_autocast():
         _, tokens = vlm_model.features(visual, vlm_model.patches(pixels), *grid)
     return tokens.float()
@@ -99,34 +100,37 @@ class EncodedRow:
 
     Attributes:
         ids: int64 (length,).
-        positions: int64 (3, length), as `get_rope_index` gives.
-        sights: int64 (length,), a row of `VisionFeatures.features`, or -1 for text.
-        answer: Where the answer begins.
-        query: Where the features of the query begin.
-        told: int64 (TOKENS,), the word that is true of what a token of the query shows: the name of
-            the object, yes or no; -100 where there is no object.
-        reach: float32 (TOKENS, 4), box of that object in shares of the photo.
-        words: int64 (TOKENS, 5), its category, colour, pattern and accessory, as far as they can be
-            seen; -1 for no word.
+        positions: int64 (3, length), those of `get_rope_index`.
+        feature_rows: int64 (length,), index into `VisionFeatures.features`, -1 for text.
+        answer: Index of the first token of the answer.
+        query: Index of the first feature of the query photo.
+        target_words: int64 (TOKENS,), the word to predict at each token of the query: the name of
+            its object, yes or no; -100 where there is no object.
+        boxes: float32 (TOKENS, 4), box of that object in shares of the photo.
+        attribute_words: int64 (TOKENS, 5), tokens of its visible attributes, padded with -1.
     """
 
     ids: np.ndarray
     positions: np.ndarray
-    sights: np.ndarray
+    feature_rows: np.ndarray
     answer: int
     query: int
-    told: np.ndarray
-    reach: np.ndarray
-    words: np.ndarray
+    target_words: np.ndarray
+    boxes: np.ndarray
+    attribute_words: np.ndarray
 
 
 class RowEncoder:
-    """Encodes rows."""
+    """Encodes rows of the examples table.
+
+    Attributes:
+        numbers: Token ids of the coordinates 0 to `SIDE`.
+    """
 
     def __init__(self, tokenizer: Any, convention: Convention) -> None:
         self._core = tokenizer._tokenizer
         self._convention = convention
-        self._known: dict[str, list[int]] = {}
+        self._cache: dict[str, list[int]] = {}
         self.image, self.start, self.end = (
             tokenizer.convert_tokens_to_ids(t)
             for t in (vlm_tokenizer.IMAGE, "<|vision_start|>", "<|vision_end|>")
@@ -141,99 +145,103 @@ class RowEncoder:
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a text."""
-        if text not in self._known:
-            self._known[text] = self._core.encode(text, add_special_tokens=False).ids
-        return self._known[text]
+        if text not in self._cache:
+            self._cache[text] = self._core.encode(text, add_special_tokens=False).ids
+        return self._cache[text]
 
-    def line(self, row: Row, sights: VisionFeatures, albums: Sequence[PhotoSet]) -> EncodedRow:
-        """Encode a row about these photo sets, which have the order of `sights`."""
-        ids, sight = list(self._opening), [-1] * len(self._opening)
+    def encode(
+        self, row: Row, features: VisionFeatures, photo_sets: Sequence[PhotoSet]
+    ) -> EncodedRow:
+        """Encode a row; `features` are those of `photo_sets`, in the same order."""
+        ids, feature_rows = list(self._opening), [-1] * len(self._opening)
         columns = [np.tile(np.arange(len(ids)), (3, 1))]
-        at, query = len(ids), 0
+        position, query = len(ids), 0
         pictures = iter(row["images"])
-        shown = iter(row["references"])
+        references = iter(row["references"])
 
-        def say(more: Sequence[int]) -> None:
-            nonlocal at
-            ids.extend(more)
-            sight.extend([-1] * len(more))
-            columns.append(np.tile(np.arange(at, at + len(more)), (3, 1)))
-            at += len(more)
+        def add_text(tokens: Sequence[int]) -> None:
+            nonlocal position
+            ids.extend(tokens)
+            feature_rows.extend([-1] * len(tokens))
+            columns.append(np.tile(np.arange(position, position + len(tokens)), (3, 1)))
+            position += len(tokens)
 
         for block in prompt_of(row, self._convention):
             if block["type"] == "text":
-                say(self.ids(block["text"]))
+                add_text(self.ids(block["text"]))
                 continue
             picture = next(pictures)
             if picture["role"] == "reference":
-                first, down, across = sights.crops[_object(next(shown)["object_id"])]
+                first, down, across = features.crops[_object(next(references)["object_id"])]
             else:
                 first, down, across = _photo(picture["image_id"]) * TOKENS, *PHOTO_GRID
-            say([self.start])
+            add_text([self.start])
             query = len(ids)
             ids.extend([self.image] * (down * across))
-            sight.extend(range(first, first + down * across))
-            rows, across_ = np.divmod(np.arange(down * across), across)
-            columns.append(np.stack([np.full(down * across, at), at + rows, at + across_]))
-            at += max(down, across)
-            say([self.end])
-        say(self._turn)
+            feature_rows.extend(range(first, first + down * across))
+            rows, columns_ = np.divmod(np.arange(down * across), across)
+            columns.append(
+                np.stack([np.full(down * across, position), position + rows, position + columns_])
+            )
+            position += max(down, across)
+            add_text([self.end])
+        add_text(self._turn)
         answer = len(ids)
         is_caption = row["objective"] == "ict" and row["kind"] != "which"
-        say(self.ids(row["caption"] if is_caption else answer_of(row, self._convention)))
-        say(self._close)
-        truth = self._truth(row, sights, albums)
+        add_text(self.ids(row["caption"] if is_caption else answer_of(row, self._convention)))
+        add_text(self._close)
+        truth = self._truth(row, features, photo_sets)
         return EncodedRow(
-            np.array(ids), np.concatenate(columns, 1), np.array(sight), answer, query, *truth
+            np.array(ids), np.concatenate(columns, 1), np.array(feature_rows), answer, query, *truth
         )
 
     def _truth(
-        self, row: Row, sights: VisionFeatures, albums: Sequence[PhotoSet]
+        self, row: Row, features: VisionFeatures, photo_sets: Sequence[PhotoSet]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         p = _photo(row["images"][-1]["image_id"])
-        objects = _photographed(albums, p)["objects"]
-        owners = sights.owners[p]
+        objects = _photo_labels(photo_sets, p)["objects"]
+        owners = features.owners[p]
         if row["objective"] == "vlt":
             words = [self.yes if o["box"] == row["box"] else self.no for o in objects]
         else:
-            named = {}
+            word_of = {}
             for reference in row["references"]:
                 q, i = _object(reference["object_id"])
-                identity = _photographed(albums, q)["objects"][i]["identity"]
-                named[identity] = self.ids(reference["name"])[0]
+                identity = _photo_labels(photo_sets, q)["objects"][i]["identity"]
+                word_of[identity] = self.ids(reference["name"])[0]
             if row["objective"] == "oct":
-                named = dict.fromkeys(named, self.yes)
-            words = [named.get(o["identity"], self.no) for o in objects]
-        told = np.array([*words, *[-100] * (5 - len(words))])[owners]
+                word_of = dict.fromkeys(word_of, self.yes)
+            words = [word_of.get(o["identity"], self.no) for o in objects]
+        target_words = np.array([*words, *[-100] * (5 - len(words))])[owners]
         boxes = np.zeros((5, 4), np.float32)
         boxes[: len(objects)] = [o["box"] for o in objects]
-        described = np.full((5, 5), -1)
+        attribute_words = np.full((5, 5), -1)
         for i, o in enumerate(objects):
-            said = self.described(o["identity"], o["shows_accessory"])
-            described[i, : len(said)] = said
-        return told, boxes[owners] / SIDE, described[owners]
+            visible = self._visible_words(o["identity"], o["shows_accessory"])
+            attribute_words[i, : len(visible)] = visible
+        return target_words, boxes[owners] / SIDE, attribute_words[owners]
 
     def attributes(self) -> list[int]:
-        """Tokens of all words that describe an object of the world."""
+        """Token ids of all attribute words."""
         words = (*CATEGORIES, *COLOURS, *PATTERNS, PLAIN, *SECOND_COLOURS, *ACCESSORIES)
         return [self.ids(f" {word}")[0] for word in words]
 
-    def described(self, name: str, shows_accessory: bool) -> list[int]:
-        """Tokens of the words of an object that can be seen."""
-        one = vlm_vision.BY_NAME[name]
-        words = [one.category, one.colour, one.pattern, one.second_colour]
-        words += [one.accessory] if shows_accessory else []
+    def _visible_words(self, name: str, shows_accessory: bool) -> list[int]:
+        """Token ids of the visible attributes of an object."""
+        item = vlm_vision.BY_NAME[name]
+        words = [item.category, item.colour, item.pattern, item.second_colour]
+        words += [item.accessory] if shows_accessory else []
         return [self.ids(f" {word}")[0] for word in words if word]
 
 
-def _photographed(albums: Sequence[PhotoSet], place: int) -> dict[str, Any]:
-    album, photo = divmod(place, vlm_photos.PHOTOS)
-    return albums[album].photos[photo]
+def _photo_labels(photo_sets: Sequence[PhotoSet], index: int) -> dict[str, Any]:
+    number, photo = divmod(index, vlm_photos.PHOTOS)
+    return photo_sets[number].photos[photo]
 
 
 def _photo(image_id: str) -> int:
-    album, photo = photo_of(image_id)
-    return album * vlm_photos.PHOTOS + photo
+    number, photo = photo_of(image_id)
+    return number * vlm_photos.PHOTOS + photo
 
 
 def _object(object_id: str) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from tools.sample_models.vlm_rows import photo_of
 MAX_NEW_TOKENS = 96
 _BATCH = 32
 HIT = 0.5
+"""Minimum IoU of a hit."""
 _TAG = re.compile(r"<[^<>]+>")
 
 
@@ -39,10 +40,12 @@ class HoldoutAnswer:
     reward: Reward
 
 
-def holdout_rows(albums: Sequence[PhotoSet], count: int, split: str = "test") -> list[Row]:
+def holdout_rows(photo_sets: Sequence[PhotoSet], count: int, split: str = "test") -> list[Row]:
     """`count` rows each of OCT (hard and balanced), VLT and ICT captions; half as many `which`."""
     rows = [
-        row for n, a in enumerate(albums) for row in vlm_rows.rows(a, n, vlm_rows.HOLDOUT, split)
+        row
+        for number, photo_set in enumerate(photo_sets)
+        for row in vlm_rows.rows(photo_set, number, vlm_rows.HOLDOUT, split)
     ]
     rng = generator("exam rows", count)
     chosen: list[Row] = []
@@ -53,28 +56,32 @@ def holdout_rows(albums: Sequence[PhotoSet], count: int, split: str = "test") ->
         (("single", "multi", "absent", "mixed"), count),
         (("which",), count // 2),
     ):
-        found = [row for row in rows if row["kind"] in wanted]
-        chosen += [found[i] for i in rng.permutation(len(found))[:size]]
+        matching = [row for row in rows if row["kind"] in wanted]
+        chosen += [matching[i] for i in rng.permutation(len(matching))[:size]]
     return chosen
 
 
-def pictures(row: Row, albums: Sequence[PhotoSet]) -> list[Image.Image]:
+def pictures(row: Row, photo_sets: Sequence[PhotoSet]) -> list[Image.Image]:
     """The pictures of a row: crops of the references, and the query photo."""
-    shown = []
+    images = []
     for picture in row["images"]:
         number, photo = photo_of(picture["image_id"])
         x1, y1, x2, y2 = (round(v) for v in picture["crop"])
-        shown.append(Image.fromarray(albums[number].pixels[photo]).crop((x1, y1, x2, y2)))
-    return shown
+        images.append(Image.fromarray(photo_sets[number].pixels[photo]).crop((x1, y1, x2, y2)))
+    return images
 
 
 def answers(
-    model: Any, processor: Any, rows: Sequence[Row], albums: Sequence[PhotoSet], temperature: float
+    model: Any,
+    processor: Any,
+    rows: Sequence[Row],
+    photo_sets: Sequence[PhotoSet],
+    temperature: float,
 ) -> Iterator[HoldoutAnswer]:
     """Answers to rows, batched by similar length.
 
     Args:
-        temperature: 0 for greedy ones.
+        temperature: Sampling temperature; 0 for greedy decoding.
     """
     import torch
 
@@ -87,16 +94,16 @@ def answers(
         part = order[start : start + _BATCH]
         chats = [[{"role": "user", "content": prompt_of(row, convention)}] for row in part]
         texts = processor.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
-        shown = [pictures(row, albums) for row in part]
-        batch = processor(text=texts, images=shown, padding=True, return_tensors="pt")
-        how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+        images = [pictures(row, photo_sets) for row in part]
+        batch = processor(text=texts, images=images, padding=True, return_tensors="pt")
+        sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
         with torch.inference_mode():
-            said = model.generate(
+            generated = model.generate(
                 **batch,
                 max_new_tokens=MAX_NEW_TOKENS,
-                **(how if temperature else {"do_sample": False}),
+                **(sampling if temperature else {"do_sample": False}),
             )[:, batch["input_ids"].shape[1] :]
-        for row, ids in zip(part, said, strict=True):
+        for row, ids in zip(part, generated, strict=True):
             text = processor.decode(ids, skip_special_tokens=True)
             finished = bool((ids == processor.tokenizer.eos_token_id).any())
             yield HoldoutAnswer(row, text, finished, score(text, row, "strict", convention))
@@ -112,26 +119,28 @@ def is_valid(answer: HoldoutAnswer) -> bool:
         return False
     if "format" in answer.reward.components:
         return answer.reward.components["format"] == 1
-    without = _TAG.sub("", answer.text)
-    return bool(without.strip()) and not set("<>") & set(without)
+    untagged = _TAG.sub("", answer.text)
+    return bool(untagged.strip()) and not set("<>") & set(untagged)
 
 
-def mean_scores(given: Sequence[HoldoutAnswer]) -> dict[str, tuple[float, float, int]]:
+def mean_scores(scored: Sequence[HoldoutAnswer]) -> dict[str, tuple[float, float, int]]:
     """Mean, half of its 95 % interval, and number of answers, by metric."""
-    found: dict[str, list[float]] = {}
-    for answer in given:
+    values_by_metric: dict[str, list[float]] = {}
+    for answer in scored:
         kind, reward = _kind(answer.row), answer.reward
-        found.setdefault("valid", []).append(float(is_valid(answer)))
-        found.setdefault(f"{kind} valid", []).append(float(is_valid(answer)))
-        found.setdefault(kind, []).append(reward.total)
+        values_by_metric.setdefault("valid", []).append(float(is_valid(answer)))
+        values_by_metric.setdefault(f"{kind} valid", []).append(float(is_valid(answer)))
+        values_by_metric.setdefault(kind, []).append(reward.total)
         if kind == "vlt":
-            found.setdefault("vlt hit", []).append(float(reward.components["iou"] >= HIT))
+            values_by_metric.setdefault("vlt hit", []).append(
+                float(reward.components["iou"] >= HIT)
+            )
         if kind == "ict":
             for name, value in reward.components.items():
-                found.setdefault(f"ict {name}", []).append(value)
+                values_by_metric.setdefault(f"ict {name}", []).append(value)
             strangers = (reward.parsed or {}).get("strangers", ())
-            found.setdefault("ict stranger", []).append(float(bool(strangers)))
-    return {name: _mean(values) for name, values in sorted(found.items())}
+            values_by_metric.setdefault("ict stranger", []).append(float(bool(strangers)))
+    return {name: _mean(values) for name, values in sorted(values_by_metric.items())}
 
 
 def _kind(row: Mapping[str, Any]) -> str:

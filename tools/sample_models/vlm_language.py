@@ -1,10 +1,10 @@
-"""Second half of the training: the language model learns the three objectives on frozen features.
+"""Second half of the training: the language model, on frozen image features.
 
-Besides the answer, each row has auxiliary losses on the query picture: from the middle layer on, a
-token must predict the name of its object (or yes or no) and its box. Without them the model learns
-grounding only from a few words per answer, many times more slowly. Targets of coordinates are
-smoothed over neighboring pixels. `vlm-sft`, the start of reinforcement learning, is the state after
-a part of the steps.
+In addition to the answer loss, each row has auxiliary losses on the query photo: after the middle
+layer, a token must predict the name of its object (or yes or no) and its box. Otherwise grounding
+is learned only from the few words of each answer, many times more slowly. Targets of coordinates
+are smoothed over neighboring pixels. `vlm-sft`, the start of reinforcement learning, is an
+intermediate state.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from tools.sample_models import vlm_model
 from tools.sample_models.optimizers import optimizers
 from tools.sample_models.training_data import SIDE
 from tools.sample_models.vlm_encoding import TOKENS, EncodedRow, RowEncoder, VisionFeatures
-from tools.sample_models.vlm_vision import keep
+from tools.sample_models.vlm_vision import save_state
 
 EARLY, MIDDLE = 1, 3
-"""Layers after which a token of the query must know the words, and the name, of what it shows."""
+"""Number of layers after which a query token must predict attributes, and name and box."""
 BATCH = {"oct": 16, "vlt": 28, "ict": 20, "which": 8}
 LATE_BATCH = {"oct": 16, "vlt": 40, "ict": 16, "which": 4}
-"""Rows of each kind per step, before step `LATE` and from then on."""
+"""Rows per step and kind, before step `LATE` and from it on."""
 WEIGHTS = {"oct": 1.5, "vlt": 1.0, "ict": 1.0, "which": 0.5}
-FROM = {"words": 1500, "point": 1500, "gaze": 1750, "look": 2000}
-"""First step of each additional loss (see `LanguageTraining.losses`). They were added one by one to
-the run that made the shipped weights, because the model boxed any object, not the queried one."""
+FROM = {"attributes": 1500, "question_box": 1500, "early_attention": 1750, "middle_attention": 2000}
+"""First step of each additional loss (see `LanguageTraining.losses`). They were added one by one
+during the run of the shipped weights, because the model boxed any object, not the queried one."""
 LATE = 1500
-"""Step from which `LATE_BATCH` is drawn."""
+"""First step that uses `LATE_BATCH`."""
 _RATE = 2e-3
 RATES = (
     (0, 0.02),
@@ -51,38 +51,43 @@ RATES = (
     (2001, 0.45),
     (2500, 0.01),
 )
-"""Step and share of `_RATE`, straight in between; it rises again where something is added."""
-_ABOUT, _WHERE = 0.5, 6.0
-"""Weights of what a token shows and of its box."""
-_LATER = {"words": _ABOUT, "point": _WHERE, "gaze": _ABOUT, "look": _ABOUT}
-_SPREAD = 1.0
+"""Steps and shares of `_RATE`, interpolated linearly; the rate rises when a loss is added."""
+_WORD_WEIGHT, _BOX_WEIGHT = 0.5, 6.0
+"""Weights of the auxiliary losses of words and boxes."""
+_ADDED = {
+    "attributes": _WORD_WEIGHT,
+    "question_box": _BOX_WEIGHT,
+    "early_attention": _WORD_WEIGHT,
+    "middle_attention": _WORD_WEIGHT,
+}
+_COORDINATE_STD = 1.0
 """Standard deviation of a coordinate's target, in pixels."""
 
 
 def states(
     language: Any, embedded: torch.Tensor, positions: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """Hidden states of whole lines, as the language model's own forward gives them.
+    """Hidden states, equal to those of the language model's own forward.
 
     Args:
-        embedded: float (n, length, width); padding is on the right, which nothing attends to.
+        embedded: float (n, length, width); padded on the right, where causal attention ignores it.
         positions: long (3, n, length).
 
     Returns:
-        Those after `EARLY` and `MIDDLE` layers, and the last, all through the last norm; and what
-        the first heads of the two layers that follow look at, logits (n, length, length) each.
+        Hidden states after `EARLY`, `MIDDLE` and all layers, each through the last norm; and the
+        attention logits (n, length, length) of the first head of the layer after each.
     """
     from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
 
     n, length, _ = embedded.shape
     frequencies = language.rotary_emb.inv_freq
-    axes = torch.arange(len(frequencies)) % 3  # `mrope_section` of ones: the axes take turns
+    axes = torch.arange(len(frequencies)) % 3  # `mrope_section` of ones: axes alternate
     angles = positions[axes].permute(1, 2, 0).float() * frequencies
     angles = torch.cat([angles, angles], -1)
     cos, sin = angles.cos(), angles.sin()
     future = torch.ones(length, length, dtype=torch.bool).triu(1)
-    hidden, early, between = embedded, embedded, embedded
-    gaze, look = embedded, embedded
+    hidden, early, middle = embedded, embedded, embedded
+    early_attention, middle_attention = embedded, embedded
     for i, layer in enumerate(language.layers):
         attention = layer.self_attn
         normed = layer.input_layernorm(hidden)
@@ -95,44 +100,44 @@ def states(
         value = value.repeat_interleave(attention.num_key_value_groups, 1)
         scores = (query * attention.scaling @ key.mT).masked_fill(future, float("-inf"))
         if i == EARLY:
-            gaze = scores[:, 0]
+            early_attention = scores[:, 0]
         if i == MIDDLE:
-            look = scores[:, 0]
+            middle_attention = scores[:, 0]
         mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(n, length, -1)
         hidden = hidden + attention.o_proj(mixed)
         hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
         if i + 1 == EARLY:
             early = language.norm(hidden)
         if i + 1 == MIDDLE:
-            between = language.norm(hidden)
-    return early, between, language.norm(hidden), gaze, look
+            middle = language.norm(hidden)
+    return early, middle, language.norm(hidden), early_attention, middle_attention
 
 
 class Batch:
-    """Encoded rows, padded on the right."""
+    """Encoded rows as tensors, padded on the right; `labels` is -100 outside the answer."""
 
-    def __init__(self, lines: Sequence[EncodedRow], pad: int) -> None:
-        n, length = len(lines), -(-max(len(line.ids) for line in lines) // 8) * 8
+    def __init__(self, rows: Sequence[EncodedRow], pad: int) -> None:
+        n, length = len(rows), -(-max(len(row.ids) for row in rows) // 8) * 8
         ids = np.full((n, length), pad)
         positions = np.zeros((3, n, length), np.int64)
-        sights, labels = np.full((n, length), -1), np.full((n, length), -100)
-        for k, line in enumerate(lines):
-            size = len(line.ids)
-            ids[k, :size] = line.ids
-            positions[:, k, :size] = line.positions
-            sights[k, :size] = line.sights
-            labels[k, line.answer - 1 : size - 1] = line.ids[line.answer :]
+        feature_rows, labels = np.full((n, length), -1), np.full((n, length), -100)
+        for k, row in enumerate(rows):
+            size = len(row.ids)
+            ids[k, :size] = row.ids
+            positions[:, k, :size] = row.positions
+            feature_rows[k, :size] = row.feature_rows
+            labels[k, row.answer - 1 : size - 1] = row.ids[row.answer :]
         self.ids, self.positions = torch.from_numpy(ids), torch.from_numpy(positions)
-        self.sights, self.labels = torch.from_numpy(sights), torch.from_numpy(labels)
-        query = np.stack([line.query + np.arange(TOKENS) for line in lines])
+        self.feature_rows, self.labels = torch.from_numpy(feature_rows), torch.from_numpy(labels)
+        query = np.stack([row.query + np.arange(TOKENS) for row in rows])
         self.query = torch.from_numpy(query)
-        self.words = torch.from_numpy(np.stack([line.words for line in lines]))
-        self.told = torch.from_numpy(np.stack([line.told for line in lines]))
-        self.reach = torch.from_numpy(np.stack([line.reach for line in lines]))
+        self.attribute_words = torch.from_numpy(np.stack([row.attribute_words for row in rows]))
+        self.target_words = torch.from_numpy(np.stack([row.target_words for row in rows]))
+        self.boxes = torch.from_numpy(np.stack([row.boxes for row in rows]))
 
 
 class LanguageTraining:
-    """The language model in training."""
+    """Training state of the language model: weights, box head, optimizers and step."""
 
     def __init__(self, model: Any, encoder: RowEncoder, steps: int, compiled: bool = True) -> None:
         torch.manual_seed(1)
@@ -151,24 +156,27 @@ class LanguageTraining:
         self._attributes = torch.tensor(encoder.attributes())
         self._number_ids = torch.tensor(encoder.numbers)
 
-    def learn(self, lines: dict[str, list[EncodedRow]], sights: VisionFeatures) -> dict[str, float]:
-        """One step over all kinds of rows.
+    def train_step(
+        self, rows_by_kind: dict[str, list[EncodedRow]], features: VisionFeatures
+    ) -> dict[str, float]:
+        """Train one step over all kinds of rows; their losses.
 
         Args:
-            lines: Of each kind, sorted by length, so that neighbours fill a batch well.
+            rows_by_kind: Rows by kind, sorted by length, to reduce padding in a batch.
         """
         rng = generator("speaker", self.step)
         for parameter in self._parameters:
             parameter.grad = None
         report: dict[str, float] = {}
         for kind, count in (BATCH if self.step < LATE else LATE_BATCH).items():
-            start = int(rng.integers(0, len(lines[kind]) - count))
-            batch = Batch(lines[kind][start : start + count], self.pad)
-            losses = self.losses(batch, sights, kind == "vlt")
-            total = losses["said"] * WEIGHTS[kind] + _WHERE * losses["where"] / len(BATCH)
-            if kind != "vlt" or self.step < LATE:  # a token before the question cannot know
-                total = total + _ABOUT * losses["about"]
-            for name, weight in _LATER.items():
+            start = int(rng.integers(0, len(rows_by_kind[kind]) - count))
+            batch = Batch(rows_by_kind[kind][start : start + count], self.pad)
+            losses = self.losses(batch, features, kind == "vlt")
+            total = losses["answer"] * WEIGHTS[kind]
+            total = total + _BOX_WEIGHT * losses["token_box"] / len(BATCH)
+            if kind != "vlt" or self.step < LATE:  # photo tokens do not see the question
+                total = total + _WORD_WEIGHT * losses["token_word"]
+            for name, weight in _ADDED.items():
                 if name in losses and self.step >= FROM[name]:
                     total = total + weight * losses[name]
             total.backward()
@@ -183,92 +191,110 @@ class LanguageTraining:
         self.step += 1
         return report
 
-    def losses(self, batch: Batch, sights: VisionFeatures, is_box: bool) -> dict[str, torch.Tensor]:
-        """Of the answers, of what query tokens show, and of where it is."""
+    def losses(
+        self, batch: Batch, features: VisionFeatures, is_box: bool
+    ) -> dict[str, torch.Tensor]:
+        """Losses of the answers and the auxiliary losses.
+
+        `token_word` and `token_box`: name, yes or no, and box, after `MIDDLE` layers at the tokens
+        of the query. `attributes`: attribute words there, after `EARLY` layers. With `is_box`, also
+        `question_box` (see `_question_box_loss`) and the attention from the question
+        (`early_attention`, `middle_attention`; see `_attention_loss`).
+        """
         with vlm_model.fast_autocast():
-            early, between, last, gaze, look = self.read(batch, sights)
+            early, middle, last, early_attention, middle_attention = self.forward(batch, features)
             rows = torch.arange(len(batch.ids))[:, None]
-            seen = between[rows, batch.query]
-            there = batch.told != -100
-            words = self.language.embed_tokens.weight
-            about = functional.cross_entropy((seen[there] @ words.T).float(), batch.told[there])
-            where = (self.box(seen[there]).float() - batch.reach[there]).abs().mean()
-            chances = (early[rows, batch.query][there] @ words.T).float().log_softmax(-1)
-            described = batch.words[there]
-            known = described >= 0
-            named = -(chances.gather(1, described.clamp(min=0)) * known).sum() / known.sum()
-            asked = batch.labels != -100
-            logits = (last[asked] @ words.T).float()
-        wanted = batch.labels[asked]
+            is_object = batch.target_words != -100
+            at_objects = middle[rows, batch.query][is_object]
+            embedding = self.language.embed_tokens.weight
+            losses = {
+                "token_word": functional.cross_entropy(
+                    (at_objects @ embedding.T).float(), batch.target_words[is_object]
+                ),
+                "token_box": (self.box(at_objects).float() - batch.boxes[is_object]).abs().mean(),
+            }
+            early_objects = early[rows, batch.query][is_object]
+            log_probs = (early_objects @ embedding.T).float().log_softmax(-1)
+            words = batch.attribute_words[is_object]
+            is_word = words >= 0
+            losses["attributes"] = (
+                -(log_probs.gather(1, words.clamp(min=0)) * is_word).sum() / is_word.sum()
+            )
+            is_answer = batch.labels != -100
+            logits = (last[is_answer] @ embedding.T).float()
+        answer = batch.labels[is_answer]
         if not is_box:
-            said = functional.cross_entropy(logits, wanted)
-            return {"said": said, "about": about, "where": where, "words": named}
-        chances = logits.log_softmax(-1)
-        loss = -chances.gather(1, wanted[:, None])[:, 0]
-        value = self._number[wanted]
-        number = value >= 0
-        away = torch.arange(SIDE + 1) - value[number][:, None]
-        spread = torch.exp(-((away / _SPREAD) ** 2) / 2)
-        spread = spread / spread.sum(-1, keepdim=True)
-        loss = loss.masked_scatter(number, -(spread * chances[number][:, self._number_ids]).sum(-1))
-        point = self.pointing(batch, last)
+            return {"answer": functional.cross_entropy(logits, answer), **losses}
+        log_probs = logits.log_softmax(-1)
+        loss = -log_probs.gather(1, answer[:, None])[:, 0]
+        value = self._number[answer]
+        is_number = value >= 0
+        distance = torch.arange(SIDE + 1) - value[is_number][:, None]
+        target = torch.exp(-((distance / _COORDINATE_STD) ** 2) / 2)
+        target = target / target.sum(-1, keepdim=True)
+        smoothed = -(target * log_probs[is_number][:, self._number_ids]).sum(-1)
+        loss = loss.masked_scatter(is_number, smoothed)
+        in_question = self._in_question(batch)
+        before_box = in_question | self._in_answer_before_box(batch)
         return {
-            "said": loss.mean(),
-            "about": about,
-            "where": where,
-            "words": named,
-            "point": point,
-            "gaze": self.gazing(batch, gaze, self._asks(batch)),
-            "look": self.gazing(batch, look, self._asks(batch) | self._opens(batch)),
+            "answer": loss.mean(),
+            **losses,
+            "question_box": self._question_box_loss(batch, last),
+            "early_attention": self._attention_loss(batch, early_attention, in_question),
+            "middle_attention": self._attention_loss(batch, middle_attention, before_box),
         }
 
-    def pointing(self, batch: Batch, last: torch.Tensor) -> torch.Tensor:
-        """How far the words of the question, and those before the box, are from knowing the box.
+    def _question_box_loss(self, batch: Batch, last: torch.Tensor) -> torch.Tensor:
+        """Mean box error at the words of the question and at the answer before the box.
 
-        Read with the same head as a token of the picture, so that it is enough to find one and copy
-        it. Without it a model learns to box some object, whichever is asked for: to find one by its
-        words takes two steps, neither of which is of use alone.
+        The box is read by the same head as at image tokens, so the model can find the token of the
+        object and copy its state. Without this loss the model learns to box an arbitrary object:
+        finding the queried one takes two steps, neither of which lowers the answer loss alone.
         """
         value = self._number[batch.labels.clamp(min=0)].masked_fill(batch.labels == -100, -1)
         true = value[value >= 0].view(-1, 1, 4).float() / SIDE
-        before = self._asks(batch) | self._opens(batch)
-        true = true.expand(-1, before.shape[1], -1)[before]
-        return (self.box(last[before].float()) - true).abs().mean()
+        positions = self._in_question(batch) | self._in_answer_before_box(batch)
+        true = true.expand(-1, positions.shape[1], -1)[positions]
+        return (self.box(last[positions].float()) - true).abs().mean()
 
-    def _asks(self, batch: Batch) -> torch.Tensor:
-        """Words of the question that describe an object: bool (n, length)."""
+    def _in_question(self, batch: Batch) -> torch.Tensor:
+        """Attribute words of the question: bool (n, length)."""
         answered = (batch.labels != -100).cumsum(1) > 0
         return torch.isin(batch.ids, self._attributes) & ~answered
 
-    def _opens(self, batch: Batch) -> torch.Tensor:
-        """Where the answer stands before its first number is said: bool (n, length)."""
+    def _in_answer_before_box(self, batch: Batch) -> torch.Tensor:
+        """Positions of the answer up to its first number: bool (n, length)."""
         value = self._number[batch.labels.clamp(min=0)].masked_fill(batch.labels == -100, -1)
         number = value >= 0
         return (batch.labels != -100) & (number.cumsum(1) - number.long() == 0)
 
-    def gazing(self, batch: Batch, gaze: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
-        """How little some words look at the tokens of what the question is about.
+    def _attention_loss(
+        self, batch: Batch, attention: torch.Tensor, positions: torch.Tensor
+    ) -> torch.Tensor:
+        """Negative log of the attention on the tokens of the queried object, mean over positions.
 
         Args:
-            gaze: Logits of one head, (n, length, length).
-            asked: Which words, bool (n, length).
+            attention: Logits of one head, (n, length, length).
+            positions: Positions that should attend to the object, bool (n, length).
         """
-        wanted = torch.zeros_like(batch.ids, dtype=torch.bool)
-        wanted.scatter_(1, batch.query, batch.told == self.encoder.yes)
-        asked = asked & wanted.any(1, keepdim=True)
-        line, _ = asked.nonzero(as_tuple=True)
-        share = gaze[asked].float().log_softmax(-1)
-        seen = share.masked_fill(~wanted[line], float("-inf")).logsumexp(-1)
-        return -seen.sum() / max(1, len(seen))
+        target = torch.zeros_like(batch.ids, dtype=torch.bool)
+        target.scatter_(1, batch.query, batch.target_words == self.encoder.yes)
+        positions = positions & target.any(1, keepdim=True)
+        row, _ = positions.nonzero(as_tuple=True)
+        log_shares = attention[positions].float().log_softmax(-1)
+        on_target = log_shares.masked_fill(~target[row], float("-inf")).logsumexp(-1)
+        return -on_target.sum() / max(1, len(on_target))
 
-    def read(self, batch: Batch, sights: VisionFeatures) -> tuple[torch.Tensor, ...]:
-        """Hidden states of a batch and a gaze: see `states`."""
+    def forward(self, batch: Batch, features: VisionFeatures) -> tuple[torch.Tensor, ...]:
+        """Hidden states and attention logits of a batch, see `states`."""
         embedded = self.language.embed_tokens(batch.ids)
-        shown = batch.sights >= 0
-        embedded = embedded.masked_scatter(shown[..., None], sights.features[batch.sights[shown]])
+        is_image = batch.feature_rows >= 0
+        image = features.features[batch.feature_rows[is_image]]
+        embedded = embedded.masked_scatter(is_image[..., None], image)
         return self._states(self.language, embedded, batch.positions)
 
     def state(self) -> dict[str, Any]:
+        """The state to resume from."""
         return {
             "step": self.step,
             "language": self.language.state_dict(),
@@ -277,76 +303,80 @@ class LanguageTraining:
         }
 
     def load(self, state: dict[str, Any]) -> None:
+        """Resume from a state."""
         self.step = state["step"]
         self.language.load_state_dict(state["language"])
         self.box.load_state_dict(state["box"])
-        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(kept)
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
 
 
 @torch.no_grad()
 def quick_scores(
-    training: LanguageTraining, lines: dict[str, list[EncodedRow]], sights: VisionFeatures
+    training: LanguageTraining, rows_by_kind: dict[str, list[EncodedRow]], features: VisionFeatures
 ) -> dict[str, float]:
     """Quick scores during training; `tools.sample_models.vlm_holdout` is the held-out measurement.
 
-    OCT: share of right words. VLT: mean IoU of greedy boxes. ICT and `which`: share of right names,
-    given the text before them.
+    OCT: accuracy. VLT: mean IoU of greedy boxes. ICT and `which`: accuracy of names, given the
+    preceding text.
     """
-    encoder, marks = training.encoder, {}
-    words = training.language.embed_tokens.weight
+    encoder, scores = training.encoder, {}
+    embedding = training.language.embed_tokens.weight
     opening = encoder.ids("<")[0], encoder.ids(" <")[0]
-    for kind, some in lines.items():
-        batch = Batch(some, training.pad)
+    for kind, rows in rows_by_kind.items():
+        batch = Batch(rows, training.pad)
         if kind == "vlt":
-            marks["vlt"] = _mean_iou(training, batch, sights)
+            scores["vlt"] = _mean_iou(training, batch, features)
             continue
         with vlm_model.fast_autocast():
-            _, _, last, *_ = training.read(batch, sights)
+            _, _, last, *_ = training.forward(batch, features)
         if kind == "ict":
             before = batch.ids.roll(0, 1)
-            asked = (batch.labels != -100) & torch.isin(before, torch.tensor(opening))
+            is_scored = (batch.labels != -100) & torch.isin(before, torch.tensor(opening))
         else:
-            asked = batch.labels != -100
-            asked &= asked.cumsum(1) == (2 if kind == "which" else 1)
-        said = (last[asked].float() @ words.T).argmax(-1)
-        marks[kind] = float((said == batch.labels[asked]).float().mean())
-    return marks
+            is_scored = batch.labels != -100
+            is_scored &= is_scored.cumsum(1) == (2 if kind == "which" else 1)
+        predicted = (last[is_scored].float() @ embedding.T).argmax(-1)
+        scores[kind] = float((predicted == batch.labels[is_scored]).float().mean())
+    return scores
 
 
-def _mean_iou(training: LanguageTraining, batch: Batch, sights: VisionFeatures) -> float:
+def _mean_iou(training: LanguageTraining, batch: Batch, features: VisionFeatures) -> float:
     number = training._number[batch.labels.clamp(min=0)]
     number[batch.labels == -100] = -1
     slots = [row.nonzero()[:, 0].tolist() for row in number >= 0]
     true = torch.tensor([[int(number[k, s]) for s in some] for k, some in enumerate(slots)])
-    said = torch.zeros_like(true)
-    words = training.language.embed_tokens.weight[training._number_ids]
+    predicted = torch.zeros_like(true)
+    embedding = training.language.embed_tokens.weight[training._number_ids]
     batch = copy.copy(batch)
     batch.ids = batch.ids.clone()
     for i in range(4):
         with vlm_model.fast_autocast():
-            _, _, last, *_ = training.read(batch, sights)
+            _, _, last, *_ = training.forward(batch, features)
         for k, some in enumerate(slots):
-            said[k, i] = (last[k, some[i]].float() @ words.T).argmax()
-            batch.ids[k, some[i] + 1] = training._number_ids[said[k, i]]
-    low, high = torch.maximum(said[:, :2], true[:, :2]), torch.minimum(said[:, 2:], true[:, 2:])
+            predicted[k, i] = (last[k, some[i]].float() @ embedding.T).argmax()
+            batch.ids[k, some[i] + 1] = training._number_ids[predicted[k, i]]
+    low, high = (
+        torch.maximum(predicted[:, :2], true[:, :2]),
+        torch.minimum(predicted[:, 2:], true[:, 2:]),
+    )
     shared = (high - low).clamp(min=0).prod(1)
-    area = [(box[:, 2:] - box[:, :2]).clamp(min=0).prod(1) for box in (said, true)]
+    area = [(box[:, 2:] - box[:, :2]).clamp(min=0).prod(1) for box in (predicted, true)]
     return float((shared / (area[0] + area[1] - shared)).mean())
 
 
 def train(
     model: Any,
     encoder: RowEncoder,
-    lines: dict[str, list[EncodedRow]],
-    sights: VisionFeatures,
+    rows_by_kind: dict[str, list[EncodedRow]],
+    features: VisionFeatures,
     tuning: tuple[dict[str, list[EncodedRow]], VisionFeatures],
     steps: int,
     state: Path,
     snapshots: dict[int, Path],
     compiled: bool = True,
 ) -> None:
-    """Train the language model of `model` or resume from the file `state`.
+    """Train the language model of `model`, or resume from the file `state`.
 
     Args:
         tuning: Encoded rows and features for monitoring.
@@ -357,18 +387,18 @@ def train(
         training.load(torch.load(state, weights_only=True))
     started, sums, since = time.monotonic(), dict[str, float](), 0
     while training.step < steps:
-        for name, loss in training.learn(lines, sights).items():
+        for name, loss in training.train_step(rows_by_kind, features).items():
             sums[name] = sums.get(name, 0.0) + loss
         since += 1
         if training.step % 50 == 0 or training.step == steps:
-            told = ", ".join(f"{name} {total / since:.3f}" for name, total in sums.items())
+            text = ", ".join(f"{name} {total / since:.3f}" for name, total in sums.items())
             if training.step % 250 == 0 or training.step == steps:
-                marks = quick_scores(training, *tuning)
-                told += "; " + ", ".join(f"{name} {mark:.3f}" for name, mark in marks.items())
+                scores = quick_scores(training, *tuning)
+                text += "; " + ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
             seconds = time.monotonic() - started
-            print(f"language step {training.step} of {steps}: {told}; {seconds:.0f} s", flush=True)
+            print(f"language step {training.step} of {steps}: {text}; {seconds:.0f} s", flush=True)
             sums, since = {}, 0
         if training.step % 250 == 0 or training.step == steps:
-            keep(training.state(), state)
+            save_state(training.state(), state)
         if training.step in snapshots:
-            keep(training.language.state_dict(), snapshots[training.step])
+            save_state(training.language.state_dict(), snapshots[training.step])

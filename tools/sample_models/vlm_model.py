@@ -1,12 +1,12 @@
-"""The small vision-language model of the generated world: Qwen2.5-VL's own classes, in small.
+"""The small vision-language model of the generated world: a small Qwen2.5-VL.
 
-Config, processor and chat layout are those of the real model, so whatever trains or serves
-Qwen2.5-VL takes it. 6.6 million parameters; a photo of 168 pixels is 36 tokens, and a crop keeps
-its own resolution, so that a reference is about nine.
+Config classes, processor and chat template are those of the real model, so any code that trains or
+serves Qwen2.5-VL supports it. It has 6.6 million parameters; a photo of 168 pixels is 36 tokens,
+and a reference crop, at its own resolution, about nine.
 
-Two choices are not the usual ones: every block of the vision tower attends to the whole picture,
-and height and width get every third rotary frequency each (`mrope_section` of ones) instead of low
-ones only, without which a box is learned half as fast.
+Two settings are unusual: every block of the vision tower uses full attention, and height and width
+each get every third rotary frequency (`mrope_section` of ones) instead of only the low ones, which
+halves the steps needed to learn boxes.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 PATCH = 14
 MERGE = 2
 TOKEN = PATCH * MERGE
-"""Pixels of the side of what becomes one token."""
+"""Side in pixels of the area of one token."""
 MIN_PIXELS, MAX_PIXELS = TOKEN * TOKEN * 4, 168 * 168
-"""Of a picture as the processor resizes it."""
+"""Limits of a picture after resizing by the processor."""
 WIDTH, LAYERS, HEADS, KEY_HEADS, INNER = 256, 5, 4, 2, 512
 VISION_WIDTH, VISION_DEPTH, VISION_HEADS, VISION_INNER = 192, 4, 3, 384
-"""Of the language model and of the vision tower."""
+"""Sizes of the language model and of the vision tower."""
 
 
 def chat_template() -> str:
-    """Qwen2.5-VL's, as TRL carries it."""
+    """The chat template of Qwen2.5-VL that TRL ships."""
     folder = resources.files("trl") / "chat_templates"
     return (folder / "qwen2_5_vl.jinja").read_text(encoding="utf-8")
 
 
 def processor() -> Qwen2_5_VLProcessor:
-    """The real processor, with the small tokenizer and small pictures."""
+    """The processor of Qwen2.5-VL, with the small tokenizer and limits for small pictures."""
     from transformers import Qwen2_5_VLProcessor
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
     from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
@@ -62,7 +62,7 @@ def processor() -> Qwen2_5_VLProcessor:
 
 
 def config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
-    """Sizes of the model; the vocabulary is rounded up to 64."""
+    """Config of the model; the vocabulary size is rounded up to a multiple of 64."""
     from transformers import Qwen2_5_VLConfig
 
     ids = tokenizer.get_vocab()
@@ -122,27 +122,27 @@ def untrained(
 def save(
     model: Qwen2_5_VLForConditionalGeneration, processor: Qwen2_5_VLProcessor, folder: Path
 ) -> Path:
-    """Write a checkpoint, weights in float16, that `from_pretrained` of the Auto classes reads."""
+    """Write a checkpoint with float16 weights, for `from_pretrained` of the Auto classes."""
     model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
     model.half().save_pretrained(folder)
     model.float()
     processor.save_pretrained(folder)
-    written = folder / "config.json"
-    settings = json.loads(written.read_text(encoding="utf-8"))
-    # Whoever loads it without saying how computes in float32, which is faster on a CPU.
+    path = folder / "config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    # Default dtype for loading: float32 is faster on a CPU.
     settings["dtype"] = "float32"
-    written.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     return folder
 
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-"""Of the image processor (CLIP's)."""
+"""Normalization of the image processor (CLIP's)."""
 
 
 def fast_autocast() -> Any:
-    """bfloat16 where the CPU computes in it; elsewhere it is forty times as slow as float32."""
+    """Autocast to bfloat16 if the CPU supports it; otherwise it is 40 times slower than float32."""
     import torch
 
     supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -150,13 +150,13 @@ def fast_autocast() -> Any:
 
 
 def patches(pixels: torch.Tensor) -> torch.Tensor:
-    """Patches in the order of the image processor, one slice in time.
+    """Normalized patches in the order of the image processor, for one temporal slice.
 
     Args:
         pixels: uint8 (n, height, width, 3); sides are multiples of `TOKEN`.
 
     Returns:
-        float32 (n, height * width / PATCH**2, 3 * PATCH**2), normalised.
+        float32 (n, height * width / PATCH**2, 3 * PATCH**2).
     """
     import torch
 
@@ -167,24 +167,24 @@ def patches(pixels: torch.Tensor) -> torch.Tensor:
     return grid.permute(0, 2, 5, 3, 6, 1, 4, 7).reshape(n, -1, 3 * PATCH * PATCH)
 
 
-def features(visual: Any, shown: torch.Tensor, down: int, across: int) -> tuple[torch.Tensor, ...]:
-    """What the tower says of patches and of tokens.
+def features(visual: Any, pixels: torch.Tensor, down: int, across: int) -> tuple[torch.Tensor, ...]:
+    """Outputs of the vision tower, equal to those of the model's own forward.
 
     Args:
         visual: The vision tower of the model.
-        shown: `patches` of n pictures.
-        down, across: Tokens of a picture.
+        pixels: `patches` of n pictures.
+        down, across: Tokens of each picture.
 
     Returns:
         (n, 4 * tokens, vision width) before the merger, in the order of `patches`;
-        (n, tokens, width) after it, row by row.
+        (n, tokens, width) after it, in row-major order.
     """
     from torch.nn import functional
     from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
 
-    n, length = shown.shape[0], shown.shape[1]
+    n, length = pixels.shape[0], pixels.shape[1]
     weight = visual.patch_embed.proj.weight.sum(2).flatten(1)
-    hidden = functional.linear(shown, weight)
+    hidden = functional.linear(pixels, weight)
     cos, sin = visual.rotary_pos_emb(hidden, positions(down, across))
     for block in visual.blocks:
         attention = block.attn
@@ -192,7 +192,7 @@ def features(visual: Any, shown: torch.Tensor, down: int, across: int) -> tuple[
         query, key, value = qkv.unbind(2)
         query, key = qwen.apply_rotary_pos_emb_vision(query, key, cos, sin)
         query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-        # Products of its own: the gradient of torch's fused attention is slow on a CPU.
+        # The gradient of torch's fused attention is slow on a CPU.
         weights = (query * attention.scaling @ key.mT).softmax(-1)
         mixed = (weights @ value).transpose(1, 2).reshape(n, length, -1)
         hidden = hidden + attention.proj(mixed)

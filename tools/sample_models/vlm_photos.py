@@ -1,8 +1,8 @@
-"""Sets of photos with labels for training the vision-language model, kept on disk.
+"""Labelled photo sets for the vision-language model, cached on disk.
 
-Training sets show identities that are neither kept for tuning nor in validation or test of a
-default build. `tuning_photos` shows those of validation, and `holdout_photos` only `RESERVED`
-ones. Each set has a world (seed) of its own.
+Training sets use only identities that are in the training split of a default build and not kept
+for tuning. `tuning_photos` uses the validation split, `holdout_photos` the `RESERVED` identities.
+Each set has its own world seed.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from repic.sample.world import World, WorldPhoto
 from tools.sample_models.training_data import FIRST_WORLD, LEARNED, SIDE
 
 PHOTOS, CAST = 400, 80
-"""Of an album: photos, and identities in them; half of these have a look-alike."""
+"""Photos per set, and identities in them, half of which have a look-alike."""
 STRIDE = 2
 """Pixels from one entry of `PhotoSet.owners` to the next."""
 _FIRST, _TUNING, _LAST = FIRST_WORLD + 10_000, FIRST_WORLD + 9_000, 2_100_000
 
 TRAINED = tuple(i for i in LEARNED if split_of(i.name, SplitSettings()) == "train")
-"""The only identities that are trained on."""
+"""Identities of the training sets."""
 _SPLIT = {i: split_of(i.name, SplitSettings()) for i in IDENTITIES}
 TUNED = tuple(i for i in IDENTITIES if _SPLIT[i] == "validation")
+"""Identities of the tuning sets."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class PhotoSet:
 
     Attributes:
         pixels: uint8 (n, SIDE, SIDE, 3).
-        owners: int8 (n, SIDE / STRIDE, SIDE / STRIDE), whose a pixel is: a place in the photo's
-            objects, or -1.
-        photos: Of each photo `caption` and `objects`: dicts of `identity`, `box`, `expressions`,
+        owners: int8 (n, SIDE / STRIDE, SIDE / STRIDE), index of the object at a pixel, -1 for
+            the background.
+        photos: Per photo its `caption` and `objects`: dicts of `identity`, `box`, `expressions`,
             `truncated`, `occluded` and `shows_accessory`.
     """
 
@@ -53,59 +54,56 @@ class PhotoSet:
     photos: list[dict[str, Any]]
 
 
-def albums(folder: Path, count: int, workers: int = 1) -> list[PhotoSet]:
-    """The first albums to learn from; what is missing in `folder` is photographed."""
-    missing = [k for k in range(count) if not _place(folder, f"{k:03d}").exists()]
+def training_sets(folder: Path, count: int, workers: int = 1) -> list[PhotoSet]:
+    """The first `count` training sets; sets missing in `folder` are created."""
+    missing = [k for k in range(count) if not (folder / f"{k:03d}.json").exists()]
     if missing and workers > 1:
         with ProcessPoolExecutor(workers) as pool:
-            list(pool.map(_photograph, [folder] * len(missing), missing))
+            list(pool.map(_create_training_set, [folder] * len(missing), missing))
     else:
         for k in missing:
-            _photograph(folder, k)
-    return [_load(_place(folder, f"{k:03d}")) for k in range(count)]
+            _create_training_set(folder, k)
+    return [_load(folder / f"{k:03d}.json") for k in range(count)]
 
 
 def tuning_photos(folder: Path, number: int = 0) -> PhotoSet:
-    """Identities of validation, to choose settings by."""
-    return _album(folder, f"tuning-{number}", TUNED, _TUNING + number)
+    """A set of validation identities, for choosing settings."""
+    return _load_or_create(folder, f"tuning-{number}", TUNED, _TUNING + number)
 
 
 def holdout_photos(folder: Path, number: int = 0) -> PhotoSet:
-    """Identities of no build and no training, for the last examination."""
-    return _album(folder, f"last-{number}", RESERVED, _LAST + number)
+    """A set of `RESERVED` identities, for the held-out measurement."""
+    return _load_or_create(folder, f"last-{number}", RESERVED, _LAST + number)
 
 
-def _photograph(folder: Path, lesson: int) -> None:
-    _album(folder, f"{lesson:03d}", TRAINED, _FIRST + lesson)
+def _create_training_set(folder: Path, number: int) -> None:
+    _load_or_create(folder, f"{number:03d}", TRAINED, _FIRST + number)
 
 
-def _place(folder: Path, name: str) -> Path:
-    return folder / f"{name}.json"
+def _load_or_create(folder: Path, name: str, identities: Sequence[Identity], seed: int) -> PhotoSet:
+    path = folder / f"{name}.json"
+    if not path.exists():
+        _save(path, _world_photos(identities, seed))
+    return _load(path)
 
 
-def _album(folder: Path, name: str, among: Sequence[Identity], seed: int) -> PhotoSet:
-    place = _place(folder, name)
-    if not place.exists():
-        _save(place, _taken(among, seed))
-    return _load(place)
-
-
-def _taken(among: Sequence[Identity], seed: int) -> Iterator[WorldPhoto]:
-    camera = World(SIDE, seed)
-    cast = composition.choose(CAST, lambda _: "lessons", seed, among)
+def _world_photos(identities: Sequence[Identity], seed: int) -> Iterator[WorldPhoto]:
+    # "lessons" is part of the seed of the shipped weights.
+    world = World(SIDE, seed)
+    cast = composition.choose(CAST, lambda _: "lessons", seed, identities)
     plans = composition.plans(cast, lambda _: "lessons", seed)
-    return (camera.take(plan) for plan in islice(plans, PHOTOS))
+    return (world.take(plan) for plan in islice(plans, PHOTOS))
 
 
-def _save(place: Path, taken: Iterator[WorldPhoto]) -> None:
-    pixels, owners, photos = [], [], []
-    for photo in taken:
+def _save(path: Path, photos: Iterator[WorldPhoto]) -> None:
+    pixels, owners, records = [], [], []
+    for photo in photos:
         pixels.append(np.asarray(photo.image))
         owner = np.full((SIDE // STRIDE, SIDE // STRIDE), -1, np.int8)
-        for i, seen in enumerate(photo.objects):
-            owner[seen.mask[STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]] = i
+        for i, item in enumerate(photo.objects):
+            owner[item.mask[STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]] = i
         owners.append(owner)
-        photos.append(
+        records.append(
             {
                 "caption": photo.caption.text,
                 "objects": [
@@ -121,15 +119,15 @@ def _save(place: Path, taken: Iterator[WorldPhoto]) -> None:
                 ],
             }
         )
-    place.parent.mkdir(parents=True, exist_ok=True)
-    np.save(place.with_suffix(".pixels.npy"), np.stack(pixels))
-    np.save(place.with_suffix(".owners.npy"), np.stack(owners))
-    place.write_text(json.dumps(photos))  # last: an album without it is begun anew
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path.with_suffix(".pixels.npy"), np.stack(pixels))
+    np.save(path.with_suffix(".owners.npy"), np.stack(owners))
+    path.write_text(json.dumps(records))  # last: an incomplete set is created again
 
 
-def _load(place: Path) -> PhotoSet:
+def _load(path: Path) -> PhotoSet:
     return PhotoSet(
-        np.load(place.with_suffix(".pixels.npy")),
-        np.load(place.with_suffix(".owners.npy")),
-        json.loads(place.read_text()),
+        np.load(path.with_suffix(".pixels.npy")),
+        np.load(path.with_suffix(".owners.npy")),
+        json.loads(path.read_text()),
     )

@@ -1,8 +1,8 @@
-"""Rows of the examples table about a photo set, made by the objectives' own builders.
+"""Rows of the examples table for a photo set, built by `repic.objectives`.
 
-The input tables come from the ground truth: every object with its identity, at most two positives
-each, and negatives by the number of different attributes (one is hard). Objects have the
-expressions of the source in even photo sets, and only a label, as from a detector, in odd ones.
+The input tables come from the ground truth: all objects with their identities, at most two
+positives per object, and negatives by the number of attributes that differ (one is hard). Objects
+have referring expressions in sets of even number; in the others only a label, as from a detector.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tools.sample_models.training_data import SIDE
 from tools.sample_models.vlm_photos import PhotoSet
 
 POSITIVES, HARD, MEDIUM, EASY = 2, 2, 1, 1
-"""Pairs of an object, at most."""
+"""Maximum pairs per object."""
 _BY_NAME = {i.name: i for i in (*IDENTITIES, *RESERVED)}
 _KEYS = 1 << 20
 TRAINING = ExampleSettings.model_validate(
@@ -33,23 +33,23 @@ TRAINING = ExampleSettings.model_validate(
     }
 )
 HOLDOUT = ExampleSettings.model_validate({"oct": {"band_shares": {"hard": 1.0}}})
-"""Of OCT only hard negatives, and as many positives."""
+"""All OCT negatives are hard; there are as many positives."""
 
 
 def rows(
-    album: PhotoSet, number: int, settings: ExampleSettings, split: str = "train"
+    photo_set: PhotoSet, number: int, settings: ExampleSettings, split: str = "train"
 ) -> list[Row]:
     """All rows of a photo set; `image_id` and the crop identify the pixels.
 
     Args:
-        number: Index of the photo set; part of every id.
-        split: Of all rows.
+        number: Index of the photo set; part of every id. Odd sets look like detections.
+        split: Split of all rows.
     """
     images, objects, identities = [], [], []
     detected = number % 2 == 1
-    for p, photo in enumerate(album.photos):
-        things = photo["objects"]
-        labels = [_BY_NAME[o["identity"]].category for o in things]
+    for p, photo in enumerate(photo_set.photos):
+        photo_objects = photo["objects"]
+        labels = [_BY_NAME[o["identity"]].category for o in photo_objects]
         images.append(
             {
                 "image_id": image_id(number, p),
@@ -60,11 +60,11 @@ def rows(
                 "caption": photo["caption"],
                 "annotations": [
                     {"box": o["box"], "label": label, "expressions": o["expressions"]}
-                    for o, label in zip(things, labels, strict=True)
+                    for o, label in zip(photo_objects, labels, strict=True)
                 ],
             }
         )
-        for i, (o, label) in enumerate(zip(things, labels, strict=True)):
+        for i, (o, label) in enumerate(zip(photo_objects, labels, strict=True)):
             x1, y1, x2, y2 = o["box"]
             identities.append(_BY_NAME[o["identity"]])
             objects.append(
@@ -85,23 +85,23 @@ def rows(
                 }
             )
     pairs = _pairs(objects, identities, split, generator("vlm pairs", number, settings.seed))
-    made, _ = objectives.build(
+    examples, _ = objectives.build(
         pa.Table.from_pylist(images),
         pa.Table.from_pylist(objects, schema=_OBJECTS),
         pa.Table.from_pylist(pairs),
         {image["image_id"]: split for image in images},
         settings,
     )
-    return made
+    return examples
 
 
 def image_id(number: int, photo: int) -> str:
-    """Of a photo of an album."""
+    """Id of a photo of a photo set."""
     return f"{number * _KEYS + photo:016x}"
 
 
 def photo_of(image_id: str) -> tuple[int, int]:
-    """PhotoSet and photo of an id."""
+    """Indexes of the photo set and of the photo in it; inverse of `image_id`."""
     return divmod(int(image_id, 16), _KEYS)
 
 
@@ -123,28 +123,35 @@ def _pairs(
     for k, identity in enumerate(identities):
         members.setdefault(identity, []).append(k)
     cast = list(members)
-    unlike = np.array([[one.differences(other) for other in cast] for one in cast])
+    difference_counts = np.array([[one.differences(other) for other in cast] for one in cast])
     same_kind = np.array([[one.category == other.category for other in cast] for one in cast])
-    places = {identity: c for c, identity in enumerate(cast)}
-    made = []
+    index_of = {identity: c for c, identity in enumerate(cast)}
+    pairs = []
     for k, identity in enumerate(identities):
-        own = places[identity]
-        away = [m for m in members[identity] if objects[m]["image_id"] != objects[k]["image_id"]]
-        chosen = [("positive", "hard", away[j]) for j in rng.permutation(len(away))[:POSITIVES]]
-        hard = np.flatnonzero(unlike[own] == 1)
-        medium = np.flatnonzero((unlike[own] == 2) | same_kind[own] & (unlike[own] > 1))
-        easy = np.flatnonzero(unlike[own] > 2)
-        for band, count, found in (
+        index = index_of[identity]
+        other_views = [
+            m for m in members[identity] if objects[m]["image_id"] != objects[k]["image_id"]
+        ]
+        chosen = [
+            ("positive", "hard", other_views[j])
+            for j in rng.permutation(len(other_views))[:POSITIVES]
+        ]
+        hard = np.flatnonzero(difference_counts[index] == 1)
+        medium = np.flatnonzero(
+            (difference_counts[index] == 2) | same_kind[index] & (difference_counts[index] > 1)
+        )
+        easy = np.flatnonzero(difference_counts[index] > 2)
+        for band, count, candidates in (
             ("hard", HARD, hard),
             ("medium", MEDIUM, medium),
             ("easy", EASY, easy),
         ):
-            for j in rng.permutation(len(found))[:count]:
-                views = members[cast[found[j]]]
+            for j in rng.permutation(len(candidates))[:count]:
+                views = members[cast[candidates[j]]]
                 chosen.append(("negative", band, views[int(rng.integers(len(views)))]))
         for kind, band, other in chosen:
             differences = identity.differences(identities[other])
-            made.append(
+            pairs.append(
                 {
                     "pair_id": f"{k:08x}{other:08x}",
                     "kind": kind,
@@ -157,4 +164,4 @@ def _pairs(
                     "review": None,
                 }
             )
-    return made
+    return pairs

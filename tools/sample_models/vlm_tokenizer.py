@@ -1,8 +1,8 @@
-"""The tokenizer of the small vision-language model: every word that it meets is one token.
+"""Tokenizer of the small vision-language model: each word of the sample data is one token.
 
-Byte-level BPE, so any text can be written; but merges are learned from the sentences of the
-objectives, the phrases of the world and the names of `Names.locales`, until each of their words is
-whole. A number of up to three digits is one token too, so that a box is four tokens and
+Byte-level BPE, so any text can be encoded. Its merges are learned from the sentences of the
+objectives, the phrases of the generated world and the names of `NameSettings.locales`, until each
+of their words is one token. So is a number of up to three digits: a box is four tokens and
 punctuation.
 """
 
@@ -40,6 +40,7 @@ SPECIAL = (
     "<|video_pad|>",
 )
 NUMBERS = 1000
+"""The numbers below this are single tokens."""
 _PIECES = (
     r" ?bbox_2d"
     r"|\p{N}{1,3}"
@@ -52,7 +53,7 @@ _BOX = '{{"bbox_2d": [{0}, {0}, {0}, {0}]}}'
 
 
 def tokenizer(chat_template: str) -> PreTrainedTokenizerFast:
-    """The tokenizer, learned anew in a second; the same wherever the sentences are the same."""
+    """Train the tokenizer, in about a second; the result depends only on `texts`."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -85,7 +86,7 @@ def tokenizer(chat_template: str) -> PreTrainedTokenizerFast:
 
 
 def texts() -> Iterator[str]:
-    """All words and sentences that become whole tokens."""
+    """Sentences and words whose words become single tokens."""
     yield from ("system\nYou are a helpful assistant.", "user\n", "assistant\n")
     name, phrase = "<>", "the red mug"
     yield oct.INTRODUCTION.format(name=name)
@@ -103,8 +104,15 @@ def texts() -> Iterator[str]:
     for place in (*PLACES.values(), *HARD_PLACES.values()):
         yield f" {place}"
         yield place[0].upper() + place[1:]
-    told = (*CATEGORIES, *HARD_CATEGORIES, *COLOURS, *SECOND_COLOURS, *PATTERNS, *ACCESSORIES)
-    for word in (*told, PLAIN):
+    attribute_words = (
+        *CATEGORIES,
+        *HARD_CATEGORIES,
+        *COLOURS,
+        *SECOND_COLOURS,
+        *PATTERNS,
+        *ACCESSORIES,
+    )
+    for word in (*attribute_words, PLAIN):
         yield f" {word} {word}, {word}."
         yield word.capitalize()
     yield " with and the left right upper lower leftmost rightmost uppermost lowermost (a plain)"
