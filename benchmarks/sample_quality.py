@@ -79,7 +79,7 @@ Row = Mapping[str, Any]
 
 
 def holdout_scores(settings: Settings) -> dict[str, float]:
-    """Held-out scores of the models, on unseen backgrounds and on known ones."""
+    """Held-out scores of the models, on unseen backgrounds and on those of builds."""
     least = settings.detector.confidence
     unsure = settings.detector.model_copy(update={"confidence": 0.001, "max_objects": 100})
     detector = detectors.load(unsure, settings.runtime)
@@ -101,17 +101,17 @@ def mined(settings: Settings, views: int) -> dict[str, float]:
     taken = holdout.photos(chosen, tuple(PLACES), views)
     detector = detectors.load(settings.detector, settings.runtime)
     encoder = embed.load(settings.encoder, settings.runtime)
-    found = detector.detect([photo.image for photo in taken])
+    detections = detector.detect([photo.image for photo in taken])
     crops: list[Image.Image] = []
     photo_of: list[int] = []
     subject: list[int] = []
-    for k, (photo, boxes) in enumerate(zip(taken, found, strict=True)):
+    for k, (photo, boxes) in enumerate(zip(taken, detections, strict=True)):
         for detection in boxes:
             best = max(photo.objects, key=lambda o: detection.box.iou(o.box))
-            known = detection.box.iou(best.box) >= SAME
+            matches = detection.box.iou(best.box) >= SAME
             crops.append(holdout.cut(photo.image, detection.box))
             photo_of.append(k)
-            subject.append(chosen.index(best.identity) if known else MINED + len(subject))
+            subject.append(chosen.index(best.identity) if matches else MINED + len(subject))
     vectors = encoder.encode_images(crops).astype(np.float16)
     these = Detected(
         vectors, _near_duplicates(taken)[photo_of], np.array(subject), np.array(photo_of)
@@ -138,8 +138,8 @@ def _near_duplicates(taken: Sequence[WorldPhoto]) -> np.ndarray:
 
 def built(settings: Settings) -> dict[str, float]:
     """A build in a temporary store, stage by stage."""
-    known = settings.source.model_copy(update={"identity": "annotation"})
-    truth = {photo.uri: photo.annotations for photo in sample.photos(known, settings.splits)}
+    annotated = settings.source.model_copy(update={"identity": "annotation"})
+    truth = {photo.uri: photo.annotations for photo in sample.photos(annotated, settings.splits)}
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(folder, create=True)
         build(settings, store, scan(settings))
@@ -171,14 +171,14 @@ def _boxes(
     rows = list(objects)
     right = [(row, *shown[row["object_id"]]) for row in rows]
     hits = [(row, overlap, one) for row, overlap, one in right if one is not None]
-    found = {(row["image_id"], id(one)) for row, _, one in hits}
+    matched = {(row["image_id"], id(one)) for row, _, one in hits}
     return {
         "photos": len(photos),
         "boxes": len(rows),
-        "box recall": len(found) / sum(len(annotations) for annotations in photos.values()),
+        "box recall": len(matched) / sum(len(annotations) for annotations in photos.values()),
         "box IoU": _mean(overlap for _, overlap, _ in hits),
         "boxes of nothing": 1 - len(hits) / max(1, len(rows)),
-        "boxes twice": 1 - len(found) / max(1, len(hits)),
+        "boxes twice": 1 - len(matched) / max(1, len(hits)),
         "label accuracy": _mean(row["label"] == one.label for row, _, one in hits),
         "identity labels wrong": _mean(
             one is None or row["identity"] != one.identity
@@ -215,9 +215,9 @@ def _recall(groups: Iterable[Row], shown: Shown) -> float:
             members.setdefault(one.identity, []).append((row["image_id"], row["group"]))
     together = [
         mine_ == other
-        for found in members.values()
-        for i, (photo, mine_) in enumerate(found)
-        for another, other in found[i + 1 :]
+        for views in members.values()
+        for i, (photo, mine_) in enumerate(views)
+        for another, other in views[i + 1 :]
         if photo != another
     ]
     return _mean(together)
@@ -263,8 +263,8 @@ def _points_to_one(row: Row, annotations: Sequence[Annotation]) -> tuple[bool, b
     (template,) = (t.text for t in vlt.TEMPLATES if t.id == row["template_id"])
     before, after = template.split("{what}")
     what = re.fullmatch(re.escape(before) + "(.+)" + re.escape(after), text)
-    said = what[1] if what else ""
-    fits = [a for a in annotations if said in (*a.expressions, f"the {a.label}")]
+    phrase = what[1] if what else ""
+    fits = [a for a in annotations if phrase in (*a.expressions, f"the {a.label}")]
     one = len(fits) == 1
     return one, one and Box.of(row["box"]).iou(fits[0].box) >= SAME
 
@@ -275,8 +275,8 @@ def _same(one: Annotation | None, other: Annotation | None) -> bool:
 
 def _mean(values: Iterable[float]) -> float:
     """The mean; nan if empty."""
-    found = list(values)
-    return float(np.mean(found)) if found else float("nan")
+    numbers = list(values)
+    return float(np.mean(numbers)) if numbers else float("nan")
 
 
 def main() -> int:
@@ -302,8 +302,8 @@ def main() -> int:
         if name in result and not COMPARE[sign](result[name], target)
     ]
     if options.json:
-        known = {name: None if math.isnan(value) else value for name, value in result.items()}
-        print(json.dumps({"result": known, "missed": missed}, indent=2))
+        numbers = {name: None if math.isnan(value) else value for name, value in result.items()}
+        print(json.dumps({"result": numbers, "missed": missed}, indent=2))
         return bool(missed)
     for name, value in result.items():
         sign, target = TARGETS.get(name, ("", ""))
