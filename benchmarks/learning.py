@@ -231,12 +231,12 @@ def lefts(measured: Measured, how: str, rows: Sequence[Row]) -> float:
     """Mean leftness of box centers, 0 to 1; an answer without a box counts 0."""
     rows_by_id = {row["example_id"]: row for row in rows}
     convention = load.reader("sample-sft").convention
-    found = []
+    values = []
     for answer in getattr(measured, how):
         if answer.objective == "vlt":
             row = rows_by_id[answer.example_id]
-            found.append(_left(row, score(answer.completion, row, "strict", convention).parsed))
-    return float(np.mean(found))
+            values.append(_left(row, score(answer.completion, row, "strict", convention).parsed))
+    return float(np.mean(values))
 
 
 def _answers(before: Measured, after: Measured) -> str:
@@ -257,7 +257,7 @@ def _cell(answer: Any) -> str:
 def build_pool(store: Store, folder: Path, pool: str) -> None:
     """Build photos of ordinary identities (`train`) or of reserved ones."""
     if pool == "train":
-        asked = config.load(
+        settings = config.load(
             "sample",
             source={"count": PHOTOS, "identities": IDENTITIES, "seed": TRAIN_WORLD},
         )
@@ -268,10 +268,10 @@ def build_pool(store: Store, folder: Path, pool: str) -> None:
         taken = [plan for plan, _ in zip(plans, range(PHOTOS), strict=False)]
         photo_folder = folder / "reserved"
         entries = photo_files.read(photo_files.write(world, taken, photo_folder))
-        asked = config.load("sample", source=_as_coco(entries, photo_folder))
+        settings = config.load("sample", source=_as_coco(entries, photo_folder))
         splits = {"validation": 0.0, "test": 0.0}
-        asked = asked.model_copy(update={"splits": config.SplitSettings(**splits)})
-    build(asked, store, scan(asked))
+        settings = settings.model_copy(update={"splits": config.SplitSettings(**splits)})
+    build(settings, store, scan(settings))
 
 
 def _as_coco(entries: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
