@@ -33,7 +33,7 @@ _FEATURE_RMS = 0.5
 
 
 def train(work: Path, threads: int) -> list[Path]:
-    """Train, or resume from the state in `work`; the folders of the two checkpoints."""
+    """Train, or resume from the state in `work`; returns the folders of the two checkpoints."""
     import torch
 
     torch.set_num_threads(threads)
