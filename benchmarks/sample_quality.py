@@ -1,7 +1,7 @@
 """Quality of the shipped sample models, and of a build with them, against the ground truth.
 
-    python benchscores/sample_quality.py              # exit status 1 if a target below is missed
-    python benchscores/sample_quality.py --only holdout --json
+    python benchmarks/sample_quality.py              # exit status 1 if a target below is missed
+    python benchmarks/sample_quality.py --only holdout --json
 
 Three parts:
 
