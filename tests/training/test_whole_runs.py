@@ -58,7 +58,7 @@ def test_a_killed_run_goes_on_where_it_was(built: Built, tiny: str, tmp_path: Pa
         assert store.names() == built.store.names()
         garbage = gc(store, delete=True)
         assert garbage.deleted
-        assert [(u.session.what.split()[0], u.forgotten) for u in garbage.unfinished] == [
+        assert [(u.job.what.split()[0], u.forgotten) for u in garbage.unfinished] == [
             ("GRPO", False)
         ]
     [folder] = work.iterdir()
