@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from repic.rewards.server.app import Limits, create_app
 from repic.rewards.server.protocol import row_message
@@ -28,18 +28,27 @@ schema = schemathesis.openapi.from_asgi(
 )
 
 
+# One id per operation: pytest-xdist runs tests that share an id only once.
+OPERATIONS = [result.ok() for result in schema.get_all_operations()]
+
+
 @pytest.mark.slow
-@schema.parametrize()
-@settings(
-    max_examples=SCHEMATHESIS,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate],
-)
-def test_requests_by_the_schema(case: Any) -> None:
-    reply = case.call(headers={"Authorization": f"Bearer {SECRET}"})
-    assert reply.status_code < 500, reply.text
-    unknown = case.call(headers={"Authorization": "Bearer none"})
-    assert unknown.status_code == 401 or case.path == "/healthz"
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
+def test_requests_by_the_schema(operation: Any) -> None:
+    @given(case=operation.as_strategy())
+    @settings(
+        max_examples=SCHEMATHESIS,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.explicit, Phase.generate],
+        deadline=None,
+    )
+    def check(case: Any) -> None:
+        reply = case.call(headers={"Authorization": f"Bearer {SECRET}"})
+        assert reply.status_code < 500, reply.text
+        unknown = case.call(headers={"Authorization": "Bearer none"})
+        assert unknown.status_code == 401 or case.path == "/healthz"
+
+    check()
 
 
 @pytest.mark.slow
