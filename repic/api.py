@@ -168,7 +168,7 @@ def open(store: str | os.PathLike[str] = DEFAULT_STORE) -> DataStore:
         store: Folder or fsspec URL.
 
     Raises:
-        storage.errors.NotFoundError: there is no store.
+        storage.errors.NotFoundError: the store does not exist.
     """
     return DataStore(_opened(store, create=False))
 

@@ -93,3 +93,16 @@ def _read(files: Files, path: str, size: int) -> Part | None:
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         log.warning("ignoring %s, which is not a complete part: %s", files.full(path), error)
         return None
+
+
+def adopt(name: str, parts: Sequence[Part]) -> tuple[tuple[Shard, ...], pa.Schema]:
+    """Distinct shards of parts in order of their paths, and their common schema."""
+    first = parts[0]
+    for part in parts:
+        if not part.schema.equals(first.schema):
+            raise StoreError(
+                f"Parts of {name} have different columns ({part.shard.path}, {first.shard.path}): "
+                "change the recipe of the code that writes them."
+            )
+    unique = {part.shard.path: part.shard for part in parts}
+    return tuple(unique[path] for path in sorted(unique)), first.schema

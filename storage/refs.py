@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 
 from pydantic import Field
 
+from storage.errors import StoreError
 from storage.files import Files
-from storage.manifest import FORMAT_VERSION, Frozen, Run, check_format
+from storage.manifest import FORMAT_VERSION, ArtifactRef, Frozen, Run, check_format
 
 FOLDER = "refs"
 
@@ -96,3 +97,15 @@ def move(files: Files, change: Callable[[Refs], dict[str, Ref]], why: str) -> Sn
         after = Snapshot(number=before.number + 1, why=why, refs=changed)
         if files.create(path(after.number), after.model_dump_json(indent=1).encode()):
             return after
+
+
+def parse_tag(text: str) -> ArtifactRef:
+    """Parse a reference by tag.
+
+    Raises:
+        StoreError: it would read as a version or as `latest`.
+    """
+    ref = ArtifactRef.parse(text)
+    if ref.version or ref.selector == "latest":
+        raise StoreError(f"{ref.selector!r} cannot be a tag: it already means a version.")
+    return ref

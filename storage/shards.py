@@ -107,3 +107,28 @@ def check(written: IO[bytes], table: pa.Table) -> None:
             f"A shard of {table.num_rows} rows reads back as {rows} rows of {schema}: "
             "Parquet does not preserve a column type; store it as another type."
         )
+
+
+def empty_table(name: str, schema: pa.Schema | None) -> pa.Table:
+    """A table without rows. Raises: StoreError, if no schema is given."""
+    if schema is None:
+        raise StoreError(f"{name} has no parts: give its schema.")
+    return schema.empty_table()
+
+
+def with_documentation(name: str, stored: pa.Schema, declared: pa.Schema) -> pa.Schema:
+    """The schema of the stored files with the documentation of the declared one."""
+    if sorted(stored.names) != sorted(declared.names):
+        raise StoreError(
+            f"{name} has the columns {', '.join(stored.names)}, but its schema has "
+            f"{', '.join(declared.names)}: change the code that writes the rows, or the schema."
+        )
+    return pa.schema([f.with_metadata(declared.field(f.name).metadata or {}) for f in stored])
+
+
+def check_key_columns(name: str, schema: pa.Schema, key: Sequence[str]) -> None:
+    """Raises: StoreError, if the key is empty or names a column that the table lacks."""
+    if not key or set(key) - set(schema.names):
+        raise StoreError(
+            f"{name} needs a key out of its columns {', '.join(schema.names)}, not {list(key)}."
+        )

@@ -172,10 +172,12 @@ class Store(StoreReader):
                 written, stored_schema = self._write_shards(name, data, key)
                 schema = schema or data.schema
             elif data:
-                written, stored_schema = _adopt(name, data)
+                written, stored_schema = part_files.adopt(name, data)
             else:
-                written, stored_schema = self._write_shards(name, _empty(name, schema), key)
-            documented = _documented(name, stored_schema, schema or stored_schema)
+                written, stored_schema = self._write_shards(
+                    name, shards.empty_table(name, schema), key
+                )
+            documented = shards.with_documentation(name, stored_schema, schema or stored_schema)
             self._check_key(name, written, documented, key)
             return self._publish(
                 Manifest(
@@ -248,7 +250,7 @@ class Store(StoreReader):
             MovedError: one of the refs has moved since `since`.
             StoreError: a tag would read as a version or as `latest`.
         """
-        tagged = {_tag_of(text): number for text, number in (tags or {}).items()}
+        tagged = {refs.parse_tag(text): number for text, number in (tags or {}).items()}
         moves = {ArtifactRef(name): number for name, number in versions.items()} | tagged
         exact = [ArtifactRef.exact(ref.name, number) for ref, number in moves.items()]
 
@@ -311,7 +313,7 @@ class Store(StoreReader):
         self, name: str, rows: pa.Table, key: Sequence[str]
     ) -> tuple[tuple[Shard, ...], pa.Schema]:
         check_name(name)
-        _check_columns(name, rows.schema, key)
+        shards.check_key_columns(name, rows.schema, key)
         written = [
             shards.write(self.files, f"shards/{name}", piece)
             for piece in shards.split(rows, key, shards.ROWS_PER_SHARD)
@@ -329,7 +331,7 @@ class Store(StoreReader):
     def _check_key(
         self, name: str, written: Sequence[Shard], schema: pa.Schema, key: Sequence[str]
     ) -> None:
-        _check_columns(name, schema, key)
+        shards.check_key_columns(name, schema, key)
         rows = formats.read_table(self.files, [s.path for s in written], schema, list(key))
         counts = rows.group_by(list(key)).aggregate([([], "count_all")])
         if counts.num_rows < rows.num_rows:
@@ -367,54 +369,6 @@ def _same(existing: Manifest, draft: Manifest) -> Manifest:
             "without a new stage version; compare them with diff."
         )
     return existing
-
-
-def _adopt(name: str, parts: Sequence[Part]) -> tuple[tuple[Shard, ...], pa.Schema]:
-    """Distinct shards of parts in order of their paths, and their common schema."""
-    first = parts[0]
-    for part in parts:
-        if not part.schema.equals(first.schema):
-            raise StoreError(
-                f"Parts of {name} have different columns ({part.shard.path}, {first.shard.path}): "
-                "change the recipe of the code that writes them."
-            )
-    unique = {part.shard.path: part.shard for part in parts}
-    return tuple(unique[path] for path in sorted(unique)), first.schema
-
-
-def _empty(name: str, schema: pa.Schema | None) -> pa.Table:
-    if schema is None:
-        raise StoreError(f"{name} has no parts: give its schema.")
-    return schema.empty_table()
-
-
-def _documented(name: str, stored: pa.Schema, declared: pa.Schema) -> pa.Schema:
-    """The schema of the stored files with the documentation of the declared one."""
-    if sorted(stored.names) != sorted(declared.names):
-        raise StoreError(
-            f"{name} has the columns {', '.join(stored.names)}, but its schema has "
-            f"{', '.join(declared.names)}: change the code that writes the rows, or the schema."
-        )
-    return pa.schema([f.with_metadata(declared.field(f.name).metadata or {}) for f in stored])
-
-
-def _check_columns(name: str, schema: pa.Schema, key: Sequence[str]) -> None:
-    if not key or set(key) - set(schema.names):
-        raise StoreError(
-            f"{name} needs a key out of its columns {', '.join(schema.names)}, not {list(key)}."
-        )
-
-
-def _tag_of(text: str) -> ArtifactRef:
-    """Parse a reference by tag.
-
-    Raises:
-        StoreError: it would read as a version or as `latest`.
-    """
-    ref = ArtifactRef.parse(text)
-    if ref.version or ref.selector == "latest":
-        raise StoreError(f"{ref.selector!r} cannot be a tag: it already means a version.")
-    return ref
 
 
 def _chunks(source: Path) -> Iterator[bytes]:

@@ -23,7 +23,6 @@ from repic.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from repic.images import coordinates
     from repic.objectives.base import Reward, Row
     from repic.rewards.attacks.suite import AttackReport
 
@@ -243,9 +242,10 @@ def _row_of(line: Any, examples: Mapping[str, Row]) -> tuple[Row, str]:
 def _score(
     text: str, row: Row, mode: Any, convention: str, iou_threshold: float | None = None
 ) -> Reward:
+    from repic.images.coordinates import CONVENTIONS
     from repic.rewards.scoring import score
 
-    return score(text, row, mode, _convention(convention), iou_threshold)
+    return score(text, row, mode, CONVENTIONS[convention], iou_threshold)
 
 
 @reward.command()
@@ -288,16 +288,6 @@ def explain(
     out().print(f"total {result.total:.3f}; the released reward gives {released.total:.3f}")
 
 
-def _convention(name: str) -> coordinates.Convention:
-    from repic.images import coordinates
-
-    conventions = (
-        *(coordinates.QWEN2_VL, coordinates.QWEN3_VL),
-        *(coordinates.INTERNVL, coordinates.NORMALIZED),
-    )
-    return next(convention for convention in conventions if convention.name == name)
-
-
 @reward.command()
 def rows(
     folder: Annotated[Path, typer.Argument(help="Folder for rows.jsonl and the pictures.")],
@@ -316,10 +306,11 @@ def rows(
     """
     import pyarrow.compute as pc
 
+    from repic.images.coordinates import CONVENTIONS
     from repic.rewards import export
     from repic.rewards.server.protocol import ConventionMessage
 
-    written = _convention(convention)
+    written = CONVENTIONS[convention]
     if model:
         from repic.models.vlm import load
 

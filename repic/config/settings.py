@@ -72,9 +72,13 @@ class Scope:
         return f"`repic {self.command} --show-settings` lists them"
 
 
-_BUILD = ("source", "detector", "encoder", "mining", "splits", "examples", "rewards")
-
-BUILD = Scope("build", (*_BUILD, "quarantine", "runtime"))
+BUILD = Scope(
+    "build",
+    (
+        *("source", "detector", "encoder", "mining", "splits"),
+        *("examples", "rewards", "quarantine", "runtime"),
+    ),
+)
 TRAIN = Scope("train", ("train", "trainer"))
 EVALUATE = Scope("evaluate run", ("evaluate", "detector", "encoder", "runtime"))
 REFRESH = Scope("refresh run", tuple(Settings.model_fields))

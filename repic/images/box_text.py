@@ -79,7 +79,7 @@ def read_numbers(text: str) -> tuple[Notation, Numbers]:
         numbers x1, y1, x2, y2.
 
     Raises:
-        BoxError: there is no box, several boxes, or a malformed box.
+        BoxError: the text has no box, more than one, or a malformed one.
     """
     if len(text) > MAX_LENGTH:
         raise BoxError("long", f"longer than {MAX_LENGTH} characters")

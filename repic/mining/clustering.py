@@ -46,7 +46,7 @@ BY_CHANCE, LEAST_SEPARATED = 0.6, 0.7
 vectors separate objects."""
 
 NO_NEIGHBOR = -(1 << 40)
-"""Scale where there is no neighbor."""
+"""Scale of a missing neighbor."""
 
 CLOSED, OPEN = 0.95, 0.6
 """Expected closedness of a group, and of a ball cut out of a continuum."""
@@ -88,7 +88,7 @@ class Groups:
 def local_scale(near: Neighbors) -> tuple[np.ndarray, np.ndarray]:
     """Neighbors in order of local scale: index int32 (n, k), scale int64 (n, k).
 
-    The unit of scale is half a ten-thousandth. Index is -1 where there is no neighbor.
+    The unit of scale is half a ten-thousandth. The index of a missing neighbor is -1.
     """
     usable = near.index >= 0
     nearest = np.where(usable, near.similarity, 0)[:, :DENSITY].astype(np.int64)

@@ -73,8 +73,8 @@ def named_caption(
         infos: Texts of the prompt about the references; their words are not facts of the caption.
 
     Returns:
-        None if there is no caption, or if it does not mention each object exactly once, by one of
-        its phrases or by a label that no other object of the photo has.
+        None without a caption, or if an object is not mentioned exactly once, by one of its
+        phrases or by a label that is unique in the photo.
     """
     if caption is None:
         return None

@@ -34,7 +34,7 @@ def open_store(location: str, create: bool = False) -> Store:
     A remote store has no catalog file, so nothing is refreshed there.
 
     Raises:
-        storage.errors.NotFoundError: there is no store, and `create` is false.
+        storage.errors.NotFoundError: the store does not exist, and `create` is false.
         storage.errors.StoreError: it cannot be read or created.
     """
     return Store.open(location, create=create, after_change=_refresh_local)

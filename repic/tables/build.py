@@ -31,17 +31,33 @@ ANNOTATION = pa.struct(
 )
 REFERENCE = struct(name=TEXT, info=TEXT, present=FLAG, object_id=TEXT, locale=TEXT)
 
+_FILE_FACTS = (
+    Column("width", INT, "Pixels of the upright photo (EXIF orientation applied)."),
+    Column("height", INT, "Pixels of the upright photo (EXIF orientation applied)."),
+    Column("format", TEXT, "File format as Pillow names it, for example JPEG."),
+    Column("orientation", INT, "EXIF orientation that was applied, 1 to 8."),
+    Column("phash", TEXT, "64-bit perceptual hash, hex."),
+)
+_DETECTED_BOX = (
+    Column("object_id", TEXT, "Hash of photo, box and label."),
+    Column("image_id", TEXT, "The photo."),
+    Column("x1", FLOAT, "Left edge, pixels of the upright original."),
+    Column("y1", FLOAT, "Top edge, pixels."),
+    Column("x2", FLOAT, "Right edge, pixels, exclusive."),
+    Column("y2", FLOAT, "Bottom edge, pixels, exclusive."),
+    Column("label", TEXT, "Category, one of the detector's vocabulary."),
+    Column("confidence", FLOAT, "Confidence of the detector, 0 to 1."),
+    Column("detector", TEXT, "Fingerprint of the detector, its weights and its runtime."),
+    Column("vocabulary", TEXT, "Hash of the detector's vocabulary."),
+)
+
 PROBES = Table(
     "probes",
     "Facts read from the bytes of one photo, independent of its name and place.",
     ("image_id",),
     (
         Column("image_id", TEXT, "Hash of the photo's bytes (and region, if the URI names one)."),
-        Column("width", INT, "Pixels of the upright photo (EXIF orientation applied)."),
-        Column("height", INT, "Pixels of the upright photo (EXIF orientation applied)."),
-        Column("format", TEXT, "File format as Pillow names it, for example JPEG."),
-        Column("orientation", INT, "EXIF orientation that was applied, 1 to 8."),
-        Column("phash", TEXT, "64-bit perceptual hash, hex."),
+        *_FILE_FACTS,
     ),
 )
 
@@ -54,11 +70,7 @@ IMAGES = Table(
         Column("uri", TEXT, "URI of the photo; the first in sort order if there are several."),
         Column("also_at", pa.list_(TEXT), "Other URIs with the same bytes."),
         Column("sha256", TEXT, "SHA-256 of the file's bytes, hex."),
-        Column("width", INT, "Pixels of the upright photo (EXIF orientation applied)."),
-        Column("height", INT, "Pixels of the upright photo (EXIF orientation applied)."),
-        Column("format", TEXT, "File format as Pillow names it, for example JPEG."),
-        Column("orientation", INT, "EXIF orientation that was applied, 1 to 8."),
-        Column("phash", TEXT, "64-bit perceptual hash, hex."),
+        *_FILE_FACTS,
         Column("near_duplicate_group", TEXT, "Smallest image_id among its near-duplicates."),
         Column("source", TEXT, "Kind of the source that the photo came from."),
         Column("licence", TEXT, "Licence, if the source gives one.", nullable=True),
@@ -75,16 +87,7 @@ DETECTIONS = Table(
     "Boxes of the detector, before identities and reviews.",
     ("object_id",),
     (
-        Column("object_id", TEXT, "Hash of photo, box and label."),
-        Column("image_id", TEXT, "The photo."),
-        Column("x1", FLOAT, "Left edge, pixels of the upright original."),
-        Column("y1", FLOAT, "Top edge, pixels."),
-        Column("x2", FLOAT, "Right edge, pixels, exclusive."),
-        Column("y2", FLOAT, "Bottom edge, pixels, exclusive."),
-        Column("label", TEXT, "Category, one of the detector's vocabulary."),
-        Column("confidence", FLOAT, "Confidence of the detector, 0 to 1."),
-        Column("detector", TEXT, "Fingerprint of the detector, its weights and its runtime."),
-        Column("vocabulary", TEXT, "Hash of the detector's vocabulary."),
+        *_DETECTED_BOX,
         Column("truncated", FLAG, "Whether the frame cuts off a part, if known.", nullable=True),
         Column("occluded", FLAG, "Whether something hides a part, if known.", nullable=True),
         Column("expressions", pa.list_(TEXT), "Referring expressions from the source."),
@@ -99,16 +102,7 @@ OBJECTS = Table(
     "One row per box found in a photo.",
     ("object_id",),
     (
-        Column("object_id", TEXT, "Hash of photo, box and label."),
-        Column("image_id", TEXT, "The photo."),
-        Column("x1", FLOAT, "Left edge, pixels of the upright original."),
-        Column("y1", FLOAT, "Top edge, pixels."),
-        Column("x2", FLOAT, "Right edge, pixels, exclusive."),
-        Column("y2", FLOAT, "Bottom edge, pixels, exclusive."),
-        Column("label", TEXT, "Category, one of the detector's vocabulary."),
-        Column("confidence", FLOAT, "Confidence of the detector, 0 to 1."),
-        Column("detector", TEXT, "Fingerprint of the detector, its weights and its runtime."),
-        Column("vocabulary", TEXT, "Hash of the detector's vocabulary."),
+        *_DETECTED_BOX,
         Column("area_share", FLOAT, "Area of the box divided by area of the photo, 0 to 1."),
         Column(
             "same_label_count",

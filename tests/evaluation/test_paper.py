@@ -68,7 +68,7 @@ def straightforward(records: list[Record], count: int) -> tuple[float, float, fl
     return p, r, 2 * p * r / (p + r) if p + r else 0.0
 
 
-@pytest.mark.skipif(SHARED is None, reason="the released captions are not here")
+@pytest.mark.skipif(SHARED is None, reason="needs shared/data/repic_captions beside the clone")
 @pytest.mark.parametrize("name", TABLE)
 def test_the_published_table_to_the_decimal(name: str) -> None:
     assert SHARED is not None

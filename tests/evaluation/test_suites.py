@@ -255,7 +255,7 @@ def test_a_broken_photo_is_named(tmp_path: Path) -> None:
         local_suites.suite("dreambooth", str(tmp_path))
 
 
-@pytest.mark.skipif(SHARED is None, reason="the photos of DreamBooth are not here")
+@pytest.mark.skipif(SHARED is None, reason="needs shared/data/dreambooth beside the clone")
 def test_dreambooth_itself() -> None:
     suite = local_suites.suite("dreambooth", str(SHARED))
     assert (len(suite.concepts), len(suite.queries)) == (30, 128)

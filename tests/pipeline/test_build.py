@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -26,6 +27,11 @@ from tests.builds import OF_MODELS, PHOTOS, Album, Built, build, contents, repic
 @pytest.fixture(scope="module")
 def made(built: Built) -> dict[str, pa.Table]:
     return dict(tables(built.store, built.outcome))
+
+
+def column_map(table: pa.Table, key: str, value: str) -> dict[str, Any]:
+    """Values of one column by another."""
+    return dict(zip(table[key].to_pylist(), table[value].to_pylist(), strict=True))
 
 
 def test_every_table_of_every_stage_is_published(built: Built, made: dict[str, pa.Table]) -> None:
@@ -82,13 +88,7 @@ def test_ids_are_hashes_and_images_are_named_by_their_bytes(made: dict[str, pa.T
 
 def test_nothing_refers_to_what_is_not_there(made: dict[str, pa.Table]) -> None:
     images = set(made["images"]["image_id"].to_pylist())
-    objects = dict(
-        zip(
-            made["objects"]["object_id"].to_pylist(),
-            made["objects"]["image_id"].to_pylist(),
-            strict=True,
-        )
-    )
+    objects = column_map(made["objects"], "object_id", "image_id")
     pairs = {row["pair_id"]: row for row in made["pairs"].to_pylist()}
     assert set(objects.values()) <= images
     assert set(made["embeddings"]["object_id"].to_pylist()) == objects.keys()
@@ -103,20 +103,8 @@ def test_nothing_refers_to_what_is_not_there(made: dict[str, pa.Table]) -> None:
 
 
 def test_pairs_are_of_two_photos_that_are_no_near_duplicates(made: dict[str, pa.Table]) -> None:
-    cluster = dict(
-        zip(
-            made["images"]["image_id"].to_pylist(),
-            made["images"]["near_duplicate_group"].to_pylist(),
-            strict=True,
-        )
-    )
-    identity = dict(
-        zip(
-            made["objects"]["object_id"].to_pylist(),
-            made["objects"]["identity"].to_pylist(),
-            strict=True,
-        )
-    )
+    cluster = column_map(made["images"], "image_id", "near_duplicate_group")
+    identity = column_map(made["objects"], "object_id", "identity")
     for pair in made["pairs"].to_pylist():
         assert cluster[pair["anchor_image_id"]] != cluster[pair["other_image_id"]]
         same = identity[pair["anchor_id"]] == identity[pair["other_id"]]
@@ -127,41 +115,11 @@ def test_pairs_are_of_two_photos_that_are_no_near_duplicates(made: dict[str, pa.
 
 
 def test_nothing_crosses_splits(made: dict[str, pa.Table]) -> None:
-    photo_split = dict(
-        zip(
-            made["groups"]["image_id"].to_pylist(),
-            made["groups"]["split"].to_pylist(),
-            strict=True,
-        )
-    )
-    object_split = dict(
-        zip(
-            made["groups"]["object_id"].to_pylist(),
-            made["groups"]["split"].to_pylist(),
-            strict=True,
-        )
-    )
-    cluster = dict(
-        zip(
-            made["images"]["image_id"].to_pylist(),
-            made["images"]["near_duplicate_group"].to_pylist(),
-            strict=True,
-        )
-    )
-    identity = dict(
-        zip(
-            made["objects"]["object_id"].to_pylist(),
-            made["objects"]["identity"].to_pylist(),
-            strict=True,
-        )
-    )
-    group = dict(
-        zip(
-            made["groups"]["object_id"].to_pylist(),
-            made["groups"]["group"].to_pylist(),
-            strict=True,
-        )
-    )
+    photo_split = column_map(made["groups"], "image_id", "split")
+    object_split = column_map(made["groups"], "object_id", "split")
+    cluster = column_map(made["images"], "image_id", "near_duplicate_group")
+    identity = column_map(made["objects"], "object_id", "identity")
+    group = column_map(made["groups"], "object_id", "group")
     used: dict[tuple[str, str], set[str]] = defaultdict(set)
     for pair in made["pairs"].to_pylist():
         assert object_split[pair["anchor_id"]] == object_split[pair["other_id"]] == pair["split"]

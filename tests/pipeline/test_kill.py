@@ -156,7 +156,7 @@ def small_disk(tmp_path: Path) -> Path:
     try:
         subprocess.run(command, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this user cannot mount a small disk")
+        pytest.skip("mounting a small disk needs root")
     yield folder  # type: ignore[misc]
     subprocess.run(["umount", "-l", str(folder)], check=True)
 

@@ -106,7 +106,7 @@ def test_right_captions_leave_nothing_to_look_at(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium: apt-get install chromium")
 def test_the_page_in_chromium(evaluation: EvaluationResult, tmp_path: Path, browser) -> None:  # noqa: F811
     file = report.write(evaluation.store, evaluation.ref, tmp_path / "report.html")
     colors = set()

@@ -38,7 +38,7 @@ def test_rows_change_only_with_the_version(
 ) -> None:
     recorded = RECORDED[stage.name]
     if recorded.get("packages", golden.packages()) != golden.packages():
-        pytest.skip("names come from other packages, which is in the fingerprint")
+        pytest.skip("the recorded rows need the package versions of requirements.lock")
     assert recorded["version"] == stage.version, f"{stage.name}: the version is another; {ANEW}"
     now = golden.recipe(stage, golden.settings(folder))
     assert recorded["recipe"] == now, (
