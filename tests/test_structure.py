@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    *("storage", "errors", "images", "tables", "config", "mining", "captions", "objectives"),
+    *("storage", "errors", "web", "images", "tables", "config", "mining", "captions", "objectives"),
     *("sample", "sources", "models", "pipeline", "rewards", "training", "evaluation", "export"),
     *("refresh", "report", "studio", "api", "flows.local", "flows", "cli"),
 )

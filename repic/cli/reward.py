@@ -340,6 +340,12 @@ def serve(
     max_waiting: Annotated[
         int, typer.Option(min=1, help="Concurrent requests per worker; beyond that it answers 429.")
     ] = 64,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another name under which clients call it, such as a proxy's; repeat it."
+        ),
+    ] = None,
     profile: Annotated[
         str, typer.Option(help="Profile of the judge and of CLIPScore's encoder.")
     ] = "sample",
@@ -367,4 +373,4 @@ def serve(
 
     err().print(f"Rewards at http://{host}:{port}/v1/score, {workers} workers")
     limits = Limits(max_rows, max_bytes, max_waiting)
-    service.serve(host, port, workers, limits, components)
+    service.serve(host, port, workers, limits, components, allow_host or ())

@@ -1,23 +1,20 @@
 """The web application of one reward worker.
 
-Bodies are read raw, up to a limit, and checked by pydantic; an error says what is wrong with which
-field and repeats nothing of the request. Requests beyond the limit of a worker get a 429 with
-Retry-After.
+`repic.web.guard` checks every request first. Bodies are checked by pydantic; an error says what is
+wrong with which field and repeats nothing of the request. A request that is complete takes a place;
+beyond the places of a worker it gets a 429 with Retry-After.
 """
 
 from __future__ import annotations
 
-import base64
-import hmac
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from repic import config
 from repic.objectives.base import Mode
@@ -36,12 +33,10 @@ from repic.rewards.server.protocol import (
     score_of,
     score_row,
 )
+from repic.web.guard import LOOPBACK, Guard, GuardRules, RefusedError, busy
 
-RETRY_AFTER = 1
-"""Seconds that a caller should wait after a 429."""
-
-OPEN = ("/healthz",)
-"""Paths that need no token."""
+CLIENT_GONE = 499
+"""Status under which a request is counted whose client left before its reply."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +46,16 @@ class Limits:
     Attributes:
         rows: Rows of one request.
         bytes: Bytes of one body.
-        at_once: Requests that are scored or wait at the same time; more get a 429.
+        at_once: Requests that are scored or wait to be scored at the same time; more get a 429.
+        body_seconds: Seconds within which a body must have arrived.
+        all_bytes: Bytes of the bodies of all requests in progress; more get a 429.
     """
 
     rows: int = 1024
     bytes: int = 8 << 20
     at_once: int = 64
-
-
-class _RefusedError(Exception):
-    """An error reply to a request."""
-
-    def __init__(self, status: int, code: str, message: str, retry: bool = False) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message, self.retry = status, code, message, retry
+    body_seconds: float = 30.0
+    all_bytes: int = 256 << 20
 
 
 class _RequestSlots:
@@ -76,7 +67,7 @@ class _RequestSlots:
 
     def __enter__(self) -> None:
         if self.taken >= self.most:
-            raise _RefusedError(429, "busy", f"{self.most} requests are being scored", retry=True)
+            raise busy(f"{self.most} requests are being scored")
         self.taken += 1
 
     def __exit__(self, *_: object) -> None:
@@ -87,12 +78,14 @@ def create_app(
     token: str | None = None,
     limits: Limits | None = None,
     components: Sequence[Component] = (),
+    hosts: Collection[str] | None = LOOPBACK,
 ) -> FastAPI:
     """The application.
 
     Args:
         token: Required of every request except `/healthz`, as Bearer or as the password of Basic.
         components: Model-based penalties, applied one after the other.
+        hosts: Names under which clients may call it; None: any, which requires a token.
     """
     limits = limits or Limits()
     app = FastAPI(
@@ -104,7 +97,17 @@ def create_app(
     )
     slots = _RequestSlots(limits.at_once)
     batched = [BatchedComponent(component) for component in components]
-    app.add_middleware(TokenMiddleware, token=token)
+    app.add_middleware(
+        Guard,
+        rules=GuardRules(
+            token=token,
+            hosts=hosts,
+            body=limits.bytes,
+            body_seconds=limits.body_seconds,
+            all_bodies=limits.all_bytes,
+        ),
+    )
+    app.add_middleware(CountedRequests)
 
     @app.get("/healthz", summary="Health of this worker")
     async def healthz() -> dict[str, Any]:
@@ -173,19 +176,19 @@ def create_app(
         respond: Callable[[Any], Awaitable[BaseModel]],
     ) -> Response:
         try:
+            text = await request.body()
             with slots:
-                text = await _read_body(request, limits.bytes)
                 try:
                     body = form.model_validate_json(text)
                 except ValidationError as error:
                     raise _invalid(error) from None
                 if rows(body) > limits.rows:
-                    raise _RefusedError(
+                    raise RefusedError(
                         413, "too_many_rows", f"at most {limits.rows} rows per request"
                     )
                 reply = await respond(body)
                 return Response(reply.model_dump_json(), media_type="application/json")
-        except _RefusedError as refused:
+        except RefusedError as refused:
             return _error(refused)
 
     return app
@@ -207,56 +210,34 @@ async def _lowered(
     return lowered
 
 
-class TokenMiddleware:
-    """Checks the token and counts requests; plain ASGI, since it runs for every request."""
+class CountedRequests:
+    """Counts requests; plain ASGI, since it runs for every request."""
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
-        self.app, self.token = app, token
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, path, status = time.perf_counter(), scope["path"], 500
+        started, status = time.perf_counter(), CLIENT_GONE
 
-        async def send_and_note(message: MutableMapping[str, Any]) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            if (
-                self.token
-                and path not in OPEN
-                and not _is_authorized(Headers(scope=scope), self.token)
-            ):
-                refused = _error(
-                    _RefusedError(401, "unauthorized", "give the token of REPIC_REWARD_TOKEN")
-                )
-                refused.headers["WWW-Authenticate"] = "Bearer"
-                await refused(scope, receive, send_and_note)
-            else:
-                await self.app(scope, receive, send_and_note)
+            await self.app(scope, receive, send_and_note)
+        except Exception:
+            status = 500
+            raise
         finally:
-            prometheus.count_request(path, status, time.perf_counter() - started)
+            prometheus.count_request(scope["path"], status, time.perf_counter() - started)
 
 
-async def _read_body(request: Request, most: int) -> bytes:
-    """Raises: _RefusedError: the body has more than `most` bytes; the rest is not read."""
-    too_large = _RefusedError(413, "too_large", f"a body has at most {most} bytes: send fewer rows")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > most:
-        raise too_large
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > most:
-            raise too_large
-    return bytes(body)
-
-
-def _invalid(error: ValidationError) -> _RefusedError:
+def _invalid(error: ValidationError) -> RefusedError:
     """Which field is wrong, and how; never its value."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     indices = ".".join(str(part) for part in first["loc"] if isinstance(part, int)) or "body"
@@ -264,25 +245,14 @@ def _invalid(error: ValidationError) -> _RefusedError:
     kind = first["type"]
     # The name of an unknown field is part of the request, so it is not repeated.
     field = ".".join(names) if names and kind != "extra_forbidden" else "an unknown field"
-    return _RefusedError(422, "invalid", f"{field} ({indices}) is invalid: {kind}")
+    return RefusedError(422, "invalid", f"{field} ({indices}) is invalid: {kind}")
 
 
-def _is_authorized(headers: Headers, token: str) -> bool:
-    scheme, _, credential = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            credential = base64.b64decode(credential, validate=True).decode().partition(":")[2]
-        except ValueError:
-            return False
-    elif scheme.lower() != "bearer":
-        return False
-    return hmac.compare_digest(credential.encode(), token.encode())
-
-
-def _error(refused: _RefusedError) -> Response:
+def _error(refused: RefusedError) -> Response:
     body = ErrorMessage(code=refused.code, message=refused.message)
-    headers = {"Retry-After": str(RETRY_AFTER)} if refused.retry else {}
-    return Response(body.model_dump_json(), refused.status, headers, media_type="application/json")
+    return Response(
+        body.model_dump_json(), refused.status, refused.headers, media_type="application/json"
+    )
 
 
 class ErrorMessage(BaseModel):
@@ -294,8 +264,13 @@ class ErrorMessage(BaseModel):
 
 def _errors() -> dict[int | str, dict[str, Any]]:
     descriptions = {
+        400: "A header is given twice, or contradicts another",
         401: "No token, or a wrong one",
+        403: "A page of another site asks",
+        408: "The body arrived too slowly",
         413: "Too many rows or bytes",
+        415: "The body is encoded",
+        421: "Host names another server",
         422: "The body does not match the schema",
         429: "The worker is busy: wait as Retry-After says",
     }

@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from fastapi import FastAPI
@@ -22,9 +23,13 @@ from repic.rewards.server import model_components
 from repic.rewards.server.app import Limits, create_app
 from repic.rewards.server.prometheus import FOLDER
 from repic.rewards.server.protocol import TOKEN
+from repic.web.connections import BoundedConnection
+from repic.web.guard import own_hosts
+from repic.web.orphans import end_with_parent
 
 LIMITS = "REPIC_REWARD_LIMITS"
 COMPONENTS = "REPIC_REWARD_COMPONENTS"
+HOSTS = "REPIC_REWARD_HOSTS"
 HEALTH_CHECK = 10
 """Seconds without a response after which a worker is replaced."""
 
@@ -38,7 +43,9 @@ def app() -> FastAPI:
     """The application of one worker, configured by its environment."""
     limits = Limits(**json.loads(os.environ.get(LIMITS, "{}")))
     components = model_components.load_components(os.environ.get(COMPONENTS, ""))
-    application = create_app(os.environ.get(TOKEN) or None, limits, components)
+    hosts = json.loads(os.environ.get(HOSTS, "null"))
+    application = create_app(os.environ.get(TOKEN) or None, limits, components, hosts)
+    end_with_parent(GRACE)
     gc.collect()
     gc.freeze()  # keep the collector from scanning imported modules again
     return application
@@ -63,10 +70,29 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def serve(host: str, port: int, workers: int, limits: Limits, components: str = "") -> None:
+def accepted_hosts(host: str, further: Sequence[str]) -> list[str] | None:
+    """Names that requests may give as Host; None: any.
+
+    A service for this machine accepts its loopback names, so a web page cannot reach it under a
+    name of its own. One for other machines has a token and accepts any name, unless names are set.
+    """
+    if is_loopback(host) or further:
+        return sorted(own_hosts(host, *further))
+    return None
+
+
+def serve(
+    host: str,
+    port: int,
+    workers: int,
+    limits: Limits,
+    components: str = "",
+    further_hosts: Sequence[str] = (),
+) -> None:
     """Serve until a signal stops it.
 
     Args:
+        further_hosts: Names besides the address under which clients call it, such as a proxy's.
         components: Result of `repic.rewards.server.model_components.packed_settings`.
 
     Raises:
@@ -78,6 +104,7 @@ def serve(host: str, port: int, workers: int, limits: Limits, components: str = 
     _check_token(host, os.environ.get(TOKEN))
     os.environ[LIMITS] = json.dumps(asdict(limits))
     os.environ[COMPONENTS] = components
+    os.environ[HOSTS] = json.dumps(accepted_hosts(host, further_hosts))
     with tempfile.TemporaryDirectory(prefix="repic-rewards-") as folder:
         os.environ[FOLDER] = folder
         config = uvicorn.Config(
@@ -86,7 +113,9 @@ def serve(host: str, port: int, workers: int, limits: Limits, components: str = 
             host=host,
             port=port,
             workers=workers,
-            log_level="warning",
+            http=BoundedConnection,
+            ws="none",
+            log_level="error",  # a warning per malformed request would let clients fill the disk
             access_log=False,
             timeout_worker_healthcheck=HEALTH_CHECK,
             timeout_graceful_shutdown=GRACE,

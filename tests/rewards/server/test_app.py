@@ -27,12 +27,16 @@ SECRET = "a secret"
 
 @pytest.fixture(scope="module")
 def worker() -> TestClient:
-    return TestClient(create_app())
+    return client(create_app())
 
 
 @pytest.fixture(scope="module")
 def rows(built: Built) -> list[dict[str, Any]]:
     return built.store.read("examples@latest").to_pylist()
+
+
+def client(app: Any) -> TestClient:
+    return TestClient(app, base_url="http://localhost")
 
 
 def asked(completion: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +124,7 @@ def test_a_row_that_cannot_be_scored_costs_only_itself(worker: TestClient) -> No
 
 
 def test_limits_are_told() -> None:
-    worker = TestClient(create_app(limits=Limits(rows=2, bytes=2_000)))
+    worker = client(create_app(limits=Limits(rows=2, bytes=2_000)))
     row = {"completion": "yes", "row": {"objective": "oct", "answer": "yes"}}
     assert worker.post("/v1/score", json={"rows": [row] * 2}).status_code == 200
     many = worker.post("/v1/score", json={"rows": [row] * 3})
@@ -132,7 +136,7 @@ def test_limits_are_told() -> None:
 
 
 def test_a_full_worker_says_when_to_come_back() -> None:
-    worker = TestClient(create_app(limits=Limits(at_once=0)))
+    worker = client(create_app(limits=Limits(at_once=0)))
     reply = worker.post("/v1/score", json={})
     assert reply.status_code == 429
     assert int(reply.headers["retry-after"]) >= 1
@@ -140,7 +144,7 @@ def test_a_full_worker_says_when_to_come_back() -> None:
 
 @pytest.mark.parametrize("path", ["/v1/score", "/get_reward", "/metrics", "/openapi.json", "/x"])
 def test_without_the_token_nothing_is_said(path: str) -> None:
-    worker = TestClient(create_app(SECRET))
+    worker = client(create_app(SECRET))
     wrong = base64.b64encode(b"x:another").decode()
     headers: dict[str, str]
     for headers in (
@@ -158,7 +162,7 @@ def test_without_the_token_nothing_is_said(path: str) -> None:
 
 
 def test_with_the_token_as_bearer_or_password() -> None:
-    worker = TestClient(create_app(SECRET))
+    worker = client(create_app(SECRET))
     row = {"completion": "yes", "row": {"objective": "oct", "answer": "yes"}}
     basic = base64.b64encode(f"anybody:{SECRET}".encode()).decode()
     for value in (f"Bearer {SECRET}", f"Basic {basic}"):

@@ -61,7 +61,7 @@ def replies(
 
     async def post_all() -> list[httpx.Response]:
         transport = httpx.ASGITransport(create_app(components=components))
-        async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             return await asyncio.gather(*(http.post("/v1/score", json=body) for body in bodies))
 
     responses = asyncio.run(post_all())
@@ -94,7 +94,7 @@ def test_a_component_that_fails_takes_nothing() -> None:
 def test_openrlhf_gets_the_lowered_reward() -> None:
     async def asked() -> httpx.Response:
         transport = httpx.ASGITransport(create_app(components=[Slow()]))
-        async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             label = '{"objective": "oct", "answer": "yes"}'
             body = {"query": ["Q?yes", "Q?yes"], "prompts": ["Q?", "Q?"], "labels": ["{", label]}
             return await http.post("/get_reward", json=body)

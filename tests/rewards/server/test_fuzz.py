@@ -64,7 +64,7 @@ def test_requests_of_our_own(built: Built) -> None:
     async def worker(count: int, seed: int) -> None:
         draw = random.Random(seed)
         transport = httpx.ASGITransport(guarded)
-        async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             for _ in range(count):
                 path = draw.choice(["/v1/score", "/get_reward", "/metrics", "/%2e%2e/", "/v1/scor"])
                 is_known = draw.random() < 0.8

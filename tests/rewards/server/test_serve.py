@@ -28,6 +28,7 @@ from tests.builds import Built, repic, start
 from tests.rewards.server.workers import HARM, harmful, worker
 from tests.training.runs import planned, small
 
+HALF_SENT = b"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{"
 ROW = {"objective": "oct", "kind": "positive", "answer": "yes"}
 
 
@@ -131,6 +132,31 @@ def test_workers_that_die_or_hang_are_replaced(tmp_path: Path) -> None:
             urllib.request.urlopen(f"{url}/metrics")
         request = urllib.request.Request(f"{url}/metrics", headers={"Authorization": "Bearer abc"})
         assert 'outcome="scored"' in urllib.request.urlopen(request).read().decode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_hung", [False, True])
+def test_workers_end_with_a_parent_that_is_killed(is_hung: bool) -> None:
+    with service("--workers=2") as (url, process):
+        workers = children(process.pid)
+        assert len(workers) == 2
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
+            if is_hung:  # a request in progress
+                client.sendall(HALF_SENT)
+            process.kill()
+            process.wait()
+            deadline = time.monotonic() + serve.GRACE + 10
+            while any(map(is_running, workers)):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        assert not answers(url)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @pytest.mark.slow

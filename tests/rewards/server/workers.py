@@ -14,12 +14,15 @@ from typing import Any
 import uvicorn
 
 from repic.rewards.server.app import Limits, create_app
+from repic.web.connections import BoundedConnection
 
 
 @contextlib.contextmanager
 def worker(token: str | None = None, limits: Limits | None = None) -> Iterator[str]:
     """URL of a real worker."""
-    config = uvicorn.Config(create_app(token, limits), port=0, log_level="error")
+    config = uvicorn.Config(
+        create_app(token, limits), port=0, log_level="error", http=BoundedConnection, ws="none"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
