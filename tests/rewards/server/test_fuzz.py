@@ -22,7 +22,7 @@ OURS, SCHEMATHESIS = 8_000, 500
 """Requests of our own, and requests by the schema for each of the four operations."""
 AT_ONCE = 16
 
-guarded = create_app(SECRET, Limits(bytes=1 << 20))
+guarded = create_app(SECRET, Limits(bytes=1 << 20), hosts=("localhost", "testserver"))
 schema = schemathesis.openapi.from_asgi(
     "/openapi.json", guarded, headers={"Authorization": f"Bearer {SECRET}"}
 )
