@@ -43,7 +43,9 @@ def build(
     ] = None,
     profile: Annotated[
         str | None,
-        typer.Option(help="sample, photos, paper, modern, or the path of your own YAML file."),
+        typer.Option(
+            help="photos, clip, sample, paper, modern, or the path of your own YAML file."
+        ),
     ] = None,
     identity: Annotated[
         Literal["folder", "annotation", "none"] | None,
@@ -70,6 +72,8 @@ def build(
         print_settings(config.BUILD)
         return
     parameters = _parameters(images, profile, identity, set_ or [])
+    if profile is None:
+        _suggest_models(parameters["overrides"])
     if prefect:
         from flows import run
 
@@ -103,6 +107,22 @@ def _parameters(
         "identity": identity,
         "overrides": overrides,
     }
+
+
+def _suggest_models(overrides: list[str]) -> None:
+    """Say in one line which models the default profile uses, and which find more."""
+    from repic import config
+    from repic.models.published import models_of
+
+    if any(override.startswith(("detector.", "encoder.")) for override in overrides):
+        return
+    here = all(model.fetched() for model in models_of(config.load("clip")))
+    better = "--profile clip" if here else "`repic models pull clip`, then --profile clip,"
+    err().print(
+        "Profile photos: the models that repic ships, for photos with one subject; "
+        f"{better} finds several objects per photo.",
+        style="dim",
+    )
 
 
 def build_here(settings: Settings, store: str, only: Collection[str] | None = None) -> BuildResult:

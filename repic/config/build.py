@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from repic.config.section import Section
 from repic.errors import ConfigError
@@ -14,6 +16,9 @@ Objective = Literal["oct", "vlt", "ict"]
 SPLITS = ("train", "validation", "test")
 LOCAL = "local-dir:"
 """OpenCLIP's prefix for a folder of weights."""
+
+EVERYDAY = "everyday"
+"""Name of the shipped vocabulary."""
 
 
 class SourceSettings(Section):
@@ -70,7 +75,9 @@ class DetectorSettings(Section):
         "photos.",
     )
     vocabulary: tuple[str, ...] = Field(
-        (), description="Categories to detect; empty: the model's own."
+        (),
+        description="Categories to detect: a list, `everyday` (about 350 common things), or the path of "
+        "a .txt file with one per line; empty: the model's own.",
     )
     text_encoder: str | None = Field(
         None,
@@ -95,6 +102,22 @@ class DetectorSettings(Section):
         "object that it overlaps by half.",
     )
 
+    @field_validator("vocabulary", mode="before")
+    @classmethod
+    def _read_list(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value == EVERYDAY:
+            text = resources.files("repic.config").joinpath(f"profiles/{EVERYDAY}.txt").read_text()
+        elif value.endswith(".txt"):
+            try:
+                text = Path(value).expanduser().read_text(encoding="utf-8")
+            except (OSError, ValueError) as error:
+                raise ValueError(f"the file cannot be read: {error}") from error
+        else:
+            return value
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
+
 
 class EncoderSettings(Section):
     """The encoder that turns a crop into a vector."""
@@ -103,7 +126,9 @@ class EncoderSettings(Section):
         "photos",
         description="OpenCLIP architecture, `photos`, or `sample` for generated photos.",
     )
-    pretrained: str = Field("", description="OpenCLIP tag, or local-dir:FOLDER.")
+    pretrained: str = Field(
+        "", description="OpenCLIP tag, TAG:FILE, local-dir:FOLDER or hf-hub:ORG/NAME."
+    )
     view: Literal["crop", "photo"] = Field("crop", description="What is encoded.")
     margin: float = Field(
         0.0, ge=0, le=1, description="Margin added to each side of a crop, as a share of its size."

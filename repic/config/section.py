@@ -6,15 +6,30 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from repic.errors import ConfigError
 
 
 class Section(BaseModel):
-    """A group of settings: immutable, and without unknown keys."""
+    """A group of settings: immutable, and without unknown keys.
+
+    An empty value (`--set key=`, `key:` in YAML) is accepted where the default is empty, too.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None or info.field_name is None:
+            return value
+        default = cls.model_fields[info.field_name].get_default(call_default_factory=True)
+        if isinstance(default, Section):
+            return {}
+        if default in (None, "", (), [], {}):
+            return default
+        raise ValueError(f"needs a value; the default is {default}")
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -68,7 +83,10 @@ def _explain(error: Any, model: type[BaseModel], hint: str) -> str:
     value = error["input"]
     if isinstance(value, str | int | float):
         path += f"={value}"
-    return f"{path}: {error['msg']}" if path else error["msg"]
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "tuple_type" and isinstance(value, str):
+        message = f"write a list: [{', '.join(item.strip() for item in value.split(','))}]"
+    return f"{path}: {message}" if path else message
 
 
 def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

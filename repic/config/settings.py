@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from repic.config.build import (
-    LOCAL,
     DetectorSettings,
     EncoderSettings,
     ExampleSettings,
@@ -153,14 +152,10 @@ def with_absolute_paths(settings: Settings) -> Settings:
             "detector": detector.model_copy(
                 update={
                     "checkpoint": checkpoint if checkpoint == "sample" else _absolute(checkpoint),
-                    "text_encoder": _absolute_folder(detector.text_encoder),
+                    "text_encoder": _absolute_weights(detector.text_encoder),
                 }
             ),
-            "encoder": encoder.model_copy(
-                update={
-                    "pretrained": _absolute(tag) if os.path.isfile(tag) else _absolute_folder(tag)
-                }
-            ),
+            "encoder": encoder.model_copy(update={"pretrained": _absolute_weights(tag)}),
         }
     )
 
@@ -181,7 +176,11 @@ def _absolute(path: str | None) -> str | None:
     return os.path.abspath(os.path.expanduser(path))
 
 
-def _absolute_folder(weights: str | None) -> str | None:
-    if weights is None or not weights.startswith(LOCAL):
+def _absolute_weights(weights: str | None) -> str | None:
+    """`local-dir:FOLDER`, `FILE`, `TAG:FILE` or `ARCHITECTURE:TAG:FILE` with an absolute path."""
+    if weights is None or weights.startswith("hf-hub:"):
         return weights
-    return f"{LOCAL}{_absolute(weights.removeprefix(LOCAL))}"
+    if os.path.isfile(os.path.expanduser(weights)):
+        return _absolute(weights)
+    start, colon, path = weights.rpartition(":")
+    return f"{start}{colon}{_absolute(path)}" if colon else weights

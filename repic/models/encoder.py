@@ -1,24 +1,23 @@
 """Embeddings of images and texts by OpenCLIP models.
 
 `architecture` and `pretrained` are OpenCLIP's names, for example `ViT-B-32` and `openai`.
-`pretrained=local-dir:FOLDER` and `pretrained=hf-hub:ORG/NAME` name a model in OpenCLIP's layout,
-which defines its architecture. The package ships two architectures: `photos`, the ImageNet encoder
-of `imagenet_classifier`, and `sample`, trained on the generated world.
+`pretrained=TAG:FILE` reads the weights of a tag from a file. `pretrained=local-dir:FOLDER` and
+`pretrained=hf-hub:ORG/NAME` name a model in OpenCLIP's layout, which defines its architecture. The
+package ships two architectures: `photos`, the ImageNet encoder of `imagenet_classifier`, and
+`sample`, trained on the generated world.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from repic.config import LOCAL
-from repic.errors import ConfigError, WeightsError
-from repic.models import imagenet_classifier, shipped, weights
+from repic.errors import ConfigError
+from repic.models import imagenet_classifier
 from repic.models.devices import ResolvedRuntime
+from repic.models.open_clip_checkpoint import OpenClipCheckpoint, create
 from storage.hashing import fingerprint
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 """float32 of shape (n, dim); every row has unit length."""
-
-FOLDER, HUB = LOCAL, "hf-hub:"
 
 
 class Encoder(Protocol):
@@ -51,70 +48,6 @@ class Encoder(Protocol):
     def encode_prepared(self, prepared: Sequence[torch.Tensor]) -> Vectors: ...
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors: ...
-
-
-@dataclass(frozen=True)
-class OpenClipCheckpoint:
-    """Name of OpenCLIP weights: an architecture with a tag, or a location that provides both.
-
-    Attributes:
-        model: OpenCLIP's model name; with a `local-dir:` or `hf-hub:` prefix, `tag` is None.
-        tag: OpenCLIP's name of the weights, or the path of a file.
-        reads_text: False if the text tower is untrained.
-    """
-
-    model: str
-    tag: str | None
-    reads_text: bool = True
-
-    @classmethod
-    def of(cls, settings: EncoderSettings) -> OpenClipCheckpoint:
-        """The checkpoint that the settings name.
-
-        Raises:
-            ConfigError: the architecture lacks weights, or weights are set for a shipped one.
-        """
-        if settings.pretrained.startswith((FOLDER, HUB)):
-            return cls(settings.pretrained, None)
-        if settings.architecture in (imagenet_classifier.NAME, shipped.NAME):
-            if settings.pretrained:
-                raise ConfigError(
-                    f"encoder.pretrained={settings.pretrained} needs the encoder.architecture "
-                    f"that it belongs to; {settings.architecture} has weights of its own"
-                )
-            if settings.architecture == shipped.NAME:
-                return cls(f"{FOLDER}{shipped.encoder_folder()}", None)
-            return cls(f"{FOLDER}{imagenet_classifier.model_folder()}", None, reads_text=False)
-        if not settings.pretrained:
-            raise ConfigError(
-                f"encoder.pretrained is empty: name the weights of {settings.architecture} "
-                "(`open_clip.list_pretrained()` lists them)"
-            )
-        return cls(settings.architecture, settings.pretrained)
-
-    @classmethod
-    def parse(cls, text: str) -> OpenClipCheckpoint:
-        """The checkpoint of an `ARCHITECTURE:TAG`, `local-dir:FOLDER` or `hf-hub:ORG/NAME`.
-
-        Raises:
-            ConfigError: the text has another form.
-        """
-        if text.startswith((FOLDER, HUB)):
-            return cls(text, None)
-        model, colon, tag = text.partition(":")
-        if not (colon and model and tag):
-            raise ConfigError(f"{text!r} is not ARCHITECTURE:TAG, local-dir:FOLDER or hf-hub:NAME")
-        return cls(model, tag)
-
-    def describe(self) -> dict[str, Any]:
-        """JSON that identifies the weights: hashes of local files, names of published ones."""
-        described: dict[str, Any] = {"library": "open_clip", "model": self.model, "tag": self.tag}
-        if self.model.startswith(FOLDER):
-            folder = Path(self.model.removeprefix(FOLDER)).expanduser()
-            described |= {"model": FOLDER, "sha256": weights.sha256_of_folder(folder)}
-        elif self.tag and Path(self.tag).is_file():
-            described |= {"tag": "file", "sha256": weights.sha256(Path(self.tag))}
-        return described
 
 
 def describe(settings: EncoderSettings, runtime: RuntimeSettings) -> dict[str, Any]:
@@ -161,7 +94,7 @@ class OpenClipEncoder:
         self._checkpoint = checkpoint
         self._runtime = runtime
         self._device = runtime.prepare()
-        model, self._preprocess = _create(checkpoint)
+        model, self._preprocess = create(checkpoint)
         self._model = model.eval().to(self._device, memory_format=torch.channels_last)
         self._tokenizer: Callable[[list[str]], torch.Tensor] | None = None
         self.dim = self._encode(self._model.encode_image, self._blank_images()).shape[1]
@@ -235,18 +168,3 @@ class OpenClipEncoder:
         from PIL import Image
 
         return self._preprocess(Image.new("RGB", (64, 64)))[None]
-
-
-def _create(checkpoint: OpenClipCheckpoint) -> tuple[Any, Callable[[Image.Image], torch.Tensor]]:
-    import open_clip
-
-    if checkpoint.model.startswith(FOLDER):
-        weights.sha256_of_folder(Path(checkpoint.model.removeprefix(FOLDER)))
-    try:
-        return open_clip.create_model_from_pretrained(checkpoint.model, checkpoint.tag)
-    except RuntimeError as error:
-        raise WeightsError(
-            f"OpenCLIP cannot load {checkpoint.model} {checkpoint.tag or ''}: {error}. Without a "
-            "network, give a folder that holds open_clip_config.json and the weights: "
-            f"{FOLDER}FOLDER"
-        ) from error

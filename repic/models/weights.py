@@ -10,6 +10,11 @@ from repic.config import cache_folder
 from repic.errors import WeightsError
 
 
+def folder() -> Path:
+    """Folder for weights files that are named without a path."""
+    return cache_folder() / "weights"
+
+
 def find(checkpoint: str, setting: str, where_from: str) -> Path:
     """Locate a weights file by its path, or by its name in `CACHE/weights`.
 
@@ -20,13 +25,12 @@ def find(checkpoint: str, setting: str, where_from: str) -> Path:
     Raises:
         WeightsError: the file does not exist.
     """
-    folder = cache_folder() / "weights"
-    for candidate in (Path(checkpoint).expanduser(), folder / checkpoint):
+    for candidate in (Path(checkpoint).expanduser(), folder() / checkpoint):
         if candidate.is_file():
             return candidate.resolve()
     raise WeightsError(
         f"there is no weights file {checkpoint} ({setting}): give its path, or put it into "
-        f"{folder}. {where_from}"
+        f"{folder()}. {where_from}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from repic.errors import ConfigError
 FOLDER = {"source": {"kind": "folder", "path": "photos"}}
 
 
-@pytest.mark.parametrize("profile", ["sample", "photos", "paper", "modern"])
+@pytest.mark.parametrize("profile", ["sample", "photos", "clip", "paper", "modern"])
 def test_every_profile_loads(profile: str) -> None:
     assert profile in config.profiles()
     assert load(profile, **FOLDER).source.path == "photos"
@@ -41,6 +42,9 @@ def test_an_override_is_read_as_yaml() -> None:
         ("nonsense", "section.key=value"),
         ("source.path=[", "not a YAML value"),
         ("splits.test=0.95", "leave something to train on"),
+        ("detector.vocabulary=dog, mug", "write a list: [dog, mug]"),
+        ("examples.names.locales=en_US", "write a list: [en_US]"),
+        ("detector.vocabulary=none.txt", "cannot be read"),
     ],
 )
 def test_a_wrong_override_is_one_clear_error(override: str, hint: str) -> None:
@@ -88,3 +92,37 @@ def test_every_setting_is_described() -> None:
     assert len(keys) == len(set(keys))
     undescribed = [key for key, _, help_ in config.describe(config.BUILD) if not help_]
     assert undescribed == []
+
+
+SETTINGS = sorted(
+    {
+        key
+        for scope in (config.BUILD, config.TRAIN, config.EVALUATE, config.REFRESH)
+        for key, _, _ in config.describe(scope)
+    }
+)
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_an_empty_value_is_the_empty_default_or_refused(key: str) -> None:
+    try:
+        value: object = load("photos", (f"{key}=",), **FOLDER)
+    except ConfigError as error:
+        assert str(error).startswith(key)
+        assert "needs a value; the default is " in str(error)
+        return
+    for part in key.split("."):
+        value = getattr(value, part)
+    assert not value
+
+
+def test_a_vocabulary_is_a_list_a_file_or_shipped(tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("dog\n\n  red mug \n", encoding="utf-8")
+    assert load("photos", (f"detector.vocabulary={words}",)).detector.vocabulary == (
+        "dog",
+        "red mug",
+    )
+    shipped = load("clip").detector.vocabulary
+    assert len(shipped) == len(set(shipped)) > 300
+    assert shipped == tuple(word.lower().strip() for word in shipped)

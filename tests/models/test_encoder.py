@@ -106,15 +106,6 @@ def test_missing_weights_are_named(settings: dict) -> None:
         embed.load(EncoderSettings(**settings), RUNTIME)
 
 
-@pytest.mark.parametrize("text", ["ViT-B-32", ":openai", "ViT-B-32:", ""])
-def test_a_text_encoder_names_architecture_and_tag(text: str) -> None:
-    with pytest.raises(ConfigError, match="ARCHITECTURE:TAG"):
-        embed.OpenClipCheckpoint.parse(text)
-    assert embed.OpenClipCheckpoint.parse("ViT-B-32:openai") == embed.OpenClipCheckpoint(
-        "ViT-B-32", "openai"
-    )
-
-
 def test_describing_imports_no_torch() -> None:
     code = (
         "import sys; from repic.models import detectors as detect, encoder as embed\n"

@@ -120,7 +120,8 @@ def test_world_scores_are_those_of_ultralytics_own_forward(models: Path, text: s
     import torch
     from ultralytics.nn.tasks import load_checkpoint
 
-    from repic.models.encoder import OpenClipCheckpoint, OpenClipEncoder
+    from repic.models.encoder import OpenClipEncoder
+    from repic.models.open_clip_checkpoint import OpenClipCheckpoint
 
     checkpoint = yolo_file(models, "yolov8n-worldv2.yaml")
     detector = detect.load(

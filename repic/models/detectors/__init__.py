@@ -89,7 +89,7 @@ def _describe_checkpoint(settings: DetectorSettings) -> Any:
 
 
 def _describe_text_encoder(settings: DetectorSettings) -> dict[str, Any] | None:
-    from repic.models.encoder import OpenClipCheckpoint
+    from repic.models.open_clip_checkpoint import OpenClipCheckpoint
 
     if settings.text_encoder is None:
         return None

@@ -49,7 +49,7 @@ def find(checkpoint: str) -> Path:
     return weights.find(
         checkpoint,
         "detector.checkpoint",
-        "Ultralytics publishes its own among the release files of its `assets` repository.",
+        "`repic models pull PROFILE` fetches those that ultralytics publishes.",
     )
 
 
@@ -140,7 +140,8 @@ def _set_vocabulary(network: Any, settings: DetectorSettings, runtime: ResolvedR
     """
     import torch
 
-    from repic.models.encoder import OpenClipCheckpoint, OpenClipEncoder
+    from repic.models.encoder import OpenClipEncoder
+    from repic.models.open_clip_checkpoint import OpenClipCheckpoint
 
     head = network.model[-1]
     text_encoder = WORLD_TEXT
