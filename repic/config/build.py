@@ -76,8 +76,8 @@ class DetectorSettings(Section):
     )
     vocabulary: tuple[str, ...] = Field(
         (),
-        description="Categories to detect: a list, `everyday` (about 350 common things), or the path of "
-        "a .txt file with one per line; empty: the model's own.",
+        description="Categories to detect: a list, `everyday` (about 350 common things), or the "
+        "path of a .txt file with one per line; empty: the model's own.",
     )
     text_encoder: str | None = Field(
         None,

@@ -202,8 +202,9 @@ def _download(address: str, path: Path, report: Callable[[int, int | None], None
 def _failed(name: str, setting: str, error: Exception) -> WeightsError:
     cause = str(error).splitlines()[0] if str(error) else type(error).__name__
     return WeightsError(
-        f"{name} ({setting}) cannot be fetched: {cause}. Check the name and the network; HF_ENDPOINT "
-        "and REPIC_ULTRALYTICS_URL name mirrors, docs/models.md says where files may be put instead"
+        f"{name} ({setting}) cannot be fetched: {cause}. Check the name and the network; "
+        "HF_ENDPOINT and REPIC_ULTRALYTICS_URL name mirrors, docs/models.md says where files may be "
+        "put instead"
     )
 
 
