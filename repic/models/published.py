@@ -203,8 +203,8 @@ def _failed(name: str, setting: str, error: Exception) -> WeightsError:
     cause = str(error).splitlines()[0] if str(error) else type(error).__name__
     return WeightsError(
         f"{name} ({setting}) cannot be fetched: {cause}. Check the name and the network; "
-        "HF_ENDPOINT and REPIC_ULTRALYTICS_URL name mirrors, docs/models.md says where files may be "
-        "put instead"
+        "HF_ENDPOINT and REPIC_ULTRALYTICS_URL name mirrors, docs/models.md says where files can "
+        "be put instead"
     )
 
 
