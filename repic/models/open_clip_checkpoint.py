@@ -122,7 +122,7 @@ def model_arguments(checkpoint: OpenClipCheckpoint) -> dict[str, Any]:
 
 def create(
     checkpoint: OpenClipCheckpoint,
-) -> tuple[torch.nn.Module, Callable[[Image.Image], torch.Tensor]]:
+) -> tuple[Any, Callable[[Image.Image], torch.Tensor]]:
     """The model on the CPU, and its preprocessing of an RGB image to (3, side, side).
 
     Raises:
