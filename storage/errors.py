@@ -19,6 +19,22 @@ class NotFoundError(StoreError):
     """No such store, artifact, version or tag; the message lists what exists."""
 
 
+class DamagedError(StoreError):
+    """A file of the store is not what was written.
+
+    Attributes:
+        path: The full path of the file.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path} is damaged ({self.reason}): run `repic repair`."
+
+
 class MovedError(StoreError):
     """A ref was moved by another process since it was read."""
 

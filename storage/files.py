@@ -117,7 +117,7 @@ class Files:
             self.fs.pipe_file(self.full(path), data)
 
     def put(self, folder: str, suffix: str, chunks: Iterable[Any], check: Check) -> Stored:
-        """Store bytes as `folder/<sha256><suffix>`; a no-op if that file exists.
+        """Store bytes as `folder/<sha256><suffix>`; a no-op if that file has them already.
 
         Raises:
             StoreError: no space, no permission, or `check` rejected the written file.
@@ -126,18 +126,22 @@ class Files:
             sha256, size = _copy(chunks, temporary)
             temporary.flush()
             stored = Stored(f"{folder}/{sha256}{suffix}", sha256, size)
-            if not self.holds(stored.path, size):
+            if not self.holds(stored):
                 with store_errors(self.full(stored.path)):
                     self.fs.put_file(temporary.name, self.full(stored.path))
                 with self.open(stored.path) as written:
                     check(written)
         return stored
 
-    def holds(self, path: str, size: int) -> bool:
-        """Whether a file exists and has this size in bytes."""
+    def holds(self, stored: Stored) -> bool:
+        """Whether a file exists with this content; a damaged one is to be written again."""
+        path = self.full(stored.path)
         try:
-            return self.fs.info(self.full(path))["size"] == size
-        except FileNotFoundError:
+            if self.fs.info(path)["size"] != stored.bytes:
+                return False
+            with self.fs.open(path, "rb") as handle:
+                return hashlib.file_digest(handle, "sha256").hexdigest() == stored.sha256
+        except OSError:  # absent, or unreadable
             return False
 
     def remove(self, path: str) -> None:
@@ -198,7 +202,7 @@ class LocalFiles(Files):
             with open(temporary, "rb") as written:
                 check(written)
             stored = Stored(f"{folder}/{sha256}{suffix}", sha256, size)
-            if not self.holds(stored.path, size):
+            if not self.holds(stored):
                 make_folder(self.full(folder))
                 os.replace(temporary, self.full(stored.path))
                 sync_folder(self.full(folder))

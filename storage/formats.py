@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import os
+import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.dataset
 from pyarrow import fs as arrow_fs
 
-from storage.errors import StoreError
+from storage import intact
+from storage.errors import DamagedError, NotFoundError, StoreError, store_errors
 from storage.files import Files
-from storage.manifest import Manifest
+from storage.manifest import File, Manifest
 from storage.sql import escape_glob
 
 if TYPE_CHECKING:
@@ -47,7 +52,7 @@ def read_table(
             filesystem=source if files.local else arrow_fs.PyFileSystem(source),
         ).to_table(columns=list(columns) if columns is not None else None, filter=where)
     except FileNotFoundError as error:
-        raise StoreError(f"A shard is gone ({error}): run verify, then build again.") from error
+        raise StoreError(f"A shard is gone ({error}): run `repic repair`.") from error
 
 
 def paths(manifest: Manifest) -> list[str]:
@@ -79,27 +84,66 @@ def relation(
     return connection.read_parquet([escape_glob(files.url(path)) for path in paths(manifest)])
 
 
-def dataset(files: Files, manifest: Manifest, columns: Sequence[str] | None) -> datasets.Dataset:
-    """A `datasets.Dataset` that wraps the Arrow table without copying its rows."""
+def dataset(rows: pa.Table, manifest: Manifest) -> datasets.Dataset:
+    """A `datasets.Dataset` that wraps the rows of a version without copying them."""
     import datasets
 
-    table = read_table(files, paths(manifest), manifest.schema_arrow, columns)
-    return datasets.Dataset(table, fingerprint=manifest.content)
+    return datasets.Dataset(rows, fingerprint=manifest.content)
+
+
+def read_file(files: Files, manifest: Manifest, name: str) -> bytes:
+    """The bytes of one file of a checkpoint or report.
+
+    Raises:
+        NotFoundError: it has no such file.
+        DamagedError: the file is gone or has changed.
+    """
+    for file in manifest.files:
+        if file.name == name:
+            data = io.BytesIO()
+            _copy(files, file, data)
+            return data.getvalue()
+    raise NotFoundError(f"{manifest.ref} has no file {name}.")
 
 
 def checkout(files: Files, manifest: Manifest, folder: Path) -> Path:
-    """Copy the files of a checkpoint or report into a folder.
+    """Copy the files of a checkpoint or report into a folder; symbolic links are not followed.
 
     Raises:
-        StoreError: it has no files.
+        StoreError: it has no files, or the folder has a symbolic link or a file in the way.
+        DamagedError: a file is gone or has changed; it is not copied.
     """
     if not manifest.files:
         raise StoreError(f"{manifest.ref} is a {manifest.kind} without files: use read.")
     for file in manifest.files:
         target = folder / file.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        files.fs.get_file(files.full(file.path), str(target))
+        with store_errors(str(target)):
+            for up in reversed(target.relative_to(folder).parents[:-1]):
+                if (folder / up).is_symlink():
+                    raise StoreError(f"{folder / up} is a symbolic link: choose an empty folder.")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.parent / f".{uuid.uuid4().hex}"
+            try:
+                with open(temporary, "xb") as copy:
+                    _copy(files, file, copy)
+                os.replace(temporary, target)  # replaces a symbolic link, never follows it
+            finally:
+                temporary.unlink(missing_ok=True)
     return folder
+
+
+def _copy(files: Files, file: File, target: IO[bytes]) -> None:
+    """Copy a file of the store and hash it on the way. Raises: DamagedError."""
+    digest = hashlib.sha256()
+    try:
+        with files.open(file.path) as source:
+            while chunk := source.read(intact.CHUNK):
+                digest.update(chunk)
+                target.write(chunk)
+    except FileNotFoundError:
+        raise DamagedError(files.full(file.path), intact.GONE) from None
+    if digest.hexdigest() != file.sha256:
+        raise DamagedError(files.full(file.path), intact.CHANGED)
 
 
 def _protocol(files: Files) -> str:

@@ -13,9 +13,9 @@ from pathlib import PurePosixPath
 
 from pydantic import Field
 
+from storage.documents import Frozen
 from storage.errors import StoreError
 from storage.files import Files
-from storage.manifest import Frozen
 
 FOLDER = "unfinished"
 CARD = "job.json"

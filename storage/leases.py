@@ -19,9 +19,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from storage.documents import Frozen
 from storage.errors import StoreError
 from storage.files import Files
-from storage.manifest import Frozen
 
 FOLDER = "leases"
 HEARTBEAT = timedelta(minutes=1)

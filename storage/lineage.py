@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from storage.errors import StoreError
 from storage.hashing import fingerprint
-from storage.manifest import ArtifactRef, Manifest
+from storage.manifest import ArtifactRef, Input, Manifest
 from storage.reader import StoreReader
 
 
@@ -86,18 +87,25 @@ def closure(store: StoreReader, manifests: Iterable[Manifest]) -> list[Manifest]
 
     Raises:
         NotFoundError: an input does not exist.
+        StoreError: a version is its own direct or indirect input.
     """
     ordered: dict[ArtifactRef, Manifest] = {}
-
-    def visit(manifest: Manifest) -> None:
-        if manifest.ref in ordered:
-            return
-        for bound in manifest.inputs:
-            visit(store.manifest(bound.ref))
-        ordered[manifest.ref] = manifest
-
-    for manifest in manifests:
-        visit(manifest)
+    open_: dict[ArtifactRef, Iterator[Input]] = {}
+    for root in manifests:
+        waiting = [root]
+        while waiting:
+            manifest = waiting[-1]
+            if manifest.ref not in ordered:
+                inputs = open_.setdefault(manifest.ref, iter(manifest.inputs))
+                if (bound := next(inputs, None)) is not None:
+                    if bound.ref in open_:
+                        raise StoreError(f"{bound.ref} is its own input: run `repic verify`.")
+                    if bound.ref not in ordered:
+                        waiting.append(store.manifest(bound.ref))
+                    continue
+                ordered[manifest.ref] = manifest
+                del open_[manifest.ref]
+            waiting.pop()
     return list(ordered.values())
 
 

@@ -8,15 +8,15 @@ import re
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from storage.documents import Frozen, Sealed
 from storage.errors import StoreError
-
-FORMAT_VERSION = 1
-"""Format of the store and of manifests. Readers support all older formats, but no newer ones."""
+from storage.hashing import fingerprint as hash_of
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 RESERVED = {"artifacts", "lineage", "shards"}
@@ -24,11 +24,44 @@ RESERVED = {"artifacts", "lineage", "shards"}
 
 Kind = Literal["table", "dataset", "checkpoint", "report"]
 
+MAX_VERSION = 10**15
+"""Far above any number of versions, and small enough for every integer type."""
 
-class Frozen(BaseModel):
-    """Base of immutable models that reject unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+def check_inside(path: str) -> str:
+    """Check that a path, with /, stays inside the folder that it is relative to; returns it.
+
+    Raises:
+        ValueError: it is absolute, has `..` or an empty part, or no file system could hold it.
+    """
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        raise ValueError(f"{path!r} is no relative path without `.`, `..` and empty parts")
+    if re.search(r"[\\\x00-\x1f\x7f]", path) or re.match(r"[A-Za-z]:", path):
+        raise ValueError(f"{path!r} has a backslash, a control character or a drive letter")
+    if any(len(part.encode()) > 255 for part in parts):
+        raise ValueError(f"{path[:50]!r}... has a part of more than 255 bytes")
+    return path
+
+
+def _named(name: str) -> str:
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise ValueError(f"{name[:70]!r} cannot name an artifact")
+    return name
+
+
+def _canonical(value: dict[str, Any]) -> dict[str, Any]:
+    hash_of(value)
+    return value
+
+
+Name = Annotated[str, AfterValidator(_named)]
+Version = Annotated[int, Field(ge=1, lt=MAX_VERSION)]
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="Of the file, hex.")]
+Content = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Path = Annotated[str, AfterValidator(check_inside), Field(description="Relative to the store.")]
+Details = Annotated[dict[str, Any], AfterValidator(_canonical)]
 
 
 @dataclass(frozen=True)
@@ -57,7 +90,7 @@ class ArtifactRef:
     @property
     def version(self) -> int | None:
         """The version number of an exact reference, else None."""
-        match = re.fullmatch(r"v([1-9][0-9]*)", self.selector)
+        match = re.fullmatch(r"v([1-9][0-9]{0,14})", self.selector)
         return int(match[1]) if match else None
 
     def __str__(self) -> str:
@@ -67,20 +100,35 @@ class ArtifactRef:
 class Shard(Frozen):
     """One immutable Parquet file of a table."""
 
-    path: str = Field(description="Relative to the store.")
-    sha256: str = Field(description="Of the file, hex.")
-    bytes: int
-    rows: int
-    content: str = Field(description="Order-independent hash of its rows.")
+    path: Path
+    sha256: Sha256
+    bytes: Count
+    rows: Count
+    content: Content = Field(description="Order-independent hash of its rows.")
+
+    @model_validator(mode="after")
+    def _is_in_its_place(self) -> Self:
+        folder = r"shards/[a-z0-9_-]+|parts/[a-z0-9_-]+/[0-9A-Za-z]+"
+        if not re.fullmatch(rf"({folder})/{self.sha256}\.parquet", self.path):
+            raise ValueError(f"{self.path!r} is not the path of a shard with this sha256")
+        return self
 
 
 class File(Frozen):
     """One immutable file of an artifact that is not a table."""
 
-    name: str = Field(description="Path inside the artifact, with /.")
-    path: str = Field(description="Relative to the store.")
-    sha256: str = Field(description="Of the file, hex.")
-    bytes: int
+    name: Annotated[str, AfterValidator(check_inside)] = Field(
+        description="Path inside the artifact, with /."
+    )
+    path: Path
+    sha256: Sha256
+    bytes: Count
+
+    @model_validator(mode="after")
+    def _is_in_its_place(self) -> Self:
+        if not re.fullmatch(rf"files/{self.sha256}(\.[^/]*)?", self.path):
+            raise ValueError(f"{self.path!r} is not the path of a file with this sha256")
+        return self
 
 
 class ColumnInfo(Frozen):
@@ -95,8 +143,8 @@ class ColumnInfo(Frozen):
 class Input(Frozen):
     """An input of a version: an exact version of another artifact."""
 
-    name: str
-    version: int
+    name: Name
+    version: Version
     fingerprint: str
 
     @property
@@ -127,28 +175,48 @@ class Origin(Frozen):
     fingerprint: str = Field(description="Hash of everything that determines its content.")
     inputs: tuple[Input, ...] = ()
     settings: dict[str, Any] = Field(default={}, description="Of the stage, as JSON.")
-    models: dict[str, Any] = Field(default={}, description="Model name -> fingerprint, details.")
-    sources: dict[str, Any] = Field(default={}, description="Source name -> location, counts.")
+    models: Details = Field(default={}, description="Model name -> fingerprint, details.")
+    sources: Details = Field(default={}, description="Source name -> location, counts.")
     notes: dict[str, Any] = Field(default={}, description="Counts and reasons, for the user.")
     code_version: str = ""
     run: Run = Field(default_factory=Run.here)
 
 
-class Manifest(Origin):
+class Manifest(Origin, Sealed):
     """One version of one artifact: everything about it, and where its bytes are."""
 
-    format_version: int = FORMAT_VERSION
-    name: str
-    version: int
+    name: Name
+    version: Version
     kind: Kind
-    content: str = Field(description="Hash of its rows in any order, of its files, or its tables.")
-    rows: int = Field(description="Of a table; of all bound tables; 0 for files.")
+    content: Content = Field(
+        description="Hash of its rows in any order, of its files, or its tables."
+    )
+    rows: Count = Field(description="Of a table; of all bound tables; 0 for files.")
     key: tuple[str, ...] = Field(default=(), description="Columns that identify a row.")
     columns: tuple[ColumnInfo, ...] = ()
     arrow_schema: str = Field(default="", description="Arrow IPC schema message, base64.")
     shards: tuple[Shard, ...] = ()
     files: tuple[File, ...] = ()
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+    @model_validator(mode="after")
+    def _files_have_distinct_places(self) -> Self:
+        names = {file.name for file in self.files}
+        folders = {str(up) for name in names for up in PurePosixPath(name).parents}
+        if len(names) < len(self.files) or names & folders:
+            raise ValueError("two files have one name, or a file has the name of a folder")
+        return self
+
+    @model_validator(mode="after")
+    def _table_has_its_schema(self) -> Self:
+        if self.kind == "table":
+            try:
+                names = self.schema_arrow.names
+            except (ValueError, OSError, pa.ArrowException) as error:
+                raise ValueError(f"arrow_schema cannot be read: {error}") from error
+            if names != [column.name for column in self.columns] or set(self.key) - set(names):
+                raise ValueError("arrow_schema, columns and key do not fit together")
+        return self
 
     @property
     def ref(self) -> ArtifactRef:
@@ -196,13 +264,4 @@ def check_name(name: str) -> None:
         raise StoreError(
             f"{name!r} cannot name an artifact: use lower-case letters, digits, _ and -, "
             f"starting with a letter, and none of {', '.join(sorted(RESERVED))}."
-        )
-
-
-def check_format(version: int, what: str) -> None:
-    """Raises: StoreError: `what` has a newer format than this code supports."""
-    if version > FORMAT_VERSION:
-        raise StoreError(
-            f"{what} has format {version}, and this program reads up to {FORMAT_VERSION}: "
-            "install a newer version."
         )

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage import shards
+from storage import intact, shards
 from storage.errors import StoreError
-from storage.files import Files
+from storage.files import Files, Stored
 from storage.manifest import NAME, Shard
 
 log = logging.getLogger(__name__)
@@ -68,31 +68,51 @@ def write(
 
 
 def find(files: Files, table: str, recipe: str) -> list[Part]:
-    """All parts of a recipe, ordered by path. Unreadable files are skipped with a warning."""
+    """All intact parts of a recipe, ordered by path. Others are skipped with a warning."""
+    found = _every(files, table, recipe)
+    for path, part in found.items():
+        if isinstance(part, str):
+            log.warning("ignoring %s, which is not a complete part: %s", files.full(path), part)
+    return [part for part in found.values() if isinstance(part, Part)]
+
+
+def damaged(files: Files, table: str, recipe: str) -> dict[str, str]:
+    """Path -> what is wrong, of the files among the parts of a recipe that are no intact part."""
+    found = _every(files, table, recipe)
+    return {path: part for path, part in found.items() if isinstance(part, str)}
+
+
+def _every(files: Files, table: str, recipe: str) -> dict[str, Part | str]:
     sizes = sorted(files.find(folder(table, recipe)).items())
     with ThreadPoolExecutor(READERS) as pool:
         parts = pool.map(lambda item: _read(files, *item), sizes)
-        return [part for part in parts if part]
+        return dict(zip((path for path, _ in sizes), parts, strict=True))
 
 
-def _read(files: Files, path: str, size: int) -> Part | None:
+def _read(files: Files, path: str, size: int) -> Part | str:
+    """The part in a file, or what is wrong with it. The file is hashed once per process."""
+    sha256 = path.rpartition("/")[2].removesuffix(".parquet")
+    if wrong := intact.fault(files, Stored(path, sha256, size)):
+        return wrong
     try:
         with files.open(path) as handle:
             parquet = pq.ParquetFile(handle)
-            footer = parquet.metadata.metadata
+            footer = parquet.metadata.metadata or {}
             shard = Shard(
                 path=path,
-                sha256=path.rpartition("/")[2].removesuffix(".parquet"),
+                sha256=sha256,
                 bytes=size,
                 rows=parquet.metadata.num_rows,
                 content=footer[shards.CONTENT].decode(),
             )
             covers = tuple(json.loads(footer[shards.COVERS]))
             note = footer.get(shards.NOTE, b"").decode()
-            return Part(shard, parquet.schema_arrow.remove_metadata(), covers, note)
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        log.warning("ignoring %s, which is not a complete part: %s", files.full(path), error)
-        return None
+            schema = parquet.schema_arrow.remove_metadata()
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    if not all(isinstance(key, str) for key in covers):
+        return "it covers keys that are no text"
+    return Part(shard, schema, covers, note)
 
 
 def adopt(name: str, parts: Sequence[Part]) -> tuple[tuple[Shard, ...], pa.Schema]:

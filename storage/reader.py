@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -12,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from storage import formats, refs
-from storage.errors import NotFoundError
+from storage import documents, formats, intact, refs
+from storage.errors import DamagedError, NotFoundError, StoreError
 from storage.files import open_files
-from storage.manifest import ArtifactRef, Manifest, check_format
+from storage.manifest import NAME, ArtifactRef, Manifest
 
 if TYPE_CHECKING:
     import datasets
     import duckdb
     import pyarrow.compute as pc
+
+
+MANIFESTS = "manifests"
 
 
 class StoreReader:
@@ -39,17 +41,49 @@ class StoreReader:
 
     def names(self) -> list[str]:
         """Names of all artifacts, sorted."""
-        return sorted({path.split("/")[1] for path in self.files.find("manifests")})
+        found = (parse_manifest_path(path) for path in self.files.find(MANIFESTS))
+        return sorted({ref.name for ref in found if ref})
 
     def versions(self, name: str) -> list[int]:
         """Numbers of all published versions of a name, ascending; empty for an unknown name."""
-        pattern = re.compile(rf"manifests/{re.escape(name)}/v(\d+)\.json")
-        matches = (pattern.fullmatch(path) for path in self.files.find(f"manifests/{name}"))
-        return sorted(int(match[1]) for match in matches if match)
+        found = (parse_manifest_path(path) for path in self.files.find(f"{MANIFESTS}/{name}"))
+        return sorted(ref.version for ref in found if ref and ref.version)
 
-    def find(self, name: str, fingerprint: str) -> Manifest | None:
-        """The newest version with this fingerprint, committed or not."""
-        return self.find_among(name, self.versions(name), fingerprint)
+    def find(
+        self, name: str, fingerprint: str, versions: Sequence[int] | None = None
+    ) -> Manifest | None:
+        """The newest intact version with this fingerprint, committed or not.
+
+        Args:
+            versions: Look only among these; by default among all.
+
+        Raises:
+            StoreError: a manifest cannot be read.
+        """
+        for version in reversed(self.versions(name) if versions is None else versions):
+            manifest = self.manifest(ArtifactRef.exact(name, version))
+            if manifest.fingerprint == fingerprint and not self.faults(manifest):
+                return manifest
+        return None
+
+    def faults(self, manifest: Manifest) -> dict[str, str]:
+        """Path -> what is wrong, of the files of a version; for a dataset, of its tables.
+
+        A file is hashed once per process, size and time of change.
+        """
+        if manifest.kind != "dataset":
+            return intact.faults(self.files, manifest.stored)
+        found: dict[str, str] = {}
+        for bound in manifest.inputs:
+            try:
+                table = self.manifest(bound.ref)
+            except (NotFoundError, DamagedError) as error:
+                found[manifest_path(bound.name, bound.version)] = str(error)
+                continue
+            found |= intact.faults(self.files, table.stored)
+            if table.fingerprint != bound.fingerprint:
+                found[manifest_path(bound.name, bound.version)] = "it has another fingerprint"
+        return found
 
     def resolve(self, ref: ArtifactRef | str) -> ArtifactRef:
         """The exact version that a reference names at this moment.
@@ -77,17 +111,18 @@ class StoreReader:
         return ArtifactRef.exact(ref.name, number)
 
     def manifest(self, ref: ArtifactRef | str) -> Manifest:
-        """The manifest of a version. Raises: NotFoundError."""
+        """The manifest of a version. Raises: NotFoundError, DamagedError, StoreError."""
         exact = self.resolve(ref) if isinstance(ref, str) or ref.version is None else ref
         path = manifest_path(exact.name, exact.version or 0)
         if path not in self._manifests:
             try:
-                data = json.loads(self.files.read(path))
+                manifest = documents.read(self.files, path, Manifest)
             except FileNotFoundError:
                 self.resolve(exact)  # raises an error that lists what exists
-                raise
-            check_format(data["format_version"], str(exact))
-            self._manifests[path] = Manifest.model_validate(data)
+                raise StoreError(f"{exact} cannot be read now: try again.") from None
+            if manifest.ref != exact:
+                raise DamagedError(self.files.full(path), f"it describes {manifest.ref}")
+            self._manifests[path] = manifest
         return self._manifests[path]
 
     def history(self) -> list[refs.Snapshot]:
@@ -97,14 +132,6 @@ class StoreReader:
     def current(self) -> refs.Snapshot:
         """The current refs."""
         return refs.current(self.files)
-
-    def find_among(self, name: str, versions: Sequence[int], fingerprint: str) -> Manifest | None:
-        """As `find`, but only among the given versions."""
-        for version in reversed(versions):
-            manifest = self.manifest(ArtifactRef.exact(name, version))
-            if manifest.fingerprint == fingerprint:
-                return manifest
-        return None
 
     def _unknown_name(self, name: str) -> NotFoundError:
         names = self.names()
@@ -124,28 +151,46 @@ class StoreReader:
         columns: Sequence[str] | None = None,
         filter: pc.Expression | None = None,
     ) -> pa.Table:
-        """A table as Arrow, each field with its `doc`. Raises: StoreError."""
+        """A table as Arrow, each field with its `doc`; its files are hashed. Raises: StoreError."""
         manifest = self.manifest(ref)
         paths = formats.paths(manifest)
+        intact.check(self.files, manifest.shards)
         return formats.read_table(self.files, paths, manifest.schema_arrow, columns, filter)
 
     def relation(
         self, ref: ArtifactRef | str, connection: duckdb.DuckDBPyConnection | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """A table as a lazy DuckDB relation over its files. Raises: StoreError."""
+        """A table as a lazy DuckDB relation over its files, which are not hashed.
+
+        Raises: StoreError.
+        """
         return formats.relation(self.files, self.manifest(ref), connection)
 
     def dataset(
         self, ref: ArtifactRef | str, columns: Sequence[str] | None = None
     ) -> datasets.Dataset:
         """A table as `datasets.Dataset` that wraps the Arrow table. Raises: StoreError."""
-        return formats.dataset(self.files, self.manifest(ref), columns)
+        manifest = self.manifest(ref)
+        return formats.dataset(self.read(manifest.ref, columns), manifest)
 
     def checkout(self, ref: ArtifactRef | str, folder: str | os.PathLike[str]) -> Path:
         """Copy the files of a checkpoint or report into a folder. Raises: StoreError."""
         return formats.checkout(self.files, self.manifest(ref), Path(folder))
 
+    def read_file(self, ref: ArtifactRef | str, name: str) -> bytes:
+        """The bytes of one file of a checkpoint or report. Raises: StoreError."""
+        manifest = self.manifest(ref)
+        return formats.read_file(self.files, manifest, name)
+
 
 def manifest_path(name: str, version: int) -> str:
     """Path of a manifest, relative to the store."""
-    return f"manifests/{name}/v{version:06d}.json"
+    return f"{MANIFESTS}/{name}/v{version:06d}.json"
+
+
+def parse_manifest_path(path: str) -> ArtifactRef | None:
+    """The version whose manifest has this path; None for any other file."""
+    match = re.fullmatch(rf"{MANIFESTS}/({NAME.pattern})/v([0-9]{{6,15}})\.json", path)
+    if not match or path != manifest_path(match[1], int(match[2])) or not int(match[2]):
+        return None
+    return ArtifactRef.exact(match[1], int(match[2]))

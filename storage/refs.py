@@ -10,21 +10,31 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from storage.errors import StoreError
+from storage import documents
+from storage.documents import Frozen, Sealed
+from storage.errors import DamagedError, StoreError
 from storage.files import Files
-from storage.manifest import FORMAT_VERSION, ArtifactRef, Frozen, Run, check_format
+from storage.manifest import ArtifactRef, Name, Run, Version
 
 FOLDER = "refs"
+
+
+def _tag(text: str) -> str:
+    try:
+        return parse_tag(f"a@{text}").selector
+    except StoreError as error:
+        raise ValueError(str(error)) from error
 
 
 class Ref(Frozen):
     """Versions that the selectors of one name refer to."""
 
-    latest: int | None = None
-    tags: dict[str, int] = Field(default={})
+    latest: Version | None = None
+    tags: dict[Annotated[str, AfterValidator(_tag)], Version] = Field(default={})
 
     @property
     def versions(self) -> set[int]:
@@ -42,15 +52,14 @@ class Ref(Frozen):
         return self.model_copy(update={"tags": {**self.tags, selector: number}})
 
 
-class Snapshot(Frozen):
+class Snapshot(Sealed):
     """All refs at one point in time."""
 
-    format_version: int = FORMAT_VERSION
     number: int = 0
     why: str = Field(default="", description="What moved, for example `commit images@v3`.")
     run: Run = Field(default_factory=Run.here)
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    refs: dict[str, Ref] = Field(default={})
+    refs: dict[Name, Ref] = Field(default={})
 
     def of(self, name: str) -> Ref:
         """Refs of a name; empty if it has none."""
@@ -61,9 +70,10 @@ Refs = Mapping[str, Ref]
 
 
 def numbers(files: Files) -> list[int]:
-    """Numbers of all snapshots, ascending."""
-    matches = (re.fullmatch(rf"{FOLDER}/(\d+)\.json", path) for path in files.find(FOLDER))
-    return sorted(int(match[1]) for match in matches if match)
+    """Numbers of all snapshots, ascending; they come from the names of their files."""
+    matches = (re.fullmatch(rf"{FOLDER}/([0-9]{{6,15}})\.json", p) for p in files.find(FOLDER))
+    found = (int(match[1]) for match in matches if match and match[0] == path(int(match[1])))
+    return sorted(number for number in found if number)
 
 
 def path(number: int) -> str:
@@ -72,14 +82,15 @@ def path(number: int) -> str:
 
 
 def read(files: Files, number: int) -> Snapshot:
-    """Read a snapshot. Raises: FileNotFoundError, StoreError."""
-    snapshot = Snapshot.model_validate_json(files.read(path(number)))
-    check_format(snapshot.format_version, files.full(path(number)))
+    """Read a snapshot. Raises: FileNotFoundError, DamagedError, StoreError."""
+    snapshot = documents.read(files, path(number), Snapshot)
+    if snapshot.number != number:
+        raise DamagedError(files.full(path(number)), f"it is snapshot {snapshot.number}")
     return snapshot
 
 
 def current(files: Files) -> Snapshot:
-    """The current snapshot; an empty snapshot 0 in a new store."""
+    """The current snapshot; an empty snapshot 0 in a new store. Raises: StoreError."""
     existing = numbers(files)
     return read(files, existing[-1]) if existing else Snapshot()
 
@@ -88,6 +99,9 @@ def move(files: Files, change: Callable[[Refs], dict[str, Ref]], why: str) -> Sn
     """Apply `change` to the refs atomically; repeat it if another process moved them meanwhile.
 
     Writes no snapshot if the refs stay the same.
+
+    Raises:
+        StoreError: the current refs cannot be read, or the new ones not written.
     """
     while True:
         before = current(files)
@@ -95,8 +109,13 @@ def move(files: Files, change: Callable[[Refs], dict[str, Ref]], why: str) -> Sn
         if changed == before.refs:
             return before
         after = Snapshot(number=before.number + 1, why=why, refs=changed)
-        if files.create(path(after.number), after.model_dump_json(indent=1).encode()):
+        if files.create(path(after.number), documents.encode(after)):
             return after
+        if after.number not in numbers(files):
+            raise StoreError(
+                f"Refs cannot move: {files.full(path(after.number))} is there, but is no file; "
+                "move it away."
+            )
 
 
 def parse_tag(text: str) -> ArtifactRef:

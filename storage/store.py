@@ -19,20 +19,27 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import pyarrow as pa
+from pydantic import Field
 
-from storage import formats, refs, shards
+from storage import documents, formats, intact, refs, shards
 from storage import parts as part_files
-from storage.errors import MovedError, NotDeterministicError, NotFoundError, StoreError
+from storage.documents import FORMAT_VERSION, Frozen, check_format
+from storage.errors import (
+    DamagedError,
+    MovedError,
+    NotDeterministicError,
+    NotFoundError,
+    StoreError,
+)
 from storage.hashing import combine, fingerprint
 from storage.leases import Leases
 from storage.manifest import (
-    FORMAT_VERSION,
     ArtifactRef,
     File,
     Manifest,
     Origin,
     Shard,
-    check_format,
+    check_inside,
     check_name,
     describe_schema,
 )
@@ -44,6 +51,12 @@ CHUNK = 1 << 20
 
 AfterChange = Callable[["Store"], object]
 """Called with a store after its refs or versions have changed."""
+
+
+class Marker(Frozen):
+    """Content of `store.json`, which makes a folder a store."""
+
+    format_version: int = Field(ge=1)
 
 
 class Store(StoreReader):
@@ -89,22 +102,20 @@ class Store(StoreReader):
         """
         store = cls(os.fspath(location), storage_options, after_change)
         try:
-            marker = store.files.read(MARKER)
-        except (FileNotFoundError, NotADirectoryError):
+            marker = documents.read(store.files, MARKER, Marker)
+        except FileNotFoundError:
             if not create:
                 raise NotFoundError(
                     f"There is no store at {location}: check the path, or run a build to make one."
                 ) from None
             store.files.create(MARKER, json.dumps({"format_version": FORMAT_VERSION}).encode())
-            marker = store.files.read(MARKER)
-        try:
-            version = json.loads(marker)["format_version"]
-        except (ValueError, TypeError, KeyError):
+            marker = documents.read(store.files, MARKER, Marker)
+        except DamagedError:
             raise StoreError(
                 f"{MARKER} of {location} is broken: if that is a store, write "
                 f'{{"format_version": {FORMAT_VERSION}}} into it, else choose another folder.'
             ) from None
-        check_format(version, f"The store at {location}")
+        check_format(marker.format_version, f"The store at {location}")
         return store
 
     # Writing
@@ -167,12 +178,14 @@ class Store(StoreReader):
             StoreError: a key is duplicated, an input does not exist, the parts have different
                 columns, or the store cannot be written.
         """
+        check_name(name)
         with self.lease():
             if isinstance(data, pa.Table):
                 written, stored_schema = self._write_shards(name, data, key)
                 schema = schema or data.schema
             elif data:
                 written, stored_schema = part_files.adopt(name, data)
+                intact.check(self.files, written)
             else:
                 written, stored_schema = self._write_shards(
                     name, shards.empty_table(name, schema), key
@@ -195,6 +208,7 @@ class Store(StoreReader):
 
     def publish_dataset(self, name: str, origin: Origin) -> Manifest:
         """Publish a version that binds the tables of `origin.inputs`. See `publish`."""
+        check_name(name)
         with self.lease():
             tables = [self.manifest(bound.ref) for bound in origin.inputs]
             return self._publish(
@@ -217,6 +231,7 @@ class Store(StoreReader):
         kind: Literal["checkpoint", "report"],
     ) -> Manifest:
         """Publish files, given by their path inside the artifact. See `publish`."""
+        check_name(name)
         with self.lease():
             files = tuple(self._write_file(path, data[path]) for path in sorted(data))
             return self._publish(
@@ -312,7 +327,6 @@ class Store(StoreReader):
     def _write_shards(
         self, name: str, rows: pa.Table, key: Sequence[str]
     ) -> tuple[tuple[Shard, ...], pa.Schema]:
-        check_name(name)
         shards.check_key_columns(name, rows.schema, key)
         written = [
             shards.write(self.files, f"shards/{name}", piece)
@@ -321,11 +335,12 @@ class Store(StoreReader):
         return tuple(shard for shard, _ in written), written[0][1]
 
     def _write_file(self, name: str, source: Path | bytes) -> File:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts:
-            raise StoreError(f"{name!r} would lie outside the artifact: use a relative path.")
+        try:
+            suffix = PurePosixPath(check_inside(name)).suffix
+        except ValueError as error:
+            raise StoreError(f"A file cannot have this name in an artifact: {error}.") from error
         chunks = [source] if isinstance(source, bytes) else _chunks(source)
-        stored = self.files.put("files", path.suffix, chunks, lambda written: None)
+        stored = self.files.put("files", suffix, chunks, lambda written: None)
         return File(name=name, path=stored.path, sha256=stored.sha256, bytes=stored.bytes)
 
     def _check_key(
@@ -342,23 +357,29 @@ class Store(StoreReader):
             )
 
     def _publish(self, draft: Manifest) -> Manifest:
-        """Create the manifest under the next number, or return the existing version."""
-        check_name(draft.name)
+        """Create the manifest under the next number, or return the intact existing version.
+
+        A version of the same fingerprint with lost or damaged files does not count: the new one
+        takes its place.
+        """
         for bound in draft.inputs:
             if self.manifest(bound.ref).fingerprint != bound.fingerprint:
                 raise StoreError(f"{bound.ref} is not the version that was read: build again.")
         while True:
             versions = self.versions(draft.name)
-            if existing := self.find_among(draft.name, versions, draft.fingerprint):
+            if existing := self.find(draft.name, draft.fingerprint, versions):
                 return _same(existing, draft)
             number = versions[-1] + 1 if versions else 1
             manifest = draft.model_copy(update={"version": number})
             if self._create_manifest(manifest):
                 return manifest
+            if number not in self.versions(draft.name):
+                path = self.files.full(manifest_path(draft.name, number))
+                raise StoreError(f"{path} is there, but is no file: move it away.")
 
     def _create_manifest(self, manifest: Manifest) -> bool:
-        data = manifest.model_dump_json(indent=1).encode()
-        return self.files.create(manifest_path(manifest.name, manifest.version), data)
+        path = manifest_path(manifest.name, manifest.version)
+        return self.files.create(path, documents.encode(manifest))
 
 
 def _same(existing: Manifest, draft: Manifest) -> Manifest:

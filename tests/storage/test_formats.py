@@ -62,7 +62,7 @@ def test_a_dataset_is_the_arrow_memory_itself(store):
 def test_a_shard_that_is_gone_is_named(store):
     build(store, 1)
     store.files.remove(store.manifest("images").shards[0].path)
-    with pytest.raises(StoreError, match=r"A shard is gone .*: run verify"):
+    with pytest.raises(StoreError, match=r"it is gone.*: run `repic repair`"):
         store.read("images")
 
 

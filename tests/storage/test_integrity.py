@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from storage import documents
 from storage.errors import StoreError
 from storage.integrity import diff, verify
 from storage.store import Store
@@ -65,7 +66,7 @@ def test_a_changed_manifest_is_found(store):
         ),
         ({"fingerprint": "x"}, "its input images@v1 has another fingerprint"),
     ):
-        data = manifest.model_copy(update=wrong).model_dump_json().encode()
+        data = documents.encode(manifest.model_copy(update=wrong))
         store.files.replace("manifests/images/v000001.json", data)
         assert message in {problem.message for problem in verify(store)}
 

@@ -126,7 +126,7 @@ def test_files_are_kept_by_content(store, tmp_path):
     folder = store.checkout("policy@v1", tmp_path / "out")
     assert (folder / "model/weights.bin").read_bytes() == weights.read_bytes()
     assert integrity.verify(store) == []
-    with pytest.raises(StoreError, match="outside the artifact"):
+    with pytest.raises(StoreError, match="no relative path"):
         store.publish_files("policy", {"../x": b""}, origin("f2"), kind="report")
     with pytest.raises(StoreError, match="policy@v1 is a checkpoint, not a table: use checkout"):
         store.read("policy@v1")
@@ -230,21 +230,21 @@ def test_opening_says_what_is_wrong(tmp_path):
     with pytest.raises(StoreError, match="without create-if-absent"):
         Store.open("http://127.0.0.1/store")
     Store.open(tmp_path / "new", create=True)
-    (tmp_path / "new" / "store.json").write_text('{"format_version": 2}')
-    with pytest.raises(StoreError, match="has format 2, and this program reads up to 1: install"):
+    (tmp_path / "new" / "store.json").write_text('{"format_version": 3}')
+    with pytest.raises(StoreError, match="has format 3, and this program reads up to 2: install"):
         Store.open(tmp_path / "new")
     for marker in ("", "{}", "[]"):
         (tmp_path / "new" / "store.json").write_text(marker)
-        with pytest.raises(StoreError, match=r'is broken: .* write \{"format_version": 1\}'):
+        with pytest.raises(StoreError, match=r'is broken: .* write \{"format_version": 2\}'):
             Store.open(tmp_path / "new")
 
 
 def test_a_newer_manifest_is_refused(store):
     store.publish("images", rows(0, 5), origin("f1"), key=["id"])
     path = "manifests/images/v000001.json"
-    data = store.files.read(path).replace(b'"format_version": 1', b'"format_version": 9')
+    data = store.files.read(path).replace(b'"format_version": 2', b'"format_version": 9')
     store.files.replace(path, data)
-    with pytest.raises(StoreError, match="images@v1 has format 9"):
+    with pytest.raises(StoreError, match=r"v000001\.json has format 9"):
         Store.open(store.location).manifest("images@v1")
 
 

@@ -1,0 +1,134 @@
+"""JSON documents of a store: manifests, snapshots of refs, and other small files.
+
+Any of them may be damaged: empty, not JSON, of another shape, huge, nested without end, or a folder
+of that name. `read` turns each of these into one `DamagedError`, which names the file and a remedy.
+
+Since format 2, manifests and snapshots end with the SHA-256 of all bytes before it, so that a
+changed byte is found when they are read. Like every hash here, it detects faults and careless
+edits; whoever may write to a store can also write a new hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from storage.errors import DamagedError, StoreError
+from storage.files import Files
+
+FORMAT_VERSION = 2
+"""Format of the store and of its documents. Readers support all older formats, but no newer ones.
+
+1: without hashes. 2: manifests and snapshots end with their hash.
+"""
+
+MAX_BYTES = 64 << 20
+"""A larger file is no document: a manifest needs about 300 bytes per shard."""
+
+_END = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n\}\n?\Z')
+
+
+class Frozen(BaseModel):
+    """Base of immutable models that reject unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Sealed(Frozen):
+    """Base of documents that end with their hash, if their format is 2 or newer."""
+
+    format_version: int = Field(default=FORMAT_VERSION, ge=1)
+
+
+D = TypeVar("D", bound=Frozen)
+
+
+class _Header(BaseModel):
+    """What every format has in common."""
+
+    format_version: int = 1
+
+
+def encode(document: Sealed) -> bytes:
+    """The JSON of a document, which ends with the hash of all bytes before it."""
+    body = document.model_dump_json(indent=1).encode().removesuffix(b"\n}")
+    return body + f',\n "sha256": "{hashlib.sha256(body).hexdigest()}"\n}}'.encode()
+
+
+def read(files: Files, path: str, model: type[D]) -> D:
+    """Read a document, and check the hash of one that is sealed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DamagedError: it is there, but is not such a document.
+        StoreError: it has a newer format, or the disk or its permissions prevent reading.
+    """
+    data = _bytes(files, path)
+    try:
+        return _decode(data, model)
+    except ValidationError as error:
+        reason = _reason(error)
+    except _ChangedError:
+        reason = "its bytes have changed since it was written"
+    check_format(_format_of(data), files.full(path))
+    raise DamagedError(files.full(path), reason)
+
+
+def check_format(version: int, what: str) -> None:
+    """Raises: StoreError: `what` has a newer format than this code supports."""
+    if version > FORMAT_VERSION:
+        raise StoreError(
+            f"{what} has format {version}, and this program reads up to {FORMAT_VERSION}: "
+            "install a newer version (pip install --upgrade repic)."
+        )
+
+
+class _ChangedError(Exception):
+    """The hash of a document is missing or differs."""
+
+
+def _decode(data: bytes, model: type[D]) -> D:
+    end = _END.search(data[-100:])
+    body = data[: len(data) - len(end[0])] if end else data
+    if end and hashlib.sha256(body).hexdigest() != end[1].decode():
+        raise _ChangedError
+    document = model.model_validate_json(body + b"\n}" if end else body)
+    if not end and isinstance(document, Sealed) and document.format_version > 1:
+        raise _ChangedError
+    return document
+
+
+def _bytes(files: Files, path: str) -> bytes:
+    try:
+        with files.open(path) as handle:
+            data = handle.read(MAX_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(*error.args) from error
+    except IsADirectoryError:
+        raise DamagedError(files.full(path), "a folder has its name") from None
+    except OSError as error:
+        raise StoreError(
+            f"{files.full(path)} cannot be read ({error.strerror or error}): check the disk, and "
+            "the owner and mode of the file."
+        ) from error
+    if len(data) > MAX_BYTES:
+        raise DamagedError(files.full(path), f"it is larger than {MAX_BYTES >> 20} MB")
+    return data
+
+
+def _format_of(data: bytes) -> int:
+    """The format that a document claims to have; 1 if it claims none."""
+    try:
+        return _Header.model_validate_json(data).format_version
+    except ValidationError:
+        return 1
+
+
+def _reason(error: ValidationError) -> str:
+    """The first fault of a document, in one line without its content."""
+    first: Any = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))[:100]
+    return f"{where}: {first['msg']}" if where else first["msg"]

@@ -1,0 +1,63 @@
+"""Whether the files of a version are there with the bytes that its manifest names.
+
+A file is hashed once per process, size and time of change, so that a build may ask as often as it
+likes. `verify` hashes every file anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+from fsspec import AbstractFileSystem
+
+from storage.errors import DamagedError
+from storage.files import Files, Stored
+from storage.manifest import File, Shard
+
+CHUNK = 1 << 20
+READERS = 16
+"""Threads that hash files; hashing releases the interpreter lock."""
+
+GONE, CHANGED = "it is gone", "its bytes have changed"
+
+
+def fault(files: Files, part: Shard | File | Stored, *, anew: bool = False) -> str | None:
+    """What is wrong with a file; None if it is intact.
+
+    Args:
+        anew: Hash it also if this process has hashed it before.
+    """
+    path = files.full(part.path)
+    try:
+        if files.fs.info(path)["size"] != part.bytes:
+            return CHANGED
+        digest = _sha256.__wrapped__ if anew else _sha256
+        return None if digest(files.fs, path, files.fs.checksum(path)) == part.sha256 else CHANGED
+    except (FileNotFoundError, NotADirectoryError):
+        return GONE
+    except OSError as error:
+        return f"it cannot be read: {error.strerror or error}"
+
+
+def faults(files: Files, parts: Iterable[Shard | File]) -> dict[str, str]:
+    """Path -> what is wrong, of all files that are not intact."""
+    distinct = {part.path: part for part in parts}
+    with ThreadPoolExecutor(READERS) as pool:
+        found = pool.map(lambda part: fault(files, part), distinct.values())
+        return {path: what for path, what in zip(distinct, found, strict=True) if what}
+
+
+def check(files: Files, parts: Iterable[Shard | File]) -> None:
+    """Raises: DamagedError: one of the files is not intact."""
+    for path, what in faults(files, parts).items():
+        raise DamagedError(files.full(path), what)
+
+
+@lru_cache(maxsize=1 << 17)
+def _sha256(fs: AbstractFileSystem, path: str, version: int) -> str:
+    """SHA-256 of a file; `version` changes with its size, time of change, or ETag."""
+    with fs.open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
