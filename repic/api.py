@@ -60,18 +60,15 @@ class DataStore:
         return Version(self._store, self._store.manifest(ref))
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
-        """A query over the latest version of every table, as a lazy DuckDB relation.
+        """A query that reads the tables of the latest dataset, or `v3.pairs` of version 3; lazy.
 
         Raises:
-            duckdb.Error: the query is not valid.
+            storage.errors.QueryError: the query is not valid, or changes something.
+            storage.errors.NotFoundError: it names a table, and nothing is published yet.
         """
-        latest = self._store.current()
-        tables = {
-            name: self._store.manifest(f"{name}@latest")
-            for name in self.names()
-            if latest.of(name).latest
-        }
-        return _query(self._store, tables, query)
+        from repic.pipeline.catalog import ask, connect
+
+        return ask(self._store, connect(self._store), query)
 
     def __repr__(self) -> str:
         return f"repic.open({self.location!r})"
@@ -134,6 +131,9 @@ class Version:
 
         Example:
             >>> store["examples@v3"].sql("select kind, count(*) from examples group by kind")
+
+        Raises:
+            storage.errors.QueryError: the query is not valid, or changes something.
         """
         if self.manifest.kind == "table":
             return _query(self._store, {self.manifest.name: self.manifest}, query)
@@ -335,10 +335,13 @@ def _opened(store: str | os.PathLike[str], create: bool) -> Store:
 
 
 def _query(store: Store, tables: Mapping[str, Manifest], query: str) -> duckdb.DuckDBPyRelation:
-    import duckdb
+    from storage import sql
 
-    connection = duckdb.connect()
+    connection = sql.connect(store.files)
+    shards = []
     for name, manifest in tables.items():
         if manifest.kind == "table":
             store.relation(manifest.ref, connection).create_view(name)
-    return connection.sql(query)
+            shards += [store.files.url(shard.path) for shard in manifest.shards]
+    sql.restrict(connection, shards)
+    return sql.ask(connection, query)

@@ -1,24 +1,26 @@
 """The DuckDB catalog: `catalog.duckdb`, a small file of views for any DuckDB client.
 
 It is derived from manifests and refs and replaced atomically. Views name their files by absolute
-path, so they work from any folder; after moving a store, write the catalog again.
+path, so they work from any folder. The table `snapshot` says what the file shows: a store at one
+place and time. `connect` writes a file again that shows another one.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from storage.errors import StoreError, store_errors
+from storage import sql
+from storage.catalog_tables import SNAPSHOT, describe
+from storage.errors import NotFoundError, StoreError, store_errors
 from storage.files import TEMPORARY, make_folder
-from storage.lineage import edges
+from storage.hashing import fingerprint
 from storage.manifest import ArtifactRef, Manifest
 from storage.refs import Snapshot
 from storage.sql import escape_glob, identifier, literal
@@ -34,72 +36,40 @@ DATASET = "dataset"
 
 FILE = "catalog.duckdb"
 
-ARTIFACTS = pa.schema(
-    {
-        "name": pa.string(),
-        "version": pa.int64(),
-        "ref": pa.string(),
-        "kind": pa.string(),
-        "fingerprint": pa.string(),
-        "content": pa.string(),
-        "rows": pa.int64(),
-        "bytes": pa.int64(),
-        "created": pa.timestamp("us", "UTC"),
-        "latest": pa.bool_(),
-        "tags": pa.list_(pa.string()),
-        "code_version": pa.string(),
-        "settings": pa.string(),
-        "models": pa.string(),
-        "sources": pa.string(),
-        "notes": pa.string(),
-        "run": pa.string(),
-    }
-)
-LINEAGE = pa.schema(
-    {
-        "name": pa.string(),
-        "version": pa.int64(),
-        "input_kind": pa.string(),
-        "input_name": pa.string(),
-        "input_version": pa.int64(),
-        "input_fingerprint": pa.string(),
-        "detail": pa.string(),
-    }
-)
-SHARDS = pa.schema(
-    {
-        "name": pa.string(),
-        "version": pa.int64(),
-        "path": pa.string(),
-        "sha256": pa.string(),
-        "bytes": pa.int64(),
-        "rows": pa.int64(),
-        "content": pa.string(),
-    }
-)
-JSON_COLUMNS = {"settings", "models", "sources", "notes", "run", "detail"}
+LAYOUT = 2
+"""Rises when the same store gets another catalog."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a program adds to the views of the tables.
+
+    Attributes:
+        selects: Name -> SELECT over the tables of one dataset version, by their bare names. The
+            view is created in `main` and in the schema of each version that has these tables.
+        comments: View -> column -> comment, in addition to the documentation in manifests.
+        renamed: Table -> column -> former name. The views of all versions have both names.
+    """
+
+    selects: dict[str, str] = field(default_factory=dict)
+    comments: dict[str, dict[str, str]] = field(default_factory=dict)
+    renamed: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def catalog(
-    store: Store,
-    *,
-    extra_views: Mapping[str, str] | None = None,
-    comments: Mapping[str, Mapping[str, str]] | None = None,
-    renamed: Mapping[str, Mapping[str, str]] | None = None,
-    path: str | os.PathLike[str] | None = None,
+    store: Store, views: Views | None = None, path: str | os.PathLike[str] | None = None
 ) -> Path:
     """Write the catalog from the manifests.
 
     Args:
-        extra_views: Name -> SELECT over the tables of one dataset version, by their bare names. The
-            view is created in `main` and in the schema of each version that has these tables.
-        comments: View -> column -> comment, in addition to the documentation in manifests.
-        renamed: Table -> column -> former name. The views of all versions have both names.
         path: Where to write it. Default: inside the store.
 
     Raises:
         StoreError: the store is not local and no path is given, or it cannot be written.
     """
+    import duckdb
+
+    views = views or Views()
     if path is None and not store.files.local:
         raise StoreError(
             f"A catalog is a local file, and {store.location} is not local: give a path for it."
@@ -109,60 +79,137 @@ def catalog(
     with store_errors(str(target)), store.lease():
         make_folder(folder)
         while True:
-            snapshot = store.current()
             temporary = Path(folder, f"{uuid.uuid4().hex}.duckdb")
             try:
-                _write(
-                    store,
-                    snapshot,
-                    str(temporary),
-                    extra_views or {},
-                    comments or {},
-                    renamed or {},
-                )
+                with sql.connect(store.files) as connection:
+                    shown = _write(store, views, connection, temporary)
+                # What another program wrote into the old file is no part of the new one.
+                target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
                 os.replace(temporary, target)
+            except duckdb.Error as error:
+                raise StoreError(
+                    f"{target} was not written ({str(error).strip()}): "
+                    "free some space if the disk is full, and write the catalog again."
+                ) from error
             finally:
                 temporary.unlink(missing_ok=True)
+                temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)
             # Another process may have moved the refs and replaced the file meanwhile.
-            if store.current().number == snapshot.number:
+            if _shown(store, views, store.current()) == shown:
                 return target
 
 
-def _write(
-    store: Store,
-    snapshot: Snapshot,
-    path: str,
-    extra_views: Mapping[str, str],
-    comments: Mapping[str, Mapping[str, str]],
-    renamed: Mapping[str, Mapping[str, str]],
-) -> None:
+def connect(
+    store: Store, views: Views | None = None, *, guarded: bool = True
+) -> duckdb.DuckDBPyConnection:
+    """A connection to the catalog of this store as it is now.
+
+    The file in the store is used if it shows that, or can be written again so that it does;
+    otherwise, as on a read-only disk, the catalog is made in memory.
+
+    Args:
+        guarded: Only the shards of the store can be read; run SQL through `storage.sql.ask`.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    views = views or Views()
+    connection = sql.connect(store.files)
+    if not _attach(store, views, connection):
+        connection = _in_memory(store, views)
+    connection.execute("USE catalog.main")
+    if guarded:
+        sql.restrict(connection, _shard_files(store, connection))
+    return connection
+
+
+def _attach(store: Store, views: Views, connection: duckdb.DuckDBPyConnection) -> bool:
+    """Attach the file in the store if it shows the store as it is now; write it again once."""
     import duckdb
 
+    if not store.files.local:
+        return False
+    attach = f"ATTACH {literal(store.files.full(FILE))} AS catalog (READ_ONLY)"
+    for again in (True, False):
+        with suppress(duckdb.Error):  # none, damaged, of an older layout, or in use by a writer
+            connection.execute(attach)
+            found = connection.sql(f"SELECT {', '.join(SNAPSHOT.names)} FROM catalog.snapshot")
+            shown = _shown(store, views, store.current())
+            if found.to_arrow_table().to_pylist() == [shown]:
+                return True
+        connection.execute("DETACH DATABASE IF EXISTS catalog")
+        if again:
+            try:
+                catalog(store, views)
+            except (StoreError, OSError) as error:
+                log.info("the catalog is made in memory: %s", error)
+                return False
+    return False
+
+
+def _in_memory(store: Store, views: Views) -> duckdb.DuckDBPyConnection:
+    for again in (True, True, False):
+        connection = sql.connect(store.files)
+        try:
+            _write(store, views, connection, None)
+            return connection
+        except NotFoundError:  # gc of another process removed a version after it was listed
+            store.forget()
+            if not again:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _shown(store: Store, views: Views, refs: Snapshot) -> dict[str, Any]:
+    """The row of the table `snapshot` for these refs and the versions that exist now."""
+    return {
+        "store": store.files.url("").rstrip("/"),
+        "number": refs.number,
+        "moved": refs.created if refs.number else None,
+        "why": refs.why,
+        "versions": fingerprint(sorted(store.files.find("manifests"))),
+        "views": fingerprint([LAYOUT, asdict(views)]),
+    }
+
+
+def _shard_files(store: Store, connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Paths of all shards; a catalog that was tampered with names no file outside the store."""
+    rows = connection.execute("SELECT DISTINCT path FROM catalog.shards").fetchall()
+    folders = tuple(store.files.url(f"{folder}/") for folder in ("shards", "parts"))
+    return [path for (path,) in rows if path.startswith(folders) and ".." not in path.split("/")]
+
+
+def _write(
+    store: Store, views: Views, connection: duckdb.DuckDBPyConnection, path: Path | None
+) -> dict[str, Any]:
+    """Write the catalog into a file, or leave it attached in memory as `catalog`.
+
+    Returns:
+        The row of the table `snapshot`.
+    """
+    snapshot = store.current()
+    shown = _shown(store, views, snapshot)
     manifests = [
         store.manifest(ArtifactRef.exact(name, version))
         for name in store.names()
         for version in store.versions(name)
     ]
-    with duckdb.connect() as connection:
-        if not store.files.local:
-            connection.register_filesystem(store.files.fs)
-        # The oldest storage version with comments on columns, so that older clients can read it.
-        connection.execute(f"ATTACH {literal(path)} AS catalog (STORAGE_VERSION 'v1.0.0')")
-        connection.execute("USE catalog.main")
-        _fill(connection, "artifacts", ARTIFACTS, [_artifact(m, snapshot) for m in manifests])
-        _fill(connection, "lineage", LINEAGE, [row for m in manifests for row in _edges(store, m)])
-        _fill(connection, "shards", SHARDS, [row for m in manifests for row in _shards(store, m)])
-        latest = _latest(store, snapshot)
-        _views(store, connection, "main", latest, extra_views, comments, renamed)
-        for manifest in manifests:
-            if manifest.name == DATASET and manifest.kind == "dataset":
-                schema = f"v{manifest.version}"
-                connection.execute(f"CREATE SCHEMA {schema}")
-                connection.execute(f"USE catalog.{schema}")
-                bound = _bound(store, manifest)
-                _views(store, connection, schema, bound, extra_views, comments, renamed)
-        connection.execute("USE memory.main")
+    # The oldest storage version with comments on columns, so that older clients can read it.
+    options = "(STORAGE_VERSION 'v1.0.0')" if path else ""
+    connection.execute(f"ATTACH {literal(str(path or ':memory:'))} AS catalog {options}")
+    connection.execute("USE catalog.main")
+    describe(store, connection, manifests, snapshot, shown)
+    _views(store, connection, "main", _latest(store, snapshot), views)
+    for manifest in manifests:
+        if manifest.name == DATASET and manifest.kind == "dataset":
+            schema = f"v{manifest.version}"
+            connection.execute(f"CREATE SCHEMA {schema}")
+            connection.execute(f"USE catalog.{schema}")
+            _views(store, connection, schema, _bound(store, manifest), views)
+    connection.execute("USE memory.main")
+    if path:
         connection.execute("DETACH catalog")
+    return shown
 
 
 def _latest(store: Store, snapshot: Snapshot) -> list[Manifest]:
@@ -187,15 +234,13 @@ def _views(
     connection: duckdb.DuckDBPyConnection,
     schema: str,
     tables: list[Manifest],
-    extra_views: Mapping[str, str],
-    comments: Mapping[str, Mapping[str, str]],
-    renamed: Mapping[str, Mapping[str, str]],
+    views: Views,
 ) -> None:
     import duckdb
 
-    aliases = {table.name: _aliases(table, renamed.get(table.name, {})) for table in tables}
+    aliases = {table.name: _aliases(table, views.renamed.get(table.name, {})) for table in tables}
     selects = {table.name: _select(store, table, aliases[table.name]) for table in tables}
-    selects |= extra_views
+    selects |= views.selects
     docs: dict[str, dict[str, str]] = {
         table.name: {column.name: column.doc for column in table.columns if column.doc}
         | {alias: f"The same as {column}." for alias, column in aliases[table.name].items()}
@@ -203,7 +248,7 @@ def _views(
     }
     for name, select in selects.items():
         try:
-            connection.execute(f"CREATE VIEW {identifier(name)} AS {select}")
+            columns = connection.sql(select).columns
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             # Old versions, and a store before its first build, lack tables that a view needs.
             log.info("no view %s.%s: %s", schema, name, error)
@@ -211,7 +256,9 @@ def _views(
         except duckdb.IOException as error:
             log.warning("no view %s.%s, run verify: %s", schema, name, error)
             continue
-        _comment(connection, name, {**docs.get(name, {}), **comments.get(name, {})})
+        connection.execute(f"CREATE VIEW {identifier(name)} AS {select}")
+        comments = {**docs.get(name, {}), **views.comments.get(name, {})}
+        _comment(connection, name, {c: comments[c] for c in columns if c in comments})
 
 
 def _aliases(table: Manifest, renamed: Mapping[str, str]) -> dict[str, str]:
@@ -229,64 +276,6 @@ def _select(store: Store, table: Manifest, aliases: Mapping[str, str]) -> str:
 
 
 def _comment(connection: duckdb.DuckDBPyConnection, view: str, docs: Mapping[str, str]) -> None:
-    for column in connection.table(view).columns if docs else []:
-        if column in docs:
-            target = f"{identifier(view)}.{identifier(column)}"
-            connection.execute(f"COMMENT ON COLUMN {target} IS {literal(docs[column])}")
-
-
-def _fill(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    schema: pa.Schema,
-    rows: list[dict[str, Any]],
-) -> None:
-    connection.register("incoming", pa.Table.from_pylist(rows, schema=schema))
-    columns = ", ".join(
-        f"{column}::JSON AS {column}" if column in JSON_COLUMNS else column
-        for column in schema.names
-    )
-    connection.execute(f"CREATE TABLE {name} AS SELECT {columns} FROM incoming")
-    connection.unregister("incoming")
-
-
-def _artifact(manifest: Manifest, snapshot: Snapshot) -> dict[str, Any]:
-    ref = snapshot.of(manifest.name)
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "ref": str(manifest.ref),
-        "kind": manifest.kind,
-        "fingerprint": manifest.fingerprint,
-        "content": manifest.content,
-        "rows": manifest.rows,
-        "bytes": manifest.bytes,
-        "created": manifest.created,
-        "latest": ref.latest == manifest.version,
-        "tags": sorted(tag for tag, version in ref.tags.items() if version == manifest.version),
-        "code_version": manifest.code_version,
-        "settings": json.dumps(manifest.settings),
-        "models": json.dumps(manifest.models),
-        "sources": json.dumps(manifest.sources),
-        "notes": json.dumps(manifest.notes),
-        "run": manifest.run.model_dump_json(),
-    }
-
-
-def _edges(store: Store, manifest: Manifest) -> Iterator[dict[str, Any]]:
-    for edge in edges(store, manifest):
-        yield {
-            "name": manifest.name,
-            "version": manifest.version,
-            "input_kind": edge.input.kind,
-            "input_name": edge.input.name,
-            "input_version": edge.input.version,
-            "input_fingerprint": edge.input.fingerprint,
-            "detail": edge.input.detail or None,
-        }
-
-
-def _shards(store: Store, manifest: Manifest) -> Iterator[dict[str, Any]]:
-    for shard in manifest.shards:
-        row = shard.model_dump() | {"path": store.files.url(shard.path)}
-        yield {"name": manifest.name, "version": manifest.version, **row}
+    for column, text in docs.items():
+        target = f"{identifier(view)}.{identifier(column)}"
+        connection.execute(f"COMMENT ON COLUMN {target} IS {literal(text)}")

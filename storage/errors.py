@@ -35,6 +35,10 @@ class DamagedError(StoreError):
         return f"{self.path} is damaged ({self.reason}): run `repic repair`."
 
 
+class QueryError(StoreError):
+    """A query is not valid, or does more than read the tables of the store."""
+
+
 class MovedError(StoreError):
     """A ref was moved by another process since it was read."""
 

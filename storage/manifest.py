@@ -19,7 +19,7 @@ from storage.errors import StoreError
 from storage.hashing import fingerprint as hash_of
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-RESERVED = {"artifacts", "lineage", "shards"}
+RESERVED = {"artifacts", "lineage", "shards", "snapshot"}
 """Names that the catalog uses for tables of its own."""
 
 Kind = Literal["table", "dataset", "checkpoint", "report"]

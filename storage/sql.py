@@ -1,8 +1,36 @@
-"""Quoting of names, texts and paths for DuckDB."""
+"""SQL of a person: quoting for DuckDB, and a guard that admits only reading the given files."""
 
 from __future__ import annotations
 
+import json
 import re
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storage.errors import QueryError
+from storage.files import Files
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY_LIMIT = "4GB"
+SPILL_LIMIT = "16GB"
+"""Memory of a guarded query, and its temporary files beyond that."""
+
+TABLE_FUNCTIONS = {
+    *("range", "generate_series", "unnest", "repeat", "json_each", "json_tree", "query_table"),
+    *("read_parquet", "parquet_scan", "parquet_schema", "parquet_metadata"),
+    *("parquet_file_metadata", "parquet_kv_metadata", "pragma_table_info", "pragma_version"),
+    *("duckdb_columns", "duckdb_functions", "duckdb_schemas", "duckdb_settings"),
+    *("duckdb_tables", "duckdb_types", "duckdb_views", "duckdb_databases"),
+}
+"""Table functions that a query may call. Others change something, such as
+`json_execute_serialized_sql`, which also runs COPY, or read what no table of the store is."""
+
+_EXPLAIN = re.compile(r"explain(\s+analyze\b|\s*\([\w\s,]*\))?\s+(?=\S)", re.IGNORECASE)
 
 
 def identifier(name: str) -> str:
@@ -18,3 +46,124 @@ def literal(text: str) -> str:
 def escape_glob(path: str) -> str:
     """Escape the characters of a path that DuckDB would read as a glob pattern."""
     return re.sub(r"[\[*?]", r"[\g<0>]", path)
+
+
+def connect(files: Files) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory that can read the files of a store, and no Python variables."""
+    import duckdb
+
+    connection = duckdb.connect(config={"python_enable_replacements": False})
+    if not files.local:
+        connection.register_filesystem(files.fs)
+    return connection
+
+
+def restrict(connection: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> None:
+    """Take everything outside the database from a connection, except some files, for good.
+
+    DuckDB may still *write* these files, so that only `ask` may run a person's SQL here.
+
+    Args:
+        paths: Files that views of the connection read, as DuckDB paths.
+    """
+    # DuckDB checks a path as a view writes it, and again after its glob characters are resolved.
+    allowed = sorted({name for path in paths for name in (path, escape_glob(path))})
+    spill = Path(tempfile.gettempdir(), f"duckdb-{uuid.uuid4().hex}")  # removed with the connection
+    for setting, value in {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "memory_limit": literal(MEMORY_LIMIT),
+        "temp_directory": literal(str(spill)),
+        "max_temp_directory_size": literal(SPILL_LIMIT),
+        "allowed_paths": f"[{', '.join(map(literal, allowed))}]",
+        "enable_external_access": "false",
+        "lock_configuration": "true",
+    }.items():
+        connection.execute(f"SET {setting} = {value}")
+
+
+def ask(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation:
+    """The lazy result of one statement that reads: SELECT, WITH, DESCRIBE, SHOW, EXPLAIN ...
+
+    The statement runs as a subquery. DuckDB counts `WITH t AS (COPY ... TO file) SELECT ...` as
+    a SELECT, and refuses it there, like everything else that changes something. Columns of the
+    same name get a number: `id`, `id_1`.
+
+    Args:
+        connection: A connection after `restrict`.
+
+    Raises:
+        QueryError: it is not one statement, does not only read, or is not valid.
+    """
+    import duckdb
+
+    text = query.strip().rstrip(";").rstrip()
+    explain = _EXPLAIN.match(text)
+    prefix, text = (explain[0], text[explain.end() :]) if explain else ("", text)
+    subquery = f"FROM (\n{text}\n)"
+    try:
+        _check_alone(text)
+        _check_functions(connection, subquery)
+        return connection.sql(f"{prefix}{subquery}")
+    except duckdb.Error as error:
+        raise explained(error) from None
+
+
+def explained(error: duckdb.Error) -> QueryError:
+    """An error of DuckDB while it prepares or runs a guarded query, with the remedy."""
+    import duckdb
+
+    message = str(error).strip()
+    if isinstance(error, duckdb.PermissionException):
+        cause = message.removeprefix("Permission Error: ").partition(" - ")[0]
+        return QueryError(f"A query reads only the tables of the store ({cause}): {_REMEDY}.")
+    if "must be at the top level" in message:
+        return _only_reading("a WITH that changes something")
+    if isinstance(error, duckdb.IOException):
+        return QueryError(f"{message}: a file of the store is gone or damaged, run verify.")
+    return QueryError(message)
+
+
+_REMEDY = "name a table that SHOW ALL TABLES lists, or use `repic sql --unsafe`"
+
+
+def _only_reading(kind: str) -> QueryError:
+    return QueryError(
+        f"A query only reads, and this is {kind}: write one SELECT, DESCRIBE, SHOW or EXPLAIN, "
+        "or use `repic sql --unsafe`."
+    )
+
+
+def _check_alone(text: str) -> None:
+    """Check that the text is one SELECT by itself: it cannot close the bracket around it."""
+    import duckdb
+
+    statements = duckdb.extract_statements(text)
+    if len(statements) != 1:
+        raise _only_reading(f"{len(statements)} statements" if statements else "no statement")
+    kind = statements[0].type.name
+    if kind == "MULTI":  # DuckDB first makes a type of the values, which is more than reading
+        raise _only_reading("a PIVOT that does not list its values as ON column IN (...)")
+    if kind != "SELECT":
+        raise _only_reading(kind.replace("_", " "))
+
+
+def _check_functions(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Check the table functions of a query, in its syntax tree."""
+    [(text,)] = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()
+    tree = json.loads(text)
+    if tree["error"]:
+        raise _only_reading("a statement that cannot be a subquery")
+    if others := sorted(set(_table_functions(tree)) - TABLE_FUNCTIONS):
+        raise QueryError(f"A query reads only the tables of the store, not {others[0]}: {_REMEDY}.")
+
+
+def _table_functions(tree: Any) -> Iterator[str]:
+    """Names of all table functions in a syntax tree of DuckDB, in lower case."""
+    if isinstance(tree, dict):
+        if tree.get("type") == "TABLE_FUNCTION":
+            yield tree["function"]["function_name"].lower()
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for branch in tree:
+            yield from _table_functions(branch)

@@ -10,7 +10,7 @@ import pytest
 import repic
 from repic import config
 from repic.errors import ConfigError, RowError
-from storage.errors import NotFoundError
+from storage.errors import NotFoundError, QueryError
 from tests.builds import Built
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
@@ -40,6 +40,22 @@ def test_a_version_is_read_in_every_form(built: Built) -> None:
     assert pairs == len(store["dataset@latest"]["pairs"])
     assert "examples@v1" in store.versions("examples")
     assert examples.ref in repr(examples)
+
+
+def test_queries_read_the_store_and_nothing_else(built: Built, tmp_path: Path) -> None:
+    store = repic.open(built.copy(tmp_path / "store").location)
+    assert store.sql("select count(*) from v1.pair_photos").fetchall() != [(0,)]
+    dataset, target = store["dataset@latest"], tmp_path / "stolen.csv"
+    for sql in (store.sql, dataset.sql, dataset["pairs"].sql):
+        for query in (f"copy pairs to '{target}'", "select * from read_text('/etc/passwd')"):
+            with pytest.raises(QueryError, match="only"):
+                sql(query)
+    assert not target.exists()
+    with pytest.raises(QueryError, match="images does not exist"):
+        dataset["pairs"].sql("select * from images")
+    images = store._store.files.url(dataset["images"].manifest.shards[0].path)
+    with pytest.raises(QueryError, match="only the tables"):
+        dataset["pairs"].sql(f"from read_parquet('{images}')")
 
 
 def test_the_same_build_is_the_same_version(built: Built, tmp_path: Path) -> None:

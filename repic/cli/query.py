@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import duckdb
 
     from repic.tables.schema import Table
-    from storage.store import Store
 
 MAX_ROWS = 100
 """Rows that `sql` prints as a table; the other formats print all."""
@@ -48,29 +47,37 @@ def sql(
     out_: Annotated[
         Path | None, typer.Option("--out", help="File to write; required for parquet.")
     ] = None,
+    unsafe: Annotated[
+        bool,
+        typer.Option("--unsafe", help="Let SQL read and write all your files; for COPY, ATTACH."),
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Run a SQL query. `examples` is the table of the latest dataset, `v3.examples` of dataset@v3.
+
+    A query only reads, and only tables of the store.
 
     Example: repic sql "select objective, split, count(*) from examples group by all"
     """
     import duckdb
 
+    from repic.pipeline.catalog import ask, connect
+    from storage.sql import explained
+
     if format_ == "parquet" and out_ is None:
         raise UserError("parquet is binary: give a file with --out")
-    with _connection(open_store(store)) as connection:
+    opened = open_store(store)
+    with connect(opened, unsafe=unsafe) as connection:
         try:
-            relation = connection.sql(query)
-            if relation is None:
+            relation = connection.sql(query) if unsafe else ask(opened, connection, query)
+            if relation is None:  # a statement without a result, such as COPY
                 return
             if format_ == "parquet":
-                relation.write_parquet(str(out_))
+                _write_parquet(relation, Path(out_ or ""))
                 return
             columns, rows = relation.columns, relation.fetchall()
-        except duckdb.IOException as error:
-            raise UserError(f"{error}; if the store was moved, run `repic catalog`") from None
         except duckdb.Error as error:
-            raise UserError(str(error)) from None
+            raise (UserError(str(error)) if unsafe else explained(error)) from None
     if format_ == "table" and out_ is None:
         print_rows(columns, rows[:MAX_ROWS])
         if len(rows) > MAX_ROWS:
@@ -92,33 +99,25 @@ def _standard_output() -> Iterator[Any]:
     yield sys.stdout
 
 
+def _write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> None:
+    """Write a result in this process: under the guard, DuckDB itself writes no file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    reader = relation.to_arrow_reader()
+    try:
+        with pq.ParquetWriter(path, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+    except pa.ArrowNotImplementedError as error:
+        path.unlink(missing_ok=True)
+        raise UserError(f"parquet cannot hold a column ({error}): cast it to text") from None
+
+
 def _cell(value: Any) -> Any:
     """A CSV value: lists and structs become JSON."""
     nested = isinstance(value, (list, dict, tuple))
     return json.dumps(value, ensure_ascii=False, default=str) if nested else value
-
-
-@contextmanager
-def _connection(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The catalog, read-only; of a remote store, a temporary catalog for this query."""
-    import tempfile
-
-    import duckdb
-
-    from repic.pipeline import catalog
-    from storage.catalog import FILE
-
-    with tempfile.TemporaryDirectory() as folder:
-        if store.files.local:
-            path = Path(store.files.full(FILE))
-            if not path.exists():
-                catalog.refresh(store)
-        else:
-            path = catalog.refresh(store, Path(folder) / FILE)
-        with duckdb.connect(str(path), read_only=True) as connection:
-            if not store.files.local:
-                connection.register_filesystem(store.files.fs)
-            yield connection
 
 
 def catalog(
@@ -187,8 +186,8 @@ INTRODUCTION = """\
 
 Every table that a build publishes, printed by `repic schema --markdown`. In `catalog.duckdb` each
 is a view: of the latest dataset under its own name, of dataset version 3 as `v3.images`.
-`pair_photos` is a view on top of pairs and images; `artifacts`, `lineage` and `shards` describe the
-store itself. See [SQL](sql.md) for queries.
+`pair_photos` is a view on top of pairs and images; `artifacts`, `lineage`, `shards` and `snapshot`
+describe the store itself. See [SQL](sql.md) for queries.
 """
 
 

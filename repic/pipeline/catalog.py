@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repic.captions.facts import FORMER_NAMES
 from repic.tables import TABLES
+from storage.errors import NotFoundError, QueryError, StoreError
 from storage.store import Store
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from storage.catalog import Views
+
+log = logging.getLogger(__name__)
 
 PAIR_PHOTOS = """
     SELECT
@@ -31,7 +41,8 @@ PAIR_PHOTOS_DOC = {
 def open_store(location: str, create: bool = False) -> Store:
     """Open a store that refreshes its `catalog.duckdb` after every commit, untag and gc.
 
-    A remote store has no catalog file, so nothing is refreshed there.
+    A remote store has no catalog file, so nothing is refreshed there. What was committed stays,
+    also if the catalog cannot be written: that is a warning.
 
     Raises:
         storage.errors.NotFoundError: the store does not exist, and `create` is false.
@@ -51,15 +62,57 @@ def refresh(store: Store, path: Path | None = None) -> Path:
     """
     from storage import catalog
 
-    return catalog.catalog(
-        store,
-        extra_views=VIEWS,
-        comments={"pair_photos": PAIR_PHOTOS_DOC},
-        renamed={"examples": FORMER_NAMES},
-        path=path,
-    )
+    return catalog.catalog(store, _views(), path)
+
+
+def connect(store: Store, *, unsafe: bool = False) -> duckdb.DuckDBPyConnection:
+    """A connection to the catalog of the store as it is now.
+
+    Args:
+        unsafe: Let SQL read and write all files of this machine, not only read the store's tables.
+
+    Raises:
+        storage.errors.StoreError: the store cannot be read.
+    """
+    from storage import catalog
+
+    return catalog.connect(store, _views(), guarded=not unsafe)
+
+
+def ask(store: Store, connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation:
+    """The lazy result of a query that reads, on a guarded connection of `connect`.
+
+    Raises:
+        storage.errors.QueryError: the query is not valid, or changes something.
+        storage.errors.NotFoundError: it names a table, and nothing is published yet.
+    """
+    from storage import sql
+
+    try:
+        return sql.ask(connection, query)
+    except QueryError as error:
+        if "does not exist" in str(error) and not store.current().refs:
+            raise NotFoundError(
+                f"Nothing is published yet in {store.location}, so that it has no tables: "
+                "run a build; `repic status` lists those that failed."
+            ) from None
+        raise
+
+
+def _views() -> Views:
+    from storage.catalog import Views
+
+    return Views(VIEWS, {"pair_photos": PAIR_PHOTOS_DOC}, {"examples": dict(FORMER_NAMES)})
 
 
 def _refresh_local(store: Store) -> None:
-    if store.files.local:
+    if not store.files.local:
+        return
+    try:
         refresh(store)
+    except (StoreError, OSError) as error:
+        log.warning(
+            "The versions are published, but catalog.duckdb is not up to date: %s "
+            "`repic catalog` writes it again.",
+            error,
+        )

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -23,7 +24,7 @@ from tests.builds import PHOTOS, Built
 Main = Callable[..., tuple[int, str, str]]
 VIEWS = (
     *("images", "objects", "pairs", "examples", "quarantine", "artifacts", "lineage"),
-    *("pair_photos", "groups", "embeddings", "detections", "probes", "shards"),
+    *("pair_photos", "groups", "embeddings", "detections", "probes", "shards", "snapshot"),
 )
 PAIR_PHOTOS = (
     *("pair_id", "kind", "origin", "band", "similarity", "percentile", "split"),
@@ -104,25 +105,67 @@ def test_a_long_table_says_what_it_leaves_out(store: Store, repic_main: Main) ->
     assert len(out.splitlines()) < 110
 
 
-def test_a_moved_store_works_after_catalog(
+def test_a_moved_store_answers_for_itself(
     built: Built, tmp_path: Path, repic_main: Main, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = built.copy(tmp_path / "here")
     repic_main("catalog", f"--store={store.location}")
     shutil.move(tmp_path / "here", tmp_path / "there")
     at = f"--store={tmp_path / 'there'}"
-    code, _, err = repic_main("sql", "select count(*) from images", at)
-    assert code == 2
-    assert "run `repic catalog`" in err
+    monkeypatch.chdir("/")
+    code, out, err = repic_main("sql", "select count(*) as n from images", "--format=csv", at)
+    assert (code, out.split()) == (0, ["n", str(PHOTOS)]), err
+    with duckdb.connect(str(tmp_path / "there" / "catalog.duckdb"), read_only=True) as plain:
+        assert plain.execute("select count(*) from images").fetchall() == [(PHOTOS,)]
+        assert plain.execute("select store from snapshot").fetchall() == [
+            (str(tmp_path / "there"),)
+        ]
     code, out, _ = repic_main("catalog", at)
     assert code == 0
     assert "there/catalog.duckdb" in "".join(out.split("\n"))
-    monkeypatch.chdir("/")
-    code, out, _ = repic_main("sql", "select count(*) as n from images", "--format=csv", at)
-    assert out.split() == ["n", str(PHOTOS)]
     other = tmp_path / "elsewhere.duckdb"
     assert repic_main("catalog", f"--out={other}", at)[0] == 0
     assert other.exists()
+
+
+def test_a_query_neither_writes_nor_reads_files(
+    store: Store, tmp_path: Path, repic_main: Main
+) -> None:
+    at = f"--store={store.location}"
+    target = tmp_path / "stolen.csv"
+    for query in (f"copy images to '{target}'", "from read_csv('/etc/passwd')"):
+        code, out, err = repic_main("sql", query, at)
+        assert (code, out) == (2, "")
+        assert "--unsafe" in err
+        assert len(err.splitlines()) == 1
+    assert not target.exists()
+    assert repic_main("sql", f"copy images to '{target}'", "--unsafe", at)[0] == 0
+    assert target.exists()
+    code, out, _ = repic_main("sql", f"select count(*) n from '{target}'", "--unsafe", at)
+    assert str(PHOTOS) in out
+    code, _, err = repic_main("sql", "select nope from images", "--unsafe", at)
+    assert code == 2
+    assert "nope" in err
+
+
+def test_a_type_that_parquet_lacks_is_named(store: Store, tmp_path: Path, repic_main: Main) -> None:
+    path = tmp_path / "out.parquet"
+    query = "select interval 1 month as wait"
+    code, _, err = repic_main(
+        "sql", query, "--format=parquet", f"--out={path}", f"--store={store.location}"
+    )
+    assert code == 2
+    assert "cast it" in err
+    assert not path.exists()
+
+
+def test_a_store_without_versions_says_so(tmp_path: Path, repic_main: Main) -> None:
+    Store.open(tmp_path, create=True)
+    code, _, err = repic_main("sql", "select count(*) from images", f"--store={tmp_path}")
+    assert code == 2
+    assert "Nothing is published yet" in err
+    assert "repic status" in err
+    assert repic_main("sql", "select count(*) from artifacts", f"--store={tmp_path}")[0] == 0
 
 
 def test_schema_documents_every_column(repic_main: Main) -> None:

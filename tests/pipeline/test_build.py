@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from repic.pipeline import catalog
+from repic.pipeline import catalog, status
 from repic.pipeline.build import Build
 from repic.pipeline.scan import scan
 from repic.pipeline.stages import STAGES
@@ -248,6 +250,31 @@ def test_a_local_store_keeps_its_catalog_up_to_date(
     remote = catalog.open_store(f"memory://{request.node.name}", create=True)
     assert build(built.album.settings(), remote).published
     assert not remote.files.find("catalog.duckdb")
+
+
+def test_a_version_is_published_although_its_catalog_cannot_be_written(
+    built: Built,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = catalog.open_store(built.copy(tmp_path / "store").location)
+    replace = os.replace
+
+    def full(source: str | Path, target: str | Path) -> None:
+        if str(target).endswith("catalog.duckdb"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    assert build(built.album.settings("mining.hard_per_object=1"), store).published
+    assert store.current().of("dataset").latest == 2
+    assert "No space left to write" in caplog.text
+    assert "`repic catalog` writes it again" in caplog.text
+    assert status.read(store).failed == ()
+    with catalog.connect(store) as connection:
+        shown = catalog.ask(store, connection, "select count(*) from v2.pairs").fetchall()
+    assert shown == [(store.manifest("pairs@latest").rows,)]
 
 
 def test_the_catalog_reads_from_anywhere_while_a_build_runs(

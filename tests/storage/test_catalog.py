@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from storage.catalog import catalog
+from storage.catalog import Views, catalog, connect
 from storage.errors import StoreError
 from storage.store import Store
 from tests.storage.stores import SCHEMA, build, origin, rows
@@ -79,8 +82,10 @@ def test_extra_views_and_comments(store):
     view = "SELECT p.id, p.value, i.value AS other FROM pairs p JOIN images i USING (id)"
     path = catalog(
         store,
-        extra_views={"pair_photos": view, "never": "SELECT * FROM nowhere"},
-        comments={"pair_photos": {"other": "The other's value.", "gone": ""}},
+        Views(
+            {"pair_photos": view, "never": "SELECT * FROM nowhere"},
+            {"pair_photos": {"other": "The other's value.", "gone": ""}},
+        ),
     )
     assert ask(path, "SELECT min(value) FROM pair_photos") == [(2,)]
     assert ask(path, "SELECT min(value) FROM v1.pair_photos") == [(1,)]
@@ -210,3 +215,153 @@ def test_refs_that_move_meanwhile_are_not_lost(store, monkeypatch):
 
     monkeypatch.setattr(Store, "current", move_once)
     assert ask(catalog(store), "SELECT count(*) FROM images") == [(12,)]
+
+
+def shown(store: Store, query: str = "SELECT count(*) FROM images") -> list[tuple]:
+    with connect(store) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_the_file_says_what_it_shows(store):
+    build(store, 1)
+    store.tag("dataset@v1", "production")
+    current = store.current()
+    row = ask(catalog(store), "SELECT store, number, why, moved FROM snapshot")
+    assert row == [(store.location, 2, "tag dataset@v1 production", current.created)]
+
+
+def test_a_connection_shows_the_store_as_it_is_now(store):
+    """As after a kill between a commit and the refresh of the file."""
+    build(store, 1)
+    path = catalog(store)
+    build(store, 2, photos=12)
+    assert ask(path, "SELECT count(*) FROM images") == [(10,)]
+    assert shown(store) == [(12,)]
+    assert ask(path, "SELECT count(*) FROM images") == [(12,)], "the file was written again"
+    written = path.stat().st_mtime_ns
+    assert shown(store) == [(12,)]
+    assert path.stat().st_mtime_ns == written, "a current file is used as it is"
+    assert ask(catalog(store, Views({"more": "SELECT 1 AS one"})), "FROM more") == [(1,)]
+    with pytest.raises(duckdb.CatalogException):
+        shown(store, "FROM more")  # the file of a program with other views
+
+
+@pytest.mark.parametrize("how", [shutil.copytree, shutil.move])
+def test_a_copied_or_moved_store_answers_for_itself(store, tmp_path, how):
+    build(store, 1)
+    catalog(store)
+    other = Store.open(how(store.location, tmp_path / "another place"))
+    assert shown(other, "SELECT DISTINCT path[:length(store)] = store FROM shards, snapshot") == [
+        (True,)
+    ]
+    assert shown(other) == [(10,)]
+    build(other, 2, photos=12)
+    assert shown(other) == [(12,)]
+
+
+def test_a_store_at_a_strange_path_answers(tmp_path):
+    store = Store.open(tmp_path / "it's a [store] *? 100%20 ü", create=True)
+    build(store, 1)
+    assert shown(store) == [(10,)]
+
+
+@pytest.mark.parametrize("content", [b"garbage", b""])
+def test_a_damaged_file_is_written_again(store, content):
+    build(store, 1)
+    path = Path(store.location, "catalog.duckdb")
+    path.write_bytes(content)
+    path.with_name("catalog.duckdb.wal").write_bytes(b"of another file")
+    assert shown(store) == [(10,)]
+    assert ask(path, "SELECT count(*) FROM images") == [(10,)]
+
+
+def test_a_file_that_another_program_writes_is_no_obstacle(store):
+    build(store, 1)
+    path = catalog(store)
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
+    command = [sys.executable, "-c", code, str(path)]
+    writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert writer.stdout.readline() == b"1\n"
+        assert shown(store) == [(10,)]
+    finally:
+        writer.communicate(b"\n")
+    with duckdb.connect(str(path)) as here:
+        here.execute("SELECT 1")
+        assert shown(store) == [(10,)]
+
+
+def test_a_store_that_cannot_be_written_is_shown_from_memory(store, monkeypatch):
+    build(store, 1)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert shown(store) == [(10,)]
+    with pytest.raises(StoreError, match="No space left to write"):
+        catalog(store)
+    assert store.files.find("tmp") == {}
+
+
+def test_versions_that_gc_removes_meanwhile_are_left_out(store, monkeypatch):
+    build(store, 1)
+    build(store, 2)
+    store.files.remove("catalog.duckdb")
+    names, removed = Store.names, []
+
+    def remove_once(self: Store) -> list[str]:
+        found = names(self)
+        versions = Store.versions
+
+        def with_removed(self: Store, name: str) -> list[int]:
+            numbers = versions(self, name)
+            if not removed and name == "dataset":
+                removed.append(name)
+                return [*numbers, 99]
+            return numbers
+
+        monkeypatch.setattr(Store, "versions", with_removed)
+        return found
+
+    monkeypatch.setattr(Store, "names", remove_once)
+    assert shown(store) == [(10,)]
+    assert removed
+
+
+def test_a_store_that_is_not_local_is_shown_from_memory(memory):
+    build(memory, 1)
+    assert shown(memory) == [(10,)]
+
+
+@pytest.mark.slow
+def test_four_readers_see_no_error_while_versions_are_published(store):
+    build(store, 1)
+    path = catalog(store)
+    code = (
+        "import duckdb, sys, time\n"
+        "end, asked = time.time() + 15, 0\n"
+        "while time.time() < end:\n"
+        "    with duckdb.connect(sys.argv[1], read_only=True) as c:\n"
+        "        (n, m), = c.execute('SELECT count(*), any_value(number) '\n"
+        "            'FROM images JOIN pairs USING (id), snapshot').fetchall()\n"
+        "    assert n == 10 + m % 2, (n, m)\n"
+        "    asked += 1\n"
+        "print(asked)"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    readers = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    number = 1
+    while any(reader.poll() is None for reader in readers):
+        number += 1
+        build(store, number, photos=10 + number % 2)
+        catalog(store)
+        assert shown(store) == [(10 + number % 2,)]
+    for reader in readers:
+        printed, errors = reader.communicate()
+        assert reader.returncode == 0, errors
+        assert int(printed) > 3
+    assert number > 3
