@@ -1,0 +1,1 @@
+"""Faults put into a small store, one at a time: `python -m tests.torture` prints what was lost."""

@@ -1,0 +1,50 @@
+"""Faults that tests of other packages put in; each of their tests counts as its faults.
+
+A test says how many faults it puts in by `record_property("faults", n)`; without it, one.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.torture.record import Effort, Record
+from tests.torture.world import World
+
+ROOT = Path(__file__).parents[2]
+
+
+def tests(world: World, effort: Effort, record: Record, *nodes: str, keyword: str = "") -> None:
+    """Run tests in a process of their own and count them.
+
+    The number of faults that they should put in is in the environment variable TORTURE:
+    `short`, `usual` or `full`, and their seed in TORTURE_SEED.
+    """
+    report = world.folder / f"{abs(hash((nodes, keyword)))}.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "not peers", f"--junitxml={report}"]
+    command += ["-p", "no:cacheprovider", *(["-k", keyword] if keyword else []), *nodes]
+    environment = {**os.environ, "TORTURE": effort.form, "TORTURE_SEED": str(effort.seed)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    cases = list(ElementTree.parse(report).iter("testcase")) if report.exists() else []
+    if not cases:
+        record.count(" ".join(nodes), [f"no test has run: {done.stdout[-600:]} {done.stderr[-300:]}"])
+    for case in cases:
+        _count(case, record)
+
+
+def _count(case: ElementTree.Element, record: Record) -> None:
+    name = f"{case.get('classname')}.{case.get('name')}"
+    bad = [child for child in case if child.tag in ("failure", "error")]
+    if bad:
+        message = " ".join((bad[0].get("message") or bad[0].text or "").split())
+        record.count(name, [message[-500:]])
+    elif any(child.tag == "skipped" for child in case):
+        record.skipped = f"{name} was skipped"
+    else:
+        found = case.find("properties/property[@name='faults']")
+        record.survived += int(found.get("value", "1")) if found is not None else 1
