@@ -1,29 +1,22 @@
 """`python -m tests.torture`: put faults in, and print one table; exit code 1 if anything is lost.
 
-    --seed 7     other random choices
-    --full       every fault instead of a sample
-    --short      a few of each kind, in a few minutes
-    --only WORD  only lines whose name has this word
+--seed 7     other random choices
+--full       every fault instead of a sample
+--short      a few of each kind, in a few minutes
+--only WORD  only lines whose name has this word
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-sys.dont_write_bytecode = True
 
 from tests.torture import calls, crowd, errors, flips, frozen, kills, places, power, suites
 from tests.torture.processes import Child, begin, ended, finish
@@ -70,7 +63,7 @@ def lines(effort: Effort) -> Iterator[Line]:
     yield Line("newer format", frozen.newer_formats)
     for name, nodes in SUITES.items():
         if effort.form != "short":
-            yield Line(name, lambda w, e, r, nodes=nodes: suites.tests(w, e, r, *nodes))  # type: ignore[misc]
+            yield Line(name, partial(suites.of_package, nodes=nodes))
     local = crowd.on_local_disk
     yield Line("8 writers, tags, gc", partial(local, apart=False), alone=True)
     yield Line("8 writers in 2 PID namespaces", partial(local, apart=True), alone=True)

@@ -6,6 +6,7 @@ import ctypes
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -87,7 +88,9 @@ def on_s3(world: World, effort: Effort, record: Record) -> None:
     def writer(number: int) -> Member:
         def work(until: float) -> int:
             store = opened()
-            return _repeat(until, lambda count: build_rows(store, 1000 * number + count, count % 7 + 3))
+            return _repeat(
+                until, lambda count: build_rows(store, 1000 * number + count, count % 7 + 3)
+            )
 
         return work
 
@@ -124,16 +127,12 @@ def on_s3(world: World, effort: Effort, record: Record) -> None:
     finish(server)
 
 
-def _together(
-    members: Sequence[Member], effort: Effort, record: Record, apart: bool
-) -> None:
+def _together(members: Sequence[Member], effort: Effort, record: Record, apart: bool) -> None:
     until = time.time() + effort.times(15, 120, 120)
-    children = [
-        begin(lambda member=member: member(until))  # type: ignore[misc]
-        if not apart or number % 2
-        else begin(lambda member=member: in_namespace(lambda: member(until)))  # type: ignore[misc]
-        for number, member in enumerate(members)
-    ]
+    works = [partial(member, until) for member in members]
+    if apart:
+        works[::2] = [partial(in_namespace, work) for work in works[::2]]
+    children = [begin(work) for work in works]
     for number, child in enumerate(children):
         _count(record, number, child, until)
 

@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from tests.torture import calls
@@ -28,9 +29,9 @@ class Failure:
     lasting: bool
 
     def __str__(self) -> str:
-        lasting = ", and all later ones" if self.lasting else ""
-        where = " ".join(self.at.paths)
-        return f"{errno.errorcode[self.error]} at call {self.at.number} ({self.at.name} {where}{lasting})"
+        lasting = " and later" if self.lasting else ""
+        error, where = errno.errorcode[self.error], " ".join(self.at.paths)
+        return f"{error} at call {self.at.number}{lasting} ({self.at.name} {where})"
 
     def answer(self, call: Call) -> int:
         """Errno for a call."""
@@ -95,9 +96,7 @@ def sample(failures: list[Failure], count: int, draw: Random) -> list[Failure]:
 def trial(world: World, work: Work, failure: Failure) -> list[str]:
     """Run the command with one failure; returns what was lost."""
     store = world.trial(work.store)
-    outcome = calls.supervised(
-        lambda: run(work.arguments, store), world.folder, failure.answer
-    )
+    outcome = calls.supervised(partial(run, work.arguments, store), world.folder, failure.answer)
     in_photo = not _in_store(failure.at)
     found = losses(world, work, store, outcome, may_differ=in_photo)
     world.discard(store)

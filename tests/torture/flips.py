@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -28,11 +29,11 @@ def flipped_bits(world: World, effort: Effort, record: Record, name: str) -> Non
             store = world.trial(work.store)
             place = flip(store / path, draw)
             fault = f"bit {place} of {path}"
-            found = told(forked(lambda store=store: _reading(store, known)))  # type: ignore[misc]
-            outcome = forked(lambda store=store: run(work.arguments, store))  # type: ignore[misc]
+            found = told(forked(partial(_reading, store, known)))
+            outcome = forked(partial(run, work.arguments, store))
             found += unexpected(outcome)
             if outcome.kind == "done" and outcome.value[0] == 0:
-                found += told(forked(lambda store=store: _published(store, work.after)))  # type: ignore[misc]
+                found += told(forked(partial(_published, store, work.after)))
             record.count(fault, found)
             world.discard(store)
 
@@ -82,5 +83,3 @@ def _published(store: Path, expected: State) -> list[str]:
     if seen == expected or problems:
         return []
     return [f"the build publishes other content: {differences(seen, [expected])}"]
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 from storage.integrity import verify
@@ -44,7 +45,7 @@ def newer_formats(world: World, effort: Effort, record: Record) -> None:
             data = json.loads((store / path).read_text())
             (store / path).write_text(json.dumps({**data, "format_version": 99}))
             before = sorted(p for p in store.rglob("*") if "tmp" not in p.parts)
-            outcome = forked(lambda command=command, store=store: run(command, store))  # type: ignore[misc]
+            outcome = forked(partial(run, command, store))
             found = unexpected(outcome)
             if not found:
                 found = _refused(*outcome.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tests.torture import calls
 from tests.torture.calls import DIE, WRITE, Call
 from tests.torture.errors import enumerated
@@ -21,7 +23,7 @@ def at_moments(world: World, effort: Effort, record: Record, name: str, times: i
     for _ in range(times):
         store = world.trial(work.store)
         moment = draw.uniform(0, work.seconds)
-        outcome = forked(lambda store=store: run(work.arguments, store), kill_after=moment)  # type: ignore[misc]
+        outcome = forked(partial(run, work.arguments, store), kill_after=moment)
         record.count(f"after {moment:.3f} s", losses(world, work, store, outcome))
         world.discard(store)
 
@@ -34,9 +36,9 @@ def in_publish(world: World, effort: Effort, record: Record, name: str, times: i
     for at in chosen:
         store = world.trial(work.store)
         outcome = calls.supervised(
-            lambda store=store: run(work.arguments, store),  # type: ignore[misc]
+            partial(run, work.arguments, store),
             world.folder,
-            lambda call, at=at: DIE if call.number == at.number else 0,  # type: ignore[misc]
+            lambda call, at=at: DIE if call.number == at.number else 0,
         )
         fault = f"before call {at.number} ({at.name} {at.paths[-1]})"
         record.count(fault, losses(world, work, store, outcome))
@@ -46,4 +48,6 @@ def in_publish(world: World, effort: Effort, record: Record, name: str, times: i
 def of_publish(call: Call) -> bool:
     """Whether a call changes what a publish changes."""
     parts = call.paths[-1].split("/")
-    return call.kind == WRITE and parts[0] == "trials" and parts[3:4] != [] and parts[3] in PUBLISHED
+    return (
+        call.kind == WRITE and parts[0] == "trials" and parts[3:4] != [] and parts[3] in PUBLISHED
+    )

@@ -8,9 +8,10 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -42,11 +43,11 @@ def clocks(world: World, effort: Effort, record: Record) -> None:
     work = world.works["build"]
     for days in DAYS[:: effort.times(3, 1, 1)]:
         store = world.trial(work.store)
-        outcome = forked(lambda store=store, days=days: _late(days, work.arguments, store))  # type: ignore[misc]
+        outcome = forked(partial(_late, days, work.arguments, store))
         record.count(f"a build {days} days off", losses(world, work, store, outcome))
         world.discard(store)
         store = world.trial("two")
-        found = told(forked(lambda store=store, days=days: _beside_collector(days, store)))  # type: ignore[misc]
+        found = told(forked(partial(_beside_collector, days, store)))
         record.count(f"gc {days} days off beside a build", found)
         world.discard(store)
 
@@ -84,13 +85,11 @@ def names(world: World, effort: Effort, record: Record) -> None:
     for name in NAMES[:: effort.times(6, 1, 1)]:
         store = world.trial("").parent / name / "store"
         store.parent.mkdir(parents=True)
-        outcome = forked(lambda store=store: run(work.arguments, store))  # type: ignore[misc]
+        outcome = forked(partial(run, work.arguments, store))
         found = unexpected(outcome)
         if outcome.value and outcome.value[0] == 0:
-            found += told(forked(lambda store=store: whole(store, work.after)))  # type: ignore[misc]
-            asked = forked(
-                lambda store=store: run(("sql", "SELECT count(*) FROM examples"), store)  # type: ignore[misc]
-            )
+            found += told(forked(partial(whole, store, work.after)))
+            asked = forked(partial(run, ("sql", "SELECT count(*) FROM examples"), store))
             found += unexpected(asked)
         record.count(f"store in {name!r}", found)
         shutil.rmtree(store.parent.parent)
@@ -112,7 +111,7 @@ def _photos_in(world: World, name: str) -> list[str]:
     folder = ("build", f"--images={place / name / 'photos'}", *album.arguments[-4:])
     found = []
     for arguments in (world.build(album), folder):
-        outcome = forked(lambda arguments=arguments: run(arguments, store))  # type: ignore[misc]
+        outcome = forked(partial(run, arguments, store))
         found += unexpected(outcome)
         if outcome.value and outcome.value[0] == 0:
             found += told(forked(lambda: [str(p) for p in verify(Store.open(store))]))
@@ -157,20 +156,22 @@ def wrong_clock(days: float) -> Iterator[None]:
     offset = standard.timedelta(days=days)
     real_time, real = time.time, standard.datetime
 
-    class Shifted(real):  # type: ignore[valid-type, misc]
+    class Shifted(real):
         @classmethod
         def now(cls, tz: standard.tzinfo | None = None) -> standard.datetime:
             return real.now(tz) + offset
 
-    patches: list[Callable[[], object]] = []
-    for name, module in list(sys.modules.items()):
-        if name.split(".")[0] in ("storage", "repic") and vars(module).get("datetime") is real:
-            vars(module)["datetime"] = Shifted
-            patches.append(lambda module=module: vars(module).update(datetime=real))  # type: ignore[misc]
+    changed = [
+        vars(module)
+        for name, module in list(sys.modules.items())
+        if name.split(".")[0] in ("storage", "repic") and vars(module).get("datetime") is real
+    ]
+    for names in changed:
+        names["datetime"] = Shifted
     time.time = lambda: real_time() + offset.total_seconds()
     try:
         yield
     finally:
         time.time = real_time
-        for undo in patches:
-            undo()
+        for names in changed:
+            names["datetime"] = real

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -157,7 +158,7 @@ def power_cuts(world: World, effort: Effort, record: Record, name: str, times: i
             return 0
 
         outcome = calls.supervised(
-            lambda store=store: run(work.arguments, store),  # type: ignore[misc]
+            partial(run, work.arguments, store),
             world.folder,
             watch,
         )
@@ -167,8 +168,6 @@ def power_cuts(world: World, effort: Effort, record: Record, name: str, times: i
         moment = "after the end" if end else f"before call {at.number} ({at.name} {at.paths[-1]})"
         record.count(moment, losses(world, work, after, outcome))
         world.discard(after)
-
-
 
 
 def _apply(names: dict[str, int | None], change: Change) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,22 +18,24 @@ from tests.torture.world import World
 ROOT = Path(__file__).parents[2]
 
 
-def tests(world: World, effort: Effort, record: Record, *nodes: str, keyword: str = "") -> None:
+def of_package(world: World, effort: Effort, record: Record, nodes: Sequence[str]) -> None:
     """Run tests in a process of their own and count them.
 
     The number of faults that they should put in is in the environment variable TORTURE:
     `short`, `usual` or `full`, and their seed in TORTURE_SEED.
     """
-    report = world.folder / f"{abs(hash((nodes, keyword)))}.xml"
+    report = world.folder / f"{abs(hash(tuple(nodes)))}.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-m", "not peers", f"--junitxml={report}"]
-    command += ["-p", "no:cacheprovider", *(["-k", keyword] if keyword else []), *nodes]
+    command += ["-p", "no:cacheprovider", *nodes]
     environment = {**os.environ, "TORTURE": effort.form, "TORTURE_SEED": str(effort.seed)}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     cases = list(ElementTree.parse(report).iter("testcase")) if report.exists() else []
     if not cases:
-        record.count(" ".join(nodes), [f"no test has run: {done.stdout[-600:]} {done.stderr[-300:]}"])
+        record.count(
+            " ".join(nodes), [f"no test has run: {done.stdout[-600:]} {done.stderr[-300:]}"]
+        )
     for case in cases:
         _count(case, record)
 
