@@ -1,13 +1,16 @@
 # Two commands do everything on a fresh machine with git, make and Python >= 3.11:
 #   make demo   set up, build training sets from generated photos, train a small model on them
 #   make test   set up, then the fast tests
-# For developers: test-slow (servers, browsers, kills), peers (other trainers), lint, types.
+# For developers: test-slow (servers, browsers, kills), torture (faults), peers (other trainers),
+# lint, types.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-slow peers lint types lock clean
+OPTIONS ?=
+
+.PHONY: demo test test-slow torture peers lint types lock clean
 
 # Without bytecode, every process would compile torch and Prefect again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -30,7 +33,7 @@ demo: $(VENV)/ready
 	    "ask $(BIN)/repic sql --store $(DEMO)/store \"show tables\""
 
 # Idle OpenMP threads yield their core to servers, workers and other tests.
-test test-slow peers: export OMP_WAIT_POLICY = PASSIVE
+test test-slow torture peers: export OMP_WAIT_POLICY = PASSIVE
 
 # Two files run at a time. One thread per model, so that two cores are not oversubscribed.
 test: $(VENV)/ready
@@ -38,6 +41,11 @@ test: $(VENV)/ready
 
 test-slow: $(VENV)/ready
 	$(BIN)/pytest -m slow -n 2 --dist loadfile --durations=10
+
+# Faults put into small stores; prints what was lost. OPTIONS="--full" puts in all of them, and
+# OPTIONS="--seed 7" others.
+torture: $(VENV)/ready
+	$(BIN)/python -m tests.torture $(OPTIONS)
 
 # Other trainers, each installed into a virtual environment of its own. Not part of CI.
 peers: $(VENV)/ready

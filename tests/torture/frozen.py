@@ -40,7 +40,7 @@ def newer_formats(world: World, effort: Effort, record: Record) -> None:
     del effort
     files = ("store.json", "manifests/images/v000001.json", "refs/000001.json")
     for path in files:
-        for command in (world.build(), ("sql", "SELECT 1 FROM images"), ("gc", "--apply")):
+        for command in (world.build(), ("show", "images@v1"), ("gc", "--apply")):
             store = world.trial("one")
             data = json.loads((store / path).read_text())
             (store / path).write_text(json.dumps({**data, "format_version": 99}))
