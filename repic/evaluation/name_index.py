@@ -19,7 +19,6 @@ _UNSPACED = re.compile(f"[{HAN}{HANGUL}]")
 # Matches what TOKEN matches in ASCII text, where brackets are not part of words.
 _PLAIN = re.compile(r"\w+(?:['-]\w+)*", re.ASCII)
 _TAG = re.compile(r"<([^<>\n]{1,60})>")
-_OPEN = re.compile(r"<\s*|\s*>")
 
 
 class NameIndex:
@@ -74,7 +73,7 @@ class NameIndex:
         pattern = re.compile(rf"<\s*(?:{names})\s*>|(?<!\w)(?:{names})(?!\w)", re.IGNORECASE)
 
         def tag(match: re.Match[str]) -> str:
-            name = self._spelling.get(folded(_OPEN.sub("", match[0])))
+            name = self._spelling.get(folded(match[0].strip("<>").strip()))
             return f"<{name}>" if name else match[0]
 
         return pattern.sub(tag, text)

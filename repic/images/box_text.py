@@ -53,11 +53,11 @@ KEYS = ("bbox_2d", "bbox", "box")
 
 _NUMBER = r"-?(?:[0-9]{1,7}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})"
 _PLAIN_NUMBER = re.compile(_NUMBER)
-_GAP = r"[ \t\n]*"
+_GAP = r"[ \t\n]*+"
 _FOUR = rf"{_GAP},{_GAP}".join([f"({_NUMBER})"] * 4)
 _CORNER = rf"\({_GAP}({_NUMBER}){_GAP},{_GAP}({_NUMBER}){_GAP}\)"
 _BOXES = re.compile(
-    rf"\[{_GAP}{_FOUR}{_GAP}\]|\({_GAP}{_FOUR}{_GAP}\)|{_CORNER}{_GAP},?{_GAP}{_CORNER}"
+    rf"\[{_GAP}{_FOUR}{_GAP}\]|\({_GAP}{_FOUR}{_GAP}\)|{_CORNER}{_GAP}(?:,{_GAP})?{_CORNER}"
 )
 _BARE = re.compile(rf"({_NUMBER})(?:{_GAP},{_GAP}|[ \t\n]+)" * 3 + rf"({_NUMBER})")
 _FENCE = re.compile(r"```[a-zA-Z]{0,10}")
@@ -66,7 +66,7 @@ _MARKUP = re.compile(
     rf"<\|object_ref_start\|>({_LABEL})<\|object_ref_end\|>|<\|box_(?:start|end)\|>"
 )
 _TAGS = re.compile(rf"<ref>({_LABEL})</ref>|</?box>")
-_GROUP = re.compile(r"[\[(][^\[\]()A-Za-z]*[0-9][^\[\]()A-Za-z]*[\])]")
+_GROUP = re.compile(r"[\[(][^\[\]()A-Za-z0-9]*+[0-9][^\[\]()A-Za-z]*+[\])]")
 _DIGITS = re.compile(r"[0-9]+")
 _BAD_NUMBER = re.compile(r"\b(?:nan|inf|infinity)\b|[0-9][eE][0-9+]", re.IGNORECASE)
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import re
-import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repic.images.coordinates import NORMALIZED, Box
@@ -19,16 +16,6 @@ from tests.timing import quickest
 
 PEOPLE = ("Ann", "Bob", "Cleo", "Dora", "Emil", "Fay")
 TEXT = "stands in calm light near something plain while nobody else can be seen around here."
-MODULES = (
-    "repic.images.box_text",
-    "repic.captions.claims",
-    "repic.captions.negation",
-    "repic.captions.mentions",
-    "repic.objectives.oct",
-    "repic.objectives.vlt",
-    "repic.objectives.identify",
-    "repic.captions.tokens",
-)
 UNITS = """
 @0 |@0 , |@0 , and |@0 or |@0 ? |@0 is |@0 is not be |@0 left of |@0 a b c left |@0 on the left |no
 |no @0 , |not a |nobody a |either @0 |could be |maybe maybe |, not |a|a'|a-|<|<a|<ref>|<ref>a|1|1,
@@ -38,31 +25,31 @@ UNITS = """
 LINEAR = [unit.replace("\x01", "|") for unit in UNITS.split("|")]
 
 
-def _patterns() -> list[tuple[str, re.Pattern[str]]]:
-    return [
-        (f"{module}.{name}", value)
-        for module in MODULES
-        for name, value in vars(importlib.import_module(module)).items()
-        if isinstance(value, re.Pattern)
-    ]
+def _fragments(draw: st.DrawFn) -> str:
+    return "".join(draw(st.lists(st.sampled_from(LINEAR), min_size=1, max_size=4)))
 
 
-def test_every_pattern_is_linear() -> None:
-    """A quadratic pattern takes over a second for the longest of these texts."""
-    patterns = _patterns()
-    assert len(patterns) > 20
-    for name, pattern in patterns:
-        for unit in LINEAR:
-            text = (unit * (20_000 // len(unit) + 1))[:20_000]
-            took = []
-            for _ in range(2):
-                start = time.process_time()
-                pattern.sub("", text)
-                pattern.fullmatch(text)
-                took.append(time.process_time() - start)
-                if took[-1] < 0.1:
-                    break
-            assert min(took) < 0.1, (name, unit, took)
+ROWS = (
+    ("oct", {"objective": "oct", "answer": "yes"}),
+    ("vlt", VLT),
+    ("ict", ICT),
+    ("which", {**ICT, "kind": "which", "answer": "none"}),
+)
+
+
+@pytest.mark.parametrize("mode", ["strict", "paper"])
+@pytest.mark.parametrize(("objective", "row"), ROWS, ids=[name for name, _ in ROWS])
+@settings(max_examples=40, deadline=None)
+@given(unit=st.composite(_fragments)())
+def test_every_objective_takes_linear_time(
+    objective: str, row: dict[str, Any], mode: Any, unit: str
+) -> None:
+    """A quadratic rule takes over a second for a million characters."""
+    for length in (MAX_CAPTION, 1_000_000):
+        text = (unit * (length // len(unit) + 1))[:length]
+        assert quickest(lambda t=text: score(t, row, mode), tries=1) < 0.3 or (
+            quickest(lambda t=text: score(t, row, mode)) < 0.1
+        )
 
 
 @pytest.mark.parametrize(

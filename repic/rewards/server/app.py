@@ -147,7 +147,7 @@ def create_app(
         async def respond(body: openrlhf.OpenRlhfRequest) -> openrlhf.OpenRlhfResponse:
             completions = openrlhf.completions(body)
             valid = [completion for completion in completions if completion]
-            scores = iter(await score(valid, options.mode, options.convention()))
+            scores = iter(await score(valid, options.mode, options))
             prometheus.count_answers(("unknown", None) for c in completions if c is None)
             return openrlhf.rewards([next(scores) if c else None for c in completions])
 

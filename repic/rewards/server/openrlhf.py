@@ -7,34 +7,23 @@ JSON that `repic reward rows` writes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from repic.objectives.base import Mode
+from repic.rewards.adapters.chat import answer_of
 from repic.rewards.server.protocol import ROW, Completion, ConventionMessage, Message, ScoreMessage
 
 NEUTRAL = 0.5
 """Reward of an answer that could not be scored; the protocol has no None, and 0 would punish it."""
 
-_PICTURE = re.compile(r"(?:<\|(?:image_pad|video_pad)\|>)+")
-_END = re.compile(r"(?:\s*(?:<\|im_end\|>|<\|endoftext\|>|</s>))+\s*\Z")
 
-
-class OpenRlhfOptions(Message):
+class OpenRlhfOptions(ConventionMessage):
     """Query parameters of the URL: what the rows do not contain."""
 
     mode: Mode = "strict"
-    name: Literal["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "internvl", "normalised"] = "qwen3-vl"
-    factor: Annotated[int, Field(ge=1, le=1024)] = 28
-    min_pixels: Annotated[int, Field(ge=1)] = 56 * 56
-    max_pixels: Annotated[int, Field(ge=1)] = 28 * 28 * 1280
-
-    def convention(self) -> ConventionMessage:
-        """How the model writes boxes."""
-        return ConventionMessage.model_validate(self.model_dump(exclude={"mode"}))
 
 
 class OpenRlhfRequest(Message):
@@ -64,9 +53,11 @@ def completions(body: OpenRlhfRequest) -> list[Completion | None]:
     completions: list[Completion | None] = []
     for index, query in enumerate(body.query):
         try:
-            answer = _answer(query, body.prompts[index])
+            answer = answer_of(query, body.prompts[index])
             row = ROW.validate_json(body.labels[index])
-        except (IndexError, ValueError, ValidationError):
+        except (IndexError, ValueError):
+            answer = None
+        if answer is None:
             completions.append(None)
         else:
             completions.append(Completion.model_construct(completion=answer, row=row))
@@ -80,15 +71,3 @@ def rewards(scores: Sequence[ScoreMessage | None]) -> OpenRlhfResponse:
     return OpenRlhfResponse(
         rewards=totals, scores=totals, extra_logs=OpenRlhfLogs(scored=is_scored)
     )
-
-
-def _answer(query: str, prompt: str) -> str:
-    """The text after the prompt; image tokens may be expanded in one of the two.
-
-    Raises:
-        ValueError: the query does not begin with the prompt.
-    """
-    text, prefix = _PICTURE.sub("<image>", query), _PICTURE.sub("<image>", prompt)
-    if not text.startswith(prefix):
-        raise ValueError("the query does not begin with its prompt")
-    return _END.sub("", text[len(prefix) :])

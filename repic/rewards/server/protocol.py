@@ -43,6 +43,8 @@ class Message(BaseModel):
 
 
 Side = Annotated[int, Field(ge=1, le=_LARGEST)]
+Factor = Annotated[int, Field(ge=1, le=1024)]
+Pixels = Annotated[int, Field(ge=1, le=_LARGEST**2)]
 Coordinates = Annotated[list[float], Field(min_length=4, max_length=4)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Photo = Annotated[str, StringConstraints(pattern="^[0-9a-f]{0,64}$")]
@@ -133,9 +135,9 @@ class ConventionMessage(Message):
     """How the model writes boxes. The last three fields describe the processor of Qwen2.5-VL."""
 
     name: Literal["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "internvl", "normalised"] = "qwen3-vl"
-    factor: Annotated[int, Field(ge=1, le=1024)] = 28
-    min_pixels: Annotated[int, Field(ge=1, le=_LARGEST**2)] = 56 * 56
-    max_pixels: Annotated[int, Field(ge=1, le=_LARGEST**2)] = 28 * 28 * 1280
+    factor: Factor = 28
+    min_pixels: Pixels = 56 * 56
+    max_pixels: Pixels = 28 * 28 * 1280
 
     @classmethod
     def of(cls, convention: Convention) -> ConventionMessage:

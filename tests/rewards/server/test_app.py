@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from repic.captions.facts import FORMER_NAMES
 from repic.images.coordinates import QWEN2_VL, QWEN3_VL, Convention, ResizedGrid
+from repic.rewards.adapters.chat import without_end
 from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 from repic.rewards.server.app import Limits, create_app
 from repic.rewards.server.protocol import ConventionMessage, row_message
 from repic.training.preflight import corrupted_answer
 from tests.builds import Built
+from tests.timing import quickest
 
 QWEN25 = Convention("qwen2.5-vl", ResizedGrid(28, 3136, 28224), QWEN3_VL.template)
 CONVENTIONS = (QWEN2_VL, QWEN3_VL, QWEN25)
@@ -199,6 +201,35 @@ def test_the_protocol_of_openrlhf(worker: TestClient, rows: list[dict[str, Any]]
     assert worker.post("/get_reward?mode=nice", json=body).status_code == 422
     broken = {**body, "labels": ["{", "[]", "null"]}
     assert worker.post("/get_reward", json=broken).json()["extra_logs"]["scored"] == [0.0] * 3
+
+
+def test_many_end_tokens_take_linear_time() -> None:
+    """240 KB of `</s>` once kept a worker busy for minutes."""
+    for unit in ("</s>", " ", " </s>", "</s> x"):
+        text = unit * (240_000 // len(unit))
+        assert quickest(lambda t=text: without_end(t), tries=1) < 0.5
+    assert without_end("yes </s> <|im_end|>\n") == "yes"
+    assert without_end("yes </s> no ") == "yes </s> no "
+    assert without_end("</s>") == ""
+
+
+def test_huge_pixels_are_invalid(worker: TestClient) -> None:
+    body = {"query": ["a"], "prompts": ["a"], "labels": ["{}"]}
+    for value in ("1" + "0" * 30, "-1", "0", "nan", "1e9", "\u0661", ""):
+        for name in ("min_pixels", "max_pixels", "factor"):
+            query = {"name": "qwen2.5-vl", name: value}
+            reply = worker.post("/get_reward", params=query, json=body)
+            assert reply.status_code == 422, (name, value)
+
+
+def test_deep_json_is_invalid(worker: TestClient) -> None:
+    deep = "[" * 200_000
+    objects = '{"rows":' * 200_000
+    for path in ("/v1/score", "/get_reward"):
+        for text in (deep, objects, f'{{"rows": {deep}', f'{{"labels": {deep}'):
+            assert worker.post(path, content=text).status_code == 422
+    body = {"query": ["a"], "prompts": ["a"], "labels": [deep]}
+    assert worker.post("/get_reward", json=body).json()["extra_logs"]["scored"] == [0.0]
 
 
 JSON = st.recursive(
