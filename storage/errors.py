@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
+NO_PERMISSION = {errno.EACCES, errno.EPERM}
 NAME_TAKEN = {errno.ENOTDIR, errno.EEXIST}
+FULL_OR_FORBIDDEN = {*NO_SPACE, *NO_PERMISSION, errno.EROFS, *NAME_TAKEN}
 
 
 class StoreError(Exception):
@@ -48,29 +49,40 @@ class NotDeterministicError(StoreError):
 
 
 @contextmanager
-def store_errors(path: str) -> Iterator[None]:
-    """Convert an OSError that the user can fix, such as a full disk, to a StoreError.
+def store_errors(path: str, action: str = "write") -> Iterator[None]:
+    """Convert an OSError, such as a full disk, to a StoreError that names the path.
 
-    Any other OSError is re-raised unchanged.
+    FileNotFoundError is re-raised unchanged: whether absence is an error depends on the caller.
 
     Args:
-        path: Path for the message.
+        path: Path for the message; the error of an fsync names none.
+        action: What failed: write, list, read or delete.
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in NO_SPACE:
-            raise StoreError(
-                f"No space left to write {path}: free some and run again; finished work is kept."
-            ) from error
-        if error.errno in NO_PERMISSION or isinstance(error, PermissionError):
-            raise StoreError(
-                f"No permission to write {path}: change the folder's owner or mode, "
-                "or choose another store."
-            ) from error
-        if error.errno in NAME_TAKEN:
-            raise StoreError(
-                f"Cannot make {path}, because a file has the name of one of its folders: "
-                "move it, or choose another store."
-            ) from error
+    except FileNotFoundError:
         raise
+    except OSError as error:
+        raise StoreError(sentence(error, path, action)) from error
+
+
+def sentence(error: OSError, path: str, action: str = "write") -> str:
+    """Cause and remedy of an error of the operating system, for the user."""
+    if error.errno in NO_SPACE:
+        return f"No space left to {action} {path}: free some and run again; finished work is kept."
+    if error.errno == errno.EROFS:
+        return f"Cannot {action} {path}: the disk is read-only; make it writable, or use another."
+    if error.errno in NO_PERMISSION or isinstance(error, PermissionError):
+        return (
+            f"No permission to {action} {path}: change the folder's owner or mode, "
+            "or choose another store."
+        )
+    if error.errno in NAME_TAKEN:
+        return (
+            f"Cannot {action} {path}, because a file has the name of one of its folders: "
+            "move it, or choose another store."
+        )
+    return (
+        f"Cannot {action} {path} ({error.strerror or error}): check the disk or the connection, "
+        "and run again; finished work is kept."
+    )

@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +26,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from storage.errors import StoreError, store_errors
 from storage.memory import AtomicMemoryFileSystem
+
+MARKER = "store.json"
+"""File that every store has."""
 
 TEMPORARY = "tmp"
 """Folder of a store for incomplete files; files that a killed process leaves there are garbage."""
@@ -95,16 +99,34 @@ class Files:
         return self.fs.open(self.full(path), "rb")
 
     def find(self, folder: str) -> dict[str, int]:
-        """Path -> size in bytes of all files below a folder; empty if the folder does not exist."""
-        entries = self.fs.find(self.full(folder), detail=True, withdirs=False)
-        return {
-            self.fs._strip_protocol(path)[len(self.root) + 1 :]: entry["size"]
-            for path, entry in entries.items()
-        }
+        """Path -> size in bytes of all files below a folder; empty if the folder does not exist.
+
+        Raises:
+            StoreError: the folder or one below it cannot be listed completely; a file that is not
+                in the result does not exist.
+        """
+        full = self.full(folder).rstrip("/")
+        with store_errors(full, "list"):
+            try:
+                entries = self.fs.find(full, detail=True, withdirs=False)
+            except FileNotFoundError:
+                if not self.fs.exists(self.full(MARKER)):
+                    raise self._absent("list", full) from None
+                return {}
+        found = {self.fs._strip_protocol(path): entry for path, entry in entries.items()}
+        if full in found:  # what s3fs says about the path itself, after an empty listing
+            if found[full]["type"] == "file":
+                raise StoreError(f"Cannot list {full}, because it is a file: move it.")
+            return self.find(folder)  # it has its first file since
+        return {path[len(self.root) + 1 :]: entry["size"] for path, entry in found.items()}
+
+    def is_link(self, folder: str) -> bool:
+        """Whether a folder is a link to another place. Raises: StoreError."""
+        return False
 
     def create(self, path: str, data: bytes) -> bool:
         """Create a file atomically; False if it exists. Exactly one of many writers wins."""
-        with store_errors(self.full(path)):
+        with self._writing(path):
             try:
                 self.fs.pipe_file(self.full(path), data, mode="create")
             except FileExistsError:
@@ -113,7 +135,7 @@ class Files:
 
     def replace(self, path: str, data: bytes) -> None:
         """Create or replace a file atomically."""
-        with store_errors(self.full(path)):
+        with self._writing(path):
             self.fs.pipe_file(self.full(path), data)
 
     def put(self, folder: str, suffix: str, chunks: Iterable[Any], check: Check) -> Stored:
@@ -127,7 +149,7 @@ class Files:
             temporary.flush()
             stored = Stored(f"{folder}/{sha256}{suffix}", sha256, size)
             if not self.holds(stored):
-                with store_errors(self.full(stored.path)):
+                with self._writing(stored.path):
                     self.fs.put_file(temporary.name, self.full(stored.path))
                 with self.open(stored.path) as written:
                     check(written)
@@ -145,12 +167,28 @@ class Files:
             return False
 
     def remove(self, path: str) -> None:
-        """Remove a file; no error if it does not exist."""
+        """Remove a file durably; no error if it does not exist."""
+        with store_errors(self.full(path), "delete"), suppress(FileNotFoundError):
+            self.fs.rm_file(self.full(path))
+
+    def discard(self, path: str) -> None:
+        """As `remove`, but the file may be there again after a power failure."""
+        self.remove(path)
+
+    @contextmanager
+    def _writing(self, path: str) -> Iterator[None]:
         with store_errors(self.full(path)):
             try:
-                self.fs.rm_file(self.full(path))
+                yield
             except FileNotFoundError:
-                return
+                raise self._absent("write", self.full(path)) from None
+
+    @staticmethod
+    def _absent(action: str, path: str) -> StoreError:
+        return StoreError(
+            f"Cannot {action} {path}, because its bucket or folder does not exist: create it, or "
+            "check the location of the store."
+        )
 
 
 class LocalFiles(Files):
@@ -162,19 +200,35 @@ class LocalFiles(Files):
         return self.full(path)
 
     def find(self, folder: str) -> dict[str, int]:
-        sizes = {}
-        for parent, _, names in os.walk(self.full(folder)):
-            for name in names:
-                path = os.path.join(parent, name)
+        sizes: dict[str, int] = {}
+        top = self.full(folder).rstrip("/")
+        pending = [top]
+        while pending:
+            parent = pending.pop()
+            with store_errors(parent, "list"):
                 try:
-                    sizes[os.path.relpath(path, self.root)] = os.stat(path).st_size
-                except FileNotFoundError:  # removed by another process
-                    continue
+                    with os.scandir(parent) as entries:
+                        for entry in entries:
+                            if entry.is_dir():
+                                _check_no_link(entry)
+                                pending.append(entry.path)
+                            elif (size := _size(entry)) is not None:
+                                sizes[os.path.relpath(entry.path, self.root)] = size
+                except FileNotFoundError:
+                    if os.path.islink(parent):
+                        raise _dangling(parent) from None
         return sizes
+
+    def is_link(self, folder: str) -> bool:
+        with store_errors(self.full(folder), "list"):
+            try:
+                return stat.S_ISLNK(os.lstat(self.full(folder)).st_mode)
+            except FileNotFoundError:
+                return False
 
     def create(self, path: str, data: bytes) -> bool:
         target = self.full(path)
-        with store_errors(target), self._temporary() as (temporary, handle):
+        with self._writing(path), self._temporary() as (temporary, handle):
             handle.write(data)
             sync(handle)
             make_folder(os.path.dirname(target))
@@ -187,7 +241,7 @@ class LocalFiles(Files):
 
     def replace(self, path: str, data: bytes) -> None:
         target = self.full(path)
-        with store_errors(target), self._temporary() as (temporary, handle):
+        with self._writing(path), self._temporary() as (temporary, handle):
             handle.write(data)
             sync(handle)
             make_folder(os.path.dirname(target))
@@ -195,7 +249,7 @@ class LocalFiles(Files):
             sync_folder(os.path.dirname(target))
 
     def put(self, folder: str, suffix: str, chunks: Iterable[Any], check: Check) -> Stored:
-        with store_errors(self.full(folder)), self._temporary() as (temporary, handle):
+        with self._writing(folder), self._temporary() as (temporary, handle):
             sha256, size = _copy(chunks, handle)
             sync(handle)
             handle.close()
@@ -208,6 +262,15 @@ class LocalFiles(Files):
                 sync_folder(self.full(folder))
         return stored
 
+    def remove(self, path: str) -> None:
+        super().remove(path)
+        parent = os.path.dirname(self.full(path))
+        with store_errors(parent, "delete"), suppress(FileNotFoundError):
+            sync_folder(parent)
+
+    def discard(self, path: str) -> None:
+        super().remove(path)
+
     @contextmanager
     def _temporary(self) -> Iterator[tuple[str, IO[bytes]]]:
         path = Path(self.full(TEMPORARY), uuid.uuid4().hex)
@@ -217,6 +280,30 @@ class LocalFiles(Files):
                 yield str(path), handle
         finally:
             path.unlink(missing_ok=True)
+
+
+def _check_no_link(folder: os.DirEntry[str]) -> None:
+    if folder.is_symlink():
+        raise StoreError(
+            f"{folder.path} is a link to a folder, which a store must not have: put the folder "
+            "itself in its place, or mount it there."
+        )
+
+
+def _size(entry: os.DirEntry[str]) -> int | None:
+    """Size of a listed file in bytes; None if another process has removed it meanwhile."""
+    try:
+        return os.stat(entry.path).st_size
+    except FileNotFoundError:
+        if entry.is_symlink() and os.path.lexists(entry.path):
+            raise _dangling(entry.path) from None
+        return None
+
+
+def _dangling(path: str) -> StoreError:
+    return StoreError(
+        f"{path} is a link to a file or folder that is not there: mount its disk, or remove it."
+    )
 
 
 def link(source: str, target: str) -> None:

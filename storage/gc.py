@@ -1,19 +1,34 @@
-"""Garbage collection: find, and on request delete, files that no version or ref reaches."""
+"""Garbage collection: find, and on request delete, files that no version or ref reaches.
+
+Nothing is deleted that anybody needs, for these reasons:
+
+1. The collector writes its lease before it looks for others, and a build likewise. If both start at
+   once, the collector sees the build and deletes nothing, or the build waits, or both.
+2. Candidates are listed first, then versions and refs are read. A file that appears after the
+   listing is no candidate; one that a version names by the time of the reading is reached.
+3. A listing is complete or an error, and what names files must be there: see `storage.reach`. All
+   this is read twice, in full, and must be the same. An error at any point comes before the first
+   deletion, so "cannot be read" never passes for "is not there".
+4. Before each deletion the collector checks that its lease is still there. Only a person removes
+   it, and then a build may have started.
+5. Deletions are in an order in which an interruption at any point leaves a whole store: a version
+   goes before its inputs and its files, a job before the folders that it keeps. Such a deletion is
+   durable before the next one begins.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from storage import jobs, refs
+from storage import jobs, reach, refs
 from storage.errors import StoreError
-from storage.files import TEMPORARY
+from storage.files import TEMPORARY, Files
 from storage.jobs import UnfinishedJob
-from storage.leases import FOLDER, Lease
-from storage.lineage import closure
-from storage.manifest import ArtifactRef, Manifest
-from storage.reader import manifest_path
+from storage.leases import FOLDER, AnyLease, Leases
+from storage.reach import Reach
+from storage.reader import StoreReader, manifest_path
 from storage.store import Store
 
 KEEP_SNAPSHOTS = 1000
@@ -21,14 +36,33 @@ KEEP_SNAPSHOTS = 1000
 
 OLD_REFS = "old entry of the refs log"
 
+CONTENT = {
+    "shards": "shard that no version names",
+    "files": "file that no version names",
+    "parts": "part that no version names",
+    TEMPORARY: "temporary file",
+}
+"""Folder -> why a file of it may be deleted, in order of deletion."""
+
+FOLDERS = ("manifests", jobs.FOLDER, *CONTENT, FOLDER, refs.FOLDER)
+"""All folders in which gc deletes."""
+
 
 @dataclass(frozen=True)
 class UnreachableFile:
-    """A file to delete: path relative to the store, size in bytes, and why."""
+    """A file to delete.
+
+    Attributes:
+        path: Relative to the store.
+        bytes: Its size.
+        reason: Why it can be deleted.
+        barrier: Whether the next file may only be deleted after this one is durably gone.
+    """
 
     path: str
     bytes: int
     reason: str
+    barrier: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,13 +82,13 @@ class Garbage:
         files: Files in order of deletion, so that an interruption leaves a consistent store.
         unfinished: Interrupted jobs, which may be resumed.
         deleted: Whether the files were deleted.
-        blocked_by: Live builds that prevent deletion.
+        blocked_by: Leases of processes that may be running, which prevent deletion.
     """
 
     files: tuple[UnreachableFile, ...]
     unfinished: tuple[UnfinishedWork, ...] = ()
     deleted: bool = False
-    blocked_by: tuple[Lease, ...] = ()
+    blocked_by: tuple[AnyLease, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -68,6 +102,7 @@ def gc(
     delete: bool = False,
     keep_versions: int | None = None,
     forget: timedelta = jobs.EXPIRY,
+    forget_leases: Collection[str] = (),
 ) -> Garbage:
     """Find, and with `delete` remove, files that no version or ref reaches.
 
@@ -79,108 +114,124 @@ def gc(
         keep_versions: Also delete versions, except the newest `keep_versions` of each name, any
             that a ref names, and the inputs of both. By default all versions are kept.
         forget: Also delete unfinished jobs that were not resumed for this long.
+        forget_leases: Ids of leases of other machines or containers whose process has ended.
 
     Raises:
-        StoreError: `keep_versions` is below 1, or the store cannot be written.
+        NotFoundError: a lease to forget does not exist.
+        StoreError: `keep_versions` is below 1, a lease to forget is of a running process, the store
+            cannot be written, or something cannot be read; then nothing is deleted.
     """
     if keep_versions is not None and keep_versions < 1:
         raise StoreError("keep_versions must be 1 or more: the newest version is always kept.")
+    _check_links(store.files)
+    reader = StoreReader(store.location, store.options)
+    oldest = datetime.now(UTC) - forget
     if not delete:
-        live = [lease for lease in store.leases.find() if lease.live]
-        return _collect(store, keep_versions, forget, live)
-    with store.leases.gc() as live:
-        garbage = _collect(store, keep_versions, forget, live)
-        if live:
-            return garbage
-        for file in garbage.files:
-            store.files.remove(file.path)
-        store.forget()
+        live = store.leases.live(forget_leases)
+        return replace(_collect(reader, store.leases, keep_versions, oldest), blocked_by=live)
+    with store.leases.gc() as own:
+        for id in forget_leases:
+            store.leases.forget(id)
+        garbage = _collect(reader, store.leases, keep_versions, oldest)
+        if live := store.leases.others(own):
+            return replace(garbage, blocked_by=live)
+        again = _collect(reader, store.leases, keep_versions, oldest)
+        if again != garbage or store.leases.others(own):
+            raise StoreError(
+                f"Two readings of {store.location} differ, so nothing is deleted: check the disk "
+                "or the connection, and run again."
+            )
+        try:
+            for file in garbage.files:
+                store.leases.check(own)
+                (store.files.remove if file.barrier else store.files.discard)(file.path)
+        finally:
+            store.forget()
     store.changed()
     return replace(garbage, deleted=True)
 
 
-def _collect(
-    store: Store, keep_versions: int | None, forget: timedelta, live: Sequence[Lease]
-) -> Garbage:
-    oldest = datetime.now(UTC) - forget
-    unfinished = jobs.find(store.files)
-    sizes: dict[str, int] = {}
-    for folder in {folder for job in unfinished for folder in job.folders}:
-        sizes |= store.files.find(folder)
-    return Garbage(
-        tuple(
-            _unreachable(store, keep_versions, [job for job in unfinished if job.touched > oldest])
-        ),
-        tuple(
-            UnfinishedWork(
-                job,
-                sum(size for path, size in sizes.items() if job.holds(path)),
-                job.touched <= oldest,
+def _check_links(files: Files) -> None:
+    """Check that nothing outside the store would be deleted. Raises: StoreError."""
+    for folder in FOLDERS:
+        if files.is_link(folder):
+            raise StoreError(
+                f"{files.full(folder)} is a link, and gc deletes only inside the store: put the "
+                "folder itself in its place, or mount it there."
             )
-            for job in unfinished
-        ),
-        blocked_by=tuple(live),
+
+
+def _collect(
+    reader: StoreReader, leases: Leases, keep_versions: int | None, oldest: datetime
+) -> Garbage:
+    """Read the whole store; only the content of manifests may come from an earlier reading."""
+    files = reader.files
+    listed = {folder: files.find(folder) for folder in FOLDERS}
+    reached = reach.read(reader)
+    unfinished = jobs.find(files)
+    kept_jobs = [job for job in unfinished if job.touched > oldest]
+    sizes = {path: size for folder in listed.values() for path, size in folder.items()}
+    garbage = (
+        *_versions(reached, keep_versions, listed["manifests"]),
+        *_jobs(kept_jobs, listed[jobs.FOLDER]),
+        *_content(reached, keep_versions, kept_jobs, listed),
+        *_leases(leases.find(), listed[FOLDER]),
+        *_old_refs(refs.numbers(files), listed[refs.FOLDER]),
     )
-
-
-def _unreachable(
-    store: Store, keep_versions: int | None, kept_jobs: Sequence[UnfinishedJob]
-) -> Iterator[UnreachableFile]:
-    """Unreachable files in order of deletion.
-
-    Manifests come before the shards that only they name, outputs before their inputs, and the
-    `job.json` of a job before the folders that it keeps.
-
-    Args:
-        kept_jobs: Unfinished jobs that may be resumed.
-    """
-    every = [
-        store.manifest(ArtifactRef.exact(name, version))
-        for name in store.names()
-        for version in store.versions(name)
+    work = [
+        UnfinishedWork(
+            job,
+            sum(size for path, size in sizes.items() if job.holds(path)),
+            job.touched <= oldest,
+        )
+        for job in unfinished
     ]
-    kept = every if keep_versions is None else _kept(store, every, keep_versions)
-    kept_refs = {manifest.ref for manifest in kept}
-    sizes = store.files.find("manifests")
-    for manifest in reversed(closure(store, every)):
-        if manifest.ref not in kept_refs:
-            path = manifest_path(manifest.name, manifest.version)
-            yield UnreachableFile(path, sizes[path], "version that no ref reaches")
+    return Garbage(garbage, tuple(work))
 
-    sizes = store.files.find(jobs.FOLDER)
-    for path in sorted(sizes, key=lambda path: (not jobs.is_card(path), path)):
-        if not any(job.holds(path) for job in kept_jobs):
-            yield UnreachableFile(path, sizes[path], "job that was not resumed")
 
-    reached = {part.path for manifest in kept for part in manifest.stored}
-    for folder, reason in (
-        ("shards", "shard that no version names"),
-        ("files", "file that no version names"),
-        ("parts", "part that no version names"),
-        (TEMPORARY, "temporary file"),
-    ):
-        for path, size in sorted(store.files.find(folder).items()):
-            if path not in reached and not any(job.holds(path) for job in kept_jobs):
+def _versions(
+    reached: Reach, keep_versions: int | None, listed: dict[str, int]
+) -> Iterator[UnreachableFile]:
+    """Manifests, outputs before their inputs."""
+    kept = {manifest.ref for manifest in reached.kept(keep_versions)}
+    for manifest in reversed(reached.versions):
+        path = manifest_path(manifest.name, manifest.version)
+        if manifest.ref not in kept and path in listed:
+            yield UnreachableFile(path, listed[path], "version that no ref reaches", barrier=True)
+
+
+def _jobs(kept: Sequence[UnfinishedJob], listed: dict[str, int]) -> Iterator[UnreachableFile]:
+    """Files of jobs, each `job.json` before the folders that it keeps."""
+    for path in sorted(listed, key=lambda path: (not jobs.is_card(path), path)):
+        if not any(job.holds(path) for job in kept):
+            reason = "job that was not resumed"
+            yield UnreachableFile(path, listed[path], reason, barrier=jobs.is_card(path))
+
+
+def _content(
+    reached: Reach,
+    keep_versions: int | None,
+    kept_jobs: Sequence[UnfinishedJob],
+    listed: dict[str, dict[str, int]],
+) -> Iterator[UnreachableFile]:
+    """Shards, files, parts and temporary files."""
+    named = {part.path for manifest in reached.kept(keep_versions) for part in manifest.stored}
+    for folder, reason in CONTENT.items():
+        for path, size in sorted(listed[folder].items()):
+            if path not in named and not any(job.holds(path) for job in kept_jobs):
                 yield UnreachableFile(path, size, reason)
 
-    live = {lease.path for lease in store.leases.find() if lease.live}
-    for path, size in sorted(store.files.find(FOLDER).items()):
-        if path not in live:
-            yield UnreachableFile(path, size, "lease of a dead process")
 
-    newest = refs.numbers(store.files)[-KEEP_SNAPSHOTS:]
-    for path, size in sorted(store.files.find(refs.FOLDER).items()):
-        if newest and path not in {refs.path(number) for number in newest}:
-            yield UnreachableFile(path, size, OLD_REFS)
+def _leases(leases: Sequence[AnyLease], listed: dict[str, int]) -> Iterator[UnreachableFile]:
+    """Leases of dead processes. A file that is no lease stays."""
+    for lease in leases:
+        if not lease.live and lease.path in listed:
+            yield UnreachableFile(lease.path, listed[lease.path], "lease of a dead process")
 
 
-def _kept(store: Store, every: list[Manifest], newest: int) -> list[Manifest]:
-    """The newest versions of each name, any that a ref names, and the inputs of both."""
-    current = store.current()
-    roots = [
-        manifest
-        for manifest in every
-        if manifest.version in store.versions(manifest.name)[-newest:]
-        or manifest.version in current.of(manifest.name).versions
-    ]
-    return closure(store, roots)
+def _old_refs(numbers: Sequence[int], listed: dict[str, int]) -> Iterator[UnreachableFile]:
+    """Snapshots of refs before the newest, oldest first."""
+    for number in numbers[:-KEEP_SNAPSHOTS]:
+        path = refs.path(number)
+        if path in listed:
+            yield UnreachableFile(path, listed[path], OLD_REFS, barrier=True)

@@ -10,17 +10,26 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from storage import documents
 from storage.documents import Frozen
-from storage.errors import StoreError
+from storage.errors import DamagedError, StoreError
 from storage.files import Files
 
 FOLDER = "unfinished"
 CARD = "job.json"
 EXPIRY = timedelta(days=30)
 """gc removes a job that was not resumed for this long."""
+
+
+def _inside(folder: str) -> str:
+    """Check that a folder is inside the store. Raises: ValueError."""
+    if not folder or folder.startswith("/") or {"", ".", ".."} & set(folder.split("/")):
+        raise ValueError(f"{folder!r} is no folder of the store")
+    return folder
 
 
 class UnfinishedJob(Frozen):
@@ -34,7 +43,7 @@ class UnfinishedJob(Frozen):
 
     id: str
     what: str
-    keeps: tuple[str, ...] = ()
+    keeps: tuple[Annotated[str, AfterValidator(_inside)], ...] = ()
     touched: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -74,15 +83,31 @@ def keep(files: Files, job: UnfinishedJob) -> None:
 
 
 def find(files: Files) -> list[UnfinishedJob]:
-    """All jobs that have not ended, in order of their ids."""
+    """All jobs that have not ended, in order of their ids.
+
+    Raises:
+        StoreError: one cannot be read, so that it is unknown which folders it keeps.
+    """
     jobs = []
     for path in sorted(files.find(FOLDER)):
         if is_card(path):
             try:
-                jobs.append(UnfinishedJob.model_validate_json(files.read(path)))
+                job = documents.read(files, path, UnfinishedJob)
             except FileNotFoundError:  # it ended meanwhile
                 continue
+            except DamagedError as error:
+                raise _unreadable(files, path) from error
+            if path != f"{FOLDER}/{job.id}/{CARD}":
+                raise _unreadable(files, path)
+            jobs.append(job)
     return jobs
+
+
+def _unreadable(files: Files, path: str) -> StoreError:
+    return StoreError(
+        f"{files.full(path)} cannot be read, so it is unknown which files its job needs: make it "
+        "readable, or delete it if the job need not be resumed."
+    )
 
 
 def is_kept(files: Files, id: str) -> bool:

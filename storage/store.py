@@ -31,6 +31,7 @@ from storage.errors import (
     NotFoundError,
     StoreError,
 )
+from storage.files import MARKER
 from storage.hashing import combine, fingerprint
 from storage.leases import Leases
 from storage.manifest import (
@@ -46,7 +47,6 @@ from storage.manifest import (
 from storage.parts import Part
 from storage.reader import StoreReader, manifest_path
 
-MARKER = "store.json"
 CHUNK = 1 << 20
 
 AfterChange = Callable[["Store"], object]

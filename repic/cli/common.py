@@ -47,20 +47,16 @@ class UserError(RepicError):
 
 def explain(error: BaseException) -> str | None:
     """One sentence for an error that the user can fix; None for a bug."""
-    from storage.errors import store_errors
+    from storage.errors import FULL_OR_FORBIDDEN, sentence
 
     if isinstance(error, FIXABLE):
         return str(error)
     if not isinstance(error, OSError) or not error.strerror:
         return None
-    path = error.filename or "the output"
-    try:
-        with store_errors(str(path)):
-            raise error
-    except FIXABLE as full_or_forbidden:
-        return str(full_or_forbidden)
-    except OSError:
-        return f"{path}: {error.strerror}; check the path and run again"
+    path = str(error.filename or "a file")
+    if error.errno in FULL_OR_FORBIDDEN:
+        return sentence(error, path)
+    return f"{path}: {error.strerror}; check the path and run again"
 
 
 def open_store(location: str, create: bool = False) -> Store:

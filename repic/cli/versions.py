@@ -290,6 +290,13 @@ def gc(
             help="Also delete killed training runs that were not resumed within DAYS days.",
         ),
     ] = 30,
+    forget_lease: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="A process of another machine or container that has ended; repeatable.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
@@ -298,6 +305,9 @@ def gc(
     A killed training run keeps the files that it needs to resume. It is listed, and deleted once
     it has not been resumed within --forget DAYS.
 
+    While a build runs, nothing is deleted. Whether one runs on another machine or in another
+    container cannot be known: it is named, and --forget-lease ID says that it has ended.
+
     Example: repic gc --keep 10 --apply
     """
     from datetime import timedelta
@@ -305,7 +315,13 @@ def gc(
     from storage import gc as garbage
 
     opened = open_store(store)
-    collected = garbage.gc(opened, delete=apply, keep_versions=keep, forget=timedelta(days=forget))
+    collected = garbage.gc(
+        opened,
+        delete=apply,
+        keep_versions=keep,
+        forget=timedelta(days=forget),
+        forget_leases=forget_lease or (),
+    )
     if as_json:
         print_json(
             {
@@ -325,6 +341,10 @@ def gc(
                 ],
                 "deleted": collected.deleted,
                 "blocked": len(collected.blocked_by),
+                "blocked_by": [
+                    {"id": lease.id, "who": str(lease), "advice": lease.advice}
+                    for lease in collected.blocked_by
+                ],
             }
         )
     else:
@@ -349,8 +369,8 @@ def gc(
         verb = "Deleted" if collected.deleted else "Would delete"
         out().print(f"{verb} {len(collected.files)} files, {size(collected.bytes)}.")
         if collected.blocked_by:
-            err().print(
-                "A build is running, so nothing is deleted; run this again when it has finished."
-            )
+            for lease in collected.blocked_by:
+                err().print(f"In use by {lease}: {lease.advice}.", markup=False)
+            err().print("So nothing is deleted; run this again when it is free.")
         elif not apply and collected.files:
             err().print("Add --apply to delete them.")

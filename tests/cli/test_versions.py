@@ -12,6 +12,7 @@ import pytest
 
 from storage import jobs
 from storage.jobs import UnfinishedJob
+from storage.leases import Lease
 from storage.store import Store
 from tests.builds import PHOTOS, Built, build
 
@@ -178,10 +179,32 @@ def test_gc_waits_for_a_running_build(built: Built, tmp_path: Path, repic_main: 
     with store.lease():
         code, _, err = repic_main("gc", "--apply", at)
         assert code == 0
-        assert "A build is running" in err
+        assert "In use by build of process" in err
+        assert "wait for it, or end it" in err
+        assert "nothing is deleted" in err
         assert orphan.exists()
     assert repic_main("gc", "--apply", at)[0] == 0
     assert not orphan.exists()
+
+
+def test_gc_names_a_build_of_another_machine_until_it_is_forgotten(
+    built: Built, tmp_path: Path, repic_main: Main
+) -> None:
+    store = built.copy(tmp_path / "store")
+    at = f"--store={store.location}"
+    lease = Lease.new("build").model_copy(update={"boot": "another", "host": "elsewhere"})
+    store.files.replace(lease.path, lease.model_dump_json().encode())
+    code, _, err = repic_main("gc", "--apply", at)
+    assert code == 0
+    assert "on elsewhere since" in err
+    assert f"repic gc --forget-lease {lease.id}" in " ".join(err.split())
+    code, out, _ = repic_main("gc", "--apply", f"--forget-lease={lease.id}", at)
+    assert code == 0
+    assert "Deleted" in out
+    assert not store.files.find("leases")
+    code, _, err = repic_main("gc", "--apply", "--forget-lease=build-1", at)
+    assert code == 2
+    assert "There is no lease build-1" in err
 
 
 def test_gc_lists_what_killed_runs_left_and_gives_it_up_in_time(

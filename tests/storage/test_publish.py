@@ -183,7 +183,9 @@ def test_a_fault_in_any_step_leaves_a_whole_store(store, owner, step, skip):
     [
         (errno.ENOSPC, "No space left to write .*: free some and run again"),
         (errno.EACCES, "No permission to write .*: change the folder's owner or mode"),
-        (errno.EROFS, "No permission"),
+        (errno.EDQUOT, "No space left to write .*: free some and run again"),
+        (errno.EROFS, "Cannot write .*: the disk is read-only"),
+        (errno.EIO, r"Cannot write .*leases/build-.* \(no\): check the disk"),
     ],
 )
 def test_a_disk_that_refuses_is_one_clear_sentence(store, monkeypatch, code, message):

@@ -1,0 +1,115 @@
+"""What versions and refs reach: the answer that decides about deletion, or an error.
+
+That a file is not reached must never follow from something that could not be read. So all that
+names files has to be there and has to agree: a snapshot of refs, every version that it names, every
+input of a version, and two readings of all this. An incomplete copy of a store, a disk that is
+not mounted and a listing that ends early all fail one of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from storage import refs
+from storage.errors import NotFoundError, StoreError
+from storage.files import MARKER
+from storage.lineage import closure
+from storage.manifest import ArtifactRef, Manifest
+from storage.reader import StoreReader
+
+CONTENT = ("manifests", "shards", "files", "parts")
+"""Folders whose files are reached from refs, if at all."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """All versions of a store, inputs before their outputs, and the refs."""
+
+    versions: tuple[Manifest, ...]
+    refs: refs.Snapshot
+
+    def kept(self, newest: int | None) -> list[Manifest]:
+        """The `newest` versions of each name, any that a ref names, and the inputs of both.
+
+        Args:
+            newest: None keeps all versions.
+        """
+        if newest is None:
+            return list(self.versions)
+        numbers: dict[str, list[int]] = {}
+        for manifest in self.versions:
+            numbers.setdefault(manifest.name, []).append(manifest.version)
+        kept: set[ArtifactRef] = set()
+        for manifest in reversed(self.versions):  # outputs before their inputs
+            recent = manifest.version in sorted(numbers[manifest.name])[-newest:]
+            named = manifest.version in self.refs.of(manifest.name).versions
+            if recent or named or manifest.ref in kept:
+                kept |= {manifest.ref, *(bound.ref for bound in manifest.inputs)}
+        return [manifest for manifest in self.versions if manifest.ref in kept]
+
+
+def read(reader: StoreReader) -> Reach:
+    """Read all versions and refs of a store.
+
+    Args:
+        reader: One without cached manifests, or with those of an earlier reading.
+
+    Raises:
+        StoreError: something cannot be read, or names what is not there.
+    """
+    try:
+        snapshot = reader.current()
+        if not snapshot.number:
+            _check_empty(reader)
+        every = {ref: reader.manifest(ref) for ref in _listed(reader)}
+        for name, ref in snapshot.refs.items():
+            for version in ref.versions:
+                _include(reader, every, ArtifactRef.exact(name, version), "refs name it")
+        for manifest in list(every.values()):
+            _include_inputs(reader, every, manifest)
+        reader.files.read(MARKER)  # the disk of the store was there until now
+        return Reach(tuple(closure(reader, every.values())), snapshot)
+    except OSError as error:
+        raise StoreError(f"{reader.location} cannot be read completely: {error}.") from error
+
+
+def _listed(reader: StoreReader) -> list[ArtifactRef]:
+    names = reader.names()
+    return [ArtifactRef.exact(name, version) for name in names for version in reader.versions(name)]
+
+
+def _check_empty(reader: StoreReader) -> None:
+    """Check that a store without refs has nothing that they might reach."""
+    if any(reader.files.find(folder) for folder in CONTENT):
+        raise StoreError(
+            f"{reader.location} has files but no refs, which say what is needed: finish its first "
+            "build, or, if the refs were lost, run `repic repair`."
+        )
+
+
+def _include(
+    reader: StoreReader, every: dict[ArtifactRef, Manifest], ref: ArtifactRef, why: str
+) -> None:
+    """Read a version that is named but was not listed, and its inputs."""
+    if ref in every:
+        return
+    try:
+        every[ref] = reader.manifest(ref)
+    except NotFoundError as error:
+        raise StoreError(
+            f"The manifest of {ref} is not there, although {why}: bring back the rest of the "
+            "store, or run `repic verify` and `repic repair`."
+        ) from error
+    if ref.version not in reader.versions(ref.name):  # now: it may have been published meanwhile
+        raise StoreError(
+            f"The manifest of {ref} is there but is not listed: check the disk or the connection, "
+            "and run again."
+        )
+    _include_inputs(reader, every, every[ref])
+
+
+def _include_inputs(
+    reader: StoreReader, every: dict[ArtifactRef, Manifest], manifest: Manifest
+) -> None:
+    for bound in manifest.inputs:
+        _include(reader, every, bound.ref, f"it is an input of {manifest.ref}")
