@@ -68,7 +68,8 @@ def _after_fault(store: Path, wanted: Sequence[State]) -> list[str]:
     except NotFoundError:
         return [] if any(not before for before in wanted) or not wanted else ["the store is gone"]
     found = [f"verify: {problem}" for problem in verify(opened)]
-    gc(opened)
+    if opened.current().number:  # before its first commit, gc cannot tell what is needed
+        gc(opened)
     if wanted and state(opened) not in wanted:
         found.append(f"a reader sees a mixture: {differences(state(opened), wanted)}")
     return found
