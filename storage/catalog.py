@@ -11,7 +11,7 @@ import logging
 import os
 import uuid
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +76,8 @@ def catalog(
         )
     target = Path(path if path is not None else store.files.full(FILE)).absolute()
     folder = store.files.full(TEMPORARY) if path is None else str(target.parent)
-    with store_errors(str(target)), store.lease():
+    lease = nullcontext() if path else store.lease()  # gc would remove the temporary file
+    with store_errors(str(target)), lease:
         make_folder(folder)
         while True:
             temporary = Path(folder, f"{uuid.uuid4().hex}.duckdb")

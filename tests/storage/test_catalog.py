@@ -291,8 +291,12 @@ def test_a_file_that_another_program_writes_is_no_obstacle(store):
         assert shown(store) == [(10,)]
 
 
-def test_a_store_that_cannot_be_written_is_shown_from_memory(store, monkeypatch):
+def test_a_store_that_cannot_be_written_is_shown_from_memory(store, monkeypatch, tmp_path):
     build(store, 1)
+    with monkeypatch.context() as read_only:
+        read_only.setattr(Store, "lease", None)
+        other = catalog(store, path=tmp_path / "other.duckdb")
+    assert ask(other, "SELECT count(*) FROM images") == [(10,)]
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
