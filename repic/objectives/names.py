@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repic.captions.tokens import is_han
+from repic.errors import ConfigError
 
 if TYPE_CHECKING:
     from repic.objectives.base import SeededRandom
@@ -34,7 +35,13 @@ def fold(name: str) -> str:
 
 
 def describe(locales: Sequence[str]) -> dict[str, object]:
-    """The locales and package versions that names come from, for fingerprints."""
+    """The locales and package versions that names come from, for fingerprints.
+
+    Raises:
+        repic.errors.ConfigError: a locale has no names.
+    """
+    for locale in locales:
+        _spellings(locale)
     versions = {package: metadata.version(package) for package in ("faker", "timm")}
     return {"locales": list(locales), **versions}
 
@@ -66,27 +73,46 @@ def first_names(locale: str) -> tuple[str, ...]:
     """Usable first names of a locale, sorted.
 
     Raises:
-        ValueError: Faker has no names for this locale, or none of them is usable.
+        repic.errors.ConfigError: Faker has no names for this locale, or none of them is usable.
     """
+    usable = sorted(name for name in _spellings(locale) if is_usable(name))
+    if not usable:
+        raise _no_names(locale, "only first names that are also words")
+    return tuple(usable)
+
+
+@cache
+def _spellings(locale: str) -> frozenset[str]:
+    """First names of a locale that are one run of letters and long enough; some may be words."""
     try:
         provider = importlib.import_module(f"faker.providers.person.{locale}").Provider
     except ModuleNotFoundError:
-        raise ValueError(
-            f"Faker has no names for the locale {locale!r}; examples.names.locales takes "
-            "locales such as en_US, fr_FR, it_IT, ko_KR, zh_CN"
-        ) from None
-    spellings = {unicodedata.normalize("NFC", name) for name in provider.first_names}
-    usable = sorted(name for name in spellings if is_usable(name))
+        raise _no_names(locale, "no first names") from None
+    known = provider.first_names
+    if isinstance(known, property):  # es_CL: computed from these
+        known = (*provider.first_names_female, *provider.first_names_male)
+    spellings = frozenset(unicodedata.normalize("NFC", name) for name in known)
+    usable = frozenset(name for name in spellings if _is_spelled(name))
     if not usable:
-        raise ValueError(f"the locale {locale!r} has no first name that is not also a word")
-    return tuple(usable)
+        raise _no_names(locale, "no first name that is one run of letters")
+    return usable
+
+
+def _no_names(locale: str, what: str) -> ConfigError:
+    return ConfigError(
+        f"Faker has {what} for the locale {locale!r}: set examples.names.locales to locales such "
+        "as en_US, fr_FR, it_IT, ko_KR, zh_CN"
+    )
 
 
 def is_usable(name: str) -> bool:
     """Whether it is one run of letters, long enough, and not an ordinary word."""
+    return _is_spelled(name) and fold(name) not in ordinary_words()
+
+
+def _is_spelled(name: str) -> bool:
     shortest = 2 if _is_syllabic(name) else 3
-    is_long_enough = len(name) >= shortest and _LETTERS.fullmatch(name) is not None
-    return is_long_enough and fold(name) not in ordinary_words()
+    return len(name) >= shortest and _LETTERS.fullmatch(name) is not None
 
 
 def _is_syllabic(name: str) -> bool:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repic.config import NameSettings
+from repic.errors import ConfigError
 from repic.objectives.base import SeededRandom
 from repic.objectives.names import (
     describe,
@@ -81,9 +82,16 @@ def test_too_few_names_is_an_error() -> None:
         draw_names(SeededRandom(1), 500, ("zh_CN",))
 
 
-def test_unknown_locale_names_the_remedy() -> None:
-    with pytest.raises(ValueError, match=r"examples\.names\.locales"):
-        first_names("xx_XX")
+@pytest.mark.parametrize("locale", ["xx_XX", "mr_IN"])
+def test_a_locale_without_names_is_an_error_before_a_build_starts(locale: str) -> None:
+    with pytest.raises(ConfigError, match=r"examples\.names\.locales"):
+        first_names(locale)
+    with pytest.raises(ConfigError, match=r"examples\.names\.locales"):
+        describe([locale])
+
+
+def test_names_that_faker_computes_are_used() -> None:
+    assert len(first_names("es_CL")) > 25
 
 
 def test_description_is_small_and_names_the_versions() -> None:
