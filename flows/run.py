@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from flows.local import server
+from flows.local import runs, server
+from flows.local.problems import explained
 from flows.local.processes import interruptible
+from repic.errors import PrefectServerError
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from prefect import Flow
     from prefect.client.orchestration import SyncPrefectClient
 
     from repic.pipeline.build import BuildResult
@@ -35,22 +41,32 @@ def build(store: str, **parameters: Any) -> BuildResult:
         PrefectServerError: PREFECT_API_URL or the active profile names a server that does not
             answer.
     """
-    folder = server.prefect_home(store)
-    server.use_home(folder)
-    with interruptible(), server.ensure_server(folder):
-        from flows.build_datasets import build_datasets
-
+    with _running(store, "build_datasets") as build_datasets:
         return build_datasets(store=store, **parameters)
 
 
 def train(store: str, **parameters: Any) -> TrainingResult | None:
     """Run the flow `train-grpo` in this process; otherwise like `build`."""
+    with _running(store, "train_grpo") as train_grpo:
+        return train_grpo(store=store, **parameters)
+
+
+@contextmanager
+def _running(store: str, name: str) -> Iterator[Flow[..., Any]]:
+    """A flow, ready to be called; `name` is that of its module and of its function."""
     folder = server.prefect_home(store)
     server.use_home(folder)
-    with interruptible(), server.ensure_server(folder):
-        from flows.train_grpo import train_grpo
+    with interruptible(), server.ensure_server(folder) as url, explained(url):
+        from prefect.client.orchestration import get_client
 
-        return train_grpo(store=store, **parameters)
+        with get_client(sync_client=True) as client:
+            runs.crash_ended(client, folder)
+        flow = getattr(import_module(f"flows.{name}"), name)
+        with runs.of_this_process(folder, flow) as held:
+            try:
+                yield held
+            finally:
+                server.flush_logs_and_events()
 
 
 def run_deployment(name: str, params: list[str], watch: bool = False) -> int:
@@ -65,23 +81,30 @@ def run_deployment(name: str, params: list[str], watch: bool = False) -> int:
         Exit code: 0; 1 if the watched run did not complete; 2 if no run could be created.
     """
     server.set_quiet_defaults()
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
     from prefect.settings import get_current_settings
 
     url = get_current_settings().api.url
     if not url or not server.is_healthy(url):
         where = f" at {url}" if url else ""
         return _fail(f"no Prefect server answers{where}: start one with `repic up`")
-    with SyncPrefectClient(url) as client:
+    try:
+        with explained(url):
+            return _run_deployment(url, name if "/" in name else f"{name}/{name}", params, watch)
+    except (PrefectServerError, ValueError) as error:
+        return _fail(str(error))
+
+
+def _run_deployment(url: str, name: str, params: list[str], watch: bool) -> int:
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
         try:
-            deployment = client.read_deployment_by_name(name if "/" in name else f"{name}/{name}")
-            run = client.create_flow_run_from_deployment(deployment.id, parameters=_values(params))
+            deployment = client.read_deployment_by_name(name)
         except ObjectNotFound:
             names = ", ".join(sorted(d.name for d in client.read_deployments())) or "none"
             return _fail(f"no deployment {name} on {url}; choose one of: {names}")
-        except (PrefectHTTPStatusError, ValueError) as error:
-            return _fail(str(error))
+        run = client.create_flow_run_from_deployment(deployment.id, parameters=_values(params))
         print(f"Run {run.name}: {url.removesuffix('/api')}/runs/flow-run/{run.id}", flush=True)
         return _watch(client, run.id) if watch else 0
 

@@ -37,16 +37,23 @@ def recent_flow_runs(limit: int = 10) -> list[FlowRun] | None:
     """The newest runs first; None if no server is configured or it does not answer."""
     import httpx
 
-    url = _configured_url()
-    if not url:
+    if not _configured_url():
         return None
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
     query = {"sort": "EXPECTED_START_TIME_DESC", "limit": limit}
     states = {"state": {"type": {"not_any_": ["SCHEDULED"]}}}
+    once = {PREFECT_CLIENT_MAX_RETRIES: 0}
+    patience = {"timeout": TIMEOUT}
     try:
-        answer = httpx.post(
-            f"{url}/flow_runs/filter", json={**query, "flow_runs": states}, timeout=TIMEOUT
-        )
-        answer.raise_for_status()
+        with (
+            temporary_settings(once),
+            get_client(sync_client=True, httpx_settings=patience) as client,
+        ):
+            answer = client.request(
+                "POST", "/flow_runs/filter", json={**query, "flow_runs": states}
+            )
         return [_flow_run(run) for run in answer.json()]
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return None

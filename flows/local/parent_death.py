@@ -14,14 +14,18 @@ import sys
 PR_SET_PDEATHSIG = 1
 """From <linux/prctl.h>; survives exec."""
 
+PARENT = "REPIC_PARENT_PROCESS"
+"""Variable with the process id of the parent, which may end before its child has started."""
+
 
 def main(command: list[str]) -> None:
-    """Replace this process by `command`."""
-    parent = os.getppid()
+    """Replace this process by `command`, whose own children find its process id in PARENT."""
+    parent = int(os.environ.get(PARENT) or os.getppid())
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # the parent ended before prctl
-            sys.exit(1)
+        if os.getppid() != parent:  # it ended before prctl
+            sys.exit(f"The parent process {parent} has ended.")
+    os.environ[PARENT] = str(os.getpid())
     os.execvp(command[0], command)
 
 

@@ -6,10 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+
+from flows.local.parent_death import PARENT
+from repic.errors import PrefectServerError
 
 STOP_TIMEOUT = 10.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -18,15 +21,24 @@ LOG_TAIL = 15
 """Number of log lines in the message about a process that ended."""
 
 
-class ProcessExitedError(Exception):
+class ProcessExitedError(PrefectServerError):
     """A process ended unexpectedly; the message has the end of its log."""
 
 
 class ChildProcess:
-    """A process that ends with this one, even if this one is killed. It writes to `log`."""
+    """A process that ends with this one, even if this one is killed. It writes to `log`.
+
+    Args:
+        descriptors: Open files that it inherits under the same numbers.
+    """
 
     def __init__(
-        self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path
+        self,
+        name: str,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        descriptors: Collection[int] = (),
     ) -> None:
         self.name = name
         self.log = log
@@ -34,7 +46,8 @@ class ChildProcess:
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "flows.local.parent_death", *command],
-                env=dict(env),
+                env={**env, PARENT: str(os.getpid())},
+                pass_fds=descriptors,
                 cwd=log.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -7,20 +7,18 @@ directory.
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.local.access import Access, free_port, listen
 from flows.local.processes import ChildProcess
 from repic.errors import PrefectServerError
 
 START_TIMEOUT = 180.0
 """Seconds that a server may take to answer; a busy small machine needs more than 20."""
-
-HOST = "127.0.0.1"
 
 THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Server, worker and models share the cores, so waiting OpenMP threads must not spin."""
@@ -47,8 +45,8 @@ def prefect_home(store: str) -> Path:
     return (Path.cwd() if "://" in store else Path(store).expanduser()).resolve() / ".prefect"
 
 
-def environment(folder: Path, url: str) -> dict[str, str]:
-    """Environment of a process that uses the server at `url` (`http://.../api`).
+def environment(folder: Path, access: Access) -> dict[str, str]:
+    """Environment of a process that uses this server.
 
     PREFECT_ variables and profiles of the user are left out; other variables of the user take
     precedence over our defaults.
@@ -60,7 +58,7 @@ def environment(folder: Path, url: str) -> dict[str, str]:
         **QUIET_DEFAULTS,
         "PREFECT_HOME": str(folder),
         "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
-        "PREFECT_API_URL": url,
+        **access.client,
     }
 
 
@@ -93,45 +91,20 @@ def is_healthy(url: str) -> bool:
         return False
 
 
-def uses_home(url: str, folder: Path) -> bool:
-    """Whether the server at this URL keeps its files in `folder`."""
-    import httpx
+def start(folder: Path, access: Access, *, ui: bool = True) -> ChildProcess:
+    """Start a server with the log `folder/server.log`; see `wait_until_healthy`.
 
-    try:
-        return httpx.get(f"{url}/admin/settings", timeout=5).json()["home"] == str(folder)
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
-        return False
+    It inherits a socket, so no other program of this machine can answer in its place.
 
-
-def is_free(port: int) -> bool:
-    """Whether a server can listen on this port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port() -> int:
-    """A port that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def api_url(port: int) -> str:
-    """API URL of a server on this machine."""
-    return f"http://{HOST}:{port}/api"
-
-
-def start(folder: Path, port: int, *, ui: bool = True) -> ChildProcess:
-    """Start a server with the log `folder/server.log`; see `wait_until_healthy`."""
-    env = environment(folder, api_url(port)) | CONCURRENCY_LIMITS
+    Raises:
+        PrefectServerError: the port is taken.
+    """
+    env = environment(folder, access) | access.server | CONCURRENCY_LIMITS
     env["PREFECT_SERVER_UI_ENABLED"] = str(ui).lower()
-    command = ["-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    return ChildProcess("server", [sys.executable, *command], env, folder / "server.log")
+    with listen(access.port) as listening:
+        descriptor = listening.fileno()
+        command = [sys.executable, "-m", "flows.local.guarded_server", str(descriptor)]
+        return ChildProcess("server", command, env, folder / "server.log", [descriptor])
 
 
 def wait_until_healthy(
@@ -165,7 +138,7 @@ def ensure_server(folder: Path) -> Iterator[str]:
     Raises:
         PrefectServerError: the configured server does not answer.
     """
-    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+    from prefect.settings import get_current_settings
 
     if url := get_current_settings().api.url:
         if not is_healthy(url):
@@ -175,20 +148,17 @@ def ensure_server(folder: Path) -> Iterator[str]:
             )
         yield url
         return
-    port = free_port()
-    server = start(folder, port, ui=False)
+    access = Access(free_port())
+    server = start(folder, access, ui=False)
     try:
-        wait_until_healthy(server, api_url(port))
-        with temporary_settings({PREFECT_API_URL: api_url(port)}):
-            try:
-                yield api_url(port)
-            finally:
-                _flush_logs_and_events()
+        wait_until_healthy(server, access.url)
+        with access.active():
+            yield access.url
     finally:
         server.stop()
 
 
-def _flush_logs_and_events() -> None:
+def flush_logs_and_events() -> None:
     """Send the logs and events that Prefect has queued, while the server still runs."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker

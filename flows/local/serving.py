@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.local import profile, server
-from flows.local.processes import ChildProcess, ProcessExitedError, interruptible
+from flows.local import profile, runs, server
+from flows.local.access import Access, listen
+from flows.local.files import locked
+from flows.local.problems import explained
+from flows.local.processes import ChildProcess, interruptible
 from repic.errors import PrefectServerError
 
 if TYPE_CHECKING:
@@ -26,6 +30,9 @@ START_TIMEOUT = 300.0
 COMMAND = f"{sys.executable} -m flows.local.parent_death {sys.executable} -m prefect.engine"
 """How the worker starts a flow run: as a process that ends with the worker."""
 
+VARIABLES = ("name", "labels", "stream_output")
+"""What a deployment or a run may set of its job: nothing that starts another program."""
+
 
 def up(store: str, port: int = 4200) -> int:
     """Run a server, a work pool, deployments and a worker until Ctrl-C or SIGTERM.
@@ -34,19 +41,17 @@ def up(store: str, port: int = 4200) -> int:
     the server. Relative paths of flow runs start at the working directory of this process.
 
     Returns:
-        Exit code: 0 after Ctrl-C or SIGTERM, 1 if a process ended, 2 if it could not start.
+        Exit code: 0 after Ctrl-C or SIGTERM; 2 if it could not start, or if a process ended.
     """
     server.set_quiet_defaults()
+    access = Access(port)
     try:
-        with interruptible(), ExitStack() as stops:
-            _watch(_start(store, port, stops))
+        with interruptible(), explained(access.url), ExitStack() as stops:
+            _watch(_start(store, access, stops))
     except KeyboardInterrupt:
         _print("Stopped.")
-    except ProcessExitedError as error:
-        _print(f"{error}\nThe other processes were stopped.")
-        return 1
     except (PrefectServerError, OSError) as error:
-        _print(f"repic: {error}")
+        _print(f"\nrepic: {error}")
         return 2
     return 0
 
@@ -59,11 +64,11 @@ def _watch(running: list[ChildProcess]) -> None:
         time.sleep(0.5)
 
 
-def _start(store: str, port: int, stops: ExitStack) -> list[ChildProcess]:
+def _start(store: str, access: Access, stops: ExitStack) -> list[ChildProcess]:
     """Start everything and print where it is; `stops` ends it in reverse order."""
-    folder, url = server.prefect_home(store), server.api_url(port)
-    folder.mkdir(parents=True, exist_ok=True)
-    env = server.environment(folder, url) | {
+    folder = server.prefect_home(store)
+    stops.enter_context(_only_one(folder, access.url))
+    env = server.environment(folder, access) | {
         "REPIC_HOME": os.getcwd(),
         "REPIC_STORE": store if "://" in store else str(Path(store).expanduser().resolve()),
         "PREFECT_WORKER_QUERY_SECONDS": "2",
@@ -75,62 +80,65 @@ def _start(store: str, port: int, stops: ExitStack) -> list[ChildProcess]:
         running.append(child)
         return child
 
-    reused = not server.is_free(port)
-    if reused:
-        _require_own_server(url, folder, port)
-        _print(f"Using the server of this store that already runs at {url}.")
-    else:
-        _print(f"Starting the server; its log is {folder / 'server.log'}", end="")
-        server.wait_until_healthy(started(server.start(folder, port)), url, _dot)
-        _print("")
-        stops.enter_context(profile.active(url))
-    with _client(url) as client:
-        if not reused:
-            _mark_orphans_crashed(client)
-        _create_pool(client)
-        name = f"repic-{os.getpid()}"
-        command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--name", name]
-        worker = ChildProcess("worker", [sys.executable, *command], env, folder / "worker.log")
-        started(worker)
-        _print(f"Deploying and starting a worker; its log is {worker.log}", end="")
-        _deploy(client, env, folder)
-        _wait(lambda: _is_online(client, name), running)
+    listen(access.port).close()
+    _print(f"Starting the server; its log is {folder / 'server.log'}", end="")
+    server.wait_until_healthy(started(server.start(folder, access)), access.url, _dot)
+    _print("")
+    name = stops.enter_context(profile.active(access))
+    client = stops.enter_context(_client(access))
+    runs.crash_ended(client, folder)
+    runs.crash_pool(client, POOL)
+    _create_pool(client)
+    stops.callback(_crash_unfinished, access)
+    worker_name = f"repic-{os.getpid()}"
+    command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--name", worker_name]
+    worker = ChildProcess("worker", [sys.executable, *command], env, folder / "worker.log")
+    started(worker)
+    _print(f"Deploying and starting a worker; its log is {worker.log}", end="")
+    _deploy(client, env, folder)
+    _wait(lambda: _is_online(client, worker_name), running)
     _print(
-        f"\nRunning at {url.removesuffix('/api')}; builds go to {env['REPIC_STORE']}.\n"
+        f"\nRunning at {access.url.removesuffix('/api')}; builds go to {env['REPIC_STORE']}.\n"
         "In any other shell, from any folder:\n"
         "  prefect deployment run build-datasets --watch\n"
         "  repic run build-datasets --param images=/path/to/photos --watch\n"
+        "To sign in to the page, paste the PREFECT_API_AUTH_STRING of the profile "
+        f"{name} in {profile.profiles_file()}.\n"
         "Ctrl-C here stops everything."
     )
     return running
 
 
-def _require_own_server(url: str, folder: Path, port: int) -> None:
-    if not server.uses_home(url, folder):
-        raise PrefectServerError(
-            f"Port {port} is taken by another program: stop it, or choose another port "
-            f"with `repic up --port {server.free_port()}`."
-        )
+@contextmanager
+def _only_one(folder: Path, url: str) -> Iterator[None]:
+    """Hold the lock of a store's `.prefect` folder.
+
+    Raises:
+        PrefectServerError: another `repic up` holds it.
+    """
+    path = folder / "up.lock"
+    with locked(path, wait=False) as file:
+        if file is None:
+            raise PrefectServerError(
+                f"Another `repic up` already serves this store: {path.read_text().strip()}. Use "
+                "its server, or end it with Ctrl-C first."
+            )
+        file.truncate()
+        file.write(f"process {os.getpid()} on {socket.gethostname()} at {url}")
+        file.flush()
+        yield
 
 
-def _client(url: str) -> SyncPrefectClient:
+def _client(access: Access) -> AbstractContextManager[SyncPrefectClient]:
     from prefect.client.orchestration import SyncPrefectClient
 
-    return SyncPrefectClient(url)
+    return SyncPrefectClient(access.url, auth_string=access.auth)
 
 
-def _mark_orphans_crashed(client: SyncPrefectClient) -> None:
-    """Mark unfinished runs of an earlier `repic up` that was killed as crashed."""
-    from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
-    from prefect.states import Crashed
-
-    unfinished = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
-    for run in client.read_flow_runs(
-        flow_run_filter=FlowRunFilter.model_validate(unfinished),
-        work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [POOL]}}),
-    ):
-        message = "It ended with the `repic up` that ran it; run it again to resume."
-        client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+def _crash_unfinished(access: Access) -> None:
+    """Mark the runs that the worker left, unless the server is gone; then the next start does."""
+    with suppress(PrefectServerError), explained(access.url), _client(access) as client:
+        runs.crash_pool(client, POOL)
 
 
 def _create_pool(client: SyncPrefectClient) -> None:
@@ -138,7 +146,11 @@ def _create_pool(client: SyncPrefectClient) -> None:
     from prefect.workers.process import ProcessWorker
 
     template = ProcessWorker.get_default_base_job_template()
-    template["variables"]["properties"]["command"]["default"] = COMMAND
+    variables = template["variables"]["properties"]
+    template["variables"]["properties"] = {key: variables[key] for key in VARIABLES}
+    template["job_configuration"] = {key: f"{{{{ {key} }}}}" for key in VARIABLES} | {
+        "command": COMMAND
+    }
     pool = WorkPoolCreate(name=POOL, type="process", base_job_template=template)
     client.create_work_pool(pool, overwrite=True)
 

@@ -1,0 +1,66 @@
+"""What goes wrong between a client and a Prefect server, as one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from repic.errors import PrefectServerError
+
+if TYPE_CHECKING:
+    import httpx
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Turn an error of a request to the server at `url` into one that names the remedy.
+
+    Raises:
+        PrefectServerError: the server refused or failed a request, or does not answer.
+    """
+    try:
+        yield
+    except Exception as error:
+        if sentence := _sentence(url, error):
+            raise PrefectServerError(sentence) from error
+        raise
+
+
+def _sentence(url: str, error: BaseException | None) -> str | None:
+    """The first error in the chain that concerns a request to this server; None if there is none.
+
+    An error of the domain stays what it is, whatever caused it.
+    """
+    import httpx
+
+    while error is not None and not isinstance(error, PrefectServerError):
+        if isinstance(error, httpx.HTTPStatusError) and _is_of(error, url):
+            return _refusal(url, error.response)
+        if isinstance(error, httpx.TransportError) and _is_of(error, url):
+            return (
+                f"The Prefect server at {url} does not answer any more: start it again with "
+                "`repic up`, and repeat the command. Finished work is kept."
+            )
+        error = error.__cause__
+    return None
+
+
+def _is_of(error: httpx.HTTPStatusError | httpx.TransportError, url: str) -> bool:
+    try:
+        return str(error.request.url).startswith(url)
+    except RuntimeError:  # it has no request
+        return False
+
+
+def _refusal(url: str, response: httpx.Response) -> str:
+    if response.status_code == 401:
+        return (
+            f"The Prefect server at {url} refused the credentials: use the profile that `repic up` "
+            "made (`prefect profile use repic`), or set PREFECT_API_AUTH_STRING."
+        )
+    remedies = {409: "another process changed the same thing, so repeat the command"}
+    remedy = remedies.get(response.status_code, "look into the log of the server")
+    asked = f"{response.request.method} {response.request.url.path}"
+    answer = f"{response.status_code} {response.reason_phrase}"
+    return f"The Prefect server at {url} answered {answer} to {asked}: {remedy}."
