@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.local import server
+from flows.local.access import Access, free_port
 
 TARGET = 1.15
 
@@ -60,12 +61,11 @@ def main() -> int:
     args = parser.parse_args()
     times: dict[str, list[BuildTime]] = {"plain": [], "flow": []}
     with tempfile.TemporaryDirectory() as folder:
-        port = server.free_port()
-        url = server.api_url(port)
-        prefect = server.start(Path(folder), port)
+        access = Access(free_port())
+        prefect = server.start(Path(folder), access)
         try:
-            server.wait_until_healthy(prefect, url)
-            env = {**os.environ, **server.environment(Path(folder), url)}
+            server.wait_until_healthy(prefect, access.url)
+            env = {**os.environ, **server.environment(Path(folder), access)}
             for number in range(args.repeats):
                 for kind in ("plain", "flow") if number % 2 == 0 else ("flow", "plain"):
                     store = Path(folder) / f"{kind}-{number}"

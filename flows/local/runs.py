@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun, State
 
-UNFINISHED = ["RUNNING", "PENDING", "CANCELLING", "PAUSED"]
+UNFINISHED = ["RUNNING", "PENDING", "CANCELLING"]
 
 
 @contextmanager

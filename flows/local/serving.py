@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.local import profile, runs, server
-from flows.local.access import Access, listen
+from flows.local.access import Access
 from flows.local.files import locked
 from flows.local.problems import explained
 from flows.local.processes import ChildProcess, interruptible
@@ -51,7 +51,7 @@ def up(store: str, port: int = 4200) -> int:
     except KeyboardInterrupt:
         _print("Stopped.")
     except (PrefectServerError, OSError) as error:
-        _print(f"\nrepic: {error}")
+        _print(f"repic: {error}")
         return 2
     return 0
 
@@ -80,10 +80,9 @@ def _start(store: str, access: Access, stops: ExitStack) -> list[ChildProcess]:
         running.append(child)
         return child
 
-    listen(access.port).close()
-    _print(f"Starting the server; its log is {folder / 'server.log'}", end="")
-    server.wait_until_healthy(started(server.start(folder, access)), access.url, _dot)
-    _print("")
+    process = started(server.start(folder, access))
+    with _progress(f"Starting the server; its log is {process.log}"):
+        server.wait_until_healthy(process, access.url, _dot)
     name = stops.enter_context(profile.active(access))
     client = stops.enter_context(_client(access))
     runs.crash_ended(client, folder)
@@ -94,11 +93,11 @@ def _start(store: str, access: Access, stops: ExitStack) -> list[ChildProcess]:
     command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--name", worker_name]
     worker = ChildProcess("worker", [sys.executable, *command], env, folder / "worker.log")
     started(worker)
-    _print(f"Deploying and starting a worker; its log is {worker.log}", end="")
-    _deploy(client, env, folder)
-    _wait(lambda: _is_online(client, worker_name), running)
+    with _progress(f"Deploying and starting a worker; its log is {worker.log}"):
+        _deploy(client, env, folder)
+        _wait(lambda: _is_online(client, worker_name), running)
     _print(
-        f"\nRunning at {access.url.removesuffix('/api')}; builds go to {env['REPIC_STORE']}.\n"
+        f"Running at {access.url.removesuffix('/api')}; builds go to {env['REPIC_STORE']}.\n"
         "In any other shell, from any folder:\n"
         "  prefect deployment run build-datasets --watch\n"
         "  repic run build-datasets --param images=/path/to/photos --watch\n"
@@ -188,6 +187,16 @@ def deployments_file() -> Path:
 
 def _is_online(client: SyncPrefectClient, name: str) -> bool:
     return any(worker.name == name for worker in client.read_workers_for_work_pool(POOL))
+
+
+@contextmanager
+def _progress(text: str) -> Iterator[None]:
+    """Print a line to which dots are added."""
+    _print(text, end="")
+    try:
+        yield
+    finally:
+        _print("")
 
 
 def _dot() -> None:

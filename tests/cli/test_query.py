@@ -14,7 +14,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from flows.local import server
+from flows.local.access import api_url, free_port
 from repic.models import shipped
 from repic.pipeline import doctor
 from repic.tables import TABLES
@@ -265,7 +265,7 @@ def test_doctor_misses_the_shipped_models(tmp_path: Path, monkeypatch: pytest.Mo
 def test_doctor_asks_the_server_that_prefect_is_set_to(tmp_path: Path, repic_main: Main) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    url = server.api_url(server.free_port())
+    url = api_url(free_port())
     with temporary_settings({PREFECT_API_URL: url}):  # as a Prefect profile sets it
         _, out, _ = repic_main("doctor", "--json", f"--store={tmp_path}")
     (finding,) = (f for f in json.loads(out) if f["subject"] == "prefect server")

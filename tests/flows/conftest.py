@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows.local import server
+from flows.local.access import Access, free_port
 from tests.flows.up import Up, new_user, running_up
 
 
@@ -29,24 +30,24 @@ def api_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def api(api_home: Path) -> Iterator[str]:
-    """URL of a server without workers."""
-    url = server.api_url(port := server.free_port())
-    process = server.start(api_home, port, ui=False)
+def api(api_home: Path) -> Iterator[Access]:
+    """A server without workers."""
+    access = Access(free_port())
+    process = server.start(api_home, access, ui=False)
     try:
-        server.wait_until_healthy(process, url)
+        server.wait_until_healthy(process, access.url)
         with (
             closing(sqlite3.connect(api_home / "prefect.db")) as source,
             closing(sqlite3.connect(api_home / "migrated.db")) as copy,
         ):
             source.backup(copy)
-        yield url
+        yield access
     finally:
         process.stop()
 
 
 @pytest.fixture(scope="session")
-def database(api: str, api_home: Path) -> Path:
+def database(api: Access, api_home: Path) -> Path:
     """A migrated, empty database, as `install_database` copies it."""
     return api_home / "migrated.db"
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flows.common import is_transient, store_location
+from flows.local.access import Access
 from repic import config
 from repic.errors import ConfigError, SourceError
 from repic.pipeline.build import Build, ShardResult, StagePlan, execute
@@ -18,7 +19,7 @@ from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Stage
 from storage.errors import StoreError
 from storage.store import Store
-from tests.flows.up import install_database, processes_of
+from tests.flows.up import artifact, client_of, install_database, processes_of
 
 TINY = ("source.count=24", "source.identities=8")
 
@@ -83,13 +84,11 @@ print(outcome.dataset.ref, outcome.dataset.content, outcome.dataset.run.flow_run
 
 @pytest.mark.slow
 def test_the_flow_builds_what_the_plain_build_builds(
-    tmp_path: Path, user: dict[str, str], api: str
+    tmp_path: Path, user: dict[str, str], api: Access
 ) -> None:
-    from prefect.client.orchestration import SyncPrefectClient
-
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    env = {**user, "PREFECT_API_URL": api, "REPIC_HOME": str(tmp_path)}
+    env = {**user, **api.client, "REPIC_HOME": str(tmp_path)}
     done = flow(TINY_FLOW, elsewhere, env)
     assert done.returncode == 0, done.stderr
     ref, content, flow_run = done.stdout.split()
@@ -104,13 +103,13 @@ def test_the_flow_builds_what_the_plain_build_builds(
     assert Store.open(tmp_path / "s").manifest("dataset@latest").content == content
     assert store.manifest("dataset@latest").run.flow_run == flow_run
 
-    with SyncPrefectClient(api) as client:
+    with client_of(api) as client:
         run = client.read_flow_run(flow_run)
         assert (run.name, run.state_name) == ("sample", "Completed")
         names = _task_names(client, flow_run)
     assert {"probes 1/1", "detections 1/1", "embeddings 1/1"} <= names
     assert {f"publish {stage.name}" for stage in STAGES} <= names
-    assert "dataset@v1" in _artifact(api)
+    assert "dataset@v1" in artifact(api, "build-datasets")
 
     again = flow(TINY_FLOW, elsewhere, env)
     assert again.stdout.split()[:2] == [ref, content], again.stderr
@@ -129,13 +128,6 @@ def _task_names(client: Any, flow_run: str) -> set[str]:
         names = {run.name for run in client.read_task_runs(task_run_filter=of_run)}
         time.sleep(0.1)
     return names
-
-
-def _artifact(api: str) -> str:
-    import httpx
-
-    artifact = httpx.get(f"{api}/artifacts/build-datasets/latest").raise_for_status()
-    return str(artifact.json()["data"])
 
 
 RETRIED = """
@@ -157,9 +149,9 @@ print(next(calls))
 
 @pytest.mark.slow
 def test_a_shard_is_tried_again_only_if_that_may_help(
-    tmp_path: Path, user: dict[str, str], api: str
+    tmp_path: Path, user: dict[str, str], api: Access
 ) -> None:
-    env = {**user, "PREFECT_API_URL": api, "REPIC_STORE": str(tmp_path / "store")}
+    env = {**user, **api.client, "REPIC_STORE": str(tmp_path / "store")}
     permanent = RETRIED.format(error="build.NotFoundError", overrides=list(TINY))
     done = flow(permanent, tmp_path, env)
     assert done.returncode != 0

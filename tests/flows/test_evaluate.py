@@ -9,11 +9,12 @@ import pytest
 
 from flows.common import is_transient
 from flows.evaluate import _table, evaluate
+from flows.local.access import Access
 from repic.errors import CaptionServerError, ConfigError, SuiteError
 from repic.evaluation.results import load
 from storage.store import Store
 from tests.evaluation.servers import name_none, serving
-from tests.flows.up import PREFECT, Up
+from tests.flows.up import PREFECT, Up, artifact
 
 
 def test_only_what_may_pass_is_tried_again() -> None:
@@ -27,13 +28,22 @@ def test_only_what_may_pass_is_tried_again() -> None:
 
 @pytest.mark.slow
 def test_a_run_publishes_and_reports(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: Access
 ) -> None:
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_URL,
+        PREFECT_HOME,
+        temporary_settings,
+    )
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("REPIC_HOME", str(tmp_path))
-    prefect = {PREFECT_API_URL: api, PREFECT_HOME: tmp_path / "prefect"}
+    prefect = {
+        PREFECT_API_URL: api.url,
+        PREFECT_API_AUTH_STRING: api.auth,
+        PREFECT_HOME: tmp_path / "prefect",
+    }
     with serving(name_none) as server, temporary_settings(prefect):
         changes = {"backend": "server", "url": server.url, "protocols": "[wrong]", "photos": 8}
         ref = evaluate(
@@ -70,16 +80,7 @@ def test_a_deployment_is_run_by_a_real_server_and_worker(shared_up: Up) -> None:
     assert (evaluation.model, evaluation.score("f1", "wrong").n) == ("shy", 24)
     assert evaluation.manifest.run.flow_run
     assert "shy" in (up.root / "page.html").read_text(encoding="utf-8")
-    page = _artifact(up)
+    page = artifact(up.access, "evaluate")
     assert f"`{evaluation.ref}`: shy on sample, 24 photos" in page
     assert "| protocol | captions | precision |" in page
     assert "clip score |" in page
-
-
-def _artifact(up: Up) -> str:
-    import httpx
-
-    from flows.local import server
-
-    url = f"{server.api_url(up.port)}/artifacts/evaluate/latest"
-    return str(httpx.get(url).raise_for_status().json()["data"])

@@ -11,7 +11,9 @@ from threading import Thread
 import pytest
 
 from flows import gpu
+from flows.local.access import Access
 from repic.errors import ConfigError
+from tests.flows.up import client_of
 
 
 def test_threads_of_a_process_take_turns_without_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,11 +89,9 @@ class Worker:
 
 @pytest.mark.slow
 def test_the_slot_of_a_killed_process_returns_and_that_of_a_live_one_stays(
-    tmp_path: Path, user: dict[str, str], api: str
+    tmp_path: Path, user: dict[str, str], api: Access
 ) -> None:
-    from prefect.client.orchestration import SyncPrefectClient
-
-    env = {**user, "PREFECT_API_URL": api, "REPIC_GPU_SLOTS": "1"}
+    env = {**user, **api.client, "REPIC_GPU_SLOTS": "1"}
     workers: list[Worker] = []
 
     def start(host: str) -> Worker:
@@ -110,7 +110,7 @@ def test_the_slot_of_a_killed_process_returns_and_that_of_a_live_one_stays(
         killed.process.kill()
         seconds = after_killed.seconds_until_it_holds(gpu.LEASE + 60)
         assert not after_live.holds, "the lease of a live process is renewed"
-        with SyncPrefectClient(api) as client:
+        with client_of(api) as client:
             limit = client.read_global_concurrency_limit_by_name("repic-gpu-live")
         assert (limit.limit, limit.active_slots) == (1, 1)
         assert seconds > 5, "the lease had to expire first"

@@ -10,13 +10,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 
-from flows.local import server
 from repic.refresh.history import decisions, in_use
 from storage.integrity import verify
 from storage.store import Store
-from tests.flows.up import PREFECT, Up
+from tests.flows.up import PREFECT, Up, client_of
 
 NIGHT = (
     *("source.count=60", "source.identities=16"),
@@ -95,7 +93,7 @@ def test_a_failed_night_is_told(shared_up: Up) -> None:
         for _ in range(2):  # the second call replaces the automation of the first
             done = up.shell(sys.executable, "-m", "flows.notify", url)
             assert done.returncode == 0, done.stderr
-        with SyncPrefectClient(server.api_url(up.port)) as client:
+        with client_of(up.access) as client:
             (automation,) = client.read_automations_by_name("refresh failed")
             up.shell(
                 *(PREFECT, "deployment", "run", "refresh/refresh", "--watch"),

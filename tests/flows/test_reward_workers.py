@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.local.access import Access
 from flows.reward_workers import _answers
 from tests.rewards.server.test_serve import free_port
 
@@ -29,14 +30,14 @@ def test_nobody_there_does_not_answer() -> None:
 
 @pytest.mark.slow
 def test_a_service_that_is_killed_comes_back_and_ends_with_its_run(
-    user: dict[str, str], tmp_path: Path, api: str
+    user: dict[str, str], tmp_path: Path, api: Access
 ) -> None:
     port = free_port()
     log = tmp_path / "flow.log"
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(port), str(tmp_path / "store")],
-            env={**user, "PREFECT_API_URL": api},
+            env={**user, **api.client},
             stdout=file,
             stderr=subprocess.STDOUT,
         )

@@ -9,6 +9,7 @@ import pytest
 
 from flows import run
 from flows.local import server
+from flows.local.access import HOST, Access, api_url, free_port, is_free
 
 
 def test_prefect_keeps_its_files_in_the_data_root(
@@ -25,7 +26,7 @@ def test_nothing_of_the_users_prefect_reaches_ours(
     monkeypatch.setenv("PREFECT_API_KEY", "secret")
     monkeypatch.setenv("PREFECT_PROFILE", "work")
     monkeypatch.setenv("HF_HOME", "/models")
-    env = server.environment(tmp_path, "http://127.0.0.1:1/api")
+    env = server.environment(tmp_path, Access(1))
     assert env["PREFECT_HOME"] == str(tmp_path)
     assert env["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
     assert env["HF_HOME"] == "/models"
@@ -36,26 +37,25 @@ def test_waiting_threads_do_not_spin_unless_the_user_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    assert server.environment(tmp_path, "")["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert server.environment(tmp_path, Access(1))["OMP_WAIT_POLICY"] == "PASSIVE"
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    assert server.environment(tmp_path, "")["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert server.environment(tmp_path, Access(1))["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
 def test_a_port_that_is_taken() -> None:
-    port = server.free_port()
-    assert server.is_free(port)
+    port = free_port()
+    assert is_free(port)
     with socket.socket() as other:
-        other.bind((server.HOST, port))
+        other.bind((HOST, port))
         other.listen()
-        assert not server.is_free(port)
+        assert not is_free(port)
         other.close()
-    assert server.is_free(port)
+    assert is_free(port)
 
 
-def test_nobody_answers(tmp_path: Path) -> None:
-    url = server.api_url(server.free_port())
+def test_nobody_answers() -> None:
+    url = api_url(free_port())
     assert not server.is_healthy(url)
-    assert not server.uses_home(url, tmp_path)
 
 
 def test_parameters_are_json_or_text() -> None:
@@ -83,7 +83,7 @@ def test_run_without_a_server_names_the_remedy(user: dict[str, str], tmp_path: P
     done = run_python(RUN, user, tmp_path)
     assert done.returncode == 2
     assert done.stderr == "repic: no Prefect server answers: start one with `repic up`\n"
-    url = server.api_url(server.free_port())
+    url = api_url(free_port())
     done = run_python(RUN, {**user, "PREFECT_API_URL": url}, tmp_path)
     assert (done.returncode, url in done.stderr) == (2, True)
 
@@ -91,7 +91,7 @@ def test_run_without_a_server_names_the_remedy(user: dict[str, str], tmp_path: P
 def test_a_build_on_a_server_that_is_gone_names_the_remedy(
     user: dict[str, str], tmp_path: Path
 ) -> None:
-    url = server.api_url(server.free_port())
+    url = api_url(free_port())
     code = "from flows.run import build; build('store', profile='sample')"
     done = run_python(code, {**user, "PREFECT_API_URL": url}, tmp_path)
     assert "ServerError: No Prefect server answers at" in done.stderr
@@ -100,11 +100,11 @@ def test_a_build_on_a_server_that_is_gone_names_the_remedy(
 
 def test_up_on_a_port_of_another_program(user: dict[str, str], tmp_path: Path) -> None:
     with socket.socket() as other:
-        other.bind((server.HOST, 0))
+        other.bind((HOST, 0))
         other.listen()
         port = other.getsockname()[1]
         code = f"import sys; from flows.local.serving import up; sys.exit(up('store', {port}))"
         done = run_python(code, user, tmp_path)
     assert done.returncode == 2
-    assert f"Port {port} is taken by another program" in done.stdout
+    assert f"Port {port} cannot be used (Address already in use)" in done.stdout
     assert "--port" in done.stdout

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
-import subprocess
+import socket
+import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows.local import server
+from flows.local import profile, server, serving
+from flows.local.access import free_port
 from storage.integrity import verify
 from storage.store import Store
-from tests.flows.up import PREFECT, REPIC, Up, processes_of
+from tests.flows.up import PREFECT, REPIC, Up, client_of, processes_of, run_states, running_up
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -23,7 +27,9 @@ TINY = 'overrides=["source.count=24", "source.identities=8"]'
 
 
 def test_the_users_own_commands_from_any_folder(up: Up) -> None:
-    assert up.profile == "repic"
+    assert up.profile == profile.name_of(up.port)
+    assert stat.S_IMODE(up.profiles.stat().st_mode) == 0o600
+    secret = up.access.auth
 
     done = up.shell(PREFECT, "deployment", "run", "build-datasets", "-p", TINY, "--watch")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -55,6 +61,17 @@ def test_the_users_own_commands_from_any_folder(up: Up) -> None:
     up.wait_until_no_process_is_left()
     assert up.profile == "ephemeral"
     assert up.printed.endswith("Stopped.\n")
+    assert_nowhere(secret, up.root, up.elsewhere, up.profiles.parent)
+
+
+def assert_nowhere(secret: str, *folders: Path) -> None:
+    """No log, database or other file has the string."""
+    password = secret.partition(":")[2].encode()
+    encoded = base64.b64encode(secret.encode())
+    for file in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        content = file.read_bytes()
+        assert password not in content, file
+        assert encoded not in content, file
 
 
 def test_ctrl_c_ends_a_build_too_and_the_next_one_goes_on(up: Up) -> None:
@@ -64,6 +81,7 @@ def test_ctrl_c_ends_a_build_too_and_the_next_one_goes_on(up: Up) -> None:
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(60) == 0
     up.wait_until_no_process_is_left()
+    assert run_states(up) == ["CRASHED"]
 
 
 def test_a_kill_leaves_no_orphan(up: Up) -> None:
@@ -72,23 +90,27 @@ def test_a_kill_leaves_no_orphan(up: Up) -> None:
     up.process.kill()
     up.process.wait()
     up.wait_until_no_process_is_left()
-    assert up.profile == "repic", "the next `repic up` restores it"
+    assert up.profile == profile.name_of(up.port), "the next `repic up` restores it"
+    assert run_states(up) == ["RUNNING"], "nobody could say that it ended"
+    with running_up(up.folder, user=up.user) as following:
+        assert run_states(following) == ["CRASHED"]
+    assert up.profile == "ephemeral"
 
 
 def test_if_the_server_dies_everything_ends_and_says_why(up: Up) -> None:
     for pid, command in processes_of(up.root).items():
-        if "server start" in command:
+        if "guarded_server" in command:
             os.kill(pid, signal.SIGKILL)
-    assert up.process.wait(60) == 1
+    assert up.process.wait(60) == 2
     up.wait_until_no_process_is_left()
-    assert "The server ended with code -9" in up.printed
+    assert "repic: The server ended with code -9" in up.printed
+    assert "Traceback" not in up.printed
     assert up.profile == "ephemeral"
 
 
 def test_a_schedule_fires_and_the_second_run_publishes_nothing(shared_up: Up) -> None:
     from datetime import timedelta
 
-    from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
     from prefect.client.schemas.schedules import IntervalSchedule
 
@@ -96,7 +118,7 @@ def test_a_schedule_fires_and_the_second_run_publishes_nothing(shared_up: Up) ->
     parameters = {"overrides": ["source.count=24", "source.identities=8"], "store": "scheduled"}
     every = IntervalSchedule(interval=timedelta(seconds=15))
     store = Store.open(up.root / "scheduled", create=True)
-    with SyncPrefectClient(server.api_url(up.port)) as client:
+    with client_of(up.access) as client:
         deployment = client.read_deployment_by_name("build-datasets/build-datasets")
 
         def set_parameters(parameters: dict[str, Any]) -> None:
@@ -129,11 +151,10 @@ def test_a_schedule_fires_and_the_second_run_publishes_nothing(shared_up: Up) ->
     assert verify(store) == []
 
 
-def test_what_is_deployed_and_a_second_up(shared_up: Up) -> None:
-    from prefect.client.orchestration import SyncPrefectClient
+def test_what_is_deployed_and_a_schedule_stays_on(shared_up: Up) -> None:
 
     up = shared_up
-    with SyncPrefectClient(server.api_url(up.port)) as client:
+    with client_of(up.access) as client:
         deployment = client.read_deployment_by_name("build-datasets/build-datasets")
         assert deployment.work_pool_name == "repic"
         assert deployment.pull_steps in (None, [])
@@ -142,22 +163,37 @@ def test_what_is_deployed_and_a_second_up(shared_up: Up) -> None:
         assert (schedule.slug, schedule.active) == ("nightly", False)
         client.update_deployment_schedule(deployment.id, schedule.id, active=True)
         try:
-            start_and_stop_a_second(up)
+            env = server.environment(up.root / "store" / ".prefect", up.access)
+            serving._deploy(client, env, up.elsewhere)
             (schedule,) = client.read_deployment(deployment.id).schedules
             assert schedule.active, "a schedule that the user switched on stays on"
         finally:
             client.update_deployment_schedule(deployment.id, schedule.id, active=False)
-    assert up.process.poll() is None
-    assert up.profile == "repic"
 
 
-def start_and_stop_a_second(up: Up) -> None:
-    """Another `repic up` on the same port and store."""
-    command = [*REPIC, "up", "--port", str(up.port), "--store", str(up.root / "store")]
-    output = up.root / "out2"
-    with output.open("wb") as out:
-        second = subprocess.Popen(command, cwd=up.elsewhere, env=up.user, stdout=out)
-    up.wait(lambda: "Ctrl-C" in output.read_text() or second.poll() is not None, 200)
-    assert "Using the server of this store" in output.read_text()
-    second.send_signal(signal.SIGTERM)
-    assert second.wait(60) == 0
+def test_a_second_up_on_this_store_is_refused(shared_up: Up) -> None:
+    before = shared_up.profiles.read_text()
+    second = shared_up.shell(
+        *(*REPIC, "up", "--port", str(free_port())),
+        *("--store", str(shared_up.root / "store")),
+    )
+    assert second.returncode == 2
+    assert second.stdout == (
+        "repic: Another `repic up` already serves this store: process "
+        f"{shared_up.process.pid} on {socket.gethostname()} at {shared_up.access.url}. Use its "
+        "server, or end it with Ctrl-C first.\n"
+    )
+    assert shared_up.profiles.read_text() == before
+
+
+def test_the_last_of_two_restores_the_profile(up: Up, tmp_path: Path, database: Path) -> None:
+    first = up.profile
+    (tmp_path / "other").mkdir()
+    with running_up(tmp_path / "other", database, user=up.user) as second:
+        assert second.profile == profile.name_of(second.port) != first
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(60) == 0
+        assert second.profile == profile.name_of(second.port)
+        done = second.shell(*REPIC, "run", "build-datasets", "--param", TINY, "--watch")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert up.profile == "ephemeral"

@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flows.local import server
+from flows.local import profile
+from flows.local.access import Access, free_port
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 PREFECT = str(Path(sys.executable).with_name("prefect"))
 REPIC = [sys.executable, "-m", "repic.cli"]
@@ -42,6 +48,25 @@ def processes_of(folder: Path) -> dict[int, str]:
     return processes
 
 
+def client_of(access: Access) -> SyncPrefectClient:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    return SyncPrefectClient(access.url, auth_string=access.auth)
+
+
+def artifact(access: Access, key: str) -> str:
+    """The newest artifact with this key."""
+    with client_of(access) as client:
+        return str(client.request("GET", f"/artifacts/{key}/latest").json()["data"])
+
+
+def run_states(up: Up) -> list[str]:
+    """States of all flow runs, oldest first, as the database has them."""
+    with closing(sqlite3.connect(up.root / "store" / ".prefect" / "prefect.db")) as database:
+        rows = database.execute("SELECT state_type FROM flow_run ORDER BY created")
+        return [state for (state,) in rows]
+
+
 def install_database(database: Path, home: Path) -> None:
     """Give a new PREFECT_HOME a migrated database: migrations take longer than the tests."""
     home.mkdir(parents=True, exist_ok=True)
@@ -53,19 +78,38 @@ class Up:
     """A running `repic up`, its data root, and a second shell in another folder."""
 
     process: subprocess.Popen[bytes]
-    root: Path
-    elsewhere: Path
+    folder: Path
     user: dict[str, str]
     port: int
+
+    @property
+    def root(self) -> Path:
+        """The folder of `repic up`, with the store."""
+        return self.folder / "root"
+
+    @property
+    def elsewhere(self) -> Path:
+        """The folder of the other shell."""
+        return self.folder / "elsewhere"
 
     @property
     def printed(self) -> str:
         return (self.root / "out").read_text()
 
     @property
+    def profiles(self) -> Path:
+        return Path(self.user["PREFECT_HOME"]) / "profiles.toml"
+
+    @property
     def profile(self) -> str:
-        profiles = Path(self.user["PREFECT_HOME"]) / "profiles.toml"
-        return str(tomllib.loads(profiles.read_text())["active"])
+        """Name of the active profile."""
+        return str(tomllib.loads(self.profiles.read_text())["active"])
+
+    @property
+    def access(self) -> Access:
+        """What this user's profile says."""
+        saved = tomllib.loads(self.profiles.read_text())["profiles"][profile.name_of(self.port)]
+        return Access(self.port, saved["PREFECT_API_AUTH_STRING"])
 
     def shell(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -88,14 +132,21 @@ class Up:
 
 
 @contextmanager
-def running_up(folder: Path, database: Path | None = None) -> Iterator[Up]:
-    """Start `repic up` below this folder, with a copy of a migrated database if one is given."""
+def running_up(
+    folder: Path, database: Path | None = None, user: dict[str, str] | None = None
+) -> Iterator[Up]:
+    """Start `repic up` below this folder.
+
+    Args:
+        database: Migrated database to copy.
+        user: Environment of a user; by default a new one.
+    """
     root, elsewhere = folder / "root", folder / "elsewhere"
-    root.mkdir()
-    elsewhere.mkdir()
+    root.mkdir(exist_ok=True)
+    elsewhere.mkdir(exist_ok=True)
     if database:
         install_database(database, root / "store" / ".prefect")
-    port, user = server.free_port(), new_user(folder / "user")
+    port, user = free_port(), user or new_user(folder / "user")
     with (root / "out").open("wb") as out:
         process = subprocess.Popen(
             [*REPIC, "up", "--port", str(port), "--store", "store"],
@@ -104,7 +155,7 @@ def running_up(folder: Path, database: Path | None = None) -> Iterator[Up]:
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-    up = Up(process, root, elsewhere, user, port)
+    up = Up(process, folder, user, port)
     try:
         up.wait(lambda: "Ctrl-C" in up.printed or process.poll() is not None, 300)
         assert process.poll() is None, up.printed

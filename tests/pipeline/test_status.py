@@ -13,7 +13,8 @@ from typing import ClassVar
 
 import pytest
 
-from flows.local import api, server
+from flows.local import api
+from flows.local.access import HOST, api_url, free_port
 from repic.pipeline import failures, status
 from storage.manifest import Run
 from storage.store import Store
@@ -27,7 +28,7 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The user's Prefect server is not queried."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: server.api_url(server.free_port())}):
+    with temporary_settings({PREFECT_API_URL: api_url(free_port())}):
         yield
 
 
@@ -118,6 +119,11 @@ class Answers(BaseHTTPRequestHandler):
         "state": {"type": "FAILED", "message": "no such folder"},
     }
 
+    def do_GET(self) -> None:
+        """Prefect asks for a token against forged requests; this server has none."""
+        self.send_response(404)
+        self.end_headers()
+
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         known = self.path == "/api/flow_runs/filter"
@@ -132,10 +138,11 @@ class Answers(BaseHTTPRequestHandler):
 def test_the_last_flow_runs() -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with HTTPServer((server.HOST, 0), Answers) as answering:
-        Thread(target=answering.handle_request, daemon=True).start()
-        with temporary_settings({PREFECT_API_URL: server.api_url(answering.server_port)}):
+    with HTTPServer((HOST, 0), Answers) as answering:
+        Thread(target=answering.serve_forever, daemon=True).start()
+        with temporary_settings({PREFECT_API_URL: api_url(answering.server_port)}):
             runs = api.recent_flow_runs()
+        answering.shutdown()
     first, second = runs or []
     assert (first.name, first.state, first.message) == ("sample", "Failed", "no such folder")
     assert second.message is None
@@ -146,9 +153,9 @@ def test_a_server_that_never_answers_is_not_waited_for(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(api, "TIMEOUT", 0.2)
     with socket.socket() as silent:
-        silent.bind((server.HOST, 0))
+        silent.bind((HOST, 0))
         silent.listen()
-        with temporary_settings({PREFECT_API_URL: server.api_url(silent.getsockname()[1])}):
+        with temporary_settings({PREFECT_API_URL: api_url(silent.getsockname()[1])}):
             began = time.monotonic()
             assert api.recent_flow_runs() is None
     assert time.monotonic() - began < 5
