@@ -49,9 +49,7 @@ class Access:
             "PREFECT_SERVER_API_PORT": str(self.port),
             "PREFECT_SERVER_API_AUTH_STRING": self.auth,
             "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
-            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(
-                f"http://{host}" for host in hosts(self.port)
-            ),
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins(self.port)),
         }
 
     @contextmanager
@@ -107,6 +105,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def hosts(port: int) -> tuple[str, str]:
-    """Names by which a browser of this machine may address the server."""
-    return f"{HOST}:{port}", f"localhost:{port}"
+def origins(port: int) -> tuple[str, str]:
+    """Origins of the server's own pages."""
+    return f"http://{HOST}:{port}", f"http://localhost:{port}"

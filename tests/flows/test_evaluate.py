@@ -31,20 +31,14 @@ def test_a_run_publishes_and_reports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: Access
 ) -> None:
     from prefect.settings import (
-        PREFECT_API_AUTH_STRING,
-        PREFECT_API_URL,
         PREFECT_HOME,
         temporary_settings,
     )
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("REPIC_HOME", str(tmp_path))
-    prefect = {
-        PREFECT_API_URL: api.url,
-        PREFECT_API_AUTH_STRING: api.auth,
-        PREFECT_HOME: tmp_path / "prefect",
-    }
-    with serving(name_none) as server, temporary_settings(prefect):
+    prefect = {PREFECT_HOME: tmp_path / "prefect"}
+    with serving(name_none) as server, api.active(), temporary_settings(prefect):
         changes = {"backend": "server", "url": server.url, "protocols": "[wrong]", "photos": 8}
         ref = evaluate(
             "shy",
