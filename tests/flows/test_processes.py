@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.local.parent_death import PARENT
 from flows.local.processes import ChildProcess, ProcessExitedError, interruptible
 
 
@@ -80,6 +81,7 @@ def test_a_killed_parent_leaves_no_child(tmp_path: Path) -> None:
     code = f"""
 import os, time
 from pathlib import Path
+from flows.local.parent_death import PARENT
 from flows.local.processes import ChildProcess
 child = ChildProcess("x", ["sleep", "99"], os.environ, Path({str(tmp_path)!r}) / "log")
 print(child._process.pid, flush=True)
@@ -95,6 +97,33 @@ time.sleep(99)
     parent.wait()
     parent.stdout.close()
     assert ends(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the children")
+def test_a_child_whose_parent_ended_before_it_started_does_not_run(tmp_path: Path) -> None:
+    parent = subprocess.Popen(["true"])
+    parent.wait()
+    command = [sys.executable, "-m", "flows.local.parent_death", "touch", str(tmp_path / "ran")]
+    done = subprocess.run(
+        command, env={**os.environ, PARENT: str(parent.pid)}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"The parent process {parent.pid} has ended.\n"
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the children")
+def test_a_child_of_a_child_knows_its_parent(tmp_path: Path) -> None:
+    """As a flow run does, which the worker starts by `parent_death` too."""
+    code = """
+import subprocess, sys
+command = [sys.executable, "-m", "flows.local.parent_death", "echo", "it runs"]
+subprocess.run(command, check=True)
+"""
+    child = ChildProcess("worker", python(code), os.environ, tmp_path / "log")
+    child.wait(20)
+    assert child.done()
+    assert (tmp_path / "log").read_text() == "it runs\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

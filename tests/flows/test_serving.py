@@ -81,7 +81,7 @@ def test_ctrl_c_ends_a_build_too_and_the_next_one_goes_on(up: Up) -> None:
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(60) == 0
     up.wait_until_no_process_is_left()
-    assert run_states(up) == ["CRASHED"]
+    assert run_states(up.home) == ["CRASHED"]
 
 
 def test_a_kill_leaves_no_orphan(up: Up) -> None:
@@ -91,9 +91,9 @@ def test_a_kill_leaves_no_orphan(up: Up) -> None:
     up.process.wait()
     up.wait_until_no_process_is_left()
     assert up.profile == profile.name_of(up.port), "the next `repic up` restores it"
-    assert run_states(up) == ["RUNNING"], "nobody could say that it ended"
+    assert run_states(up.home) == ["RUNNING"], "nobody could say that it ended"
     with running_up(up.folder, user=up.user) as following:
-        assert run_states(following) == ["CRASHED"]
+        assert run_states(following.home) == ["CRASHED"]
     assert up.profile == "ephemeral"
 
 
@@ -163,7 +163,7 @@ def test_what_is_deployed_and_a_schedule_stays_on(shared_up: Up) -> None:
         assert (schedule.slug, schedule.active) == ("nightly", False)
         client.update_deployment_schedule(deployment.id, schedule.id, active=True)
         try:
-            env = server.environment(up.root / "store" / ".prefect", up.access)
+            env = server.environment(up.home, up.access)
             serving._deploy(client, env, up.elsewhere)
             (schedule,) = client.read_deployment(deployment.id).schedules
             assert schedule.active, "a schedule that the user switched on stays on"

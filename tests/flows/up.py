@@ -60,9 +60,9 @@ def artifact(access: Access, key: str) -> str:
         return str(client.request("GET", f"/artifacts/{key}/latest").json()["data"])
 
 
-def run_states(up: Up) -> list[str]:
-    """States of all flow runs, oldest first, as the database has them."""
-    with closing(sqlite3.connect(up.root / "store" / ".prefect" / "prefect.db")) as database:
+def run_states(home: Path) -> list[str]:
+    """States of all flow runs, oldest first, as the database below a PREFECT_HOME has them."""
+    with closing(sqlite3.connect(home / "prefect.db")) as database:
         rows = database.execute("SELECT state_type FROM flow_run ORDER BY created")
         return [state for (state,) in rows]
 
@@ -86,6 +86,11 @@ class Up:
     def root(self) -> Path:
         """The folder of `repic up`, with the store."""
         return self.folder / "root"
+
+    @property
+    def home(self) -> Path:
+        """PREFECT_HOME of the server."""
+        return self.root / "store" / ".prefect"
 
     @property
     def elsewhere(self) -> Path:
