@@ -1,0 +1,88 @@
+"""A server that refuses, fails or disappears is one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from flows.local.access import HOST, api_url
+from flows.local.problems import explained
+from flows.run import run_deployment
+from repic.errors import PrefectServerError, SourceError
+
+GONE = 0
+"""Instead of a status: the connection is closed."""
+
+
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """A healthy server that answers everything else with one status; its API URL."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/api/csrf-token"):
+                self.send_error(404)
+            elif self.path == "/api/health":
+                self.send_response(200)
+                self.end_headers()
+            elif status:
+                self.send_error(status)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer((HOST, 0), Answers) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        url = api_url(web.server_address[1])
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}):
+            yield url
+        web.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (401, "refused the credentials: use the profile"),
+        (409, "answered 409 Conflict to GET /api/deployments/name/a/a: another process"),
+        (500, "answered 500 Internal Server Error to GET /api/deployments/name/a/a: look into"),
+        (503, "answered 503 Service Unavailable"),
+        (GONE, "does not answer any more: start it again"),
+    ],
+)
+def test_one_sentence(status: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(status) as url:
+        assert run_deployment("a", []) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"repic: The Prefect server at {url} ")
+    assert says in printed
+    assert printed.count("\n") == 1
+
+
+def ask(url: str) -> None:
+    """Fail as Prefect's engine does: with its own error, caused by that of the request."""
+    try:
+        httpx.get(f"{url}/flows").raise_for_status()
+    except httpx.HTTPError as error:
+        raise RuntimeError("the run failed") from error
+
+
+def test_a_cause_is_found_behind_other_errors() -> None:
+    with answering(500) as url, pytest.raises(PrefectServerError, match="500"), explained(url):
+        ask(url)
+
+
+def test_errors_of_other_servers_and_of_the_domain_stay() -> None:
+    with answering(500) as url:
+        with pytest.raises(RuntimeError), explained(api_url(1)):
+            ask(url)
+        with pytest.raises(SourceError), explained(url):
+            raise SourceError("no such folder")
