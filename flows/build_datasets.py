@@ -15,7 +15,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
 from flows import gpu
-from flows.common import TASK_OPTIONS, in_home, opaque, store_location
+from flows.common import TASK_OPTIONS, in_home, opaque, page_of_run, store_location
 from repic import config
 from repic.config import Settings
 from repic.pipeline import build
@@ -132,7 +132,8 @@ def _report(outcome: BuildResult) -> None:
             )
     lines += ["", f"Fingerprint `{outcome.dataset.fingerprint}`"]
     lines += [f"content `{outcome.dataset.content}`"]
-    create_markdown_artifact(
-        "\n".join(lines), key="build-datasets", description=str(outcome.dataset.ref)
-    )
+    with page_of_run():
+        create_markdown_artifact(
+            "\n".join(lines), key="build-datasets", description=str(outcome.dataset.ref)
+        )
     get_run_logger().info(lines[0])

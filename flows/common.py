@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, chdir
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, chdir, contextmanager
 from typing import Any, TypeVar, cast
 
+import httpx
 from prefect import get_run_logger
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -38,6 +40,15 @@ TASK_OPTIONS: dict[str, Any] = {
 
 ONE_RETRY: dict[str, Any] = {**TASK_OPTIONS, "retries": 1, "retry_delay_seconds": 30}
 """Options of a task that resumes from what the interrupted attempt left in the store."""
+
+
+@contextmanager
+def page_of_run() -> Iterator[None]:
+    """Store the page of a run; a page that cannot be stored is no reason to fail the run."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        get_run_logger().warning("The page of this run could not be stored: %s", error)
 
 
 def in_home() -> AbstractContextManager[None]:

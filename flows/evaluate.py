@@ -12,7 +12,7 @@ from pathlib import Path
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 
-from flows.common import TASK_OPTIONS, RunLog, in_home, store_location
+from flows.common import TASK_OPTIONS, RunLog, in_home, page_of_run, store_location
 from repic import config, report
 from repic.config import Settings
 from repic.evaluation.metrics import format_cell
@@ -90,7 +90,8 @@ def _report(evaluation: EvaluationResult) -> None:
     ]
     lines += [f"\n{remark}." for remark in evaluation.summary.get("remarks", ())]
     lines += ["", f"`repic report {evaluation.ref}` writes the full report."]
-    create_markdown_artifact("\n".join(lines), key="evaluate", description=evaluation.ref)
+    with page_of_run():
+        create_markdown_artifact("\n".join(lines), key="evaluate", description=evaluation.ref)
     get_run_logger().info("%s: %s on %s", evaluation.ref, evaluation.model, evaluation.suite)
 
 

@@ -10,7 +10,7 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows.build_datasets import build_datasets
-from flows.common import ONE_RETRY, RunLog, in_home, opaque, store_location
+from flows.common import ONE_RETRY, RunLog, in_home, opaque, page_of_run, store_location
 from repic import config
 from repic.models.vlm import load
 from repic.objectives.rows import examples_of
@@ -107,7 +107,8 @@ def _report(recorded: RecordedDecision, is_new: bool) -> None:
         if row["metric"] != "-"
     ]
     lines += ["", "`repic refresh rollback` returns the tag to the previous checkpoint."]
-    create_markdown_artifact("\n".join(lines), key="refresh", description=recorded.verdict)
+    with page_of_run():
+        create_markdown_artifact("\n".join(lines), key="refresh", description=recorded.verdict)
     get_run_logger().info("%s %s: %s", recorded.verdict, recorded.candidate, recorded.why)
 
 

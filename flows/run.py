@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from flows.local import runs, server
-from flows.local.problems import explained
+from flows.local.problems import explained, shorten_logs
 from flows.local.processes import interruptible
 from repic.errors import PrefectServerError
 
@@ -62,11 +62,12 @@ def _running(store: str, name: str) -> Iterator[Flow[..., Any]]:
         with get_client(sync_client=True) as client:
             runs.crash_ended(client, folder)
         flow = getattr(import_module(f"flows.{name}"), name)
+        shorten_logs(url)
         with runs.of_this_process(folder, flow) as held:
             try:
                 yield held
             finally:
-                server.flush_logs_and_events()
+                server.flush_logs_and_events(url)
 
 
 def run_deployment(name: str, params: list[str], watch: bool = False) -> int:

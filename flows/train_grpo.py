@@ -12,7 +12,7 @@ from typing import Literal
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
-from flows.common import ONE_RETRY, RunLog, in_home, store_location
+from flows.common import ONE_RETRY, RunLog, in_home, page_of_run, store_location
 from repic import config
 from repic.config import Settings
 from repic.pipeline import catalog
@@ -79,12 +79,15 @@ def _report(outcome: TrainingResult, store: Store) -> None:
             f"{c.difference:+.3f} | {c.low:+.3f} to {c.high:+.3f} |"
             for c in outcome.changes
         ]
-    create_markdown_artifact(
-        "\n".join(lines), key="train-grpo", description=str(outcome.checkpoint.ref)
-    )
     picture = next(file for file in outcome.checkpoint.files if file.name == PICTURE)
     data = base64.b64encode(store.files.read(picture.path)).decode()
-    create_image_artifact(
-        f"data:image/png;base64,{data}", key="train-grpo-curves", description="Curves of the run"
-    )
+    with page_of_run():
+        create_markdown_artifact(
+            "\n".join(lines), key="train-grpo", description=str(outcome.checkpoint.ref)
+        )
+        create_image_artifact(
+            f"data:image/png;base64,{data}",
+            key="train-grpo-curves",
+            description="Curves of the run",
+        )
     get_run_logger().info(lines[0])

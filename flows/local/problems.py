@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -25,6 +26,35 @@ def explained(url: str) -> Iterator[None]:
         if sentence := _sentence(url, error):
             raise PrefectServerError(sentence) from error
         raise
+
+
+def shorten_logs(url: str) -> None:
+    """Let Prefect log one line, without a traceback, for a request that the server failed."""
+    shorter = _Shorter(url)
+    loggers = [logging.root, *map(logging.getLogger, list(logging.root.manager.loggerDict))]
+    for handler in {handler for logger in loggers for handler in logger.handlers}:
+        handler.addFilter(shorter)
+
+
+class _Shorter(logging.Filter):
+    """Shortens records about the server; that events cannot be sent is said once."""
+
+    ONCE = "prefect.events.clients"
+    PER_EVENT = ("EventsWorker", "prefect._internal.concurrency")
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+        self._said = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if sentence := _sentence(self._url, error):
+            record.msg, record.args, record.exc_info = sentence, (), None
+        if record.name != self.ONCE:
+            return record.name not in self.PER_EVENT
+        said, self._said = self._said, True
+        return not said
 
 
 def _sentence(url: str, error: BaseException | None) -> str | None:

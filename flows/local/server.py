@@ -158,10 +158,18 @@ def ensure_server(folder: Path) -> Iterator[str]:
         server.stop()
 
 
-def flush_logs_and_events() -> None:
-    """Send the logs and events that Prefect has queued, while the server still runs."""
+def flush_logs_and_events(url: str) -> None:
+    """Send the logs and events that Prefect has queued, while the server still runs.
+
+    If it is gone, they are dropped: Prefect would try for seconds with each of them.
+    """
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
+    is_gone = not is_healthy(url)
     for worker in (APILogWorker, EventsWorker):
+        for service in tuple(worker._instances.values()):  # type: ignore[misc]
+            with service._queue.mutex:
+                if is_gone:
+                    service._queue.queue.clear()
         worker.drain_all(timeout=5)

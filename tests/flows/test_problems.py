@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
 
 import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows.local.access import HOST, api_url
-from flows.local.problems import explained
+from flows.local.problems import explained, shorten_logs
 from flows.run import run_deployment
 from repic.errors import PrefectServerError, SourceError
 
@@ -86,3 +88,22 @@ def test_errors_of_other_servers_and_of_the_domain_stay() -> None:
             ask(url)
         with pytest.raises(SourceError), explained(url):
             raise SourceError("no such folder")
+
+
+def test_prefect_logs_a_request_that_failed_without_a_traceback() -> None:
+    logger, lines = logging.getLogger("prefect.flow_runs"), StringIO()
+    handler = logging.StreamHandler(lines)
+    logger.addHandler(handler)
+    try:
+        with answering(500) as url:
+            shorten_logs(url)
+            for asked in (url, "http://127.0.0.1:1"):
+                try:
+                    ask(asked)
+                except Exception:
+                    logger.exception("It failed")
+    finally:
+        logger.removeHandler(handler)
+    first, _, rest = lines.getvalue().partition("\n")
+    assert first.startswith(f"The Prefect server at {url} answered 500")
+    assert rest.startswith("It failed\nTraceback"), "any other error keeps its traceback"
