@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from flows.local.access import Access, free_port, listen
 from flows.local.processes import ChildProcess
@@ -166,10 +167,10 @@ def flush_logs_and_events(url: str) -> None:
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
+    workers: tuple[Any, ...] = (APILogWorker, EventsWorker)
     is_gone = not is_healthy(url)
-    for worker in (APILogWorker, EventsWorker):
-        for service in tuple(worker._instances.values()):  # type: ignore[misc]
+    for worker in workers:
+        for service in tuple(worker._instances.values()) if is_gone else ():
             with service._queue.mutex:
-                if is_gone:
-                    service._queue.queue.clear()
+                service._queue.queue.clear()
         worker.drain_all(timeout=5)
