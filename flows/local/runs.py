@@ -27,21 +27,25 @@ UNFINISHED = ["RUNNING", "PENDING", "CANCELLING"]
 def of_this_process(folder: Path, flow: Flow[..., Any]) -> Iterator[Flow[..., Any]]:
     """The flow, whose runs are known to be alive as long as this process is."""
 
-    def hold(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-        path = _folder(folder) / str(flow_run.id)
-        ends.enter_context(locked(path))
-        ends.callback(path.unlink, missing_ok=True)
+    paths: list[Path] = []
 
-    with ExitStack() as ends:
+    def hold(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+        paths.append(_folder(folder) / str(flow_run.id))
+        locks.enter_context(locked(paths[-1]))
+
+    with ExitStack() as locks:
         yield flow.with_options(on_running=[hold])
+        # After an error the server may not know the end of the run, so the file stays.
+        for path in paths:
+            path.unlink(missing_ok=True)
 
 
 def crash_ended(client: SyncPrefectClient, folder: Path) -> None:
-    """Mark the runs of processes that were killed as crashed."""
+    """Mark the runs of processes that could not report their end as crashed."""
     for path in _folder(folder).glob("*"):
         with locked(path, wait=False) as file:
             if file:
-                _crash(client, {"id": {"any_": [path.name]}}, "Its process was killed")
+                _crash(client, {"id": {"any_": [path.name]}}, "Its process has ended")
                 path.unlink(missing_ok=True)
 
 
