@@ -26,12 +26,13 @@ UNFINISHED = ["RUNNING", "PENDING", "CANCELLING"]
 @contextmanager
 def of_this_process(folder: Path, flow: Flow[..., Any]) -> Iterator[Flow[..., Any]]:
     """The flow, whose runs are known to be alive as long as this process is."""
-
     paths: list[Path] = []
 
     def hold(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-        paths.append(_folder(folder) / str(flow_run.id))
-        locks.enter_context(locked(paths[-1]))
+        path = _folder(folder) / str(flow_run.id)
+        if path not in paths:  # a retry of the flow runs again
+            paths.append(path)
+            locks.enter_context(locked(path))
 
     with ExitStack() as locks:
         yield flow.with_options(on_running=[hold])
