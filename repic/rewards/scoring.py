@@ -12,6 +12,7 @@ from repic.errors import RowError
 from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives import OBJECTIVES
 from repic.objectives.base import Mode, Reward, Row
+from repic.rewards.bounds import excess
 
 NEEDED: dict[str, tuple[str, ...]] = {
     "oct": ("answer",),
@@ -38,6 +39,10 @@ _FIELDS = {
     "references": ("name", "info", "present"),
     "scene": ("name", "box", "label", "phrases"),
 }
+
+
+_CHECKED = ("scene", *FORMER_NAMES, *FORMER_NAMES.values())
+"""Columns that a row may have besides."""
 
 
 def score(
@@ -117,6 +122,8 @@ def check_row(row: Any) -> None:
         _check_picture(row)
     else:
         _check_texts(row, needed)
+    if problem := excess({name: row.get(name) for name in (*needed, *_CHECKED)}):
+        raise RowError(problem)
 
 
 def _check_picture(row: Mapping[str, Any]) -> None:

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repic.images.coordinates import NORMALIZED, Box
+from repic.errors import RowError
+from repic.images.coordinates import NORMALIZED, QWEN3_VL, Box
 from repic.objectives.ict import MAX_CAPTION
-from repic.rewards.scoring import score
+from repic.rewards import bounds
+from repic.rewards.scoring import check_row, score
+from repic.rewards.server.protocol import score_row
 from tests.rewards.test_scoring import ICT, VLT
 from tests.timing import quickest
 
@@ -132,3 +135,44 @@ def test_one_more_right_name_never_costs(present: frozenset[str], named: frozens
         assert score(f"{' and '.join(sorted(named | {name}))} {TEXT}", row).total >= before - 1e-9
     for name in frozenset(PEOPLE) - present - named:
         assert score(f"{' and '.join(sorted(named | {name}))} {TEXT}", row).total <= before + 1e-9
+
+
+def _row_of(counts: dict[str, int]) -> dict[str, Any]:
+    """A row with these numbers of entries."""
+    names = [f"N{chr(97 + i % 26)}{chr(97 + i // 26)}x" for i in range(counts["references"])]
+    thing = {"box": [0.0, 0.0, 9.0, 9.0], "phrases": ["red mug"] * counts["phrases"]}
+    return {
+        **ICT,
+        "prompt": [{"text": "Describe it."}] * counts["prompt"],
+        "references": [{"name": n, "info": "", "present": True} for n in names],
+        "scene": [
+            {**thing, "name": names[i] if i < len(names) else None, "label": f"mug{i}"}
+            for i in range(counts["scene"])
+        ],
+        "distinctive_words": [f"a{i}" for i in range(counts["distinctive_words"])],
+        "distractor_words": [f"b{i}" for i in range(counts["distractor_words"])],
+    }
+
+
+LARGEST = {**bounds.MAX_ENTRIES, "phrases": bounds.MAX_PHRASES}
+
+
+@pytest.mark.parametrize("unit", ["Naax, the red mug, ", "Naax is the mug and ", "<Naax>/", "the "])
+def test_the_largest_rows_take_a_bounded_time(unit: str) -> None:
+    row = _row_of(LARGEST)
+    assert bounds.excess(row) == ""
+    text = (unit * MAX_CAPTION)[:MAX_CAPTION]
+    assert quickest(lambda: score(text, row)) < 0.3
+
+
+@pytest.mark.parametrize(
+    "column", sorted(LARGEST.keys() & {"references", "scene", "phrases", "prompt"})
+)
+def test_a_larger_row_is_an_error_of_that_row(column: str) -> None:
+    row = _row_of({**LARGEST, column: LARGEST[column] + 1})
+    with pytest.raises(RowError, match="more than"):
+        check_row(row)
+    message = {name: row[name] for name in ("prompt", "references", "scene")}
+    result = score_row("yes", {"objective": "oct", **message}, "strict", QWEN3_VL)  # type: ignore[typeddict-item]
+    assert result.reward is None
+    assert result.reason.startswith("row: ")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
 import os
 import random
@@ -25,6 +26,7 @@ from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives.base import Mode, Reward, Row
 from repic.rewards.server.protocol import (
     TOKEN,
+    Completion,
     ConventionMessage,
     ScoreResponse,
     reward_of,
@@ -154,21 +156,36 @@ class RewardClient:
     async def _batch(
         self, http: httpx.AsyncClient, completions: Sequence[str], rows: Sequence[Row]
     ) -> list[Reward | None] | None:
-        body = {
-            "mode": self._mode,
-            "convention": self._convention,
-            "rows": [
-                {"completion": completion, "row": row_message(row)}
-                for completion, row in zip(completions, rows, strict=True)
-            ],
-        }
+        messages = [self._message(*pair) for pair in zip(completions, rows, strict=True)]
+        valid = [message for message in messages if message is not None]
+        scores = await self._valid_batch(http, valid) if valid else None
+        if scores is None:
+            return None
+        in_order = iter(scores)
+        return [None if message is None else next(in_order) for message in messages]
+
+    def _message(self, completion: str, row: Row) -> dict[str, Any] | None:
+        """An answer with its row; None if a worker would refuse the request because of it."""
+        try:
+            message = {"completion": completion, "row": row_message(row)}
+            Completion.model_validate(message)
+            json.dumps(message, ensure_ascii=False).encode()  # half of a pair has no encoding
+        except (ValueError, LookupError, TypeError, AttributeError):
+            self.counts.failed("an invalid row")
+            return None
+        return message
+
+    async def _valid_batch(
+        self, http: httpx.AsyncClient, messages: list[dict[str, Any]]
+    ) -> list[Reward | None] | None:
+        body = {"mode": self._mode, "convention": self._convention, "rows": messages}
         for attempt in range(self.policy.tries):
             url = self._next_url()
             if url is None:
                 self.counts.failed("all workers are skipped")
                 return None
             try:
-                scores = await self._request(http, url, body, len(rows))
+                scores = await self._request(http, url, body, len(messages))
             except _FailedError as failed:
                 self._breakers[url].record(good=not failed.again or failed.wait is not None)
                 self.counts.failed(failed.reason)

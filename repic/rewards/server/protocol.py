@@ -23,6 +23,7 @@ from repic.images.coordinates import (
 )
 from repic.images.coordinates import qwen25_vl as _qwen25_vl
 from repic.objectives.base import Mode, Reward
+from repic.rewards.bounds import MAX_NAME, MAX_SIDE, excess
 from repic.rewards.scoring import score
 
 SCHEMA: Literal[1] = 1
@@ -32,8 +33,6 @@ TOKEN = "REPIC_REWARD_TOKEN"
 """Environment variable of the secret that workers and trainers share."""
 
 _FIXED = {c.name: c for c in (QWEN2_VL, QWEN3_VL, INTERNVL, NORMALIZED)}
-_LARGEST = 1_000_000
-"""Maximum pixels of a side."""
 
 
 class Message(BaseModel):
@@ -42,11 +41,11 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
-Side = Annotated[int, Field(ge=1, le=_LARGEST)]
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Factor = Annotated[int, Field(ge=1, le=1024)]
-Pixels = Annotated[int, Field(ge=1, le=_LARGEST**2)]
+Pixels = Annotated[int, Field(ge=1, le=MAX_SIDE**2)]
 Coordinates = Annotated[list[float], Field(min_length=4, max_length=4)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)]
 Photo = Annotated[str, StringConstraints(pattern="^[0-9a-f]{0,64}$")]
 """`image_id` of the query, a hash; only components that look at the photo need it."""
 
@@ -237,7 +236,7 @@ def _problem(row: Mapping[str, Any]) -> str:
         return "a row of vlt needs box"
     if any(not reference["name"].strip() for reference in row["references"]):
         return "a reference has no name"
-    return ""
+    return excess(row)
 
 
 def score_of(reward: Reward) -> ScoreMessage:

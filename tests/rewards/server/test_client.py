@@ -141,6 +141,26 @@ def test_a_full_worker_is_waited_for() -> None:
         assert totals(client, ["yes"] * 6) == [1.0] * 6
 
 
+def test_an_invalid_row_costs_only_itself() -> None:
+    rows: list[Any] = [
+        ROW,
+        {**ROW, "objective": "none"},
+        {**ROW, "references": [{"name": "x" * 300, "info": "", "present": True}]},
+        {**ROW, "box": [float("nan")] * 4},
+        {**ROW, "scene": [{"name": None, "box": [0.0] * 4, "label": "a", "phrases": []}] * 300},
+        {"kind": "positive"},
+        ROW,
+    ]
+    with worker() as url:
+        client = RewardClient([url], policy=RetryPolicy(seconds=5))
+        rewards = score_now(client, ["yes", *["yes"] * 5, "no \ud800"], rows)
+        assert [r and r.total for r in rewards] == [1.0, *[None] * 6]
+        assert client.counts.reasons == {
+            "an invalid row": 5
+        }  # the worker says that the scene is too large
+        assert client.counts.retries == 0
+
+
 def test_no_url_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="needs a URL"):
         RewardClient([])
