@@ -46,6 +46,17 @@ class BoundedConnection(H11Protocol):
         self._stop_timer()
         super().handle_websocket_upgrade(event)
 
+    def send_400_response(self, msg: str) -> None:
+        """Also for a body that is malformed: the application is told that the client has left."""
+        cycle = self.cycle
+        if cycle and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.abort()
+                return
+        super().send_400_response(msg)
+
     def on_response_complete(self) -> None:
         # Before the base class, which may begin the next request at once.
         self._wait()
