@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.torture import calls, crowd, errors, flips, frozen, kills, places, power, suites
+from tests.torture import calls, crowd, errors, flips, frozen, kills, pictures, places, power, suites
 from tests.torture.processes import Child, begin, ended, finish
 from tests.torture.record import Effort, Record, table
 from tests.torture.world import World
@@ -40,11 +40,11 @@ class Line:
 
 def lines(effort: Effort) -> Iterator[Line]:
     """All lines in the order of the table."""
-    moments = {"build": 20, "gc": 10, "train": 10, "evaluate": 10}
+    moments = {"build": 16, "gc": 8, "repair": 8, "train": 9, "evaluate": 9}
     for name, usual in moments.items():
         kill = partial(kills.at_moments, name=name, times=effort.times(2, usual))
         yield Line(f"SIGKILL of {name}", kill, trains=name in ("train", "evaluate"))
-    for name, usual in {"first build": 20, "build": 20, "gc": 10}.items():
+    for name, usual in {"first build": 18, "build": 18, "gc": 7, "repair": 7}.items():
         kill = partial(kills.in_publish, name=name, times=effort.times(3, usual))
         yield Line(f"SIGKILL in the publish of {name}", kill, watching=True)
     for name, usual in {"first build": 30, "build": 30, "gc": 10}.items():
@@ -61,6 +61,8 @@ def lines(effort: Effort) -> Iterator[Line]:
     yield Line("awkward names", places.names)
     yield Line("frozen first format", frozen.first_format)
     yield Line("newer format", frozen.newer_formats)
+    yield Line("hostile pictures", pictures.bombs)
+    yield Line("mutated pictures", pictures.mutations)
     for name, nodes in SUITES.items():
         if effort.form != "short":
             yield Line(name, partial(suites.of_package, nodes=nodes))
@@ -70,7 +72,17 @@ def lines(effort: Effort) -> Iterator[Line]:
     yield Line("8 writers on S3", crowd.on_s3, alone=True)
 
 
-SUITES: dict[str, tuple[str, ...]] = {}
+SUITES = {
+    "fuzzed requests to reward workers": ("tests/rewards/server/test_fuzz.py",),
+    "foreign requests to Prefect": ("tests/flows/test_foreign_requests.py",),
+    "Prefect restarted, gone, locked": ("tests/flows/test_interruptions.py",),
+    "made-up tables, manifests, refs": (
+        "tests/storage/test_documents.py",
+        "tests/storage/test_hashing.py",
+        "tests/tables",
+    ),
+    "made-up settings": ("tests/config",),
+}
 """Lines that are tests of other packages."""
 
 
@@ -98,7 +110,7 @@ def work_through(chosen: list[Line], world: World, effort: Effort) -> list[Recor
     """Run the lines, some at a time, each in a process forked from this one."""
     started = time.monotonic()
     trains = any(line.trains for line in chosen)
-    world.prepare("first build", "build", "gc", *(["train", "evaluate"] if trains else []))
+    world.prepare("first build", "build", "gc", "repair", *(["train", "evaluate"] if trains else []))
     _say(started, "prepared")
     unwatched = calls.unavailable()
     records: dict[str, Record] = {}

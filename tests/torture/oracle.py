@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from repic.pipeline import catalog
-from storage.errors import NotFoundError, StoreError
+from storage.errors import NotFoundError
 from storage.gc import gc
 from storage.integrity import verify
 from storage.store import Store
@@ -36,8 +36,8 @@ def losses(
     if outcome.kind == "done" and outcome.value[0] == 0:
         wanted = [work.after]
     outside = _outside(store)
-    first = forked(lambda: _after_fault(store, [] if may_differ else wanted))
-    found += told(first)
+    if not work.damaged:
+        found += told(forked(lambda: _after_fault(store, [] if may_differ else wanted)))
     if not found:
         found += told(forked(lambda: _after_repetition(work, store)))
     if extra := _outside(store) | outside:
@@ -124,8 +124,3 @@ def differences(seen: State, wanted: Sequence[State]) -> str:
 
 def _outside(store: Path) -> set[str]:
     return {name for name in os.listdir(store.parent) if name != store.name}
-
-
-def readable(error: BaseException) -> bool:
-    """Whether an error is one that a person can act on."""
-    return isinstance(error, StoreError)

@@ -54,11 +54,13 @@ class Work:
         before: State of the prepared store.
         after: State after the undisturbed command.
         seconds: Its wall time.
+        damaged: The prepared store has damage, which the command repairs.
     """
 
     name: str
     store: str
     arguments: tuple[str, ...]
+    damaged: bool = False
     before: State = field(default_factory=dict)
     after: State = field(default_factory=dict)
     seconds: float = 0.0
@@ -82,7 +84,9 @@ class World:
         expect(forked(lambda: run(self.build(), self.stores("one"))))
         shutil.copytree(self.stores("one"), self.stores("two"))
         expect(forked(lambda: run(self.build(self.grown), self.stores("two"))))
+        shutil.copytree(self.stores("two"), self.stores("damaged"))
         self._litter(self.stores("two"))
+        self._damage(self.stores("damaged"))
         for work in self._works():
             if work.name in names:
                 self.works[work.name] = self.measured(work)
@@ -90,7 +94,7 @@ class World:
     def measured(self, work: Work) -> Work:
         """The work with its states and time, from a run without faults."""
         store = self.trial(work.store)
-        before: State = expect(forked(lambda: state(store)))
+        before: State = {} if work.damaged else expect(forked(lambda: state(store)))
         clock = os.times().elapsed
         done = expect(forked(lambda: run(work.arguments, store)))
         seconds = os.times().elapsed - clock
@@ -134,6 +138,7 @@ class World:
             Work("first build", "", self.build()),
             Work("build", "one", self.build(self.grown)),
             Work("gc", "two", ("gc", "--apply", "--keep=1")),
+            Work("repair", "damaged", ("repair",), damaged=True),
             Work("train", "one", train),
             Work("evaluate", "one", evaluate),
         )
@@ -154,6 +159,16 @@ class World:
         for number, folder in enumerate(("shards/pairs", "parts/probes/abc", "tmp", "files")):
             (store / folder).mkdir(parents=True, exist_ok=True)
             (store / folder / f"{number}.parquet").write_bytes(b"left behind")
+
+    def _damage(self, store: Path) -> None:
+        """Lose a shard and a kept result, flip a bit of each kind, and lose all refs."""
+        for folder in ("shards/examples", "shards/pairs", "parts/embeddings", "parts/probes"):
+            files = sorted(p for p in (store / folder).rglob("*") if p.is_file())
+            files[0].unlink()
+            data = bytearray(files[-1].read_bytes())
+            data[len(data) // 2] ^= 1
+            files[-1].write_bytes(data)
+        shutil.rmtree(store / "refs")
 
 
 def run(arguments: tuple[str, ...], store: Path) -> tuple[int, str]:
