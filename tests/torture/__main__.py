@@ -18,7 +18,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.torture import calls, crowd, errors, flips, frozen, kills, pictures, places, power, suites
+from tests.torture import (
+    calls,
+    crowd,
+    errors,
+    flips,
+    frozen,
+    kills,
+    pictures,
+    places,
+    power,
+    suites,
+)
 from tests.torture.processes import Child, begin, ended, finish
 from tests.torture.record import Effort, Record, table
 from tests.torture.world import World
@@ -110,7 +121,9 @@ def work_through(chosen: list[Line], world: World, effort: Effort) -> list[Recor
     """Run the lines, some at a time, each in a process forked from this one."""
     started = time.monotonic()
     trains = any(line.trains for line in chosen)
-    world.prepare("first build", "build", "gc", "repair", *(["train", "evaluate"] if trains else []))
+    world.prepare(
+        "first build", "build", "gc", "repair", *(["train", "evaluate"] if trains else [])
+    )
     _say(started, "prepared")
     unwatched = calls.unavailable()
     records: dict[str, Record] = {}
