@@ -25,7 +25,6 @@ from tests.torture import (
     flips,
     frozen,
     kills,
-    pictures,
     places,
     power,
     suites,
@@ -40,40 +39,44 @@ AT_ONCE = 2
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table. `alone`: it needs the whole machine. `watching`: it watches calls."""
+    """A line of the table.
+
+    Attributes:
+        work: The command that the faults go into.
+        alone: It needs the whole machine.
+        watching: It watches system calls.
+    """
 
     name: str
     run: Callable[[World, Effort, Record], None]
+    work: str = ""
     alone: bool = False
     watching: bool = False
-    trains: bool = False
 
 
 def lines(effort: Effort) -> Iterator[Line]:
     """All lines in the order of the table."""
-    moments = {"build": 16, "gc": 8, "repair": 8, "train": 9, "evaluate": 9}
+    moments = {"build": 16, "gc": 8, "train": 9, "evaluate": 9}
     for name, usual in moments.items():
         kill = partial(kills.at_moments, name=name, times=effort.times(2, usual))
-        yield Line(f"SIGKILL of {name}", kill, trains=name in ("train", "evaluate"))
-    for name, usual in {"first build": 18, "build": 18, "gc": 7, "repair": 7}.items():
+        yield Line(f"SIGKILL of {name}", kill, name)
+    for name, usual in {"first build": 18, "build": 18, "gc": 7}.items():
         kill = partial(kills.in_publish, name=name, times=effort.times(3, usual))
-        yield Line(f"SIGKILL in the publish of {name}", kill, watching=True)
+        yield Line(f"SIGKILL in the publish of {name}", kill, name, watching=True)
     for name, usual in {"first build": 30, "build": 30, "gc": 10}.items():
         cut = partial(power.power_cuts, name=name, times=effort.times(4, usual))
-        yield Line(f"power cut in {name}", cut, watching=True)
+        yield Line(f"power cut in {name}", cut, name, watching=True)
     for name in ("build", "gc"):
         fail = partial(errors.failing_calls, name=name)
-        yield Line(f"EIO, ENOSPC, EDQUOT, EPERM in {name}", fail, watching=True)
+        yield Line(f"EIO, ENOSPC, EDQUOT, EPERM in {name}", fail, name, watching=True)
     for name in ("build", "gc"):
-        yield Line(f"flipped bit, then {name}", partial(flips.flipped_bits, name=name))
-    yield Line("wrong clock", places.clocks)
-    yield Line("time zone", places.time_zones)
-    yield Line("locale", places.locales)
-    yield Line("awkward names", places.names)
+        yield Line(f"flipped bit, then {name}", partial(flips.flipped_bits, name=name), name)
+    yield Line("wrong clock", places.clocks, "build")
+    yield Line("time zone", places.time_zones, "build")
+    yield Line("locale", places.locales, "build")
+    yield Line("awkward names", places.names, "first build")
     yield Line("frozen first format", frozen.first_format)
     yield Line("newer format", frozen.newer_formats)
-    yield Line("hostile pictures", pictures.bombs)
-    yield Line("mutated pictures", pictures.mutations)
     for name, nodes in SUITES.items():
         if effort.form != "short":
             yield Line(name, partial(suites.of_package, nodes=nodes))
@@ -120,10 +123,7 @@ def main() -> int:
 def work_through(chosen: list[Line], world: World, effort: Effort) -> list[Record]:
     """Run the lines, some at a time, each in a process forked from this one."""
     started = time.monotonic()
-    trains = any(line.trains for line in chosen)
-    world.prepare(
-        "first build", "build", "gc", "repair", *(["train", "evaluate"] if trains else [])
-    )
+    world.prepare({line.work for line in chosen})
     _say(started, "prepared")
     unwatched = calls.unavailable()
     records: dict[str, Record] = {}

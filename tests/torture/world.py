@@ -78,7 +78,7 @@ class World:
         self.grown = replace(self.album.copy(self.folder / "grown")).grown()
         self.works: dict[str, Work] = {}
 
-    def prepare(self, *names: str) -> None:
+    def prepare(self, names: set[str]) -> None:
         """Make the stores, and run each work undisturbed; the models stay in this process."""
         run(self.build(), self.folder / "warm")
         expect(forked(lambda: run(self.build(), self.stores("one"))))
