@@ -145,6 +145,8 @@ def work_through(chosen: list[Line], world: World, effort: Effort) -> list[Recor
             record = outcome.value or Record(name)
             if outcome.kind != "done":
                 record.count("the line", [f"{outcome.kind} {outcome.error} {outcome.trace}"])
+            if not record.injected and not record.skipped:
+                record.count("the line", ["it puts in no fault"])
             records[name] = record
             _say(started, f"{name}: {record.survived} survived, {len(record.losses)} lost")
     return [records[line.name] for line in chosen]

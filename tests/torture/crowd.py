@@ -147,7 +147,7 @@ def _count(record: Record, number: int, child: Child, until: float) -> None:
 
 def _repeat(until: float, once: Callable[[int], object]) -> int:
     count = 0
-    while time.time() < until:
+    while not count or time.time() < until:
         once(count)
         count += 1
     return count
