@@ -56,6 +56,8 @@ def open_files(url: str, options: dict[str, Any]) -> Files:
     Raises:
         StoreError: the URL cannot be opened, or the file system has no create-if-absent.
     """
+    if "://" not in url and not url.startswith("file:"):  # fsspec would split a path at "::"
+        return LocalFiles(LocalFileSystem(), os.path.abspath(url))
     try:
         fs, root = url_to_fs(url, use_listings_cache=False, **options)
     except (ValueError, ImportError) as error:

@@ -241,6 +241,17 @@ def test_opening_says_what_is_wrong(tmp_path):
             Store.open(tmp_path / "new")
 
 
+@pytest.mark.parametrize("name", ["a::b", "a\\b", "~", "a?b#c", "[a]*"])
+def test_a_path_is_one_folder(tmp_path, monkeypatch, name):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for location in (str(tmp_path / name), name):
+        build(Store.open(location, create=True), 1)
+        assert integrity.verify(Store.open(location)) == []
+    assert {path.name for path in tmp_path.iterdir()} == {name, "here"}
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {name}
+
+
 def test_a_newer_manifest_is_refused(store):
     store.publish("images", rows(0, 5), origin("f1"), key=["id"])
     path = "manifests/images/v000001.json"

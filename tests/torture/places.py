@@ -32,7 +32,17 @@ ZONES = ("Pacific/Apia", "Pacific/Pago_Pago", "Asia/Kathmandu", "America/St_John
 
 NAMES = (
     *("with space", "it's", 'say "yes"', "a;b", "semi'); DROP TABLE x; --", "näme", "名前", "%20"),
-    *("[glob]*?", "#hash?query", "-dash", "$HOME", "back\\slash", "new\nline", "tab\t", "{brace}"),
+    *(
+        "[glob]*?",
+        "#hash?query",
+        "-dash",
+        "$HOME",
+        "back\\slash",
+        "double::colon",
+        "new\nline",
+        "tab\t",
+        "{brace}",
+    ),
     *(os.fsdecode(b"not utf-8 \xff\xfe"), "x" * 200),
 )
 """Names of folders that people and programs make."""
