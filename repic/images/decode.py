@@ -2,11 +2,12 @@
 
 The result is always upright 8-bit sRGB: EXIF orientation is applied, color profiles are converted
 (broken ones ignored), transparency is put on white, 16 bits are scaled, and the first frame of an
-animation is used. The content determines the format, not the name. A picture is decoded completely
-before it is accepted, so truncated files are refused.
+animation is used. The first bytes determine the format, not the name, and only its decoder sees the
+file. A picture is decoded completely before it is accepted, so truncated files are refused.
 
-Peak memory is about three copies of `MAX_PIXELS` x 4 bytes for any number of threads, which share
-one budget of pixels.
+Every picture that the package did not draw itself is decoded here: limits come before decoding, and
+no format is read whose decoder starts a program or opens another file. Peak memory is about three
+copies of `MAX_PIXELS` x 4 bytes for any number of threads, which share one budget of pixels.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, features
 
-from repic.images import uris
+from repic.images import containers, uris
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.images.perceptual_hash import perceptual_hash
 from repic.images.semaphore import WeightedSemaphore
@@ -45,11 +46,8 @@ _PIXEL_BUDGET = WeightedSemaphore(MAX_PIXELS)
 HEAD_BYTES = 64
 """Bytes of a file that `sniff` needs."""
 
-# Formats of photos only: none that runs a program (EPS) or has no signature (TGA).
-_FORMATS = (
-    *("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000"),
-    *("JXL", "MPO", "PNG", "PPM", "TIFF", "WEBP"),
-)
+# Formats of photos only: none that runs a program (EPS) or has no signature (TGA). MPO is opened as
+# JPEG.
 # Formats that need a plugin for Pillow: its module and its package.
 _PLUGINS = {
     "AVIF": ("pillow_avif", "pillow-avif-plugin"),
@@ -63,6 +61,8 @@ _SIGNATURES = (
     (b"GIF89a", "GIF"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
     (b"\xff\x4f\xff\x51", "JPEG2000"),
     (b"\xff\x0a", "JXL"),
@@ -205,13 +205,21 @@ def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
     if not data:
         raise ImageRefused("empty", "there are no bytes in it")
     announced = sniff(data[:HEAD_BYTES])
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries set it for the process
+    if announced is None:
+        raise ImageRefused("not-an-image", "its content is of no image format")
+    _reset_pillow()
     with contextlib.ExitStack() as held:
         try:
+            containers.check(data, announced)
+            inside = containers.size_inside(data, announced)
+            if inside:  # Pillow decodes such a file when it opens it
+                _check_size(*inside)
+                held.enter_context(_PIXEL_BUDGET.acquire(math.prod(inside)))
             with _open(data, announced) as file:
-                name = file.format or announced or "unknown"
+                name = file.format or announced
                 _check_size(*file.size)
-                held.enter_context(_PIXEL_BUDGET.acquire(file.width * file.height))
+                if not inside:
+                    held.enter_context(_PIXEL_BUDGET.acquire(_pixels(file)))
                 tagged = _orientation(file)
                 if file.format == "PNG":  # decoding does not check the checksums of pixels
                     _pillow_open(io.BytesIO(data), formats=["PNG"]).verify()
@@ -231,15 +239,29 @@ def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
         yield picture, name, tagged if remaining == 1 else remaining
 
 
-def _open(data: bytes, announced: str | None) -> Image.Image:
+def _reset_pillow() -> None:
+    """Limits of Pillow that other libraries change for the process."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses above twice this number
+
+
+def _pixels(file: Image.Image) -> int:
+    """Pixels that decoding holds; for a format that does not tell, as many as there may be."""
+    if file.format in containers.UNPREDICTABLE:
+        return MAX_PIXELS
+    tile = math.prod(containers.tile_size(file))
+    if tile > MAX_PIXELS:
+        raise ImageRefused("too-many-pixels", f"a tile has {tile:,} pixels")
+    return max(file.width * file.height, tile)
+
+
+def _open(data: bytes, announced: str) -> Image.Image:
+    Image.init()
+    if announced in _PLUGINS and not _can_read(announced):
+        _load_plugin(announced)
     try:
-        return _pillow_open(io.BytesIO(data), formats=_known_formats())
+        return _pillow_open(io.BytesIO(data), formats=[announced])
     except Image.UnidentifiedImageError:
-        if announced is None:
-            raise ImageRefused("not-an-image", "its content is of no image format") from None
-        if announced in _PLUGINS and not _can_read(announced):
-            _load_plugin(announced)
-            return _open(data, announced)
         raise _undecodable(data, announced, "its header cannot be read") from None
 
 
@@ -258,11 +280,6 @@ def _can_read(name: str) -> bool:
     return bool(built) and name in Image.OPEN
 
 
-def _known_formats() -> list[str]:
-    Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
-
-
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise ImageRefused(
@@ -276,14 +293,14 @@ def _check_size(width: int, height: int) -> None:
 
 def _orientation(file: Image.Image) -> int:
     try:
-        value = file.getexif().get(_ORIENTATION, 1)
+        value = 1 if containers.has_heavy_exif(file) else file.getexif().get(_ORIENTATION, 1)
     except Exception:  # broken EXIF does not make the picture unusable
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _undecodable(data: bytes, announced: str | None, cause: str) -> ImageRefused:
-    cause = f"{announced or 'image'}: {cause}"
+def _undecodable(data: bytes, announced: str, cause: str) -> ImageRefused:
+    cause = f"{announced}: {cause}"
     declared = int.from_bytes(data[4:8], "little") + 8 if announced == "WEBP" else 0
     if declared > len(data) or "truncated" in cause.lower():
         return ImageRefused("truncated", f"the end of the file is missing ({cause})")

@@ -1,0 +1,143 @@
+"""What a file demands of its decoder beyond the size in its header, checked before it is decoded.
+
+A decoder trusts some fields of a file: the picture inside of an icon, the number of scans, the
+length of metadata. A few hundred bytes can so demand gigabytes or minutes. Every limit here is far
+above what cameras and programs write.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+
+from PIL import BmpImagePlugin, IcoImagePlugin, Image, PngImagePlugin
+
+from repic.images.fetch import ImageRefused
+
+MAX_SCANS = 100
+"""Maximum scans of a progressive JPEG, each of which passes over all pixels; usual are 10."""
+MAX_CHUNKS = 100_000
+"""Maximum chunks of a PNG, in addition to one per KiB."""
+MAX_STRIPS = 1_000_000
+"""Maximum strips or tiles of a TIFF: tiles of 16 x 16 pixels are fewer in the largest picture."""
+METADATA_FACTOR = 4
+"""Maximum bytes that the tags of a TIFF or EXIF block refer to, as a multiple of its length."""
+
+UNPREDICTABLE = frozenset({"AVIF", "HEIF", "JPEG2000", "JXL"})
+"""Formats whose decoders may need more memory than the size in the header tells: decode alone."""
+
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
+_TIFF = re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+")
+_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_STRIPS = {273, 279, 324, 325}
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
+
+
+def check(data: bytes, announced: str) -> None:
+    """Check the structure of a file of the format `announced`.
+
+    Raises:
+        ImageRefused: it would cost far more than its pixels.
+    """
+    if announced == "JPEG":
+        scans, metadata = _jpeg(data)
+        if scans > MAX_SCANS:
+            raise ImageRefused("corrupt", f"it has more than {MAX_SCANS} scans")
+        _check_tags(metadata)
+    elif announced == "PNG" and _has_too_many_chunks(data):
+        raise ImageRefused("corrupt", "it consists of very many tiny chunks")
+    _check_tags(data)
+
+
+def size_inside(data: bytes, announced: str) -> tuple[int, int] | None:
+    """Width and height of the picture in an icon, which its header need not tell; otherwise None.
+
+    Raises:
+        Exception: any, if the icon is broken.
+    """
+    if announced != "ICO":
+        return None
+    file = io.BytesIO(data)
+    offset = IcoImagePlugin.IcoFile(file).entry[0].offset
+    file.seek(offset)
+    is_png = file.read(8) == PngImagePlugin._MAGIC
+    file.seek(offset)
+    inside = PngImagePlugin.PngImageFile if is_png else BmpImagePlugin.DibImageFile
+    return inside(file).size
+
+
+def tile_size(file: Image.Image) -> tuple[int, int]:
+    """Width and height of the tiles of an open TIFF; (1, 1) if it has none.
+
+    Raises:
+        Exception: any, if a tag is malformed.
+    """
+    tags = getattr(file, "tag_v2", {})
+    return int(tags.get(_TILE_WIDTH, 1)), int(tags.get(_TILE_LENGTH, 1))
+
+
+def has_heavy_exif(file: Image.Image) -> bool:
+    """Whether the EXIF block of an open picture is a bomb; `check` cannot see compressed ones."""
+    block = file.info.get("exif") or b""
+    if raw := file.info.get("Raw profile type exif"):
+        block = bytes.fromhex("".join(str(raw).split("\n")[3:]))
+    try:
+        _check_tags(block)
+    except ImageRefused:
+        return True
+    return False
+
+
+def _jpeg(data: bytes) -> tuple[int, bytes]:
+    """Number of scans (at most one above the limit), and the EXIF block of all its segments."""
+    scans, at = 0, 2
+    metadata: list[bytes] = []
+    while scans <= MAX_SCANS and (marker := _MARKER.search(data, at)):
+        start = marker.end()
+        if marker[1] == b"\xd9":
+            break
+        scans += marker[1] == b"\xda"
+        at = start + int.from_bytes(data[start : start + 2], "big")
+        if marker[1] == b"\xe1" and data[start + 2 : start + 8] == b"Exif\0\0":
+            metadata.append(data[start + 8 : at])
+    return scans, b"".join(metadata)
+
+
+def _has_too_many_chunks(data: bytes) -> bool:
+    at, rest = 8, MAX_CHUNKS + len(data) // 1024
+    while at < len(data) and rest:
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+        rest -= 1
+    return not rest
+
+
+def _check_tags(data: bytes) -> None:
+    """Refuse blocks of tags that refer to the same bytes many times: EXIF and TIFF itself."""
+    for start in _TIFF.finditer(data):
+        block = memoryview(data)[start.start() :]
+        referred = 0
+        for tag, count, size, offset in _tags(block):
+            if tag in _STRIPS and count > MAX_STRIPS and start.start() == 0:
+                raise ImageRefused("corrupt", f"it has more than {MAX_STRIPS:,} strips or tiles")
+            referred += min(count * size, max(0, len(block) - offset))
+        if referred > METADATA_FACTOR * len(block) + 65_536:
+            raise ImageRefused("corrupt", f"its metadata expands to {referred:,} bytes")
+
+
+def _tags(block: memoryview) -> Iterator[tuple[int, int, int, int]]:
+    """Tag, count, bytes per value and offset of each entry of the first directory."""
+    order = "little" if block[:1] == b"I" else "big"
+    is_big = 43 in block[2:4]
+    wide, first, step, header = (8, 8, 20, 8) if is_big else (4, 4, 12, 2)
+
+    def number(at: int, width: int) -> int:
+        return int.from_bytes(block[at : at + width], order)  # type: ignore[arg-type]
+
+    at = number(first, wide)
+    for entry in range(at + header, at + header + step * number(at, header), step):
+        if entry + step > len(block):
+            return
+        size = _TYPE_SIZES.get(number(entry + 2, 2), 8)
+        count = number(entry + 4, wide)
+        yield number(entry, 2), count, size, number(entry + 4 + wide, wide)
