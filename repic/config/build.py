@@ -31,7 +31,7 @@ class SourceSettings(Section):
         None, description="Folder, annotation file or data set; a path or URL."
     )
     images: str | None = Field(
-        None, description="coco: the folder that file names are relative to."
+        None, description="coco, hf: the folder that file names are relative to and stay in."
     )
     refs: str | None = Field(None, description="coco: RefCOCO-style referring expressions (JSON).")
     identity: Literal["folder", "annotation", "none"] = Field(

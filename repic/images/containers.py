@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from PIL import BmpImagePlugin, IcoImagePlugin, Image, PngImagePlugin
 
-from repic.images.fetch import ImageRefused
+from repic.images.refusal import ImageRefused
 
 MAX_SCANS = 100
 """Maximum scans of a progressive JPEG, each of which passes over all pixels; usual are 10."""
@@ -28,7 +28,9 @@ UNPREDICTABLE = frozenset({"AVIF", "HEIF", "JPEG2000", "JXL"})
 """Formats whose decoders may need more memory than the size in the header tells: decode alone."""
 
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
-_TIFF = re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+")
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BLOCKS = ((b"\xe1", b"Exif\0\0"), (b"\xe2", b"MPF\0"))
+"""Segments of a JPEG with tags: marker and first bytes."""
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _STRIPS = {273, 279, 324, 325}
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
@@ -41,13 +43,22 @@ def check(data: bytes, announced: str) -> None:
         ImageRefused: it would cost far more than its pixels.
     """
     if announced == "JPEG":
-        scans, metadata = _jpeg(data)
+        scans, blocks = _jpeg(data)
         if scans > MAX_SCANS:
             raise ImageRefused("corrupt", f"it has more than {MAX_SCANS} scans")
-        _check_tags(metadata)
-    elif announced == "PNG" and _has_too_many_chunks(data):
+        for block in blocks:
+            _check_tags(block)
+        return
+    if announced == "PNG" and _has_too_many_chunks(data):
         raise ImageRefused("corrupt", "it consists of very many tiny chunks")
-    _check_tags(data)
+    if announced == "TIFF":
+        _check_tags(data)
+        return
+    for signature in _TIFF:
+        at = data.find(signature)
+        while at >= 0:
+            _check_tags(memoryview(data)[at:])
+            at = data.find(signature, at + 1)
 
 
 def size_inside(data: bytes, announced: str) -> tuple[int, int] | None:
@@ -83,25 +94,26 @@ def has_heavy_exif(file: Image.Image) -> bool:
     if raw := file.info.get("Raw profile type exif"):
         block = bytes.fromhex("".join(str(raw).split("\n")[3:]))
     try:
-        _check_tags(block)
+        _check_tags(block.removeprefix(b"Exif\0\0"))
     except ImageRefused:
         return True
     return False
 
 
-def _jpeg(data: bytes) -> tuple[int, bytes]:
-    """Number of scans (at most one above the limit), and the EXIF block of all its segments."""
+def _jpeg(data: bytes) -> tuple[int, list[bytes]]:
+    """Number of scans (at most one above the limit), and the joined segments with tags."""
     scans, at = 0, 2
-    metadata: list[bytes] = []
+    blocks = [b"" for _ in _BLOCKS]
     while scans <= MAX_SCANS and (marker := _MARKER.search(data, at)):
         start = marker.end()
         if marker[1] == b"\xd9":
             break
         scans += marker[1] == b"\xda"
         at = start + int.from_bytes(data[start : start + 2], "big")
-        if marker[1] == b"\xe1" and data[start + 2 : start + 8] == b"Exif\0\0":
-            metadata.append(data[start + 8 : at])
-    return scans, b"".join(metadata)
+        for number, (code, name) in enumerate(_BLOCKS):
+            if marker[1] == code and data.startswith(name, start + 2):
+                blocks[number] += data[start + 2 + len(name) : at]
+    return scans, blocks
 
 
 def _has_too_many_chunks(data: bytes) -> bool:
@@ -112,21 +124,22 @@ def _has_too_many_chunks(data: bytes) -> bool:
     return not rest
 
 
-def _check_tags(data: bytes) -> None:
-    """Refuse blocks of tags that refer to the same bytes many times: EXIF and TIFF itself."""
-    for start in _TIFF.finditer(data):
-        block = memoryview(data)[start.start() :]
-        referred = 0
-        for tag, count, size, offset in _tags(block):
-            if tag in _STRIPS and count > MAX_STRIPS and start.start() == 0:
-                raise ImageRefused("corrupt", f"it has more than {MAX_STRIPS:,} strips or tiles")
-            referred += min(count * size, max(0, len(block) - offset))
-        if referred > METADATA_FACTOR * len(block) + 65_536:
-            raise ImageRefused("corrupt", f"its metadata expands to {referred:,} bytes")
+def _check_tags(block: bytes | memoryview) -> None:
+    """Refuse a block of tags (a TIFF, or EXIF) that refers to the same bytes many times."""
+    block = memoryview(block)
+    referred = 0
+    for tag, count, size, offset in _tags(block):
+        if tag in _STRIPS and count > MAX_STRIPS:
+            raise ImageRefused("corrupt", f"it has more than {MAX_STRIPS:,} strips or tiles")
+        referred += min(count * size, max(0, len(block) - offset))
+    if referred > METADATA_FACTOR * len(block) + 65_536:
+        raise ImageRefused("corrupt", f"its metadata expands to {referred:,} bytes")
 
 
 def _tags(block: memoryview) -> Iterator[tuple[int, int, int, int]]:
-    """Tag, count, bytes per value and offset of each entry of the first directory."""
+    """Tag, count, bytes per value and offset of each entry of the first directory, if any."""
+    if bytes(block[:4]) not in _TIFF:
+        return
     order = "little" if block[:1] == b"I" else "big"
     is_big = 43 in block[2:4]
     wide, first, step, header = (8, 8, 20, 8) if is_big else (4, 4, 12, 2)

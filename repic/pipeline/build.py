@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from repic import config
 from repic.config import Settings, with_absolute_paths
 from repic.pipeline import catalog, failures, kept_results
-from repic.pipeline.scan import Reject, Scan
+from repic.pipeline.scan import Reject, Scan, trust_root
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Inputs, Json, RowStage, ShardOutput, Stage, TableStage
 from repic.pipeline.stages.quarantine import check_budget
@@ -282,6 +282,7 @@ class Build:
 def run_shard(shard: StageShard) -> ShardResult:
     """Compute a shard and keep its result. Idempotent, and safe to run on any machine."""
     stage = next(s for s in STAGES if isinstance(s, RowStage) and s.name == shard.stage)
+    trust_root(shard.settings)
     output = stage.run(shard.inputs, shard.settings)
     gone = tuple(reject for reject in output.rejects if reject.transient)
     gone_ids = {reject.image_id for reject in gone}

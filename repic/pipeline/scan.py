@@ -12,13 +12,13 @@ from functools import cached_property
 from repic import sources
 from repic.config import Settings
 from repic.errors import SourceError
-from repic.images import decode
+from repic.images import decode, network
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.images.uris import Location, Region
-from repic.sources.base import SourcePhoto
+from repic.sources.base import RefusedPhoto, SourcePhoto
 from storage.hashing import ID_DIGITS, fingerprint
 
-TRANSIENT = frozenset({"missing", "unreadable", "not-a-file", "link-loop", "changed"})
+TRANSIENT = frozenset({"forbidden", "missing", "unreadable", "not-a-file", "link-loop", "changed"})
 """Reasons that concern a photo's location, not its bytes; a later scan may succeed."""
 
 
@@ -102,6 +102,7 @@ def scan(
         SourceError: the source does not exist or has no photos.
     """
     settings.source.require_path()
+    trust_root(settings)
     photos = [
         photo
         for photo in sources.photos(settings.source, settings.splits)
@@ -126,12 +127,20 @@ def scan(
     return Scan(tuple(merged), tuple(sorted(rejects, key=lambda r: r.uri)))
 
 
+def trust_root(settings: Settings) -> None:
+    """Allow this process to read from the servers of the configured source."""
+    network.trust(settings.source.path)
+    network.trust(settings.source.images)
+
+
 def image_id_of(sha256: str, region: Region | None) -> str:
     """Id of a picture: hash of its file, and of the region if the picture is a part of the file."""
     return fingerprint([sha256, str(region)]) if region else sha256[:ID_DIGITS]
 
 
 def _hash(photo: SourcePhoto) -> tuple[SourcePhoto, str, Reject | None]:
+    if isinstance(photo, RefusedPhoto):
+        return photo, "", Reject(photo.uri, "images", "forbidden", photo.why)
     try:
         data = read_bytes(photo.uri)
         # Checked here because a stage would keep the refusal after the decoder is installed.

@@ -50,3 +50,10 @@ class SourcePhoto:
     identity: str | None = None
     caption: str | None = None
     annotations: tuple[Annotation, ...] = ()
+
+
+@dataclass(frozen=True)
+class RefusedPhoto(SourcePhoto):
+    """A photo that its data set may not name; it is not read, and `why` is for the quarantine."""
+
+    why: str = ""

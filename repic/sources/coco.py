@@ -1,7 +1,8 @@
 """Photos and boxes of a COCO instances file, with its captions and referring expressions.
 
 - `path`: the instances JSON (`images`, `annotations`, `categories`, optionally `licenses`).
-- `images`: the folder that `file_name` is relative to; by default the folder of the JSON.
+- `images`: the folder that `file_name` is relative to; by default the folder of the JSON. A name
+  that leads out of it is refused (`repic.sources.contained`).
 - Captions: annotations with a `caption` in the same file, otherwise the file `captions_X.json`
   next to `instances_X.json`, as COCO distributes it. The first caption of a photo is used.
 - `refs`: referring expressions of RefCOCO, RefCOCO+ or RefCOCOg as JSON; see `_add_expressions`.
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
+from repic.sources import contained
 from repic.sources.base import Annotation, SourcePhoto
 
 if TYPE_CHECKING:
@@ -69,13 +71,14 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
         if uri is None:
             skipped["images without a usable file_name or id"] += 1
             continue
-        yield SourcePhoto(
+        photo = SourcePhoto(
             uri=uri,
             source=settings.kind,
             licence=settings.licence or licences.get(_key(image.get("license"))),
             caption=captions.get(image["id"]),
             annotations=tuple(annotations[image["id"]].values()),
         )
+        yield contained.checked(photo, folder)
     for reason, count in sorted(skipped.items()):
         _log.warning("%s: skipped %d %s", settings.path, count, reason)
 
@@ -117,7 +120,7 @@ def _uri(folder: str, image: Any) -> str | None:
     if not isinstance(name, str) or not name:
         return None
     try:
-        return uris.join(folder, name)
+        return contained.uri_of(folder, name)
     except ValueError:
         return None
 
@@ -150,7 +153,9 @@ def _read_json(uri: str) -> Any:
             return json.load(file)
     except FileNotFoundError:
         raise SourceError(f"there is no file {path}") from None
-    except (ValueError, IsADirectoryError) as error:
+    except RecursionError:
+        raise SourceError(f"{path} is nested too deeply to be an annotation file") from None
+    except (ValueError, IsADirectoryError, PermissionError) as error:
         raise SourceError(f"{path} is not a JSON file: {error}") from error
 
 

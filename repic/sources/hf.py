@@ -5,7 +5,8 @@ a data set on the hub; and any other folder as an `imagefolder` of `datasets` (s
 labels from folders, more columns from `metadata.csv` or `metadata.jsonl`).
 
 A photo in a file is addressed by its path, a photo in a table by row and column, so no bytes are
-read or copied here.
+read or copied here. Paths in a data set are relative to the table, or to `source.images`, and must
+not lead out of the data set, or of `source.images`; see `repic.sources.contained`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from repic.errors import SourceError
 from repic.images import uris
-from repic.sources import hub, parquet
+from repic.images.refusal import SYSTEM_ERRORS
+from repic.sources import contained, hub, parquet
 from repic.sources.base import SourcePhoto
 
 if TYPE_CHECKING:
@@ -34,22 +36,35 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     if not tables:
         yield from _image_folder(settings, path)
     for table in tables:
-        yield from _table(settings, table)
+        yield from _table(settings, table, _root(settings, path))
 
 
-def _table(settings: config.SourceSettings, table: parquet.TableFile) -> Iterator[SourcePhoto]:
+def _root(settings: config.SourceSettings, path: str) -> str:
+    """URI of the folder below which names in the data set may lead."""
+    root = uris.to_uri(settings.images or path)
+    is_table = root.endswith((".parquet", ".arrow"))
+    return root.rpartition("/")[0] if is_table else root
+
+
+def _table(
+    settings: config.SourceSettings, table: parquet.TableFile, root: str
+) -> Iterator[SourcePhoto]:
     schema = table.schema()
     extra = _columns(settings)
     _check(settings, [settings.image_column, *extra], schema.names)
     identity_names = parquet.class_names(schema, settings.identity_column or "")
     pictures = table.pictures(settings.image_column)
-    folder = table.uri.rpartition("/")[0]
+    folder = root if settings.images else table.uri.rpartition("/")[0]
     for number, (path, row) in enumerate(zip(pictures, table.rows(extra), strict=True)):
+        own = str(uris.Location(table.uri, number, settings.image_column))
         if path is None:
-            uri = str(uris.Location(table.uri, number, settings.image_column))
-        else:
-            uri = path if uris.is_url(path) else uris.join(folder, path)
-        yield _photo(settings, uri, row, identity_names)
+            yield _photo(settings, own, row, identity_names)
+            continue
+        try:
+            uri = contained.uri_of(folder, path)
+        except ValueError:
+            uri = own  # no file can have this name, and the cell holds no bytes
+        yield contained.checked(_photo(settings, uri, row, identity_names), root)
 
 
 def _image_folder(settings: config.SourceSettings, path: str) -> Iterator[SourcePhoto]:
@@ -57,18 +72,27 @@ def _image_folder(settings: config.SourceSettings, path: str) -> Iterator[Source
 
     try:
         rows = datasets.load_dataset(
-            "imagefolder", data_dir=os.path.expanduser(path), split=settings.split, streaming=True
+            "imagefolder",
+            data_dir=os.path.expanduser(path),
+            split=settings.split,
+            streaming=True,
+            trust_remote_code=False,
         )
-    except (ValueError, FileNotFoundError, datasets.exceptions.DatasetsError) as error:
+        _check(settings, [settings.image_column, *_columns(settings)], list(rows.features))
+        label = rows.features.get(settings.identity_column or "")
+        names = label.names if isinstance(label, datasets.ClassLabel) else None
+        for row in rows.cast_column(settings.image_column, datasets.Image(decode=False)):
+            uri = uris.to_uri(row[settings.image_column]["path"])
+            yield contained.checked(_photo(settings, uri, row, names), _root(settings, path))
+    except (SourceError, MemoryError):
+        raise
+    except Exception as error:  # the library raises many classes for files of other forms
+        if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:
+            raise
         raise SourceError(
             f"{path} has no split {settings.split!r} of Parquet, Arrow or image files "
-            f"({error}); see source.path and source.split"
+            f"({error or type(error).__name__}); see source.path and source.split"
         ) from error
-    _check(settings, [settings.image_column, *_columns(settings)], list(rows.features))
-    label = rows.features.get(settings.identity_column or "")
-    names = label.names if isinstance(label, datasets.ClassLabel) else None
-    for row in rows.cast_column(settings.image_column, datasets.Image(decode=False)):
-        yield _photo(settings, uris.to_uri(row[settings.image_column]["path"]), row, names)
 
 
 def _identity_column(settings: config.SourceSettings) -> str | None:
@@ -104,5 +128,5 @@ def _photo(
         source=settings.kind,
         licence=settings.licence,
         identity=None if identity in (None, "") else str(identity),
-        caption=caption or None,
+        caption=caption if caption and isinstance(caption, str) else None,
     )

@@ -3,6 +3,9 @@
 Supported layouts: a single file; a folder of Parquet shards, as on the hub
 (`data/train-00000-of-00032.parquet`); the output of `save_to_disk` of `datasets`
 (`data-00000-of-00001.arrow`, in one sub-folder per split if there are splits).
+
+A table is as trusted as its author: it may have no more rows than bytes (every photo has some), its
+rows are read in batches that cannot expand to gigabytes, and texts are cut off at `MAX_TEXT`.
 """
 
 from __future__ import annotations
@@ -10,15 +13,30 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from repic.errors import SourceError
 from repic.images import uris
-from repic.images.fetch import is_arrow
+from repic.images.table_cells import (
+    TableTooLargeError,
+    bounded_batches,
+    is_arrow,
+    is_arrow_error,
+)
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+MAX_TEXT = 10_000
+"""Maximum characters of a text in a cell; longer ones count as absent."""
+FREE_ROWS = 65_536
+"""Rows that a table may have whatever its size."""
 
 _SPLITS = ("train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval")
 
@@ -32,16 +50,27 @@ class TableFile:
     path: str
 
     def schema(self) -> pa.Schema:
-        """Arrow schema, with the metadata of `datasets`."""
+        """Arrow schema, with the metadata of `datasets`.
+
+        Raises:
+            SourceError: the file is no table.
+        """
         import pyarrow.parquet as pq
 
-        with self.files.open(self.path, "rb") as file:
+        with self._readable(), self.files.open(self.path, "rb") as file:
             return pa.ipc.open_stream(file).schema if is_arrow(self.path) else pq.read_schema(file)
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """All rows in order, with the given columns only."""
-        for table in self._tables(columns):
-            yield from table.to_pylist()
+        """All rows in order, with the given columns only.
+
+        Raises:
+            SourceError: the table is broken, or has more rows than bytes.
+        """
+        shared: dict[str, str] = {}
+        for batch in self._batches(columns):
+            for start in range(0, batch.num_rows, 256):
+                for row in _to_python(batch.slice(start, 256)):
+                    yield {name: _bounded(value, shared) for name, value in row.items()}
 
     def pictures(self, column: str) -> Iterator[str | None]:
         """Path or URL of each row's picture, or None if its bytes are in the cell.
@@ -75,35 +104,69 @@ class TableFile:
         The statistics of a Parquet file usually show that all rows have bytes, which avoids reading
         gigabytes of pictures.
         """
-        import pyarrow.parquet as pq
-
-        if is_arrow(self.path):
-            for table in self._tables([column]):
-                struct = table[column].combine_chunks()
-                is_valid = struct.field("bytes").is_valid().to_pylist()
-                yield is_valid, struct.field("path").to_pylist()
-            return
-        with self.files.open(self.path, "rb") as file:
-            parquet = pq.ParquetFile(file)
+        with self._readable(), self.files.open(self.path, "rb") as file:
+            if is_arrow(self.path):
+                for batch in self._arrow(file, [column]):
+                    yield _cells(batch.column(column))
+                return
+            parquet = self._parquet(file)
             for group in range(parquet.metadata.num_row_groups):
                 if _without_nulls(parquet.metadata.row_group(group), f"{column}.bytes"):
                     count = parquet.metadata.row_group(group).num_rows
                     yield [True] * count, [None] * count
                     continue
-                struct = parquet.read_row_group(group, [column])[column].combine_chunks()
-                is_valid = struct.field("bytes").is_valid().to_pylist()
-                yield is_valid, struct.field("path").to_pylist()
+                for batch in bounded_batches(parquet, [column], [group], keep=False):
+                    yield _cells(batch.column(column))
 
-    def _tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+    def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with self._readable(), self.files.open(self.path, "rb") as file:
+            if is_arrow(self.path):
+                yield from self._arrow(file, columns)
+                return
+            parquet = self._parquet(file)
+            groups = range(parquet.metadata.num_row_groups)
+            if columns:
+                yield from bounded_batches(parquet, columns, groups, keep=False)
+            else:  # rows without columns take no space
+                yield from parquet.iter_batches(columns=[])
+
+    def _arrow(self, file: Any, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        count = 0
+        for batch in pa.ipc.open_stream(file):
+            count += batch.num_rows
+            self._check_rows(count)
+            yield batch.select(list(columns))
+
+    def _parquet(self, file: Any) -> pq.ParquetFile:
         import pyarrow.parquet as pq
 
-        with self.files.open(self.path, "rb") as file:
-            if is_arrow(self.path):
-                for batch in pa.ipc.open_stream(file):
-                    yield pa.Table.from_batches([batch]).select(list(columns))
-            else:
-                for batch in pq.ParquetFile(file).iter_batches(columns=list(columns)):
-                    yield pa.Table.from_batches([batch])
+        parquet = pq.ParquetFile(file)
+        self._check_rows(parquet.metadata.num_rows)
+        return parquet
+
+    def _check_rows(self, count: int) -> None:
+        if count > max(FREE_ROWS, self.files.size(self.path) or 0):
+            raise SourceError(
+                f"{self.uri} claims {count:,} rows, more than it has bytes; give another data set"
+            )
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Turn the errors of a broken table into a `SourceError`."""
+        try:
+            yield
+        except (pa.ArrowException, TableTooLargeError, OverflowError) as error:
+            raise SourceError(f"{self.uri} cannot be read: {error}; give another file") from error
+        except OSError as error:
+            if not is_arrow_error(error):
+                raise
+            raise SourceError(f"{self.uri} cannot be read: {error}; give another file") from error
+
+
+def _cells(column: pa.StructArray) -> tuple[list[bool], list[str | None]]:
+    """Whether each cell has bytes, and its path."""
+    has_bytes = pc.is_valid(pc.struct_field(column, "bytes")).to_pylist()
+    return has_bytes, _escaped(pc.struct_field(column, "path"))
 
 
 def _without_nulls(group: Any, column: str) -> bool:
@@ -169,7 +232,41 @@ def _split_of(path: str, folder: str) -> str | None:
 def class_names(schema: pa.Schema, column: str) -> list[str] | None:
     """Names of a `ClassLabel` column of `datasets`; None for other columns."""
     stored = (schema.metadata or {}).get(b"huggingface")
-    feature = json.loads(stored)["info"]["features"].get(column, {}) if stored else {}
-    if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
-        return list(feature["names"])
+    try:
+        feature: Any = json.loads(stored or b"{}")["info"]["features"][column]
+        if feature["_type"] == "ClassLabel":
+            return [str(name) for name in feature["names"]]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        pass  # metadata of another library, or none
     return None
+
+
+def _to_python(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Rows of a batch; texts that are not UTF-8 have backslash escapes."""
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+        return rows
+    except UnicodeDecodeError:
+        columns = {name: _escaped(batch.column(name)) for name in batch.schema.names}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _escaped(column: pa.Array) -> list[Any]:
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        try:
+            return list(column.to_pylist())
+        except UnicodeDecodeError:
+            return [None] * len(column)
+    cells = column.cast(pa.large_binary()).to_pylist()
+    return [None if c is None else c.decode("utf-8", "backslashreplace") for c in cells]
+
+
+def _bounded(value: Any, shared: dict[str, str]) -> Any:
+    """A value with long texts removed; equal texts are one object, as they are in the file."""
+    if isinstance(value, str):
+        return shared.setdefault(value, value) if len(value) <= MAX_TEXT else None
+    if isinstance(value, dict):
+        return {name: _bounded(entry, shared) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_bounded(entry, shared) for entry in value]
+    return value

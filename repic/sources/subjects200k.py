@@ -59,12 +59,13 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
         shard = PurePosixPath(table.path).stem
         for number, row in enumerate(table.rows(["quality_assessment", "description"])):
             if _quality(row) >= settings.min_quality:
-                yield from _views(settings, table.uri, shard, number, row["description"] or {})
+                yield from _views(settings, table.uri, shard, number, row["description"])
 
 
 def _quality(row: dict[str, Any]) -> int:
-    grades = row["quality_assessment"] or {}
-    return min(grades.get(name) or 0 for name in GRADES)
+    grades = row["quality_assessment"]
+    values = [grades.get(name) for name in GRADES] if isinstance(grades, dict) else [0]
+    return min(value if isinstance(value, int) else 0 for value in values)
 
 
 def _views(
@@ -72,15 +73,16 @@ def _views(
     table: str,
     shard: str,
     number: int,
-    description: dict[str, Any],
+    description: Any,
 ) -> Iterator[SourcePhoto]:
-    is_valid = description.get("description_valid") is not False
+    texts = description if isinstance(description, dict) else {}
+    is_valid = texts.get("description_valid") is not False
     for view, region in enumerate(_VIEWS):
-        caption = description.get(f"description_{view}") if is_valid else None
+        caption = texts.get(f"description_{view}") if is_valid else None
         yield SourcePhoto(
             uri=str(uris.Location(table, number, "image", region)),
             source=settings.kind,
             licence=settings.licence or LICENCE,
             identity=None if settings.identity == "none" else f"{shard}/{number}",
-            caption=caption or None,
+            caption=caption if caption and isinstance(caption, str) else None,
         )

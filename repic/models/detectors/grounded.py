@@ -73,7 +73,7 @@ def _from_pretrained(checkpoint: str) -> tuple[Any, Any]:
         name, revision = str(Path(checkpoint).expanduser()), "main"
     else:
         name, _, revision = checkpoint.partition("@")
-    pinned = {"revision": revision or "main"}
+    pinned: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
     try:
         model_type = AutoConfig.from_pretrained(name, **pinned).model_type
     except (OSError, ValueError) as error:

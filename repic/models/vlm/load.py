@@ -63,8 +63,10 @@ def reader(name: str, boxes: str = "auto", unknown: Convention | None = None) ->
 
     path = _locate(name)
     try:
-        config = AutoConfig.from_pretrained(path)
-        processor = AutoProcessor.from_pretrained(path, padding_side="left")
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        processor = AutoProcessor.from_pretrained(
+            path, padding_side="left", trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise WeightsError(
@@ -137,7 +139,9 @@ def load(reader: Reader, bfloat16: bool = False) -> Any:
 
     try:
         return AutoModelForImageTextToText.from_pretrained(
-            reader.path, dtype=torch.bfloat16 if bfloat16 else torch.float32
+            reader.path,
+            dtype=torch.bfloat16 if bfloat16 else torch.float32,
+            trust_remote_code=False,
         )
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
