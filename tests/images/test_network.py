@@ -201,5 +201,5 @@ def test_any_address_is_refused_in_words(text: str) -> None:
     ],
 )
 def test_an_odd_address_is_refused_and_no_other_error(uri: str) -> None:
-    with pytest.raises(ValueError, match=".+: .+|is not a URL"):  # the scan quarantines both
+    with pytest.raises(ValueError, match=r".+: .+|is not a URL"):  # the scan quarantines both
         read_bytes(uri)
