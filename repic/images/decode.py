@@ -91,6 +91,7 @@ _pillow_open = Image.open
 
 # Pillow warns from 89 million pixels on; `MAX_PIXELS` is the limit here.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # of damaged metadata
 
 
 @dataclass(frozen=True)
