@@ -88,13 +88,13 @@ def test_a_bucket_that_goes_away_is_no_empty_store(options):
 
 
 def test_a_listing_that_fails_on_s3_deletes_nothing(options, monkeypatch):
-    """One page of one listing in turn, for good: s3fs has given up trying."""
+    """One page of one listing, for good: s3fs has given up trying. The last has no fault."""
     store = Store.open("s3://bucket/store", create=True, storage_options=options)
     build(store, 1)
     before = store.files.find("").keys()
     store.files.replace("tmp/x", b"1")
     real = type(store.files.fs)._call_s3
-    for page in range(1, 100):
+    for page in (1, 2, 5, 11, 16, 23, 1000):
         pages = []
 
         async def call(
@@ -115,11 +115,8 @@ def test_a_listing_that_fails_on_s3_deletes_nothing(options, monkeypatch):
             context.setattr(type(store.files.fs), "_call_s3", call)
             gc(store, delete=True)
         assert before <= store.files.find("").keys()
-        if len(pages) < page:
-            break
-        assert "tmp/x" in store.files.find("tmp")
-    assert page > 20
-    assert "tmp/x" not in store.files.find("tmp")
+        assert ("tmp/x" in store.files.find("tmp")) == (len(pages) >= page)
+    assert 23 < len(pages) < 1000
 
 
 def test_leases_on_s3(options):
