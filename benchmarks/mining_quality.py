@@ -29,7 +29,7 @@ from repic.images import decode
 from repic.images.perceptual_hash import perceptual_hash
 from repic.mining.splits import split_photos
 from repic.models import encoder as embed
-from repic.models import imagenet_classifier
+from repic.models.detectors.main_object import MainObjectDetector
 
 TARGETS = {
     "precision": (">=", 0.98),
@@ -192,12 +192,12 @@ def measure(
     return result | judge_labelled(these, category, settings)
 
 
-def photos_detector(runtime: RuntimeSettings) -> imagenet_classifier.ActivationMapDetector:
+def photos_detector(runtime: RuntimeSettings) -> MainObjectDetector:
     from repic.config import DetectorSettings
     from repic.models import detectors
 
     detector = detectors.load(DetectorSettings(kind="photos", confidence=0), runtime)
-    assert isinstance(detector, imagenet_classifier.ActivationMapDetector)
+    assert isinstance(detector, MainObjectDetector)
     return detector
 
 

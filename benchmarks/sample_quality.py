@@ -261,6 +261,7 @@ def _points_to_one(row: Row, annotations: Sequence[Annotation]) -> tuple[bool, b
     """Whether the text matches exactly one object, and whether the box is of that object."""
     text = next(block["text"] for block in row["prompt"] if block["type"] == "text")
     (template,) = (t.text for t in vlt.TEMPLATES if t.id == row["template_id"])
+    template = template.replace("{is}", "is").replace("{its}", "its")
     before, after = template.split("{what}")
     what = re.fullmatch(re.escape(before) + "(.+)" + re.escape(after), text)
     phrase = what[1] if what else ""

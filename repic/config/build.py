@@ -38,6 +38,10 @@ class SourceSettings(Section):
         "folder",
         description="Where identities come from: the sub-folder, the source's annotation, or none.",
     )
+    label: Literal["folder", "none"] = Field(
+        "none",
+        description="folder: sub-folder names are also labels of the objects, such as `red mug`.",
+    )
     split: str = Field("train", description="hf, subjects200k: the split to read.")
     image_column: str = Field("image", description="hf: the column that holds the photo.")
     identity_column: str | None = Field(
@@ -163,6 +167,25 @@ class SplitSettings(Section):
         if self.validation + self.test >= 1:
             raise ValueError("validation and test together must leave something to train on")
         return self
+
+
+class LabelSettings(Section):
+    """Which nouns prompts may use for an object, where a detector estimates probabilities."""
+
+    min_probability: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Least probability of a specific noun, such as a breed of dog: the geometric "
+        "mean over the photos of one identity.",
+    )
+    min_broad_probability: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Least probability of a broad noun, such as dog, used where no specific one is "
+        "probable enough; below, no text names the object.",
+    )
 
 
 class NameSettings(Section):

@@ -13,6 +13,7 @@ from repic.config.build import (
     DetectorSettings,
     EncoderSettings,
     ExampleSettings,
+    LabelSettings,
     MiningSettings,
     QuarantineSettings,
     RewardSettings,
@@ -37,6 +38,7 @@ class Settings(Section):
     encoder: EncoderSettings = EncoderSettings()
     mining: MiningSettings = MiningSettings()
     splits: SplitSettings = SplitSettings()
+    labels: LabelSettings = LabelSettings()
     examples: ExampleSettings = ExampleSettings()
     rewards: RewardSettings = RewardSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
@@ -75,7 +77,7 @@ BUILD = Scope(
     "build",
     (
         *("source", "detector", "encoder", "mining", "splits"),
-        *("examples", "rewards", "quarantine", "runtime"),
+        *("labels", "examples", "rewards", "quarantine", "runtime"),
     ),
 )
 TRAIN = Scope("train", ("train", "trainer"))

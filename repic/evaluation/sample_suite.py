@@ -131,6 +131,7 @@ def _object(thing: dict[str, Any], region: ImageRegion) -> Object:
         image_id=region.image_id,
         box=region.crop,
         label=thing["label"],
+        spoken=thing["label"],
         area_share=(x2 - x1) * (y2 - y1) / (region.width * region.height),
         same_label_count=1,
         cut=thing["truncated"] or thing["occluded"],

@@ -66,6 +66,7 @@ def describe(settings: ExampleSettings) -> dict[str, Any]:
 def build(
     images: pa.Table,
     objects: pa.Table,
+    labels: Mapping[str, str | None],
     pairs: pa.Table,
     splits: Mapping[str, str | None],
     settings: ExampleSettings,
@@ -76,6 +77,7 @@ def build(
     Args:
         images: The images table of one build.
         objects: Its objects table.
+        labels: object_id -> what texts call it; None or absent if nothing is sure.
         pairs: Its pairs table.
         splits: image_id -> split; a photo that is missing or has None is not used.
         settings: How pairs become examples.
@@ -88,7 +90,7 @@ def build(
     candidates: dict[str, dict[str, Row]] = {}
     summaries = {name: ObjectiveSummary(name) for name in OBJECTIVES}
     with _without_gc():
-        corpus = Corpus.of(images, objects, pairs, splits)
+        corpus = Corpus.of(images, objects, labels, pairs, splits)
         for name, objective in OBJECTIVES.items():
             summary = summaries[name]
             summary.refused.update({f"pair_{reason}": n for reason, n in corpus.refused.items()})

@@ -23,7 +23,8 @@ HARDNESS = {"hard": 0, "medium": 1, "easy": 2}
 
 @dataclass(frozen=True)
 class Template:
-    """One prompt sentence, with `{name}` for a reference or `{what}` for an expression."""
+    """One prompt sentence, with `{name}` for a reference `{what}` for an expression, or `{is}` and
+    `{its}` for words that follow its number."""
 
     id: str
     text: str

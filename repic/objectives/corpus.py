@@ -64,6 +64,9 @@ class Object:
     image_id: str
     box: tuple[float, float, float, float]
     label: str
+    """The detector's best guess or the owner's word; no text may use it."""
+    spoken: str | None
+    """What texts call it; None if nothing is sure enough."""
     area_share: float
     same_label_count: int
     cut: bool
@@ -137,12 +140,14 @@ class Corpus:
         cls,
         images: pa.Table,
         objects: pa.Table,
+        labels: Mapping[str, str | None],
         pairs: pa.Table,
         splits: Mapping[str, str | None],
     ) -> Corpus:
         """The corpus of the tables of one build.
 
         Args:
+            labels: object_id -> what texts call it, or None.
             splits: image_id -> split; a photo that is missing or has None is not used.
         """
         photos = {row["image_id"]: _photo(row) for row in images.to_pylist()}
@@ -150,7 +155,7 @@ class Corpus:
             image_id: split for image_id, split in splits.items() if split and image_id in photos
         }
         by_id = {
-            row["object_id"]: _object(row, photos[row["image_id"]])
+            row["object_id"]: _object(row, labels.get(row["object_id"]), photos[row["image_id"]])
             for row in sorted(objects.to_pylist(), key=itemgetter("object_id"))
             if row["image_id"] in photos
         }
@@ -192,7 +197,7 @@ class Corpus:
             photo = self.photos[image_id]
             texts = [photo.caption or "", *photo.labels, *photo.phrases]
             for obj in self.objects_of[image_id]:
-                texts += [obj.label, *obj.expressions]
+                texts += [obj.spoken or "", *obj.expressions]
             words = plain_words("\n".join(texts))
             self._words[image_id] = {word: None for word in words if word not in STOP_WORDS}
         return self._words[image_id]
@@ -278,7 +283,7 @@ def _photo(row: Mapping[str, Any]) -> Photo:
     )
 
 
-def _object(row: Mapping[str, Any], photo: Photo) -> Object:
+def _object(row: Mapping[str, Any], spoken: str | None, photo: Photo) -> Object:
     box = Box(row["x1"], row["y1"], row["x2"], row["y2"]).clip(photo.width, photo.height)
     rounded = box.round(2)
     return Object(
@@ -286,6 +291,7 @@ def _object(row: Mapping[str, Any], photo: Photo) -> Object:
         row["image_id"],
         (rounded.x1, rounded.y1, rounded.x2, rounded.y2),
         row["label"],
+        spoken,
         row["area_share"],
         row["same_label_count"],
         bool(row["truncated"] or row["occluded"]),
@@ -306,5 +312,5 @@ def texts_of(photo: Photo, objects: Iterable[Object]) -> list[str]:
     """Caption, labels and expressions of a photo and some objects; no name may occur in them."""
     texts = [photo.caption or "", *photo.labels]
     for obj in objects:
-        texts += [obj.label, *obj.expressions]
+        texts += [obj.label, obj.spoken or "", *obj.expressions]
     return texts

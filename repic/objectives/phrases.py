@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 
 from repic.captions.facts import LEAST
+from repic.captions.noun_phrases import with_article, without_article
 from repic.captions.tokens import content_stems, stem
 from repic.objectives.base import SeededRandom
 from repic.objectives.corpus import Object
 
-ARTICLE = re.compile(r"(?:the|a|an|one)\s+", re.IGNORECASE)
 # Words for a position in the object's own photo, which would mislead about another photo.
 _POSITION = re.compile(
     r"\b(?:left|right|middle|center|centre|top|bottom|front|back|behind|next|near|nearest|closest|"
@@ -28,13 +28,15 @@ _ENDS = re.compile(
 
 
 def reference_info(obj: Object, rng: SeededRandom) -> str:
-    """What a prompt says about a reference, for example `A golden retriever.`"""
+    """What a prompt says about a reference, for example `A golden retriever.`
+
+    Empty if nothing is sure enough to be said: it has no expression that can be used without its
+    photo, and no label that may be spoken.
+    """
     usable = [text for text in obj.expressions if text.strip() and not _POSITION.search(text)]
-    text = ARTICLE.sub("", (rng.pick(usable) if usable else obj.label).strip().rstrip("."), count=1)
-    is_plural = text.endswith("s") and not text.endswith("ss") and " " not in text
-    if is_plural or not text.isascii():
-        return f"{text[:1].upper()}{text[1:]}."
-    return f"{'An' if text[:1].lower() in 'aeiou' else 'A'} {text}."
+    text = rng.pick(usable) if usable else obj.spoken or ""
+    text = with_article(without_article(text.strip().rstrip(".")))
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _mentions(phrase: str, text: str) -> list[tuple[int, int]]:
@@ -80,9 +82,9 @@ def named_caption(
         return None
     full = caption
     for obj, name in present:
-        phrases = {ARTICLE.sub("", text.strip().rstrip("."), count=1) for text in obj.phrases}
-        if obj.same_label_count == 1:
-            phrases.add(obj.label)
+        phrases = {without_article(text.strip().rstrip(".")) for text in obj.phrases}
+        if obj.same_label_count == 1 and obj.spoken:
+            phrases.add(obj.spoken)
         for phrase in sorted(phrases - {""}, key=lambda text: (-len(text), text)):
             spans = _mentions(phrase, caption)
             if len(spans) == 1:

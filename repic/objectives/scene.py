@@ -34,7 +34,7 @@ def scene_of(objects: Iterable[Object], names: Mapping[str, str]) -> list[Row]:
         {
             "name": names.get(obj.object_id),
             "box": list(obj.box),
-            "label": obj.label,
+            "label": obj.spoken or "",
             "phrases": list(obj.phrases),
         }
         for obj in objects

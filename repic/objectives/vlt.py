@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from repic.captions.noun_phrases import has_determiner, is_plural, without_determiner
 from repic.config import ExampleSettings
 from repic.images.coordinates import Box, BoxError, Convention
 from repic.objectives.base import (
@@ -21,6 +22,7 @@ from repic.objectives.base import (
     Reward,
     Row,
     SeededRandom,
+    Template,
     draft_key,
     example_row,
     image_block,
@@ -35,14 +37,14 @@ from repic.objectives.corpus import Corpus, Object, Photo
 TEMPLATES = templates(
     "vlt",
     (
-        "Where is {what}? Answer in JSON with its bounding box as bbox_2d.",
-        "Find {what} in this picture and give its bounding box in JSON, under the key bbox_2d.",
+        "Where {is} {what}? Answer in JSON with {its} bounding box as bbox_2d.",
+        "Find {what} in this picture and give {its} bounding box in JSON, under the key bbox_2d.",
         "Locate {what}. Reply with JSON that holds one bbox_2d.",
         "Draw a box around {what}: answer in JSON with the key bbox_2d.",
         "Point out {what} in the photo. Give one bounding box as JSON (bbox_2d).",
         "Which part of the picture shows {what}? Write the bbox_2d of that part as JSON.",
         "Give the bounding box of {what}, as JSON with a single bbox_2d.",
-        "Look for {what}. In JSON, what is its bbox_2d?",
+        "Look for {what}. In JSON, what is {its} bbox_2d?",
         "Mark {what} with one tight box. Output JSON with the key bbox_2d.",
         "I am looking for {what}. Tell me where, as JSON with one bbox_2d.",
         "Detect {what} and report the bbox_2d in JSON, and nothing else.",
@@ -51,7 +53,6 @@ TEMPLATES = templates(
 )
 PAPER_IOU = 0.5
 _PAPER_BOX = re.compile(r"\[(\d{1,9}),\s*(\d{1,9}),\s*(\d{1,9}),\s*(\d{1,9})\]")
-_ARTICLE = re.compile(r"(?:the|a|an|this|that|his|her|their|its|my|your)\s", re.IGNORECASE)
 
 
 class Vlt:
@@ -78,10 +79,13 @@ class Vlt:
             for target in targets:
                 if count == settings.vlt.max_per_photo:
                     break
-                if choices := _referring_expressions(photo, target, corpus.objects_of[image_id]):
+                choices = _referring_expressions(photo, target, corpus.objects_of[image_id])
+                if choices:
                     key = draft_key("vlt", split, target, choices, photo)
                     yield ExampleDraft(key, partial(_row, photo, target, choices, split, settings))
                     count += 1
+                elif target.spoken is None:
+                    summary.refused["no_label_is_sure"] += 1
                 else:
                     summary.refused["no_expression_for_it_alone"] += 1
             has_rows = has_rows or count > 0
@@ -119,11 +123,15 @@ def _referring_expressions(
 ) -> list[tuple[str, str]]:
     """Texts that refer to the target and to no other object of the photo, as `(kind, text)`.
 
-    These are the source's expressions, or else the label, if neither the detector nor the source
-    knows another object with that label.
+    These are the source's expressions, or else the label that may be spoken, if neither the
+    detector nor the source knows another object with that label.
     """
     others = [obj for obj in objects if obj.object_id != target.object_id]
-    taken = Counter(_key(text) for other in others for text in {*other.expressions, other.label})
+    taken = Counter(
+        _key(text)
+        for other in others
+        for text in {*other.expressions, other.label, other.spoken or other.label}
+    )
     described = Counter(map(_key, photo.labels))
     unambiguous = [
         ("expression", text)
@@ -132,15 +140,27 @@ def _referring_expressions(
     ]
     if unambiguous:
         return unambiguous
-    label = _key(target.label)
+    if target.spoken is None:
+        return []
+    label = _key(target.spoken)
     if target.same_label_count == 1 and not taken[label] and described[label] <= 1:
-        return [("label", target.label.strip())]
+        return [("label", target.spoken.strip())]
     return []
 
 
+def question(template: Template, expression: str) -> str:
+    """The template about an expression, with an article and in its number.
+
+    `Where is the dog?`, `Where are the sunglasses?`
+    """
+    what = expression.rstrip(".")
+    what = what if has_determiner(what) else f"the {what}"
+    words = {"is": "are", "its": "their"} if is_plural(what) else {"is": "is", "its": "its"}
+    return template.text.format(what=what, **words)
+
+
 def _key(text: str) -> str:
-    words = " ".join(text.casefold().split()).rstrip(".")
-    return _ARTICLE.sub("", words, count=1) if _ARTICLE.match(words) else words
+    return without_determiner(" ".join(text.casefold().split()).rstrip("."))
 
 
 def _has_usable_size(obj: Object, settings: ExampleSettings, summary: ObjectiveSummary) -> bool:
@@ -161,15 +181,12 @@ def _row(
     rng = SeededRandom(seed)
     template = rng.pick(TEMPLATES)
     kind, text = rng.pick(choices)
-    what = text.rstrip(".")
-    if not _ARTICLE.match(what):
-        what = f"the {what}"
     return example_row(
         "vlt",
         kind,
         split,
         template,
-        [image_block(), text_block(template.text.format(what=what))],
+        [image_block(), text_block(question(template, text))],
         [query_picture(photo)],
         "{box}",
         seed,

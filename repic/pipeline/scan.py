@@ -156,11 +156,17 @@ def _hash(photo: SourcePhoto) -> tuple[SourcePhoto, str, Reject | None]:
 def _merged(image_id: str, copies: list[tuple[SourcePhoto, str]]) -> ScannedPhoto:
     """One picture from all of its copies; the first URI is the one that is used.
 
-    The picture gets the identity that its copies agree on, and none if they disagree.
+    The picture gets the identity and the label that its copies agree on, and none if they disagree.
     """
     copies = sorted(copies, key=lambda copy: copy[0].uri)
     photo, sha256 = copies[0]
-    identities = {copy.identity for copy, _ in copies if copy.identity}
-    identity = identities.pop() if len(identities) == 1 else None
+    identity = _agreed(copy.identity for copy, _ in copies)
+    label = _agreed(copy.label for copy, _ in copies)
     also_at = tuple(copy.uri for copy, _ in copies[1:])
-    return ScannedPhoto(image_id, sha256, replace(photo, identity=identity), also_at)
+    return ScannedPhoto(image_id, sha256, replace(photo, identity=identity, label=label), also_at)
+
+
+def _agreed(values: Iterable[str | None]) -> str | None:
+    """The one value that is given; None if none is, or several."""
+    given = {value for value in values if value}
+    return given.pop() if len(given) == 1 else None

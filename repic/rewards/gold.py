@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from repic.captions.noun_phrases import with_article, without_article
 from repic.captions.tokens import plain_words
 from repic.images.coordinates import Convention
 from repic.objectives.base import Row, answer_of
 from repic.objectives.identify import KIND as WHICH
-from repic.objectives.phrases import ARTICLE
 
 _LOCATION = re.compile(r"\b(?:on|against|in front of) (?:an? )?\w+(?: \w+)?(?=\.$| there is)", re.I)
 _POSITION = re.compile(r"\b(?:left|right|upper|lower)\w*\b")
@@ -25,7 +25,7 @@ class SceneObject:
     @property
     def with_article(self) -> str:
         """`a red mug`, `an orange fish`."""
-        return f"{'an' if self.phrase[:1] in 'aeiou' else 'a'} {self.phrase}"
+        return with_article(self.phrase)
 
 
 def gold_answer(row: Row, convention: Convention) -> str | None:
@@ -46,7 +46,7 @@ def scene_objects(row: Row) -> list[SceneObject]:
         if not phrases:
             return []
         phrase = max(phrases, key=lambda text: len(plain_words(text)))
-        objects.append(SceneObject(entry["name"], ARTICLE.sub("", phrase.strip(), count=1)))
+        objects.append(SceneObject(entry["name"], without_article(phrase.strip())))
     return objects
 
 

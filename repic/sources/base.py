@@ -16,7 +16,7 @@ class Annotation:
     Attributes:
         box: xyxy in pixels of the upright photo, as given by the source; not checked against the
             size of the photo, which a source does not read.
-        label: Category.
+        label: Category; empty if the source gives only the box.
         identity: Identity of the object, if the source gives one.
         expressions: Sentences that refer to this object and no other in the photo.
         truncated: Whether the frame cuts off a part; None if unknown.
@@ -41,6 +41,7 @@ class SourcePhoto:
         licence: Licence, if the source gives one.
         identity: Who or what the photo shows, if the source says so.
         caption: A true caption, if the source has one.
+        label: What the owner of the photo calls its main object.
         annotations: Objects that the source describes.
     """
 
@@ -49,6 +50,7 @@ class SourcePhoto:
     licence: str | None = None
     identity: str | None = None
     caption: str | None = None
+    label: str | None = None
     annotations: tuple[Annotation, ...] = ()
 
 

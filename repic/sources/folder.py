@@ -11,11 +11,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from repic.errors import SourceError
 from repic.images import decode, uris
+from repic.sources import labels_file
 from repic.sources.base import SourcePhoto
 
 if TYPE_CHECKING:
@@ -35,21 +37,52 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     """All photos under `settings.path`, in no particular order.
 
     With `identity: folder`, the identity is the name of the first folder below the root; photos in
-    the root itself have none.
+    the root itself have none. What a labels file in the root says goes before folder names.
 
     Raises:
-        SourceError: the folder does not exist.
+        SourceError: the folder does not exist, or its labels file is not valid.
     """
     root = uris.to_uri(settings.path or "")
     candidates = _local(uris.file_path(root)) if root.startswith("file://") else _remote(root)
+    words = labels_file.parse(_labels_files(root))
     for uri, parts in candidates:
-        by_folder = settings.identity == "folder" and len(parts) > 1
-        yield SourcePhoto(
+        folder = _text(parts[0]) if len(parts) > 1 else None
+        photo = SourcePhoto(
             uri=uri,
             source=settings.kind,
             licence=settings.licence,
-            identity=_text(parts[0]) if by_folder else None,
+            identity=folder if settings.identity == "folder" else None,
+            label=" ".join(folder.replace("_", " ").split()) if folder else None,
         )
+        if settings.label != "folder":
+            photo = replace(photo, label=None)
+        photo = words.applied(photo, [_text(part) for part in parts])
+        yield replace(photo, identity=None) if settings.identity == "none" else photo
+    words.warn_of_unused()
+
+
+def _labels_files(root: str) -> dict[str, bytes]:
+    """Content of the labels files in the root."""
+    import fsspec
+
+    files, folder = (
+        fsspec.url_to_fs(uris.remote_path(root))
+        if not root.startswith("file://")
+        else (fsspec.filesystem("file"), uris.file_path(root))
+    )
+    contents = {}
+    for name in labels_file.NAMES:
+        path = f"{folder.rstrip('/')}/{name}"
+        try:
+            with files.open(path, "rb") as file:
+                contents[name] = file.read(labels_file.MAX_BYTES + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise SourceError(f"{path} cannot be read: {error}; repair or remove it") from error
+        if len(contents[name]) > labels_file.MAX_BYTES:
+            raise SourceError(f"{path} has more than {labels_file.MAX_BYTES >> 20} MB; split it up")
+    return contents
 
 
 def _text(name: str) -> str:

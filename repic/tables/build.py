@@ -29,6 +29,7 @@ ANNOTATION = pa.struct(
         pa.field("occluded", FLAG),
     ]
 )
+NOUN = struct(text=TEXT, probability=FLOAT, broad=FLAG)
 REFERENCE = struct(name=TEXT, info=TEXT, present=FLAG, object_id=TEXT, locale=TEXT)
 
 _FILE_FACTS = (
@@ -45,7 +46,12 @@ _DETECTED_BOX = (
     Column("y1", FLOAT, "Top edge, pixels."),
     Column("x2", FLOAT, "Right edge, pixels, exclusive."),
     Column("y2", FLOAT, "Bottom edge, pixels, exclusive."),
-    Column("label", TEXT, "Category, one of the detector's vocabulary."),
+    Column(
+        "label",
+        TEXT,
+        "Category, the detector's best guess or the owner's word; empty if unknown. `labels` has "
+        "what prompts say.",
+    ),
     Column("confidence", FLOAT, "Confidence of the detector, 0 to 1."),
     Column("detector", TEXT, "Fingerprint of the detector, its weights and its runtime."),
     Column("vocabulary", TEXT, "Hash of the detector's vocabulary."),
@@ -78,6 +84,7 @@ IMAGES = Table(
             "identity", TEXT, "Who or what the photo shows, according to the source.", nullable=True
         ),
         Column("caption", TEXT, "A true caption, if the source gives one.", nullable=True),
+        Column("label", TEXT, "What the owner calls the main object, if known.", nullable=True),
         Column("annotations", pa.list_(ANNOTATION), "Objects that the source describes."),
     ),
 )
@@ -91,6 +98,12 @@ DETECTIONS = Table(
         Column("truncated", FLAG, "Whether the frame cuts off a part, if known.", nullable=True),
         Column("occluded", FLAG, "Whether something hides a part, if known.", nullable=True),
         Column("expressions", pa.list_(TEXT), "Referring expressions from the source."),
+        Column(
+            "nouns",
+            pa.list_(NOUN),
+            "Nouns with the probability that each is true, for a detector that estimates it; a "
+            "broad one, such as dog, sums that of many specific ones.",
+        ),
         Column(
             "identity", TEXT, "Identity that the source gives for the box, if any.", nullable=True
         ),
@@ -113,6 +126,12 @@ OBJECTS = Table(
         Column("truncated", FLAG, "Whether the frame cuts off a part, if known.", nullable=True),
         Column("occluded", FLAG, "Whether something hides a part, if known.", nullable=True),
         Column("expressions", pa.list_(TEXT), "Referring expressions from the source."),
+        Column(
+            "nouns",
+            pa.list_(NOUN),
+            "Nouns with the probability that each is true, for a detector that estimates it; a "
+            "broad one, such as dog, sums that of many specific ones.",
+        ),
         Column("identity", TEXT, "Identity of the object, if labelled.", nullable=True),
         Column(
             "identity_origin",
@@ -186,6 +205,31 @@ PAIRS = Table(
             "Whether label and similarity disagree; such a pair is not used until it is reviewed.",
         ),
         Column("review", TEXT, "Decision of a reviewer: accept or reject.", nullable=True),
+    ),
+)
+
+LABELS = Table(
+    "labels",
+    "What prompts call each object; all objects of an identity have one label.",
+    ("object_id",),
+    (
+        Column("object_id", TEXT, "The object."),
+        Column("image_id", TEXT, "Its photo."),
+        Column("label", TEXT, "The label; null if no text may name the object.", nullable=True),
+        Column("origin", TEXT, "Who says so: owner or detector.", nullable=True),
+        Column(
+            "probability",
+            FLOAT,
+            "Geometric mean of the best noun's probabilities in the photos of the identity, or the "
+            "confidence of a detector that gives one label.",
+            nullable=True,
+        ),
+        Column(
+            "unspoken",
+            TEXT,
+            "Why there is no label: uncertain (no noun reaches its threshold) or unknown.",
+            nullable=True,
+        ),
     ),
 )
 
@@ -301,6 +345,7 @@ OF_BUILD = (
     EMBEDDINGS,
     GROUPS,
     PAIRS,
+    LABELS,
     EXAMPLES,
     QUARANTINE,
     REVIEWS,

@@ -33,6 +33,7 @@ def image_row(key: str, **changes: Any) -> dict[str, Any]:
         "licence": None,
         "identity": None,
         "caption": None,
+        "label": None,
         "annotations": [],
         **changes,
     }
@@ -57,6 +58,7 @@ def object_row(key: str, photo: str, **changes: Any) -> dict[str, Any]:
         "truncated": None,
         "occluded": None,
         "expressions": [],
+        "nouns": [],
         "identity": None,
         "identity_origin": None,
         **changes,
@@ -87,6 +89,11 @@ def pair_row(
     }
 
 
+def labels_of(objects: Iterable[dict[str, Any]]) -> dict[str, str | None]:
+    """The labels of a detector that gives one only where it is sure."""
+    return {row["object_id"]: row["label"] for row in objects}
+
+
 class Build:
     """Tables of one build."""
 
@@ -96,14 +103,17 @@ class Build:
         self.images = tables.IMAGES.table(list(images))
         self.objects = tables.OBJECTS.table(list(objects))
         self.pairs = tables.PAIRS.table(list(pairs))
+        self.labels = labels_of(self.objects.to_pylist())
         self.splits: dict[str, str | None] = dict.fromkeys(
             self.images["image_id"].to_pylist(), "train"
         )
 
     @property
-    def tables(self) -> tuple[pa.Table, pa.Table, pa.Table, dict[str, str | None]]:
+    def tables(
+        self,
+    ) -> tuple[pa.Table, pa.Table, dict[str, str | None], pa.Table, dict[str, str | None]]:
         """The arguments of `repic.objectives.build`, except the settings."""
-        return self.images, self.objects, self.pairs, self.splits
+        return self.images, self.objects, self.labels, self.pairs, self.splits
 
     @property
     def corpus(self) -> Corpus:

@@ -20,7 +20,7 @@ from repic.tables import TABLES
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, Run
 from storage.store import Store
-from tests.objectives.tables import image_row, object_row, pair_row
+from tests.objectives.tables import image_row, labels_of, object_row, pair_row
 
 SIZE = (240, 180)
 COLORS = ("#d1495b", "#2e86ab", "#3c9d6a", "#e8a33d", "#6a4c93", "#444b54", "#c97b84", "#7a9e22")
@@ -154,6 +154,7 @@ def publish(
     examples, drawn = objectives.build(
         tables["images"],
         tables["objects"],
+        labels_of(content.objects),
         tables["pairs"],
         content.splits,
         settings or ExampleSettings(),

@@ -88,6 +88,7 @@ def rows(
     examples, _ = objectives.build(
         pa.Table.from_pylist(images),
         pa.Table.from_pylist(objects, schema=_OBJECTS),
+        {row["object_id"]: row["label"] for row in objects},
         pa.Table.from_pylist(pairs),
         {image["image_id"]: split for image in images},
         settings,

@@ -93,7 +93,7 @@ def texts() -> Iterator[str]:
     yield oct.INSTRUCTION
     yield from ("yes", "no", "none", "<", ">", " <", "Name: <>, Info: A. An.")
     yield from (t.text.format(name=name) for t in oct.TEMPLATES)
-    yield from (t.text.format(what=phrase) for t in vlt.TEMPLATES)
+    yield from (vlt.question(t, phrase) for t in vlt.TEMPLATES)
     yield from (t.text.replace("{box}", _BOX.format(1)) for t in ict.TEMPLATES)
     for sentence in (*ict.USE_NAME, *ict.NO_COPY):
         yield f" {sentence}"

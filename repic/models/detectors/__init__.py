@@ -1,9 +1,9 @@
 """Object detectors, chosen by the settings.
 
 One module per family: `yolo` (ultralytics YOLO, YOLO-World and YOLOE, AGPL-3.0), `grounded`
-(OWLv2 and Grounding DINO through transformers, Apache-2.0) and `imagenet_classifier` (for photos
-with one subject). They share `base`: each photo is letterboxed to one fixed square and batches have
-one fixed size, so that a box depends on its own photo only.
+(OWLv2 and Grounding DINO through transformers, Apache-2.0) and `main_object` (an ImageNet
+classifier, for photos with one subject). They share `base`: each photo is letterboxed to one fixed
+square and batches have one fixed size, so that a box depends on its own photo only.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repic.errors import ConfigError
-from repic.models import imagenet_classifier, weights
-from repic.models.detectors import grounded, yolo
+from repic.models import weights
+from repic.models.detectors import grounded, main_object, yolo
 from repic.models.detectors.base import Detection, Detector
 from repic.models.devices import ResolvedRuntime
 from storage.hashing import fingerprint
@@ -42,7 +42,7 @@ def describe(settings: DetectorSettings, runtime: RuntimeSettings) -> dict[str, 
         return {"kind": settings.kind, **limits}
     resolved = ResolvedRuntime.of(runtime).describe()
     if settings.kind == "photos":
-        return {"kind": settings.kind, **imagenet_classifier.describe(), **limits, **resolved}
+        return {"kind": settings.kind, **main_object.describe(), **limits, **resolved}
     return {
         "kind": settings.kind,
         "checkpoint": _describe_checkpoint(settings),
@@ -71,7 +71,7 @@ def load(settings: DetectorSettings, runtime: RuntimeSettings) -> Detector:
     resolved = ResolvedRuntime.of(runtime)
     name = fingerprint(describe(settings, runtime))
     if settings.kind == "photos":
-        return imagenet_classifier.ActivationMapDetector(settings, resolved, name)
+        return main_object.MainObjectDetector(settings, resolved, name)
     if settings.kind == "transformers":
         return grounded.load(settings, resolved, name)
     return yolo.load(settings, resolved, name)

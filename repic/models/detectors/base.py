@@ -22,13 +22,32 @@ MAX_CANDIDATES = 1000
 """Candidates per photo, by confidence; suppression compares all pairs."""
 
 
+class Noun(NamedTuple):
+    """A noun for an object, and the probability that it is true.
+
+    Attributes:
+        broad: Whether it stands for several labels, as dog does for all breeds.
+    """
+
+    text: str
+    probability: float
+    broad: bool
+
+
 @dataclass(frozen=True)
 class Detection:
-    """One object in a photo. Only annotations provide the last four fields."""
+    """One object in a photo.
+
+    Attributes:
+        nouns: For a detector that estimates probabilities: the likely nouns. Empty for one that
+            gives a label only where it is sure.
+        identity: This and all below are given by annotations only.
+    """
 
     box: Box
     label: str
     confidence: float
+    nouns: tuple[Noun, ...] = ()
     identity: str | None = None
     expressions: tuple[str, ...] = ()
     truncated: bool | None = None

@@ -6,6 +6,7 @@ from repic.pipeline.stages.base import Stage
 from repic.pipeline.stages.embeddings import EmbeddingStage
 from repic.pipeline.stages.examples import ExampleStage
 from repic.pipeline.stages.images import ImageStage, ProbeStage
+from repic.pipeline.stages.labels import LabelStage
 from repic.pipeline.stages.objects import DetectionStage, ObjectStage
 from repic.pipeline.stages.pairs import PairStage
 from repic.pipeline.stages.quarantine import QuarantineStage
@@ -17,6 +18,7 @@ STAGES: tuple[Stage, ...] = (
     ObjectStage(),
     EmbeddingStage(),
     PairStage(),
+    LabelStage(),
     ExampleStage(),
     QuarantineStage(),
 )

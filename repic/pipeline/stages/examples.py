@@ -17,22 +17,23 @@ class ExampleStage(TableStage):
     """
 
     name = "examples"
-    version = 9
+    version = 10
     reuses_rows = True
-    reads = ("images", "objects", "groups", "pairs")
+    reads = ("images", "objects", "groups", "labels", "pairs")
     writes = ("examples",)
 
     def recipe(self, settings: Settings) -> Json:
         return objectives.describe(settings.examples)
 
     def run(self, inputs: Inputs) -> Output:
-        groups = inputs.tables["groups"]
+        groups, labels = inputs.tables["groups"], inputs.tables["labels"]
         previous = inputs.previous.get("examples", TABLES["examples"].empty())
         splits = dict(zip(groups["image_id"].to_pylist(), groups["split"].to_pylist(), strict=True))
         existing = previous.select(objectives.SELECTION_COLUMNS).to_pylist()
         rows, summaries = objectives.build(
             inputs.tables["images"],
             inputs.tables["objects"],
+            dict(zip(labels["object_id"].to_pylist(), labels["label"].to_pylist(), strict=True)),
             inputs.tables["pairs"],
             splits,
             inputs.settings.examples,

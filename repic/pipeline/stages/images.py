@@ -69,7 +69,7 @@ class ImageStage(TableStage):
     """Join the metadata of the source with the probes; group near-duplicates."""
 
     name = "images"
-    version = 1
+    version = 2
     reads = ("source", "probes")
     writes = ("images",)
 
@@ -121,6 +121,7 @@ def _image_row(scanned: ScannedPhoto, facts: dict, group: str) -> dict:
         "licence": photo.licence,
         "identity": photo.identity,
         "caption": photo.caption,
+        "label": photo.label,
         "annotations": [
             _annotation_row(a, facts["width"], facts["height"]) for a in photo.annotations
         ],

@@ -41,11 +41,11 @@ def detector(settings: DetectorSettings, runtime: RuntimeSettings) -> Detector:
 
 
 class DetectionStage(RowStage):
-    """Detect objects in each photo."""
+    """Detect objects in each photo; a box that its owner drew needs no detector."""
 
     name = "detections"
     subject = "image_id"
-    version = 1
+    version = 2
     reads = ("images",)
     writes = ("detections",)
 
@@ -59,22 +59,23 @@ class DetectionStage(RowStage):
         photos = inputs.tables["images"].select(
             ["image_id", "uri", "width", "height", "annotations"]
         )
-        if inputs.settings.detector.kind != "annotation":
-            photos = photos.drop_columns("annotations")
-            return photos.add_column(0, "key", photos["image_id"])
-        keys = [
-            f"{image_id}-{fingerprint(annotations)}"
-            for image_id, annotations in zip(
-                photos["image_id"].to_pylist(), photos["annotations"].to_pylist(), strict=True
-            )
+        drawn = [
+            annotations if _takes_annotations(annotations, inputs.settings) else None
+            for annotations in photos["annotations"].to_pylist()
         ]
+        keys = [
+            image_id if annotations is None else f"{image_id}-{fingerprint(annotations)}"
+            for image_id, annotations in zip(photos["image_id"].to_pylist(), drawn, strict=True)
+        ]
+        column = pa.array(drawn, photos.schema.field("annotations").type)
+        photos = photos.drop_columns("annotations").append_column("annotations", column)
         return photos.add_column(0, "key", pa.array(keys, pa.string()))
 
     def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
-        recipe = self.recipe(settings)
-        made_by = fingerprint(recipe)
-        # The vocabulary in use: a detector with fixed classes ignores that of the settings.
-        vocabulary = fingerprint(recipe.get("vocabulary", []))
+        made_by, vocabulary = _fingerprints(settings.detector, settings.runtime)
+        drawn_by, _ = _fingerprints(
+            settings.detector.model_copy(update={"kind": "annotation"}), settings.runtime
+        )
         rows: list[dict] = []
         rejects: list[Reject] = []
         for photo, result in _detections(inputs, settings):
@@ -82,21 +83,36 @@ class DetectionStage(RowStage):
                 uri, image_id = photo["uri"], photo["image_id"]
                 rejects.append(Reject(uri, "objects", result.reason, result.message, image_id))
                 continue
-            rows += [_row(photo, d, made_by, vocabulary) for d in _kept(result, photo, settings)]
+            name = made_by if photo["annotations"] is None else drawn_by
+            rows += [_row(photo, d, name, vocabulary) for d in _kept(result, photo, settings)]
         return ShardOutput(rows_of("detections", rows), tuple(rejects))
+
+
+def _takes_annotations(annotations: list[dict], settings: Settings) -> bool:
+    """Whether boxes are annotated instead of detected: by the settings, or by the photo's owner."""
+    return settings.detector.kind == "annotation" or (
+        settings.source.kind == "folder" and bool(annotations)
+    )
+
+
+def _fingerprints(settings: DetectorSettings, runtime: RuntimeSettings) -> tuple[str, str]:
+    """Of the detector, and of the vocabulary in use: fixed classes ignore that of the settings."""
+    recipe = detectors.describe(settings, runtime)
+    return fingerprint(recipe), fingerprint(recipe.get("vocabulary", []))
 
 
 def _detections(
     inputs: pa.Table, settings: Settings
 ) -> Iterator[tuple[dict, list[Detection] | ImageRefused]]:
     """Yield each photo with its detections, or with the reason why it was refused."""
-    if settings.detector.kind == "annotation":
-        yield from ((photo, _annotated(photo)) for photo in inputs.to_pylist())
-        return
-    model = detector(settings.detector, settings.runtime)
-    runtime = settings.runtime
-    for batch in prefetch(inputs.to_pylist(), runtime.batch_size, runtime.workers):
-        yield from _detected(model, batch)
+    photos = inputs.to_pylist()
+    yield from ((p, _annotated(p)) for p in photos if p["annotations"] is not None)
+    remaining = [photo for photo in photos if photo["annotations"] is None]
+    if remaining:
+        model = detector(settings.detector, settings.runtime)
+        runtime = settings.runtime
+        for batch in prefetch(remaining, runtime.batch_size, runtime.workers):
+            yield from _detected(model, batch)
 
 
 def _detected(
@@ -150,6 +166,7 @@ def _row(photo: dict, detection: Detection, made_by: str, vocabulary: str) -> di
         "truncated": detection.truncated,
         "occluded": detection.occluded,
         "expressions": list(detection.expressions),
+        "nouns": [noun._asdict() for noun in detection.nouns],
         "identity": detection.identity,
     }
 
@@ -158,7 +175,7 @@ class ObjectStage(TableStage):
     """Assign identities, count labels per photo, mark the main object, drop rejected boxes."""
 
     name = "objects"
-    version = 1
+    version = 2
     reads = ("images", "detections", "reviews")
     writes = ("objects",)
 
@@ -194,7 +211,8 @@ def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:
 
     Args:
         identity: Source of identities. "folder" assigns the photo's identity to its main object,
-            the one with the largest confidence x area; "annotation" assigns each box the identity
+            the one with the largest confidence x area, unless the owner says it of each box;
+            "annotation" assigns each box the identity
             of the annotated object that it matches.
     """
     if not boxes:
@@ -207,9 +225,9 @@ def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:
         if identity == "annotation":
             name = box["identity"] or _identity_by_overlap(_box(box), photo["annotations"])
             origin = "annotation" if name else None
-        elif identity == "folder" and box is main:
-            name = photo["identity"]
-            origin = "folder" if name else None
+        elif identity == "folder":
+            name = box["identity"] or (photo["identity"] if box is main else None)
+            origin = ("annotation" if box["identity"] else "folder") if name else None
         rows.append(
             {
                 **box,

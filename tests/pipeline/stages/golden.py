@@ -39,6 +39,17 @@ ENVIRONMENT = {"encoder", "uri"}
 """Columns that depend on the machine: a hash of weights and device, a temporary folder."""
 
 
+NOUNS: tuple[list[dict[str, Any]], ...] = (
+    [
+        {"text": "Pembroke", "probability": 0.3, "broad": False},
+        {"text": "dog", "probability": 0.9, "broad": True},
+    ],
+    [{"text": "lynx", "probability": 0.1, "broad": False}],
+    [],
+)
+"""Of the boxes of each photo: only the broad noun is sure; none is; a detector without any."""
+
+
 def settings(folder: Path) -> Settings:
     """Boxes of the annotations; a tiny encoder on the CPU."""
     model = _encoder(folder / "encoder")
@@ -70,10 +81,12 @@ def made(folder: Path) -> dict[str, dict[str, pa.Table]]:
             "embeddings": _vectors(build),
             "reviews": TABLES["reviews"].empty(),
         },
+        "labels": {"images": photos, "objects": _objects(boxes), "groups": _one_group(boxes)},
         "examples": {
             "images": build.images,
             "objects": build.objects,
             "groups": groups,
+            "labels": _labels(build),
             "pairs": build.pairs,
         },
         "quarantine": {"probes": probes, "detections": boxes, "embeddings": _vectors(build)},
@@ -226,6 +239,7 @@ def _photos(scan: Scan) -> pa.Table:
                 "licence": None,
                 "identity": None,
                 "caption": None,
+                "label": None,
                 "annotations": [
                     {
                         "box": a.box.clip(80, 60).as_list(),
@@ -259,6 +273,7 @@ def _boxes(scan: Scan) -> pa.Table:
                 "truncated": None,
                 "occluded": None,
                 "expressions": [],
+                "nouns": NOUNS[index],
                 "identity": None,
             }
             for f in scan.photos
@@ -303,6 +318,38 @@ def _groups(build: Build) -> pa.Table:
                 "group": row["identity"],
                 "origin": "label",
                 "split": build.splits[row["image_id"]],
+            }
+            for row in build.objects.to_pylist()
+        ]
+    )
+
+
+def _one_group(boxes: pa.Table) -> pa.Table:
+    """Boxes of one label and kind of nouns are one identity."""
+    return TABLES["groups"].table(
+        [
+            {
+                "object_id": row["object_id"],
+                "image_id": row["image_id"],
+                "group": fingerprint([row["label"], row["nouns"]]),
+                "origin": "mined",
+                "split": "train",
+            }
+            for row in boxes.to_pylist()
+        ]
+    )
+
+
+def _labels(build: Build) -> pa.Table:
+    return TABLES["labels"].table(
+        [
+            {
+                "object_id": row["object_id"],
+                "image_id": row["image_id"],
+                "label": row["label"],
+                "origin": "detector",
+                "probability": row["confidence"],
+                "unspoken": None,
             }
             for row in build.objects.to_pylist()
         ]

@@ -1,0 +1,196 @@
+"""One box per photo around its main object, and what it probably is, by an ImageNet classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repic.models import grabcut, imagenet_classifier, imagenet_nouns
+from repic.models.detectors.base import (
+    Candidates,
+    Detection,
+    Letterbox,
+    Noun,
+    Padding,
+    letterbox,
+    non_max_suppression,
+)
+from repic.models.devices import batched
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    from repic.config import DetectorSettings
+    from repic.models.devices import ResolvedRuntime
+
+LAYOUT = 2
+"""Version of the method; a change of the code or its constants invalidates boxes and nouns."""
+
+MAP_SIDES = (288, 384)
+"""Sides of the letterboxes in which the object is located, pixels: maps of 9 and 12 cells."""
+MAP = 96
+"""Side of the map over the photo that combines them, cells."""
+CLASSES = 5
+"""Number of most probable classes whose activation maps are added."""
+MARGIN = 0.1
+"""Margin of the crop that is classified, as a share of the box's sides."""
+NOUNS = 5
+"""Number of specific and of broad nouns that are kept per object."""
+_GRAY = Padding(centered=True, color=(127, 127, 127))
+
+
+def describe() -> dict[str, Any]:
+    """JSON that identifies boxes and nouns. Does not import torch."""
+    return {
+        **imagenet_classifier.describe(),
+        "method": LAYOUT,
+        "nouns": imagenet_nouns.describe(),
+    }
+
+
+class MainObjectDetector:
+    """One box and one label per photo.
+
+    Class activation maps (Zhou et al., arXiv 1512.04150) give the evidence for a class at each
+    position. Those of the most probable classes, weighted by probability, of two scales and of the
+    mirrored photo are added; GrabCut cuts out the object that they point to. The classifier then
+    names the crop and the photo, and the probabilities are averaged.
+
+    The model was not trained on boxes: it misses a second object, merges objects that touch, and
+    follows colours, so that a part in the colours of the background is lost. The confidence is the
+    probability of the label among 1000 classes. It rates the label, not the box, and is low for
+    objects without an ImageNet class: keep `detector.confidence` at 0 to get a box in every photo.
+    """
+
+    def __init__(
+        self, settings: DetectorSettings, runtime: ResolvedRuntime, fingerprint: str
+    ) -> None:
+        import torch
+
+        self.fingerprint = fingerprint
+        self.vocabulary = tuple(dict.fromkeys(imagenet_nouns.nouns()))
+        self._settings = settings
+        self._runtime = runtime
+        self._device = runtime.prepare()
+        model: Any = imagenet_classifier.classifier()
+        imagenet_classifier.fold_norms(model)
+        self._model = model.to(self._device).to(memory_format=torch.channels_last)
+        self._weights = self._model.get_classifier().weight.detach().float().cpu().numpy()
+
+    def detect(self, images: Sequence[Image.Image]) -> list[list[Detection]]:
+        """At most one object per RGB image, in pixels of that image."""
+        detections = []
+        for batch in batched(images, self._runtime.batch_size):
+            maps, seen = self._evidence(batch)
+            boxes = [
+                np.clip(grabcut.main_object(image, one), 0, [*image.size] * 2)
+                for image, one in zip(batch, maps, strict=True)
+            ]
+            probabilities = (seen + self._named(batch, boxes)) / 2
+            detections += [
+                self._detections(*one) for one in zip(batch, boxes, probabilities, strict=True)
+            ]
+        return detections
+
+    def _detections(
+        self, image: Image.Image, box: np.ndarray, probabilities: np.ndarray
+    ) -> list[Detection]:
+        specific = imagenet_nouns.sums_of(probabilities, imagenet_nouns.nouns())[:NOUNS]
+        broad = imagenet_nouns.sums_of(probabilities, imagenet_nouns.broader())[:NOUNS]
+        nouns = [Noun(text, round(value, 4), False) for text, value in specific]
+        nouns += [Noun(text, round(value, 4), True) for text, value in broad]
+        label, score = specific[0]
+        candidate = Candidates(
+            box[None], np.array([score]), np.array([self.vocabulary.index(label)])
+        )
+        found = non_max_suppression(candidate, image, self.vocabulary, self._settings)
+        return [Detection(d.box, d.label, d.confidence, tuple(nouns)) for d in found]
+
+    def _evidence(self, images: Sequence[Image.Image]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Where the main object of each image is, and what the image shows.
+
+        Returns:
+            A map over each image, float32 (MAP, MAP), and class probabilities, float32 (n, 1000).
+        """
+        import cv2
+
+        maps = [np.zeros((MAP, MAP), np.float32) for _ in images]
+        seen = np.zeros((len(images), len(self._weights)), np.float32)
+        for side in MAP_SIDES:
+            squares, letterboxes = zip(*(letterbox(i, side, _GRAY) for i in images), strict=True)
+            features, probabilities = self._forward_both(squares)
+            seen += probabilities / len(MAP_SIDES)
+            for i, image in enumerate(images):
+                activation = self._activation(features[i], probabilities[i])
+                square = cv2.resize(activation, (side, side))
+                inside = _inside(square, letterboxes[i], image.size)
+                maps[i] += grabcut.normalized(cv2.resize(inside, (MAP, MAP)))
+        return maps, seen
+
+    def _activation(self, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """Evidence for the most probable classes, float32 (h, w), from features (c, h, w)."""
+        top = np.argsort(-probabilities, kind="stable")[:CLASSES]
+        mixed = (self._weights[top] * probabilities[top, None]).sum(axis=0)
+        evidence: np.ndarray = np.tensordot(mixed, features, axes=1)
+        return evidence
+
+    def _named(self, images: Sequence[Image.Image], boxes: Sequence[np.ndarray]) -> np.ndarray:
+        """Class probabilities of the crop at each box, float32 (n, 1000)."""
+        from PIL import Image
+
+        side = (imagenet_classifier.SIDE, imagenet_classifier.SIDE)
+        squares = [  # one crop at a time: a crop can be as large as its image
+            np.asarray(
+                image.crop(_with_margin(box, image.size)).resize(side, Image.Resampling.BILINEAR)
+            )
+            for image, box in zip(images, boxes, strict=True)
+        ]
+        return self._forward_both(squares)[1]
+
+    def _forward_both(self, squares: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Mean over each image and its mirror image.
+
+        Args:
+            squares: uint8 (side, side, 3) images, at most one batch.
+
+        Returns:
+            Features (n, c, h, w) in the orientation of the image, and probabilities of the mean
+            logits (n, 1000), both float32.
+        """
+        features, logits = self._forward(squares)
+        mirrored, mirrored_logits = self._forward([square[:, ::-1] for square in squares])
+        mean = (logits + mirrored_logits) / 2
+        powers = np.exp(mean - mean.max(axis=1, keepdims=True))
+        return (features + mirrored[..., ::-1]) / 2, powers / powers.sum(axis=1, keepdims=True)
+
+    def _forward(self, squares: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        with self._runtime.inference():
+            features = self._model.forward_features(self._pixels(squares))
+            logits = self._model.forward_head(features)
+        count = len(squares)
+        return features[:count].float().cpu().numpy(), logits[:count].float().cpu().numpy()
+
+    def _pixels(self, squares: Sequence[np.ndarray]) -> torch.Tensor:
+        """Pad images to a full batch, float32 in [-1, 1] on the device."""
+        import torch
+
+        pixels = np.zeros((self._runtime.batch_size, *squares[0].shape), dtype=np.uint8)
+        pixels[: len(squares)] = squares
+        # The permuted view is channels-last, which is faster for this model.
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self._device).float() / 127.5 - 1
+
+
+def _inside(square: np.ndarray, box: Letterbox, size: tuple[int, int]) -> np.ndarray:
+    """The part of a letterbox (side, side) that shows the image."""
+    width, height = max(1, round(box.scale_x * size[0])), max(1, round(box.scale_y * size[1]))
+    return square[box.top : box.top + height, box.left : box.left + width]
+
+
+def _with_margin(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The smallest box with integer bounds that contains a box and its margin, in the image."""
+    margin = MARGIN * np.tile(box[2:] - box[:2], 2) * [-1, -1, 1, 1]
+    left, top, right, bottom = np.clip(box + margin, 0, [*size, *size]).tolist()
+    return int(left), int(top), int(np.ceil(right)), int(np.ceil(bottom))
