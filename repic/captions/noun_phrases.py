@@ -16,15 +16,13 @@ _DETERMINER = re.compile(
 )
 _AFTER_HEAD = re.compile(
     r"\s*[,(/]|-(?:of|in)-|\s+(?:of|with|without|in|on|at|for|from|to|by|des?|du|that|which|who|"
-    r"wearing|holding|standing|sitting|lying)\b",
+    r"attached|wearing|holding|standing|sitting|lying)\b",
     re.IGNORECASE,
 )
 
-_SPELLED = re.compile(r"(?:[AEFHILMNORSX]|X-\w+)(?=[\s.-]|$)|[AEFHILMNORSX][BCDFGHJKLMNPQRSTVWXZ]")
+_SPELLED = re.compile(r"[AEFHILMNORSX](?=[\s.-]|$)|[AEFHILMNORSX][BCDFGHJKLMNPQRSTVWXZ]|SUV")
 """Begins with a letter whose name begins with a vowel: X-ray, LCD screen, SUV."""
-_AS_A = re.compile(
-    r"eu|ewe|once?\b|uni(?![nm]|de)|u(?:[bkrst]|fo\b|v\b|-)(?=[aeiou-]|$)|ubiq", re.IGNORECASE
-)
+_AS_A = re.compile(r"eu|ewe|onc?e\b|uni(?![nm]|de)|u[bkrst][aeiou]|ubiq|u[fv]?\b", re.IGNORECASE)
 """Begins with a vowel letter and the sound of a consonant: European, unicycle, one-piece."""
 _AS_AN = re.compile(r"hour|heir|honou?r|honest", re.IGNORECASE)
 _LETTER_U = re.compile(r"U[A-Z]|UFO\b")
@@ -36,8 +34,8 @@ kiwis zucchinis menus emus gnus
 _PLURALS = frozenset(_PLURAL_WORDS.split())
 
 _SINGULAR_WORDS = """
-alias atlas bias canvas chaos christmas cosmos gas kudos lens pancreas patas pyrenees series
-species swiss triceratops news tapas paris texas dallas mars venus
+alias atlas bias canvas chaos christmas cosmos gas kudos lens pancreas patas pyrenees
+rhinoceros series species swiss triceratops news tapas paris texas dallas mars venus
 """
 _SINGULARS = frozenset(_SINGULAR_WORDS.split())
 """Words with a final s that are singular, besides those in -ss, -us and -is."""
@@ -109,7 +107,7 @@ def _indefinite(text: str) -> str:
         return "an"
     if _AS_A.match(text) or _LETTER_U.match(text):
         return "a"
-    return "an" if _AS_AN.match(text) or text[:1].lower() in "aeiou" or text[:1] == "8" else "a"
+    return "an" if _AS_AN.match(text) or text[:1].lower() in "aeiou" else "a"
 
 
 def _is_mass(text: str) -> bool:

@@ -2,8 +2,8 @@
 
 GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004; OpenCV's implementation) models the colours of
 foreground and background as mixtures of Gaussians and finds the cheapest border between them by a
-graph cut, in turns. The map says where to begin: high values are foreground, the edge of the photo
-is background, the rest is decided.
+graph cut, in turns. The map says where to begin; only the edge of the photo is background for
+sure.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from PIL import Image
 
 SIDE = 224
 """Longer side at which the photo is cut, pixels; the time grows with its square."""
-SURE = 0.75
-"""Share of the map's range above which a pixel is foreground."""
 PROBABLE = 0.2
-"""Share of the map's range above which a pixel is foreground unless its colour says otherwise."""
-ROUNDS = 4
-OPENING = 7
+"""Share of the map's range above which a pixel is foreground at first."""
+ROUNDS = 2
+OPENING = 5
 """Side of the square that removes thin parts such as a string or a seam, pixels."""
 _LEAST_SIDE = 8
 _LEAST_PIXELS = 5
@@ -58,7 +56,6 @@ def _cut(pixels: np.ndarray, seed: np.ndarray) -> np.ndarray:
 
     mask = np.where(seed > PROBABLE, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     mask[[0, -1], :] = mask[:, [0, -1]] = cv2.GC_BGD
-    mask[seed > SURE] = cv2.GC_FGD
     is_foreground = _is_foreground(mask)
     if min(is_foreground.sum(), (~is_foreground).sum()) < _LEAST_PIXELS:
         return is_foreground
