@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +14,9 @@ from storage.catalog import DATASET
 from storage.errors import NotFoundError, StoreError
 from storage.manifest import ArtifactRef, Manifest
 from storage.store import Store
+
+UNSURE = "unsure"
+"""Stands for the label of an object that nothing names with enough certainty."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,19 @@ class DatasetVersion:
         condition = pc.field(column).isin(sorted(values))
         table = self.store.read(self.tables[name].ref, filter=condition)
         return table.sort_by([(key, "ascending") for key in TABLES[name].key]).to_pylist()
+
+    def labels(self, objects: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
+        """Object id -> what prompts call it, `unsure` if nothing is sure enough.
+
+        Args:
+            objects: Rows of the objects table, for versions that have no table of labels.
+        """
+        rows = list(objects)
+        if "labels" not in self.tables:
+            return {row["object_id"]: row["label"] for row in rows}
+        ids = {row["object_id"] for row in rows}
+        labels = self.rows("labels", "object_id", ids)
+        return {row["object_id"]: row["label"] or UNSURE for row in labels}
 
     def photo_uris(self, image_ids: Collection[str]) -> Mapping[str, str]:
         """Image id -> URI of the photo."""

@@ -180,10 +180,11 @@ def _object_crops(
 ) -> Mapping[str, _ObjectCrop]:
     objects = version.rows("objects", "object_id", object_ids)
     uris = version.photo_uris({row["image_id"] for row in objects})
+    labels = version.labels(objects)
     return {
         row["object_id"]: _ObjectCrop(
             PagePicture(row["image_id"], uris[row["image_id"]], box_of(row)),
-            row["label"],
+            labels[row["object_id"]],
             row["identity"],
         )
         for row in objects

@@ -83,8 +83,9 @@ class PhotosSection:
 def photos_section(version: DatasetVersion) -> PhotosSection:
     """Summarize all photos and objects of a version."""
     images = version.read("images", ["image_id", "also_at", "near_duplicate_group"])
-    objects = version.read("objects", ["image_id", "label"])
-    labels = Counter(objects["label"].to_pylist())
+    objects = version.read("objects", ["object_id", "image_id", "label"]).to_pylist()
+    label_of = version.labels(objects)
+    labels = Counter(label_of.values())
     ranked = sorted(labels.items(), key=lambda entry: (-entry[1], entry[0]))
     rest = ranked[MAX_LABELS:]
     members: dict[str, list[str]] = {}
@@ -94,16 +95,14 @@ def photos_section(version: DatasetVersion) -> PhotosSection:
         members.setdefault(group, []).append(image_id)
     groups = sorted((sorted(m) for m in members.values() if len(m) > 1), key=lambda m: (-len(m), m))
     labels_by_photo: dict[str, set[str]] = {}
-    for image_id, label in zip(
-        objects["image_id"].to_pylist(), objects["label"].to_pylist(), strict=True
-    ):
-        labels_by_photo.setdefault(image_id, set()).add(label)
+    for row in objects:
+        labels_by_photo.setdefault(row["image_id"], set()).add(label_of[row["object_id"]])
     # Photos with several labels are the most informative about a detector.
     order = sorted(labels_by_photo, key=lambda photo: (-min(len(labels_by_photo[photo]), 3), photo))
     return PhotosSection(
         count=images.num_rows,
         copies=sum(map(len, images["also_at"].to_pylist())),
-        objects=objects.num_rows,
+        objects=len(objects),
         empty=images.num_rows - len(labels_by_photo),
         labels=tuple(ranked[:MAX_LABELS]),
         other_labels=(len(rest), sum(count for _, count in rest)),
@@ -118,19 +117,21 @@ def _with_boxes(version: DatasetVersion, image_ids: list[str]) -> tuple[_PhotoWi
     objects: dict[str, list[dict]] = {}
     for row in version.rows("objects", "image_id", image_ids):
         objects.setdefault(row["image_id"], []).append(row)
+    labels = version.labels(row for boxes in objects.values() for row in boxes)
     result = []
     for image_id in image_ids:
         photo = rows[image_id]
         ranked = sorted(objects[image_id], key=lambda o: (not o["main"], -o["confidence"]))
-        boxes = tuple(_labelled_box(o, photo["width"], photo["height"]) for o in ranked[:MAX_BOXES])
+        size = photo["width"], photo["height"]
+        boxes = tuple(_labelled_box(o, labels[o["object_id"]], size) for o in ranked[:MAX_BOXES])
         more = max(0, len(ranked) - MAX_BOXES)
         result.append(_PhotoWithBoxes(PagePicture(image_id, photo["uri"]), boxes, more))
     return tuple(result)
 
 
-def _labelled_box(row: dict, width: int, height: int) -> _LabelledBox:
-    overlay = BoxOverlay.of(box_of(row), (0, 0, width, height), row["main"])
-    return _LabelledBox(overlay, row["label"], row["confidence"])
+def _labelled_box(row: dict, label: str, size: tuple[int, int]) -> _LabelledBox:
+    overlay = BoxOverlay.of(box_of(row), (0, 0, *size), row["main"])
+    return _LabelledBox(overlay, label, row["confidence"])
 
 
 def _near_duplicates(

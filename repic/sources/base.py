@@ -41,8 +41,8 @@ class SourcePhoto:
         licence: Licence, if the source gives one.
         identity: Who or what the photo shows, if the source says so.
         caption: A true caption, if the source has one.
-        label: What the owner of the photo calls its main object.
         annotations: Objects that the source describes.
+        label: What the owner of the photo calls its main object.
     """
 
     uri: str
@@ -50,8 +50,8 @@ class SourcePhoto:
     licence: str | None = None
     identity: str | None = None
     caption: str | None = None
-    label: str | None = None
     annotations: tuple[Annotation, ...] = ()
+    label: str | None = None
 
 
 @dataclass(frozen=True)

@@ -69,8 +69,10 @@ class LabelStage(TableStage):
 
 
 def _owner_label(row: dict, photos: dict[str, dict]) -> str | None:
-    """What the owner of the photo calls its main object."""
-    return photos[row["image_id"]]["label"] if row["main"] else None
+    """What the owner of the photo calls this object: that of a box, or the main object."""
+    photo = photos[row["image_id"]]
+    of_box = row["label"] if photo["source"] == "folder" and photo["annotations"] else None
+    return of_box or (photo["label"] if row["main"] else None)
 
 
 def _of_group(
