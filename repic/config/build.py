@@ -176,11 +176,11 @@ class LabelSettings(Section):
         0.5,
         ge=0,
         le=1,
-        description="Least probability of a specific noun, such as a breed of dog: the geometric "
-        "mean over the photos of one identity.",
+        description="Least probability of a specific noun, such as a breed of dog: the mean over "
+        "the photos of one identity.",
     )
     min_broad_probability: float = Field(
-        0.5,
+        0.32,
         ge=0,
         le=1,
         description="Least probability of a broad noun, such as dog, used where no specific one is "

@@ -8,6 +8,8 @@ sure.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
 
@@ -23,8 +25,20 @@ _LEAST_PIXELS = 5
 """OpenCV's mixtures have five Gaussians, each of which needs a pixel."""
 
 
-def main_object(image: Image.Image, evidence: np.ndarray) -> np.ndarray:
-    """Bounds of the largest part that is cut out, float64 (4,), xyxy in pixels of the image.
+class Cutout(NamedTuple):
+    """What was cut out of an image.
+
+    Attributes:
+        box: Bounds of the largest part, float64 (4,), xyxy in pixels of the image.
+        mask: All parts, bool (h, w), over the image at the resolution of the cut.
+    """
+
+    box: np.ndarray
+    mask: np.ndarray
+
+
+def main_object(image: Image.Image, evidence: np.ndarray) -> Cutout:
+    """Cut out what the evidence points to.
 
     The same image and evidence give the same pixels: the random generator of OpenCV is seeded, and
     it uses one thread.
@@ -40,8 +54,9 @@ def main_object(image: Image.Image, evidence: np.ndarray) -> np.ndarray:
     pixels = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
     seed = normalized(cv2.resize(evidence.astype(np.float32), (width, height)))
     foreground = _opened(_cut(np.ascontiguousarray(pixels[..., ::-1]), seed))
-    box = _largest_part(foreground if foreground.any() else seed > PROBABLE)
-    return box * np.array([image.width / width, image.height / height] * 2)
+    mask = foreground if foreground.any() else seed > PROBABLE
+    box = _largest_part(mask) * np.array([image.width / width, image.height / height] * 2)
+    return Cutout(np.clip(box, 0, [*image.size] * 2), mask)
 
 
 def normalized(values: np.ndarray) -> np.ndarray:

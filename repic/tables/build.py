@@ -220,8 +220,8 @@ LABELS = Table(
         Column(
             "probability",
             FLOAT,
-            "Geometric mean of the best noun's probabilities in the photos of the identity, or the "
-            "confidence of a detector that gives one label.",
+            "Mean probability of the best noun in the photos of the identity, or the confidence of "
+            "a detector that gives one label.",
             nullable=True,
         ),
         Column(

@@ -37,6 +37,8 @@ CLASSES = 5
 """Number of most probable classes whose activation maps are added."""
 MARGIN = 0.1
 """Margin of the crop that is classified, as a share of the box's sides."""
+EDGE = 9
+"""Side of the square by which the object is widened before its background is gray, pixels."""
 NOUNS = 5
 """Number of specific and of broad nouns that are kept per object."""
 _GRAY = Padding(centered=True, color=(127, 127, 127))
@@ -57,7 +59,7 @@ class MainObjectDetector:
     Class activation maps (Zhou et al., arXiv 1512.04150) give the evidence for a class at each
     position. Those of the most probable classes, weighted by probability, of two scales and of the
     mirrored photo are added; GrabCut cuts out the object that they point to. The classifier then
-    names the crop and the photo, and the probabilities are averaged.
+    names the crop, with and without its background.
 
     The model was not trained on boxes: it misses a second object, merges objects that touch, and
     follows colours, so that a part in the colours of the background is lost. The confidence is the
@@ -84,14 +86,14 @@ class MainObjectDetector:
         """At most one object per RGB image, in pixels of that image."""
         detections = []
         for batch in batched(images, self._runtime.batch_size):
-            maps, seen = self._evidence(batch)
-            boxes = [
-                np.clip(grabcut.main_object(image, one), 0, [*image.size] * 2)
-                for image, one in zip(batch, maps, strict=True)
+            cutouts = [
+                grabcut.main_object(image, evidence)
+                for image, evidence in zip(batch, self._evidence(batch), strict=True)
             ]
-            probabilities = (seen + self._named(batch, boxes)) / 2
+            probabilities = self._named(batch, cutouts)
             detections += [
-                self._detections(*one) for one in zip(batch, boxes, probabilities, strict=True)
+                self._detections(image, cutout.box, p)
+                for image, cutout, p in zip(batch, cutouts, probabilities, strict=True)
             ]
         return detections
 
@@ -109,26 +111,20 @@ class MainObjectDetector:
         found = non_max_suppression(candidate, image, self.vocabulary, self._settings)
         return [Detection(d.box, d.label, d.confidence, tuple(nouns)) for d in found]
 
-    def _evidence(self, images: Sequence[Image.Image]) -> tuple[list[np.ndarray], np.ndarray]:
-        """Where the main object of each image is, and what the image shows.
-
-        Returns:
-            A map over each image, float32 (MAP, MAP), and class probabilities, float32 (n, 1000).
-        """
+    def _evidence(self, images: Sequence[Image.Image]) -> list[np.ndarray]:
+        """Where the main object of each image is: a map over it, float32 (MAP, MAP)."""
         import cv2
 
         maps = [np.zeros((MAP, MAP), np.float32) for _ in images]
-        seen = np.zeros((len(images), len(self._weights)), np.float32)
         for side in MAP_SIDES:
             squares, letterboxes = zip(*(letterbox(i, side, _GRAY) for i in images), strict=True)
             features, probabilities = self._forward_both(squares)
-            seen += probabilities / len(MAP_SIDES)
             for i, image in enumerate(images):
                 activation = self._activation(features[i], probabilities[i])
                 square = cv2.resize(activation, (side, side))
                 inside = _inside(square, letterboxes[i], image.size)
                 maps[i] += grabcut.normalized(cv2.resize(inside, (MAP, MAP)))
-        return maps, seen
+        return maps
 
     def _activation(self, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         """Evidence for the most probable classes, float32 (h, w), from features (c, h, w)."""
@@ -137,18 +133,17 @@ class MainObjectDetector:
         evidence: np.ndarray = np.tensordot(mixed, features, axes=1)
         return evidence
 
-    def _named(self, images: Sequence[Image.Image], boxes: Sequence[np.ndarray]) -> np.ndarray:
-        """Class probabilities of the crop at each box, float32 (n, 1000)."""
-        from PIL import Image
+    def _named(
+        self, images: Sequence[Image.Image], cutouts: Sequence[grabcut.Cutout]
+    ) -> np.ndarray:
+        """Class probabilities of each main object, float32 (n, 1000).
 
-        side = (imagenet_classifier.SIDE, imagenet_classifier.SIDE)
-        squares = [  # one crop at a time: a crop can be as large as its image
-            np.asarray(
-                image.crop(_with_margin(box, image.size)).resize(side, Image.Resampling.BILINEAR)
-            )
-            for image, box in zip(images, boxes, strict=True)
-        ]
-        return self._forward_both(squares)[1]
+        Means of two views: the crop, and the crop with a gray background.
+        """
+        # One crop at a time: a crop can be as large as its image.
+        crops, cut = zip(*map(_views, images, cutouts), strict=True)
+        probabilities: np.ndarray = (self._forward_both(crops)[1] + self._forward_both(cut)[1]) / 2
+        return probabilities
 
     def _forward_both(self, squares: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Mean over each image and its mirror image.
@@ -187,6 +182,25 @@ def _inside(square: np.ndarray, box: Letterbox, size: tuple[int, int]) -> np.nda
     """The part of a letterbox (side, side) that shows the image."""
     width, height = max(1, round(box.scale_x * size[0])), max(1, round(box.scale_y * size[1]))
     return square[box.top : box.top + height, box.left : box.left + width]
+
+
+def _views(image: Image.Image, cutout: grabcut.Cutout) -> tuple[np.ndarray, np.ndarray]:
+    """The crop of the box, and the same with a gray background, uint8 (side, side, 3) each."""
+    import cv2
+    from PIL import Image
+
+    side = imagenet_classifier.SIDE
+    area = _with_margin(cutout.box, image.size)
+    crop = np.asarray(image.crop(area).resize((side, side), Image.Resampling.BILINEAR))
+    height, width = cutout.mask.shape
+    x, y = width / image.width, height / image.height
+    left, top, right, bottom = area
+    mask = Image.fromarray(cutout.mask.astype(np.uint8) * 255)
+    mask = mask.resize(
+        (side, side), Image.Resampling.BILINEAR, (left * x, top * y, right * x, bottom * y)
+    )
+    near = cv2.dilate(np.asarray(mask), np.ones((EDGE, EDGE), np.uint8)) > 127
+    return crop, np.where(near[..., None], crop, np.uint8(_GRAY.color[0]))
 
 
 def _with_margin(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:

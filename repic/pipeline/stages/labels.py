@@ -1,16 +1,17 @@
 """Stage `labels`: what each object is called in prompts, or why it is called nothing.
 
 All photos of an identity, labelled or mined, show one thing, so they have one label. The words of
-the owner win. Otherwise each photo gives nouns with the probability that they are true, and a noun
-counts by the geometric mean of these over the photos: the sum of their logarithms, whose
-exponential per photo can be compared with a threshold whatever the number of photos.
+the owner win. Otherwise each photo gives nouns with the probability that they are true: the noun
+with the largest sum of their logarithms fits all photos best, and it is used if it is probable
+enough in the mean of the photos. The photos of one thing are too alike for a product of their
+probabilities to be the probability of the label.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from math import exp, fsum, log
+from math import fsum, log
 from typing import NamedTuple
 
 from repic.config import Settings
@@ -93,18 +94,21 @@ def _of_group(
 
 
 def _best(estimates: Sequence[Sequence[dict]], broad: bool) -> tuple[str | None, float]:
-    """The most probable noun, specific or broad, and its geometric mean over the photos."""
-    logs: dict[str, list[float]] = defaultdict(list)
+    """The specific or broad noun that fits all photos best, and its mean probability."""
+    values: dict[str, list[float]] = defaultdict(list)
     for nouns in estimates:
         for noun in nouns:
             if noun["broad"] == broad:
-                logs[noun["text"]].append(log(max(noun["probability"], FLOOR)))
+                values[noun["text"]].append(max(noun["probability"], FLOOR))
     count = len(estimates)
     sums = {
-        text: fsum(values) + (count - len(values)) * log(FLOOR) for text, values in logs.items()
+        text: fsum(map(log, known)) + (count - len(known)) * log(FLOOR)
+        for text, known in values.items()
     }
-    best = min(sums, key=lambda text: (-sums[text], text), default=None)
-    return best, exp(sums[best] / count) if best is not None else 0.0
+    if not sums:
+        return None, 0.0
+    best = min(sums, key=lambda text: (-sums[text], text))
+    return best, fsum(values[best]) / count
 
 
 def _of_detector(row: dict) -> Label:

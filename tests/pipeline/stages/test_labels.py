@@ -50,7 +50,6 @@ def seen(*nouns: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_all_photos_of_an_identity_decide_together() -> None:
-    """0.9 and 0.5 have the geometric mean 0.67; 0.9 and 0.1 have 0.3."""
     both = seen([noun("pug", 0.9), noun("mug", 0.05)], [noun("pug", 0.5), noun("mug", 0.4)])
     assert labels(both) == [("pug", "detector", None)] * 2
     doubtful = seen([noun("pug", 0.9)], [noun("pug", 0.1)])
@@ -62,7 +61,7 @@ def test_a_broad_noun_is_said_where_the_specific_ones_are_unsure() -> None:
     assert labels(seen(photo, photo)) == [("dog", "detector", None)] * 2
 
 
-def test_a_noun_that_one_photo_rules_out_is_not_said() -> None:
+def test_a_noun_that_only_some_photos_show_is_not_said() -> None:
     assert labels(seen([noun("pug", 0.99)], [noun("mug", 0.99)])) == [(None, None, "uncertain")] * 2
 
 
