@@ -103,10 +103,14 @@ class Build:
         self.images = tables.IMAGES.table(list(images))
         self.objects = tables.OBJECTS.table(list(objects))
         self.pairs = tables.PAIRS.table(list(pairs))
-        self.labels = labels_of(self.objects.to_pylist())
         self.splits: dict[str, str | None] = dict.fromkeys(
             self.images["image_id"].to_pylist(), "train"
         )
+
+    @property
+    def labels(self) -> dict[str, str | None]:
+        """object_id -> label, as texts may use it."""
+        return labels_of(self.objects.to_pylist())
 
     @property
     def tables(

@@ -76,7 +76,12 @@ def test_nothing_crosses_splits(world: Build) -> None:
     for pair in pairs:
         pair["split"] = split[pair["anchor_image_id"]]
     rows, summaries = build(
-        world.images, world.objects, tables.PAIRS.table(pairs), split, ExampleSettings(total=20)
+        world.images,
+        world.objects,
+        world.labels,
+        tables.PAIRS.table(pairs),
+        split,
+        ExampleSettings(total=20),
     )
     assert {row["split"] for row in rows} == {"train", "validation", "test"}
     assert all(
@@ -103,7 +108,7 @@ def test_shares_are_met(world: Build) -> None:
 def test_an_objective_without_rows_says_why_and_leaves_its_share(world: Build) -> None:
     settings = ExampleSettings(total=40, shares={"oct": 0.5, "vlt": 0.25, "ict": 0.25})
     rows, summaries = build(
-        world.images, world.objects, world.pairs.slice(0, 0), world.splits, settings
+        world.images, world.objects, world.labels, world.pairs.slice(0, 0), world.splits, settings
     )
     assert {row["objective"] for row in rows} == {"vlt"}
     assert len(rows) == 40

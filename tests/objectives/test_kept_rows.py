@@ -88,7 +88,7 @@ def test_photos_that_come_and_go_leave_no_trace(first: set[int], second: set[int
     def seen(hidden: set[int]) -> tuple[Any, ...]:
         gone = {photos[index] for index in hidden}
         splits = {photo: None if photo in gone else "train" for photo in photos}
-        return world.images, world.objects, world.pairs, splits
+        return world.images, world.objects, world.labels, world.pairs, splits
 
     before, _ = build(*seen(first), ExampleSettings())
     rows, summaries = build(*seen(second), ExampleSettings(), existing_of(before))
