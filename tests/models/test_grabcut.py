@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -48,6 +50,15 @@ def test_any_photo_and_map_give_a_box_inside(size: tuple[int, int], evidence: np
     left, top, right, bottom = grabcut.main_object(Image.new("RGB", size, "gray"), evidence).box
     assert 0 <= left < right <= size[0]
     assert 0 <= top < bottom <= size[1]
+
+
+@pytest.mark.parametrize("colours", [(128, 128), (128, 200), (255, 255), (0, 255)])
+def test_areas_of_one_colour_take_no_longer_than_photos(colours: tuple[int, int]) -> None:
+    pixels = np.full((300, 300, 3), colours[0], np.uint8)
+    pixels[:, 150:] = colours[1]
+    start = time.process_time()
+    grabcut.main_object(Image.fromarray(pixels), CENTER)
+    assert time.process_time() - start < 5  # without noise: more than a minute
 
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20))
