@@ -90,8 +90,8 @@ def pair_row(
 
 
 def labels_of(objects: Iterable[dict[str, Any]]) -> dict[str, str | None]:
-    """The labels of a detector that gives one only where it is sure."""
-    return {row["object_id"]: row["label"] for row in objects}
+    """The labels of a detector that gives one only where it is sure; none is empty."""
+    return {row["object_id"]: row["label"] or None for row in objects}
 
 
 class Build:

@@ -162,6 +162,8 @@ def described(**changes: Any) -> Any:
         ({}, "A dog."),
         ({"label": "apple"}, "An apple."),
         ({"label": "scissors"}, "Scissors."),
+        ({"label": "Egyptian cat"}, "An Egyptian cat."),
+        ({"label": ""}, ""),
         ({"expressions": ["the red dog with a hat."]}, "A red dog with a hat."),
         ({"expressions": ["dog on the left"]}, "A dog."),
     ],

@@ -14,7 +14,7 @@ from repic.config import VltSettings as Settings
 from repic.images.coordinates import INTERNVL, NORMALIZED, QWEN2_VL, QWEN3_VL, Box, Convention
 from repic.objectives import write_drafts
 from repic.objectives.base import Mode, ObjectiveSummary
-from repic.objectives.vlt import Vlt
+from repic.objectives.vlt import TEMPLATES, Vlt, question
 from tests.objectives.tables import Build, image_row, object_row
 from tests.timing import quickest
 
@@ -39,6 +39,23 @@ def test_a_row() -> None:
     assert "the dog" in row["prompt"][1]["text"]
     assert "JSON" in row["prompt"][1]["text"]
     assert summary.why is None
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [("sunglasses", ("Where are the sunglasses?", "their")), ("dog", ("Where is the dog?", "its"))],
+)
+def test_the_question_follows_the_number_of_the_label(label: str, words: tuple[str, str]) -> None:
+    assert question(TEMPLATES[0], label).startswith(words[0])
+    assert f"with {words[1]} bounding box" in question(TEMPLATES[0], label)
+    assert "the my" not in question(TEMPLATES[0], "my old dog")
+
+
+def test_an_object_that_nothing_names_is_not_asked_for() -> None:
+    rows, summary = rows_of(object_row("a", "a", label=""))
+    assert not rows
+    assert summary.refused["no_label_is_sure"] == 1
+    assert rows_of(object_row("a", "a", label="", expressions=["a red mug"]))[0]
 
 
 def test_a_label_must_point_to_one_object() -> None:

@@ -6,6 +6,7 @@ import csv
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,40 @@ def test_contradictory_copies_are_no_positives(
     assert outcome.files == 8
     assert outcome.tables["images"].rows == 4
     assert set(store.read("images@latest")["identity"].to_pylist()) == {None}
+
+
+def test_the_owners_words_go_before_folders_and_models(
+    album: Album, tmp_path: Path, store: Store
+) -> None:
+    """A box of the owner is the only object of its photo; the label holds for the identity."""
+    files = {f"{who}/{n}.jpg": album.file(i) for i, (who, n) in enumerate(product("ab", range(3)))}
+    photos = folder_of(tmp_path / "photos", files)
+    (photos / "labels.csv").write_text(
+        "uri,folder,identity,label,caption,box\n"
+        ',a,,red mugs,,\na/0.jpg,,,red mugs,Two mugs.,"5,6,60,70"\nb/0.jpg,,sue,,,\n'
+    )
+    build(settings_of(photos, album), store)
+    images = {row["image_id"]: row for row in store.read("images@latest").to_pylist()}
+    labels = {row["object_id"]: row for row in store.read("labels@latest").to_pylist()}
+    names = {i: row["uri"].removeprefix(f"{photos.as_uri()}/") for i, row in images.items()}
+    objects = {names[row["image_id"]]: row for row in store.read("objects@latest").to_pylist()}
+    assert len(objects) == len(labels) == 6
+    drawn = objects["a/0.jpg"]
+    assert [drawn[side] for side in ("x1", "y1", "x2", "y2")] == [5, 6, 60, 70]
+    assert drawn["detector"] != objects["a/1.jpg"]["detector"]
+    for name in ("a/0.jpg", "a/1.jpg", "a/2.jpg"):
+        label = labels[objects[name]["object_id"]]
+        assert (label["label"], label["origin"]) == ("red mugs", "owner")
+        assert objects[name]["identity"] == "a"
+    assert objects["b/0.jpg"]["identity"] == "sue"
+    assert images[drawn["image_id"]]["caption"] == "Two mugs."
+    asked = [
+        "".join(block["text"] for block in row["prompt"])
+        for row in store.read("examples@latest").to_pylist()
+        if row["objective"] == "vlt" and names[row["images"][-1]["image_id"]].startswith("a/")
+    ]
+    assert asked
+    assert all("the red mugs" in text for text in asked)
 
 
 def near_copy(source: Path, target: Path) -> Path:
