@@ -90,7 +90,7 @@ def test_the_owners_words_go_before_folders_and_models(
         "uri,folder,identity,label,caption,box\n"
         ',a,,red mugs,,\na/0.jpg,,,red mugs,Two mugs.,"5,6,60,70"\nb/0.jpg,,sue,,,\n'
     )
-    build(settings_of(photos, album), store)
+    build(settings_of(photos, album, "detector.kind=photos", "runtime.batch_size=2"), store)
     images = {row["image_id"]: row for row in store.read("images@latest").to_pylist()}
     labels = {row["object_id"]: row for row in store.read("labels@latest").to_pylist()}
     names = {i: row["uri"].removeprefix(f"{photos.as_uri()}/") for i, row in images.items()}
