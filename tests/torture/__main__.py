@@ -87,7 +87,10 @@ def lines(effort: Effort) -> Iterator[Line]:
 
 
 SUITES = {
-    "fuzzed requests to reward workers": ("tests/rewards/server/test_fuzz.py",),
+    "fuzzed requests to reward workers": (
+        "tests/rewards/server/test_fuzz.py",
+        "tests/rewards/server/test_raw.py",
+    ),
     "foreign requests to Prefect": ("tests/flows/test_foreign_requests.py",),
     "Prefect restarted, gone, locked": ("tests/flows/test_interruptions.py",),
     "made-up tables, manifests, refs": (

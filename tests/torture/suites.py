@@ -19,15 +19,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def of_package(world: World, effort: Effort, record: Record, nodes: Sequence[str]) -> None:
-    """Run tests in a process of their own and count them.
-
-    The number of faults that they should put in is in the environment variable TORTURE:
-    `short`, `usual` or `full`, and their seed in TORTURE_SEED.
-    """
+    """Run tests in a process of their own and count them."""
     report = world.folder / f"{abs(hash(tuple(nodes)))}.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-m", "not peers", f"--junitxml={report}"]
     command += ["-p", "no:cacheprovider", *nodes]
-    environment = {**os.environ, "TORTURE": effort.form, "TORTURE_SEED": str(effort.seed)}
+    requests = effort.times(1_500, 10_000)
+    environment = {**os.environ, "REPIC_FUZZED_REQUESTS": str(requests)}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 import random
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -34,7 +35,11 @@ OPERATIONS = [result.ok() for result in schema.get_all_operations()]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
-def test_requests_by_the_schema(operation: Any) -> None:
+def test_requests_by_the_schema(
+    operation: Any, record_property: Callable[[str, int], None]
+) -> None:
+    record_property("faults", SCHEMATHESIS)
+
     @given(case=operation.as_strategy())
     @settings(
         max_examples=SCHEMATHESIS,
@@ -52,7 +57,8 @@ def test_requests_by_the_schema(operation: Any) -> None:
 
 
 @pytest.mark.slow
-def test_requests_of_our_own(built: Built) -> None:
+def test_requests_of_our_own(built: Built, record_property: Callable[[str, int], None]) -> None:
+    record_property("faults", OURS)
     rows = built.store.read("examples@latest").to_pylist()
     draw = random.Random(7)
     good = [

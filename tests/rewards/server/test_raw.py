@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ def megabytes(pid: int) -> float:
 
 
 @pytest.mark.slow
-def test_hostile_requests_do_no_harm() -> None:
+def test_hostile_requests_do_no_harm(record_property: Callable[[str, int], None]) -> None:
+    record_property("faults", COUNT)
     with service("--max-bytes=1048576", REPIC_REWARD_TOKEN=SECRET) as (url, process):
         address = ("127.0.0.1", int(url.rpartition(":")[2]))
         [worker] = children(process.pid)
