@@ -57,13 +57,13 @@ def open_files(url: str, options: dict[str, Any]) -> Files:
         StoreError: the URL cannot be opened, or the file system has no create-if-absent.
     """
     if "://" not in url and not url.startswith("file:"):  # fsspec would split a path at "::"
-        return LocalFiles(LocalFileSystem(), os.path.abspath(url))
+        return _local_files(LocalFileSystem(), url)
     try:
         fs, root = url_to_fs(url, use_listings_cache=False, **options)
     except (ValueError, ImportError) as error:
         raise StoreError(f"Cannot open {url}: {error}.") from error
     if isinstance(fs, LocalFileSystem):
-        return LocalFiles(fs, os.path.abspath(root))
+        return _local_files(fs, root)
     if isinstance(fs, MemoryFileSystem):
         fs = AtomicMemoryFileSystem(*fs.storage_args, **fs.storage_options)
     protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
@@ -73,6 +73,16 @@ def open_files(url: str, options: dict[str, Any]) -> Files:
             "use a local folder, s3:// or gs:// instead."
         )
     return Files(fs, root.rstrip("/"))
+
+
+def _local_files(fs: LocalFileSystem, root: str) -> LocalFiles:
+    root = os.path.abspath(root)
+    if os.sep == "/" and "\\" in root:
+        raise StoreError(
+            f"DuckDB takes the backslash in {root} for a slash: "
+            "put the store in a folder without one."
+        )
+    return LocalFiles(fs, root)
 
 
 class Files:

@@ -25,6 +25,7 @@ from tests.torture import (
     flips,
     frozen,
     kills,
+    pictures,
     places,
     power,
     suites,
@@ -77,6 +78,8 @@ def lines(effort: Effort) -> Iterator[Line]:
     yield Line("awkward names", places.names, "first build")
     yield Line("frozen first format", frozen.first_format)
     yield Line("newer format", frozen.newer_formats)
+    yield Line("hostile pictures", pictures.bombs)
+    yield Line("mutated pictures", pictures.mutations)
     for name, nodes in SUITES.items():
         if effort.form != "short":
             yield Line(name, partial(suites.of_package, nodes=nodes))

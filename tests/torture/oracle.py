@@ -101,8 +101,7 @@ def whole(store: Path, expected: State) -> list[str]:
 def catalogue(store: Store) -> list[str]:
     """Whether the catalogue answers for the latest versions."""
     found = []
-    os.chdir(store.files.root)  # DuckDB takes a backslash for a slash
-    with duckdb.connect("catalog.duckdb", read_only=True) as connection:
+    with duckdb.connect(store.files.full("catalog.duckdb"), read_only=True) as connection:
         for name, ref in store.current().refs.items():
             manifest = store.manifest(f"{name}@v{ref.latest}")
             if manifest.kind != "table":
