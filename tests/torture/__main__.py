@@ -64,7 +64,7 @@ def lines(effort: Effort) -> Iterator[Line]:
     for name, usual in {"first build": 18, "build": 18, "gc": 7}.items():
         kill = partial(kills.in_publish, name=name, times=effort.times(3, usual))
         yield Line(f"SIGKILL in the publish of {name}", kill, name, watching=True)
-    for name, usual in {"first build": 30, "build": 30, "gc": 10}.items():
+    for name, usual in {"first build": 20, "build": 20, "gc": 10}.items():
         cut = partial(power.power_cuts, name=name, times=effort.times(4, usual))
         yield Line(f"power cut in {name}", cut, name, watching=True)
     for name in ("build", "gc"):
@@ -97,7 +97,6 @@ SUITES = {
     "foreign requests to Prefect": ("tests/flows/test_foreign_requests.py",),
     "Prefect restarted, gone, locked": ("tests/flows/test_interruptions.py",),
     "made-up tables, manifests, refs": (
-        "tests/storage/test_documents.py",
         "tests/storage/test_hashing.py",
         "tests/tables",
     ),

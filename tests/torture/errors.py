@@ -50,7 +50,7 @@ def failing_calls(world: World, effort: Effort, record: Record, name: str) -> No
     draw = effort.draw(record.fault)
     seen = enumerated(world, work)
     every = possible(seen)
-    chosen = every if effort.form == "full" else sample(every, effort.times(12, 110), draw)
+    chosen = every if effort.form == "full" else sample(every, effort.times(12, 60), draw)
     for failure in chosen:
         record.count(str(failure), trial(world, work, failure))
 

@@ -25,7 +25,7 @@ def flipped_bits(world: World, effort: Effort, record: Record, name: str) -> Non
         files = draw.sample(files, 8)
     known: State = expect(forked(lambda: every(Store.open(folder))))
     for path in files:
-        for _ in range(effort.times(1, 2, 50)):
+        for _ in range(effort.times(1, 1, 50)):
             store = world.trial(work.store)
             place = flip(store / path, draw)
             fault = f"bit {place} of {path}"
