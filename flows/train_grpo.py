@@ -79,8 +79,7 @@ def _report(outcome: TrainingResult, store: Store) -> None:
             f"{c.difference:+.3f} | {c.low:+.3f} to {c.high:+.3f} |"
             for c in outcome.changes
         ]
-    picture = next(file for file in outcome.checkpoint.files if file.name == PICTURE)
-    data = base64.b64encode(store.files.read(picture.path)).decode()
+    data = base64.b64encode(store.read_file(outcome.checkpoint.ref, PICTURE)).decode()
     with page_of_run():
         create_markdown_artifact(
             "\n".join(lines), key="train-grpo", description=str(outcome.checkpoint.ref)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 
 from fsspec import AbstractFileSystem
 
-from storage.errors import DamagedError
+from storage.errors import DamagedError, store_errors
 from storage.files import Files, Stored
 from storage.manifest import File, Shard
 
@@ -21,7 +22,10 @@ CHUNK = 1 << 20
 READERS = 16
 """Threads that hash files; hashing releases the interpreter lock."""
 
-GONE, CHANGED = "it is gone", "its bytes have changed"
+GONE, CHANGED, UNREADABLE = "it is gone", "its bytes have changed", "it cannot be read"
+
+ASIDE = "damaged"
+"""Folder of a store for damaged files that were replaced; nothing reads or deletes them."""
 
 
 def fault(files: Files, part: Shard | File | Stored, *, anew: bool = False) -> str | None:
@@ -39,7 +43,7 @@ def fault(files: Files, part: Shard | File | Stored, *, anew: bool = False) -> s
     except (FileNotFoundError, NotADirectoryError):
         return GONE
     except OSError as error:
-        return f"it cannot be read: {error.strerror or error}"
+        return f"{UNREADABLE}: {error.strerror or error}"
 
 
 def faults(files: Files, parts: Iterable[Shard | File]) -> dict[str, str]:
@@ -54,6 +58,19 @@ def check(files: Files, parts: Iterable[Shard | File]) -> None:
     """Raises: DamagedError: one of the files is not intact."""
     for path, what in faults(files, parts).items():
         raise DamagedError(files.full(path), what)
+
+
+def set_aside(files: Files, path: str) -> str:
+    """Move a damaged file to `damaged/`, where nothing reads it; returns its new path.
+
+    Raises:
+        StoreError: no permission.
+    """
+    target = f"{ASIDE}/{path}"
+    with store_errors(files.full(target)), suppress(FileNotFoundError):  # another process did it
+        files.fs.makedirs(files.full(target).rpartition("/")[0], exist_ok=True)
+        files.fs.mv(files.full(path), files.full(target))
+    return target
 
 
 @lru_cache(maxsize=1 << 17)

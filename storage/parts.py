@@ -76,10 +76,23 @@ def find(files: Files, table: str, recipe: str) -> list[Part]:
     return [part for part in found.values() if isinstance(part, Part)]
 
 
-def damaged(files: Files, table: str, recipe: str) -> dict[str, str]:
-    """Path -> what is wrong, of the files among the parts of a recipe that are no intact part."""
+def set_aside(files: Files, table: str, recipe: str) -> dict[str, str]:
+    """Set aside the files among the parts of a recipe that are no intact part.
+
+    A file that cannot be read now, for example for lack of permission, stays.
+
+    Returns:
+        Path -> what is wrong, of all these files.
+
+    Raises:
+        StoreError: no permission.
+    """
     found = _every(files, table, recipe)
-    return {path: part for path, part in found.items() if isinstance(part, str)}
+    wrong = {path: part for path, part in found.items() if isinstance(part, str)}
+    for path, what in wrong.items():
+        if what != intact.GONE and not what.startswith(intact.UNREADABLE):
+            intact.set_aside(files, path)
+    return wrong
 
 
 def _every(files: Files, table: str, recipe: str) -> dict[str, Part | str]:

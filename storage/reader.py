@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +60,17 @@ class StoreReader:
         Raises:
             StoreError: a manifest cannot be read.
         """
+        every = self.find_all(name, fingerprint, versions)
+        return next((manifest for manifest in every if not self.faults(manifest)), None)
+
+    def find_all(
+        self, name: str, fingerprint: str, versions: Sequence[int] | None = None
+    ) -> Iterator[Manifest]:
+        """All versions with this fingerprint, intact or not, newest first. See `find`."""
         for version in reversed(self.versions(name) if versions is None else versions):
             manifest = self.manifest(ArtifactRef.exact(name, version))
-            if manifest.fingerprint == fingerprint and not self.faults(manifest):
-                return manifest
-        return None
+            if manifest.fingerprint == fingerprint:
+                yield manifest
 
     def faults(self, manifest: Manifest) -> dict[str, str]:
         """Path -> what is wrong, of the files of a version; for a dataset, of its tables.

@@ -147,8 +147,17 @@ class Store(StoreReader):
             return part_files.write(self.files, table_name, recipe, rows, covers, note)
 
     def parts(self, table_name: str, recipe: str) -> list[Part]:
-        """All parts of a recipe. Unreadable files are skipped with a warning."""
+        """All intact parts of a recipe, hashed once per process. Others are skipped."""
         return part_files.find(self.files, table_name, recipe)
+
+    def set_aside_parts(self, table_name: str, recipe: str) -> dict[str, str]:
+        """Move damaged parts of a recipe to `damaged/`, so that they are computed again.
+
+        Returns:
+            Path -> what is wrong, of each.
+        """
+        with self.lease():
+            return part_files.set_aside(self.files, table_name, recipe)
 
     def read_part(self, part: Part, columns: Sequence[str] | None = None) -> pa.Table:
         """Read the rows of a part."""

@@ -151,6 +151,7 @@ def _summary(outcome: BuildResult) -> dict[str, Any]:
         "copies": outcome.copies,
         "rows": {name: manifest.rows for name, manifest in outcome.tables.items()},
         "processed": dict(outcome.processed),
+        "repaired": dict(outcome.repaired),
         "notes": outcome.dataset.notes,
         "seconds": round(outcome.seconds, 2),
     }
@@ -158,7 +159,8 @@ def _summary(outcome: BuildResult) -> dict[str, Any]:
 
 def _print_outcome(outcome: BuildResult, store: str) -> None:
     rows = {name: manifest.rows for name, manifest in outcome.tables.items()}
-    verb = "Published" if outcome.published else "Nothing new: this is"
+    unchanged = "Repaired" if outcome.repaired else "Nothing new: this is"
+    verb = "Published" if outcome.published else unchanged
     console = out()
     console.print(f"{verb} [bold]{outcome.dataset.ref}[/] in {outcome.seconds:.1f} s, {store}")
     copies = f"{outcome.copies} exact copies, " if outcome.copies else ""
@@ -167,6 +169,8 @@ def _print_outcome(outcome: BuildResult, store: str) -> None:
         f"{rows['quarantine']} quarantined; {rows['objects']} objects, {rows['pairs']} pairs, "
         f"{rows['examples']} examples"
     )
+    for path, what in outcome.repaired.items():
+        console.print(f"  computed again: {path}, because {what}", style="yellow", markup=False)
     for note in outcome.dataset.notes.get("examples", {}).values():
         if note.get("why"):
             console.print(f"  no {note['objective']} examples: {note['why']}", style="yellow")

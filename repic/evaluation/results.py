@@ -51,8 +51,8 @@ class EvaluationResult:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Model, suite, protocols, remarks, threshold and retrieval curve."""
-        file = next(file for file in self.manifest.files if file.name == SUMMARY)
-        summary: dict[str, Any] = json.loads(self.store.files.read(file.path))
+        data = self.store.read_file(self.manifest.ref, SUMMARY)
+        summary: dict[str, Any] = json.loads(data)
         return summary
 
     @property

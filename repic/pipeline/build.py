@@ -23,7 +23,7 @@ from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Inputs, Json, RowStage, ShardOutput, Stage, TableStage
 from repic.pipeline.stages.quarantine import check_budget
 from repic.tables import TABLES
-from storage.errors import NotFoundError
+from storage.errors import DamagedError, NotFoundError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, Run
 from storage.parts import Part
@@ -76,6 +76,8 @@ class BuildResult:
         copies: Number of photos whose bytes duplicate those of another usable photo.
         processed: Row-wise stage -> number of inputs computed by this build.
         seconds: Wall time.
+        repaired: Path in the store -> what was wrong, of lost and damaged files of this version
+            and of its kept results, which were computed again.
     """
 
     dataset: Manifest
@@ -85,6 +87,7 @@ class BuildResult:
     copies: int
     processed: Mapping[str, int]
     seconds: float
+    repaired: Mapping[str, str] = field(default_factory=dict)
 
 
 class BuildCallbacks(Protocol):
@@ -107,6 +110,7 @@ class Build:
     run: Run = field(default_factory=Run.here)
     processed: dict[str, int] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
+    damaged: dict[str, str] = field(default_factory=dict)
     _tables: dict[str, pa.Table] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -134,16 +138,25 @@ class Build:
     def without(self, gone: Iterable[Reject]) -> Build:
         """The same build of a source that no longer has these photos at these URIs."""
         scan = self.scan.without(gone)
-        return Build(self.settings, self.store, scan, self.run, self.processed, self.started)
+        return Build(
+            self.settings, self.store, scan, self.run, self.processed, self.started, self.damaged
+        )
+
+    def find_damage(self) -> None:
+        """Note which files of earlier versions of this build are lost or damaged."""
+        for name, made_from in self.fingerprints.items():
+            for manifest in self.store.find_all(name, made_from):
+                self.damaged |= self.store.faults(manifest)
 
     def existing_dataset(self) -> Manifest | None:
-        """The dataset version of an identical earlier build."""
+        """The intact dataset version of an identical earlier build."""
         return self.store.find(DATASET, self.fingerprints[DATASET])
 
     def plan(self, stage: Stage) -> StagePlan:
         """Missing shards of a stage; a whole-table stage has none, because `publish` runs it."""
         if not isinstance(stage, RowStage) or self._existing(stage):
             return StagePlan((), 0, 0)
+        self.damaged |= kept_results.set_aside_damaged(self.store, stage, self.settings)
         inputs = stage.inputs(self._inputs(stage))
         covered = kept_results.covered_keys(self.store, stage, self.settings)
         is_covered = pc.is_in(inputs["key"], pa.array(sorted(covered), pa.string()))
@@ -203,6 +216,7 @@ class Build:
             copies=self.scan.files - tables["images"].rows - unreadable,
             processed=self.processed,
             seconds=time.monotonic() - self.started,
+            repaired=self.damaged,
         )
 
     def _existing(self, stage: Stage) -> list[Manifest]:
@@ -238,7 +252,10 @@ class Build:
             return TABLES[name].empty()
         if fingerprint(latest.settings) != fingerprint(self._recipe(stage)):
             return TABLES[name].empty()
-        return self.store.read(latest.ref)
+        try:
+            return self.store.read(latest.ref)
+        except DamagedError:  # its rows are computed again instead of copied
+            return TABLES[name].empty()
 
     def _recipe(self, stage: Stage) -> dict[str, Json]:
         return {"recipe": stage.recipe(self.settings), "version": stage.version}
@@ -358,6 +375,7 @@ def execute(
     """
     with failures.recorded(build.store, build.run), build.store.lease():
         if not build.existing_dataset():
+            build.find_damage()
             while gone := _run_stages(build, compute, publish):
                 build = build.without(gone)
         result = build.finish()

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from repic.config import Settings
 from repic.pipeline.scan import Reject
 from repic.pipeline.stages.base import RowStage, ShardOutput
+from storage.errors import DamagedError
 from storage.parts import Part
 from storage.store import Store
 
@@ -33,6 +34,11 @@ def write(
     )
 
 
+def set_aside_damaged(store: Store, stage: RowStage, settings: Settings) -> dict[str, str]:
+    """Move damaged results away, so that they are computed again; path -> what is wrong."""
+    return store.set_aside_parts(stage.name, stage.fingerprint(settings))
+
+
 def covered_keys(store: Store, stage: RowStage, settings: Settings) -> set[str]:
     """Keys of all inputs that have a result."""
     parts = store.parts(stage.name, stage.fingerprint(settings))
@@ -42,7 +48,7 @@ def covered_keys(store: Store, stage: RowStage, settings: Settings) -> set[str]:
 def rejects(store: Store, stage: RowStage, settings: Settings) -> list[Reject]:
     """All inputs that the stage has ever refused under this fingerprint."""
     parts = store.parts(stage.name, stage.fingerprint(settings))
-    return [Reject(**reject) for part in parts for reject in json.loads(part.note)]
+    return [reject for part in parts for reject in _rejects(part)]
 
 
 def parts_for(store: Store, stage: RowStage, settings: Settings, keys: Iterable[str]) -> list[Part]:
@@ -88,13 +94,21 @@ def _merged(
         rows = store.read_part(part)
         tables.append(rows.filter(pc.is_in(rows[stage.subject], subjects)))
         # A refusal depends on the photo's bytes alone, whichever of its keys are wanted.
-        refused += [Reject(**reject) for reject in json.loads(part.note)]
+        refused += _rejects(part)
         keys += sorted(useful)
         if len(keys) >= settings.runtime.shard_rows or number == len(pieces):
             output = ShardOutput(pa.concat_tables(tables), tuple(dict.fromkeys(refused)))
             merged.append(write(store, stage, settings, keys, output))
             tables, keys, refused = [], [], []
     return merged
+
+
+def _rejects(part: Part) -> list[Reject]:
+    """The inputs that a part says were refused."""
+    try:
+        return [Reject(**reject) for reject in json.loads(part.note)]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DamagedError(part.shard.path, f"its note is no list of refusals: {error}") from error
 
 
 def _subject_of(key: str) -> str:

@@ -58,9 +58,10 @@ def write(store: Store, ref: str, out: Path, against: str | None = None) -> Path
 
 def _training(store: Store, ref: str) -> str | None:
     """The page inside a checkpoint; None for another kind of version."""
-    files = store.manifest(ref).files
-    page = next((file for file in files if file.name == TRAINING), None)
-    return store.files.read(page.path).decode() if page else None
+    manifest = store.manifest(ref)
+    if TRAINING not in {file.name for file in manifest.files}:
+        return None
+    return store.read_file(manifest.ref, TRAINING).decode()
 
 
 def _evaluation(store: Store, ref: str, against: str | None) -> str | None:
