@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,17 +9,17 @@ from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
-from storage.errors import StoreError
+from storage import intact, refs
+from storage.errors import DamagedError, StoreError
 from storage.files import Files
-from storage.hashing import combine, content_hash
+from storage.hashing import content_hash
 from storage.lineage import closure
-from storage.manifest import ArtifactRef, File, Manifest, Shard
-from storage.reader import StoreReader
+from storage.manifest import ArtifactRef, File, Manifest, Shard, content_of
+from storage.reader import MANIFESTS, StoreReader, parse_manifest_path
 from storage.sql import identifier, literal
 
-CHUNK = 1 << 20
+STRAY = "no such file belongs here: move it away"
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class IntegrityProblem:
 
     Attributes:
         artifact: The affected version, such as `name@v3`, or `refs`.
-        path: The affected file, relative to the store; empty if it is the manifest.
+        path: The affected file, relative to the store; empty if the version does not fit its inputs.
     """
 
     artifact: str
@@ -66,16 +65,17 @@ def verify(store: StoreReader, ref: ArtifactRef | str | None = None) -> list[Int
     """Hash every file and compare files, rows, inputs and refs with the manifests.
 
     Args:
-        ref: Check only this version and its inputs. Default: all versions.
+        ref: Check only this version and its inputs. Default: all versions, and the refs.
 
     Raises:
         NotFoundError: `ref` does not exist.
+        StoreError: its manifest or that of an input cannot be read.
     """
     store = StoreReader(store.location, store.options)  # without cached manifests
     problems: list[IntegrityProblem] = []
     if ref is None:
         manifests = _readable(store, problems)
-        problems += _check_refs(store)
+        problems += _check_refs(store, manifests)
     else:
         manifests = closure(store, [store.manifest(ref)])
     for manifest in manifests:
@@ -93,63 +93,95 @@ def verify(store: StoreReader, ref: ArtifactRef | str | None = None) -> list[Int
 
 
 def _readable(store: StoreReader, problems: list[IntegrityProblem]) -> list[Manifest]:
+    """All manifests that can be read; the others, and files that are none, become problems."""
     manifests = []
-    for name in store.names():
-        for version in store.versions(name):
-            exact = ArtifactRef.exact(name, version)
-            try:
-                manifests.append(store.manifest(exact))
-            except (StoreError, ValidationError, ValueError) as error:
-                problems.append(
-                    IntegrityProblem(str(exact), "", f"its manifest cannot be read: {error}")
-                )
+    for path in sorted(store.files.find(MANIFESTS)):
+        exact = parse_manifest_path(path)
+        if exact is None:
+            problems.append(IntegrityProblem("manifests", path, STRAY))
+            continue
+        try:
+            manifests.append(store.manifest(exact))
+        except StoreError as error:
+            problems.append(IntegrityProblem(str(exact), path, f"its manifest {_why(error)}"))
     return manifests
 
 
-def _check_refs(store: StoreReader) -> list[IntegrityProblem]:
-    return [
+def _check_refs(store: StoreReader, manifests: list[Manifest]) -> list[IntegrityProblem]:
+    """Every snapshot can be read, and the versions that the current one names exist."""
+    problems = []
+    existing = refs.numbers(store.files)
+    for path in sorted(store.files.find(refs.FOLDER).keys() - {refs.path(n) for n in existing}):
+        problems.append(IntegrityProblem("refs", path, STRAY))
+    current = refs.Snapshot()
+    for number in existing:
+        try:
+            current = refs.read(store.files, number)
+        except StoreError as error:
+            problems.append(IntegrityProblem("refs", refs.path(number), f"it {_why(error)}"))
+    problems += [
         IntegrityProblem("refs", "", f"{name}@v{version} is referred to, but does not exist")
-        for name, ref in store.current().refs.items()
+        for name, ref in current.refs.items()
         for version in sorted(ref.versions - set(store.versions(name)))
     ]
+    if not existing and any(manifest.kind == "dataset" for manifest in manifests):
+        problems.append(
+            IntegrityProblem("refs", refs.FOLDER, "there are datasets, but no refs: none is latest")
+        )
+    return problems
+
+
+def _why(error: StoreError) -> str:
+    return f"cannot be read: {error.reason if isinstance(error, DamagedError) else error}"
 
 
 def _check_manifest(store: StoreReader, manifest: Manifest) -> list[IntegrityProblem]:
+    """Compare a version with its inputs, and its content and rows with what it lists."""
     messages = []
+    inputs: list[Manifest] = []
     for bound in manifest.inputs:
         try:
-            if store.manifest(bound.ref).fingerprint != bound.fingerprint:
+            inputs.append(store.manifest(bound.ref))
+            if inputs[-1].fingerprint != bound.fingerprint:
                 messages.append(f"its input {bound.ref} has another fingerprint")
-        except (StoreError, ValueError):
+        except StoreError:
             messages.append(f"its input {bound.ref} does not exist or cannot be read")
-    if manifest.kind == "table":
-        if manifest.content != combine(shard.content for shard in manifest.shards):
-            messages.append("its content is not that of its shards")
-        if manifest.rows != sum(shard.rows for shard in manifest.shards):
-            messages.append("its row count is not that of its shards")
+    parts = _parts(manifest, inputs)
+    if len(inputs) == len(manifest.inputs) or manifest.kind != "dataset":
+        if manifest.content != content_of(manifest.kind, parts):
+            messages.append("its content is not that of its parts")
+        if manifest.rows != sum(part.rows for part in parts if not isinstance(part, File)):
+            messages.append("its row count is not that of its parts")
+    if manifest.kind in ("table", "dataset") and manifest.files:
+        messages.append(f"it is a {manifest.kind}, but has files")
+    if manifest.kind != "table" and manifest.shards:
+        messages.append(f"it is a {manifest.kind}, but has shards")
     return [IntegrityProblem(str(manifest.ref), "", message) for message in messages]
+
+
+def _parts(
+    manifest: Manifest, inputs: Sequence[Manifest]
+) -> Sequence[Shard] | Sequence[Manifest] | Sequence[File]:
+    """What the content of a version is computed from."""
+    if manifest.kind == "table":
+        return manifest.shards
+    return inputs if manifest.kind == "dataset" else manifest.files
 
 
 def _check_part(files: Files, part: Shard | File) -> str | None:
     """Describe what is wrong with a file; None if it is intact."""
-    try:
-        with files.open(part.path) as handle:
-            digest = hashlib.sha256()
-            while chunk := handle.read(CHUNK):
-                digest.update(chunk)
-            if digest.hexdigest() != part.sha256:
-                return "its bytes have changed"
-            if isinstance(part, Shard):
-                handle.seek(0)
+    if message := intact.fault(files, part, anew=True):
+        return message
+    if isinstance(part, Shard):
+        try:
+            with files.open(part.path) as handle:
                 table = pq.read_table(handle)
-                if table.num_rows != part.rows:
-                    return f"it has {table.num_rows} rows, not {part.rows}"
-                if content_hash(table) != part.content:
-                    return "its rows have another content hash"
-    except FileNotFoundError:
-        return "it is gone"
-    except (OSError, pa.ArrowException) as error:
-        return f"it cannot be read: {error}"
+        except (OSError, pa.ArrowException) as error:
+            return f"{intact.UNREADABLE}: {error}"
+        if table.num_rows != part.rows:
+            return f"it has {table.num_rows} rows, not {part.rows}"
+        if content_hash(table) != part.content:
+            return "its rows have another content hash"
     return None
 
 

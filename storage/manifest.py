@@ -6,6 +6,7 @@ import base64
 import getpass
 import re
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -16,6 +17,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from storage.documents import Frozen, Sealed
 from storage.errors import StoreError
+from storage.hashing import combine
 from storage.hashing import fingerprint as hash_of
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -239,6 +241,19 @@ class Manifest(Origin, Sealed):
     def as_input(self) -> Input:
         """This version as an input of another one."""
         return Input(name=self.name, version=self.version, fingerprint=self.fingerprint)
+
+
+def content_of(kind: Kind, parts: Iterable[Any]) -> str:
+    """The content hash of a version.
+
+    Args:
+        parts: The shards of a table, the manifests that a dataset binds, or the files.
+    """
+    if kind == "table":
+        return combine(shard.content for shard in parts)
+    if kind == "dataset":
+        return hash_of(sorted([table.name, table.content] for table in parts))
+    return hash_of([[file.name, file.sha256] for file in parts])
 
 
 def describe_schema(schema: pa.Schema) -> dict[str, Any]:

@@ -32,7 +32,6 @@ from storage.errors import (
     StoreError,
 )
 from storage.files import MARKER
-from storage.hashing import combine, fingerprint
 from storage.leases import Leases
 from storage.manifest import (
     ArtifactRef,
@@ -42,6 +41,7 @@ from storage.manifest import (
     Shard,
     check_inside,
     check_name,
+    content_of,
     describe_schema,
 )
 from storage.parts import Part
@@ -207,7 +207,7 @@ class Store(StoreReader):
                     name=name,
                     version=1,
                     kind="table",
-                    content=combine(shard.content for shard in written),
+                    content=content_of("table", written),
                     rows=sum(shard.rows for shard in written),
                     key=tuple(key),
                     shards=written,
@@ -226,7 +226,7 @@ class Store(StoreReader):
                     name=name,
                     version=1,
                     kind="dataset",
-                    content=fingerprint(sorted([table.name, table.content] for table in tables)),
+                    content=content_of("dataset", tables),
                     rows=sum(table.rows for table in tables),
                 )
             )
@@ -249,7 +249,7 @@ class Store(StoreReader):
                     name=name,
                     version=1,
                     kind=kind,
-                    content=fingerprint([[file.name, file.sha256] for file in files]),
+                    content=content_of(kind, files),
                     rows=0,
                     files=files,
                 )

@@ -57,8 +57,8 @@ def test_a_changed_manifest_is_found(store):
     manifest = store.manifest("images")
     shard = manifest.shards[0]
     for wrong, message in (
-        ({"rows": 11}, "its row count is not that of its shards"),
-        ({"content": "1" * 32}, "its content is not that of its shards"),
+        ({"rows": 11}, "its row count is not that of its parts"),
+        ({"content": "1" * 32}, "its content is not that of its parts"),
         ({"shards": (shard.model_copy(update={"rows": 9}),)}, "it has 10 rows, not 9"),
         (
             {"shards": (shard.model_copy(update={"content": "1" * 32}),)},
