@@ -28,7 +28,7 @@ class IntegrityProblem:
 
     Attributes:
         artifact: The affected version, such as `name@v3`, or `refs`.
-        path: The affected file, relative to the store; empty if the version does not fit its inputs.
+        path: The affected file, relative to the store; empty if it is the version itself.
     """
 
     artifact: str

@@ -44,9 +44,10 @@ class StoreReader:
         found = (parse_manifest_path(path) for path in self.files.find(MANIFESTS))
         return sorted({ref.name for ref in found if ref})
 
-    def versions(self, name: str) -> list[int]:
+    def versions(self, name: str, folder: str = MANIFESTS) -> list[int]:
         """Numbers of all published versions of a name, ascending; empty for an unknown name."""
-        found = (parse_manifest_path(path) for path in self.files.find(f"{MANIFESTS}/{name}"))
+        paths = self.files.find(f"{folder}/{name}")
+        found = (parse_manifest_path(MANIFESTS + path.removeprefix(folder)) for path in paths)
         return sorted(ref.version for ref in found if ref and ref.version)
 
     def find(

@@ -45,7 +45,7 @@ from storage.manifest import (
     describe_schema,
 )
 from storage.parts import Part
-from storage.reader import StoreReader, manifest_path
+from storage.reader import MANIFESTS, StoreReader, manifest_path
 
 CHUNK = 1 << 20
 
@@ -378,13 +378,18 @@ class Store(StoreReader):
             versions = self.versions(draft.name)
             if existing := self.find(draft.name, draft.fingerprint, versions):
                 return _same(existing, draft)
-            number = versions[-1] + 1 if versions else 1
+            number = self._next_number(draft.name, versions)
             manifest = draft.model_copy(update={"version": number})
             if self._create_manifest(manifest):
                 return manifest
             if number not in self.versions(draft.name):
                 path = self.files.full(manifest_path(draft.name, number))
                 raise StoreError(f"{path} is there, but is no file: move it away.")
+
+    def _next_number(self, name: str, versions: Sequence[int]) -> int:
+        """The next free number; that of a lost version, which others may name, is not free."""
+        aside = self.versions(name, f"{intact.ASIDE}/{MANIFESTS}")
+        return max((0, *versions, *aside, *self.current().of(name).versions)) + 1
 
     def _create_manifest(self, manifest: Manifest) -> bool:
         path = manifest_path(manifest.name, manifest.version)

@@ -6,7 +6,18 @@ import sys
 
 import typer
 
-from repic.cli import build, evaluate, models, operate, query, refresh, reward, train, versions
+from repic.cli import (
+    build,
+    evaluate,
+    maintenance,
+    models,
+    operate,
+    query,
+    refresh,
+    reward,
+    train,
+    versions,
+)
 
 EPILOG = "Start with `repic build --images FOLDER`, or with `repic build --profile sample`."
 
@@ -20,7 +31,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (build, models, train, query, versions, operate, reward, evaluate, refresh):
+for module in (
+    build,
+    models,
+    train,
+    query,
+    versions,
+    maintenance,
+    operate,
+    reward,
+    evaluate,
+    refresh,
+):
     module.add_to(app)
 
 

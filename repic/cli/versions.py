@@ -1,4 +1,4 @@
-"""Commands about versions: log, show, diff, lineage, verify, tag, gc."""
+"""Commands about versions: log, show, diff, lineage, tag, gc."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RefArgument = Annotated[str, typer.Argument(help="name@v3, name@latest or name@T
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (log, show, diff, lineage, verify, tag, gc):
+    for command in (log, show, diff, lineage, tag, gc):
         app.command()(command)
 
 
@@ -222,34 +222,6 @@ def lineage(
         )
     else:
         out().print(graph.tree(), markup=False)
-
-
-def verify(
-    ref: Annotated[
-        str | None, typer.Argument(help="One version and its inputs; by default all.")
-    ] = None,
-    as_json: JsonOption = False,
-    store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """Hash every file and compare it with its manifest; exit code 1 if any differs.
-
-    Example: repic verify dataset@latest
-    """
-    from dataclasses import asdict
-
-    from storage import integrity
-
-    problems = integrity.verify(open_store(store), ref)
-    if as_json:
-        print_json([asdict(problem) for problem in problems])
-    elif problems:
-        print_rows(
-            ["version", "file", "problem"], [(p.artifact, p.path, p.message) for p in problems]
-        )
-    else:
-        out().print("Clean: every file matches its manifest.")
-    if problems:
-        raise typer.Exit(1)
 
 
 def tag(

@@ -347,6 +347,13 @@ def build(
         storage.errors.StoreError: the store cannot be written.
         repic.errors.QuarantineError: too many files were refused; `latest` stays.
     """
+    return execute(Build(settings, store, scan), computing_here(callbacks), Build.publish)
+
+
+def computing_here(
+    callbacks: BuildCallbacks | None = None,
+) -> Callable[[Stage, StagePlan], Iterator[ShardResult]]:
+    """A function that runs the shards of a plan in this process, one after the other."""
 
     def compute(stage: Stage, plan: StagePlan) -> Iterator[ShardResult]:
         if callbacks:
@@ -356,7 +363,7 @@ def build(
             if callbacks:
                 callbacks.shard(stage, shard)
 
-    return execute(Build(settings, store, scan), compute, Build.publish)
+    return compute
 
 
 def execute(
@@ -376,20 +383,21 @@ def execute(
     with failures.recorded(build.store, build.run), build.store.lease():
         if not build.existing_dataset():
             build.find_damage()
-            while gone := _run_stages(build, compute, publish):
+            while gone := run_stages(build, compute, publish):
                 build = build.without(gone)
         result = build.finish()
         failures.clear(build.store)
         return result
 
 
-def _run_stages(
+def run_stages(
     build: Build,
     compute: Callable[[Stage, StagePlan], Iterable[ShardResult]],
     publish: Callable[[Build, Stage], object],
+    stages: Iterable[Stage] = STAGES,
 ) -> list[Reject]:
     """Run the stages in order; stop after the first that misses inputs, and return these."""
-    for stage in STAGES:
+    for stage in stages:
         plan = build.plan(stage)
         gone = [reject for result in compute(stage, plan) for reject in result.gone]
         if plan.missing:
