@@ -67,14 +67,16 @@ def read(files: Files, path: str, model: type[D]) -> D:
         StoreError: it has a newer format, or the disk or its permissions prevent reading.
     """
     data = _bytes(files, path)
+    if not data.strip():
+        raise DamagedError(files.full(path), "it is empty")
     try:
         return _decode(data, model)
     except ValidationError as error:
-        reason = _reason(error)
-    except _ChangedError:
-        reason = "its bytes have changed since it was written"
+        why = reason(error)
+    except _HashError as error:
+        why = str(error)
     check_format(_format_of(data), files.full(path))
-    raise DamagedError(files.full(path), reason)
+    raise DamagedError(files.full(path), why)
 
 
 def check_format(version: int, what: str) -> None:
@@ -86,7 +88,7 @@ def check_format(version: int, what: str) -> None:
         )
 
 
-class _ChangedError(Exception):
+class _HashError(Exception):
     """The hash of a document is missing or differs."""
 
 
@@ -94,10 +96,10 @@ def _decode(data: bytes, model: type[D]) -> D:
     end = _END.search(data[-100:])
     body = data[: len(data) - len(end[0])] if end else data
     if end and hashlib.sha256(body).hexdigest() != end[1].decode():
-        raise _ChangedError
+        raise _HashError("its bytes have changed since it was written")
     document = model.model_validate_json(body + b"\n}" if end else body)
     if not end and isinstance(document, Sealed) and document.format_version > 1:
-        raise _ChangedError
+        raise _HashError("it does not end with its hash")
     return document
 
 
@@ -127,8 +129,8 @@ def _format_of(data: bytes) -> int:
         return 1
 
 
-def _reason(error: ValidationError) -> str:
-    """The first fault of a document, in one line without its content."""
+def reason(error: ValidationError) -> str:
+    """The first fault of a value, in one line without its content."""
     first: Any = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"]))[:100]
     return f"{where}: {first['msg']}" if where else first["msg"]

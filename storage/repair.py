@@ -170,7 +170,10 @@ def _drop_lost_refs(store: Store) -> list[str]:
             if latest and latest not in left:
                 latest = left[-1] if left else None
                 now = f"v{latest}" if latest else "nothing"
-                done.append(f"{name}@latest named v{ref.latest}, which is lost, and is {now} now")
+                done.append(
+                    f"{name}@latest named v{ref.latest}, which is lost, and is {now} now: run "
+                    "the command again that made it"
+                )
             tags = {tag: version for tag, version in ref.tags.items() if version in left}
             after[name] = Ref(latest=latest, tags=tags)
         return after

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from storage import documents, formats, intact, refs, shards
 from storage import parts as part_files
@@ -202,10 +202,9 @@ class Store(StoreReader):
             documented = shards.with_documentation(name, stored_schema, schema or stored_schema)
             self._check_key(name, written, documented, key)
             return self._publish(
-                Manifest(
-                    **dict(origin),
+                _draft(
+                    origin,
                     name=name,
-                    version=1,
                     kind="table",
                     content=content_of("table", written),
                     rows=sum(shard.rows for shard in written),
@@ -221,10 +220,9 @@ class Store(StoreReader):
         with self.lease():
             tables = [self.manifest(bound.ref) for bound in origin.inputs]
             return self._publish(
-                Manifest(
-                    **dict(origin),
+                _draft(
+                    origin,
                     name=name,
-                    version=1,
                     kind="dataset",
                     content=content_of("dataset", tables),
                     rows=sum(table.rows for table in tables),
@@ -244,10 +242,9 @@ class Store(StoreReader):
         with self.lease():
             files = tuple(self._write_file(path, data[path]) for path in sorted(data))
             return self._publish(
-                Manifest(
-                    **dict(origin),
+                _draft(
+                    origin,
                     name=name,
-                    version=1,
                     kind=kind,
                     content=content_of(kind, files),
                     rows=0,
@@ -394,6 +391,17 @@ class Store(StoreReader):
     def _create_manifest(self, manifest: Manifest) -> bool:
         path = manifest_path(manifest.name, manifest.version)
         return self.files.create(path, documents.encode(manifest))
+
+
+def _draft(origin: Origin, **fields: Any) -> Manifest:
+    """A manifest without a number yet. Raises: StoreError: a value cannot be stored."""
+    try:
+        return Manifest(**dict(origin), **fields, version=1)
+    except ValidationError as error:
+        raise StoreError(
+            f"{fields['name']} cannot be published ({documents.reason(error)}): change what is "
+            "given to publish."
+        ) from error
 
 
 def _same(existing: Manifest, draft: Manifest) -> Manifest:

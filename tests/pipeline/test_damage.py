@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from storage import integrity
+from storage.manifest import Origin
 from storage.store import Store
 from tests.builds import Built, build, contents
 
@@ -62,3 +64,45 @@ def test_a_build_makes_lost_and_damaged_files_of_its_version_again(
     assert integrity.verify(store) == []
     code, out, err = repic_main(*built.album.arguments, f"--store={store.location}")
     assert "Nothing new: this is dataset@v1" in out
+
+
+def test_repair_rebuilds_what_verify_finds(built: Built, tmp_path: Path, repic_main: Main) -> None:
+    store = built.copy(tmp_path / "store")
+    at = f"--store={store.location}"
+    tables = built.outcome.tables
+    store.files.remove(tables["examples"].shards[0].path)
+    flip(store, tables["images"].shards[0].path)
+    for stage in ("probes", "detections", "embeddings"):
+        flip(store, tables[stage].shards[0].path)
+    store.files.replace("manifests/pairs/v000001.json", b"\0\0")
+    store.files.replace("refs/000001.json", b"{}")
+    code, out, _ = repic_main("verify", at)
+    assert (code, "its manifest cannot be read" in out) == (1, True)
+    code, out, err = repic_main("repair", at)
+    assert code == 0, err
+    assert out.count("was computed again") == 6, "five files and the pairs"
+    assert "pairs@v1 is back" in out
+    assert repic_main("verify", at)[:2] == (0, "Clean: every file matches its manifest.\n")
+    assert contents(build(built.album.settings(), store)) == contents(built.outcome)
+    assert store.resolve("dataset@latest").version == 1
+
+
+def test_repair_says_what_it_cannot_and_why(built: Built, tmp_path: Path, repic_main: Main) -> None:
+    store = built.copy(tmp_path / "store")
+    at = f"--store={store.location}"
+    album = built.album.copy(tmp_path / "album")
+    outcome = build(album.settings("mining.seed=1"), store)
+    album.without(3)
+    made = store.publish_files(
+        "checkpoint", {"a.bin": b"weights"}, Origin(fingerprint="c"), kind="checkpoint"
+    )
+    store.files.remove(made.files[0].path)
+    for path in store.files.find("shards/pairs"):
+        store.files.remove(path)
+    code, out, _ = repic_main("repair", "--json", at)
+    left = {item["problem"]["artifact"]: item for item in json.loads(out)["left"]}
+    assert code == 1
+    assert left["checkpoint@v1"]["remedy"] == "train again: repic train"
+    remedy = left[str(outcome.tables["pairs"].ref)]["remedy"]
+    assert "its photos or labels have changed" in remedy
+    assert "`repic build` publishes a new version" in remedy

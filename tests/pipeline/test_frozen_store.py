@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from repic.pipeline.repair import repair
 from storage import integrity
 from storage.lineage import lineage
 from storage.store import Store
+from tests.builds import Built, build, contents
 
 Main = Callable[..., tuple[int, str, str]]
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -56,6 +58,27 @@ def test_it_is_whole(frozen: tuple[Store, dict[str, dict]]) -> None:
     assert store.resolve("dataset@latest").version == 2
     names = {node.name for node in lineage(store, "dataset@latest").nodes}
     assert {"examples", "pairs", "reviews", "encoder", "coco"} <= names
+
+
+def test_it_is_extended_and_repaired(frozen: tuple[Store, dict[str, dict]], built: Built) -> None:
+    store, expected = frozen
+    before = {path: store.files.read(path) for path in store.files.find("manifests")}
+    outcome = build(built.album.settings(), store)
+    assert (outcome.published, outcome.dataset.version) == (True, 3)
+    assert contents(outcome) == contents(built.outcome)
+    assert integrity.verify(store) == []
+    assert {path: store.files.read(path) for path in before} == before
+    assert store.resolve("dataset@first").version == 1
+    lost = store.manifest("examples@v2").shards[0].path
+    store.files.remove(lost)
+    store.files.replace("manifests/pairs/v000001.json", b"")
+    store.files.replace("refs/000005.json", b"{}")
+    result = repair(store)
+    assert store.resolve("dataset@latest").version == 3
+    assert store.resolve("dataset@first").version == 1
+    named = {left.problem.artifact: left for left in result.left}
+    assert set(named) == {"examples@v2", "dataset@v1", "examples@v1"}, "its photos are gone"
+    assert all("repic build" in left.remedy for left in result.left)
 
 
 def test_two_versions_can_be_compared(frozen: tuple[Store, dict[str, dict]]) -> None:

@@ -68,3 +68,39 @@ def test_a_shard_that_is_gone_is_named(store):
 
 def test_docs_come_back(built):
     assert built.read("images").schema.equals(SCHEMA, check_metadata=True)
+
+
+def test_a_checkout_never_leaves_its_folder(store, tmp_path):
+    store.publish_files(
+        "policy", {"a/b.bin": b"new", "c.bin": b"new"}, origin("f"), kind="checkpoint"
+    )
+    outside, folder = tmp_path / "outside", tmp_path / "out"
+    outside.mkdir()
+    folder.mkdir()
+    (outside / "c.bin").write_bytes(b"old")
+    (folder / "c.bin").symlink_to(outside / "c.bin")
+    store.checkout("policy@v1", folder)
+    assert (outside / "c.bin").read_bytes() == b"old"
+    assert not (folder / "c.bin").is_symlink()
+    assert (folder / "c.bin").read_bytes() == b"new"
+    (folder / "a" / "b.bin").unlink()
+    (folder / "a").rmdir()
+    (folder / "a").symlink_to(outside)
+    with pytest.raises(StoreError, match=r"a is a symbolic link: choose an empty folder"):
+        store.checkout("policy@v1", folder)
+    assert sorted(path.name for path in outside.iterdir()) == ["c.bin"]
+
+
+def test_changed_files_are_not_handed_out(store, tmp_path):
+    made = store.publish_files("policy", {"a.bin": b"right"}, origin("f"), kind="checkpoint")
+    assert store.read_file("policy@v1", "a.bin") == b"right"
+    store.files.replace(made.files[0].path, b"wrong")
+    for call in (
+        lambda: store.read_file("policy@v1", "a.bin"),
+        lambda: store.checkout("policy@v1", tmp_path / "out"),
+    ):
+        with pytest.raises(StoreError, match="its bytes have changed"):
+            call()
+    assert list((tmp_path / "out").iterdir()) == []
+    with pytest.raises(StoreError, match="has no file b.bin"):
+        store.read_file("policy@v1", "b.bin")

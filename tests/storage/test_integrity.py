@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -135,3 +137,41 @@ def test_diff_accounts_for_every_row(request, a, b):
     assert set(difference.changed["k"].to_pylist()) == {
         k for k in a.keys() & b.keys() if a[k] != b[k]
     }
+
+
+def test_an_edited_version_of_any_kind_is_found(store):
+    build(store, 1)
+    store.publish_files("policy", {"a.bin": b"1"}, origin("c"), kind="checkpoint")
+    store.publish_files("page", {"a.html": b"2"}, origin("r"), kind="report")
+    for name in ("images", "dataset", "policy", "page"):
+        manifest = store.manifest(f"{name}@v1")
+        path = f"manifests/{name}/v000001.json"
+        whole = store.files.read(path)
+        for edit in (
+            {"content": "1" * 32},
+            {"rows": manifest.rows + 1},
+            {"settings": {"edited": True}},
+        ):
+            plain = json.dumps(json.loads(whole) | edit, indent=1)
+            store.files.replace(path, plain.encode())
+            [problem] = [p for p in verify(store) if p.path == path]
+            assert problem.message.endswith("its bytes have changed since it was written")
+            if "settings" not in edit:  # also if the editor writes the hash anew
+                store.files.replace(path, documents.encode(manifest.model_copy(update=edit)))
+                assert (
+                    "of its parts" in {p.artifact: p.message for p in verify(store)}[f"{name}@v1"]
+                )
+        store.files.replace(path, whole)
+    assert verify(store) == []
+
+
+def test_a_version_without_a_hash_of_the_first_format_is_verified(store):
+    build(store, 1)
+    for name in store.names():
+        path = f"manifests/{name}/v000001.json"
+        first = json.loads(store.files.read(path)) | {"format_version": 1}
+        del first["sha256"]
+        store.files.replace(path, json.dumps(first).encode())
+    assert verify(store) == []
+    build(store, 2)
+    assert verify(store) == []

@@ -1,0 +1,141 @@
+"""Repair gives back refs, lost manifests and lost shards from what the store still holds."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from storage import documents, refs, repair
+from storage.errors import StoreError
+from storage.integrity import verify
+from storage.store import Store
+from tests.storage.stores import build, origin, rows
+
+
+def state(store: Store) -> dict[str, int | None]:
+    return {name: ref.latest for name, ref in store.current().refs.items()}
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff\0", None])
+def test_refs_are_restored_from_the_snapshot_before_and_the_manifests(store, damage):
+    build(store, 1)
+    store.tag("images@v1", "good")
+    build(store, 2)
+    path = refs.path(store.current().number)
+    before = store.current().refs
+    if damage is None:
+        shutil.rmtree(store.files.full("refs"))
+    else:
+        store.files.replace(path, damage)
+    assert verify(store) != []
+    done = repair.set_aside(store)
+    assert "from the manifests; tags are" in done[0]
+    assert state(store) == {name: ref.latest for name, ref in before.items()}
+    assert ("good" in store.current().of("images").tags) == (damage is not None)
+    assert verify(store) == []
+    if damage is not None:
+        assert store.files.read(f"damaged/{path}") == damage
+    build(store, 3)
+    assert store.resolve("dataset").version == 3
+
+
+def test_what_was_published_but_not_committed_does_not_become_latest(store):
+    build(store, 1)
+    store.publish("images", rows(0, 3), origin("uncommitted"), key=["id"])
+    store.files.replace("refs/000001.json", b"")
+    repair.set_aside(store)
+    assert state(store) == {"images": 1, "pairs": 1, "dataset": 1}
+
+
+def test_repair_of_a_whole_store_changes_nothing(store):
+    build(store, 1)
+    store.tag("images", "good")
+    before = {path: store.files.read(path) for path in store.files.find("")}
+    assert repair.set_aside(store) == repair.mend(store) == []
+    assert {path: store.files.read(path) for path in store.files.find("")} == before
+
+
+def test_a_lost_version_comes_back_from_an_equal_one_under_its_number(store):
+    build(store, 1)
+    build(store, 2)
+    wanted = store.manifest("pairs@v2")
+    store.files.replace("manifests/pairs/v000002.json", b"junk")
+    repair.set_aside(store)
+    again = store.publish(
+        "pairs",
+        store.read("pairs@v1"),
+        origin("other"),
+        key=["id"],
+    )
+    assert again.version == 3, "others name version 2"
+    store.publish(
+        "pairs",
+        rows(0, 10, value=2),
+        origin("pairs2", inputs=wanted.inputs, models={"encoder": "e1"}),
+        key=["id"],
+    )
+    assert repair.mend(store) == ["pairs@v2 is back: pairs@v4 was made from the same"]
+    assert store.manifest("pairs@v2").content == wanted.content
+    assert verify(store) == []
+    assert store.resolve("pairs@latest").version == 2
+
+
+def test_shards_of_an_equal_version_replace_lost_ones(store):
+    build(store, 1)
+    lost = store.manifest("images@v1")
+    store.files.remove(lost.shards[0].path)
+    parts = [
+        store.write_part("images", rows(i, i + 5), recipe="r1", covers=[str(i)]) for i in (0, 5)
+    ]
+    twin = store.publish("images", parts, origin("images1"), key=["id"])
+    assert (twin.version, twin.content) == (2, lost.content)
+    assert repair.mend(store) == ["images@v1 has the shards of images@v2, which has the same rows"]
+    assert store.read("images@v1").sort_by("id").equals(rows(0, 10))
+    assert verify(store) == []
+
+
+def test_refs_to_what_is_lost_for_good_move_on(store):
+    build(store, 1)
+    build(store, 2)
+    store.tag("dataset@v2", "production")
+    store.files.remove("manifests/dataset/v000002.json")
+    [tag, latest] = repair.mend(store)
+    assert tag.startswith("dataset@production named dataset@v2, which is lost: tag again")
+    assert latest.startswith("dataset@latest named v2, which is lost, and is v1 now")
+    assert verify(store) == []
+    assert build(store, 2)["dataset"] == 2, "nothing names the lost version any more"
+
+
+def test_stray_files_move_away(store):
+    build(store, 1)
+    for path in ("manifests/x.json", "refs/notes.txt"):
+        store.files.replace(path, b"hello")
+    assert len(repair.set_aside(store)) == 2
+    assert verify(store) == []
+    assert store.files.read("damaged/refs/notes.txt") == b"hello"
+
+
+def test_a_newer_document_is_left_alone(store):
+    build(store, 1)
+    path = "manifests/images/v000001.json"
+    data = store.files.read(path).replace(b'"format_version": 2', b'"format_version": 3')
+    store.files.replace(path, data)
+    for call in (repair.set_aside, lambda store: store.read("images")):
+        with pytest.raises(StoreError, match="pip install --upgrade repic"):
+            call(Store.open(store.location))
+    assert store.files.read(path) == data
+
+
+def test_a_damaged_file_is_written_again_in_its_place(store):
+    table = store.publish("images", rows(0, 5), origin("f"), key=["id"])
+    path = table.shards[0].path
+    whole = store.files.read(path)
+    broken = bytes([*whole[:9], whole[9] ^ 1, *whole[10:]])
+    store.files.replace(path, broken)
+    with pytest.raises(StoreError, match=r"its bytes have changed.*repic repair"):
+        store.read("images@v1")
+    assert store.find("images", "f") is None
+    assert store.publish("images", rows(0, 5), origin("f"), key=["id"]).version == 1
+    assert store.files.read(path) == whole
+    assert documents.read(store.files, "manifests/images/v000001.json", type(table)) == table
