@@ -13,7 +13,7 @@ from repic.pipeline.repair import repair
 from storage import integrity
 from storage.lineage import lineage
 from storage.store import Store
-from tests.builds import Built, build, contents
+from tests.builds import Built, build
 
 Main = Callable[..., tuple[int, str, str]]
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -61,11 +61,12 @@ def test_it_is_whole(frozen: tuple[Store, dict[str, dict]]) -> None:
 
 
 def test_it_is_extended_and_repaired(frozen: tuple[Store, dict[str, dict]], built: Built) -> None:
-    store, expected = frozen
+    store, _ = frozen
     before = {path: store.files.read(path) for path in store.files.find("manifests")}
     outcome = build(built.album.settings(), store)
     assert (outcome.published, outcome.dataset.version) == (True, 3)
-    assert contents(outcome) == contents(built.outcome)
+    for name in ("images", "detections", "embeddings"):  # the store has reviews of other pairs
+        assert outcome.tables[name].content == built.outcome.tables[name].content
     assert integrity.verify(store) == []
     assert {path: store.files.read(path) for path in before} == before
     assert store.resolve("dataset@first").version == 1

@@ -102,5 +102,5 @@ def test_changed_files_are_not_handed_out(store, tmp_path):
         with pytest.raises(StoreError, match="its bytes have changed"):
             call()
     assert list((tmp_path / "out").iterdir()) == []
-    with pytest.raises(StoreError, match="has no file b.bin"):
+    with pytest.raises(StoreError, match=r"has no file b\.bin"):
         store.read_file("policy@v1", "b.bin")
