@@ -7,6 +7,7 @@ place and time. `connect` writes a file again that shows another one.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import uuid
@@ -88,9 +89,10 @@ def catalog(
                 target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
                 os.replace(temporary, target)
             except duckdb.Error as error:
+                if os.strerror(errno.ENOSPC) in str(error):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
                 raise StoreError(
-                    f"{target} was not written ({str(error).strip()}): "
-                    "free some space if the disk is full, and write the catalog again."
+                    f"{target} was not written ({str(error).strip()}): write the catalog again."
                 ) from error
             finally:
                 temporary.unlink(missing_ok=True)

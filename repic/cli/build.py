@@ -181,8 +181,8 @@ def _print_outcome(outcome: BuildResult, store: str) -> None:
     wanted = [split for split in ("validation", "test") if shares[split]]
     if empty := [split for split in wanted if split not in photos]:
         console.print(
-            f"  {' and '.join(empty)}: no identity was drawn, because there are few; "
-            "--set splits.salt=WORD draws again",
+            f"  {' and '.join(empty)}: no identity, because fewer than three can be parted; "
+            "add photos of others",
             style="yellow",
         )
     if rows["quarantine"]:

@@ -21,7 +21,7 @@ class PairStage(TableStage):
     """Mine positive and negative pairs; both objects of a pair are in the same split."""
 
     name = "pairs"
-    version = 4
+    version = 5
     reads = ("images", "objects", "embeddings", "reviews")
     writes = ("groups", "pairs")
 
