@@ -26,6 +26,7 @@ from repic.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from repic.objectives.lazy_answers import LazyAnswer
     from repic.rewards.held_out import RewardChange
     from repic.training.publish import TrainingResult
 
@@ -212,7 +213,10 @@ def export(
 def doctor_dataset(
     store: str, dataset: str, profile: str, model: str | None, overrides: list[str], as_json: bool
 ) -> bool:
-    """Print the rows of a dataset version that cannot be trained on; True if there are none."""
+    """Print the rows of a dataset version that cannot be trained on; True if there are none.
+
+    Also prints how well one fixed box answers VLT.
+    """
     from dataclasses import asdict
 
     from repic import config
@@ -221,6 +225,7 @@ def doctor_dataset(
     settings = config.load(profile, overrides, scope=config.TRAIN, train={"model": model}).train
     opened = open_store(store)
     from repic.models.vlm import load
+    from repic.objectives import lazy_answers
     from repic.objectives.rows import examples_of
     from repic.training import preflight
 
@@ -247,4 +252,21 @@ def doctor_dataset(
             if problems
             else f"All {len(rows)} rows of {examples.ref} can be trained on with {settings.model}."
         )
+        _print_lazy_answers(lazy_answers.measure(rows))
     return not problems
+
+
+def _print_lazy_answers(scores: list[LazyAnswer]) -> None:
+    """What the best fixed box earns in VLT, with a warning where that is too much."""
+    for score in scores:
+        out().print(
+            f"VLT without looking, {score.split}: one box for all {score.rows} photos has a mean "
+            f"IoU of {score.mean_iou:.3f}, and at least 0.5 in {score.hits:.0%} of them",
+            style="yellow" if score.too_high else None,
+        )
+    if too_high := [score.split for score in scores if score.too_high]:
+        out().print(
+            f"  {', '.join(too_high)}: a model earns much without looking, because the objects are "
+            "in similar places; add photos, or lower examples.vlt.max_lazy_iou and build again",
+            style="yellow",
+        )

@@ -212,6 +212,13 @@ class VltSettings(Section):
     max_area_share: float = Field(
         0.9, gt=0, le=1, description="Objects with a larger share of the photo are skipped."
     )
+    max_lazy_iou: float = Field(
+        0.45,
+        gt=0,
+        le=1,
+        description="Mean IoU that one fixed box for all photos may have: rows that it answers "
+        "best are left out, at most 40 %; 1 keeps all.",
+    )
 
 
 class IctSettings(Section):

@@ -63,10 +63,14 @@ class ExampleDraft:
         key: Hash of everything that the row is made from besides the settings. A row whose `draft`
             is this key need not be written again.
         write: Returns the row, or None if it is refused, which the summary then counts.
+        split: Of the row.
+        box: The answer, if it is a box, as shares of width and height of the query photo.
     """
 
     key: str
     write: Callable[[], Row | None]
+    split: str = ""
+    box: tuple[float, float, float, float] | None = None
 
 
 def draft_key(*parts: object) -> str:

@@ -35,15 +35,15 @@ def fold(name: str) -> str:
 
 
 def describe(locales: Sequence[str]) -> dict[str, object]:
-    """The locales and package versions that names come from, for fingerprints.
-
-    Raises:
-        repic.errors.ConfigError: a locale has no names.
-    """
-    for locale in locales:
-        _spellings(locale)
+    """The locales and package versions that names come from, for fingerprints."""
     versions = {package: metadata.version(package) for package in ("faker", "timm")}
     return {"locales": list(locales), **versions}
+
+
+def check(locales: Sequence[str]) -> None:
+    """Raises: repic.errors.ConfigError: a locale has no names."""
+    for locale in locales:
+        _spellings(locale)
 
 
 @cache

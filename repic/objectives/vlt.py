@@ -12,9 +12,12 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from repic.captions.noun_phrases import has_determiner, is_plural, without_determiner
 from repic.config import ExampleSettings
 from repic.images.coordinates import Box, BoxError, Convention
+from repic.objectives import lazy_answers
 from repic.objectives.base import (
     ExampleDraft,
     Mode,
@@ -64,7 +67,20 @@ class Vlt:
     def drafts(
         self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
     ) -> Iterator[ExampleDraft]:
-        """Up to `settings.vlt.max_per_photo` drafts per photo, each about a different object."""
+        """Up to `settings.vlt.max_per_photo` drafts per photo, each about a different object.
+
+        Those that one fixed box answers best are left out, see `lazy_answers.choose`.
+        """
+        drafts = list(self._candidates(corpus, settings, summary))
+        boxes = np.array([draft.box for draft in drafts]).reshape(-1, 4)
+        kept = lazy_answers.choose(boxes, [d.split for d in drafts], settings.vlt.max_lazy_iou)
+        if left_out := int((~kept).sum()):
+            summary.refused["a_fixed_box_answers_it"] += left_out
+        yield from (draft for draft, keep in zip(drafts, kept, strict=True) if keep)
+
+    def _candidates(
+        self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
+    ) -> Iterator[ExampleDraft]:
         has_rows = False
         for image_id, split in sorted(corpus.splits.items()):
             photo = corpus.photos[image_id]
@@ -82,7 +98,9 @@ class Vlt:
                 choices = _referring_expressions(photo, target, corpus.objects_of[image_id])
                 if choices:
                     key = draft_key("vlt", split, target, choices, photo)
-                    yield ExampleDraft(key, partial(_row, photo, target, choices, split, settings))
+                    write = partial(_row, photo, target, choices, split, settings)
+                    box = lazy_answers.shares(target.box, photo.width, photo.height)
+                    yield ExampleDraft(key, write, split, box)
                     count += 1
                 elif target.spoken is None:
                     summary.refused["no_label_is_sure"] += 1

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from repic import config
 from repic.config import Settings, with_absolute_paths
+from repic.objectives import names
 from repic.pipeline import catalog, failures, kept_results
 from repic.pipeline.scan import Reject, Scan, trust_root
 from repic.pipeline.stages import STAGES
@@ -345,6 +346,7 @@ def build(
 
     Raises:
         storage.errors.StoreError: the store cannot be written.
+        repic.errors.ConfigError: a locale has no names.
         repic.errors.QuarantineError: too many files were refused; `latest` stays.
     """
     return execute(Build(settings, store, scan), computing_here(callbacks), Build.publish)
@@ -382,6 +384,7 @@ def execute(
     """
     with failures.recorded(build.store, build.run), build.store.lease():
         if not build.existing_dataset():
+            names.check(build.settings.examples.names.locales)
             build.find_damage()
             while gone := run_stages(build, compute, publish):
                 build = build.without(gone)

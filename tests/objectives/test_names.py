@@ -10,6 +10,7 @@ from repic.config import NameSettings
 from repic.errors import ConfigError
 from repic.objectives.base import SeededRandom
 from repic.objectives.names import (
+    check,
     describe,
     draw_names,
     first_names,
@@ -87,7 +88,7 @@ def test_a_locale_without_names_is_an_error_before_a_build_starts(locale: str) -
     with pytest.raises(ConfigError, match=r"examples\.names\.locales"):
         first_names(locale)
     with pytest.raises(ConfigError, match=r"examples\.names\.locales"):
-        describe([locale])
+        check(["en_US", locale])
 
 
 def test_names_that_faker_computes_are_used() -> None:

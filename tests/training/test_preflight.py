@@ -153,6 +153,7 @@ def test_doctor_dataset_says_what_it_looked_at(built: Built, tiny: str, repic_ma
     code, out, _ = repic_main("doctor", "dataset", "examples@latest", *options)
     assert code == 0
     assert "rows of examples@v1 can be trained on" in out
+    assert "VLT without looking, train: one box for all" in out
     budget = ("--set", "train.max_prompt_tokens=30")
     code, out, _ = repic_main("doctor", "dataset", "dataset@latest", *options, *budget)
     assert code == 1

@@ -1,0 +1,157 @@
+"""How well VLT is answered without looking: by one fixed box for all photos.
+
+Boxes are shares of width and height, float (n, 4) as x1, y1, x2, y2 in [0, 1]; the IoU is the same
+as in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repic.config import SPLITS
+
+Boxes = NDArray[np.float64]
+
+STEPS = (0.1, 0.05, 0.02, 0.01)
+"""Steps of the search for the best box, in shares of the photo."""
+
+MOST_ROWS = 2_000
+"""Rows that the best box is searched on."""
+
+LEAST_ROWS = 20
+MOST_LEFT_OUT = 0.4
+"""Limits of `choose`."""
+
+HIT = 0.5
+TOO_HIGH = 0.45
+"""A mean IoU above this means that a model can earn much of the reward without looking."""
+
+
+@dataclass(frozen=True)
+class LazyAnswer:
+    """Score of the best fixed box on the VLT rows of a split.
+
+    Attributes:
+        box: The box with the highest mean IoU on rows of train, as shares of width and height.
+        mean_iou: On the rows of this split.
+        hits: Share of the rows of this split with an IoU of at least 0.5.
+    """
+
+    split: str
+    rows: int
+    box: tuple[float, float, float, float]
+    mean_iou: float
+    hits: float
+
+    @property
+    def too_high(self) -> bool:
+        """Whether not looking pays too well."""
+        return self.mean_iou > TOO_HIGH
+
+
+def measure(rows: Iterable[Mapping[str, Any]]) -> list[LazyAnswer]:
+    """The best fixed box of the VLT rows of train, applied to each split that has VLT rows.
+
+    Args:
+        rows: Rows of the examples table, with objective, split, box and images.
+
+    Returns:
+        One score per split; none without VLT rows in train.
+    """
+    found: dict[str, list[tuple[float, ...]]] = {split: [] for split in SPLITS}
+    for row in rows:
+        if row["objective"] == "vlt":
+            query = row["images"][-1]
+            found[row["split"]].append(shares(row["box"], query["width"], query["height"]))
+    if not found["train"]:
+        return []
+    box = best_box(np.array(found["train"]))
+    corners = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+    scores = []
+    for split, boxes in found.items():
+        if boxes:
+            values = ious(np.array(boxes), box)
+            hits = float((values >= HIT).mean())
+            scores.append(LazyAnswer(split, len(boxes), corners, float(values.mean()), hits))
+    return scores
+
+
+def choose(boxes: Boxes, splits: Sequence[str], most: float) -> NDArray[np.bool_]:
+    """Which rows to keep, bool (n,), so that the best fixed box has at most this mean IoU.
+
+    The box is that of the kept rows of train. The rows that it answers best are left out, of each
+    split, but never more than 40 %: a model must see central objects too. Nothing is left out
+    of fewer than 20 rows of train, which any box fits well.
+
+    Args:
+        boxes: Of all rows.
+        splits: Of all rows.
+        most: Highest mean IoU; 1 keeps all rows.
+    """
+    of, kept = np.array(splits), np.ones(len(boxes), bool)
+    train = np.flatnonzero(of == "train")
+    if most >= 1 or len(train) < LEAST_ROWS:
+        return kept
+    at_once = max(1, len(train) // 60)  # the best box changes with the rows that are left
+    for left_out in range(0, int(len(train) * MOST_LEFT_OUT), at_once):
+        rows = train[kept[train]]
+        values = ious(boxes[rows], best_box(boxes[rows]))
+        if values.mean() <= most:
+            break
+        more = min(at_once, int(len(train) * MOST_LEFT_OUT) - left_out)
+        kept[rows[np.argsort(-values, kind="stable")[:more]]] = False
+    values = ious(boxes, best_box(boxes[train[kept[train]]]))
+    for split in set(splits) - {"train"}:
+        rows = np.flatnonzero(of == split)
+        order = rows[np.argsort(-values[rows], kind="stable")]
+        for row in order[: int(len(rows) * MOST_LEFT_OUT)]:
+            if values[rows[kept[rows]]].mean() <= most:
+                break
+            kept[row] = False
+    return kept
+
+
+def best_box(boxes: Boxes) -> Boxes:
+    """The box, float (4,), with the highest mean IoU with all boxes, found by steps of 0.01.
+
+    The search starts from the median box; the same boxes give the same result in any order.
+    """
+    boxes = boxes[np.lexsort(boxes.T)]
+    boxes = boxes[:: -(-len(boxes) // MOST_ROWS)]
+    best = np.median(boxes, axis=0)
+    score = ious(boxes, best).mean()
+    for step in STEPS:
+        improved = True
+        while improved:
+            improved = False
+            for move in (*np.eye(4), *-np.eye(4), *_BOTH):
+                other = np.clip(best + step * move, 0, 1)
+                if (value := ious(boxes, other).mean()) > score + 1e-12:
+                    best, score, improved = other, value, True
+    return best
+
+
+_BOTH = np.array([[1, 0, 1, 0], [-1, 0, -1, 0], [0, 1, 0, 1], [0, -1, 0, -1],
+                  [1, 0, -1, 0], [-1, 0, 1, 0], [0, 1, 0, -1], [0, -1, 0, 1],
+                  [1, 1, -1, -1], [-1, -1, 1, 1]])  # fmt: skip
+"""Moves of two or four sides: shift, and shrink or grow around the centre."""
+
+
+def ious(boxes: Boxes, box: Boxes) -> Boxes:
+    """IoU of each box with one box, float (n,)."""
+    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=1)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    area = np.prod(np.clip(box[2:] - box[:2], 0, None))
+    return shared / np.maximum(areas + area - shared, 1e-12)
+
+
+def shares(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:
+    """A box in pixels as shares of the width and height of its photo."""
+    x1, y1, x2, y2 = box
+    return x1 / width, y1 / height, x2 / width, y2 / height

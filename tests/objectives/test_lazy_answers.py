@@ -1,0 +1,116 @@
+"""VLT without looking: the best fixed box, and the rows that are left out because of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repic.config import ExampleSettings, VltSettings
+from repic.images.coordinates import Box
+from repic.objectives import lazy_answers
+from repic.objectives.base import ObjectiveSummary
+from repic.objectives.lazy_answers import best_box, choose, ious, measure, shares
+from repic.objectives.vlt import Vlt
+from tests.objectives.tables import Build, image_row, object_row
+
+side = st.tuples(st.integers(0, 90), st.integers(1, 10)).map(lambda s: (s[0] / 100, sum(s) / 100))
+boxes_of = st.lists(st.tuples(side, side).map(lambda s: (s[0][0], s[1][0], s[0][1], s[1][1])))
+
+
+def scattered(count: int, central: float, seed: int = 0) -> np.ndarray:
+    """Random boxes, of which a share is near the centre."""
+    rng = np.random.default_rng(seed)
+    low = rng.uniform(0, 0.5, (count, 2))
+    boxes = np.hstack([low, low + rng.uniform(0.1, 0.5, (count, 2))])
+    middle = np.array([0.2, 0.2, 0.8, 0.8]) + rng.normal(0, 0.03, (count, 4))
+    return np.where(rng.random((count, 1)) < central, middle, boxes)
+
+
+@given(boxes_of)
+def test_the_iou_is_that_of_boxes_in_pixels(found: list[tuple[float, ...]]) -> None:
+    boxes = np.array(found).reshape(-1, 4)
+    fixed = Box(10, 20, 60, 70)
+    values = ious(boxes, np.array([0.1, 0.2, 0.6, 0.7]))
+    assert values == pytest.approx([Box.of(list(100 * b)).iou(fixed) for b in boxes])
+
+
+def test_the_best_box_is_at_least_as_good_as_any_of_a_grid() -> None:
+    boxes = scattered(60, 0.5)
+    best = ious(boxes, best_box(boxes)).mean()
+    edges = np.linspace(0, 1, 11)
+    grid = [(a, b, c, d) for a in edges for b in edges for c in edges for d in edges if a < c]
+    assert best >= max(ious(boxes, np.array(g)).mean() for g in grid if g[1] < g[3]) - 0.005
+    assert (best_box(boxes[::-1]) == best_box(boxes)).all()
+
+
+def test_the_rows_that_a_fixed_box_answers_best_are_left_out() -> None:
+    boxes = np.vstack([scattered(300, 0.6), scattered(40, 0.8, seed=1)])
+    splits = ["train"] * 300 + ["test"] * 40
+    kept = choose(boxes, splits, 0.45)
+    train, test = boxes[:300][kept[:300]], boxes[300:][kept[300:]]
+    fixed = best_box(train)
+    assert ious(boxes[:300], best_box(boxes[:300])).mean() > 0.47
+    assert ious(train, fixed).mean() <= 0.45
+    assert ious(test, fixed).mean() <= 0.45 or len(test) == 24
+    assert len(train) > 200
+    assert (choose(boxes, splits, 0.45) == kept).all()
+    assert choose(boxes, splits, 1.0).all()
+
+
+@given(boxes_of, st.floats(0.01, 1))
+def test_at_most_two_fifths_are_left_out(found: list[tuple[float, ...]], most: float) -> None:
+    boxes = np.array(found * 8).reshape(-1, 4)
+    splits = [("train", "train", "test", "validation")[i % 4] for i in range(len(boxes))]
+    kept = choose(boxes, splits, most)
+    for split in set(splits):
+        chosen = kept[[s == split for s in splits]]
+        assert chosen.sum() >= 0.6 * len(chosen)
+
+
+def test_few_rows_are_all_kept() -> None:
+    assert choose(np.tile([0.2, 0.2, 0.8, 0.8], (19, 1)), ["train"] * 19, 0.1).all()
+    assert choose(np.empty((0, 4)), [], 0.1).shape == (0,)
+
+
+def row(split: str, box: list[float], width: int = 200, objective: str = "vlt") -> dict[str, Any]:
+    images = [{"width": 1, "height": 1}, {"width": width, "height": 100}]
+    return {"objective": objective, "split": split, "box": box, "images": images}
+
+
+def test_the_box_of_train_is_scored_on_each_split() -> None:
+    rows = [row("train", [50, 0, 150, 50])] * 5 + [row("train", [100, 0, 300, 50], width=400)] * 5
+    rows += [row("test", [50, 0, 150, 100]), row("test", [160, 60, 170, 70])]
+    rows += [row("test", [0, 0, 9, 9], objective="oct")]
+    train, test = measure(rows)
+    assert (train.split, train.rows, test.split, test.rows) == ("train", 10, "test", 2)
+    assert train.box == pytest.approx((0.25, 0, 0.75, 0.5))
+    assert (train.mean_iou, train.hits, train.too_high) == (pytest.approx(1), 1, True)
+    assert (test.mean_iou, test.hits, test.too_high) == (pytest.approx(0.25), 0.5, False)
+    assert measure(rows[10:]) == []
+
+
+def test_vlt_leaves_out_what_a_fixed_box_answers() -> None:
+    photos = [image_row(str(i)) for i in range(40)]
+    spots = [(0, 0, 60, 60), (300, 200, 420, 380)]
+    objects = []
+    for i in range(40):
+        x1, y1, x2, y2 = (100, 100, 300, 300) if i % 2 else spots[i // 2 % 2]
+        place = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
+        objects.append(object_row(str(i), str(i), **place))
+    corpus = Build(photos, objects, []).corpus
+    counts = {}
+    for most in (1.0, 0.45):
+        summary = ObjectiveSummary("vlt")
+        settings = ExampleSettings(vlt=VltSettings(max_lazy_iou=most))
+        drafts = list(Vlt().drafts(corpus, settings, summary))
+        boxes = np.array([draft.box for draft in drafts])
+        counts[most] = (len(drafts), summary.refused["a_fixed_box_answers_it"])
+        assert most == 1 or ious(boxes, best_box(boxes)).mean() <= 0.45
+    left_out = counts[0.45][1]
+    assert counts == {1.0: (40, 0), 0.45: (40 - left_out, left_out)}
+    assert 0 < left_out <= 40 * lazy_answers.MOST_LEFT_OUT
+    assert shares([10, 20, 30, 40], 100, 200) == (0.1, 0.1, 0.3, 0.2)
