@@ -24,8 +24,9 @@ EVERYDAY = "everyday"
 class SourceSettings(Section):
     """Where photos come from."""
 
-    kind: Literal["folder", "coco", "hf", "subjects200k", "sample"] = Field(
-        "folder", description="What `path` is; sample generates photos."
+    kind: Literal["folder", "library", "coco", "hf", "subjects200k", "sample"] = Field(
+        "folder",
+        description="What `path` is; library: photos with named faces; sample generates photos.",
     )
     path: str | None = Field(
         None, description="Folder, annotation file or data set; a path or URL."

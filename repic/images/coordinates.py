@@ -27,6 +27,7 @@ __all__ = [
     "ConventionError",
     "convention_for",
     "qwen25_vl",
+    "upright",
 ]
 
 
@@ -84,6 +85,23 @@ class Box:
     def as_list(self) -> list[float]:
         """`[x1, y1, x2, y2]`, the form used in tables."""
         return [self.x1, self.y1, self.x2, self.y2]
+
+
+def upright(box: Box, width: float, height: float, orientation: int) -> Box:
+    """A box drawn on a photo as it is stored, on the photo as it is shown.
+
+    Args:
+        box: xyxy in pixels of the stored photo.
+        width: Width of the stored photo in pixels.
+        height: Height, likewise.
+        orientation: EXIF orientation of the file, 1 to 8 (EXIF 2.32, tag 0x0112).
+    """
+    x1, y1, x2, y2 = box.x1, box.y1, box.x2, box.y2
+    if orientation in (2, 3, 7, 8):  # what was right is left, or top after transposing
+        x1, x2 = width - x2, width - x1
+    if orientation in (3, 4, 6, 7):  # what was below is above, or left after transposing
+        y1, y2 = height - y2, height - y1
+    return Box(y1, x1, y2, x2) if orientation >= 5 else Box(x1, y1, x2, y2)
 
 
 class ConventionError(ValueError):

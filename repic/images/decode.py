@@ -113,6 +113,42 @@ class ImageFacts:
     phash: str
 
 
+@dataclass(frozen=True)
+class ImageHeader:
+    """What the header of a file says.
+
+    Attributes:
+        width: Pixels of the photo as it is stored.
+        height: Pixels, likewise.
+        orientation: EXIF orientation that a viewer applies, 1 to 8.
+        xmp: XMP packet, if there is one.
+    """
+
+    width: int
+    height: int
+    orientation: int
+    xmp: bytes | None
+
+
+def read_header(data: bytes) -> ImageHeader:
+    """Size, orientation and XMP of a picture, without decoding it.
+
+    Raises:
+        ImageRefused: the header cannot be read, or the picture is too large.
+    """
+    announced = sniff(data[:HEAD_BYTES])
+    try:
+        with _open(data, announced) as file:
+            _check_size(*file.size)
+            xmp = file.info.get("xmp")
+            packet = xmp.encode() if isinstance(xmp, str) else xmp
+            return ImageHeader(*file.size, _orientation(file), packet)
+    except ImageRefused:
+        raise
+    except Exception as error:  # decoders raise many classes for broken data
+        raise _undecodable(data, announced, str(error) or type(error).__name__) from error
+
+
 def probe(data: bytes, region: uris.Region | None = None) -> ImageFacts:
     """Decode a picture completely and describe it.
 

@@ -68,6 +68,10 @@ def _of_kind(
             from repic.sources import folder
 
             return folder.photos(settings)
+        case "library":
+            from repic.sources import photo_library
+
+            return photo_library.photos(settings)
         case "coco":
             from repic.sources import coco
 

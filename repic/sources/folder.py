@@ -43,7 +43,8 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
         SourceError: the folder does not exist, or its labels file is not valid.
     """
     root = uris.to_uri(settings.path or "")
-    candidates = _local(uris.file_path(root)) if root.startswith("file://") else _remote(root)
+    local = root.startswith("file://")
+    candidates = local_candidates(uris.file_path(root)) if local else _remote(root)
     words = labels_file.parse(_labels_files(root))
     for uri, parts in candidates:
         folder = _text(parts[0]) if len(parts) > 1 else None
@@ -98,7 +99,7 @@ def _is_ignored(name: str) -> bool:
     return name.startswith(".") or name in _NO_PHOTOS
 
 
-def _local(root: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+def local_candidates(root: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """URI of every candidate, and its path below the root in parts.
 
     Linked directories are followed after all real ones, and each directory is entered once. So

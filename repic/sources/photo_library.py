@@ -1,0 +1,237 @@
+"""A photo library: a folder of photos whose people somebody has named.
+
+- Face regions in XMP, in the file or in a sidecar (`photo.jpg.xmp`, or Lightroom's `photo.xmp`):
+  identity and box of each person. A sidecar with regions goes before the file.
+- Google Takeout: the JSON file of a photo lists `people` without boxes. A photo of one named person
+  gets that identity; of several named people, who is where is unknown, so no name is used.
+
+An identity is a name that a person has given. Faces without a name are objects without an
+identity, and nobody is named who is not in the metadata. Folders are albums, not identities. The
+caption is the description of the photo. Regions are drawn on the photo as it is stored (MWG), or as
+it is shown if the size recorded with them says so; regions of another shape belong to an earlier
+crop of the photo and are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repic.errors import SourceError
+from repic.images import decode, uris
+from repic.images.coordinates import Box, upright
+from repic.images.fetch import ImageRefused, read_bytes
+from repic.sources import folder
+from repic.sources.base import Annotation, SourcePhoto
+from repic.sources.xmp import Region, Xmp, XmpError, name_of, parse
+
+if TYPE_CHECKING:
+    from repic import config
+
+_log = logging.getLogger(__name__)
+
+SHAPE_TOLERANCE = 0.02
+"""Largest relative difference of aspect ratios between a photo and the size of its regions."""
+
+TAKEOUT_NAME = 46
+"""Characters to which Google Takeout cuts the name of a JSON file, without `.json`."""
+
+_SUPPLEMENT = ".supplemental-metadata"
+_COUNTER = re.compile(r"\((\d+)\)$")
+_EDITED = re.compile(r"-(edited|bearbeitet|modifié|editado|modificato)$")
+_MAX_JSON = 2**20
+
+
+def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
+    """All photos below `settings.path`, in no particular order.
+
+    Raises:
+        SourceError: the folder does not exist or is not local.
+    """
+    root = uris.to_uri(settings.path or "")
+    if not root.startswith("file://"):
+        raise SourceError(
+            f"{settings.path} is not a local folder; a photo library is read from a local disk"
+        )
+    counts: Counter[str] = Counter()
+    takeout: dict[str, _TakeoutFolder] = {}
+    for uri, _ in folder.local_candidates(uris.file_path(root)):
+        path = Path(uris.file_path(uri))
+        parent = str(path.parent)
+        if parent not in takeout:
+            takeout[parent] = _TakeoutFolder.of(path.parent, counts)
+        people = takeout[parent].people(path.name)
+        yield _photo(uri, path, people, settings, counts)
+    for reason, count in sorted(counts.items()):
+        _log.warning("%s: %d %s", settings.path, count, reason)
+
+
+def _photo(
+    uri: str,
+    path: Path,
+    people: tuple[str, ...],
+    settings: config.SourceSettings,
+    counts: Counter[str],
+) -> SourcePhoto:
+    header = _header(uri)
+    found = _metadata(path, header, counts)
+    named = settings.identity == "annotation"
+    annotations = []
+    for region in found.regions:
+        box = _on_shown_photo(region, header) if header else None
+        if box is None:
+            counts["regions of a photo that was cropped or replaced later"] += 1
+        else:
+            name = region.name if named else None
+            annotations.append(Annotation(box, region.label, name))
+    identity = None
+    if named and not any(region.name for region in found.regions):
+        if len(people) == 1:
+            identity = people[0]
+        elif people:
+            counts["photos with several people of unknown places"] += 1
+    return SourcePhoto(
+        uri=uri,
+        source=settings.kind,
+        licence=settings.licence or found.licence,
+        identity=identity,
+        caption=found.caption,
+        annotations=tuple(annotations),
+    )
+
+
+def _header(uri: str) -> decode.ImageHeader | None:
+    """Size, orientation and XMP of a photo; None if a later stage will refuse it."""
+    try:
+        return decode.read_header(read_bytes(uri))
+    except (ImageRefused, ValueError, OSError):
+        return None
+
+
+def _metadata(path: Path, header: decode.ImageHeader | None, counts: Counter[str]) -> Xmp:
+    """XMP of a photo; the sidecar's fields go before those in the file."""
+    found = []
+    for sidecar in (path.with_name(f"{path.name}.xmp"), path.with_suffix(".xmp")):
+        try:
+            found.append(parse(sidecar.read_bytes()))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, XmpError):
+            counts["sidecar files that cannot be read"] += 1
+    if header and header.xmp:
+        try:
+            found.append(parse(header.xmp))
+        except XmpError:
+            counts["photos whose XMP cannot be read"] += 1
+    return Xmp(
+        next((xmp.regions for xmp in found if xmp.regions), ()),
+        next((xmp.caption for xmp in found if xmp.caption), None),
+        next((xmp.licence for xmp in found if xmp.licence), None),
+    )
+
+
+def _on_shown_photo(region: Region, header: decode.ImageHeader) -> Box | None:
+    """The box of a region in pixels of the upright photo; None if it belongs to another crop."""
+    width, height, orientation = header.width, header.height, header.orientation
+    box = region.box
+    turned = orientation >= 5
+    if region.size and not _alike(region.size, (width, height)):
+        if not (turned and _alike(region.size, (height, width))):
+            return None
+        orientation = 1
+        width, height = height, width
+    pixels = Box(box.x1 * width, box.y1 * height, box.x2 * width, box.y2 * height)
+    return upright(pixels, width, height, orientation)
+
+
+def _alike(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    one, other = first[0] / first[1], second[0] / second[1]
+    return abs(one - other) <= SHAPE_TOLERANCE * other
+
+
+@dataclass(frozen=True)
+class _TakeoutFile:
+    """A JSON file of Google Takeout: start of the photo's name, number of the copy, people."""
+
+    prefix: str
+    counter: str
+    title: str
+    people: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _TakeoutFolder:
+    """The JSON files of one folder."""
+
+    files: dict[str, list[_TakeoutFile]] = field(default_factory=lambda: defaultdict(list))
+
+    @classmethod
+    def of(cls, path: Path, counts: Counter[str]) -> _TakeoutFolder:
+        """Read the JSON files of a folder; those of other programs are ignored."""
+        found = cls()
+        for file in sorted(path.glob("*.json")):
+            data = _read_json(file, counts)
+            if isinstance(data, dict) and isinstance(title := data.get("title"), str):
+                stem, counter = _without_counter(file.name.removesuffix(".json"))
+                taken = _TakeoutFile(_photo_prefix(stem), counter, title, _people(data))
+                found.files[counter].append(taken)
+        return found
+
+    def people(self, name: str) -> tuple[str, ...]:
+        """The people of a photo; none unless exactly one file belongs to it.
+
+        The counter of a copy stands before the suffix of a photo, `IMG(1).jpg`, and at the end of
+        its JSON file, `IMG.jpg(1).json`. An edited photo shares the file of its original.
+        """
+        stem, suffix = os.path.splitext(name)
+        stem, counter = _without_counter(_EDITED.sub("", stem))
+        stem = _EDITED.sub("", stem)
+        names = {f"{stem}{suffix}", stem}
+        cut = f"{stem}{suffix}"[:TAKEOUT_NAME]
+        matching = [
+            file
+            for file in self.files.get(counter, ())
+            if file.prefix in names or (len(cut) == TAKEOUT_NAME and file.prefix == cut)
+        ]
+        return matching[0].people if len(matching) == 1 else ()
+
+
+def _without_counter(stem: str) -> tuple[str, str]:
+    match = _COUNTER.search(stem)
+    return (stem[: match.start()], match[1]) if match else (stem, "")
+
+
+def _photo_prefix(stem: str) -> str:
+    """Name of a JSON file without `.supplemental-metadata`, which may be cut after any letter."""
+    if _SUPPLEMENT in stem:
+        return stem.partition(_SUPPLEMENT)[0]
+    if len(stem) >= TAKEOUT_NAME - 1:
+        for length in range(len(_SUPPLEMENT) - 1, 1, -1):
+            if stem.endswith(_SUPPLEMENT[:length]):
+                return stem[:-length]
+    return stem
+
+
+def _read_json(path: Path, counts: Counter[str]) -> Any:
+    try:
+        if path.stat().st_size > _MAX_JSON:
+            return None
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        counts["JSON files that cannot be read"] += 1
+        return None
+
+
+def _people(data: dict[str, Any]) -> tuple[str, ...]:
+    listed = data.get("people")
+    entries = listed if isinstance(listed, list) else []
+    people = [entry.get("name") for entry in entries if isinstance(entry, dict)]
+    names = (name_of(name) for name in people if isinstance(name, str))
+    return tuple(dict.fromkeys(name for name in names if name))
