@@ -123,7 +123,8 @@ def test_regions_that_exiftool_writes_are_read(tmp_path: Path, orientation: int)
             f"{{Area={{X={(x1 + x2) / 2},Y={(y1 + y2) / 2},W={x2 - x1},H={y2 - y1},"
             f"Unit=normalized}},Name={name},Type=Face}}"
         )
-    regions = f"{{AppliedToDimensions={{W={width},H={height},Unit=pixel}},RegionList=[{','.join(listed)}]}}"
+    size = f"AppliedToDimensions={{W={width},H={height},Unit=pixel}}"
+    regions = f"{{{size},RegionList=[{','.join(listed)}]}}"
     command = ["exiftool", "-q", "-overwrite_original", f"-XMP-mwg-rs:RegionInfo={regions}", path]
     subprocess.run(command, check=True, timeout=60)
     (photo,) = _photos(tmp_path)
