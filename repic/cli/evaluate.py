@@ -268,12 +268,21 @@ def caption(
     server: ServerOption = None,
     profile: ProfileOption = "sample",
     set_: SetOption = None,
+    sidecar: Annotated[
+        bool,
+        typer.Option(
+            "--sidecar",
+            help="Write the caption into the photo's XMP sidecar, where photo libraries show it.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Caption one photo with the names of your references.
 
     The model sees all references if there are at most four, otherwise those found in the photo.
+    With --sidecar, other properties of an existing sidecar stay as they are, and its first content
+    is kept beside it (.bak).
 
     Example: repic caption photo.jpg --refs refs/ --model checkpoint@latest
     """
@@ -289,6 +298,10 @@ def caption(
     opened = open_store(store) if "@" in model else None
     answer = single_photo.caption(photo, refs, model, settings, opened)
     question = answer.question
+    if sidecar:
+        from repic.sources.sidecars import write_caption
+
+        err().print(f"Wrote {write_caption(photo, answer.plain)}", markup=False)
     if as_json:
         print_json(
             {

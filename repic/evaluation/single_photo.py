@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,11 @@ class PhotoCaption:
 
     question: Question
     caption: str
+
+    @property
+    def plain(self) -> str:
+        """The caption without the angle brackets around names."""
+        return re.sub(r"<([^<>]+)>", r"\1", self.caption)
 
 
 def caption(

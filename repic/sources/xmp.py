@@ -96,7 +96,7 @@ def parse_xml(data: bytes) -> Element:
     if len(data) > MAX_BYTES:
         raise XmpError(f"it has more than {MAX_BYTES:,} bytes")
     try:
-        root: Element = fromstring(data.strip(b"\0 \t\r\n"))
+        root: Element = fromstring(data.strip(b"\0 \t\r\n"), forbid_dtd=True)
     except (ParseError, ValueError, RecursionError, LookupError) as error:
         raise XmpError(f"it is not well-formed XML: {error}") from error
     return root
