@@ -137,7 +137,14 @@ def read_header(data: bytes) -> ImageHeader:
         ImageRefused: the header cannot be read, or the picture is too large.
     """
     announced = sniff(data[:HEAD_BYTES])
+    if announced is None:
+        raise ImageRefused("not-an-image", "its content is of no image format")
+    _reset_pillow()
     try:
+        containers.check(data, announced)
+        if inside := containers.size_inside(data, announced):  # opening would decode it
+            _check_size(*inside)
+            return ImageHeader(*inside, 1, None)
         with _open(data, announced) as file:
             _check_size(*file.size)
             xmp = file.info.get("xmp")
