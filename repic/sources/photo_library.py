@@ -30,7 +30,7 @@ from repic.images.coordinates import Box, upright
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.sources import folder
 from repic.sources.base import Annotation, SourcePhoto
-from repic.sources.xmp import Region, Xmp, XmpError, name_of, parse
+from repic.sources.xmp import FaceRegion, Xmp, XmpError, name_of, parse
 
 if TYPE_CHECKING:
     from repic import config
@@ -137,7 +137,7 @@ def _metadata(path: Path, header: decode.ImageHeader | None, counts: Counter[str
     )
 
 
-def _on_shown_photo(region: Region, header: decode.ImageHeader) -> Box | None:
+def _on_shown_photo(region: FaceRegion, header: decode.ImageHeader) -> Box | None:
     """The box of a region in pixels of the upright photo; None if it belongs to another crop."""
     width, height, orientation = header.width, header.height, header.orientation
     box = region.box

@@ -28,7 +28,7 @@ AREA = "{http://ns.adobe.com/xmp/sType/Area#}"
 DIMENSIONS = "{http://ns.adobe.com/xap/1.0/sType/Dimensions#}"
 PEOPLE = "{http://ns.microsoft.com/photo/1.2/}"
 PEOPLE_INFO = "{http://ns.microsoft.com/photo/1.2/t/RegionInfo#}"
-PERSON = "{http://ns.microsoft.com/photo/1.2/t/Region#}"
+PERSON = "{http://ns.microsoft.com/photo/1.2/t/FaceRegion#}"
 DC = "{http://purl.org/dc/elements/1.1/}"
 LICENCES = (
     "{http://creativecommons.org/ns#}license",
@@ -47,7 +47,7 @@ class XmpError(ValueError):
 
 
 @dataclass(frozen=True)
-class Region:
+class FaceRegion:
     """A region of a photo.
 
     Attributes:
@@ -67,7 +67,7 @@ class Region:
 class Xmp:
     """What a packet says."""
 
-    regions: tuple[Region, ...] = ()
+    regions: tuple[FaceRegion, ...] = ()
     caption: str | None = None
     licence: str | None = None
 
@@ -108,7 +108,7 @@ def name_of(text: str | None) -> str | None:
     return None if not name or name.casefold() in NOBODY else name
 
 
-def _mwg_regions(root: Element) -> Iterator[Region]:
+def _mwg_regions(root: Element) -> Iterator[FaceRegion]:
     for listed in root.iter(f"{REGIONS}Regions"):
         fields = _fields(listed)
         size = _size(_struct(fields.get(f"{REGIONS}AppliedToDimensions")))
@@ -117,17 +117,17 @@ def _mwg_regions(root: Element) -> Iterator[Region]:
             label = LABELS.get(_text(region.get(f"{REGIONS}Type"), "face").casefold())
             box = _area(_struct(region.get(f"{REGIONS}Area")), size)
             if label and box:
-                yield Region(box, label, name_of(_text(region.get(f"{REGIONS}Name"))), size)
+                yield FaceRegion(box, label, name_of(_text(region.get(f"{REGIONS}Name"))), size)
 
 
-def _people(root: Element) -> Iterator[Region]:
+def _people(root: Element) -> Iterator[FaceRegion]:
     for listed in root.iter(f"{PEOPLE}RegionInfo"):
         for item in _items(_fields(listed).get(f"{PEOPLE_INFO}Regions")):
             region = _fields(item)
             numbers = _numbers(*_text(region.get(f"{PERSON}Rectangle")).split(","))
             if numbers and len(numbers) == 4 and (box := _inside(*numbers)):
                 name = name_of(_text(region.get(f"{PERSON}PersonDisplayName")))
-                yield Region(box, LABELS["face"], name, None)
+                yield FaceRegion(box, LABELS["face"], name, None)
 
 
 def _area(fields: Mapping[str, Element | str], size: tuple[float, float] | None) -> Box | None:
