@@ -57,11 +57,11 @@ class Line:
 
 def lines(effort: Effort) -> Iterator[Line]:
     """All lines in the order of the table."""
-    moments = {"build": 16, "gc": 8, "train": 9, "evaluate": 9}
+    moments = {"build": 16, "gc": 8, "repair": 8, "train": 9, "evaluate": 9}
     for name, usual in moments.items():
         kill = partial(kills.at_moments, name=name, times=effort.times(2, usual))
         yield Line(f"SIGKILL of {name}", kill, name)
-    for name, usual in {"first build": 18, "build": 18, "gc": 7}.items():
+    for name, usual in {"first build": 18, "build": 18, "gc": 7, "repair": 7}.items():
         kill = partial(kills.in_publish, name=name, times=effort.times(3, usual))
         yield Line(f"SIGKILL in the publish of {name}", kill, name, watching=True)
     for name, usual in {"first build": 20, "build": 20, "gc": 10}.items():
@@ -97,6 +97,7 @@ SUITES = {
     "foreign requests to Prefect": ("tests/flows/test_foreign_requests.py",),
     "Prefect restarted, gone, locked": ("tests/flows/test_interruptions.py",),
     "made-up tables, manifests, refs": (
+        "tests/storage/test_documents.py",
         "tests/storage/test_hashing.py",
         "tests/tables",
     ),
