@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pickle
 import select
@@ -15,6 +16,8 @@ from typing import Any
 
 PATIENCE = 120.0
 """Seconds after which a process counts as hanging."""
+
+_END_WITH_PARENT = 1
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def begin(function: Callable[[], object], loud: bool = False) -> Child:
         os.close(writer)
         return Child(pid, reader)
     os.close(reader)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)
     if not loud:
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
