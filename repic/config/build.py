@@ -218,7 +218,7 @@ class VltSettings(Section):
         gt=0,
         le=1,
         description="Mean IoU that one fixed box for all photos may have: rows that it answers "
-        "best are left out, at most 40 %; 1 keeps all.",
+        "best are left out, at most 40 %, while 90 rows are left; 1 keeps all.",
     )
 
 

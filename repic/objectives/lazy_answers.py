@@ -23,7 +23,7 @@ STEPS = (0.1, 0.05, 0.02, 0.01)
 MOST_ROWS = 2_000
 """Rows that the best box is searched on."""
 
-LEAST_ROWS = 20
+LEAST_ROWS = 90
 MOST_LEFT_OUT = 0.4
 """Limits of `choose`."""
 
@@ -85,8 +85,8 @@ def choose(boxes: Boxes, splits: Sequence[str], most: float) -> NDArray[np.bool_
     """Which rows to keep, bool (n,), so that the best fixed box has at most this mean IoU.
 
     The box is that of the kept rows of train. The rows that it answers best are left out, of each
-    split, but never more than 40 %: a model must see central objects too. Nothing is left out
-    of fewer than 20 rows of train, which any box fits well.
+    split, but never more than 40 % of them, since a model must see central objects too, and never
+    so many that fewer than 90 rows are left of all: a small collection needs them more.
 
     Args:
         boxes: Of all rows.
@@ -95,21 +95,22 @@ def choose(boxes: Boxes, splits: Sequence[str], most: float) -> NDArray[np.bool_
     """
     of, kept = np.array(splits), np.ones(len(boxes), bool)
     train = np.flatnonzero(of == "train")
-    if most >= 1 or len(train) < LEAST_ROWS:
+    share = min(MOST_LEFT_OUT, 1 - LEAST_ROWS / max(len(boxes), LEAST_ROWS))
+    if most >= 1 or not share or not len(train):
         return kept
     at_once = max(1, len(train) // 60)  # the best box changes with the rows that are left
-    for left_out in range(0, int(len(train) * MOST_LEFT_OUT), at_once):
+    for left_out in range(0, int(len(train) * share), at_once):
         rows = train[kept[train]]
         values = ious(boxes[rows], best_box(boxes[rows]))
         if values.mean() <= most:
             break
-        more = min(at_once, int(len(train) * MOST_LEFT_OUT) - left_out)
+        more = min(at_once, int(len(train) * share) - left_out)
         kept[rows[np.argsort(-values, kind="stable")[:more]]] = False
     values = ious(boxes, best_box(boxes[train[kept[train]]]))
     for split in set(splits) - {"train"}:
         rows = np.flatnonzero(of == split)
         order = rows[np.argsort(-values[rows], kind="stable")]
-        for row in order[: int(len(rows) * MOST_LEFT_OUT)]:
+        for row in order[: int(len(rows) * share)]:
             if values[rows[kept[rows]]].mean() <= most:
                 break
             kept[row] = False
