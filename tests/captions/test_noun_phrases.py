@@ -11,13 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repic.captions.noun_phrases import has_determiner, is_plural, with_article, without_article
+from repic.config import profiles
 from repic.models import imagenet_nouns
 
 DATASETS = Path(ultralytics.__file__).parent / "cfg" / "datasets"
-VOCABULARIES = ("coco", "Objects365", "open-images-v7", "lvis", "VOC", "HomeObjects-3K")
+EVERYDAY = Path(profiles.__file__).parent / "profiles" / "everyday.txt"
+VOCABULARIES = ("everyday", "coco", "Objects365", "open-images-v7", "lvis", "VOC", "HomeObjects-3K")
 
 
 def vocabulary(name: str) -> list[str]:
+    if name == "everyday":
+        lines = EVERYDAY.read_text(encoding="utf-8").splitlines()
+        return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     names = yaml.safe_load((DATASETS / f"{name}.yaml").read_text(encoding="utf-8"))["names"]
     return [phrase for entry in names.values() for phrase in entry.split("/")]
 
