@@ -10,12 +10,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repic import config
 from repic.captions.noun_phrases import has_determiner, is_plural, with_article, without_article
-from repic.config import profiles
 from repic.models import imagenet_nouns
 
 DATASETS = Path(ultralytics.__file__).parent / "cfg" / "datasets"
-EVERYDAY = Path(profiles.__file__).parent / "profiles" / "everyday.txt"
+EVERYDAY = Path(config.__file__).parent / "profiles" / "everyday.txt"
 VOCABULARIES = ("everyday", "coco", "Objects365", "open-images-v7", "lvis", "VOC", "HomeObjects-3K")
 
 
