@@ -20,6 +20,8 @@ PROBABLE = 0.2
 ROUNDS = 2
 OPENING = 5
 """Side of the square that removes thin parts such as a string or a seam, pixels."""
+LEAST_SHARE = 0.01
+"""Share of the photo below which the cut has lost the object, and the map alone gives it."""
 NOISE = 3
 """Largest change of a pixel's value by noise, of 255."""
 _LEAST_SIDE = 8
@@ -56,8 +58,11 @@ def main_object(image: Image.Image, evidence: np.ndarray) -> Cutout:
     pixels = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
     seed = normalized(cv2.resize(evidence.astype(np.float32), (width, height)))
     foreground = _opened(_cut(np.ascontiguousarray(pixels[..., ::-1]), seed))
-    mask = foreground if foreground.any() else seed > PROBABLE
-    box = _largest_part(mask) * np.array([image.width / width, image.height / height] * 2)
+    mask, box = foreground, _largest_part(foreground)
+    if not mask.any() or (box[2:] - box[:2]).prod() < LEAST_SHARE * mask.size:
+        mask = seed > PROBABLE
+        box = _largest_part(mask)
+    box = box * np.array([image.width / width, image.height / height] * 2)
     return Cutout(np.clip(box, 0, [*image.size] * 2), mask)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from repic.config import DetectorSettings
     from repic.models.devices import ResolvedRuntime
 
-LAYOUT = 2
+LAYOUT = 3
 """Version of the method; a change of the code or its constants invalidates boxes and nouns."""
 
 MAP_SIDES = (288, 384)
