@@ -386,7 +386,8 @@ class Store(StoreReader):
     def _next_number(self, name: str, versions: Sequence[int]) -> int:
         """The next free number; that of a lost version, which others may name, is not free."""
         aside = self.versions(name, f"{intact.ASIDE}/{MANIFESTS}")
-        return max((0, *versions, *aside, *self.current().of(name).versions)) + 1
+        named = refs.current(self.files).of(name).versions
+        return max((0, *versions, *aside, *named)) + 1
 
     def _create_manifest(self, manifest: Manifest) -> bool:
         path = manifest_path(manifest.name, manifest.version)
