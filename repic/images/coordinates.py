@@ -78,6 +78,10 @@ class Box:
             min(max(self.y2, 0.0), height),
         )
 
+    def scale(self, x: float, y: float) -> Box:
+        """The box with x and y coordinates multiplied."""
+        return Box(self.x1 * x, self.y1 * y, self.x2 * x, self.y2 * y)
+
     def round(self, digits: int) -> Box:
         """The box with every coordinate rounded to `digits` decimals."""
         return Box(*(round(value, digits) for value in (self.x1, self.y1, self.x2, self.y2)))

@@ -43,6 +43,8 @@ class SourcePhoto:
         caption: A true caption, if the source has one.
         annotations: Objects that the source describes.
         label: What the owner of the photo calls its main object.
+        drawn_on: Width and height in pixels of the photo that the boxes were drawn on, if the
+            source says so; they are scaled or turned to the file, or refused.
     """
 
     uri: str
@@ -52,6 +54,7 @@ class SourcePhoto:
     caption: str | None = None
     annotations: tuple[Annotation, ...] = ()
     label: str | None = None
+    drawn_on: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

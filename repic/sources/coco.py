@@ -7,9 +7,11 @@
   next to `instances_X.json`, as COCO distributes it. The first caption of a photo is used.
 - `refs`: referring expressions of RefCOCO, RefCOCO+ or RefCOCOg as JSON; see `_add_expressions`.
 
-Boxes become xyxy pixels, clipped to the size of the photo in the file. They refer to the upright
-photo, since COCO's photos have no EXIF orientation. Crowds (`iscrowd`) are regions, not objects,
-and are skipped, as are broken records; the log counts both. Photos whose file is missing are
+Boxes become xyxy pixels, clipped to the size that the file gives for the photo; the photo itself
+may have another scale, or be stored turned (see `SourcePhoto.drawn_on`). An object without a box
+gets that of its segmentation, and boxes of which none exceeds 1 are shares of the photo. Ids are
+compared as text, so that 7 and "7" are one. Crowds (`iscrowd`) are regions, not objects, and are
+skipped, as are broken records; the log counts both. Photos whose file is missing are
 yielded as well: the stage that opens them reports it.
 """
 
@@ -27,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
-from repic.sources import contained
+from repic.sources import coco_masks, contained
 from repic.sources.base import Annotation, SourcePhoto
 
 if TYPE_CHECKING:
@@ -75,11 +77,12 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
             uri=uri,
             source=settings.kind,
             licence=settings.licence or licences.get(_key(image.get("license"))),
-            caption=captions.get(image["id"]),
-            annotations=tuple(annotations[image["id"]].values()),
+            caption=captions.get(_key(image["id"])),
+            annotations=tuple(annotations[_key(image["id"])].values()),
+            drawn_on=_size(image),
         )
         yield contained.checked(photo, folder)
-    for reason, count in sorted(skipped.items()):
+    for reason, count in sorted((+skipped).items()):
         _log.warning("%s: skipped %d %s", settings.path, count, reason)
 
 
@@ -91,9 +94,22 @@ def _is_coco(data: Any) -> bool:
     return all(isinstance(data.get(name) or [], list) for name in others)
 
 
-def _key(value: Any) -> int | float | str | None:
-    """A value that can be an id; None for other types."""
-    return value if isinstance(value, int | float | str) else None
+def _key(value: Any) -> str | None:
+    """An id as text, so that 7, 7.0 and "7" are one; None for values that are no id."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    return str(value).strip() or None
+
+
+def _size(image: Any) -> tuple[int, int] | None:
+    """Width and height of a photo in pixels, if its entry gives both."""
+    try:
+        width, height = int(image["width"]), int(image["height"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return (width, height) if width > 0 and height > 0 else None
 
 
 def _text(value: Any) -> str:
@@ -119,6 +135,8 @@ def _uri(folder: str, image: Any) -> str | None:
     name = image.get("file_name")
     if not isinstance(name, str) or not name:
         return None
+    if "\\" in name and "/" not in name:  # written on Windows
+        name = name.replace("\\", "/")
     try:
         return contained.uri_of(folder, name)
     except ValueError:
@@ -171,35 +189,80 @@ def _annotations(
 ) -> defaultdict[Any, dict[Any, Annotation]]:
     """Annotations by image id, then by annotation id."""
     sizes = {
-        image["id"]: (image.get("width"), image.get("height"))
+        key: _size(image)
         for image in data["images"]
-        if isinstance(image, dict) and _key(image.get("id")) is not None
+        if isinstance(image, dict) and (key := _key(image.get("id"))) is not None
     }
     labels = _names(data, "categories", skipped)
+    categories = {
+        _key(entry.get("id")) for entry in data.get("categories") or [] if isinstance(entry, dict)
+    } - {None}
+    entries = [entry for entry in data.get("annotations") or [] if isinstance(entry, dict)]
+    objects = [entry for entry in entries if "bbox" in entry or "caption" not in entry]
+    skipped["annotations that are not JSON objects"] = len(data.get("annotations") or []) - len(
+        entries
+    )
+    normalized = _are_shares(objects)
     annotations: defaultdict[Any, dict[Any, Annotation]] = defaultdict(dict)
-    for number, entry in enumerate(data.get("annotations") or []):
-        if not isinstance(entry, dict):
-            skipped["annotations that are not JSON objects"] += 1
-            continue
-        if "caption" in entry and "bbox" not in entry:
-            continue
-        image, label = _key(entry.get("image_id")), labels.get(_key(entry.get("category_id")))
+    for number, entry in enumerate(objects):
+        image = _key(entry.get("image_id"))
         if entry.get("iscrowd"):
             skipped["crowds"] += 1
         elif image not in sizes:
             skipped["annotations of unknown images"] += 1
-        elif not label:
+        elif (category := _key(entry.get("category_id"))) not in categories:
             skipped["annotations of unknown categories"] += 1
-        elif (box := _box(entry.get("bbox"), *sizes[image])) is None:
+        elif (box := _object_box(entry, sizes[image], normalized)) is None:
             skipped["annotations whose box is malformed or outside of its photo"] += 1
         else:
-            identity = entry.get("identity") if with_identity else None
+            label = labels.get(category, "")
+            if not label:
+                skipped["labels, of categories without a name; their boxes are used"] += 1
             key = _key(entry.get("id"))
             if key is None or key in annotations[image]:
                 key = f"#{number}"
-            text = "" if identity is None else _text(str(identity))
-            annotations[image][key] = Annotation(box, label, text or None)
+            identity = _identity(entry) if with_identity else None
+            annotations[image][key] = Annotation(box, label, identity)
+    if objects and not any(annotations.values()):
+        raise SourceError(
+            f"none of {len(objects)} annotations can be used: "
+            + ", ".join(f"{count} {reason}" for reason, count in skipped.items() if count)
+        )
     return annotations
+
+
+def _identity(entry: dict[str, Any]) -> str | None:
+    """The field `identity`, or CVAT's attribute of that name."""
+    attributes = entry.get("attributes")
+    named = attributes.get("identity") if isinstance(attributes, dict) else None
+    value = entry.get("identity", named)
+    return None if value is None else _text(str(value)) or None
+
+
+def _are_shares(objects: list[dict[str, Any]]) -> bool:
+    """Whether boxes are shares of the photo: there are some, and no number exceeds 1."""
+    boxes = [entry["bbox"] for entry in objects if isinstance(entry.get("bbox"), list)]
+    numbers = [v for box in boxes for v in box if isinstance(v, int | float)]
+    return bool(numbers) and max(numbers) <= 1 and any(0 < v < 1 for v in numbers)
+
+
+def _object_box(
+    entry: dict[str, Any], size: tuple[int, int] | None, normalized: bool
+) -> Box | None:
+    """Box of an annotation: its own, or that of its segmentation."""
+    width, height = size or (None, None)
+    if entry.get("bbox") is None or entry["bbox"] == []:
+        box = coco_masks.bounds(entry.get("segmentation"))
+        if box is None:
+            return None
+        return _box([box.x1, box.y1, box.width, box.height], width, height)
+    bbox = entry["bbox"]
+    if normalized and size and isinstance(bbox, list) and len(bbox) == 4:
+        try:
+            bbox = [float(value) * side for value, side in zip(bbox, size * 2, strict=True)]
+        except (TypeError, ValueError):
+            return None
+    return _box(bbox, width, height)
 
 
 def _box(bbox: Any, width: Any, height: Any) -> Box | None:

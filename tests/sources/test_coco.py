@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from repic import config
 from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
-from repic.sources import photos
+from repic.sources import coco_masks, photos
 from repic.sources.base import Annotation, SourcePhoto
 
 INSTANCES: dict[str, Any] = {
@@ -118,6 +123,7 @@ def test_broken_records_cost_only_themselves(
     assert by_name["one.jpg"].annotations == (
         Annotation(Box(0, 0, 9, 9), "dog", expressions=("the dog",)),
         Annotation(Box(0, 0, 9, 9), "dog"),
+        Annotation(Box(0, 0, 9, 9), ""),
     )
     assert {photo.caption for photo in by_name.values()} == {None}
     for reason in (
@@ -125,8 +131,9 @@ def test_broken_records_cost_only_themselves(
         "3 categories without a usable id or name",
         "2 licenses without a usable id or name",
         "1 annotations of unknown images",
-        "2 annotations of unknown categories",
-        "3 annotations whose box is malformed",
+        "1 annotations of unknown categories",
+        "1 labels, of categories without a name",
+        "2 annotations whose box is malformed",
         "2 referring expressions without an annotation",
         "1 referring expressions without a sentence",
     ):
@@ -236,3 +243,117 @@ def test_refs_of_another_form_are_refused(tmp_path: Path) -> None:
     path = _write(tmp_path / "x.json", INSTANCES)
     with pytest.raises(SourceError, match="not a list of referring expressions"):
         _photos(path, refs=str(_write(tmp_path / "refs.json", {"a": 1})))
+
+
+def _file(**changes: Any) -> dict[str, Any]:
+    """One photo with one object, changed."""
+    return {
+        "images": [{"id": 1, "file_name": "one.jpg", "width": 100, "height": 80}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 7, "bbox": [10, 20, 30, 40]}],
+        "categories": [{"id": 7, "name": "dog"}],
+        **changes,
+    }
+
+
+def _object(**changes: Any) -> dict[str, Any]:
+    return {"annotations": [{"id": 1, "image_id": 1, "category_id": 7, **changes}]}
+
+
+MASK = np.zeros((80, 100), np.uint8)
+MASK[20:60, 10:40] = 1
+RUNS = [10 * 80 + 20, *[40, 40] * 29, 40, 60 * 80 + 20]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        _object(image_id="1", bbox=[10, 20, 30, 40]),
+        _object(category_id="7", bbox=[10, 20, 30, 40]),
+        _object(image_id=1.0, bbox=[10, 20, 30, 40]),
+        _object(bbox=[0.1, 0.25, 0.3, 0.5]),
+        _object(segmentation=[[10, 20, 40, 20, 40, 60, 10, 60]]),
+        _object(bbox=[], segmentation=[[10, 20, 40, 20, 25, 60]]),
+        _object(segmentation={"size": [80, 100], "counts": RUNS}),
+    ],
+    ids=["text", "category", "float", "shares", "polygon", "empty box", "runs"],
+)
+def test_one_box_written_in_many_ways(tmp_path: Path, changes: dict[str, Any]) -> None:
+    one = _photos(_write(tmp_path / "x.json", _file(**changes)))["one.jpg"]
+    assert [a.box.as_list() for a in one.annotations] == [pytest.approx([10, 20, 40, 60])]
+    assert [a.label for a in one.annotations] == ["dog"]
+    assert one.drawn_on == (100, 80)
+
+
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.integers(0, 1))
+)
+def test_the_box_of_a_mask_contains_it_tightly(mask: np.ndarray) -> None:
+    flat = mask.T.reshape(-1)
+    runs, value = [], 0
+    for key, group in itertools.groupby(flat.tolist()):
+        if key != value:
+            runs.append(0)
+        runs.append(len(list(group)))
+        value = 1 - key
+    for counts in (runs, _compressed(runs)):
+        box = coco_masks.bounds({"size": list(mask.shape), "counts": counts})
+        if not mask.any():
+            assert box is None
+            continue
+        rows, columns = np.nonzero(mask)
+        assert box is not None
+        x1, y1, x2, y2 = box.as_list()
+        assert (x1, x2) == (columns.min(), columns.max() + 1)
+        assert y1 <= rows.min() < rows.max() + 1 <= y2
+
+
+def _compressed(counts: list[int]) -> str:
+    """`rleToString` of cocoapi."""
+    text = ""
+    for i, count in enumerate(counts):
+        value = count - counts[i - 2] if i > 2 else count
+        more = True
+        while more:
+            digit = value & 31
+            value >>= 5
+            more = value != -1 if digit & 16 else value != 0
+            text += chr((digit | 32 if more else digit) + 48)
+    return text
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        None,
+        [],
+        [[1, 2]],
+        [["a", 2, 3, 4, 5, 6]],
+        "text",
+        {"size": [80, 100]},
+        {"size": [80, 100], "counts": [9000]},
+        {"size": [-1, 100], "counts": [1, 1]},
+        {"size": [80, 100], "counts": "\x00"},
+        {"size": [80, 100], "counts": [0, 10**30]},
+    ],
+    ids=str,
+)
+def test_a_broken_segmentation_gives_no_box(segmentation: Any) -> None:
+    assert coco_masks.bounds(segmentation) is None
+
+
+def test_a_file_whose_objects_are_all_lost_is_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "x.json", _file(**_object(image_id=9, bbox=[1, 2, 3, 4])))
+    with pytest.raises(SourceError, match=r"none of 1 annotations .* 1 annotations of unknown im"):
+        _photos(path)
+
+
+def test_windows_paths_are_read(tmp_path: Path) -> None:
+    images = [{"id": 1, "file_name": "sub\\one.jpg", "width": 100, "height": 80}]
+    [photo] = _photos(_write(tmp_path / "x.json", _file(images=images))).values()
+    assert uris.file_path(photo.uri) == str(tmp_path / "sub" / "one.jpg")
+
+
+def test_cvat_keeps_identities_among_attributes(tmp_path: Path) -> None:
+    changes = _object(bbox=[10, 20, 30, 40], attributes={"identity": "Rex", "occluded": False})
+    [photo] = _photos(_write(tmp_path / "x.json", _file(**changes)), identity="annotation").values()
+    assert [a.identity for a in photo.annotations] == ["Rex"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,7 @@ from repic import mining
 from repic.config import Settings
 from repic.errors import SourceError
 from repic.images import decode
+from repic.images.coordinates import Box, upright
 from repic.images.fetch import ImageRefused
 from repic.images.uris import Location
 from repic.pipeline.scan import Reject, ScannedPhoto
@@ -26,7 +29,9 @@ from repic.pipeline.stages.base import (
     rows_of,
 )
 from repic.pipeline.stages.prefetch import read_photo
-from repic.sources.base import Annotation
+from repic.sources.base import Annotation, SourcePhoto
+
+_log = logging.getLogger(__name__)
 
 
 class ProbeStage(RowStage):
@@ -94,7 +99,15 @@ class ImageStage(TableStage):
         for scanned, cluster in zip(photos, clusters, strict=True):
             group = first.setdefault(int(cluster), scanned.image_id)
             rows.append(_image_row(scanned, facts[scanned.image_id], group))
-        return Output({"images": rows_of("images", rows)}, {"files": inputs.scan.files})
+        notes: dict[str, Json] = {"files": inputs.scan.files}
+        if misfits := sum(_misfit(s.photo, facts[s.image_id]) for s in photos):
+            notes["annotations_of_another_size"] = misfits
+            _log.warning(
+                "%d photos have boxes that were drawn on photos of another shape, which are "
+                "left out; export the annotations for these files again",
+                misfits,
+            )
+        return Output({"images": rows_of("images", rows)}, notes)
 
 
 def _no_usable_photo(inputs: Inputs) -> str:
@@ -109,8 +122,39 @@ def _no_usable_photo(inputs: Inputs) -> str:
     )
 
 
+def _misfit(photo: SourcePhoto, facts: dict) -> bool:
+    return bool(photo.annotations) and _fit(photo, facts) is None
+
+
+def _fit(photo: SourcePhoto, facts: dict) -> Callable[[Box], Box] | None:
+    """Places a box of the source on the upright photo; None if it was drawn on another shape.
+
+    Boxes were drawn on the photo as it is shown or as it is stored, at any scale.
+    """
+    shown = facts["width"], facts["height"]
+    if photo.drawn_on is None or photo.drawn_on == shown:
+        return lambda box: box
+    width, height = photo.drawn_on
+    turned = facts["orientation"] >= 5
+    if _same_shape((width, height), shown):
+        scale_x, scale_y = shown[0] / width, shown[1] / height
+        return lambda box: box.scale(scale_x, scale_y)
+    if turned and _same_shape((height, width), shown):
+        scale_x, scale_y = shown[1] / width, shown[0] / height
+        orientation = facts["orientation"]
+        return lambda box: upright(box.scale(scale_x, scale_y), shown[1], shown[0], orientation)
+    return None
+
+
+def _same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
+    """Whether one is the other at another scale, but for rounding to whole pixels."""
+    (width, height), (other_width, other_height) = first, second
+    return abs(width * other_height - height * other_width) <= max(*first, *second)
+
+
 def _image_row(scanned: ScannedPhoto, facts: dict, group: str) -> dict:
     photo = scanned.photo
+    fit = _fit(photo, facts)
     return {
         **facts,
         "uri": photo.uri,
@@ -123,8 +167,11 @@ def _image_row(scanned: ScannedPhoto, facts: dict, group: str) -> dict:
         "caption": photo.caption,
         "label": photo.label,
         "annotations": [
-            _annotation_row(a, facts["width"], facts["height"]) for a in photo.annotations
-        ],
+            _annotation_row(replace(a, box=fit(a.box)), facts["width"], facts["height"])
+            for a in photo.annotations
+        ]
+        if fit
+        else [],
     }
 
 
