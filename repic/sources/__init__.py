@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from repic.errors import SourceError
@@ -21,8 +23,9 @@ _log = logging.getLogger(__name__)
 def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Iterator[SourcePhoto]:
     """All photos of a source, each URI once, sorted by URI (rows of a table by number).
 
-    If a source lists a URI several times (a data set with many questions per photo), the first
-    entry counts.
+    If a source lists a URI several times (a data set with a row per object or question), the photo
+    has all of its objects, the first caption, and the identity if the entries agree. Identities
+    have one Unicode form (NFC) and single spaces.
 
     Args:
         settings: The section `source` of the settings.
@@ -33,8 +36,10 @@ def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Ite
     """
     by_uri: dict[str, SourcePhoto] = {}
     count = 0
-    for photo in _of_kind(settings, splits):
-        by_uri.setdefault(photo.uri, photo)
+    for listed in _of_kind(settings, splits):
+        photo = _normalized(listed)
+        earlier = by_uri.get(photo.uri)
+        by_uri[photo.uri] = _merged(earlier, photo) if earlier else photo
         count += 1
     if not by_uri:
         raise SourceError(
@@ -42,8 +47,55 @@ def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Ite
             "with photos (source.path)"
         )
     if count > len(by_uri):
-        _log.info("%s: skipped %d repeated photos of %d", settings.path, count - len(by_uri), count)
+        _log.info("%s: merged %d repeated photos of %d", settings.path, count - len(by_uri), count)
+    _warn_of_likeness(settings, by_uri.values())
     return iter(sorted(by_uri.values(), key=_order))
+
+
+def _normalized(photo: SourcePhoto) -> SourcePhoto:
+    """The photo with identities in one form; one of no visible character is none."""
+    annotations = tuple(
+        replace(annotation, identity=_one_form(annotation.identity))
+        if annotation.identity
+        else annotation
+        for annotation in photo.annotations
+    )
+    return replace(photo, identity=_one_form(photo.identity), annotations=annotations)
+
+
+def _one_form(identity: str | None) -> str | None:
+    return " ".join(unicodedata.normalize("NFC", identity or "").split()) or None
+
+
+def _merged(first: SourcePhoto, second: SourcePhoto) -> SourcePhoto:
+    """One photo of two entries with the same URI."""
+    identities = {photo.identity for photo in (first, second)} - {None}
+    return replace(
+        first,
+        licence=first.licence or second.licence,
+        identity=identities.pop() if len(identities) == 1 else None,
+        caption=first.caption or second.caption,
+        label=first.label or second.label,
+        annotations=tuple(dict.fromkeys((*first.annotations, *second.annotations))),
+    )
+
+
+def _warn_of_likeness(settings: config.SourceSettings, found: Iterable[SourcePhoto]) -> None:
+    """Say which identities differ in upper and lower case only: they stay two."""
+    forms: dict[str, set[str]] = {}
+    for photo in found:
+        for identity in (photo.identity, *(a.identity for a in photo.annotations)):
+            if identity:
+                forms.setdefault(identity.casefold(), set()).add(identity)
+    alike = sorted(" and ".join(sorted(names)) for names in forms.values() if len(names) > 1)
+    if alike:
+        _log.warning(
+            "%s: %d identities differ in upper and lower case only and stay apart, as %s; "
+            "write them alike if they are one",
+            settings.path,
+            len(alike),
+            alike[0],
+        )
 
 
 def _order(photo: SourcePhoto) -> tuple[str, int, str]:

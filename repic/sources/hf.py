@@ -127,6 +127,6 @@ def _photo(
         uri=uri,
         source=settings.kind,
         licence=settings.licence,
-        identity=None if identity in (None, "") else str(identity),
+        identity=None if identity is None or identity != identity else str(identity),  # NaN
         caption=caption if caption and isinstance(caption, str) else None,
     )

@@ -28,7 +28,7 @@ AREA = "{http://ns.adobe.com/xmp/sType/Area#}"
 DIMENSIONS = "{http://ns.adobe.com/xap/1.0/sType/Dimensions#}"
 PEOPLE = "{http://ns.microsoft.com/photo/1.2/}"
 PEOPLE_INFO = "{http://ns.microsoft.com/photo/1.2/t/RegionInfo#}"
-PERSON = "{http://ns.microsoft.com/photo/1.2/t/FaceRegion#}"
+PERSON = "{http://ns.microsoft.com/photo/1.2/t/Region#}"
 DC = "{http://purl.org/dc/elements/1.1/}"
 LICENCES = (
     "{http://creativecommons.org/ns#}license",
