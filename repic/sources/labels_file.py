@@ -81,7 +81,7 @@ class OwnersWords:
         annotations = tuple(
             Annotation(entry.box, entry.label or "", entry.identity) for entry in boxes if entry.box
         )
-        given = {name: value for name, value in said.items() if value is not None}
+        given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
         return replace(photo, **given, annotations=annotations)
 
     def warn_of_unused(self) -> None:
