@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import Any
 
-import httpx
+from repic.web import replies
+from repic.web.replies import ReplyError
 
 MAX_REPLY = 4_000_000
-"""Maximum bytes of a reply that are read."""
+"""Maximum bytes of a reply."""
 
 
 def complete(url: str, body: dict[str, Any], timeout: float, api_key: str | None = None) -> str:
@@ -18,40 +18,27 @@ def complete(url: str, body: dict[str, Any], timeout: float, api_key: str | None
     Args:
         url: Base address of the server, such as `http://host:8000/v1`.
         body: The request: `model`, `messages` and the options of generation.
-        timeout: Seconds to connect, and between two parts of the reply.
-        api_key: Sent as a bearer token.
+        timeout: Seconds from the connection to the end of the reply.
+        api_key: Sent as a bearer token, to this server alone.
 
     Raises:
-        httpx.HTTPStatusError: the server answers with an error; its response has been read.
-        httpx.HTTPError, httpx.InvalidURL, OSError: no reply.
-        ValueError, LookupError, TypeError: the reply is too long or has no text.
+        ReplyError: no reply, an error of the server (its `status` is set), or no text in the reply.
     """
+    reply = replies.run_now(_ask(url, json.dumps(body).encode(), timeout, api_key))
+    if not 200 <= reply.status < 300:
+        said = reply.body[:800].decode("utf-8", "replace")
+        raise ReplyError(f"status {reply.status}", said or "no text", reply.status)
+    try:
+        text = replies.parsed(reply.body)["choices"][0]["message"]["content"]
+    except (LookupError, TypeError):
+        raise ReplyError("no text", "the reply has no choice with a message") from None
+    if not isinstance(text, str):
+        raise ReplyError("no text", "the content of its message is not text")
+    # JSON can hold half of a surrogate pair, which no file can.
+    return text.encode(errors="replace").decode()
+
+
+async def _ask(url: str, content: bytes, timeout: float, api_key: str | None) -> replies.Reply:
     address = f"{url.rstrip('/')}/chat/completions"
-    headers = {"Content-Type": "application/json"}
-    if api_key:
-        headers["Authorization"] = f"Bearer {api_key}"
-    content = json.dumps(body)
-    with _client().stream(
-        "POST", address, content=content, headers=headers, timeout=timeout
-    ) as reply:
-        text = bytearray()
-        for part in reply.iter_bytes():
-            text += part
-            if len(text) > MAX_REPLY:
-                raise ValueError(f"the reply has more than {MAX_REPLY} bytes")
-        if not reply.is_success:
-            raise httpx.HTTPStatusError(
-                text[:300].decode("utf-8", "replace").strip() or reply.reason_phrase,
-                request=reply.request,
-                response=reply,
-            )
-    message = json.loads(text)["choices"][0]["message"]["content"]
-    if not isinstance(message, str):
-        raise TypeError(f"its content is {message!r}")
-    return message
-
-
-@cache
-def _client() -> httpx.Client:
-    """One client for all threads: making its TLS context takes longer than a request."""
-    return httpx.Client(limits=httpx.Limits(max_connections=None))
+    async with replies.client() as http:
+        return await replies.post(http, address, content, api_key, timeout, MAX_REPLY)

@@ -15,12 +15,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
-
 from repic import config
 from repic.models.openai_client import complete
 from repic.objectives.identify import KIND as WHICH
 from repic.rewards.components import RewardedAnswer
+from repic.web.replies import ReplyError
 
 MAX_VERDICT = 2_000
 """Maximum characters of a verdict that are read; it should be one word."""
@@ -106,5 +105,5 @@ def _verdict(
     key = os.environ.get(settings.api_key_env) if settings.api_key_env else None
     try:
         return complete(settings.url or "", body, settings.timeout, key)[:MAX_VERDICT]
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, LookupError, TypeError):
+    except ReplyError:
         return None

@@ -92,7 +92,7 @@ def test_numbers_are_traced_to_pixels_in_sql(store: Store, tmp_path: Path) -> No
     [
         ("nowhere/v1", "evaluate.url is an address such as http://host:8000/v1"),
         ("http://127.0.0.1:1/a b", "evaluate.url is an address"),
-        (None, "its content is None"),
+        (None, "the content of its message is not text"),
     ],
 )
 def test_a_server_that_gives_no_caption(store: Store, url: str | None, message: str) -> None:

@@ -18,13 +18,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
-import httpx
-
 from repic.config import EvaluateSettings
 from repic.errors import CaptionServerError, ConfigError
 from repic.images.cache import PictureCache
 from repic.images.coordinates import NORMALIZED, convention_for
 from repic.models.openai_client import complete
+from repic.web.replies import ReplyError
 from storage.errors import StoreError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest
@@ -280,24 +279,21 @@ class ServerCaptioner:
         url = (self._settings.url or "").rstrip("/")
         try:
             return complete(url, body, self._settings.timeout, key)
-        except httpx.HTTPStatusError as error:
-            raise CaptionServerError(
-                f"{url}/chat/completions returned {error.response.status_code} ({error}); check "
-                "evaluate.url and the model's name, then run again: finished captions are kept"
-            ) from None
-        except (
-            httpx.HTTPError,
-            httpx.InvalidURL,
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-        ) as error:
-            raise CaptionServerError(
-                f"{url}/chat/completions returned no caption ({error or type(error).__name__}): "
-                "check that evaluate.url is an address such as http://host:8000/v1 and that the "
-                "server runs, then run again: finished captions are kept"
-            ) from None
+        except ReplyError as error:
+            raise CaptionServerError(_no_caption(url, error)) from None
+
+
+def _no_caption(url: str, error: ReplyError) -> str:
+    address = f"{url}/chat/completions"
+    if error.status is not None:
+        return (
+            f"{address} returned {error.status} ({error}); check evaluate.url and the model's "
+            "name, then run again: finished captions are kept"
+        )
+    return (
+        f"{address} returned no caption ({error}): check that evaluate.url is an address such as "
+        "http://host:8000/v1 and that the server runs, then run again: finished captions are kept"
+    )
 
 
 def _limit(settings: EvaluateSettings) -> list[dict[str, int]]:

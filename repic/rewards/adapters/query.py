@@ -16,9 +16,10 @@ import logging
 import os
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from typing import Any
+
+from repic.rewards.adapters.plain_http import FAILURES, post
 
 NEUTRAL = 0.5
 """Reward of an answer whose group has no score."""
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class WorkerError(RuntimeError):
-    """A required setting is missing; the message names it."""
+    """A setting is missing or invalid; the message names it."""
 
 
 def request_rewards(completions: Sequence[str], labels: Sequence[str]) -> list[float | None]:
@@ -46,7 +47,7 @@ def request_rewards(completions: Sequence[str], labels: Sequence[str]) -> list[f
         labels: The row of each answer, as the JSON text that `repic reward rows` writes.
 
     Raises:
-        WorkerError: no worker is configured.
+        WorkerError: no worker is configured, or a setting is invalid.
     """
     rewards: list[float | None] = []
     for start in range(0, len(completions), ROWS):
@@ -79,7 +80,7 @@ def _request_batch(completions: Sequence[str], labels: Sequence[str]) -> list[fl
     for label in labels:
         try:
             row = json.loads(label)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             row = None
         rows.append(row if isinstance(row, dict) else None)
     valid = [index for index, row in enumerate(rows) if row is not None]
@@ -89,55 +90,84 @@ def _request_batch(completions: Sequence[str], labels: Sequence[str]) -> list[fl
     body = {
         "mode": os.environ.get("REPIC_REWARD_MODE", "strict"),
         "convention": _convention(),
-        "rows": [{"completion": completions[k], "row": rows[k]} for k in valid],
     }
-    for index, reward in zip(valid, _scores(body, len(valid)), strict=True):
+    messages = [{"completion": completions[k], "row": rows[k]} for k in valid]
+    for index, reward in zip(valid, _scores(body, messages), strict=True):
         rewards[index] = reward
     return rewards
 
 
-def _scores(body: dict[str, Any], count: int) -> list[float | None]:
+def _scores(body: dict[str, Any], rows: list[Any]) -> list[float | None]:
+    try:
+        return _answered(_urls(), body, rows)
+    except _RefusedError as refused:
+        if not refused.is_about_rows or len(rows) == 1:
+            return [None] * len(rows)
+    # One row that a worker refuses costs the others nothing.
+    middle = len(rows) // 2
+    return _scores(body, rows[:middle]) + _scores(body, rows[middle:])
+
+
+def _urls() -> list[str]:
     urls = [url.strip().rstrip("/") for url in os.environ.get("REPIC_REWARD_URL", "").split(",")]
-    if not any(urls):
+    if not all(url.startswith(("http://", "https://")) for url in urls):
         raise WorkerError(
             "set REPIC_REWARD_URL to the address of a reward worker, such as "
             "http://127.0.0.1:8899; `repic reward serve` starts one"
         )
+    return urls
+
+
+def _answered(urls: list[str], body: dict[str, Any], rows: list[Any]) -> list[float | None]:
+    """Scores of a worker, or None for each row if none answers as it should."""
     for attempt in range(TRIES):
+        if attempt:
+            time.sleep(0.1 * 2**attempt)
         try:
-            return _post(urls[attempt % len(urls)], body, count)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("reward worker: %s", error)
-            is_final = isinstance(error, urllib.error.HTTPError) and (
-                error.code < 500 and error.code != 429
+            text = post(
+                f"{urls[attempt % len(urls)]}/v1/score",
+                json.dumps({**body, "rows": rows}).encode(),
+                os.environ.get("REPIC_REWARD_TOKEN"),
+                SECONDS,
+                MAX_REPLY,
             )
-            if is_final or attempt + 1 == TRIES:
-                break
-            time.sleep(0.2 * 2**attempt)
-    return [None] * count
+            return _rewards(text, len(rows))
+        except urllib.error.HTTPError as error:
+            error.close()
+            log.warning("reward worker: status %d", error.code)
+            if error.code < 500 and error.code != 429:
+                raise _RefusedError(error.code) from None
+        except FAILURES as error:
+            log.warning("reward worker: %.200r", error)
+    return [None] * len(rows)
 
 
-def _post(url: str, body: dict[str, Any], count: int) -> list[float | None]:
-    headers = {"Content-Type": "application/json"}
-    if token := os.environ.get("REPIC_REWARD_TOKEN"):
-        headers["Authorization"] = f"Bearer {token}"
-    request = urllib.request.Request(f"{url}/v1/score", json.dumps(body).encode(), headers)
-    until = time.monotonic() + SECONDS
-    with urllib.request.urlopen(request, timeout=SECONDS) as reply:
-        text = bytearray()
-        while part := reply.read1(1 << 16):
-            text += part
-            if len(text) > MAX_REPLY or time.monotonic() > until:
-                raise ValueError("the reply is too long or too slow")
+class _RefusedError(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.is_about_rows = status in (413, 422)
+
+
+def _rewards(text: bytes, count: int) -> list[float | None]:
     rewards = [entry["reward"] for entry in json.loads(text)["scores"]]
-    if len(rewards) != count or not all(r is None or 0 <= r <= 1 for r in rewards):
+    if len(rewards) != count or not all(map(_is_reward, rewards)):
         raise ValueError("the reply does not have one score from 0 to 1 per row")
     return rewards
+
+
+def _is_reward(value: Any) -> bool:
+    # `type`, because True is an int.
+    return value is None or (type(value) in (int, float) and 0 <= value <= 1)
 
 
 def _convention() -> dict[str, Any]:
     text = os.environ.get("REPIC_REWARD_CONVENTION", "qwen3-vl")
     if not text.lstrip().startswith("{"):
         return {"name": text}
-    convention: dict[str, Any] = json.loads(text)
+    try:
+        convention: dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError):
+        raise WorkerError(
+            "REPIC_REWARD_CONVENTION is not JSON: copy the line that `repic reward rows` prints"
+        ) from None
     return convention

@@ -11,15 +11,15 @@ import asyncio
 import itertools
 import json
 import logging
+import math
 import os
 import random
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+from httpx import AsyncClient
 from pydantic import ValidationError
 
 from repic.images.coordinates import QWEN3_VL, Convention
@@ -32,6 +32,8 @@ from repic.rewards.server.protocol import (
     reward_of,
     row_message,
 )
+from repic.web import replies
+from repic.web.replies import ReplyError
 
 log = logging.getLogger(__name__)
 
@@ -96,10 +98,13 @@ class RequestCounts:
 
 
 class _FailedError(Exception):
-    """A failed attempt; `again`: another one may succeed, after `wait` seconds if given."""
+    """A failed attempt; `again`: another one may succeed, after `wait` seconds if given.
 
-    def __init__(self, reason: str, again: bool, wait: float | None = None) -> None:
-        super().__init__(reason)
+    `reason` is one of few, since reasons are counted; `said` is what the worker said.
+    """
+
+    def __init__(self, reason: str, again: bool, wait: float | None = None, said: str = "") -> None:
+        super().__init__(f"{reason}: {said}" if said else reason)
         self.reason, self.again, self.wait = reason, again, wait
 
 
@@ -133,9 +138,8 @@ class RewardClient:
         """Rewards in order; None for a row that could not be scored."""
         size = self.policy.rows
         batches = [slice(at, at + size) for at in range(0, len(rows), size)]
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         # One connection pool per call: a trainer may call from a new event loop each time.
-        async with httpx.AsyncClient(headers=headers, timeout=self.policy.seconds) as http:
+        async with replies.client() as http:
             tasks = [
                 asyncio.create_task(self._batch(http, completions[part], rows[part]))
                 for part in batches
@@ -154,7 +158,7 @@ class RewardClient:
         return rewards
 
     async def _batch(
-        self, http: httpx.AsyncClient, completions: Sequence[str], rows: Sequence[Row]
+        self, http: AsyncClient, completions: Sequence[str], rows: Sequence[Row]
     ) -> list[Reward | None] | None:
         messages = [self._message(*pair) for pair in zip(completions, rows, strict=True)]
         valid = [message for message in messages if message is not None]
@@ -176,7 +180,7 @@ class RewardClient:
         return message
 
     async def _valid_batch(
-        self, http: httpx.AsyncClient, messages: list[dict[str, Any]]
+        self, http: AsyncClient, messages: list[dict[str, Any]]
     ) -> list[Reward | None] | None:
         body = {"mode": self._mode, "convention": self._convention, "rows": messages}
         for attempt in range(self.policy.tries):
@@ -189,7 +193,7 @@ class RewardClient:
             except _FailedError as failed:
                 self._breakers[url].record(good=not failed.again or failed.wait is not None)
                 self.counts.failed(failed.reason)
-                log.warning("reward worker %s: %s", url, failed.reason)
+                log.warning("reward worker %s: %s", url, failed)
                 if not failed.again:
                     return None
                 self.counts.retries += 1
@@ -207,24 +211,31 @@ class RewardClient:
         return next((url for url in turns if self._breakers[url].is_usable), None)
 
     async def _request(
-        self, http: httpx.AsyncClient, url: str, body: dict[str, Any], count: int
+        self, http: AsyncClient, url: str, body: dict[str, Any], count: int
     ) -> list[Reward | None]:
         try:
-            # The timeout of httpx is per read, so a slow drip would never end.
-            async with asyncio.timeout(self.policy.seconds):
-                status, headers, text = await self._post(http, f"{url}/v1/score", body)
-        except TimeoutError:
-            raise _FailedError("timeout", again=True) from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
-            raise _FailedError(type(error).__name__, again=True) from None
+            reply = await replies.post(
+                http,
+                f"{url}/v1/score",
+                json.dumps(body).encode(),
+                self._token,
+                self.policy.seconds,
+                self.policy.reply,
+            )
+        except ReplyError as error:
+            raise _FailedError(error.kind, again=True) from None
+        status = reply.status
         if status == 429:
-            raise _FailedError("busy", again=True, wait=_retry_after(headers.get("retry-after")))
+            wait = _retry_after(reply.headers.get("retry-after"))
+            raise _FailedError("busy", again=True, wait=wait)
         if status >= 500:
             raise _FailedError(f"status {status}", again=True)
         if status != 200:
-            raise _FailedError(f"status {status}: {text[:200]!r}", again=False)
+            said = replies.one_line(reply.body[:800].decode("utf-8", "replace"))
+            raise _FailedError(f"status {status}", again=False, said=said)
         try:
-            scores = ScoreResponse.model_validate_json(text).scores
+            # Strict: true and "1" are no numbers.
+            scores = ScoreResponse.model_validate_json(reply.body, strict=True).scores
         except ValidationError:
             raise _FailedError("no scores in the reply", again=True) from None
         if len(scores) != count:
@@ -233,28 +244,17 @@ class RewardClient:
             raise _FailedError("a score outside of 0 to 1", again=True)
         return [reward_of(score) for score in scores]
 
-    async def _post(
-        self, http: httpx.AsyncClient, url: str, body: dict[str, Any]
-    ) -> tuple[int, httpx.Headers, bytes]:
-        async with http.stream("POST", url, json=body) as reply:
-            text = bytearray()
-            async for part in reply.aiter_bytes():
-                text += part
-                if len(text) > self.policy.reply:
-                    raise _FailedError("the reply is too long", again=True)
-            return reply.status_code, reply.headers, bytes(text)
-
 
 def _retry_after(text: str | None) -> float:
     try:
-        return min(max(float(text or 1), 0.05), 30.0)
+        seconds = float(text or 1)
     except ValueError:
         return 1.0
+    return min(max(seconds, 0.05), 30.0) if math.isfinite(seconds) else 1.0
 
 
 def score_now(
     client: RewardClient, completions: Sequence[str], rows: Sequence[Row]
 ) -> list[Reward | None]:
     """`client.score` for synchronous callers, with or without a running event loop."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(client.score(completions, rows))).result()
+    return replies.run_now(client.score(completions, rows))

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import socket
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -21,10 +20,12 @@ from fastapi import FastAPI
 from repic.errors import ConfigError
 from repic.rewards.server import model_components
 from repic.rewards.server.app import Limits, create_app
+from repic.rewards.server.metrics_folder import hold, metrics_folder
 from repic.rewards.server.prometheus import FOLDER
 from repic.rewards.server.protocol import TOKEN
 from repic.web.connections import BoundedConnection
 from repic.web.guard import own_hosts
+from repic.web.logs import bound_logs
 from repic.web.orphans import end_with_parent
 
 LIMITS = "REPIC_REWARD_LIMITS"
@@ -46,6 +47,9 @@ def app() -> FastAPI:
     hosts = json.loads(os.environ.get(HOSTS, "null"))
     application = create_app(os.environ.get(TOKEN) or None, limits, components, hosts)
     end_with_parent(GRACE)
+    bound_logs()
+    if FOLDER in os.environ:
+        hold(os.environ[FOLDER])
     gc.collect()
     gc.freeze()  # keep the collector from scanning imported modules again
     return application
@@ -105,7 +109,7 @@ def serve(
     os.environ[LIMITS] = json.dumps(asdict(limits))
     os.environ[COMPONENTS] = components
     os.environ[HOSTS] = json.dumps(accepted_hosts(host, further_hosts))
-    with tempfile.TemporaryDirectory(prefix="repic-rewards-") as folder:
+    with metrics_folder() as folder:
         os.environ[FOLDER] = folder
         config = uvicorn.Config(
             "repic.rewards.server.serve:app",

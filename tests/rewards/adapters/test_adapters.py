@@ -20,7 +20,7 @@ from repic.rewards.adapters import openrlhf_reward, query, trl_reward, verl_rewa
 from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 from tests.builds import Built, repic
-from tests.rewards.server.workers import HARM, harmful, worker
+from tests.rewards.server.workers import BAD_REPLIES, HARM, harmful, reply, worker
 
 YES = json.dumps({"objective": "oct", "answer": "yes"})
 NO = json.dumps({"objective": "oct", "answer": "no"})
@@ -75,13 +75,50 @@ def test_neutral_is_the_mean_of_the_group() -> None:
     assert filled == [1.0, 0.5, 0.75, query.NEUTRAL]
 
 
-@pytest.mark.parametrize("harm", HARM, ids=lambda act: act.__name__)
+@pytest.mark.parametrize("harm", [*HARM, *BAD_REPLIES], ids=lambda act: act.__name__)
 def test_a_harmful_worker_gives_none(harm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query, "SECONDS", 0.3)
     monkeypatch.setattr(query, "TRIES", 2)
     with harmful(harm) as url:
         monkeypatch.setenv("REPIC_REWARD_URL", url)
         assert query.request_rewards(["yes"], [YES]) == [None]
+
+
+def test_a_redirect_gives_none_and_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached: list[str] = []
+    monkeypatch.setenv("REPIC_REWARD_TOKEN", "abc")
+
+    def redirects(handler: Any, _: Any) -> None:
+        reached.append(handler.path)
+        reply(handler, 302, b"", location="/elsewhere")
+
+    with harmful(redirects) as url:
+        monkeypatch.setenv("REPIC_REWARD_URL", url)
+        assert query.request_rewards(["yes", "no"], [YES, NO]) == [None, None]
+    assert reached == ["/v1/score"]
+
+
+def test_a_row_that_a_worker_refuses_costs_only_itself(worker_url: str) -> None:
+    odd = [json.dumps(row) for row in ({"objective": "none"}, {"objective": "oct", "box": [1]})]
+    labels = [YES, odd[0], NO, YES, YES, odd[1], YES, '"\\ud800"', "[" * 100_000]
+    rewards = query.request_rewards(["yes"] * 8 + ["no"], labels)
+    assert rewards == [1.0, None, 0.0, 1.0, 1.0, None, 1.0, None, None]
+    assert query.request_rewards(["yes \ud800", "yes"], [YES, YES]) == [None, 1.0]
+
+
+def test_a_convention_that_is_not_json_is_told(
+    worker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPIC_REWARD_CONVENTION", '{"name": ')
+    with pytest.raises(query.WorkerError, match="REPIC_REWARD_CONVENTION is not JSON"):
+        query.request_rewards(["yes"], [YES])
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1:8899", "file:///etc/passwd", "ftp://host/x"])
+def test_an_address_that_is_none_is_told(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPIC_REWARD_URL", address)
+    with pytest.raises(query.WorkerError, match="set REPIC_REWARD_URL"):
+        query.request_rewards(["yes"], [YES])
 
 
 def test_no_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

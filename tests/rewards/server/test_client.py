@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from repic.rewards.server.app import Limits
 from repic.rewards.server.client import RetryPolicy, RewardClient, score_now
-from tests.rewards.server.workers import HARM, fails, harmful, reply, scores, worker
+from tests.rewards.server.workers import BAD_REPLIES, HARM, fails, harmful, reply, scores, worker
 
 ROW = {"objective": "oct", "kind": "positive", "answer": "yes"}
 ANSWERS = ["yes", "no", "yes", "perhaps"]
@@ -44,7 +45,7 @@ def test_it_works_inside_a_running_loop() -> None:
     assert [reward.total for reward in awaited] == called == RIGHT
 
 
-@pytest.mark.parametrize("harm", HARM, ids=lambda act: act.__name__)
+@pytest.mark.parametrize("harm", [*HARM, *BAD_REPLIES], ids=lambda act: act.__name__)
 def test_a_harmful_worker_costs_scores_and_bounded_time(harm: Any) -> None:
     with harmful(harm) as url:
         client = RewardClient([url], policy=QUICK)
@@ -100,6 +101,37 @@ def test_other_refusals_are_final(status: int) -> None:
         assert totals(client, ["yes"]) == [None]
     assert len(asked) == 1
     assert client.counts.retries == 0
+
+
+@pytest.mark.parametrize("wait", ["nan", "inf", "-1", "1e999", "soon", "Sun, 29 Nov 2026"])
+def test_a_wait_that_is_none_is_short(wait: str) -> None:
+    def busy(handler: Any, _: Any) -> None:
+        reply(handler, 429, b"{}", retry_after=wait)
+
+    with harmful(busy) as url:
+        client = RewardClient([url], policy=replace(QUICK, total=0.5))
+        started = time.monotonic()
+        assert totals(client, ["yes"]) == [None]
+        assert time.monotonic() - started < 2
+
+
+def test_what_workers_say_is_logged_on_one_line_and_not_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked: list[int] = []
+
+    def refuses(handler: Any, _: Any) -> None:
+        asked.append(1)
+        reply(handler, 400, b"\x1b[2J\r\nno " + str(len(asked)).encode() + b"x" * 9_000)
+
+    with harmful(refuses) as url:
+        client = RewardClient([url], policy=QUICK)
+        for _ in range(3):
+            assert totals(client, ["yes"]) == [None]
+    assert client.counts.reasons == {"status 400": 3}
+    lines = [record.getMessage() for record in caplog.records if "status 400" in record.message]
+    assert len(lines) == 3
+    assert all(line.isprintable() and len(line) < 400 for line in lines)
 
 
 def test_a_worker_that_fails_is_left_alone_for_a_while() -> None:

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -24,7 +26,7 @@ from repic.rewards.server.client import RetryPolicy, RewardClient, score_now
 from repic.training import grpo
 from repic.training.reward import RemoteReward
 from repic.training.run import train
-from tests.builds import Built, repic, start
+from tests.builds import PROGRAM, Built, repic
 from tests.rewards.server.workers import HARM, harmful, worker
 from tests.training.runs import planned, small
 
@@ -40,22 +42,28 @@ def free_port() -> int:
 
 @contextmanager
 def service(*options: str, **environment: str) -> Iterator[tuple[str, Any]]:
-    """URL and process of a service that is ready."""
+    """URL and process of a service that is ready; it may log little, whatever it is sent."""
     port = free_port()
-    process = start(
-        ["reward", "serve", f"--port={port}", *options], env={**os.environ, **environment}
-    )
     url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 120
-        while not answers(url):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield url, process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+    # A file, because a service would wait for ever on a full pipe that nobody reads.
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [*PROGRAM, "reward", "serve", f"--port={port}", *options],
+            env={**os.environ, **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            deadline = time.monotonic() + 120
+            while not answers(url):
+                assert process.poll() is None, log.seek(0) or log.read()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield url, process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
+        assert log.seek(0, os.SEEK_END) < 64_000
 
 
 def answers(url: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import socket
 import threading
@@ -112,4 +113,29 @@ def says_nan(handler: BaseHTTPRequestHandler, body: Any) -> None:
     reply(handler, 200, scores([float("nan")] * len(body["rows"])))
 
 
+def says_true(handler: BaseHTTPRequestHandler, body: Any) -> None:
+    reply(handler, 200, scores([True] * len(body["rows"])))
+
+
+def says_text(handler: BaseHTTPRequestHandler, body: Any) -> None:
+    reply(handler, 200, scores(["1.0"] * len(body["rows"])))
+
+
+def nests(handler: BaseHTTPRequestHandler, _: Any) -> None:
+    reply(handler, 200, b'{"scores": ' + b"[" * 100_000)
+
+
+def encodes(handler: BaseHTTPRequestHandler, body: Any) -> None:
+    text = gzip.compress(scores([1.0] * len(body["rows"])) + b" " * 10_000_000)
+    reply(handler, 200, text, content_encoding="gzip")
+
+
+def talks_no_http(handler: BaseHTTPRequestHandler, _: Any) -> None:
+    handler.wfile.write(b"HTTP/1.1 abc\r\n\r\n")
+
+
 HARM = (*(dies, hangs, fails, talks_nonsense, drips, floods, miscounts, exaggerates, says_nan),)
+"""In time, in length, or in the number or size of the rewards."""
+
+BAD_REPLIES = (says_true, says_text, nests, encodes, talks_no_http)
+"""Complete replies that must not be taken for rewards; tests/web has more that break HTTP."""
