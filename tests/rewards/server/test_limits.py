@@ -19,6 +19,7 @@ from repic.rewards.server.client import RetryPolicy
 from repic.web import connections
 from tests.rewards.server.test_serve import answers, service
 
+ROOT = Path(__file__).parents[3]
 SECRET = "s3cret"
 HEAD = b"POST /v1/score HTTP/1.1\r\nHost: localhost\r\n"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -41,7 +42,7 @@ def rows(count: int, text: str = "yes") -> bytes:
 
 
 def test_the_page_gives_the_limits() -> None:
-    page = " ".join(Path("docs/reward-workers.md").read_text(encoding="utf-8").split())
+    page = " ".join((ROOT / "docs/reward-workers.md").read_text(encoding="utf-8").split())
     for text in (
         f"its body arrives within {Limits().body_seconds:g} seconds",
         f"of its next request within {connections.HEAD_SECONDS:g} seconds",
