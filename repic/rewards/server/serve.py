@@ -23,7 +23,7 @@ from repic.rewards.server.app import Limits, create_app
 from repic.rewards.server.metrics_folder import hold, metrics_folder
 from repic.rewards.server.prometheus import FOLDER
 from repic.rewards.server.protocol import TOKEN
-from repic.web.connections import BoundedConnection
+from repic.web.connections import HEAD_SECONDS, BoundedConnection
 from repic.web.guard import own_hosts
 from repic.web.logs import bound_logs
 from repic.web.orphans import end_with_parent
@@ -122,6 +122,7 @@ def serve(
             log_level="error",  # a warning per malformed request would let clients fill the disk
             access_log=False,
             timeout_worker_healthcheck=HEALTH_CHECK,
+            timeout_keep_alive=int(HEAD_SECONDS),
             timeout_graceful_shutdown=GRACE,
         )
         Multiprocess(config, sockets=[_bound(host, port)]).run()
