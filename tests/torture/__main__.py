@@ -85,7 +85,7 @@ def lines(effort: Effort) -> Iterator[Line]:
             yield Line(name, partial(suites.of_package, nodes=nodes))
     local = crowd.on_local_disk
     yield Line("8 writers, tags, gc", partial(local, apart=False), alone=True)
-    yield Line("8 writers in 2 PID namespaces", partial(local, apart=True), alone=True)
+    yield Line("8 writers across PID namespaces", partial(local, apart=True), alone=True)
     yield Line("8 writers on S3", crowd.on_s3, alone=True)
 
 

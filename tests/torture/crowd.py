@@ -33,7 +33,7 @@ _NEW_PROCESSES, _NEW_MOUNTS, _PRIVATE = 0x20000000, 0x00020000, 0x44000
 
 
 def on_local_disk(world: World, effort: Effort, record: Record, apart: bool) -> None:
-    """The crowd on a local disk; with `apart`, one half in a PID namespace of its own."""
+    """The crowd on a local disk; with `apart`, every other member in a PID namespace of its own."""
     if apart and (reason := _no_namespace()):
         record.skipped = reason
         return
@@ -43,16 +43,14 @@ def on_local_disk(world: World, effort: Effort, record: Record, apart: bool) -> 
     def writer(number: int) -> Member:
         def once(count: int) -> None:
             change = changes[(number + count) % KINDS]
-            code, said = run(world.build(None, change, f"splits.salt=w{count}"), store)
-            if code:
-                raise RuntimeError(said)
+            _do(world.build(None, change, f"splits.salt=w{count}"), store)
 
         return lambda until: _repeat(until, once)
 
     def tags(count: int) -> None:
-        run(("tag", "dataset@latest", f"t{count % 3}"), store)
+        _do(("tag", "dataset@latest", f"t{count % 3}"), store)
         if count % 3 == 2:
-            run(("tag", "dataset", f"t{count % 3}", "--delete"), store)
+            _do(("tag", "dataset", "t2", "--delete"), store)
 
     def collector(count: int) -> None:
         gc(product.open_store(str(store)), delete=True)
@@ -151,6 +149,12 @@ def _repeat(until: float, once: Callable[[int], object]) -> int:
         once(count)
         count += 1
     return count
+
+
+def _do(arguments: tuple[str, ...], store: Path) -> None:
+    code, said = run(arguments, store)
+    if code:
+        raise RuntimeError(said)
 
 
 def _read(path: Path, store: Store | None = None, name: str = "examples") -> None:
