@@ -117,37 +117,55 @@ def connect(
         StoreError: the store cannot be read.
     """
     views = views or Views()
-    connection = sql.connect(store.files)
-    if not _attach(store, views, connection):
-        connection = _in_memory(store, views)
+    # The file may be anybody's: without the guard, its views would have all rights of the user.
+    if guarded and (connection := _attached(store, views)):
+        return connection
+    connection = _in_memory(store, views)
     connection.execute("USE catalog.main")
     if guarded:
         sql.restrict(connection, _shard_files(store, connection))
     return connection
 
 
-def _attach(store: Store, views: Views, connection: duckdb.DuckDBPyConnection) -> bool:
-    """Attach the file in the store if it shows the store as it is now; write it again once."""
+def _attached(store: Store, views: Views) -> duckdb.DuckDBPyConnection | None:
+    """A guarded connection to the file in the store, written again if it shows another state.
+
+    None if the file cannot show this state, or a shard is a symbolic link: a view in a file that
+    somebody edited may still write to the shards, and must not reach other files by that.
+    """
     import duckdb
 
     if not store.files.local:
-        return False
+        return None
     attach = f"ATTACH {literal(store.files.full(FILE))} AS catalog (READ_ONLY)"
-    for again in (True, False):
+    paths: list[str] = []
+    written = False
+    for _ in range(4):  # a state, its shards, and both again if another process writes the file
+        connection = sql.connect(store.files)
         with suppress(duckdb.Error):  # none, damaged, of an older layout, or in use by a writer
             connection.execute(attach)
+            connection.execute("USE catalog.main")
+            # Nothing in the file is evaluated before this: a view may be in the place of a table.
+            sql.restrict(connection, paths)
             found = connection.sql(f"SELECT {', '.join(SNAPSHOT.names)} FROM catalog.snapshot")
-            shown = _shown(store, views, store.current())
-            if found.to_arrow_table().to_pylist() == [shown]:
-                return True
-        connection.execute("DETACH DATABASE IF EXISTS catalog")
-        if again:
-            try:
-                catalog(store, views)
-            except (StoreError, OSError) as error:
-                log.info("the catalog is made in memory: %s", error)
-                return False
-    return False
+            if found.to_arrow_table().to_pylist() == [_shown(store, views, store.current())]:
+                named = _shard_files(store, connection)
+                if set(named) <= set(paths):
+                    return connection
+                if any(os.path.islink(path) for path in named):
+                    return None
+                paths = named
+                continue
+        connection.close()
+        if written:
+            return None
+        try:
+            catalog(store, views)
+            written = True
+        except (StoreError, OSError) as error:
+            log.info("the catalog is made in memory: %s", error)
+            return None
+    return None
 
 
 def _in_memory(store: Store, views: Views) -> duckdb.DuckDBPyConnection:

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from storage import sql
-from storage.catalog import connect
+from storage.catalog import catalog, connect
 from storage.errors import QueryError
 from storage.store import Store
 from tests.storage.stores import build
@@ -211,3 +211,40 @@ def test_a_catalog_that_was_tampered_with_opens_no_other_file(built):
         for query in ("FROM secret", beyond):
             with pytest.raises(QueryError, match="only the tables of the store"):
                 sql.ask(connection, query).fetchall()
+
+
+EVIL = (
+    "SELECT * FROM json_execute_serialized_sql(json_serialize_sql($$WITH t AS "
+    "(COPY (SELECT 9 a) TO '{file}' (FORMAT csv, USE_TMP_FILE false)) SELECT 9 AS {column}$$))"
+)
+
+
+def test_views_that_a_stranger_put_into_the_catalog_write_nothing(built, tmp_path):
+    target = tmp_path / "written"
+    for name, column in (("snapshot", "number"), ("shards", "path")):
+        catalog(built)
+        with duckdb.connect(f"{built.location}/catalog.duckdb") as edited:
+            edited.execute(f"ALTER TABLE {name} RENAME TO former")
+            cells = f"FROM former, ({EVIL.format(file=target, column='evil')})"
+            edited.execute(f"CREATE VIEW {name} AS SELECT former.* {cells}")
+        for guarded in (True, False):
+            with connect(built, guarded=guarded) as connection:
+                assert sql.ask(connection, "SELECT count(*) FROM images").fetchall() == [(10,)]
+        assert not target.exists(), name
+
+
+def test_a_linked_shard_is_read_and_leads_no_view_outside(tmp_path):
+    store = Store.open(str(tmp_path / "store"), create=True)
+    build(store, 1)
+    shard = Path(store.files.url(store.manifest("images").shards[0].path))
+    outside = shard.rename(tmp_path / "outside.parquet")
+    shard.symlink_to(outside)
+    catalog(store)
+    with duckdb.connect(f"{store.location}/catalog.duckdb") as edited:
+        edited.execute(f"CREATE OR REPLACE VIEW pairs AS {EVIL.format(file=shard, column='a')}")
+    before = hashlib.sha256(outside.read_bytes()).digest()
+    with connect(store) as connection:
+        for table in ("images", "pairs"):
+            query = f"SELECT count(*) FROM {table}"
+            assert sql.ask(connection, query).fetchall() == [(10,)]
+    assert hashlib.sha256(outside.read_bytes()).digest() == before
