@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from PIL import BmpImagePlugin, IcoImagePlugin, Image, PngImagePlugin
 
@@ -17,18 +17,25 @@ from repic.images.refusal import ImageRefused
 
 MAX_SCANS = 100
 """Maximum scans of a progressive JPEG, each of which passes over all pixels; usual are 10."""
+MAX_SEGMENTS = 10_000
+"""Maximum segments of a JPEG; the longest ones fill 650 MB."""
+MAX_EXIF = 16 << 20
+"""Maximum bytes of all segments with tags of a JPEG; usual is one segment, of at most 64 KiB."""
 MAX_CHUNKS = 100_000
 """Maximum chunks of a PNG, in addition to one per KiB."""
 MAX_STRIPS = 1_000_000
 """Maximum strips or tiles of a TIFF: tiles of 16 x 16 pixels are fewer in the largest picture."""
 METADATA_FACTOR = 4
 """Maximum bytes that the tags of a TIFF or EXIF block refer to, as a multiple of its length."""
+MAX_TAGS = 100_000
+"""Maximum tags of all such blocks of a file together; usual are 100."""
 
 UNPREDICTABLE = frozenset({"AVIF", "HEIF", "JPEG2000", "JXL"})
 """Formats whose decoders may need more memory than the size in the header tells: decode alone."""
 
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_TIFF_ANYWHERE = re.compile(b"|".join(re.escape(signature) for signature in _TIFF))
 _BLOCKS = ((b"\xe1", b"Exif\0\0"), (b"\xe2", b"MPF\0"))
 """Segments of a JPEG with tags: marker and first bytes."""
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -46,19 +53,11 @@ def check(data: bytes, announced: str) -> None:
         scans, blocks = _jpeg(data)
         if scans > MAX_SCANS:
             raise ImageRefused("corrupt", f"it has more than {MAX_SCANS} scans")
-        for block in blocks:
-            _check_tags(block)
+        _check_tags(blocks)
         return
     if announced == "PNG" and _has_too_many_chunks(data):
         raise ImageRefused("corrupt", "it consists of very many tiny chunks")
-    if announced == "TIFF":
-        _check_tags(data)
-        return
-    for signature in _TIFF:
-        at = data.find(signature)
-        while at >= 0:
-            _check_tags(memoryview(data)[at:])
-            at = data.find(signature, at + 1)
+    _check_tags([data] if announced == "TIFF" else _blocks_inside(data))
 
 
 def size_inside(data: bytes, announced: str) -> tuple[int, int] | None:
@@ -94,26 +93,42 @@ def has_heavy_exif(file: Image.Image) -> bool:
     if raw := file.info.get("Raw profile type exif"):
         block = bytes.fromhex("".join(str(raw).split("\n")[3:]))
     try:
-        _check_tags(block.removeprefix(b"Exif\0\0"))
+        _check_tags([block.removeprefix(b"Exif\0\0")])
     except ImageRefused:
         return True
     return False
 
 
 def _jpeg(data: bytes) -> tuple[int, list[bytes]]:
-    """Number of scans (at most one above the limit), and the joined segments with tags."""
-    scans, at = 0, 2
-    blocks = [b"" for _ in _BLOCKS]
+    """Number of scans (at most one above the limit), and the joined segments with tags.
+
+    Raises:
+        ImageRefused: it has very many segments, or very long ones with tags.
+    """
+    scans, at, segments = 0, 2, 0
+    blocks: list[list[bytes]] = [[] for _ in _BLOCKS]
     while scans <= MAX_SCANS and (marker := _MARKER.search(data, at)):
         start = marker.end()
         if marker[1] == b"\xd9":
             break
         scans += marker[1] == b"\xda"
+        segments += 1
+        if segments > MAX_SEGMENTS:
+            raise ImageRefused("corrupt", f"it has more than {MAX_SEGMENTS:,} segments")
         at = start + int.from_bytes(data[start : start + 2], "big")
-        for number, (code, name) in enumerate(_BLOCKS):
+        for parts, (code, name) in zip(blocks, _BLOCKS, strict=True):
             if marker[1] == code and data.startswith(name, start + 2):
-                blocks[number] += data[start + 2 + len(name) : at]
-    return scans, blocks
+                parts.append(data[start + 2 + len(name) : at])
+    joined = [b"".join(parts) for parts in blocks]
+    if max(map(len, joined)) > MAX_EXIF:
+        raise ImageRefused("corrupt", f"its metadata has more than {MAX_EXIF:,} bytes")
+    return scans, joined
+
+
+def _blocks_inside(data: bytes) -> Iterator[memoryview]:
+    """What may be a block of tags in a file of any format, from its signature on."""
+    for match in _TIFF_ANYWHERE.finditer(data):
+        yield memoryview(data)[match.start() :]
 
 
 def _has_too_many_chunks(data: bytes) -> bool:
@@ -124,16 +139,20 @@ def _has_too_many_chunks(data: bytes) -> bool:
     return not rest
 
 
-def _check_tags(block: bytes | memoryview) -> None:
-    """Refuse a block of tags (a TIFF, or EXIF) that refers to the same bytes many times."""
-    block = memoryview(block)
-    referred = 0
-    for tag, count, size, offset in _tags(block):
-        if tag in _STRIPS and count > MAX_STRIPS:
-            raise ImageRefused("corrupt", f"it has more than {MAX_STRIPS:,} strips or tiles")
-        referred += min(count * size, max(0, len(block) - offset))
-    if referred > METADATA_FACTOR * len(block) + 65_536:
-        raise ImageRefused("corrupt", f"its metadata expands to {referred:,} bytes")
+def _check_tags(blocks: Iterable[bytes | memoryview]) -> None:
+    """Refuse blocks of tags (a TIFF, or EXIF) with very many tags, or that refer to bytes twice."""
+    tags = 0
+    for block in map(memoryview, blocks):
+        referred = 0
+        for tag, count, size, offset in _tags(block):
+            tags += 1
+            if tags > MAX_TAGS:
+                raise ImageRefused("corrupt", f"its metadata has more than {MAX_TAGS:,} tags")
+            if tag in _STRIPS and count > MAX_STRIPS:
+                raise ImageRefused("corrupt", f"it has more than {MAX_STRIPS:,} strips or tiles")
+            referred += min(count * size, max(0, len(block) - offset))
+        if referred > METADATA_FACTOR * len(block) + 65_536:
+            raise ImageRefused("corrupt", f"its metadata expands to {referred:,} bytes")
 
 
 def _tags(block: memoryview) -> Iterator[tuple[int, int, int, int]]:
