@@ -22,6 +22,11 @@ from storage.store import Store
 FILE = "report.html"
 TRAINING = "training.html"
 """File inside a checkpoint: the page of its training run."""
+_ALONE = (
+    '<!doctype html><meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+    "img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'\">\n"
+)
+"""Goes before a page that somebody else may have written: it loads, runs and sends nothing."""
 EVALUATION = "evaluation"
 """Name of the artifacts that have an evaluation page."""
 
@@ -57,11 +62,11 @@ def write(store: Store, ref: str, out: Path, against: str | None = None) -> Path
 
 
 def _training(store: Store, ref: str) -> str | None:
-    """The page inside a checkpoint; None for another kind of version."""
+    """The page inside a checkpoint, which may run nothing; None for another kind of version."""
     manifest = store.manifest(ref)
     if TRAINING not in {file.name for file in manifest.files}:
         return None
-    return store.read_file(manifest.ref, TRAINING).decode()
+    return _ALONE + store.read_file(manifest.ref, TRAINING).decode("utf-8", "replace")
 
 
 def _evaluation(store: Store, ref: str, against: str | None) -> str | None:

@@ -268,3 +268,15 @@ def test_a_box_that_is_asked_about_is_drawn_and_written_out(
     assert "Answer <Ada>" in page.text
     [article] = page.html.split("<article")[1:]
     assert article.partition("</article>")[0].count('class="box main"') == 1
+
+
+def test_the_page_of_a_strangers_checkpoint_runs_nothing_and_is_intact(store, tmp_path):
+    data = {"training.html": b"<!doctype html><p>A run</p><script>document.title = 'ran'</script>"}
+    manifest = store.publish_files("checkpoint", data, Origin(fingerprint="f"), kind="checkpoint")
+    text = report.write(store, "checkpoint@v1", tmp_path / "run.html").read_text(encoding="utf-8")
+    policy, page = text.split("\n", 1)
+    assert "Content-Security-Policy" in policy and "default-src 'none'" in policy
+    assert page.encode() == data["training.html"]
+    Path(store.files.full(manifest.files[0].path)).write_bytes(b"other bytes")
+    with pytest.raises(StoreError, match="its bytes have changed"):
+        report.write(store, "checkpoint@v1", tmp_path / "again.html")
