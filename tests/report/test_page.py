@@ -275,7 +275,8 @@ def test_the_page_of_a_strangers_checkpoint_runs_nothing_and_is_intact(store, tm
     manifest = store.publish_files("checkpoint", data, Origin(fingerprint="f"), kind="checkpoint")
     text = report.write(store, "checkpoint@v1", tmp_path / "run.html").read_text(encoding="utf-8")
     policy, page = text.split("\n", 1)
-    assert "Content-Security-Policy" in policy and "default-src 'none'" in policy
+    assert "Content-Security-Policy" in policy
+    assert "default-src 'none'" in policy
     assert page.encode() == data["training.html"]
     Path(store.files.full(manifest.files[0].path)).write_bytes(b"other bytes")
     with pytest.raises(StoreError, match="its bytes have changed"):
