@@ -142,7 +142,8 @@ def _has_too_many_chunks(data: bytes) -> bool:
 def _check_tags(blocks: Iterable[bytes | memoryview]) -> None:
     """Refuse blocks of tags (a TIFF, or EXIF) with very many tags, or that refer to bytes twice."""
     tags = 0
-    for block in map(memoryview, blocks):
+    for given in blocks:
+        block = memoryview(given)
         referred = 0
         for tag, count, size, offset in _tags(block):
             tags += 1
