@@ -157,6 +157,9 @@ def _raw_exif() -> bytes:
 
 BOMBS: dict[str, Callable[[], bytes]] = {
     "png-many-tag-blocks": lambda: png(chunk(b"teSt", b"II*\0\x08\0\0\0" * 500_000), IDAT),
+    "png-many-empty-tag-blocks": (
+        lambda: png(chunk(b"teSt", b"MM\0*\xff\xff\xff\xff" * 1_000_000), IDAT)
+    ),
     "gif-many-tag-blocks": lambda: b"GIF89a" + b"II*\0\x08\0\0\0" * 20_000,
     "webp-many-tag-blocks": lambda: b"RIFF\0\0\0\0WEBP" + b"MM\0*\0\0\0\x08" * 2_000,
     "jpeg-tiny-exif-segments": lambda: b"\xff\xd8" + b"\xff\xe1\0\x09Exif\0\0x" * 2_000_000,

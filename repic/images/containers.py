@@ -141,17 +141,19 @@ def _has_too_many_chunks(data: bytes) -> bool:
 
 def _check_tags(blocks: Iterable[bytes | memoryview]) -> None:
     """Refuse blocks of tags (a TIFF, or EXIF) with very many tags, or that refer to bytes twice."""
-    tags = 0
+    steps = 0  # a block without tags is one too
     for given in blocks:
         block = memoryview(given)
-        referred = 0
+        referred, steps = 0, steps + 1
         for tag, count, size, offset in _tags(block):
-            tags += 1
-            if tags > MAX_TAGS:
-                raise ImageRefused("corrupt", f"its metadata has more than {MAX_TAGS:,} tags")
+            steps += 1
+            if steps > MAX_TAGS:
+                break
             if tag in _STRIPS and count > MAX_STRIPS:
                 raise ImageRefused("corrupt", f"it has more than {MAX_STRIPS:,} strips or tiles")
             referred += min(count * size, max(0, len(block) - offset))
+        if steps > MAX_TAGS:
+            raise ImageRefused("corrupt", f"its metadata has more than {MAX_TAGS:,} tags")
         if referred > METADATA_FACTOR * len(block) + 65_536:
             raise ImageRefused("corrupt", f"its metadata expands to {referred:,} bytes")
 

@@ -96,6 +96,7 @@ def test_mutated_pictures_are_decoded_or_refused() -> None:
         ("png-tiny-chunks", "corrupt"),
         ("jpeg-500-scans", "corrupt"),
         ("png-many-tag-blocks", "corrupt"),
+        ("png-many-empty-tag-blocks", "corrupt"),
         ("gif-many-tag-blocks", "corrupt"),
         ("webp-many-tag-blocks", "corrupt"),
         ("jpeg-tiny-exif-segments", "corrupt"),
