@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,8 +82,15 @@ def lineage(store: StoreReader, ref: ArtifactRef | str) -> Lineage:
     return Lineage(_node(manifests[-1]), tuple(nodes), tuple(all_edges))
 
 
-def closure(store: StoreReader, manifests: Iterable[Manifest]) -> list[Manifest]:
+def closure(
+    store: StoreReader,
+    manifests: Iterable[Manifest],
+    among: Container[ArtifactRef] | None = None,
+) -> list[Manifest]:
     """The given versions and their direct and indirect inputs; inputs first, each once.
+
+    Args:
+        among: Leave out inputs that are not among these.
 
     Raises:
         NotFoundError: an input does not exist.
@@ -100,7 +107,7 @@ def closure(store: StoreReader, manifests: Iterable[Manifest]) -> list[Manifest]
                 if (bound := next(inputs, None)) is not None:
                     if bound.ref in open_:
                         raise StoreError(f"{bound.ref} is its own input: run `repic verify`.")
-                    if bound.ref not in ordered:
+                    if bound.ref not in ordered and (among is None or bound.ref in among):
                         waiting.append(store.manifest(bound.ref))
                     continue
                 ordered[manifest.ref] = manifest

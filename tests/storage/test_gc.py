@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from storage import files, jobs
+from storage import documents, files, jobs
 from storage import gc as gc_module
 from storage.errors import NotFoundError, StoreError
 from storage.gc import gc
@@ -464,3 +464,24 @@ def test_a_job_is_given_up_earlier_on_demand(store):
     assert gc(store, forget=timedelta(days=1)).unfinished[0].forgotten
     with pytest.raises(StoreError, match="needs a hash"):
         jobs.folder("../escape")
+
+
+def test_a_version_that_lost_its_inputs_can_be_removed(precious):
+    precious.untag("dataset", "production")
+    precious.files.remove("manifests/images/v000001.json")
+    with pytest.raises(StoreError, match="is not there, although it is an input of"):
+        gc(precious, delete=True)
+    assert gc(precious, delete=True, keep_versions=1).deleted
+    assert precious.versions("dataset") == precious.versions("pairs") == [2]
+    assert verify(precious) == []
+
+
+def test_a_mixture_of_two_stores_loses_nothing_more(precious):
+    """As after rsync of another copy, in which other versions got the same numbers."""
+    other = precious.manifest("images@v1").model_copy(update={"version": 2})
+    precious.files.replace("manifests/images/v000002.json", documents.encode(other))
+    before = precious.files.find("")
+    for keep in (None, 1):
+        with pytest.raises(StoreError, match="images@v2 is not the version that .* was made from"):
+            gc(precious, delete=True, keep_versions=keep)
+    assert precious.files.find("") == before
