@@ -246,8 +246,17 @@ def _latest(store: Store, snapshot: Snapshot) -> list[Manifest]:
 
 
 def _bound(store: Store, dataset: Manifest) -> list[Manifest]:
-    inputs = [store.manifest(bound.ref) for bound in dataset.inputs]
-    return [manifest for manifest in inputs if manifest.kind == "table"]
+    """The tables that a dataset binds; lost ones are left out."""
+    tables = []
+    for bound in dataset.inputs:
+        try:
+            manifest = store.manifest(bound.ref)
+        except NotFoundError as error:
+            log.warning("%s lacks %s, run `repic repair`: %s", dataset.ref, bound.ref, error)
+            continue
+        if manifest.kind == "table":
+            tables.append(manifest)
+    return tables
 
 
 def _views(
@@ -274,8 +283,8 @@ def _views(
             # Old versions, and a store before its first build, lack tables that a view needs.
             log.info("no view %s.%s: %s", schema, name, error)
             continue
-        except duckdb.IOException as error:
-            log.warning("no view %s.%s, run verify: %s", schema, name, error)
+        except duckdb.Error as error:  # a shard is gone, cut, or no Parquet file
+            log.warning("no view %s.%s, run `repic repair`: %s", schema, name, error)
             continue
         connection.execute(f"CREATE VIEW {identifier(name)} AS {select}")
         comments = {**docs.get(name, {}), **views.comments.get(name, {})}

@@ -132,6 +132,10 @@ class Files:
             return self.find(folder)  # it has its first file since
         return {path[len(self.root) + 1 :]: entry["size"] for path, entry in found.items()}
 
+    def folders(self, folder: str) -> list[str]:
+        """Paths of all folders below a folder; an object store has none."""
+        return []
+
     def is_link(self, folder: str) -> bool:
         """Whether a folder is a link to another place. Raises: StoreError."""
         return False
@@ -230,6 +234,10 @@ class LocalFiles(Files):
                     if os.path.islink(parent):
                         raise _dangling(parent) from None
         return sizes
+
+    def folders(self, folder: str) -> list[str]:
+        found = (os.path.join(up, name) for up, below, _ in os.walk(self.full(folder)) for name in below)
+        return sorted(os.path.relpath(path, self.root) for path in found)
 
     def is_link(self, folder: str) -> bool:
         with store_errors(self.full(folder), "list"):

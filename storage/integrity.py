@@ -76,6 +76,10 @@ def verify(store: StoreReader, ref: ArtifactRef | str | None = None) -> list[Int
     if ref is None:
         manifests = _readable(store, problems)
         problems += _check_refs(store, manifests)
+        problems += [
+            IntegrityProblem(path.split("/")[0], path, "a folder has the name of a file")
+            for path in misplaced(store.files)
+        ]
     else:
         manifests = closure(store, [store.manifest(ref)])
     for manifest in manifests:
@@ -90,6 +94,12 @@ def verify(store: StoreReader, ref: ArtifactRef | str | None = None) -> list[Int
             if message:
                 problems.append(IntegrityProblem(str(manifest.ref), part.path, message))
     return problems
+
+
+def misplaced(files: Files) -> list[str]:
+    """Folders that have the place of a manifest or of a snapshot of refs."""
+    deep = [path for path in files.folders(MANIFESTS) if path.count("/") == 2]
+    return [path for path in [*deep, *files.folders(refs.FOLDER)] if path.endswith(".json")]
 
 
 def _readable(store: StoreReader, problems: list[IntegrityProblem]) -> list[Manifest]:

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from storage.errors import StoreError
+from storage.errors import NotFoundError, StoreError
 from storage.hashing import fingerprint
 from storage.manifest import ArtifactRef, Input, Manifest
 from storage.reader import StoreReader
@@ -18,7 +18,7 @@ class Node:
     """A version of an artifact, or a source or model that is not stored as an artifact.
 
     Attributes:
-        kind: table, dataset, checkpoint, report, source or model.
+        kind: table, dataset, checkpoint, report, source, model, or lost: its manifest is gone.
         version: None for a source or a model; their `fingerprint` distinguishes them.
         detail: The manifest's description of a source or a model as JSON, else empty.
     """
@@ -117,17 +117,20 @@ def closure(
 
 
 def edges(store: StoreReader, manifest: Manifest) -> list[Edge]:
-    """Edges from a version to its direct inputs, sources and models.
-
-    Raises:
-        NotFoundError: an input does not exist.
-    """
+    """Edges from a version to its direct inputs, sources and models; a lost input is `lost`."""
     inputs = [
-        *(_node(store.manifest(bound.ref)) for bound in manifest.inputs),
+        *(_input(store, bound) for bound in manifest.inputs),
         *(_leaf("source", name, detail) for name, detail in sorted(manifest.sources.items())),
         *(_leaf("model", name, detail) for name, detail in sorted(manifest.models.items())),
     ]
     return [Edge(_node(manifest), node) for node in inputs]
+
+
+def _input(store: StoreReader, bound: Input) -> Node:
+    try:
+        return _node(store.manifest(bound.ref))
+    except NotFoundError:
+        return Node("lost", bound.name, bound.version, bound.fingerprint)
 
 
 def _node(manifest: Manifest) -> Node:

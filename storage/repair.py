@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from storage import documents, intact, refs
+from storage import documents, intact, integrity, refs
 from storage.errors import DamagedError, StoreError
 from storage.manifest import ArtifactRef, Manifest
 from storage.reader import MANIFESTS, manifest_path, parse_manifest_path
@@ -30,7 +30,7 @@ def set_aside(store: Store) -> list[str]:
     """
     with store.lease():
         store.forget()
-        done = []
+        done = [_aside(store, path, "it is a folder") for path in integrity.misplaced(store.files)]
         for path in sorted(store.files.find(MANIFESTS)):
             exact = parse_manifest_path(path)
             if exact is None:

@@ -171,12 +171,30 @@ def test_a_handle_that_was_open_before_still_works(store):
         assert before.execute("SELECT count(*) FROM images").fetchall() == [(10,)]
 
 
-def test_a_missing_shard_costs_its_views_only(store, caplog):
+@pytest.mark.parametrize("left", [None, b"", b"PAR1 cut", 0.5, 0.95])
+def test_a_lost_or_damaged_shard_costs_its_views_only(store, caplog, left):
     build(store, 1)
-    store.files.remove(store.manifest("pairs").shards[0].path)
-    path = catalog(store)
-    assert ask(path, "SELECT count(*) FROM images") == [(10,)]
-    assert "no view main.pairs, run verify" in caplog.text
+    path = store.manifest("pairs").shards[0].path
+    data = store.files.read(path)
+    store.files.remove(path)
+    if left is not None:
+        store.files.replace(path, data[: int(left * len(data))] if left in (0.5, 0.95) else left)
+    assert ask(catalog(store), "SELECT count(*) FROM images") == [(10,)]
+    assert "no view main.pairs, run `repic repair`" in caplog.text
+    assert connect(store).execute("SELECT count(*) FROM images").fetchall() == [(10,)]
+
+
+def test_a_lost_input_costs_its_views_only(store, caplog):
+    build(store, 1)
+    build(store, 2, photos=11)
+    lost = store.manifest("images@v1").fingerprint
+    store.files.remove("manifests/images/v000001.json")
+    path = catalog(Store.open(store.location))
+    assert ask(path, "SELECT count(*) FROM images") == [(11,)]
+    assert ask(path, "SELECT count(*) FROM v1.pairs") == [(10,)]
+    query = "SELECT DISTINCT input_name, input_fingerprint FROM lineage WHERE input_kind = 'lost'"
+    assert ask(path, query) == [("images", lost)]
+    assert "dataset@v1 lacks images@v1, run `repic repair`" in caplog.text
 
 
 def test_older_clients_can_read_it(store):

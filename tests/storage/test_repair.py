@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
 
-from storage import documents, refs, repair
+from storage import documents, integrity, refs, repair
 from storage.errors import StoreError
 from storage.integrity import verify
 from storage.store import Store
@@ -139,3 +140,24 @@ def test_a_damaged_file_is_written_again_in_its_place(store):
     assert store.publish("images", rows(0, 5), origin("f"), key=["id"]).version == 1
     assert store.files.read(path) == whole
     assert documents.read(store.files, "manifests/images/v000001.json", type(table)) == table
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_folder_in_the_place_of_a_file_moves_away(store: Store, inside: bool) -> None:
+    build(store, 1)
+    build(store, 2, photos=11)
+    number = store.current().number
+    places = ["manifests/pairs/v000002.json", f"refs/{number + 1:06d}.json"]
+    store.files.remove(places[0])
+    for place in places:
+        os.makedirs(store.files.full(place))
+        if inside:
+            store.files.replace(f"{place}/mine.txt", b"mine")
+    problems = {problem.path for problem in integrity.verify(store)}
+    assert problems >= set(places)
+    done = repair.set_aside(store)
+    assert all(any(sentence.startswith(place) for sentence in done) for place in places)
+    assert not any(store.files.fs.exists(store.files.full(place)) for place in places)
+    assert store.files.fs.exists(store.files.full(f"damaged/{places[0]}/mine.txt")) == inside
+    store.tag("dataset@v1", "first")
+    assert build(store, 3)["dataset"] == 3
