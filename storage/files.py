@@ -236,7 +236,9 @@ class LocalFiles(Files):
         return sizes
 
     def folders(self, folder: str) -> list[str]:
-        found = (os.path.join(up, name) for up, below, _ in os.walk(self.full(folder)) for name in below)
+        found = (
+            os.path.join(up, name) for up, below, _ in os.walk(self.full(folder)) for name in below
+        )
         return sorted(os.path.relpath(path, self.root) for path in found)
 
     def is_link(self, folder: str) -> bool:

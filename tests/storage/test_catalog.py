@@ -228,7 +228,8 @@ def test_refs_that_move_meanwhile_are_not_lost(store, monkeypatch):
     def move_once(self: Store) -> object:
         snapshot = current(self)
         if not moved:
-            moved.append(build(store, 2, photos=12))
+            moved.append(True)
+            build(store, 2, photos=12)
         return snapshot
 
     monkeypatch.setattr(Store, "current", move_once)

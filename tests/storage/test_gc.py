@@ -482,6 +482,6 @@ def test_a_mixture_of_two_stores_loses_nothing_more(precious):
     precious.files.replace("manifests/images/v000002.json", documents.encode(other))
     before = precious.files.find("")
     for keep in (None, 1):
-        with pytest.raises(StoreError, match="images@v2 is not the version that .* was made from"):
+        with pytest.raises(StoreError, match=r"images@v2 is not the version that .* was made from"):
             gc(precious, delete=True, keep_versions=keep)
     assert precious.files.find("") == before
