@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 NO_PERMISSION = {errno.EACCES, errno.EPERM}
-NAME_TAKEN = {errno.ENOTDIR, errno.EEXIST}
+NAME_TAKEN = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 FULL_OR_FORBIDDEN = {*NO_SPACE, *NO_PERMISSION, errno.EROFS, *NAME_TAKEN}
 
 
@@ -79,8 +79,8 @@ def sentence(error: OSError, path: str, action: str = "write") -> str:
         )
     if error.errno in NAME_TAKEN:
         return (
-            f"Cannot {action} {path}, because a file has the name of one of its folders: "
-            "move it, or choose another store."
+            f"Cannot {action} {path}, because a file has the name of one of its folders, or a "
+            "folder that of a file: move it, or choose another store."
         )
     return (
         f"Cannot {action} {path} ({error.strerror or error}): check the disk or the connection, "

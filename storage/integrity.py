@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from storage.lineage import closure
 from storage.manifest import ArtifactRef, File, Manifest, Shard, content_of
 from storage.reader import MANIFESTS, StoreReader, parse_manifest_path
 from storage.sql import identifier, literal
+
+PLACE = re.compile(r"/(v?[0-9]{6,15}\.json|[0-9a-f]{64}[^/]*)$")
+"""Ends of the paths of manifests, snapshots of refs, and files of versions."""
 
 STRAY = "no such file belongs here: move it away"
 
@@ -97,9 +101,9 @@ def verify(store: StoreReader, ref: ArtifactRef | str | None = None) -> list[Int
 
 
 def misplaced(files: Files) -> list[str]:
-    """Folders that have the place of a manifest or of a snapshot of refs."""
-    deep = [path for path in files.folders(MANIFESTS) if path.count("/") == 2]
-    return [path for path in [*deep, *files.folders(refs.FOLDER)] if path.endswith(".json")]
+    """Folders in the place of a file: a manifest, a snapshot of refs, a shard, a part."""
+    tops = (MANIFESTS, refs.FOLDER, "shards", "parts", "files")
+    return [path for top in tops for path in files.folders(top) if PLACE.search(path)]
 
 
 def _readable(store: StoreReader, problems: list[IntegrityProblem]) -> list[Manifest]:

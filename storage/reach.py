@@ -3,8 +3,8 @@
 That a file is not reached must never follow from something that could not be read. So all that
 names files has to be there and has to agree: a snapshot of refs, every version that it names, every
 input of a version, and two readings of all this. An incomplete copy of a store, a disk that is
-not mounted and a listing that ends early all fail one of these. Only a version that is to be deleted
-may lack an input: it has lost it for good.
+not mounted and a listing that ends early all fail one of these. Only a version that is to be
+deleted may lack an input: it has lost it for good.
 """
 
 from __future__ import annotations

@@ -148,7 +148,9 @@ def test_a_folder_in_the_place_of_a_file_moves_away(store: Store, inside: bool) 
     build(store, 2, photos=11)
     number = store.current().number
     places = ["manifests/pairs/v000002.json", f"refs/{number + 1:06d}.json"]
-    store.files.remove(places[0])
+    places += [store.manifest("images@v1").shards[0].path, f"files/{'0' * 64}.html"]
+    for place in places:
+        store.files.remove(place)
     for place in places:
         os.makedirs(store.files.full(place))
         if inside:
