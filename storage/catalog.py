@@ -235,28 +235,27 @@ def _write(
 
 def _latest(store: Store, snapshot: Snapshot) -> list[Manifest]:
     """Tables of `main`: those that the latest dataset binds, and the latest of all others."""
-    latest = {
-        name: store.manifest(ArtifactRef.exact(name, ref.latest))
-        for name, ref in snapshot.refs.items()
-        if ref.latest
-    }
+    latest = {}
+    for name, ref in snapshot.refs.items():
+        if ref.latest and (manifest := _found(store, ArtifactRef.exact(name, ref.latest))):
+            latest[name] = manifest
     if DATASET in latest:
         latest |= {manifest.name: manifest for manifest in _bound(store, latest[DATASET])}
     return [manifest for manifest in latest.values() if manifest.kind == "table"]
 
 
 def _bound(store: Store, dataset: Manifest) -> list[Manifest]:
-    """The tables that a dataset binds; lost ones are left out."""
-    tables = []
-    for bound in dataset.inputs:
-        try:
-            manifest = store.manifest(bound.ref)
-        except NotFoundError as error:
-            log.warning("%s lacks %s, run `repic repair`: %s", dataset.ref, bound.ref, error)
-            continue
-        if manifest.kind == "table":
-            tables.append(manifest)
-    return tables
+    inputs = [_found(store, bound.ref) for bound in dataset.inputs]
+    return [manifest for manifest in inputs if manifest and manifest.kind == "table"]
+
+
+def _found(store: Store, ref: ArtifactRef) -> Manifest | None:
+    """A version; None if it is lost."""
+    try:
+        return store.manifest(ref)
+    except NotFoundError:
+        log.warning("%s is lost: run `repic repair`.", ref)
+        return None
 
 
 def _views(

@@ -235,6 +235,12 @@ class LocalFiles(Files):
                         raise _dangling(parent) from None
         return sizes
 
+    def open(self, path: str) -> IO[bytes]:
+        mode = os.stat(self.full(path)).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise OSError(errno.EINVAL, "it is no regular file", self.full(path))
+        return super().open(path)
+
     def folders(self, folder: str) -> list[str]:
         found = (
             os.path.join(up, name) for up, below, _ in os.walk(self.full(folder)) for name in below
@@ -315,11 +321,14 @@ def _check_no_link(folder: os.DirEntry[str]) -> None:
 def _size(entry: os.DirEntry[str]) -> int | None:
     """Size of a listed file in bytes; None if another process has removed it meanwhile."""
     try:
-        return os.stat(entry.path).st_size
+        status = os.stat(entry.path)
     except FileNotFoundError:
         if entry.is_symlink() and os.path.lexists(entry.path):
             raise _dangling(entry.path) from None
         return None
+    if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
+        raise StoreError(f"{entry.path} is no regular file: move it away.")
+    return status.st_size
 
 
 def _dangling(path: str) -> StoreError:

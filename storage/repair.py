@@ -46,7 +46,8 @@ def set_aside(store: Store) -> list[str]:
 def mend(store: Store) -> list[str]:
     """Give lost files and manifests back to versions, from intact versions of equal content.
 
-    Afterwards, refs to versions that are still lost move to the newest version that is left.
+    Afterwards, refs to versions that are still lost move to the newest version that is left. If
+    none is left, they stay: the rest of the store may be elsewhere, and gc deletes nothing.
 
     Returns:
         What was done, a sentence each.
@@ -163,15 +164,17 @@ def _drop_lost_refs(store: Store) -> list[str]:
         after = {}
         for name, ref in before.items():
             left = store.versions(name)
+            if not left:  # as in an incomplete copy: these refs tell gc that something is missing
+                after[name] = ref
+                continue
             for tag, version in ref.tags.items():
                 if version not in left:
                     done.append(f"{name}@{tag} named {name}@v{version}, which is lost: tag again")
             latest = ref.latest
             if latest and latest not in left:
-                latest = left[-1] if left else None
-                now = f"v{latest}" if latest else "nothing"
+                latest = left[-1]
                 done.append(
-                    f"{name}@latest named v{ref.latest}, which is lost, and is {now} now: run "
+                    f"{name}@latest named v{ref.latest}, which is lost, and is v{latest} now: run "
                     "the command again that made it"
                 )
             tags = {tag: version for tag, version in ref.tags.items() if version in left}

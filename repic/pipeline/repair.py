@@ -31,7 +31,8 @@ REMEDIES = {
     "reviews": "import the decisions again: repic reviews import FILE",
     "checkpoint": "train again: repic train",
     "rollouts": "train again: repic train",
-    "refs": "see docs/storage.md, The files",
+    "refs": "bring back its manifest from where the store came from, or run the command again that "
+    "made it: repic build, repic train",
 }
 BUILD_AGAIN = "`repic build` publishes a new version, and `repic gc --keep N` can remove this one"
 RUN_AGAIN = "run the command again that made it: repic evaluate, or repic refresh"

@@ -194,7 +194,10 @@ def test_a_lost_input_costs_its_views_only(store, caplog):
     assert ask(path, "SELECT count(*) FROM v1.pairs") == [(10,)]
     query = "SELECT DISTINCT input_name, input_fingerprint FROM lineage WHERE input_kind = 'lost'"
     assert ask(path, query) == [("images", lost)]
-    assert "dataset@v1 lacks images@v1, run `repic repair`" in caplog.text
+    assert "images@v1 is lost: run `repic repair`" in caplog.text
+    store.files.remove("manifests/dataset/v000002.json")
+    again = connect(Store.open(store.location))
+    assert again.execute("SELECT count(*) FROM images").fetchall() == [(11,)]
 
 
 def test_older_clients_can_read_it(store):

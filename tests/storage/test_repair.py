@@ -9,6 +9,7 @@ import pytest
 
 from storage import documents, integrity, refs, repair
 from storage.errors import StoreError
+from storage.gc import gc
 from storage.integrity import verify
 from storage.store import Store
 from tests.storage.stores import build, origin, rows
@@ -163,3 +164,29 @@ def test_a_folder_in_the_place_of_a_file_moves_away(store: Store, inside: bool) 
     assert store.files.fs.exists(store.files.full(f"damaged/{places[0]}/mine.txt")) == inside
     store.tag("dataset@v1", "first")
     assert build(store, 3)["dataset"] == 3
+
+
+def test_after_a_repair_of_a_copy_without_manifests_gc_deletes_nothing(store: Store) -> None:
+    build(store, 1)
+    build(store, 2, photos=11)
+    manifests = {path: store.files.read(path) for path in store.files.find("manifests")}
+    shutil.rmtree(store.files.full("manifests"))
+    repair.set_aside(store)
+    repair.mend(store)
+    assert {p.artifact for p in integrity.verify(store)} == {"refs"}
+    with pytest.raises(StoreError, match="is not there, although refs name it"):
+        gc(store, delete=True)
+    for path, data in manifests.items():  # the rest of the copy
+        store.files.replace(path, data)
+    store.forget()
+    assert verify(store) == []
+    assert store.resolve("dataset@latest").version == 2
+
+
+@pytest.mark.parametrize("path", ["manifests/pairs/v000001.json", "refs/000001.json", "store.json"])
+def test_a_pipe_is_an_error_and_nobody_waits_for_it(store: Store, path: str) -> None:
+    build(store, 1)
+    store.files.remove(path)
+    os.mkfifo(store.files.full(path))
+    with pytest.raises(StoreError, match="is no regular file"):
+        gc(Store.open(store.location), delete=True)
