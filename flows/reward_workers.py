@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 from prefect import flow, get_run_logger
 
+from flows.local import home
 from flows.local.processes import ChildProcess, interruptible
-from flows.local.server import prefect_home
 
 CHECK_EVERY = 5.0
 """Seconds between health checks."""
@@ -42,13 +42,14 @@ def reward_workers(
             REPIC_REWARD_TOKEN in the environment of the Prefect worker.
         port: Port to listen on.
         hours: End after this time. Default: run until cancelled.
-        store: Store whose `.prefect` folder gets the log. Default: REPIC_STORE, else `repic-store`.
+        store: The log is beside Prefect's files of this store. Default: REPIC_STORE, else
+            `repic-store`.
 
     Returns:
         Number of starts of the service.
     """
     log = get_run_logger()
-    folder = prefect_home(store or os.environ.get("REPIC_STORE", "repic-store"))
+    folder = home.prepare(store or os.environ.get("REPIC_STORE", "repic-store"))
     end = float("inf") if hours is None else time.monotonic() + hours * 3600
     starts = 0
     with interruptible():

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from flows.local import runs, server
+from flows.local import home, runs, server
 from flows.local.problems import explained, shorten_logs
 from flows.local.processes import interruptible
 from repic.errors import PrefectServerError
@@ -54,7 +54,7 @@ def train(store: str, **parameters: Any) -> TrainingResult | None:
 @contextmanager
 def _running(store: str, name: str) -> Iterator[Flow[..., Any]]:
     """A flow, ready to be called; `name` is that of its module and of its function."""
-    folder = server.prefect_home(store)
+    folder = home.prepare(store)
     server.use_home(folder)
     with interruptible(), server.ensure_server(folder) as url, explained(url):
         from prefect.client.orchestration import get_client
@@ -81,10 +81,7 @@ def run_deployment(name: str, params: list[str], watch: bool = False) -> int:
     Returns:
         Exit code: 0; 1 if the watched run did not complete; 2 if no run could be created.
     """
-    server.set_quiet_defaults()
-    from prefect.settings import get_current_settings
-
-    url = get_current_settings().api.url
+    url = server.load_settings().api.url
     if not url or not server.is_healthy(url):
         where = f" at {url}" if url else ""
         return _fail(f"no Prefect server answers{where}: start one with `repic up`")

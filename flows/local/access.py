@@ -10,9 +10,10 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from flows.local.home import empty_folder
 from repic.errors import PrefectServerError
 
 HOST = "127.0.0.1"
@@ -58,9 +59,10 @@ class Access:
         import prefect.settings
         from prefect.settings import temporary_settings
 
-        with temporary_settings(
-            {getattr(prefect.settings, key): value for key, value in self.client.items()}
-        ):
+        changes = {getattr(prefect.settings, key): value for key, value in self.client.items()}
+        with ExitStack() as stack:
+            with empty_folder():
+                stack.enter_context(temporary_settings(changes))
             yield
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
+
+from flows.local.home import empty_folder
 
 TIMEOUT = 2.0
 """Seconds for each of connecting, sending and receiving."""
@@ -47,10 +50,10 @@ def recent_flow_runs(limit: int = 10) -> list[FlowRun] | None:
     once = {PREFECT_CLIENT_MAX_RETRIES: 0}
     patience = {"timeout": TIMEOUT}
     try:
-        with (
-            temporary_settings(once),
-            get_client(sync_client=True, httpx_settings=patience) as client,
-        ):
+        with ExitStack() as stack:
+            with empty_folder():
+                stack.enter_context(temporary_settings(once))
+            client = stack.enter_context(get_client(sync_client=True, httpx_settings=patience))
             answer = client.request(
                 "POST", "/flow_runs/filter", json={**query, "flow_runs": states}
             )
@@ -63,10 +66,7 @@ def _configured_url() -> str | None:
     """API URL of the environment or the active profile."""
     from flows.local import server
 
-    server.set_quiet_defaults()
-    from prefect.settings import get_current_settings
-
-    return get_current_settings().api.url
+    return server.load_settings().api.url
 
 
 def _flow_run(run: dict[str, Any]) -> FlowRun:

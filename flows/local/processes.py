@@ -17,6 +17,9 @@ from repic.errors import PrefectServerError
 STOP_TIMEOUT = 10.0
 """Seconds between SIGTERM and SIGKILL."""
 
+SAFE = {"PYTHONSAFEPATH": "1"}
+"""Python imports no module from the folder that a process happens to work in."""
+
 LOG_TAIL = 15
 """Number of log lines in the message about a process that ended."""
 
@@ -46,7 +49,7 @@ class ChildProcess:
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "flows.local.parent_death", *command],
-                env={**env, PARENT: str(os.getpid())},
+                env={**env, **SAFE, PARENT: str(os.getpid())},
                 pass_fds=descriptors,
                 cwd=log.parent,
                 stdin=subprocess.DEVNULL,

@@ -1,9 +1,9 @@
 """Flow runs whose process has ended without a word: they become `Crashed`.
 
 A process that is killed cannot report its end, and Prefect would show its run as running for ever.
-A process that runs a flow itself (`repic build --prefect`) holds the lock of a file in
-`.prefect/running`, named after the run: a file without a lock is a run that has ended. Runs of the
-work pool end with `repic up`, so whoever holds its lock knows that they have ended.
+A process that runs a flow itself (`repic build --prefect`) holds the lock of a file in the folder
+`running` of PREFECT_HOME, named after the run: a file without a lock is a run that has ended. Runs
+of the work pool end with `repic up`, so whoever holds its lock knows that they have ended.
 """
 
 from __future__ import annotations

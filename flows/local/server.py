@@ -1,8 +1,4 @@
-"""The Prefect server: its files, its address, its process.
-
-Prefect keeps its files in `STORE/.prefect`; if the store is a URL, in `.prefect` in the working
-directory.
-"""
+"""The Prefect server: its settings, its address, its process."""
 
 from __future__ import annotations
 
@@ -12,11 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.local.access import Access, free_port, listen
+from flows.local.home import empty_folder
 from flows.local.processes import ChildProcess
 from repic.errors import PrefectServerError
+
+if TYPE_CHECKING:
+    from prefect.settings import Settings
 
 START_TIMEOUT = 180.0
 """Seconds that a server may take to answer; a busy small machine needs more than 20."""
@@ -41,11 +41,6 @@ QUIET_DEFAULTS = {
 }
 
 
-def prefect_home(store: str) -> Path:
-    """PREFECT_HOME for this store: database, logs, results."""
-    return (Path.cwd() if "://" in store else Path(store).expanduser()).resolve() / ".prefect"
-
-
 def environment(folder: Path, access: Access) -> dict[str, str]:
     """Environment of a process that uses this server.
 
@@ -59,27 +54,38 @@ def environment(folder: Path, access: Access) -> dict[str, str]:
         **QUIET_DEFAULTS,
         "PREFECT_HOME": str(folder),
         "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
+        "PREFECT_LOGGING_SETTINGS_PATH": str(folder / "logging.yml"),
         **access.client,
     }
 
 
-def set_quiet_defaults() -> None:
-    """Turn off telemetry and prompts; call this before Prefect is imported."""
+def load_settings() -> Settings:
+    """Import Prefect without telemetry and prompts; its settings.
+
+    They come from the environment and the user's profile, and from no file of the working
+    directory, which may be a folder of somebody else.
+    """
     for key, value in QUIET_DEFAULTS.items():
         os.environ.setdefault(key, value)
+    with empty_folder():
+        from prefect.settings import get_current_settings
+
+        return get_current_settings()
 
 
 def use_home(folder: Path) -> None:
     """Keep the files of Prefect in `folder`; call this before Prefect is imported.
 
-    The user's profiles stay in use: one of them may name a server.
+    The user's profiles stay in use: one of them may name a server. Processes that this one starts
+    use the same files of settings, wherever they work.
     """
-    set_quiet_defaults()
-    folder.mkdir(parents=True, exist_ok=True)
     if "PREFECT_HOME" not in os.environ:
         profiles = Path("~/.prefect/profiles.toml").expanduser()
         os.environ.setdefault("PREFECT_PROFILES_PATH", str(profiles))
         os.environ["PREFECT_HOME"] = str(folder)
+    settings = load_settings()
+    os.environ.setdefault("PREFECT_PROFILES_PATH", str(settings.profiles_path))
+    os.environ.setdefault("PREFECT_LOGGING_SETTINGS_PATH", str(settings.logging.config_path))
 
 
 def is_healthy(url: str) -> bool:

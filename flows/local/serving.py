@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.local import profile, runs, server
+from flows.local import home, profile, runs, server
 from flows.local.access import Access
 from flows.local.files import locked
 from flows.local.problems import explained
@@ -43,7 +43,7 @@ def up(store: str, port: int = 4200) -> int:
     Returns:
         Exit code: 0 after Ctrl-C or SIGTERM; 2 if it could not start, or if a process ended.
     """
-    server.set_quiet_defaults()
+    server.load_settings()
     access = Access(port)
     try:
         with interruptible(), explained(access.url), ExitStack() as stops:
@@ -66,9 +66,10 @@ def _watch(running: list[ChildProcess]) -> None:
 
 def _start(store: str, access: Access, stops: ExitStack) -> list[ChildProcess]:
     """Start everything and print where it is; `stops` ends it in reverse order."""
-    folder = server.prefect_home(store)
+    folder = home.prepare(store)
     stops.enter_context(_only_one(folder, access.url))
     env = server.environment(folder, access) | {
+        home.PARENT: str(folder.parent),
         "REPIC_HOME": os.getcwd(),
         "REPIC_STORE": store if "://" in store else str(Path(store).expanduser().resolve()),
         "PREFECT_WORKER_QUERY_SECONDS": "2",
@@ -110,7 +111,7 @@ def _start(store: str, access: Access, stops: ExitStack) -> list[ChildProcess]:
 
 @contextmanager
 def _only_one(folder: Path, url: str) -> Iterator[None]:
-    """Hold the lock of a store's `.prefect` folder.
+    """Hold the lock of the folder in which Prefect keeps the files of a store.
 
     Raises:
         PrefectServerError: another `repic up` holds it.

@@ -19,7 +19,7 @@ from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Stage
 from storage.errors import StoreError
 from storage.store import Store
-from tests.flows.up import artifact, client_of, install_database, processes_of
+from tests.flows.up import artifact, client_of, home_of, install_database, processes_of
 
 TINY = ("source.count=24", "source.identities=8")
 
@@ -177,7 +177,7 @@ def test_the_temporary_server_ends_with_the_build(
     env = {**user, "HOME": str(tmp_path / "home")}
     del env["PREFECT_HOME"]
     if number is not None:  # without a signal, the test includes the migrations of a new server
-        install_database(database, tmp_path / "store" / ".prefect")
+        install_database(database, home_of(env, tmp_path / "store"))
     process = subprocess.Popen(
         [sys.executable, "-c", TEMPORARY],
         cwd=tmp_path,

@@ -21,6 +21,7 @@ from storage.store import Store
 from tests.flows.up import (
     REPIC,
     Up,
+    home_of,
     install_database,
     processes_of,
     run_states,
@@ -80,7 +81,7 @@ def finish_build(up: Up, kept: dict[Path, float]) -> None:
 
 def test_a_killed_flow_run_crashes_and_the_next_one_resumes(up: Up) -> None:
     kept = start_build(up)
-    kill(up.root, "prefect.engine")
+    kill(up.home, "prefect.engine")
     up.wait(lambda: run_states(up.home) == ["CRASHED"], 60)
     finish_build(up, kept)
     assert run_states(up.home) == ["CRASHED", "COMPLETED"]
@@ -88,7 +89,7 @@ def test_a_killed_flow_run_crashes_and_the_next_one_resumes(up: Up) -> None:
 
 def test_a_killed_worker_ends_up_and_its_run_crashes(up: Up) -> None:
     kept = start_build(up)
-    kill(up.root, "worker start")
+    kill(up.home, "worker start")
     assert up.process.wait(60) == 2
     assert "repic: The worker ended with code -9" in up.printed
     up.wait_until_no_process_is_left()
@@ -151,9 +152,9 @@ def own_server(home: Path, access: Access) -> Iterator[ChildProcess]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, database: Path) -> Path:
+def home(tmp_path: Path, database: Path, user: dict[str, str]) -> Path:
     """PREFECT_HOME of a store, with a migrated database."""
-    install_database(database, folder := tmp_path / "store" / ".prefect")
+    install_database(database, folder := home_of(user, tmp_path / "store"))
     return folder
 
 

@@ -12,14 +12,6 @@ from flows.local import server
 from flows.local.access import HOST, Access, api_url, free_port, is_free
 
 
-def test_prefect_keeps_its_files_in_the_data_root(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert server.prefect_home("data/store") == tmp_path / "data" / "store" / ".prefect"
-    assert server.prefect_home("s3://bucket/store") == tmp_path / ".prefect"
-
-
 def test_nothing_of_the_users_prefect_reaches_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

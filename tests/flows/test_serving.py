@@ -98,7 +98,7 @@ def test_a_kill_leaves_no_orphan(up: Up) -> None:
 
 
 def test_if_the_server_dies_everything_ends_and_says_why(up: Up) -> None:
-    for pid, command in processes_of(up.root).items():
+    for pid, command in processes_of(up.home).items():
         if "guarded_server" in command:
             os.kill(pid, signal.SIGKILL)
     assert up.process.wait(60) == 2

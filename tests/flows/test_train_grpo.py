@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from flows.common import is_transient
-from flows.local import server
 from repic.errors import DataError, PreflightError, TrainingStoppedError, WeightsError
 from repic.training.publish import PICTURE
 from tests.builds import Built, repic
+from tests.flows.up import home_of
 from tests.random_vlms import qwen2_5_vl_folder
 from tests.training.runs import PLAIN, SMALL
 
@@ -29,7 +28,9 @@ def test_what_a_person_must_mend_is_not_tried_again(error: type[Exception]) -> N
 
 
 @pytest.mark.slow
-def test_a_run_with_prefect_publishes_and_reports(built: Built, tmp_path: Path) -> None:
+def test_a_run_with_prefect_publishes_and_reports(
+    built: Built, tmp_path: Path, user: dict[str, str]
+) -> None:
     store = built.copy(tmp_path / "store")
     model = qwen2_5_vl_folder(tmp_path / "model")
     options = ["--profile", PLAIN, "--model", model, "--store", str(tmp_path / "store")]
@@ -39,13 +40,13 @@ def test_a_run_with_prefect_publishes_and_reports(built: Built, tmp_path: Path) 
         "--prefect",
         *(f"--set={change}" for change in SMALL),
         timeout=600,
-        env={**os.environ, "PREFECT_API_URL": ""},
+        env={**user, "PREFECT_API_URL": ""},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Published checkpoint@v1 with rollouts@v1" in done.stdout
     checkpoint = store.manifest("checkpoint@latest")
     assert checkpoint.run.flow_run
-    table, picture = _artifacts(server.prefect_home(str(tmp_path / "store")))
+    table, picture = _artifacts(home_of(user, tmp_path / "store"))
     assert "Published `checkpoint@v1` with `rollouts@v1`." in table
     head, _, *rows = [line for line in table.splitlines() if line.startswith("|")]
     assert head == "| answers | objective | rows | before | after | difference | 95 % |"

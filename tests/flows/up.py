@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from flows.local import profile
 from flows.local.access import Access, free_port
+from flows.local.home import PARENT, prefect_home
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -33,11 +36,19 @@ def new_user(folder: Path) -> dict[str, str]:
         for key, value in os.environ.items()
         if not key.startswith(("PREFECT_", "REPIC_"))
     }
-    return {**own, "PREFECT_HOME": str(folder), "DO_NOT_TRACK": "1", "COLUMNS": "200"}
+    homes = {"PREFECT_HOME": str(folder), PARENT: str(folder.parent / "homes")}
+    return {**own, **homes, "DO_NOT_TRACK": "1", "COLUMNS": "200"}
+
+
+def home_of(user: dict[str, str], store: Path) -> Path:
+    """PREFECT_HOME of a store of this user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PARENT, user[PARENT])
+        return prefect_home(str(store))
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """Process id -> command line, of the processes whose PREFECT_HOME is below this folder."""
+    """Process id -> command line, of the processes whose PREFECT_HOME is in this folder."""
     processes = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -69,7 +80,7 @@ def run_states(home: Path) -> list[str]:
 
 def install_database(database: Path, home: Path) -> None:
     """Give a new PREFECT_HOME a migrated database: migrations take longer than the tests."""
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.copy(database, home / "prefect.db")
 
 
@@ -90,7 +101,7 @@ class Up:
     @property
     def home(self) -> Path:
         """PREFECT_HOME of the server."""
-        return self.root / "store" / ".prefect"
+        return home_of(self.user, self.root / "store")
 
     @property
     def elsewhere(self) -> Path:
@@ -133,7 +144,7 @@ class Up:
             time.sleep(0.1)
 
     def wait_until_no_process_is_left(self) -> None:
-        self.wait(lambda: not processes_of(self.root), 30)
+        self.wait(lambda: not processes_of(self.home), 30)
 
 
 @contextmanager
@@ -149,9 +160,9 @@ def running_up(
     root, elsewhere = folder / "root", folder / "elsewhere"
     root.mkdir(exist_ok=True)
     elsewhere.mkdir(exist_ok=True)
-    if database:
-        install_database(database, root / "store" / ".prefect")
     port, user = free_port(), user or new_user(folder / "user")
+    if database:
+        install_database(database, home_of(user, root / "store"))
     with (root / "out").open("wb") as out:
         process = subprocess.Popen(
             [*REPIC, "up", "--port", str(port), "--store", "store"],
