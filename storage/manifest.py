@@ -21,6 +21,10 @@ from storage.hashing import combine
 from storage.hashing import fingerprint as hash_of
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_SHARD = re.compile(
+    r"(?:shards/[a-z0-9_-]+|parts/[a-z0-9_-]+/[0-9A-Za-z]+)/([0-9a-f]{64})\.parquet"
+)
+_FILE = re.compile(r"files/([0-9a-f]{64})(?:\.[^/]*)?")
 RESERVED = {"artifacts", "lineage", "shards", "snapshot"}
 """Names that the catalog uses for tables of its own."""
 
@@ -110,8 +114,8 @@ class Shard(Frozen):
 
     @model_validator(mode="after")
     def _is_in_its_place(self) -> Self:
-        folder = r"shards/[a-z0-9_-]+|parts/[a-z0-9_-]+/[0-9A-Za-z]+"
-        if not re.fullmatch(rf"({folder})/{self.sha256}\.parquet", self.path):
+        match = _SHARD.fullmatch(self.path)
+        if not match or match[1] != self.sha256:
             raise ValueError(f"{self.path!r} is not the path of a shard with this sha256")
         return self
 
@@ -128,7 +132,8 @@ class File(Frozen):
 
     @model_validator(mode="after")
     def _is_in_its_place(self) -> Self:
-        if not re.fullmatch(rf"files/{self.sha256}(\.[^/]*)?", self.path):
+        match = _FILE.fullmatch(self.path)
+        if not match or match[1] != self.sha256:
             raise ValueError(f"{self.path!r} is not the path of a file with this sha256")
         return self
 

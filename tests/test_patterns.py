@@ -65,10 +65,10 @@ def uses(name: str) -> set[str]:
 
 
 @cache
-def patterns() -> dict[str, tuple[re.Pattern[str], frozenset[str]]]:
+def patterns() -> dict[str, tuple[re.Pattern[Any], frozenset[str]]]:
     """All patterns with the functions that are applied to them, by module and number."""
     everywhere = set().union(*map(uses, modules()))
-    found: dict[str, tuple[re.Pattern[str], frozenset[str]]] = {}
+    found: dict[str, tuple[re.Pattern[Any], frozenset[str]]] = {}
     for name in sorted(modules()):
         if not any(calls(name)):
             continue
@@ -196,7 +196,7 @@ def _branches(parsed: Any) -> Iterator[str]:
     yield sample(parsed)
 
 
-def hostile(pattern: re.Pattern[str]) -> set[tuple[str, str, str]]:
+def hostile(pattern: re.Pattern[Any]) -> set[tuple[str, str, str]]:
     """What begins a text, what is repeated, and what ends it, for the most of each repetition."""
     parsed = _parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)
     whole = sample(parsed)
@@ -213,18 +213,21 @@ def _long(parts: tuple[str, str, str], length: int = LENGTH) -> str:
     return before + (unit * (length // max(1, len(unit)) + 1))[:length] + end
 
 
-def seconds(pattern: re.Pattern[str], methods: Collection[str], text: str) -> float:
+def seconds(pattern: re.Pattern[Any], methods: Collection[str], text: str) -> float:
     """CPU seconds of the methods; those that look for a match anywhere take the same time."""
+    texts: Any = ("", text)
+    if isinstance(pattern.pattern, bytes):
+        texts = (b"", text.encode("latin-1", "replace"))
     start = time.process_time()
     for method in ("match", "fullmatch"):
         if method in methods:
-            getattr(pattern, method)(text)
+            getattr(pattern, method)(texts[1])
     if not {"match", "fullmatch"}.issuperset(methods):
-        pattern.sub("", text)
+        pattern.sub(*texts)
     return time.process_time() - start
 
 
-def is_slow(pattern: re.Pattern[str], methods: Collection[str], unit: str) -> bool:
+def is_slow(pattern: re.Pattern[Any], methods: Collection[str], unit: str) -> bool:
     """Whether four times the text takes far more than four times as long, or very long at all."""
     once = seconds(pattern, methods, _long(unit))
     if not QUICK < once < VERY_LONG:

@@ -18,7 +18,7 @@ COMMANDS = {
     *("train", "export"),
     *("catalog", "quarantine", "schema", "sql", "run", "up", "doctor", "status"),
 }
-WITHOUT_STORE = {"evaluate", "refresh", "reward", "schema", "run"}
+WITHOUT_STORE = {"evaluate", "models", "refresh", "reward", "schema", "run"}
 
 
 def commands() -> dict[str, object]:
@@ -115,7 +115,7 @@ def test_a_store_that_is_not_there(
         (("sql", "selct 1"), "selct"),
         (("sql", "select 1", "--format", "parquet"), "--out"),
         (("sql", "select 1", "--format", "csv", "--out", "/nowhere/x.csv"), "/nowhere/x.csv"),
-        (("sql", "create table x as select 1"), "read-only"),
+        (("sql", "create table x as select 1"), "only reads"),
         (("reviews", "export", "/nowhere/x.csv"), "/nowhere/x.csv"),
     ],
 )

@@ -57,7 +57,13 @@ def test_show_has_what_readers_rely_on(two: Store, ask: Ask, repic_main: Main) -
     manifest = two.manifest("examples@v1")
     assert (summary["name"], summary["version"], summary["rows"]) == ("examples", 1, manifest.rows)
     assert (summary["fingerprint"], summary["content"]) == (manifest.fingerprint, manifest.content)
-    assert set(summary["inputs"]) == {"images@v1", "objects@v1", "groups@v1", "pairs@v1"}
+    assert set(summary["inputs"]) == {
+        "images@v1",
+        "objects@v1",
+        "groups@v1",
+        "pairs@v1",
+        "labels@v1",
+    }
     dataset = ask("show", "dataset@latest")
     assert dataset["version"] == 2
     assert {"pairs@v2", "images@v1"} <= set(dataset["inputs"])

@@ -165,7 +165,16 @@ def test_rows_of_removed_photos_go_and_nothing_is_computed(
         (
             "examples.seed=1",
             set(),
-            {"probes", "images", "detections", "objects", "embeddings", "groups", "pairs"},
+            {
+                "probes",
+                "images",
+                "detections",
+                "objects",
+                "embeddings",
+                "groups",
+                "pairs",
+                "labels",
+            },
         ),
     ],
 )
@@ -190,12 +199,12 @@ def test_a_setting_recomputes_what_depends_on_it(
         ("detector.vocabulary=[ball, mug]", []),  # these boxes come from annotations
         ("sentence", ["examples"]),
         ("examples.seed=1", ["examples"]),
-        ("mining.easy_per_object=0", ["pairs", "examples"]),
-        ("encoder.margin=0.1", ["embeddings", "pairs", "examples", "quarantine"]),
+        ("mining.easy_per_object=0", ["pairs", "labels", "examples"]),
+        ("encoder.margin=0.1", ["embeddings", "pairs", "labels", "examples", "quarantine"]),
         (
             "detector.min_area_share=0.03",
             # Fewer boxes, of which each has its vector.
-            ["detections", "objects", "pairs", "examples", "quarantine"],
+            ["detections", "objects", "pairs", "labels", "examples", "quarantine"],
         ),
     ],
 )
