@@ -15,7 +15,7 @@ _DETERMINER = re.compile(
     r"\s*(?:the|an?|one|this|that|these|those|his|her|their|its|my|your|our)\s+", re.IGNORECASE
 )
 _AFTER_HEAD = re.compile(
-    r"\s*[,(/]|-(?:of|in)-|\s+(?:of|with|without|in|on|at|for|from|to|by|des?|du|that|which|who|"
+    r"[,(/]|-(?:of|in)-|(?<=\s)(?:of|with|without|in|on|at|for|from|to|by|des?|du|that|which|who|"
     r"attached|wearing|holding|standing|sitting|lying)\b",
     re.IGNORECASE,
 )

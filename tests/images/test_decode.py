@@ -431,9 +431,9 @@ def test_probing_costs_little_more_than_decoding() -> None:
     def fastest(action: Any) -> float:
         times = []
         for _ in range(7):
-            start = time.perf_counter()
+            start = time.process_time()
             action()
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         return min(times)
 
     decoding = fastest(lambda: Image.open(io.BytesIO(data)).load())
