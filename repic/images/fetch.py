@@ -14,6 +14,9 @@ __all__ = ["ImageRefused", "Reason", "read_bytes"]
 MAX_BYTES = 512 * 2**20
 """Maximum size of a file: an uncompressed 16-bit TIFF of 85 megapixels."""
 
+STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"})
+"""Schemes of the stores from which pictures are read with the user's rights."""
+
 
 def read_bytes(uri: str) -> bytes:
     """All bytes of the picture at a URI; a region in the URI is ignored.
@@ -24,10 +27,11 @@ def read_bytes(uri: str) -> bytes:
         OSError: a failure of the machine, or a possibly temporary one of a store's network.
     """
     location = uris.Location.parse(uri)
-    if "::" in location.url and not location.url.startswith(("file://", "http://", "https://")):
-        raise ImageRefused("forbidden", "its address is a chain of several")
+    _check_scheme(location.url)
     try:
         return _read(location)
+    except network.DownloadError as error:
+        raise _refusal(error) from error
     except (ImageRefused, ConnectionError, TimeoutError, MemoryError):
         raise
     except Exception as error:  # stores raise many classes for an address that is none
@@ -37,31 +41,43 @@ def read_bytes(uri: str) -> bytes:
         raise ImageRefused("unreadable", f"it cannot be read: {cause[:500]}") from error
 
 
+def _check_scheme(url: str) -> None:
+    """Refuse addresses from which no picture is read, whoever wrote them into a table.
+
+    fsspec knows schemes that log in to servers, read other files or the private network.
+    """
+    scheme = url.partition("://")[0]
+    if scheme in ("file", *network.SCHEMES):
+        return
+    if scheme not in STORES:
+        known = ", ".join(sorted({"file", *network.SCHEMES, *STORES}))
+        raise ImageRefused("forbidden", f"its address must be of one of {known}")
+    if "::" in url:
+        raise ImageRefused("forbidden", "its address is a chain of several")
+
+
 def _read(location: uris.Location) -> bytes:
     if location.row is not None and location.column is not None:
         return _check_size(table_cells.cell(location.url, location.row, location.column))
     if location.url.startswith("file://"):
         return _read_local(uris.file_path(location.url))
     if location.url.startswith(("http://", "https://")):
-        return _check_size(_download(location.url))
+        return _check_size(network.download(location.url, MAX_BYTES))
     return _read_remote(location.url)
 
 
-def _download(url: str) -> bytes:
+def _refusal(error: network.DownloadError) -> ImageRefused:
     reason: Reason
-    try:
-        return network.download(url, MAX_BYTES)
-    except network.DownloadError as error:
-        match error:
-            case network.ForbiddenError():
-                reason = "forbidden"
-            case network.TooLargeError():
-                reason = "too-large"
-            case network.AbsentError():
-                reason = "missing"
-            case _:
-                reason = "unreadable"
-        raise ImageRefused(reason, str(error)) from error
+    match error:
+        case network.ForbiddenError():
+            reason = "forbidden"
+        case network.TooLargeError():
+            reason = "too-large"
+        case network.AbsentError():
+            reason = "missing"
+        case _:
+            reason = "unreadable"
+    return ImageRefused(reason, str(error))
 
 
 def _check_size(data: bytes) -> bytes:

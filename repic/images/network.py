@@ -24,6 +24,8 @@ import httpx
 PRIVATE_HOSTS = "REPIC_PRIVATE_HOSTS"
 """Environment variable with the hosts that may have private addresses."""
 
+SCHEMES = ("http", "https")
+
 MAX_REDIRECTS = 5
 MAX_SECONDS = 600.0
 """Maximum time for one picture."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import io
 import threading
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from repic.images import uris
+from repic.images import network, uris
 from repic.images.refusal import ImageRefused, of_os_error
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MAX_GROUP_BYTES = 4 * 2**30
 """Maximum size of the pictures in one group of rows of a table."""
+MAX_DOWNLOAD_BYTES = 512 * 2**20
+"""Maximum size of a table on an http server."""
 GROUP_SLACK = 256 * 2**20
 """Bytes to which a group may expand whatever the table says of its size."""
 
@@ -29,14 +31,14 @@ def cell(url: str, row: int, column: str) -> bytes:
     """Bytes of the picture in a row, counted from 0, of a column of the table at a URL.
 
     Raises:
+        network.DownloadError: the table cannot be downloaded from its http server.
         ImageRefused: there is no such cell, it holds no picture, or the table is broken.
         OSError: a possibly temporary failure of a remote store.
     """
-    import fsspec
     import pyarrow as pa
 
     is_local = url.startswith("file://")
-    files, path = fsspec.url_to_fs(uris.file_path(url) if is_local else uris.remote_path(url))
+    files, path = _file_system(url)
     try:
         with _GROUP_LOCK:
             version = files.ukey(path)
@@ -52,6 +54,37 @@ def cell(url: str, row: int, column: str) -> bytes:
     if isinstance(cells, ImageRefused):
         raise cells
     return _picture_bytes(cells[offset].as_py())
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    """What opens the table at a URL, and its path in there."""
+    import fsspec
+
+    if url.startswith("file://"):
+        return fsspec.filesystem("file"), uris.file_path(url)
+    if url.partition("://")[0] in network.SCHEMES:
+        return _DOWNLOADS, url
+    return fsspec.url_to_fs(uris.remote_path(url))
+
+
+class _Downloads:
+    """Tables of http servers, which are not trusted: each is downloaded as a picture is."""
+
+    def ukey(self, url: str) -> str:
+        """The URL: servers need not tell versions apart."""
+        return url
+
+    def open(self, url: str, mode: str) -> io.BytesIO:
+        """The content of a table; that of the last one is kept."""
+        return io.BytesIO(_downloaded(url))
+
+
+_DOWNLOADS = _Downloads()
+
+
+@lru_cache(maxsize=1)
+def _downloaded(url: str) -> bytes:
+    return network.download(url, MAX_DOWNLOAD_BYTES)
 
 
 def is_arrow_error(error: OSError) -> bool:
@@ -180,7 +213,8 @@ def is_arrow(path: str) -> bool:
 def _arrow_batches(file: Any, path: str) -> Any:
     """Record batches of an Arrow stream; a local file is memory-mapped."""
     import pyarrow as pa
+    from fsspec.implementations.local import LocalFileOpener
 
-    if os.path.exists(path):
+    if isinstance(file, LocalFileOpener):
         return pa.ipc.open_stream(pa.memory_map(path))
     return pa.ipc.open_stream(file)

@@ -1,6 +1,6 @@
 """URIs of pictures: a URL, whose fragment selects a part of the file.
 
-    file:///photos/my%20dog.jpg                        a file; every scheme that fsspec knows
+    file:///photos/my%20dog.jpg                        a file; `repic.images.fetch` has the schemes
     file:///photos/two.jpg#xywh=0,0,512,512            a region, in pixels of the upright picture
     s3://bucket/train.parquet#row=17&column=image      a picture inside a Parquet or Arrow file
     ...#row=17&column=image&xywh=percent:50,0,50,100   a region of it, in percent of its sides

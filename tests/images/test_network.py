@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import time
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.images import fetch, network
+from repic.images import fetch, network, table_cells
 from repic.images.decode import open_image
 from repic.images.fetch import ImageRefused, read_bytes
 from tests.images import hostile_servers as servers
@@ -159,6 +162,48 @@ def test_the_server_of_the_source_is_trusted(monkeypatch: pytest.MonkeyPatch) ->
         assert _refused(f"{url}/x.png").reason == "forbidden"
         network.trust(f"{url}/photos")
         assert read_bytes(f"{url}/x.png") == PNG
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_a_table_is_downloaded_like_a_picture(monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    monkeypatch.delenv(network.PRIVATE_HOSTS, raising=False)
+    table, file = pa.table({"image": [PNG, None, PNG]}), io.BytesIO()
+    if suffix == "parquet":
+        pq.write_table(table, file)
+    else:
+        with pa.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table)
+    paths = []
+
+    def answer(connection: socket.socket, path: str) -> None:
+        paths.append(path)
+        act = servers.reply(file.getvalue())
+        if path.startswith("/elsewhere"):
+            act = servers.redirect("http://169.254.169.254/t.parquet")
+        act(connection, path)
+
+    cell = "#row={}&column=image"
+    with servers.serving(answer) as url:
+        refused = _refused(f"{url}/t.{suffix}{cell.format(0)}")
+        assert (refused.reason, paths) == ("forbidden", [])
+        monkeypatch.setenv(network.PRIVATE_HOSTS, "127.0.0.1")
+        for row in (0, 2, 0):
+            assert read_bytes(f"{url}/t.{suffix}{cell.format(row)}") == PNG
+        assert _refused(f"{url}/t.{suffix}{cell.format(1)}").reason == "empty"
+        assert len(paths) == 1, "it was downloaded once"
+        assert _refused(f"{url}/elsewhere.{suffix}{cell.format(0)}").reason == "forbidden"
+        monkeypatch.setattr(table_cells, "MAX_DOWNLOAD_BYTES", 10)
+        assert _refused(f"{url}/large.{suffix}{cell.format(0)}").reason == "too-large"
+
+
+@pytest.mark.parametrize("part", ["", "#row=0&column=image"])
+def test_no_other_scheme_of_a_table_is_read(part: str) -> None:
+    odd = ("ftp", "sftp", "ssh", "smb", "local", "HTTP", "FILE", "github", "reference", "webhdfs")
+    for scheme in odd:
+        assert _refused(f"{scheme}://127.0.0.1/x.parquet{part}").reason == "forbidden"
+    for chain in ("zip://a::http", "s3://x::http", "memory://x::file"):
+        assert _refused(f"{chain}://127.0.0.1/x.parquet{part}").reason == "forbidden"
+    assert _refused(f"file:///x::http://127.0.0.1/x.parquet{part}").reason == "missing"
 
 
 def test_addresses_inside_of_others_are_not_public() -> None:
