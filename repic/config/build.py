@@ -214,11 +214,17 @@ class VltSettings(Section):
         0.9, gt=0, le=1, description="Objects with a larger share of the photo are skipped."
     )
     max_lazy_iou: float = Field(
-        0.45,
+        0.42,
         gt=0,
         le=1,
-        description="Mean IoU that one fixed box for all photos may have: rows that it answers "
-        "best are left out, at most 40 %, while 90 rows are left; 1 keeps all.",
+        description="Mean IoU that one fixed box for all photos may have: of rows that it answers "
+        "best, photos are cropped, or they are left out, at most 40 %, while 90 rows are left; 1 "
+        "keeps all.",
+    )
+    crops: bool = Field(
+        True,
+        description="Whether a question about a label may be asked about a random crop of the "
+        "photo that shows most of the object.",
     )
 
 

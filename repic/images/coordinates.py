@@ -78,6 +78,10 @@ class Box:
             min(max(self.y2, 0.0), height),
         )
 
+    def shift(self, x: float, y: float) -> Box:
+        """The box moved right and down."""
+        return Box(self.x1 + x, self.y1 + y, self.x2 + x, self.y2 + y)
+
     def scale(self, x: float, y: float) -> Box:
         """The box with x and y coordinates multiplied."""
         return Box(self.x1 * x, self.y1 * y, self.x2 * x, self.y2 * y)

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from repic.config import ExampleSettings
 from repic.images.coordinates import Box, Convention
 from repic.objectives.corpus import Corpus, Object, Pair, Photo
+from repic.objectives.view import View
 from storage.hashing import fingerprint
 
 T = TypeVar("T")
@@ -63,14 +64,10 @@ class ExampleDraft:
         key: Hash of everything that the row is made from besides the settings. A row whose `draft`
             is this key need not be written again.
         write: Returns the row, or None if it is refused, which the summary then counts.
-        split: Of the row.
-        box: The answer, if it is a box, as shares of width and height of the query photo.
     """
 
     key: str
     write: Callable[[], Row | None]
-    split: str = ""
-    box: tuple[float, float, float, float] | None = None
 
 
 def draft_key(*parts: object) -> str:
@@ -213,8 +210,7 @@ def answer_of(row: Mapping[str, Any], convention: Convention) -> str:
 
 
 def _box_of(row: Mapping[str, Any], convention: Convention) -> str:
-    query = row["images"][-1]
-    return convention.render(Box.of(row["box"]), query["width"], query["height"])
+    return View.of(row).render(Box.of(row["box"]), convention)
 
 
 def reference_picture(corpus: Corpus, obj: Object) -> Row:
@@ -222,9 +218,10 @@ def reference_picture(corpus: Corpus, obj: Object) -> Row:
     return _picture(corpus.photos[obj.image_id], "reference", list(obj.box))
 
 
-def query_picture(photo: Photo) -> Row:
-    """An entry of the `images` column: a full photo, as the query."""
-    return _picture(photo, "query", [0.0, 0.0, float(photo.width), float(photo.height)])
+def query_picture(photo: Photo, crop: Box | None = None) -> Row:
+    """An entry of the `images` column: a photo or a crop of it, as the query."""
+    shown = crop or Box(0.0, 0.0, float(photo.width), float(photo.height))
+    return _picture(photo, "query", shown.as_list())
 
 
 def _picture(photo: Photo, role: str, crop: list[float]) -> Row:

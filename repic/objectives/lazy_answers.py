@@ -6,7 +6,7 @@ as in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repic.config import SPLITS
+from repic.objectives.view import View, seen_box
 
 Boxes = NDArray[np.float64]
 
@@ -26,6 +27,9 @@ MOST_ROWS = 2_000
 LEAST_ROWS = 90
 MOST_LEFT_OUT = 0.4
 """Limits of `choose`."""
+
+ROUNDS = 60
+"""Most turns of `choose_views`."""
 
 HIT = 0.5
 TOO_HIGH = 0.45
@@ -66,8 +70,9 @@ def measure(rows: Iterable[Mapping[str, Any]]) -> list[LazyAnswer]:
     found: dict[str, list[tuple[float, ...]]] = {split: [] for split in SPLITS}
     for row in rows:
         if row["objective"] == "vlt":
-            query = row["images"][-1]
-            found[row["split"]].append(shares(row["box"], query["width"], query["height"]))
+            view = View.of(row)
+            share = seen_box(row).scale(1 / view.width, 1 / view.height)
+            found[row["split"]].append(tuple(share.as_list()))
     if not found["train"]:
         return []
     box = best_box(np.array(found["train"]))
@@ -79,6 +84,54 @@ def measure(rows: Iterable[Mapping[str, Any]]) -> list[LazyAnswer]:
             hits = float((values >= HIT).mean())
             scores.append(LazyAnswer(split, len(boxes), corners, float(values.mean()), hits))
     return scores
+
+
+def choose_views(
+    whole: Boxes, splits: Sequence[str], most: float, views: Callable[[int], Boxes]
+) -> NDArray[np.int64]:
+    """Which view of its photo each row shows, int (n,), so that no fixed box answers many rows.
+
+    In turns, the best fixed box of the rows of train is found, and the third of the rows that it
+    answers best change to the view in which the boxes found so far answer them worst. This is
+    fictitious play (Brown, 1951) of the one who asks against the one who does not look. It ends as
+    soon as the best box has at most the given mean IoU, so rows that are well spread stay whole.
+
+    Args:
+        whole: Boxes in the whole photos.
+        splits: Of all rows.
+        most: Highest mean IoU; 1 keeps all photos whole.
+        views: Row number -> boxes in all of its views, float (k, 4), the whole photo first.
+    """
+    picks = np.zeros(len(whole), np.int64)
+    train = np.flatnonzero(np.array(splits) == "train")
+    if most >= 1 or not len(train) or _score(whole, train)[1] <= most:
+        return picks
+    options = [views(i) for i in range(len(whole))]
+    count = max(map(len, options))
+    padded = np.stack([np.concatenate([o, o[:1].repeat(count - len(o), 0)]) for o in options])
+    answered = np.zeros(padded.shape[:2])
+    can_change = np.array([len(o) > 1 for o in options])
+    best, least = picks, 1.0
+    rows = np.arange(len(whole))
+    for _ in range(ROUNDS):
+        shown = padded[rows, picks]
+        box, score = _score(shown, train)
+        if score < least:
+            best, least = picks.copy(), score
+        if score <= most:
+            break
+        answered += ious(padded.reshape(-1, 4), box).reshape(answered.shape)
+        values = np.where(can_change, ious(shown, box), -1.0)
+        worst = np.argsort(-values, kind="stable")[: max(1, len(rows) // 3)]
+        picks[worst] = answered[worst].argmin(axis=1)
+    return best
+
+
+def _score(boxes: Boxes, train: NDArray[np.int64]) -> tuple[Boxes, float]:
+    """The best fixed box of train, and its mean IoU there or over all rows, whichever is more."""
+    box = best_box(boxes[train])
+    values = ious(boxes, box)
+    return box, max(float(values[train].mean()), float(values.mean()))
 
 
 def choose(boxes: Boxes, splits: Sequence[str], most: float) -> NDArray[np.bool_]:
@@ -150,9 +203,3 @@ def ious(boxes: Boxes, box: Boxes) -> Boxes:
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     area = np.prod(np.clip(box[2:] - box[:2], 0, None))
     return shared / np.maximum(areas + area - shared, 1e-12)
-
-
-def shares(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:
-    """A box in pixels as shares of the width and height of its photo."""
-    x1, y1, x2, y2 = box
-    return x1 / width, y1 / height, x2 / width, y2 / height

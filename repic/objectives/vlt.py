@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ from repic.objectives.base import (
     text_block,
 )
 from repic.objectives.corpus import Corpus, Object, Photo
+from repic.objectives.view import View
+from repic.objectives.views import Views, visible
 
 TEMPLATES = templates(
     "vlt",
@@ -58,6 +61,62 @@ PAPER_IOU = 0.5
 _PAPER_BOX = re.compile(r"\[(\d{1,9}),\s*(\d{1,9}),\s*(\d{1,9}),\s*(\d{1,9})\]")
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A question about an object, whose view is not yet chosen.
+
+    Attributes:
+        choices: Texts that refer to the object alone, as `(kind, text)`.
+    """
+
+    photo: Photo
+    target: Object
+    choices: tuple[tuple[str, str], ...]
+    split: str
+    seed: int
+
+    @property
+    def share(self) -> list[float]:
+        """The box as shares of the photo's width and height."""
+        return Box.of(self.target.box).scale(1 / self.photo.width, 1 / self.photo.height).as_list()
+
+    @cached_property
+    def views(self) -> Views:
+        """Views of the photo that may be asked about.
+
+        A crop shows no other thing in place of the object, but may make an expression such as "on
+        the left" false: only a label is asked about a crop.
+        """
+        photo, box = self.photo, Box.of(self.target.box)
+        rng = SeededRandom(seed_of(self.seed, "view", self.target.object_id))
+        is_label = all(kind == "label" for kind, _ in self.choices)
+        return Views.of(box, photo.width, photo.height, rng if is_label else None)
+
+    def draft(self, crop: Box | None, settings: ExampleSettings) -> ExampleDraft:
+        """The draft of the row with a view of the photo."""
+        shown = () if crop is None else (crop,)
+        key = draft_key("vlt", self.split, self.target, list(self.choices), self.photo, *shown)
+        return ExampleDraft(key, partial(self._row, crop, settings))
+
+    def _row(self, crop: Box | None, settings: ExampleSettings) -> Row:
+        seed = seed_of(settings.seed, "vlt", self.target.object_id)
+        rng = SeededRandom(seed)
+        template = rng.pick(TEMPLATES)
+        kind, text = rng.pick(self.choices)
+        box = Box.of(self.target.box)
+        return example_row(
+            "vlt",
+            kind,
+            self.split,
+            template,
+            [image_block(), text_block(question(template, text))],
+            [query_picture(self.photo, crop)],
+            "{box}",
+            seed,
+            box=(visible(box, crop) if crop else box).as_list(),
+        )
+
+
 class Vlt:
     """The VLT objective."""
 
@@ -69,18 +128,29 @@ class Vlt:
     ) -> Iterator[ExampleDraft]:
         """Up to `settings.vlt.max_per_photo` drafts per photo, each about a different object.
 
-        Those that one fixed box answers best are left out, see `lazy_answers.choose`.
+        Views are chosen so that no fixed box answers many of them, see `lazy_answers.choose`.
         """
-        drafts = list(self._candidates(corpus, settings, summary))
-        boxes = np.array([draft.box for draft in drafts]).reshape(-1, 4)
-        kept = lazy_answers.choose(boxes, [d.split for d in drafts], settings.vlt.max_lazy_iou)
-        if left_out := int((~kept).sum()):
-            summary.refused["a_fixed_box_answers_it"] += left_out
-        yield from (draft for draft, keep in zip(drafts, kept, strict=True) if keep)
+        candidates = list(self._candidates(corpus, settings, summary))
+        most = settings.vlt.max_lazy_iou
+        splits = [candidate.split for candidate in candidates]
+        boxes = np.array([c.share for c in candidates]).reshape(-1, 4)
+        views = np.zeros(len(candidates), np.int64)
+        if settings.vlt.crops:
+            views = lazy_answers.choose_views(
+                boxes, splits, most, lambda i: candidates[i].views.shares
+            )
+            for i in np.flatnonzero(views):
+                boxes[i] = candidates[i].views.shares[views[i]]
+        kept = lazy_answers.choose(boxes, splits, most)
+        for candidate, view, keep in zip(candidates, views, kept, strict=True):
+            if keep:
+                yield candidate.draft(candidate.views.crops[view] if view else None, settings)
+            else:
+                summary.refused["a_fixed_box_answers_it"] += 1
 
     def _candidates(
         self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
-    ) -> Iterator[ExampleDraft]:
+    ) -> Iterator[_Candidate]:
         has_rows = False
         for image_id, split in sorted(corpus.splits.items()):
             photo = corpus.photos[image_id]
@@ -97,10 +167,7 @@ class Vlt:
                     break
                 choices = _referring_expressions(photo, target, corpus.objects_of[image_id])
                 if choices:
-                    key = draft_key("vlt", split, target, choices, photo)
-                    write = partial(_row, photo, target, choices, split, settings)
-                    box = lazy_answers.shares(target.box, photo.width, photo.height)
-                    yield ExampleDraft(key, write, split, box)
+                    yield _Candidate(photo, target, tuple(choices), split, settings.seed)
                     count += 1
                 elif target.spoken is None:
                     summary.refused["no_label_is_sure"] += 1
@@ -118,8 +185,7 @@ class Vlt:
         Raises:
             BoxError: the answer does not have exactly one unambiguous box; see `Convention.parse`.
         """
-        query = row["images"][-1]
-        return convention.parse(completion, query["width"], query["height"])
+        return View.of(row).parse(completion, convention)
 
     def reward(
         self, completion: str, row: Mapping[str, Any], mode: Mode, convention: Convention
@@ -188,37 +254,13 @@ def _has_usable_size(obj: Object, settings: ExampleSettings, summary: ObjectiveS
     return Box.of(obj.box).area > 0
 
 
-def _row(
-    photo: Photo,
-    target: Object,
-    choices: list[tuple[str, str]],
-    split: str,
-    settings: ExampleSettings,
-) -> Row:
-    seed = seed_of(settings.seed, "vlt", target.object_id)
-    rng = SeededRandom(seed)
-    template = rng.pick(TEMPLATES)
-    kind, text = rng.pick(choices)
-    return example_row(
-        "vlt",
-        kind,
-        split,
-        template,
-        [image_block(), text_block(question(template, text))],
-        [query_picture(photo)],
-        "{box}",
-        seed,
-        box=list(target.box),
-    )
-
-
 def _paper_reward(completion: str, row: Mapping[str, Any], convention: Convention) -> Reward:
     match = _PAPER_BOX.search(completion)
     if match is None:
         return Reward(0.0, {"iou": 0.0, "format": 0.0}, "missing")
-    query = row["images"][-1]
+    view = View.of(row)
     values = [float(number) for number in match.groups()]
-    box = convention.to_pixels(values, query["width"], query["height"])
+    box = view.unseen(convention.to_pixels(values, view.width, view.height))
     iou = box.iou(Box.of(row["box"]))
     hit = float(iou >= PAPER_IOU)
     return Reward(hit, {"iou": iou, "format": 1.0}, "right" if hit else "wrong", box.as_list())

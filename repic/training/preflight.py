@@ -16,6 +16,7 @@ from repic.models.vlm.load import Reader
 from repic.objectives.base import Mode, Row, messages
 from repic.objectives.identify import KIND as WHICH
 from repic.objectives.identify import NONE
+from repic.objectives.view import View, seen_box
 from repic.rewards import gold
 from repic.rewards.scoring import score
 
@@ -218,8 +219,8 @@ def corrupted_answer(row: Row, convention: Convention) -> str:
 
 def _wrong_box(row: Row, convention: Convention) -> str:
     """The quarter of the picture that overlaps the true box least."""
-    query = row["images"][-1]
-    width, height, true = query["width"], query["height"], Box.of(row["box"])
+    view, true = View.of(row), seen_box(row)
+    width, height = view.width, view.height
     half = (width / 2, height / 2)
     corners = [Box(x, y, x + half[0], y + half[1]) for x in (0.0, half[0]) for y in (0.0, half[1])]
     return convention.render(min(corners, key=true.iou), width, height)

@@ -23,6 +23,7 @@ from repic.images.coordinates import QWEN3_VL, Box
 from repic.objectives.base import Row
 from repic.objectives.identify import KIND as WHICH
 from repic.objectives.identify import NONE
+from repic.objectives.view import View, seen_box
 from repic.rewards.scoring import score
 
 ANSWERS = 2_000
@@ -186,10 +187,8 @@ class _Boxes:
         self._words = [w for w, n in counts.most_common(120) if n < 0.9 * len(rows)]
         boxes = []
         for row in rows:
-            size = row["images"][-1]
-            x1, y1, x2, y2 = row["box"]
-            across, down = 1000 / size["width"], 1000 / size["height"]
-            boxes.append((x1 * across, y1 * down, x2 * across, y2 * down))
+            view = View.of(row)
+            boxes.append(seen_box(row).scale(1000 / view.width, 1000 / view.height).as_list())
         self._mean = tuple(round(sum(edge) / len(boxes)) for edge in zip(*boxes, strict=True))
 
     def constants(self, rng: random.Random) -> list[Genome]:

@@ -9,6 +9,7 @@ from functools import partial
 
 from repic.images.coordinates import Box
 from repic.objectives.identify import NONE
+from repic.objectives.view import View, seen_box
 from repic.rewards.attacks.base import Attack, Make, Target
 from repic.rewards.attacks.templates import (
     box_in_thousandths,
@@ -41,24 +42,23 @@ _OCT = (
 
 def _other_box(change: Callable[[Box], Box], target: Target) -> str | None:
     """Another box, clipped to the photo; None where it is nearly the true one."""
-    size = target.row["images"][-1]
-    true = Box.of(target.row["box"])
-    other = change(true).clip(size["width"], size["height"])
+    view, true = View.of(target.row), seen_box(target.row)
+    other = change(true).clip(view.width, view.height)
     if other.area == 0 or other.iou(true) > 0.95:
         return None
-    return target.convention.render(other, size["width"], size["height"])
+    return target.convention.render(other, view.width, view.height)
 
 
 def whole_picture(target: Target) -> str:
     """The box of the whole photo."""
-    size = target.row["images"][-1]
-    box = Box(0, 0, size["width"], size["height"])
-    return target.convention.render(box, size["width"], size["height"])
+    view = View.of(target.row)
+    box = Box(0, 0, view.width, view.height)
+    return target.convention.render(box, view.width, view.height)
 
 
 def _oversized(target: Target) -> str | None:
-    size = target.row["images"][-1]
-    is_true = Box(0, 0, size["width"], size["height"]).iou(Box.of(target.row["box"])) > 0.95
+    view = View.of(target.row)
+    is_true = Box(0, 0, view.width, view.height).iou(seen_box(target.row)) > 0.95
     return None if is_true else whole_picture(target)
 
 

@@ -15,6 +15,7 @@ from repic.captions.claims import check_claims
 from repic.captions.mentions import read_caption
 from repic.objectives.identify import KIND as WHICH
 from repic.objectives.identify import NONE
+from repic.objectives.view import View, seen_box
 from repic.rewards.attacks.base import Attack, Target, Task
 from repic.rewards.gold import location_phrase, reference_names, scene_objects
 
@@ -71,10 +72,9 @@ def tag_list(names: Sequence[str]) -> str:
 
 def box_in_thousandths(target: Target) -> tuple[int, int, int, int]:
     """The true box in thousandths of the photo, at least 1 wide and high."""
-    size = target.row["images"][-1]
-    x1, y1, x2, y2 = target.row["box"]
-    edges = (x1 / size["width"], y1 / size["height"], x2 / size["width"], y2 / size["height"])
-    left, top, right, bottom = (round(1000 * edge) for edge in edges)
+    view = View.of(target.row)
+    share = seen_box(target.row).scale(1 / view.width, 1 / view.height)
+    left, top, right, bottom = (round(1000 * edge) for edge in share.as_list())
     return left, top, max(right, left + 1), max(bottom, top + 1)
 
 

@@ -18,11 +18,13 @@ from repic.images.coordinates import (
     NORMALIZED,
     QWEN2_VL,
     QWEN3_VL,
+    Box,
     Convention,
     ResizedGrid,
 )
 from repic.images.coordinates import qwen25_vl as _qwen25_vl
 from repic.objectives.base import Mode, Reward
+from repic.objectives.view import View
 from repic.rewards.bounds import MAX_NAME, MAX_SIDE, excess
 from repic.rewards.scoring import score
 
@@ -196,14 +198,21 @@ class ScoreResponse(Message):
 def row_message(row: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a row that are sent, as JSON values."""
     distinctive, distractors = fact_words(row)
+    pictures = _fields(row.get("images"), ("width", "height"))
+    box = row.get("box")
+    if row["objective"] == "vlt" and pictures and box:
+        # A worker sees no photo: it gets the view, and the box in it.
+        view = View.of(row)
+        pictures[-1] = {"width": view.width, "height": view.height}
+        box = view.seen(Box.of(box)).as_list()
     return {
         "objective": row["objective"],
         "kind": row.get("kind") or "",
         "answer": row.get("answer") or "",
-        "box": row.get("box"),
+        "box": box,
         "caption": row.get("caption"),
         "photo": images[-1].get("image_id") or "" if (images := row.get("images")) else "",
-        "images": _fields(row.get("images"), ("width", "height")),
+        "images": pictures,
         "prompt": _fields(row.get("prompt"), ("text",)),
         "references": _fields(row.get("references"), ("name", "info", "present")),
         "scene": _fields(row.get("scene"), ("name", "box", "label", "phrases")),

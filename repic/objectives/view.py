@@ -1,0 +1,62 @@
+"""What a row shows of its query photo: the whole photo, or a crop of it.
+
+Boxes of rows are in pixels of the whole photo, like all boxes. A model sees and answers in the
+view.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from repic.images.coordinates import Box, Convention
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The shown part of a photo: left and top edge, width and height, in whole pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> View:
+        """The view of a row; of the whole photo where the row names no crop."""
+        query = row["images"][-1]
+        crop = query.get("crop")
+        if crop is None:
+            return cls(0, 0, query["width"], query["height"])
+        # As `repic.images.decode.open_image` crops.
+        left, top = max(0, math.floor(crop[0])), max(0, math.floor(crop[1]))
+        right = min(query["width"], math.ceil(crop[2]))
+        bottom = min(query["height"], math.ceil(crop[3]))
+        return cls(left, top, right - left, bottom - top)
+
+    def seen(self, box: Box) -> Box:
+        """The visible part of a box, in pixels of the view."""
+        return box.shift(-self.left, -self.top).clip(self.width, self.height)
+
+    def unseen(self, box: Box) -> Box:
+        """A box in pixels of the view, in pixels of the photo."""
+        return box.shift(self.left, self.top)
+
+    def render(self, box: Box, convention: Convention) -> str:
+        """A box of the photo as a model that sees the view writes it."""
+        return convention.render(self.seen(box), self.width, self.height)
+
+    def parse(self, completion: str, convention: Convention) -> Box:
+        """The box of an answer about the view, in pixels of the photo.
+
+        Raises:
+            BoxError: as `Convention.parse`.
+        """
+        return self.unseen(convention.parse(completion, self.width, self.height))
+
+
+def seen_box(row: Mapping[str, Any]) -> Box:
+    """The true box of a row in pixels of its view."""
+    return View.of(row).seen(Box.of(row["box"]))
