@@ -28,6 +28,9 @@ LEAST_ROWS = 90
 MOST_LEFT_OUT = 0.4
 """Limits of `choose`."""
 
+FEWEST_ROWS = 20
+"""Rows of train below which a box that answers them says little about photos in general."""
+
 ROUNDS = 60
 """Most turns of `choose_views`."""
 
@@ -104,7 +107,7 @@ def choose_views(
     """
     picks = np.zeros(len(whole), np.int64)
     train = np.flatnonzero(np.array(splits) == "train")
-    if most >= 1 or not len(train) or _score(whole, train)[1] <= most:
+    if most >= 1 or len(train) < FEWEST_ROWS or _score(whole, train)[1] <= most:
         return picks
     options = [views(i) for i in range(len(whole))]
     count = max(map(len, options))

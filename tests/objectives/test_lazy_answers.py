@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repic.config import ExampleSettings, VltSettings
-from repic.images.coordinates import Box
+from repic.images.coordinates import NORMALIZED, QWEN3_VL, Box
 from repic.objectives import lazy_answers
-from repic.objectives.base import ObjectiveSummary
-from repic.objectives.lazy_answers import best_box, choose, ious, measure, shares
+from repic.objectives.base import ObjectiveSummary, answer_of
+from repic.objectives.corpus import Corpus
+from repic.objectives.lazy_answers import best_box, choose, choose_views, ious, measure
+from repic.objectives.view import View, seen_box
 from repic.objectives.vlt import Vlt
+from repic.rewards.server.protocol import row_message
 from tests.objectives.tables import Build, image_row, object_row
 
 side = st.tuples(st.integers(0, 90), st.integers(1, 10)).map(lambda s: (s[0] / 100, sum(s) / 100))
@@ -95,24 +98,91 @@ def test_the_box_of_train_is_scored_on_each_split() -> None:
     assert measure(rows[10:]) == []
 
 
-def test_vlt_leaves_out_what_a_fixed_box_answers() -> None:
-    photos = [image_row(str(i)) for i in range(160)]
+def _corpus(count: int = 160) -> Corpus:
+    """Photos with one object each, half of them in the middle."""
+    photos = [image_row(str(i)) for i in range(count)]
     spots = [(0, 0, 60, 60), (300, 200, 420, 380)]
     objects = []
-    for i in range(160):
+    for i in range(count):
         x1, y1, x2, y2 = (100, 100, 300, 300) if i % 2 else spots[i // 2 % 2]
         place = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
         objects.append(object_row(str(i), str(i), **place))
-    corpus = Build(photos, objects, []).corpus
-    counts = {}
-    for most in (1.0, 0.45):
-        summary = ObjectiveSummary("vlt")
-        settings = ExampleSettings(vlt=VltSettings(max_lazy_iou=most))
-        drafts = list(Vlt().drafts(corpus, settings, summary))
-        boxes = np.array([draft.box for draft in drafts])
-        counts[most] = (len(drafts), summary.refused["a_fixed_box_answers_it"])
-        assert most == 1 or ious(boxes, best_box(boxes)).mean() <= 0.45
-    left_out = counts[0.45][1]
-    assert counts == {1.0: (160, 0), 0.45: (160 - left_out, left_out)}
+    return Build(photos, objects, []).corpus
+
+
+def _rows(corpus: Corpus, most: float, crops: bool) -> tuple[list[dict[str, Any]], int]:
+    summary = ObjectiveSummary("vlt")
+    settings = ExampleSettings(vlt=VltSettings(max_lazy_iou=most, crops=crops))
+    rows = [draft.write() for draft in Vlt().drafts(corpus, settings, summary)]
+    return [row for row in rows if row], summary.refused["a_fixed_box_answers_it"]
+
+
+def _is_whole(row: dict[str, Any]) -> bool:
+    query = row["images"][-1]
+    return query["crop"] == [0, 0, query["width"], query["height"]]
+
+
+def test_without_crops_vlt_leaves_out_what_a_fixed_box_answers() -> None:
+    assert _rows(_corpus(), 1.0, crops=False)[1] == 0
+    rows, left_out = _rows(_corpus(), 0.45, crops=False)
+    assert all(map(_is_whole, rows))
+    assert len(rows) + left_out == 160
     assert 0 < left_out <= 160 * lazy_answers.MOST_LEFT_OUT
-    assert shares([10, 20, 30, 40], 100, 200) == (0.1, 0.1, 0.3, 0.2)
+    assert measure(rows)[0].mean_iou <= 0.45
+
+
+def test_with_crops_vlt_keeps_more_rows() -> None:
+    rows, left_out = _rows(_corpus(), 0.35, crops=True)
+    whole, others = _rows(_corpus(), 0.35, crops=False)
+    assert left_out < others
+    assert not all(map(_is_whole, rows))
+    assert measure(rows)[0].mean_iou < measure(whole)[0].mean_iou + 1e-9
+    assert rows == _rows(_corpus(), 0.35, crops=True)[0]
+
+
+def test_photos_stay_whole_where_no_fixed_box_answers_them() -> None:
+    rows, left_out = _rows(_corpus(), 0.9, crops=True)
+    assert all(map(_is_whole, rows))
+    assert left_out == 0
+
+
+def test_a_crop_changes_the_view_and_not_the_place_of_the_box() -> None:
+    rows, _ = _rows(_corpus(), 0.3, crops=True)
+    cropped = [row for row in rows if not _is_whole(row)]
+    assert cropped
+    for row in cropped:
+        view, crop = View.of(row), row["images"][-1]["crop"]
+        box = Box.of(row["box"])
+        x1, y1, x2, y2 = crop
+        assert x1 <= box.x1 < box.x2 <= x2
+        assert y1 <= box.y1 < box.y2 <= y2
+        assert (view.width, view.height) == (x2 - x1, y2 - y1)
+        for convention in (QWEN3_VL, NORMALIZED):
+            right = answer_of(row, convention)
+            assert Vlt().reward(right, row, "strict", convention).total > 0.9
+            other = convention.render(box, row["images"][-1]["width"], row["images"][-1]["height"])
+            if box.iou(seen_box(row)) < 0.5:
+                assert Vlt().reward(other, row, "strict", convention).total < 0.9
+        message = row_message(row)
+        assert message["images"][-1] == {"width": view.width, "height": view.height}
+        assert message["box"] == seen_box(row).as_list()
+        remote = Vlt().reward(answer_of(row, QWEN3_VL), message, "strict", QWEN3_VL)
+        own = Vlt().reward(answer_of(row, QWEN3_VL), row, "strict", QWEN3_VL)
+        assert remote.total == pytest.approx(own.total)
+
+
+@given(boxes_of, st.floats(0.01, 1))
+def test_a_view_is_one_of_those_that_are_offered(
+    found: list[tuple[float, ...]], most: float
+) -> None:
+    boxes = np.array(found).reshape(-1, 4)
+    splits = [("train", "test")[i % 2] for i in range(len(boxes))]
+    offered = [np.vstack([box, box * [0.5, 1, 0.5, 1]])[: 1 + i % 2] for i, box in enumerate(boxes)]
+    picks = choose_views(boxes, splits, most, offered.__getitem__)
+    assert all(pick < len(views) for pick, views in zip(picks, offered, strict=True))
+    if len(boxes):
+        shown = np.array([views[pick] for pick, views in zip(picks, offered, strict=True)])
+        train = [i for i, split in enumerate(splits) if split == "train"]
+        before = ious(boxes[train], best_box(boxes[train])).mean()
+        after = ious(shown[train], best_box(shown[train])).mean()
+        assert after <= max(before, most, ious(boxes, best_box(boxes[train])).mean()) + 1e-9
