@@ -33,7 +33,7 @@ _DRAWS = 6
 
 
 @dataclass(frozen=True)
-class Views:
+class PhotoViews:
     """Views of a photo, the whole photo first.
 
     Attributes:
@@ -46,7 +46,7 @@ class Views:
     shares: NDArray[np.float64]
 
     @classmethod
-    def of(cls, box: Box, width: int, height: int, rng: SeededRandom | None) -> Views:
+    def of(cls, box: Box, width: int, height: int, rng: SeededRandom | None) -> PhotoViews:
         """Views of a photo with an object.
 
         Args:

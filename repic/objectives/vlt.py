@@ -38,7 +38,7 @@ from repic.objectives.base import (
 )
 from repic.objectives.corpus import Corpus, Object, Photo
 from repic.objectives.view import View
-from repic.objectives.views import Views, visible
+from repic.objectives.views import PhotoViews, visible
 
 TEMPLATES = templates(
     "vlt",
@@ -81,8 +81,8 @@ class _Candidate:
         return Box.of(self.target.box).scale(1 / self.photo.width, 1 / self.photo.height).as_list()
 
     @cached_property
-    def views(self) -> Views:
-        """Views of the photo that may be asked about.
+    def views(self) -> PhotoViews:
+        """PhotoViews of the photo that may be asked about.
 
         A crop shows no other thing in place of the object, but may make an expression such as "on
         the left" false: only a label is asked about a crop.
@@ -90,7 +90,7 @@ class _Candidate:
         photo, box = self.photo, Box.of(self.target.box)
         rng = SeededRandom(seed_of(self.seed, "view", self.target.object_id))
         is_label = all(kind == "label" for kind, _ in self.choices)
-        return Views.of(box, photo.width, photo.height, rng if is_label else None)
+        return PhotoViews.of(box, photo.width, photo.height, rng if is_label else None)
 
     def draft(self, crop: Box | None, settings: ExampleSettings) -> ExampleDraft:
         """The draft of the row with a view of the photo."""

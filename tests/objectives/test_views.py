@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from repic.images.coordinates import Box
 from repic.objectives.base import SeededRandom
 from repic.objectives.view import View
-from repic.objectives.views import MAX_AREA_SHARE, MIN_PIXELS, MIN_VISIBLE, Views, visible
+from repic.objectives.views import MAX_AREA_SHARE, MIN_PIXELS, MIN_VISIBLE, PhotoViews, visible
 
 size = st.tuples(st.integers(8, 900), st.integers(8, 900))
 shares = st.tuples(*[st.floats(0, 1)] * 4)
@@ -25,7 +25,7 @@ def test_a_crop_shows_most_of_the_object(
     (x1, x2), (y1, y2) = sorted(corners[:2]), sorted(corners[2:])
     box = Box(x1 * width, y1 * height, (x2 * 0.9 + 0.1) * width, (y2 * 0.9 + 0.1) * height)
     box = box if box.area > 0 else Box(0, 0, width, height)
-    views = Views.of(box, width, height, SeededRandom(seed))
+    views = PhotoViews.of(box, width, height, SeededRandom(seed))
     assert views.crops[0] is None
     assert len(views.crops) == len(views.shares)
     assert (views.shares >= 0).all()
@@ -40,7 +40,7 @@ def test_a_crop_shows_most_of_the_object(
 
 
 def test_without_random_numbers_there_is_the_whole_photo_only() -> None:
-    assert Views.of(Box(10, 10, 50, 50), 200, 100, None).crops == (None,)
+    assert PhotoViews.of(Box(10, 10, 50, 50), 200, 100, None).crops == (None,)
 
 
 def _row(crop: list[float] | None) -> dict[str, Any]:
