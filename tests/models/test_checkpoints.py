@@ -6,13 +6,16 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from repic.errors import ConfigError, ExportError, WeightsError
-from repic.models.vlm import checkpoints, load
+from repic.models.vlm import captioners, checkpoints, load
 from storage import integrity
 from storage.gc import gc
+from storage.manifest import Origin
+from storage.store import Store
 from tests.trained import Trained
 
 Main = Callable[..., tuple[int, str, str]]
@@ -110,3 +113,76 @@ def test_another_base_model_is_refused(trained: Trained, tmp_path: Path) -> None
         shutil.copy(saved / "generation_config.json", base / "generation_config.json")
     with pytest.raises(ConfigError, match="give a checkpoint"):
         checkpoints.find(trained.store, "examples@latest")
+
+
+def _published(folder: Path, files: dict[str, Path | bytes], **origin: Any) -> Store:
+    """A store of somebody else with one checkpoint."""
+    store = Store.open(folder / "theirs", create=True)
+    made = Origin(fingerprint="f", **origin)
+    store.publish_files("checkpoint", files, made, kind="checkpoint")
+    return store
+
+
+BASE = {"name": "model", "fingerprint": "0"}
+TRAIN = {"boxes": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("models", "settings"),
+    [
+        ({}, {"train": TRAIN}),
+        ({"base": {"fingerprint": "0"}}, {"train": TRAIN}),
+        ({"base": BASE}, {}),
+        ({"base": BASE}, {"train": []}),
+        ({"base": BASE}, {"train": {"boxes": "unheard-of"}}),
+    ],
+)
+def test_a_checkpoint_that_names_no_base_model_is_refused(
+    tmp_path: Path, models: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    store = _published(tmp_path, {"adapter/a": b""}, models=models, settings=settings)
+    refused = r"checkpoint@v1 does not say which model"
+    with pytest.raises(ConfigError, match=refused):
+        checkpoints.open_checkpoint(store, "checkpoint@v1")
+    with pytest.raises(ConfigError, match=refused):
+        checkpoints.export(store, "checkpoint@v1", tmp_path / "out", merged=False)
+    with pytest.raises(ConfigError, match=refused):
+        captioners._base("", store.manifest("checkpoint@v1"))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"peft_type": "XLORA"},
+        {"peft_type": "LORA", "megatron_config": {}, "megatron_core": "antigravity"},
+        {},
+        [],
+        "text",
+    ],
+)
+def test_an_adapter_of_another_kind_is_refused(tmp_path: Path, config: Any) -> None:
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=r"checkpoint@v1 is not one of LoRA in safetensors"):
+        checkpoints.check_adapter(tmp_path, "checkpoint@v1")
+
+
+def test_an_adapter_must_be_in_safetensors(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
+    (tmp_path / "adapter_model.bin").write_bytes(b"")
+    with pytest.raises(ConfigError, match="safetensors"):
+        checkpoints.check_adapter(tmp_path, "checkpoint@v1")
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
+    checkpoints.check_adapter(tmp_path, "checkpoint@v1")
+
+
+def test_the_adapter_is_checked_before_it_is_loaded(tiny: str, tmp_path: Path) -> None:
+    config = {"peft_type": "LORA", "megatron_config": {}, "megatron_core": "antigravity"}
+    files: dict[str, Path | bytes] = {
+        "adapter/adapter_config.json": json.dumps(config).encode(),
+        "adapter/adapter_model.safetensors": b"",
+    }
+    base = {"name": tiny, "fingerprint": load.reader(tiny).fingerprint}
+    store = _published(tmp_path, files, models={"base": base}, settings={"train": TRAIN})
+    with pytest.raises(ConfigError, match="is not one of LoRA"):
+        checkpoints.open_checkpoint(store, "checkpoint@v1")

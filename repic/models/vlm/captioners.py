@@ -151,7 +151,10 @@ def _base(model: str, source: Manifest | None) -> tuple[str, str]:
     """Name of the base model, and of the convention in which it writes boxes."""
     if source is None:
         return model, "auto"
-    return source.models["base"]["name"], source.settings["train"]["boxes"]
+    from repic.models.vlm.checkpoints import base_of
+
+    base = base_of(source)
+    return base.name, base.boxes
 
 
 def _with_max_pixels(reader: Reader, boxes: str, max_pixels: int) -> Reader:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from repic.errors import ConfigError, ExportError, WeightsError
+from repic.images.coordinates import CONVENTIONS
 from repic.models.vlm import load
 from repic.models.vlm.generate import AnswerGenerator
 from repic.models.vlm.load import Reader
@@ -68,26 +69,80 @@ def find(store: Store, ref: str) -> Manifest:
     return manifest
 
 
+@dataclass(frozen=True)
+class Base:
+    """The model that a checkpoint was trained on.
+
+    Attributes:
+        boxes: Name of the convention in which it writes boxes, or `auto`.
+    """
+
+    name: str
+    fingerprint: str
+    boxes: str
+
+
+def base_of(manifest: Manifest) -> Base:
+    """The base model that a checkpoint names.
+
+    Raises:
+        ConfigError: it names none, as one that no training of repic has published.
+    """
+    model = manifest.models.get("base")
+    train = manifest.settings.get("train")
+    values = [
+        *(model.get(key) if isinstance(model, dict) else None for key in ("name", "fingerprint")),
+        train.get("boxes") if isinstance(train, dict) else None,
+    ]
+    if not all(isinstance(value, str) for value in values) or (
+        values[2] not in ("auto", *CONVENTIONS)
+    ):
+        raise ConfigError(
+            f"{manifest.ref} does not say which model it was trained on, or how that writes boxes: "
+            "choose a checkpoint that `repic train` has published"
+        )
+    return Base(*map(str, values))
+
+
+def check_adapter(folder: Path, ref: str) -> None:
+    """Refuse an adapter of another kind than training writes: PEFT imports what a config names.
+
+    Raises:
+        ConfigError: it is no LoRA adapter in safetensors.
+    """
+    try:
+        values = json.loads((folder / "adapter_config.json").read_bytes())
+        is_lora = values["peft_type"] == "LORA" and values.get("megatron_config") is None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        is_lora = False
+    if not is_lora or not (folder / "adapter_model.safetensors").is_file():
+        raise ConfigError(
+            f"the adapter of {ref} is not one of LoRA in safetensors, so it is not loaded: choose "
+            "a checkpoint that `repic train` has published"
+        )
+
+
 def open_checkpoint(store: Store, ref: str, bfloat16: bool = False) -> LoadedCheckpoint:
     """Load the base model and the adapter of a checkpoint.
 
     Raises:
         WeightsError: the local base model differs from the one used in training.
-        ConfigError, storage.errors.StoreError: as `find`.
+        ConfigError, storage.errors.StoreError: as `find`, `base_of` and `check_adapter`.
     """
     from peft import PeftModel
 
     manifest = find(store, ref)
-    base = manifest.models["base"]
-    reader = load.reader(base["name"], manifest.settings["train"]["boxes"])
-    if reader.fingerprint != base["fingerprint"]:
+    base = base_of(manifest)
+    reader = load.reader(base.name, base.boxes)
+    if reader.fingerprint != base.fingerprint:
         raise WeightsError(
-            f"{manifest.ref} was trained on another {base['name']} than the one here: get the "
-            f"version with the fingerprint {base['fingerprint']}"
+            f"{manifest.ref} was trained on another {base.name} than the one here: get the "
+            f"version with the fingerprint {base.fingerprint}"
         )
     with TemporaryDirectory() as folder:
         store.checkout(manifest.ref, folder)
-        model = PeftModel.from_pretrained(load.load(reader, bfloat16), str(Path(folder) / ADAPTER))
+        check_adapter(adapter := Path(folder) / ADAPTER, str(manifest.ref))
+        model = PeftModel.from_pretrained(load.load(reader, bfloat16), str(adapter))
     return LoadedCheckpoint(manifest, reader, model)
 
 
@@ -107,11 +162,12 @@ def export(store: Store, ref: str, out: Path, merged: bool) -> str:
         ConfigError, WeightsError, storage.errors.StoreError: as `open_checkpoint`.
     """
     manifest = find(store, ref)
+    base = base_of(manifest)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(17, "the folder is not empty", str(out))
     if not merged:
         store.checkout(manifest.ref, out)
-        return f"{manifest.ref} as an adapter of {manifest.models['base']['name']}"
+        return f"{manifest.ref} as an adapter of {base.name}"
     opened = open_checkpoint(store, ref)
     prompts = _verification_rows(store, manifest)
     expected = _answers(opened, opened.model, prompts)
@@ -120,7 +176,7 @@ def export(store: Store, ref: str, out: Path, merged: bool) -> str:
         model.save_pretrained(str(out))
         opened.reader.processor.save_pretrained(str(out))
         del model
-        merged_reader = load.reader(str(out), manifest.settings["train"]["boxes"])
+        merged_reader = load.reader(str(out), base.boxes)
         answers = _answers(opened, load.load(merged_reader), prompts)
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
