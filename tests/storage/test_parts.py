@@ -10,7 +10,7 @@ import pytest
 from storage import gc, integrity, shards
 from storage.errors import StoreError
 from storage.store import Store
-from tests.storage.stores import SCHEMA, origin, rows
+from tests.storage.stores import SCHEMA, build, origin, rows
 from tests.timing import quickest
 
 
@@ -62,6 +62,7 @@ def test_parts_are_published_as_they_are_and_then_reachable(store):
     assert manifest.content == whole.content
     assert store.read("objects@v1").sort_by("id").equals(rows(0, 20))
     assert store.read("objects@v1").schema.equals(SCHEMA, check_metadata=True)
+    store.commit({"objects": 1, "whole": 1})
     gc.gc(store, delete=True)
     assert len(store.parts("objects", "r1")) == 5
     assert integrity.verify(store) == []
@@ -80,6 +81,7 @@ def test_parts_must_fit_together(store):
 
 
 def test_a_part_that_gc_took_is_missed_before_anything_is_published(store):
+    build(store, 1)
     part = store.write_part("objects", rows(0, 5), recipe="r1", covers=["a"])
     gc.gc(store, delete=True)
     with pytest.raises(StoreError, match="it is gone"):
