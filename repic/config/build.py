@@ -181,7 +181,7 @@ class LabelSettings(Section):
         "the photos of one identity.",
     )
     min_broad_probability: float = Field(
-        0.32,
+        0.38,
         ge=0,
         le=1,
         description="Least probability of a broad noun, such as dog, used where no specific one is "
