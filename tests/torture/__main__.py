@@ -155,6 +155,8 @@ def work_through(chosen: list[Line], world: World, effort: Effort) -> list[Recor
                 record.count("the line", ["it puts in no fault"])
             records[name] = record
             _say(started, f"{name}: {record.survived} survived, {len(record.losses)} lost")
+            for loss in record.losses:
+                _say(started, f"lost: {name}: {loss}")
     return [records[line.name] for line in chosen]
 
 
