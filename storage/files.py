@@ -33,6 +33,9 @@ MARKER = "store.json"
 TEMPORARY = "tmp"
 """Folder of a store for incomplete files; files that a killed process leaves there are garbage."""
 
+UNFIT = "\\?"
+"""Characters of a folder that DuckDB reads as something else: a slash, the start of options."""
+
 CONDITIONAL = {"memory", "s3", "s3a", "gs", "gcs"}
 """Protocols with create-if-absent, which is mode="create" in fsspec."""
 
@@ -77,9 +80,11 @@ def open_files(url: str, options: dict[str, Any]) -> Files:
 
 def _local_files(fs: LocalFileSystem, root: str) -> LocalFiles:
     root = os.path.abspath(root)
-    if os.sep == "/" and "\\" in root:
+    if any("\ud800" <= character <= "\udfff" for character in root):
+        raise StoreError(f"The path {root} is not UTF-8: put the store in another folder.")
+    if os.sep == "/" and (character := next((c for c in UNFIT if c in root), "")):
         raise StoreError(
-            f"DuckDB takes the backslash in {root} for a slash: "
+            f"DuckDB cannot open files in {root}, because of the {character}: "
             "put the store in a folder without one."
         )
     return LocalFiles(fs, root)

@@ -31,8 +31,20 @@ class Section(BaseModel):
             return default
         raise ValueError(f"needs a value; the default is {default}")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        if isinstance(value, str) and not is_utf8(value):
+            raise ValueError("is not UTF-8: rename the file or folder")
+        return value
+
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8; names of files on Linux may be any bytes."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def validated(model: type[M], data: Mapping[str, Any], hint: str) -> M:

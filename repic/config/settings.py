@@ -24,7 +24,7 @@ from repic.config.build import (
 from repic.config.evaluate import EvaluateSettings
 from repic.config.profiles import layered, section_of
 from repic.config.refresh import RefreshSettings
-from repic.config.section import Section, described, validated
+from repic.config.section import Section, described, is_utf8, validated
 from repic.config.train import METHODS, TrainSettings, as_meant, trainer_fields
 from repic.errors import ConfigError
 from repic.images import uris
@@ -175,7 +175,10 @@ def describe(scope: Scope) -> list[tuple[str, str, str]]:
 def _absolute(path: str | None) -> str | None:
     if path is None or uris.is_url(path) or not os.path.exists(os.path.expanduser(path)):
         return path
-    return os.path.abspath(os.path.expanduser(path))
+    absolute = os.path.abspath(os.path.expanduser(path))
+    if not is_utf8(absolute):
+        raise ConfigError(f"the path {absolute} is not UTF-8: rename the file or folder")
+    return absolute
 
 
 def _absolute_weights(weights: str | None) -> str | None:

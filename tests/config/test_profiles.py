@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -70,6 +71,11 @@ def test_a_request_is_a_folder_a_profile_and_changes() -> None:
     )
     assert asked.runtime.threads == 1
     assert config.load("sample", source=config.folder_source(None)).source.kind == "sample"
+
+
+def test_a_path_that_is_not_utf_8_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"source.path=.*: is not UTF-8: rename"):
+        load("photos", source={"kind": "folder", "path": os.fsdecode(b"photos \xff")})
 
 
 def test_a_source_needs_a_path() -> None:

@@ -13,8 +13,8 @@ from tests.torture.processes import forked
 from tests.torture.record import Effort, Record
 from tests.torture.world import World
 
-MEBIBYTES = 700
-"""Memory that decoding may take on top of what the process has."""
+MEBIBYTES = 1_200
+"""Memory that decoding may take on top of what the process has: the largest picture, twice."""
 
 AT_A_TIME = 250
 """Mutated pictures per process."""

@@ -27,7 +27,8 @@ class Record:
     def count(self, fault: str, losses: Sequence[str]) -> None:
         """Count one fault; `fault` says where it was put in."""
         if losses:
-            self.losses.append(f"{fault}: {'; '.join(losses)}")
+            text = f"{fault}: {'; '.join(losses)}"
+            self.losses.append(text.encode("utf-8", "backslashreplace").decode())
         else:
             self.survived += 1
 
