@@ -226,10 +226,15 @@ class Build:
         return [m for m in manifests if m] if all(manifests) else []
 
     def _manifest(self, name: str) -> Manifest:
-        manifest = self.store.find(name, self.fingerprints[name])
-        if manifest is None:
+        """The version of a table that this build has published. Raises: DamagedError."""
+        if manifest := self.store.find(name, self.fingerprints[name]):
+            return manifest
+        written = next(self.store.find_all(name, self.fingerprints[name]), None)
+        if written is None:
             raise LookupError(f"{name} was not published by this build")
-        return manifest
+        for path, reason in self.store.faults(written).items():
+            raise DamagedError(self.store.files.full(path), reason)
+        return written  # it can be read again
 
     def _inputs(self, stage: Stage) -> Inputs:
         names = [name for name in stage.reads if name != "source"]

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from repic.pipeline.build import Build
+from repic.pipeline.scan import scan
 from storage import integrity
+from storage.errors import DamagedError
 from storage.manifest import Origin
 from storage.store import Store
 from tests.builds import Built, build, contents
@@ -25,6 +28,15 @@ def flip(store: Store, path: str, at: float = 0.5) -> None:
 
 def of_kind(store: Store, folder: str) -> list[str]:
     return sorted(store.files.find(folder))
+
+
+def test_a_table_that_is_lost_while_its_build_runs_is_named(built: Built, tmp_path: Path) -> None:
+    store, settings = built.copy(tmp_path / "store"), built.album.settings()
+    lost = store.manifest("objects@latest").shards[0].path
+    Path(store.files.full(lost)).unlink()
+    with pytest.raises(DamagedError, match="it is gone") as caught:
+        Build(settings, store, scan(settings)).finish()
+    assert lost in str(caught.value)
 
 
 @pytest.mark.parametrize("stage", ["probes", "detections", "embeddings"])
