@@ -42,8 +42,8 @@ def cell(url: str, row: int, column: str) -> bytes:
     try:
         with _GROUP_LOCK:
             version = files.ukey(path)
-            group, offset = _find_row(files, path, version, row)
-            cells = _group(files, path, version, group, column)
+            group, offset = _find_row(url, version, row)
+            cells = _group(url, version, group, column)
     except (pa.ArrowException, OSError) as error:
         if not isinstance(error, OSError) or is_arrow_error(error):
             message = f"the table around it cannot be read: {error}"
@@ -109,18 +109,20 @@ def _picture_bytes(value: Any) -> bytes:
     return content
 
 
-def _find_row(files: Any, path: str, version: str, row: int) -> tuple[int, int]:
+def _find_row(url: str, version: str, row: int) -> tuple[int, int]:
     """The group that contains a row, and the row's offset in it."""
     first = 0
-    for group, count in enumerate(_group_sizes(files, path, version)):
+    for group, count in enumerate(_group_sizes(url, version)):
         if row < first + count:
             return group, row - first
         first += count
     raise ImageRefused("missing", f"the table has {first} rows; there is no row {row}")
 
 
+# The caches hold URLs, because fsspec has another file system for each thread.
 @lru_cache(maxsize=64)
-def _group_sizes(files: Any, path: str, version: str) -> tuple[int, ...]:
+def _group_sizes(url: str, version: str) -> tuple[int, ...]:
+    files, path = _file_system(url)
     with files.open(path, "rb") as file:
         if is_arrow(path):
             return tuple(batch.num_rows for batch in _arrow_batches(file, path))
@@ -129,12 +131,11 @@ def _group_sizes(files: Any, path: str, version: str) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=2)
-def _group(
-    files: Any, path: str, version: str, group: int, column: str
-) -> pa.ChunkedArray | ImageRefused:
+def _group(url: str, version: str, group: int, column: str) -> pa.ChunkedArray | ImageRefused:
     """The cells of a column in one group; a refusal of the group is kept as well."""
     import pyarrow as pa
 
+    files, path = _file_system(url)
     with files.open(path, "rb") as file:
         if is_arrow(path):
             batches = list(_arrow_group(file, path, group))
@@ -169,7 +170,8 @@ def bounded_batches(
     can have gigabytes of rows. A batch has so few rows that this cannot happen within it.
 
     Args:
-        keep: Whether the caller keeps the batches of a group, so that their sum counts.
+        keep: Whether the caller keeps the batches of a group, so that memory bounds their sum;
+            otherwise only time does.
 
     Raises:
         TableTooLargeError: a group has, or expands to, more bytes than the limits.
@@ -179,12 +181,12 @@ def bounded_batches(
         if stored > MAX_GROUP_BYTES:
             raise TableTooLargeError(f"a group of rows has {stored:,} bytes")
         rows = max(1, min(1024, GROUP_SLACK // max(1, stored)))
-        expanded = 0
+        expanded, most = 0, max(GROUP_SLACK if keep else MAX_GROUP_BYTES, 2 * stored)
         for batch in parquet.iter_batches(
             rows, row_groups=[group], columns=list(columns), use_threads=False
         ):
             expanded += batch.nbytes
-            if keep and expanded > max(GROUP_SLACK, 2 * stored):
+            if expanded > most:
                 raise TableTooLargeError(f"{stored:,} bytes expand to more than {expanded:,}")
             yield batch
 

@@ -362,7 +362,7 @@ def test_a_store_that_is_not_local_is_shown_from_memory(memory):
 
 @pytest.mark.slow
 def test_four_readers_see_no_error_while_versions_are_published(store):
-    build(store, 1)
+    build(store, 1, photos=11)
     path = catalog(store)
     code = (
         "import duckdb, sys, time\n"
