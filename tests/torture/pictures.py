@@ -13,8 +13,9 @@ from tests.torture.processes import forked
 from tests.torture.record import Effort, Record
 from tests.torture.world import World
 
-MEBIBYTES = 1_200
-"""Memory that decoding may take on top of what the process has: the largest picture, twice."""
+BYTES = 4 * 4 * decode.MAX_PIXELS
+"""Memory that decoding may take on top of what the process has: the three copies of the largest
+picture that `repic.images.decode` allows, and one inside of a decoder."""
 
 AT_A_TIME = 250
 """Mutated pictures per process."""
@@ -53,6 +54,6 @@ def _bounded(decoding: Callable[[], object]) -> object:
         decode.probe(encode(picture(), kind))
     with open("/proc/self/statm") as file:
         pages = int(file.read().split()[0])
-    bound = pages * resource.getpagesize() + MEBIBYTES * 2**20
+    bound = pages * resource.getpagesize() + BYTES
     resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
     return decoding()
