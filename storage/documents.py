@@ -5,7 +5,7 @@ of that name. `read` turns each of these into one `DamagedError`, which names th
 
 Since format 2, manifests and snapshots end with the SHA-256 of all bytes before it, so that a
 changed byte is found when they are read. Like every hash here, it detects faults and careless
-edits; whoever may write to a store can also write a new hash.
+edits; anyone with write access to a store can also write a new hash.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A process that is killed cannot report its end, and Prefect would show its run as running for ever.
 A process that runs a flow itself (`repic build --prefect`) holds the lock of a file in the folder
 `running` of PREFECT_HOME, named after the run: a file without a lock is a run that has ended. Runs
-of the work pool end with `repic up`, so whoever holds its lock knows that they have ended.
+of the work pool end with `repic up`, so a process that holds its lock knows that they have ended.
 """
 
 from __future__ import annotations
