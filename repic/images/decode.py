@@ -13,20 +13,19 @@ copies of `MAX_PIXELS` x 4 bytes for any number of threads, which share one budg
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import math
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image, ImageCms, ImageFile, features
+from PIL import Image, ImageFile
 
 from repic.images import containers, uris
+from repic.images.colors import to_rgb
 from repic.images.fetch import ImageRefused, read_bytes
+from repic.images.formats import HEAD_BYTES, load_decoder, sniff
 from repic.images.perceptual_hash import perceptual_hash
 from repic.images.semaphore import WeightedSemaphore
 
@@ -43,38 +42,6 @@ MAX_ASPECT = 50
 _PIXEL_BUDGET = WeightedSemaphore(MAX_PIXELS)
 """Pixels that all threads of this process decode at a time."""
 
-HEAD_BYTES = 64
-"""Bytes of a file that `sniff` needs."""
-
-# Formats of photos only: none that runs a program (EPS) or has no signature (TGA). MPO is opened as
-# JPEG.
-# Formats that need a plugin for Pillow: its module and its package.
-_PLUGINS = {
-    "AVIF": ("pillow_avif", "pillow-avif-plugin"),
-    "HEIF": ("pillow_heif.HeifImagePlugin", "pillow-heif"),
-    "JXL": ("pillow_jxl", "pillow-jxl-plugin"),
-}
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"II+\0", "TIFF"),
-    (b"MM\0+", "TIFF"),
-    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
-    (b"\xff\x4f\xff\x51", "JPEG2000"),
-    (b"\xff\x0a", "JXL"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "JXL"),
-    (b"\0\0\1\0", "ICO"),
-)
-_BRANDS = {
-    "AVIF": {b"avif", b"avis"},
-    "HEIF": {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"},
-}
-_ANY_CODEC = {b"mif1", b"msf1"}
-"""Brands of pictures and sequences in any codec (ISO/IEC 23008-12, section 10)."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -202,44 +169,6 @@ def open_image(uri: str, crop: Box | None = None) -> Image.Image:
     return picture.crop((x1, y1, x2, y2))
 
 
-def sniff(head: bytes) -> str | None:
-    """Image format by the first `HEAD_BYTES` of a file, by its name in Pillow, or None."""
-    for signature, name in _SIGNATURES:
-        if head.startswith(signature):
-            return name
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head[4:8] == b"ftyp":
-        brands = _brands(head)
-        return next((name for name, its_brands in _BRANDS.items() if its_brands & brands), None)
-    if head[:2] == b"BM" and head[6:10] == bytes(4):
-        return "BMP"
-    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
-        return "PPM"
-    return None
-
-
-def _brands(head: bytes) -> set[bytes]:
-    """The major brand of a file; if it allows any codec, also the compatible brands."""
-    major = head[8:12]
-    if major not in _ANY_CODEC:
-        return {major}
-    end = min(int.from_bytes(head[:4], "big"), len(head))
-    return {major, *(head[at : at + 4] for at in range(16, end, 4))}
-
-
-def require_decoder(data: bytes) -> None:
-    """Check that the decoder of a picture is installed, without decoding it.
-
-    Raises:
-        ImageRefused: `unsupported`: a package is missing.
-    """
-    announced = sniff(data[:HEAD_BYTES])
-    Image.init()
-    if announced in _PLUGINS and not _can_read(announced):
-        _load_plugin(announced)
-
-
 @contextlib.contextmanager
 def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
     """Picture (RGB, upright), its format, and the EXIF orientation that was applied.
@@ -269,7 +198,7 @@ def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
                     _pillow_open(io.BytesIO(data), formats=["PNG"]).verify()
                 file.load()
                 remaining = _orientation(file)  # some formats apply it on load
-                picture = _to_rgb(file)
+                picture = to_rgb(file)
             del file  # a second copy of the pixels
         except (ImageRefused, MemoryError):
             raise
@@ -300,28 +229,11 @@ def _pixels(file: Image.Image) -> int:
 
 
 def _open(data: bytes, announced: str) -> Image.Image:
-    Image.init()
-    if announced in _PLUGINS and not _can_read(announced):
-        _load_plugin(announced)
+    load_decoder(announced)
     try:
         return _pillow_open(io.BytesIO(data), formats=[announced])
     except Image.UnidentifiedImageError:
         raise _undecodable(data, announced, "its header cannot be read") from None
-
-
-def _load_plugin(announced: str) -> None:
-    """Load the Pillow plugin of a format, if it is installed."""
-    module, package = _PLUGINS[announced]
-    with contextlib.suppress(ImportError):
-        importlib.import_module(module)
-    if not _can_read(announced):
-        raise ImageRefused("unsupported", f"it is {announced}; `pip install {package}` to read it")
-
-
-def _can_read(name: str) -> bool:
-    """Whether a decoder is installed; Pillow lists AVIF even if it was built without one."""
-    built = name != "AVIF" or sys.modules.get(_PLUGINS[name][0]) or features.check("avif")
-    return bool(built) and name in Image.OPEN
 
 
 def _check_size(width: int, height: int) -> None:
@@ -359,56 +271,3 @@ def _region(picture: Image.Image, region: uris.Region | None) -> Image.Image:
         raise ImageRefused("region", f"{region} lies outside of {picture.width}x{picture.height}")
     _check_size(x2 - x1, y2 - y1)
     return picture.crop((x1, y1, x2, y2))
-
-
-def _to_rgb(file: Image.Image) -> Image.Image:
-    """Copy of a loaded picture of any mode, as 8-bit sRGB."""
-    if file.mode.startswith(("I", "F")):
-        return _to_8_bits(file).convert("RGB")
-    if file.mode == "LAB":
-        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-        return _convert_profile(file, lab) or file.getchannel(0).convert("RGB")
-    picture = file
-    if file.has_transparency_data:
-        top = file.convert("RGBA")
-        picture = Image.new("RGB", top.size, "white")
-        picture.paste(top, mask=top)
-    elif file.mode not in ("RGB", "CMYK", "L"):
-        picture = file.convert("RGB")
-    profile = file.info.get("icc_profile")
-    converted = _apply_profile(picture, profile) if profile else None
-    return converted or picture.convert("RGB")
-
-
-def _to_8_bits(file: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits as 8 bits.
-
-    Integers up to 65535 and floats from 0 to 1 are scaled from that range. Other values have no
-    known range and are scaled from their minimum and maximum; a single value becomes black.
-    """
-    values = np.nan_to_num(np.asarray(file, dtype=np.float32))
-    low, high = (0.0, 1.0) if file.mode == "F" else (0.0, 65535.0)
-    if values.min() < low or values.max() > high:
-        low, high = float(values.min()), float(values.max())
-    scaled = (values - low) * (255 / (high - low) if low < high else 0.0)
-    return Image.fromarray(scaled.round().astype(np.uint8))
-
-
-def _apply_profile(picture: Image.Image, profile: bytes) -> Image.Image | None:
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if picture.mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(source):
-            return None
-    except (ImageCms.PyCMSError, OSError):
-        return None
-    return _convert_profile(picture, source)
-
-
-def _convert_profile(picture: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image | None:
-    """Picture in sRGB, or None if the profile is broken or does not fit the mode."""
-    try:
-        return ImageCms.profileToProfile(
-            picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return None

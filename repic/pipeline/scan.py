@@ -12,7 +12,7 @@ from functools import cached_property
 from repic import sources
 from repic.config import Settings
 from repic.errors import SourceError
-from repic.images import decode, network
+from repic.images import formats, network
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.images.uris import Location, Region
 from repic.sources.base import RefusedPhoto, SourcePhoto
@@ -144,7 +144,7 @@ def _hash(photo: SourcePhoto) -> tuple[SourcePhoto, str, Reject | None]:
     try:
         data = read_bytes(photo.uri)
         # Checked here because a stage would keep the refusal after the decoder is installed.
-        decode.require_decoder(data)
+        formats.require_decoder(data)
         return photo, hashlib.sha256(data).hexdigest(), None
     except ImageRefused as refused:
         return photo, "", Reject(photo.uri, "images", refused.reason, refused.message)

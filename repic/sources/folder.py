@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from repic.errors import SourceError
-from repic.images import decode, uris
+from repic.images import formats, uris
 from repic.sources import labels_file
 from repic.sources.base import SourcePhoto
 
@@ -148,7 +148,7 @@ def _has_photo_signature(path: str) -> bool:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
         with open(path, "rb") as file:
-            return decode.sniff(file.read(decode.HEAD_BYTES)) is not None
+            return formats.sniff(file.read(formats.HEAD_BYTES)) is not None
     except OSError:
         return False
 
@@ -169,7 +169,7 @@ def _remote(root: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         else:
             others.append((path, parts))
     for (path, parts), head in zip(others, _heads(files, [p for p, _ in others]), strict=True):
-        if isinstance(head, bytes) and decode.sniff(head):
+        if isinstance(head, bytes) and formats.sniff(head):
             yield uris.remote_uri(files.unstrip_protocol(path)), parts
 
 
@@ -177,5 +177,5 @@ def _heads(files: Any, paths: list[str]) -> Iterable[bytes | Exception]:
     """First bytes of many remote files, fetched concurrently if the store supports it."""
     if not paths:
         return []
-    heads: list[bytes | Exception] = files.cat_ranges(paths, 0, decode.HEAD_BYTES)
+    heads: list[bytes | Exception] = files.cat_ranges(paths, 0, formats.HEAD_BYTES)
     return heads

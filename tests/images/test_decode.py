@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 
 from repic import config, sources
-from repic.images import decode, fetch, uris
+from repic.images import decode, fetch, formats, uris
 from repic.images.coordinates import Box
 from repic.images.decode import open_image, probe
 from repic.images.fetch import ImageRefused, read_bytes
@@ -193,9 +193,9 @@ def test_a_pillow_without_a_decoder_for_avif_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Such a Pillow lists the format but cannot identify its files."""
-    monkeypatch.setattr(decode.features, "check", lambda name: False)
+    monkeypatch.setattr(formats.features, "check", lambda name: False)
     with pytest.raises(ImageRefused) as caught:
-        decode.require_decoder(encode(picture(), "AVIF"))
+        formats.require_decoder(encode(picture(), "AVIF"))
     assert caught.value.reason == "unsupported"
     assert "pip install pillow-avif-plugin" in caught.value.message
 

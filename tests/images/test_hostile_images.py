@@ -116,7 +116,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(
     def never(*args: object) -> None:
         raise AssertionError("it was decoded")
 
-    monkeypatch.setattr(decode, "_to_rgb", never)
+    monkeypatch.setattr(decode, "to_rgb", never)
     assert bad_images.outcome(bad_images.BOMBS[name]()) == reason
 
 
