@@ -37,7 +37,7 @@ from repic.evaluation import run as evaluation
 from repic.evaluation.intervals import Difference, PhotoSums, paired_test, sum_by_photo
 from repic.evaluation.name_accuracy import COLUMNS
 from repic.evaluation.score import counts_of_row
-from repic.pipeline.build import build
+from repic.pipeline.execution import build
 from repic.pipeline.scan import scan
 from repic.training import run as training
 from storage.store import Store

@@ -45,7 +45,7 @@ from repic.models.vlm import load
 from repic.models.vlm.generate import AnswerGenerator
 from repic.objectives.base import Reward, Row
 from repic.objectives.rows import balanced, examples_of, read
-from repic.pipeline.build import build
+from repic.pipeline.execution import build
 from repic.pipeline.progress import NoProgress
 from repic.pipeline.scan import scan
 from repic.rewards.held_out import Measured, measure_answers

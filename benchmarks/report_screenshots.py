@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from repic import config, report
-from repic.pipeline.build import build
+from repic.pipeline.execution import build
 from repic.pipeline.scan import scan
 from storage.store import Store
 

@@ -41,7 +41,7 @@ from repic.images.perceptual_hash import perceptual_hash
 from repic.models import detectors
 from repic.models import encoder as embed
 from repic.objectives import vlt
-from repic.pipeline.build import build
+from repic.pipeline.execution import build
 from repic.pipeline.scan import scan
 from repic.sample import composition
 from repic.sample.backgrounds import PLACES

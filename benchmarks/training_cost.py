@@ -36,7 +36,7 @@ from repic import config
 from repic.models.vlm import load
 from repic.objectives.base import Row
 from repic.objectives.rows import examples_of, read
-from repic.pipeline.build import build
+from repic.pipeline.execution import build
 from repic.pipeline.progress import NoProgress
 from repic.pipeline.scan import scan
 from repic.rewards.scoring import score

@@ -1,7 +1,7 @@
 """Deployment `build-datasets`: publish a dataset version from photos.
 
-`repic.pipeline.build` defines the steps: scan the source, compute the missing shards, publish. This
-file adds retries, concurrency, run names, and a page with the result.
+`repic.pipeline.execution` defines the steps: scan the source, compute the missing shards, publish.
+This file adds retries, concurrency, run names, and a page with the result.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from flows import gpu
 from flows.common import TASK_OPTIONS, in_home, opaque, page_of_run, store_location
 from repic import config
 from repic.config import Settings
-from repic.pipeline import build
+from repic.pipeline import execution
 from repic.pipeline.build import Build, BuildResult, ShardResult, StagePlan, StageShard
 from repic.pipeline.scan import Scan, scan
 from repic.pipeline.stages import STAGES
@@ -46,9 +46,9 @@ def scan_source(settings: Settings) -> Scan:
 def compute(shard: StageShard, number: int, total: int, uses_model: bool) -> ShardResult:
     """Compute one shard and keep its result, on the machine that the task runner chooses."""
     if not uses_model:
-        return build.run_shard(shard)
+        return execution.run_shard(shard)
     with gpu.turn():
-        return build.run_shard(shard)
+        return execution.run_shard(shard)
 
 
 @task(name="publish", task_run_name="publish {stage.name}", **RETRIES)
@@ -91,9 +91,11 @@ def build_datasets(
         settings = config.load(
             chosen, overrides or [], source=config.folder_source(images, identity)
         )
-        opened, scanned = build.open_and_scan(store_location(store), lambda: scan_source(settings))
+        opened, scanned = execution.open_and_scan(
+            store_location(store), lambda: scan_source(settings)
+        )
         this = Build(settings, opened, scanned, Run.here(runtime.flow_run.id))
-        outcome = build.execute(
+        outcome = execution.execute(
             this, _compute_all, lambda this, stage: publish(opaque(this), stage)
         )
     _report(outcome)

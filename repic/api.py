@@ -196,8 +196,8 @@ def build(
     Raises:
         repic.errors.RepicError, storage.errors.StoreError: errors that the user can fix.
     """
-    from repic.pipeline.build import build as run
-    from repic.pipeline.build import open_and_scan
+    from repic.pipeline.execution import build as run
+    from repic.pipeline.execution import open_and_scan
     from repic.pipeline.scan import scan
 
     if settings is None:

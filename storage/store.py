@@ -1,33 +1,26 @@
-"""A store of versions, and the protocol that publishes one.
+"""A store of versions: parts, tables, datasets and files are published, then committed together.
 
-    1. shards   write a temporary file, fsync, re-open and check it, rename it to its content name
-    2. manifest create-if-absent under the next free number
-    3. refs     create-if-absent of the next snapshot: `latest` moves for all tables at once
-
-A process killed at any point leaves complete but unreferenced files, which gc removes. Two writers
-never write the same file: the one that loses a number takes the next one, or uses the winner's
-version if that has the same fingerprint.
+`storage.publishing` has the steps, and what a kill or a second writer does to them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from storage import documents, formats, intact, refs, shards
+from storage import documents, formats, intact, publishing, refs, shards
 from storage import parts as part_files
 from storage.documents import FORMAT_VERSION, Frozen, check_format
 from storage.errors import (
     DamagedError,
     MovedError,
-    NotDeterministicError,
     NotFoundError,
     StoreError,
 )
@@ -35,17 +28,14 @@ from storage.files import MARKER
 from storage.leases import Leases
 from storage.manifest import (
     ArtifactRef,
-    File,
     Manifest,
     Origin,
-    Shard,
-    check_inside,
     check_name,
     content_of,
     describe_schema,
 )
 from storage.parts import Part
-from storage.reader import MANIFESTS, StoreReader, manifest_path
+from storage.reader import StoreReader
 
 CHUNK = 1 << 20
 
@@ -190,28 +180,27 @@ class Store(StoreReader):
         check_name(name)
         with self.lease():
             if isinstance(data, pa.Table):
-                written, stored_schema = self._write_shards(name, data, key)
+                written, stored_schema = publishing.write_shards(self.files, name, data, key)
                 schema = schema or data.schema
             elif data:
                 written, stored_schema = part_files.adopt(name, data)
                 intact.check(self.files, written)
             else:
-                written, stored_schema = self._write_shards(
-                    name, shards.empty_table(name, schema), key
+                written, stored_schema = publishing.write_shards(
+                    self.files, name, shards.empty_table(name, schema), key
                 )
             documented = shards.with_documentation(name, stored_schema, schema or stored_schema)
-            self._check_key(name, written, documented, key)
-            return self._publish(
-                _draft(
-                    origin,
-                    name=name,
-                    kind="table",
-                    content=content_of("table", written),
-                    rows=sum(shard.rows for shard in written),
-                    key=tuple(key),
-                    shards=written,
-                    **describe_schema(documented),
-                )
+            publishing.check_key(self.files, name, written, documented, key)
+            return publishing.create(
+                self,
+                origin,
+                name=name,
+                kind="table",
+                content=content_of("table", written),
+                rows=sum(shard.rows for shard in written),
+                key=tuple(key),
+                shards=written,
+                **describe_schema(documented),
             )
 
     def publish_dataset(self, name: str, origin: Origin) -> Manifest:
@@ -219,14 +208,13 @@ class Store(StoreReader):
         check_name(name)
         with self.lease():
             tables = [self.manifest(bound.ref) for bound in origin.inputs]
-            return self._publish(
-                _draft(
-                    origin,
-                    name=name,
-                    kind="dataset",
-                    content=content_of("dataset", tables),
-                    rows=sum(table.rows for table in tables),
-                )
+            return publishing.create(
+                self,
+                origin,
+                name=name,
+                kind="dataset",
+                content=content_of("dataset", tables),
+                rows=sum(table.rows for table in tables),
             )
 
     def publish_files(
@@ -240,16 +228,17 @@ class Store(StoreReader):
         """Publish files, given by their path inside the artifact. See `publish`."""
         check_name(name)
         with self.lease():
-            files = tuple(self._write_file(path, data[path]) for path in sorted(data))
-            return self._publish(
-                _draft(
-                    origin,
-                    name=name,
-                    kind=kind,
-                    content=content_of(kind, files),
-                    rows=0,
-                    files=files,
-                )
+            files = tuple(
+                publishing.write_file(self.files, path, data[path]) for path in sorted(data)
+            )
+            return publishing.create(
+                self,
+                origin,
+                name=name,
+                kind=kind,
+                content=content_of(kind, files),
+                rows=0,
+                files=files,
             )
 
     def commit(
@@ -327,95 +316,3 @@ class Store(StoreReader):
         """Run `after_change`; every operation that moves refs or removes versions ends with it."""
         if self._after_change:
             self._after_change(self)
-
-    # The steps of publishing
-
-    def _write_shards(
-        self, name: str, rows: pa.Table, key: Sequence[str]
-    ) -> tuple[tuple[Shard, ...], pa.Schema]:
-        shards.check_key_columns(name, rows.schema, key)
-        written = [
-            shards.write(self.files, f"shards/{name}", piece)
-            for piece in shards.split(rows, key, shards.ROWS_PER_SHARD)
-        ]
-        return tuple(shard for shard, _ in written), written[0][1]
-
-    def _write_file(self, name: str, source: Path | bytes) -> File:
-        try:
-            suffix = PurePosixPath(check_inside(name)).suffix
-        except ValueError as error:
-            raise StoreError(f"A file cannot have this name in an artifact: {error}.") from error
-        chunks = [source] if isinstance(source, bytes) else _chunks(source)
-        stored = self.files.put("files", suffix, chunks, lambda written: None)
-        return File(name=name, path=stored.path, sha256=stored.sha256, bytes=stored.bytes)
-
-    def _check_key(
-        self, name: str, written: Sequence[Shard], schema: pa.Schema, key: Sequence[str]
-    ) -> None:
-        shards.check_key_columns(name, schema, key)
-        rows = formats.read_table(self.files, [s.path for s in written], schema, list(key))
-        counts = rows.group_by(list(key)).aggregate([([], "count_all")])
-        if counts.num_rows < rows.num_rows:
-            duplicate = counts.sort_by([("count_all", "descending")]).slice(0, 1).to_pylist()[0]
-            raise StoreError(
-                f"{name} has {duplicate.pop('count_all')} rows with the key {duplicate}: "
-                "give each row once, or add the column that distinguishes them to the key."
-            )
-
-    def _publish(self, draft: Manifest) -> Manifest:
-        """Create the manifest under the next number, or return the intact existing version.
-
-        A version of the same fingerprint with lost or damaged files does not count: the new one
-        takes its place.
-        """
-        for bound in draft.inputs:
-            if self.manifest(bound.ref).fingerprint != bound.fingerprint:
-                raise StoreError(f"{bound.ref} is not the version that was read: build again.")
-        while True:
-            versions = self.versions(draft.name)
-            if existing := self.find(draft.name, draft.fingerprint, versions):
-                return _same(existing, draft)
-            number = self._next_number(draft.name, versions)
-            manifest = draft.model_copy(update={"version": number})
-            if self._create_manifest(manifest):
-                return manifest
-            if number not in self.versions(draft.name):
-                path = self.files.full(manifest_path(draft.name, number))
-                raise StoreError(f"{path} is there, but is no file: move it away.")
-
-    def _next_number(self, name: str, versions: Sequence[int]) -> int:
-        """The next free number; that of a lost version, which others may name, is not free."""
-        aside = self.versions(name, f"{intact.ASIDE}/{MANIFESTS}")
-        named = refs.current(self.files).of(name).versions
-        return max((0, *versions, *aside, *named)) + 1
-
-    def _create_manifest(self, manifest: Manifest) -> bool:
-        path = manifest_path(manifest.name, manifest.version)
-        return self.files.create(path, documents.encode(manifest))
-
-
-def _draft(origin: Origin, **fields: Any) -> Manifest:
-    """A manifest without a number yet. Raises: StoreError: a value cannot be stored."""
-    try:
-        return Manifest(**dict(origin), **fields, version=1)
-    except ValidationError as error:
-        raise StoreError(
-            f"{fields['name']} cannot be published ({documents.reason(error)}): change what is "
-            "given to publish."
-        ) from error
-
-
-def _same(existing: Manifest, draft: Manifest) -> Manifest:
-    if existing.content != draft.content:
-        raise NotDeterministicError(
-            f"{existing.ref} has the same fingerprint ({draft.fingerprint}) but different content "
-            f"({existing.rows} rows, now {draft.rows}): its code is not deterministic, or changed "
-            "without a new stage version; compare them with diff."
-        )
-    return existing
-
-
-def _chunks(source: Path) -> Iterator[bytes]:
-    with open(source, "rb") as handle:
-        while chunk := handle.read(CHUNK):
-            yield chunk

@@ -18,7 +18,7 @@ from repic import config
 from repic.config import Settings
 from repic.mining.splits import split_of
 from repic.pipeline.build import BuildResult
-from repic.pipeline.build import build as run_build
+from repic.pipeline.execution import build as run_build
 from repic.pipeline.scan import scan
 from repic.sample import photo_files
 from repic.sample.world import World

@@ -66,6 +66,7 @@ def test_import_repic_imports_nothing() -> None:
     "module",
     [
         "repic.pipeline.build",
+        "repic.pipeline.execution",
         "repic.pipeline.catalog",
         "repic.pipeline.reviews",
         "repic.pipeline.stages",

@@ -132,7 +132,7 @@ def build_here(settings: Settings, store: str, only: Collection[str] | None = No
         only: URIs of the only photos to scan; see `repic.pipeline.scan.scan`.
     """
     from repic.cli.progress import BuildProgress
-    from repic.pipeline.build import build, open_and_scan
+    from repic.pipeline.execution import build, open_and_scan
     from repic.pipeline.scan import scan
 
     with BuildProgress(err()) as progress:

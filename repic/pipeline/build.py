@@ -1,13 +1,12 @@
 """A build: which results exist, which are missing, and how one dataset version is published.
 
-`build` runs all stages in this process. A flow calls `execute` with tasks of its own, so both walk
-the same stages in the same order.
+`repic.pipeline.execution` runs its stages.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -17,11 +16,10 @@ import pyarrow.compute as pc
 
 from repic import config
 from repic.config import Settings, with_absolute_paths
-from repic.objectives import names
-from repic.pipeline import catalog, failures, kept_results
-from repic.pipeline.scan import Reject, Scan, trust_root
+from repic.pipeline import kept_results
+from repic.pipeline.scan import Reject, Scan
 from repic.pipeline.stages import STAGES
-from repic.pipeline.stages.base import Inputs, Json, RowStage, ShardOutput, Stage, TableStage
+from repic.pipeline.stages.base import Inputs, Json, RowStage, Stage, TableStage
 from repic.pipeline.stages.quarantine import check_budget
 from repic.tables import TABLES
 from storage.errors import DamagedError, NotFoundError
@@ -300,117 +298,3 @@ class Build:
             mode="json", exclude_none=True
         )
         return {self.settings.source.kind: {**settings, "files": self.scan.files}}
-
-
-def run_shard(shard: StageShard) -> ShardResult:
-    """Compute a shard and keep its result. Idempotent, and safe to run on any machine."""
-    stage = next(s for s in STAGES if isinstance(s, RowStage) and s.name == shard.stage)
-    trust_root(shard.settings)
-    output = stage.run(shard.inputs, shard.settings)
-    gone = tuple(reject for reject in output.rejects if reject.transient)
-    gone_ids = {reject.image_id for reject in gone}
-    keys = [
-        key
-        for key, image_id in zip(
-            shard.inputs["key"].to_pylist(), shard.inputs["image_id"].to_pylist(), strict=True
-        )
-        if image_id not in gone_ids
-    ]
-    kept = ShardOutput(output.rows, tuple(r for r in output.rejects if not r.transient))
-    if keys:
-        kept_results.write(Store.open(shard.store), stage, shard.settings, keys, kept)
-    return ShardResult(output.rows.num_rows, len(output.rejects), gone)
-
-
-def open_and_scan(location: str, scan: Callable[[], Scan]) -> tuple[Store, Scan]:
-    """Open the store and scan the source. A new store is created only if the scan succeeds.
-
-    Args:
-        location: Folder or URL of the store.
-        scan: Scans the source.
-
-    Raises:
-        storage.errors.StoreError: the store cannot be opened or created.
-        repic.errors.SourceError: from `scan`.
-    """
-    try:
-        store = catalog.open_store(location)
-    except NotFoundError:
-        scanned = scan()
-        return catalog.open_store(location, create=True), scanned
-    with failures.recorded(store, Run.here()):
-        return store, scan()
-
-
-def build(
-    settings: Settings, store: Store, scan: Scan, callbacks: BuildCallbacks | None = None
-) -> BuildResult:
-    """Build one dataset version in this process, computing only missing results.
-
-    An interrupted build resumes when it is run again.
-
-    Raises:
-        storage.errors.StoreError: the store cannot be written.
-        repic.errors.ConfigError: a locale has no names.
-        repic.errors.QuarantineError: too many files were refused; `latest` stays.
-    """
-    return execute(Build(settings, store, scan), computing_here(callbacks), Build.publish)
-
-
-def computing_here(
-    callbacks: BuildCallbacks | None = None,
-) -> Callable[[Stage, StagePlan], Iterator[ShardResult]]:
-    """A function that runs the shards of a plan in this process, one after the other."""
-
-    def compute(stage: Stage, plan: StagePlan) -> Iterator[ShardResult]:
-        if callbacks:
-            callbacks.stage(stage, plan)
-        for shard in plan.shards:
-            yield run_shard(shard)
-            if callbacks:
-                callbacks.shard(stage, shard)
-
-    return compute
-
-
-def execute(
-    build: Build,
-    compute: Callable[[Stage, StagePlan], Iterable[ShardResult]],
-    publish: Callable[[Build, Stage], object],
-) -> BuildResult:
-    """Run all stages in order, then bind and commit their tables.
-
-    If inputs vanish meanwhile, the stages run again without them. An error that ends the build is
-    recorded in the store until a build succeeds.
-
-    Args:
-        compute: Runs the shards of a plan by `run_shard` and returns their results in order.
-        publish: Calls `Build.publish`, after all shards of a stage.
-    """
-    with failures.recorded(build.store, build.run), build.store.lease():
-        if not build.existing_dataset():
-            names.check(build.settings.examples.names.locales)
-            build.find_damage()
-            while gone := run_stages(build, compute, publish):
-                build = build.without(gone)
-        result = build.finish()
-        failures.clear(build.store)
-        return result
-
-
-def run_stages(
-    build: Build,
-    compute: Callable[[Stage, StagePlan], Iterable[ShardResult]],
-    publish: Callable[[Build, Stage], object],
-    stages: Iterable[Stage] = STAGES,
-) -> list[Reject]:
-    """Run the stages in order; stop after the first that misses inputs, and return these."""
-    for stage in stages:
-        plan = build.plan(stage)
-        gone = [reject for result in compute(stage, plan) for reject in result.gone]
-        if plan.missing:
-            build.processed[stage.name] = build.processed.get(stage.name, 0) + plan.missing
-        if gone:
-            return gone
-        publish(build, stage)
-    return []

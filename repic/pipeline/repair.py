@@ -9,13 +9,8 @@ from repic import config
 from repic.config import Settings
 from repic.errors import FIXABLE
 from repic.pipeline import retry
-from repic.pipeline.build import (
-    DATASET,
-    Build,
-    BuildCallbacks,
-    computing_here,
-    run_stages,
-)
+from repic.pipeline.build import DATASET, Build, BuildCallbacks
+from repic.pipeline.execution import computing_here, run_stages
 from repic.pipeline.scan import Scan, scan
 from repic.pipeline.stages import STAGES
 from storage import integrity

@@ -13,7 +13,8 @@ from flows.common import is_transient, store_location
 from flows.local.access import Access
 from repic import config
 from repic.errors import ConfigError, SourceError
-from repic.pipeline.build import Build, ShardResult, StagePlan, execute
+from repic.pipeline.build import Build, ShardResult, StagePlan
+from repic.pipeline.execution import execute
 from repic.pipeline.scan import scan
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Stage
@@ -133,14 +134,14 @@ def _task_names(client: Any, flow_run: str) -> set[str]:
 RETRIED = """
 import itertools
 from flows import build_datasets as module
-from repic.pipeline import build
+from repic.pipeline import execution
 calls = itertools.count()
-real = build.run_shard
+real = execution.run_shard
 def flaky(shard):
     if next(calls) == 0:
         raise {error}("once")
     return real(shard)
-build.run_shard = flaky
+execution.run_shard = flaky
 module.compute = module.compute.with_options(retry_delay_seconds=0.1)
 outcome = module.build_datasets(overrides={overrides})
 print(next(calls))

@@ -17,7 +17,7 @@ import pytest
 
 from repic import config
 from repic.config import Settings
-from repic.pipeline.build import build as run_build
+from repic.pipeline.execution import build as run_build
 from repic.pipeline.scan import scan
 from storage.store import Store
 from tests.builds import PROGRAM, Album, Built, build, contents

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from repic.pipeline import build as build_module
+from repic.pipeline import execution
 from repic.pipeline.build import BuildCallbacks, ShardResult, StagePlan, StageShard
-from repic.pipeline.build import build as run_build
+from repic.pipeline.execution import build as run_build
 from repic.pipeline.scan import scan
 from repic.pipeline.stages.base import Stage
 from storage import files, integrity
@@ -38,7 +38,7 @@ def test_a_crash_costs_one_shard(
 ) -> None:
     settings = built.album.settings("runtime.shard_rows=8")
     store = Store.open(tmp_path / "store", create=True)
-    run_shard, done = build_module.run_shard, 0
+    run_shard, done = execution.run_shard, 0
 
     def crashing(shard: StageShard) -> ShardResult:
         nonlocal done
@@ -47,12 +47,12 @@ def test_a_crash_costs_one_shard(
         done += shard.stage == stage
         return run_shard(shard)
 
-    monkeypatch.setattr(build_module, "run_shard", crashing)
+    monkeypatch.setattr(execution, "run_shard", crashing)
     with pytest.raises(error):
         build(settings, store)
     assert not store.versions("dataset")
     assert not store.current().refs  # nothing is visible before everything is
-    monkeypatch.setattr(build_module, "run_shard", run_shard)
+    monkeypatch.setattr(execution, "run_shard", run_shard)
 
     resumed = build(settings, store)
     assert next(iter(resumed.processed)) == stage  # finished work is not repeated

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from repic import config, report
-from repic.pipeline.build import build
+from repic.pipeline.execution import build
 from repic.pipeline.scan import scan
 from storage.store import Store
 from tests.report import builds

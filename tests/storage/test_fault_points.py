@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from storage import files, shards
-from storage import store as store_module
+from storage import files, publishing, shards
 from storage.integrity import verify
 from storage.store import Store
 from tests.storage.stores import build, rows
@@ -28,10 +27,10 @@ STEPS: list[tuple[Any, str]] = [
     (files.os, "replace"),
     (files.os, "link"),
     (files.os, "unlink"),
-    (store_module.Store, "_check_key"),
-    (store_module.Store, "_publish"),
-    (store_module.Store, "_create_manifest"),
-    (store_module.Store, "commit"),
+    (publishing, "check_key"),
+    (publishing, "create"),
+    (publishing, "_create_manifest"),
+    (Store, "commit"),
 ]
 """Operations that change the disk; each is a fault point before and after it."""
 

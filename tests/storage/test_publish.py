@@ -9,8 +9,7 @@ import pickle
 import pyarrow as pa
 import pytest
 
-from storage import files, integrity, shards
-from storage import store as store_module
+from storage import files, integrity, publishing, shards
 from storage.errors import NotDeterministicError, NotFoundError, StoreError
 from storage.hashing import content_hash
 from storage.store import Store
@@ -143,9 +142,9 @@ STEPS = [
     (shards, "check"),
     (files.os, "replace"),
     (files, "link"),
-    (store_module.Store, "_check_key"),
-    (store_module.Store, "_publish"),
-    (store_module.Store, "_create_manifest"),
+    (publishing, "check_key"),
+    (publishing, "create"),
+    (publishing, "_create_manifest"),
 ]
 
 

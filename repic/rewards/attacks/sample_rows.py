@@ -37,7 +37,7 @@ def generated(photos: int = PHOTOS, identities: int = IDENTITIES, world: int = 0
             and 12; measure claims about them on another world.
     """
     from repic import config
-    from repic.pipeline.build import build
+    from repic.pipeline.execution import build
     from repic.pipeline.scan import scan
     from storage.store import Store
 

@@ -1,0 +1,150 @@
+"""The steps of publishing: shards and files are written first, then one manifest names them.
+
+    1. shards   write a temporary file, fsync, re-open and check it, rename it to its content name
+    2. manifest create-if-absent under the next free number
+    3. refs     create-if-absent of the next snapshot, see `Store.commit`
+
+A process killed at any point leaves complete but unreferenced files, which gc removes. Two writers
+never write the same file: the one that loses a number takes the next one, or uses the winner's
+version if that has the same fingerprint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from storage import documents, formats, intact, refs, shards
+from storage.errors import NotDeterministicError, StoreError
+from storage.files import Files
+from storage.manifest import File, Manifest, Origin, Shard, check_inside
+from storage.reader import MANIFESTS, StoreReader, manifest_path
+
+CHUNK = 1 << 20
+"""Bytes that are read of a file at a time."""
+
+
+def write_shards(
+    files: Files, name: str, rows: pa.Table, key: Sequence[str]
+) -> tuple[tuple[Shard, ...], pa.Schema]:
+    """Write rows as shards, sorted by key; the schema is the one that was stored.
+
+    Raises:
+        StoreError: a key column is absent, or the store cannot be written.
+    """
+    shards.check_key_columns(name, rows.schema, key)
+    written = [
+        shards.write(files, f"shards/{name}", piece)
+        for piece in shards.split(rows, key, shards.ROWS_PER_SHARD)
+    ]
+    return tuple(shard for shard, _ in written), written[0][1]
+
+
+def write_file(files: Files, name: str, source: Path | bytes) -> File:
+    """Write a file of an artifact under its content name.
+
+    Args:
+        name: Its path inside the artifact.
+
+    Raises:
+        StoreError: no artifact can have a file of this name, or the store cannot be written.
+    """
+    try:
+        suffix = PurePosixPath(check_inside(name)).suffix
+    except ValueError as error:
+        raise StoreError(f"A file cannot have this name in an artifact: {error}.") from error
+    chunks = [source] if isinstance(source, bytes) else _chunks(source)
+    stored = files.put("files", suffix, chunks, lambda written: None)
+    return File(name=name, path=stored.path, sha256=stored.sha256, bytes=stored.bytes)
+
+
+def check_key(
+    files: Files, name: str, written: Sequence[Shard], schema: pa.Schema, key: Sequence[str]
+) -> None:
+    """Check that each key stands once in the shards.
+
+    Raises:
+        StoreError: it does not, or a key column is absent.
+    """
+    shards.check_key_columns(name, schema, key)
+    rows = formats.read_table(files, [s.path for s in written], schema, list(key))
+    counts = rows.group_by(list(key)).aggregate([([], "count_all")])
+    if counts.num_rows < rows.num_rows:
+        duplicate = counts.sort_by([("count_all", "descending")]).slice(0, 1).to_pylist()[0]
+        raise StoreError(
+            f"{name} has {duplicate.pop('count_all')} rows with the key {duplicate}: "
+            "give each row once, or add the column that distinguishes them to the key."
+        )
+
+
+def create(store: StoreReader, origin: Origin, **fields: Any) -> Manifest:
+    """Create the manifest under the next number, or return the intact existing version.
+
+    A version of the same fingerprint with lost or damaged files does not count: the new one takes
+    its place.
+
+    Args:
+        fields: Of the manifest, besides those of its origin and its number.
+
+    Raises:
+        NotDeterministicError: the same fingerprint exists with different content.
+        StoreError: a field cannot be stored, an input has changed, or the store cannot be written.
+    """
+    draft = _draft(origin, fields)
+    for bound in draft.inputs:
+        if store.manifest(bound.ref).fingerprint != bound.fingerprint:
+            raise StoreError(f"{bound.ref} is not the version that was read: build again.")
+    while True:
+        versions = store.versions(draft.name)
+        if existing := store.find(draft.name, draft.fingerprint, versions):
+            return _same(existing, draft)
+        number = _next_number(store, draft.name, versions)
+        manifest = draft.model_copy(update={"version": number})
+        if _create_manifest(store.files, manifest):
+            return manifest
+        if number not in store.versions(draft.name):
+            path = store.files.full(manifest_path(draft.name, number))
+            raise StoreError(f"{path} is there, but is no file: move it away.")
+
+
+def _draft(origin: Origin, fields: Mapping[str, Any]) -> Manifest:
+    """The manifest without its number."""
+    try:
+        return Manifest(**dict(origin), **fields, version=1)
+    except ValidationError as error:
+        raise StoreError(
+            f"{fields['name']} cannot be published ({documents.reason(error)}): change what is "
+            "given to publish."
+        ) from error
+
+
+def _create_manifest(files: Files, manifest: Manifest) -> bool:
+    path = manifest_path(manifest.name, manifest.version)
+    return files.create(path, documents.encode(manifest))
+
+
+def _next_number(store: StoreReader, name: str, versions: Sequence[int]) -> int:
+    """The next free number; that of a lost version, which others may name, is not free."""
+    aside = store.versions(name, f"{intact.ASIDE}/{MANIFESTS}")
+    named = refs.current(store.files).of(name).versions
+    return max((0, *versions, *aside, *named)) + 1
+
+
+def _same(existing: Manifest, draft: Manifest) -> Manifest:
+    if existing.content != draft.content:
+        raise NotDeterministicError(
+            f"{existing.ref} has the same fingerprint ({draft.fingerprint}) but different content "
+            f"({existing.rows} rows, now {draft.rows}): its code is not deterministic, or changed "
+            "without a new stage version; compare them with diff."
+        )
+    return existing
+
+
+def _chunks(source: Path) -> Iterator[bytes]:
+    with open(source, "rb") as handle:
+        while chunk := handle.read(CHUNK):
+            yield chunk
