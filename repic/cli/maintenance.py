@@ -1,8 +1,8 @@
-"""Commands about the files of a store: verify, repair."""
+"""Commands about the files of a store: verify, repair, gc."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,12 +15,18 @@ from repic.cli.common import (
     out,
     print_json,
     print_rows,
+    size,
 )
+
+if TYPE_CHECKING:
+    from storage.gc import Garbage
+
+CLEAN = "Clean: every file matches its manifest."
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (verify, repair):
+    for command in (verify, repair, gc):
         app.command()(command)
 
 
@@ -48,7 +54,7 @@ def verify(
         )
         err().print("`repic repair` restores what it can, and says what it cannot.")
     else:
-        out().print("Clean: every file matches its manifest.")
+        out().print(CLEAN)
     if problems:
         raise typer.Exit(1)
 
@@ -87,6 +93,113 @@ def repair(as_json: JsonOption = False, store: StoreOption = DEFAULT_STORE) -> N
                 ],
             )
         else:
-            out().print("Clean: every file matches its manifest.")
+            out().print(CLEAN)
     if result.left:
         raise typer.Exit(1)
+
+
+def gc(
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Delete the files; without it, only list them.")
+    ] = False,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Also delete versions, except the newest KEEP and any that a ref names."
+        ),
+    ] = None,
+    forget: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=36_500,
+            metavar="DAYS",
+            help="Also delete killed training runs that were not resumed within DAYS days.",
+        ),
+    ] = 30,
+    forget_lease: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="A process of another machine or container that has ended; repeatable.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Delete unreachable files; a dry run unless --apply is given.
+
+    A killed training run keeps the files that it needs to resume. It is listed, and deleted once
+    it has not been resumed within --forget DAYS.
+
+    While a build runs, nothing is deleted. Whether one runs on another machine or in another
+    container cannot be known: it is named, and --forget-lease ID says that it has ended.
+
+    Example: repic gc --keep 10 --apply
+    """
+    from datetime import timedelta
+
+    from storage import gc as garbage
+
+    collected = garbage.gc(
+        open_store(store),
+        delete=apply,
+        keep_versions=keep,
+        forget=timedelta(days=forget),
+        forget_leases=forget_lease or (),
+    )
+    if as_json:
+        print_json(_record(collected))
+        return
+    _print(collected)
+    if not apply and collected.files and not collected.blocked_by:
+        err().print("Add --apply to delete them.")
+
+
+def _record(garbage: Garbage) -> dict[str, Any]:
+    return {
+        "files": [{"path": f.path, "bytes": f.bytes, "reason": f.reason} for f in garbage.files],
+        "bytes": garbage.bytes,
+        "unfinished": [
+            {
+                "id": u.job.id,
+                "what": u.job.what,
+                "touched": u.job.touched.isoformat(),
+                "bytes": u.bytes,
+                "forgotten": u.forgotten,
+            }
+            for u in garbage.unfinished
+        ],
+        "deleted": garbage.deleted,
+        "blocked": len(garbage.blocked_by),
+        "blocked_by": [
+            {"id": lease.id, "who": str(lease), "advice": lease.advice}
+            for lease in garbage.blocked_by
+        ],
+    }
+
+
+def _print(garbage: Garbage) -> None:
+    if garbage.files:
+        print_rows(
+            ["file", "size", "reason"], [(f.path, size(f.bytes), f.reason) for f in garbage.files]
+        )
+    if garbage.unfinished:
+        print_rows(
+            ["unfinished", "last active", "size", "status"],
+            [
+                (
+                    u.job.what,
+                    f"{u.job.touched:%F %T} UTC",
+                    size(u.bytes),
+                    "abandoned" if u.forgotten else "kept: run the same command to resume",
+                )
+                for u in garbage.unfinished
+            ],
+        )
+    verb = "Deleted" if garbage.deleted else "Would delete"
+    out().print(f"{verb} {len(garbage.files)} files, {size(garbage.bytes)}.")
+    for lease in garbage.blocked_by:
+        err().print(f"In use by {lease}: {lease.advice}.", markup=False)
+    if garbage.blocked_by:
+        err().print("So nothing is deleted; run this again when it is free.")

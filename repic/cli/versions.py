@@ -1,4 +1,4 @@
-"""Commands about versions: log, show, diff, lineage, tag, gc."""
+"""Commands about versions: log, show, diff, lineage, tag."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RefArgument = Annotated[str, typer.Argument(help="name@v3, name@latest or name@T
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (log, show, diff, lineage, tag, gc):
+    for command in (log, show, diff, lineage, tag):
         app.command()(command)
 
 
@@ -241,108 +241,3 @@ def tag(
         out().print(f"{artifact}@{name} is removed")
     else:
         out().print(f"{opened.tag(ref, name)} is now also @{name}")
-
-
-def gc(
-    apply: Annotated[
-        bool, typer.Option("--apply", help="Delete the files; without it, only list them.")
-    ] = False,
-    keep: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Also delete versions, except the newest KEEP and any that a ref names."
-        ),
-    ] = None,
-    forget: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=36_500,
-            metavar="DAYS",
-            help="Also delete killed training runs that were not resumed within DAYS days.",
-        ),
-    ] = 30,
-    forget_lease: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ID",
-            help="A process of another machine or container that has ended; repeatable.",
-        ),
-    ] = None,
-    as_json: JsonOption = False,
-    store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """Delete unreachable files; a dry run unless --apply is given.
-
-    A killed training run keeps the files that it needs to resume. It is listed, and deleted once
-    it has not been resumed within --forget DAYS.
-
-    While a build runs, nothing is deleted. Whether one runs on another machine or in another
-    container cannot be known: it is named, and --forget-lease ID says that it has ended.
-
-    Example: repic gc --keep 10 --apply
-    """
-    from datetime import timedelta
-
-    from storage import gc as garbage
-
-    opened = open_store(store)
-    collected = garbage.gc(
-        opened,
-        delete=apply,
-        keep_versions=keep,
-        forget=timedelta(days=forget),
-        forget_leases=forget_lease or (),
-    )
-    if as_json:
-        print_json(
-            {
-                "files": [
-                    {"path": f.path, "bytes": f.bytes, "reason": f.reason} for f in collected.files
-                ],
-                "bytes": collected.bytes,
-                "unfinished": [
-                    {
-                        "id": u.job.id,
-                        "what": u.job.what,
-                        "touched": u.job.touched.isoformat(),
-                        "bytes": u.bytes,
-                        "forgotten": u.forgotten,
-                    }
-                    for u in collected.unfinished
-                ],
-                "deleted": collected.deleted,
-                "blocked": len(collected.blocked_by),
-                "blocked_by": [
-                    {"id": lease.id, "who": str(lease), "advice": lease.advice}
-                    for lease in collected.blocked_by
-                ],
-            }
-        )
-    else:
-        if collected.files:
-            print_rows(
-                ["file", "size", "reason"],
-                [(f.path, size(f.bytes), f.reason) for f in collected.files],
-            )
-        if collected.unfinished:
-            print_rows(
-                ["unfinished", "last active", "size", "status"],
-                [
-                    (
-                        u.job.what,
-                        f"{u.job.touched:%F %T} UTC",
-                        size(u.bytes),
-                        "abandoned" if u.forgotten else "kept: run the same command to resume",
-                    )
-                    for u in collected.unfinished
-                ],
-            )
-        verb = "Deleted" if collected.deleted else "Would delete"
-        out().print(f"{verb} {len(collected.files)} files, {size(collected.bytes)}.")
-        if collected.blocked_by:
-            for lease in collected.blocked_by:
-                err().print(f"In use by {lease}: {lease.advice}.", markup=False)
-            err().print("So nothing is deleted; run this again when it is free.")
-        elif not apply and collected.files:
-            err().print("Add --apply to delete them.")
