@@ -210,11 +210,7 @@ def _write(
     """
     snapshot = store.current()
     shown = _shown(store, views, snapshot)
-    manifests = [
-        store.manifest(ArtifactRef.exact(name, version))
-        for name in store.names()
-        for version in store.versions(name)
-    ]
+    manifests = store.manifests()
     # The oldest storage version with comments on columns, so that older clients can read it.
     options = "(STORAGE_VERSION 'v1.0.0')" if path else ""
     connection.execute(f"ATTACH {literal(str(path or ':memory:'))} AS catalog {options}")

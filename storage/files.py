@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
@@ -90,14 +90,13 @@ def _local_files(fs: LocalFileSystem, root: str) -> LocalFiles:
     return LocalFiles(fs, root)
 
 
+@dataclass(unsafe_hash=True)
 class Files:
     """Files of a store on an object store. Paths are relative to the store and use "/"."""
 
-    local = False
-
-    def __init__(self, fs: AbstractFileSystem, root: str) -> None:
-        self.fs = fs
-        self.root = root
+    fs: AbstractFileSystem
+    root: str
+    local: ClassVar[bool] = False
 
     def full(self, path: str) -> str:
         """Path for the fsspec file system."""
@@ -114,6 +113,11 @@ class Files:
     def open(self, path: str) -> IO[bytes]:
         """Open a file for reading. Raises: FileNotFoundError."""
         return self.fs.open(self.full(path), "rb")
+
+    def sha256(self, path: str) -> str:
+        """SHA-256 of a file in hex. Raises: OSError: it is absent or cannot be read."""
+        with self.open(path) as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
 
     def find(self, folder: str) -> dict[str, int]:
         """Path -> size in bytes of all files below a folder; empty if the folder does not exist.
@@ -178,12 +182,9 @@ class Files:
 
     def holds(self, stored: Stored) -> bool:
         """Whether a file exists with this content; a damaged one is to be written again."""
-        path = self.full(stored.path)
         try:
-            if self.fs.info(path)["size"] != stored.bytes:
-                return False
-            with self.fs.open(path, "rb") as handle:
-                return hashlib.file_digest(handle, "sha256").hexdigest() == stored.sha256
+            size = self.fs.info(self.full(stored.path))["size"]
+            return size == stored.bytes and self.sha256(stored.path) == stored.sha256
         except OSError:  # absent, or unreadable
             return False
 

@@ -6,13 +6,11 @@ likes. `verify` hashes every file anew.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache
-
-from fsspec import AbstractFileSystem
+from functools import lru_cache, partial
+from itertools import chain, count
 
 from storage.errors import DamagedError, store_errors
 from storage.files import Files, Stored
@@ -38,8 +36,8 @@ def fault(files: Files, part: Shard | File | Stored, *, anew: bool = False) -> s
     try:
         if files.fs.info(path)["size"] != part.bytes:
             return CHANGED
-        digest = _sha256.__wrapped__ if anew else _sha256
-        return None if digest(files.fs, path, files.fs.checksum(path)) == part.sha256 else CHANGED
+        digest = files.sha256 if anew else partial(_sha256, files, files.fs.checksum(path))
+        return None if digest(part.path) == part.sha256 else CHANGED
     except (FileNotFoundError, NotADirectoryError):
         return GONE
     except OSError as error:
@@ -63,10 +61,13 @@ def check(files: Files, parts: Iterable[Shard | File]) -> None:
 def set_aside(files: Files, path: str) -> str:
     """Move a damaged file to `damaged/`, where nothing reads it; returns its new path.
 
+    A later file of the same name gets a number: `damaged/<path>`, `damaged/<path>.2` ...
+
     Raises:
         StoreError: no permission.
     """
-    target = f"{ASIDE}/{path}"
+    names = chain([f"{ASIDE}/{path}"], (f"{ASIDE}/{path}.{number}" for number in count(2)))
+    target = next(name for name in names if not files.fs.exists(files.full(name)))
     with store_errors(files.full(target)), suppress(FileNotFoundError):  # another process did it
         files.fs.makedirs(files.full(target).rpartition("/")[0], exist_ok=True)
         files.fs.mv(files.full(path), files.full(target))
@@ -74,7 +75,6 @@ def set_aside(files: Files, path: str) -> str:
 
 
 @lru_cache(maxsize=1 << 17)
-def _sha256(fs: AbstractFileSystem, path: str, version: int) -> str:
+def _sha256(files: Files, version: int, path: str) -> str:
     """SHA-256 of a file; `version` changes with its size, time of change, or ETag."""
-    with fs.open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    return files.sha256(path)

@@ -10,26 +10,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
-from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from storage import documents
 from storage.documents import Frozen
 from storage.errors import DamagedError, StoreError
 from storage.files import Files
+from storage.manifest import Path
 
 FOLDER = "unfinished"
 CARD = "job.json"
 EXPIRY = timedelta(days=30)
 """gc removes a job that was not resumed for this long."""
-
-
-def _inside(folder: str) -> str:
-    """Check that a folder is inside the store. Raises: ValueError."""
-    if not folder or folder.startswith("/") or {"", ".", ".."} & set(folder.split("/")):
-        raise ValueError(f"{folder!r} is no folder of the store")
-    return folder
 
 
 class UnfinishedJob(Frozen):
@@ -43,7 +36,7 @@ class UnfinishedJob(Frozen):
 
     id: str
     what: str
-    keeps: tuple[Annotated[str, AfterValidator(_inside)], ...] = ()
+    keeps: tuple[Path, ...] = ()
     touched: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     @property

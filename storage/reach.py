@@ -78,7 +78,7 @@ def read(reader: StoreReader) -> Reach:
         snapshot = reader.current()
         if not snapshot.number:
             _check_empty(reader)
-        every = {ref: reader.manifest(ref) for ref in _listed(reader)}
+        every = {manifest.ref: manifest for manifest in reader.manifests()}
         for name, ref in snapshot.refs.items():
             for version in ref.versions:
                 exact = ArtifactRef.exact(name, version)
@@ -89,11 +89,6 @@ def read(reader: StoreReader) -> Reach:
         return Reach(tuple(closure(reader, every.values(), among=every)), snapshot, lacking)
     except OSError as error:
         raise StoreError(f"{reader.location} cannot be read completely: {error}.") from error
-
-
-def _listed(reader: StoreReader) -> list[ArtifactRef]:
-    names = reader.names()
-    return [ArtifactRef.exact(name, version) for name in names for version in reader.versions(name)]
 
 
 def _check_empty(reader: StoreReader) -> None:

@@ -50,6 +50,12 @@ class StoreReader:
         found = (parse_manifest_path(MANIFESTS + path.removeprefix(folder)) for path in paths)
         return sorted(ref.version for ref in found if ref and ref.version)
 
+    def manifests(self) -> list[Manifest]:
+        """The manifests of all versions, by name and number. Raises: DamagedError, StoreError."""
+        found = (parse_manifest_path(path) for path in self.files.find(MANIFESTS))
+        exact = sorted((ref.name, ref.version) for ref in found if ref and ref.version)
+        return [self.manifest(ArtifactRef.exact(*ref)) for ref in exact]
+
     def find(
         self, name: str, fingerprint: str, versions: Sequence[int] | None = None
     ) -> Manifest | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from storage import documents, intact, integrity, refs
 from storage.errors import DamagedError, StoreError
-from storage.manifest import ArtifactRef, Manifest
+from storage.manifest import Manifest
 from storage.reader import MANIFESTS, manifest_path, parse_manifest_path
 from storage.refs import Ref, Snapshot
 from storage.store import Store
@@ -64,13 +64,6 @@ def mend(store: Store) -> list[str]:
     return done
 
 
-def manifests(store: Store) -> Iterator[Manifest]:
-    """The manifests of all versions. Raises: StoreError."""
-    for name in store.names():
-        for version in store.versions(name):
-            yield store.manifest(ArtifactRef.exact(name, version))
-
-
 def _aside(store: Store, path: str, why: str) -> str:
     return f"{path} was moved to {intact.set_aside(store.files, path)}, because {why}"
 
@@ -106,7 +99,7 @@ def _from_manifests(store: Store, before: Snapshot) -> dict[str, Ref]:
     version that no dataset binds.
     """
     since = before.created if before.number else None
-    every = list(manifests(store))
+    every = store.manifests()
     bound = {item.name for m in every if m.kind == "dataset" for item in m.inputs}
     after = dict(before.refs)
     for manifest in sorted(every, key=lambda manifest: manifest.created):
@@ -128,7 +121,7 @@ def _inputs_exist(store: Store, manifest: Manifest) -> bool:
 
 def _mend_tables(store: Store) -> Iterator[str]:
     """Tables with lost or damaged shards get those of an intact version of equal rows."""
-    for manifest in list(manifests(store)):
+    for manifest in store.manifests():
         if manifest.kind != "table" or not store.faults(manifest):
             continue
         twin = store.find(manifest.name, manifest.fingerprint)
@@ -144,7 +137,7 @@ def _mend_tables(store: Store) -> Iterator[str]:
 
 def _mend_inputs(store: Store) -> Iterator[str]:
     """A lost version that is an input of another comes back as a copy of an equal version."""
-    for manifest in list(manifests(store)):
+    for manifest in store.manifests():
         for item in manifest.inputs:
             if item.version in store.versions(item.name):
                 continue

@@ -16,6 +16,7 @@ import pytest
 
 from storage.catalog import Views, catalog, connect
 from storage.errors import StoreError
+from storage.manifest import ArtifactRef, Manifest
 from storage.store import Store
 from tests.storage.stores import SCHEMA, build, origin, rows
 
@@ -333,26 +334,20 @@ def test_a_store_that_cannot_be_written_is_shown_from_memory(store, monkeypatch,
 def test_versions_that_gc_removes_meanwhile_are_left_out(store, monkeypatch):
     build(store, 1)
     build(store, 2)
-    store.files.remove("catalog.duckdb")
-    names, removed = Store.names, []
+    manifest, removed = Store.manifest, []
 
-    def remove_once(self: Store) -> list[str]:
-        found = names(self)
-        versions = Store.versions
+    def remove_once(self: Store, ref: ArtifactRef) -> Manifest:
+        if not removed:
+            removed.append(ref)
+            self.files.remove("manifests/dataset/v000001.json")
+        return manifest(self, ref)
 
-        def with_removed(self: Store, name: str) -> list[int]:
-            numbers = versions(self, name)
-            if not removed and name == "dataset":
-                removed.append(name)
-                return [*numbers, 99]
-            return numbers
-
-        monkeypatch.setattr(Store, "versions", with_removed)
-        return found
-
-    monkeypatch.setattr(Store, "names", remove_once)
-    assert shown(store) == [(10,)]
-    assert removed
+    monkeypatch.setattr(Store, "manifest", remove_once)
+    with connect(Store.open(store.location), guarded=False) as connection:
+        query = "SELECT ref FROM artifacts WHERE name = 'dataset'"
+        assert connection.execute(query).fetchall() == [("dataset@v2",)]
+        assert connection.execute("SELECT count(*) FROM images").fetchall() == [(10,)]
+    assert removed == [ArtifactRef.exact("dataset", 1)], "it was listed, then removed"
 
 
 def test_a_store_that_is_not_local_is_shown_from_memory(memory):

@@ -118,6 +118,20 @@ def test_stray_files_move_away(store):
     assert store.files.read("damaged/refs/notes.txt") == b"hello"
 
 
+def test_each_file_that_moves_away_is_kept(store):
+    build(store, 1)
+    for content in (b"first", b"second", b"third"):
+        store.files.replace("refs/notes.txt", content)
+        [done] = repair.set_aside(store)
+    assert "damaged/refs/notes.txt.3" in done
+    kept = {path: store.files.read(path) for path in store.files.find("damaged")}
+    assert kept == {
+        "damaged/refs/notes.txt": b"first",
+        "damaged/refs/notes.txt.2": b"second",
+        "damaged/refs/notes.txt.3": b"third",
+    }
+
+
 def test_a_newer_document_is_left_alone(store):
     build(store, 1)
     path = "manifests/images/v000001.json"
@@ -190,3 +204,17 @@ def test_a_pipe_is_an_error_and_nobody_waits_for_it(store: Store, path: str) -> 
     os.mkfifo(store.files.full(path))
     with pytest.raises(StoreError, match="is no regular file"):
         gc(Store.open(store.location), delete=True)
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_in_the_place_of_an_empty_file_is_found_and_replaced(store: Store) -> None:
+    files = {"empty.txt": b""}
+    made = store.publish_files("policy", files, origin("c"), kind="checkpoint")
+    path = made.files[0].path
+    store.files.remove(path)
+    os.mkfifo(store.files.full(path))
+    assert [(p.path, p.message) for p in verify(store)] == [
+        (path, "it cannot be read: it is no regular file")
+    ]
+    assert store.publish_files("policy", files, origin("c"), kind="checkpoint").version == 1
+    assert verify(store) == []
