@@ -30,6 +30,10 @@ REMEDIES = {
     "made it: repic build, repic train",
 }
 BUILD_AGAIN = "`repic build` publishes a new version, and `repic gc --keep N` can remove this one"
+MAKE_INPUTS = (
+    "run the command again that made {} (for a dataset `repic build`), with the same photos, code "
+    "and models, then `repic repair`"
+)
 RUN_AGAIN = "run the command again that made it: repic evaluate, or repic refresh"
 
 Scanner = Callable[[Settings, frozenset[str] | None], Scan]
@@ -65,7 +69,7 @@ def repair(
     """
     done = repairs.set_aside(store)
     reasons: dict[str, str] = {}
-    datasets = [m for m in repairs.manifests(store) if m.kind == "dataset"]
+    datasets = [m for m in store.manifests() if m.kind == "dataset"]
     for dataset in sorted(datasets, key=lambda manifest: -manifest.version):
         if damage := store.faults(dataset):
             reasons[str(dataset.ref)] = _rebuild(store, dataset, callbacks, scanner)
@@ -133,10 +137,20 @@ def _reviews(store: Store, dataset: Manifest) -> Manifest | None:
 def _remedy(store: Store, problem: IntegrityProblem, reasons: dict[str, str]) -> str:
     name = problem.artifact.partition("@")[0]
     if name not in OF_BUILD:
-        return REMEDIES.get(name, RUN_AGAIN)
+        again = REMEDIES.get(name, RUN_AGAIN)
+        lost = "" if problem.path else _lost_inputs(store, problem.artifact)
+        return f"{MAKE_INPUTS.format(lost)}; if they have changed, {again}" if lost else again
     holders = (ref for ref in reasons if ref == problem.artifact or _binds(store, ref, problem))
     reason = next((reasons[ref] for ref in holders if reasons[ref]), "")
     return f"{reason}; {BUILD_AGAIN}" if reason else BUILD_AGAIN
+
+
+def _lost_inputs(store: Store, ref: str) -> str:
+    """The inputs of a version that do not exist, if `ref` is a version."""
+    if "@" not in ref:
+        return ""
+    inputs = store.manifest(ref).inputs
+    return ", ".join(str(i.ref) for i in inputs if i.version not in store.versions(i.name))
 
 
 def _binds(store: Store, ref: str, problem: IntegrityProblem) -> bool:

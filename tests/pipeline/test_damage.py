@@ -118,3 +118,22 @@ def test_repair_says_what_it_cannot_and_why(built: Built, tmp_path: Path, repic_
     remedy = left[str(outcome.tables["pairs"].ref)]["remedy"]
     assert "its photos or labels have changed" in remedy
     assert "`repic build` publishes a new version" in remedy
+
+
+def test_a_lost_dataset_of_a_checkpoint_is_built_again(
+    built: Built, tmp_path: Path, repic_main: Main
+) -> None:
+    store = built.copy(tmp_path / "store")
+    at = f"--store={store.location}"
+    origin = Origin(fingerprint="c", inputs=(built.outcome.dataset.as_input(),))
+    store.publish_files("checkpoint", {"a.bin": b"weights"}, origin, kind="checkpoint")
+    store.files.replace("manifests/dataset/v000001.json", b"junk")
+    code, out, _ = repic_main("repair", "--json", at)
+    left = {item["problem"]["artifact"]: item["remedy"] for item in json.loads(out)["left"]}
+    assert code == 1
+    assert left["checkpoint@v1"].startswith("run the command again that made dataset@v1")
+    assert left["checkpoint@v1"].endswith("train again: repic train")
+    assert repic_main(*built.album.arguments, at)[0] == 0
+    code, out, _ = repic_main("repair", at)
+    assert (code, "dataset@v1 is back: dataset@v2" in out) == (0, True)
+    assert integrity.verify(store) == []
