@@ -116,7 +116,8 @@ class Files:
 
     def sha256(self, path: str) -> str:
         """SHA-256 of a file in hex. Raises: OSError: it is absent or cannot be read."""
-        with self.open(path) as handle:
+        opened: Any = self.open(path)  # `IO[bytes]` does not declare readinto
+        with opened as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
 
     def find(self, folder: str) -> dict[str, int]:
