@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import WeightsError
 from repic.models import shipped, weights
 from repic.models.open_clip_checkpoint import FOLDER, HUB, OpenClipCheckpoint
+from storage.atomic import replacing
 
 if TYPE_CHECKING:
     from repic.config import DetectorSettings, Settings
@@ -75,9 +76,8 @@ class PublishedModel:
             "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
             "files": [asdict(file) for file in files],
         }
-        _write_atomically(
-            _record_path(), json.dumps(_record() | {self.name: entry}, indent=1).encode()
-        )
+        with replacing(_record_path()) as file:
+            file.write(json.dumps(_record() | {self.name: entry}, indent=1).encode())
         return files
 
 
@@ -178,25 +178,18 @@ def _download(address: str, path: Path, report: Callable[[int, int | None], None
     """Stream a file to a path that exists only when it is complete."""
     import httpx
 
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         with (
+            replacing(path) as file,
             httpx.stream("GET", address, follow_redirects=True, timeout=30) as reply,
-            open(partial, "wb") as file,
         ):
             reply.raise_for_status()
             expected = int(reply.headers.get("Content-Length", 0)) or None
             for chunk in reply.iter_bytes():
                 file.write(chunk)
-                report(file.tell(), expected)
-        if expected is not None and partial.stat().st_size != expected:
-            raise WeightsError(f"{address} ended early: fetch again")
-        partial.replace(path)
-    except (httpx.HTTPError, OSError) as error:
+                report(reply.num_bytes_downloaded, expected)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise _failed(path.name, "detector.checkpoint", error) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _failed(name: str, setting: str, error: Exception) -> WeightsError:
@@ -229,10 +222,3 @@ def _record() -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -17,6 +15,7 @@ from repic.report.examples import examples_section
 from repic.report.pairs import pairs_section
 from repic.report.photos import photos_section
 from repic.report.pictures import thumbnails
+from storage.atomic import replacing
 from storage.store import Store
 
 FILE = "report.html"
@@ -51,13 +50,8 @@ def write(store: Store, ref: str, out: Path, against: str | None = None) -> Path
     """
     page = _training(store, ref) or _evaluation(store, ref, against) or render(store, ref)
     path = out / FILE if out.is_dir() else out
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(page.encode())
     return path
 
 

@@ -6,14 +6,13 @@ Only `dc:description` in the default language changes; every other property is e
 from __future__ import annotations
 
 import io
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
 
 from repic.errors import SourceError
 from repic.sources.xmp import DC, RDF, XmpError, parse_xml
+from storage.atomic import replacing
 
 _DESCRIPTION = f"{DC}description"
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -46,7 +45,8 @@ def write_caption(photo: Path, caption: str) -> Path:
         content = with_caption(existing or _EMPTY, caption)
         if existing is not None:
             _keep(sidecar)
-        _replace(sidecar, content)
+        with replacing(sidecar) as file:
+            file.write(content)
     except (OSError, XmpError) as error:
         raise SourceError(f"{sidecar} cannot be written, it is unchanged: {error}") from error
     return sidecar
@@ -113,18 +113,3 @@ def _keep(sidecar: Path) -> None:
     backup = sidecar.with_name(f"{sidecar.name}.bak")
     if not backup.exists():
         shutil.copy2(sidecar, backup)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        mode = path.stat().st_mode if path.exists() else 0o644
-        os.chmod(temporary, mode & 0o777)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -161,10 +161,21 @@ def test_what_cannot_be_fetched_leaves_no_file(
     monkeypatch.setenv("REPIC_ULTRALYTICS_URL", f"{url}/releases")
     settings = config.load("sample", ["detector.kind=yolo", f"detector.checkpoint={name}"])
     (model,) = published.models_of(settings)
-    with pytest.raises(WeightsError, match=rf"{name}.*(mirrors|fetch again)"):
+    with pytest.raises(WeightsError, match=rf"{name}.*mirrors"):
         model.fetch(lambda *_: None)
     assert model.fetched() == ()
     assert list((tmp_path / "weights").iterdir()) == []
+
+
+def test_an_address_of_a_mirror_that_is_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPIC_CACHE", str(tmp_path))
+    monkeypatch.setenv("REPIC_ULTRALYTICS_URL", "http://[::1")
+    settings = config.load("sample", ["detector.kind=yolo", "detector.checkpoint=none.pt"])
+    (model,) = published.models_of(settings)
+    with pytest.raises(WeightsError, match="REPIC_ULTRALYTICS_URL"):
+        model.fetch(lambda *_: None)
 
 
 def test_a_fetched_file_that_changed_is_not_here(
