@@ -27,7 +27,7 @@ def read_bytes(uri: str) -> bytes:
         OSError: a failure of the machine, or a possibly temporary one of a store's network.
     """
     location = uris.Location.parse(uri)
-    _check_scheme(location.url)
+    check_scheme(location.url)
     try:
         return _read(location)
     except network.DownloadError as error:
@@ -41,10 +41,13 @@ def read_bytes(uri: str) -> bytes:
         raise ImageRefused("unreadable", f"it cannot be read: {cause[:500]}") from error
 
 
-def _check_scheme(url: str) -> None:
-    """Refuse addresses from which no picture is read, whoever wrote them into a table.
+def check_scheme(url: str) -> None:
+    """Refuse addresses from which no picture is read, whoever wrote them.
 
     fsspec knows schemes that log in to servers, read other files or the private network.
+
+    Raises:
+        ImageRefused: `forbidden`.
     """
     scheme = url.partition("://")[0]
     if scheme in ("file", *network.SCHEMES):

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from repic.config import ExampleSettings
 from repic.images.coordinates import Box, Convention
 from repic.objectives.corpus import Corpus, Object, Pair, Photo
-from repic.objectives.view import View
+from repic.objectives.query_view import QueryView
 from storage.hashing import fingerprint
 
 T = TypeVar("T")
@@ -210,7 +210,7 @@ def answer_of(row: Mapping[str, Any], convention: Convention) -> str:
 
 
 def _box_of(row: Mapping[str, Any], convention: Convention) -> str:
-    return View.of(row).render(Box.of(row["box"]), convention)
+    return QueryView.of(row).render(Box.of(row["box"]), convention)
 
 
 def reference_picture(corpus: Corpus, obj: Object) -> Row:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repic.config import SPLITS
-from repic.objectives.view import View, seen_box
+from repic.objectives.query_view import QueryView, box_in_view
 
 Boxes = NDArray[np.float64]
 
@@ -26,13 +26,13 @@ MOST_ROWS = 2_000
 
 LEAST_ROWS = 90
 MOST_LEFT_OUT = 0.4
-"""Limits of `choose`."""
+"""Limits of `choose_rows`: of all splits together, and the share of a split."""
 
 FEWEST_ROWS = 20
 """Rows of train below which a box that answers them says little about photos in general."""
 
 ROUNDS = 60
-"""Most turns of `choose_views`."""
+"""Most turns of `choose_crops`."""
 
 HIT = 0.5
 TOO_HIGH = 0.45
@@ -73,8 +73,8 @@ def measure(rows: Iterable[Mapping[str, Any]]) -> list[LazyAnswer]:
     found: dict[str, list[tuple[float, ...]]] = {split: [] for split in SPLITS}
     for row in rows:
         if row["objective"] == "vlt":
-            view = View.of(row)
-            share = seen_box(row).scale(1 / view.width, 1 / view.height)
+            view = QueryView.of(row)
+            share = box_in_view(row).scale(1 / view.width, 1 / view.height)
             found[row["split"]].append(tuple(share.as_list()))
     if not found["train"]:
         return []
@@ -89,31 +89,36 @@ def measure(rows: Iterable[Mapping[str, Any]]) -> list[LazyAnswer]:
     return scores
 
 
-def choose_views(
-    whole: Boxes, splits: Sequence[str], most: float, views: Callable[[int], Boxes]
+def choose_crops(
+    whole: Boxes, splits: Sequence[str], most: float, options: Callable[[int], Boxes]
 ) -> NDArray[np.int64]:
-    """Which view of its photo each row shows, int (n,), so that no fixed box answers many rows.
+    """Which crop of its photo each row shows, int (n,), so that no fixed box answers many rows.
 
-    In turns, the best fixed box of the rows of train is found, and the third of the rows that it
-    answers best change to the view in which the boxes found so far answer them worst. This is
+    In turns, the best fixed box of the rows of train is found, and the third of all rows that it
+    answers best change to the option in which the boxes found so far answer them worst. This is
     fictitious play (Brown, 1951) of the one who asks against the one who does not look. It ends as
-    soon as the best box has at most the given mean IoU, so rows that are well spread stay whole.
+    soon as the best box has at most the given mean IoU, on train and on all rows, so rows that are
+    well spread stay whole; after `ROUNDS` turns, the best choice so far is taken. With fewer than
+    `FEWEST_ROWS` rows of train all photos stay whole.
 
     Args:
         whole: Boxes in the whole photos.
         splits: Of all rows.
         most: Highest mean IoU; 1 keeps all photos whole.
-        views: Row number -> boxes in all of its views, float (k, 4), the whole photo first.
+        options: Row number -> its box in the whole photo, then in each crop, float (k, 4).
+
+    Returns:
+        Indices of options, 0 for the whole photo.
     """
     picks = np.zeros(len(whole), np.int64)
     train = np.flatnonzero(np.array(splits) == "train")
     if most >= 1 or len(train) < FEWEST_ROWS or _score(whole, train)[1] <= most:
         return picks
-    options = [views(i) for i in range(len(whole))]
-    count = max(map(len, options))
-    padded = np.stack([np.concatenate([o, o[:1].repeat(count - len(o), 0)]) for o in options])
+    offered = [options(i) for i in range(len(whole))]
+    count = max(map(len, offered))
+    padded = np.stack([np.concatenate([o, o[:1].repeat(count - len(o), 0)]) for o in offered])
     answered = np.zeros(padded.shape[:2])
-    can_change = np.array([len(o) > 1 for o in options])
+    can_change = np.array([len(o) > 1 for o in offered])
     best, least = picks, 1.0
     rows = np.arange(len(whole))
     for _ in range(ROUNDS):
@@ -137,7 +142,7 @@ def _score(boxes: Boxes, train: NDArray[np.int64]) -> tuple[Boxes, float]:
     return box, max(float(values[train].mean()), float(values.mean()))
 
 
-def choose(boxes: Boxes, splits: Sequence[str], most: float) -> NDArray[np.bool_]:
+def choose_rows(boxes: Boxes, splits: Sequence[str], most: float) -> NDArray[np.bool_]:
     """Which rows to keep, bool (n,), so that the best fixed box has at most this mean IoU.
 
     The box is that of the kept rows of train. The rows that it answers best are left out, of each

@@ -36,9 +36,9 @@ from repic.objectives.base import (
     templates,
     text_block,
 )
+from repic.objectives.candidate_crops import CandidateCrops, visible
 from repic.objectives.corpus import Corpus, Object, Photo
-from repic.objectives.view import View
-from repic.objectives.views import PhotoViews, visible
+from repic.objectives.query_view import QueryView
 
 TEMPLATES = templates(
     "vlt",
@@ -63,7 +63,7 @@ _PAPER_BOX = re.compile(r"\[(\d{1,9}),\s*(\d{1,9}),\s*(\d{1,9}),\s*(\d{1,9})\]")
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A question about an object, whose view is not yet chosen.
+    """A question about an object; what it shows of the photo is not yet chosen.
 
     Attributes:
         choices: Texts that refer to the object alone, as `(kind, text)`.
@@ -81,8 +81,8 @@ class _Candidate:
         return Box.of(self.target.box).scale(1 / self.photo.width, 1 / self.photo.height).as_list()
 
     @cached_property
-    def views(self) -> PhotoViews:
-        """PhotoViews of the photo that may be asked about.
+    def crops(self) -> CandidateCrops:
+        """What the question may show: the photo or a crop of it.
 
         A crop shows no other thing in place of the object, but may make an expression such as "on
         the left" false: only a label is asked about a crop.
@@ -90,10 +90,10 @@ class _Candidate:
         photo, box = self.photo, Box.of(self.target.box)
         rng = SeededRandom(seed_of(self.seed, "view", self.target.object_id))
         is_label = all(kind == "label" for kind, _ in self.choices)
-        return PhotoViews.of(box, photo.width, photo.height, rng if is_label else None)
+        return CandidateCrops.of(box, photo.width, photo.height, rng if is_label else None)
 
     def draft(self, crop: Box | None, settings: ExampleSettings) -> ExampleDraft:
-        """The draft of the row with a view of the photo."""
+        """The draft of the row that shows a crop, or with None the whole photo."""
         shown = () if crop is None else (crop,)
         key = draft_key("vlt", self.split, self.target, list(self.choices), self.photo, *shown)
         return ExampleDraft(key, partial(self._row, crop, settings))
@@ -128,23 +128,23 @@ class Vlt:
     ) -> Iterator[ExampleDraft]:
         """Up to `settings.vlt.max_per_photo` drafts per photo, each about a different object.
 
-        Views are chosen so that no fixed box answers many of them, see `lazy_answers.choose`.
+        Crops and rows are chosen so that no fixed box answers many rows, see `lazy_answers`.
         """
         candidates = list(self._candidates(corpus, settings, summary))
         most = settings.vlt.max_lazy_iou
         splits = [candidate.split for candidate in candidates]
         boxes = np.array([c.share for c in candidates]).reshape(-1, 4)
-        views = np.zeros(len(candidates), np.int64)
+        picks = np.zeros(len(candidates), np.int64)
         if settings.vlt.crops:
-            views = lazy_answers.choose_views(
-                boxes, splits, most, lambda i: candidates[i].views.shares
+            picks = lazy_answers.choose_crops(
+                boxes, splits, most, lambda i: candidates[i].crops.shares
             )
-            for i in np.flatnonzero(views):
-                boxes[i] = candidates[i].views.shares[views[i]]
-        kept = lazy_answers.choose(boxes, splits, most)
-        for candidate, view, keep in zip(candidates, views, kept, strict=True):
+            for i in np.flatnonzero(picks):
+                boxes[i] = candidates[i].crops.shares[picks[i]]
+        kept = lazy_answers.choose_rows(boxes, splits, most)
+        for candidate, pick, keep in zip(candidates, picks, kept, strict=True):
             if keep:
-                yield candidate.draft(candidate.views.crops[view] if view else None, settings)
+                yield candidate.draft(candidate.crops.crops[pick] if pick else None, settings)
             else:
                 summary.refused["a_fixed_box_answers_it"] += 1
 
@@ -185,7 +185,7 @@ class Vlt:
         Raises:
             BoxError: the answer does not have exactly one unambiguous box; see `Convention.parse`.
         """
-        return View.of(row).parse(completion, convention)
+        return QueryView.of(row).parse(completion, convention)
 
     def reward(
         self, completion: str, row: Mapping[str, Any], mode: Mode, convention: Convention
@@ -258,9 +258,9 @@ def _paper_reward(completion: str, row: Mapping[str, Any], convention: Conventio
     match = _PAPER_BOX.search(completion)
     if match is None:
         return Reward(0.0, {"iou": 0.0, "format": 0.0}, "missing")
-    view = View.of(row)
+    view = QueryView.of(row)
     values = [float(number) for number in match.groups()]
-    box = view.unseen(convention.to_pixels(values, view.width, view.height))
+    box = view.to_photo(convention.to_pixels(values, view.width, view.height))
     iou = box.iou(Box.of(row["box"]))
     hit = float(iou >= PAPER_IOU)
     return Reward(hit, {"iou": iou, "format": 1.0}, "right" if hit else "wrong", box.as_list())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from repic.errors import SourceError
 from repic.images.uris import Location
-from repic.sources.base import Annotation, SourcePhoto
+from repic.sources.base import Annotation, SourcePhoto, one_form
 
 if TYPE_CHECKING:
     from repic import config
@@ -55,16 +54,12 @@ def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Ite
 def _normalized(photo: SourcePhoto) -> SourcePhoto:
     """The photo with identities in one form; one of no visible character is none."""
     annotations = tuple(
-        replace(annotation, identity=_one_form(annotation.identity))
+        replace(annotation, identity=one_form(annotation.identity))
         if annotation.identity
         else annotation
         for annotation in photo.annotations
     )
-    return replace(photo, identity=_one_form(photo.identity), annotations=annotations)
-
-
-def _one_form(identity: str | None) -> str | None:
-    return " ".join(unicodedata.normalize("NFC", identity or "").split()) or None
+    return replace(photo, identity=one_form(photo.identity), annotations=annotations)
 
 
 def _merged(first: SourcePhoto, second: SourcePhoto) -> SourcePhoto:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,3 +63,8 @@ class RefusedPhoto(SourcePhoto):
     """A photo that its data set may not name; it is not read, and `why` is for the quarantine."""
 
     why: str = ""
+
+
+def one_form(name: str | None) -> str | None:
+    """A name in one line and one Unicode form (NFC); None if nothing is left of it."""
+    return " ".join(unicodedata.normalize("NFC", name or "").split()) or None

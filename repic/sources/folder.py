@@ -1,4 +1,4 @@
-"""Photos of a folder and all its sub-folders, on a local disk or any store that fsspec supports.
+"""Photos of a folder and all its sub-folders, at an address from which photos are read (`fetch`).
 
 A file counts as a photo if its suffix or its first bytes are those of an image format. Anything
 with such a name is yielded, including directories, dangling links and files without read
@@ -16,7 +16,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from repic.errors import SourceError
-from repic.images import formats, uris
+from repic.images import fetch, formats, uris
+from repic.images.refusal import ImageRefused
 from repic.sources import labels_file
 from repic.sources.base import SourcePhoto
 
@@ -64,13 +65,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
 
 def _labels_files(root: str) -> dict[str, bytes]:
     """Content of the labels files in the root."""
-    import fsspec
-
-    files, folder = (
-        fsspec.url_to_fs(uris.remote_path(root))
-        if not root.startswith("file://")
-        else (fsspec.filesystem("file"), uris.file_path(root))
-    )
+    files, folder = _open(root)
     contents = {}
     for name in labels_file.NAMES:
         path = f"{folder.rstrip('/')}/{name}"
@@ -84,6 +79,24 @@ def _labels_files(root: str) -> dict[str, bytes]:
         if len(contents[name]) > labels_file.MAX_BYTES:
             raise SourceError(f"{path} has more than {labels_file.MAX_BYTES >> 20} MB; split it up")
     return contents
+
+
+def _open(root: str) -> tuple[Any, str]:
+    """The fsspec file system of a URI, and the path of the URI in it."""
+    import fsspec
+
+    if root.startswith("file://"):
+        return fsspec.filesystem("file"), uris.file_path(root)
+    if root.endswith("://"):
+        raise SourceError(f"{root} names no folder; give an existing one (source.path)")
+    try:
+        fetch.check_scheme(root)
+        files, folder = fsspec.url_to_fs(uris.remote_path(root))
+    except ImageRefused as error:
+        raise SourceError(f"{root} is no folder of photos: {error.message} (source.path)") from None
+    except (ImportError, ValueError) as error:
+        raise SourceError(f"{root} cannot be opened: {error} (source.path)") from error
+    return files, folder
 
 
 def _text(name: str) -> str:
@@ -154,9 +167,7 @@ def _has_photo_signature(path: str) -> bool:
 
 
 def _remote(root: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    import fsspec
-
-    files, folder = fsspec.url_to_fs(uris.remote_path(root))
+    files, folder = _open(root)
     if not files.exists(folder):
         raise SourceError(f"there is no folder {root}; give an existing one (source.path)")
     others = []

@@ -8,13 +8,13 @@ parsed by defusedxml, which refuses entities and document types.
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, ParseError
 
 from repic.images.coordinates import Box
+from repic.sources.base import one_form
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,9 +103,9 @@ def parse_xml(data: bytes) -> Element:
 
 
 def name_of(text: str | None) -> str | None:
-    """A person's name in one line and one Unicode form; None if it names nobody."""
-    name = " ".join(unicodedata.normalize("NFC", text or "").split())
-    return None if not name or name.casefold() in NOBODY else name
+    """A person's name in the form of `one_form`; None if it names nobody."""
+    name = one_form(text)
+    return None if name is None or name.casefold() in NOBODY else name
 
 
 def _mwg_regions(root: Element) -> Iterator[FaceRegion]:

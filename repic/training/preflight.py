@@ -16,7 +16,7 @@ from repic.models.vlm.load import Reader
 from repic.objectives.base import Mode, Row, messages
 from repic.objectives.identify import KIND as WHICH
 from repic.objectives.identify import NONE
-from repic.objectives.view import View, seen_box
+from repic.objectives.query_view import QueryView, box_in_view
 from repic.rewards import gold
 from repic.rewards.scoring import score
 
@@ -219,7 +219,7 @@ def corrupted_answer(row: Row, convention: Convention) -> str:
 
 def _wrong_box(row: Row, convention: Convention) -> str:
     """The quarter of the picture that overlaps the true box least."""
-    view, true = View.of(row), seen_box(row)
+    view, true = QueryView.of(row), box_in_view(row)
     width, height = view.width, view.height
     half = (width / 2, height / 2)
     corners = [Box(x, y, x + half[0], y + half[1]) for x in (0.0, half[0]) for y in (0.0, half[1])]

@@ -14,8 +14,8 @@ from repic.images.coordinates import NORMALIZED, QWEN3_VL, Box
 from repic.objectives import lazy_answers
 from repic.objectives.base import ObjectiveSummary, answer_of
 from repic.objectives.corpus import Corpus
-from repic.objectives.lazy_answers import best_box, choose, choose_views, ious, measure
-from repic.objectives.view import View, seen_box
+from repic.objectives.lazy_answers import best_box, choose_crops, choose_rows, ious, measure
+from repic.objectives.query_view import QueryView, box_in_view
 from repic.objectives.vlt import Vlt
 from repic.rewards.server.protocol import row_message
 from tests.objectives.tables import Build, image_row, object_row
@@ -53,22 +53,22 @@ def test_the_best_box_is_at_least_as_good_as_any_of_a_grid() -> None:
 def test_the_rows_that_a_fixed_box_answers_best_are_left_out() -> None:
     boxes = np.vstack([scattered(300, 0.6), scattered(40, 0.8, seed=1)])
     splits = ["train"] * 300 + ["test"] * 40
-    kept = choose(boxes, splits, 0.45)
+    kept = choose_rows(boxes, splits, 0.45)
     train, test = boxes[:300][kept[:300]], boxes[300:][kept[300:]]
     fixed = best_box(train)
     assert ious(boxes[:300], best_box(boxes[:300])).mean() > 0.47
     assert ious(train, fixed).mean() <= 0.45
     assert ious(test, fixed).mean() <= 0.45 or len(test) == 24
     assert len(train) > 200
-    assert (choose(boxes, splits, 0.45) == kept).all()
-    assert choose(boxes, splits, 1.0).all()
+    assert (choose_rows(boxes, splits, 0.45) == kept).all()
+    assert choose_rows(boxes, splits, 1.0).all()
 
 
 @given(boxes_of, st.floats(0.01, 1))
 def test_at_most_two_fifths_are_left_out(found: list[tuple[float, ...]], most: float) -> None:
     boxes = np.array(found * 40).reshape(-1, 4)
     splits = [("train", "train", "test", "validation")[i % 4] for i in range(len(boxes))]
-    kept = choose(boxes, splits, most)
+    kept = choose_rows(boxes, splits, most)
     assert kept.sum() >= min(90, len(boxes))
     for split in set(splits):
         chosen = kept[[s == split for s in splits]]
@@ -76,9 +76,10 @@ def test_at_most_two_fifths_are_left_out(found: list[tuple[float, ...]], most: f
 
 
 def test_few_rows_are_all_kept() -> None:
-    assert choose(np.tile([0.2, 0.2, 0.8, 0.8], (90, 1)), ["train"] * 90, 0.1).all()
-    assert choose(np.tile([0.2, 0.2, 0.8, 0.8], (100, 1)), ["train"] * 100, 0.1).sum() in (90, 91)
-    assert choose(np.empty((0, 4)), [], 0.1).shape == (0,)
+    alike = np.tile([0.2, 0.2, 0.8, 0.8], (100, 1))
+    assert choose_rows(alike[:90], ["train"] * 90, 0.1).all()
+    assert choose_rows(alike, ["train"] * 100, 0.1).sum() in (90, 91)
+    assert choose_rows(np.empty((0, 4)), [], 0.1).shape == (0,)
 
 
 def row(split: str, box: list[float], width: int = 200, objective: str = "vlt") -> dict[str, Any]:
@@ -151,7 +152,7 @@ def test_a_crop_changes_the_view_and_not_the_place_of_the_box() -> None:
     cropped = [row for row in rows if not _is_whole(row)]
     assert cropped
     for row in cropped:
-        view, crop = View.of(row), row["images"][-1]["crop"]
+        view, crop = QueryView.of(row), row["images"][-1]["crop"]
         box = Box.of(row["box"])
         x1, y1, x2, y2 = crop
         assert x1 <= box.x1 < box.x2 <= x2
@@ -161,11 +162,11 @@ def test_a_crop_changes_the_view_and_not_the_place_of_the_box() -> None:
             right = answer_of(row, convention)
             assert Vlt().reward(right, row, "strict", convention).total > 0.9
             other = convention.render(box, row["images"][-1]["width"], row["images"][-1]["height"])
-            if box.iou(seen_box(row)) < 0.5:
+            if box.iou(box_in_view(row)) < 0.5:
                 assert Vlt().reward(other, row, "strict", convention).total < 0.9
         message = row_message(row)
         assert message["images"][-1] == {"width": view.width, "height": view.height}
-        assert message["box"] == seen_box(row).as_list()
+        assert message["box"] == box_in_view(row).as_list()
         remote = Vlt().reward(answer_of(row, QWEN3_VL), message, "strict", QWEN3_VL)
         own = Vlt().reward(answer_of(row, QWEN3_VL), row, "strict", QWEN3_VL)
         assert remote.total == pytest.approx(own.total)
@@ -178,7 +179,7 @@ def test_a_view_is_one_of_those_that_are_offered(
     boxes = np.array(found).reshape(-1, 4)
     splits = [("train", "test")[i % 2] for i in range(len(boxes))]
     offered = [np.vstack([box, box * [0.5, 1, 0.5, 1]])[: 1 + i % 2] for i, box in enumerate(boxes)]
-    picks = choose_views(boxes, splits, most, offered.__getitem__)
+    picks = choose_crops(boxes, splits, most, offered.__getitem__)
     assert all(pick < len(views) for pick, views in zip(picks, offered, strict=True))
     if len(boxes):
         shown = np.array([views[pick] for pick, views in zip(picks, offered, strict=True)])

@@ -124,6 +124,14 @@ def test_a_remote_folder_is_read_the_same_way(tmp_path: Path) -> None:
     assert {open_image(uri).size for uri in listed} == {(20, 20)}
 
 
+@pytest.mark.parametrize("path", ["nosuch://a", "ftp://127.0.0.1:9/a", "zip://a::file:///x.zip"])
+def test_an_address_from_which_no_photo_is_read_is_refused_at_once(path: str) -> None:
+    with pytest.raises(SourceError, match=r"one of abfs, .*, s3a .*source\.path"):
+        _photos(path)
+    with pytest.raises(SourceError, match="names no folder"):
+        _photos("s3://")
+
+
 def test_a_folder_that_is_missing_empty_or_a_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no folder .*gone.*source\.path"):
         _photos(tmp_path / "gone")

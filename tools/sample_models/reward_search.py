@@ -23,7 +23,7 @@ from repic.images.coordinates import QWEN3_VL, Box
 from repic.objectives.base import Row
 from repic.objectives.identify import KIND as WHICH
 from repic.objectives.identify import NONE
-from repic.objectives.view import View, seen_box
+from repic.objectives.query_view import QueryView, box_in_view
 from repic.rewards.scoring import score
 
 ANSWERS = 2_000
@@ -187,8 +187,8 @@ class _Boxes:
         self._words = [w for w, n in counts.most_common(120) if n < 0.9 * len(rows)]
         boxes = []
         for row in rows:
-            view = View.of(row)
-            boxes.append(seen_box(row).scale(1000 / view.width, 1000 / view.height).as_list())
+            view = QueryView.of(row)
+            boxes.append(box_in_view(row).scale(1000 / view.width, 1000 / view.height).as_list())
         self._mean = tuple(round(sum(edge) / len(boxes)) for edge in zip(*boxes, strict=True))
 
     def constants(self, rng: random.Random) -> list[Genome]:

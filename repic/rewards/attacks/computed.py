@@ -9,7 +9,7 @@ from functools import partial
 
 from repic.images.coordinates import Box
 from repic.objectives.identify import NONE
-from repic.objectives.view import View, seen_box
+from repic.objectives.query_view import QueryView, box_in_view
 from repic.rewards.attacks.base import Attack, Make, Target
 from repic.rewards.attacks.templates import (
     box_in_thousandths,
@@ -42,7 +42,7 @@ _OCT = (
 
 def _other_box(change: Callable[[Box], Box], target: Target) -> str | None:
     """Another box, clipped to the photo; None where it is nearly the true one."""
-    view, true = View.of(target.row), seen_box(target.row)
+    view, true = QueryView.of(target.row), box_in_view(target.row)
     other = change(true).clip(view.width, view.height)
     if other.area == 0 or other.iou(true) > 0.95:
         return None
@@ -51,14 +51,14 @@ def _other_box(change: Callable[[Box], Box], target: Target) -> str | None:
 
 def whole_picture(target: Target) -> str:
     """The box of the whole photo."""
-    view = View.of(target.row)
+    view = QueryView.of(target.row)
     box = Box(0, 0, view.width, view.height)
     return target.convention.render(box, view.width, view.height)
 
 
 def _oversized(target: Target) -> str | None:
-    view = View.of(target.row)
-    is_true = Box(0, 0, view.width, view.height).iou(seen_box(target.row)) > 0.95
+    view = QueryView.of(target.row)
+    is_true = Box(0, 0, view.width, view.height).iou(box_in_view(target.row)) > 0.95
     return None if is_true else whole_picture(target)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from repic.captions.facts import fact_words
 from repic.captions.tokens import is_han
 from repic.objectives.identify import NONE
-from repic.objectives.view import View, seen_box
+from repic.objectives.query_view import QueryView, box_in_view
 from repic.rewards.attacks.base import Paraphrase, Target
 from repic.rewards.attacks.templates import load_corpus
 from repic.rewards.gold import SceneObject, location_phrase, reference_names, scene_objects
@@ -66,8 +66,8 @@ def _vlt(corpus: dict[str, Any]) -> Iterator[Paraphrase]:
 
 def _edges(target: Target) -> list[float]:
     """The true box in thousandths of the photo, as Qwen3-VL writes it."""
-    view = View.of(target.row)
-    return seen_box(target.row).scale(1000 / view.width, 1000 / view.height).as_list()
+    view = QueryView.of(target.row)
+    return box_in_view(target.row).scale(1000 / view.width, 1000 / view.height).as_list()
 
 
 def _box(number: str, separator: str, wrapper: str, target: Target) -> str:

@@ -15,7 +15,7 @@ from repic.captions.claims import check_claims
 from repic.captions.mentions import read_caption
 from repic.objectives.identify import KIND as WHICH
 from repic.objectives.identify import NONE
-from repic.objectives.view import View, seen_box
+from repic.objectives.query_view import QueryView, box_in_view
 from repic.rewards.attacks.base import Attack, Target, Task
 from repic.rewards.gold import location_phrase, reference_names, scene_objects
 
@@ -72,8 +72,8 @@ def tag_list(names: Sequence[str]) -> str:
 
 def box_in_thousandths(target: Target) -> tuple[int, int, int, int]:
     """The true box in thousandths of the photo, at least 1 wide and high."""
-    view = View.of(target.row)
-    share = seen_box(target.row).scale(1 / view.width, 1 / view.height)
+    view = QueryView.of(target.row)
+    share = box_in_view(target.row).scale(1 / view.width, 1 / view.height)
     left, top, right, bottom = (round(1000 * edge) for edge in share.as_list())
     return left, top, max(right, left + 1), max(bottom, top + 1)
 

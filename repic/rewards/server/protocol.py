@@ -24,7 +24,7 @@ from repic.images.coordinates import (
 )
 from repic.images.coordinates import qwen25_vl as _qwen25_vl
 from repic.objectives.base import Mode, Reward
-from repic.objectives.view import View
+from repic.objectives.query_view import QueryView
 from repic.rewards.bounds import MAX_NAME, MAX_SIDE, excess
 from repic.rewards.scoring import score
 
@@ -202,9 +202,9 @@ def row_message(row: Mapping[str, Any]) -> dict[str, Any]:
     box = row.get("box")
     if row["objective"] == "vlt" and pictures and box:
         # A worker sees no photo: it gets the view, and the box in it.
-        view = View.of(row)
+        view = QueryView.of(row)
         pictures[-1] = {"width": view.width, "height": view.height}
-        box = view.seen(Box.of(box)).as_list()
+        box = view.to_view(Box.of(box)).as_list()
     return {
         "objective": row["objective"],
         "kind": row.get("kind") or "",

@@ -1,4 +1,4 @@
-"""Views of a photo for a question about one of its objects: the whole photo, and random crops."""
+"""Random crops of a photo that a question about one of its objects may show in its place."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _DRAWS = 6
 
 
 @dataclass(frozen=True)
-class PhotoViews:
-    """Views of a photo, the whole photo first.
+class CandidateCrops:
+    """The whole photo, then random crops of it.
 
     Attributes:
         crops: xyxy in whole pixels of the photo; None is the whole photo.
-        shares: The visible part of the object in each view, as shares of the view's width and
+        shares: The visible part of the object in each crop, as shares of the crop's width and
             height: float (n, 4), x1, y1, x2, y2 in [0, 1].
     """
 
@@ -46,8 +46,8 @@ class PhotoViews:
     shares: NDArray[np.float64]
 
     @classmethod
-    def of(cls, box: Box, width: int, height: int, rng: SeededRandom | None) -> PhotoViews:
-        """Views of a photo with an object.
+    def of(cls, box: Box, width: int, height: int, rng: SeededRandom | None) -> CandidateCrops:
+        """Crops of a photo with an object.
 
         Args:
             box: Of the object, in pixels of the photo.

@@ -1,17 +1,27 @@
-"""Views of a photo: crops show most of the object, and the answer in them is its visible part."""
+"""What a question shows of its photo: crops show most of the object."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from repic.images.coordinates import Box
+from repic.images.decode import open_image
+from repic.images.uris import file_uri
 from repic.objectives.base import SeededRandom
-from repic.objectives.view import View
-from repic.objectives.views import MAX_AREA_SHARE, MIN_PIXELS, MIN_VISIBLE, PhotoViews, visible
+from repic.objectives.candidate_crops import (
+    MAX_AREA_SHARE,
+    MIN_PIXELS,
+    MIN_VISIBLE,
+    CandidateCrops,
+    visible,
+)
+from repic.objectives.query_view import QueryView
 
 size = st.tuples(st.integers(8, 900), st.integers(8, 900))
 shares = st.tuples(*[st.floats(0, 1)] * 4)
@@ -25,12 +35,12 @@ def test_a_crop_shows_most_of_the_object(
     (x1, x2), (y1, y2) = sorted(corners[:2]), sorted(corners[2:])
     box = Box(x1 * width, y1 * height, (x2 * 0.9 + 0.1) * width, (y2 * 0.9 + 0.1) * height)
     box = box if box.area > 0 else Box(0, 0, width, height)
-    views = PhotoViews.of(box, width, height, SeededRandom(seed))
-    assert views.crops[0] is None
-    assert len(views.crops) == len(views.shares)
-    assert (views.shares >= 0).all()
-    assert (views.shares <= 1 + 1e-9).all()
-    for crop in filter(None, views.crops):
+    offered = CandidateCrops.of(box, width, height, SeededRandom(seed))
+    assert offered.crops[0] is None
+    assert len(offered.crops) == len(offered.shares)
+    assert (offered.shares >= 0).all()
+    assert (offered.shares <= 1 + 1e-9).all()
+    for crop in filter(None, offered.crops):
         assert 0 <= crop.x1 < crop.x2 <= width
         assert 0 <= crop.y1 < crop.y2 <= height
         assert min(crop.width, crop.height) >= MIN_PIXELS
@@ -40,7 +50,7 @@ def test_a_crop_shows_most_of_the_object(
 
 
 def test_without_random_numbers_there_is_the_whole_photo_only() -> None:
-    assert PhotoViews.of(Box(10, 10, 50, 50), 200, 100, None).crops == (None,)
+    assert CandidateCrops.of(Box(10, 10, 50, 50), 200, 100, None).crops == (None,)
 
 
 def _row(crop: list[float] | None) -> dict[str, Any]:
@@ -48,14 +58,24 @@ def _row(crop: list[float] | None) -> dict[str, Any]:
     return {"images": [picture if crop is None else {**picture, "crop": crop}]}
 
 
-def test_a_view_is_what_is_decoded() -> None:
-    assert View.of(_row(None)) == View.of(_row([0, 0, 200, 100])) == View(0, 0, 200, 100)
-    assert View.of(_row([10.4, 20, 60.2, 500])) == View(10, 20, 51, 80)
+def test_a_view_is_what_is_decoded(tmp_path: Path) -> None:
+    photo = tmp_path / "a.png"
+    Image.new("RGB", (200, 100)).save(photo)
+    for crop in ([0, 0, 200, 100], [10.4, 20, 60.2, 500], [-3, 0.5, 7.5, 99.2]):
+        view = QueryView.of(_row(crop))
+        picture = open_image(file_uri(photo), Box.of(crop))
+        assert (view.width, view.height) == picture.size
+    assert (
+        QueryView.of(_row(None))
+        == QueryView.of(_row([0, 0, 200, 100]))
+        == QueryView(0, 0, 200, 100)
+    )
+    assert QueryView.of(_row([10.4, 20, 60.2, 500])) == QueryView(10, 20, 51, 80)
 
 
 @given(shares)
 def test_a_box_goes_into_a_view_and_back(corners: tuple[float, ...]) -> None:
-    view = View(10, 20, 80, 60)
+    view = QueryView(10, 20, 80, 60)
     (x1, x2), (y1, y2) = sorted(corners[:2]), sorted(corners[2:])
     box = Box(10 + 80 * x1, 20 + 60 * y1, 10 + 80 * x2, 20 + 60 * y2)
-    assert view.unseen(view.seen(box)).as_list() == pytest.approx(box.as_list())
+    assert view.to_photo(view.to_view(box)).as_list() == pytest.approx(box.as_list())

@@ -1,7 +1,7 @@
 """What a row shows of its query photo: the whole photo, or a crop of it.
 
-Boxes of rows are in pixels of the whole photo, like all boxes. A model sees and answers in the
-view.
+The box of a row is in pixels of the whole photo, like all boxes. A model sees the view only, and
+answers in its pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from repic.images.coordinates import Box, Convention
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class QueryView:
     """The shown part of a photo: left and top edge, width and height, in whole pixels."""
 
     left: int
@@ -24,7 +24,7 @@ class View:
     height: int
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> View:
+    def of(cls, row: Mapping[str, Any]) -> QueryView:
         """The view of a row; of the whole photo where the row names no crop."""
         query = row["images"][-1]
         crop = query.get("crop")
@@ -36,17 +36,17 @@ class View:
         bottom = min(query["height"], math.ceil(crop[3]))
         return cls(left, top, right - left, bottom - top)
 
-    def seen(self, box: Box) -> Box:
+    def to_view(self, box: Box) -> Box:
         """The visible part of a box, in pixels of the view."""
         return box.shift(-self.left, -self.top).clip(self.width, self.height)
 
-    def unseen(self, box: Box) -> Box:
+    def to_photo(self, box: Box) -> Box:
         """A box in pixels of the view, in pixels of the photo."""
         return box.shift(self.left, self.top)
 
     def render(self, box: Box, convention: Convention) -> str:
         """A box of the photo as a model that sees the view writes it."""
-        return convention.render(self.seen(box), self.width, self.height)
+        return convention.render(self.to_view(box), self.width, self.height)
 
     def parse(self, completion: str, convention: Convention) -> Box:
         """The box of an answer about the view, in pixels of the photo.
@@ -54,9 +54,9 @@ class View:
         Raises:
             BoxError: as `Convention.parse`.
         """
-        return self.unseen(convention.parse(completion, self.width, self.height))
+        return self.to_photo(convention.parse(completion, self.width, self.height))
 
 
-def seen_box(row: Mapping[str, Any]) -> Box:
+def box_in_view(row: Mapping[str, Any]) -> Box:
     """The true box of a row in pixels of its view."""
-    return View.of(row).seen(Box.of(row["box"]))
+    return QueryView.of(row).to_view(Box.of(row["box"]))
