@@ -1,6 +1,6 @@
 """JSON documents of a store: manifests, snapshots of refs, and other small files.
 
-Any of them may be damaged: empty, not JSON, of another shape, huge, nested without end, or a folder
+Any of them may be damaged: empty, not JSON, of another shape, huge, nested too deeply, or a folder
 of that name. `read` turns each of these into one `DamagedError`, which names the file and a remedy.
 
 Since format 2, manifests and snapshots end with the SHA-256 of all bytes before it, so that a

@@ -27,8 +27,8 @@ TABLE_FUNCTIONS = {
     *("duckdb_columns", "duckdb_functions", "duckdb_schemas", "duckdb_settings"),
     *("duckdb_tables", "duckdb_types", "duckdb_views", "duckdb_databases"),
 }
-"""Table functions that a query may call. Others change something, such as
-`json_execute_serialized_sql`, which also runs COPY, or read what no table of the store is."""
+"""Table functions that a query of a store may call. Others change something, such as
+`json_execute_serialized_sql`, which also runs COPY, or read other things than its tables."""
 
 _EXPLAIN = re.compile(r"explain(\s+analyze\b|\s*\([\w\s,]*\))?\s+(?=\S)", re.IGNORECASE)
 
@@ -120,7 +120,7 @@ def explained(error: duckdb.Error) -> QueryError:
     if "must be at the top level" in message:
         return _only_reading("a WITH that changes something")
     if isinstance(error, duckdb.IOException):
-        return QueryError(f"{message}: a file of the store is gone or damaged, run verify.")
+        return QueryError(f"{message}: a file of the store is gone or damaged, run `repic repair`.")
     return QueryError(message)
 
 

@@ -62,8 +62,9 @@ def verify(
 def repair(as_json: JsonOption = False, store: StoreOption = DEFAULT_STORE) -> None:
     """Restore what `verify` finds; exit code 1 if something is left, with a remedy for each.
 
-    Lost and damaged tables are computed again from the photos, refs are restored from manifests,
-    and damaged files move to the folder `damaged` of the store. No new version becomes latest.
+    Lost and damaged tables are computed again from the photos, and refs are restored from
+    manifests. Damaged manifests and refs, and files that do not belong there, move to the folder
+    `damaged` of the store. No new version becomes latest.
 
     Example: repic repair
     """

@@ -61,8 +61,8 @@ def repair(
 ) -> RepairResult:
     """Restore and rebuild what `verify` finds; no new dataset is published, and no tag moves.
 
-    Damaged files move to `damaged/`. Tables of a dataset are computed again from the photos if
-    these, the code and the models are as they were.
+    Damaged manifests, refs and kept results move to `damaged/`. Tables of a dataset are computed
+    again from the photos if these, the code and the models are as they were.
 
     Raises:
         storage.errors.StoreError: the store has a newer format, or cannot be read or written.

@@ -168,7 +168,7 @@ def test_what_is_said_of_a_missing_shard(built):
         built.files.remove(built.manifest("images").shards[0].path)
         with pytest.raises(duckdb.Error) as raised:
             relation.fetchall()
-        assert "run verify" in str(sql.explained(raised.value))
+        assert "run `repic repair`" in str(sql.explained(raised.value))
 
 
 def test_equal_column_names_are_numbered(built):
