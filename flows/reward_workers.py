@@ -58,7 +58,7 @@ def reward_workers(
             child = _start(workers, host, port, folder / f"reward-workers-{port}.log")
             log.info("Starting reward workers at http://%s:%d (start %d)", host, port, starts)
             try:
-                problem = _watch(child, port, end)
+                problem = _watch(child, host, port, end)
             finally:
                 child.stop()
             if problem:
@@ -73,14 +73,14 @@ def _start(workers: int, host: str, port: int, log: Path) -> ChildProcess:
     return ChildProcess("reward service", [*command, *options], os.environ, log)
 
 
-def _watch(child: ChildProcess, port: int, end: float) -> str | None:
+def _watch(child: ChildProcess, host: str, port: int, end: float) -> str | None:
     """Check the service until `end`; None then, or earlier the reason for a restart."""
     failed, deadline = 0, time.monotonic() + START_TIMEOUT
     has_answered = False
     while time.monotonic() < end:
         if child.returncode is not None:
             return f"the service ended with code {child.returncode}"
-        if _answers(port):
+        if _answers(host, port):
             failed, has_answered = 0, True
         elif has_answered:
             failed += 1
@@ -92,8 +92,11 @@ def _watch(child: ChildProcess, port: int, end: float) -> str | None:
     return None
 
 
-def _answers(port: int) -> bool:
+def _answers(host: str, port: int) -> bool:
+    # A service at every address of this machine answers at that of loopback too.
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
+    url = httpx.URL(scheme="http", host=name, port=port, path="/healthz")
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=CHECK_EVERY).is_success
+        return httpx.get(url, timeout=CHECK_EVERY).is_success
     except httpx.HTTPError:
         return False

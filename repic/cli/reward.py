@@ -370,7 +370,8 @@ def serve(
 
     settings = config.load(profile, set_ or [])
     components = model_components.packed_settings(settings, store)
-
-    err().print(f"Rewards at http://{host}:{port}/v1/score, {workers} workers")
     limits = Limits(max_rows, max_bytes, max_waiting)
-    service.serve(host, port, workers, limits, components, allow_host or ())
+    with service.listen(host, port) as listening:
+        at = service.address(host, port)
+        err().print(f"Rewards at {at}/v1/score, {workers} worker{'s' * (workers > 1)}")
+        service.serve(listening, host, workers, limits, components, allow_host or ())

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -25,7 +28,30 @@ print("started", reward_workers(workers=1, port=int(sys.argv[1]), store=sys.argv
 
 
 def test_nobody_there_does_not_answer() -> None:
-    assert not _answers(free_port())
+    assert not _answers("127.0.0.1", free_port())
+
+
+@pytest.mark.parametrize(
+    ("bound", "host"),
+    [("127.0.0.1", "127.0.0.1"), ("127.0.0.2", "127.0.0.2"), ("0.0.0.0", "0.0.0.0"),
+     ("::1", "[::1]"), ("::", "::")],
+)  # fmt: skip
+def test_a_service_is_asked_at_its_own_address(bound: str, host: str) -> None:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in bound else socket.AF_INET
+
+    with Server((bound, 0), Healthy) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        assert _answers(host, server.server_port)
+        server.shutdown()
+
+
+class Healthy(BaseHTTPRequestHandler):
+    """Answers every request with 204."""
+
+    def do_GET(self) -> None:
+        self.send_response(204)
+        self.end_headers()
 
 
 @pytest.mark.slow
@@ -53,14 +79,14 @@ def test_a_service_that_is_killed_comes_back_and_ends_with_its_run(
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=120)
-    assert not _answers(port)
+    assert not _answers("127.0.0.1", port)
     assert services(port) == []
     assert re.search(r"\(start 2\)", log.read_text()), log.read_text()
 
 
 def wait(port: int, log: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 240
-    while not _answers(port):
+    while not _answers("127.0.0.1", port):
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)

@@ -55,13 +55,36 @@ def app() -> FastAPI:
     return application
 
 
-def _check_token(host: str, token: str | None) -> None:
-    """Raises: ConfigError: the address is reachable from other machines and has no token."""
-    if not token and not is_loopback(host):
+def listen(host: str, port: int) -> socket.socket:
+    """A socket of the service.
+
+    Raises:
+        ConfigError: the address is open to other machines and no token is set, or it cannot be
+            bound.
+    """
+    if not os.environ.get(TOKEN) and not is_loopback(host):
         raise ConfigError(
             f"{host} is open to other machines, and no token is set: set {TOKEN} to a secret that "
             "trainers know, or bind to 127.0.0.1"
         )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio disables Nagle only if the protocol is TCP; else each reply waits 40 ms for an ACK.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host.strip("[]"), port))
+    except OSError as error:
+        bound.close()
+        raise ConfigError(
+            f"{address(host, port)} cannot be used ({error.strerror}): choose another --port"
+        ) from None
+    bound.set_inheritable(True)
+    return bound
+
+
+def address(host: str, port: int) -> str:
+    """URL of a service; brackets around an IPv6 address."""
+    return f"http://[{host}]:{port}" if ":" in host and host[0] != "[" else f"http://{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:
@@ -86,8 +109,8 @@ def accepted_hosts(host: str, further: Sequence[str]) -> list[str] | None:
 
 
 def serve(
+    listening: socket.socket,
     host: str,
-    port: int,
     workers: int,
     limits: Limits,
     components: str = "",
@@ -96,16 +119,14 @@ def serve(
     """Serve until a signal stops it.
 
     Args:
-        further_hosts: Names besides the address under which clients call it, such as a proxy's.
+        listening: Result of `listen`.
+        host: The address that it is bound to.
         components: Result of `repic.rewards.server.model_components.packed_settings`.
-
-    Raises:
-        ConfigError: no token for an open address, or the address cannot be bound.
+        further_hosts: Names besides the address under which clients call it, such as a proxy's.
     """
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    _check_token(host, os.environ.get(TOKEN))
     os.environ[LIMITS] = json.dumps(asdict(limits))
     os.environ[COMPONENTS] = components
     os.environ[HOSTS] = json.dumps(accepted_hosts(host, further_hosts))
@@ -114,8 +135,6 @@ def serve(
         config = uvicorn.Config(
             "repic.rewards.server.serve:app",
             factory=True,
-            host=host,
-            port=port,
             workers=workers,
             http=BoundedConnection,
             ws="none",
@@ -125,20 +144,4 @@ def serve(
             timeout_keep_alive=int(HEAD_SECONDS),
             timeout_graceful_shutdown=GRACE,
         )
-        Multiprocess(config, sockets=[_bound(host, port)]).run()
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio disables Nagle only if the protocol is TCP; else each reply waits 40 ms for an ACK.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host.strip("[]"), port))
-    except (OSError, OverflowError) as error:
-        bound.close()
-        raise ConfigError(
-            f"{host}:{port} cannot be used ({error}): choose another --port"
-        ) from None
-    bound.set_inheritable(True)
-    return bound
+        Multiprocess(config, sockets=[listening]).run()

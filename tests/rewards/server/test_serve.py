@@ -101,6 +101,7 @@ def test_an_open_address_wants_a_token() -> None:
     done = repic("reward", "serve", "--host", "0.0.0.0", env={"REPIC_REWARD_TOKEN": ""})
     assert done.returncode == 2
     assert "set REPIC_REWARD_TOKEN to a secret" in " ".join(done.stderr.split())
+    assert "Rewards at" not in done.stderr
 
 
 def test_a_port_that_is_taken_is_told() -> None:
@@ -109,7 +110,13 @@ def test_a_port_that_is_taken_is_told() -> None:
         taken.listen()
         done = repic("reward", "serve", "--port", str(taken.getsockname()[1]))
     assert done.returncode == 2
-    assert "choose another --port" in " ".join(done.stderr.split())
+    assert "(Address already in use): choose another --port" in " ".join(done.stderr.split())
+    assert "Rewards at" not in done.stderr
+
+
+def test_the_address_of_a_service_is_a_url() -> None:
+    assert serve.address("127.0.0.1", 8899) == "http://127.0.0.1:8899"
+    assert serve.address("::1", 8899) == serve.address("[::1]", 8899) == "http://[::1]:8899"
 
 
 def has_served(pid: int, temporary: Path) -> bool:
