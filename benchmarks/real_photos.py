@@ -145,8 +145,7 @@ def ious(built: Built, truth: Truth) -> list[float]:
     for photo in built.photos.values():
         if (share := truth.boxes.get(photo["path"])) is None:
             continue
-        width, height = photo["width"], photo["height"]
-        true = Box(share.x1 * width, share.y1 * height, share.x2 * width, share.y2 * height)
+        true = share.scale(photo["width"], photo["height"])
         main = built.main(photo["image_id"])
         values.append(
             Box(main["x1"], main["y1"], main["x2"], main["y2"]).iou(true) if main else 0.0

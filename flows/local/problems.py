@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from repic.errors import PrefectServerError
+from repic.errors import PrefectServerError, RepicError
 
 if TYPE_CHECKING:
     import httpx
@@ -64,7 +64,7 @@ def _sentence(url: str, error: BaseException | None) -> str | None:
     """
     import httpx
 
-    while error is not None and not isinstance(error, PrefectServerError):
+    while error is not None and not isinstance(error, RepicError):
         if isinstance(error, httpx.HTTPStatusError) and _is_of(error, url):
             return _refusal(url, error.response)
         if isinstance(error, httpx.TransportError) and _is_of(error, url):

@@ -1,4 +1,4 @@
-"""Sources list photos with their known labels. They do not open photos."""
+"""Sources list photos with their known labels. Only a photo library opens photos."""
 
 from __future__ import annotations
 

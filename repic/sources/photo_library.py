@@ -140,15 +140,13 @@ def _metadata(path: Path, header: decode.ImageHeader | None, counts: Counter[str
 def _on_shown_photo(region: FaceRegion, header: decode.ImageHeader) -> Box | None:
     """The box of a region in pixels of the upright photo; None if it belongs to another crop."""
     width, height, orientation = header.width, header.height, header.orientation
-    box = region.box
     turned = orientation >= 5
     if region.size and not _alike(region.size, (width, height)):
         if not (turned and _alike(region.size, (height, width))):
             return None
         orientation = 1
         width, height = height, width
-    pixels = Box(box.x1 * width, box.y1 * height, box.x2 * width, box.y2 * height)
-    return upright(pixels, width, height, orientation)
+    return upright(region.box.scale(width, height), width, height, orientation)
 
 
 def _alike(first: tuple[float, float], second: tuple[float, float]) -> bool:
@@ -158,17 +156,15 @@ def _alike(first: tuple[float, float], second: tuple[float, float]) -> bool:
 
 @dataclass(frozen=True)
 class _TakeoutFile:
-    """A JSON file of Google Takeout: start of the photo's name, number of the copy, people."""
+    """A JSON file of Google Takeout: start of the photo's name, and the people on the photo."""
 
     prefix: str
-    counter: str
-    title: str
     people: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _TakeoutFolder:
-    """The JSON files of one folder."""
+    """The JSON files of one folder, by the number of the copy."""
 
     files: dict[str, list[_TakeoutFile]] = field(default_factory=lambda: defaultdict(list))
 
@@ -178,10 +174,9 @@ class _TakeoutFolder:
         found = cls()
         for file in sorted(path.glob("*.json")):
             data = _read_json(file, counts)
-            if isinstance(data, dict) and isinstance(title := data.get("title"), str):
+            if isinstance(data, dict) and isinstance(data.get("title"), str):
                 stem, counter = _without_counter(file.name.removesuffix(".json"))
-                taken = _TakeoutFile(_photo_prefix(stem), counter, title, _people(data))
-                found.files[counter].append(taken)
+                found.files[counter].append(_TakeoutFile(_photo_prefix(stem), _people(data)))
         return found
 
     def people(self, name: str) -> tuple[str, ...]:

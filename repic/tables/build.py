@@ -56,6 +56,17 @@ _DETECTED_BOX = (
     Column("detector", TEXT, "Fingerprint of the detector, its weights and its runtime."),
     Column("vocabulary", TEXT, "Hash of the detector's vocabulary."),
 )
+_DETECTED_FACTS = (
+    Column("truncated", FLAG, "Whether the frame cuts off a part, if known.", nullable=True),
+    Column("occluded", FLAG, "Whether something hides a part, if known.", nullable=True),
+    Column("expressions", pa.list_(TEXT), "Referring expressions from the source."),
+    Column(
+        "nouns",
+        pa.list_(NOUN),
+        "Nouns with the probability that each is true, for a detector that estimates it; a "
+        "broad one, such as dog, sums that of many specific ones.",
+    ),
+)
 
 PROBES = Table(
     "probes",
@@ -95,15 +106,7 @@ DETECTIONS = Table(
     ("object_id",),
     (
         *_DETECTED_BOX,
-        Column("truncated", FLAG, "Whether the frame cuts off a part, if known.", nullable=True),
-        Column("occluded", FLAG, "Whether something hides a part, if known.", nullable=True),
-        Column("expressions", pa.list_(TEXT), "Referring expressions from the source."),
-        Column(
-            "nouns",
-            pa.list_(NOUN),
-            "Nouns with the probability that each is true, for a detector that estimates it; a "
-            "broad one, such as dog, sums that of many specific ones.",
-        ),
+        *_DETECTED_FACTS,
         Column(
             "identity", TEXT, "Identity that the source gives for the box, if any.", nullable=True
         ),
@@ -123,15 +126,7 @@ OBJECTS = Table(
             "Number of objects with this label in the photo, including this one.",
         ),
         Column("main", FLAG, "Whether it is the photo's main object (highest confidence x area)."),
-        Column("truncated", FLAG, "Whether the frame cuts off a part, if known.", nullable=True),
-        Column("occluded", FLAG, "Whether something hides a part, if known.", nullable=True),
-        Column("expressions", pa.list_(TEXT), "Referring expressions from the source."),
-        Column(
-            "nouns",
-            pa.list_(NOUN),
-            "Nouns with the probability that each is true, for a detector that estimates it; a "
-            "broad one, such as dog, sums that of many specific ones.",
-        ),
+        *_DETECTED_FACTS,
         Column("identity", TEXT, "Identity of the object, if labelled.", nullable=True),
         Column(
             "identity_origin",

@@ -135,6 +135,7 @@ RETRIED = """
 import itertools
 from flows import build_datasets as module
 from repic.pipeline import execution
+from storage.errors import NotFoundError
 calls = itertools.count()
 real = execution.run_shard
 def flaky(shard):
@@ -153,9 +154,10 @@ def test_a_shard_is_tried_again_only_if_that_may_help(
     tmp_path: Path, user: dict[str, str], api: Access
 ) -> None:
     env = {**user, **api.client, "REPIC_STORE": str(tmp_path / "store")}
-    permanent = RETRIED.format(error="build.NotFoundError", overrides=list(TINY))
+    permanent = RETRIED.format(error="NotFoundError", overrides=list(TINY))
     done = flow(permanent, tmp_path, env)
     assert done.returncode != 0
+    assert "NotFoundError: once" in done.stderr
     assert "retry" not in done.stderr.lower()
     done = flow(RETRIED.format(error="ConnectionError", overrides=list(TINY)), tmp_path, env)
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -93,7 +94,9 @@ def test_a_folder_of_an_earlier_version_is_named_once(
     assert capsys.readouterr().err == ""
 
 
-def test_a_folder_that_is_not_of_this_user_is_refused(tmp_path: Path, homes: Path) -> None:
+def test_a_folder_that_is_not_of_this_user_is_refused(
+    tmp_path: Path, homes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     homes.mkdir()
     (tmp_path / "theirs").mkdir()
     prefect_home("store").symlink_to(tmp_path / "theirs")
@@ -102,6 +105,10 @@ def test_a_folder_that_is_not_of_this_user_is_refused(tmp_path: Path, homes: Pat
     prefect_home("other").write_text("a file")
     with pytest.raises(PrefectServerError, match="File exists"):
         prepare("other")
+    owner = prepare("third").stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(PrefectServerError, match="not a folder of this user"):
+        prepare("third")
 
 
 def test_a_child_imports_nothing_from_the_folder_it_works_in(tmp_path: Path) -> None:

@@ -64,10 +64,6 @@ def _reading(store: Path, known: State) -> list[str]:
         seen = every(opened)
     except (StoreError, OSError) as error:
         return [f"verify finds nothing, but reading fails: {error}"] if clean else []
-    except Exception as error:
-        if clean:
-            return [f"verify finds nothing, but reading fails: {type(error).__name__}: {error}"]
-        return []
     if clean and seen != known:
         return [f"verify finds nothing, but {sorted(dict(seen.items() ^ known.items()))} differ"]
     return []

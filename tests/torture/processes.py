@@ -57,6 +57,7 @@ def begin(function: Callable[[], object], loud: bool = False) -> Child:
     os.close(reader)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)
+    _renew_threads()
     if not loud:
         null = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
@@ -103,6 +104,16 @@ def forked(function: Callable[[], object], kill_after: float | None = None) -> O
     if kill_after is not None and not select.select([child.pipe], [], [], kill_after)[0]:
         os.kill(child.pid, signal.SIGKILL)
     return finish(child)
+
+
+def _renew_threads() -> None:
+    """Let PyTorch make the threads that a fork does not copy, before two threads ask for them.
+
+    The first call after a fork replaces the pool of the parent; a second one at the same moment
+    finds none ("Invalid thread pool!", caffe2/utils/threadpool/pthreadpool-cpp.cc).
+    """
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(torch.get_num_threads())
 
 
 def _trace() -> str:
