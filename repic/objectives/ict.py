@@ -20,7 +20,7 @@ from repic.captions.mentions import FREE_REPETITION, CaptionReading, read_captio
 from repic.captions.tokens import plain_words
 from repic.config import ExampleSettings
 from repic.images.coordinates import QWEN3_VL, Convention
-from repic.objectives import identify
+from repic.objectives import identify, released
 from repic.objectives.base import (
     ExampleDraft,
     Mode,
@@ -57,7 +57,6 @@ VARIETY = 0.3
 """Share of distinct words that a caption of more than `VARIETY_FROM` words needs."""
 
 VARIETY_FROM = 30
-PAPER_LENGTH = 100
 
 _SHORT = (
     "Write a caption for this picture.",
@@ -197,13 +196,13 @@ class Ict:
         - facts: true words against false ones (`repic.captions.facts`).
         - binding: share of right claims about named objects (`repic.captions.claims`).
 
-        `paper`: substrings, and 0 below 100 characters. A `which` row is scored by
-        `repic.objectives.identify`.
+        `paper`: see `repic.objectives.released`. A `which` row is scored by
+        `repic.objectives.identify` in both modes.
         """
-        if mode == "paper":
-            return _paper_reward(completion, row)
         if row["kind"] == identify.KIND:
             return identify.reward(completion, row)
+        if mode == "paper":
+            return released.names(completion, row)
         if len(completion) > MAX_CAPTION:
             return _unread("long")
         reading = self.parse(completion, row, convention)
@@ -280,22 +279,6 @@ def _floor(row: Mapping[str, Any], info_words: frozenset[str], is_checked: bool)
         return FLOOR
     count = len(_distinct(row["caption"]) - info_words)
     return min(FLOOR, max(1, count // 2) if is_checked else max(LOWEST_FLOOR, count))
-
-
-def _paper_reward(completion: str, row: Mapping[str, Any]) -> Reward:
-    """The released reward, with its loopholes.
-
-    For one present name: 1 if the text has `<Name>` and no `</Name>`. For several: the share of
-    them in the text. The paper has no rows without a present name; there only the length counts.
-    """
-    present = [r["name"] for r in row["references"] if r["present"]]
-    named = [name for name in present if f"<{name}>" in completion]
-    names = len(named) / len(present) if present else 1.0
-    if len(present) == 1 and f"</{present[0]}>" in completion:
-        names = 0.0
-    length = float(len(completion) >= PAPER_LENGTH)
-    reason = "thin" if not length else "right" if names == 1 else "missing_name"
-    return Reward(names * length, {"names": names, "length": length}, reason, {"named": named})
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from repic.captions.tokens import strip_answer
 from repic.config import SPLITS, ExampleSettings
 from repic.images.coordinates import Convention
+from repic.objectives import released
 from repic.objectives.base import (
     HARDNESS,
     ExampleDraft,
@@ -124,21 +125,14 @@ class Oct:
     def reward(
         self, completion: str, row: Mapping[str, Any], mode: Mode, convention: Convention
     ) -> Reward:
-        """1 for only the right word, else 0; `paper`: the first "yes" or "no" as a substring."""
+        """1 for only the right word, else 0; `paper`: see `repic.objectives.released`."""
         if mode == "paper":
-            answer = _first_answer(completion.lower())
-        else:
-            answer = self.parse(completion, row, convention)
+            return released.yes_or_no(completion, row)
+        answer = self.parse(completion, row, convention)
         right = float(answer == row["answer"])
         reason = "malformed" if answer is None else "right" if right else "wrong"
         components = {"correct": right, "format": float(answer is not None)}
         return Reward(right, components, reason, answer)
-
-
-def _first_answer(text: str) -> str | None:
-    """The first of "yes" and "no" in the text; `find` is faster than a pattern here."""
-    starts = {start: word for word in ("yes", "no") if (start := text.find(word)) >= 0}
-    return starts[min(starts)] if starts else None
 
 
 def _by_band(

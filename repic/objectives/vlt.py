@@ -6,7 +6,6 @@ expression of the source that no other object of the photo has.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 from repic.captions.noun_phrases import has_determiner, is_plural, without_determiner
 from repic.config import ExampleSettings
 from repic.images.coordinates import Box, BoxError, Convention
-from repic.objectives import lazy_answers
+from repic.objectives import lazy_answers, released
 from repic.objectives.base import (
     ExampleDraft,
     Mode,
@@ -57,8 +56,8 @@ TEMPLATES = templates(
         "Ground this in the picture: {what}. Use JSON with one bbox_2d.",
     ),
 )
-PAPER_IOU = 0.5
-_PAPER_BOX = re.compile(r"\[(\d{1,9}),\s*(\d{1,9}),\s*(\d{1,9}),\s*(\d{1,9})\]")
+HIT = 0.5
+"""IoU from which the reason of a reward is `right`."""
 
 
 @dataclass(frozen=True)
@@ -190,15 +189,15 @@ class Vlt:
     def reward(
         self, completion: str, row: Mapping[str, Any], mode: Mode, convention: Convention
     ) -> Reward:
-        """IoU with the true box; `paper`: 1 if the first `[int, int, int, int]` has IoU >= 0.5."""
+        """IoU with the true box; `paper`: see `repic.objectives.released`."""
         if mode == "paper":
-            return _paper_reward(completion, row, convention)
+            return released.box(completion, row, convention)
         try:
             box = self.parse(completion, row, convention)
         except BoxError as error:
             return Reward(0.0, {"iou": 0.0, "format": 0.0}, error.reason)
         iou = box.iou(Box.of(row["box"]))
-        reason = "right" if iou >= PAPER_IOU else "wrong"
+        reason = "right" if iou >= HIT else "wrong"
         return Reward(iou, {"iou": iou, "format": 1.0}, reason, box.as_list())
 
 
@@ -252,15 +251,3 @@ def _has_usable_size(obj: Object, settings: ExampleSettings, summary: ObjectiveS
         summary.refused["too_large"] += 1
         return False
     return Box.of(obj.box).area > 0
-
-
-def _paper_reward(completion: str, row: Mapping[str, Any], convention: Convention) -> Reward:
-    match = _PAPER_BOX.search(completion)
-    if match is None:
-        return Reward(0.0, {"iou": 0.0, "format": 0.0}, "missing")
-    view = QueryView.of(row)
-    values = [float(number) for number in match.groups()]
-    box = view.to_photo(convention.to_pixels(values, view.width, view.height))
-    iou = box.iou(Box.of(row["box"]))
-    hit = float(iou >= PAPER_IOU)
-    return Reward(hit, {"iou": iou, "format": 1.0}, "right" if hit else "wrong", box.as_list())
