@@ -87,10 +87,14 @@ def test_errors_of_other_servers_and_of_the_domain_stay() -> None:
         with pytest.raises(RuntimeError), explained(api_url(1)):
             ask(url)
         with pytest.raises(SourceError, match="no such folder"), explained(url):
-            try:
-                ask(url)
-            except RuntimeError as error:
-                raise SourceError("no such folder") from error
+            raise_after_a_reply(url)
+
+
+def raise_after_a_reply(url: str) -> None:
+    try:
+        ask(url)
+    except RuntimeError as error:
+        raise SourceError("no such folder") from error
 
 
 def test_prefect_logs_a_request_that_failed_without_a_traceback() -> None:
