@@ -5,8 +5,9 @@
 Three inputs, each left out if it is not there: a build of real photos (`--store`, or of the
 folder `data/dreambooth`, kept in the cache folder); the captions that the authors of RePIC
 released (`data/repic_captions`); and a suite of answers with the reward that each may earn
-(`cases/rewards.jsonl`, with its rows in `rows.json`). They are looked for in `--shared`, by default
-a folder `shared` beside the clone. A form of answer fails if it fails on more than half of its rows.
+(`cases/rewards.jsonl`, with its rows in `rows.json`). They are looked for in `--shared`, by
+default a folder `shared` beside the clone. A form of answer fails if it does so on more than half
+of its rows.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ class Line:
     def __str__(self) -> str:
         sign = ">=" if self.at_least else "<="
         goal = "" if self.target is None else f"{sign} {self.target:g}"
-        return f"{self.name:58}{self.value:8.3f}  {goal:8}{'' if self.is_met else 'MISSED'}  {self.note}"
+        verdict = "" if self.is_met else "MISSED"
+        return f"{self.name:58}{self.value:8.3f}  {goal:8}{verdict:8}{self.note}".rstrip()
 
 
 def text_for(form: str, row: Row) -> str:
