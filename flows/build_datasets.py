@@ -73,6 +73,7 @@ def build_datasets(
     profile: str | None = None,
     identity: Literal["folder", "annotation", "none"] | None = None,
     overrides: list[str] | None = None,
+    allow_shrink: bool = False,
     store: str | None = None,
 ) -> BuildResult:
     """Build one dataset version from photos: OCT, VLT and ICT examples.
@@ -84,6 +85,8 @@ def build_datasets(
         profile: sample, photos, paper, modern, or a YAML file. Default with `images`: photos.
         identity: Source of identity labels: sub-folder names, annotations, or none.
         overrides: Settings to change, such as `section.key=value`.
+        allow_shrink: Publish also if most photos or rows of the last version, or an objective, are
+            lost.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
     """
     with in_home():
@@ -94,7 +97,8 @@ def build_datasets(
         opened, scanned = execution.open_and_scan(
             store_location(store), lambda: scan_source(settings)
         )
-        this = Build(settings, opened, scanned, Run.here(runtime.flow_run.id))
+        run = Run.here(runtime.flow_run.id)
+        this = Build(settings, opened, scanned, run, allow_shrink=allow_shrink)
         outcome = execution.execute(
             this, _compute_all, lambda this, stage: publish(opaque(this), stage)
         )

@@ -52,6 +52,7 @@ def refresh(
     images: str | None = None,
     profile: str = "sample",
     overrides: list[str] | None = None,
+    allow_shrink: bool = False,
     store: str | None = None,
 ) -> RecordedDecision:
     """Build from new photos, train, evaluate, and promote the checkpoint if it is better.
@@ -62,6 +63,7 @@ def refresh(
         images: Folder or URL of photos. Default: the source of the profile.
         profile: sample, paper, modern, or a YAML file.
         overrides: Settings to change: of build, training, evaluation and refresh.
+        allow_shrink: As of build-datasets. Without it, such a build ends the refresh.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
 
     Returns:
@@ -71,7 +73,13 @@ def refresh(
     with in_home():
         settings = config.load(profile, changes)
         located = store_location(store)
-    built = build_datasets(images=images, profile=profile, overrides=changes, store=located)
+    built = build_datasets(
+        images=images,
+        profile=profile,
+        overrides=changes,
+        allow_shrink=allow_shrink,
+        store=located,
+    )
     with in_home():
         load.quiet()
         opened, run = Store.open(located), Run.here(runtime.flow_run.id)

@@ -179,6 +179,7 @@ def build(
     profile: str | None = None,
     overrides: Sequence[str] = (),
     settings: Settings | None = None,
+    allow_shrink: bool = False,
     store: str | os.PathLike[str] = DEFAULT_STORE,
 ) -> Version:
     """Build one dataset version, computing only what is missing; as `repic build`.
@@ -188,6 +189,8 @@ def build(
         profile: Profile name or YAML file; by default `photos` with images, else `sample`.
         overrides: Changes such as `examples.ict.max_references=3`.
         settings: Instead of the three above.
+        allow_shrink: Publish also if most photos or rows of the last version, or an objective,
+            are lost.
         store: Folder or URL; created if it does not exist.
 
     Returns:
@@ -209,7 +212,7 @@ def build(
     else:
         chosen = settings
     opened, scanned = open_and_scan(_expanded(store), lambda: scan(chosen))
-    return Version(opened, run(chosen, opened, scanned).dataset)
+    return Version(opened, run(chosen, opened, scanned, allow_shrink=allow_shrink).dataset)
 
 
 def train(

@@ -41,6 +41,10 @@ class QuarantineError(RepicError, ValueError):
     """Too many files were rejected to publish the rest."""
 
 
+class ShrinkError(RepicError, ValueError):
+    """A build that lost most of the rows or photos of the last version, or all of an objective."""
+
+
 class RowError(RepicError, ValueError):
     """An example that cannot be scored, because a column is missing or has a wrong value."""
 

@@ -11,6 +11,7 @@ import typer
 
 from repic.cli.common import (
     DEFAULT_STORE,
+    AllowShrinkOption,
     JsonOption,
     SetOption,
     ShowSettingsOption,
@@ -52,6 +53,7 @@ def build(
         typer.Option(help="What labels identities: sub-folder names, annotations, nothing."),
     ] = None,
     set_: SetOption = None,
+    allow_shrink: AllowShrinkOption = False,
     prefect: Annotated[
         bool, typer.Option("--prefect", help="Run as a Prefect flow, with retries and a UI.")
     ] = False,
@@ -77,7 +79,7 @@ def build(
     if prefect:
         from flows import run
 
-        outcome = run.build(store, **parameters)
+        outcome = run.build(store, **parameters, allow_shrink=allow_shrink)
     else:
         outcome = build_here(
             config.load(
@@ -87,6 +89,7 @@ def build(
                 source=config.folder_source(images, identity),
             ),
             store,
+            allow_shrink=allow_shrink,
         )
     if as_json:
         print_json(_summary(outcome))
@@ -125,11 +128,17 @@ def _suggest_models(overrides: list[str]) -> None:
     )
 
 
-def build_here(settings: Settings, store: str, only: Collection[str] | None = None) -> BuildResult:
+def build_here(
+    settings: Settings,
+    store: str,
+    only: Collection[str] | None = None,
+    allow_shrink: bool = False,
+) -> BuildResult:
     """Build in this process, with progress on standard error.
 
     Args:
         only: URIs of the only photos to scan; see `repic.pipeline.scan.scan`.
+        allow_shrink: See `repic.pipeline.execution.build`.
     """
     from repic.cli.progress import BuildProgress
     from repic.pipeline.execution import build, open_and_scan
@@ -138,7 +147,7 @@ def build_here(settings: Settings, store: str, only: Collection[str] | None = No
     with BuildProgress(err()) as progress:
         location = os.path.expanduser(store)
         opened, photos = open_and_scan(location, lambda: scan(settings, progress.scanned, only))
-        return build(settings, opened, photos, progress)
+        return build(settings, opened, photos, progress, allow_shrink)
 
 
 def _summary(outcome: BuildResult) -> dict[str, Any]:

@@ -26,6 +26,13 @@ StoreOption = Annotated[
     ),
 ]
 DEFAULT_STORE = "repic-store"
+AllowShrinkOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-shrink",
+        help="Publish also if most photos or rows of the last version, or an objective, are lost.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ProfileOption = Annotated[
     str, typer.Option(help="sample, paper, modern, or the path of your own YAML file.")

@@ -8,6 +8,7 @@ import typer
 
 from repic.cli.common import (
     DEFAULT_STORE,
+    AllowShrinkOption,
     JsonOption,
     ProfileOption,
     SetOption,
@@ -47,6 +48,7 @@ def run(
     ] = None,
     profile: ProfileOption = "sample",
     set_: SetOption = None,
+    allow_shrink: AllowShrinkOption = False,
     show_settings: ShowSettingsOption = False,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
@@ -69,7 +71,7 @@ def run(
 
     overrides = set_ or []
     settings = config.load(profile, overrides, source=config.folder_source(images))
-    outcome = build_here(settings, store)
+    outcome = build_here(settings, store, allow_shrink=allow_shrink)
     from repic.models.vlm import load
     from repic.refresh import run as refresh_run
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from repic import config
 from repic.config import Settings, with_absolute_paths
-from repic.pipeline import kept_results
+from repic.pipeline import kept_results, shrinkage
 from repic.pipeline.scan import Reject, Scan
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Inputs, Json, RowStage, Stage, TableStage
@@ -101,7 +101,10 @@ class BuildCallbacks(Protocol):
 
 @dataclass
 class Build:
-    """One build with `settings` of the photos in `scan`, into `store`."""
+    """One build with `settings` of the photos in `scan`, into `store`.
+
+    `allow_shrink` publishes it also if it lost most of the last version.
+    """
 
     settings: Settings
     store: Store
@@ -110,6 +113,7 @@ class Build:
     processed: dict[str, int] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     damaged: dict[str, str] = field(default_factory=dict)
+    allow_shrink: bool = False
     _tables: dict[str, pa.Table] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -136,10 +140,7 @@ class Build:
 
     def without(self, gone: Iterable[Reject]) -> Build:
         """The same build of a source that no longer has these photos at these URIs."""
-        scan = self.scan.without(gone)
-        return Build(
-            self.settings, self.store, scan, self.run, self.processed, self.started, self.damaged
-        )
+        return replace(self, scan=self.scan.without(gone), _tables={})
 
     def find_damage(self) -> None:
         """Note which files of earlier versions of this build are lost or damaged."""
@@ -187,11 +188,14 @@ class Build:
 
         Raises:
             QuarantineError: more files were refused than the budget allows; `latest` stays.
+            ShrinkError: it has shrunk against the last version; `latest` stays.
         """
         tables = {name: self._manifest(name) for stage in STAGES for name in stage.writes}
         refused = self._table("quarantine").to_pylist()
         budget = self.settings.quarantine.budget
         check_budget(refused, self.scan.files, budget, tables["quarantine"].ref)
+        if not self.allow_shrink:
+            shrinkage.check(self.store, DATASET, self.settings, tables)
         dataset = self.existing_dataset()
         published = dataset is None
         if dataset is None:

@@ -68,18 +68,27 @@ def open_and_scan(location: str, scan: Callable[[], Scan]) -> tuple[Store, Scan]
 
 
 def build(
-    settings: Settings, store: Store, scan: Scan, callbacks: BuildCallbacks | None = None
+    settings: Settings,
+    store: Store,
+    scan: Scan,
+    callbacks: BuildCallbacks | None = None,
+    allow_shrink: bool = False,
 ) -> BuildResult:
     """Build one dataset version in this process, computing only missing results.
 
     An interrupted build resumes when it is run again.
 
+    Args:
+        allow_shrink: Publish it also if it lost most of the last version of the same settings.
+
     Raises:
         storage.errors.StoreError: the store cannot be written.
         repic.errors.ConfigError: a locale has no names.
         repic.errors.QuarantineError: too many files were refused; `latest` stays.
+        repic.errors.ShrinkError: it has shrunk; `latest` stays.
     """
-    return execute(Build(settings, store, scan), computing_here(callbacks), Build.publish)
+    this = Build(settings, store, scan, allow_shrink=allow_shrink)
+    return execute(this, computing_here(callbacks), Build.publish)
 
 
 def computing_here(

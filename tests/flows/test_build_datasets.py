@@ -20,6 +20,7 @@ from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Stage
 from storage.errors import StoreError
 from storage.store import Store
+from tests.builds import PHOTOS, Album, build
 from tests.flows.up import artifact, client_of, home_of, install_database, processes_of
 
 TINY = ("source.count=24", "source.identities=8")
@@ -205,3 +206,33 @@ def test_the_temporary_server_ends_with_the_build(
         time.sleep(0.1)
     assert not processes_of(tmp_path)
     assert not (tmp_path / "home" / ".prefect").exists()
+
+
+@pytest.mark.slow
+def test_a_flow_that_lost_most_photos_fails_unless_it_may_shrink(
+    tmp_path: Path, user: dict[str, str], api: Access, album: Album
+) -> None:
+    mine = album.copy(tmp_path / "album")
+    store = Store.open(tmp_path / "store", create=True)
+    build(mine.settings(), store)
+    few = mine.without(PHOTOS - 4)
+    source = [f"source.{key}={value}" for key, value in few.source.items()]
+    changes = {"profile": "photos", "overrides": [*source, *few.overrides]}
+    env = {**user, **api.client}
+    code = f"""
+from flows.build_datasets import build_datasets
+from flows.refresh import refresh
+changes = {changes}
+for flow in (refresh, build_datasets):
+    try:
+        flow(**changes, store={store.location!r})
+    except ValueError as error:
+        print(flow.name, type(error).__name__)
+print(build_datasets(**changes, allow_shrink=True, store={store.location!r}).dataset.ref)
+"""
+    done = flow(code, tmp_path, env)
+    assert done.stdout.splitlines() == [
+        "refresh ShrinkError",
+        "build-datasets ShrinkError",
+        "dataset@v2",
+    ], done.stderr

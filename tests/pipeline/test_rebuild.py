@@ -14,6 +14,8 @@ import pytest
 from repic.config import Settings
 from repic.objectives import OBJECTIVES
 from repic.pipeline import kept_results
+from repic.pipeline.execution import build as run_build
+from repic.pipeline.scan import scan
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Stage
 from storage import integrity
@@ -260,7 +262,8 @@ def test_another_vocabulary_is_another_detector(album: Album, tmp_path: Path) ->
     build(few.settings(*yolo), store)
     every = set(store.read("objects@latest")["label"].to_pylist())
     word = min(every)
-    outcome = build(few.settings(*yolo, f"detector.vocabulary=[{word}]"), store)
+    settings = few.settings(*yolo, f"detector.vocabulary=[{word}]")
+    outcome = run_build(settings, store, scan(settings), allow_shrink=True)  # there are no rows
     assert outcome.processed["detections"] == 5
     assert "probes" not in outcome.processed
     assert len(every) > 1
