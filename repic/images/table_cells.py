@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from repic.images import network, uris
+from repic.images import formats, network, uris
 from repic.images.refusal import ImageRefused, of_os_error
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ MAX_DOWNLOAD_BYTES = 512 * 2**20
 """Maximum size of a table on an http server."""
 GROUP_SLACK = 256 * 2**20
 """Bytes to which a group may expand whatever the table says of its size."""
+
+SHORTEST_BASE64 = 64
+"""Characters that tell base64 from a path; the smallest picture has more."""
+HEAD_CHARACTERS = 256
+_DATA_URL = re.compile(r"^data:[\w/+.-]*;base64,")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+")
 
 # Several threads request neighboring rows one after the other, and Parquet and Arrow are read by
 # groups of rows: the last groups are cached, and the lock has each one read only once.
@@ -95,8 +103,30 @@ def is_arrow_error(error: OSError) -> bool:
     return type(error) is OSError and error.errno is None
 
 
+def is_base64(text: str) -> bool:
+    """Whether a text is a picture in base64, bare or as a `data:` URL, rather than a path."""
+    head = _DATA_URL.sub("", text[:HEAD_CHARACTERS])[:SHORTEST_BASE64]
+    if len(head) < SHORTEST_BASE64 or not _BASE64.fullmatch(head):
+        return False
+    return formats.sniff(base64.b64decode(head)) is not None
+
+
+def _decoded(text: str) -> bytes:
+    """Bytes of a picture in base64.
+
+    Raises:
+        ImageRefused: the text is something else.
+    """
+    if not is_base64(text):
+        raise ImageRefused("not-an-image", "the cell holds str, not bytes")
+    try:
+        return base64.b64decode(_DATA_URL.sub("", text, count=1))
+    except ValueError as error:
+        raise ImageRefused("corrupt", f"its base64 text is damaged: {error}") from None
+
+
 def _picture_bytes(value: Any) -> bytes:
-    """Bytes of a table cell: binary, or the struct with `bytes` that `datasets` writes.
+    """Bytes of a table cell: binary, the struct with `bytes` that `datasets` writes, or base64.
 
     Raises:
         ImageRefused: the cell is null or of another type.
@@ -104,6 +134,8 @@ def _picture_bytes(value: Any) -> bytes:
     content = value.get("bytes") if isinstance(value, dict) else value
     if content is None:
         raise ImageRefused("empty", "the cell holds no picture")
+    if isinstance(content, str):
+        return _decoded(content)
     if not isinstance(content, bytes):
         raise ImageRefused("not-an-image", f"the cell holds {type(content).__name__}, not bytes")
     return content

@@ -14,7 +14,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from repic import config
+from repic import config, sources
 from repic.config import Settings, with_absolute_paths
 from repic.pipeline import kept_results, shrinkage
 from repic.pipeline.scan import Reject, Scan
@@ -301,4 +301,6 @@ class Build:
         settings = with_absolute_paths(self.settings).source.model_dump(
             mode="json", exclude_none=True
         )
-        return {self.settings.source.kind: {**settings, "files": self.scan.files}}
+        uris = (scanned.photo.uri for scanned in self.scan.photos)
+        found = sources.provenance(self.settings.source, uris)
+        return {self.settings.source.kind: {**settings, **found, "files": self.scan.files}}

@@ -14,7 +14,7 @@ from repic.sources.base import Annotation, SourcePhoto, one_form
 if TYPE_CHECKING:
     from repic import config
 
-__all__ = ["Annotation", "SourceError", "SourcePhoto", "photos"]
+__all__ = ["Annotation", "SourceError", "SourcePhoto", "photos", "provenance"]
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +49,19 @@ def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Ite
         _log.info("%s: merged %d repeated photos of %d", settings.path, count - len(by_uri), count)
     _warn_of_likeness(settings, by_uri.values())
     return iter(sorted(by_uri.values(), key=_order))
+
+
+def provenance(settings: config.SourceSettings, found: Iterable[str]) -> dict[str, str]:
+    """What the lineage records of a source beyond its settings: the commit of a data set.
+
+    Args:
+        found: URIs of its photos.
+    """
+    from repic.sources import hub
+
+    on_hub = settings.kind in ("hf", "subjects200k")
+    commits = {commit for uri in found if on_hub and (commit := hub.commit_of(uri))}
+    return {"commit": commits.pop()} if len(commits) == 1 else {}
 
 
 def _normalized(photo: SourcePhoto) -> SourcePhoto:

@@ -52,7 +52,7 @@ def _problem(uri: str, root: str) -> str | None:
             f"its address is of {scheme}; a data set may name photos of http, https, s3 and gs, "
             "and files of its own folder"
         )
-    if not _is_below(location.url, root):
+    if not is_below(location.url, root):
         return "it lies outside of its data set; if you trust it, set source.images to its folder"
     return None
 
@@ -62,7 +62,8 @@ def _scheme(url: str) -> str:
     return match[1].lower() if match else ""
 
 
-def _is_below(url: str, root: str) -> bool:
+def is_below(url: str, root: str) -> bool:
+    """Whether a URL is a folder, or leads to something in it."""
     path, folder = (posixpath.normpath(_path(part)) for part in (url, root))
     return folder in ("/", path) or path.startswith(folder + "/")
 

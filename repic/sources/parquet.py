@@ -10,7 +10,6 @@ rows are read in batches that cannot expand to gigabytes, and texts are cut off 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from repic.images.table_cells import (
     bounded_batches,
     is_arrow,
     is_arrow_error,
+    is_base64,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ MAX_TEXT = 10_000
 """Maximum characters of a text in a cell; longer ones count as absent."""
 FREE_ROWS = 65_536
 """Rows that a table may have whatever its size."""
+
+SUFFIXES = (".parquet", ".arrow")
 
 _SPLITS = ("train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval")
 
@@ -75,16 +77,17 @@ class TableFile:
     def pictures(self, column: str) -> Iterator[str | None]:
         """Path or URL of each row's picture, or None if its bytes are in the cell.
 
-        A cell is a path, bytes, or the struct of both that `datasets` writes, in which bytes take
-        precedence.
+        A cell is a path, bytes, bytes as base64 text, or the struct of bytes and path that
+        `datasets` writes, in which bytes take precedence.
 
         Raises:
             SourceError: the column has another type.
         """
         kind = self.schema().field(column).type
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            for row in self.rows([column]):
-                yield row[column]
+        if _is_text(kind):
+            for batch in self._batches([column]):
+                for cell in _escaped(batch.column(column)):
+                    yield _path_of(cell)
         elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             yield from (None for _ in self.rows([]))
         elif pa.types.is_struct(kind) and {"bytes", "path"} <= {field.name for field in kind}:
@@ -93,6 +96,13 @@ class TableFile:
             raise SourceError(
                 f"column {column} of {self.uri} holds {kind}, not pictures; set source.image_column"
             )
+
+    def holds_base64(self, column: str) -> bool:
+        """Whether the first picture of a column is base64 text."""
+        if not _is_text(self.schema().field(column).type):
+            return False
+        cells = (c for batch in self._batches([column]) for c in _escaped(batch.column(column)))
+        return is_base64(next((cell for cell in cells if cell), ""))
 
     def _struct_pictures(self, column: str) -> Iterator[str | None]:
         for embedded, paths in self._embedded(column):
@@ -163,6 +173,15 @@ class TableFile:
             raise SourceError(f"{self.uri} cannot be read: {error}; give another file") from error
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _path_of(cell: str | None) -> str | None:
+    """The path that a cell holds, if it holds one."""
+    return None if cell is None or is_base64(cell) or len(cell) > MAX_TEXT else cell
+
+
 def _cells(column: pa.StructArray) -> tuple[list[bool], list[str | None]]:
     """Whether each cell has bytes, and its path."""
     has_bytes = pc.is_valid(pc.struct_field(column, "bytes")).to_pylist()
@@ -187,15 +206,11 @@ def table_files(path: str, split: str) -> list[TableFile]:
     Raises:
         SourceError: the path or the split does not exist.
     """
-    import fsspec
-
-    root = uris.to_uri(path)
-    local = root.startswith("file://")
-    files, folder = fsspec.url_to_fs(uris.file_path(root) if local else uris.remote_path(root))
+    files, folder, local = _opened(path)
     if not files.exists(folder):
         raise SourceError(f"there is no data set at {path}; give an existing one (source.path)")
     paths = [folder] if files.isfile(folder) else files.find(folder)
-    tables = sorted(p for p in paths if p.endswith((".parquet", ".arrow")) and _is_data(p))
+    tables = sorted(p for p in paths if p.endswith(SUFFIXES) and _is_data(p))
     if not tables:
         return []
     splits = {p: _split_of(p, folder) for p in tables} if tables != [folder] else {}
@@ -206,12 +221,27 @@ def table_files(path: str, split: str) -> list[TableFile]:
     if not chosen:
         names = ", ".join(sorted({name or "train" for name in splits.values()}))
         raise SourceError(f"{path} has no split {split!r}; set source.split to one of: {names}")
-    return [
-        TableFile(
-            uris.file_uri(p) if local else uris.remote_uri(files.unstrip_protocol(p)), files, p
-        )
-        for p in chosen
-    ]
+    return [_table(files, p, local) for p in chosen]
+
+
+def table(path: str) -> TableFile:
+    """The table file at a local path or URL."""
+    files, local_path, local = _opened(path)
+    return _table(files, local_path, local)
+
+
+def _opened(path: str) -> tuple[Any, str, bool]:
+    """File system of a local path or URL, the path in it, and whether it is local."""
+    import fsspec
+
+    root = uris.to_uri(path)
+    local = root.startswith("file://")
+    return *fsspec.url_to_fs(uris.file_path(root) if local else uris.remote_path(root)), local
+
+
+def _table(files: Any, path: str, local: bool) -> TableFile:
+    uri = uris.file_uri(path) if local else uris.remote_uri(files.unstrip_protocol(path))
+    return TableFile(uri, files, path)
 
 
 def _is_data(path: str) -> bool:
@@ -229,18 +259,6 @@ def _split_of(path: str, folder: str) -> str | None:
     return None
 
 
-def class_names(schema: pa.Schema, column: str) -> list[str] | None:
-    """Names of a `ClassLabel` column of `datasets`; None for other columns."""
-    stored = (schema.metadata or {}).get(b"huggingface")
-    try:
-        feature: Any = json.loads(stored or b"{}")["info"]["features"][column]
-        if feature["_type"] == "ClassLabel":
-            return [str(name) for name in feature["names"]]
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        pass  # metadata of another library, or none
-    return None
-
-
 def _to_python(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """Rows of a batch; texts that are not UTF-8 have backslash escapes."""
     try:
@@ -252,7 +270,7 @@ def _to_python(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
 
 def _escaped(column: pa.Array) -> list[Any]:
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    if not _is_text(column.type):
         try:
             return list(column.to_pylist())
         except UnicodeDecodeError:

@@ -45,7 +45,9 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     Raises:
         SourceError: the data set or split does not exist or has other columns.
     """
-    tables = parquet.table_files(hub.local_copy(settings.path or ""), settings.split)
+    tables = parquet.table_files(
+        hub.located(settings.path or "", settings.revision), settings.split
+    )
     if not tables:
         raise SourceError(
             f"{settings.path} has no Parquet files; Subjects200K consists of data/train-*.parquet"

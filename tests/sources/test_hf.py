@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
 import datasets
 import huggingface_hub
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -15,7 +17,7 @@ from repic.errors import SourceError
 from repic.images import decode, uris
 from repic.pipeline.scan import scan
 from repic.sources import photos
-from repic.sources.base import SourcePhoto
+from repic.sources.base import RefusedPhoto, SourcePhoto
 
 datasets.disable_progress_bars()
 
@@ -188,3 +190,168 @@ def test_a_name_of_the_hub_is_brought_here(tmp_path: Path, monkeypatch: pytest.M
         _photos("some/pictures")
     with pytest.raises(SourceError, match=r"cannot be downloaded.*set source\.path"):
         _photos("some/gone")
+
+
+def test_labels_and_objects_have_the_names_of_their_classes(tmp_path: Path) -> None:
+    objects = {
+        "bbox": datasets.List(datasets.List(datasets.Value("float32"), length=4)),
+        "category": datasets.List(datasets.ClassLabel(names=["mug", "red_dog"])),
+        "area": datasets.List(datasets.Value("int64")),
+    }
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "kind": datasets.ClassLabel(names=["red_mug", "dog"]),
+            "objects": objects,
+            "width": datasets.Value("int32"),
+            "height": datasets.Value("int32"),
+        }
+    )
+    boxes = [[1, 2, 3, 4], [5, 5, 0, 9], [2, 2, 4, 4]]
+    rows = {
+        "image": [_picture(1), _picture(2)],
+        "kind": [1, 0],
+        "objects": [{"bbox": boxes, "category": [1, 1, 0], "area": [12, 0, 16]}, None],
+        "width": [21, 22],
+        "height": [20, 20],
+    }
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "set.parquet")
+    first, second = _photos(tmp_path, label_column="kind", objects_column="objects")
+    assert (first.label, second.label) == ("dog", "red mug")
+    assert [(a.box.as_list(), a.label) for a in first.annotations] == [
+        ([1, 2, 4, 6], "red_dog"),
+        ([2, 2, 6, 6], "mug"),
+    ]
+    assert first.drawn_on == (21, 20)
+    assert second.annotations == ()
+
+
+def test_objects_may_be_a_list_of_structs_with_corners_and_identities(tmp_path: Path) -> None:
+    objects = [
+        {"bbox": [1.0, 2.0, 9.0, 8.0], "label": "mug", "identity": "mine"},
+        {"bbox": [float("nan"), 2.0, 9.0, 8.0], "label": "mug", "identity": None},
+        {"bbox": [1.0, 2.0], "label": "mug", "identity": None},
+        {"bbox": None, "label": "mug", "identity": None},
+        {"bbox": [9.0, 2.0, 1.0, 8.0], "label": "mug", "identity": None},
+    ]
+    image = {"bytes": b"x", "path": None}
+    pq.write_table(pa.table({"image": [image], "things": [objects]}), tmp_path / "set.parquet")
+    (photo,) = _photos(tmp_path, objects_column="things", box_format="xyxy")
+    (only,) = photo.annotations
+    assert (only.box.as_list(), only.label, only.identity) == ([1, 2, 9, 8], "mug", "mine")
+
+
+def test_a_struct_of_captions_needs_a_field(tmp_path: Path) -> None:
+    rows = {
+        "image": [b"x"],
+        "texts": [{"en": "a dog", "de": "ein Hund"}],
+        "captions": [[{"raw": "a big dog"}, {"raw": "a dog"}]],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "set.parquet")
+    with pytest.raises(SourceError, match=r"a struct, not text.*=texts\.(de|en) or texts\.(de|en)"):
+        _photos(tmp_path, caption_column="texts")
+    with pytest.raises(SourceError, match=r"caption_column=captions\.raw"):
+        _photos(tmp_path, caption_column="captions")
+    with pytest.raises(SourceError, match=r"no column texts\.fr"):
+        _photos(tmp_path, caption_column="texts.fr")
+    assert [p.caption for p in _photos(tmp_path, caption_column="texts.de")] == ["ein Hund"]
+    assert [p.caption for p in _photos(tmp_path, caption_column="captions.raw")] == ["a big dog"]
+
+
+def test_base64_cells_are_read_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _picture(3).save(tmp_path / "a.png")
+    text = base64.b64encode((tmp_path / "a.png").read_bytes()).decode()
+    (tmp_path / "data").mkdir()
+    cells = [text, f"data:image/png;base64,{text}", text[:70], "gone.png", f"{text[:71]}é", None]
+    pq.write_table(pa.table({"image": cells}), tmp_path / "data" / "train.parquet")
+    settings = {"kind": "hf", "path": str(tmp_path / "data"), "identity": "none"}
+    scanned = scan(config.Settings.model_validate({"source": settings}))
+    assert [len(photo.uris) for photo in scanned.photos if len(photo.uris) > 1] == [2]
+    assert "column image holds base64 text" in caplog.text
+    assert {r.error for r in scanned.rejects} == {"corrupt", "missing", "empty"}
+    assert max(len(reject.message) for reject in scanned.rejects) < 300
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_file_of_rows_names_photos_beside_it(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "set").mkdir()
+    _picture(2).save(tmp_path / "set" / "a.png")
+    _picture(3).save(tmp_path / "secret.png")
+    rows = pa.table(
+        {
+            "image": ["a.png", "../secret.png", None, "https://example.org/a.jpg"],
+            "who": ["rex", "rex", "rex", None],
+        }
+    )
+    path = tmp_path / "set" / f"rows{suffix}"
+    if suffix == ".csv":
+        pyarrow.csv.write_csv(rows, path)
+    else:
+        path.write_text("\n".join(map(json.dumps, rows.to_pylist())))
+    listed = _photos(path, identity_column="who")
+    refused = [Path(p.uri).name for p in listed if isinstance(p, RefusedPhoto)]
+    assert refused == ["secret.png"]
+    assert {(Path(p.uri).name, p.identity) for p in listed if p.uri not in refused} >= {
+        ("a.png", "rex"),
+        ("a.jpg", None),
+    }
+
+
+def test_base64_in_a_file_of_rows_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    _picture(3).save(tmp_path / "a.png")
+    text = base64.b64encode((tmp_path / "a.png").read_bytes()).decode()
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"image": text}))
+    with pytest.raises(SourceError, match="base64 text, which is read from Parquet only") as caught:
+        _photos(path)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("content", ["", "[", "[1]", "{}", '{"image": 3}', '{"image": [1]}'])
+def test_a_broken_file_of_rows_is_refused_in_a_sentence(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(content)
+    with pytest.raises(SourceError, match=r"source\.|there is no photo"):
+        _photos(path)
+
+
+def _configured(folder: Path, *lines: str) -> None:
+    for name, rows in (("a", [0]), ("b", [1, 2])):
+        (folder / name).mkdir(parents=True)
+        _dataset().select(rows).to_parquet(folder / name / "train-00000-of-00001.parquet")
+    if lines:
+        (folder / "README.md").write_text("\n".join(["---", "configs:", *lines, "---"]))
+
+
+def test_a_configuration_is_chosen_by_name(tmp_path: Path) -> None:
+    lines = [f"- config_name: {n}\n  data_files: {n}/*.parquet" for n in ("a", "b")]
+    for folder in ("declared", "plain"):
+        _configured(tmp_path / folder, *(lines if folder == "declared" else ()))
+        assert _opened(_photos(tmp_path / folder, config="b")) == [21, 22]
+        with pytest.raises(SourceError, match="has no configuration 'zz'"):
+            _photos(tmp_path / folder, config="zz")
+    with pytest.raises(SourceError, match=r"several configurations; .*one of: a, b"):
+        _photos(tmp_path / "declared")
+
+
+def test_the_readme_of_a_data_set_names_no_files_outside_of_it(tmp_path: Path) -> None:
+    _dataset().to_parquet(tmp_path / "secret.parquet")
+    outside = f"- config_name: a\n  data_files: {tmp_path}/secret.parquet"
+    _configured(tmp_path / "set", outside)
+    with pytest.raises(SourceError, match=r"names .*secret\.parquet, a file outside"):
+        _photos(tmp_path / "set", config="a")
+
+
+def test_formats_that_are_not_pictures_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a\nb\n")
+    with pytest.raises(SourceError, match="of the format text, which is not read"):
+        _photos(tmp_path)
+
+
+def test_a_script_of_a_data_set_is_never_run(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(SourceError, match=r"source\.path"):
+        _photos(folder)
+    assert not (tmp_path / "ran").exists()
