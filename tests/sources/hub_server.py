@@ -40,13 +40,13 @@ def serving(hub: Hub) -> Iterator[str]:
         def log_message(self, *args: Any) -> None:
             return
 
-        def do_HEAD(self) -> None:  # noqa: N802
+        def do_HEAD(self) -> None:
             self._answer(with_body=False)
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self._answer()
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self._answer(wanted=json.loads(body)["paths"] if body[:1] == b"{" else [])
 
