@@ -78,6 +78,12 @@ def _refusal(error: network.DownloadError) -> ImageRefused:
             reason = "too-large"
         case network.AbsentError():
             reason = "missing"
+        case network.DeniedError():
+            reason = "denied"
+        case network.RateLimitedError():
+            reason = "rate-limited"
+        case network.UnavailableError():
+            reason = "unavailable"
         case _:
             reason = "unreadable"
     return ImageRefused(reason, str(error))

@@ -15,11 +15,14 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
+from http import HTTPStatus
 from typing import Any
 
 import httpcore
 import httpx
+
+from repic.images import patience
 
 PRIVATE_HOSTS = "REPIC_PRIVATE_HOSTS"
 """Environment variable with the hosts that may have private addresses."""
@@ -57,6 +60,18 @@ class AbsentError(DownloadError):
     """The server says that there is no such picture."""
 
 
+class DeniedError(DownloadError):
+    """The server does not give the picture to us, such as 401 and 403."""
+
+
+class UnavailableError(DownloadError, patience.AgainError):
+    """The server cannot be reached, is too slow, or says that it fails, such as 503."""
+
+
+class RateLimitedError(UnavailableError):
+    """The server says that we ask too often."""
+
+
 def trust(url: str | None) -> None:
     """Allow the server of the configured source, whatever its address, in this process."""
     if url and url.startswith(("http://", "https://")):
@@ -64,14 +79,29 @@ def trust(url: str | None) -> None:
 
 
 def download(url: str, max_bytes: int) -> bytes:
-    """All bytes of a reply; redirects are followed.
+    """All bytes of a reply; redirects are followed, and a server that is busy is asked again.
 
     Raises:
         ForbiddenError: the URL, or one that it redirects to, has a private address.
         TooLargeError: there are more than `max_bytes`.
         AbsentError: there is no such file.
-        DownloadError: the server cannot be reached, is too slow, or answers with an error.
+        DeniedError: the server refuses it.
+        RateLimitedError: the server wants fewer requests, also after some pauses.
+        UnavailableError: the server cannot be reached, is too slow, or says that it fails.
+        DownloadError: the address or the reply is malformed.
     """
+    return patience.attempts(_host(url), partial(_download, url, max_bytes))
+
+
+def _host(url: str) -> str:
+    """The host of a URL; empty if it has none."""
+    try:
+        return httpx.URL(url).host
+    except (httpx.InvalidURL, ValueError, TypeError):
+        return ""
+
+
+def _download(url: str, max_bytes: int) -> bytes:
     started = time.monotonic()
     token = _deadline.set(started + GRACE_SECONDS)
     try:
@@ -82,12 +112,15 @@ def download(url: str, max_bytes: int) -> bytes:
                 if response.status in (301, 302, 303, 307, 308) and location:
                     where = _parse(str(where.join(location.decode("latin-1"))))
                     continue
-                _check_status(response.status)
+                _check_status(response)
                 return _read(response, started, max_bytes)
         raise DownloadError(f"it redirects more than {MAX_REDIRECTS} times")
     except httpcore.TimeoutException:
-        raise DownloadError("its server is too slow") from None
-    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
+        raise UnavailableError("its server is too slow", tries=1) from None
+    except httpcore.NetworkError as error:
+        cause = str(error) or _name(error)
+        raise UnavailableError(f"its server cannot be reached: {cause}", tries=2) from error
+    except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
         raise DownloadError(f"its server cannot be read: {str(error) or _name(error)}") from error
     except (
         httpx.InvalidURL,
@@ -108,11 +141,22 @@ def _header(response: httpcore.Response, name: bytes) -> bytes | None:
     return next((value for key, value in response.headers if key.lower() == name), None)
 
 
-def _check_status(status: int) -> None:
+def _check_status(response: httpcore.Response) -> None:
+    status = response.status
+    known = status in set(HTTPStatus)
+    said = f"{status} {HTTPStatus(status).phrase}" if known else f"status {status}"
+    wait = patience.retry_after((_header(response, b"retry-after") or b"").decode("latin-1"))
+    asks = "" if wait is None else f" (it asks to wait {wait:.0f} s)"
     if status in (404, 410):
         raise AbsentError("there is no such file")
+    if status in (401, 402, 403, 407, 451):
+        raise DeniedError(f"its server does not give it to us: {said}")
+    if status == 429:
+        raise RateLimitedError(f"its server limits the rate: {said}{asks}; try again later", wait)
+    if status in (408, 425) or status >= 500:
+        raise UnavailableError(f"its server is unavailable: {said}{asks}; try again later", wait)
     if status != 200:
-        raise DownloadError(f"its server answers with status {status}")
+        raise DownloadError(f"its server answers {said}")
 
 
 def _parse(url: str) -> httpx.URL:
@@ -242,8 +286,9 @@ def _addresses(host: str, port: int) -> list[str]:
     if host not in _private_hosts():
         for address in addresses:
             if not is_public(address):
+                said = f"{host} is" if host == address else f"{host} is {address},"
                 raise ForbiddenError(
-                    f"{host} is {address}, an address of this machine or of a private network; if "
+                    f"{said} an address of this machine or of a private network; if "
                     f"you trust this data set, name the host in {PRIVATE_HOSTS}"
                 )
     return addresses

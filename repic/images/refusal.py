@@ -8,6 +8,9 @@ from typing import Literal
 Reason = Literal[
     "forbidden",  # an address that a data set may not name
     "missing",  # no such file, or no such row in the table
+    "denied",  # the server does not give it to us: 401, 403
+    "rate-limited",  # the server wants fewer requests: 429
+    "unavailable",  # the server cannot be reached, is too slow, or fails: 503
     "unreadable",  # no permission, or an error of the disk
     "not-a-file",  # a directory, pipe, socket or device
     "link-loop",  # symbolic links that form a loop

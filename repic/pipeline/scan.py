@@ -18,7 +18,12 @@ from repic.images.uris import Location, Region
 from repic.sources.base import RefusedPhoto, SourcePhoto
 from storage.hashing import ID_DIGITS, fingerprint
 
-TRANSIENT = frozenset({"forbidden", "missing", "unreadable", "not-a-file", "link-loop", "changed"})
+TRANSIENT = frozenset(
+    {
+        *("forbidden", "denied", "rate-limited", "unavailable"),
+        *("missing", "unreadable", "not-a-file", "link-loop", "changed"),
+    }
+)
 """Reasons that concern a photo's location, not its bytes; a later scan may succeed."""
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.images import fetch, network, table_cells
+from repic.images import fetch, network, patience, table_cells
 from repic.images.decode import open_image
 from repic.images.fetch import ImageRefused, read_bytes
 from tests.images import hostile_servers as servers
@@ -30,6 +30,7 @@ def allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "PAUSES", ())
 
 
 def _refused(uri: str) -> ImageRefused:
@@ -111,10 +112,11 @@ def test_a_name_that_changes_its_address_is_connected_to_the_checked_one(
         connected.append(address[0])
         raise ConnectionRefusedError("nobody there")
 
+    monkeypatch.setattr(patience, "PAUSES", ())
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
     monkeypatch.setattr(socket, "create_connection", create_connection)
     monkeypatch.setattr(network, "is_public", lambda address: address != "127.0.0.1")
-    assert _refused("http://rebind.example/x.png").reason == "unreadable"
+    assert _refused("http://rebind.example/x.png").reason == "unavailable"
     assert _refused("http://rebind.example/x.png").reason == "forbidden"
     assert connected == ["203.0.113.7"]
 
@@ -123,12 +125,12 @@ def test_a_name_that_changes_its_address_is_connected_to_the_checked_one(
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (servers.drip, "unreadable"),
-        (servers.drip_headers, "unreadable"),
-        (servers.silent, "unreadable"),
+        (servers.drip, "unavailable"),
+        (servers.drip_headers, "unavailable"),
+        (servers.silent, "unavailable"),
         (servers.hang_up, "unreadable"),
         (servers.no_http, "unreadable"),
-        (servers.reply(b"", status="500 Broken"), "unreadable"),
+        (servers.reply(b"", status="500 Broken"), "unavailable"),
         (servers.reply(b"gone", status="404 Not Found"), "missing"),
         (servers.reply(b""), "empty"),
         (servers.reply(b"x", "Content-Length: many"), "unreadable"),

@@ -116,9 +116,10 @@ def _no_usable_photo(inputs: Inputs) -> str:
     refused = [*inputs.scan.rejects, *(r for r in inputs.rejects if r.image_id in ids)]
     counts = Counter(reject.error for reject in refused)
     reasons = ", ".join(f"{count} {error}" for error, count in counts.most_common())
+    later = "run again later, or " if counts.keys() & {"rate-limited", "unavailable"} else ""
     return (
         f"none of {inputs.scan.files} photos can be used ({reasons}), as {refused[0].uri}: "
-        f"{refused[0].message}; give other photos (source.path)"
+        f"{refused[0].message}; {later}give other photos (source.path)"
     )
 
 
