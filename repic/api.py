@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from repic.evaluation.single_photo import PhotoCaption
     from repic.objectives.base import Mode, Reward
+    from repic.rewards.wrappers import Wrapper
     from storage.manifest import Manifest
     from storage.store import Store
 
@@ -273,33 +274,44 @@ def score(
     *,
     mode: Mode = "strict",
     convention: str = "qwen3-vl",
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    strip: Collection[Wrapper] = (),
 ) -> Reward:
     """The reward of a completion, from 0 to 1, with its components and the reason.
 
     Args:
         row: A row of the examples table.
         mode: `strict`, or `paper` for the rewards that the paper released.
-        convention: How the model writes boxes: qwen3-vl, qwen2-vl, internvl or normalised.
+        convention: How the model writes boxes: qwen3-vl, qwen2.5-vl, qwen2-vl, internvl or
+            normalised.
+        min_pixels: qwen2.5-vl: least pixels (area) of a photo as its processor resizes it.
+        max_pixels: qwen2.5-vl: most pixels, likewise.
+        strip: Wrappers that are no part of the answer.
 
     Raises:
         repic.errors.RowError: the row cannot be scored.
-        repic.errors.ConfigError: there is no such convention.
+        repic.errors.ConfigError: there is no such convention, or its limits are missing.
 
     Example:
         >>> row = next(repic.open("demo/store")["examples@latest"].rows)
         >>> repic.score(row["answer"], row).total
         1.0
     """
-    from repic.images.coordinates import CONVENTIONS
+    from repic.images.coordinates import CONVENTIONS, RESIZED, ConventionError, named_convention
     from repic.rewards.scoring import check_row
     from repic.rewards.scoring import score as reward_of
 
-    if convention not in CONVENTIONS:
+    if convention not in (known := [*CONVENTIONS, RESIZED]):
         raise ConfigError(
-            f"there is no convention {convention!r}{config.nearest(convention, list(CONVENTIONS))}"
+            f"there is no convention {convention!r}{config.nearest(convention, known)}"
         )
+    try:
+        units = named_convention(convention, min_pixels, max_pixels)
+    except ConventionError as error:
+        raise ConfigError(str(error)) from None
     check_row(row)
-    return reward_of(completion, row, mode, CONVENTIONS[convention])
+    return reward_of(completion, row, mode, units, strip=strip)
 
 
 def caption(

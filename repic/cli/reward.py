@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,8 +24,10 @@ from repic.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from repic.images.coordinates import Convention as BoxConvention
     from repic.objectives.base import Reward, Row
     from repic.rewards.attacks.suite import AttackReport
+    from repic.rewards.wrappers import Wrapper
 
 MAX_LINE = 64 * 1024 * 1024
 """Longest valid line of a completions file, in bytes."""
@@ -34,8 +37,18 @@ Mode = Annotated[
     typer.Option(help="Our rewards, or the released ones with their loopholes."),
 ]
 Convention = Annotated[
-    Literal["qwen2-vl", "qwen3-vl", "internvl", "normalised"],
+    Literal["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "internvl", "normalised"],
     typer.Option(help="Box convention of the model that answered."),
+]
+MinPixels = Annotated[
+    int | None, typer.Option(min=1, help="qwen2.5-vl: least pixels of a resized photo.")
+]
+MaxPixels = Annotated[
+    int | None, typer.Option(min=1, help="qwen2.5-vl: most pixels of a resized photo.")
+]
+Strip = Annotated[
+    str,
+    typer.Option(help="Wrappers that are no part of the answer, as rewards.strip: think,answer."),
 ]
 Dataset = Annotated[str, typer.Option(help="Version of the rows.")]
 EXAMPLES = "examples@latest"
@@ -122,6 +135,9 @@ def score(
     ],
     mode: Mode = "strict",
     convention: Convention = "qwen3-vl",
+    min_pixels: MinPixels = None,
+    max_pixels: MaxPixels = None,
+    strip: Strip = "",
     iou_threshold: Annotated[
         float | None,
         typer.Option(
@@ -142,13 +158,21 @@ def score(
     Example: repic reward score completions.jsonl --json
     """
     from repic.rewards.attacks import sample_rows
+    from repic.rewards.scoring import score as reward_of
 
     if not completions.is_file():
         raise UserError(f"there is no file {completions}")
     examples: dict[str, Row] = {}
     if _needs_a_store(completions):
         examples = sample_rows.by_id(sample_rows.rows_of(open_store(store), dataset))
-    results = list(_scored(completions, examples, mode, convention, iou_threshold))
+    score = partial(
+        reward_of,
+        mode=mode,
+        convention=_convention(convention, min_pixels, max_pixels),
+        iou_threshold=iou_threshold,
+        strip=_wrappers(strip),
+    )
+    results = list(_scored(completions, examples, score))
     good = [r for r in results if "error" not in r]
     if as_json:
         print_json(results)
@@ -195,18 +219,14 @@ def _needs_a_store(path: Path) -> bool:
 
 
 def _scored(
-    path: Path,
-    examples: Mapping[str, Row],
-    mode: Any,
-    convention: str,
-    iou_threshold: float | None,
+    path: Path, examples: Mapping[str, Row], score: Callable[[str, Row], Reward]
 ) -> Iterator[dict[str, Any]]:
     from repic.errors import RowError
 
     for number, line in _lines(path):
         try:
             row, text = _row_of(line, examples)
-            result = _score(text, row, mode, convention, iou_threshold)
+            result = score(text, row)
         except (RowError, ValueError) as error:
             yield {"line": number, "error": str(error)}
             continue
@@ -239,13 +259,28 @@ def _row_of(line: Any, examples: Mapping[str, Row]) -> tuple[Row, str]:
     return examples[example], line["completion"]
 
 
-def _score(
-    text: str, row: Row, mode: Any, convention: str, iou_threshold: float | None = None
-) -> Reward:
-    from repic.images.coordinates import CONVENTIONS
-    from repic.rewards.scoring import score
+def _wrappers(text: str) -> tuple[Wrapper, ...]:
+    from repic.rewards.wrappers import WRAPPERS, wrappers_of
 
-    return score(text, row, mode, CONVENTIONS[convention], iou_threshold)
+    unknown = {name.strip() for name in text.split(",") if name.strip()} - {*WRAPPERS}
+    if unknown:
+        raise UserError(
+            f"there is no wrapper {min(unknown)!r}: --strip takes {', '.join(WRAPPERS)}"
+        )
+    return wrappers_of(text)
+
+
+def _convention(name: str, min_pixels: int | None, max_pixels: int | None) -> BoxConvention:
+    from repic.images.coordinates import ConventionError, named_convention
+
+    try:
+        return named_convention(name, min_pixels, max_pixels)
+    except ConventionError as error:
+        options = ("min_pixels", "--min-pixels"), ("max_pixels", "--max-pixels")
+        text = str(error)
+        for field, option in options:
+            text = text.replace(field, option)
+        raise UserError(text) from None
 
 
 @reward.command()
@@ -253,6 +288,9 @@ def explain(
     example_id: Annotated[str, typer.Argument(help="Id of an example, or its first digits.")],
     text: Annotated[str, typer.Argument(help="The answer to score.")],
     convention: Convention = "qwen3-vl",
+    min_pixels: MinPixels = None,
+    max_pixels: MaxPixels = None,
+    strip: Strip = "",
     dataset: Dataset = EXAMPLES,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
@@ -272,8 +310,9 @@ def explain(
         raise UserError(
             f"{len(matches)} examples of {dataset} begin with {example_id!r}; give more digits"
         )
-    result = _score(text, matches[0], "strict", convention)
-    released = _score(text, matches[0], "paper", convention)
+    units = _convention(convention, min_pixels, max_pixels)
+    result = scoring.score(text, matches[0], "strict", units, strip=_wrappers(strip))
+    released = scoring.score(text, matches[0], "paper", units, strip=_wrappers(strip))
     facts = scoring.explain(matches[0], result, released)
     if as_json:
         print_json(facts)
@@ -292,6 +331,8 @@ def explain(
 def rows(
     folder: Annotated[Path, typer.Argument(help="Folder for rows.jsonl and the pictures.")],
     convention: Convention = "qwen3-vl",
+    min_pixels: MinPixels = None,
+    max_pixels: MaxPixels = None,
     model: Annotated[
         str | None,
         typer.Option(help="Use the box convention of this model instead of --convention."),
@@ -306,15 +347,15 @@ def rows(
     """
     import pyarrow.compute as pc
 
-    from repic.images.coordinates import CONVENTIONS
     from repic.rewards import export
     from repic.rewards.server.protocol import ConventionMessage
 
-    written = CONVENTIONS[convention]
     if model:
         from repic.models.vlm import load
 
         written = load.reader(model).convention
+    else:
+        written = _convention(convention, min_pixels, max_pixels)
     opened = open_store(store)
     chosen = opened.read(dataset, filter=pc.field("split") == split).to_pylist()
     if not chosen:
@@ -323,7 +364,7 @@ def rows(
     for reason in skipped:
         err().print(f"[yellow]left out[/] {reason}")
     out().print(f"{count} rows in {folder / export.LINES}, {len(skipped)} left out")
-    value = ConventionMessage.of(written).model_dump_json()
+    value = ConventionMessage.of(written).model_dump_json(exclude_none=True)
     out().print(f"Set this in the trainer's environment:\n  REPIC_REWARD_CONVENTION='{value}'")
 
 
@@ -374,4 +415,12 @@ def serve(
     with service.listen(host, port) as listening:
         at = service.address(host, port)
         err().print(f"Rewards at {at}/v1/score, {workers} worker{'s' * (workers > 1)}")
-        service.serve(listening, host, workers, limits, components, allow_host or ())
+        service.serve(
+            listening,
+            host,
+            workers,
+            limits,
+            components,
+            allow_host or (),
+            settings.rewards.strip,
+        )

@@ -316,8 +316,14 @@ class ClipScoreSettings(Section):
 
 
 class RewardSettings(Section):
-    """Model-based penalties that reward workers apply after the rules."""
+    """What is read as the answer, and model-based penalties that reward workers apply."""
 
+    strip: tuple[Literal["think", "answer"], ...] = Field(
+        (),
+        description="Wrappers that are no part of an answer: think (<think>...</think> before it), "
+        "answer (<answer>...</answer> around it).",
+        exclude_if=lambda names: not names,
+    )
     judge: JudgeSettings = JudgeSettings()
     clip_score: ClipScoreSettings = ClipScoreSettings()
 

@@ -57,15 +57,26 @@ class Settings(Section):
 
     def record(self, scope: Scope) -> dict[str, Any]:
         """The sections of a command as JSON, for manifests and fingerprints."""
-        return self.model_dump(mode="json", include=set(scope.sections))
+        data = self.model_dump(mode="json", include=set(scope.sections))
+        for key in scope.keys:
+            section, _, name = key.partition(".")
+            own = self.model_dump(mode="json", include={section: {name}})
+            if section not in scope.sections and own.get(section):
+                data |= own
+        return data
 
 
 @dataclass(frozen=True)
 class Scope:
-    """A command and the sections of settings that it reads."""
+    """A command and the sections of settings that it reads.
+
+    Attributes:
+        keys: Settings of other sections that it reads too; recorded unless they are empty.
+    """
 
     command: str
     sections: tuple[str, ...]
+    keys: tuple[str, ...] = ()
 
     @property
     def hint(self) -> str:
@@ -80,8 +91,9 @@ BUILD = Scope(
         *("labels", "examples", "rewards", "quarantine", "runtime"),
     ),
 )
-TRAIN = Scope("train", ("train", "trainer"))
-EVALUATE = Scope("evaluate run", ("evaluate", "detector", "encoder", "runtime"))
+STRIP = "rewards.strip"
+TRAIN = Scope("train", ("train", "trainer"), (STRIP,))
+EVALUATE = Scope("evaluate run", ("evaluate", "detector", "encoder", "runtime"), (STRIP,))
 REFRESH = Scope("refresh run", tuple(Settings.model_fields))
 
 
@@ -112,10 +124,11 @@ def load(
     for override in overrides:
         section = section_of(override)
         allowed = (*scope.sections, *(METHODS if "train" in scope.sections else ()))
-        if section in (*Settings.model_fields, *METHODS) and section not in allowed:
+        is_own = section in allowed or override.partition("=")[0].strip() in scope.keys
+        if section in (*Settings.model_fields, *METHODS) and not is_own:
             raise ConfigError(
                 f"unknown setting {section}: `repic {scope.command}` reads only "
-                f"{', '.join(scope.sections)}"
+                f"{', '.join((*scope.sections, *scope.keys))}"
             )
     data = layered(profile, values, overrides)
     data["trainer"] = trainer_fields(data)
@@ -168,7 +181,7 @@ def describe(scope: Scope) -> list[tuple[str, str, str]]:
     return [
         row
         for row in described(Settings)
-        if row[0].partition(".")[0] in own and row[0] != "trainer"
+        if (row[0].partition(".")[0] in own or row[0] in scope.keys) and row[0] != "trainer"
     ]
 
 

@@ -6,7 +6,7 @@ Order: suite, retrieval, questions, captions, CLIPScore, scores, metrics.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from repic.models.devices import batched
 from repic.models.vlm import captioners
 from repic.models.vlm.captioners import Captioner
 from repic.pipeline.progress import NoProgress, Progress
+from repic.rewards.wrappers import Wrapper, bare_answer
 from repic.tables import TABLES
 from storage.hashing import content_hash, fingerprint
 from storage.manifest import Input, Manifest, Origin, Run
@@ -87,6 +88,7 @@ def run(
         captions = generate_captions(
             suite_questions, captioner, store, settings.evaluate.batch_size, progress
         )
+        captions = bare_captions(captions, settings.rewards.strip)
         clip_model = {"clip_score": encoder.fingerprint} if encoder else {}
         captions_print = fingerprint(
             [content_hash(captions), retrieval.models, retrieval.threshold, suite.name]
@@ -104,6 +106,15 @@ def run(
         )
         tables = (captions_version, scores_version, metrics_version)
         return publisher.evaluation(suite, scores_print, tables)
+
+
+def bare_captions(captions: pa.Table, strip: Collection[Wrapper]) -> pa.Table:
+    """The captions table, without the wrappers that are no part of a caption."""
+    if not strip:
+        return captions
+    at = captions.schema.get_field_index("caption")
+    bare = [bare_answer(text, strip) for text in captions["caption"].to_pylist()]
+    return captions.set_column(at, captions.schema.field(at), pa.array(bare, pa.string()))
 
 
 def load_suite(settings: EvaluateSettings) -> Suite:

@@ -26,6 +26,7 @@ __all__ = [
     "Convention",
     "ConventionError",
     "convention_for",
+    "named_convention",
     "qwen25_vl",
     "upright",
 ]
@@ -281,11 +282,46 @@ def qwen25_vl(processor: ImageProcessor) -> Convention:
         processor.size["shortest_edge"],
         processor.size["longest_edge"],
     )
-    return Convention("qwen2.5-vl", grid, '{{"bbox_2d": [{x1}, {y1}, {x2}, {y2}]}}')
+    return Convention(RESIZED, grid, QWEN3_VL.template)
+
+
+RESIZED = "qwen2.5-vl"
+"""Name of the convention whose units depend on the processor's limits of pixels."""
 
 
 CONVENTIONS = {c.name: c for c in (QWEN2_VL, QWEN3_VL, INTERNVL, NORMALIZED)}
 """Conventions that need no processor, by name."""
+
+
+def named_convention(
+    name: str, min_pixels: int | None = None, max_pixels: int | None = None, factor: int = 28
+) -> Convention:
+    """The convention of a name.
+
+    Args:
+        name: One of `CONVENTIONS`, or `qwen2.5-vl`, which also needs the limits of the processor.
+        min_pixels: Least pixels (area) of a resized picture.
+        max_pixels: Most pixels (area) of a resized picture, both as the trainer sets them.
+        factor: Patch size x merge size.
+
+    Raises:
+        ConventionError: there is no such name, or the limits are missing or not needed.
+    """
+    if name != RESIZED and name not in CONVENTIONS:
+        raise ConventionError(f"there is no convention {name!r}: choose {', '.join(CONVENTIONS)}")
+    if name != RESIZED:
+        if min_pixels is not None or max_pixels is not None:
+            raise ConventionError(f"min_pixels and max_pixels belong to {RESIZED}, not to {name}")
+        return CONVENTIONS[name]
+    if min_pixels is None or max_pixels is None:
+        raise ConventionError(
+            f"{RESIZED} writes pixels of the resized photo: give min_pixels and max_pixels of its "
+            "processor (see its preprocessor_config.json; 3136 and 12845056 as published)"
+        )
+    if min_pixels > max_pixels:
+        raise ConventionError("min_pixels is more than max_pixels")
+    return Convention(RESIZED, ResizedGrid(factor, min_pixels, max_pixels), QWEN3_VL.template)
+
 
 _FAMILIES: dict[str, Convention | Callable[[ImageProcessor], Convention]] = {
     "qwen2_vl": QWEN2_VL,

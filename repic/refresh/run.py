@@ -175,9 +175,9 @@ def _compared(
     held_out = guard_scores.held_out_rows(
         store, request.examples, split, settings.refresh.rows, progress
     )
-    section = settings.evaluate
-    after = guard_scores.rewards(candidate, section, store, held_out)
-    before = guard_scores.rewards(production, section, store, held_out) if production else {}
+    given = (settings.evaluate, store, held_out, settings.rewards.strip)
+    after = guard_scores.rewards(candidate, *given)
+    before = guard_scores.rewards(production, *given) if production else {}
     guards = (("oct", margins.oct), ("vlt", margins.vlt))
     comparisons += [
         compared

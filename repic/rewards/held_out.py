@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from repic.images.coordinates import Convention
 from repic.objectives.base import Mode, Row
 from repic.rewards.scoring import score
+from repic.rewards.wrappers import Wrapper
 
 if TYPE_CHECKING:
     from repic.models.vlm.generate import AnswerGenerator
@@ -102,6 +103,7 @@ def measure_answers(
     mode: Mode = "strict",
     seed: int = 0,
     tick: Callable[[int], None] = lambda done: None,
+    strip: Collection[Wrapper] = (),
 ) -> Measured:
     """Generate and score greedy and sampled answers; on a CPU they repeat for the same seed.
 
@@ -112,7 +114,7 @@ def measure_answers(
 
     def scored(texts: Sequence[str]) -> tuple[HeldOutAnswer, ...]:
         return tuple(
-            _scored(row, text, mode, generator.convention)
+            _scored(row, text, mode, generator.convention, strip)
             for row, text in zip(rows, texts, strict=True)
             if row["example_id"] not in generator.unreadable
         )
@@ -120,8 +122,10 @@ def measure_answers(
     return Measured(scored(greedy), scored(sampled))
 
 
-def _scored(row: Row, text: str, mode: Mode, convention: Convention) -> HeldOutAnswer:
-    reward = score(text, row, mode, convention)
+def _scored(
+    row: Row, text: str, mode: Mode, convention: Convention, strip: Collection[Wrapper]
+) -> HeldOutAnswer:
+    reward = score(text, row, mode, convention, strip=strip)
     return HeldOutAnswer(row["example_id"], row["objective"], text, reward.total, reward.reason)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives import OBJECTIVES
 from repic.objectives.base import Mode, Reward, Row
 from repic.rewards.bounds import excess
+from repic.rewards.wrappers import Wrapper, bare_answer
 
 NEEDED: dict[str, tuple[str, ...]] = {
     "oct": ("answer",),
@@ -51,6 +52,7 @@ def score(
     mode: Mode = "strict",
     convention: Convention = QWEN3_VL,
     iou_threshold: float | None = None,
+    strip: Collection[Wrapper] = (),
 ) -> Reward:
     """The reward of a completion: a pure function of its arguments, from 0 to 1.
 
@@ -58,6 +60,8 @@ def score(
         row: A row of the examples table, or the columns `NEEDED` of one.
         convention: How the model writes boxes; only VLT reads one.
         iou_threshold: Strict VLT: 1 from this IoU on and 0 below it; None: the IoU itself.
+        strip: Wrappers that are no part of the answer, by name; strict mode also ignores special
+            tokens that end a turn.
 
     Raises:
         RowError: the objective of the row is unknown. Never for a row of a build.
@@ -65,7 +69,8 @@ def score(
     objective = OBJECTIVES.get(row.get("objective", ""))
     if objective is None:
         raise RowError(f"objective {row.get('objective')!r} is not one of {', '.join(OBJECTIVES)}")
-    reward = objective.reward(completion, row, mode, convention)
+    answer = bare_answer(completion, strip, end=mode == "strict")
+    reward = objective.reward(answer, row, mode, convention)
     if iou_threshold is None or mode != "strict" or row["objective"] != "vlt":
         return reward
     is_hit = reward.total >= iou_threshold

@@ -54,6 +54,7 @@ def prepare(
         config.num_generations or 0,
         load.ends_of(model, plan.reader.processor.tokenizer),
         gather_object,
+        plan.settings.rewards.strip,
     )
     if train.control != "none":
         trained_reward.ablation = ablation_reward(train.control, config.seed)

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from repic.images.coordinates import Convention
 from repic.objectives.base import Mode, Reward, Row
 from repic.rewards.scoring import score
 from repic.rewards.server.client import RetryPolicy, RewardClient, score_now
+from repic.rewards.wrappers import Wrapper
 from repic.training.ablation_rewards import Ablation, totals
 
 log = logging.getLogger(__name__)
@@ -52,12 +53,14 @@ class TrainedReward:
         generations: int,
         ends: frozenset[int],
         gather: Gather,
+        strip: Collection[Wrapper] = (),
     ) -> None:
         self.convention = convention
         self.mode = mode
         self.generations = generations
         self.ends = ends
         self.gather = gather
+        self.strip = strip
 
     def __call__(
         self,
@@ -115,7 +118,7 @@ class TrainedReward:
 
     def _score(self, text: str, row: Row) -> Reward | None:
         try:
-            return score(text, row, self.mode, self.convention)
+            return score(text, row, self.mode, self.convention, strip=self.strip)
         except Exception:  # one failed answer must not end a long run
             log.exception("an answer to example %s could not be scored", row.get("example_id"))
             return None
@@ -130,7 +133,9 @@ class RemoteReward(TrainedReward):
 
     def __init__(self, urls: Sequence[str], *args: Any, policy: RetryPolicy | None = None) -> None:
         super().__init__(*args)
-        self.client = RewardClient(urls, self.mode, self.convention, policy=policy)
+        self.client = RewardClient(
+            urls, self.mode, self.convention, policy=policy, strip=self.strip
+        )
 
     def scores(self, texts: Sequence[str], rows: Sequence[Row]) -> list[Reward | None]:
         return score_now(self.client, texts, rows)

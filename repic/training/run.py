@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,15 +192,15 @@ def _measure(
     )
     own_rows = list(held_out[plan.rank :: plan.processes])
     progress.phase(f"measure {name}", 2 * len(own_rows))
-    if trained:
+    with nullcontext() if trained else model.disable_adapter():
         measured = measure_answers(
-            generator, model, own_rows, seed=plan.rank, tick=progress.advance
+            generator,
+            model,
+            own_rows,
+            seed=plan.rank,
+            tick=progress.advance,
+            strip=plan.settings.rewards.strip,
         )
-    else:
-        with model.disable_adapter():
-            measured = measure_answers(
-                generator, model, own_rows, seed=plan.rank, tick=progress.advance
-            )
     pairs = gather_object(list(zip(measured.greedy, measured.sampled, strict=True)))
     pairs.sort(key=lambda pair: (pair[0].objective, pair[0].example_id))
     return Measured(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,11 +139,12 @@ def test_an_answer_that_the_model_cannot_write_is_found(
 def test_a_reward_that_cannot_tell_wrong_from_right_is_found(
     examples: list[dict[str, Any]], reader: Reader
 ) -> None:
-    """No reference is present, so the released reward depends on length alone."""
-    row = first(examples, "ict", kind="absent")
-    long = dataclasses.replace(reader)
-    row = {**row, "references": [{**row["references"][0], "name": "x" * 100}]}
-    [problem] = preflight.examine([row], long, 4096, "paper")
+    """The released reward takes nothing for an absent name, even one that holds the present one."""
+    row = first(examples, "ict", kind="single")
+    present = row["references"][0]
+    absent = {**present, "name": f"{'x' * 100}> <{present['name']}", "present": False}
+    row = {**row, "references": [present, absent]}
+    [problem] = preflight.examine([row], reader, 4096, "paper")
     assert problem.check == "corrupted"
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
+from repic.rewards.wrappers import without_end
+
 _PICTURE = re.compile(r"(?:<\|(?:image_pad|video_pad)\|>)+")
-_ENDS = ("<|im_end|>", "<|endoftext|>", "</s>")
 
 
 def answer_of(query: str, prompt: str) -> str | None:
@@ -19,19 +20,3 @@ def answer_of(query: str, prompt: str) -> str | None:
     """
     text, prefix = _PICTURE.sub("<image>", query), _PICTURE.sub("<image>", prompt)
     return without_end(text[len(prefix) :]) if text.startswith(prefix) else None
-
-
-def without_end(text: str) -> str:
-    """The text without the tokens that end a turn, and without white space around these.
-
-    A loop, because a pattern for this takes quadratic time.
-    """
-    end = length = len(text)
-    while True:
-        while end and text[end - 1].isspace():
-            end -= 1
-        mark = next((mark for mark in _ENDS if text.endswith(mark, 0, end)), None)
-        if mark is None:
-            return text[:end] if length < len(text) else text
-        end -= len(mark)
-        length = end

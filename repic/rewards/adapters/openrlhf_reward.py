@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from repic.rewards.adapters.chat import answer_of, without_end
+from repic.rewards.adapters.chat import answer_of
 from repic.rewards.adapters.query import fill_unscored, request_rewards
+from repic.rewards.wrappers import without_end
 
 
 def reward_func(

@@ -6,7 +6,8 @@ It reads its settings from the environment:
 - `REPIC_REWARD_TOKEN`: the secret of the worker, if it has one;
 - `REPIC_REWARD_MODE`: `strict` (default) or `paper`;
 - `REPIC_REWARD_CONVENTION`: how the model writes boxes: a name such as `qwen3-vl` (default), or
-  the JSON of a `repic.rewards.server.protocol.ConventionMessage`.
+  the JSON of a `repic.rewards.server.protocol.ConventionMessage`;
+- `REPIC_REWARD_STRIP`: wrappers that are no part of an answer, such as `think,answer`.
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ def _request_batch(completions: Sequence[str], labels: Sequence[str]) -> list[fl
         "mode": os.environ.get("REPIC_REWARD_MODE", "strict"),
         "convention": _convention(),
     }
+    if strip := os.environ.get("REPIC_REWARD_STRIP"):
+        body["strip"] = [name.strip() for name in strip.split(",")]
     messages = [{"completion": completions[k], "row": rows[k]} for k in valid]
     for index, reward in zip(valid, _scores(body, messages), strict=True):
         rewards[index] = reward
@@ -162,6 +165,11 @@ def _is_reward(value: Any) -> bool:
 
 def _convention() -> dict[str, Any]:
     text = os.environ.get("REPIC_REWARD_CONVENTION", "qwen3-vl")
+    if text == "qwen2.5-vl":
+        raise WorkerError(
+            "REPIC_REWARD_CONVENTION=qwen2.5-vl lacks the limits of its processor: copy the line "
+            "that `repic reward rows --model` prints, with min_pixels and max_pixels"
+        )
     if not text.lstrip().startswith("{"):
         return {"name": text}
     try:

@@ -24,6 +24,7 @@ from repic.rewards.server.batching import BatchedComponent
 from repic.rewards.server.protocol import (
     EMPTY,
     SCHEMA,
+    SENTENCE,
     Completion,
     ConventionMessage,
     ScoreMessage,
@@ -33,6 +34,7 @@ from repic.rewards.server.protocol import (
     score_of,
     score_row,
 )
+from repic.rewards.wrappers import Wrapper, bare_answer
 from repic.web.guard import LOOPBACK, Guard, GuardRules, RefusedError, busy
 
 CLIENT_GONE = 499
@@ -79,6 +81,7 @@ def create_app(
     limits: Limits | None = None,
     components: Sequence[Component] = (),
     hosts: Collection[str] | None = LOOPBACK,
+    strip: Collection[Wrapper] = (),
 ) -> FastAPI:
     """The application.
 
@@ -86,6 +89,7 @@ def create_app(
         token: Required of every request except `/healthz`, as Bearer or as the password of Basic.
         components: Model-based penalties, applied one after the other.
         hosts: Names under which clients may call it; None: any, which requires a token.
+        strip: Wrappers that are no part of an answer, besides those that a request names.
     """
     limits = limits or Limits()
     app = FastAPI(
@@ -126,7 +130,7 @@ def create_app(
     )
     async def score_rows(request: Request) -> Response:
         async def respond(body: ScoreRequest) -> ScoreResponse:
-            scores = await score(body.rows, body.mode, body.convention)
+            scores = await score(body.rows, body.mode, body.convention, body.strip)
             return ScoreResponse.model_construct(scores=scores)
 
         return await handle(request, ScoreRequest, lambda body: len(body.rows), respond)
@@ -147,7 +151,7 @@ def create_app(
         async def respond(body: openrlhf.OpenRlhfRequest) -> openrlhf.OpenRlhfResponse:
             completions = openrlhf.completions(body)
             valid = [completion for completion in completions if completion]
-            scores = iter(await score(valid, options.mode, options))
+            scores = iter(await score(valid, options.mode, options, options.strip))
             prometheus.count_answers(("unknown", None) for c in completions if c is None)
             return openrlhf.rewards([next(scores) if c else None for c in completions])
 
@@ -156,10 +160,14 @@ def create_app(
         )
 
     async def score(
-        completions: Sequence[Completion], mode: Mode, message: ConventionMessage
+        received: Sequence[Completion],
+        mode: Mode,
+        message: ConventionMessage,
+        wrappers: Collection[Wrapper],
     ) -> list[ScoreMessage]:
         # Not in a thread, which would only wait for the interpreter lock.
         convention = message.convention()
+        completions = bare_completions(received, {*strip, *wrappers}, mode)
         scores = [score_row(c.completion, c.row, mode, convention) for c in completions]
         for component in batched:
             scores = await _lowered(completions, scores, component)
@@ -192,6 +200,16 @@ def create_app(
             return _error(refused)
 
     return app
+
+
+def bare_completions(
+    received: Sequence[Completion], strip: Collection[Wrapper], mode: Mode
+) -> list[Completion]:
+    """The answers that are scored, without what is no part of them."""
+    return [
+        c.model_copy(update={"completion": bare_answer(c.completion, strip, end=mode == "strict")})
+        for c in received
+    ]
 
 
 async def _lowered(
@@ -243,6 +261,8 @@ def _invalid(error: ValidationError) -> RefusedError:
     indices = ".".join(str(part) for part in first["loc"] if isinstance(part, int)) or "body"
     names = [str(part) for part in first["loc"] if isinstance(part, str)]
     kind = first["type"]
+    if kind == SENTENCE:
+        return RefusedError(422, "invalid", first["msg"])
     # The name of an unknown field is part of the request, so it is not repeated.
     field = ".".join(names) if names and kind != "extra_forbidden" else "an unknown field"
     return RefusedError(422, "invalid", f"{field} ({indices}) is invalid: {kind}")

@@ -15,7 +15,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ from repic.rewards.server.protocol import (
     reward_of,
     row_message,
 )
+from repic.rewards.wrappers import Wrapper
 from repic.web import replies
 from repic.web.replies import ReplyError
 
@@ -118,18 +119,23 @@ class RewardClient:
         convention: Convention = QWEN3_VL,
         token: str | None = None,
         policy: RetryPolicy | None = None,
+        strip: Collection[Wrapper] = (),
     ) -> None:
         """
         Args:
             urls: Addresses such as `http://127.0.0.1:8899`, used in turn.
             token: Default: the environment variable REPIC_REWARD_TOKEN.
+            strip: Wrappers that are no part of an answer; see `repic.rewards.wrappers`.
         """
         if not urls:
             raise ValueError("a client of reward workers needs a URL")
         self.policy = policy or RetryPolicy()
         self.counts = RequestCounts()
-        self._mode = mode
-        self._convention = ConventionMessage.of(convention).model_dump()
+        self._request_options = {
+            "mode": mode,
+            "convention": ConventionMessage.of(convention).model_dump(exclude_none=True),
+            **({"strip": list(strip)} if strip else {}),
+        }
         self._breakers = {url.rstrip("/"): _CircuitBreaker(self.policy) for url in urls}
         self._turn = itertools.count()
         self._token = token or os.environ.get(TOKEN)
@@ -182,7 +188,7 @@ class RewardClient:
     async def _valid_batch(
         self, http: AsyncClient, messages: list[dict[str, Any]]
     ) -> list[Reward | None] | None:
-        body = {"mode": self._mode, "convention": self._convention, "rows": messages}
+        body = {**self._request_options, "rows": messages}
         for attempt in range(self.policy.tries):
             url = self._next_url()
             if url is None:

@@ -8,22 +8,29 @@ JSON that `repic reward rows` writes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from repic.objectives.base import Mode
 from repic.rewards.adapters.chat import answer_of
 from repic.rewards.server.protocol import ROW, Completion, ConventionMessage, Message, ScoreMessage
+from repic.rewards.wrappers import Wrapper
 
 NEUTRAL = 0.5
 """Reward of an answer that could not be scored; the protocol has no None, and 0 would punish it."""
+
+
+def _names(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) and value else value
 
 
 class OpenRlhfOptions(ConventionMessage):
     """Query parameters of the URL: what the rows do not contain."""
 
     mode: Mode = "strict"
+    strip: Annotated[frozenset[Wrapper], BeforeValidator(_names)] = frozenset()
+    """Names of wrappers, separated by commas."""
 
 
 class OpenRlhfRequest(Message):

@@ -7,26 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Required
+from typing import Annotated, Any, ClassVar, Literal, Required, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from repic.captions.facts import fact_words
 from repic.images.coordinates import (
-    INTERNVL,
-    NORMALIZED,
-    QWEN2_VL,
-    QWEN3_VL,
+    CONVENTIONS,
+    RESIZED,
     Box,
     Convention,
+    ConventionError,
     ResizedGrid,
+    named_convention,
 )
-from repic.images.coordinates import qwen25_vl as _qwen25_vl
 from repic.objectives.base import Mode, Reward
 from repic.objectives.query_view import QueryView
 from repic.rewards.bounds import MAX_NAME, MAX_SIDE, excess
 from repic.rewards.scoring import score
+from repic.rewards.wrappers import Wrapper
 
 SCHEMA: Literal[1] = 1
 """Version of the messages; it rises when a field changes its meaning."""
@@ -34,7 +42,8 @@ SCHEMA: Literal[1] = 1
 TOKEN = "REPIC_REWARD_TOKEN"
 """Environment variable of the secret that workers and trainers share."""
 
-_FIXED = {c.name: c for c in (QWEN2_VL, QWEN3_VL, INTERNVL, NORMALIZED)}
+SENTENCE = "sentence"
+"""Type of a validation error whose message is for the client; it repeats nothing of the request."""
 
 
 class Message(BaseModel):
@@ -133,12 +142,23 @@ class Completion(Message):
 
 
 class ConventionMessage(Message):
-    """How the model writes boxes. The last three fields describe the processor of Qwen2.5-VL."""
+    """How the model writes boxes. The last three fields describe the processor of Qwen2.5-VL.
+
+    Its limits are required: with others than the trainer's, a right box would score 0.
+    """
 
     name: Literal["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "internvl", "normalised"] = "qwen3-vl"
     factor: Factor = 28
-    min_pixels: Pixels = 56 * 56
-    max_pixels: Pixels = 28 * 28 * 1280
+    min_pixels: Pixels | None = None
+    max_pixels: Pixels | None = None
+
+    @model_validator(mode="after")
+    def _has_limits(self) -> Self:
+        try:
+            self.convention()
+        except ConventionError as error:
+            raise PydanticCustomError(SENTENCE, "{text}", {"text": str(error)}) from None
+        return self
 
     @classmethod
     def of(cls, convention: Convention) -> ConventionMessage:
@@ -146,7 +166,7 @@ class ConventionMessage(Message):
         if isinstance(convention.grid, ResizedGrid):
             grid = convention.grid
             return cls(
-                name="qwen2.5-vl",
+                name=RESIZED,
                 factor=grid.factor,
                 min_pixels=grid.min_pixels,
                 max_pixels=grid.max_pixels,
@@ -155,17 +175,9 @@ class ConventionMessage(Message):
 
     def convention(self) -> Convention:
         """The convention that the message describes."""
-        if self.name in _FIXED:
-            return _FIXED[self.name]
-        return _qwen25_vl(_Processor(self))
-
-
-class _Processor:
-    """The attributes of an image processor that the convention reads."""
-
-    def __init__(self, message: ConventionMessage) -> None:
-        self.patch_size, self.merge_size = message.factor, 1
-        self.size = {"shortest_edge": message.min_pixels, "longest_edge": message.max_pixels}
+        if self.name != RESIZED:  # older clients send limits with every name
+            return CONVENTIONS[self.name]
+        return named_convention(self.name, self.min_pixels, self.max_pixels, self.factor)
 
 
 class ScoreRequest(Message):
@@ -174,6 +186,7 @@ class ScoreRequest(Message):
     schema_version: Literal[1] = SCHEMA
     mode: Mode = "strict"
     convention: ConventionMessage = ConventionMessage()
+    strip: frozenset[Wrapper] = frozenset()
     rows: Annotated[list[Completion], Field(min_length=1)]
 
 

@@ -23,6 +23,7 @@ from repic.rewards.server.app import Limits, create_app
 from repic.rewards.server.metrics_folder import hold, metrics_folder
 from repic.rewards.server.prometheus import FOLDER
 from repic.rewards.server.protocol import TOKEN
+from repic.rewards.wrappers import Wrapper, wrappers_of
 from repic.web.connections import HEAD_SECONDS, BoundedConnection
 from repic.web.guard import own_hosts
 from repic.web.logs import bound_logs
@@ -31,6 +32,7 @@ from repic.web.orphans import end_with_parent
 LIMITS = "REPIC_REWARD_LIMITS"
 COMPONENTS = "REPIC_REWARD_COMPONENTS"
 HOSTS = "REPIC_REWARD_HOSTS"
+STRIP = "REPIC_REWARD_STRIP"
 HEALTH_CHECK = 10
 """Seconds without a response after which a worker is replaced."""
 
@@ -45,7 +47,8 @@ def app() -> FastAPI:
     limits = Limits(**json.loads(os.environ.get(LIMITS, "{}")))
     components = model_components.load_components(os.environ.get(COMPONENTS, ""))
     hosts = json.loads(os.environ.get(HOSTS, "null"))
-    application = create_app(os.environ.get(TOKEN) or None, limits, components, hosts)
+    strip = wrappers_of(os.environ.get(STRIP, ""))
+    application = create_app(os.environ.get(TOKEN) or None, limits, components, hosts, strip)
     end_with_parent(GRACE)
     bound_logs()
     if FOLDER in os.environ:
@@ -115,6 +118,7 @@ def serve(
     limits: Limits,
     components: str = "",
     further_hosts: Sequence[str] = (),
+    strip: Sequence[Wrapper] = (),
 ) -> None:
     """Serve until a signal stops it.
 
@@ -123,12 +127,14 @@ def serve(
         host: The address that it is bound to.
         components: Result of `repic.rewards.server.model_components.packed_settings`.
         further_hosts: Names besides the address under which clients call it, such as a proxy's.
+        strip: Wrappers that are no part of an answer; see `repic.rewards.wrappers`.
     """
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
     os.environ[LIMITS] = json.dumps(asdict(limits))
     os.environ[COMPONENTS] = components
+    os.environ[STRIP] = ",".join(strip)
     os.environ[HOSTS] = json.dumps(accepted_hosts(host, further_hosts))
     with metrics_folder() as folder:
         os.environ[FOLDER] = folder

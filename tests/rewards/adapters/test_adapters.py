@@ -106,6 +106,12 @@ def test_a_row_that_a_worker_refuses_costs_only_itself(worker_url: str) -> None:
     assert query.request_rewards(["yes \ud800", "yes"], [YES, YES]) == [None, 1.0]
 
 
+def test_a_convention_without_its_limits_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPIC_REWARD_CONVENTION", "qwen2.5-vl")
+    with pytest.raises(query.WorkerError, match="lacks the limits of its processor"):
+        query.request_rewards(["yes"], ['{"objective": "oct", "answer": "yes"}'])
+
+
 def test_a_convention_that_is_not_json_is_told(
     worker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

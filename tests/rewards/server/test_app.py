@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from repic.captions.facts import FORMER_NAMES
 from repic.images.coordinates import QWEN2_VL, QWEN3_VL, Convention, ResizedGrid
-from repic.rewards.adapters.chat import without_end
 from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 from repic.rewards.server.app import Limits, create_app
 from repic.rewards.server.protocol import ConventionMessage, row_message
+from repic.rewards.wrappers import without_end
 from repic.training.preflight import corrupted_answer
 from tests.builds import Built
 from tests.timing import quickest
@@ -192,7 +192,8 @@ def test_the_protocol_of_openrlhf(worker: TestClient, rows: list[dict[str, Any]]
         "prompts": [prompt] * 3,
         "labels": [json.dumps(row_message(row))] * 3,
     }
-    reply = worker.post("/get_reward?name=qwen2.5-vl", json=body).json()
+    limits = "min_pixels=3136&max_pixels=12845056"
+    reply = worker.post(f"/get_reward?name=qwen2.5-vl&{limits}", json=body).json()
     assert reply == {
         "rewards": [1.0, 0.0, 0.5],
         "scores": [1.0, 0.0, 0.5],
@@ -211,6 +212,44 @@ def test_many_end_tokens_take_linear_time() -> None:
     assert without_end("yes </s> <|im_end|>\n") == "yes"
     assert without_end("yes </s> no ") == "yes </s> no "
     assert without_end("</s>") == ""
+
+
+def test_the_limits_of_qwen25_are_required(worker: TestClient) -> None:
+    """Other limits than the trainer's made a right box of a large photo score 0."""
+    row = {"objective": "vlt", "images": [{"width": 4000, "height": 3000}]}
+    row["box"] = [3000, 2000, 3900, 2900]
+    box = '{"bbox_2d": [3000, 2000, 3900, 2900]}'
+    body = {"query": [box], "prompts": [""], "labels": [json.dumps(row)]}
+    refused = worker.post("/get_reward?name=qwen2.5-vl", json=body)
+    assert refused.status_code == 422
+    assert "give min_pixels and max_pixels" in refused.json()["message"]
+    message = {"rows": [{"completion": box, "row": row}], "convention": {"name": "qwen2.5-vl"}}
+    assert "give min_pixels" in worker.post("/v1/score", json=message).json()["message"]
+    published = "name=qwen2.5-vl&min_pixels=3136&max_pixels=12845056"
+    assert worker.post(f"/get_reward?{published}", json=body).json()["rewards"][0] > 0.98
+    message["convention"] |= {"min_pixels": 3136, "max_pixels": 12845056}
+    assert worker.post("/v1/score", json=message).json()["scores"][0]["reward"] > 0.98
+    message["convention"] = {"name": "qwen3-vl", "min_pixels": 1, "max_pixels": 2}
+    assert worker.post("/v1/score", json=message).status_code == 200  # as older clients send it
+
+
+WRAPPED = "<think>A mug, or not?</think><answer>yes</answer>"
+
+
+def test_wrappers_are_stripped_where_a_request_or_the_worker_says_so(worker: TestClient) -> None:
+    row = {"objective": "oct", "answer": "yes"}
+    message = {"rows": [{"completion": WRAPPED, "row": row}]}
+
+    def reward(app: TestClient, **options: Any) -> float:
+        return app.post("/v1/score", json={**message, **options}).json()["scores"][0]["reward"]
+
+    names = ["think", "answer"]
+    assert (reward(worker), reward(worker, strip=names)) == (0, 1)
+    assert reward(client(create_app(strip=("think", "answer")))) == 1
+    assert worker.post("/v1/score", json={**message, "strip": ["all"]}).status_code == 422
+    body = {"query": [WRAPPED], "prompts": [""], "labels": [json.dumps(row)]}
+    for query, expected in (("", 0.0), ("?strip=think,answer", 1.0), ("?strip=think", 0.0)):
+        assert worker.post(f"/get_reward{query}", json=body).json()["rewards"] == [expected]
 
 
 def test_huge_pixels_are_invalid(worker: TestClient) -> None:
