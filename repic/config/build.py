@@ -13,6 +13,7 @@ from repic.errors import ConfigError
 
 Band = Literal["easy", "medium", "hard"]
 Objective = Literal["oct", "vlt", "ict"]
+Kind = Literal["folder", "library", "coco", "hf", "webdataset", "subjects200k", "sample"]
 SPLITS = ("train", "validation", "test")
 LOCAL = "local-dir:"
 """OpenCLIP's prefix for a folder of weights."""
@@ -24,7 +25,7 @@ EVERYDAY = "everyday"
 class SourceSettings(Section):
     """Where photos come from."""
 
-    kind: Literal["folder", "library", "coco", "hf", "subjects200k", "sample"] = Field(
+    kind: Kind = Field(
         "folder",
         description="What `path` is; library: photos with named faces; sample generates photos.",
     )
@@ -50,7 +51,9 @@ class SourceSettings(Section):
         None, description="hf, subjects200k: commit, tag or branch of a data set on the hub."
     )
     split: str = Field("train", description="hf, subjects200k: the split to read.")
-    image_column: str = Field("image", description="hf: the column that holds the photo.")
+    image_column: str = Field(
+        "image", description="hf: the column of the photo; webdataset: its ending."
+    )
     identity_column: str | None = Field(
         None, description="hf: the column or field that names the subject of the photo."
     )

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import BinaryIO
 
-from repic.images import network, table_cells, uris
+from repic.images import network, table_cells, tar_members, uris
 from repic.images.refusal import SYSTEM_ERRORS, ImageRefused, Reason, of_os_error
 
 __all__ = ["ImageRefused", "Reason", "read_bytes"]
@@ -62,6 +62,10 @@ def check_scheme(url: str) -> None:
 def _read(location: uris.Location) -> bytes:
     if location.row is not None and location.column is not None:
         return _check_size(table_cells.cell(location.url, location.row, location.column))
+    if location.member is not None:
+        if location.member.size > MAX_BYTES:
+            raise ImageRefused("too-large", f"{location.member.size:,} bytes")
+        return _check_size(tar_members.member(location.url, location.member))
     if location.url.startswith("file://"):
         return _read_local(uris.file_path(location.url))
     if location.url.startswith(("http://", "https://")):

@@ -46,7 +46,7 @@ def cell(url: str, row: int, column: str) -> bytes:
     import pyarrow as pa
 
     is_local = url.startswith("file://")
-    files, path = _file_system(url)
+    files, path = file_system(url)
     try:
         with _GROUP_LOCK:
             version = files.ukey(path)
@@ -64,7 +64,7 @@ def cell(url: str, row: int, column: str) -> bytes:
     return _picture_bytes(cells[offset].as_py())
 
 
-def _file_system(url: str) -> tuple[Any, str]:
+def file_system(url: str) -> tuple[Any, str]:
     """What opens the table at a URL, and its path in there."""
     import fsspec
 
@@ -84,14 +84,19 @@ class _Downloads:
 
     def open(self, url: str, mode: str) -> io.BytesIO:
         """The content of a table; that of the last one is kept."""
-        return io.BytesIO(_downloaded(url))
+        return io.BytesIO(downloaded(url))
 
 
 _DOWNLOADS = _Downloads()
 
 
 @lru_cache(maxsize=1)
-def _downloaded(url: str) -> bytes:
+def downloaded(url: str) -> bytes:
+    """Content of a file with pictures on an http server; that of the last one is kept.
+
+    Raises:
+        network.DownloadError: it cannot be downloaded.
+    """
     return network.download(url, MAX_DOWNLOAD_BYTES)
 
 
@@ -154,7 +159,7 @@ def _find_row(url: str, version: str, row: int) -> tuple[int, int]:
 # The caches hold URLs, because fsspec has another file system for each thread.
 @lru_cache(maxsize=64)
 def _group_sizes(url: str, version: str) -> tuple[int, ...]:
-    files, path = _file_system(url)
+    files, path = file_system(url)
     with files.open(path, "rb") as file:
         if is_arrow(path):
             return tuple(batch.num_rows for batch in _arrow_batches(file, path))
@@ -167,7 +172,7 @@ def _group(url: str, version: str, group: int, column: str) -> pa.ChunkedArray |
     """The cells of a column in one group; a refusal of the group is kept as well."""
     import pyarrow as pa
 
-    files, path = _file_system(url)
+    files, path = file_system(url)
     with files.open(path, "rb") as file:
         if is_arrow(path):
             batches = list(_arrow_group(file, path, group))

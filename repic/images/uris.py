@@ -4,6 +4,7 @@
     file:///photos/two.jpg#xywh=0,0,512,512            a region, in pixels of the upright picture
     s3://bucket/train.parquet#row=17&column=image      a picture inside a Parquet or Arrow file
     ...#row=17&column=image&xywh=percent:50,0,50,100   a region of it, in percent of its sides
+    file:///d/00000.tar#member=7.jpg&offset=512&size=9 a file inside a tar: where its bytes are
 
 Regions follow Media Fragments URI 1.0 (W3C 2012, section 4.2.2). Paths are percent-encoded byte by
 byte, so names with spaces, `#`, `%` or invalid UTF-8 become plain ASCII. URLs of http and https are
@@ -16,11 +17,13 @@ import math
 import os
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes, urlencode
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
-_KEYS = {"row", "column", "xywh"}
+_KEYS = ("row", "column", "member", "offset", "size", "xywh")
+_GROUPS = (("row", "column"), ("member", "offset", "size"))
+"""Keys of fragments, and those of them that come together."""
 
 
 @dataclass(frozen=True)
@@ -66,26 +69,46 @@ class Region:
         raise ValueError(f"xywh is in pixel or percent, got {text!r}")
 
 
+class Member(NamedTuple):
+    """A file inside a tar: its name, and where its bytes are."""
+
+    name: str
+    offset: int
+    size: int
+
+
 @dataclass(frozen=True)
 class Location:
     """A parsed URI.
 
     Attributes:
         url: The URI without its fragment.
-        row: Row of a table file, from 0; None for an image file.
+        row: Row of a table file, from 0; None for other files.
         column: Column of that row.
         region: Part of the picture; None for the full picture.
+        member: File inside of a tar; None for other files.
     """
 
     url: str
     row: int | None = None
     column: str | None = None
     region: Region | None = None
+    member: Member | None = None
+
+    @property
+    def position(self) -> int:
+        """Place of the picture in its file, for sorting; -1 if it is the file."""
+        if self.member is not None:
+            return self.member.offset
+        return -1 if self.row is None else self.row
 
     def __str__(self) -> str:
         parts: dict[str, str] = {}
         if self.row is not None:
             parts |= {"row": str(self.row), "column": self.column or "image"}
+        if self.member is not None:
+            name, offset, size = self.member
+            parts |= {"member": name, "offset": str(offset), "size": str(size)}
         if self.region is not None:
             parts["xywh"] = str(self.region)
         return f"{self.url}#{urlencode(parts, safe=',:', quote_via=quote)}" if parts else self.url
@@ -106,15 +129,28 @@ class Location:
                 f"{uri!r} is not a URL; write a local path as repic.images.uris.file_uri(path)"
             )
         parts = dict(parse_qsl(fragment, keep_blank_values=True)) if fragment else {}
-        if (fragment and not parts) or parts.keys() - _KEYS:
-            raise ValueError(f"#{fragment} is not understood; known are row, column and xywh")
-        if ("row" in parts) != ("column" in parts):
-            raise ValueError(f"#{fragment}: row and column come together")
-        row = parts.get("row")
-        if row is not None and not (row.isascii() and row.isdigit()):
-            raise ValueError(f"#{fragment}: row counts from 0")
+        if (fragment and not parts) or parts.keys() - set(_KEYS):
+            raise ValueError(f"#{fragment} is not understood; known are {', '.join(_KEYS)}")
+        for group in _GROUPS:
+            if 0 < sum(key in parts for key in group) < len(group):
+                raise ValueError(f"#{fragment}: {' and '.join(group)} come together")
+        if "row" in parts and "member" in parts:
+            raise ValueError(f"#{fragment}: a picture is in a row or in a member, not both")
+        row, offset, size = (_count(parts.get(key), key) for key in ("row", "offset", "size"))
+        member = None
+        if offset is not None and size is not None:
+            member = Member(parts["member"], offset, size)
         region = Region.parse(parts["xywh"]) if "xywh" in parts else None
-        return cls(url, None if row is None else int(row), parts.get("column"), region)
+        return cls(url, row, parts.get("column"), region, member)
+
+
+def _count(text: str | None, key: str) -> int | None:
+    """Raises: ValueError: the value of a key is not a number from 0."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise ValueError(f"#{key}={text[:50]}: {key} counts from 0")
+    return int(text)
 
 
 def file_uri(path: str | os.PathLike[str]) -> str:

@@ -145,7 +145,7 @@ def image_id_of(sha256: str, region: Region | None) -> str:
 
 def _hash(photo: SourcePhoto) -> tuple[SourcePhoto, str, Reject | None]:
     if isinstance(photo, RefusedPhoto):
-        return photo, "", Reject(photo.uri, "images", "forbidden", photo.why)
+        return photo, "", Reject(photo.uri, "images", photo.reason, photo.why)
     try:
         data = read_bytes(photo.uri)
         # Checked here because a stage would keep the refusal after the decoder is installed.

@@ -59,7 +59,7 @@ def provenance(settings: config.SourceSettings, found: Iterable[str]) -> dict[st
     """
     from repic.sources import hub
 
-    on_hub = settings.kind in ("hf", "subjects200k")
+    on_hub = settings.kind in ("hf", "webdataset", "subjects200k")
     commits = {commit for uri in found if on_hub and (commit := hub.commit_of(uri))}
     return {"commit": commits.pop()} if len(commits) == 1 else {}
 
@@ -107,7 +107,7 @@ def _warn_of_likeness(settings: config.SourceSettings, found: Iterable[SourcePho
 
 
 def _order(photo: SourcePhoto) -> tuple[str, int, str]:
-    """Sort key: rows of a table by number.
+    """Sort key: what is inside of a file by its place there.
 
     An invalid URI is sorted as text; the stage that reads it reports the error.
     """
@@ -117,7 +117,7 @@ def _order(photo: SourcePhoto) -> tuple[str, int, str]:
         location = Location.parse(photo.uri)
     except ValueError:
         return photo.uri, -1, ""
-    return location.url, -1 if location.row is None else location.row, photo.uri
+    return location.url, location.position, photo.uri
 
 
 def _of_kind(
@@ -140,6 +140,10 @@ def _of_kind(
             from repic.sources import hf
 
             return hf.photos(settings)
+        case "webdataset":
+            from repic.sources import webdataset
+
+            return webdataset.photos(settings)
         case "subjects200k":
             from repic.sources import subjects200k
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from repic.images.coordinates import Box
+    from repic.images.refusal import Reason
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,15 @@ class SourcePhoto:
 
 @dataclass(frozen=True)
 class RefusedPhoto(SourcePhoto):
-    """A photo that its data set may not name; it is not read, and `why` is for the quarantine."""
+    """A photo that is not read: its data set may not name it, or the file around it is broken.
+
+    Attributes:
+        why: A sentence for the quarantine.
+        reason: Its code.
+    """
 
     why: str = ""
+    reason: Reason = "forbidden"
 
 
 def one_form(name: str | None) -> str | None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+MAX_TEXT = 10_000
+"""Maximum characters of a text of a data set; longer ones count as absent."""
+
 _BOX = ("bbox", "bboxes", "box", "boxes")
 _CATEGORY = ("category", "categories", "label", "labels", "category_id", "class", "name")
 _IDENTITY = ("identity", "identities")
@@ -43,6 +46,7 @@ class Columns:
 
     def __post_init__(self) -> None:
         """Raises: SourceError: a column or field does not exist, or holds no text."""
+        self._categories: list[str] | None = None
         self._names = {name: class_names(self.schema, name) for name in self._chosen()}
         for setting, name in self._named():
             kind = _type_of(self.schema, name)
@@ -58,9 +62,11 @@ class Columns:
                     f"fields: source.{setting}={' or '.join(fields)}"
                 )
         column = self.settings.objects_column
-        if column and not self._names.get(column):
+        if column:
             parts = [f"{column}.{name}" for name in _CATEGORY]
-            self._categories = next(filter(None, (class_names(self.schema, p) for p in parts)), [])
+            self._categories = next(
+                filter(None, (class_names(self.schema, p) for p in parts)), None
+            )
 
     @property
     def read(self) -> list[str]:
@@ -77,8 +83,8 @@ class Columns:
             source=settings.kind,
             licence=settings.licence,
             identity=self._value(row, self._identity_column),
-            caption=_text(self._cell(row, settings.caption_column)),
-            label=self._label(row),
+            caption=text(self._cell(row, settings.caption_column)),
+            label=noun(self._value(row, self.settings.label_column), self.counts),
             annotations=tuple(self._objects(row)),
             drawn_on=_size(row) if settings.objects_column else None,
         )
@@ -108,21 +114,14 @@ class Columns:
         if not column:
             return None
         top = _top(self.schema, column)
-        value = _first(row.get(top))
+        value = first(row.get(top))
         for part in column.removeprefix(top).split(".")[1:]:
-            value = _first(value.get(part)) if isinstance(value, dict) else None
+            value = first(value.get(part)) if isinstance(value, dict) else None
         return value
 
     def _value(self, row: dict[str, Any], column: str | None) -> str | None:
         """A cell as text: the name of a class, a text or a number."""
-        return _named_value(self._cell(row, column), self._names.get(column or ""))
-
-    def _label(self, row: dict[str, Any]) -> str | None:
-        label = self._value(row, self.settings.label_column)
-        if label is None or not label.replace(".", "").isdigit():
-            return label and " ".join(label.replace("_", " ").split())
-        self.counts["labels that are numbers without names"] += 1
-        return None
+        return named(self._cell(row, column), self._names.get(column or ""))
 
     def _objects(self, row: dict[str, Any]) -> Iterator[Annotation]:
         column = self.settings.objects_column
@@ -132,18 +131,41 @@ class Columns:
         value = row.get(top)
         for part in column.removeprefix(top).split(".")[1:]:
             value = value.get(part) if isinstance(value, dict) else None
-        for entry in _entries(value):
-            box = _box(_one_of(entry, _BOX), self.settings.box_format)
-            if box is None:
-                self.counts["objects whose box is malformed or empty"] += 1
-                continue
-            label = _named_value(_one_of(entry, _CATEGORY), self._categories)
-            if label and label.isdigit():
-                self.counts["labels that are numbers without names; their boxes are used"] += 1
-                label = ""
-            named = self.settings.identity == "annotation"
-            identity = _named_value(_one_of(entry, _IDENTITY), None) if named else None
-            yield Annotation(box, label or "", identity)
+        yield from objects(value, self.settings, self._categories, self.counts)
+
+
+def objects(
+    value: Any,
+    settings: config.SourceSettings,
+    categories: list[str] | None,
+    counts: Counter[str],
+) -> Iterator[Annotation]:
+    """Objects of a cell, from a list of structs or a struct of lists.
+
+    Args:
+        categories: Names of numbered categories.
+        counts: What was left out, by reason; it is added to.
+    """
+    for entry in _entries(value):
+        box = _box(_one_of(entry, _BOX), settings.box_format)
+        if box is None:
+            counts["objects whose box is malformed or empty"] += 1
+            continue
+        label = named(_one_of(entry, _CATEGORY), categories) or ""
+        if label.isdigit():
+            counts["labels that are numbers without names; their boxes are used"] += 1
+            label = ""
+        with_identity = settings.identity == "annotation"
+        identity = named(_one_of(entry, _IDENTITY), None) if with_identity else None
+        yield Annotation(box, label, identity)
+
+
+def noun(value: str | None, counts: Counter[str]) -> str | None:
+    """A label as a noun, `red_mug` as `red mug`; None for a number, which is counted."""
+    if value and value.replace(".", "").isdigit():
+        counts["labels that are numbers without names"] += 1
+        return None
+    return value and " ".join(value.replace("_", " ").split())
 
 
 def class_names(schema: pa.Schema, column: str) -> list[str] | None:
@@ -192,27 +214,31 @@ def _values(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _first(value: Any) -> Any:
+def first(value: Any) -> Any:
+    """The first value of a list; other values themselves."""
     if isinstance(value, list):
         return value[0] if value else None
     return value
 
 
-def _text(value: Any) -> str | None:
-    return value if value and isinstance(value, str) else None
+def text(value: Any) -> str | None:
+    """A text that is not empty and can be stored; None for other values."""
+    if not value or not isinstance(value, str) or len(value) > MAX_TEXT:
+        return None
+    return value.encode("utf-8", "backslashreplace").decode()
 
 
-def _named_value(value: Any, names: list[str] | None) -> str | None:
+def named(value: Any, names: list[str] | None = None) -> str | None:
+    """A cell as text: the name of a class, a text or a number; None for other values."""
     if names and isinstance(value, int):
         # datasets writes -1 for a row without a label
         value = names[value] if 0 <= value < len(names) else None
     if value is None or value != value or isinstance(value, dict | list | bytes):  # NaN
         return None
-    return str(value) or None
+    return text(str(value))
 
 
 def _entries(value: Any) -> Iterator[dict[str, Any]]:
-    """Objects of a cell, from a list of structs or a struct of lists."""
     if isinstance(value, list):
         yield from (entry for entry in value if isinstance(entry, dict))
     elif isinstance(value, dict):

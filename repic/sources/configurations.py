@@ -1,9 +1,10 @@
 """Files of a data set, by configuration and split.
 
 Supported, in this order: a file of rows (`.jsonl`, `.json`, `.csv`, `.tsv`); a configuration, where
-the data set has several; a folder or file of Parquet, or the output of `save_to_disk`; and folders
-of the formats in `FORMATS` that `datasets` recognizes, such as an `imagefolder` (splits and class
-labels from folders, more columns from `metadata.csv` or `metadata.jsonl`).
+the data set has several; a folder or file of Parquet, or the output of `save_to_disk`; tars (see
+`repic.sources.webdataset`); and folders of the formats in `FORMATS` that `datasets` recognizes,
+such as an `imagefolder` (splits and class labels from folders, more columns from `metadata.csv` or
+`metadata.jsonl`).
 
 `datasets` lists the files of a configuration as the data set's own README declares them. No code of
 a data set runs, and its README names no files outside of it.
@@ -20,7 +21,7 @@ from typing import Any
 from repic.errors import SourceError
 from repic.images import uris
 from repic.images.refusal import SYSTEM_ERRORS
-from repic.sources import contained, hub, parquet
+from repic.sources import contained, hub, parquet, shards, webdataset
 
 ROW_FILES = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": "csv", ".tsv": "csv"}
 """Suffixes of files of rows, and the format that `datasets` reads them with."""
@@ -30,9 +31,10 @@ FORMATS = frozenset({"imagefolder", "json", "csv"})
 
 @dataclass(frozen=True)
 class Found:
-    """Tables of a split, or else its rows, a streamed data set of `datasets`."""
+    """Tables of a split, or tars of samples, or else rows: a streamed data set of `datasets`."""
 
     tables: tuple[parquet.TableFile, ...] = ()
+    tars: tuple[shards.Shard, ...] = ()
     rows: Any = None
 
 
@@ -49,8 +51,13 @@ def find(path: str, config: str | None, split: str) -> Found:
         return _of_datasets(path, config, split)
     if config and os.path.isdir(below := os.path.join(os.path.expanduser(path), config)):
         return find(below, None, split)
-    tables = [] if config else parquet.table_files(path, split)
-    return Found(tuple(tables)) if tables else _of_datasets(path, config, split)
+    if config:
+        return _of_datasets(path, config, split)
+    if tables := parquet.table_files(path, split):
+        return Found(tables=tuple(tables))
+    if tars := shards.find(path, split, webdataset.TARS):
+        return Found(tars=tuple(tars))
+    return _of_datasets(path, config, split)
 
 
 def unreadable(path: str, split: str, error: Exception) -> SourceError:
@@ -116,7 +123,9 @@ def _of_datasets(path: str, config: str | None, split: str) -> Found:
         for file in chosen:
             _check_inside(file, root)
         if form in ("parquet", "arrow"):
-            return Found(tuple(parquet.table(file) for file in sorted(chosen)))
+            return Found(tables=tuple(parquet.table(file) for file in sorted(chosen)))
+        if form == "webdataset":
+            return Found(tars=tuple(shards.shard(file) for file in sorted(chosen)))
         if form not in FORMATS:
             raise SourceError(
                 f"{path} is of the format {form}, which is not read; export it to Parquet "

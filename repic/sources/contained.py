@@ -45,7 +45,7 @@ def _problem(uri: str, root: str) -> str | None:
     except ValueError:
         return None  # the stage that reads it reports the error
     scheme, own = (_scheme(url) for url in (location.url, root))
-    if scheme in OPEN_SCHEMES and location.row is None:
+    if scheme in OPEN_SCHEMES and location.position < 0:
         return None
     if scheme != own or ("::" in location.url and scheme != "file"):
         return (

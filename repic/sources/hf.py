@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import SourceError
 from repic.images import table_cells, uris
 from repic.images.refusal import SYSTEM_ERRORS
-from repic.sources import configurations, contained, hub, parquet
+from repic.sources import configurations, contained, hub, parquet, webdataset
 from repic.sources.base import SourcePhoto
 from repic.sources.columns import Columns
 
@@ -39,6 +39,8 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
         if not number and table.holds_base64(settings.image_column):
             _warn_of_base64(settings)
         yield from _table(columns, table, root)
+    if found.tars:
+        yield from webdataset.of_shards(settings, found.tars)
     if found.rows is not None:
         yield from _rows(settings, found.rows, path, root)
 

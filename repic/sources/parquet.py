@@ -10,18 +10,15 @@ rows are read in batches that cannot expand to gigabytes, and texts are cut off 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from repic.errors import SourceError
-from repic.images import uris
 from repic.images.table_cells import (
     TableTooLargeError,
     bounded_batches,
@@ -29,18 +26,16 @@ from repic.images.table_cells import (
     is_arrow_error,
     is_base64,
 )
+from repic.sources import shards
+from repic.sources.columns import MAX_TEXT
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-MAX_TEXT = 10_000
-"""Maximum characters of a text in a cell; longer ones count as absent."""
 FREE_ROWS = 65_536
 """Rows that a table may have whatever its size."""
 
 SUFFIXES = (".parquet", ".arrow")
-
-_SPLITS = ("train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval")
 
 
 @dataclass(frozen=True)
@@ -200,63 +195,15 @@ def _without_nulls(group: Any, column: str) -> bool:
 def table_files(path: str, split: str) -> list[TableFile]:
     """Table files of one split, sorted by URI; empty if there is no table file at all.
 
-    The first word of a file's or folder's name gives the split; if no name gives one, all files are
-    `train`.
-
     Raises:
         SourceError: the path or the split does not exist.
     """
-    files, folder, local = _opened(path)
-    if not files.exists(folder):
-        raise SourceError(f"there is no data set at {path}; give an existing one (source.path)")
-    paths = [folder] if files.isfile(folder) else files.find(folder)
-    tables = sorted(p for p in paths if p.endswith(SUFFIXES) and _is_data(p))
-    if not tables:
-        return []
-    splits = {p: _split_of(p, folder) for p in tables} if tables != [folder] else {}
-    if any(splits.values()):
-        chosen = [p for p in tables if splits[p] == split]
-    else:
-        chosen = tables if split == "train" or tables == [folder] else []
-    if not chosen:
-        names = ", ".join(sorted({name or "train" for name in splits.values()}))
-        raise SourceError(f"{path} has no split {split!r}; set source.split to one of: {names}")
-    return [_table(files, p, local) for p in chosen]
+    return [TableFile(*shard) for shard in shards.find(path, split, SUFFIXES)]
 
 
 def table(path: str) -> TableFile:
     """The table file at a local path or URL."""
-    files, local_path, local = _opened(path)
-    return _table(files, local_path, local)
-
-
-def _opened(path: str) -> tuple[Any, str, bool]:
-    """File system of a local path or URL, the path in it, and whether it is local."""
-    import fsspec
-
-    root = uris.to_uri(path)
-    local = root.startswith("file://")
-    return *fsspec.url_to_fs(uris.file_path(root) if local else uris.remote_path(root)), local
-
-
-def _table(files: Any, path: str, local: bool) -> TableFile:
-    uri = uris.file_uri(path) if local else uris.remote_uri(files.unstrip_protocol(path))
-    return TableFile(uri, files, path)
-
-
-def _is_data(path: str) -> bool:
-    """Whether a file is data, not a cache file of `datasets`."""
-    name = PurePosixPath(path).name
-    return not name.startswith(("cache-", ".", "indices"))
-
-
-def _split_of(path: str, folder: str) -> str | None:
-    parts = PurePosixPath(path).relative_to(folder).parts
-    for part in reversed(parts):
-        word = re.split(r"[-_.]", part)[0].lower()
-        if word in _SPLITS:
-            return word
-    return None
+    return TableFile(*shards.shard(path))
 
 
 def _to_python(batch: pa.RecordBatch) -> list[dict[str, Any]]:
