@@ -65,7 +65,7 @@ def _indexed(file: _Bounded, size: int | None, counts: Counter[str]) -> Iterator
     with tarfile.open(fileobj=file, mode="r:", errorlevel=0) as tar:
         before, texts = -1, 0
         while (entry := tar.next()) is not None:
-            tar.members.clear()  # it keeps all of them
+            tar.members.clear()  # type: ignore[attr-defined] # it keeps all of them
             if entry.size < 0 or tar.offset <= before:
                 raise BrokenTarError(f"{_name(entry)[:200]} has a size below 0")
             before = tar.offset
