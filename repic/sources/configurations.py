@@ -34,7 +34,7 @@ class Found:
     """Tables of a split, or tars of samples, or else rows: a streamed data set of `datasets`."""
 
     tables: tuple[parquet.TableFile, ...] = ()
-    tars: tuple[shards.Shard, ...] = ()
+    tars: tuple[shards.SourceFile, ...] = ()
     rows: Any = None
 
 

@@ -12,7 +12,7 @@ from repic.images import uris
 _SPLITS = ("train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval")
 
 
-class Shard(NamedTuple):
+class SourceFile(NamedTuple):
     """One file: its URI, and its file system and path in fsspec."""
 
     uri: str
@@ -20,7 +20,7 @@ class Shard(NamedTuple):
     path: str
 
 
-def find(path: str, split: str, suffixes: tuple[str, ...]) -> list[Shard]:
+def find(path: str, split: str, suffixes: tuple[str, ...]) -> list[SourceFile]:
     """Files of one split with one of some suffixes, by URI; empty if there is no such file at all.
 
     The first word of a file's or folder's name gives the split; if no name gives one, all files are
@@ -47,7 +47,7 @@ def find(path: str, split: str, suffixes: tuple[str, ...]) -> list[Shard]:
     return [_shard(files, p, local) for p in chosen]
 
 
-def shard(path: str) -> Shard:
+def shard(path: str) -> SourceFile:
     """The file at a local path or URL."""
     return _shard(*_opened(path))
 
@@ -61,9 +61,9 @@ def _opened(path: str) -> tuple[Any, str, bool]:
     return *fsspec.url_to_fs(uris.file_path(root) if local else uris.remote_path(root)), local
 
 
-def _shard(files: Any, path: str, local: bool) -> Shard:
+def _shard(files: Any, path: str, local: bool) -> SourceFile:
     uri = uris.file_uri(path) if local else uris.remote_uri(files.unstrip_protocol(path))
-    return Shard(uri, files, path)
+    return SourceFile(uri, files, path)
 
 
 def _is_data(path: str) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repic.images import uris
-from repic.sources.shards import Shard
+from repic.sources.shards import SourceFile
 
 MAX_HEADER = 1 << 20
 """Maximum bytes of one header with extensions, such as a long name; usual are 1,024."""
@@ -39,7 +39,7 @@ class TarFile:
     content: bytes | None
 
 
-def files(shard: Shard, counts: Counter[str]) -> Iterator[TarFile]:
+def files(shard: SourceFile, counts: Counter[str]) -> Iterator[TarFile]:
     """The files of a tar in their order.
 
     Args:

@@ -22,7 +22,7 @@ from repic.errors import SourceError
 from repic.images import uris
 from repic.sources import columns, hub, shards, tar_shards
 from repic.sources.base import RefusedPhoto, SourcePhoto
-from repic.sources.shards import Shard
+from repic.sources.shards import SourceFile
 
 if TYPE_CHECKING:
     from repic import config
@@ -49,7 +49,9 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     return of_shards(settings, _shards(settings))
 
 
-def of_shards(settings: config.SourceSettings, found: Iterable[Shard]) -> Iterator[SourcePhoto]:
+def of_shards(
+    settings: config.SourceSettings, found: Iterable[SourceFile]
+) -> Iterator[SourcePhoto]:
     """All photos of some tars. A tar that breaks off gives the photos before that place.
 
     Raises:
@@ -106,7 +108,7 @@ def _value(texts: dict[str, Any], column: str | None) -> Any:
 
 
 def _collect(
-    shard: Shard, samples: dict[str, _Sample], counts: Counter[str]
+    shard: SourceFile, samples: dict[str, _Sample], counts: Counter[str]
 ) -> tar_shards.BrokenTarError | None:
     """Group the files of a tar by name; returns what is wrong with the tar."""
     try:
@@ -138,7 +140,7 @@ def _photo_of(sample: _Sample, column: str, counts: Counter[str]) -> uris.Member
 
 def _photo(
     settings: config.SourceSettings,
-    shard: Shard,
+    shard: SourceFile,
     place: uris.Member,
     sample: _Sample,
     counts: Counter[str],
@@ -173,7 +175,7 @@ def _check_columns(settings: config.SourceSettings, endings: set[str]) -> None:
             )
 
 
-def _shards(settings: config.SourceSettings) -> list[Shard]:
+def _shards(settings: config.SourceSettings) -> list[SourceFile]:
     path = hub.located(settings.path or "", settings.revision)
     if _BRACES.search(path):
         return _of_pattern(path)
@@ -187,7 +189,7 @@ def _shards(settings: config.SourceSettings) -> list[Shard]:
     return found
 
 
-def _of_pattern(pattern: str) -> list[Shard]:
+def _of_pattern(pattern: str) -> list[SourceFile]:
     found = [shards.shard(path) for path in sorted(set(_expanded(pattern)))]
     missing = [shard.path for shard in found if not shard.files.exists(shard.path)]
     if missing:
