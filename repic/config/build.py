@@ -13,7 +13,7 @@ from repic.errors import ConfigError
 
 Band = Literal["easy", "medium", "hard"]
 Objective = Literal["oct", "vlt", "ict"]
-Kind = Literal["folder", "library", "coco", "hf", "webdataset", "subjects200k", "sample"]
+Kind = Literal["folder", "library", "coco", "refcoco", "hf", "webdataset", "subjects200k", "sample"]
 SPLITS = ("train", "validation", "test")
 LOCAL = "local-dir:"
 """OpenCLIP's prefix for a folder of weights."""
@@ -33,9 +33,9 @@ class SourceSettings(Section):
         None, description="Folder, annotation file or data set; a path or URL."
     )
     images: str | None = Field(
-        None, description="coco, hf: the folder that file names are relative to and stay in."
+        None, description="The folder that file names of a data set are relative to and stay in."
     )
-    refs: str | None = Field(None, description="coco: RefCOCO-style referring expressions (JSON).")
+    refs: str | None = Field(None, description="coco: a file of RefCOCO's referring expressions.")
     identity: Literal["folder", "annotation", "none"] = Field(
         "folder",
         description="Where identities come from: the sub-folder, the source's annotation, or none.",

@@ -6,13 +6,18 @@ it then takes the one whose hash is nearest to it, from a split that has more, a
 nearer group is added. A photo is in the split of its groups if they agree; near-duplicates count
 as one photo. If groups disagree, the photo is not used. So no identity, mined group, photo or
 near-duplicate is in two splits.
+
+A source may say the split of a photo. A photo of validation or test is used there and nowhere
+else. Its near-duplicates and the other photos of its groups are not used for training: those that
+the source puts in train are not used, those of which it says nothing go to the same split. Only
+what the source itself puts in both validation and test stays in both.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
-from typing import Literal
+from collections.abc import Collection, Iterable, Mapping, Set
+from typing import Literal, cast
 
 from repic.config import SplitSettings
 from repic.mining.union_find import connected_components
@@ -27,7 +32,10 @@ def split_of(group: str, settings: SplitSettings) -> Split:
 
 
 def split_photos(
-    groups: Iterable[tuple[str, str]], clusters: Mapping[str, str], settings: SplitSettings
+    groups: Iterable[tuple[str, str]],
+    clusters: Mapping[str, str],
+    settings: SplitSettings,
+    given: Mapping[str, str | None] | None = None,
 ) -> dict[str, Split | None]:
     """Split of each photo; None if its groups, or those of its near-duplicates, disagree.
 
@@ -36,18 +44,41 @@ def split_photos(
     Args:
         groups: (photo, group) for each labelled object and each object of a mined group.
         clusters: Near-duplicate cluster of every photo.
+        given: Splits that the source gives to photos; the others are absent or None.
     """
+    said = {photo: cast(Split, split) for photo, split in (given or {}).items() if split}
+    of_cluster = _strictest((clusters[photo], split) for photo, split in said.items())
     together: dict[str, set[str]] = {}
     for photo, group in groups:
         together.setdefault(clusters[photo], set()).add(group)
-    place = {g: split_of(g, settings) for found in together.values() for g in found}
-    _fill_empty_splits(place, together.values(), settings)
+    fixed = _strictest(
+        (group, of_cluster[cluster])
+        for cluster, found in together.items()
+        if cluster in of_cluster
+        for group in found
+    )
+    place = {g: split_of(g, settings) for found in together.values() for g in found} | fixed
+    _fill_empty_splits(place, together.values(), settings, fixed.keys(), set(of_cluster.values()))
     splits: dict[str, Split | None] = {}
     for photo, cluster in clusters.items():
-        found = together.get(cluster)
-        candidates = {place[g] for g in found} if found else {split_of(cluster, settings)}
+        own = said.get(photo)
+        if own in ("validation", "test"):
+            splits[photo] = own
+            continue
+        candidates = {place[g] for g in together.get(cluster, ())}
+        candidates |= {split for split in (own, of_cluster.get(cluster)) if split}
+        candidates = candidates or {split_of(cluster, settings)}
         splits[photo] = candidates.pop() if len(candidates) == 1 else None
     return splits
+
+
+def _strictest(splits: Iterable[tuple[str, Split]]) -> dict[str, Split]:
+    """The strictest split of each name: test before validation before train."""
+    order: tuple[Split, ...] = ("test", "validation", "train")
+    found: dict[str, Split] = {}
+    for name, split in splits:
+        found[name] = min(split, found.get(name, "train"), key=order.index)
+    return found
 
 
 def _position(group: str, settings: SplitSettings) -> float:
@@ -67,25 +98,33 @@ def _intervals(settings: SplitSettings) -> dict[Split, tuple[float, float]]:
 
 
 def _fill_empty_splits(
-    place: dict[str, Split], together: Collection[set[str]], settings: SplitSettings
+    place: dict[str, Split],
+    together: Collection[set[str]],
+    settings: SplitSettings,
+    fixed: Set[str] = frozenset(),
+    filled: Set[str] = frozenset(),
 ) -> None:
     """Move groups to splits that have a share, but no group that is used.
 
     Groups that share a photo move together, so that the photo stays usable: the fewest, and of
     these the nearest. A split keeps at least one group, and photos of no split stay so.
+
+    Args:
+        fixed: Groups that stay where they are.
+        filled: Splits that have photos of the source, and need no group.
     """
     usable: dict[Split, set[str]] = {split: set() for split in _intervals(settings)}
     for found in together:
         if len({place[g] for g in found}) == 1:
             usable[place[next(iter(found))]] |= found
     for split, (start, end) in _intervals(settings).items():
-        if start == end or usable[split]:
+        if start == end or usable[split] or split in filled:
             continue
         others = [groups for groups in usable.values() if groups]
         spare = [
             (len(linked), min(_distance(g, start, end, settings) for g in linked), sorted(linked))
             for linked in _linked(together)
-            if linked <= set().union(*others) and all(groups - linked for groups in others)
+            if linked <= set().union(*others) - fixed and all(groups - linked for groups in others)
         ]
         if not spare:
             continue

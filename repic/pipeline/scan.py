@@ -15,7 +15,7 @@ from repic.errors import SourceError
 from repic.images import formats, network
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.images.uris import Location, Region
-from repic.sources.base import RefusedPhoto, SourcePhoto
+from repic.sources.base import RefusedPhoto, SourcePhoto, strictest
 from storage.hashing import ID_DIGITS, fingerprint
 
 TRANSIENT = frozenset(
@@ -161,14 +161,17 @@ def _hash(photo: SourcePhoto) -> tuple[SourcePhoto, str, Reject | None]:
 def _merged(image_id: str, copies: list[tuple[SourcePhoto, str]]) -> ScannedPhoto:
     """One picture from all of its copies; the first URI is the one that is used.
 
-    The picture gets the identity and the label that its copies agree on, and none if they disagree.
+    The picture gets the identity and the label that its copies agree on, and none if they disagree;
+    its split is the strictest of theirs.
     """
     copies = sorted(copies, key=lambda copy: copy[0].uri)
     photo, sha256 = copies[0]
     identity = _agreed(copy.identity for copy, _ in copies)
     label = _agreed(copy.label for copy, _ in copies)
     also_at = tuple(copy.uri for copy, _ in copies[1:])
-    return ScannedPhoto(image_id, sha256, replace(photo, identity=identity, label=label), also_at)
+    split = strictest(copy.split for copy, _ in copies)
+    photo = replace(photo, identity=identity, label=label, split=split)
+    return ScannedPhoto(image_id, sha256, photo, also_at)
 
 
 def _agreed(values: Iterable[str | None]) -> str | None:

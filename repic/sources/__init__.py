@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from repic.errors import SourceError
 from repic.images.uris import Location
-from repic.sources.base import Annotation, SourcePhoto, one_form
+from repic.sources.base import Annotation, SourcePhoto, one_form, strictest
 
 if TYPE_CHECKING:
     from repic import config
@@ -85,6 +85,7 @@ def _merged(first: SourcePhoto, second: SourcePhoto) -> SourcePhoto:
         caption=first.caption or second.caption,
         label=first.label or second.label,
         annotations=tuple(dict.fromkeys((*first.annotations, *second.annotations))),
+        split=strictest((first.split, second.split)),
     )
 
 
@@ -136,6 +137,10 @@ def _of_kind(
             from repic.sources import coco
 
             return coco.photos(settings)
+        case "refcoco":
+            from repic.sources import refcoco
+
+            return refcoco.photos(settings)
         case "hf":
             from repic.sources import hf
 

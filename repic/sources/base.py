@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,8 @@ class SourcePhoto:
         label: What the owner of the photo calls its main object.
         drawn_on: Width and height in pixels of the photo that the boxes were drawn on, if the
             source says so; they are scaled or turned to the file, or refused.
+        split: train, validation or test, if the source says which; a photo of validation or test
+            never trains.
     """
 
     uri: str
@@ -57,6 +60,7 @@ class SourcePhoto:
     annotations: tuple[Annotation, ...] = ()
     label: str | None = None
     drawn_on: tuple[int, int] | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,3 +79,18 @@ class RefusedPhoto(SourcePhoto):
 def one_form(name: str | None) -> str | None:
     """A name in one line and one Unicode form (NFC); None if nothing is left of it."""
     return " ".join(unicodedata.normalize("NFC", name or "").split()) or None
+
+
+def split_named(name: object) -> str | None:
+    """train, validation or test for what data sets call them (`val`, `testA`); None for others."""
+    word = name.strip().casefold() if isinstance(name, str) else ""
+    for start, split in (("test", "test"), ("val", "validation"), ("dev", "validation")):
+        if word.startswith(start):
+            return split
+    return "train" if word in ("train", "training", "restval") else None
+
+
+def strictest(splits: Iterable[str | None]) -> str | None:
+    """The split of a photo that is in several: test before validation before train."""
+    found = set(splits)
+    return next((split for split in ("test", "validation", "train") if split in found), None)

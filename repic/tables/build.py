@@ -96,6 +96,12 @@ IMAGES = Table(
         ),
         Column("caption", TEXT, "A true caption, if the source gives one.", nullable=True),
         Column("label", TEXT, "What the owner calls the main object, if known.", nullable=True),
+        Column(
+            "split",
+            TEXT,
+            "train, validation or test, if the source says which; `groups` has the split in use.",
+            nullable=True,
+        ),
         Column("annotations", pa.list_(ANNOTATION), "Objects that the source describes."),
     ),
 )

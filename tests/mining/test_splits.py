@@ -108,3 +108,39 @@ def test_a_photo_whose_groups_disagree_is_used_nowhere() -> None:
     train = next(n for n in "abcdefghij" if split_of(n, HALVES) == "train")
     test = next(n for n in "abcdefghijklmnopqrst" if split_of(n, HALVES) == "test")
     assert split_photos([("p", train), ("p", test)], {"p": "p"}, HALVES) == {"p": None}
+
+
+given_splits = st.dictionaries(names, st.sampled_from(SPLITS))
+
+
+@given(st.dictionaries(names, names), st.lists(st.tuples(names, names)), given_splits)
+def test_what_the_source_holds_back_never_trains(
+    clusters: dict[str, str], groups: list[tuple[str, str]], said: dict[str, str]
+) -> None:
+    clusters |= {photo: photo for photo in said if photo not in clusters}
+    labelled = [(photo, group) for photo, group in groups if photo in clusters]
+    splits = split_photos(labelled, clusters, HALVES, said)
+    held_back = {photo for photo in said if said[photo] != "train"}
+    assert all(splits[photo] == said[photo] for photo in held_back)
+    assert all(splits[photo] in ("train", None) for photo in said.keys() - held_back)
+    training = {photo for photo, split in splits.items() if split == "train"}
+    for kin in (labelled, list(clusters.items())):
+        names_of = [
+            {name for photo, name in kin if photo in side} for side in (held_back, training)
+        ]
+        assert not names_of[0] & names_of[1]
+    # What the source says nothing about is never beside what it does not belong to.
+    for group, found in places_of(labelled, splits).items():
+        own = {splits[p] for p, g in labelled if g == group and p in held_back}
+        assert len(found) <= 1 or found == own == {"validation", "test"}
+
+
+def test_the_sources_splits_need_no_group_to_fill_them() -> None:
+    photos = {str(n): str(n) for n in range(9)}
+    groups = [(photo, photo) for photo in photos if photo not in "01"]
+    said = dict.fromkeys(photos, "train") | {"0": "test", "1": "validation"}
+    splits = split_photos(groups, photos, TENTHS, said)
+    assert splits == said
+    assert split_photos(groups, photos, TENTHS, dict.fromkeys(photos)) == split_photos(
+        groups, photos, TENTHS
+    )

@@ -34,6 +34,7 @@ def image_row(key: str, **changes: Any) -> dict[str, Any]:
         "identity": None,
         "caption": None,
         "label": None,
+        "split": None,
         "annotations": [],
         **changes,
     }

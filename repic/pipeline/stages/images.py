@@ -74,7 +74,7 @@ class ImageStage(TableStage):
     """Join the metadata of the source with the probes; group near-duplicates."""
 
     name = "images"
-    version = 2
+    version = 3
     reads = ("source", "probes")
     writes = ("images",)
 
@@ -167,6 +167,7 @@ def _image_row(scanned: ScannedPhoto, facts: dict, group: str) -> dict:
         "identity": photo.identity,
         "caption": photo.caption,
         "label": photo.label,
+        "split": photo.split,
         "annotations": [
             _annotation_row(replace(a, box=fit(a.box)), facts["width"], facts["height"])
             for a in photo.annotations

@@ -21,7 +21,7 @@ class PairStage(TableStage):
     """Mine positive and negative pairs; both objects of a pair are in the same split."""
 
     name = "pairs"
-    version = 5
+    version = 6
     reads = ("images", "objects", "embeddings", "reviews")
     writes = ("groups", "pairs")
 
@@ -107,7 +107,8 @@ def _groups(objects: pa.Table, analysis: Analysis, inputs: Inputs) -> pa.Table:
     """The groups table: group name and split of each object.
 
     A group is named by its labelled identity, else by its first object. It determines the split of
-    its photos if it is labelled, or if it contains photos that are not near-duplicates.
+    its photos if it is labelled, or if it contains photos that are not near-duplicates; but the
+    source's word on the split of a photo goes first (`repic.mining.splits`).
     """
     ids, photos = objects["object_id"].to_pylist(), objects["image_id"].to_pylist()
     identities = objects["identity"].to_pylist()
@@ -122,7 +123,8 @@ def _groups(objects: pa.Table, analysis: Analysis, inputs: Inputs) -> pa.Table:
     clusters = dict(
         zip(images["image_id"].to_pylist(), images["near_duplicate_group"].to_pylist(), strict=True)
     )
-    splits = split_photos(deciding, clusters, inputs.settings.splits)
+    given = dict(zip(images["image_id"].to_pylist(), images["split"].to_pylist(), strict=True))
+    splits = split_photos(deciding, clusters, inputs.settings.splits, given)
     columns = {
         "object_id": ids,
         "image_id": photos,

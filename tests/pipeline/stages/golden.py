@@ -240,6 +240,7 @@ def _photos(scan: Scan) -> pa.Table:
                 "identity": None,
                 "caption": None,
                 "label": None,
+                "split": None,
                 "annotations": [
                     {
                         "box": a.box.clip(80, 60).as_list(),
