@@ -13,7 +13,9 @@ from repic.errors import ConfigError
 
 Band = Literal["easy", "medium", "hard"]
 Objective = Literal["oct", "vlt", "ict"]
-Kind = Literal["folder", "library", "coco", "refcoco", "hf", "webdataset", "subjects200k", "sample"]
+Kind = Literal[
+    *("folder", "library", "coco", "refcoco", "hf", "webdataset", "sql", "subjects200k", "sample")
+]
 SPLITS = ("train", "validation", "test")
 LOCAL = "local-dir:"
 """OpenCLIP's prefix for a folder of weights."""

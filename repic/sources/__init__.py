@@ -145,6 +145,10 @@ def _of_kind(
             from repic.sources import hf
 
             return hf.photos(settings)
+        case "sql":
+            from repic.sources import sql
+
+            return sql.photos(settings)
         case "webdataset":
             from repic.sources import webdataset
 
