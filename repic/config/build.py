@@ -14,7 +14,7 @@ from repic.errors import ConfigError
 Band = Literal["easy", "medium", "hard"]
 Objective = Literal["oct", "vlt", "ict"]
 Kind = Literal[
-    *("folder", "library", "coco", "refcoco", "hf", "webdataset", "sql", "subjects200k", "sample")
+    "folder", "library", "coco", "refcoco", "hf", "webdataset", "sql", "subjects200k", "sample"
 ]
 SPLITS = ("train", "validation", "test")
 LOCAL = "local-dir:"

@@ -1,7 +1,7 @@
 """Photos that a query on Parquet files of this machine lists.
 
 `source.path` is one SELECT with the column `uri`, and any of `identity`, `label`, `caption`,
-`licence` and a box: `box`, a list of x1, y1, x2, y2, or these four as columns; in pixels of the
+`licence`, `split` and a box: `box`, a list of x1, y1, x2, y2, or these four as columns; in pixels of the
 upright photo. Several rows with a box about one photo are several objects. It is guarded as
 `repic sql` is: it reads the files that it names, and nothing else.
 
@@ -22,7 +22,7 @@ from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
 from repic.sources import columns, contained
-from repic.sources.base import Annotation, SourcePhoto
+from repic.sources.base import Annotation, SourcePhoto, split_named
 from storage import sql
 from storage.errors import QueryError
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 CORNERS = ("x1", "y1", "x2", "y2")
-COLUMNS = ("uri", "identity", "label", "caption", "licence", "box", *CORNERS)
+COLUMNS = ("uri", "identity", "label", "caption", "licence", "split", "box", *CORNERS)
 
 
 def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
@@ -96,6 +96,9 @@ def _photo(
         return None
     identity = columns.named(row.get("identity")) if settings.identity != "none" else None
     label = columns.noun(columns.named(row.get("label")), counts)
+    split = row.get("split")
+    if split is not None and split_named(split) is None:
+        counts["splits of an unknown name"] += 1
     box, given = _box(row)
     if given and box is None:
         counts["boxes that are malformed or empty"] += 1
@@ -107,6 +110,7 @@ def _photo(
         caption=columns.text(row.get("caption")),
         label=None if given else label,
         annotations=(Annotation(box, label or "", identity),) if box else (),
+        split=split_named(split),
     )
 
 

@@ -76,6 +76,14 @@ def test_relative_files_and_another_folder_of_photos(
     assert photo.uri == "file:///elsewhere/a.png"
 
 
+def test_a_query_gives_splits(table: Path, caplog: pytest.LogCaptureFixture) -> None:
+    choose = "CASE x WHEN 1 THEN 'val' WHEN 10 THEN 'testA' ELSE 'holiday' END"
+    query = f"SELECT file AS uri, {choose} AS split FROM '{table}' WHERE file IN ('a.png', 'b.png')"
+    with caplog.at_level(logging.WARNING):
+        assert [p.split for p in _photos(query)] == ["test", None]
+    assert "skipped 1 splits of an unknown name" in caplog.text
+
+
 def test_malformed_boxes_are_counted(table: Path, caplog: pytest.LogCaptureFixture) -> None:
     for box in ("[1, 2, 3]", "[5, 5, 1, 1]", "[1, 2, 3, 'nan'::DOUBLE]", "'1 2 3 4'", "{'a': 1}"):
         with caplog.at_level(logging.WARNING):
