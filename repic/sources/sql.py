@@ -1,8 +1,8 @@
 """Photos that a query on Parquet files of this machine lists.
 
 `source.path` is one SELECT with the column `uri`, and any of `identity`, `label`, `caption`,
-`licence`, `split` and a box: `box`, a list of x1, y1, x2, y2, or these four as columns; in pixels of
-the upright photo. Several rows with a box about one photo are several objects. It is guarded as
+`licence`, `split` and a box: `box`, a list of x1, y1, x2, y2, or these four as columns; in pixels
+of the upright photo. Several rows with a box about one photo are several objects. It is guarded as
 `repic sql` is: it reads the files that it names, and nothing else.
 
 A path in `uri` is relative to `source.images`, or to the folder of the first file of the query, and
