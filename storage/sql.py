@@ -33,7 +33,7 @@ TABLE_FUNCTIONS = {
 `json_execute_serialized_sql`, which also runs COPY, or read other things than its tables."""
 
 
-class Scope(NamedTuple):
+class QueryScope(NamedTuple):
     """What a guarded query may read, and what to do about another one, for messages."""
 
     tables: str
@@ -41,12 +41,12 @@ class Scope(NamedTuple):
     otherwise: str
 
 
-STORE = Scope(
+STORE = QueryScope(
     "the tables of the store",
     "name a table that SHOW ALL TABLES lists, or use `repic sql --unsafe`",
     ", or use `repic sql --unsafe`",
 )
-FILES = Scope("local Parquet files", "name files as read_parquet('PATH')", "")
+FILES = QueryScope("local Parquet files", "name files as read_parquet('PATH')", "")
 
 _EXPLAIN = re.compile(r"explain(\s+analyze\b|\s*\([\w\s,]*\))?\s+(?=\S)", re.IGNORECASE)
 
@@ -150,7 +150,7 @@ def _matches(pattern: str) -> list[str]:
 
 
 def ask(
-    connection: duckdb.DuckDBPyConnection, query: str, scope: Scope = STORE
+    connection: duckdb.DuckDBPyConnection, query: str, scope: QueryScope = STORE
 ) -> duckdb.DuckDBPyRelation:
     """The lazy result of one statement that reads: SELECT, WITH, DESCRIBE, SHOW, EXPLAIN ...
 
@@ -178,7 +178,7 @@ def ask(
         raise explained(error, scope) from None
 
 
-def explained(error: duckdb.Error, scope: Scope = STORE) -> QueryError:
+def explained(error: duckdb.Error, scope: QueryScope = STORE) -> QueryError:
     """An error of DuckDB while it prepares or runs a guarded query, with the remedy."""
     import duckdb
 
@@ -193,14 +193,14 @@ def explained(error: duckdb.Error, scope: Scope = STORE) -> QueryError:
     return QueryError(message)
 
 
-def _only_reading(kind: str, scope: Scope) -> QueryError:
+def _only_reading(kind: str, scope: QueryScope) -> QueryError:
     return QueryError(
         f"A query only reads, and this is {kind}: write one SELECT, DESCRIBE, SHOW or EXPLAIN"
         f"{scope.otherwise}."
     )
 
 
-def _check_alone(text: str, scope: Scope) -> None:
+def _check_alone(text: str, scope: QueryScope) -> None:
     """Check that the text is one SELECT by itself: it cannot close the bracket around it."""
     import duckdb
 
@@ -215,14 +215,14 @@ def _check_alone(text: str, scope: Scope) -> None:
         raise _only_reading(kind.replace("_", " "), scope)
 
 
-def _check_functions(connection: duckdb.DuckDBPyConnection, query: str, scope: Scope) -> None:
+def _check_functions(connection: duckdb.DuckDBPyConnection, query: str, scope: QueryScope) -> None:
     """Check the table functions of a query, in its syntax tree."""
     tree = _tree(connection, query, scope)
     if others := sorted(set(_table_functions(tree)) - TABLE_FUNCTIONS):
         raise QueryError(f"A query reads only {scope.tables}, not {others[0]}: {scope.remedy}.")
 
 
-def _tree(connection: duckdb.DuckDBPyConnection, query: str, scope: Scope) -> Any:
+def _tree(connection: duckdb.DuckDBPyConnection, query: str, scope: QueryScope) -> Any:
     """The syntax tree of a query that can be a subquery."""
     [(text,)] = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()
     tree = json.loads(text)
