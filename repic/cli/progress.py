@@ -107,7 +107,9 @@ class RunProgress(_Bars):
     def step(self, number: int, logs: dict[str, Any]) -> None:
         """Called when the trainer logs a step."""
         names = ("reward", "loss", "kl", "entropy")
-        metrics = " ".join(f"{name} {float(logs[name]):.3g}" for name in names if name in logs)
+        found = {name: logs.get(name) for name in names}  # without scored answers, reward is None
+        numbers = {name: value for name, value in found.items() if isinstance(value, int | float)}
+        metrics = " ".join(f"{name} {value:.3g}" for name, value in numbers.items())
         if self._phase is not None:
             self._bars.update(self._phase, metrics=metrics)
         if self._bars.disable and time.monotonic() - self._logged > LOG_INTERVAL:

@@ -131,7 +131,7 @@ class TrainingGuard(TrainerCallback):
                 "unscored",
                 limits.unscored,
                 "of the answers have no score: look for reason = 'error' or 'unreadable' in "
-                "the rollouts",
+                "the rollouts, and whether the reward workers answer",
             ),
         ):
             mean = self._mean(key)

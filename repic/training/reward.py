@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from repic.config import TrainSettings
+from repic.errors import ConfigError
 from repic.images.coordinates import Convention
 from repic.objectives.base import Mode, Reward, Row
 from repic.rewards.scoring import score
@@ -23,6 +25,10 @@ RECORDS = "rollout"
 
 Gather = Callable[[list[Any]], list[Any]]
 """Joins the lists of all processes, in order of rank."""
+
+
+AT_START = RetryPolicy(seconds=10.0, total=15.0, tries=2)
+"""Patience with reward workers before a run."""
 
 
 class GroupError(RuntimeError):
@@ -139,6 +145,24 @@ class RemoteReward(TrainedReward):
 
     def scores(self, texts: Sequence[str], rows: Sequence[Row]) -> list[Reward | None]:
         return score_now(self.client, texts, rows)
+
+
+def check_workers(train: TrainSettings, convention: Convention, rows: Sequence[Row]) -> None:
+    """Check that a configured reward worker scores true answers; one that ends later is no error.
+
+    Raises:
+        ConfigError: none does.
+    """
+    if not train.reward_urls:
+        return
+    client = RewardClient(train.reward_urls, train.mode, convention, policy=AT_START)
+    if any(score_now(client, [row["answer"] or "" for row in rows], rows)):
+        return
+    causes = ", ".join(client.counts.reasons) or "no reply in time"
+    raise ConfigError(
+        f"no reward worker answers at {', '.join(train.reward_urls)} ({causes}): start one with "
+        "`repic reward serve`, or leave out --reward-url (train.reward_urls)"
+    )
 
 
 def text_of(completion: Any) -> str:

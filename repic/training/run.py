@@ -14,7 +14,7 @@ from repic.objectives import OBJECTIVES
 from repic.objectives.base import Row
 from repic.objectives.rows import balanced, examples_of, read
 from repic.pipeline.progress import NoProgress, Progress
-from repic.training import preflight, rollouts
+from repic.training import preflight, reward, rollouts
 from repic.training.dataset import select_rows
 from repic.training.plan import TrainingPlan
 from repic.training.publish import TrainingResult, publish, published_before
@@ -24,6 +24,9 @@ from storage.store import Store
 if TYPE_CHECKING:
     from repic.rewards.held_out import Measured
     from repic.training.session import TrainingSession
+
+TRIED_ROWS = 4
+"""Rows that reward workers score before a run, to see that they answer."""
 
 
 def train(
@@ -105,6 +108,8 @@ def _train(plan: TrainingPlan, progress: Progress, run: Run) -> TrainingResult |
     if missing:
         progress.message(f"{plan.examples.ref} has no rows of {', '.join(missing)} to train on")
     held_out = _held_out_rows(plan, progress)
+    if isinstance(config, GRPOConfig):
+        reward.check_workers(train, plan.reader.convention, table.slice(0, TRIED_ROWS).to_pylist())
     _check([*table.to_pylist(), *held_out], plan, progress)
     session = _prepare(plan, table, config)
     session.notes |= {"difficulty": levels} if levels else {}

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, Val
 
 from repic.config import Method, Settings, nearest
 from repic.errors import ConfigError
+from repic.training import packages
 
 if TYPE_CHECKING:
     from trl import GRPOConfig, SFTConfig
@@ -71,7 +72,7 @@ def trainer_config(settings: Settings, output: Path) -> GRPOConfig | SFTConfig:
 
     Raises:
         ConfigError: a field that TRL does not have (the nearest is named), that cannot be set,
-            or that has an impossible value.
+            or that has an impossible value or needs a package that is not installed.
     """
     import torch
     from trl import GRPOConfig, SFTConfig
@@ -102,6 +103,7 @@ def trainer_config(settings: Settings, output: Path) -> GRPOConfig | SFTConfig:
     except (TypeError, ValueError, ImportError) as error:
         raise ConfigError(f"trainer: {error}") from None
     _refuse(config)
+    packages.check(config)
     if isinstance(config, GRPOConfig):
         config.save_steps = _between_generations(config)
     return config

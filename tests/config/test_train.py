@@ -83,6 +83,12 @@ def test_any_field_of_trl_goes_through(tmp_path: Path) -> None:
         ("trainer.save_steps=0.1", "give a number of steps, not a share"),
         ("trainer.save_strategy=epoch", "all epochs are one pass here"),
         ("trainer.steps_per_generation=1", "would sample more than once"),
+        ("trainer.report_to=nonsense", "there is no such logger"),
+        ("trainer.use_vllm=true", "vLLM is not installed: `pip install 'trl[vllm]'`"),
+        ("trainer.use_liger_kernel=true", "`pip install liger-kernel`"),
+        ("trainer.report_to=dvclive", "trainer.report_to=dvclive: it is not installed"),
+        ("trainer.optim=lomo", "trainer.optim=lomo: You need to install `lomo_optim`"),
+        ("trainer.optim=grokadamw", "trainer.optim=grokadamw: Please install grokadamw"),
     ],
 )
 def test_a_wrong_field_is_one_clear_error(override: str, hint: str, tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import socket
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from repic.cli.progress import RunProgress
 from repic.errors import ConfigError
-from repic.pipeline.progress import NoProgress
 from repic.rewards.server.client import RetryPolicy
 from repic.training import grpo
 from repic.training.reward import RemoteReward
@@ -54,9 +57,24 @@ def test_a_harmful_worker_never_ends_a_run(
         session = grpo.prepare(
             plan, table, config, reward=partial(RemoteReward, [url], policy=QUICK)
         )
-        session.fit(NoProgress())
+        with RunProgress(Console(file=(log := io.StringIO()))) as progress:
+            session.fit(progress)
+    assert "step 1: loss" in log.getvalue()
     assert session.steps == 2
     assert [logs["unscored"] for logs in session.history] == [1.0, 1.0]
+
+
+def test_a_run_without_a_worker_is_refused_before_the_model_is_loaded(
+    built: Built, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpo, "prepare", None)
+    store = built.copy(tmp_path / "store")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with pytest.raises(ConfigError, match=rf"no reward worker answers at {url} .*repic reward"):
+        train(small(tiny, f'train.reward_urls=["{url}"]'), store)
+    with worker(token="secret") as url, pytest.raises(ConfigError, match="status 401"):
+        train(small(tiny, f'train.reward_urls=["{url}"]'), store)
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8899", "file:///etc/passwd", "http://"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from flows.local.access import is_free
 from flows.local.server import free_port
 from repic.pipeline.progress import NoProgress
 from repic.training import grpo
@@ -142,3 +145,35 @@ def test_groups_are_whole_on_two_processes(built: Built, tiny: str, tmp_path: Pa
     assert len({id_ for ids in groups.values() for id_ in ids}) == 3
     assert len({row["completion"] for row in rows}) > 3, "processes sample with seeds of their own"
     assert store.versions("checkpoint") == [1]
+
+
+@pytest.mark.timeout(900)
+def test_a_killed_reward_server_does_not_end_a_run(built: Built, tiny: str, tmp_path: Path) -> None:
+    store, port = built.copy(tmp_path / "store"), free_port()
+    server = start(["reward", "serve", "--port", str(port)], start_new_session=True)
+    url = f"http://127.0.0.1:{port}"
+    until(lambda: not is_free(port), server)
+    lines: list[str] = []
+    running = start([*arguments(tmp_path / "store", tiny), "--reward-url", url])
+    assert running.stderr is not None
+    try:
+        for line in running.stderr:
+            lines.append(line)
+            if line.startswith("step 1:"):
+                os.killpg(server.pid, signal.SIGKILL)
+        printed = running.communicate()[0]
+    finally:
+        running.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+        server.communicate()
+    assert running.returncode == 0, lines
+    assert not any("Traceback" in line for line in lines)
+    assert "checkpoint@v1" in printed
+    rows = store.read("rollouts@latest").to_pylist()
+    by_step = {row["step"]: row["reward"] for row in rows}
+    assert len(by_step) == STEPS
+    assert by_step[STEPS] is None
+    assert any(row["reward"] is not None for row in rows if row["step"] == 1)
+    warnings = store.manifest("checkpoint@latest").notes["warnings"]
+    assert any("reward workers" in warning for warning in warnings)
