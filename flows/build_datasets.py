@@ -7,7 +7,7 @@ This file adds retries, concurrency, run names, and a page with the result.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
@@ -71,7 +71,7 @@ def _run_name() -> str:
 def build_datasets(
     images: str | None = None,
     profile: str | None = None,
-    identity: Literal["folder", "annotation", "none"] | None = None,
+    identity: str | None = None,
     overrides: list[str] | None = None,
     allow_shrink: bool = False,
     store: str | None = None,
@@ -83,7 +83,8 @@ def build_datasets(
     Args:
         images: Folder or URL of photos. Without it and without a profile, photos are generated.
         profile: sample, photos, paper, modern, or a YAML file. Default with `images`: photos.
-        identity: Source of identity labels: sub-folder names, annotations, or none.
+        identity: Source of identity labels: folder (sub-folder names), folder:LEVEL (1 is the first
+            below the root, -1 that of the photo), annotation, or none.
         overrides: Settings to change, such as `section.key=value`.
         allow_shrink: Publish also if most photos or rows of the last version, or an objective, are
             lost.
@@ -94,11 +95,11 @@ def build_datasets(
         settings = config.load(
             chosen, overrides or [], source=config.folder_source(images, identity)
         )
-        opened, scanned = execution.open_and_scan(
-            store_location(store), lambda: scan_source(settings)
+        opened, kept, scanned = execution.open_and_scan(
+            store_location(store), settings, scan_source
         )
         run = Run.here(runtime.flow_run.id)
-        this = Build(settings, opened, scanned, run, allow_shrink=allow_shrink)
+        this = Build(kept, opened, scanned, run, allow_shrink=allow_shrink)
         outcome = execution.execute(
             this, _compute_all, lambda this, stage: publish(opaque(this), stage)
         )

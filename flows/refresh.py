@@ -51,6 +51,7 @@ def _run_name() -> str:
 def refresh(
     images: str | None = None,
     profile: str = "sample",
+    identity: str | None = None,
     overrides: list[str] | None = None,
     allow_shrink: bool = False,
     store: str | None = None,
@@ -62,6 +63,7 @@ def refresh(
     Args:
         images: Folder or URL of photos. Default: the source of the profile.
         profile: sample, paper, modern, or a YAML file.
+        identity: Source of identity labels, as in `build-datasets`.
         overrides: Settings to change: of build, training, evaluation and refresh.
         allow_shrink: As of build-datasets. Without it, such a build ends the refresh.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
@@ -76,6 +78,7 @@ def refresh(
     built = build_datasets(
         images=images,
         profile=profile,
+        identity=identity,
         overrides=changes,
         allow_shrink=allow_shrink,
         store=located,

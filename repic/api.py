@@ -212,8 +212,8 @@ def build(
         raise ConfigError("give settings, or images, profile and overrides; not both")
     else:
         chosen = settings
-    opened, scanned = open_and_scan(_expanded(store), lambda: scan(chosen))
-    return Version(opened, run(chosen, opened, scanned, allow_shrink=allow_shrink).dataset)
+    opened, kept, scanned = open_and_scan(_expanded(store), chosen, scan)
+    return Version(opened, run(kept, opened, scanned, allow_shrink=allow_shrink).dataset)
 
 
 def train(

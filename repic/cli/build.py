@@ -12,6 +12,7 @@ import typer
 from repic.cli.common import (
     DEFAULT_STORE,
     AllowShrinkOption,
+    IdentityOption,
     JsonOption,
     SetOption,
     ShowSettingsOption,
@@ -48,10 +49,7 @@ def build(
             help="photos, clip, sample, paper, modern, or the path of your own YAML file."
         ),
     ] = None,
-    identity: Annotated[
-        Literal["folder", "annotation", "none"] | None,
-        typer.Option(help="What labels identities: sub-folder names, annotations, nothing."),
-    ] = None,
+    identity: IdentityOption = None,
     set_: SetOption = None,
     allow_shrink: AllowShrinkOption = False,
     prefect: Annotated[
@@ -146,8 +144,10 @@ def build_here(
 
     with BuildProgress(err()) as progress:
         location = os.path.expanduser(store)
-        opened, photos = open_and_scan(location, lambda: scan(settings, progress.scanned, only))
-        return build(settings, opened, photos, progress, allow_shrink)
+        opened, kept, photos = open_and_scan(
+            location, settings, lambda kept: scan(kept, progress.scanned, only)
+        )
+        return build(kept, opened, photos, progress, allow_shrink)
 
 
 def _summary(outcome: BuildResult) -> dict[str, Any]:

@@ -37,6 +37,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ProfileOption = Annotated[
     str, typer.Option(help="sample, paper, modern, or the path of your own YAML file.")
 ]
+IdentityOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="folder|folder:LEVEL|annotation|none",
+        help="What labels identities: sub-folder names (LEVEL 1 is the first below the root, -1 "
+        "the folder of the photo), annotations, nothing.",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),

@@ -9,6 +9,7 @@ import typer
 from repic.cli.common import (
     DEFAULT_STORE,
     AllowShrinkOption,
+    IdentityOption,
     JsonOption,
     ProfileOption,
     SetOption,
@@ -47,6 +48,7 @@ def run(
         typer.Option(help="Folder or fsspec URL of photos, instead of the profile's source."),
     ] = None,
     profile: ProfileOption = "sample",
+    identity: IdentityOption = None,
     set_: SetOption = None,
     allow_shrink: AllowShrinkOption = False,
     show_settings: ShowSettingsOption = False,
@@ -70,7 +72,7 @@ def run(
     from repic.cli.progress import RunProgress
 
     overrides = set_ or []
-    settings = config.load(profile, overrides, source=config.folder_source(images))
+    settings = config.load(profile, overrides, source=config.folder_source(images, identity))
     outcome = build_here(settings, store, allow_shrink=allow_shrink)
     from repic.models.vlm import load
     from repic.refresh import run as refresh_run

@@ -46,11 +46,11 @@ from repic.config.settings import (
     TRAIN,
     Scope,
     Settings,
+    as_recorded,
     describe,
     folder_source,
     from_record,
     load,
-    with_absolute_paths,
 )
 from repic.config.train import (
     DifficultySettings,
@@ -110,6 +110,7 @@ __all__ = [
     "SuiteName",
     "TrainSettings",
     "VltSettings",
+    "as_recorded",
     "cache_folder",
     "describe",
     "folder_source",
@@ -118,5 +119,4 @@ __all__ = [
     "nearest",
     "profiles",
     "version",
-    "with_absolute_paths",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,8 @@ Kind = Literal[
 SPLITS = ("train", "validation", "test")
 LOCAL = "local-dir:"
 """OpenCLIP's prefix for a folder of weights."""
+
+_IDENTITY = re.compile(r"folder(:(named|-?[1-9][0-9]{0,2}))?|annotation|none")
 
 EVERYDAY = "everyday"
 """Name of the shipped vocabulary."""
@@ -38,13 +41,16 @@ class SourceSettings(Section):
         None, description="The folder that file names of a data set are relative to and stay in."
     )
     refs: str | None = Field(None, description="coco: a file of RefCOCO's referring expressions.")
-    identity: Literal["folder", "annotation", "none"] = Field(
+    identity: str = Field(
         "folder",
-        description="Where identities come from: the sub-folder, the source's annotation, or none.",
+        description="Where identities come from: the source's annotation, none, or folder: the "
+        "sub-folder; folder:LEVEL is the one at a level, 1 the first below `path`, -1 that of the "
+        "photo.",
     )
     label: Literal["folder", "none"] = Field(
         "none",
-        description="folder: sub-folder names are also labels of the objects, such as `red mug`.",
+        description="folder: the sub-folder that is the identity is also the label of the object, "
+        "such as `red mug`.",
     )
     config: str | None = Field(
         None, description="hf: the configuration (subset) of a data set that has several."
@@ -79,6 +85,33 @@ class SourceSettings(Section):
     identities: int = Field(60, ge=2, description="sample: how many identities appear in them.")
     size: int = Field(168, ge=56, description="sample: side of a photo in pixels.")
     seed: int = Field(0, description="sample: seed of the generated world.")
+
+    @field_validator("identity")
+    @classmethod
+    def _has_a_level(cls, identity: str) -> str:
+        if not _IDENTITY.fullmatch(identity):
+            raise ValueError(
+                "write folder, folder:LEVEL (1 is the first below the root, -1 that of the photo), "
+                "annotation or none"
+            )
+        return identity
+
+    @model_validator(mode="after")
+    def _only_folders_have_levels(self) -> SourceSettings:
+        if ":" in self.identity and self.kind != "folder":
+            raise ValueError(f"identity {self.identity} is for a source of kind folder")
+        return self
+
+    @property
+    def identity_from(self) -> str:
+        """`identity` without a level: folder, annotation or none."""
+        return self.identity.partition(":")[0]
+
+    def with_level(self, level: str) -> SourceSettings:
+        """The same settings with the level `folder:LEVEL` where a folder's level is to be found."""
+        if (self.kind, self.identity) != ("folder", "folder"):
+            return self
+        return self.model_copy(update={"identity": level})
 
     def require_path(self) -> None:
         """Raises: ConfigError: a source that needs a path has none."""

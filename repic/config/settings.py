@@ -143,18 +143,22 @@ def folder_source(images: str | None, identity: str | None = None) -> dict[str, 
 
 
 def from_record(data: Mapping[str, Any]) -> Settings:
-    """Settings that `Settings.record` wrote, for example from the manifest of a dataset.
+    """Settings of the manifest of a dataset.
 
     Raises:
         ConfigError: unknown key or invalid value.
     """
-    return validated(Settings, data, BUILD.hint)
+    settings = validated(Settings, data, BUILD.hint)
+    # Records without a level are of versions that knew only the first.
+    return settings.model_copy(update={"source": settings.source.with_level("folder:1")})
 
 
-def with_absolute_paths(settings: Settings) -> Settings:
-    """The same settings for any working directory: existing relative paths become absolute.
+def as_recorded(settings: Settings) -> Settings:
+    """The same settings for any working directory and for photos that are added later.
 
-    URLs and hub names stay as they are, and so do fingerprints, which hash contents.
+    Existing relative paths become absolute; URLs and hub names stay as they are. The level of
+    folders that are identities is the one in use, and not found again.
+    Fingerprints, which hash contents, stay.
     """
     source = {
         name: _absolute(getattr(settings.source, name)) for name in ("path", "images", "refs")
@@ -163,7 +167,7 @@ def with_absolute_paths(settings: Settings) -> Settings:
     checkpoint, tag = detector.checkpoint, encoder.pretrained
     return settings.model_copy(
         update={
-            "source": settings.source.model_copy(update=source),
+            "source": settings.source.with_level("folder:named").model_copy(update=source),
             "detector": detector.model_copy(
                 update={
                     "checkpoint": checkpoint if checkpoint == "sample" else _absolute(checkpoint),

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from repic import config, sources
-from repic.config import Settings, with_absolute_paths
+from repic.config import Settings, as_recorded
 from repic.pipeline import kept_results, shrinkage
 from repic.pipeline.scan import Reject, Scan
 from repic.pipeline.stages import STAGES
@@ -202,7 +202,7 @@ class Build:
             origin = Origin(
                 fingerprint=self.fingerprints[DATASET],
                 inputs=tuple(manifest.as_input() for manifest in tables.values()),
-                settings=with_absolute_paths(self.settings).record(config.BUILD),
+                settings=as_recorded(self.settings).record(config.BUILD),
                 notes={name: manifest.notes for name, manifest in tables.items() if manifest.notes},
                 code_version=config.version(),
                 run=self.run,
@@ -298,9 +298,7 @@ class Build:
         )
 
     def _sources(self) -> dict[str, Json]:
-        settings = with_absolute_paths(self.settings).source.model_dump(
-            mode="json", exclude_none=True
-        )
+        settings = as_recorded(self.settings).source.model_dump(mode="json", exclude_none=True)
         uris = (scanned.photo.uri for scanned in self.scan.photos)
         found = sources.provenance(self.settings.source, uris)
         return {self.settings.source.kind: {**settings, **found, "files": self.scan.files}}

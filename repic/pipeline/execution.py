@@ -19,6 +19,7 @@ from repic.pipeline.build import (
     StagePlan,
     StageShard,
 )
+from repic.pipeline.kept_levels import keep_level
 from repic.pipeline.scan import Reject, Scan, trust_root
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import RowStage, ShardOutput, Stage
@@ -47,12 +48,18 @@ def run_shard(shard: StageShard) -> ShardResult:
     return ShardResult(output.rows.num_rows, len(output.rejects), gone)
 
 
-def open_and_scan(location: str, scan: Callable[[], Scan]) -> tuple[Store, Scan]:
+def open_and_scan(
+    location: str, settings: Settings, scan: Callable[[Settings], Scan]
+) -> tuple[Store, Settings, Scan]:
     """Open the store and scan the source. A new store is created only if the scan succeeds.
 
     Args:
         location: Folder or URL of the store.
-        scan: Scans the source.
+        scan: Scans the source of settings.
+
+    Returns:
+        The store; the settings to build with, where the level of folders is that of earlier
+        builds; the scan.
 
     Raises:
         storage.errors.StoreError: the store cannot be opened or created.
@@ -61,10 +68,11 @@ def open_and_scan(location: str, scan: Callable[[], Scan]) -> tuple[Store, Scan]
     try:
         store = catalog.open_store(location)
     except NotFoundError:
-        scanned = scan()
-        return catalog.open_store(location, create=True), scanned
+        scanned = scan(settings)
+        return catalog.open_store(location, create=True), settings, scanned
     with failures.recorded(store, Run.here()):
-        return store, scan()
+        settings = keep_level(settings, store)
+        return store, settings, scan(settings)
 
 
 def build(

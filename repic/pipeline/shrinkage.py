@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from repic import config
-from repic.config import Settings, with_absolute_paths
+from repic.config import Settings, as_recorded
 from repic.errors import ConfigError, ShrinkError
 from storage.errors import StoreError
 from storage.manifest import Manifest
@@ -120,7 +120,7 @@ def _last_of(store: StoreReader, name: str, settings: Settings) -> Manifest | No
 
 
 def _deciding(settings: Settings) -> dict[str, object]:
-    record = with_absolute_paths(settings).record(config.BUILD)
+    record = as_recorded(settings).record(config.BUILD)
     return {section: value for section, value in record.items() if section not in UNRELATED}
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import SourceError
 from repic.images import fetch, formats, uris
 from repic.images.refusal import ImageRefused
-from repic.sources import labels_file
+from repic.sources import captions_beside, folder_levels, labels_file
 from repic.sources.base import SourcePhoto
 
 if TYPE_CHECKING:
@@ -34,33 +35,78 @@ SUFFIXES = frozenset(
 _NO_PHOTOS = frozenset({"__MACOSX", "@eaDir", "lost+found"})
 
 
+Parts = tuple[str, ...]
+"""Path of a photo below the root."""
+
+
 def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     """All photos under `settings.path`, in no particular order.
 
-    With `identity: folder`, the identity is the name of the first folder below the root; photos in
-    the root itself have none. What a labels file in the root says goes before folder names.
+    With `identity: folder`, one of the photo's folders is its identity: see `folder_levels`.
+    What a labels file in the root says goes before names of folders and texts beside photos.
 
     Raises:
-        SourceError: the folder does not exist, or its labels file is not valid.
+        SourceError: the folder does not exist, its labels file is not valid, or several levels of
+            folders can be identities.
     """
     root = uris.to_uri(settings.path or "")
-    local = root.startswith("file://")
-    candidates = local_candidates(uris.file_path(root)) if local else _remote(root)
+    candidates, texts = _local(root) if root.startswith("file://") else _remote(root)
     words = labels_file.parse(_labels_files(root))
+    captions = captions_beside.read(texts)
+    found = []
     for uri, parts in candidates:
-        folder = _text(parts[0]) if len(parts) > 1 else None
         photo = SourcePhoto(
-            uri=uri,
-            source=settings.kind,
-            licence=settings.licence,
-            identity=folder if settings.identity == "folder" else None,
-            label=" ".join(folder.replace("_", " ").split()) if folder else None,
+            uri, settings.kind, licence=settings.licence, caption=captions.get(parts)
         )
-        if settings.label != "folder":
-            photo = replace(photo, label=None)
-        photo = words.applied(photo, [_text(part) for part in parts])
-        yield replace(photo, identity=None) if settings.identity == "none" else photo
+        names = tuple(map(_text, parts))
+        found.append((words.applied(photo, names), names[:-1]))
     words.warn_of_unused()
+    yield from _with_folders(found, settings)
+
+
+def _with_folders(
+    found: list[tuple[SourcePhoto, folder_levels.Folders]], settings: config.SourceSettings
+) -> Iterator[SourcePhoto]:
+    """Photos with the identities and labels that their folders give them."""
+    level = folder_levels.Level.of_setting(settings.identity)
+    if settings.identity_from == "folder":
+        unlabelled = [folders for photo, folders in found if photo.identity is None]
+        if settings.identity == "folder":
+            folder_levels.check(settings.path or "", unlabelled)
+        folder_levels.warn(settings.path or "", level, unlabelled)
+    for photo, folders in found:
+        name = level.identity(folders)
+        if settings.label == "folder" and name:
+            photo = replace(photo, label=photo.label or " ".join(name.replace("_", " ").split()))
+        identity = photo.identity
+        if settings.identity_from == "folder":
+            identity = identity or name
+        yield replace(photo, identity=None if settings.identity == "none" else identity)
+
+
+def _local(root: str) -> tuple[list[tuple[str, Parts]], Iterator[tuple[Parts, dict[str, bytes]]]]:
+    """Candidates in a local folder, and the texts beside them."""
+    folder = uris.file_path(root)
+    candidates = list(local_candidates(folder))
+
+    def texts() -> Iterator[tuple[Parts, dict[str, bytes]]]:
+        for _, parts in candidates:
+            stem = os.path.splitext(os.path.join(folder, *parts))[0]
+            contents = {suffix: _beginning(stem + suffix) for suffix in captions_beside.SUFFIXES}
+            yield parts, {suffix: data for suffix, data in contents.items() if data is not None}
+
+    return candidates, texts()
+
+
+def _beginning(path: str) -> bytes | None:
+    """As much of a text as is read, and a byte more; None if there is none."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return None
+        with open(path, "rb") as file:
+            return file.read(captions_beside.MAX_BYTES + 1)
+    except (OSError, ValueError):
+        return None
 
 
 def _labels_files(root: str) -> dict[str, bytes]:
@@ -166,27 +212,39 @@ def _has_photo_signature(path: str) -> bool:
         return False
 
 
-def _remote(root: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _remote(root: str) -> tuple[list[tuple[str, Parts]], Iterator[tuple[Parts, dict[str, bytes]]]]:
+    """Candidates at a remote address, and the texts beside them."""
     files, folder = _open(root)
     if not files.exists(folder):
         raise SourceError(f"there is no folder {root}; give an existing one (source.path)")
-    others = []
-    for path in files.find(folder):
-        parts = PurePosixPath(path).relative_to(folder).parts
-        if any(_is_ignored(part) for part in parts):
-            continue
-        if _has_photo_suffix(path):
-            yield uris.remote_uri(files.unstrip_protocol(path)), parts
-        else:
-            others.append((path, parts))
-    for (path, parts), head in zip(others, _heads(files, [p for p, _ in others]), strict=True):
-        if isinstance(head, bytes) and formats.sniff(head):
-            yield uris.remote_uri(files.unstrip_protocol(path)), parts
+    paths = {path: PurePosixPath(path).relative_to(folder).parts for path in files.find(folder)}
+    paths = {path: p for path, p in paths.items() if not any(map(_is_ignored, p))}
+    others = [path for path in paths if not _has_photo_suffix(path)]
+    heads = _beginnings(files, others, formats.HEAD_BYTES)
+    unnamed = {path for path, head in heads if formats.sniff(head)}
+    chosen = [path for path in paths if _has_photo_suffix(path) or path in unnamed]
+    beside = {
+        f"{os.path.splitext(path)[0]}{suffix}": (paths[path], suffix)
+        for path in chosen
+        for suffix in captions_beside.SUFFIXES
+    }
+
+    def texts() -> Iterator[tuple[Parts, dict[str, bytes]]]:
+        present = [path for path in beside if path in paths and path not in unnamed]
+        contents: dict[Parts, dict[str, bytes]] = defaultdict(dict)
+        for path, content in _beginnings(files, present, captions_beside.MAX_BYTES + 1):
+            parts, suffix = beside[path]
+            contents[parts][suffix] = content
+        yield from contents.items()
+
+    return [
+        (uris.remote_uri(files.unstrip_protocol(path)), paths[path]) for path in chosen
+    ], texts()
 
 
-def _heads(files: Any, paths: list[str]) -> Iterable[bytes | Exception]:
+def _beginnings(files: Any, paths: list[str], count: int) -> Iterator[tuple[str, bytes]]:
     """First bytes of many remote files, fetched concurrently if the store supports it."""
-    if not paths:
-        return []
-    heads: list[bytes | Exception] = files.cat_ranges(paths, 0, formats.HEAD_BYTES)
-    return heads
+    if paths:
+        for path, content in zip(paths, files.cat_ranges(paths, 0, count), strict=True):
+            if isinstance(content, bytes):
+                yield path, content

@@ -180,7 +180,7 @@ class ObjectStage(TableStage):
     writes = ("objects",)
 
     def recipe(self, settings: Settings) -> Json:
-        recipe = {"identity": settings.source.identity}
+        recipe = {"identity": settings.source.identity_from}
         if settings.detector.expressions == "annotation":
             recipe["expressions"] = "annotation"
         return recipe
@@ -201,7 +201,7 @@ class ObjectStage(TableStage):
             boxes = boxes_of[photo["image_id"]]
             if with_expressions:
                 boxes = _with_expressions(boxes, photo["annotations"])
-            rows += _objects_of(photo, boxes, inputs.settings.source.identity)
+            rows += _objects_of(photo, boxes, inputs.settings.source.identity_from)
         notes = {"photos_without_objects": sum(not boxes for boxes in boxes_of.values())}
         return Output({"objects": rows_of("objects", rows)}, notes)
 
