@@ -52,15 +52,6 @@ def compose(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def strip_answer(text: str) -> str:
-    """The answer without surrounding white space and without one final `.` or `!`.
-
-    Only ASCII white space is removed: `str.strip` would also remove control characters.
-    """
-    text = text.strip(" \t\r\n")
-    return text[:-1] if text[-1:] in (".", "!") else text
-
-
 def plain_words(text: str) -> list[str]:
     """Words of a text in order, casefolded. Tags are skipped; each Han character is a word."""
     words: list[str] = []

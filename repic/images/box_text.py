@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
 Reason = Literal[
     "missing",
@@ -23,6 +24,8 @@ Reason = Literal[
     "empty",
     "outside",
     "convention",
+    "denied",
+    "other-words",
 ]
 Notation = Literal["tokens", "plain"]
 Numbers = tuple[float, float, float, float]
@@ -68,15 +71,26 @@ _MARKUP = re.compile(
 _TAGS = re.compile(rf"<ref>({_LABEL})</ref>|</?box>")
 _GROUP = re.compile(r"[\[(][^\[\]()A-Za-z0-9]*+[0-9][^\[\]()A-Za-z]*+[\])]")
 _DIGITS = re.compile(r"[0-9]+")
+_SPELLING = re.compile(r"\W")
 _BAD_NUMBER = re.compile(r"\b(?:nan|inf|infinity)\b|[0-9][eE][0-9+]", re.IGNORECASE)
 
 
-def read_numbers(text: str) -> tuple[Notation, Numbers]:
-    """The numbers of the single box in an answer, in any units.
+class BoxText(NamedTuple):
+    """The single box in an answer.
 
-    Returns:
-        The notation (`tokens` if the box has the box tokens of Qwen2-VL or InternVL), and the
-        numbers x1, y1, x2, y2.
+    Attributes:
+        notation: `tokens` if the box has the box tokens of Qwen2-VL or InternVL.
+        numbers: x1, y1, x2, y2 in any units.
+        around: All other text: before, after and between, labels, and keys of JSON.
+    """
+
+    notation: Notation
+    numbers: Numbers
+    around: str
+
+
+def read_box(text: str) -> BoxText:
+    """Read the single box of an answer.
 
     Raises:
         BoxError: the text has no box, more than one, or a malformed one.
@@ -85,26 +99,25 @@ def read_numbers(text: str) -> tuple[Notation, Numbers]:
         raise BoxError("long", f"longer than {MAX_LENGTH} characters")
     if text.count("[") + text.count("{") > MAX_BRACKETS:
         raise BoxError("several", "more brackets than one box has")
-    bare = text
+    bare, labels = text, ""
     if "<" in text:
-        # A label is not a box, but four numbers in it could be one.
-        for labels in (_MARKUP.findall(text), _TAGS.findall(text)):
-            _check_numbers(" ".join(labels))
+        labels = " ".join((*_MARKUP.findall(text), *_TAGS.findall(text)))
+        _check_numbers(labels)  # a label is not a box, but four numbers in it could be one
         bare = _TAGS.sub(" ", _MARKUP.sub(" ", text))
     notation: Notation = "tokens" if "<|box_" in text or "<box>" in text else "plain"
     bare = _FENCE.sub(" ", bare).strip()
-    boxes, padding = _read_json(bare) if "{" in bare else _read_brackets(bare)
-    if padding > MAX_PADDING:
+    boxes, around = _read_json(bare) if "{" in bare else _read_brackets(bare)
+    if len(around) > MAX_PADDING:
         raise BoxError("padded", f"more than {MAX_PADDING} characters of text around the box")
     if len(set(boxes)) > 1:
         raise BoxError("several", f"{len(set(boxes))} different boxes")
-    return notation, boxes[0]
+    return BoxText(notation, boxes[0], f"{labels} {around}".strip() if labels else around)
 
 
-def _read_brackets(text: str) -> tuple[list[Numbers], int]:
-    """Boxes in brackets or parentheses, and the number of characters outside of boxes."""
+def _read_brackets(text: str) -> tuple[list[Numbers], str]:
+    """Boxes in brackets or parentheses, and the text outside of them."""
     if match := _BARE.fullmatch(text):
-        return [_finite(match.groups())], 0
+        return [_finite(match.groups())], ""
     boxes = [
         _finite([g for g in match.groups() if g is not None]) for match in _BOXES.finditer(text)
     ]
@@ -116,11 +129,11 @@ def _read_brackets(text: str) -> tuple[list[Numbers], int]:
     if not boxes:
         raise BoxError("missing", "no box in the answer")
     _check_numbers(rest)
-    return boxes, len(rest.strip(" \t\n[],."))
+    return boxes, rest.strip(" \t\n[],.")
 
 
-def _read_json(text: str) -> tuple[list[Numbers], int]:
-    """Boxes in the JSON of an answer, and the number of characters around it."""
+def _read_json(text: str) -> tuple[list[Numbers], str]:
+    """Boxes in the JSON of an answer, and the text around it and beside its boxes."""
     start = min(index for index in (text.find("{"), text.find("[")) if index >= 0)
     try:
         value, end = _DECODER.raw_decode(text, start)
@@ -130,7 +143,13 @@ def _read_json(text: str) -> tuple[list[Numbers], int]:
     if "{" in around or _GROUP.search(around):
         raise BoxError("several", "more than one piece of JSON")
     _check_numbers(around)
-    return _boxes_of(value), len(around.strip()) + _length_of_labels(value)
+    boxes, words = _boxes_in(value), [around.strip()]
+    for key, entry in _labels_in(value):
+        _check_label(key, entry)
+        words += [key, entry] if isinstance(entry, str) else [key]
+    if not boxes:
+        raise BoxError("missing", f"no box under {' or '.join(KEYS)}")
+    return boxes, " ".join(filter(None, words))
 
 
 def _check_numbers(text: str) -> None:
@@ -139,21 +158,14 @@ def _check_numbers(text: str) -> None:
         raise BoxError("several", f"more than {MAX_NUMBERS} numbers beside the box")
 
 
-def _length_of_labels(value: Any) -> int:
-    """Number of characters in JSON beside the box; a possible second box is refused."""
-    length = 0
-    for item in value if isinstance(value, list) else [value]:
-        for key, entry in item.items() if isinstance(item, dict) else ():
-            if key in KEYS:
-                continue
-            if isinstance(entry, (list, dict)):
-                raise BoxError("several", f"{key[:20]!r} holds something that may be a box as well")
-            text = entry if isinstance(entry, str) else ""
-            if _GROUP.search(text):
-                raise BoxError("several", f"{key[:20]!r} holds brackets with numbers")
-            _check_numbers(text)
-            length += len(key) + len(text)
-    return length
+def _check_label(key: str, entry: Any) -> None:
+    """Refuse text or a number beside the box that takes it back, or that may be a second box."""
+    if entry is None or entry is False or (isinstance(entry, float) and entry < 0):
+        raise BoxError("denied", f"{key[:20]!r} says that there is no box")
+    text = f"{key} {entry}" if isinstance(entry, str) else key
+    if _GROUP.search(text):
+        raise BoxError("several", f"{key[:20]!r} holds brackets with numbers")
+    _check_numbers(text)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -174,26 +186,46 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _boxes_of(value: Any) -> list[Numbers]:
-    items = value if isinstance(value, list) and value else [value]
-    if all(isinstance(item, float) for item in items):
-        items = [items]
-    return [_box_of(item) for item in items]
-
-
-def _box_of(item: Any) -> Numbers:
-    if isinstance(item, dict):
-        keys = [key for key in KEYS if key in item]
-        if not keys:
-            raise BoxError("missing", f"no key {' or '.join(KEYS)}")
-        if len(keys) > 1:
-            raise BoxError("several", f"both {keys[0]} and {keys[1]}")
-        item = item[keys[0]]
-        if isinstance(item, list) and len(item) == 1 and isinstance(item[0], list):
-            item = item[0]
-    if not isinstance(item, list) or not all(isinstance(number, float) for number in item):
+def _boxes_in(value: Any) -> list[Numbers]:
+    """The boxes of a JSON value: lists of four numbers, alone or as the text of one of `KEYS`."""
+    if isinstance(value, dict):
+        if len([key for key in KEYS if key in value]) > 1:
+            raise BoxError("several", f"several of the keys {', '.join(KEYS)}")
+        boxes = []
+        for key, entry in value.items():
+            if key in KEYS:
+                boxes += _boxes_in(_box_entry(entry))
+            elif isinstance(entry, list | dict):
+                boxes += _boxes_in(entry)
+        return boxes
+    if not isinstance(value, list):
         raise BoxError("malformed", "a box is a list of four numbers")
-    return _finite(item)
+    if all(isinstance(number, float) for number in value):
+        return [_finite(value)]
+    return [box for item in value for box in _boxes_in(item)]
+
+
+def _box_entry(entry: Any) -> Any:
+    """The list that a key of a box holds, which may be written as a text: `"[1, 2, 3, 4]"`."""
+    match = _BOXES.fullmatch(entry.strip(" ")) if isinstance(entry, str) else None
+    if match:
+        return [float(number) for number in match.groups() if number is not None]
+    if not isinstance(entry, list):
+        raise BoxError("malformed", "a box is a list of four numbers")
+    return entry
+
+
+def _labels_in(value: Any) -> Iterator[tuple[str, Any]]:
+    """Keys that are not those of a box, each with its text or number, if it has one."""
+    for item in value if isinstance(value, list) else [value]:
+        for key, entry in item.items() if isinstance(item, dict) else ():
+            if key in KEYS:
+                continue
+            if _SPELLING.sub("", key).casefold() in KEYS:
+                raise BoxError("malformed", f"{key[:20]!r} is not one of {', '.join(KEYS)}")
+            is_container = isinstance(entry, list | dict)
+            yield key, "" if is_container else entry
+            yield from _labels_in(entry if is_container else ())
 
 
 def _finite(numbers: Any) -> Numbers:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from repic.images.box_text import MAX_PADDING, BoxError, read_numbers
+from repic.images.box_text import MAX_PADDING, BoxError, BoxText, read_box
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -23,6 +23,7 @@ __all__ = [
     "QWEN3_VL",
     "Box",
     "BoxError",
+    "BoxText",
     "Convention",
     "ConventionError",
     "convention_for",
@@ -227,19 +228,26 @@ class Convention:
         """The single box in an answer, in pixels of the picture.
 
         Accepts four numbers in brackets, two corners in parentheses, the box tokens of Qwen2-VL and
-        InternVL, and JSON: a list of four numbers, or an object with `bbox_2d`, `bbox` or `box`
-        (alone or in a list of one). Code fences, spaces, decimals, a label and up to `MAX_PADDING`
-        characters of other text are allowed. A repeated box counts once.
+        InternVL, and JSON: a list of four numbers, alone or in lists and objects, where `bbox_2d`,
+        `bbox`, `box` or a label is its key. Code fences, spaces, decimals, a label and up to
+        `MAX_PADDING` characters of other text are allowed. A repeated box counts once.
 
         Raises:
             BoxError: no box, several different boxes, or numbers that this convention excludes.
         """
-        notation, values = read_numbers(text)
-        if notation == "tokens" and not (
+        return self.box_of(read_box(text), width, height)
+
+    def box_of(self, written: BoxText, width: int, height: int) -> Box:
+        """The box that an answer gives, in pixels of the picture.
+
+        Raises:
+            BoxError: numbers or a notation that this convention excludes.
+        """
+        if written.notation == "tokens" and not (
             isinstance(self.grid, FixedGrid) and self.grid.side == 1000
         ):
             raise BoxError("convention", f"box tokens mean 0-1000, which {self.name} does not use")
-        x1, y1, x2, y2 = values
+        x1, y1, x2, y2 = values = written.numbers
         across, down = self.grid(width, height)
         are_integers = all(value == int(value) for value in values)
         if max(values) <= 1 and across > 1 and not are_integers:

@@ -7,15 +7,17 @@ convention of the model family when the row is used; see `repic.objectives.base.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from repic.captions.tokens import strip_answer
 from repic.objectives.base import Reward, templates
+from repic.objectives.short_answers import framed
 
 KIND = "which"
 NONE = "none"
+_NONE = re.compile(r"none(?: of (?:the names|these|those|them))?|no one")
 MAX_ANSWER = 200
 """Longest answer that is read, in characters."""
 
@@ -46,22 +48,21 @@ def answer(name: str | None) -> str:
 def parse(completion: str, names: list[str]) -> str | None:
     """The answer as in the `answer` column, or None if the completion is not exactly one name.
 
-    White space, case (but no look-alike letters), brackets, and one final `.` or `!` are ignored.
+    Case (but no look-alike letters), brackets, and what `repic.objectives.short_answers` names are
+    ignored. Names are read before the words for `none`.
     """
     if len(completion) > MAX_ANSWER:
         return None
-    text = strip_answer(completion)
+    text = framed(completion)
     if text.startswith("<") and text.endswith(">"):
         text = text[1:-1].strip(" ")
         if text.lower() == NONE:
             return None
     text = unicodedata.normalize("NFC", text).lower()
-    if text == NONE:
-        return NONE
     for name in names:
         if text == unicodedata.normalize("NFC", name).lower():
             return answer(name)
-    return None
+    return NONE if _NONE.fullmatch(text) else None
 
 
 def reward(completion: str, row: Mapping[str, Any]) -> Reward:

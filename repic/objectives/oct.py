@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
-from repic.captions.tokens import strip_answer
 from repic.config import SPLITS, ExampleSettings
 from repic.images.coordinates import Convention
-from repic.objectives import released
+from repic.objectives import released, short_answers
 from repic.objectives.base import (
     HARDNESS,
     ExampleDraft,
@@ -104,12 +103,10 @@ class Oct:
         if not any(positives.values()):
             summary.why = "no usable positive pair: nothing was found in two different photos"
 
-    def parse(
-        self, completion: str, row: Mapping[str, Any], convention: Convention
-    ) -> Literal["yes", "no"] | None:
-        """The answer if it is only yes or no in ASCII letters of any case, otherwise None.
+    def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> str | None:
+        """The answer if it is only yes or no, otherwise None.
 
-        White space around it and one `.` or `!` after it are ignored.
+        `repic.objectives.short_answers` says in which forms.
         """
         if len(completion) > MAX_ANSWER:
             if len(completion) > MAX_SPACED:
@@ -117,10 +114,7 @@ class Oct:
             completion = completion.strip(" \t\r\n")
             if len(completion) > MAX_ANSWER:
                 return None
-        word = strip_answer(completion).lower()
-        if word == "yes":
-            return "yes"
-        return "no" if word == "no" else None
+        return short_answers.yes_or_no(completion)
 
     def reward(
         self, completion: str, row: Mapping[str, Any], mode: Mode, convention: Convention

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from repic.images.coordinates import Box, Convention
+from repic.images.coordinates import Box, BoxText, Convention
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,13 @@ class QueryView:
         """A box of the photo as a model that sees the view writes it."""
         return convention.render(self.to_view(box), self.width, self.height)
 
-    def parse(self, completion: str, convention: Convention) -> Box:
+    def box_of(self, written: BoxText, convention: Convention) -> Box:
         """The box of an answer about the view, in pixels of the photo.
 
         Raises:
-            BoxError: as `Convention.parse`.
+            BoxError: as `Convention.box_of`.
         """
-        return self.to_photo(convention.parse(completion, self.width, self.height))
+        return self.to_photo(convention.box_of(written, self.width, self.height))
 
 
 def box_in_view(row: Mapping[str, Any]) -> Box:

@@ -16,8 +16,9 @@ import numpy as np
 
 from repic.captions.noun_phrases import has_determiner, is_plural, without_determiner
 from repic.config import ExampleSettings
+from repic.images.box_text import read_box
 from repic.images.coordinates import Box, BoxError, Convention
-from repic.objectives import lazy_answers, released
+from repic.objectives import box_words, lazy_answers, released
 from repic.objectives.base import (
     ExampleDraft,
     Mode,
@@ -182,9 +183,14 @@ class Vlt:
         """The box of the answer, in pixels of the query photo.
 
         Raises:
-            BoxError: the answer does not have exactly one unambiguous box; see `Convention.parse`.
+            BoxError: the answer does not have exactly one unambiguous box, see `Convention.parse`,
+                or its other words are not about that box, see `repic.objectives.box_words`.
         """
-        return QueryView.of(row).parse(completion, convention)
+        written = read_box(completion)
+        if written.around:
+            texts = (block["text"] for block in row.get("prompt") or () if block["text"])
+            box_words.check(written.around, "\n".join(texts))
+        return QueryView.of(row).box_of(written, convention)
 
     def reward(
         self, completion: str, row: Mapping[str, Any], mode: Mode, convention: Convention

@@ -32,7 +32,7 @@ def bare_answer(text: str, strip: Collection[str] = (), end: bool = True) -> str
     """
     if "think" in strip:
         text = _after_thought(text)
-    if end and text.endswith(">") and len(text) <= MAX_ANSWER:
+    if end and (text.endswith(">") or text[-1:].isspace()) and len(text) <= MAX_ANSWER:
         text = without_end(text)
     return _inside_answer(text) if "answer" in strip else text
 

@@ -132,6 +132,10 @@ READ = [
     (NORMALIZED, "0.1 0.2 0.5 0.8"),
     (QWEN3_VL, "The box of dog 2 in picture 1 is [100, 200, 500, 800]."),
     (QWEN3_VL, '{"bbox_2d": [100, 200, 500, 800], "label": "dog", "score": 0.9}'),
+    (QWEN3_VL, '{"objects": [{"bbox_2d": [100, 200, 500, 800], "label": "dog"}]}'),
+    (QWEN3_VL, '{"the dog": [100, 200, 500, 800]}'),
+    (QWEN3_VL, '{"bbox_2d": "[100, 200, 500, 800]"}'),
+    (QWEN3_VL, '{"result": {"box": [100 ,200 , 500,800.0000], "label": "dog", "score": 0.9}}'),
     (INTERNVL, "<ref>the dog with number 10</ref><box>[[100, 200, 500, 800]]</box>"),
 ]  # fmt: skip
 
@@ -176,6 +180,12 @@ REFUSED = [
     (QWEN3_VL, '{"bbox_2d": [true, 2, 3, 4]}', "malformed"),
     (QWEN3_VL, '{"bbox_2d": [1, 2, 3, 4}', "malformed"),
     (QWEN3_VL, '{"bbox_2d": {"x": 1}}', "malformed"),
+    (QWEN3_VL, '{"bbox_2d": "the left half"}', "malformed"),
+    (QWEN3_VL, '{"Bbox_2d": [1, 2, 3, 4]}', "malformed"),
+    (QWEN3_VL, '{"objects": []}', "count"),
+    (QWEN3_VL, '{"objects": [{"bbox_2d": [1, 2, 3, 4]}, {"bbox_2d": [5, 6, 7, 8]}]}', "several"),
+    (QWEN3_VL, '{"bbox_2d": [1, 2, 3, 4], "score": -1}', "denied"),
+    (QWEN3_VL, '{"bbox_2d": [1, 2, 3, 4], "found": false}', "denied"),
     (QWEN3_VL, "[500, 200, 100, 800]", "inverted"),
     (QWEN3_VL, "[100, 200, 100, 800]", "empty"),
     (QWEN3_VL, "[100, 200, 500, 1001]", "outside"),

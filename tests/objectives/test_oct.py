@@ -95,7 +95,7 @@ def test_the_right_word_alone_scores(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "eyes", "yes, it is", "yes no", "yes or no", "I cannot determine", "another yes"),
+        *("", "eyes", "yes, it is not", "yes no", "yes or no", "I cannot determine", "another yes"),
         *("ye\u017f", "y e s", "\uff59\uff45\uff53", "y\u200bes", "<answer>yes</answer>", "yes?"),
         *("oui", "yesyes", "yes yes", "**yes**"),
     ],

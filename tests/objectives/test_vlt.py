@@ -119,6 +119,61 @@ def test_a_malformed_answer_scores_0_with_a_reason(text: str, reason: str) -> No
     assert (reward.total, reward.reason, reward.parsed) == (0, reason, None)
 
 
+ASKED = {
+    **ROW,
+    "prompt": [{"text": "Find the man without a hat, and give its bbox_2d as JSON, nothing else."}],
+}
+BOX = "[100, 200, 500, 800]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(BOX, f"Here is the box: {BOX}", f"The man without a hat is at {BOX}.", f"man: {BOX}"),
+        *(f'{{"bbox_2d": {BOX}, "label": "man without a hat", "confidence": 0.9}}',),
+        *(f'{{"the man": {BOX}}}', f'{{"objects": [{{"bbox_2d": {BOX}, "label": "hats"}}]}}'),
+        *(f"<ref>the man</ref>{BOX}", f"```json\n{BOX}\n```", f"THE MAN WITHOUT A HAT {BOX}"),
+    ],
+)
+def test_words_that_announce_a_box_or_repeat_the_question_cost_nothing(text: str) -> None:
+    assert Vlt().reward(text, ASKED, "strict", QWEN3_VL).total == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"Not {BOX}", "denied"),
+        (f"There is no man in {BOX}", "denied"),
+        (f"The man isn\u2019t at {BOX}", "denied"),
+        (f"nothing: {BOX}", "denied"),
+        (f'{{"bbox_2d": {BOX}, "label": "not the man"}}', "denied"),
+        (f"{BOX} or so", "denied"),
+        (f"I refuse. {BOX}", "denied"),
+        (f"Elsewhere: {BOX}", "other-words"),
+        (f'{{"bbox_2d": {BOX}, "label": "a pizza"}}', "other-words"),
+        (f'{{"decoy": {BOX}}}', "other-words"),
+        (f"<ref>a pizza</ref>{BOX}", "other-words"),
+        (f"nein, {BOX}", "other-words"),
+    ],
+)
+def test_words_that_deny_a_box_or_are_about_another_thing_forfeit_it(
+    text: str, reason: str
+) -> None:
+    reward = Vlt().reward(text, ASKED, "strict", QWEN3_VL)
+    assert (reward.total, reward.reason) == (0, reason)
+
+
+@given(st.lists(st.text("bdfgklpqz", min_size=4, max_size=9), min_size=1, max_size=6))
+def test_unknown_words_beside_a_box_forfeit_it(words: list[str]) -> None:
+    for text in (f"{' '.join(words)} {BOX}", f'{{"bbox_2d": {BOX}, "label": "{" ".join(words)}"}}'):
+        assert Vlt().reward(text, ASKED, "strict", QWEN3_VL).reason == "other-words"
+
+
+def test_where_the_question_is_not_known_only_denials_cost() -> None:
+    assert score(f"The dog is at {BOX}") == pytest.approx(1)
+    assert score(f"The dog is not at {BOX}") == 0
+
+
 @given(st.integers(0, 399), st.integers(0, 399))
 def test_reward_rises_with_the_overlap(first: int, second: int) -> None:
     def shifted(by: int) -> tuple[float, float]:
