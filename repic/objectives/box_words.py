@@ -1,8 +1,8 @@
 """Words around a box: they may announce it and repeat the question, and nothing else.
 
-An answer whose words deny or doubt its own box, offer another place, or are about another thing does
-not give that box. Which words are possible in such answers has no end; which words announce a box
-has one. So these are listed, and the words of the question are added.
+An answer whose words deny or doubt its own box, offer another place, or are about another thing,
+does not give that box. The words that do so have no end, those that announce a box have one: these
+are listed, and the words of the question are added.
 """
 
 from __future__ import annotations
