@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from repic.images.refusal import Reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Annotation:
     """An object that the source describes.
 

@@ -1,8 +1,9 @@
 """Photos and boxes of a COCO instances file, with its captions and referring expressions.
 
 - `path`: the instances JSON (`images`, `annotations`, `categories`, optionally `licenses`).
-- `images`: the folder that `file_name` is relative to; by default the folder of the JSON. A name
-  that leads out of it is refused (`repic.sources.contained`).
+- `images`: the folder that `file_name` is relative to; by default the folder of the JSON, or where
+  its data set is unpacked (`repic.sources.photo_folder`). A name that leads out of it is refused
+  (`repic.sources.contained`).
 - Captions: annotations with a `caption` in the same file, otherwise the file `captions_X.json`
   next to `instances_X.json`, as COCO distributes it. The first caption of a photo is used.
 - `refs`: a file of referring expressions; see `repic.sources.expressions`.
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from repic.errors import SourceError
 from repic.images import uris
-from repic.sources import coco_file, contained, expressions
+from repic.sources import coco_file, contained, expressions, photo_folder
 from repic.sources.base import SourcePhoto
 
 if TYPE_CHECKING:
@@ -45,15 +46,17 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     path = uris.to_uri(settings.path or "")
     skipped: Counter[str] = Counter()
     content = coco_file.read(path, skipped, settings.identity == "annotation")
-    folder = uris.to_uri(settings.images) if settings.images else path.rpartition("/")[0]
-    check_folder(folder)
+    images = uris.to_uri(settings.images) if settings.images else None
+    check_folder(images or path.rpartition("/")[0])
+    names = [image.name for image in content.images if image.name]
+    folder, drop = photo_folder.find(path, images, names)
     objects = content.objects(skipped)
     splits: dict[str, str] = {}
     if settings.refs:
         refs = expressions.read(uris.to_uri(settings.refs))
         splits = expressions.add(refs, objects, skipped)
     content.captions = content.captions or _captions_beside(path)
-    yield from listed(content, folder, objects, splits, settings, skipped)
+    yield from listed(content, folder, objects, splits, settings, skipped, drop)
     say_skipped(settings, skipped)
 
 
@@ -64,6 +67,7 @@ def listed(
     splits: Mapping[str, str],
     settings: config.SourceSettings,
     skipped: Counter[str],
+    drop: int = 0,
 ) -> Iterator[SourcePhoto]:
     """The photos of a file whose name is usable.
 
@@ -71,11 +75,12 @@ def listed(
         folder: URI of the folder that names are relative to and stay in.
         splits: Id of a photo -> split.
         skipped: Counts the other photos.
+        drop: How many leading folders of a name the folder does not have.
     """
     for image in content.images:
         if image.name is None:
             continue
-        uri = _uri(folder, image.name)
+        uri = photo_folder.uri_of(folder, image.name, drop)
         if uri is None:
             skipped["images without a usable file_name or id"] += 1
             continue
@@ -103,16 +108,6 @@ def check_folder(folder: str) -> None:
         raise SourceError(
             f"there is no folder {uris.file_path(folder)}; set source.images to the photos' folder"
         )
-
-
-def _uri(folder: str, name: str) -> str | None:
-    """URI of the photo of that name; None if no file can have it."""
-    if "\\" in name and "/" not in name:  # written on Windows
-        name = name.replace("\\", "/")
-    try:
-        return contained.uri_of(folder, name)
-    except ValueError:
-        return None
 
 
 def _captions_beside(path: str) -> dict[str, str]:
