@@ -24,13 +24,14 @@ from typing import Any
 
 from repic.config import cache_folder
 from repic.objectives.base import Row
+from repic.objectives.caption_reward import asks_for_detail
 from repic.rewards.attacks.suite import LOST, task_of
 from repic.rewards.scoring import score
 
 ATTACKS = {
     "right names over nonsense": (
         "{present} qwe rty uio asd fgh jkl zxc vbn mnb poi lkj hgf",
-        "{present} table quickly seven of green the under was never again into small",
+        "{present} rock the of sunny stands a behind is tree and on small water the with grey",
     ),
     "right names in a refusal": (
         "I cannot help with that, {present}.",
@@ -113,8 +114,12 @@ def on_photos(rows: Sequence[Row]) -> Iterator[Line]:
         worst, totals = _worst(forms, present)
         full = sum(total >= 0.95 for total in totals)
         yield Line(name, worst, 0.2, note=f"0.95 or more in {full} of {len(totals)} rows")
-    shortest = min(_mean(form, single) for form in SHORT)
-    yield Line("short true caption", shortest, 0.9, at_least=True, note=f"{len(single)} rows")
+    brief = [row for row in single if not asks_for_detail(row)]
+    shortest = min(_mean(form, brief) for form in SHORT)
+    note = f"{len(brief)} rows that ask for no detail"
+    yield Line("short true caption", shortest, 0.9, at_least=True, note=note)
+    lowest = min(_mean(form, single) for form in SHORT)
+    yield Line("short true caption, all requests", lowest, note=f"{len(single)} rows")
     worst, totals = _worst(FILLER, captions)
     yield Line("everybody named over filler", worst, 0.35, note=f"{len(captions)} rows")
 

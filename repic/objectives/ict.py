@@ -8,19 +8,15 @@ of other photos, except in a share of the multi rows, which shows crops of the q
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
-from repic.captions.claims import check_claims
-from repic.captions.facts import checkable_facts
-from repic.captions.mentions import FREE_REPETITION, CaptionReading, read_caption
-from repic.captions.tokens import plain_words
+from repic.captions.mentions import CaptionReading
 from repic.config import ExampleSettings
 from repic.images.coordinates import QWEN3_VL, Convention
-from repic.objectives import identify, released
+from repic.objectives import caption_reward, identify, released
 from repic.objectives.base import (
     ExampleDraft,
     Mode,
@@ -43,20 +39,6 @@ from repic.objectives.names import draw_names
 from repic.objectives.phrases import named_caption, reference_info
 from repic.objectives.references import ReferenceCandidate, ReferenceIndex, possible_selections
 from repic.objectives.scene import scene_of
-
-MAX_CAPTION = 10_000
-"""Longest caption that strict mode reads, in characters; 1,024 tokens are about 5,000."""
-
-FLOOR = 10
-"""Distinct words, neither names nor copied, that earn the full `content`."""
-
-LOWEST_FLOOR = 4
-"""Minimum number of such words if the true caption is shorter, unless facts are checked."""
-
-VARIETY = 0.3
-"""Share of distinct words that a caption of more than `VARIETY_FROM` words needs."""
-
-VARIETY_FROM = 30
 
 _SHORT = (
     "Write a caption for this picture.",
@@ -173,112 +155,24 @@ class Ict:
         """The names and words of a caption; see `repic.captions.mentions`.
 
         Raises:
-            ValueError: the caption is longer than `MAX_CAPTION` characters.
+            ValueError: the caption is longer than `caption_reward.MAX_CAPTION` characters.
         """
-        if len(completion) > MAX_CAPTION:
-            raise ValueError(f"longer than {MAX_CAPTION} characters")
-        texts = [block["text"] for block in row["prompt"] if block["text"]]
-        names = [reference["name"] for reference in row["references"]]
-        return read_caption(completion, names, "\n".join(texts), texts[-1] if texts else "")
+        if len(completion) > caption_reward.MAX_CAPTION:
+            raise ValueError(f"longer than {caption_reward.MAX_CAPTION} characters")
+        return caption_reward.read(completion, row)
 
     def reward(
         self, completion: str, row: Mapping[str, Any], mode: Mode, convention: Convention
     ) -> Reward:
-        """The product of names, content and variety, and of facts and binding if they are known.
+        """The reward of a caption: `repic.objectives.caption_reward`, or `released` in paper mode.
 
-        - names: set-F1 of the named and the present references. Absent names, tags without a known
-          name, look-alikes and names claimed both ways are false positives. If no reference is
-          present, 1 if the caption names none, else 0.
-        - content: distinct words that are neither names, nor words of the references' info, nor in
-          passages copied from the prompt, over `FLOOR` (or over those of a shorter true caption).
-        - variety: share of the text that is not repeated; in long captions, also the share of
-          distinct words over `VARIETY`.
-        - facts: true words against false ones (`repic.captions.facts`).
-        - binding: share of right claims about named objects (`repic.captions.claims`).
-
-        `paper`: see `repic.objectives.released`. A `which` row is scored by
-        `repic.objectives.identify` in both modes.
+        A `which` row is scored by `repic.objectives.identify` in both modes.
         """
         if row["kind"] == identify.KIND:
             return identify.reward(completion, row)
         if mode == "paper":
             return released.names(completion, row)
-        if len(completion) > MAX_CAPTION:
-            return _unread("long")
-        reading = self.parse(completion, row, convention)
-        if not reading.word_count and not reading.named:
-            return _unread("empty")
-        names, wrong, missing = _set_f1(reading, row)
-        info_words = _info_words(row)
-        facts = checkable_facts(row)
-        floor = _floor(row, info_words, is_checked=facts is not None)
-        components = {
-            "names": names,
-            "content": min(1.0, len(reading.new_words - info_words) / floor),
-            "variety": _variety(reading),
-        }
-        if facts:
-            components["facts"] = facts.score(reading.affirmed_words)
-        if (claims := check_claims(reading.tokens, row)) and claims.score is not None:
-            components["binding"] = claims.score
-        parsed = {
-            "named": list(reading.named),
-            "negated": list(reading.negated),
-            "hedged": list(reading.hedged),
-            "strangers": list(reading.false_names),
-        }
-        if wrong or missing:
-            reason = "wrong_name" if wrong else "missing_name"
-        else:
-            reason = next((_REASONS[c] for c, v in components.items() if v < 1), "right")
-        return Reward(math.prod(components.values()), components, reason, parsed)
-
-
-_REASONS = {
-    "names": "missing_name",
-    "content": "thin",
-    "variety": "repetitive",
-    "facts": "unfounded",
-    "binding": "wrong_object",
-}
-
-
-def _unread(reason: str) -> Reward:
-    return Reward(0.0, {"names": 0.0, "content": 0.0, "variety": 0.0}, reason)
-
-
-def _set_f1(reading: CaptionReading, row: Mapping[str, Any]) -> tuple[float, int, int]:
-    """Set-F1, the number of wrong names, and the number of missing ones."""
-    present = {r["name"] for r in row["references"] if r["present"]}
-    hits = len(present.intersection(reading.named))
-    wrong = len(reading.named) - hits + len(reading.hedged) + len(reading.false_names)
-    missing = len(present) - hits
-    if not present:
-        return float(wrong == 0), wrong, 0
-    return 2 * hits / (2 * hits + wrong + missing), wrong, missing
-
-
-def _variety(reading: CaptionReading) -> float:
-    variety = min(1.0, (1 - reading.repetition) / (1 - FREE_REPETITION))
-    if reading.word_count > VARIETY_FROM:
-        variety *= min(1.0, len(reading.words) / (VARIETY * reading.word_count))
-    return max(0.0, variety)
-
-
-def _info_words(row: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(word for r in row["references"] for word in _distinct(r["info"]))
-
-
-@lru_cache(maxsize=4096)
-def _distinct(text: str) -> frozenset[str]:
-    return frozenset(plain_words(text))
-
-
-def _floor(row: Mapping[str, Any], info_words: frozenset[str], is_checked: bool) -> int:
-    if not row["caption"]:
-        return FLOOR
-    count = len(_distinct(row["caption"]) - info_words)
-    return min(FLOOR, max(1, count // 2) if is_checked else max(LOWEST_FLOOR, count))
+        return caption_reward.reward(completion, row)
 
 
 @dataclass(frozen=True)

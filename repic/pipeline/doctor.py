@@ -18,7 +18,7 @@ from storage.store import Store
 
 PACKAGES = (
     *("torch", "transformers", "open_clip_torch", "ultralytics", "datasets", "pyarrow", "duckdb"),
-    *("trl", "prefect"),
+    *("trl", "prefect", "symspellpy"),
 )
 MIN_FREE_BYTES = 2 * 10**9
 """Bytes; a build of 10,000 photos writes about 0.1 GB, a checkpoint more."""

@@ -270,11 +270,19 @@ class TestReward:
         assert reward(f"Ann and Carl {SCENE}.", example).total == pytest.approx(1 / 2)
         assert reward(f"Ann, Bobby, Carl {SCENE}.", example).total == pytest.approx(4 / 5)
 
-    def test_a_short_true_caption_is_enough(self) -> None:
+    def test_the_length_follows_the_request(self) -> None:
         caption = "<Ann> sleeps on the sofa."
-        assert reward(caption, row("Ann")).total < 1
+        detailed = row("Ann")
+        brief = {**detailed, "prompt": [{"type": "text", "text": "Caption this picture."}]}
+        assert reward(caption, brief).total == 1
+        assert reward(caption, detailed).total == 0.5
+        assert reward("<Ann> sleeps.", brief).total == 0.5
+        assert reward(f"<Ann> {SCENE}.", detailed).total == 1
+
+    def test_a_true_caption_is_long_enough(self) -> None:
+        caption = "<Ann> sleeps on the sofa."
         assert reward(caption, row("Ann", caption=caption)).total == 1
-        assert reward("<Ann> sleeps.", row("Ann", caption="<Ann>.")).total == 0.25
+        assert reward("<Ann> sleeps.", row("Ann", caption="<Ann>.")).total == 0.5
 
     def test_paper_mode_keeps_the_holes(self) -> None:
         junk = "x" * 100

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from repic.errors import RowError
 from repic.images.coordinates import NORMALIZED, QWEN3_VL, Box
-from repic.objectives.ict import MAX_CAPTION
+from repic.objectives.caption_reward import MAX_CAPTION
 from repic.rewards import bounds
 from repic.rewards.scoring import check_row, score
 from repic.rewards.server.protocol import score_row

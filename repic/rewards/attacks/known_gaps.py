@@ -20,8 +20,8 @@ FULL = 0.95
 """Minimum score of an answer that counts as a success."""
 
 _FLUENT = (
-    "stands in the middle of a calm scene, lit softly from one side, while the background stays "
-    "simple and nothing else moves."
+    "sits on a wooden bench near an old stone wall, while leaves cover the ground and a cat sleeps "
+    "in the sun."
 )
 
 

@@ -1,0 +1,155 @@
+"""The reward of a caption: a product of components, each from 0 to 1.
+
+- names: set-F1 of the named and the present references. Absent names, tags without a known name,
+  look-alikes and names claimed both ways are false positives. If no reference is present, 1 if the
+  caption names none, else 0.
+- content: whether it says enough. If facts are known, distinct words that are neither names, nor
+  words of the references' info, nor in passages copied from the prompt, over `FLOOR` or half of
+  those of a shorter true caption. If not, distinct words, names included and copied passages not,
+  over `FLOOR` if the request asks for detail, else over `BRIEF`.
+- variety: share of the text that is not repeated; in long captions, also the share of distinct
+  words over `VARIETY`.
+- language: whether it is English prose about a photo (`repic.captions.language`). Absent if it is
+  in another language.
+- facts: true words against false ones (`repic.captions.facts`). Absent if none are known.
+- binding: share of right claims about named objects (`repic.captions.claims`). Absent if the
+  caption makes none that can be checked.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from repic.captions.claims import check_claims
+from repic.captions.facts import Facts, checkable_facts
+from repic.captions.language import language_score
+from repic.captions.mentions import FREE_REPETITION, CaptionReading, read_caption
+from repic.captions.tokens import plain_words
+from repic.objectives.base import Reward
+
+MAX_CAPTION = 10_000
+"""Longest caption that is read, in characters; 1,024 tokens are about 5,000."""
+
+FLOOR = 10
+"""Distinct words that earn the full `content`."""
+
+BRIEF = 4
+"""The same where nothing but names is known and the request does not ask for detail."""
+
+VARIETY = 0.3
+"""Share of distinct words that a caption of more than `VARIETY_FROM` words needs."""
+
+VARIETY_FROM = 30
+
+_DETAILED = re.compile(
+    r"\b(?:detail\w*|thorough\w*|exhaustive\w*|several sentences|paragraph|essay|at length|full|"
+    r"rich|long|all that|everything|nothing out|(?:and|its) (?:setting|background|surroundings))\b",
+    re.IGNORECASE,
+)
+"""What a request for a detailed caption says."""
+
+_REASONS = {
+    "names": "missing_name",
+    "content": "thin",
+    "language": "no_caption",
+    "variety": "repetitive",
+    "facts": "unfounded",
+    "binding": "wrong_object",
+}
+"""Reason for each component below 1, the most telling first."""
+
+
+def read(completion: str, row: Mapping[str, Any]) -> CaptionReading:
+    """The names and words of a caption; the caller limits its length."""
+    texts = [block["text"] for block in row["prompt"] if block["text"]]
+    names = [reference["name"] for reference in row["references"]]
+    return read_caption(completion, names, "\n".join(texts), texts[-1] if texts else "")
+
+
+def reward(completion: str, row: Mapping[str, Any]) -> Reward:
+    """The reward of a caption, in strict mode."""
+    if len(completion) > MAX_CAPTION:
+        return _unread("long")
+    reading = read(completion, row)
+    if not reading.word_count and not reading.named:
+        return _unread("empty")
+    names, wrong, missing = _set_f1(reading, row)
+    facts = checkable_facts(row)
+    components = {
+        "names": names,
+        "content": _content(reading, row, facts),
+        "variety": _variety(reading),
+    }
+    language = language_score(reading.tokens, len(completion), reading.words)
+    if language is not None:
+        components["language"] = language
+    if facts:
+        components["facts"] = facts.score(reading.affirmed_words)
+    if (claims := check_claims(reading.tokens, row)) and claims.score is not None:
+        components["binding"] = claims.score
+    if wrong or missing:
+        reason = "wrong_name" if wrong else "missing_name"
+    else:
+        low = (reason for name, reason in _REASONS.items() if components.get(name, 1) < 1)
+        reason = next(low, "right")
+    return Reward(math.prod(components.values()), components, reason, _parsed(reading))
+
+
+def _parsed(reading: CaptionReading) -> dict[str, list[str]]:
+    return {
+        "named": list(reading.named),
+        "negated": list(reading.negated),
+        "hedged": list(reading.hedged),
+        "strangers": list(reading.false_names),
+    }
+
+
+def _unread(reason: str) -> Reward:
+    return Reward(0.0, {"names": 0.0, "content": 0.0, "variety": 0.0}, reason)
+
+
+def _set_f1(reading: CaptionReading, row: Mapping[str, Any]) -> tuple[float, int, int]:
+    """Set-F1, the number of wrong names, and the number of missing ones."""
+    present = {r["name"] for r in row["references"] if r["present"]}
+    hits = len(present.intersection(reading.named))
+    wrong = len(reading.named) - hits + len(reading.hedged) + len(reading.false_names)
+    missing = len(present) - hits
+    if not present:
+        return float(wrong == 0), wrong, 0
+    return 2 * hits / (2 * hits + wrong + missing), wrong, missing
+
+
+def _content(reading: CaptionReading, row: Mapping[str, Any], facts: Facts | None) -> float:
+    if facts is None:
+        words = len(reading.new_words) + len(reading.named)
+        floor = FLOOR if asks_for_detail(row) else BRIEF
+        if row["caption"]:
+            floor = min(floor, max(BRIEF, len(_distinct(row["caption"]))))
+        return min(1.0, words / floor)
+    info_words = frozenset(word for r in row["references"] for word in _distinct(r["info"]))
+    floor = FLOOR
+    if row["caption"]:
+        floor = min(FLOOR, max(1, len(_distinct(row["caption"]) - info_words) // 2))
+    return min(1.0, len(reading.new_words - info_words) / floor)
+
+
+def asks_for_detail(row: Mapping[str, Any]) -> bool:
+    """Whether the request, the last text of the prompt, asks for a detailed caption."""
+    texts = [block["text"] for block in row["prompt"] if block["text"]]
+    return bool(texts) and _DETAILED.search(texts[-1]) is not None
+
+
+def _variety(reading: CaptionReading) -> float:
+    variety = min(1.0, (1 - reading.repetition) / (1 - FREE_REPETITION))
+    if reading.word_count > VARIETY_FROM:
+        variety *= min(1.0, len(reading.words) / (VARIETY * reading.word_count))
+    return max(0.0, variety)
+
+
+@lru_cache(maxsize=4096)
+def _distinct(text: str) -> frozenset[str]:
+    return frozenset(plain_words(text))
