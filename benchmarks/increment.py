@@ -59,7 +59,7 @@ def drawn(photos: Path, count: int) -> None:
 
     changes = (f"source.path={photos}", f"source.count={count}", "source.identities=300")
     settings = config.load("sample", changes)
-    list(sample.photos(settings.source, settings.splits))
+    list(sample.photos(settings.sources[0], settings.splits))
 
 
 def main() -> int:

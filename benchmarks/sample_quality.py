@@ -138,7 +138,7 @@ def _near_duplicates(taken: Sequence[WorldPhoto]) -> np.ndarray:
 
 def built(settings: Settings) -> dict[str, float]:
     """A build in a temporary store, stage by stage."""
-    annotated = settings.source.model_copy(update={"identity": "annotation"})
+    annotated = settings.sources[0].model_copy(update={"identity": "annotation"})
     truth = {photo.uri: photo.annotations for photo in sample.photos(annotated, settings.splits)}
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(folder, create=True)
@@ -293,9 +293,10 @@ def main() -> int:
     for views in VIEWS if options.only in (None, "mining") else ():
         result |= mined(settings, views)
     if options.only in (None, "build"):
-        hidden = settings.source.model_copy(update={"identity": "none"})
-        for name, source in (("build", settings.source), ("build, labels hidden", hidden)):
-            scores = built(settings.model_copy(update={"source": source}))
+        [source] = settings.sources
+        hidden = source.model_copy(update={"identity": "none"})
+        for name, chosen in (("build", source), ("build, labels hidden", hidden)):
+            scores = built(settings.model_copy(update={"sources": (chosen,)}))
             result |= {f"{name}: {key}": value for key, value in scores.items()}
     missed = [
         name

@@ -93,7 +93,7 @@ def build_datasets(
     with in_home():
         chosen = profile or ("photos" if images else "sample")
         settings = config.load(
-            chosen, overrides or [], source=config.folder_source(images, identity)
+            chosen, overrides or [], **config.chosen_sources(images, identity=identity)
         )
         opened, kept, scanned = execution.open_and_scan(
             store_location(store), settings, scan_source

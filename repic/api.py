@@ -205,9 +205,9 @@ def build(
     from repic.pipeline.scan import scan
 
     if settings is None:
-        source = config.folder_source(os.fspath(images) if images is not None else None)
+        values = config.chosen_sources(os.fspath(images) if images is not None else None)
         default = "photos" if images is not None else "sample"
-        chosen = config.load(profile or default, overrides, scope=config.BUILD, source=source)
+        chosen = config.load(profile or default, overrides, scope=config.BUILD, **values)
     elif images is not None or profile is not None or overrides:
         raise ConfigError("give settings, or images, profile and overrides; not both")
     else:

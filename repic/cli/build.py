@@ -84,7 +84,7 @@ def build(
                 parameters["profile"],
                 parameters["overrides"],
                 scope=config.BUILD,
-                source=config.folder_source(images, identity),
+                **config.chosen_sources(images, identity=identity),
             ),
             store,
             allow_shrink=allow_shrink,

@@ -72,7 +72,7 @@ def run(
     from repic.cli.progress import RunProgress
 
     overrides = set_ or []
-    settings = config.load(profile, overrides, source=config.folder_source(images, identity))
+    settings = config.load(profile, overrides, **config.chosen_sources(images, identity=identity))
     outcome = build_here(settings, store, allow_shrink=allow_shrink)
     from repic.models.vlm import load
     from repic.refresh import run as refresh_run

@@ -23,7 +23,6 @@ from repic.config.build import (
     QuarantineSettings,
     RewardSettings,
     RuntimeSettings,
-    SourceSettings,
     SplitSettings,
     VltSettings,
 )
@@ -48,10 +47,11 @@ from repic.config.settings import (
     Settings,
     as_recorded,
     describe,
-    folder_source,
     from_record,
     load,
 )
+from repic.config.sources import SourceSettings
+from repic.config.sources import chosen as chosen_sources
 from repic.config.train import (
     DifficultySettings,
     GuardSettings,
@@ -112,8 +112,8 @@ __all__ = [
     "VltSettings",
     "as_recorded",
     "cache_folder",
+    "chosen_sources",
     "describe",
-    "folder_source",
     "from_record",
     "load",
     "nearest",

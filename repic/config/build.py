@@ -1,8 +1,7 @@
-"""Settings of a build: sources, models, mining, splits, examples, rewards and how work is done."""
+"""Settings of a build: models, mining, splits, examples, rewards and how work is done."""
 
 from __future__ import annotations
 
-import re
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -10,115 +9,15 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from repic.config.section import Section
-from repic.errors import ConfigError
 
 Band = Literal["easy", "medium", "hard"]
 Objective = Literal["oct", "vlt", "ict"]
-Kind = Literal[
-    "folder", "library", "coco", "refcoco", "hf", "webdataset", "sql", "subjects200k", "sample"
-]
 SPLITS = ("train", "validation", "test")
 LOCAL = "local-dir:"
 """OpenCLIP's prefix for a folder of weights."""
 
-_IDENTITY = re.compile(r"folder(:(named|-?[1-9][0-9]{0,2}))?|annotation|none")
-
 EVERYDAY = "everyday"
 """Name of the shipped vocabulary."""
-
-
-class SourceSettings(Section):
-    """Where photos come from."""
-
-    kind: Kind = Field(
-        "folder",
-        description="What `path` is; library: photos with named faces; sample generates photos.",
-    )
-    path: str | None = Field(
-        None, description="Folder, annotation file or data set; a path or URL."
-    )
-    images: str | None = Field(
-        None, description="The folder that file names of a data set are relative to and stay in."
-    )
-    refs: str | None = Field(None, description="coco: a file of RefCOCO's referring expressions.")
-    identity: str = Field(
-        "folder",
-        description="Where identities come from: the source's annotation, none, or folder: the "
-        "sub-folder; folder:LEVEL is the one at a level, 1 the first below `path`, -1 that of the "
-        "photo.",
-    )
-    label: Literal["folder", "none"] = Field(
-        "none",
-        description="folder: the sub-folder that is the identity is also the label of the object, "
-        "such as `red mug`.",
-    )
-    config: str | None = Field(
-        None, description="hf: the configuration (subset) of a data set that has several."
-    )
-    revision: str | None = Field(
-        None, description="hf, subjects200k: commit, tag or branch of a data set on the hub."
-    )
-    split: str = Field("train", description="hf, subjects200k: the split to read.")
-    image_column: str = Field(
-        "image", description="hf: the column of the photo; webdataset: its ending."
-    )
-    identity_column: str | None = Field(
-        None, description="hf: the column or field that names the subject of the photo."
-    )
-    label_column: str | None = Field(
-        None, description="hf: the column or field with the noun of the photo's main object."
-    )
-    caption_column: str | None = Field(
-        None, description="hf: the column or field, such as `texts.en`, that holds a true caption."
-    )
-    objects_column: str | None = Field(
-        None, description="hf: the column of objects, each with `bbox` and `category`."
-    )
-    box_format: Literal["xywh", "xyxy"] = Field(
-        "xywh", description="hf: what the four numbers of a `bbox` are, in pixels."
-    )
-    min_quality: int = Field(
-        5, ge=0, le=5, description="subjects200k: lowest accepted value of its three grades."
-    )
-    licence: str | None = Field(None, description="Licence of all photos of this source.")
-    count: int = Field(400, ge=1, description="sample: photos to generate.")
-    identities: int = Field(60, ge=2, description="sample: how many identities appear in them.")
-    size: int = Field(168, ge=56, description="sample: side of a photo in pixels.")
-    seed: int = Field(0, description="sample: seed of the generated world.")
-
-    @field_validator("identity")
-    @classmethod
-    def _has_a_level(cls, identity: str) -> str:
-        if not _IDENTITY.fullmatch(identity):
-            raise ValueError(
-                "write folder, folder:LEVEL (1 is the first below the root, -1 that of the photo), "
-                "annotation or none"
-            )
-        return identity
-
-    @model_validator(mode="after")
-    def _only_folders_have_levels(self) -> SourceSettings:
-        if ":" in self.identity and self.kind != "folder":
-            raise ValueError(f"identity {self.identity} is for a source of kind folder")
-        return self
-
-    @property
-    def identity_from(self) -> str:
-        """`identity` without a level: folder, annotation or none."""
-        return self.identity.partition(":")[0]
-
-    def with_level(self, level: str) -> SourceSettings:
-        """The same settings with the level `folder:LEVEL` where a folder's level is to be found."""
-        if (self.kind, self.identity) != ("folder", "folder"):
-            return self
-        return self.model_copy(update={"identity": level})
-
-    def require_path(self) -> None:
-        """Raises: ConfigError: a source that needs a path has none."""
-        if self.kind != "sample" and not self.path:
-            raise ConfigError(
-                f"a source of kind {self.kind} needs a path (source.path, or --images)"
-            )
 
 
 class DetectorSettings(Section):

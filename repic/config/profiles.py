@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from repic.config import sources
 from repic.config.section import nearest
 from repic.errors import ConfigError
 
@@ -30,10 +31,9 @@ def layered(profile: str, values: Mapping[str, Any], overrides: Iterable[str]) -
     Raises:
         ConfigError: unknown profile, or invalid YAML.
     """
-    data = _read(profile)
-    _merge(data, _given(values))
-    for override in overrides:
-        _merge(data, _parse(override))
+    data: dict[str, Any] = {}
+    for layer in (_read(profile), _given(values), *map(_parse, overrides)):
+        _merge(data, sources.merge(data, layer))
     return data
 
 

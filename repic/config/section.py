@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
@@ -59,18 +59,35 @@ def validated(model: type[M], data: Mapping[str, Any], hint: str) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(e, model, hint) for e in error.errors())) from None
+        explained = (_explain(e, model, data, hint) for e in error.errors())
+        raise ConfigError("; ".join(explained)) from None
 
 
 def described(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Every setting of a model as (key, default, help)."""
+    """Every setting of a model as (key, default, help); those of an item of a list in the singular:
+    `sources` is a list of `source`.
+    """
     for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from described(kind, f"{prefix}{name}.")
-        else:
-            default = "" if field.is_required() else str(field.default)
-            yield f"{prefix}{name}", default, field.description or ""
+        section, item = _sections(field.annotation)
+        if section:
+            yield from described(section, f"{prefix}{name}.")
+            continue
+        default = "" if field.is_required() else "one" if item else str(field.default)
+        yield f"{prefix}{name}", default, field.description or ""
+        if item:
+            yield from described(item, f"{prefix}{_singular(name)}.")
+
+
+def _sections(kind: Any) -> tuple[type[BaseModel] | None, type[BaseModel] | None]:
+    """The section that a field is, and the section of which it is a list."""
+    if get_origin(kind) is tuple:
+        return None, _sections(get_args(kind)[0])[0]
+    is_section = isinstance(kind, type) and issubclass(kind, BaseModel)
+    return (kind if is_section else None), None
+
+
+def _singular(name: str) -> str:
+    return name.removesuffix("s")
 
 
 def nearest(wrong: str, valid: Sequence[str], hint: str = "") -> str:
@@ -88,8 +105,8 @@ def nearest(wrong: str, valid: Sequence[str], hint: str = "") -> str:
     return f"; {hint}" if hint else ""
 
 
-def _explain(error: Any, model: type[BaseModel], hint: str) -> str:
-    path = ".".join(str(part) for part in error["loc"])
+def _explain(error: Any, model: type[BaseModel], data: Mapping[str, Any], hint: str) -> str:
+    path = ".".join(_location(error["loc"], data))
     if error["type"] == "extra_forbidden":
         return f"unknown setting {path}{nearest(path, _all_keys(model), hint)}"
     value = error["input"]
@@ -101,10 +118,20 @@ def _explain(error: Any, model: type[BaseModel], hint: str) -> str:
     return f"{path}: {message}" if path else message
 
 
+def _location(parts: Sequence[Any], data: Mapping[str, Any]) -> list[str]:
+    """Where an error is; an item of a list of one by its singular."""
+    if len(parts) > 1 and parts[1] == 0 and len(data.get(parts[0]) or ()) <= 1:
+        parts = (_singular(parts[0]), *parts[2:])
+    return [str(part) for part in parts]
+
+
 def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     keys = []
     for name, field in model.model_fields.items():
         keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += _all_keys(field.annotation, f"{prefix}{name}.")
+        section, item = _sections(field.annotation)
+        if section:
+            keys += _all_keys(section, f"{prefix}{name}.")
+        elif item:
+            keys += _all_keys(item, f"{prefix}{_singular(name)}.")
     return keys

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from repic.config.build import (
     DetectorSettings,
@@ -18,13 +18,13 @@ from repic.config.build import (
     QuarantineSettings,
     RewardSettings,
     RuntimeSettings,
-    SourceSettings,
     SplitSettings,
 )
 from repic.config.evaluate import EvaluateSettings
 from repic.config.profiles import layered, section_of
 from repic.config.refresh import RefreshSettings
 from repic.config.section import Section, described, is_utf8, validated
+from repic.config.sources import SourceSettings, completed, named
 from repic.config.train import METHODS, TrainSettings, as_meant, trainer_fields
 from repic.errors import ConfigError
 from repic.images import uris
@@ -33,7 +33,11 @@ from repic.images import uris
 class Settings(Section):
     """All settings. Each command reads its own sections and ignores the others."""
 
-    source: SourceSettings = SourceSettings()
+    sources: tuple[SourceSettings, ...] = Field(
+        named([SourceSettings()]),
+        min_length=1,
+        description="Where photos come from: a list of sections `source`, for several at once.",
+    )
     detector: DetectorSettings = DetectorSettings()
     encoder: EncoderSettings = EncoderSettings()
     mining: MiningSettings = MiningSettings()
@@ -50,10 +54,24 @@ class Settings(Section):
     evaluate: EvaluateSettings = EvaluateSettings()
     refresh: RefreshSettings = RefreshSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, data: Any) -> Any:
+        return completed(data) if isinstance(data, Mapping) else data
+
+    @field_validator("sources")
+    @classmethod
+    def _named(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
+        return named(sources)
+
     @field_validator("trainer")
     @classmethod
     def _as_meant(cls, fields: dict[str, Any]) -> dict[str, Any]:
         return {name: as_meant(name, value) for name, value in fields.items()}
+
+    def detector_of(self, source: SourceSettings) -> DetectorSettings:
+        """The detector of the photos of a source."""
+        return source.detector or self.detector
 
     def record(self, scope: Scope) -> dict[str, Any]:
         """The sections of a command as JSON, for manifests and fingerprints."""
@@ -87,7 +105,7 @@ class Scope:
 BUILD = Scope(
     "build",
     (
-        *("source", "detector", "encoder", "mining", "splits"),
+        *("sources", "detector", "encoder", "mining", "splits"),
         *("labels", "examples", "rewards", "quarantine", "runtime"),
     ),
 )
@@ -95,6 +113,8 @@ STRIP = "rewards.strip"
 TRAIN = Scope("train", ("train", "trainer"), (STRIP,))
 EVALUATE = Scope("evaluate run", ("evaluate", "detector", "encoder", "runtime"), (STRIP,))
 REFRESH = Scope("refresh run", tuple(Settings.model_fields))
+SECTIONS_OF = {"source": "sources"} | dict.fromkeys(METHODS, "trainer")
+"""Section of an override -> the section of `Settings` that it becomes part of."""
 
 
 def load(
@@ -117,15 +137,15 @@ def load(
         ConfigError: unknown profile, unknown key (the nearest is named) or invalid value.
 
     Example:
-        >>> load("sample", ["source.count=60"], train={"method": "sft"}).source.count
+        >>> load("sample", ["source.count=60"], train={"method": "sft"}).sources[0].count
         60
     """
     overrides = tuple(overrides)
     for override in overrides:
         section = section_of(override)
-        allowed = (*scope.sections, *(METHODS if "train" in scope.sections else ()))
-        is_own = section in allowed or override.partition("=")[0].strip() in scope.keys
-        if section in (*Settings.model_fields, *METHODS) and not is_own:
+        belongs = SECTIONS_OF.get(section, section)
+        is_own = belongs in scope.sections or override.partition("=")[0].strip() in scope.keys
+        if belongs in Settings.model_fields and not is_own:
             raise ConfigError(
                 f"unknown setting {section}: `repic {scope.command}` reads only "
                 f"{', '.join((*scope.sections, *scope.keys))}"
@@ -137,11 +157,6 @@ def load(
     return validated(Settings, data, scope.hint)
 
 
-def folder_source(images: str | None, identity: str | None = None) -> dict[str, Any]:
-    """Values for `load(source=...)`: a folder or URL of photos, and where identities come from."""
-    return {"kind": "folder" if images else None, "path": images, "identity": identity}
-
-
 def from_record(data: Mapping[str, Any]) -> Settings:
     """Settings of the manifest of a dataset.
 
@@ -150,7 +165,8 @@ def from_record(data: Mapping[str, Any]) -> Settings:
     """
     settings = validated(Settings, data, BUILD.hint)
     # Records without a level are of versions that knew only the first.
-    return settings.model_copy(update={"source": settings.source.with_level("folder:1")})
+    levels = tuple(source.with_level("folder:1") for source in settings.sources)
+    return settings.model_copy(update={"sources": levels})
 
 
 def as_recorded(settings: Settings) -> Settings:
@@ -160,21 +176,13 @@ def as_recorded(settings: Settings) -> Settings:
     folders that are identities is the one in use, and not found again.
     Fingerprints, which hash contents, stay.
     """
-    source = {
-        name: _absolute(getattr(settings.source, name)) for name in ("path", "images", "refs")
-    }
-    detector, encoder = settings.detector, settings.encoder
-    checkpoint, tag = detector.checkpoint, encoder.pretrained
+    encoder = settings.encoder
+    weights = {"pretrained": _absolute_weights(encoder.pretrained)}
     return settings.model_copy(
         update={
-            "source": settings.source.with_level("folder:named").model_copy(update=source),
-            "detector": detector.model_copy(
-                update={
-                    "checkpoint": checkpoint if checkpoint == "sample" else _absolute(checkpoint),
-                    "text_encoder": _absolute_weights(detector.text_encoder),
-                }
-            ),
-            "encoder": encoder.model_copy(update={"pretrained": _absolute_weights(tag)}),
+            "sources": tuple(map(_recorded_source, settings.sources)),
+            "detector": _absolute_detector(settings.detector),
+            "encoder": encoder.model_copy(update=weights),
         }
     )
 
@@ -182,11 +190,32 @@ def as_recorded(settings: Settings) -> Settings:
 def describe(scope: Scope) -> list[tuple[str, str, str]]:
     """Settings of a command as (key, default, help); `trainer` is left to TRL."""
     own = ("refresh",) if scope is REFRESH else scope.sections
+    sections = ((section_of(row[0]), row) for row in described(Settings))
     return [
         row
-        for row in described(Settings)
-        if (row[0].partition(".")[0] in own or row[0] in scope.keys) and row[0] != "trainer"
+        for section, row in sections
+        if (SECTIONS_OF.get(section, section) in own or row[0] in scope.keys)
+        and section != "trainer"
     ]
+
+
+def _recorded_source(source: SourceSettings) -> SourceSettings:
+    changes: dict[str, Any] = {
+        name: _absolute(getattr(source, name)) for name in ("path", "images", "refs")
+    }
+    if source.detector:
+        changes["detector"] = _absolute_detector(source.detector)
+    return source.with_level("folder:named").model_copy(update=changes)
+
+
+def _absolute_detector(detector: DetectorSettings) -> DetectorSettings:
+    checkpoint = detector.checkpoint
+    return detector.model_copy(
+        update={
+            "checkpoint": checkpoint if checkpoint == "sample" else _absolute(checkpoint),
+            "text_encoder": _absolute_weights(detector.text_encoder),
+        }
+    )
 
 
 def _absolute(path: str | None) -> str | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from heapq import nsmallest
 from typing import Any
 
 import pyarrow as pa
 
-from repic.config import SPLITS, ExampleSettings
-from repic.objectives import names
+from repic.config import SPLITS, ExampleSettings, SourceSettings
+from repic.objectives import names, source_use
 from repic.objectives.base import (
     ExampleDraft,
     Objective,
@@ -19,17 +19,16 @@ from repic.objectives.base import (
     Reward,
     Row,
     Template,
-    rank,
     seed_of,
 )
 from repic.objectives.corpus import Corpus
 from repic.objectives.ict import Ict
 from repic.objectives.oct import Oct
+from repic.objectives.source_use import RowOrder
 from repic.objectives.vlt import Vlt
 
 __all__ = [
     "OBJECTIVES",
-    "SELECTION_COLUMNS",
     "Corpus",
     "Objective",
     "ObjectiveSummary",
@@ -38,17 +37,16 @@ __all__ = [
     "Template",
     "build",
     "describe",
+    "selection_columns",
     "write_drafts",
 ]
-
-SELECTION_COLUMNS = ("draft", "example_id", "objective", "kind", "split")
-"""Columns by which rows are selected and counted; `build` needs no others of existing rows."""
 
 OBJECTIVES: dict[str, Objective] = {"oct": Oct(), "vlt": Vlt(), "ict": Ict()}
 
 
-def describe(settings: ExampleSettings) -> dict[str, Any]:
-    """The recipe of the rows besides the tables, as JSON: settings, templates, sources of names.
+def describe(settings: ExampleSettings, sources: Sequence[SourceSettings] = ()) -> dict[str, Any]:
+    """The recipe of the rows besides the tables, as JSON: settings, templates, sources of names,
+    and sources whose photos are used in another way than all.
 
     It is part of the fingerprint of the examples, and imports nothing heavy.
     """
@@ -60,7 +58,14 @@ def describe(settings: ExampleSettings) -> dict[str, Any]:
         "settings": settings.model_dump(mode="json"),
         "sentences": sentences,
         "names": names.describe(settings.names.locales),
+        **source_use.describe(sources),
     }
+
+
+def selection_columns(sources: Sequence[SourceSettings]) -> tuple[str, ...]:
+    """Columns by which rows are selected and counted; `build` needs no others of existing rows."""
+    columns = ("draft", "example_id", "objective", "kind", "split")
+    return (*columns, "images") if source_use.weights(sources) else columns
 
 
 def build(
@@ -71,6 +76,7 @@ def build(
     splits: Mapping[str, str | None],
     settings: ExampleSettings,
     existing: Mapping[str, Row] | None = None,
+    sources: Sequence[SourceSettings] = (),
 ) -> tuple[list[Row], list[ObjectiveSummary]]:
     """Rows of the examples table, and a summary of each objective.
 
@@ -82,7 +88,8 @@ def build(
         splits: image_id -> split; a photo that is missing or has None is not used.
         settings: How pairs become examples.
         existing: Rows of the same settings and templates by their `draft`. They are returned as
-            they are instead of being written again, and need only the `SELECTION_COLUMNS`.
+            they are instead of being written again, and need only the `selection_columns`.
+        sources: Which objectives the photos of each source are used for, and their weights.
 
     Returns:
         Rows sorted by `example_id`, and one summary per objective, in the order of `OBJECTIVES`.
@@ -95,10 +102,14 @@ def build(
             summary = summaries[name]
             summary.refused.update({f"pair_{reason}": n for reason, n in corpus.refused.items()})
             # Two drafts may give the same example, which is then one row.
-            drafts = objective.drafts(corpus, settings, summary)
+            own = source_use.corpus_for(name, corpus, images, sources)
+            drafts = objective.drafts(own, settings, summary)
             rows_written = write_drafts(drafts, existing or {})
             candidates[name] = {row["example_id"]: row for row in rows_written}
-        rows = [row for split in SPLITS for row in _select(candidates, split, settings)]
+            if corpus.splits and not own.splits:
+                summary.why = "no source has photos for it (source.objectives)"
+        order = source_use.row_order(seed_of(settings.seed, "share"), images, sources)
+        rows = [row for split in SPLITS for row in _select(candidates, split, settings, order)]
     for row in rows:
         summaries[row["objective"]].rows[row["kind"], row["split"]] += 1
     for name, summary in summaries.items():
@@ -134,12 +145,16 @@ def write_drafts(drafts: Iterable[ExampleDraft], existing: Mapping[str, Row]) ->
 
 
 def _select(
-    candidates: Mapping[str, Mapping[str, Row]], split: str, settings: ExampleSettings
+    candidates: Mapping[str, Mapping[str, Row]],
+    split: str,
+    settings: ExampleSettings,
+    order: RowOrder,
 ) -> list[Row]:
     """Rows of one split, limited to the shares and, for training, to the total.
 
-    Rows are taken in the order of a hash of their ids, so that a larger selection contains most of
-    a smaller one. The share of an objective without rows goes to the others.
+    Rows are taken in the order of a hash of their ids and the weights of their sources, so that a
+    larger selection contains most of a smaller one. The share of an objective without rows goes to
+    the others.
     """
     available = {
         name: [row for row in rows.values() if row["split"] == split]
@@ -148,7 +163,7 @@ def _select(
     total = settings.total if split == "train" else None
     if settings.shares is None:
         everything = [row for rows in available.values() for row in rows]
-        return everything if total is None else _first(everything, total, settings)
+        return everything if total is None else nsmallest(total, everything, key=order)
     shares = {name: s for name, s in _positive(settings.shares).items() if available[name]}
     share_sum = sum(shares.values())
     if not share_sum:
@@ -158,16 +173,8 @@ def _select(
     return [
         row
         for name, share in shares.items()
-        for row in _first(available[name], round(size * share / share_sum), settings)
+        for row in nsmallest(round(size * share / share_sum), available[name], key=order)
     ]
-
-
-def _first(rows: Iterable[Row], count: int, settings: ExampleSettings) -> list[Row]:
-    """The first `count` rows in the order that the seed gives, without sorting the others."""
-    order = seed_of(settings.seed, "share")
-    return nsmallest(
-        count, rows, key=lambda row: (rank(order, row["example_id"]), row["example_id"])
-    )
 
 
 def _positive(shares: Mapping[Any, float]) -> dict[str, float]:

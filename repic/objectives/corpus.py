@@ -7,8 +7,8 @@ The `repr` of `Photo`, `Object`, `Pair` and `Described` is part of the key of a 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -169,6 +169,16 @@ class Corpus:
     def group(self, object_id: str) -> str:
         """The group of an object: the id of one of its members, or its identity."""
         return self._groups[object_id]
+
+    def limited_to(self, image_ids: Collection[str]) -> Corpus:
+        """The same corpus in which other photos are in no split, and so in no row."""
+        splits = {image_id: s for image_id, s in self.splits.items() if image_id in image_ids}
+        pairs = [
+            pair
+            for pair in self.pairs
+            if all(self.objects[end].image_id in splits for end in (pair.anchor_id, pair.other_id))
+        ]
+        return replace(self, splits=splits, pairs=pairs, _frequencies={})
 
     def is_absent(self, obj: Object, photo: Photo) -> bool:
         """Whether it is certain that the object is not in the photo.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -156,29 +157,34 @@ class Build:
         """Missing shards of a stage; a whole-table stage has none, because `publish` runs it."""
         if not isinstance(stage, RowStage) or self._existing(stage):
             return StagePlan((), 0, 0)
-        self.damaged |= kept_results.set_aside_damaged(self.store, stage, self.settings)
-        inputs = stage.inputs(self._inputs(stage))
-        covered = kept_results.covered_keys(self.store, stage, self.settings)
-        is_covered = pc.is_in(inputs["key"], pa.array(sorted(covered), pa.string()))
-        missing = inputs.filter(pc.invert(is_covered))
-        size = self.settings.runtime.shard_rows
-        shards = tuple(
-            StageShard(stage.name, missing.slice(start, size), self.settings, self.store.location)
-            for start in range(0, missing.num_rows, size)
-        )
-        return StagePlan(shards, inputs.num_rows, missing.num_rows)
+        shards: list[StageShard] = []
+        count = 0
+        for settings in stage.parts_of(self.settings):
+            self.damaged |= kept_results.set_aside_damaged(self.store, stage, settings)
+            inputs = self._inputs_of_part(stage, settings)
+            covered = kept_results.covered_keys(self.store, stage, settings)
+            is_covered = pc.is_in(inputs["key"], pa.array(sorted(covered), pa.string()))
+            missing = inputs.filter(pc.invert(is_covered))
+            size = settings.runtime.shard_rows
+            shards += [
+                StageShard(stage.name, missing.slice(start, size), settings, self.store.location)
+                for start in range(0, missing.num_rows, size)
+            ]
+            count += inputs.num_rows
+        return StagePlan(tuple(shards), count, sum(shard.inputs.num_rows for shard in shards))
 
     def publish(self, stage: Stage) -> list[Manifest]:
         """Publish the tables of a stage. All shards of the stage must be complete."""
         if existing := self._existing(stage):
             return existing
-        inputs = self._inputs(stage)
         if isinstance(stage, RowStage):
-            keys = stage.inputs(inputs)["key"].to_pylist()
-            parts = kept_results.parts_for(self.store, stage, self.settings, keys)
+            parts = []
+            for settings in stage.parts_of(self.settings):
+                keys = self._inputs_of_part(stage, settings)["key"].to_pylist()
+                parts += kept_results.parts_for(self.store, stage, settings, keys)
             return [self._publish(stage, stage.name, parts, {})]
         assert isinstance(stage, TableStage)
-        output = stage.run(inputs)
+        output = stage.run(self._inputs(stage))
         return [
             self._publish(stage, name, output.tables[name], output.notes) for name in stage.writes
         ]
@@ -244,13 +250,17 @@ class Build:
             reject
             for other in STAGES
             if isinstance(other, RowStage) and other.name in names
-            for reject in kept_results.rejects(self.store, other, self.settings)
+            for settings in other.parts_of(self.settings)
+            for reject in kept_results.rejects(self.store, other, settings)
         ]
         tables = {name: self._table(name) for name in names}
         previous = {}
         if isinstance(stage, TableStage) and stage.reuses_rows:
             previous = {name: self._previous(stage, name) for name in stage.writes}
         return Inputs(self.settings, self.scan, tables, tuple(rejects), previous)
+
+    def _inputs_of_part(self, stage: RowStage, settings: Settings) -> pa.Table:
+        return stage.inputs(replace(self._inputs(stage), settings=settings))
 
     def _previous(self, stage: Stage, name: str) -> pa.Table:
         """The latest version of a table; empty if the recipe or version of the stage differs."""
@@ -298,7 +308,15 @@ class Build:
         )
 
     def _sources(self) -> dict[str, Json]:
-        settings = as_recorded(self.settings).source.model_dump(mode="json", exclude_none=True)
-        uris = (scanned.photo.uri for scanned in self.scan.photos)
-        found = sources.provenance(self.settings.source, uris)
-        return {self.settings.source.kind: {**settings, **found, "files": self.scan.files}}
+        """Settings of each source, what else is known of it, and how many photos it lists."""
+        uris: dict[str, list[str]] = defaultdict(list)
+        for scanned in self.scan.photos:
+            uris[scanned.photo.source].append(scanned.photo.uri)
+        return {
+            source.name: {
+                **source.model_dump(mode="json", exclude_none=True),
+                **sources.provenance(source, uris[source.name]),
+                "files": self.scan.found.get(source.name, 0),
+            }
+            for source in as_recorded(self.settings).sources
+        }

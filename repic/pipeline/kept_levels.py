@@ -11,19 +11,23 @@ from storage.store import Store
 
 
 def keep_level(settings: Settings, store: Store) -> Settings:
-    """The settings with the level of the newest dataset that was made from the same folder.
+    """The settings with, for each folder, the level of the newest dataset that was made from it.
 
     So photos that are added later never change what an identity is, and ask no question. A level
     that the settings give goes before it.
     """
-    source = settings.source
+    sources = tuple(_with_level(source, store) for source in settings.sources)
+    return settings.model_copy(update={"sources": sources})
+
+
+def _with_level(source: SourceSettings, store: Store) -> SourceSettings:
     if (source.kind, source.identity) != ("folder", "folder") or not source.path:
-        return settings
+        return source
     for version in reversed(store.versions("dataset")):
-        earlier = _source_of(store, f"dataset@v{version}")
-        if earlier and earlier.identity_from == "folder" and _is_same(source, earlier):
-            return settings.model_copy(update={"source": source.with_level(earlier.identity)})
-    return settings
+        for earlier in _sources_of(store, f"dataset@v{version}"):
+            if earlier.identity_from == "folder" and _is_same(source, earlier):
+                return source.with_level(earlier.identity)
+    return source
 
 
 def _is_same(source: SourceSettings, earlier: SourceSettings) -> bool:
@@ -32,9 +36,9 @@ def _is_same(source: SourceSettings, earlier: SourceSettings) -> bool:
     )
 
 
-def _source_of(store: Store, ref: str) -> SourceSettings | None:
-    """The source of a dataset; None if its record cannot be read."""
+def _sources_of(store: Store, ref: str) -> tuple[SourceSettings, ...]:
+    """The sources of a dataset; none if its record cannot be read."""
     try:
-        return config.from_record(store.manifest(ref).settings).source
+        return config.from_record(store.manifest(ref).settings).sources
     except (StoreError, ConfigError):
-        return None
+        return ()

@@ -1,13 +1,14 @@
-"""Scan of a source: its photos, each identified by the hash of its bytes."""
+"""Scan of the sources: their photos, each identified by the hash of its bytes."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, reduce
+from itertools import groupby
 
 from repic import sources
 from repic.config import Settings
@@ -60,10 +61,14 @@ class ScannedPhoto:
 
 @dataclass(frozen=True)
 class Scan:
-    """Content of a source at one moment: photos ordered by image_id, rejects by URI."""
+    """Content of the sources at one moment: photos ordered by image_id, rejects by URI.
+
+    `found` is the number of URIs of each source; one of several sources counts for the first.
+    """
 
     photos: tuple[ScannedPhoto, ...]
     rejects: tuple[Reject, ...]
+    found: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -72,11 +77,11 @@ class Scan:
 
     @property
     def files(self) -> int:
-        """Number of URIs in the source, duplicates and unreadable ones included."""
+        """Number of URIs in the sources, duplicates and unreadable ones included."""
         return sum(len(photo.uris) for photo in self.photos) + len(self.rejects)
 
     def without(self, gone: Iterable[Reject]) -> Scan:
-        """The same source without URIs whose photo vanished or changed since the scan.
+        """The same sources without URIs whose photo vanished or changed since the scan.
 
         A photo with further URIs is used from the next one.
         """
@@ -87,7 +92,8 @@ class Scan:
             if uris:
                 photo = replace(scanned.photo, uri=uris[0])
                 photos.append(replace(scanned, photo=photo, also_at=tuple(uris[1:])))
-        return Scan(tuple(photos), tuple(sorted(refused.values(), key=lambda r: r.uri)))
+        rejects = sorted(refused.values(), key=lambda reject: reject.uri)
+        return Scan(tuple(photos), tuple(rejects), self.found)
 
 
 def scan(
@@ -95,27 +101,23 @@ def scan(
     progress: Callable[[int], None] = lambda count: None,
     only: Collection[str] | None = None,
 ) -> Scan:
-    """Read and hash every photo of the source.
+    """Read and hash every photo of all sources.
 
     Always hashes the bytes, because a modification time does not prove that a file is unchanged.
 
     Args:
         progress: Called with the number of photos hashed so far.
-        only: URIs to scan; other photos of the source are skipped.
+        only: URIs to scan; other photos of the sources are skipped.
 
     Raises:
-        SourceError: the source does not exist or has no photos.
+        SourceError: a source does not exist or has no photos.
     """
-    settings.source.require_path()
     trust_root(settings)
-    photos = [
-        photo
-        for photo in sources.photos(settings.source, settings.splits)
-        if only is None or photo.uri in only
-    ]
+    photos = [photo for photo in sources.listed(settings) if only is None or photo.uri in only]
     if not photos:
+        where = ", ".join(source.path or source.kind for source in settings.sources)
         raise SourceError(
-            f"{settings.source.path} no longer has any of the photos of the latest dataset; "
+            f"{where} no longer has any of the photos of the latest dataset; "
             "give their new location to `repic build`"
         )
     hashed: dict[str, list[tuple[SourcePhoto, str]]] = defaultdict(list)
@@ -128,14 +130,17 @@ def scan(
                 region = Location.parse(photo.uri).region
                 hashed[image_id_of(sha256, region)].append((photo, sha256))
             progress(done)
-    merged = (_merged(image_id, copies) for image_id, copies in sorted(hashed.items()))
-    return Scan(tuple(merged), tuple(sorted(rejects, key=lambda r: r.uri)))
+    order = [source.name for source in settings.sources]
+    merged = (_merged(image_id, hashed[image_id], order) for image_id in sorted(hashed))
+    found = Counter(photo.source for photo in photos)
+    return Scan(tuple(merged), tuple(sorted(rejects, key=lambda r: r.uri)), dict(found))
 
 
 def trust_root(settings: Settings) -> None:
-    """Allow this process to read from the servers of the configured source."""
-    network.trust(settings.source.path)
-    network.trust(settings.source.images)
+    """Allow this process to read from the servers of the configured sources."""
+    for source in settings.sources:
+        network.trust(source.path)
+        network.trust(source.images)
 
 
 def image_id_of(sha256: str, region: Region | None) -> str:
@@ -158,20 +163,28 @@ def _hash(photo: SourcePhoto) -> tuple[SourcePhoto, str, Reject | None]:
         return photo, "", Reject(photo.uri, "images", "missing", message)
 
 
-def _merged(image_id: str, copies: list[tuple[SourcePhoto, str]]) -> ScannedPhoto:
-    """One picture from all of its copies; the first URI is the one that is used.
+def _merged(
+    image_id: str, copies: list[tuple[SourcePhoto, str]], order: Sequence[str]
+) -> ScannedPhoto:
+    """One picture from all of its copies; the first URI of the first source is used.
 
-    The picture gets the identity and the label that its copies agree on, and none if they disagree;
-    its split is the strictest of theirs.
+    The picture gets the identity and the label that its copies in a source agree on, and none if
+    they disagree; its split is the strictest of theirs. Later sources fill what the first leaves
+    open.
+
+    Args:
+        order: Names of the sources.
     """
-    copies = sorted(copies, key=lambda copy: copy[0].uri)
-    photo, sha256 = copies[0]
-    identity = _agreed(copy.identity for copy, _ in copies)
-    label = _agreed(copy.label for copy, _ in copies)
+    copies = sorted(copies, key=lambda copy: (order.index(copy[0].source), copy[0].uri))
+    of_sources = []
+    for _, group in groupby(copies, key=lambda copy: copy[0].source):
+        own = [photo for photo, _ in group]
+        identity, label = _agreed(p.identity for p in own), _agreed(p.label for p in own)
+        of_sources.append(replace(own[0], identity=identity, label=label))
     also_at = tuple(copy.uri for copy, _ in copies[1:])
     split = strictest(copy.split for copy, _ in copies)
-    photo = replace(photo, identity=identity, label=label, split=split)
-    return ScannedPhoto(image_id, sha256, photo, also_at)
+    photo = replace(reduce(sources.filled, of_sources), split=split)
+    return ScannedPhoto(image_id, copies[0][1], photo, also_at)
 
 
 def _agreed(values: Iterable[str | None]) -> str | None:

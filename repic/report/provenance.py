@@ -82,15 +82,18 @@ def headline(version: DatasetVersion) -> Facts:
 
 
 def _main_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    source, detector = settings.get("source", {}), settings.get("detector", {})
-    encoder = settings.get("encoder", {})
-    yield "Source", _joined(source.get("kind"), source.get("path"))
-    identity = source.get("identity")
-    yield "Identities", f"by {identity}" if identity and identity != "none" else (identity or "")
-    if detector.get("kind") == "annotation":
-        yield "Detector", "none: the source's own boxes"
-    else:
-        yield "Detector", _joined(detector.get("kind"), detector.get("checkpoint"))
+    sources = settings.get("sources") or [settings.get("source") or {}]
+    section, encoder = settings.get("detector", {}), settings.get("encoder", {})
+    for source in sources:
+        of = f" {source.get('name')}" if len(sources) > 1 else ""
+        identity = source.get("identity") or ""
+        detector = source.get("detector") or section
+        yield f"Source{of}", _joined(source.get("kind"), source.get("path"))
+        yield f"Identities{of}", identity if identity in ("", "none") else f"by {identity}"
+        if detector.get("kind") == "annotation":
+            yield f"Detector{of}", "none: the source's own boxes"
+        else:
+            yield f"Detector{of}", _joined(detector.get("kind"), detector.get("checkpoint"))
     view = encoder.get("view")
     model = _joined(encoder.get("architecture"), encoder.get("pretrained"))
     yield "Encoder", f"{model}, of the {view}" if model and view else model

@@ -5,38 +5,100 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
+from repic.config.sources import KINDS
 from repic.errors import SourceError
 from repic.images.uris import Location
-from repic.sources.base import Annotation, SourcePhoto, one_form, strictest
+from repic.sources.base import (
+    Annotation,
+    RefusedPhoto,
+    SourceFacts,
+    SourcePhoto,
+    one_form,
+    strictest,
+)
 
 if TYPE_CHECKING:
     from repic import config
 
-__all__ = ["Annotation", "SourceError", "SourcePhoto", "photos", "provenance"]
+__all__ = [
+    "Annotation",
+    "SourceError",
+    "SourceFacts",
+    "SourcePhoto",
+    "facts",
+    "listed",
+    "photos",
+    "provenance",
+]
 
 _log = logging.getLogger(__name__)
 
 
+def listed(settings: config.Settings) -> Iterator[SourcePhoto]:
+    """All photos of all sources, each URI once, sorted by URI (rows of a table by number).
+
+    A photo of several sources is one of the first that lists it, and later ones fill what it leaves
+    open; see `filled`.
+
+    Raises:
+        SourceError: a source cannot be read or has no photos; the message says which.
+    """
+    by_uri: dict[str, SourcePhoto] = {}
+    for source in settings.sources:
+        try:
+            found = photos(source, settings.splits)
+        except SourceError as error:
+            if len(settings.sources) == 1:
+                raise
+            raise SourceError(f"source {source.name}: {error}") from error
+        for photo in found:
+            first = by_uri.get(photo.uri)
+            by_uri[photo.uri] = filled(first, photo) if first else photo
+    return iter(sorted(by_uri.values(), key=_order))
+
+
+def filled(photo: SourcePhoto, other: SourcePhoto) -> SourcePhoto:
+    """A photo with what it leaves open from an entry of a later source.
+
+    That is its identity, caption, label and licence, and its objects if it has none. A photo that
+    the first source may not name is one of the later source, which may.
+    """
+    if isinstance(photo, RefusedPhoto):
+        return other
+    return replace(
+        photo,
+        licence=photo.licence or other.licence,
+        identity=photo.identity or other.identity,
+        caption=photo.caption or other.caption,
+        label=photo.label or other.label,
+        annotations=photo.annotations or other.annotations,
+        drawn_on=photo.drawn_on if photo.annotations else other.drawn_on,
+        split=strictest((photo.split, other.split)),
+    )
+
+
 def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Iterator[SourcePhoto]:
-    """All photos of a source, each URI once, sorted by URI (rows of a table by number).
+    """All photos of one source, each URI once, sorted like those of `listed`.
 
     If a source lists a URI several times (a data set with a row per object or question), the photo
     has all of its objects, the first caption, and the identity if the entries agree. Identities
     have one Unicode form (NFC) and single spaces.
 
     Args:
-        settings: The section `source` of the settings.
         splits: Needed for generated photos, which never mix identities of two splits.
 
     Raises:
-        SourceError: the source cannot be read or has no photos.
+        ConfigError: the source needs a path.
+        SourceError: it cannot be read or has no photos.
     """
+    settings.require_path()
     by_uri: dict[str, SourcePhoto] = {}
     count = 0
-    for listed in _of_kind(settings, splits):
-        photo = _normalized(listed)
+    for entry in _entries(settings, splits):
+        photo = _normalized(replace(entry, source=settings.name or settings.kind))
         earlier = by_uri.get(photo.uri)
         by_uri[photo.uri] = _merged(earlier, photo) if earlier else photo
         count += 1
@@ -59,9 +121,29 @@ def provenance(settings: config.SourceSettings, found: Iterable[str]) -> dict[st
     """
     from repic.sources import hub
 
-    on_hub = settings.kind in ("hf", "webdataset", "subjects200k")
+    on_hub = KINDS[settings.kind].on_hub
     commits = {commit for uri in found if on_hub and (commit := hub.commit_of(uri))}
     return {"commit": commits.pop()} if len(commits) == 1 else {}
+
+
+def facts() -> dict[str, SourceFacts]:
+    """What each kind of source gives, by kind."""
+    return {kind: _module(kind).FACTS for kind in KINDS}
+
+
+def _module(kind: str) -> Any:
+    return import_module(KINDS[kind].module)
+
+
+def _entries(
+    settings: config.SourceSettings, splits: config.SplitSettings
+) -> Iterator[SourcePhoto]:
+    """Photos as the module of this kind lists them."""
+    module = _module(settings.kind)
+    entries: Iterator[SourcePhoto] = (
+        module.photos(settings, splits) if settings.kind == "sample" else module.photos(settings)
+    )
+    return entries
 
 
 def _normalized(photo: SourcePhoto) -> SourcePhoto:
@@ -119,45 +201,3 @@ def _order(photo: SourcePhoto) -> tuple[str, int, str]:
     except ValueError:
         return photo.uri, -1, ""
     return location.url, location.position, photo.uri
-
-
-def _of_kind(
-    settings: config.SourceSettings, splits: config.SplitSettings
-) -> Iterator[SourcePhoto]:
-    match settings.kind:
-        case "folder":
-            from repic.sources import folder
-
-            return folder.photos(settings)
-        case "library":
-            from repic.sources import photo_library
-
-            return photo_library.photos(settings)
-        case "coco":
-            from repic.sources import coco
-
-            return coco.photos(settings)
-        case "refcoco":
-            from repic.sources import refcoco
-
-            return refcoco.photos(settings)
-        case "hf":
-            from repic.sources import hf
-
-            return hf.photos(settings)
-        case "sql":
-            from repic.sources import sql
-
-            return sql.photos(settings)
-        case "webdataset":
-            from repic.sources import webdataset
-
-            return webdataset.photos(settings)
-        case "subjects200k":
-            from repic.sources import subjects200k
-
-            return subjects200k.photos(settings)
-        case "sample":
-            from repic.sources import sample
-
-            return sample.photos(settings, splits)

@@ -35,12 +35,35 @@ class Annotation:
 
 
 @dataclass(frozen=True)
+class SourceFacts:
+    """What a kind of source gives; each module of a source has one as `FACTS`, for the docs.
+
+    Attributes:
+        path: What `source.path` names.
+        identity: What an identity is, and which `--identity` reads it.
+        boxes: Boxes and expressions that it gives, or why none.
+        captions: Where captions come from, or "none".
+        splits: Whether it has splits of its own, and what becomes of them.
+        licence: The licence that its photos have, or a hint about it.
+        lacks: What it cannot give, in a clause; empty if there is nothing to say.
+    """
+
+    path: str
+    identity: str
+    boxes: str = "none"
+    captions: str = "none"
+    splits: str = "none"
+    licence: str = "`source.licence`"
+    lacks: str = ""
+
+
+@dataclass(frozen=True)
 class SourcePhoto:
     """A photo of a source. It was not read yet, so the file may be broken.
 
     Attributes:
         uri: Address of its bytes; see `repic.images.uris` for the forms.
-        source: Kind of the source.
+        source: Name of the source; `repic.sources.photos` sets it.
         licence: Licence, if the source gives one.
         identity: Who or what the photo shows, if the source says so.
         caption: A true caption, if the source has one.

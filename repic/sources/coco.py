@@ -27,12 +27,22 @@ from typing import TYPE_CHECKING
 from repic.errors import SourceError
 from repic.images import uris
 from repic.sources import coco_file, contained, expressions, photo_folder
-from repic.sources.base import SourcePhoto
+from repic.sources.base import SourceFacts, SourcePhoto
 
 if TYPE_CHECKING:
     from repic import config
 
 _log = logging.getLogger(__name__)
+
+FACTS = SourceFacts(
+    path="an instances JSON; `source.images` is the folder of its photos",
+    identity="field or CVAT attribute `identity` of an object (`annotation`); COCO has none",
+    boxes="boxes or segmentations; expressions: `source.refs`, a file of RefCOCO, + or g",
+    captions="`captions_X.json` beside it, or in the same file",
+    splits="those of `source.refs`",
+    licence="`licenses` of the file",
+    lacks="crowds and depictions",
+)
 
 
 def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:

@@ -20,7 +20,7 @@ from repic.errors import SourceError
 from repic.images import fetch, formats, uris
 from repic.images.refusal import ImageRefused
 from repic.sources import captions_beside, folder_levels, labels_file
-from repic.sources.base import SourcePhoto
+from repic.sources.base import SourceFacts, SourcePhoto
 
 if TYPE_CHECKING:
     from repic import config
@@ -33,6 +33,15 @@ SUFFIXES = frozenset(
     }
 )
 _NO_PHOTOS = frozenset({"__MACOSX", "@eaDir", "lost+found"})
+
+FACTS = SourceFacts(
+    path="a folder or URL, with all sub-folders",
+    identity="name of a sub-folder (`folder`, `folder:LEVEL`), or a labels file",
+    boxes="labels file",
+    captions="labels file, or texts beside photos",
+    licence="labels file, or `source.licence`",
+    lacks="expressions",
+)
 
 
 Parts = tuple[str, ...]

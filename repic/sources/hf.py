@@ -16,13 +16,23 @@ from repic.errors import SourceError
 from repic.images import table_cells, uris
 from repic.images.refusal import SYSTEM_ERRORS
 from repic.sources import configurations, contained, hub, parquet, webdataset
-from repic.sources.base import SourcePhoto
+from repic.sources.base import SourceFacts, SourcePhoto
 from repic.sources.columns import Columns
 
 if TYPE_CHECKING:
     from repic import config
 
 _log = logging.getLogger(__name__)
+
+FACTS = SourceFacts(
+    path="a data set of `datasets`: a folder, a file or a hub name",
+    identity="`source.identity_column` (`folder`)",
+    boxes="`source.objects_column`",
+    captions="`source.caption_column`",
+    splits="`source.split` is read",
+    licence="`source.licence`; the card of the data set says it",
+    lacks="expressions",
+)
 
 
 def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:

@@ -29,7 +29,7 @@ from repic.images import decode, uris
 from repic.images.coordinates import Box, upright
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.sources import folder
-from repic.sources.base import Annotation, SourcePhoto
+from repic.sources.base import Annotation, SourceFacts, SourcePhoto
 from repic.sources.xmp import FaceRegion, Xmp, XmpError, name_of, parse
 
 if TYPE_CHECKING:
@@ -47,6 +47,15 @@ _SUPPLEMENT = ".supplemental-metadata"
 _COUNTER = re.compile(r"\((\d+)\)$")
 _EDITED = re.compile(r"-(edited|bearbeitet|modifié|editado|modificato)$")
 _MAX_JSON = 2**20
+
+FACTS = SourceFacts(
+    path="a local folder of photos with XMP (digiKam, Lightroom, Picasa) or from Google Takeout",
+    identity="names that people gave to faces (`annotation`)",
+    boxes="faces with a name or without",
+    captions="description of the photo",
+    licence="XMP, or `source.licence`",
+    lacks="boxes of anything but faces, expressions; Takeout has no boxes",
+)
 
 
 def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:

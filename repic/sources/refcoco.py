@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from repic.errors import SourceError
 from repic.images import uris
 from repic.sources import coco, coco_file, expressions
-from repic.sources.base import SourcePhoto, strictest
+from repic.sources.base import SourceFacts, SourcePhoto, strictest
 
 if TYPE_CHECKING:
     from repic import config
@@ -32,6 +32,15 @@ _PHOTOS = (
     *("train2014", "images"),
 )
 """Where the photos may be, below the folder or the one that it is in."""
+
+FACTS = SourceFacts(
+    path="the folder of RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO; `source.images` is train2014",
+    identity="none",
+    boxes="boxes and expressions",
+    splits="its own",
+    licence="`licenses` of the file",
+    lacks="objects that recur, so that it gives no pairs",
+)
 
 
 def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:

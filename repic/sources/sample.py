@@ -14,7 +14,16 @@ from repic.config import cache_folder
 from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
-from repic.sources.base import Annotation, SourcePhoto
+from repic.sources.base import Annotation, SourceFacts, SourcePhoto
+
+FACTS = SourceFacts(
+    path="where generated photos are written; by default the cache folder",
+    identity="given by the generator (`annotation`)",
+    boxes="boxes and expressions",
+    captions="of the generator",
+    splits="no photo mixes identities of two splits",
+    lacks="photos of anything real",
+)
 
 
 def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Iterator[SourcePhoto]:

@@ -22,7 +22,7 @@ from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
 from repic.sources import columns, contained
-from repic.sources.base import Annotation, SourcePhoto, split_named
+from repic.sources.base import Annotation, SourceFacts, SourcePhoto, split_named
 from storage import sql
 from storage.errors import QueryError
 
@@ -33,6 +33,16 @@ _log = logging.getLogger(__name__)
 
 CORNERS = ("x1", "y1", "x2", "y2")
 COLUMNS = ("uri", "identity", "label", "caption", "licence", "split", "box", *CORNERS)
+
+FACTS = SourceFacts(
+    path="a SELECT on Parquet files, with a column `uri`",
+    identity="column `identity` (`folder`), or that of a box (`annotation`)",
+    boxes="columns `box` or `x1`, `y1`, `x2`, `y2`",
+    captions="column `caption`",
+    splits="column `split`",
+    licence="column `licence`, or `source.licence`",
+    lacks="expressions",
+)
 
 
 def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:

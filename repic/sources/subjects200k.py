@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import SourceError
 from repic.images import uris
 from repic.sources import hub, parquet
-from repic.sources.base import SourcePhoto
+from repic.sources.base import SourceFacts, SourcePhoto
 
 if TYPE_CHECKING:
     from repic import config
@@ -33,6 +33,15 @@ _INSET, _SIDE = 100 * PADDING, 100 * (1 - 2 * PADDING)
 _VIEWS = tuple(
     uris.Region(round(x, 4), round(_INSET, 4), round(_SIDE / 2, 4), round(_SIDE, 4), "percent")
     for x in (_INSET / 2, 50 + _INSET / 2)
+)
+
+FACTS = SourceFacts(
+    path="a folder of its Parquet files or its hub name",
+    identity="the row: two views of one thing (`folder`)",
+    captions="descriptions of the row",
+    splits="`source.split` is read",
+    licence="Apache-2.0",
+    lacks="boxes and expressions",
 )
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import SourceError
 from repic.images import uris
 from repic.sources import columns, hub, shards, tar_shards
-from repic.sources.base import RefusedPhoto, SourcePhoto
+from repic.sources.base import RefusedPhoto, SourceFacts, SourcePhoto
 from repic.sources.shards import SourceFile
 
 if TYPE_CHECKING:
@@ -38,6 +38,15 @@ _ANY_PHOTO = "image"
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 _CAPTIONS = ("txt", "caption", "text", "json.caption")
+
+FACTS = SourceFacts(
+    path="tars: one, a folder of them, or a pattern `shard-{000000..000012}.tar`",
+    identity="`source.identity_column` (`folder`)",
+    boxes="`source.objects_column`",
+    captions="`.txt`, or `caption` of the JSON",
+    splits="`source.split` chooses shards by name",
+    lacks="expressions",
+)
 
 
 def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:

@@ -18,12 +18,12 @@ FOLDER = {"source": {"kind": "folder", "path": "photos"}}
 @pytest.mark.parametrize("profile", ["sample", "photos", "clip", "paper", "modern"])
 def test_every_profile_loads(profile: str) -> None:
     assert profile in config.profiles()
-    assert load(profile, **FOLDER).source.path == "photos"
+    assert load(profile, **FOLDER).sources[0].path == "photos"
 
 
 def test_overrides_go_on_top_of_values_on_top_of_the_profile() -> None:
     settings = load("photos", ("source.path=/b", "examples.ict.max_references=3"), **FOLDER)
-    assert settings.source.path == "/b"
+    assert settings.sources[0].path == "/b"
     assert settings.examples.ict.max_references == 3
     assert settings.encoder.architecture == "photos"
 
@@ -62,15 +62,12 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
 
 def test_a_request_is_a_folder_a_profile_and_changes() -> None:
     asked = config.load(
-        "photos", ["runtime.threads=1"], source=config.folder_source("album", "none")
+        "photos", ["runtime.threads=1"], **config.chosen_sources("album", identity="none")
     )
-    assert (asked.source.kind, asked.source.path, asked.source.identity) == (
-        "folder",
-        "album",
-        "none",
-    )
+    [source] = asked.sources
+    assert (source.kind, source.path, source.identity) == ("folder", "album", "none")
     assert asked.runtime.threads == 1
-    assert config.load("sample", source=config.folder_source(None)).source.kind == "sample"
+    assert config.load("sample", **config.chosen_sources()).sources[0].kind == "sample"
 
 
 def test_a_path_that_is_not_utf_8_is_refused() -> None:
@@ -80,7 +77,7 @@ def test_a_path_that_is_not_utf_8_is_refused() -> None:
 
 def test_a_source_needs_a_path() -> None:
     with pytest.raises(ConfigError, match="--images"):
-        load("photos", source={"kind": "folder"}).source.require_path()
+        load("photos", source={"kind": "folder"}).sources[0].require_path()
 
 
 def test_a_profile_may_be_a_file(tmp_path) -> None:
@@ -121,9 +118,11 @@ def test_an_empty_value_is_the_empty_default_or_refused(key: str) -> None:
             load("photos", (f"{key}=",), **FOLDER)
         return
     value: object = load("photos", (f"{key}=",), **FOLDER)
+    if key.startswith("source."):
+        value, key = value.sources[0], key.removeprefix("source.")
     for part in key.split("."):
         value = getattr(value, part)
-    assert not value
+    assert not value or (key, value) == ("name", "folder")
 
 
 def test_a_vocabulary_is_a_list_a_file_or_shipped(tmp_path: Path) -> None:

@@ -11,25 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repic.config import ExampleSettings
-from repic.objectives import SELECTION_COLUMNS, build
+from repic.objectives import build, selection_columns
 from repic.objectives.scene import choose_fact_words
 from tests.objectives.tables import Build, labelled_build
 
 Row = dict[str, Any]
 
+COLUMNS = selection_columns(())
+
 
 def existing_of(rows: list[Row]) -> dict[str, Row]:
-    return {row["draft"]: {name: row[name] for name in SELECTION_COLUMNS} for row in rows}
+    return {row["draft"]: {name: row[name] for name in COLUMNS} for row in rows}
 
 
 def completed(rows: list[Row], before: list[Row]) -> list[Row]:
     """Rows, with the kept ones completed from the previous build."""
     old = {row["draft"]: row for row in before}
-    return [old[row["draft"]] if row.keys() == set(SELECTION_COLUMNS) else row for row in rows]
+    return [old[row["draft"]] if row.keys() == set(COLUMNS) else row for row in rows]
 
 
 def kept(rows: list[Row]) -> int:
-    return sum(row.keys() == set(SELECTION_COLUMNS) for row in rows)
+    return sum(row.keys() == set(COLUMNS) for row in rows)
 
 
 def test_the_same_again_writes_nothing() -> None:

@@ -206,7 +206,7 @@ def test_a_visual_question_has_one_answer(made: dict[str, pa.Table]) -> None:
 def test_the_manifests_say_what_was_used(built: Built) -> None:
     store, outcome = built.store, built.outcome
     dataset = outcome.dataset
-    assert dataset.settings["source"]["path"] == built.album.source["path"]
+    assert dataset.settings["sources"][0]["path"] == built.album.source["path"]
     assert {i.name for i in dataset.inputs} == outcome.tables.keys()
     for name, manifest in outcome.tables.items():
         stage = next(s for s in STAGES if name in s.writes)

@@ -37,7 +37,7 @@ def test_a_photo_held_back_is_neither_query_nor_reference_in_training(
     store = Store.open(tmp_path / "store", create=True)
     outcome = build(settings, store)
     made = tables(store, outcome)
-    _check(made, splits, settings.source.identity == "annotation")
+    _check(made, splits, settings.sources[0].identity == "annotation")
 
 
 def _written(album: Album, folder: Path, splits: dict[str, str], kind: str) -> config.Settings:

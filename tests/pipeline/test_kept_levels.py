@@ -52,7 +52,7 @@ def test_a_level_that_was_given_once_is_kept_for_its_folder(album: Album, tmp_pa
 
     def level(path: object, **source: str) -> str:
         settings = config.load("photos", source={"path": str(path), **source})
-        return kept_levels.keep_level(settings, Store.open(store)).source.identity
+        return kept_levels.keep_level(settings, Store.open(store)).sources[0].identity
 
     assert level(root) == level(f"{root}/") == level(root.as_uri()) == "folder:2"
     assert level(root, identity="folder:1") == "folder:1"
@@ -62,13 +62,13 @@ def test_a_level_that_was_given_once_is_kept_for_its_folder(album: Album, tmp_pa
 
 
 def test_a_store_of_an_earlier_version_keeps_the_first_level(album: Album) -> None:
-    settings = config.load("photos", album.overrides, source=config.folder_source("x"))
+    settings = config.load("photos", album.overrides, **config.chosen_sources("x"))
     record = settings.record(config.BUILD)
-    assert config.from_record(record).source.identity == "folder:1"
+    assert config.from_record(record).sources[0].identity == "folder:1"
     new = config.as_recorded(settings).record(config.BUILD)
-    assert config.from_record(new).source.identity == "folder:named"
+    assert config.from_record(new).sources[0].identity == "folder:named"
     coco = config.load("photos", source={"kind": "coco", "path": "x"}).record(config.BUILD)
-    assert config.from_record(coco).source.identity == "folder"
+    assert config.from_record(coco).sources[0].identity == "folder"
 
 
 def test_a_record_without_a_level_means_the_first(
@@ -81,9 +81,9 @@ def test_a_record_without_a_level_means_the_first(
         built(album, root, store, "source.identity=folder")
     assert set(built(album, root, store).values()) == {"train", "val"}
     kept = kept_levels.keep_level(
-        config.load("photos", source=config.folder_source(root.as_uri())), Store.open(store)
+        config.load("photos", **config.chosen_sources(root.as_uri())), Store.open(store)
     )
-    assert kept.source.identity == "folder:1"
+    assert kept.sources[0].identity == "folder:1"
 
 
 def test_the_command_shows_the_choices_and_takes_one(

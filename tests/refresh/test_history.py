@@ -158,6 +158,6 @@ def test_each_override_goes_to_whom_it_belongs() -> None:
     assert asked.evaluate.photos == 9
     assert asked.detector.confidence == 0.4
     assert (asked.refresh.rows, asked.refresh.margins.oct) == (8, 0.5)
-    assert asked.source.count == 9
+    assert asked.sources[0].count == 9
     with pytest.raises(ConfigError, match="`repic train` reads only"):
         config.load("sample", overrides, scope=config.TRAIN)

@@ -129,7 +129,7 @@ def test_a_level_is_a_number_and_needs_a_folder() -> None:
             config.load("photos", source={"path": "x", "identity": wrong})
     with pytest.raises(ConfigError, match="is for a source of kind folder"):
         config.load("photos", source={"kind": "coco", "path": "x", "identity": "folder:2"})
-    assert config.load("photos", ("source.identity=folder:-1",)).source.identity == "folder:-1"
+    assert config.load("photos", ("source.identity=folder:-1",)).sources[0].identity == "folder:-1"
 
 
 def test_photos_that_are_labelled_need_no_level() -> None:

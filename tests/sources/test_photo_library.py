@@ -36,7 +36,7 @@ def _photos(folder: Path, identity: str = "annotation") -> list[SourcePhoto]:
     settings = config.load(
         "photos", [f"source.identity={identity}"], source={"kind": "library", "path": str(folder)}
     )
-    return list(sources.photos(settings.source, settings.splits))
+    return list(sources.photos(settings.sources[0], settings.splits))
 
 
 def _colors(photo: SourcePhoto) -> dict[str, tuple[int, int, int]]:
@@ -222,7 +222,7 @@ def test_a_broken_photo_is_left_to_the_stage_that_opens_it(tmp_path: Path) -> No
 def test_a_library_is_local() -> None:
     settings = config.load("photos", source={"kind": "library", "path": "s3://bucket/photos"})
     with pytest.raises(SourceError, match="local disk"):
-        list(sources.photos(settings.source, settings.splits))
+        list(sources.photos(settings.sources[0], settings.splits))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -129,5 +129,5 @@ def test_a_query_that_is_wrong_or_does_more_is_refused(
 def test_the_query_stays_as_written_in_the_settings_of_the_lineage(table: Path) -> None:
     query = f"SELECT file AS uri FROM '{table}'"
     source = {"kind": "sql", "path": query}
-    recorded = config.with_absolute_paths(config.Settings.model_validate({"source": source}))
-    assert recorded.source.path == query
+    recorded = config.as_recorded(config.Settings.model_validate({"source": source}))
+    assert recorded.sources[0].path == query

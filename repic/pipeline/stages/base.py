@@ -94,9 +94,18 @@ class RowStage(Stage):
 
     subject: ClassVar[str]
 
+    def parts_of(self, settings: Settings) -> list[Settings]:
+        """Settings under which its inputs are computed, if not all photos have the same.
+
+        Each input belongs to one of them, and its result is kept under the fingerprint of that one.
+        """
+        return [settings]
+
     @abstractmethod
     def inputs(self, inputs: Inputs) -> pa.Table:
         """One row per input: `key`, `image_id`, and the columns that `run` needs.
+
+        Only inputs that belong to `inputs.settings`, which is one of `parts_of`.
 
         Inputs with the same key have the same result. The key is the value of `subject`, optionally
         followed by a dash and a hash of anything else that the result depends on.

@@ -23,13 +23,14 @@ class ExampleStage(TableStage):
     writes = ("examples",)
 
     def recipe(self, settings: Settings) -> Json:
-        return objectives.describe(settings.examples)
+        return objectives.describe(settings.examples, settings.sources)
 
     def run(self, inputs: Inputs) -> Output:
         groups, labels = inputs.tables["groups"], inputs.tables["labels"]
         previous = inputs.previous.get("examples", TABLES["examples"].empty())
         splits = dict(zip(groups["image_id"].to_pylist(), groups["split"].to_pylist(), strict=True))
-        existing = previous.select(objectives.SELECTION_COLUMNS).to_pylist()
+        sources = inputs.settings.sources
+        existing = previous.select(objectives.selection_columns(sources)).to_pylist()
         rows, summaries = objectives.build(
             inputs.tables["images"],
             inputs.tables["objects"],
@@ -38,6 +39,7 @@ class ExampleStage(TableStage):
             splits,
             inputs.settings.examples,
             {row["draft"]: row for row in existing},
+            sources,
         )
         index = {row["draft"]: i for i, row in enumerate(existing)}
         fresh = [row for row in rows if row["draft"] not in index]

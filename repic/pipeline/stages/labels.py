@@ -10,7 +10,7 @@ probabilities to be the probability of the label.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from math import fsum, log
 from typing import NamedTuple
 
@@ -45,7 +45,11 @@ class LabelStage(TableStage):
     writes = ("labels",)
 
     def recipe(self, settings: Settings) -> Json:
-        return settings.labels.model_dump(mode="json")
+        recipe = settings.labels.model_dump(mode="json")
+        owners = _owners(settings)
+        if owners != {s.name for s in settings.sources} & {"folder"}:
+            recipe["owners"] = sorted(owners)
+        return recipe
 
     def run(self, inputs: Inputs) -> Output:
         photos = {row["image_id"]: row for row in inputs.tables["images"].to_pylist()}
@@ -58,21 +62,29 @@ class LabelStage(TableStage):
             # An object without a vector is in no group.
             members[group_of.get(row["object_id"], row["object_id"])].append(row)
         rows = []
+        owners = _owners(inputs.settings)
         for objects in members.values():
-            owners = {row["object_id"]: _owner_label(row, photos) for row in objects}
-            common = _of_group(objects, owners.values(), inputs.settings)
+            said = {
+                row["object_id"]: _owner_label(row, photos[row["image_id"]], owners)
+                for row in objects
+            }
+            common = _of_group(objects, said.values(), inputs.settings)
             for row in objects:
-                own = owners[row["object_id"]]
+                own = said[row["object_id"]]
                 label = Label(own, "owner") if own else common or _of_detector(row)
                 rows.append(_row(row, label))
         unspoken = Counter(row["unspoken"] for row in rows if row["unspoken"])
         return Output({"labels": rows_of("labels", rows)}, {"unspoken": dict(unspoken)})
 
 
-def _owner_label(row: dict, photos: dict[str, dict]) -> str | None:
+def _owners(settings: Settings) -> set[str]:
+    """Names of the sources whose boxes and labels are the owner's words."""
+    return {source.name for source in settings.sources if source.of_owner}
+
+
+def _owner_label(row: dict, photo: dict, owners: Collection[str]) -> str | None:
     """What the owner of the photo calls this object: that of a box, or the main object."""
-    photo = photos[row["image_id"]]
-    of_box = row["label"] if photo["source"] == "folder" and photo["annotations"] else None
+    of_box = row["label"] if photo["source"] in owners and photo["annotations"] else None
     return of_box or (photo["label"] if row["main"] else None)
 
 

@@ -8,9 +8,10 @@ from functools import lru_cache
 from threading import Lock
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL.Image import Image
 
-from repic.config import DetectorSettings, RuntimeSettings, Settings
+from repic.config import DetectorSettings, RuntimeSettings, Settings, SourceSettings
 from repic.images.coordinates import Box
 from repic.images.fetch import ImageRefused
 from repic.models import detectors
@@ -34,9 +35,9 @@ SAME_OBJECT_IOU = 0.5
 _model_lock = Lock()
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def detector(settings: DetectorSettings, runtime: RuntimeSettings) -> Detector:
-    """The detector of this process, loaded once."""
+    """A detector of this process, loaded once; sources of a build may have different ones."""
     return detectors.load(settings, runtime)
 
 
@@ -50,25 +51,50 @@ class DetectionStage(RowStage):
     writes = ("detections",)
 
     def recipe(self, settings: Settings) -> Json:
-        return detectors.describe(settings.detector, settings.runtime)
+        models = self.models(settings)
+        return models if len(models) > 1 else models["detector"]
 
     def models(self, settings: Settings) -> dict[str, Json]:
-        return {"detector": self.recipe(settings)}
+        parts = self.parts_of(settings)
+        return {
+            "detector"
+            if len(parts) == 1
+            else f"detector of {', '.join(source.name for source in part.sources)}": (
+                detectors.describe(part.detector, part.runtime)
+            )
+            for part in parts
+        }
+
+    def parts_of(self, settings: Settings) -> list[Settings]:
+        """One part for each detector, with the sources whose photos it sees."""
+        sources: dict[DetectorSettings, list[SourceSettings]] = defaultdict(list)
+        for source in settings.sources:
+            detector = settings.detector_of(source).model_copy(update={"expressions": "none"})
+            sources[detector].append(source.model_copy(update={"detector": None}))
+        return [
+            settings.model_copy(update={"detector": detector, "sources": tuple(own)})
+            for detector, own in sources.items()
+        ]
 
     def inputs(self, inputs: Inputs) -> pa.Table:
+        sources = {source.name: source for source in inputs.settings.sources}
         photos = inputs.tables["images"].select(
-            ["image_id", "uri", "width", "height", "annotations"]
+            ["image_id", "uri", "width", "height", "annotations", "source"]
         )
+        photos = photos.filter(pc.is_in(photos["source"], pa.array(list(sources), pa.string())))
+        is_annotated = inputs.settings.detector.kind == "annotation"
         drawn = [
-            annotations if _takes_annotations(annotations, inputs.settings) else None
-            for annotations in photos["annotations"].to_pylist()
+            annotations if is_annotated or (annotations and sources[name].of_owner) else None
+            for annotations, name in zip(
+                photos["annotations"].to_pylist(), photos["source"].to_pylist(), strict=True
+            )
         ]
         keys = [
             image_id if annotations is None else f"{image_id}-{fingerprint(annotations)}"
             for image_id, annotations in zip(photos["image_id"].to_pylist(), drawn, strict=True)
         ]
         column = pa.array(drawn, photos.schema.field("annotations").type)
-        photos = photos.drop_columns("annotations").append_column("annotations", column)
+        photos = photos.drop_columns(["annotations", "source"]).append_column("annotations", column)
         return photos.add_column(0, "key", pa.array(keys, pa.string()))
 
     def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
@@ -86,13 +112,6 @@ class DetectionStage(RowStage):
             name = made_by if photo["annotations"] is None else drawn_by
             rows += [_row(photo, d, name, vocabulary) for d in _kept(result, photo, settings)]
         return ShardOutput(rows_of("detections", rows), tuple(rejects))
-
-
-def _takes_annotations(annotations: list[dict], settings: Settings) -> bool:
-    """Whether boxes are annotated instead of detected: by the settings, or by the photo's owner."""
-    return settings.detector.kind == "annotation" or (
-        settings.source.kind == "folder" and bool(annotations)
-    )
 
 
 def _fingerprints(settings: DetectorSettings, runtime: RuntimeSettings) -> tuple[str, str]:
@@ -180,10 +199,9 @@ class ObjectStage(TableStage):
     writes = ("objects",)
 
     def recipe(self, settings: Settings) -> Json:
-        recipe = {"identity": settings.source.identity_from}
-        if settings.detector.expressions == "annotation":
-            recipe["expressions"] = "annotation"
-        return recipe
+        rules = {source.name: _rules(settings, source) for source in settings.sources}
+        first = next(iter(rules.values()))
+        return first if all(rule == first for rule in rules.values()) else rules
 
     def run(self, inputs: Inputs) -> Output:
         rejected = {
@@ -195,15 +213,24 @@ class ObjectStage(TableStage):
         for box in inputs.tables["detections"].to_pylist():
             if box["object_id"] not in rejected:
                 boxes_of[box["image_id"]].append(box)
-        with_expressions = inputs.settings.detector.expressions == "annotation"
+        rules = {s.name: _rules(inputs.settings, s) for s in inputs.settings.sources}
         rows = []
         for photo in inputs.tables["images"].to_pylist():
             boxes = boxes_of[photo["image_id"]]
-            if with_expressions:
+            rule = rules[photo["source"]]
+            if "expressions" in rule:
                 boxes = _with_expressions(boxes, photo["annotations"])
-            rows += _objects_of(photo, boxes, inputs.settings.source.identity_from)
+            rows += _objects_of(photo, boxes, rule["identity"])
         notes = {"photos_without_objects": sum(not boxes for boxes in boxes_of.values())}
         return Output({"objects": rows_of("objects", rows)}, notes)
+
+
+def _rules(settings: Settings, source: SourceSettings) -> dict[str, str]:
+    """How objects of a source get identities and expressions."""
+    rules = {"identity": source.identity_from}
+    if settings.detector_of(source).expressions == "annotation":
+        rules["expressions"] = "annotation"
+    return rules
 
 
 def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:

@@ -53,5 +53,5 @@ def test_off_it_leaves_the_recipe_of_old_versions_as_it_was() -> None:
     detector = config.load("sample").detector
     assert detector.expressions == "annotation"
     on = off.model_copy(update={"detector": detector})
-    assert ObjectStage().recipe(off) == {"identity": off.source.identity}
+    assert ObjectStage().recipe(off) == {"identity": off.sources[0].identity}
     assert ObjectStage().fingerprint(off) != ObjectStage().fingerprint(on)
