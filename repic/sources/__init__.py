@@ -44,10 +44,12 @@ def listed(settings: config.Settings) -> Iterator[SourcePhoto]:
     open; see `filled`.
 
     Raises:
+        ConfigError: a source needs a path.
         SourceError: a source cannot be read or has no photos; the message says which.
     """
     by_uri: dict[str, SourcePhoto] = {}
     for source in settings.sources:
+        source.require_path()
         try:
             found = photos(source, settings.splits)
         except SourceError as error:
@@ -91,10 +93,8 @@ def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Ite
         splits: Needed for generated photos, which never mix identities of two splits.
 
     Raises:
-        ConfigError: the source needs a path.
-        SourceError: it cannot be read or has no photos.
+        SourceError: the source cannot be read or has no photos.
     """
-    settings.require_path()
     by_uri: dict[str, SourcePhoto] = {}
     count = 0
     for entry in _entries(settings, splits):
