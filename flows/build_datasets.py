@@ -15,7 +15,14 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
 from flows import gpu
-from flows.common import TASK_OPTIONS, in_home, opaque, page_of_run, store_location
+from flows.common import (
+    TASK_OPTIONS,
+    check_parameters,
+    in_home,
+    opaque,
+    page_of_run,
+    store_location,
+)
 from repic import config
 from repic.config import Settings
 from repic.pipeline import execution
@@ -90,6 +97,7 @@ def build_datasets(
             lost.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
     """
+    check_parameters()
     with in_home():
         chosen = profile or ("photos" if images else "sample")
         settings = config.load(

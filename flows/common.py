@@ -8,12 +8,13 @@ from contextlib import AbstractContextManager, chdir, contextmanager
 from typing import Any, TypeVar, cast
 
 import httpx
-from prefect import get_run_logger
+from prefect import get_run_logger, runtime
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
+from flows.parameters import check_given
 from repic.errors import FIXABLE, CaptionServerError
 
 LOGGED_EVERY = 10
@@ -49,6 +50,11 @@ def page_of_run() -> Iterator[None]:
         yield
     except httpx.HTTPError as error:
         get_run_logger().warning("The page of this run could not be stored: %s", error)
+
+
+def check_parameters() -> None:
+    """Refuse an empty parameter of the running flow. Raises: ConfigError."""
+    check_given(runtime.flow_run.parameters)
 
 
 def in_home() -> AbstractContextManager[None]:

@@ -12,7 +12,14 @@ from pathlib import Path
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 
-from flows.common import TASK_OPTIONS, RunLog, in_home, page_of_run, store_location
+from flows.common import (
+    TASK_OPTIONS,
+    RunLog,
+    check_parameters,
+    in_home,
+    page_of_run,
+    store_location,
+)
 from repic import config, report
 from repic.config import Settings
 from repic.evaluation.metrics import format_cell
@@ -63,6 +70,7 @@ def evaluate(
     Returns:
         The version, `evaluation@v3`.
     """
+    check_parameters()
     with in_home():
         chosen = {"suite": suite, "folder": folder}
         settings = config.load(profile, overrides or [], scope=config.EVALUATE, evaluate=chosen)

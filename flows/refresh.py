@@ -10,7 +10,15 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows.build_datasets import build_datasets
-from flows.common import ONE_RETRY, RunLog, in_home, opaque, page_of_run, store_location
+from flows.common import (
+    ONE_RETRY,
+    RunLog,
+    check_parameters,
+    in_home,
+    opaque,
+    page_of_run,
+    store_location,
+)
 from repic import config
 from repic.models.vlm import load
 from repic.objectives.rows import examples_of
@@ -71,6 +79,7 @@ def refresh(
     Returns:
         The decision; the earlier one if the inputs have not changed.
     """
+    check_parameters()
     changes = overrides or []
     with in_home():
         settings = config.load(profile, changes)

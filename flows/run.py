@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from flows import parameters
 from flows.local import home, runs, server
 from flows.local.problems import explained, shorten_logs
 from flows.local.processes import interruptible
@@ -75,7 +75,7 @@ def run_deployment(name: str, params: list[str], watch: bool = False) -> int:
 
     Args:
         name: DEPLOYMENT, short for DEPLOYMENT/DEPLOYMENT, or FLOW/DEPLOYMENT.
-        params: Flow parameters as `key=value`; a value that is not JSON is text.
+        params: Flow parameters as `key=value`; see `flows.parameters`.
         watch: Wait until the run ends, and print its states.
 
     Returns:
@@ -102,22 +102,10 @@ def _run_deployment(url: str, name: str, params: list[str], watch: bool) -> int:
         except ObjectNotFound:
             names = ", ".join(sorted(d.name for d in client.read_deployments())) or "none"
             return _fail(f"no deployment {name} on {url}; choose one of: {names}")
-        run = client.create_flow_run_from_deployment(deployment.id, parameters=_values(params))
+        values = parameters.read(params, deployment.parameter_openapi_schema or {})
+        run = client.create_flow_run_from_deployment(deployment.id, parameters=values)
         print(f"Run {run.name}: {url.removesuffix('/api')}/runs/flow-run/{run.id}", flush=True)
         return _watch(client, run.id) if watch else 0
-
-
-def _values(params: list[str]) -> dict[str, Any]:
-    values = {}
-    for param in params:
-        key, equals, text = param.partition("=")
-        if not equals:
-            raise ValueError(f"--param needs key=value, got {param!r}")
-        try:
-            values[key] = json.loads(text)
-        except json.JSONDecodeError:
-            values[key] = text
-    return values
 
 
 def _watch(client: SyncPrefectClient, run_id: UUID) -> int:

@@ -12,7 +12,7 @@ from typing import Literal
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
-from flows.common import ONE_RETRY, RunLog, in_home, page_of_run, store_location
+from flows.common import ONE_RETRY, RunLog, check_parameters, in_home, page_of_run, store_location
 from repic import config
 from repic.config import Settings
 from repic.pipeline import catalog
@@ -54,6 +54,7 @@ def train_grpo(
         overrides: Settings to change, such as `train.lora.rank=8` or `trainer.beta=0.1`.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
     """
+    check_parameters()
     with in_home():
         chosen = {"method": method, "model": model}
         settings = config.load(profile, overrides or [], scope=config.TRAIN, train=chosen)

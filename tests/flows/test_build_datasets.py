@@ -236,3 +236,23 @@ print(build_datasets(**changes, allow_shrink=True, store={store.location!r}).dat
         "build-datasets ShrinkError",
         "dataset@v2",
     ], done.stderr
+
+
+@pytest.mark.slow
+def test_an_empty_parameter_builds_nothing(
+    tmp_path: Path, user: dict[str, str], api: Access
+) -> None:
+    code = f"""
+from flows.build_datasets import build_datasets
+for empty in ({{"images": ""}}, {{"profile": " "}}, {{"profile": "sample", "store": ""}}):
+    try:
+        build_datasets(**{{"store": {str(tmp_path / "store")!r}, **empty}})
+    except ValueError as error:
+        print(error)
+"""
+    done = flow(code, tmp_path, {**user, **api.client, "REPIC_STORE": str(tmp_path / "store")})
+    assert done.stdout.splitlines() == [
+        f"the parameter {name} is empty: give a value, or leave it out"
+        for name in ("images", "profile", "store")
+    ], done.stderr
+    assert not (tmp_path / "store").exists()

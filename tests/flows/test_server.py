@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from flows import run
 from flows.local import server
 from flows.local.access import HOST, Access, api_url, free_port, is_free
 
@@ -48,18 +47,6 @@ def test_a_port_that_is_taken() -> None:
 def test_nobody_answers() -> None:
     url = api_url(free_port())
     assert not server.is_healthy(url)
-
-
-def test_parameters_are_json_or_text() -> None:
-    params = ["images=/photos", "count=3", 'overrides=["a.b=1"]', "equation=a=b"]
-    assert run._values(params) == {
-        "images": "/photos",
-        "count": 3,
-        "overrides": ["a.b=1"],
-        "equation": "a=b",
-    }
-    with pytest.raises(ValueError, match="key=value"):
-        run._values(["images"])
 
 
 def run_python(code: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
