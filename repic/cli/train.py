@@ -231,7 +231,7 @@ def doctor_dataset(
 
     load.quiet()
     examples = examples_of(opened, dataset)
-    reader = load.reader(settings.model, settings.boxes)
+    reader = load.reader(settings.model, settings.boxes, pixels=load.PixelLimits.of(settings))
     rows = opened.read(examples.ref).to_pylist()
     with RunProgress(err()) as progress:
         progress.phase("preflight", len(rows))

@@ -53,6 +53,7 @@ from repic.config.settings import (
 from repic.config.sources import SourceSettings
 from repic.config.sources import chosen as chosen_sources
 from repic.config.train import (
+    Attention,
     DifficultySettings,
     GuardSettings,
     LoraSettings,
@@ -78,6 +79,7 @@ __all__ = [
     "SPLITS",
     "SUITES",
     "TRAIN",
+    "Attention",
     "Band",
     "ClipScoreSettings",
     "DetectorSettings",

@@ -15,6 +15,7 @@ from repic.errors import ConfigError
 
 Method = Literal["grpo", "sft"]
 METHODS: tuple[Method, ...] = get_args(Method)
+Attention = Literal["auto", "sdpa", "eager", "flash"]
 _OBJECTIVES = get_args(Objective)
 _SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
@@ -122,6 +123,25 @@ class TrainSettings(Section):
     boxes: Literal["auto", "qwen2-vl", "qwen3-vl", "internvl", "normalised"] = Field(
         "auto", description="How the model writes boxes; auto: the convention of its family."
     )
+    tune: Literal["lora", "full"] = Field(
+        "lora",
+        description="lora trains an adapter of the language model, full all of its weights; the "
+        "vision tower stays frozen.",
+    )
+    quantize: Literal["none", "4bit"] = Field(
+        "none", description="4bit: the language model below the adapter in 4 bits (QLoRA)."
+    )
+    attention: Attention = Field(
+        "auto", description="Implementation of attention; auto: that of transformers; flash: a GPU."
+    )
+    min_pixels: int | None = Field(
+        None, ge=1, description="Qwen-VL: smaller pictures (area) are enlarged to this."
+    )
+    max_pixels: int | None = Field(
+        None,
+        ge=1,
+        description="Qwen-VL: larger pictures (area) are reduced to this; 784 pixels are a token.",
+    )
     reward_urls: list[str] = Field(
         [],
         exclude=True,  # where answers are scored does not change the result
@@ -167,7 +187,9 @@ class TrainSettings(Section):
         return shares
 
     @model_validator(mode="after")
-    def _form_is_strict(self) -> TrainSettings:
+    def _fits_together(self) -> TrainSettings:
+        if self.tune == "full" and self.quantize != "none":
+            raise ValueError("tune=full trains all weights, which 4 bits cannot hold: tune=lora")
         if self.control == "format" and self.mode == "paper":
             raise ValueError(
                 "control=format needs the components of strict rewards: set mode=strict"

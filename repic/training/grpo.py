@@ -17,7 +17,7 @@ from repic.training.guards import TrainingGuard
 from repic.training.plan import TrainingPlan
 from repic.training.reward import RemoteReward, TrainedReward
 from repic.training.rollouts import Rollouts
-from repic.training.session import TrainingSession, callbacks
+from repic.training.session import TrainingSession, callbacks, trainable
 from repic.training.trainers import RepicGRPOTrainer
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def prepare(
     train = plan.settings.train
     order = epoch_order(table, prompt_count(config, table.num_rows), config.seed)
     config.num_train_epochs = 1.0
-    model = load.load(plan.reader, bfloat16=bool(config.bf16))
+    model, adapter = trainable(plan, config)
     guard = TrainingGuard(train.guards)
     trained_reward = (reward or _reward_factory(train.reward_urls))(
         plan.reader.convention,
@@ -65,7 +65,7 @@ def prepare(
         args=config,
         train_dataset=prompts(table, plan.reader.convention, order),
         processing_class=plan.reader.processor,
-        peft_config=load.lora_config(train.lora),
+        peft_config=adapter,
         callbacks=callbacks(guard, rollouts),
     )
     generations = config.num_generations or 0

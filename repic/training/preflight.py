@@ -29,7 +29,7 @@ LEAST_IOU = 0.5
 REMEDIES = {
     "picture": "put the photo back, or build again without it",
     "tokens": "the processor and the model do not fit together: take both from one folder",
-    "budget": "raise train.max_prompt_tokens, or lower the processor's max_pixels",
+    "budget": "lower train.max_pixels (Qwen-VL), or raise train.max_prompt_tokens",
     "processor": "the model cannot take this picture: build without it",
     "gold": "report it as a fault of the rewards, or leave the row out",
     "tokenizer": "the model cannot write the true answer: draw names of other locales",

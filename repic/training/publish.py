@@ -98,7 +98,7 @@ def publish(
     }
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        checkpoints.save_adapter(session.model, folder / checkpoints.ADAPTER)
+        checkpoints.save(session.model, plan.reader.processor, folder)
         _write(folder / "settings.json", common["settings"])
         _write(folder / "trainer.json", _portable(session.trainer.args.to_sanitized_dict()))
         _write(folder / "log.json", session.history)

@@ -57,7 +57,9 @@ def train(
     progress = progress or NoProgress()
     settings = rollouts.pin_version(settings, store)
     examples = examples_of(store, dataset)
-    reader = load.reader(settings.train.model, settings.train.boxes)
+    load.LoadOptions.of(settings.train, bfloat16=False).check()
+    pixels = load.PixelLimits.of(settings.train)
+    reader = load.reader(settings.train.model, settings.train.boxes, pixels=pixels)
     plan = TrainingPlan.create(settings, store, examples, reader, work)
     if checkpoint := store.find(checkpoints.NAME, plan.fingerprint):
         result: TrainingResult | None = published_before(store, checkpoint)
@@ -175,7 +177,8 @@ def _measure(
     """Scored answers to the held-out rows, shared among the processes; None without rows.
 
     Args:
-        trained: With the adapter, or the base model alone.
+        trained: With the adapter, or the base model alone; all weights are still those of the base
+            model before training.
     """
     from accelerate.utils import gather_object
 
@@ -197,7 +200,8 @@ def _measure(
     )
     own_rows = list(held_out[plan.rank :: plan.processes])
     progress.phase(f"measure {name}", 2 * len(own_rows))
-    with nullcontext() if trained else model.disable_adapter():
+    has_adapter = hasattr(model, "disable_adapter")
+    with model.disable_adapter() if has_adapter and not trained else nullcontext():
         measured = measure_answers(
             generator,
             model,

@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback
 
+from repic.models.vlm import load
 from repic.pipeline.progress import Progress
 from repic.training.guards import TrainingGuard
 from repic.training.plan import TrainingPlan
@@ -93,6 +94,23 @@ class TrainingSession:
     def history(self) -> list[dict[str, Any]]:
         """Logs of every step, earlier attempts included."""
         return [logs for logs in self.trainer.state.log_history if "loss" in logs]
+
+
+def trainable(plan: TrainingPlan, config: Any) -> tuple[Any, Any]:
+    """The model of a run, and the LoRA config of its adapter; None if all weights are trained.
+
+    Args:
+        config: TRL's.
+
+    Raises:
+        ConfigError, WeightsError: as `load.load`.
+    """
+    train = plan.settings.train
+    model = load.load(plan.reader, load.LoadOptions.of(train, bool(config.bf16)))
+    if train.tune == "lora":
+        return model, load.lora_config(train.lora)
+    load.train_language_model_only(model)
+    return model, None
 
 
 def callbacks(guard: TrainingGuard, rollouts: Rollouts | None = None) -> list[TrainerCallback]:

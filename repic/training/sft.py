@@ -9,13 +9,12 @@ import pyarrow.compute as pc
 
 from repic.errors import DataError
 from repic.images.coordinates import Convention
-from repic.models.vlm import load
 from repic.objectives.identify import KIND as WHICH
 from repic.rewards.gold import gold_answer
 from repic.training.dataset import PromptTransform
 from repic.training.guards import TrainingGuard
 from repic.training.plan import TrainingPlan
-from repic.training.session import TrainingSession, callbacks
+from repic.training.session import TrainingSession, callbacks, trainable
 from repic.training.trainers import RepicSFTTrainer
 
 if TYPE_CHECKING:
@@ -35,14 +34,14 @@ def prepare(plan: TrainingPlan, table: pa.Table, config: SFTConfig) -> TrainingS
     if not answered.num_rows:
         raise DataError("no row has a true answer: captions are not known, use --method grpo")
     train = plan.settings.train
-    model = load.load(plan.reader, bfloat16=bool(config.bf16))
+    model, adapter = trainable(plan, config)
     guard = TrainingGuard(train.guards, finite_only=True)
     trainer = RepicSFTTrainer(
         model=model,
         args=config,
         train_dataset=_answers(answered, plan.reader.convention),
         processing_class=plan.reader.processor,
-        peft_config=load.lora_config(train.lora),
+        peft_config=adapter,
         callbacks=callbacks(guard),
     )
     left_out = table.num_rows - answered.num_rows

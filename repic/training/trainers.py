@@ -129,7 +129,7 @@ class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; the frozen vision tower encodes each picture once."""
-        with cached_image_features(self.accelerator.unwrap_model(self.model).get_base_model()):
+        with cached_image_features(self.accelerator.unwrap_model(self.model)):
             return super().train(*args, **kwargs)
 
     @property

@@ -238,9 +238,9 @@ def test_a_server_gets_pictures_of_max_pixels(store: Store) -> None:
 
 
 def test_max_pixels_where_it_means_nothing(tmp_path: Path) -> None:
-    other = models.reader(smolvlm_folder(tmp_path / "smol"), "normalised")
-    with pytest.raises(ConfigError, match="is for Qwen-VL models"):
-        captioners._with_max_pixels(other, "normalised", 802_816)
+    other = smolvlm_folder(tmp_path / "smol")
+    with pytest.raises(ConfigError, match="are for Qwen-VL models"):
+        models.reader(other, "normalised", pixels=models.PixelLimits(max_pixels=802_816))
 
 
 def test_captions_are_held_against_their_photos(store: Store) -> None:

@@ -13,7 +13,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from repic.config import EvaluateSettings
 from repic.errors import CaptionServerError, ConfigError
 from repic.images.cache import PictureCache
-from repic.images.coordinates import NORMALIZED, convention_for
+from repic.images.coordinates import NORMALIZED
 from repic.models.openai_client import complete
 from repic.web.replies import ReplyError
 from storage.errors import StoreError
@@ -30,7 +29,7 @@ from storage.manifest import Manifest
 from storage.store import Store
 
 if TYPE_CHECKING:
-    from repic.models.vlm.load import Reader
+    from repic.models.vlm.checkpoints import Base
 
 Row = Mapping[str, Any]
 QUALITY = 95
@@ -103,12 +102,13 @@ class TransformersCaptioner:
         from repic.models.vlm import load as models
 
         models.quiet()
-        base, boxes = _base(model, source)
+        base = _base(model, source)
         self.source, self._store, self._settings = source, store, settings
         self.name = str(source.ref) if source else model
-        self._reader = models.reader(base, boxes, unknown=NORMALIZED)
+        pixels = base.pixels
         if settings.max_pixels:
-            self._reader = _with_max_pixels(self._reader, boxes, settings.max_pixels)
+            pixels = models.PixelLimits(max_pixels=settings.max_pixels)
+        self._reader = models.reader(base.name, base.boxes, unknown=NORMALIZED, pixels=pixels)
         self.convention = self._reader.convention
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         generation = ["transformers", self._device, settings.max_new_tokens, settings.batch_size]
@@ -134,7 +134,7 @@ class TransformersCaptioner:
         if self.source is not None and self._store is not None:
             model = open_checkpoint(self._store, str(self.source.ref), bfloat16).model
         else:
-            model = models.load(reader, bfloat16)
+            model = models.load(reader, models.LoadOptions(bfloat16))
         generator = AnswerGenerator(
             reader.processor,
             reader.convention,
@@ -147,33 +147,11 @@ class TransformersCaptioner:
         return self._loaded
 
 
-def _base(model: str, source: Manifest | None) -> tuple[str, str]:
-    """Name of the base model, and of the convention in which it writes boxes."""
-    if source is None:
-        return model, "auto"
-    from repic.models.vlm.checkpoints import base_of
+def _base(model: str, source: Manifest | None) -> Base:
+    """The model itself, or the base model of a checkpoint."""
+    from repic.models.vlm.checkpoints import Base, base_of
 
-    base = base_of(source)
-    return base.name, base.boxes
-
-
-def _with_max_pixels(reader: Reader, boxes: str, max_pixels: int) -> Reader:
-    """Limit the pixels per image, and update the box convention.
-
-    Raises:
-        ConfigError: the image processor has no such limit.
-    """
-    processor = reader.processor.image_processor
-    if "Qwen" not in type(processor).__name__:  # in other families `longest_edge` is a side
-        raise ConfigError(
-            f"evaluate.max_pixels is for Qwen-VL models: the processor of {reader.name} has no "
-            "such limit; leave it empty"
-        )
-    min_pixels = min(processor.size["shortest_edge"], max_pixels)
-    processor.size = {"shortest_edge": min_pixels, "longest_edge": max_pixels}
-    if boxes != "auto":
-        return reader
-    return replace(reader, convention=convention_for(reader.config, processor))
+    return base_of(source) if source else Base(model, "", "auto")
 
 
 class VllmCaptioner:
@@ -189,8 +167,8 @@ class VllmCaptioner:
             )
         from repic.models.vlm import load as models
 
-        base, boxes = _base(model, source)
-        reader = models.reader(base, boxes, unknown=NORMALIZED)
+        base = _base(model, source)
+        reader = models.reader(base.name, base.boxes, unknown=NORMALIZED, pixels=base.pixels)
         self.source, self._store, self._settings = source, store, settings
         self.name = str(source.ref) if source else model
         self._path = reader.path
@@ -199,19 +177,13 @@ class VllmCaptioner:
         self.fingerprint = fingerprint([reader.fingerprint, adapter, *generation])
         self._pictures = PictureCache()
         self._folder = TemporaryDirectory()
-        self._engine: Any = None
+        self._loaded: tuple[Any, Any] | None = None
 
     def captions(self, rows: Sequence[Row]) -> list[str]:
         from vllm import SamplingParams
-        from vllm.lora.request import LoRARequest
 
-        adapter = None
-        if self.source is not None and self._store is not None:
-            folder = Path(self._folder.name) / "checkpoint"
-            if not folder.exists():
-                self._store.checkout(self.source.ref, folder)
-            adapter = LoRARequest("adapter", 1, str(folder / "adapter"))
-        replies = self._load().chat(
+        engine, adapter = self._loaded or self._load()
+        replies = engine.chat(
             [conversation(row, self._pictures, self._settings.max_pixels) for row in rows],
             SamplingParams(temperature=0, max_tokens=self._settings.max_new_tokens),
             lora_request=adapter,
@@ -222,13 +194,25 @@ class VllmCaptioner:
     def replies(self, rows: Sequence[Row]) -> Iterator[dict[int, str]]:
         yield dict(enumerate(self.captions(rows)))
 
-    def _load(self) -> Any:
-        if self._engine is None:
-            from vllm import LLM
+    def _load(self) -> tuple[Any, Any]:
+        """The engine, and the request for the adapter of a checkpoint, if it has one."""
+        from vllm import LLM
+        from vllm.lora.request import LoRARequest
 
-            lora = {"enable_lora": True, "max_lora_rank": 64} if self.source else {}
-            self._engine = LLM(self._path, limit_mm_per_prompt={"image": 16}, **lora)
-        return self._engine
+        from repic.models.vlm.checkpoints import ADAPTER, MODEL, is_complete
+
+        path, adapter, lora = self._path, None, {}
+        if self.source is not None and self._store is not None:
+            folder = Path(self._folder.name) / "checkpoint"
+            self._store.checkout(self.source.ref, folder)
+            if is_complete(self.source):
+                path = str(folder / MODEL)
+            else:
+                adapter = LoRARequest("adapter", 1, str(folder / ADAPTER))
+                lora = {"enable_lora": True, "max_lora_rank": 64}
+        engine = LLM(path, limit_mm_per_prompt={"image": 16}, **lora)
+        self._loaded = engine, adapter
+        return self._loaded
 
 
 class ServerCaptioner:

@@ -1,11 +1,11 @@
-"""Checkpoints as artifacts of a store: an adapter with its lineage, opened, exported or merged."""
+"""Checkpoints as artifacts of a store: an adapter, or a complete model, with its lineage."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,14 +14,15 @@ from repic.errors import ConfigError, ExportError, WeightsError
 from repic.images.coordinates import CONVENTIONS
 from repic.models.vlm import load
 from repic.models.vlm.generate import AnswerGenerator
-from repic.models.vlm.load import Reader
+from repic.models.vlm.load import LoadOptions, PixelLimits, Reader
 from repic.objectives.base import Row
 from repic.objectives.rows import balanced
 from storage.manifest import Manifest
 from storage.store import Store
 
 NAME = "checkpoint"
-ADAPTER = "adapter"
+ADAPTER, MODEL = "adapter", "model"
+"""Folders of a checkpoint; one of them is there."""
 PROMPTS = 32
 """Held-out prompts on which the merged model must give the answers of the adapter."""
 
@@ -30,14 +31,23 @@ VERIFICATION_TOKENS = 128
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """A checkpoint in memory; `model` is the base model with the adapter."""
+    """A checkpoint in memory; `model` is the base model with the adapter, or the trained model."""
 
     manifest: Manifest
     reader: Reader
     model: Any
 
 
-def save_adapter(model: Any, folder: Path) -> None:
+def save(model: Any, processor: Any, folder: Path) -> None:
+    """Write what was trained: the adapter, or the complete model with its processor."""
+    if hasattr(model, "peft_config"):
+        _save_adapter(model, folder / ADAPTER)
+    else:
+        model.save_pretrained(str(folder / MODEL))
+        processor.save_pretrained(str(folder / MODEL))
+
+
+def _save_adapter(model: Any, folder: Path) -> None:
     """Write the trained adapter without the local path of the base model."""
     model.save_pretrained(str(folder), save_embedding_layers=False)
     config = folder / "adapter_config.json"
@@ -54,6 +64,11 @@ def files_of(folder: Path) -> dict[str, Path | bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def is_complete(manifest: Manifest) -> bool:
+    """Whether a checkpoint holds a complete model, and no adapter."""
+    return any(file.name.startswith(f"{MODEL}/") for file in manifest.files)
 
 
 def find(store: Store, ref: str) -> Manifest:
@@ -75,11 +90,15 @@ class Base:
 
     Attributes:
         boxes: Name of the convention in which it writes boxes, or `auto`.
+        pixels: Sizes of pictures in training.
+        four_bit: Whether its language model was quantized.
     """
 
     name: str
     fingerprint: str
     boxes: str
+    pixels: PixelLimits = field(default_factory=PixelLimits)
+    four_bit: bool = False
 
 
 def base_of(manifest: Manifest) -> Base:
@@ -101,7 +120,11 @@ def base_of(manifest: Manifest) -> Base:
             f"{manifest.ref} does not say which model it was trained on, or how that writes boxes: "
             "choose a checkpoint that `repic train` has published"
         )
-    return Base(*map(str, values))
+    train = dict(train) if isinstance(train, dict) else {}
+    limits = (train.get(key) for key in ("min_pixels", "max_pixels"))
+    pixels = PixelLimits(*(limit if isinstance(limit, int) else None for limit in limits))
+    name, fingerprint, boxes = map(str, values)
+    return Base(name, fingerprint, boxes, pixels, train.get("quantize") == "4bit")
 
 
 def check_adapter(folder: Path, ref: str) -> None:
@@ -122,28 +145,43 @@ def check_adapter(folder: Path, ref: str) -> None:
         )
 
 
-def open_checkpoint(store: Store, ref: str, bfloat16: bool = False) -> LoadedCheckpoint:
-    """Load the base model and the adapter of a checkpoint.
+def open_checkpoint(
+    store: Store, ref: str, bfloat16: bool = False, to_merge: bool = False
+) -> LoadedCheckpoint:
+    """Load a checkpoint: its base model with the adapter, or the complete model that it holds.
+
+    Args:
+        to_merge: Load a base model in full precision that was quantized for training, because 4
+            bits cannot take an adapter in.
 
     Raises:
         WeightsError: the local base model differs from the one used in training.
         ConfigError, storage.errors.StoreError: as `find`, `base_of` and `check_adapter`.
     """
-    from peft import PeftModel
-
     manifest = find(store, ref)
     base = base_of(manifest)
-    reader = load.reader(base.name, base.boxes)
-    if reader.fingerprint != base.fingerprint:
-        raise WeightsError(
-            f"{manifest.ref} was trained on another {base.name} than the one here: get the "
-            f"version with the fingerprint {base.fingerprint}"
-        )
+    options = LoadOptions(bfloat16, four_bit=base.four_bit and not to_merge)
     with TemporaryDirectory() as folder:
+        if is_complete(manifest):
+            store.checkout(manifest.ref, folder)
+            found = load.reader(str(Path(folder) / MODEL), base.boxes, pixels=base.pixels)
+            model = load.load(found, options)
+            return LoadedCheckpoint(manifest, replace(found, name=base.name), model)
+        found = load.reader(base.name, base.boxes, pixels=base.pixels)
+        if found.fingerprint != base.fingerprint:
+            raise WeightsError(
+                f"{manifest.ref} was trained on another {base.name} than the one here: get the "
+                f"version with the fingerprint {base.fingerprint}"
+            )
         store.checkout(manifest.ref, folder)
         check_adapter(adapter := Path(folder) / ADAPTER, str(manifest.ref))
-        model = PeftModel.from_pretrained(load.load(reader, bfloat16), str(adapter))
-    return LoadedCheckpoint(manifest, reader, model)
+        return LoadedCheckpoint(manifest, found, _with_adapter(load.load(found, options), adapter))
+
+
+def _with_adapter(model: Any, adapter: Path) -> Any:
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, str(adapter))
 
 
 def export(store: Store, ref: str, out: Path, merged: bool) -> str:
@@ -167,12 +205,15 @@ def export(store: Store, ref: str, out: Path, merged: bool) -> str:
         raise FileExistsError(17, "the folder is not empty", str(out))
     if not merged:
         store.checkout(manifest.ref, out)
-        return f"{manifest.ref} as an adapter of {base.name}"
-    opened = open_checkpoint(store, ref)
+        kind = "a complete model, trained from" if is_complete(manifest) else "an adapter of"
+        return f"{manifest.ref} as {kind} {base.name}"
+    opened = open_checkpoint(store, ref, to_merge=True)
     prompts = _verification_rows(store, manifest)
     expected = _answers(opened, opened.model, prompts)
     try:
-        model = opened.model.merge_and_unload(safe_merge=True)
+        model = opened.model
+        if not is_complete(manifest):
+            model = model.merge_and_unload(safe_merge=True)
         model.save_pretrained(str(out))
         opened.reader.processor.save_pretrained(str(out))
         del model

@@ -32,6 +32,7 @@ def cached_image_features(model: Any) -> Iterator[None]:
     Does nothing on a GPU, where the lookup costs more than encoding a small image, and for families
     outside `CACHED_FAMILIES`.
     """
+    model = model.get_base_model() if hasattr(model, "get_base_model") else model
     inner = model.base_model
     is_supported = model.config.model_type in CACHED_FAMILIES and model.device.type == "cpu"
     if not is_supported or isinstance(inner.get_image_features, ImageFeatureCache):
@@ -99,9 +100,14 @@ def completion_logits_only() -> Iterator[None]:
 def merged_adapters(model: Any) -> Iterator[None]:
     """Merge adapters into the weights while sampling, which saves two of three products.
 
-    The weights are restored bit for bit; `unmerge_adapter` alone would round them.
+    The weights are restored bit for bit; `unmerge_adapter` alone would round them. Does nothing for
+    a model without adapters, and for one in 4 bits, whose weights cannot take them in.
     """
     from peft.tuners.lora import Linear
+
+    if not hasattr(model, "merge_adapter") or getattr(model, "is_loaded_in_4bit", False):
+        yield
+        return
 
     layers: list[Any] = [layer for layer in model.modules() if isinstance(layer, Linear)]
     before = [layer.get_base_layer().weight.data for layer in layers]

@@ -54,8 +54,7 @@ class AnswerGenerator:
         from repic.models.vlm.cpu_speedups import cached_image_features
 
         texts: list[str] = []
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        with cached_image_features(base), torch.random.fork_rng(devices=_cuda(model)):
+        with cached_image_features(model), torch.random.fork_rng(devices=_cuda(model)):
             torch.manual_seed(seed)
             for start in range(0, len(rows), self.batch_size):
                 batch = rows[start : start + self.batch_size]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repic.config import LoraSettings
+from repic.config import Attention, LoraSettings, TrainSettings
 from repic.errors import ConfigError, WeightsError
 from repic.images.coordinates import (
     CONVENTIONS,
@@ -25,6 +26,65 @@ TARGETS = (
     r"(?:q|k|v|o|gate|up|down)_proj"
 )
 """Linear layers of the language model by their transformers names, without the vision tower."""
+_LANGUAGE = ("language_model.", "text_model.", "lm_head.")
+"""Parts of the names of all weights of the language model."""
+_NOT_QUANTIZED = ["visual", "vision_tower", "vision_model", "connector", "multi_modal_projector"]
+"""Modules that see; 4 bits are for the language model."""
+
+
+@dataclass(frozen=True)
+class PixelLimits:
+    """Least and most pixels (area) of a picture after the processor's resize; None: its own."""
+
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+
+    @classmethod
+    def of(cls, train: TrainSettings) -> PixelLimits:
+        """The limits of a training run."""
+        return cls(train.min_pixels, train.max_pixels)
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How the weights of a model are kept and used.
+
+    Attributes:
+        bfloat16: Load in bfloat16, for GPUs; otherwise float32.
+        attention: Implementation of attention; `auto` is that of transformers.
+        four_bit: Quantize the language model to 4 bits (NF4 with double quantization, QLoRA,
+            arXiv 2305.14314).
+    """
+
+    bfloat16: bool = False
+    attention: Attention = "auto"
+    four_bit: bool = False
+
+    @classmethod
+    def of(cls, train: TrainSettings, bfloat16: bool) -> LoadOptions:
+        """The options of a training run."""
+        return cls(bfloat16, train.attention, train.quantize == "4bit")
+
+    def check(self) -> None:
+        """Refuse options that this machine cannot serve.
+
+        Raises:
+            ConfigError: a package or a GPU is missing.
+        """
+        import torch
+
+        if self.four_bit and find_spec("bitsandbytes") is None:
+            raise ConfigError(
+                "train.quantize=4bit needs the package bitsandbytes: pip install 'repic[qlora]', "
+                "or leave train.quantize at none"
+            )
+        if self.attention == "flash" and not (
+            find_spec("flash_attn") is not None and torch.cuda.is_available()
+        ):
+            raise ConfigError(
+                "train.attention=flash needs a GPU and the package flash-attn, and one of them is "
+                "missing here: choose sdpa, which is nearly as fast"
+            )
 
 
 @dataclass(frozen=True)
@@ -48,16 +108,23 @@ class Reader:
     fingerprint: str
 
 
-def reader(name: str, boxes: str = "auto", unknown: Convention | None = None) -> Reader:
+def reader(
+    name: str,
+    boxes: str = "auto",
+    unknown: Convention | None = None,
+    pixels: PixelLimits = PixelLimits(),
+) -> Reader:
     """Load config and processor of a model.
 
     Args:
         boxes: Name of the convention in which it writes boxes; `auto` selects that of its family.
         unknown: Convention for a family without a known one; None raises an error.
+        pixels: Limits of the size of pictures, for the Qwen-VL families.
 
     Raises:
         WeightsError: the model cannot be opened; the message names the remedy.
-        ConfigError: the box convention is unknown, or the model has no image processor.
+        ConfigError: the box convention is unknown, or the model has no image processor, or none
+            with limits of pixels.
     """
     from transformers import AutoConfig, AutoProcessor
 
@@ -77,6 +144,7 @@ def reader(name: str, boxes: str = "auto", unknown: Convention | None = None) ->
     if not hasattr(processor, "image_processor"):
         raise ConfigError(f"{name} is not a vision-language model: it has no image processor")
     processor.tokenizer.padding_side = "left"
+    _limit_pixels(name, processor.image_processor, pixels)
     try:
         convention = (
             convention_for(config, processor.image_processor)
@@ -92,6 +160,21 @@ def reader(name: str, boxes: str = "auto", unknown: Convention | None = None) ->
             f"set train.boxes to one of {choices}"
         ) from None
     return Reader(name, path, config, processor, convention, _fingerprint(path, config))
+
+
+def _limit_pixels(name: str, processor: Any, pixels: PixelLimits) -> None:
+    if pixels == PixelLimits():
+        return
+    if "Qwen" not in type(processor).__name__:  # in other families `longest_edge` is a side
+        raise ConfigError(
+            f"min_pixels and max_pixels are for Qwen-VL models: the processor of {name} has no "
+            "such limits; leave them empty"
+        )
+    most = pixels.max_pixels or processor.size["longest_edge"]
+    least = pixels.min_pixels or min(processor.size["shortest_edge"], most)
+    if least > most:
+        raise ConfigError(f"min_pixels={least} is more than max_pixels={most} of {name}")
+    processor.size = {"shortest_edge": least, "longest_edge": most}
 
 
 def _locate(name: str) -> str:
@@ -125,27 +208,51 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
-def load(reader: Reader, bfloat16: bool = False) -> Any:
-    """Load the weights of a model, all trainable.
-
-    Args:
-        bfloat16: Load in bfloat16, for GPUs; otherwise float32.
+def load(reader: Reader, options: LoadOptions = LoadOptions()) -> Any:
+    """Load the weights of a model; those that are not quantized are trainable.
 
     Raises:
+        ConfigError: this machine cannot serve the options.
         WeightsError: the weights cannot be read.
     """
     import torch
     from transformers import AutoModelForImageTextToText
 
+    options.check()
+    dtype = torch.bfloat16 if options.bfloat16 else torch.float32
+    how: dict[str, Any] = {"dtype": dtype}
+    if options.attention != "auto":
+        how["attn_implementation"] = _ATTENTION[options.attention]
+    if options.four_bit:
+        how["quantization_config"] = _four_bits(dtype)
     try:
         return AutoModelForImageTextToText.from_pretrained(
-            reader.path,
-            dtype=torch.bfloat16 if bfloat16 else torch.float32,
-            trust_remote_code=False,
+            reader.path, trust_remote_code=False, **how
         )
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise WeightsError(f"the weights of {reader.name} cannot be read ({first})") from None
+
+
+_ATTENTION = {"sdpa": "sdpa", "eager": "eager", "flash": "flash_attention_2"}
+
+
+def _four_bits(dtype: Any) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=[*_NOT_QUANTIZED, "lm_head"],
+    )
+
+
+def train_language_model_only(model: Any) -> None:
+    """Let all weights of the language model be trained, and freeze the vision tower."""
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(any(part in name for part in _LANGUAGE))
 
 
 def ends_of(model: Any, tokenizer: Any) -> frozenset[int]:
