@@ -219,7 +219,7 @@ def plain(plan: TrainingPlan, table: Any, args: Any, sampled: list[str]) -> GRPO
     count = grpo.prompt_count(args, table.num_rows)
     args.num_train_epochs = 1.0
     places = epoch_order(table, count, args.seed)
-    rows = prompts(table, plan.reader.convention, places)
+    rows = prompts(table, plan.reader.convention, places, plan.settings.train.resize)
     ready = [rows[place] for place in range(len(places))]
 
     def reward(completions: list[Any], row: list[Row], **_: Any) -> list[float]:

@@ -35,8 +35,15 @@ TEXT = {
 ROPE = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [1, 1, 2]}
 
 
-def qwen2_5_vl_folder(folder: Path, seed: int = 0) -> str:
-    """A tiny Qwen2.5-VL: width 32, two layers, images of at most 112 x 112 pixels."""
+def qwen2_5_vl_folder(folder: Path, seed: int = 0, width: int = 32) -> str:
+    """A tiny Qwen2.5-VL: two layers, images of at most 112 x 112 pixels.
+
+    Args:
+        width: Of the language model; 64 or more can be quantized.
+    """
+    text = {**TEXT, "hidden_size": width, "intermediate_size": 2 * width}
+    half = width // TEXT["num_attention_heads"] // 2
+    rope = {**ROPE, "mrope_section": [half // 4, half // 4, half // 2]}
     tokenizer = _tokenizer(QWEN)
     size = {"shortest_edge": 28 * 28, "longest_edge": 112 * 112}
     processor = tf.Qwen2_5_VLProcessor(
@@ -46,9 +53,10 @@ def qwen2_5_vl_folder(folder: Path, seed: int = 0) -> str:
         chat_template=_template("qwen2_5_vl"),
     )
     config = tf.Qwen2_5_VLConfig(
-        text_config={**TEXT, **_ids(tokenizer), "rope_parameters": ROPE},
+        text_config={**text, **_ids(tokenizer), "rope_parameters": rope},
         vision_config={
             **_vision(patch_size=14),
+            "out_hidden_size": width,
             "window_size": 56,
             "fullatt_block_indexes": [1],
         },

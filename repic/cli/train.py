@@ -228,11 +228,12 @@ def doctor_dataset(
     from repic.objectives import lazy_answers
     from repic.objectives.rows import examples_of
     from repic.training import preflight
+    from repic.training.dataset import reduced_row
 
     load.quiet()
     examples = examples_of(opened, dataset)
     reader = load.reader(settings.model, settings.boxes, pixels=load.PixelLimits.of(settings))
-    rows = opened.read(examples.ref).to_pylist()
+    rows = [reduced_row(row, settings.resize) for row in opened.read(examples.ref).to_pylist()]
     with RunProgress(err()) as progress:
         progress.phase("preflight", len(rows))
         problems = preflight.examine(

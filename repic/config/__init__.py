@@ -59,6 +59,7 @@ from repic.config.train import (
     LoraSettings,
     MeasureSettings,
     Method,
+    ResizeSettings,
     TrainSettings,
 )
 
@@ -102,6 +103,7 @@ __all__ = [
     "Protocol",
     "QuarantineSettings",
     "RefreshSettings",
+    "ResizeSettings",
     "RewardSettings",
     "RuntimeSettings",
     "Scope",

@@ -32,6 +32,17 @@ class LoraSettings(Section):
     )
 
 
+class ResizeSettings(Section):
+    """The size of pictures in prompts, before the model's own processor."""
+
+    one: int | None = Field(
+        None, ge=1, description="Longest shorter side in pixels where a prompt has one picture."
+    )
+    several: int | None = Field(
+        None, ge=1, description="Longest shorter side in pixels where it has several."
+    )
+
+
 class GuardSettings(Section):
     """When a run is stopped, and when it only warns."""
 
@@ -167,6 +178,7 @@ class TrainSettings(Section):
         ge=1,
         description="Longest prompt including image tokens; preflight refuses longer ones.",
     )
+    resize: ResizeSettings = ResizeSettings()
     lora: LoraSettings = LoraSettings()
     guards: GuardSettings = GuardSettings()
     measure: MeasureSettings = MeasureSettings()

@@ -10,7 +10,7 @@ from typing import Any
 from cachetools import LRUCache, cachedmethod
 from PIL import Image
 
-from repic.images.coordinates import Box
+from repic.images.coordinates import Box, reduced
 from repic.images.decode import open_image
 from repic.images.fetch import ImageRefused
 
@@ -23,7 +23,7 @@ GREY = (128, 128, 128)
 
 
 def _key(_cache: PictureCache, picture: Mapping[str, Any]) -> tuple[Any, ...]:
-    return picture["uri"], tuple(picture["crop"])
+    return picture["uri"], tuple(picture["crop"]), picture.get("short_side")
 
 
 class PictureCache:
@@ -53,16 +53,21 @@ class PictureCache:
                 log.warning("a picture of example %s is gone: %s", row["example_id"], reason)
                 x1, y1, x2, y2 = picture["crop"]
                 size = (max(1, round(x2 - x1)), max(1, round(y2 - y1)))
-                pictures.append(Image.new("RGB", size, GREY))
+                shown = reduced(*size, picture.get("short_side"))
+                pictures.append(Image.new("RGB", shown, GREY))
         return pictures, reason
 
     @cachedmethod(lambda self: self._pictures, key=_key, lock=lambda self: self._lock)
     def picture(self, picture: Mapping[str, Any]) -> Image.Image:
         """One entry of the `images` column: RGB, upright, cropped.
 
+        Its shorter side is reduced to `short_side` pixels if the entry has one.
+
         Raises:
             ImageRefused, OSError: the picture can no longer be read.
         """
         crop = tuple(picture["crop"])
         full = (0.0, 0.0, float(picture["width"]), float(picture["height"]))
-        return open_image(picture["uri"], None if crop == full else Box.of(crop))
+        image = open_image(picture["uri"], None if crop == full else Box.of(crop))
+        size = reduced(*image.size, picture.get("short_side"))
+        return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)

@@ -29,6 +29,7 @@ __all__ = [
     "convention_for",
     "named_convention",
     "qwen25_vl",
+    "reduced",
     "upright",
 ]
 
@@ -112,6 +113,18 @@ def upright(box: Box, width: float, height: float, orientation: int) -> Box:
     if orientation in (3, 4, 6, 7):  # what was below is above, or left after transposing
         y1, y2 = height - y2, height - y1
     return Box(y1, x1, y2, x2) if orientation >= 5 else Box(x1, y1, x2, y2)
+
+
+def reduced(width: int, height: int, short_side: int | None) -> tuple[int, int]:
+    """Size of a picture whose shorter side is reduced to `short_side` pixels if it is longer.
+
+    >>> reduced(4000, 3000, 1024), reduced(640, 480, 1024), reduced(640, 480, None)
+    ((1365, 1024), (640, 480), (640, 480))
+    """
+    shorter = min(width, height)
+    if short_side is None or shorter <= short_side:
+        return width, height
+    return round(width * short_side / shorter), round(height * short_side / shorter)
 
 
 class ConventionError(ValueError):

@@ -1,4 +1,4 @@
-"""What a row shows of its query photo: the whole photo, or a crop of it.
+"""What a row shows of its query photo: the whole photo, or a crop of it, and how large.
 
 The box of a row is in pixels of the whole photo, like all boxes. A model sees the view only, and
 answers in its pixels.
@@ -11,38 +11,52 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from repic.images.coordinates import Box, BoxText, Convention
+from repic.images.coordinates import Box, BoxText, Convention, reduced
 
 
 @dataclass(frozen=True, slots=True)
 class QueryView:
-    """The shown part of a photo: left and top edge, width and height, in whole pixels."""
+    """The shown part of a photo.
+
+    Attributes:
+        left: Left edge in whole pixels of the photo; `top` likewise.
+        width: Width of the picture that the model gets, in pixels; `height` likewise.
+        scale: Pixels of the view per pixel of the photo along x and y; below 1 if it is reduced.
+    """
 
     left: int
     top: int
     width: int
     height: int
+    scale: tuple[float, float] = (1.0, 1.0)
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> QueryView:
-        """The view of a row; of the whole photo where the row names no crop."""
+        """The view of a row; of the whole photo where the row names no crop.
+
+        An entry of `images` may have a `short_side`, to which its shorter side is reduced.
+        """
         query = row["images"][-1]
-        crop = query.get("crop")
-        if crop is None:
-            return cls(0, 0, query["width"], query["height"])
-        # As `repic.images.decode.open_image` crops.
-        left, top = max(0, math.floor(crop[0])), max(0, math.floor(crop[1]))
-        right = min(query["width"], math.ceil(crop[2]))
-        bottom = min(query["height"], math.ceil(crop[3]))
-        return cls(left, top, right - left, bottom - top)
+        left, top, right, bottom = 0, 0, query["width"], query["height"]
+        if (crop := query.get("crop")) is not None:
+            # As `repic.images.decode.open_image` crops.
+            left, top = max(0, math.floor(crop[0])), max(0, math.floor(crop[1]))
+            right, bottom = min(right, math.ceil(crop[2])), min(bottom, math.ceil(crop[3]))
+        width, height = right - left, bottom - top
+        shown = reduced(width, height, query.get("short_side"))
+        if shown == (width, height):
+            return cls(left, top, width, height)
+        return cls(left, top, *shown, (shown[0] / width, shown[1] / height))
 
     def to_view(self, box: Box) -> Box:
         """The visible part of a box, in pixels of the view."""
-        return box.shift(-self.left, -self.top).clip(self.width, self.height)
+        moved = box.shift(-self.left, -self.top).scale(*self.scale)
+        return moved.clip(self.width, self.height)
 
     def to_photo(self, box: Box) -> Box:
         """A box in pixels of the view, in pixels of the photo."""
-        return box.shift(self.left, self.top)
+        across, down = self.scale
+        return box.scale(1 / across, 1 / down).shift(self.left, self.top)
 
     def render(self, box: Box, convention: Convention) -> str:
         """A box of the photo as a model that sees the view writes it."""

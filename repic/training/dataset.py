@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from PIL import Image
 
+from repic.config import ResizeSettings
 from repic.errors import DataError
 from repic.images.cache import PictureCache
 from repic.images.coordinates import Convention
-from repic.objectives.base import messages, seed_of
+from repic.objectives.base import Row, messages, seed_of
 
 if TYPE_CHECKING:
     import datasets
@@ -77,12 +78,22 @@ def epoch_order(rows: pa.Table, count: int, seed: int) -> list[int]:
     return order
 
 
-def prompts(rows: pa.Table, convention: Convention, order: Sequence[int]) -> datasets.Dataset:
+def reduced_row(row: Row, resize: ResizeSettings) -> Row:
+    """The row with the size to which its pictures are reduced (`QueryView`, `PictureCache`)."""
+    side = resize.one if len(row["images"]) == 1 else resize.several
+    if side is None:
+        return row
+    return {**row, "images": [{**picture, "short_side": side} for picture in row["images"]]}
+
+
+def prompts(
+    rows: pa.Table, convention: Convention, order: Sequence[int], resize: ResizeSettings
+) -> datasets.Dataset:
     """A map-style dataset with the columns of `PromptTransform`, in the given order."""
     import datasets
 
     ordered = datasets.Dataset(rows.replace_schema_metadata(None)).select(order)
-    return ordered.with_transform(PromptTransform(convention))
+    return ordered.with_transform(PromptTransform(convention, resize))
 
 
 class PromptTransform:
@@ -92,13 +103,17 @@ class PromptTransform:
     per answer; every picture is opened once.
     """
 
-    def __init__(self, convention: Convention) -> None:
+    def __init__(self, convention: Convention, resize: ResizeSettings) -> None:
         self.convention = convention
+        self.resize = resize
         self.pictures = PictureCache()
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         names = list(batch)
-        rows = [dict(zip(names, v, strict=True)) for v in zip(*batch.values(), strict=True)]
+        rows = [
+            reduced_row(dict(zip(names, values, strict=True)), self.resize)
+            for values in zip(*batch.values(), strict=True)
+        ]
         pictures: dict[str, tuple[list[Image.Image], str | None]] = {}
         for row in rows:
             if row["example_id"] not in pictures:

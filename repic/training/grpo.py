@@ -63,7 +63,7 @@ def prepare(
         model=model,
         reward_funcs=trained_reward,
         args=config,
-        train_dataset=prompts(table, plan.reader.convention, order),
+        train_dataset=prompts(table, plan.reader.convention, order, train.resize),
         processing_class=plan.reader.processor,
         peft_config=adapter,
         callbacks=callbacks(guard, rollouts),

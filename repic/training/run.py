@@ -15,7 +15,7 @@ from repic.objectives.base import Row
 from repic.objectives.rows import balanced, examples_of, read
 from repic.pipeline.progress import NoProgress, Progress
 from repic.training import preflight, reward, rollouts
-from repic.training.dataset import select_rows
+from repic.training.dataset import reduced_row, select_rows
 from repic.training.plan import TrainingPlan
 from repic.training.publish import TrainingResult, publish, published_before
 from storage.manifest import Run
@@ -112,7 +112,8 @@ def _train(plan: TrainingPlan, progress: Progress, run: Run) -> TrainingResult |
     held_out = _held_out_rows(plan, progress)
     if isinstance(config, GRPOConfig):
         reward.check_workers(train, plan.reader.convention, table.slice(0, TRIED_ROWS).to_pylist())
-    _check([*table.to_pylist(), *held_out], plan, progress)
+    rows = [reduced_row(row, train.resize) for row in table.to_pylist()]
+    _check([*rows, *held_out], plan, progress)
     session = _prepare(plan, table, config)
     session.notes |= {"difficulty": levels} if levels else {}
     session.notes |= {"objectives_without_rows": missing} if missing else {}
@@ -147,7 +148,8 @@ def _held_out_rows(plan: TrainingPlan, progress: Progress) -> list[Row]:
     except DataError as error:
         progress.message(f"nothing is measured: {error}")
         return []
-    return balanced(table, measured.per_objective)
+    resize = plan.settings.train.resize
+    return [reduced_row(row, resize) for row in balanced(table, measured.per_objective)]
 
 
 def _check(rows: Sequence[Row], plan: TrainingPlan, progress: Progress) -> None:

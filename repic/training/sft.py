@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from repic.config import ResizeSettings
 from repic.errors import DataError
 from repic.images.coordinates import Convention
 from repic.objectives.identify import KIND as WHICH
@@ -39,7 +40,7 @@ def prepare(plan: TrainingPlan, table: pa.Table, config: SFTConfig) -> TrainingS
     trainer = RepicSFTTrainer(
         model=model,
         args=config,
-        train_dataset=_answers(answered, plan.reader.convention),
+        train_dataset=_answers(answered, plan.reader.convention, train.resize),
         processing_class=plan.reader.processor,
         peft_config=adapter,
         callbacks=callbacks(guard),
@@ -67,11 +68,11 @@ def answered_rows(table: pa.Table) -> pa.Table:
     return table.filter(pc.or_(pc.invert(is_caption), pc.is_valid(table["caption"])))
 
 
-def _answers(table: pa.Table, convention: Convention) -> Any:
+def _answers(table: pa.Table, convention: Convention, resize: ResizeSettings) -> Any:
     import datasets
 
     rows = datasets.Dataset(table.replace_schema_metadata(None))
-    return rows.with_transform(_AnswerTransform(convention))
+    return rows.with_transform(_AnswerTransform(convention, resize))
 
 
 class _AnswerTransform(PromptTransform):

@@ -73,9 +73,9 @@ def test_a_view_is_what_is_decoded(tmp_path: Path) -> None:
     assert QueryView.of(_row([10.4, 20, 60.2, 500])) == QueryView(10, 20, 51, 80)
 
 
-@given(shares)
-def test_a_box_goes_into_a_view_and_back(corners: tuple[float, ...]) -> None:
-    view = QueryView(10, 20, 80, 60)
+@given(shares, st.sampled_from([1.0, 0.3]))
+def test_a_box_goes_into_a_view_and_back(corners: tuple[float, ...], scale: float) -> None:
+    view = QueryView(10, 20, round(80 * scale), round(60 * scale), (scale, scale))
     (x1, x2), (y1, y2) = sorted(corners[:2]), sorted(corners[2:])
     box = Box(10 + 80 * x1, 20 + 60 * y1, 10 + 80 * x2, 20 + 60 * y2)
     assert view.to_photo(view.to_view(box)).as_list() == pytest.approx(box.as_list())

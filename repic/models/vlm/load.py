@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,8 +30,8 @@ TARGETS = (
 """Linear layers of the language model by their transformers names, without the vision tower."""
 _LANGUAGE = ("language_model.", "text_model.", "lm_head.")
 """Parts of the names of all weights of the language model."""
-_NOT_QUANTIZED = ["visual", "vision_tower", "vision_model", "connector", "multi_modal_projector"]
-"""Modules that see; 4 bits are for the language model."""
+_NOT_QUANTIZED = [rf"(?!.*(?:{'|'.join(map(re.escape, _LANGUAGE))})).*", "lm_head"]
+"""Patterns of modules that keep their precision: all that see, and the output layer."""
 
 
 @dataclass(frozen=True)
@@ -226,12 +228,19 @@ def load(reader: Reader, options: LoadOptions = LoadOptions()) -> Any:
     if options.four_bit:
         how["quantization_config"] = _four_bits(dtype)
     try:
-        return AutoModelForImageTextToText.from_pretrained(
+        model = AutoModelForImageTextToText.from_pretrained(
             reader.path, trust_remote_code=False, **how
         )
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise WeightsError(f"the weights of {reader.name} cannot be read ({first})") from None
+    layers: Iterable[Any] = model.modules() if options.four_bit else ()
+    for layer in layers:
+        # After the first answer on a CPU with bfloat16, bitsandbytes 0.50 would keep the weights
+        # in a layout whose product has no gradient.
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
+    return model
 
 
 _ATTENTION = {"sdpa": "sdpa", "eager": "eager", "flash": "flash_attention_2"}
@@ -245,7 +254,7 @@ def _four_bits(dtype: Any) -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=[*_NOT_QUANTIZED, "lm_head"],
+        llm_int8_skip_modules=_NOT_QUANTIZED,
     )
 
 
