@@ -45,6 +45,7 @@ KINDS: Mapping[str, SourceKind] = {
     "library": SourceKind("repic.sources.photo_library", _BOXES),
     "coco": SourceKind("repic.sources.coco", _BOXES),
     "refcoco": SourceKind("repic.sources.refcoco", _BOXES),
+    "celeba": SourceKind("repic.sources.celeba", _BOXES),
     "hf": SourceKind("repic.sources.hf", on_hub=True),
     "sql": SourceKind("repic.sources.sql"),
     "webdataset": SourceKind("repic.sources.webdataset", on_hub=True),

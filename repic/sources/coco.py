@@ -18,7 +18,6 @@ Photos whose file is missing are yielded as well: the stage that opens them repo
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -26,13 +25,11 @@ from typing import TYPE_CHECKING
 
 from repic.errors import SourceError
 from repic.images import uris
-from repic.sources import coco_file, contained, expressions, photo_folder
+from repic.sources import coco_file, contained, expressions, local_files, photo_folder
 from repic.sources.base import SourceFacts, SourcePhoto
 
 if TYPE_CHECKING:
     from repic import config
-
-_log = logging.getLogger(__name__)
 
 FACTS = SourceFacts(
     path="an instances JSON; `source.images` is the folder of its photos",
@@ -67,7 +64,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
         splits = expressions.add(refs, objects, skipped)
     content.captions = content.captions or _captions_beside(path)
     yield from listed(content, folder, objects, splits, settings, skipped, drop)
-    say_skipped(settings, skipped)
+    local_files.say_skipped(settings, skipped)
 
 
 def listed(
@@ -104,12 +101,6 @@ def listed(
             split=splits.get(image.key),
         )
         yield contained.checked(photo, folder)
-
-
-def say_skipped(settings: config.SourceSettings, skipped: Counter[str]) -> None:
-    """Log what is not used, by reason."""
-    for reason, count in sorted((+skipped).items()):
-        _log.warning("%s: skipped %d %s", settings.path, count, reason)
 
 
 def check_folder(folder: str) -> None:

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from repic.errors import SourceError
 from repic.images import uris
-from repic.sources import coco, coco_file, expressions
+from repic.sources import coco, coco_file, expressions, local_files
 from repic.sources.base import SourceFacts, SourcePhoto, strictest
 
 if TYPE_CHECKING:
@@ -49,11 +48,9 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     Raises:
         SourceError: the folder has no such files, or a file has another form.
     """
-    root = uris.to_uri(settings.path or "")
-    if not root.startswith("file://"):
-        raise SourceError(f"RefCOCO is read from a local folder, not from {root} (source.path)")
-    files = _files(Path(uris.file_path(root)))
-    folder = _photo_folder(settings, Path(uris.file_path(root)))
+    root = local_files.root(settings, "RefCOCO")
+    files = _files(root)
+    folder = _photo_folder(settings, root)
     skipped: Counter[str] = Counter()
     content = coco_file.CocoFile()
     objects: coco_file.Objects = defaultdict(dict)
@@ -68,7 +65,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
         for key, split in expressions.add(refs, objects, skipped).items():
             splits[key] = strictest((split, splits.get(key))) or split
     yield from coco.listed(content, folder, objects, splits, settings, skipped)
-    coco.say_skipped(settings, skipped)
+    local_files.say_skipped(settings, skipped)
 
 
 def _files(root: Path) -> list[Path]:
@@ -76,18 +73,13 @@ def _files(root: Path) -> list[Path]:
 
     Those of RefCLEF are about photos of another collection.
     """
-    try:
-        folders = [root, *sorted(p for p in root.iterdir() if p.is_dir() and p.name != "refclef")]
-        files = [
-            path
-            for folder in folders
-            for path in sorted(folder.iterdir())
-            if _REFS.fullmatch(path.name) and path.suffix.lower() in expressions.SUFFIXES
-        ]
-    except OSError as error:
-        raise SourceError(
-            f"{root} is no folder that can be read: {error.strerror} (source.path)"
-        ) from error
+    folders = [root, *sorted(p for p in root.iterdir() if p.is_dir() and p.name != "refclef")]
+    files = [
+        path
+        for folder in folders
+        for path in sorted(folder.iterdir())
+        if _REFS.fullmatch(path.name) and path.suffix.lower() in expressions.SUFFIXES
+    ]
     if not files:
         raise SourceError(
             f"{root} has no refs(...) files; give the folder that holds refcoco, refcoco+, "
@@ -98,18 +90,12 @@ def _files(root: Path) -> list[Path]:
 
 def _photo_folder(settings: config.SourceSettings, root: Path) -> str:
     """URI of the folder of photos."""
-    if settings.images:
-        folder = uris.to_uri(settings.images)
-        coco.check_folder(folder)
-        return folder
-    places = [base / place for base in (root, root.absolute().parent) for place in _PHOTOS]
-    found = next((place for place in places if os.path.isdir(place)), None)
-    if found is None:
-        raise SourceError(
-            f"the photos of COCO's train2014 are not below {root}; set source.images to their "
-            "folder"
-        )
-    return uris.file_uri(found)
+    if settings.images and uris.is_url(settings.images):
+        return uris.to_uri(settings.images)
+    places = (base / place for base in (root, root.absolute().parent) for place in _PHOTOS)
+    return uris.file_uri(
+        local_files.images_folder(settings, places, "photos of COCO's train2014 are")
+    )
 
 
 def _merge(

@@ -158,7 +158,7 @@ def test_photos_are_where_the_setting_says(root: Path, tmp_path: Path) -> None:
     assert found[NAMES[1]].uri == uris.file_uri(tmp_path / "elsewhere" / NAMES[1])
     (root / "images" / "train2014").rmdir()
     (root / "images").rmdir()
-    with pytest.raises(SourceError, match=r"train2014 are not below .*; set source\.images"):
+    with pytest.raises(SourceError, match=r"train2014 are not below .*set source\.images"):
         _photos(root)
 
 
@@ -215,8 +215,8 @@ def test_a_cut_pickle_is_refused(root: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("nowhere", "is no folder that can be read"),
-        ("refcoco/instances.json", "is no folder that can be read"),
+        ("nowhere", "does not exist; give one"),
+        ("refcoco/instances.json", "is a file; give its folder"),
         ("images", r"has no refs\(\.\.\.\) files; give the folder"),
         ("grefcoco", "there is no instances.json beside"),
     ],
