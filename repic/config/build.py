@@ -239,16 +239,31 @@ class JudgeSettings(Section):
     weight: float = Field(
         0.3, ge=0, le=1, description="Share of the reward that a lost comparison costs."
     )
+    photos: bool = Field(
+        False,
+        description="Send photo and references too: they leave this machine for the endpoint.",
+        exclude_if=lambda value: not value,
+    )
+
+
+CLIP_MARGIN = 0.25
 
 
 class ClipScoreSettings(Section):
-    """How well a caption fits its photo, by the configured encoder."""
+    """How much better a caption fits its photo than other photos, by the configured encoder."""
 
     weight: float = Field(
         0.0, ge=0, le=1, description="Share of the reward that the worst fit costs; 0: off."
     )
     scale: float = Field(
-        2.5, gt=0, description="Score is the cosine times this, at most 1; 2.5 as in CLIPScore."
+        2.5, gt=0, description="CLIPScore is the cosine times this, at most 1; published: 2.5."
+    )
+    margin: float = Field(
+        CLIP_MARGIN,
+        gt=0,
+        le=1,
+        description="By how much CLIPScore must exceed that against other photos for no penalty.",
+        exclude_if=lambda value: value == CLIP_MARGIN,
     )
 
 

@@ -1,30 +1,48 @@
-"""One request to the `chat/completions` of an OpenAI-compatible server."""
+"""Requests to the `chat/completions` of an OpenAI-compatible server."""
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import io
 import json
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 from repic.web import replies
 from repic.web.replies import ReplyError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 MAX_REPLY = 4_000_000
 """Maximum bytes of a reply."""
 
+QUALITY = 95
+"""JPEG quality of pictures that are sent."""
 
-def complete(url: str, body: dict[str, Any], timeout: float, api_key: str | None = None) -> str:
+PAUSE = 0.5
+"""Seconds before a second try, doubled before each further one, unless the server names a time."""
+
+
+def complete(
+    url: str, body: dict[str, Any], timeout: float, api_key: str | None = None, tries: int = 1
+) -> str:
     """The text of the reply to a chat request.
 
     Args:
         url: Base address of the server, such as `http://host:8000/v1`.
         body: The request: `model`, `messages` and the options of generation.
-        timeout: Seconds from the connection to the end of the reply.
+        timeout: Seconds from the connection to the end of the reply, of each try.
         api_key: Sent as a bearer token, to this server alone.
+        tries: Requests until one succeeds. Another one follows a 429 or an error of the server,
+            after the time that Retry-After names (at most `replies.MAX_WAIT` seconds) or a pause,
+            and a failed connection; none follows a request that took its full time.
 
     Raises:
         ReplyError: no reply, an error of the server (its `status` is set), or no text in the reply.
     """
-    reply = replies.run_now(_ask(url, json.dumps(body).encode(), timeout, api_key))
+    reply = replies.run_now(_ask(url, json.dumps(body).encode(), timeout, api_key, tries))
     if not 200 <= reply.status < 300:
         said = reply.body[:800].decode("utf-8", "replace")
         raise ReplyError(f"status {reply.status}", said or "no text", reply.status)
@@ -38,7 +56,41 @@ def complete(url: str, body: dict[str, Any], timeout: float, api_key: str | None
     return text.encode(errors="replace").decode()
 
 
-async def _ask(url: str, content: bytes, timeout: float, api_key: str | None) -> replies.Reply:
+async def _ask(
+    url: str, content: bytes, timeout: float, api_key: str | None, tries: int
+) -> replies.Reply:
     address = f"{url.rstrip('/')}/chat/completions"
     async with replies.client() as http:
-        return await replies.post(http, address, content, api_key, timeout, MAX_REPLY)
+        for attempt in range(1, tries + 1):
+            pause = PAUSE * 2 ** (attempt - 1)
+            try:
+                reply = await replies.post(http, address, content, api_key, timeout, MAX_REPLY)
+            except ReplyError as error:
+                if attempt == tries or error.kind == "timeout":
+                    raise
+            else:
+                if attempt == tries or not (reply.status == 429 or reply.status >= 500):
+                    return reply
+                pause = replies.retry_after(reply.headers) or pause
+            await asyncio.sleep(pause)
+    raise AssertionError("the last try returns or raises")
+
+
+def text_part(text: str) -> dict[str, Any]:
+    """A text as part of a message."""
+    return {"type": "text", "text": text}
+
+
+def image_part(image: Image.Image, max_pixels: int | None = None) -> dict[str, Any]:
+    """A picture as part of a message: a JPEG as data URL.
+
+    Args:
+        max_pixels: A picture with more pixels is scaled down.
+    """
+    if max_pixels and image.width * image.height > max_pixels:
+        scale = math.sqrt(max_pixels / (image.width * image.height))
+        image = image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=QUALITY, subsampling=0)
+    encoded = base64.b64encode(file.getvalue()).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{encoded}"}}

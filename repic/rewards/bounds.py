@@ -21,6 +21,7 @@ MAX_TEXT = 200_000
 
 MAX_ENTRIES = {
     "images": 64,
+    "pictures": 64,
     "prompt": 256,
     "references": 64,
     "scene": 256,

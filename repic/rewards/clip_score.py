@@ -1,13 +1,19 @@
-"""CLIPScore as a component: how well a caption fits its photo.
+"""CLIPScore as a component: how much better a caption fits its photo than those of strangers.
 
-min(1, scale * max(cos(photo, caption), 0)), with a scale of 2.5 as in Hessel et al. 2021, arXiv
-2104.08718. Names are removed from the caption, since they mean nothing to an encoder.
+With C(photo) = min(1, scale * max(cos(photo, caption), 0)), the CLIPScore of Hessel et al. 2021
+(arXiv 2104.08718, scale 2.5), the score is
+
+    min(1, max(0, C(photo) - mean C(stranger)) / margin)
+
+over a fixed set of other photos of the store. A caption that fits any photo earns nothing, as in
+the contrastive objective of Luo et al. 2018 (arXiv 1803.04376), which also takes a margin against
+other photos. Names are removed from the caption, since they mean nothing to an encoder.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +25,11 @@ from repic.rewards.components import RewardedAnswer
 if TYPE_CHECKING:
     from PIL import Image
 
+    from repic.config import ClipScoreSettings
     from repic.models.encoder import Encoder
+
+STRANGERS = 16
+"""Other photos that a caption is compared with."""
 
 CACHED = 4096
 """Photos whose vectors are kept: the answers of a group share one photo."""
@@ -30,7 +40,10 @@ class ClipScoreComponent:
 
     Args:
         open_photo: Opens the photo of an `image_id`; None if it is not available.
+        strangers: Ids of photos to compare with; those of the row itself are left out. Without
+            any, no caption has a score.
         scale: Factor of the cosine.
+        margin: Difference of CLIPScores that earns the full score.
     """
 
     name = "clip_score"
@@ -39,11 +52,11 @@ class ClipScoreComponent:
         self,
         encoder: Encoder,
         open_photo: Callable[[str], Image.Image | None],
-        weight: float,
-        scale: float,
+        strangers: Sequence[str],
+        settings: ClipScoreSettings,
     ) -> None:
-        self.encoder, self.open_photo = encoder, open_photo
-        self.weight, self.scale = weight, scale
+        self.encoder, self.open_photo, self.strangers = encoder, open_photo, tuple(strangers)
+        self.weight, self.scale, self.margin = settings.weight, settings.scale, settings.margin
         self._cache: LRUCache[str, np.ndarray[Any, Any]] = LRUCache(CACHED)
 
     def applies(self, answer: RewardedAnswer) -> bool:
@@ -53,17 +66,31 @@ class ClipScoreComponent:
 
     def scores(self, answers: Sequence[RewardedAnswer]) -> list[float | None]:
         photos = [answer.row["photo"] for answer in answers]
-        encoded = self._photo_vectors(dict.fromkeys(photos))
-        available = [index for index, photo in enumerate(photos) if photo in encoded]
+        vectors = self._photo_vectors(dict.fromkeys((*self.strangers, *photos)))
         scores: list[float | None] = [None] * len(answers)
+        available = [index for index, photo in enumerate(photos) if photo in vectors]
         if not available:
             return scores
         texts = self.encoder.encode_texts([without_names(answers[index]) for index in available])
-        vectors = np.stack([encoded[photos[index]] for index in available])
-        cosines = np.einsum("nd,nd->n", texts, vectors)
-        for index, cosine in zip(available, cosines, strict=True):
-            scores[index] = min(1.0, self.scale * max(float(cosine), 0.0))
+        for index, text in zip(available, texts, strict=True):
+            others = [vectors[photo] for photo in self._strangers_of(answers[index], vectors)]
+            if others:
+                own = self._clip_score(text, np.stack([vectors[photos[index]]]))
+                gain = own - self._clip_score(text, np.stack(others))
+                scores[index] = float(np.clip(gain / self.margin, 0.0, 1.0))
         return scores
+
+    def _clip_score(self, text: np.ndarray[Any, Any], photos: np.ndarray[Any, Any]) -> float:
+        """Mean CLIPScore of a text, float (d,), against photos, float (n, d)."""
+        # One product per photo: a product of matrices would depend on the size of the batch.
+        cosines = np.einsum("nd,d->n", photos, text)
+        return float(np.clip(self.scale * cosines, 0.0, 1.0).mean())
+
+    def _strangers_of(self, answer: RewardedAnswer, vectors: Mapping[str, Any]) -> list[str]:
+        """Other photos than those of the row, which may show the same objects."""
+        row = answer.row
+        own = {row["photo"], *(picture["photo"] for picture in row.get("pictures") or ())}
+        return [photo for photo in self.strangers if photo in vectors and photo not in own]
 
     def _photo_vectors(self, photos: Iterable[str]) -> dict[str, np.ndarray[Any, Any]]:
         """Vectors of the photos that can be opened, from the cache where possible."""

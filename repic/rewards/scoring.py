@@ -32,7 +32,8 @@ _RULES = {
     "language": "known words in an English order that say more than what is true of every photo",
     "facts": "words that set this photo apart, less three times those of other photos",
     "binding": "share of right claims about which name is which object",
-    "judge": "preferred to the true caption in both orders",
+    "judge": "preferred to the true caption, or fits the photo, in both orders",
+    "clip_score": "CLIPScore above that against other photos",
 }
 
 _FIELDS = {

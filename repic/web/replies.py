@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import time
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     import ssl
 
 T = TypeVar("T")
+
+MAX_WAIT = 30.0
+"""Most seconds that a server can make us wait before another try."""
 
 
 class ReplyError(Exception):
@@ -110,6 +116,22 @@ def parsed(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         raise ReplyError("no JSON", "the reply is not JSON") from None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a server asks to wait, from 0.05 to `MAX_WAIT`; None if it names none.
+
+    The header holds seconds or a date (RFC 9110, 10.2.3).
+    """
+    text = headers.get("retry-after") or ""
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return min(max(seconds, 0.05), MAX_WAIT) if math.isfinite(seconds) else None
 
 
 def one_line(text: str, most: int = 200) -> str:

@@ -6,10 +6,7 @@ which is its base model with the adapter.
 
 from __future__ import annotations
 
-import base64
 import importlib.util
-import io
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -21,7 +18,7 @@ from repic.config import EvaluateSettings
 from repic.errors import CaptionServerError, ConfigError
 from repic.images.cache import PictureCache
 from repic.images.coordinates import NORMALIZED
-from repic.models.openai_client import complete
+from repic.models.openai_client import complete, image_part, text_part
 from repic.web.replies import ReplyError
 from storage.errors import StoreError
 from storage.hashing import fingerprint
@@ -32,8 +29,6 @@ if TYPE_CHECKING:
     from repic.models.vlm.checkpoints import Base
 
 Row = Mapping[str, Any]
-QUALITY = 95
-"""JPEG quality of the images sent to a server."""
 
 
 class Captioner(Protocol):
@@ -301,18 +296,9 @@ def conversation(
     """
     pictures = iter(row["images"])
     content = [
-        {"type": "image_url", "image_url": {"url": _data_url(cache, next(pictures), max_pixels)}}
+        image_part(cache.picture(next(pictures)), max_pixels)
         if block["type"] == "image"
-        else {"type": "text", "text": block["text"]}
+        else text_part(block["text"])
         for block in row["prompt"]
     ]
     return [{"role": "user", "content": content}]
-
-
-def _data_url(cache: PictureCache, picture: dict[str, Any], max_pixels: int | None) -> str:
-    file, image = io.BytesIO(), cache.picture(picture)
-    if max_pixels and image.width * image.height > max_pixels:
-        scale = math.sqrt(max_pixels / (image.width * image.height))
-        image = image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
-    image.save(file, "JPEG", quality=QUALITY, subsampling=0)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -11,7 +11,6 @@ import asyncio
 import itertools
 import json
 import logging
-import math
 import os
 import random
 import time
@@ -232,7 +231,7 @@ class RewardClient:
             raise _FailedError(error.kind, again=True) from None
         status = reply.status
         if status == 429:
-            wait = _retry_after(reply.headers.get("retry-after"))
+            wait = replies.retry_after(reply.headers) or 1.0
             raise _FailedError("busy", again=True, wait=wait)
         if status >= 500:
             raise _FailedError(f"status {status}", again=True)
@@ -249,14 +248,6 @@ class RewardClient:
         if any(s.reward is not None and not 0 <= s.reward <= 1 for s in scores):
             raise _FailedError("a score outside of 0 to 1", again=True)
         return [reward_of(score) for score in scores]
-
-
-def _retry_after(text: str | None) -> float:
-    try:
-        seconds = float(text or 1)
-    except ValueError:
-        return 1.0
-    return min(max(seconds, 0.05), 30.0) if math.isfinite(seconds) else 1.0
 
 
 def score_now(

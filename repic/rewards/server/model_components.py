@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from repic.config import EncoderSettings, RewardSettings, RuntimeSettings, Settings
@@ -47,54 +48,63 @@ def load_components(packed: str) -> list[Component]:
         return []
     settings = json.loads(packed)
     rewards = RewardSettings.model_validate(settings["rewards"])
+    looks = rewards.clip_score.weight or (rewards.judge.url and rewards.judge.photos)
+    photos = StoredPhotos.of(settings["store"]) if looks else None
     components: list[Component] = []
-    if rewards.clip_score.weight:
+    if rewards.clip_score.weight and photos:
         from repic.models import encoder as embed
-        from repic.rewards.clip_score import ClipScoreComponent
+        from repic.rewards.clip_score import STRANGERS, ClipScoreComponent
 
         encoder = embed.load(
             EncoderSettings.model_validate(settings["encoder"]),
             RuntimeSettings.model_validate(settings["runtime"]),
         )
         encoder.encode_texts(["a photo"])
-        chosen = rewards.clip_score
-        components.append(
-            ClipScoreComponent(
-                encoder, photo_opener(settings["store"]), chosen.weight, chosen.scale
-            )
-        )
+        # Ids are hashes, so the first ones are a random choice.
+        strangers = sorted(photos.uris)[:STRANGERS]
+        components.append(ClipScoreComponent(encoder, photos, strangers, rewards.clip_score))
     if rewards.judge.url:
         from repic.rewards.judge import JudgeComponent
 
-        components.append(JudgeComponent(rewards.judge))
+        components.append(JudgeComponent(rewards.judge, photos))
     return components
 
 
-def photo_opener(store: str) -> Callable[[str], Image.Image | None]:
-    """A function that opens a photo of the newest images of a store by its `image_id`.
+@dataclass(frozen=True)
+class StoredPhotos:
+    """Opens the photos of the newest images of a store by their `image_id`.
 
-    Raises:
-        ConfigError: the store has no images.
+    Attributes:
+        uris: `image_id` -> address of the photo.
     """
-    from repic.images.decode import open_image
-    from repic.images.fetch import ImageRefused
-    from storage.errors import StoreError
-    from storage.store import Store
 
-    try:
-        opened = Store.open(os.path.expanduser(store), create=False)
-        table = opened.read("images@latest", columns=["image_id", "uri"])
-    except StoreError as error:
-        raise ConfigError(
-            f"rewards.clip_score looks at photos, and {store} has no images ({error}): name the "
-            "store of the build with --store"
-        ) from None
-    uris = dict(zip(*(table[name].to_pylist() for name in ("image_id", "uri")), strict=True))
+    uris: Mapping[str, str]
 
-    def open_photo(image_id: str) -> Image.Image | None:
+    @classmethod
+    def of(cls, store: str) -> StoredPhotos:
+        """Raises: ConfigError: the store has no images."""
+        from storage.errors import StoreError
+        from storage.store import Store
+
         try:
-            return open_image(uris[image_id]) if image_id in uris else None
+            opened = Store.open(os.path.expanduser(store), create=False)
+            table = opened.read("images@latest", columns=["image_id", "uri"])
+        except StoreError as error:
+            raise ConfigError(
+                f"rewards.clip_score and rewards.judge.photos look at photos, and {store} has no "
+                f"images ({error}): name the store of the build with --store"
+            ) from None
+        columns = (table[name].to_pylist() for name in ("image_id", "uri"))
+        return cls(dict(zip(*columns, strict=True)))
+
+    def __call__(self, image_id: str, crop: Sequence[float] | None = None) -> Image.Image | None:
+        """The photo or a crop of it (xyxy, pixels); None if it cannot be opened."""
+        from repic.images.coordinates import Box
+        from repic.images.decode import open_image
+        from repic.images.fetch import ImageRefused
+
+        try:
+            box = Box.of(crop) if crop else None
+            return open_image(self.uris[image_id], box) if image_id in self.uris else None
         except (ImageRefused, OSError):
             return None
-
-    return open_photo

@@ -5,7 +5,7 @@ A row is sent without its pictures: a score needs only the size of the query.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Required, Self
 
@@ -79,6 +79,14 @@ class TextMessage(TypedDict):
     text: str
 
 
+class PictureMessage(TypedDict):
+    """A picture of the prompt: `image_id`, and the part that is shown, xyxy in pixels."""
+
+    __pydantic_config__ = Message.model_config  # type: ignore[misc]
+    photo: Photo
+    crop: Coordinates | None
+
+
 class ReferenceMessage(TypedDict):
     """A named reference."""
 
@@ -112,6 +120,7 @@ class RowMessage(TypedDict, total=False):
     caption: str | None
     photo: Photo
     images: list[SizeMessage]
+    pictures: list[PictureMessage]
     prompt: list[TextMessage]
     references: list[ReferenceMessage]
     scene: list[ObjectMessage]
@@ -126,7 +135,7 @@ class RowMessage(TypedDict, total=False):
 EMPTY: dict[str, Any] = {
     **dict.fromkeys(("kind", "answer", "photo"), ""),
     **dict.fromkeys(("box", "caption")),
-    **dict.fromkeys(("images", "prompt", "references", "scene"), ()),
+    **dict.fromkeys(("images", "pictures", "prompt", "references", "scene"), ()),
 }
 """Values of the columns that a request leaves out."""
 
@@ -226,12 +235,24 @@ def row_message(row: Mapping[str, Any]) -> dict[str, Any]:
         "caption": row.get("caption"),
         "photo": images[-1].get("image_id") or "" if (images := row.get("images")) else "",
         "images": pictures,
+        "pictures": _pictures(row.get("images") or ()),
         "prompt": _fields(row.get("prompt"), ("text",)),
         "references": _fields(row.get("references"), ("name", "info", "present")),
         "scene": _fields(row.get("scene"), ("name", "box", "label", "phrases")),
         "distinctive_words": list(distinctive),
         "distractor_words": list(distractors),
     }
+
+
+def _pictures(images: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Ids and crops of the pictures; none if one has no id."""
+    ids = [image.get("image_id") or "" for image in images]
+    if not all(ids):
+        return []
+    return [
+        {"photo": photo, "crop": list(crop) if (crop := image.get("crop")) else None}
+        for photo, image in zip(ids, images, strict=True)
+    ]
 
 
 def _fields(entries: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:

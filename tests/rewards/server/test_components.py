@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from repic import config
+from repic.config import ClipScoreSettings
 from repic.errors import ConfigError
 from repic.models import encoder as embed
 from repic.objectives.base import Reward
@@ -117,7 +118,7 @@ def captions(built: Built) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def crops(built: Built) -> dict[str, tuple[str, Image.Image]]:
     """Expression and crop of an object by an invented photo id: the sample encoder knows crops."""
-    photo = model_components.photo_opener(str(built.location))
+    photo = model_components.StoredPhotos.of(str(built.location))
     pictures: dict[str, tuple[str, Image.Image]] = {}
     for thing in built.store.read("objects@latest").to_pylist():
         image = photo(thing["image_id"])
@@ -133,7 +134,10 @@ def clip(crops: dict[str, tuple[str, Image.Image]]) -> ClipScoreComponent:
     settings = config.load("sample")
     encoder = embed.load(settings.encoder, settings.runtime)
     return ClipScoreComponent(
-        encoder, lambda i: crops[i][1] if i in crops else None, weight=0.4, scale=1
+        encoder,
+        lambda i: crops[i][1] if i in crops else None,
+        list(crops)[::2],
+        ClipScoreSettings(weight=0.4, scale=1),
     )
 
 
@@ -157,6 +161,29 @@ def test_a_caption_of_another_picture_fits_less(
         assert clip.scores([answer]) == [value]
     lost = RewardedAnswer("A photo.", {**row, "photo": "f" * 32}, FULL)
     assert clip.scores([own[0], lost, own[1]]) == [fits[0], None, fits[1]]
+
+
+def test_a_caption_that_fits_every_picture_earns_nothing(
+    built: Built, clip: ClipScoreComponent, crops: dict[str, tuple[str, Image.Image]]
+) -> None:
+    row = row_message(captions(built)[0])
+    ids = list(crops)
+
+    def mean(text: Callable[[str], str]) -> float:
+        scores = clip.scores([RewardedAnswer(text(i), {**row, "photo": i}, FULL) for i in ids])
+        return sum(s or 0 for s in scores) / len(scores)
+
+    anything = max(mean(lambda _, text=text: text) for text in ("a photo", "an object on grass"))
+    assert mean(lambda i: crops[i][0]) > 2 * anything
+
+
+def test_photos_of_the_row_are_no_strangers(
+    built: Built, clip: ClipScoreComponent, crops: dict[str, tuple[str, Image.Image]]
+) -> None:
+    row = row_message(captions(built)[0])
+    own, *others = clip.strangers
+    all_shown = {**row, "photo": own, "pictures": [{"photo": p, "crop": None} for p in others]}
+    assert clip.scores([RewardedAnswer(crops[own][0], all_shown, FULL)]) == [None]
 
 
 def test_who_is_not_looked_at(built: Built, clip: ClipScoreComponent) -> None:
