@@ -34,7 +34,7 @@ KNOWN = (0.35, 0.65)
 ORDER = (0.0, 0.4)
 """Mean binary logarithms of pairs that score 0 and 1; prose has 0.4 to 4, shuffled prose -1."""
 
-DOUBT = 2
+DOUBT = 3
 """Number of pairs with a logarithm of 1 that are added, so that few pairs do not decide."""
 
 GRAMMAR = 0.1

@@ -105,12 +105,15 @@ class ObjectiveSummary:
     Attributes:
         rows: Number of rows by (kind, split).
         refused: Number of candidates not used, by reason.
+        without_facts: Number of drafts about a photo that is described, but has too few distinctive
+            words to check a caption by.
         why: Why there are no rows; None if there are some.
     """
 
     objective: str
     rows: Counter[tuple[str, str]] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    without_facts: int = 0
     why: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -122,6 +125,7 @@ class ObjectiveSummary:
             "objective": self.objective,
             "rows": counts,
             "refused": dict(sorted(self.refused.items())),
+            "without_facts": self.without_facts,
             "why": self.why,
         }
 
@@ -263,13 +267,20 @@ def example_row(
     scene: Sequence[Row] = (),
     distinctive_words: Sequence[str] = (),
     distractor_words: Sequence[str] = (),
+    hashed: str | None = None,
 ) -> Row:
-    """A row of the examples table; its id hashes objective, template, prompt, images and answer."""
+    """A row of the examples table; its id hashes objective, template, prompt, images and answer.
+
+    Args:
+        hashed: What the id hashes in place of the answer.
+    """
     hardest = min(pairs, key=_hardness, default=None)
     crops = [[picture["image_id"], picture["crop"]] for picture in images]
     texts = [block["text"] for block in prompt]
     return {
-        "example_id": fingerprint([objective, template.id, texts, crops, answer, box]),
+        "example_id": fingerprint(
+            [objective, template.id, texts, crops, answer if hashed is None else hashed, box]
+        ),
         "objective": objective,
         "kind": kind,
         "split": split,

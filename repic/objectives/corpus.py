@@ -95,7 +95,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DocumentFrequency:
-    """In how many photos of a split each word occurs.
+    """In how many photos each word occurs.
 
     Attributes:
         photos: Number of photos.
@@ -213,9 +213,12 @@ class Corpus:
         return self._words[image_id]
 
     def document_frequency(self, split: str) -> DocumentFrequency:
-        """In how many photos of a split each of their `words_of` occurs."""
+        """In how many photos of a split and of train each of their `words_of` occurs.
+
+        Words of train do not depend on other splits, which a few photos would make too common.
+        """
         if split not in self._frequencies:
-            image_ids = [image_id for image_id, s in self.splits.items() if s == split]
+            image_ids = [image_id for image_id, s in self.splits.items() if s in ("train", split)]
             counts = Counter(word for image_id in image_ids for word in self.words_of(image_id))
             self._frequencies[split] = DocumentFrequency(len(image_ids), counts)
         return self._frequencies[split]

@@ -38,7 +38,7 @@ from repic.objectives.corpus import Corpus, Object, Photo, texts_of
 from repic.objectives.names import draw_names
 from repic.objectives.phrases import named_caption, reference_info
 from repic.objectives.references import ReferenceCandidate, ReferenceIndex, possible_selections
-from repic.objectives.scene import scene_of
+from repic.objectives.scene import is_described, scene_of
 
 _SHORT = (
     "Write a caption for this picture.",
@@ -120,7 +120,7 @@ class Ict:
         if row["distinctive_words"]:
             summary.refused["its_true_caption_is_not_rewarded"] += 1
             return None
-        return {**row, "caption": None}
+        return {**row, "caption": None, "answer": ""}
 
     def _has_full_reward(self, row: Row) -> bool:
         # Captions have no boxes, so the convention does not matter.
@@ -207,6 +207,13 @@ class _RowPlan:
             () if self.target else self.index.fact_words(self.query),
         )
 
+    @property
+    def is_short_of_facts(self) -> bool:
+        """Whether the query is described, but by too few distinctive words to check a caption."""
+        if self.target or self.index.fact_words(self.query)[0]:
+            return False
+        return is_described(self.index.corpus, self.query)
+
     def row(self) -> Row:
         """Draw the rest of the row. Call it once, since it advances `rng`."""
         rng, candidates, target, query = self.rng, self.candidates, self.target, self.query
@@ -237,6 +244,9 @@ class _RowPlan:
         name_of = {obj.object_id: name for obj, name in present}
         infos = [reference["info"] for reference in references]
         distinctive, distractors = ([], []) if target else self.index.fact_words(query)
+        caption = None if target else named_caption(query.caption, present, distinctive, infos)
+        named = ", ".join(f"<{name}>" for _, name in present)
+        answer = identify.answer(name_of.get(target.object_id)) if target else caption or ""
         return example_row(
             "ict",
             self.kind,
@@ -244,17 +254,16 @@ class _RowPlan:
             template,
             prompt,
             [*(reference_picture(corpus, c.shown) for c in candidates), query_picture(query)],
-            identify.answer(name_of.get(target.object_id))
-            if target
-            else ", ".join(f"<{name}>" for _, name in present),
+            answer,
             self.seed,
             references=references,
             pairs=[candidate.pair for candidate in candidates if candidate.pair is not None],
             box=list(target.box) if target else None,
-            caption=None if target else named_caption(query.caption, present, distinctive, infos),
+            caption=caption,
             scene=scene_of(corpus.objects_of[query.image_id], name_of),
             distinctive_words=distinctive,
             distractor_words=distractors,
+            hashed=answer if target else named,
         )
 
 
@@ -275,4 +284,6 @@ def _plan(
         return None
     selection = selections[kind]()
     candidates = rng.shuffled(selection.candidates)
-    return _RowPlan(index, settings, query, seed, kind, candidates, selection.target, rng)
+    plan = _RowPlan(index, settings, query, seed, kind, candidates, selection.target, rng)
+    summary.without_facts += plan.is_short_of_facts
+    return plan

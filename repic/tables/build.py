@@ -264,8 +264,8 @@ EXAMPLES = Table(
             "answer",
             TEXT,
             "oct: yes or no; vlt: {box}, which is rendered from box for each model; "
-            "ict: names in <>, joined by commas, empty if none is present; "
-            "which: one name in <>, or none.",
+            "ict: the true caption, empty if none is known (before version 11 of the stage: the "
+            "present names); which: one name in <>, or none.",
         ),
         Column(
             "box",
@@ -292,7 +292,7 @@ EXAMPLES = Table(
             "distinctive_words",
             pa.list_(TEXT),
             "ict: words that are true of the query photo and of few others; empty if the source "
-            "does not give both a caption and expressions.",
+            "does not give both a caption and expressions, or if there are fewer than three.",
         ),
         Column(
             "distractor_words",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from repic.config import ExampleSettings
 from repic.objectives import build, selection_columns
+from repic.objectives.corpus import Corpus
 from repic.objectives.scene import choose_fact_words
 from tests.objectives.tables import Build, labelled_build
 
@@ -112,6 +113,39 @@ def test_the_order_of_strangers_decides_no_word() -> None:
     distinctive, distractors = choose_fact_words(corpus, query, others)
     assert {"mug", "tall"} <= set(distractors)
     assert choose_fact_words(corpus, query, others[::-1]) == (distinctive, distractors)
+
+
+def test_words_of_a_small_split_are_compared_with_train_and_train_with_itself() -> None:
+    world = labelled_build(8, 3)
+    captions = (f"thing {n} on grass" for n in range(999))
+    world = changed(world, "images", lambda row: {**row, "caption": next(captions)})
+    photos = world.images["image_id"].to_pylist()
+
+    def counts(validation: int, split: str) -> tuple[int, int]:
+        splits = {p: "validation" if i < validation else "train" for i, p in enumerate(photos)}
+        corpus = Corpus.of(world.images, world.objects, world.labels, world.pairs, splits)
+        frequency = corpus.document_frequency(split)
+        return frequency.photos, frequency.counts["grass"]
+
+    assert counts(2, "validation") == (len(photos), len(photos))
+    assert counts(2, "train") == (len(photos) - 2, len(photos) - 2)
+
+
+def test_what_too_few_words_distinguish_has_no_facts_and_is_counted() -> None:
+    world = labelled_build(8, 3)
+    for expression, is_short in (("a thing", True), ("a {} tall old thing", False)):
+        words = iter(f"w{n}" for n in range(999))
+        world = changed(world, "images", lambda row: {**row, "caption": "a thing"})
+        world = changed(
+            world,
+            "objects",
+            lambda row, e=expression, w=words: {**row, "expressions": [e.format(next(w))]},
+        )
+        rows, summaries = build(*world.tables, ExampleSettings())
+        captions = [r for r in rows if r["objective"] == "ict" and r["kind"] != "which"]
+        assert any(row["distinctive_words"] for row in captions) is not is_short
+        (ict,) = (summary for summary in summaries if summary.objective == "ict")
+        assert (ict.without_facts > 0) is is_short
 
 
 def test_what_most_photos_of_a_split_have_tells_nothing() -> None:
