@@ -358,6 +358,6 @@ def test_a_caption_that_its_row_does_not_reward_is_not_taught(
     monkeypatch.setattr(Ict, "_plans", lambda *_: iter(plans))
     rows_written, summary = rows_of(world)
     dropped = {**short, "caption": None, "answer": ""}
-        drafted = [{**row, "draft": row["example_id"]} for row in (right, dropped)]
+    drafted = [{**row, "draft": row["example_id"]} for row in (right, dropped)]
     assert rows_written == drafted
     assert summary.refused == {"its_true_caption_is_not_rewarded": 1}
