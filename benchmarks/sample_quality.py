@@ -252,6 +252,8 @@ def _examples(
         "oct answers wrong": _mean(oct_wrong),
         "ict wrongly present": _mean(said_present),
         "ict wrongly absent": _mean(said_absent),
+        "ict references wrongly absent": sum(said_absent),
+        "ict references said to be absent": len(said_absent),
         "vlt unambiguous": _mean(one for one, _ in pointing),
         "vlt box right": _mean(right for _, right in pointing),
     }

@@ -26,6 +26,7 @@ from repic.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from repic.objectives.blind_captions import BlindCaptions
     from repic.objectives.lazy_answers import LazyAnswer
     from repic.rewards.held_out import RewardChange
     from repic.training.publish import TrainingResult
@@ -215,7 +216,7 @@ def doctor_dataset(
 ) -> bool:
     """Print the rows of a dataset version that cannot be trained on; True if there are none.
 
-    Also prints how well one fixed box answers VLT.
+    Also prints how well one fixed box answers VLT, and names without a look answer ICT.
     """
     from dataclasses import asdict
 
@@ -225,7 +226,7 @@ def doctor_dataset(
     settings = config.load(profile, overrides, scope=config.TRAIN, train={"model": model}).train
     opened = open_store(store)
     from repic.models.vlm import load
-    from repic.objectives import lazy_answers
+    from repic.objectives import blind_captions, lazy_answers
     from repic.objectives.rows import examples_of
     from repic.training import preflight
     from repic.training.dataset import reduced_row
@@ -254,6 +255,8 @@ def doctor_dataset(
             else f"All {len(rows)} rows of {examples.ref} can be trained on with {settings.model}."
         )
         _print_lazy_answers(lazy_answers.measure(rows))
+        blind = blind_captions.measure(rows)
+        _print_blind_captions(blind, blind_captions.suggested_shares(rows))
     return not problems
 
 
@@ -270,4 +273,25 @@ def _print_lazy_answers(scores: list[LazyAnswer]) -> None:
             f"  {', '.join(too_high)}: a model earns much without looking, because the objects are "
             "in similar places; add photos, or lower examples.vlt.max_lazy_iou and build again",
             style="yellow",
+        )
+
+
+def _print_blind_captions(results: list[BlindCaptions], suggested: dict[str, float]) -> None:
+    """What names earn in ICT where the content of captions is not checked, and a remedy."""
+    for result in results:
+        out().print(
+            f"ICT without looking, {result.split}: {result.rows - result.checked} of {result.rows} "
+            f"caption rows have no check of content; naming nobody earns {result.nobody:.2f}, "
+            f"everybody {result.everybody:.2f}, the better for each number of names "
+            f"{result.best:.2f}",
+            style="yellow" if result.too_high else None,
+        )
+    if too_high := [result.split for result in results if result.too_high]:
+        shares = ", ".join(f"{kind}: {share:g}" for kind, share in suggested.items())
+        out().print(
+            f"  {', '.join(too_high)}: names alone earn much without looking; give the photos "
+            "captions and expressions, or build again with --set "
+            f'"examples.ict.shares={{{shares}}}"',
+            style="yellow",
+            markup=False,
         )
