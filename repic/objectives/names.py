@@ -23,6 +23,24 @@ from repic.errors import ConfigError
 if TYPE_CHECKING:
     from repic.objectives.base import SeededRandom
 
+FEWEST = 20
+"""Names that a build needs: an example has up to eight that differ, and none of its words."""
+
+_SUCH_AS = "locales such as en_US, fr_FR, it_IT, ko_KR, zh_CN"
+_CASES = "the language has cases, which change the end of a name"
+_ENDINGS = "the language writes endings onto a name"
+_PREFIXES = "the language writes words such as `and` onto the beginning of a name"
+_UNREAD = {
+    **dict.fromkeys(("ar", "he", "zu"), _PREFIXES),
+    **dict.fromkeys(("az", "et", "fi", "hu", "hy", "ka", "tr", "uz"), _ENDINGS),
+    **dict.fromkeys(("gu", "ne", "or", "si", "ta"), _ENDINGS),
+    **dict.fromkeys(("cs", "el", "hr", "is", "lt", "lv", "pl", "ru", "sk", "sl", "uk"), _CASES),
+    "ga": "the language changes the beginning of a name",
+    "th": "the language puts no spaces around a name",
+}
+"""Languages whose names are not read in simple sentences; `tests/objectives/test_names.py`
+measures which these are."""
+
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LOWER = re.compile(r"(?<![\w'-])[a-z]+(?![\w'])")
 
@@ -41,9 +59,25 @@ def describe(locales: Sequence[str]) -> dict[str, object]:
 
 
 def check(locales: Sequence[str]) -> None:
-    """Raises: repic.errors.ConfigError: a locale has no names."""
+    """Check the locales of a build before it starts.
+
+    Raises:
+        repic.errors.ConfigError: a locale has no names, its language changes names in a way that
+            captions are not read for, or all locales together have too few names.
+    """
     for locale in locales:
         _spellings(locale)
+        if why := _UNREAD.get(locale.partition("_")[0]):
+            raise ConfigError(
+                f"names of the locale {locale!r} cannot be found in captions: {why}. Set "
+                f"examples.names.locales to {_SUCH_AS}"
+            )
+    count = len({fold(name) for locale in locales for name in first_names(locale)})
+    if count < FEWEST:
+        raise ConfigError(
+            f"the locales {', '.join(locales)} have {count} usable first names, fewer than "
+            f"{FEWEST}: add to examples.names.locales {_SUCH_AS}"
+        )
 
 
 @cache
@@ -100,8 +134,7 @@ def _spellings(locale: str) -> frozenset[str]:
 
 def _no_names(locale: str, what: str) -> ConfigError:
     return ConfigError(
-        f"Faker has {what} for the locale {locale!r}: set examples.names.locales to locales such "
-        "as en_US, fr_FR, it_IT, ko_KR, zh_CN"
+        f"Faker has {what} for the locale {locale!r}: set examples.names.locales to {_SUCH_AS}"
     )
 
 

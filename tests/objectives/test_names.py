@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pkgutil
+
+import faker.providers.person
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +21,7 @@ from repic.objectives.names import (
     is_usable,
     ordinary_words,
 )
+from tests.objectives.name_sentences import shares_read
 from tests.timing import quickest
 
 LOCALES = NameSettings().locales
@@ -106,3 +110,35 @@ def test_speed() -> None:
         lambda: [draw_names(SeededRandom(seed), 2, LOCALES, near) for seed in range(2_000)]
     )
     assert drawn < 1
+
+
+def _locales() -> list[str]:
+    """All locales for which Faker has first names that are one run of letters."""
+    found = []
+    for module in pkgutil.iter_modules(faker.providers.person.__path__):
+        try:
+            first_names(module.name)
+        except ConfigError:
+            continue
+        found.append(module.name)
+    return found
+
+
+def test_exactly_the_locales_are_refused_whose_names_are_not_read() -> None:
+    """Names of each locale, in four sentences of its language."""
+    assert len(_locales()) > 70
+    for locale in _locales():
+        pool = first_names(locale)
+        shares = shares_read(locale, pool[:: max(1, len(pool) // 60)])
+        if min(shares) >= 0.95:
+            check([locale, *LOCALES])
+        else:
+            with pytest.raises(ConfigError, match="cannot be found in captions"):
+                check([locale, *LOCALES])
+
+
+def test_too_few_names_are_told() -> None:
+    for locales in (["vi_VN"], ["bn_BD", "hi_IN"]):
+        with pytest.raises(ConfigError, match=r"fewer than 20: add to examples\.names\.locales"):
+            check(locales)
+    check(["vi_VN", "en_US"])
