@@ -19,7 +19,7 @@ from repic.config.build import DetectorSettings, Objective
 from repic.config.section import Section, nearest
 from repic.errors import ConfigError
 
-_IDENTITY = re.compile(r"folder(:(named|-?[1-9][0-9]{0,2}))?|annotation|none")
+_IDENTITY = re.compile(r"folder(:(named|-?[1-9][0-9]{0,2}))?|annotation|shot|none")
 _BOXES = {"identity": "annotation", "detector": {"kind": "annotation"}}
 
 
@@ -48,6 +48,7 @@ KINDS: Mapping[str, SourceKind] = {
     "celeba": SourceKind("repic.sources.celeba", _BOXES),
     "hf": SourceKind("repic.sources.hf", on_hub=True),
     "sql": SourceKind("repic.sources.sql"),
+    "video": SourceKind("repic.sources.video"),
     "webdataset": SourceKind("repic.sources.webdataset", on_hub=True),
     "subjects200k": SourceKind("repic.sources.subjects200k", on_hub=True),
     "sample": SourceKind("repic.sources.sample", _BOXES),
@@ -88,9 +89,9 @@ class SourceSettings(Section):
     refs: str | None = Field(None, description="coco: a file of RefCOCO's referring expressions.")
     identity: str = Field(
         "folder",
-        description="Where identities come from: the source's annotation, none, or folder: the "
-        "sub-folder; folder:LEVEL is the one at a level, 1 the first below `path`, -1 that of the "
-        "photo.",
+        description="Where identities come from: the source's annotation, the shot of a video, "
+        "none, or folder: the sub-folder; folder:LEVEL is the one at a level, 1 the first below "
+        "`path`, -1 that of the photo.",
     )
     label: Literal["folder", "none"] = Field(
         "none",
@@ -144,19 +145,19 @@ class SourceSettings(Section):
         if not _IDENTITY.fullmatch(identity):
             raise ValueError(
                 "write folder, folder:LEVEL (1 is the first below the root, -1 that of the photo), "
-                "annotation or none"
+                "annotation, shot or none"
             )
         return identity
 
     @model_validator(mode="after")
-    def _only_folders_have_levels(self) -> SourceSettings:
-        if ":" in self.identity and self.kind != "folder":
-            raise ValueError(f"identity {self.identity} is for a source of kind folder")
+    def _fits_the_kind(self) -> SourceSettings:
+        if (kind := _only_kind(self.identity, self.kind)) != self.kind:
+            raise ValueError(f"identity {self.identity} is for a source of kind {kind}")
         return self
 
     @property
     def identity_from(self) -> str:
-        """`identity` without a level: folder, annotation or none."""
+        """`identity` without a level: folder, annotation, shot or none."""
         return self.identity.partition(":")[0]
 
     def with_level(self, level: str) -> SourceSettings:
@@ -201,9 +202,14 @@ def chosen(
     return {"sources": [_with_identity(parse(text), identity) for text in sources]}
 
 
+def _only_kind(identity: str, kind: str) -> str:
+    """The one kind that has identities of a form; any kind for others."""
+    return "folder" if ":" in identity else "video" if identity == "shot" else kind
+
+
 def _with_identity(item: dict[str, Any], identity: str | None) -> dict[str, Any]:
-    """An item with its identities from there; only folders have levels."""
-    if identity is None or (":" in identity and item["kind"] != "folder"):
+    """An item with its identities from there; only folders have levels, only videos shots."""
+    if identity is None or item["kind"] != _only_kind(identity, item["kind"]):
         return item
     return {**item, "identity": identity}
 

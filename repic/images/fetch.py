@@ -6,7 +6,7 @@ import os
 import stat
 from typing import BinaryIO
 
-from repic.images import network, table_cells, tar_members, uris
+from repic.images import network, table_cells, tar_members, uris, video_frames
 from repic.images.refusal import SYSTEM_ERRORS, ImageRefused, Reason, of_os_error
 
 __all__ = ["ImageRefused", "Reason", "read_bytes"]
@@ -66,6 +66,8 @@ def _read(location: uris.Location) -> bytes:
         if location.member.size > MAX_BYTES:
             raise ImageRefused("too-large", f"{location.member.size:,} bytes")
         return _check_size(tar_members.member(location.url, location.member))
+    if location.pts is not None:
+        return _check_size(video_frames.frame(location.url, location.pts))
     if location.url.startswith("file://"):
         return _read_local(uris.file_path(location.url))
     if location.url.startswith(("http://", "https://")):

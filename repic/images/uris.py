@@ -5,6 +5,7 @@
     s3://bucket/train.parquet#row=17&column=image      a picture inside a Parquet or Arrow file
     ...#row=17&column=image&xywh=percent:50,0,50,100   a region of it, in percent of its sides
     file:///d/00000.tar#member=7.jpg&offset=512&size=9 a file inside a tar: where its bytes are
+    file:///videos/cat.mp4#pts=12800                   a frame of a video, by its time stamp
 
 Regions follow Media Fragments URI 1.0 (W3C 2012, section 4.2.2). Paths are percent-encoded byte by
 byte, so names with spaces, `#`, `%` or invalid UTF-8 become plain ASCII. URLs of http and https are
@@ -21,7 +22,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes, urlencode
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
-_KEYS = ("row", "column", "member", "offset", "size", "xywh")
+_KEYS = ("row", "column", "member", "offset", "size", "pts", "xywh")
 _GROUPS = (("row", "column"), ("member", "offset", "size"))
 """Keys of fragments, and those of them that come together."""
 
@@ -87,6 +88,7 @@ class Location:
         column: Column of that row.
         region: Part of the picture; None for the full picture.
         member: File inside of a tar; None for other files.
+        pts: Presentation time stamp of a frame, in units of its track; None for other files.
     """
 
     url: str
@@ -94,13 +96,15 @@ class Location:
     column: str | None = None
     region: Region | None = None
     member: Member | None = None
+    pts: int | None = None
 
     @property
     def position(self) -> int:
         """Place of the picture in its file, for sorting; -1 if it is the file."""
         if self.member is not None:
             return self.member.offset
-        return -1 if self.row is None else self.row
+        place = self.pts if self.row is None else self.row
+        return -1 if place is None else place
 
     def __str__(self) -> str:
         parts: dict[str, str] = {}
@@ -109,6 +113,8 @@ class Location:
         if self.member is not None:
             name, offset, size = self.member
             parts |= {"member": name, "offset": str(offset), "size": str(size)}
+        if self.pts is not None:
+            parts["pts"] = str(self.pts)
         if self.region is not None:
             parts["xywh"] = str(self.region)
         return f"{self.url}#{urlencode(parts, safe=',:', quote_via=quote)}" if parts else self.url
@@ -134,14 +140,15 @@ class Location:
         for group in _GROUPS:
             if 0 < sum(key in parts for key in group) < len(group):
                 raise ValueError(f"#{fragment}: {' and '.join(group)} come together")
-        if "row" in parts and "member" in parts:
-            raise ValueError(f"#{fragment}: a picture is in a row or in a member, not both")
-        row, offset, size = (_count(parts.get(key), key) for key in ("row", "offset", "size"))
+        if len(places := [key for key in ("row", "member", "pts") if key in parts]) > 1:
+            raise ValueError(f"#{fragment}: one place of {' and '.join(places)}, not several")
+        keys = ("row", "offset", "size", "pts")
+        row, offset, size, pts = (_count(parts.get(key), key) for key in keys)
         member = None
         if offset is not None and size is not None:
             member = Member(parts["member"], offset, size)
         region = Region.parse(parts["xywh"]) if "xywh" in parts else None
-        return cls(url, row, parts.get("column"), region, member)
+        return cls(url, row, parts.get("column"), region, member, pts)
 
 
 def _count(text: str | None, key: str) -> int | None:

@@ -79,6 +79,8 @@ class Object:
     A detector's box has no expressions, so no prompt uses any; but answers are checked by the
     phrases of the source.
     """
+    of_shot: bool = field(default=False, repr=False)
+    """Whether its identity is a part of a shot, which may show the same as another one."""
 
 
 class Pair(NamedTuple):
@@ -186,7 +188,8 @@ class Corpus:
         It is if the photo is not labelled with the object's identity, no object of the photo is in
         its group, every object of the photo with its label is known to be different, and at least
         one object of the photo is. Two objects are known to be different if both have a labelled
-        identity and these differ, or if a usable negative pair separates their groups.
+        identity and these differ, or if a usable negative pair separates their groups. Two of one
+        label are not, if one is named by a shot.
         """
         if obj.identity is not None and photo.identity == obj.identity:
             return False
@@ -233,6 +236,8 @@ class Corpus:
         return self._contents[image_id]
 
     def _is_different(self, obj: Object, other: Object) -> bool:
+        if (obj.of_shot or other.of_shot) and obj.label == other.label:
+            return False
         if obj.identity is not None and other.identity is not None:
             return obj.identity != other.identity
         first, second = sorted((self.group(obj.object_id), self.group(other.object_id)))
@@ -311,6 +316,7 @@ def _object(row: Mapping[str, Any], spoken: str | None, photo: Photo) -> Object:
         tuple(row["expressions"]),
         row["identity"],
         tuple(row["expressions"]) or _expressions_at(rounded, photo),
+        row["identity_origin"] == "shot",
     )
 
 

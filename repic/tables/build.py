@@ -137,7 +137,7 @@ OBJECTS = Table(
         Column(
             "identity_origin",
             TEXT,
-            "Where the identity comes from: folder or annotation.",
+            "Where the identity comes from: folder, annotation or shot.",
             nullable=True,
         ),
     ),

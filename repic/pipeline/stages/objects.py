@@ -17,6 +17,7 @@ from repic.images.fetch import ImageRefused
 from repic.models import detectors
 from repic.models.detectors import Detection, Detector
 from repic.pipeline.scan import Reject
+from repic.pipeline.stages import tracks
 from repic.pipeline.stages.base import (
     Inputs,
     Json,
@@ -215,7 +216,7 @@ class ObjectStage(TableStage):
                 boxes_of[box["image_id"]].append(box)
         rules = {s.name: _rules(inputs.settings, s) for s in inputs.settings.sources}
         rows = []
-        for photo in inputs.tables["images"].to_pylist():
+        for photo in tracks.followed(inputs.tables["images"].to_pylist(), boxes_of):
             boxes = boxes_of[photo["image_id"]]
             rule = rules[photo["source"]]
             if "expressions" in rule:
@@ -238,23 +239,23 @@ def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:
 
     Args:
         identity: Source of identities. "folder" assigns the photo's identity to its main object,
-            the one with the largest confidence x area, unless the owner says it of each box;
-            "annotation" assigns each box the identity
-            of the annotated object that it matches.
+            the one with the largest confidence x area, unless the owner says it of each box, and
+            so does "shot" (see `tracks`); "annotation" assigns each box the identity of the
+            annotated object that it matches.
     """
     if not boxes:
         return []
     labels = Counter(box["label"] for box in boxes)
-    main = max(boxes, key=lambda b: (b["confidence"] * _box(b).area, b["object_id"]))
+    main = tracks.main_box(boxes)
     rows = []
     for box in boxes:
         name, origin = None, None
         if identity == "annotation":
             name = box["identity"] or _identity_by_overlap(_box(box), photo["annotations"])
             origin = "annotation" if name else None
-        elif identity == "folder":
+        elif identity in ("folder", tracks.SHOT):
             name = box["identity"] or (photo["identity"] if box is main else None)
-            origin = ("annotation" if box["identity"] else "folder") if name else None
+            origin = ("annotation" if box["identity"] else identity) if name else None
         rows.append(
             {
                 **box,

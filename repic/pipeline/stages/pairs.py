@@ -12,6 +12,7 @@ from repic import mining
 from repic.config import SPLITS, Settings
 from repic.mining import BANDS, Analysis
 from repic.mining.splits import split_photos
+from repic.pipeline.stages import tracks
 from repic.pipeline.stages.base import Inputs, Json, Output, TableStage
 from repic.tables import TABLES
 from storage.hashing import fingerprint
@@ -55,6 +56,7 @@ class PairStage(TableStage):
             medium=settings.medium_per_object,
             easy=settings.easy_per_object,
         )
+        negatives = tracks.doubted(negatives, objects)
         reviews = {
             row["subject_id"]: row["decision"]
             for row in inputs.tables["reviews"].to_pylist()
