@@ -12,6 +12,9 @@
 - language: whether it is English prose about a photo (`repic.captions.language`). Absent if it is
   in another language.
 - facts: true words against false ones (`repic.captions.facts`). Absent if none are known.
+- label: a little less than 1 if no word says what a named object is, where only that is known of
+  it. Absent if facts or a true caption are known, if no label is, or if the prompt gives the labels
+  away.
 - binding: share of right claims about named objects (`repic.captions.claims`). Absent if the
   caption makes none that can be checked.
 """
@@ -28,7 +31,8 @@ from repic.captions.claims import check_claims
 from repic.captions.facts import Facts, checkable_facts
 from repic.captions.language import language_score
 from repic.captions.mentions import FREE_REPETITION, CaptionReading, read_caption
-from repic.captions.tokens import plain_words
+from repic.captions.nouns import calls_it
+from repic.captions.tokens import content_stems, plain_words, stem
 from repic.objectives.base import Reward
 
 MAX_CAPTION = 10_000
@@ -45,6 +49,10 @@ VARIETY = 0.3
 
 VARIETY_FROM = 30
 
+SILENT = 0.96
+"""Score of a caption that says of no named object what it is. A short true caption need not, and a
+label of a detector may be wrong, so this only decides between captions that are else alike."""
+
 _DETAILED = re.compile(
     r"\b(?:detail\w*|thorough\w*|exhaustive\w*|several sentences|paragraph|essay|at length|full|"
     r"rich|long|all that|everything|nothing out|(?:and|its) (?:setting|background|surroundings))\b",
@@ -58,6 +66,7 @@ _REASONS = {
     "language": "no_caption",
     "variety": "repetitive",
     "facts": "unfounded",
+    "label": "unlabelled",
     "binding": "wrong_object",
 }
 """Reason for each component below 1, the most telling first."""
@@ -89,6 +98,10 @@ def reward(completion: str, row: Mapping[str, Any]) -> Reward:
         components["language"] = language
     if facts:
         components["facts"] = facts.score(reading.affirmed_words)
+    elif labels := _labels(row):
+        stems = frozenset(map(stem, reading.affirmed_words))
+        says = any(calls_it(label, stems) for label in labels)
+        components["label"] = 1.0 if says else SILENT
     if (claims := check_claims(reading.tokens, row)) and claims.score is not None:
         components["binding"] = claims.score
     if wrong or missing:
@@ -141,6 +154,19 @@ def asks_for_detail(row: Mapping[str, Any]) -> bool:
     """Whether the request, the last text of the prompt, asks for a detailed caption."""
     texts = [block["text"] for block in row["prompt"] if block["text"]]
     return bool(texts) and _DETAILED.search(texts[-1]) is not None
+
+
+def _labels(row: Mapping[str, Any]) -> list[str]:
+    """Labels of the present references that no text of the prompt gives away.
+
+    None if a true caption is known, which may do without them.
+    """
+    if row["caption"]:
+        return []
+    infos = content_stems(" ".join(reference["info"] for reference in row["references"]))
+    present = {reference["name"] for reference in row["references"] if reference["present"]}
+    labels = [thing["label"] for thing in row.get("scene") or () if thing["name"] in present]
+    return [label for label in labels if label and not calls_it(label, infos)]
 
 
 def _variety(reading: CaptionReading) -> float:

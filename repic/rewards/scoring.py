@@ -31,6 +31,7 @@ _RULES = {
     "variety": "share of the text that is not a repetition",
     "language": "known words in an English order that say more than what is true of every photo",
     "facts": "words that set this photo apart, less three times those of other photos",
+    "label": "whether it says what a named object is, where nothing else is known of the photo",
     "binding": "share of right claims about which name is which object",
     "judge": "preferred to the true caption, or fits the photo, in both orders",
     "clip_score": "CLIPScore above that against other photos",

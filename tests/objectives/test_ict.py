@@ -277,6 +277,16 @@ class TestReward:
         assert reward("<Ann> sleeps.", brief).total == 0.5
         assert reward(f"<Ann> {SCENE}.", detailed).total == 1
 
+    def test_saying_what_it_is_decides_between_captions_that_are_else_alike(self) -> None:
+        thing = {"name": "Ann", "label": "dog", "box": [0, 0, 1, 1], "phrases": []}
+        bare = {**row("Ann"), "scene": [thing]}
+        bare["references"] = [{**reference, "info": ""} for reference in bare["references"]]
+        assert reward(f"<Ann>, a terrier, {SCENE}.", bare).total == 1
+        silent = reward("<Ann> sits near an old wall in the sun on a warm day in May.", bare)
+        assert 0.95 < silent.total < 1
+        assert silent.reason == "unlabelled"
+        assert "label" not in reward(f"<Ann> {SCENE}.", {**row("Ann"), "scene": [thing]}).components
+
     def test_a_true_caption_is_long_enough(self) -> None:
         caption = "<Ann> sleeps on the sofa."
         assert reward(caption, row("Ann", caption=caption)).total == 1
