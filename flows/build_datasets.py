@@ -66,7 +66,8 @@ def publish(this: Build, stage: Stage) -> None:
 
 def _run_name() -> str:
     parameters = runtime.flow_run.parameters
-    return parameters["images"] or parameters["profile"] or "sample"
+    listed = ", ".join(parameters["sources"] or ())
+    return parameters["images"] or listed or parameters["profile"] or "sample"
 
 
 @flow(
@@ -77,6 +78,7 @@ def _run_name() -> str:
 )
 def build_datasets(
     images: str | None = None,
+    sources: list[str] | None = None,
     profile: str | None = None,
     identity: str | None = None,
     overrides: list[str] | None = None,
@@ -88,8 +90,9 @@ def build_datasets(
     Relative paths, including those in a profile, start at REPIC_HOME, the folder of `repic up`.
 
     Args:
-        images: Folder or URL of photos. Without it and without a profile, photos are generated.
-        profile: sample, photos, paper, modern, or a YAML file. Default with `images`: photos.
+        images: Folder or URL of photos. Without it, sources and a profile, photos are generated.
+        sources: Instead of `images`: `KIND:PATH` each, such as `coco:instances.json`.
+        profile: sample, photos, paper, modern, or a YAML file. Default with photos: photos.
         identity: Source of identity labels: folder (sub-folder names), folder:LEVEL (1 is the first
             below the root, -1 that of the photo), annotation, or none.
         overrides: Settings to change, such as `section.key=value`.
@@ -99,10 +102,9 @@ def build_datasets(
     """
     check_parameters()
     with in_home():
-        chosen = profile or ("photos" if images else "sample")
-        settings = config.load(
-            chosen, overrides or [], **config.chosen_sources(images, identity=identity)
-        )
+        chosen = profile or ("photos" if images or sources else "sample")
+        values = config.chosen_sources(images, sources, identity)
+        settings = config.load(chosen, overrides or [], **values)
         opened, kept, scanned = execution.open_and_scan(
             store_location(store), settings, scan_source
         )

@@ -52,12 +52,14 @@ def decide(
 
 def _run_name() -> str:
     parameters = runtime.flow_run.parameters
-    return f"{parameters['profile']} {parameters['images'] or ''}".strip()
+    listed = ", ".join(parameters["sources"] or ())
+    return f"{parameters['profile']} {parameters['images'] or listed}".strip()
 
 
 @flow(name="refresh", flow_run_name=_run_name, persist_result=False)
 def refresh(
     images: str | None = None,
+    sources: list[str] | None = None,
     profile: str = "sample",
     identity: str | None = None,
     overrides: list[str] | None = None,
@@ -69,7 +71,8 @@ def refresh(
     Relative paths, including those in a profile, start at REPIC_HOME, the folder of `repic up`.
 
     Args:
-        images: Folder or URL of photos. Default: the source of the profile.
+        images: Folder or URL of photos. Default: the sources of the profile.
+        sources: Instead of `images`: `KIND:PATH` each, such as `coco:instances.json`.
         profile: sample, paper, modern, or a YAML file.
         identity: Source of identity labels, as in `build-datasets`.
         overrides: Settings to change: of build, training, evaluation and refresh.
@@ -82,10 +85,12 @@ def refresh(
     check_parameters()
     changes = overrides or []
     with in_home():
-        settings = config.load(profile, changes)
+        chosen = config.chosen_sources(images, sources, identity)
+        settings = config.load(profile, changes, **chosen)
         located = store_location(store)
     built = build_datasets(
         images=images,
+        sources=sources,
         profile=profile,
         identity=identity,
         overrides=changes,

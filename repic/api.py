@@ -177,6 +177,7 @@ def open(store: str | os.PathLike[str] = DEFAULT_STORE) -> DataStore:
 def build(
     images: str | os.PathLike[str] | None = None,
     *,
+    sources: Sequence[str] = (),
     profile: str | None = None,
     overrides: Sequence[str] = (),
     settings: Settings | None = None,
@@ -187,9 +188,11 @@ def build(
 
     Args:
         images: Folder or URL of photos.
-        profile: Profile name or YAML file; by default `photos` with images, else `sample`.
+        sources: Instead of `images`: `KIND:PATH` each, such as `coco:instances.json`.
+        profile: Profile name or YAML file; by default `photos` with images or sources, else
+            `sample`.
         overrides: Changes such as `examples.ict.max_references=3`.
-        settings: Instead of the three above.
+        settings: Instead of the four above.
         allow_shrink: Publish also if most photos or rows of the last version, or an objective,
             are lost.
         store: Folder or URL; created if it does not exist.
@@ -205,11 +208,12 @@ def build(
     from repic.pipeline.scan import scan
 
     if settings is None:
-        values = config.chosen_sources(os.fspath(images) if images is not None else None)
-        default = "photos" if images is not None else "sample"
+        folder = os.fspath(images) if images is not None else None
+        values = config.chosen_sources(folder, sources)
+        default = "photos" if folder or sources else "sample"
         chosen = config.load(profile or default, overrides, scope=config.BUILD, **values)
-    elif images is not None or profile is not None or overrides:
-        raise ConfigError("give settings, or images, profile and overrides; not both")
+    elif images is not None or sources or profile is not None or overrides:
+        raise ConfigError("give settings, or images, sources, profile and overrides; not both")
     else:
         chosen = settings
     opened, kept, scanned = open_and_scan(_expanded(store), chosen, scan)

@@ -48,6 +48,7 @@ class Views:
     Attributes:
         selects: Name -> SELECT over the tables of one dataset version, by their bare names. The
             view is created in `main` and in the schema of each version that has these tables.
+            `$dataset` is the number of the version. `main` has the tables that describe the store.
         comments: View -> column -> comment, in addition to the documentation in manifests.
         renamed: Table -> column -> former name. The views of all versions have both names.
     """
@@ -216,13 +217,14 @@ def _write(
     connection.execute(f"ATTACH {literal(str(path or ':memory:'))} AS catalog {options}")
     connection.execute("USE catalog.main")
     describe(store, connection, manifests, snapshot, shown)
-    _views(store, connection, "main", _latest(store, snapshot), views)
+    latest = snapshot.of(DATASET).latest
+    _views(store, connection, "main", _latest(store, snapshot), views, latest)
     for manifest in manifests:
         if manifest.name == DATASET and manifest.kind == "dataset":
             schema = f"v{manifest.version}"
             connection.execute(f"CREATE SCHEMA {schema}")
             connection.execute(f"USE catalog.{schema}")
-            _views(store, connection, schema, _bound(store, manifest), views)
+            _views(store, connection, schema, _bound(store, manifest), views, manifest.version)
     connection.execute("USE memory.main")
     if path:
         connection.execute("DETACH catalog")
@@ -260,12 +262,14 @@ def _views(
     schema: str,
     tables: list[Manifest],
     views: Views,
+    dataset: int | None,
 ) -> None:
     import duckdb
 
     aliases = {table.name: _aliases(table, views.renamed.get(table.name, {})) for table in tables}
     selects = {table.name: _select(store, table, aliases[table.name]) for table in tables}
-    selects |= views.selects
+    number = str(dataset or "NULL")
+    selects |= {name: text.replace("$dataset", number) for name, text in views.selects.items()}
     docs: dict[str, dict[str, str]] = {
         table.name: {column.name: column.doc for column in table.columns if column.doc}
         | {alias: f"The same as {column}." for alias, column in aliases[table.name].items()}

@@ -12,6 +12,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from repic.cli import app
+from repic.config.sources import KINDS
 from repic.pipeline import catalog
 from repic.tables import TABLES
 from storage.store import Store
@@ -60,6 +61,13 @@ def test_the_tables_page_is_what_the_code_says() -> None:
     page = (DOCS / "tables.md").read_text(encoding="utf-8")
     assert printed == page, "run: repic schema --markdown > docs/tables.md"
     assert all(f"## {name}\n" in page for name in TABLES)
+
+
+def test_the_table_of_sources_is_what_the_code_says() -> None:
+    printed = CliRunner().invoke(app, ["sources", "--markdown"]).output
+    page = (DOCS / "sources.md").read_text(encoding="utf-8")
+    assert f"\n{printed}\n" in page, "put the output of repic sources --markdown into the page"
+    assert all(f"| `{kind}` |" in printed for kind in KINDS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -16,6 +16,7 @@ from repic.cli.common import (
     JsonOption,
     SetOption,
     ShowSettingsOption,
+    SourceOption,
     StoreOption,
     UserError,
     err,
@@ -41,8 +42,9 @@ def add_to(app: typer.Typer) -> None:
 def build(
     images: Annotated[
         str | None,
-        typer.Option(help="Folder or fsspec URL of photos; implies `--profile photos`."),
+        typer.Option(help="Folder or fsspec URL of photos: short for `--source folder:PATH`."),
     ] = None,
+    source: SourceOption = None,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -64,14 +66,14 @@ def build(
     Only missing results are computed: an unchanged build publishes nothing, an interrupted one
     resumes, and new photos cost only their own work.
 
-    Example: repic build --images ~/photos --set examples.ict.max_references=3
+    Example: repic build --source folder:~/family --source coco:instances.json
     """
     from repic import config
 
     if show_settings:
         print_settings(config.BUILD)
         return
-    parameters = _parameters(images, profile, identity, set_ or [])
+    parameters = _parameters(images, source, profile, identity, set_ or [])
     if profile is None:
         _suggest_models(parameters["overrides"])
     if prefect:
@@ -84,7 +86,7 @@ def build(
                 parameters["profile"],
                 parameters["overrides"],
                 scope=config.BUILD,
-                **config.chosen_sources(images, identity=identity),
+                **config.chosen_sources(images, source, identity),
             ),
             store,
             allow_shrink=allow_shrink,
@@ -96,14 +98,21 @@ def build(
 
 
 def _parameters(
-    images: str | None, profile: str | None, identity: str | None, overrides: list[str]
+    images: str | None,
+    sources: list[str] | None,
+    profile: str | None,
+    identity: str | None,
+    overrides: list[str],
 ) -> dict[str, Any]:
-    if images is None and profile is None and not any(o.startswith("source.") for o in overrides):
+    is_set = any(override.startswith(("source.", "sources=")) for override in overrides)
+    if images is None and not sources and profile is None and not is_set:
         raise UserError(
-            "nothing to build from: give --images FOLDER, or --profile sample for a demo"
+            "nothing to build from: give --images FOLDER or --source KIND:PATH, or --profile "
+            "sample for a demo"
         )
     return {
         "images": images,
+        "sources": sources,
         "profile": profile or "photos",
         "identity": identity,
         "overrides": overrides,
@@ -178,6 +187,8 @@ def _print_outcome(outcome: BuildResult, store: str) -> None:
         f"{rows['quarantine']} quarantined; {rows['objects']} objects, {rows['pairs']} pairs, "
         f"{rows['examples']} examples"
     )
+    for name, count in outcome.dataset.notes.get("images", {}).get("sources", {}).items():
+        console.print(f"  source {name}: {count['usable']} of {count['found']} photos")
     for path, what in outcome.repaired.items():
         console.print(f"  computed again: {path}, because {what}", style="yellow", markup=False)
     for note in outcome.dataset.notes.get("examples", {}).values():

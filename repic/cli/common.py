@@ -37,6 +37,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ProfileOption = Annotated[
     str, typer.Option(help="sample, paper, modern, or the path of your own YAML file.")
 ]
+SourceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KIND:PATH",
+        help="A source of photos, as folder:~/family or coco:instances.json; repeatable, instead "
+        "of the profile's sources. `repic sources` lists the kinds.",
+    ),
+]
 IdentityOption = Annotated[
     str | None,
     typer.Option(

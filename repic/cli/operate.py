@@ -93,6 +93,8 @@ def _print_status(current: Status, runs: list[FlowRun] | None) -> None:
     else:
         rows = ", ".join(f"{count} {name}" for name, count in current.rows.items())
         console.print(f"Latest is [bold]{current.dataset}[/]: {rows}")
+        for name, count in current.sources.items():
+            console.print(f"  source {name}: {count['usable']} of {count['found']} photos")
     for objective, why in current.empty.items():
         console.print(f"  no {objective} examples: {why}", style="yellow")
     if current.quarantined:

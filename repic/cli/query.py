@@ -1,4 +1,4 @@
-"""Commands that query the catalog: sql, catalog, schema."""
+"""Commands that query the catalog: sql, catalog, schema, sources."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAX_ROWS = 100
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (sql, catalog, schema):
+    for command in (sql, catalog, schema, sources):
         app.command()(command)
 
 
@@ -146,7 +146,7 @@ def schema(
 
     Example: repic schema examples
     """
-    from repic.pipeline.catalog import PAIR_PHOTOS_DOC
+    from repic.pipeline.catalog import PAIR_PHOTOS_DOC, SOURCES_DOC
     from repic.tables import TABLES
 
     if table is not None and table not in TABLES:
@@ -179,6 +179,36 @@ def schema(
     if table is None:
         out().print("[bold]pair_photos[/]: view of pairs with the URIs of both photos.")
         print_rows(["column", "meaning"], list(PAIR_PHOTOS_DOC.items()))
+        out().print("[bold]sources[/]: view of the sources of a dataset and their settings.")
+        print_rows(["column", "meaning"], list(SOURCES_DOC.items()))
+
+
+def sources(
+    as_json: JsonOption = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown, as in docs/sources.md.")
+    ] = False,
+) -> None:
+    """List every kind of source and what it gives.
+
+    Example: repic sources
+    """
+    from dataclasses import asdict
+
+    from repic.sources import facts
+
+    found = {kind: asdict(given) for kind, given in facts().items()}
+    if as_json:
+        print_json(found)
+    elif markdown:
+        head = ("source", *next(iter(found.values())))
+        typer.echo(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
+        for kind, given in found.items():
+            typer.echo(f"| {' | '.join((f'`{kind}`', *map(_escaped, given.values())))} |")
+    else:
+        for kind, given in found.items():
+            out().print(f"[bold]{kind}[/]")
+            print_rows(["", ""], [(name, text) for name, text in given.items() if text])
 
 
 INTRODUCTION = """\
@@ -186,8 +216,9 @@ INTRODUCTION = """\
 
 Every table that a build publishes, printed by `repic schema --markdown`. In `catalog.duckdb` each
 is a view: of the latest dataset under its own name, of dataset version 3 as `v3.images`.
-`pair_photos` is a view on top of pairs and images; `artifacts`, `lineage`, `shards` and `snapshot`
-describe the store itself. See [SQL](sql.md) for queries.
+`pair_photos` is a view on top of pairs and images, and `sources` lists the sources of a dataset;
+`artifacts`, `lineage`, `shards` and `snapshot` describe the store itself. See [SQL](sql.md) for
+queries.
 """
 
 

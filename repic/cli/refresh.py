@@ -14,6 +14,7 @@ from repic.cli.common import (
     ProfileOption,
     SetOption,
     ShowSettingsOption,
+    SourceOption,
     StoreOption,
     UserError,
     err,
@@ -47,6 +48,7 @@ def run(
         str | None,
         typer.Option(help="Folder or fsspec URL of photos, instead of the profile's source."),
     ] = None,
+    source: SourceOption = None,
     profile: ProfileOption = "sample",
     identity: IdentityOption = None,
     set_: SetOption = None,
@@ -72,7 +74,8 @@ def run(
     from repic.cli.progress import RunProgress
 
     overrides = set_ or []
-    settings = config.load(profile, overrides, **config.chosen_sources(images, identity=identity))
+    chosen = config.chosen_sources(images, source, identity)
+    settings = config.load(profile, overrides, **chosen)
     outcome = build_here(settings, store, allow_shrink=allow_shrink)
     from repic.models.vlm import load
     from repic.refresh import run as refresh_run

@@ -50,8 +50,8 @@ from repic.config.settings import (
     from_record,
     load,
 )
+from repic.config.source_lists import chosen as chosen_sources
 from repic.config.sources import SourceSettings
-from repic.config.sources import chosen as chosen_sources
 from repic.config.train import (
     Attention,
     DifficultySettings,

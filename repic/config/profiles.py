@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from repic.config import sources
+from repic.config import source_lists
 from repic.config.section import nearest
 from repic.errors import ConfigError
 
@@ -33,7 +33,7 @@ def layered(profile: str, values: Mapping[str, Any], overrides: Iterable[str]) -
     """
     data: dict[str, Any] = {}
     for layer in (_read(profile), _given(values), *map(_parse, overrides)):
-        _merge(data, sources.merge(data, layer))
+        _merge(data, source_lists.merge(data, layer))
     return data
 
 

@@ -24,7 +24,8 @@ from repic.config.evaluate import EvaluateSettings
 from repic.config.profiles import layered, section_of
 from repic.config.refresh import RefreshSettings
 from repic.config.section import Section, described, is_utf8, validated
-from repic.config.sources import SourceSettings, completed, named
+from repic.config.source_lists import completed, named
+from repic.config.sources import SourceSettings
 from repic.config.train import METHODS, TrainSettings, as_meant, trainer_fields
 from repic.errors import ConfigError
 from repic.images import uris

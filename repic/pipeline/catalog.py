@@ -1,4 +1,4 @@
-"""The DuckDB catalog of a store, kept up to date, with the views that join pairs and photos."""
+"""The DuckDB catalog of a store, kept up to date, with views on pairs and sources."""
 
 from __future__ import annotations
 
@@ -27,7 +27,32 @@ PAIR_PHOTOS = """
     JOIN images AS o ON o.image_id = p.other_image_id
 """
 
-VIEWS = {"pair_photos": PAIR_PHOTOS}
+SOURCES = """
+    SELECT
+        coalesce(nullif(s->>'name', ''), s->>'kind') AS source,
+        s->>'kind' AS kind,
+        s->>'path' AS path,
+        s->>'identity' AS identity,
+        coalesce(s->'detector'->>'kind', d.settings->'detector'->>'kind') AS detector,
+        s->>'licence' AS licence,
+        coalesce((s->>'weight')::DOUBLE, 1) AS weight,
+        coalesce((s->'objectives')::VARCHAR[], ['oct', 'vlt', 'ict']) AS objectives,
+        (
+            SELECT count(*) FROM images AS i
+            WHERE i.source = coalesce(nullif(s->>'name', ''), s->>'kind')
+        ) AS photos,
+        s AS settings
+    FROM (
+        SELECT
+            settings,
+            unnest(
+                coalesce(settings->'sources', json_array(settings->'source'))::JSON[]
+            ) AS s
+        FROM main.artifacts WHERE name = 'dataset' AND version = $dataset
+    ) AS d
+"""
+
+VIEWS = {"pair_photos": PAIR_PHOTOS, "sources": SOURCES}
 """Views on top of the tables, in `main` and in the schema of each dataset version."""
 
 _PAIR_COLUMNS = ("pair_id", "kind", "origin", "band", "similarity", "percentile", "split")
@@ -35,6 +60,19 @@ PAIR_PHOTOS_DOC = {
     **{c.name: c.doc for c in TABLES["pairs"].columns if c.name in _PAIR_COLUMNS},
     "anchor_uri": "Where the anchor's photo is.",
     "other_uri": "Where the other object's photo is.",
+}
+
+SOURCES_DOC = {
+    "source": "Its name, as in the column `source` of images.",
+    "kind": "Kind of the source; `repic sources` lists them.",
+    "path": "Folder, annotation file or data set.",
+    "identity": "Where identities come from.",
+    "detector": "Kind of the detector of its photos; annotation: the source's own boxes.",
+    "licence": "Licence that the settings give to all of its photos.",
+    "weight": "How likely its rows are drawn where rows are limited.",
+    "objectives": "Objectives that its photos are used for.",
+    "photos": "Photos of it in the version.",
+    "settings": "All of its settings, as JSON.",
 }
 
 
@@ -102,7 +140,8 @@ def ask(store: Store, connection: duckdb.DuckDBPyConnection, query: str) -> duck
 def _views() -> Views:
     from storage.catalog import Views
 
-    return Views(VIEWS, {"pair_photos": PAIR_PHOTOS_DOC}, {"examples": dict(FORMER_NAMES)})
+    comments = {"pair_photos": PAIR_PHOTOS_DOC, "sources": SOURCES_DOC}
+    return Views(VIEWS, comments, {"examples": dict(FORMER_NAMES)})
 
 
 def _refresh_local(store: Store) -> None:

@@ -11,7 +11,7 @@ from itertools import chain, islice, pairwise
 from repic.pipeline import failures
 from repic.pipeline.failures import Failure
 from storage import refs
-from storage.manifest import ArtifactRef
+from storage.manifest import ArtifactRef, Manifest
 from storage.store import Store
 
 MAX_BUILDS = 10
@@ -45,6 +45,7 @@ class Status:
         builds: Recent published builds, newest first.
         dataset: The latest version; None if nothing was published yet.
         rows: Table -> number of rows in that version.
+        sources: Source -> photos found in it, and photos of it in that version.
         quarantined: Reason -> number of files in that version.
         empty: Objective without rows in that version -> reason.
         running: Builds and garbage collectors that hold a lease now.
@@ -54,6 +55,7 @@ class Status:
     builds: tuple[PublishedBuild, ...]
     dataset: str | None
     rows: dict[str, int]
+    sources: dict[str, dict[str, int]]
     quarantined: dict[str, int]
     empty: dict[str, str]
     running: tuple[str, ...]
@@ -70,7 +72,7 @@ def read(store: Store) -> Status:
     running = tuple(str(lease) for lease in store.leases.find() if lease.live)
     failed = tuple(failures.find(store))
     if store.current().of("dataset").latest is None:
-        return Status(builds, None, {}, {}, {}, running, failed)
+        return Status(builds, None, {}, {}, {}, {}, running, failed)
     dataset = store.manifest("dataset@latest")
     tables = {table.name: store.manifest(table.ref) for table in dataset.inputs}
     refused = store.read(tables["quarantine"].ref, ["error"])["error"].to_pylist()
@@ -79,11 +81,27 @@ def read(store: Store) -> Status:
         builds=builds,
         dataset=str(dataset.ref),
         rows={name: manifest.rows for name, manifest in sorted(tables.items())},
+        sources=source_counts(dataset, tables["images"]),
         quarantined=dict(Counter(refused).most_common()),
         empty={note["objective"]: note["why"] for note in notes if note.get("why")},
         running=running,
         failed=failed,
     )
+
+
+def source_counts(dataset: Manifest, images: Manifest) -> dict[str, dict[str, int]]:
+    """Source -> its photos that were found, and those that are in a dataset (`usable`).
+
+    Args:
+        images: The images table of the dataset.
+    """
+    notes = dataset.notes.get("images", {})
+    if "sources" in notes:
+        return dict(notes["sources"])
+    return {
+        name: {"found": source.get("files", 0), "usable": images.rows}
+        for name, source in images.sources.items()
+    }
 
 
 def _published_builds(store: Store) -> Iterator[PublishedBuild]:

@@ -76,19 +76,23 @@ def headline(version: DatasetVersion) -> Facts:
         ("By", f"{manifest.run.user} on {manifest.run.host}"),
         ("Flow run", manifest.run.flow_run or ""),
         ("Code", f"repic {manifest.code_version}" if manifest.code_version else ""),
-        *_main_settings(manifest.settings),
+        *_main_settings(manifest.settings, manifest.notes.get("images", {}).get("sources", {})),
     ]
     return tuple((name, value) for name, value in rows if value)
 
 
-def _main_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _main_settings(
+    settings: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]]
+) -> Iterator[tuple[str, str]]:
     sources = settings.get("sources") or [settings.get("source") or {}]
     section, encoder = settings.get("detector", {}), settings.get("encoder", {})
     for source in sources:
         of = f" {source.get('name')}" if len(sources) > 1 else ""
         identity = source.get("identity") or ""
         detector = source.get("detector") or section
-        yield f"Source{of}", _joined(source.get("kind"), source.get("path"))
+        found = counts.get(source.get("name") or "")
+        photos = f"{found['usable']} of {found['found']} photos" if found else ""
+        yield f"Source{of}", _joined(source.get("kind"), source.get("path"), photos)
         yield f"Identities{of}", identity if identity in ("", "none") else f"by {identity}"
         if detector.get("kind") == "annotation":
             yield f"Detector{of}", "none: the source's own boxes"

@@ -89,7 +89,7 @@ IMAGES = Table(
         Column("sha256", TEXT, "SHA-256 of the file's bytes, hex."),
         *_FILE_FACTS,
         Column("near_duplicate_group", TEXT, "Smallest image_id among its near-duplicates."),
-        Column("source", TEXT, "Kind of the source that the photo came from."),
+        Column("source", TEXT, "Name of the source that the photo came from; by default its kind."),
         Column("licence", TEXT, "Licence, if the source gives one.", nullable=True),
         Column(
             "identity", TEXT, "Who or what the photo shows, according to the source.", nullable=True

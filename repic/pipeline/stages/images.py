@@ -99,7 +99,16 @@ class ImageStage(TableStage):
         for scanned, cluster in zip(photos, clusters, strict=True):
             group = first.setdefault(int(cluster), scanned.image_id)
             rows.append(_image_row(scanned, facts[scanned.image_id], group))
+        usable = Counter(row["source"] for row in rows)
         notes: dict[str, Json] = {"files": inputs.scan.files}
+        if len(inputs.settings.sources) > 1:
+            notes["sources"] = {
+                source.name: {
+                    "found": inputs.scan.found.get(source.name, 0),
+                    "usable": usable[source.name],
+                }
+                for source in inputs.settings.sources
+            }
         if misfits := sum(_misfit(s.photo, facts[s.image_id]) for s in photos):
             notes["annotations_of_another_size"] = misfits
             _log.warning(
