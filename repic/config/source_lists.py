@@ -85,7 +85,8 @@ def merge(into: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
             for key, values in change.items():
                 _update(items[_place(items, str(key))], values, f"sources.{key}")
         else:
-            into["sources"] = [with_defaults(item) for item in change or ()] or change
+            is_list = isinstance(change, list | tuple)
+            into["sources"] = list(map(with_defaults, change)) if is_list else change
     if "source" in rest:
         change = rest.pop("source")
         items = into.setdefault("sources", [_single({})])

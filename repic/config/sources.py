@@ -14,6 +14,7 @@ from repic.config.section import Section, nearest
 from repic.errors import ConfigError
 
 _IDENTITY = re.compile(r"folder(:(named|-?[1-9][0-9]{0,2}))?|annotation|shot|none")
+_NAME = re.compile(r"[^\W\d][\w-]*")
 _BOXES = {"identity": "annotation", "detector": {"kind": "annotation"}}
 
 
@@ -55,7 +56,6 @@ class SourceSettings(Section):
 
     name: str = Field(
         "",
-        pattern=r"^([^\W\d][\w-]*)?$",
         description="Its name in tables; empty: its kind, or kind and path if there are several.",
     )
     kind: str = Field(
@@ -125,6 +125,13 @@ class SourceSettings(Section):
     identities: int = Field(60, ge=2, description="sample: how many identities appear in them.")
     size: int = Field(168, ge=56, description="sample: side of a photo in pixels.")
     seed: int = Field(0, description="sample: seed of the generated world.")
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_word(cls, name: str) -> str:
+        if name and not _NAME.fullmatch(name):
+            raise ValueError("write a letter, then letters, digits, - and _")
+        return name
 
     @field_validator("kind")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, islice, pairwise
 
@@ -45,21 +45,21 @@ class Status:
         builds: Recent published builds, newest first.
         dataset: The latest version; None if nothing was published yet.
         rows: Table -> number of rows in that version.
-        sources: Source -> photos found in it, and photos of it in that version.
         quarantined: Reason -> number of files in that version.
         empty: Objective without rows in that version -> reason.
         running: Builds and garbage collectors that hold a lease now.
+        sources: Source -> photos `found` in it, and those of them in that version (`usable`).
         failed: Builds that failed since the last successful one, newest first.
     """
 
     builds: tuple[PublishedBuild, ...]
     dataset: str | None
     rows: dict[str, int]
-    sources: dict[str, dict[str, int]]
     quarantined: dict[str, int]
     empty: dict[str, str]
     running: tuple[str, ...]
     failed: tuple[Failure, ...] = ()
+    sources: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def read(store: Store) -> Status:
@@ -72,7 +72,7 @@ def read(store: Store) -> Status:
     running = tuple(str(lease) for lease in store.leases.find() if lease.live)
     failed = tuple(failures.find(store))
     if store.current().of("dataset").latest is None:
-        return Status(builds, None, {}, {}, {}, {}, running, failed)
+        return Status(builds, None, {}, {}, {}, running, failed)
     dataset = store.manifest("dataset@latest")
     tables = {table.name: store.manifest(table.ref) for table in dataset.inputs}
     refused = store.read(tables["quarantine"].ref, ["error"])["error"].to_pylist()

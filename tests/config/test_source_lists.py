@@ -1,0 +1,194 @@
+"""Lists of sources: `source`, `sources`, --source, and changes to one or all of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repic import config
+from repic.config import SourceSettings, load
+from repic.config.source_lists import names_of, parse
+from repic.config.sources import KINDS
+from repic.errors import ConfigError
+
+TWO: dict[str, Any] = {
+    "sources": [{"kind": "folder", "path": "a"}, {"kind": "coco", "path": "b.json"}]
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "path"),
+    [
+        ("coco:instances.json", "coco", "instances.json"),
+        ("photos", "folder", "photos"),
+        ("folder:photos", "folder", "photos"),
+        ("s3://bucket/photos", "folder", "s3://bucket/photos"),
+        ("coco:https://host/x.json", "coco", "https://host/x.json"),
+        (r"C:\photos", "folder", r"C:\photos"),
+        (r"folder:C:\photos", "folder", r"C:\photos"),
+        ("C:/photos", "folder", "C:/photos"),
+        ("folder:a:b", "folder", "a:b"),
+        ("sample:", "sample", None),
+        ("hf:owner/name", "hf", "owner/name"),
+        ("sql:SELECT uri FROM 'x.parquet'", "sql", "SELECT uri FROM 'x.parquet'"),
+    ],
+)
+def test_a_source_is_a_kind_and_a_path(text: str, kind: str, path: str | None) -> None:
+    assert parse(text) == {"kind": kind, "path": path}
+
+
+def test_the_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for text in ("folder:~/family", "~/family"):
+        assert parse(text) == {"kind": "folder", "path": os.path.join(tmp_path, "family")}
+
+
+def test_an_unknown_kind_names_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        ConfigError, match=re.escape("no kind of source 'cocoo'; did you mean coco")
+    ):
+        parse("cocoo:instances.json")
+    with pytest.raises(ConfigError, match="did you mean folder"):
+        load("photos", ("source.kind=foldr",))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my:photos").mkdir()
+    assert parse("my:photos") == {"kind": "folder", "path": "my:photos"}
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_source_or_one_error(text: str) -> None:
+    try:
+        assert parse(text)["kind"] in KINDS
+    except ConfigError:
+        assert ":" in text
+
+
+def test_source_is_a_list_of_one() -> None:
+    old = config.Settings.model_validate({"source": {"kind": "coco", "path": "x.json"}})
+    assert [s.name for s in old.sources] == ["coco"]
+    assert old.sources[0].identity == "folder"
+    assert old.sources[0].detector is None
+    assert load("photos", ("source.kind=coco", "source.path=x.json")).sources == old.sources
+    given_one = config.Settings(sources=(SourceSettings(kind="coco", path="x.json"),))
+    assert given_one.sources == old.sources
+
+
+def test_items_of_a_list_have_the_defaults_of_their_kind() -> None:
+    folder, coco = load("photos", **TWO).sources
+    assert (folder.identity, folder.detector) == ("folder", None)
+    assert coco.identity == "annotation"
+    assert coco.detector
+    assert coco.detector.kind == "annotation"
+    own = [{**TWO["sources"][1], "detector": None, "identity": "none"}]
+    [plain] = load("photos", sources=own).sources
+    assert (plain.identity, plain.detector) == ("none", None)
+
+
+def test_a_detector_of_a_source_changes_the_section_or_starts_anew() -> None:
+    sources = [
+        {"path": "a", "detector": {"confidence": 0.9}},
+        {"path": "b", "detector": {"kind": "yolo", "checkpoint": "sample"}},
+        {"path": "c", "detector": "annotation"},
+    ]
+    settings = load("photos", ("detector.max_objects=7",), sources=sources)
+    same, other, none = (settings.detector_of(source) for source in settings.sources)
+    assert (same.kind, same.confidence, same.image_size) == ("photos", 0.9, 384)
+    assert (other.kind, other.max_objects, other.image_size) == ("yolo", 20, 640)
+    assert (none.kind, none.max_objects) == ("annotation", 7)
+
+
+def test_changes_go_to_all_sources_or_to_one() -> None:
+    changes = (
+        *("source.licence=CC0-1.0", "sources.coco.images=val", "sources.0.weight=2"),
+        "sources.coco.detector.confidence=0.5",
+    )
+    folder, coco = load("photos", changes, **TWO).sources
+    assert (folder.licence, folder.weight, folder.images) == ("CC0-1.0", 2, None)
+    assert (coco.licence, coco.weight, coco.images) == ("CC0-1.0", 1, "val")
+    assert coco.detector
+    assert (coco.detector.kind, coco.detector.confidence) == ("annotation", 0.5)
+
+
+def test_a_later_list_replaces_an_earlier_one(tmp_path: Path) -> None:
+    profile = tmp_path / "mine.yaml"
+    profile.write_text("sources:\n- {kind: folder, path: a}\n- {kind: hf, path: b}\n")
+    assert [s.kind for s in load(str(profile)).sources] == ["folder", "hf"]
+    chosen = config.chosen_sources(sources=["coco:x"], identity="none")
+    [coco] = load(str(profile), **chosen).sources
+    assert (coco.kind, coco.identity) == ("coco", "none")
+    [sample] = load("sample", ("source.count=9",)).sources
+    assert (sample.kind, sample.count, sample.detector) == ("sample", 9, None)
+
+
+def test_a_level_of_folders_is_for_folders_only() -> None:
+    chosen = config.chosen_sources(sources=["folder:a", "coco:b"], identity="folder:2")
+    assert [s.identity for s in load("photos", **chosen).sources] == ["folder:2", "annotation"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ("source.path=x",),
+            "source.path: there are 2 sources; change one, as sources.folder.path",
+        ),
+        (("sources.cocoo.path=x",), "sources.cocoo: there is no such source; one of: folder, coco"),
+        (("sources.7.path=x",), "sources.7: there is no such source"),
+        (("sources.coco.pth=x",), "unknown setting sources.1.pth; did you mean source.path?"),
+        (("sources.coco.name=folder",), "two sources are called folder: give each a name"),
+        (("sources.coco.name=a.b",), "sources.1.name=a.b"),
+        (("sources.coco.weight=0",), "sources.1.weight=0"),
+        (("sources.coco.objectives=[]",), "sources.1.objectives"),
+        (("sources.coco=x",), "sources.coco is a section of settings"),
+        (("source=x",), "source is a section of settings"),
+        (("sources=x",), "sources=x"),
+        (("sources=",), "sources: needs a value"),
+        (("sources=[x]",), "sources"),
+    ],
+)
+def test_a_wrong_change_is_one_clear_error(overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load("photos", overrides, **TWO)
+
+
+def test_one_form_at_a_time(tmp_path: Path) -> None:
+    profile = tmp_path / "mine.yaml"
+    profile.write_text("source: {path: a}\nsources: [{path: b}]\n")
+    with pytest.raises(ConfigError, match="not both"):
+        load(str(profile))
+    with pytest.raises(ConfigError, match="not both"):
+        config.from_record({"source": {"path": "a"}, "sources": [{"path": "b"}]})
+    with pytest.raises(ConfigError, match="not both"):
+        config.chosen_sources("a", ["folder:b"])
+
+
+items = st.lists(
+    st.fixed_dictionaries({"kind": st.sampled_from([*KINDS]), "path": st.text(max_size=8)}),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(items)
+def test_names_are_valid_or_two_are_alike(sources: list[dict[str, Any]]) -> None:
+    names = names_of(sources)
+    for source, name in zip(sources, names, strict=True):
+        assert SourceSettings(kind=source["kind"], name=name).name == name
+        assert name.startswith(source["kind"])
+    if len(set(names)) == len(names):
+        settings = config.Settings.model_validate({"sources": sources})
+        assert [s.name for s in settings.sources] == names
+
+
+@given(items)
+def test_a_record_is_read_back_as_it_was(sources: list[dict[str, Any]]) -> None:
+    names = names_of(sources)
+    unique = [s for n, s in enumerate(sources) if names[n] not in names[:n]]
+    settings = config.as_recorded(config.Settings.model_validate({"sources": unique}))
+    assert config.from_record(settings.record(config.BUILD)).sources == settings.sources
