@@ -13,7 +13,7 @@ from repic.config.build import DetectorSettings, Objective
 from repic.config.section import Section, nearest
 from repic.errors import ConfigError
 
-_IDENTITY = re.compile(r"folder(:(named|-?[1-9][0-9]{0,2}))?|annotation|shot|none")
+_IDENTITY = re.compile(r"folder(:(named|-?[1-9][0-9]{0,2}))?|annotation|album|shot|none")
 _NAME = re.compile(r"[^\W\d][\w-]*")
 _BOXES = {"identity": "annotation", "detector": {"kind": "annotation"}}
 
@@ -83,9 +83,9 @@ class SourceSettings(Section):
     refs: str | None = Field(None, description="coco: a file of RefCOCO's referring expressions.")
     identity: str = Field(
         "folder",
-        description="Where identities come from: the source's annotation, the shot of a video, "
-        "none, or folder: the sub-folder; folder:LEVEL is the one at a level, 1 the first below "
-        "`path`, -1 that of the photo.",
+        description="Where identities come from: the source's annotation, the shot of a video, the "
+        "album of a library, none, or folder: the sub-folder; folder:LEVEL is the one at a level, "
+        "1 the first below `path`, -1 that of the photo.",
     )
     label: Literal["folder", "none"] = Field(
         "none",
@@ -146,7 +146,7 @@ class SourceSettings(Section):
         if not _IDENTITY.fullmatch(identity):
             raise ValueError(
                 "write folder, folder:LEVEL (1 is the first below the root, -1 that of the photo), "
-                "annotation, shot or none"
+                "annotation, album, shot or none"
             )
         return identity
 
@@ -158,7 +158,7 @@ class SourceSettings(Section):
 
     @property
     def identity_from(self) -> str:
-        """`identity` without a level: folder, annotation, shot or none."""
+        """`identity` without a level: folder, annotation, album, shot or none."""
         return self.identity.partition(":")[0]
 
     def with_level(self, level: str) -> SourceSettings:
@@ -182,4 +182,5 @@ class SourceSettings(Section):
 
 def only_kind(identity: str, kind: str) -> str:
     """The one kind that has identities of a form; any kind for others."""
-    return "folder" if ":" in identity else "video" if identity == "shot" else kind
+    only = {"shot": "video", "album": "library"}
+    return "folder" if ":" in identity else only.get(identity, kind)

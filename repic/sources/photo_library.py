@@ -6,7 +6,8 @@
   gets that identity; of several named people, who is where is unknown, so no name is used.
 
 An identity is a name that a person has given. Faces without a name are objects without an
-identity, and nobody is named who is not in the metadata. Folders are albums, not identities. The
+identity, and nobody is named who is not in the metadata. Folders are albums: with `identity: album`
+an album is the identity of the main objects of its photos, and faces have no names. The
 caption is the description of the photo. Regions are drawn on the photo as it is stored (MWG), or as
 it is shown if the size recorded with them says so; regions of another shape belong to an earlier
 crop of the photo and are left out.
@@ -14,15 +15,12 @@ crop of the photo and are left out.
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from repic.errors import SourceError
 from repic.images import decode, uris
@@ -30,7 +28,8 @@ from repic.images.coordinates import Box, upright
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.sources import folder
 from repic.sources.base import Annotation, SourceFacts, SourcePhoto
-from repic.sources.xmp import FaceRegion, Xmp, XmpError, name_of, parse
+from repic.sources.takeout import TakeoutFolder
+from repic.sources.xmp import FaceRegion, Xmp, XmpError, parse
 
 if TYPE_CHECKING:
     from repic import config
@@ -40,17 +39,9 @@ _log = logging.getLogger(__name__)
 SHAPE_TOLERANCE = 0.02
 """Largest relative difference of aspect ratios between a photo and the size of its regions."""
 
-TAKEOUT_NAME = 46
-"""Characters to which Google Takeout cuts the name of a JSON file, without `.json`."""
-
-_SUPPLEMENT = ".supplemental-metadata"
-_COUNTER = re.compile(r"\((\d+)\)$")
-_EDITED = re.compile(r"-(edited|bearbeitet|modifié|editado|modificato)$")
-_MAX_JSON = 2**20
-
 FACTS = SourceFacts(
     path="a local folder of photos with XMP (digiKam, Lightroom, Picasa) or from Google Takeout",
-    identity="names that people gave to faces (`annotation`)",
+    identity="names that people gave to faces (`annotation`), or albums (`album`)",
     boxes="faces with a name or without",
     captions="description of the photo",
     licence="XMP, or `source.licence`",
@@ -70,14 +61,18 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
             f"{settings.path} is not a local folder; a photo library is read from a local disk"
         )
     counts: Counter[str] = Counter()
-    takeout: dict[str, _TakeoutFolder] = {}
-    for uri, _ in folder.local_candidates(uris.file_path(root)):
+    takeout: dict[str, TakeoutFolder] = {}
+    root_path = uris.file_path(root)
+    for uri, _ in folder.local_candidates(root_path):
         path = Path(uris.file_path(uri))
         parent = str(path.parent)
         if parent not in takeout:
-            takeout[parent] = _TakeoutFolder.of(path.parent, counts)
+            takeout[parent] = TakeoutFolder.of(path.parent, counts)
         people = takeout[parent].people(path.name)
-        yield _photo(uri, path, people, settings, counts)
+        photo = _photo(uri, path, people, settings, counts)
+        if settings.identity == "album" and parent != root_path:
+            photo = replace(photo, identity=takeout[parent].album(path.parent.name))
+        yield photo
     for reason, count in sorted(counts.items()):
         _log.warning("%s: %d %s", settings.path, count, reason)
 
@@ -161,81 +156,3 @@ def _on_shown_photo(region: FaceRegion, header: decode.ImageHeader) -> Box | Non
 def _alike(first: tuple[float, float], second: tuple[float, float]) -> bool:
     one, other = first[0] / first[1], second[0] / second[1]
     return abs(one - other) <= SHAPE_TOLERANCE * other
-
-
-@dataclass(frozen=True)
-class _TakeoutFile:
-    """A JSON file of Google Takeout: start of the photo's name, and the people on the photo."""
-
-    prefix: str
-    people: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _TakeoutFolder:
-    """The JSON files of one folder, by the number of the copy."""
-
-    files: dict[str, list[_TakeoutFile]] = field(default_factory=lambda: defaultdict(list))
-
-    @classmethod
-    def of(cls, path: Path, counts: Counter[str]) -> _TakeoutFolder:
-        """Read the JSON files of a folder; those of other programs are ignored."""
-        found = cls()
-        for file in sorted(path.glob("*.json")):
-            data = _read_json(file, counts)
-            if isinstance(data, dict) and isinstance(data.get("title"), str):
-                stem, counter = _without_counter(file.name.removesuffix(".json"))
-                found.files[counter].append(_TakeoutFile(_photo_prefix(stem), _people(data)))
-        return found
-
-    def people(self, name: str) -> tuple[str, ...]:
-        """The people of a photo; none unless exactly one file belongs to it.
-
-        The counter of a copy stands before the suffix of a photo, `IMG(1).jpg`, and at the end of
-        its JSON file, `IMG.jpg(1).json`. An edited photo shares the file of its original.
-        """
-        stem, suffix = os.path.splitext(name)
-        stem, counter = _without_counter(_EDITED.sub("", stem))
-        stem = _EDITED.sub("", stem)
-        names = {f"{stem}{suffix}", stem}
-        cut = f"{stem}{suffix}"[:TAKEOUT_NAME]
-        matching = [
-            file
-            for file in self.files.get(counter, ())
-            if file.prefix in names or (len(cut) == TAKEOUT_NAME and file.prefix == cut)
-        ]
-        return matching[0].people if len(matching) == 1 else ()
-
-
-def _without_counter(stem: str) -> tuple[str, str]:
-    match = _COUNTER.search(stem)
-    return (stem[: match.start()], match[1]) if match else (stem, "")
-
-
-def _photo_prefix(stem: str) -> str:
-    """Name of a JSON file without `.supplemental-metadata`, which may be cut after any letter."""
-    if _SUPPLEMENT in stem:
-        return stem.partition(_SUPPLEMENT)[0]
-    if len(stem) >= TAKEOUT_NAME - 1:
-        for length in range(len(_SUPPLEMENT) - 1, 1, -1):
-            if stem.endswith(_SUPPLEMENT[:length]):
-                return stem[:-length]
-    return stem
-
-
-def _read_json(path: Path, counts: Counter[str]) -> Any:
-    try:
-        if path.stat().st_size > _MAX_JSON:
-            return None
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        counts["JSON files that cannot be read"] += 1
-        return None
-
-
-def _people(data: dict[str, Any]) -> tuple[str, ...]:
-    listed = data.get("people")
-    entries = listed if isinstance(listed, list) else []
-    people = [entry.get("name") for entry in entries if isinstance(entry, dict)]
-    names = (name_of(name) for name in people if isinstance(name, str))
-    return tuple(dict.fromkeys(name for name in names if name))

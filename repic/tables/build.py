@@ -137,7 +137,7 @@ OBJECTS = Table(
         Column(
             "identity_origin",
             TEXT,
-            "Where the identity comes from: folder, annotation or shot.",
+            "Where the identity comes from: folder, annotation, album or shot.",
             nullable=True,
         ),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from repic import config, sources
-from repic.errors import SourceError
+from repic.errors import ConfigError, SourceError
 from repic.images import decode
 from repic.images.coordinates import Box, upright
 from repic.sources.base import SourcePhoto
@@ -234,3 +235,59 @@ def test_a_box_turns_as_the_pixels_do(orientation: int) -> None:
     pixels = Box(x1 * width, y1 * height, x2 * width, y2 * height)
     shown = upright(pixels, width, height, orientation)
     assert shown.as_list() == pytest.approx([20, 20, 80, 90])
+
+
+def _album(folder: Path, title: str | None, name: str = "metadata.json") -> None:
+    save(draw([], SIZE, 90), folder / "a.jpg", 1)
+    (folder / "a.jpg.json").write_text(json.dumps({"title": "a.jpg", "photoTakenTime": {}}))
+    if title is not None:
+        content = {"title": title, "description": "", "access": "protected", "date": {}}
+        (folder / name).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("folder", "title", "album"),
+    [
+        ("Rex", "Rex", "Rex"),
+        ("Rex_ our dog", "Rex: our dog", "Rex: our dog"),
+        ("Photos from 2020", None, None),
+        ("Photos from 2020", "Photos from 2020", None),
+        ("Fotos von 2020", "Fotos von 2020", None),
+        ("2019-05-17", "2019-05-17", None),
+        ("Archive", "Archive", None),
+        ("Untitled(1)", "", None),
+        ("Paris 2020", "Paris 2020", "Paris 2020"),
+    ],
+)
+def test_albums_of_takeout_are_identities_on_request(
+    tmp_path: Path, folder: str, title: str | None, album: str | None
+) -> None:
+    (tmp_path / folder).mkdir()
+    _album(tmp_path / folder, title, "Metadaten.json")
+    for identity, expected in (("album", album), ("annotation", None), ("folder", None)):
+        assert [p.identity for p in _photos(tmp_path, identity)] == [expected]
+
+
+def test_folders_without_files_of_takeout_are_albums(tmp_path: Path) -> None:
+    for folder in ("Rex", "2020/05", "DCIM/100APPLE", "."):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        save(draw([], SIZE, 90), tmp_path / folder / "a.jpg", 1)
+    found = {p.uri.removeprefix(tmp_path.as_uri()): p.identity for p in _photos(tmp_path, "album")}
+    assert found == {
+        "/Rex/a.jpg": "Rex",
+        "/2020/05/a.jpg": None,
+        "/DCIM/100APPLE/a.jpg": None,
+        "/a.jpg": None,
+    }
+
+
+def test_a_folder_with_two_titles_is_no_album(tmp_path: Path) -> None:
+    (tmp_path / "Rex").mkdir()
+    _album(tmp_path / "Rex", "Rex")
+    (tmp_path / "Rex" / "metadata(1).json").write_text(json.dumps({"title": "Bella"}))
+    assert [p.identity for p in _photos(tmp_path, "album")] == [None]
+
+
+def test_albums_belong_to_libraries(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="identity album is for a source of kind library"):
+        config.load("photos", ["source.identity=album"], source={"path": str(tmp_path)})

@@ -17,7 +17,7 @@ from repic.images.fetch import ImageRefused
 from repic.models import detectors
 from repic.models.detectors import Detection, Detector
 from repic.pipeline.scan import Reject
-from repic.pipeline.stages import tracks
+from repic.pipeline.stages import faces, tracks
 from repic.pipeline.stages.base import (
     Inputs,
     Json,
@@ -195,7 +195,7 @@ class ObjectStage(TableStage):
     """Assign identities, count labels per photo, mark the main object, drop rejected boxes."""
 
     name = "objects"
-    version = 2
+    version = 3
     reads = ("images", "detections", "reviews")
     writes = ("objects",)
 
@@ -240,20 +240,22 @@ def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:
     Args:
         identity: Source of identities. "folder" assigns the photo's identity to its main object,
             the one with the largest confidence x area, unless the owner says it of each box, and
-            so does "shot" (see `tracks`); "annotation" assigns each box the identity of the
-            annotated object that it matches.
+            so do "album" and "shot" (see `tracks`); "annotation" assigns each box the identity of
+            the annotated object that it matches, or else of the face in it (see `faces`).
     """
     if not boxes:
         return []
     labels = Counter(box["label"] for box in boxes)
     main = tracks.main_box(boxes)
+    by_face = faces.names(boxes, photo["annotations"]) if identity == "annotation" else {}
     rows = []
     for box in boxes:
         name, origin = None, None
         if identity == "annotation":
             name = box["identity"] or _identity_by_overlap(_box(box), photo["annotations"])
+            name = name or by_face.get(box["object_id"])
             origin = "annotation" if name else None
-        elif identity in ("folder", tracks.SHOT):
+        elif identity in ("folder", "album", tracks.SHOT):
             name = box["identity"] or (photo["identity"] if box is main else None)
             origin = ("annotation" if box["identity"] else identity) if name else None
         rows.append(
