@@ -7,10 +7,9 @@ then there are too few rows in which the names are absent.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from repic.captions.facts import fact_words
@@ -67,17 +66,24 @@ def measure(rows: Iterable[Mapping[str, Any]]) -> list[BlindCaptions]:
     return results
 
 
-def _rewards(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float, float]:
-    nobody = [float(not _present(row)) for row in rows]
-    everybody = [_naming_everybody(row) for row in rows]
-    by_number: dict[int, list[int]] = defaultdict(list)
-    for index, row in enumerate(rows):
-        by_number[len(row["references"])].append(index)
-    best = sum(
-        max(sum(nobody[i] for i in indices), sum(everybody[i] for i in indices))
-        for indices in by_number.values()
-    )
-    return fmean(nobody), fmean(everybody), best / len(rows)
+def _rewards(
+    rows: Sequence[Mapping[str, Any]], weight: Mapping[str, float] | None = None
+) -> tuple[float, float, float]:
+    """Mean rewards of naming nobody, everybody, and the better for each number of references.
+
+    Args:
+        weight: Weight of a row by its kind; 1 if None.
+    """
+    nobody: Counter[int] = Counter()
+    everybody: Counter[int] = Counter()
+    total = 0.0
+    for row in rows:
+        number, times = len(row["references"]), weight[row["kind"]] if weight else 1
+        nobody[number] += times * (not _present(row))
+        everybody[number] += times * _naming_everybody(row)
+        total += times
+    best = sum(max(nobody[number], everybody[number]) for number in nobody)
+    return nobody.total() / total, everybody.total() / total, best / total
 
 
 def _present(row: Mapping[str, Any]) -> int:
@@ -91,19 +97,22 @@ def _naming_everybody(row: Mapping[str, Any]) -> float:
 
 
 def suggested_shares(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Shares of the kinds of ICT rows with which naming everybody earns as little as nobody.
+    """Shares of the kinds of ICT rows with which not looking gains little over naming nobody.
 
-    Mixed rows are `MIXED_PER_PRESENT` times as many as rows with only present names, and the share
-    of absent rows is as large as the reward of naming everybody in the others.
+    They have as few absent rows as possible, and `MIXED_PER_PRESENT` mixed rows for each with only
+    present names.
     """
     captions = [r for r in rows if r["objective"] == "ict" and r["kind"] != identify.KIND]
-    kinds = Counter(row["kind"] for row in captions)
-    mixed = [_naming_everybody(row) for row in captions if row["kind"] == "mixed"]
-    reward = (1 + MIXED_PER_PRESENT * (fmean(mixed) if mixed else 0.5)) / (1 + MIXED_PER_PRESENT)
-    absent = reward / (1 + reward)
-    present = (1 - absent) / (1 + MIXED_PER_PRESENT)
-    present_kinds = [kind for kind in ("single", "multi") if kinds[kind]] or ["single"]
-    shares = {kind: present / len(present_kinds) for kind in present_kinds}
-    shares |= {"absent": absent, "mixed": present * MIXED_PER_PRESENT}
+    counts = Counter(row["kind"] for row in captions)
+    present_kinds = [kind for kind in ("single", "multi") if counts[kind]] or ["single"]
+    for percent in range(20, 80):
+        absent, rest = percent / 100, 1 - percent / 100
+        each = rest / (1 + MIXED_PER_PRESENT) / len(present_kinds)
+        shares = dict.fromkeys(present_kinds, each)
+        shares |= {"absent": absent, "mixed": rest - sum(shares.values())}
+        weight = {kind: share / counts[kind] for kind, share in shares.items() if counts[kind]}
+        nobody, _, best = _rewards([row for row in captions if row["kind"] in weight], weight)
+        if best - nobody <= TOO_HIGH:
+            break
     rounded = {kind: round(share * (1 - WHICH_SHARE), 2) for kind, share in shares.items()}
     return {**rounded, identify.KIND: WHICH_SHARE}
