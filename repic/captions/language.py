@@ -121,7 +121,7 @@ _MOST = 4.0
 
 _CACHED = 100_000
 _OTHER_SCRIPT = re.compile(f"[{HAN}{HANGUL}\u0370-\u1cff]")
-_NEUTRAL, _UNKNOWN, _KNOWN, _GRAMMATICAL_WORD, _FOREIGN = range(5)
+_MARK, _NAME, _UNKNOWN, _KNOWN, _GRAMMATICAL_WORD, _FOREIGN = range(6)
 
 
 def language_score(tokens: Sequence[str], length: int, words: Set[str]) -> float | None:
@@ -135,9 +135,9 @@ def language_score(tokens: Sequence[str], length: int, words: Set[str]) -> float
     english = _english()
     if english is None:
         return None
-    kinds = [*map(english.kinds.__getitem__, tokens)]
-    counts = [kinds.count(kind) for kind in range(5)]
-    count, foreign = len(tokens) - counts[_NEUTRAL], counts[_FOREIGN]
+    kinds = bytes(map(english.kinds.__getitem__, tokens))
+    counts = [kinds.count(kind) for kind in range(6)]
+    count, foreign = sum(counts[_UNKNOWN:]), counts[_FOREIGN]
     if 2 * foreign > count or (counts[_UNKNOWN] > count / 4 and _is_other_language(tokens)):
         return None
     grammatical = counts[_GRAMMATICAL_WORD]
@@ -146,7 +146,7 @@ def language_score(tokens: Sequence[str], length: int, words: Set[str]) -> float
     if count >= LISTED:
         score = min(score, grammatical / count / GRAMMAR)
     if length > LONG:
-        marks = sum(not token[-1].isalnum() for token in tokens) / max(1, len(tokens))
+        marks = counts[_MARK] / max(1, len(tokens))
         score = min(score, _between(length / max(1, len(tokens)), PADDING), _between(marks, MARKS))
     told = len(words - _GENERAL_WORDS) / max(1, len(words) // WORDS_PER_DETAIL)
     if not (words.isdisjoint(_REFUSING) or words.isdisjoint(_FIRST_PERSON)):
@@ -182,7 +182,7 @@ class _Kinds(dict[str, int]):
 
     def _kind(self, token: str) -> int:
         if not token[0].isalnum():
-            return _NEUTRAL
+            return _NAME if token[0] == "@" else _MARK
         if token in _GRAMMATICAL_WORDS:
             return _GRAMMATICAL_WORD
         if _OTHER_SCRIPT.search(token):
@@ -227,8 +227,7 @@ class _English:
 
     def order(self, tokens: Sequence[str]) -> float:
         """How English the order of the words is, 0 to 1; 1 if too little is known of it."""
-        values = map(self._pairs.__getitem__, pairwise(tokens))
-        known = [value for value in values if value]
+        known = [*filter(None, map(self._pairs.__getitem__, pairwise(tokens)))]
         if len(known) < FEWEST_PAIRS:
             return 1.0
         return _between((sum(known) + DOUBT) / (len(known) + DOUBT), ORDER)
