@@ -7,7 +7,7 @@ then there are too few rows in which the names are absent.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,8 +74,8 @@ def _rewards(
     Args:
         weight: Weight of a row by its kind; 1 if None.
     """
-    nobody: Counter[int] = Counter()
-    everybody: Counter[int] = Counter()
+    nobody: dict[int, float] = defaultdict(float)
+    everybody: dict[int, float] = defaultdict(float)
     total = 0.0
     for row in rows:
         number, times = len(row["references"]), weight[row["kind"]] if weight else 1
@@ -83,7 +83,7 @@ def _rewards(
         everybody[number] += times * _naming_everybody(row)
         total += times
     best = sum(max(nobody[number], everybody[number]) for number in nobody)
-    return nobody.total() / total, everybody.total() / total, best / total
+    return sum(nobody.values()) / total, sum(everybody.values()) / total, best / total
 
 
 def _present(row: Mapping[str, Any]) -> int:

@@ -216,29 +216,15 @@ class _RowPlan:
 
     def row(self) -> Row:
         """Draw the rest of the row. Call it once, since it advances `rng`."""
-        rng, candidates, target, query = self.rng, self.candidates, self.target, self.query
-        corpus, settings = self.index.corpus, self.settings
-        template = rng.pick(identify.TEMPLATES if target else _CAPTIONS)
-        with_info = rng.chance(settings.ict.info_share)
-        request = [template.text]
-        if not target and rng.chance(settings.ict.use_name_share):
-            request.append(rng.pick(USE_NAME))
-        if not target and rng.chance(settings.ict.no_copy_share):
-            request.append(rng.pick(NO_COPY))
-        objects = [*corpus.objects_of[query.image_id], *(c.shown for c in candidates)]
-        avoid = texts_of(query, objects)
-        names = draw_names(rng, len(candidates), settings.names.locales, avoid)
-        prompt, references = [], []
-        for candidate, (name, locale) in zip(candidates, names, strict=True):
-            info = reference_info(candidate.shown, rng) if with_info else ""
-            text = f"Name: <{name}>, Info: {info}" if info else f"This is <{name}>."
-            prompt += [image_block(), text_block(text)]
-            is_present = candidate.in_query is not None
-            references.append(reference_row(name, locale, info, is_present, candidate.shown))
-        prompt += [image_block(), text_block(" ".join(request))]
+        candidates, target, query = self.candidates, self.target, self.query
+        corpus = self.index.corpus
+        template = self.rng.pick(identify.TEMPLATES if target else _CAPTIONS)
+        with_info = self.rng.chance(self.settings.ict.info_share)
+        request = self._request(template.text)
+        prompt, references = self._references(with_info)
         present = [
-            (candidate.in_query, name)
-            for candidate, (name, _) in zip(candidates, names, strict=True)
+            (candidate.in_query, reference["name"])
+            for candidate, reference in zip(candidates, references, strict=True)
             if candidate.in_query is not None
         ]
         name_of = {obj.object_id: name for obj, name in present}
@@ -252,7 +238,7 @@ class _RowPlan:
             self.kind,
             corpus.splits[query.image_id],
             template,
-            prompt,
+            [*prompt, image_block(), text_block(request)],
             [*(reference_picture(corpus, c.shown) for c in candidates), query_picture(query)],
             answer,
             self.seed,
@@ -265,6 +251,28 @@ class _RowPlan:
             distractor_words=distractors,
             hashed=answer if target else named,
         )
+
+    def _request(self, sentence: str) -> str:
+        request, settings = [sentence], self.settings.ict
+        if not self.target and self.rng.chance(settings.use_name_share):
+            request.append(self.rng.pick(USE_NAME))
+        if not self.target and self.rng.chance(settings.no_copy_share):
+            request.append(self.rng.pick(NO_COPY))
+        return " ".join(request)
+
+    def _references(self, with_info: bool) -> tuple[list[dict[str, str]], list[Row]]:
+        """The blocks of the prompt before the query, and the `references` column."""
+        shown = [candidate.shown for candidate in self.candidates]
+        avoid = texts_of(self.query, [*self.index.corpus.objects_of[self.query.image_id], *shown])
+        names = draw_names(self.rng, len(shown), self.settings.names.locales, avoid)
+        prompt, references = [], []
+        for candidate, (name, locale) in zip(self.candidates, names, strict=True):
+            info = reference_info(candidate.shown, self.rng) if with_info else ""
+            text = f"Name: <{name}>, Info: {info}" if info else f"This is <{name}>."
+            prompt += [image_block(), text_block(text)]
+            is_present = candidate.in_query is not None
+            references.append(reference_row(name, locale, info, is_present, candidate.shown))
+        return prompt, references
 
 
 def _plan(
