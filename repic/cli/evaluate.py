@@ -76,6 +76,10 @@ def run(
     layout: Annotated[
         str | None, typer.Option(help="Prompt layout of the references: training or paper.")
     ] = None,
+    requests: Annotated[
+        Path | None,
+        typer.Option(help="File of captions whose fourth column is what to ask about each photo."),
+    ] = None,
     photos: Annotated[
         int | None, typer.Option(help="Number of generated photos per part of the suite.")
     ] = None,
@@ -109,6 +113,7 @@ def run(
             "folder": str(folder) if folder else None,
             "protocols": protocol or None,
             "layout": layout,
+            "requests": str(requests) if requests else None,
             "photos": photos,
             "url": server,
             "backend": "server" if server else None,
@@ -298,6 +303,8 @@ def caption(
     opened = open_store(store) if "@" in model else None
     answer = single_photo.caption(photo, refs, model, settings, opened)
     question = answer.question
+    if answer.limitation:
+        err().print(answer.limitation, markup=False)
     if sidecar:
         from repic.sources.sidecars import write_caption
 

@@ -40,7 +40,12 @@ class EvaluateSettings(Section):
     )
     layout: Layout = Field(
         "training",
-        description="training: prompts as in training; paper: `Name, Info` per reference.",
+        description="training: prompts as in training; paper: a system's turn, and numbered "
+        "references with `Name, Info`.",
+    )
+    requests: str | None = Field(
+        None,
+        description="File of captions whose fourth column is what was asked about each photo.",
     )
     top_k: int = Field(
         0,

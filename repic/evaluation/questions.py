@@ -16,10 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from repic.config import EvaluateSettings, ExampleSettings, Layout
-from repic.evaluation.records import Record
+from repic.config import EvaluateSettings, ExampleSettings, IctSettings, Layout
+from repic.errors import SuiteError
+from repic.evaluation.records import CaptionFile, Record, bare
 from repic.evaluation.retrieval import DetectedCrop, names_above, nearest_names
 from repic.evaluation.suites import (
     Concept,
@@ -30,7 +33,13 @@ from repic.evaluation.suites import (
     concepts_by_name,
 )
 from repic.objectives import identify
-from repic.objectives.base import SeededRandom, image_block, seed_of, text_block
+from repic.objectives.base import (
+    SeededRandom,
+    image_block,
+    seed_of,
+    system_block,
+    text_block,
+)
 from repic.objectives.ict import NO_COPY, TEMPLATES, USE_NAME
 from storage.hashing import fingerprint
 
@@ -42,9 +51,20 @@ FOUR = 4
 
 PAPER_K = 2
 _REQUESTS = [template for template in TEMPLATES if template not in identify.TEMPLATES]
-PAPER_REQUEST = (
-    "Give a caption of the last image that tells those in it by name, as they are called above."
+PAPER_SYSTEM = (
+    "You write captions. Describe the last image, the query, accurately. The images before it are "
+    "references, each with what is known about it."
 )
+"""What the system's turn of the layout `paper` says, in our words."""
+
+PAPER_REQUESTS = (
+    "Write a personalized caption for it.",
+    "Write a caption for it.",
+    "Could you write a personalized caption for this photo?",
+    "Please provide a caption for the photo.",
+)
+"""Requests of the layout `paper`, in turn over the photos, in our words: half of them ask for a
+personalized caption, and none says to use the names."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +159,14 @@ def questions(
     settings: EvaluateSettings,
     crops: Mapping[str, Sequence[DetectedCrop]],
     threshold: float,
+    requests: Sequence[str] | None = None,
 ) -> list[Question]:
     """All questions of a suite, by protocol.
 
     Args:
         crops: image_id -> crops; see `retrieval.search`. May be empty if no protocol retrieves.
         threshold: Lowest cosine at which a crop matches a reference.
+        requests: What is asked in each query of the suite; None: as the layout asks.
 
     Raises:
         SuiteError: Two concepts have the same name.
@@ -160,6 +182,9 @@ def questions(
                 protocol, query, concepts, photo_crops, settings, threshold, rng
             )
             references = tuple(concepts[name] for name in names)
+            asked = requests[number] if requests else None
+            if asked is None and settings.layout == "paper":
+                asked = PAPER_REQUESTS[number % len(PAPER_REQUESTS)]
             result.append(
                 Question(
                     suite.name,
@@ -170,11 +195,46 @@ def questions(
                     truths,
                     references,
                     photo_crops,
-                    tuple(_prompt(references, settings.layout, rng)),
+                    tuple(_prompt(references, settings.layout, rng, asked)),
                     query.things,
                 )
             )
     return result
+
+
+_Key = tuple[str, frozenset[str]]
+
+
+def read_requests(path: Path, queries: Iterable[Query]) -> tuple[str, ...]:
+    """The request of each query.
+
+    A row belongs to a query if both name the same photo (its file and folder) and the same
+    concepts.
+
+    Args:
+        path: A file as `CaptionFile` reads it, with a request in every row.
+
+    Raises:
+        CaptionError: the file cannot be read.
+        SuiteError: it has no request for a query.
+    """
+    known: dict[_Key, str] = {}
+    for record in CaptionFile(path):
+        if record.prompt:
+            known[_key(record.photo, map(bare, record.concepts))] = record.prompt
+    keys = [_key(unquote(query.photo.uri), query.concepts) for query in queries]
+    missing = [photo for photo, concepts in keys if (photo, concepts) not in known]
+    if missing:
+        raise SuiteError(
+            f"{path} has no request for {len(missing)} of {len(keys)} questions, such as the one "
+            f"about {missing[0]}: give captions of this suite whose fourth column is the request"
+        )
+    return tuple(known[key] for key in keys)
+
+
+def _key(photo: str, concepts: Iterable[str]) -> _Key:
+    file = "/".join(photo.replace("\\", "/").split("/")[-2:])
+    return file, frozenset(concepts)
 
 
 def _choose(
@@ -215,28 +275,38 @@ def _absent(
 
 
 def _prompt(
-    references: Sequence[Concept], layout: Layout, rng: SeededRandom
+    references: Sequence[Concept], layout: Layout, rng: SeededRandom, request: str | None
 ) -> list[dict[str, str]]:
-    """Text and image blocks; the last image is the photo."""
+    """Blocks of the prompt; the last image is the photo.
+
+    Args:
+        request: What is asked; None: a request as in training.
+    """
     settings = ExampleSettings().ict
-    with_info = layout == "paper" or rng.chance(settings.info_share)
-    blocks = []
-    for concept in references:
+    is_paper = layout == "paper"
+    with_info = is_paper or rng.chance(settings.info_share)
+    blocks = [system_block(PAPER_SYSTEM)] if is_paper else []
+    for number, concept in enumerate(references, start=1):
         if with_info and concept.info:
             text = f"Name: <{concept.name}>, Info: {concept.info}"
-        elif layout == "paper":
+        elif is_paper:
             text = f"Name: <{concept.name}>"
         else:
             text = f"This is <{concept.name}>."
-        blocks += [image_block(), text_block(text)]
-    if layout == "paper":
-        return [*blocks, image_block(), text_block(PAPER_REQUEST)]
+        blocks += [image_block(), text_block(f"{number}. {text}" if is_paper else text)]
+    if request is None:
+        request = _request_of_training(settings, rng)
+    intro = "This is the query. " if is_paper else ""
+    return [*blocks, image_block(), text_block(intro + request)]
+
+
+def _request_of_training(settings: IctSettings, rng: SeededRandom) -> str:
     request = [rng.pick(_REQUESTS).text]
     if rng.chance(settings.use_name_share):
         request.append(rng.pick(USE_NAME))
     if rng.chance(settings.no_copy_share):
         request.append(rng.pick(NO_COPY))
-    return [*blocks, image_block(), text_block(" ".join(request))]
+    return " ".join(request)
 
 
 def record_of(row: Mapping[str, Any]) -> Record:

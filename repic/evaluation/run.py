@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow as pa
 from repic import config
 from repic.config import EvaluateSettings, Settings
 from repic.evaluation import caption_quality, local_suites, results, sample_suite, score
-from repic.evaluation.questions import Question, questions
+from repic.evaluation.questions import Question, questions, read_requests
 from repic.evaluation.results import EvaluationResult
 from repic.evaluation.retrieval import DetectedCrop, Gallery, search, threshold_curve
 from repic.evaluation.suites import Suite
@@ -76,13 +77,17 @@ def run(
     progress = progress or NoProgress()
     captioner = captioners.load(model, settings.evaluate, store)
     suite = load_suite(settings.evaluate)
-    for remark in suite.remarks:
+    is_real = not settings.evaluate.suite.startswith("sample")
+    limits = captioners.limitation(captioner) if is_real else None
+    for remark in (*suite.remarks, *([limits] if limits else ())):
         progress.message(remark)
+    asked = settings.evaluate.requests
+    requests = read_requests(Path(asked).expanduser(), suite.queries) if asked else None
     # A missing encoder must fail before captions, which may take hours.
     encoder = caption_quality.load_text_encoder(settings)
     retrieval = retrieve(suite, settings, progress, encoder)
     suite_questions = questions(
-        suite, settings.evaluate, retrieval.crops, retrieval.threshold or 0.0
+        suite, settings.evaluate, retrieval.crops, retrieval.threshold or 0.0, requests
     )
     with store.lease():
         captions = generate_captions(

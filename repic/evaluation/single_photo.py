@@ -22,10 +22,15 @@ MOST = 4
 
 @dataclass(frozen=True)
 class PhotoCaption:
-    """A caption, and the question that it answers."""
+    """A caption, and the question that it answers.
+
+    Attributes:
+        limitation: What to know about the model; None for most.
+    """
 
     question: Question
     caption: str
+    limitation: str | None = None
 
     @property
     def plain(self) -> str:
@@ -62,7 +67,7 @@ def caption(
     retrieval = retrieve(suite, settings, NoProgress())
     [question] = questions(suite, settings.evaluate, retrieval.crops, retrieval.threshold or 0.0)
     [text] = captioner.captions([question.row])
-    return PhotoCaption(question, text)
+    return PhotoCaption(question, text, captioners.limitation(captioner))
 
 
 def load_references(folder: Path) -> tuple[Concept, ...]:

@@ -191,6 +191,11 @@ def text_block(text: str) -> dict[str, str]:
     return {"type": "text", "text": text}
 
 
+def system_block(text: str) -> dict[str, str]:
+    """A prompt block of the system's turn, before those of the user."""
+    return {"type": "system", "text": text}
+
+
 def prompt_of(row: Mapping[str, Any], convention: Convention) -> list[dict[str, str]]:
     """The blocks of a row's prompt, with any box written in the convention of the model family."""
     if row["objective"] != "ict" or row["box"] is None:
@@ -200,12 +205,17 @@ def prompt_of(row: Mapping[str, Any], convention: Convention) -> list[dict[str, 
 
 
 def messages(row: Mapping[str, Any], convention: Convention) -> list[dict[str, Any]]:
-    """The prompt of a row as a conversation of one user turn, with a block for each picture."""
+    """The prompt of a row as a conversation: the system's turn, if the row has one, and the user's,
+    with a block for each picture."""
+    prompt = prompt_of(row, convention)
+    system = [{"type": "text", "text": b["text"]} for b in prompt if b["type"] == "system"]
     blocks = [
         {"type": "image"} if block["type"] == "image" else {"type": "text", "text": block["text"]}
-        for block in prompt_of(row, convention)
+        for block in prompt
+        if block["type"] != "system"
     ]
-    return [{"role": "user", "content": blocks}]
+    turns = [{"role": "system", "content": system}] if system else []
+    return [*turns, {"role": "user", "content": blocks}]
 
 
 def answer_of(row: Mapping[str, Any], convention: Convention) -> str:

@@ -174,7 +174,7 @@ def _turns(row: dict) -> Iterator[_PromptTurn]:
     images = iter(row["images"])
     turn = _PromptTurn(None, "", (), "")
     for block in row["prompt"]:
-        if block["type"] == "text":
+        if block["type"] != "image":
             turn = replace(turn, text=f"{turn.text}\n{_text(block, row)}".strip())
         elif image := next(images, None):
             if turn.picture or turn.text:

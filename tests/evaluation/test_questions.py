@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repic import config
-from repic.evaluation.questions import PAPER_REQUEST, Question, questions
+from repic.evaluation.questions import PAPER_REQUESTS, PAPER_SYSTEM, Question, questions
 from repic.evaluation.retrieval import (
     DetectedCrop,
     Match,
@@ -85,14 +85,20 @@ def test_a_scene_names_only_whom_a_right_caption_names(suite: Suite) -> None:
 @pytest.mark.parametrize("layout", ["training", "paper"])
 def test_prompts_have_a_block_for_each_picture(suite: Suite, layout: str) -> None:
     for question in asked(suite, layout=layout):
-        kinds = [block["type"] for block in question.prompt]
+        prompt = list(question.prompt)
+        if layout == "paper":
+            assert prompt.pop(0) == {"type": "system", "text": PAPER_SYSTEM}
+        kinds = [block["type"] for block in prompt]
         assert kinds == ["image", "text"] * (len(question.shown) + 1)
         assert kinds.count("image") == len(question.pictures)
         assert question.pictures[-1]["role"] == "query"
-        for concept, block in zip(question.shown, question.prompt[1::2], strict=False):
+        for number, (concept, block) in enumerate(
+            zip(question.shown, prompt[1::2], strict=False), start=1
+        ):
             assert f"<{concept.name}>" in block["text"]
+            assert block["text"].startswith(f"{number}. Name: ") == (layout == "paper")
         if layout == "paper":
-            assert question.prompt[-1]["text"] == PAPER_REQUEST
+            assert prompt[-1]["text"].removeprefix("This is the query. ") in PAPER_REQUESTS
             assert all(reference["info"] for reference in question.references)
 
 

@@ -15,7 +15,7 @@ from repic.sample.composition import PhotoPlan
 from repic.sample.identities import RESERVED
 from repic.sample.world import World
 from tests.evaluation.servers import name_all, serving
-from tests.random_vlms import smolvlm_folder
+from tests.random_vlms import qwen2_5_vl_folder, smolvlm_folder
 
 
 @pytest.fixture
@@ -44,6 +44,22 @@ def test_few_references_are_all_shown(photos: Path, repic_main: Any) -> None:
         code, output, errors = repic_main(*arguments, "--server", server.url, "--model", "pal")
     assert code == 0, errors
     assert all(f"<Name{n}>" in output for n in range(3))
+
+
+def test_the_default_model_says_that_it_knows_generated_photos_only(
+    photos: Path, repic_main: Any, tmp_path: Path
+) -> None:
+    for n in range(1, 6):
+        (photos / "refs" / f"Name{n}.jpg").unlink()
+    arguments = ("caption", str(photos / "photo.jpg"), "--refs", str(photos / "refs"))
+    code, output, errors = repic_main(*arguments, "--set", "evaluate.max_new_tokens=4")
+    assert code == 0, errors
+    assert "sample-full knows generated photos only" in errors
+    assert "knows" not in output
+    other = qwen2_5_vl_folder(tmp_path / "vlm")
+    code, _, errors = repic_main(*arguments, "--model", other, "--set", "evaluate.max_new_tokens=4")
+    assert code == 0, errors
+    assert "knows" not in errors
 
 
 def test_of_many_those_in_the_photo_are_shown(photos: Path, repic_main: Any) -> None:

@@ -13,7 +13,7 @@ from repic import config
 from repic.config import EvaluateSettings, profiles
 from repic.errors import SuiteError
 from repic.evaluation import local_suites, suites
-from repic.evaluation.questions import questions
+from repic.evaluation.questions import questions, read_requests
 from repic.evaluation.run import load_suite
 from repic.sample import hard_cases
 from tests.evaluation.servers import name_all, serving
@@ -197,7 +197,32 @@ def test_the_captions_of_the_authors_database(tmp_path: Path) -> None:
     )
     result = questions(load_suite(asked), asked, {}, 0.0)
     assert len(result) == 6
-    assert result[0].prompt[1]["text"] == "Name: <ann>, Info: A pal."
+    assert result[0].prompt[0]["type"] == "system"
+    assert result[0].prompt[2]["text"] == "1. Name: <ann>, Info: A pal."
+    assert len({question.prompt[-1]["text"] for question in result}) == 4
+
+
+def test_requests_are_those_of_a_file_of_captions(tmp_path: Path) -> None:
+    released(tmp_path, "myvlm", "myvlm_data")
+    suite = local_suites.suite("myvlm", str(tmp_path))
+    rows = [
+        [f"./data/photos\\{name}/{n}.jpg", [f"<{name}>"], "A caption.", f"Ask {name} {n}?"]
+        for name in ("ann", "b-b")
+        for n in range(3)
+    ]
+    file = tmp_path / "captions.json"
+    file.write_text(json.dumps([*rows, ["x/9.jpg", ["<eve>"], "Another one.", "Why?"]]))
+    requests = read_requests(file, suite.queries)
+    assert requests[0] == "Ask ann 0?"
+    assert requests[-1] == "Ask b-b 2?"
+    asked = EvaluateSettings(
+        suite="myvlm", folder=str(tmp_path), protocols=("skip-retrieval",), layout="paper"
+    )
+    texts = [q.prompt[-1]["text"] for q in questions(suite, asked, {}, 0.0, requests)]
+    assert texts == [f"This is the query. {request}" for request in requests]
+    file.write_text(json.dumps([*rows[1:], rows[0][:3]]))
+    with pytest.raises(SuiteError, match=r"no request for 1 of 6 questions, .* ann/0\.jpg"):
+        read_requests(file, suite.queries)
 
 
 def test_concepts_that_are_left_out_are_named(tmp_path: Path) -> None:

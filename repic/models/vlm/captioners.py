@@ -76,6 +76,21 @@ def load(model: str, settings: EvaluateSettings, store: Store | None = None) -> 
     return TransformersCaptioner(model, settings, store, source)
 
 
+def limitation(captioner: Captioner) -> str | None:
+    """What a user must know before captioning real photos with this model; None for most."""
+    from repic.models.shipped import VLMS
+
+    base = captioner.name
+    if captioner.source:
+        base = _base(captioner.name, captioner.source).name
+    if base not in VLMS or isinstance(captioner, ServerCaptioner):
+        return None
+    return (
+        f"{captioner.name} knows generated photos only, and its captions of others mean nothing: "
+        "give --model a vision-language model, such as Qwen/Qwen2.5-VL-7B-Instruct, or --server"
+    )
+
+
 def _checkpoint(model: str, store: Store | None) -> Manifest | None:
     if "@" not in model or Path(model).exists():
         return None
@@ -300,5 +315,8 @@ def conversation(
         if block["type"] == "image"
         else text_part(block["text"])
         for block in row["prompt"]
+        if block["type"] != "system"
     ]
-    return [{"role": "user", "content": content}]
+    system = [block["text"] for block in row["prompt"] if block["type"] == "system"]
+    turns = [{"role": "system", "content": text} for text in system]
+    return [*turns, {"role": "user", "content": content}]

@@ -100,12 +100,12 @@ class AnswerGenerator:
         if reason:
             self.unreadable.add(row["example_id"])
         remaining = iter(pictures)
-        [turn] = messages(row, self.convention)
+        *system, turn = messages(row, self.convention)
         blocks = [
             {**block, "image": next(remaining)} if block["type"] == "image" else block
             for block in turn["content"]
         ]
-        return [{**turn, "content": blocks}]
+        return [*system, {**turn, "content": blocks}]
 
 
 def _cuda(model: Any) -> list[int]:
