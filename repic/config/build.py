@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,6 +13,7 @@ from repic.config.section import Section
 
 Band = Literal["easy", "medium", "hard"]
 Objective = Literal["oct", "vlt", "ict"]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SPLITS = ("train", "validation", "test")
 LOCAL = "local-dir:"
 """OpenCLIP's prefix for a folder of weights."""
@@ -153,7 +155,7 @@ class OctSettings(Section):
     """Is it the same object: yes or no."""
 
     negatives_per_positive: float = Field(1.0, ge=0, description="1 is balanced.")
-    band_shares: dict[Band, float] = Field(
+    band_shares: dict[Band, Weight] = Field(
         {"hard": 0.5, "medium": 0.25, "easy": 0.25}, description="Bands of the negatives."
     )
 
@@ -183,7 +185,7 @@ class VltSettings(Section):
 class IctSettings(Section):
     """Caption the photo and use the right names."""
 
-    shares: dict[Literal["single", "multi", "absent", "mixed", "which"], float] = Field(
+    shares: dict[Literal["single", "multi", "absent", "mixed", "which"], Weight] = Field(
         {"single": 0.35, "multi": 0.2, "absent": 0.15, "mixed": 0.2, "which": 0.1},
         description="Kinds of rows; the share of a kind that cannot be made goes to the others.",
     )
@@ -216,13 +218,20 @@ class ExampleSettings(Section):
     total: int | None = Field(
         None, ge=1, description="Most training rows; empty: as many as can be made."
     )
-    shares: dict[Objective, float] | None = Field(
+    shares: dict[Objective, Weight] | None = Field(
         None, description="Share of each objective among all rows; empty: whatever can be made."
     )
     names: NameSettings = NameSettings()
     oct: OctSettings = OctSettings()
     vlt: VltSettings = VltSettings()
     ict: IctSettings = IctSettings()
+
+    @field_validator("shares")
+    @classmethod
+    def _some(cls, shares: dict[Objective, float] | None) -> dict[Objective, float] | None:
+        if shares is not None and not sum(shares.values()):
+            raise ValueError("every share is 0, so that nothing would be made")
+        return shares
 
 
 class JudgeSettings(Section):
@@ -244,6 +253,13 @@ class JudgeSettings(Section):
         description="Send photo and references too: they leave this machine for the endpoint.",
         exclude_if=lambda value: not value,
     )
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, url: str | None) -> str | None:
+        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+            raise ValueError("write an address such as http://host:8000/v1")
+        return url
 
 
 CLIP_MARGIN = 0.25

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_DEVICE = re.compile(r"(cpu|mps|cuda|xpu|hpu|npu|mlu|musa|xla)(:[0-9]+)?")
+
 
 @dataclass(frozen=True)
 class ResolvedRuntime:
@@ -39,8 +42,14 @@ class ResolvedRuntime:
 
     @classmethod
     def of(cls, runtime: RuntimeSettings) -> ResolvedRuntime:
-        """Resolve `auto`. Does not import torch."""
+        """Resolve `auto`. Does not import torch.
+
+        Raises:
+            DeviceError: there is no kind of device of this name.
+        """
         device = _best_device() if runtime.device == "auto" else runtime.device
+        if not _DEVICE.fullmatch(device):
+            raise _no_device(device)
         precision = runtime.precision
         if precision == "auto":
             precision = "bfloat16" if device.startswith("cuda") else "float32"
@@ -66,10 +75,7 @@ class ResolvedRuntime:
         try:
             device = torch.device(self.device)
         except RuntimeError as error:
-            raise DeviceError(
-                f"runtime.device={self.device} is not a device: "
-                "choose auto, cpu, cuda, cuda:1 or mps"
-            ) from error
+            raise _no_device(self.device) from error
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             raise DeviceError(
                 f"torch cannot use {self.device}: install a CUDA build of torch that fits the "
@@ -129,3 +135,9 @@ def _nvidia_gpu_count() -> int:
     except (OSError, AttributeError):
         return 0
     return count.value
+
+
+def _no_device(device: str) -> DeviceError:
+    return DeviceError(
+        f"runtime.device={device} is not a device: choose auto, cpu, cuda, cuda:1 or mps"
+    )

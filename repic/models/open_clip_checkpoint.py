@@ -139,7 +139,7 @@ def create(
             if arguments.get("force_quick_gelu"):
                 warnings.filterwarnings("error", message="QuickGELU mismatch")
             return open_clip.create_model_from_pretrained(**arguments)
-    except (RuntimeError, ValueError, FileNotFoundError, UserWarning) as error:
+    except Exception as error:  # damaged weights raise any class, such as KeyError
         raise WeightsError(
             f"OpenCLIP cannot load {checkpoint.model} {checkpoint.tag or ''}: {error}. "
             "`repic models pull PROFILE` fetches the weights of a profile; without a network, "

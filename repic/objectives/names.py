@@ -166,7 +166,7 @@ def draw_names(
         in scripts without spaces, none is contained in another.
 
     Raises:
-        ValueError: the locales have too few names.
+        repic.errors.ConfigError: the locales have too few names.
     """
     taken = {fold(word) for text in avoid for word in _LETTERS.findall(text)}
     chosen: list[tuple[str, str]] = []
@@ -179,7 +179,10 @@ def draw_names(
             chosen.append((name, locale))
     if len(chosen) == count:
         return chosen
-    raise ValueError(f"no {count} distinct names in {', '.join(locales)}; add a locale")
+    raise ConfigError(
+        f"{', '.join(locales)} have no {count} distinct names: add a locale to "
+        "examples.names.locales, or lower examples.ict.max_references"
+    )
 
 
 def _clashes(name: str, others: Collection[str]) -> bool:

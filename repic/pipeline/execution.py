@@ -32,6 +32,10 @@ def run_shard(shard: StageShard) -> ShardResult:
     """Compute a shard and keep its result. Idempotent, and safe to run on any machine."""
     stage = next(s for s in STAGES if isinstance(s, RowStage) and s.name == shard.stage)
     trust_root(shard.settings)
+    if stage.models(shard.settings):
+        for later in STAGES[STAGES.index(stage) + 1 :]:
+            if isinstance(later, RowStage):
+                later.load(shard.settings)
     output = stage.run(shard.inputs, shard.settings)
     gone = tuple(reject for reject in output.rejects if reject.transient)
     gone_ids = {reject.image_id for reject in gone}
@@ -46,6 +50,19 @@ def run_shard(shard: StageShard) -> ShardResult:
     if keys:
         kept_results.write(Store.open(shard.store), stage, shard.settings, keys, kept)
     return ShardResult(output.rows.num_rows, len(output.rejects), gone)
+
+
+def check(settings: Settings) -> None:
+    """Check what can be checked without a photo and without loading a model.
+
+    Raises:
+        ConfigError: a locale has too few names, or a model lacks a setting.
+        WeightsError: weights do not exist.
+        DeviceError: there is no such device.
+    """
+    names.check(settings.examples.names.locales)
+    for stage in STAGES:
+        stage.recipe(settings)
 
 
 def open_and_scan(
@@ -64,13 +81,16 @@ def open_and_scan(
     Raises:
         storage.errors.StoreError: the store cannot be opened or created.
         repic.errors.SourceError: from `scan`.
+        errors of `check`.
     """
     try:
         store = catalog.open_store(location)
     except NotFoundError:
+        check(settings)
         scanned = scan(settings)
         return catalog.open_store(location, create=True), settings, scanned
     with failures.recorded(store, Run.here()):
+        check(settings)
         settings = keep_level(settings, store)
         return store, settings, scan(settings)
 
@@ -91,7 +111,7 @@ def build(
 
     Raises:
         storage.errors.StoreError: the store cannot be written.
-        repic.errors.ConfigError: a locale has no names.
+        errors of `check`.
         repic.errors.QuarantineError: too many files were refused; `latest` stays.
         repic.errors.ShrinkError: it has shrunk; `latest` stays.
     """
@@ -131,7 +151,7 @@ def execute(
     """
     with failures.recorded(build.store, build.run), build.store.lease():
         if not build.existing_dataset():
-            names.check(build.settings.examples.names.locales)
+            check(build.settings)
             build.find_damage()
             while gone := run_stages(build, compute, publish):
                 build = build.without(gone)

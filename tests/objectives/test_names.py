@@ -83,7 +83,7 @@ def test_words_of_the_example_are_avoided() -> None:
 
 
 def test_too_few_names_is_an_error() -> None:
-    with pytest.raises(ValueError, match="add a locale"):
+    with pytest.raises(ConfigError, match="add a locale"):
         draw_names(SeededRandom(1), 500, ("zh_CN",))
 
 

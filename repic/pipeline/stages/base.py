@@ -111,6 +111,13 @@ class RowStage(Stage):
         followed by a dash and a hash of anything else that the result depends on.
         """
 
+    def load(self, settings: Settings) -> None:
+        """Load its model into this process, so that wrong settings fail before another model runs.
+
+        Raises:
+            ConfigError, WeightsError, DeviceError: the model cannot be loaded.
+        """
+
     @abstractmethod
     def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
         """Compute the results of some inputs; each must be independent of the other inputs."""

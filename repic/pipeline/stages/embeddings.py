@@ -64,6 +64,9 @@ class EmbeddingStage(RowStage):
         )
         return rows.add_column(0, "key", rows["object_id"])
 
+    def load(self, settings: Settings) -> None:
+        encoder(settings.encoder, settings.runtime)
+
     def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
         model = encoder(settings.encoder, settings.runtime)
         objects, vectors, rejects = [], [], []
