@@ -41,6 +41,8 @@ KINDS: Mapping[str, SourceKind] = {
     "coco": SourceKind("repic.sources.coco", _BOXES),
     "refcoco": SourceKind("repic.sources.refcoco", _BOXES),
     "celeba": SourceKind("repic.sources.celeba", _BOXES),
+    "voc": SourceKind("repic.sources.voc", _BOXES),
+    "yolo": SourceKind("repic.sources.yolo", _BOXES),
     "hf": SourceKind("repic.sources.hf", on_hub=True),
     "sql": SourceKind("repic.sources.sql"),
     "video": SourceKind("repic.sources.video"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from repic.images.coordinates import Box
     from repic.images.refusal import Reason
+
+
+SHARES = (1, 1)
+"""Size of the photo that boxes were drawn on, where they are shares of any photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,8 @@ class SourcePhoto:
         annotations: Objects that the source describes.
         label: What the owner of the photo calls its main object.
         drawn_on: Width and height in pixels of the photo that the boxes were drawn on, if the
-            source says so; they are scaled or turned to the file, or refused.
+            source says so; they are scaled or turned to the file, or refused. `SHARES` if they
+            are shares of the upright photo.
         split: train, validation or test, if the source says which; a photo of validation or test
             never trains.
     """
@@ -104,13 +110,18 @@ def one_form(name: str | None) -> str | None:
     return " ".join(unicodedata.normalize("NFC", name or "").split()) or None
 
 
+_SPLITS = {
+    "train": re.compile(r"(train|training|restval)([^A-Za-z].*)?"),
+    "validation": re.compile(r"(val|valid|validation|dev)([ABab]|[^A-Za-z].*)?"),
+    "test": re.compile(r"(test|testing)([ABCabc]|[^A-Za-z].*)?"),
+}
+
+
 def split_named(name: object) -> str | None:
     """train, validation or test for what data sets call them (`val`, `testA`); None for others."""
-    word = name.strip().casefold() if isinstance(name, str) else ""
-    for start, split in (("test", "test"), ("val", "validation"), ("dev", "validation")):
-        if word.startswith(start):
-            return split
-    return "train" if word in ("train", "training", "restval") else None
+    word = name.strip() if isinstance(name, str) else ""
+    word = word.lower() if word.isupper() else word
+    return next((split for split, form in _SPLITS.items() if form.fullmatch(word)), None)
 
 
 def strictest(splits: Iterable[str | None]) -> str | None:

@@ -114,7 +114,12 @@ def _find(root: Path) -> dict[str, Path]:
 
 def _fields(path: Path) -> Iterator[list[str]]:
     for line in local_files.lines(path):
-        yield line.replace(",", " ").split() if path.suffix.lower() == ".csv" else line.split()
+        if fields := line.replace(",", " ").split() if _is_csv(path) else line.split():
+            yield fields
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
 
 
 def _pairs(path: Path | None, skipped: Counter[str]) -> Iterator[tuple[str, str]]:

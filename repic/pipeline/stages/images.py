@@ -29,7 +29,7 @@ from repic.pipeline.stages.base import (
     rows_of,
 )
 from repic.pipeline.stages.prefetch import read_photo
-from repic.sources.base import Annotation, SourcePhoto
+from repic.sources.base import SHARES, Annotation, SourcePhoto
 
 _log = logging.getLogger(__name__)
 
@@ -145,6 +145,8 @@ def _fit(photo: SourcePhoto, facts: dict) -> Callable[[Box], Box] | None:
     if photo.drawn_on is None or photo.drawn_on == shown:
         return lambda box: box
     width, height = photo.drawn_on
+    if photo.drawn_on == SHARES:
+        return lambda box: box.scale(*shown)
     turned = facts["orientation"] >= 5
     if _same_shape((width, height), shown):
         scale_x, scale_y = shown[0] / width, shown[1] / height
