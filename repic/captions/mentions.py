@@ -17,7 +17,7 @@ from functools import lru_cache
 from itertools import groupby
 from operator import eq
 
-from repic.captions.negation import may_negate, negated_and_hedged, negated_words
+from repic.captions.polarity import read_polarity
 from repic.captions.tokens import TOKEN, compose, is_han, plain_words
 
 _QUOTED = re.compile(r"^[ \t]*> ", re.MULTILINE)
@@ -161,10 +161,10 @@ def read_caption(
     false_names.update(dict.fromkeys(_glued_names(text, spellings)))
     if text.count("<") != tags or text.count(">") - len(_QUOTED.findall(text)) != tags:
         false_names["<"] = None
-    negated, hedged = frozenset[str](), frozenset[str]()
-    has_hints = may_negate(text, tokens)
-    if mentioned and has_hints:
-        negated, hedged = negated_and_hedged(tokens, list(spellings.values()))
+    polarity = read_polarity(tokens)
+    ordered = list(spellings.values())
+    negated = {ordered[index] for index in polarity.denied}
+    hedged = {ordered[index] for index in polarity.hedged}
     copied = _copied_words(words, _grams(prompt)) if prompt else frozenset()
     distinct = frozenset(words)
     return CaptionReading(
@@ -175,7 +175,7 @@ def read_caption(
         distinct,
         len(words),
         distinct - copied if copied else distinct,
-        distinct - negated_words(tokens) if has_hints else distinct,
+        distinct - polarity.denied_words,
         tuple(tokens),
         0.0 if names_only else _repetition(tokens, _grams(request) if request else ()),
     )
