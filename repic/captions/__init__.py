@@ -1,1 +1,1 @@
-"""Reading a caption: tokens, mentions, negation, claims and facts."""
+"""Reading a caption: tokens, mentions, polarity, claims and facts."""

@@ -1,68 +1,59 @@
-"""Checks whether a caption puts the right name on the right object.
+"""Checks whether a caption puts names and attributes on the right objects.
 
-If the row has the objects of the photo with their labels and phrases, each description that the
-caption attaches to a name is compared with that object and with the others. Only unambiguous forms
-are read:
+If the row has the objects of the photo with their labels and phrases, the caption is read as a row
+of names and noun phrases. A noun phrase is a run of words of the objects' vocabulary.
 
-- `Ann is the red mug`, `Ann, who is a red mug`, `Ann (the red mug)`, `Ann has a bow`;
-- `the red mug Ann`, `a red mug named Ann`, `the red mug is Ann`;
-- `Ann, the red mug, ...`: this may also list an object beside Ann, so it counts against the caption
-  only if the caption names that object, or describes Ann in another place;
-- `Ann is left of Bob`, `Ann on the left and Bob on the right`, and the same with above and below.
+- A name and the phrase next to it belong together if only linking words are between them: `Ann is
+  the red mug`, `Ann (the red mug)`, `Ann appears as a mug`, `Ann: mug`, `the red mug named Ann`, `the
+  red mug Ann`, `Ann and Bob are the mug and the car`. Other verbs link nothing: `Ann watches the mug`.
+- After a comma alone, `Ann, the red mug,` may also list a mug beside Ann, so it counts against the
+  caption only if the object of the phrase has a name in the caption, too.
+- A phrase that has the label of one object and a word that only another one has is wrong: `a blue
+  mug` where the car is blue and the mug red.
+- For places, see `repic.captions.positions`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
+from repic.captions.polarity import is_negation
+from repic.captions.positions import positions
 from repic.captions.tokens import STOP_WORDS, content_stems, stem
+from repic.captions.vocabulary import JOINTS, PREPOSITIONS
 from repic.images.coordinates import Box
 
-_BOUNDARIES = """
-and while but next beside near behind above below under over on in at against from by to of
-between along together alongside opposite than like unlike toward towards around across past
-through inside within beyond facing touching holding beneath underneath amid among close far away ;
-"""
-_BOUNDARY_WORDS = frozenset(_BOUNDARIES.split())
-"""Words that end a description: what follows is about another object, or about the place."""
-
+_ARTICLES = frozenset(("the", "a", "an", "our", "one"))
+_LISTED = _ARTICLES | {",", "(", "\n"}
 _POSSESSING = frozenset(("has", "wears", "wearing", "with"))
-_LINKS = _POSSESSING | {"is", "was", "are", "isn't", "wasn't", "named", "called", "being", "looks"}
-_WINDOW = 60
-"""Tokens on either side of a name that may describe it; no limit would take quadratic time."""
-
-_PREPOSITIONS = _BOUNDARY_WORDS - {"and", "while", "but", ";", "like", "unlike", "than"}
-_NAMING = frozenset(("is", "was", "are", "named", "called", "name", "of", "known", "as", "being"))
-_NEGATIONS = frozenset(("not", "no", "never", "isn't", "wasn't", "aren't", "nor", "neither"))
-_SKIPPED = frozenset(
-    ("who", "which", "that", "as", "known", "here", "also", "a", "an", "the", "one")
-)
-_BESIDE = re.compile(
-    r"@(\d+) (?:\w+ ){0,4}?(left|right) (?:side )?of (?:the )?@(\d+)"
-    r"|@(\d+) (?:\w+ ){0,3}?(above|below|under|over) (?:the )?@(\d+)"
-)
-_SIDES = re.compile(
-    r"@(\d+) (?:\w+ ){0,3}?on the (left|right)(?: side)?(?: ,)? (?:and|while|with) "
-    r"(?:\w+ ){0,2}?@(\d+) (?:\w+ ){0,3}?on the (left|right)"
-)
+_COPULAS = frozenset(("is", "was", "are", "were", "isn't", "wasn't", "aren't"))
+_LINKING = """
+is was are were isn't wasn't aren't not never no be being looks seems appears appear seem resembles to
+as called named known name whose who which that what it its also here type kind object label
+class we you see recognise recognize call know by in this : ( " \n - | has wears wearing with s
+"""
+_LINKS = _ARTICLES | frozenset(_LINKING.split(" ")) | {"\n", *_LINKING.split()}
+_INNER = _ARTICLES | {"with", "and", "in", "that", "is", "which", "of"}
+"""Words within a noun phrase: `a mug with a bow and a crown`, `a mug that is red`."""
+_ENDS = frozenset(".!?;\u3002\uff01\uff1f")
 
 
 @dataclass(frozen=True)
 class Claims:
-    """Number of right and of wrong claims that a caption makes about named objects."""
+    """Number of right and of wrong claims that a caption makes about objects."""
 
     right: int
     wrong: int
 
     @property
     def score(self) -> float | None:
-        """Share of right claims, 0 to 1; None if there are none that can be checked."""
+        """Right minus wrong claims, as a share, 0 to 1; None if none can be checked."""
         count = self.right + self.wrong
-        return self.right / count if count else None
+        return max(0.0, self.right - self.wrong) / count if count else None
 
 
 @dataclass(frozen=True)
@@ -78,27 +69,46 @@ class _SceneObject:
     """Those of `words` that no other object of the photo has."""
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Names or a noun phrase, from `start` to `end` in the tokens."""
+
+    start: int
+    end: int
+    names: tuple[str, ...] = ()
+    stems: frozenset[str] = frozenset()
+    has_label: bool = False
+
+
 def check_claims(tokens: Sequence[str], row: Mapping[str, Any]) -> Claims | None:
-    """Check what a caption says about each name.
+    """Check what a caption says about the objects of its photo.
 
     Args:
         tokens: Tokens of the caption; see `repic.captions.mentions.CaptionReading.tokens`.
         row: A row of the examples table.
 
     Returns:
-        None if nothing can be checked: the row has fewer than two objects, or none with a name.
+        None if nothing can be checked: the row has fewer than two objects.
     """
     scene = row.get("scene") or ()
-    if len(scene) < 2 or not any(entry["name"] for entry in scene):
+    if len(scene) < 2:
         return None
     objects = _scene_objects(
         tuple((e["name"], e["label"], tuple(e["phrases"]), tuple(e["box"])) for e in scene),
         tuple(reference["name"] for reference in row["references"]),
     )
-    verdicts = [
-        verdict for sentence in _sentences(tokens) for verdict in _about_looks(sentence, objects)
-    ]
-    verdicts += _about_positions(" ".join(tokens), {o.token: o for o in objects if o.token})
+    by_token = {obj.token: obj for obj in reversed(objects) if obj.token}
+    verdicts = list(positions(" ".join(tokens), {t: o.box for t, o in by_token.items()}))
+    parts = list(_parts(tokens, objects))
+    verdicts += [False for part in parts if part.stems and _mixes(part, tokens, objects)]
+    for part, name, is_firm, is_denied in _links(parts, tokens):
+        target = by_token.get(name)
+        if target is None or (verdict := _fits(part.stems, target, objects)) is None:
+            continue
+        if is_denied:
+            verdicts += [False] if verdict and _is_best(part.stems, target, objects) else []
+        elif verdict or is_firm or _is_of_another(part.stems, target, objects, tokens):
+            verdicts.append(verdict)
     return Claims(sum(verdicts), len(verdicts) - sum(verdicts))
 
 
@@ -124,213 +134,177 @@ def _scene_objects(
     )
 
 
-def _sentences(tokens: Sequence[str]) -> Iterator[list[str]]:
-    """Sentences that mention a name."""
-    sentence: list[str] = []
-    for token in (*tokens, "."):
-        if token in ".!?;\n\u3002\uff01\uff1f":
-            if any(word[0] == "@" for word in sentence):
-                yield sentence
-            sentence = []
-        else:
-            sentence.append(token)
+def _parts(tokens: Sequence[str], objects: Sequence[_SceneObject]) -> Iterator[_Part]:
+    """Groups of names, and noun phrases, in order."""
+    known = frozenset[str]().union(*(obj.words for obj in objects))
+    labels = frozenset[str]().union(*(obj.label for obj in objects))
+    stems = [stem(t) if t[0].isalnum() and t not in STOP_WORDS else "" for t in tokens]
+    position = 0
+    while position < len(tokens):
+        end = position + 1
+        if tokens[position][0] == "@":
+            while end + 1 < len(tokens) and tokens[end] in JOINTS:
+                following = end + 1 + (tokens[end + 1] in JOINTS)
+                if following >= len(tokens) or tokens[following][0] != "@":
+                    break
+                end = following + 1
+            names = tuple(token for token in tokens[position:end] if token[0] == "@")
+            yield _Part(position, end, names=names)
+        elif stems[position] in known:
+            end = _phrase_end(tokens, stems, position, known, labels)
+            found = known.intersection(stems[position:end])
+            yield _Part(position, end, stems=found, has_label=not labels.isdisjoint(found))
+        position = end
 
 
-def _about_looks(sentence: list[str], objects: Sequence[_SceneObject]) -> Iterator[bool]:
-    """Verdicts about descriptions attached to names: True for a right one."""
-    if "respectively" in sentence:
-        yield from _respective(sentence, objects)
-        return
-    named = frozenset(token for token in sentence if token[0] == "@")
-    by_token = {obj.token: obj for obj in reversed(objects)}
-    for start, token in enumerate(sentence):
-        target = by_token.get(token)
-        if target is None:
-            continue
-        after, is_firm = _after(sentence, start, target, objects)
-        if after and (verdict := _verdict(after, target, objects)) is not None:
-            if verdict or is_firm or _is_swap(after, target, objects, named, sentence, start):
-                yield verdict
-            continue
-        before = _before(sentence, start, objects)
-        if before and (verdict := _verdict(before, target, objects)) is not None:
-            yield verdict
-
-
-def _after(
-    sentence: list[str], start: int, target: _SceneObject, objects: Sequence[_SceneObject]
-) -> tuple[list[str], bool]:
-    """The description that follows a name, and whether it can only be about that name."""
-    rest = sentence[start + 1 : start + 1 + _WINDOW]
-    words = [word for word in rest[:5] if word not in _SKIPPED]
-    mark = words[0] if words else ""
-    link = words[1] if mark == "," and words[1:] else mark
-    is_firm = link in _LINKS or mark == "(" or (mark == ":" and _is_phrase(rest))
-    if mark == ":" and not is_firm:
-        return [], False
-    is_possession = link in _POSSESSING
-    if mark in _LINKS and start and sentence[start - 1] in _PREPOSITIONS:
-        return [], False  # "beside Ann is the red mug"
-    if mark == "," and not is_firm and rest[1:2] and rest[1][0] == "@":
-        return [], False
-    if mark != "," and not is_firm and rest[:1] not in (["the"], ["a"], ["an"]):
-        return [], False
-    chunk: list[str] = []
-    for index, token in enumerate(rest):
-        if token in (",", "(", ":") and not chunk:
-            continue
-        if token[0] == "@" or token in ",():" or (token in ("and", "while") and not chunk):
+def _phrase_end(
+    tokens: Sequence[str],
+    stems: Sequence[str],
+    start: int,
+    known: frozenset[str],
+    labels: frozenset[str],
+) -> int:
+    """The end of the noun phrase that begins at `start`; it has at most one label."""
+    end, position = start + 1, start + 1
+    has_label = stems[start] in labels
+    while position < len(tokens):
+        following = position
+        while following < len(tokens) and tokens[following] in _INNER:
+            following += 1
+        if following == position and not has_label and tokens[position].isalpha():
+            following += stems[position] not in known and tokens[position] not in PREPOSITIONS
+        if following == len(tokens) or stems[following] not in known:
             break
-        if token in _BOUNDARY_WORDS or (token == "with" and chunk):
-            tail = rest[index + 1 : index + 6]
-            is_joint = token == "with" and _LINKS.issuperset(chunk)
-            if (
-                token not in ("and", "with")
-                or is_joint
-                or _has_label_of_another(tail, target, objects)
-            ):
-                break
-        chunk.append(token)
-    if is_possession and _has_label(chunk, objects):
-        return [], False
-    return chunk, is_firm or mark != ","
-
-
-def _before(sentence: list[str], start: int, objects: Sequence[_SceneObject]) -> list[str]:
-    """The description right before a name: `the red mug Ann`, `the red mug is Ann`."""
-    chunk: list[str] = []
-    if sentence[start - 1 : start] == ["("] and sentence[start + 1 : start + 2] == [")"]:
-        start -= 1
-    for token in reversed(sentence[max(0, start - _WINDOW) : start]):
-        if token == "," and chunk and set(chunk) <= _NAMING:
-            continue
-        if token[0] == "@" or token in ",():":
+        is_joined = following > position and tokens[position] in ("and", "with", "in", "of")
+        ahead = following
+        while is_joined and ahead < len(tokens) and stems[ahead] in known - labels:
+            ahead += 1
+        has_label_ahead = ahead < len(tokens) and stems[ahead] in labels
+        if has_label_ahead and (has_label or is_joined):
             break
-        if token in ("and", "while", "but"):
-            # "with a bow and a crown" is one description, "a car and a mug" is not.
-            if not chunk or _has_label(chunk, objects):
-                break
-        elif token in _BOUNDARY_WORDS:
-            # "left of the red mug Ann stands" does not say how Ann looks.
-            return []
-        chunk.append(token)
-    # Not "the red mug hides Ann": the word right before a name belongs to a description of it only
-    # if it describes an object or introduces a name.
-    if chunk and not (chunk[0] in _NAMING or _fits_any(chunk[0], objects)):
-        return []
-    return chunk[::-1]
+        has_label = has_label or has_label_ahead
+        end = position = following + 1
+    return end
 
 
-def _respective(sentence: list[str], objects: Sequence[_SceneObject]) -> Iterator[bool]:
-    """`Ann and Bob are the red mug and the blue car, respectively`."""
-    last = max((i for i, token in enumerate(sentence) if token[0] == "@"), default=0)
-    named = [token for token in sentence if token[0] == "@"]
-    parts: list[list[str]] = [[]]
-    for token in sentence[last + 1 : sentence.index("respectively")]:
-        if token in (",", "and") and _has_label(parts[-1], objects):
-            parts.append([])
-        else:
-            parts[-1].append(token)
-    parts = [part for part in parts if _has_label(part, objects)]
-    by_token = {obj.token: obj for obj in objects}
-    if len(parts) == len(named):
-        for token, part in zip(named, parts, strict=True):
-            target = by_token.get(token)
-            if target is not None and (verdict := _verdict(part, target, objects)) is not None:
-                yield verdict
+def _mixes(part: _Part, tokens: Sequence[str], objects: Sequence[_SceneObject]) -> bool:
+    """Whether a phrase has the label of some objects and a word that only others have."""
+    owners = [obj for obj in objects if obj.label and obj.label <= part.stems]
+    if not owners or not all(obj.has_phrases for obj in owners):
+        return False
+    if any(map(is_negation, tokens[max(0, part.start - 3) : part.start])):
+        return False
+    best = max(owners, key=lambda obj: len(part.stems & obj.words))
+    others = (obj for obj in objects if obj not in owners)
+    return any((part.stems & obj.unique_words) - best.words for obj in others)
 
 
-def _is_phrase(rest: Sequence[str]) -> bool:
-    """Whether a noun phrase follows, as in `: the red mug`, and not a clause."""
-    return rest[1:2] in (["the"], ["a"], ["an"]) and not {"is", "are", "stands", "lies"} & set(rest)
+def _links(
+    parts: Sequence[_Part], tokens: Sequence[str]
+) -> Iterator[tuple[_Part, str, bool, bool]]:
+    """Phrases with the name that each is about, whether it can be about no other, and denied."""
+    weak: list[tuple[_Part, _Part]] = []
+    used: set[int] = set()
+    for one, other in pairwise(parts):
+        phrase, named = (one, other) if other.names else (other, one)
+        if not (phrase.stems and named.names) or one.start in used:
+            continue
+        between = list(tokens[one.end : other.start])
+        if _is_listed(between):
+            weak += [] if _is_placed(one, tokens) else [(phrase, named)]
+        elif _is_link(between, one, other, tokens):
+            used |= {phrase.start, named.start}
+            name = named.names[-1 if named is one else 0]
+            yield phrase, name, True, any(map(is_negation, between))
+    yield from _groups(parts, tokens)
+    for phrase, named in weak:
+        if not {phrase.start, named.start} & used:
+            used |= {phrase.start, named.start}
+            yield phrase, named.names[-1 if named.start < phrase.start else 0], False, False
 
 
-def _fits_any(word: str, objects: Sequence[_SceneObject]) -> bool:
-    return any(stem(word) in obj.words for obj in objects)
+def _is_listed(between: Sequence[str]) -> bool:
+    return bool(between) and between[0] == "," and _LISTED.issuperset(between)
 
 
-def _has_label(words: Iterable[str], objects: Sequence[_SceneObject]) -> bool:
-    stems = {stem(word) for word in words}
-    return any(stems & obj.label for obj in objects)
-
-
-def _has_label_of_another(
-    words: Iterable[str], target: _SceneObject, objects: Sequence[_SceneObject]
+def _is_link(
+    between: Sequence[str], one: _Part, other: _Part, tokens: Sequence[str]
 ) -> bool:
-    stems = {stem(word) for word in words}
-    return any(stems & (obj.label - target.label) for obj in objects if obj is not target)
+    """Whether the words between a name and a phrase make them one."""
+    words = [word for word in between if word not in (",", *_ARTICLES)]
+    if not words:
+        is_bound = not between or other.names or between[0] in _ARTICLES
+        return bool(is_bound) and not _is_placed(one, tokens)
+    if other.names and words[0] == "s":
+        return False
+    if len(one.names) > 1 and not _COPULAS.isdisjoint(words):
+        return False
+    if words[-1] == "as" and not other.names and _ENDS.isdisjoint(between) and "," not in between:
+        return True
+    if "like" in words and "looks" in words:
+        words.remove("like")
+    if words[0] in (".", ";") and words[1:2] == ["its"]:
+        words = words[1:]
+    if not _LINKS.issuperset(words):
+        return False
+    if not _POSSESSING.isdisjoint(words) and (other.names or other.has_label):
+        return False
+    return words[0] not in _COPULAS or not _is_placed(one, tokens)
 
 
-def _description_stems(words: Iterable[str]) -> frozenset[str]:
-    return frozenset(stem(word) for word in words if word not in STOP_WORDS)
+def _is_placed(part: _Part, tokens: Sequence[str]) -> bool:
+    """Whether a preposition stands before: `beside Ann is the red mug`."""
+    before = [word for word in tokens[max(0, part.start - 3) : part.start] if word not in _ARTICLES]
+    return bool(before) and before[-1] in PREPOSITIONS and before[-1] != "as"
 
 
-def _verdict(
-    words: list[str], target: _SceneObject, objects: Sequence[_SceneObject]
+def _groups(
+    parts: Sequence[_Part], tokens: Sequence[str]
+) -> Iterator[tuple[_Part, str, bool, bool]]:
+    """As many phrases as names, in the same order: `Ann and Bob are the mug and the car`."""
+    for index, named in enumerate(parts):
+        count = len(named.names)
+        phrases = parts[index + 1 : index + 1 + count]
+        if count < 2 or len(phrases) < count or any(part.names for part in phrases):
+            continue
+        gaps = [tokens[a.end : b.start] for a, b in pairwise([named, *phrases])]
+        is_opened = all(word in _LINKS or word == "," for word in gaps[0]) and gaps[0]
+        is_list = all(word in JOINTS or word in _ARTICLES for gap in gaps[1:] for word in gap)
+        if is_opened and is_list:
+            is_firm = not _COPULAS.isdisjoint(gaps[0])
+            for phrase, name in zip(phrases, named.names, strict=True):
+                yield phrase, name, is_firm, False
+
+
+def _fits(
+    stems: frozenset[str], target: _SceneObject, objects: Sequence[_SceneObject]
 ) -> bool | None:
-    """Whether a description fits the target at least as well as any other object.
-
-    Returns:
-        None if the description fits no object, so that there is nothing to check.
-    """
+    """Whether a phrase fits the target at least as well as any other; None if it fits none."""
     others = [
         obj
         for obj in objects
         if obj is not target and (target.has_phrases or obj.label != target.label)
     ]
-    stems = _description_stems(words)
     fit = len(stems & target.words)
     best = max((len(stems & obj.words) for obj in others), default=0)
-    if not _NEGATIONS.isdisjoint(words):
-        # "Ann is not the blue car" is wrong if Ann is the blue car; otherwise it is not a claim.
-        return False if fit > best else None
     return None if not fit and not best else fit >= best
 
 
-def _is_swap(
-    words: list[str],
+def _is_best(
+    stems: frozenset[str], target: _SceneObject, objects: Iterable[_SceneObject]
+) -> bool:
+    return all(
+        len(stems & target.words) > len(stems & obj.words) for obj in objects if obj is not target
+    )
+
+
+def _is_of_another(
+    stems: frozenset[str],
     target: _SceneObject,
     objects: Sequence[_SceneObject],
-    named: Collection[str | None],
-    sentence: list[str],
-    start: int,
+    tokens: Sequence[str],
 ) -> bool:
-    """Whether a description after a comma is wrong even if it may list another object."""
-    stems = _description_stems(words)
+    """Whether the object that a phrase describes has a name in the caption."""
     fits = [(obj.token, len(stems & obj.words)) for obj in objects if obj is not target]
     best = max(fit for _, fit in fits)
-    if all(token in named for token, fit in fits if fit == best):
-        return True
-    chunk_end = start + 2 + len(words)
-    rest = sentence[chunk_end : chunk_end + _WINDOW]
-    return bool(target.unique_words & {stem(word) for word in rest})
-
-
-def _about_positions(text: str, named: Mapping[str, _SceneObject]) -> Iterator[bool]:
-    """Verdicts about spatial relations between named objects: True for a right one."""
-    if " left" not in text and " right" not in text and not _HAS_HEIGHT.search(text):
-        return
-    for match in _BESIDE.finditer(text):
-        first, relation, second = (part for part in match.groups() if part is not None)
-        yield from _holds(named.get(f"@{first}"), relation, named.get(f"@{second}"))
-    for match in _SIDES.finditer(text):
-        first, side, second, other_side = match.groups()
-        if side != other_side:
-            yield from _holds(named.get(f"@{first}"), side, named.get(f"@{second}"))
-
-
-_HAS_HEIGHT = re.compile(r" (?:above|below|under|over) ")
-
-
-def _holds(
-    first: _SceneObject | None, relation: str, second: _SceneObject | None
-) -> Iterator[bool]:
-    """Whether the centers of the boxes are in this relation; nothing if an object is unknown."""
-    if first is None or second is None or first is second:
-        return
-    if relation in ("left", "right"):
-        gap = second.box.x1 + second.box.x2 - first.box.x1 - first.box.x2
-        yield gap > 0 if relation == "left" else gap < 0
-    else:
-        gap = second.box.y1 + second.box.y2 - first.box.y1 - first.box.y2
-        yield gap > 0 if relation in ("above", "over") else gap < 0
+    return all(token in tokens for token, fit in fits if fit == best)
