@@ -4,8 +4,8 @@ If the row has the objects of the photo with their labels and phrases, the capti
 of names and noun phrases. A noun phrase is a run of words of the objects' vocabulary.
 
 - A name and the phrase next to it belong together if only linking words are between them: `Ann is
-  the red mug`, `Ann (the red mug)`, `Ann appears as a mug`, `Ann: mug`, `the red mug named Ann`, `the
-  red mug Ann`, `Ann and Bob are the mug and the car`. Other verbs link nothing: `Ann watches the mug`.
+  the red mug`, `Ann (the red mug)`, `Ann appears as a mug`, `Ann: mug`, `the red mug named Ann`,
+  `the red mug Ann`, `Ann and Bob are the mug and the car`. No other verb links: `Ann sees the mug`.
 - After a comma alone, `Ann, the red mug,` may also list a mug beside Ann, so it counts against the
   caption only if the object of the phrase has a name in the caption, too.
 - A phrase that has the label of one object and a word that only another one has is wrong: `a blue
@@ -32,14 +32,15 @@ _LISTED = _ARTICLES | {",", "(", "\n"}
 _POSSESSING = frozenset(("has", "wears", "wearing", "with"))
 _COPULAS = frozenset(("is", "was", "are", "were", "isn't", "wasn't", "aren't"))
 _LINKING = """
-is was are were isn't wasn't aren't not never no be being looks seems appears appear seem resembles to
-as called named known name whose who which that what it its also here type kind object label
+is was are were isn't wasn't aren't not never no be being looks seems appears appear seem resembles
+to as called named known name whose who which that what it its also here type kind object label
 class we you see recognise recognize call know by in this : ( " \n - | has wears wearing with s
 """
 _LINKS = _ARTICLES | frozenset(_LINKING.split(" ")) | {"\n", *_LINKING.split()}
 _INNER = _ARTICLES | {"with", "and", "in", "that", "is", "which", "of"}
 """Words within a noun phrase: `a mug with a bow and a crown`, `a mug that is red`."""
-_ENDS = frozenset(".!?;\u3002\uff01\uff1f")
+_NO_ROLE = frozenset((*".!?;,\u3002\uff01\uff1f", "as", "same", "not", "such", "so"))
+"""What keeps `as` from saying what something is: `as big as`, `the same size as`."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ def _is_link(
         return False
     if len(one.names) > 1 and not _COPULAS.isdisjoint(words):
         return False
-    if words[-1] == "as" and not other.names and _ENDS.isdisjoint(between) and "," not in between:
+    if words[-1] == "as" and not other.names and _NO_ROLE.isdisjoint(between[:-1]):
         return True
     if "like" in words and "looks" in words:
         words.remove("like")

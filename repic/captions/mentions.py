@@ -1,10 +1,13 @@
 """Names that a caption mentions, and its other words.
 
-A name counts at token boundaries, alone or as `<Name>`, in any case. A possessive, a French elision
-or a Korean particle may be attached; Chinese and Japanese text needs no spaces. A negated mention
-("Ann is not in the picture", "without Ann") does not count. A mention that is hedged ("maybe Ann",
-"Ann or Bob"), contradicted, or spelled to resemble a name claims both ways, so a reward counts it
-as wrong whether or not the object is present. Time is linear in the text.
+A name counts at token boundaries, alone, as `<Name>` or as `@Name`, in any case, with or without
+its accents. A possessive, a French elision or a Korean particle may be attached; Chinese and
+Japanese text needs no spaces, and there the longest name counts. A name that is a word of grammar,
+such as `No` or `May`, counts in a tag, or with a capital letter if it cannot deny.
+
+Whether a mention affirms is read by `repic.captions.polarity`. A mention that is hedged,
+contradicted or spelled to resemble a name claims both ways, so a reward counts it as wrong whether
+or not the object is present. Time is linear in the text.
 """
 
 from __future__ import annotations
@@ -19,9 +22,7 @@ from operator import eq
 
 from repic.captions.polarity import read_polarity
 from repic.captions.tokens import TOKEN, compose, is_han, plain_words
-
-_QUOTED = re.compile(r"^[ \t]*> ", re.MULTILINE)
-"""A Markdown quotation mark, which is not a broken tag."""
+from repic.captions.vocabulary import ELEMENTS, FRAME, JOINTS, NEGATIONS, PREPOSITIONS
 
 _APOSTROPHE = re.compile("['\u2019]")
 _ENGLISH_ENDINGS = frozenset(("s", "ll", "d", "re", "ve"))
@@ -31,9 +32,13 @@ _PARTICLES = re.compile(
     "에|에서|처럼|보다|야|아|여|라고|이다|이고|이며|입니다|이에요|예요|네|들)?"
 )
 
-_MARKS = frozenset(",.!?;:()\n")
-# `TOKEN` for ASCII text, without groups: `findall` then gives plain strings, which is faster.
-_PLAIN = re.compile(r"<[^<>\n]{1,60}>|\w+(?:['-]\w+)*|[,.!?;:()\n]", re.ASCII)
+_IN_TAG = frozenset(("name", "the", "figure", "object", "person", "called", "label", "s"))
+"""Words that a tag may hold beside a name: `<Name: Ann>`, `<Ann's>`."""
+
+_TAG = re.compile(r"<[^<>\n]{1,60}>")
+_STRAY = re.compile(r"<(?=[^\W\d]|[<>!/])|(?<=[\w>])>")
+"""A bracket that touches a word, or another one; `<3`, `3 > 2` and `->` are none."""
+
 _ENDS_SENTENCE = frozenset(".!?;:\n\u3002\uff01\uff1f")
 GRAM = 4
 """Consecutive words that count as copied if the prompt has the same sequence."""
@@ -84,6 +89,144 @@ class CaptionReading:
     repetition: float
 
 
+class _Names:
+    """The names of a row, by their spellings in lower case."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        # Lower case instead of casefold, which would read a long s, a ligature or a sharp s as
+        # letters.
+        self.exact = {unicodedata.normalize("NFC", name).lower(): name for name in names}
+        self.tokens = {name: f"@{index}" for index, name in enumerate(self.exact.values())}
+        plain = {_without_accents(key): name for key, name in self.exact.items()}
+        self.spellings = {**plain, **self.exact} if len(plain) == len(self.exact) else self.exact
+        self.longest_first = sorted(self.spellings, key=len, reverse=True)
+        self.grammatical = self.spellings.keys() & (FRAME | JOINTS | PREPOSITIONS | NEGATIONS)
+
+    def in_tag(self, content: str) -> str | None:
+        """The name that the lower-case content of a tag stands for."""
+        if content in self.spellings:
+            return self.spellings[content]
+        words = re.findall(r"[^\W_]+", content)
+        found = [self.spellings[word] for word in words if word in self.spellings]
+        is_plain = content[:1].isalnum() or content[:1] == "@"
+        others = {word for word in words if word not in self.spellings}
+        if len(found) == 1 and is_plain and content[-1].isalnum() and others <= _IN_TAG:
+            return found.pop()
+        return None
+
+    def in_word(self, word: str, lower: str) -> Sequence[str]:
+        """Names that a token outside of tags mentions: usually none or one."""
+        if lower in self.spellings:
+            is_capital = word[0] != lower[0] and lower not in NEGATIONS | JOINTS
+            return (self.spellings[lower],) if lower not in self.grammatical or is_capital else ()
+        if lower.isascii() and "'" not in lower:
+            return ()
+        parts = _APOSTROPHE.split(lower)
+        if len(parts) == 2:
+            first, last = parts
+            if first in self.spellings and last in _ENGLISH_ENDINGS:
+                return (self.spellings[first],)
+            if last in self.spellings and first in _FRENCH_ELISIONS:
+                return (self.spellings[last],)
+        if "\uac00" <= lower[0] <= "\ud7a3":
+            matches = (key for key in self.longest_first if lower.startswith(key))
+            ends = [key for key in matches if _PARTICLES.fullmatch(lower, len(key))]
+            return [self.spellings[key] for key in ends[:1]]
+        return self._in_run(lower) if is_han(lower) else ()
+
+    def _in_run(self, run: str) -> Sequence[str]:
+        found = []
+        for key in self.longest_first:
+            if is_han(key) and key in run:
+                found.append(self.spellings[key])
+                run = run.replace(key, " ")
+        return found
+
+
+def _without_accents(text: str) -> str:
+    if text.isascii() or not text[0].isalpha() or text[0] > "\u024f":
+        return text
+    decomposed = unicodedata.normalize("NFD", text)
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+@lru_cache(maxsize=1024)
+def _names_of(names: tuple[str, ...]) -> _Names:
+    return _Names(names)
+
+
+class _Reader:
+    """Reads the tokens of one caption in order."""
+
+    def __init__(self, names: _Names) -> None:
+        self.names = names
+        self.tokens: list[str] = []
+        self.words: list[str] = []
+        self.mentioned: dict[str, None] = {}
+        self.false_names: dict[str, None] = {}
+
+    def read(self, text: str) -> None:
+        spellings, tokens, words = self.names.spellings, self.tokens, self.words
+        for tag, word, mark in TOKEN.findall(text):
+            if mark:
+                tokens.append(mark)
+            elif word.isascii() and word.isalnum() and (lower := word.lower()) not in spellings:
+                tokens.append(lower)
+                words.append(lower)
+            elif word:
+                self._take_word(word)
+            else:
+                self._take_tag(tag)
+        rest = _TAG.sub("", text) if "<" in text else text
+        if ("<" in rest or ">" in rest) and _STRAY.search(rest):
+            self.false_names["<"] = None
+
+    def _take_tag(self, tag: str) -> None:
+        content = tag.strip(" ").lower()
+        if (name := self.names.in_tag(content)) is not None:
+            self.mentioned[name] = None
+            self.tokens.append(self.names.tokens[name])
+            if content.endswith(("'s", "\u2019s")):
+                self.tokens.append("s")
+        elif content.strip("/ ") not in ELEMENTS and not content[:1].isdigit():
+            self.false_names[tag] = None
+            self.tokens.append("<>")
+
+    def _take_word(self, word: str) -> None:
+        lower = word.lower()
+        mentions = self.names.in_word(word.strip("_") or word, lower.strip("_") or lower)
+        if mentions:
+            self.mentioned.update(dict.fromkeys(mentions))
+            self.tokens.extend(self.names.tokens[name] for name in mentions)
+            if is_han(word):  # a run without spaces: the rest of it are words
+                for name in mentions:
+                    word = word.replace(name, "")
+                self.words.extend(word)
+            elif lower.endswith(("'s", "\u2019s")):
+                self.tokens.append("s")
+            return
+        token = word.casefold()
+        if (not token.isascii() or "-" in token) and self._is_look_alike(lower):
+            self.false_names[token] = None
+        self.tokens.append(token)
+        self.words.extend(token if is_han(token) else (token,))
+
+    def _is_look_alike(self, token: str) -> bool:
+        """Whether a token that is not a name looks like one, or like `N-a-m-e`."""
+        if len(token) > _LONGEST_LOOK_ALIKE:
+            return False
+        letters = "".join(
+            c
+            for c in unicodedata.normalize("NFKC", token).casefold()
+            # zero-width characters, and marks that strike through or enclose a letter
+            if c != "-"
+            and unicodedata.category(c) not in ("Cf", "Me")
+            and not "\u0334" <= c <= "\u0338"
+        )
+        spellings = self.names.exact
+        return letters in spellings or letters.translate(_LOOK_ALIKES) in spellings
+
+
 def read_caption(
     text: str, names: Sequence[str], prompt: str = "", request: str = "", names_only: bool = False
 ) -> CaptionReading:
@@ -91,76 +234,17 @@ def read_caption(
 
     Args:
         text: The caption; the caller limits its length.
-        names: Names of the references, without brackets; none is a prefix of another.
+        names: Names of the references, without brackets.
         prompt: Text that the caption may copy from.
         request: The last part of the prompt, the request itself; repeating it is repetition.
         names_only: Skip the search for repetition, which is slow: `repetition` is then 0.
     """
-    text = compose(text)
-    # Lower case instead of casefold, which would read a long s, a ligature or a sharp s as letters.
-    spellings = {unicodedata.normalize("NFC", name).lower(): name for name in names}
-    placeholders = {name: f"@{index}" for index, name in enumerate(spellings.values())}
-    is_ascii = text.isascii()
-    tokens: list[str] = []
-    mentioned: dict[str, None] = {}
-    false_names: dict[str, None] = {}
-    words: list[str] = []
-    tags = 0
-
-    def take(tag: str, word: str) -> None:
-        """Add a tag, or a word that is not purely alphanumeric or may be a name."""
-        nonlocal tags
-        tags += bool(tag)
-        token = (tag or word).casefold()
-        lower = token if is_ascii else (tag or word).lower()
-        mentions = _names_in(lower.strip(" ") if tag else lower.strip("_") or lower, spellings)
-        if tag and (len(mentions) != 1 or lower.strip(" ") not in spellings):
-            false_names[tag] = None
-            tokens.append("<>")
-        elif mentions:
-            mentioned.update(dict.fromkeys(mentions))
-            tokens.extend(placeholders[name] for name in mentions)
-            if word and is_han(word):  # a run without spaces: the rest of it are words
-                for name in mentions:
-                    word = word.replace(name, "")
-                words.extend(word)
-        else:
-            is_latin = is_ascii or token.isascii()
-            if (not is_latin or "-" in token) and _is_look_alike(lower, spellings):
-                false_names[token] = None
-            tokens.append(token)
-            words.extend(token if not is_latin and is_han(token) else (token,))
-
-    if is_ascii:
-        start, lowered = 0, _PLAIN.findall(text.lower())
-        items = _PLAIN.findall(text) if "<" in text else lowered
-        special = {
-            token
-            for token in {*lowered}
-            if token[0] == "<"
-            or (not token.isalnum() and token not in _MARKS)
-            or token in spellings
-        }
-        for index in [i for i, t in enumerate(lowered) if t in special] if special else ():
-            tokens += lowered[start:index]
-            words += [token for token in lowered[start:index] if token not in _MARKS]
-            item, start = items[index], index + 1
-            take(item[1:-1], "") if item[0] == "<" else take("", item)
-        tokens += lowered[start:]
-        words += [token for token in lowered[start:] if token not in _MARKS]
-    else:
-        for tag, word, mark in TOKEN.findall(text):
-            lower = word.lower()
-            if mark:
-                tokens.append(mark)
-            elif word.isascii() and word.isalnum() and lower not in spellings:
-                tokens.append(lower)
-                words.append(lower)
-            else:
-                take(tag, word)
-    false_names.update(dict.fromkeys(_glued_names(text, spellings)))
-    if text.count("<") != tags or text.count(">") - len(_QUOTED.findall(text)) != tags:
-        false_names["<"] = None
+    text = _ESCAPED.sub(r"\1", compose(text))
+    reader = _Reader(_names_of(tuple(names)))
+    reader.read(text)
+    tokens, words, mentioned = reader.tokens, reader.words, reader.mentioned
+    spellings = reader.names.exact
+    reader.false_names.update(dict.fromkeys(_glued_names(text, spellings)))
     polarity = read_polarity(tokens)
     ordered = list(spellings.values())
     negated = {ordered[index] for index in polarity.denied}
@@ -171,58 +255,21 @@ def read_caption(
         tuple(n for n in mentioned if n not in negated and n not in hedged),
         tuple(name for name in mentioned if name in negated),
         tuple(name for name in mentioned if name in hedged),
-        tuple(false_names),
+        tuple(reader.false_names),
         distinct,
         len(words),
         distinct - copied if copied else distinct,
         distinct - polarity.denied_words,
         tuple(tokens),
-        0.0 if names_only else _repetition(tokens, _grams(request) if request else ()),
+        0.0 if names_only else _repetition(tokens, text, _grams(request) if request else ()),
     )
 
 
-def _names_in(word: str, spellings: dict[str, str]) -> Sequence[str]:
-    """Names that a lower-case token mentions: usually none or one."""
-    if word in spellings:
-        return (spellings[word],)
-    if word.isascii() and "'" not in word:
-        return ()
-    parts = _APOSTROPHE.split(word)
-    if len(parts) == 2:
-        first, last = parts
-        if first in spellings and last in _ENGLISH_ENDINGS:
-            return (spellings[first],)
-        if last in spellings and first in _FRENCH_ELISIONS:
-            return (spellings[last],)
-    if "\uac00" <= word[0] <= "\ud7a3":
-        return [
-            name
-            for key, name in spellings.items()
-            if word.startswith(key) and _PARTICLES.fullmatch(word, len(key))
-        ]
-    if is_han(word):
-        return [name for key, name in spellings.items() if is_han(key) and key in word]
-    return ()
-
-
-def _is_look_alike(token: str, spellings: Collection[str]) -> bool:
-    """Whether a token that is not a name looks like one, or like `N-a-m-e`."""
-    if len(token) > _LONGEST_LOOK_ALIKE:
-        return False
-    letters = unicodedata.normalize("NFKC", token).casefold()
-    letters = "".join(
-        c
-        for c in letters
-        # zero-width characters, and marks that strike through or enclose a letter
-        if c != "-"
-        and unicodedata.category(c) not in ("Cf", "Me")
-        and not "\u0334" <= c <= "\u0338"
-    )
-    return letters in spellings or letters.translate(_LOOK_ALIKES) in spellings
-
+_ESCAPED = re.compile(r"\\([<>])")
+"""A bracket as Markdown escapes it."""
 
 _ENTITY = re.compile(r"&(?:lt|gt|shy|zwn?j|#[0-9]{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE)
-_JOINTS = re.compile(r"[@/\\=&]")
+_JOINED = re.compile(r"\w@\w|[=\\]|\w\.\w+/|://|/\w+/|/(?:some|any|another|other|else)")
 
 
 def _glued_names(text: str, spellings: Collection[str]) -> list[str]:
@@ -231,13 +278,11 @@ def _glued_names(text: str, spellings: Collection[str]) -> list[str]:
     Also Han and Hangul names that touch Latin letters or a combining mark, so that they do not end
     at a boundary.
     """
-    glued: list[str] = []
-    if _JOINTS.search(text):
-        alternatives = "|".join(map(re.escape, spellings))
-        if alternatives:
-            joined = rf"[@/\\=]<?(?:{alternatives})(?!\w)|(?<!\w)(?:{alternatives})>?[@/\\=]"
-            glued += re.findall(joined, text, re.IGNORECASE)
-        glued += _ENTITY.findall(text)
+    glued: list[str] = _ENTITY.findall(text) if "&" in text else []
+    for chunk in text.lower().split() if _JOINED.search(text) else ():
+        if _JOINED.search(chunk) and any(name in chunk for name in spellings):
+            words = re.findall(r"\w+", chunk)
+            glued += [chunk] if any(name in words for name in spellings) else []
     touched = [name for name in spellings if name[0] >= "\u3040" and _touches(text, name)]
     if names := "|".join(map(re.escape, touched)):
         glued += re.findall(
@@ -290,15 +335,35 @@ def _repeated_sentences(tokens: Sequence[str]) -> int:
     return count
 
 
-def _repetition(tokens: Sequence[str], request: Collection[tuple[str, ...]]) -> float:
+def _repetition(
+    tokens: Sequence[str], text: str, request: Collection[tuple[str, ...]]
+) -> float:
     words = [token for token in tokens if token[0] == "@" or token[0].isalnum()]
     if len(words) < 2:
         return 0.0
-    stammers = sum(map(eq, words, words[1:]))
     runs = list(zip(*(words[i:] for i in range(RUN)), strict=False))
-    share = (len(runs) - len(set(runs))) / max(1, len(runs)) + 2 * stammers / len(words)
-    share = max(share, _repeated_sentences(tokens) / len(words))
+    share = (len(runs) - len(set(runs))) / max(1, len(runs))
+    share += 2 * sum(map(eq, tokens, tokens[1:])) / len(words) + _filler(words)
+    share = max(share, _repeated_sentences(tokens) / len(words), _padding(tokens, text))
     if request:
         copied = list(zip(*(words[i:] for i in range(GRAM)), strict=False))
         share += sum(run in request for run in copied) / max(1, len(copied))
     return min(1.0, share)
+
+
+def _filler(words: Sequence[str]) -> float:
+    """1 if every second word is one of a few, as in `a really red so mug really`."""
+    half = len(words) // 2
+    return float(half >= 6 and min(len({*words[::2]}), len({*words[1::2]})) <= half / 3)
+
+
+def _padding(tokens: Sequence[str], text: str) -> float:
+    """How much of a long text is neither names nor words, from 0 (at most half) to 1 (all)."""
+    if len(text) < _PADDED_FROM:
+        return 0.0
+    letters = sum(min(len(t) + 6 * (t[0] == "@"), _LONGEST_WORD) for t in tokens if len(t) > 1)
+    return min(1.0, max(0.0, 1 - 2 * letters / len(text)) * 2)
+
+
+_PADDED_FROM = 400
+_LONGEST_WORD = 30

@@ -25,32 +25,34 @@ from enum import Enum
 from repic.captions.vocabulary import (
     ABSENT,
     ADDRESSING,
-    ALTERNATIVES,
     CREDITED,
+    CREDITING,
     DETERMINERS,
     DOUBTING,
     DOUBTS,
-    ENDS,
     EXCEPTION_AFTER,
     EXCEPTIONS,
+    FIELDS,
     FRAME,
     HINTS,
     JOINTS,
     LIKE,
     MODALS,
     NEGATIONS,
-    NEUTRAL_LINKS,
     OUTSIDE,
     PICTURE,
     PREPOSITIONS,
     RESUMPTIONS,
-    SCENES,
+    SEEMING,
     SPEAKING,
     STOPS,
     SUPPOSING,
     TRUTH,
     UNREAL,
 )
+
+_ENDS = frozenset(".!?;\n\u3002\uff01\uff1f")
+"""Marks that end a clause."""
 
 
 class Verdict(Enum):
@@ -107,9 +109,8 @@ def read_polarity(tokens: Sequence[str]) -> Polarity:
         is_affirmed = Verdict.AFFIRMED in found
         if Verdict.DENIED in found or (Verdict.SET_APART in found and not is_affirmed):
             denied.add(index)
-        if Verdict.DOUBTED in found or (Verdict.DENIED in found and is_affirmed):
-            hedged.add(index)
-        elif not is_affirmed and index not in denied:
+        is_both = Verdict.DENIED in found and is_affirmed
+        if Verdict.DOUBTED in found or is_both or not (is_affirmed or index in denied):
             hedged.add(index)
     return Polarity(frozenset(denied), frozenset(hedged), inside)
 
@@ -118,7 +119,7 @@ def _clauses(tokens: Sequence[str]) -> Iterator[_Clause]:
     parts: list[tuple[list[str], str]] = []
     words: list[str] = []
     for token in (*tokens, "."):
-        if token not in ENDS:
+        if token not in _ENDS:
             words.append(token)
         else:
             if words:
@@ -168,7 +169,7 @@ def _about_names(clause: _Clause) -> Iterator[tuple[int, Verdict]]:
         end = _group_end(words, start)
         verdict = _verdict(clause, start, end)
         group = words[start:end]
-        if verdict is Verdict.AFFIRMED and not ALTERNATIVES.isdisjoint(group):
+        if verdict is Verdict.AFFIRMED and "or" in group:
             verdict = Verdict.DOUBTED
         for word in group:
             if word[0] == "@":
@@ -231,7 +232,8 @@ def _verdict(clause: _Clause, start: int, end: int) -> Verdict:
     before, stop = _before(words, start, end)
     predicate, is_cut = _predicate(words, end)
     is_first = start - len(before) <= 1
-    if _is_outside(before, stop, predicate) or (is_first and stop in ADDRESSING):
+    is_addressed = is_first and (stop in ADDRESSING or before[:1] == ["dear"])
+    if is_addressed or _is_outside(before, stop, predicate) or _is_label(words, start, end):
         return Verdict.MENTIONED
     if predicate[:1] == ["s"]:
         is_plain = not _negations(before) and (DOUBTS | DOUBTING).isdisjoint(before)
@@ -253,14 +255,27 @@ def _verdict(clause: _Clause, start: int, end: int) -> Verdict:
     return _of_presence(before, predicate if is_presence else [], stop)
 
 
+def _is_label(words: Sequence[str], start: int, end: int) -> bool:
+    """Whether names only fill a field or end an address: `Tags: Ann`, `#ann`, `see you, Ann`."""
+    if 2 * words.count("#") >= len(words):
+        return True
+    before = words[: start - 1] if start else []
+    if not before or end < len(words):
+        return False
+    if words[start - 1] == ",":
+        return "you" in before
+    is_field = not all(_is_frame(word) or word in FIELDS for word in before)
+    return words[start - 1] == ":" and (is_field or PICTURE.issuperset(before))
+
+
 def _is_outside(before: Sequence[str], stop: str, predicate: Sequence[str]) -> bool:
     """Whether a name is of somebody who need not be in the photo."""
     link = next((word for word in reversed(before) if word not in DETERMINERS), "")
     index = len(before) - 1 - before[::-1].index(link) if link else 0
     previous = before[index - 1] if index else stop
-    if stop in OUTSIDE or stop == "#" or link in LIKE or stop in LIKE:
+    if stop in OUTSIDE or link in LIKE or stop in LIKE:
         return True
-    if link in NEUTRAL_LINKS and (previous in CREDITED or previous in PICTURE or not previous):
+    if link in CREDITING and (previous in CREDITED or previous in PICTURE or not previous):
         return not (link == "from" and previous in PICTURE) or not predicate
     content = next((word for word in predicate if not _is_frame(word)), "")
     return content in SPEAKING or (predicate[:1] == ["s"] and content in OUTSIDE)
@@ -274,10 +289,11 @@ def _of_subject(before: Sequence[str], predicate: Sequence[str], clause: _Clause
     is_doubted = not MODALS.isdisjoint(predicate[:1]) or not DOUBTS.isdisjoint(predicate[:3])
     if is_doubted and rest[:1] and rest[0] in DETERMINERS:
         return Verdict.DOUBTED  # "may be the red mug"
-    if not SUPPOSING.isdisjoint(before):
+    if not SUPPOSING.isdisjoint(before) or predicate[0] == "would":
         return Verdict.MENTIONED
     is_question = before and before[-1].endswith("n't") and clause.end in "?!"
-    if is_question or "neither" in before:
+    is_inverted = before[:1] == ["never"] and len(before) > 1
+    if is_question or is_inverted or "neither" in before:
         return Verdict.AFFIRMED
     return _of_presence([word for word in before if word not in DOUBTS], [], "")
 
@@ -355,9 +371,9 @@ def _denied(words: Sequence[str]) -> list[bool]:
     while verb and _is_frame(words[verb - 1]):
         verb -= 1
     tail = words[verb:]
-    if 0 < verb < len(words) and tail[0] not in DETERMINERS and _negations(tail) % 2 == 1:
-        if tail[0] not in PREPOSITIONS and not {"without", "no"} & set(tail):
-            return [True] * verb + [False] * len(tail)
+    is_verb = 0 < verb < len(words) and tail[0] not in DETERMINERS | PREPOSITIONS
+    if is_verb and _negations(tail) % 2 == 1 and {"without", "no"}.isdisjoint(tail):
+        return [True] * verb + [False] * len(tail)
     prefix = 0
     while prefix < len(words) and _is_frame(words[prefix]):
         prefix += 1
@@ -387,7 +403,7 @@ def _scopes(words: Sequence[str]) -> list[bool]:
         following = words[position + 1] if position + 1 < len(words) else ""
         if is_negation(word):
             remaining, has_article = SCOPE, following in ("a", "an", "any")
-        elif word in UNREAL or (word == "like" and position and words[position - 1] in SCENES):
+        elif word in UNREAL or (word == "like" and position and words[position - 1] in SEEMING):
             is_unreal = True
         elif word in ("but", "only", "just", ";"):
             remaining, is_unreal = 0, False

@@ -1,7 +1,7 @@
 """Checks what a caption says about where named objects are, by the centers of their boxes.
 
 Read are `Ann is left of Bob`, `to the left of Ann is Bob`, `Ann on the left and Bob on the right`,
-`Ann (left), Bob (right)`, `from left to right: Ann, Bob`, and `above` and `below` between two names.
+`Ann (left), Bob (right)`, `from left to right: Ann, Bob`, and `above` and `below` between two.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def positions(tokens: str, boxes: Mapping[str, Box]) -> Iterator[bool]:
     for match in _ROW.finditer(tokens):
         for first, second in pairwise(_NAME.findall(match[0])):
             yield from _holds(boxes, first, "left", second)
-    sides = {name: side for name, side in _SIDE.findall(tokens)}
+    sides = dict(_SIDE.findall(tokens))
     sides |= {name: side for side, name in _SIDE_FIRST.findall(tokens)}
     for (first, side), (second, other) in pairwise(sides.items()):
         if side != other:

@@ -234,7 +234,7 @@ class TestReward:
             (f"<Ann> and <Bobby> {SCENE}.", "wrong_name"),
             (f"<Ann> and <Eve> {SCENE}.", "wrong_name"),
             (f"<Ann> {SCENE}.</Ann>", "wrong_name"),
-            (f"Maybe <Ann> {SCENE}.", "wrong_name"),
+            (f"Maybe it is <Ann>. {SCENE}.", "wrong_name"),
             (f"<Ann> or Bobby {SCENE}.", "wrong_name"),
             (f"<Ann> {SCENE}. Ann is not here.", "wrong_name"),
             (f"<Ann> {SCENE}. {SCENE}. {SCENE}.", "repetitive"),
@@ -257,7 +257,7 @@ class TestReward:
         assert reward(f"A dog {SCENE}.", example).total == 1
         assert reward(f"A dog {SCENE}; Ann is not in the picture.", example).total == 1
         assert reward(f"<Ann> {SCENE}.", example).total == 0
-        assert reward(f"Maybe <Ann> {SCENE}.", example).total == 0
+        assert reward(f"Maybe it is <Ann>. {SCENE}.", example).total == 0
         assert reward(f"Ann is here. Ann is not here. {SCENE}.", example).total == 0
         assert reward(f"A\u200bnn {SCENE}.", example).total == 0
         assert reward("", example).total == 0

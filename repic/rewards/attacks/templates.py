@@ -101,6 +101,8 @@ def _caption_fields(target: Target) -> dict[str, Any]:
         "prompt": _prompt_text(target),
         "request": target.row["prompt"][-1]["text"],
         "infos": " ".join(f"<{r['name']}>: {r['info']}" for r in references),
+        "breaks": "\n " * 2_000,
+        "marks": "!" * 5_000,
     }
 
 
@@ -160,6 +162,16 @@ def _with_name(text: str, target: Target, present: bool) -> str | None:
         return None
     tag = f"<{names[0]}>"
     return f"{target.gold} {text.format(tag, name=tag, names=tag_list(names))}"
+
+
+def _unnamed(text: str, target: Target) -> str | None:
+    """The true caption with a description for each name, and a sentence with all of them."""
+    phrases = {thing.name: thing.with_article for thing in scene_objects(target.row)}
+    names = reference_names(target.row, present=True)
+    if not names or not phrases.keys() >= set(names):
+        return None
+    caption = re.sub("<([^<>]+)>", lambda match: phrases[match[1]], target.gold)
+    return f"{caption} {text.format(names=tag_list(names))}"
 
 
 def with_present(text: str, target: Target) -> str | None:
@@ -273,6 +285,7 @@ _FORMS: dict[str, _Form] = {
     "text": _Form(_text),
     "renamed": _Form(_renamed, str),
     "renamed_tag": _Form(_renamed_tag, str),
+    "unnamed": _Form(_unnamed),
     "with_present": _Form(with_present, "{!r} of a present name".format),
     "with_absent": _Form(partial(_with_name, present=False), "{!r} of an absent name".format),
     "present_beside_absent": _Form(_present_beside_absent),
