@@ -155,7 +155,7 @@ def _names_of(names: tuple[str, ...]) -> _Names:
     return _Names(names)
 
 
-class _Reader:
+class _CaptionTokens:
     """Reads the tokens of one caption in order."""
 
     def __init__(self, names: _Names) -> None:
@@ -240,7 +240,7 @@ def read_caption(
         names_only: Skip the search for repetition, which is slow: `repetition` is then 0.
     """
     text = _ESCAPED.sub(r"\1", compose(text))
-    reader = _Reader(_names_of(tuple(names)))
+    reader = _CaptionTokens(_names_of(tuple(names)))
     reader.read(text)
     tokens, words, mentioned = reader.tokens, reader.words, reader.mentioned
     spellings = reader.names.exact
