@@ -54,6 +54,9 @@ from repic.captions.vocabulary import (
 _ENDS = frozenset(".!?;\n\u3002\uff01\uff1f")
 """Marks that end a clause."""
 
+_LONGEST = 100
+"""Words after which a clause is cut, so that time is linear in the text."""
+
 
 class Verdict(Enum):
     """What one mention says about a name."""
@@ -121,7 +124,7 @@ def _clauses(tokens: Sequence[str]) -> Iterator[_Clause]:
     for token in (*tokens, "."):
         if token not in _ENDS:
             words.append(token)
-        else:
+        if token in _ENDS or len(words) == _LONGEST:
             if words:
                 parts.append((words, token))
             words = []
@@ -162,12 +165,13 @@ def _negations(words: Sequence[str]) -> int:
 def _about_names(clause: _Clause) -> Iterator[tuple[int, Verdict]]:
     words = clause.words
     start = 0
+    is_tags = 2 * words.count("#") >= len(words)  # "#ann #sea"
     while start < len(words):
         if words[start][0] != "@":
             start += 1
             continue
         end = _group_end(words, start)
-        verdict = _verdict(clause, start, end)
+        verdict = Verdict.MENTIONED if is_tags else _verdict(clause, start, end)
         group = words[start:end]
         if verdict is Verdict.AFFIRMED and "or" in group:
             verdict = Verdict.DOUBTED
@@ -256,12 +260,10 @@ def _verdict(clause: _Clause, start: int, end: int) -> Verdict:
 
 
 def _is_label(words: Sequence[str], start: int, end: int) -> bool:
-    """Whether names only fill a field or end an address: `Tags: Ann`, `#ann`, `see you, Ann`."""
-    if 2 * words.count("#") >= len(words):
-        return True
-    before = words[: start - 1] if start else []
-    if not before or end < len(words):
+    """Whether names only fill a field or end an address: `Tags: Ann`, `see you, Ann`."""
+    if start < 2 or end < len(words):
         return False
+    before = words[: start - 1]
     if words[start - 1] == ",":
         return "you" in before
     is_field = not all(_is_frame(word) or word in FIELDS for word in before)

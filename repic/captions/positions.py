@@ -23,7 +23,7 @@ _INVERTED = re.compile(
 )
 _SIDE = re.compile(r"@(\d+) (?:\( )?(?:[^\W_]\w* ){0,3}?(left|right)\b(?! (?:side )?of\b)")
 _SIDE_FIRST = re.compile(r"\b(left|right)(?: side)?(?: ,| :| is| stands| sits| we see)* @(\d+)")
-_ROW = re.compile(r"left to right(?: \w+)*(?: :| ,)?((?: (?:,|and|then))* @\d+(?: \w+| ,)*)+")
+_ROW = re.compile(r"left to right([^.;!?\n]{0,300})")
 _NAME = re.compile(r"@(\d+)")
 
 
@@ -43,7 +43,7 @@ def positions(tokens: str, boxes: Mapping[str, Box]) -> Iterator[bool]:
         relation, second, first = (part for part in match.groups() if part is not None)
         yield from _holds(boxes, first, relation, second)
     for match in _ROW.finditer(tokens):
-        for first, second in pairwise(_NAME.findall(match[0])):
+        for first, second in pairwise(_NAME.findall(match[1])):
             yield from _holds(boxes, first, "left", second)
     sides = dict(_SIDE.findall(tokens))
     sides |= {name: side for side, name in _SIDE_FIRST.findall(tokens)}
