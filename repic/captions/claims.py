@@ -228,9 +228,7 @@ def _is_listed(between: Sequence[str]) -> bool:
     return bool(between) and between[0] == "," and _LISTED.issuperset(between)
 
 
-def _is_link(
-    between: Sequence[str], one: _Part, other: _Part, tokens: Sequence[str]
-) -> bool:
+def _is_link(between: Sequence[str], one: _Part, other: _Part, tokens: Sequence[str]) -> bool:
     """Whether the words between a name and a phrase make them one."""
     words = [word for word in between if word not in (",", *_ARTICLES)]
     if not words:
@@ -291,9 +289,7 @@ def _fits(
     return None if not fit and not best else fit >= best
 
 
-def _is_best(
-    stems: frozenset[str], target: _SceneObject, objects: Iterable[_SceneObject]
-) -> bool:
+def _is_best(stems: frozenset[str], target: _SceneObject, objects: Iterable[_SceneObject]) -> bool:
     return all(
         len(stems & target.words) > len(stems & obj.words) for obj in objects if obj is not target
     )

@@ -335,9 +335,7 @@ def _repeated_sentences(tokens: Sequence[str]) -> int:
     return count
 
 
-def _repetition(
-    tokens: Sequence[str], text: str, request: Collection[tuple[str, ...]]
-) -> float:
+def _repetition(tokens: Sequence[str], text: str, request: Collection[tuple[str, ...]]) -> float:
     words = [token for token in tokens if token[0] == "@" or token[0].isalnum()]
     if len(words) < 2:
         return 0.0

@@ -104,8 +104,6 @@ def test_names_that_are_words_of_grammar() -> None:
     assert read_caption("No Ann here.", names).negated == ("Ann",)
 
 
-
-
 @pytest.mark.parametrize(
     "text",
     [
