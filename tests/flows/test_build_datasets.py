@@ -22,6 +22,7 @@ from storage.errors import StoreError
 from storage.store import Store
 from tests.builds import PHOTOS, Album, build
 from tests.flows.up import artifact, client_of, home_of, install_database, processes_of
+from tests.three_sources import Sources
 
 TINY = ("source.count=24", "source.identities=8")
 
@@ -115,6 +116,26 @@ def test_the_flow_builds_what_the_plain_build_builds(
 
     again = flow(TINY_FLOW, elsewhere, env)
     assert again.stdout.split()[:2] == [ref, content], again.stderr
+
+
+@pytest.mark.slow
+def test_the_flow_builds_several_sources(
+    tmp_path: Path, user: dict[str, str], api: Access, album: Album
+) -> None:
+    three = Sources.make(tmp_path / "three", album)
+    plain = build(three.settings(), Store.open(tmp_path / "plain", create=True))
+    code = f"""
+from flows.build_datasets import build_datasets
+for _ in range(2):
+    outcome = build_datasets(sources={three.texts}, overrides={list(three.overrides)})
+    print(outcome.published, outcome.dataset.content, sum(outcome.processed.values()))
+"""
+    env = {**user, **api.client, "REPIC_STORE": str(tmp_path / "store")}
+    done = flow(code, tmp_path, env)
+    assert done.returncode == 0, done.stderr
+    first, second = (line.split() for line in done.stdout.splitlines())
+    assert first == ["True", plain.dataset.content, str(sum(plain.processed.values()))]
+    assert second == ["False", plain.dataset.content, "0"]
 
 
 def _task_names(client: Any, flow_run: str) -> set[str]:

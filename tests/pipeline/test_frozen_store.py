@@ -20,7 +20,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 FROZEN = sorted(path.name for path in FIXTURES.glob("store-v*") if path.is_dir())
 PROMISED = (
     *("images", "objects", "pairs", "examples", "quarantine", "artifacts", "lineage"),
-    "pair_photos",
+    *("pair_photos", "sources"),
 )
 """Views that readers rely on."""
 
