@@ -43,6 +43,7 @@ KINDS: Mapping[str, SourceKind] = {
     "celeba": SourceKind("repic.sources.celeba", _BOXES),
     "voc": SourceKind("repic.sources.voc", _BOXES),
     "yolo": SourceKind("repic.sources.yolo", _BOXES),
+    "repic": SourceKind("repic.sources.repic_records"),
     "hf": SourceKind("repic.sources.hf", on_hub=True),
     "sql": SourceKind("repic.sources.sql"),
     "video": SourceKind("repic.sources.video"),
