@@ -215,7 +215,7 @@ def _identities(told: _Told, skipped: Counter[str]) -> dict[str, str]:
     for one, other in told.pairs:
         partners[one].add(other)
         partners[other].add(one)
-    identities = {}
+    identities: dict[str, str] = {}
     for one, other in sorted(told.pairs):
         alone = len(partners[one]) == len(partners[other]) == 1
         if alone and not {one, other} & told.several and (one, other) not in told.denied:
