@@ -188,8 +188,8 @@ class Corpus:
         It is if the photo is not labelled with the object's identity, no object of the photo is in
         its group, every object of the photo with its label is known to be different, and at least
         one object of the photo is. Two objects are known to be different if both have a labelled
-        identity and these differ, or if a usable negative pair separates their groups. Two of one
-        label are not, if one is named by a shot.
+        identity and these differ, or if a usable negative pair separates their groups. Only
+        such a pair counts if one is named by a shot.
         """
         if obj.identity is not None and photo.identity == obj.identity:
             return False
@@ -236,9 +236,8 @@ class Corpus:
         return self._contents[image_id]
 
     def _is_different(self, obj: Object, other: Object) -> bool:
-        if (obj.of_shot or other.of_shot) and obj.label == other.label:
-            return False
-        if obj.identity is not None and other.identity is not None:
+        named = obj.identity is not None and other.identity is not None
+        if named and not (obj.of_shot or other.of_shot):
             return obj.identity != other.identity
         first, second = sorted((self.group(obj.object_id), self.group(other.object_id)))
         return (first, second) in self._separated

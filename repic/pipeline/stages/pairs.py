@@ -56,7 +56,7 @@ class PairStage(TableStage):
             medium=settings.medium_per_object,
             easy=settings.easy_per_object,
         )
-        negatives = tracks.doubted(negatives, objects)
+        negatives = tracks.doubted(negatives, objects, inputs.tables["objects"])
         reviews = {
             row["subject_id"]: row["decision"]
             for row in inputs.tables["reviews"].to_pylist()

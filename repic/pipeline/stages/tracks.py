@@ -1,8 +1,9 @@
 """Frames of one shot: which show the same object, and what is not known of the others.
 
 A shot goes on while the camera turns to another thing. So the main objects of two frames that
-follow each other are one only if they have the same label and their boxes overlap. Two shots may
-show one thing, too: objects of one label are never known to be different if one is of a shot.
+follow each other are one only if their boxes overlap and the detector has a word for both: its
+label or a likely noun. Different shots may show one thing, too. So objects of one video are never
+known to be different, nor are objects with a common word if one is of a shot.
 """
 
 from __future__ import annotations
@@ -45,19 +46,46 @@ def followed(photos: Iterable[dict], boxes_of: Mapping[str, Sequence[dict]]) -> 
         yield photo
 
 
-def doubted(pairs: ObjectPairs, objects: pa.Table) -> ObjectPairs:
+def doubted(pairs: ObjectPairs, objects: pa.Table, described: pa.Table) -> ObjectPairs:
     """Negative pairs, of which those are doubtful that may show one object in two shots.
 
     Args:
-        objects: Table with the columns `identity_origin` and `label`, which pairs are indices of.
+        objects: Table with the columns `object_id`, `identity`, `identity_origin` and `label`,
+            which pairs are indices of.
+        described: Table with the columns `object_id` and `nouns`.
     """
     of_shot = pc.fill_null(pc.equal(objects["identity_origin"], SHOT), False).to_numpy()
     if not of_shot.any():
         return pairs
-    label = np.array(objects["label"].to_pylist())
-    is_any = of_shot[pairs.anchor] | of_shot[pairs.other]
-    unknown = is_any & (label[pairs.anchor] == label[pairs.other])
-    return replace(pairs, doubtful=pairs.doubtful | unknown)
+    identities = objects["identity"].to_pylist()
+    words = _words_of_identities(objects, described)
+    videos = [
+        name.partition(f" {SHOT} ")[0] if shot else None
+        for name, shot in zip(identities, of_shot.tolist(), strict=True)
+    ]
+    unknown = [
+        (videos[one] is not None and videos[one] == videos[other])
+        or bool((videos[one] or videos[other]) and words[one] & words[other])
+        for one, other in zip(pairs.anchor.tolist(), pairs.other.tolist(), strict=True)
+    ]
+    return replace(pairs, doubtful=pairs.doubtful | np.array(unknown, dtype=bool))
+
+
+def _words_of_identities(objects: pa.Table, described: pa.Table) -> list[set[str]]:
+    """What the detector may call each object, in any photo of its identity."""
+    nouns = dict(
+        zip(described["object_id"].to_pylist(), described["nouns"].to_pylist(), strict=True)
+    )
+    shared: dict[str, set[str]] = defaultdict(set)
+    rows = objects.select(["object_id", "identity", "label"]).to_pylist()
+    for row in rows:
+        of = shared[row["identity"] or row["object_id"]]
+        of |= _words({"label": row["label"], "nouns": nouns.get(row["object_id"])})
+    return [shared[row["identity"] or row["object_id"]] for row in rows]
+
+
+def _words(box: Mapping) -> set[str]:
+    return {box["label"], *(noun["text"] for noun in box.get("nouns") or ())}
 
 
 def _is_of_shot(photo: dict) -> bool:
@@ -86,7 +114,7 @@ def _identities(frames: Iterable[dict], boxes_of: Mapping[str, Sequence[dict]]) 
 
 def _is_same(first: dict, second: dict) -> bool:
     overlap = _box(first).iou(_box(second))
-    return bool(first["label"] == second["label"] and overlap >= SAME_PLACE_IOU)
+    return overlap >= SAME_PLACE_IOU and bool(_words(first) & _words(second))
 
 
 def _box(row: dict) -> Box:

@@ -54,16 +54,32 @@ def test_shots_stay_apart_and_other_photos_keep_their_identity() -> None:
     assert _named(frames, boxes) == ["a object 1", "b object 1", None, "d"]
 
 
-def test_objects_of_one_label_are_not_known_to_differ_if_one_is_of_a_shot() -> None:
+def test_a_word_of_both_frames_is_enough() -> None:
+    frames = _frames("s", 1, 2, 3)
+    nouns = [[{"text": "can"}, {"text": "cup"}], [{"text": "cup"}], [{"text": "hat"}]]
+    boxes = {
+        f"s{n + 1}": [{**_box(0.0, label), "nouns": nouns[n]}]
+        for n, label in enumerate(("milk can", "bottle", "velvet"))
+    }
+    assert _named(frames, boxes) == ["s object 1", "s object 1", "s object 2"]
+
+
+def test_objects_that_may_be_one_in_two_shots_are_no_negatives() -> None:
+    names = ["video a shot 1 object 1", "video a shot 2 object 1", "video b shot 1 object 1"]
     objects = pa.table(
         {
-            "identity_origin": ["shot", "shot", "folder", None, "folder"],
-            "label": ["dog", "dog", "dog", "cat", "dog"],
+            "object_id": list("012345"),
+            "identity": [*names, names[2], "rex", None],
+            "identity_origin": ["shot"] * 4 + ["folder", None],
+            "label": ["dog", "mug", "cat", "lynx", "dog", "wolf"],
         }
     )
-    anchor, other = np.array([0, 0, 0, 2, 1]), np.array([1, 2, 3, 4, 3])
-    blank = np.zeros(5)
-    pairs = ObjectPairs(anchor, other, *(blank,) * 5, np.array([False] * 4 + [True]))
-    assert doubted(pairs, objects).doubtful.tolist() == [True, True, False, False, True]
-    none = objects.set_column(0, "identity_origin", pa.nulls(5, pa.string()))
-    assert doubted(pairs, none) is pairs
+    described = pa.table(
+        {"object_id": list("012345"), "nouns": [[], [], [], [{"text": "wolf"}], [], []]}
+    )
+    anchor, other = np.array([[0, 1], [0, 2], [0, 4], [2, 5], [1, 4], [4, 5]]).T
+    pairs = ObjectPairs(anchor, other, *(np.zeros(6),) * 5, np.array([False] * 6))
+    doubts = doubted(pairs, objects, described).doubtful.tolist()
+    assert doubts == [True, False, True, True, False, False]
+    none = objects.set_column(2, "identity_origin", pa.nulls(6, pa.string()))
+    assert doubted(pairs, none, described) is pairs
