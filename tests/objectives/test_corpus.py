@@ -91,3 +91,14 @@ def test_labels_decide_where_they_are_known(objects: dict) -> None:
     corpus = Build(photos, objects.values(), []).corpus
     assert absent(corpus, objects["a"], photos[1])
     assert not absent(corpus, objects["a"], photos[2])
+
+
+@pytest.mark.parametrize(("origin", "known"), [("folder", True), ("shot", False)])
+def test_identities_of_shots_do_not_make_absent_but_pairs_do(
+    objects: dict, origin: str, known: bool
+) -> None:
+    for key, name in (("a", "one"), ("b", "other")):
+        objects[key] |= {"identity": name, "identity_origin": origin}
+    assert absent(Build(PHOTOS, objects.values(), []).corpus, objects["a"], PHOTOS[1]) is known
+    pair = pair_row(objects["a"], objects["b"], "negative")
+    assert absent(Build(PHOTOS, objects.values(), [pair]).corpus, objects["a"], PHOTOS[1])
