@@ -281,7 +281,8 @@ def _print_blind_captions(results: list[BlindCaptions], suggested: dict[str, flo
     for result in results:
         out().print(
             f"ICT without looking, {result.split}: {result.rows - result.checked} of {result.rows} "
-            f"caption rows have no check of content; naming nobody earns {result.nobody:.2f}, "
+            f"caption rows have no check of content but, in {result.labelled}, a label; naming "
+            f"nobody earns {result.nobody:.2f}, "
             f"everybody {result.everybody:.2f}, the better for each number of names "
             f"{result.best:.2f}",
             style="yellow" if result.too_high else None,

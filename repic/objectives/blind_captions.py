@@ -15,6 +15,7 @@ from typing import Any
 from repic.captions.facts import fact_words
 from repic.config import SPLITS
 from repic.objectives import identify
+from repic.objectives.caption_reward import labels_to_say
 
 TOO_HIGH = 0.05
 """Gain of not looking over naming nobody that is warned about."""
@@ -31,8 +32,9 @@ class BlindCaptions:
     """Captions of a split that do not look.
 
     Attributes:
-        rows: Caption rows of the split, and those of them whose content can be checked by facts.
+        rows: Caption rows of the split.
         checked: Number of those whose content is checked by facts.
+        labelled: Number of the others in which only the label of an object is known.
         nobody: Mean reward of naming nobody, over the rows that are not checked.
         everybody: Mean reward of naming everybody.
         best: Mean reward of the better of the two for each number of references.
@@ -41,6 +43,7 @@ class BlindCaptions:
     split: str
     rows: int
     checked: int
+    labelled: int
     nobody: float
     everybody: float
     best: float
@@ -62,7 +65,9 @@ def measure(rows: Iterable[Mapping[str, Any]]) -> list[BlindCaptions]:
         unchecked = [row for row in of_split if not fact_words(row)[0]]
         if unchecked:
             checked = len(of_split) - len(unchecked)
-            results.append(BlindCaptions(split, len(of_split), checked, *_rewards(unchecked)))
+            labelled = sum(bool(labels_to_say(row)) for row in unchecked)
+            rewards = _rewards(unchecked)
+            results.append(BlindCaptions(split, len(of_split), checked, labelled, *rewards))
     return results
 
 

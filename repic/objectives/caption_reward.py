@@ -98,7 +98,7 @@ def reward(completion: str, row: Mapping[str, Any]) -> Reward:
         components["language"] = language
     if facts:
         components["facts"] = facts.score(reading.affirmed_words)
-    elif labels := _labels(row):
+    elif labels := labels_to_say(row):
         stems = frozenset(map(stem, reading.affirmed_words))
         says = any(calls_it(label, stems) for label in labels)
         components["label"] = 1.0 if says else SILENT
@@ -156,7 +156,7 @@ def asks_for_detail(row: Mapping[str, Any]) -> bool:
     return bool(texts) and _DETAILED.search(texts[-1]) is not None
 
 
-def _labels(row: Mapping[str, Any]) -> list[str]:
+def labels_to_say(row: Mapping[str, Any]) -> list[str]:
     """Labels of the present references that no text of the prompt gives away.
 
     None if a true caption is known, which may do without them.

@@ -10,10 +10,10 @@ from repic.objectives.blind_captions import measure, suggested_shares
 
 
 def row(kind: str, present: int, absent: int = 0, **changes: Any) -> dict[str, Any]:
-    here = [{"name": f"P{n}", "present": True} for n in range(present)]
-    gone = [{"name": f"A{n}", "present": False} for n in range(absent)]
-    references = here + gone
-    return {"objective": "ict", "kind": kind, "split": "train", "references": references, **changes}
+    here = [{"name": f"P{n}", "present": True, "info": ""} for n in range(present)]
+    gone = [{"name": f"A{n}", "present": False, "info": ""} for n in range(absent)]
+    fixed = {"objective": "ict", "kind": kind, "split": "train", "caption": None}
+    return {**fixed, "references": here + gone, **changes}
 
 
 def test_rows_with_only_present_names_pay_for_naming_everybody() -> None:
@@ -30,6 +30,14 @@ def test_rows_with_facts_which_rows_and_other_objectives_do_not_count() -> None:
     assert measure(rows) == []
     (result,) = measure([*rows, row("absent", 0, 1)])
     assert (result.rows, result.checked, result.nobody) == (2, 1, 1)
+
+
+def test_rows_with_a_label_are_counted() -> None:
+    scene = [{"name": "P0", "label": "dog"}]
+    told = [{"name": "P0", "present": True, "info": "A small dog."}]
+    rows = [row("single", 1, scene=scene), row("single", 1, scene=scene, references=told)]
+    (result,) = measure([*rows, row("single", 1)])
+    assert (result.rows, result.labelled) == (3, 1)
 
 
 def test_with_the_suggested_shares_not_looking_gains_little() -> None:
