@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from repic import config
+from repic.pipeline.scan import scan
 from storage.store import Store
 from tests.builds import Album, build, tables
 
@@ -89,3 +90,29 @@ def _check(made: dict[str, pa.Table], splits: dict[str, str], labelled: bool) ->
         }
         assert identities["train"]
         assert not identities["train"] & identities["held back"]
+
+
+def test_copies_of_a_photo_are_in_the_strictest_split_of_them(album: Album, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(album.file(0).read_bytes())
+    refs = [
+        {"image_id": i, "ann_id": i, "sentences": ["it"], "split": split}
+        for i, split in enumerate(("train", "testB"))
+    ]
+    instances = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(("a.png", "b.png"))],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 1, "bbox": [1, 1, 9, 9]} for i in range(2)
+        ],
+        "categories": [{"id": 1, "name": "mug"}],
+    }
+    (tmp_path / "refs.json").write_text(json.dumps(refs))
+    (tmp_path / "instances.json").write_text(json.dumps(instances))
+    source = {
+        "kind": "coco",
+        "path": str(tmp_path / "instances.json"),
+        "refs": str(tmp_path / "refs.json"),
+    }
+    [photo] = scan(config.load("photos", album.overrides, source=source)).photos
+    assert photo.photo.uri.endswith("a.png")
+    assert photo.photo.split == "test"

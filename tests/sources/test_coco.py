@@ -328,7 +328,7 @@ def test_windows_paths_are_read(tmp_path: Path) -> None:
     assert uris.file_path(photo.uri) == str(tmp_path / "sub" / "one.jpg")
 
 
-def test_cvat_keeps_identities_among_attributes(tmp_path: Path) -> None:
-    changes = _object(bbox=[10, 20, 30, 40], attributes={"identity": "Rex", "occluded": False})
+def test_cvat_keeps_identities_and_occlusion_among_attributes(tmp_path: Path) -> None:
+    changes = _object(bbox=[10, 20, 30, 40], attributes={"identity": "Rex", "occluded": True})
     [photo] = _photos(_write(tmp_path / "x.json", _file(**changes)), identity="annotation").values()
-    assert [a.identity for a in photo.annotations] == ["Rex"]
+    assert photo.annotations == (Annotation(Box(10, 20, 40, 60), "dog", "Rex", occluded=True),)
