@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import codecs
 import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -60,10 +60,11 @@ class _Text:
     """A text file that is read in pieces, and the position in it."""
 
     def __init__(self, file: BinaryIO) -> None:
-        head = file.read(4)
-        file.seek(0)
-        encoding = json.detect_encoding(head)
-        self._file = io.TextIOWrapper(file, "utf-8-sig" if encoding == "utf-8" else encoding)
+        self._file = file
+        self._head = file.read(4)  # not every file of a server can go back
+        encoding = json.detect_encoding(self._head)
+        encoding = "utf-8-sig" if encoding == "utf-8" else encoding
+        self._decode = codecs.getincrementaldecoder(encoding)().decode
         self._buffer = ""
         self._at = 0
         self._before = 0
@@ -119,7 +120,13 @@ class _Text:
 
     def _more(self, size: int) -> bool:
         """Read on, if there is more; what is behind the position is forgotten."""
-        piece = self._file.read(size)
+        piece = ""
+        while not piece:
+            data = self._head + self._file.read(size)
+            self._head = b""
+            piece = self._decode(data, final=not data)
+            if not data:
+                break
         if piece:
             self._before += self._at
             self._buffer, self._at = self._buffer[self._at :] + piece, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -36,7 +37,14 @@ def root(settings: config.SourceSettings, what: str) -> Path:
     if not folder.is_dir():
         problem = "is a file; give its folder" if folder.exists() else "does not exist; give one"
         raise SourceError(f"the folder {folder} {problem} (source.path)")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise SourceError(f"the folder {folder} may not be read; change its rights (source.path)")
     return folder
+
+
+def is_below(path: Path, folder: Path) -> bool:
+    """Whether a path leads below a folder, whatever `..` is in it; links are not resolved."""
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
 def first_folder(places: Iterable[Path]) -> Path | None:

@@ -124,7 +124,7 @@ def _files(path: Path) -> Iterator[Path]:
             raise SourceError(f"{path} is no list `datasets:` of `json_path:`") from error
         for name in map(str, names):
             places = (path.parent / name, path.parent / Path(name).name)
-            inside = (p for p in places if p.resolve().is_relative_to(path.parent.resolve()))
+            inside = (p for p in places if local_files.is_below(p, path.parent))
             found_file = next((p for p in inside if p.is_file()), None)
             if found_file is None:
                 raise SourceError(f"{path} names {name}, which is not in its folder; put it there")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +65,8 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
         photo = SourcePhoto(uri, settings.kind, settings.licence, drawn_on=SHARES, split=split)
         photo = contained.checked(photo, root_uri)
         if type(photo) is SourcePhoto:
-            labels = tuple(_labels(Path(uris.file_path(uri)), names, has_keypoints, skipped))
-            photo = SourcePhoto(**{**vars(photo), "annotations": labels})
+            path = _label_file(Path(uris.file_path(uri)), root)
+            photo = replace(photo, annotations=tuple(_labels(path, names, has_keypoints, skipped)))
         yield photo
     local_files.say_skipped(settings, skipped)
 
@@ -130,7 +131,7 @@ def _photos_of(
     place = next((p for p in places if "\0" not in entry and p.exists()), None)
     if place is None:
         raise SourceError(f"{file} names {entry}, which does not exist in {root}")
-    if not place.resolve().is_relative_to(root.resolve()):
+    if not local_files.is_below(place, root):
         raise SourceError(
             f"{file} names {entry}, which lies outside of {root}; if you trust it, set "
             "source.images to its folder"
@@ -147,14 +148,20 @@ def _photos_of(
             skipped[f"lines of {place.name} that name no photo"] += 1
 
 
-def _labels(
-    photo: Path, names: dict[int, str], has_keypoints: bool, skipped: Counter[str]
-) -> Iterator[Annotation]:
-    """Objects of a photo, with boxes as shares of it."""
+def _label_file(photo: Path, root: Path) -> Path:
+    """File of the labels of a photo; the last folder `images` of its path becomes `labels`."""
     parts = list(photo.parts)
-    if "images" in parts[:-1]:
-        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
-    path = Path(*parts).with_suffix(".txt")
+    for place in range(len(parts) - 2, len(root.parts) - 2, -1):
+        if parts[place] == "images":
+            parts[place] = "labels"
+            break
+    return Path(*parts).with_suffix(".txt")
+
+
+def _labels(
+    path: Path, names: dict[int, str], has_keypoints: bool, skipped: Counter[str]
+) -> Iterator[Annotation]:
+    """Objects of a file of labels, with boxes as shares of the photo."""
     if not path.is_file():
         skipped["photos without a file of labels"] += 1
         return

@@ -81,3 +81,14 @@ def test_memory_is_that_of_an_entry() -> None:
     tracemalloc.stop()
     assert count == 2000
     assert peak < 8 << 20 < len(data)
+
+
+def test_a_file_that_cannot_go_back_is_read() -> None:
+    class Stream(io.BytesIO):
+        def seek(self, *_: int) -> int:
+            raise ValueError("cannot seek a stream")
+
+    members = json_stream.members(Stream('{"a": ["é"]}'.encode()))
+    assert [(name, list(value)) for name, value in members] == [("a", ["é"])]
+    with pytest.raises(ValueError, match="utf-8"):
+        list(json_stream.members(Stream('{"a": "é'.encode()[:-1])))

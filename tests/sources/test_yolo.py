@@ -109,6 +109,16 @@ def test_a_validation_that_is_the_training_set_holds_nothing_back(tmp_path: Path
     assert {photo.split for photo in found.values()} == {"train"}
 
 
+def test_links_are_followed_and_folders_above_are_not_renamed(tmp_path: Path) -> None:
+    elsewhere = _written(tmp_path / "elsewhere", {"train/a": "0 0.5 0.5 0.5 0.5"})
+    root = tmp_path / "images" / "set"
+    (root / "pictures").mkdir(parents=True)
+    (root / "pictures" / "train").symlink_to(elsewhere / "images" / "train")
+    (root / "pictures" / "train" / "a.txt").write_text("1 0.5 0.5 1 1")
+    (root / "data.yaml").write_text("train: pictures/train\nnames: [dog, cat]")
+    assert _boxes(_photos(root)["a.jpg"]) == [("cat", [0, 0, 1, 1])]
+
+
 def test_labels_beside_the_photos_and_of_keypoints(tmp_path: Path) -> None:
     root = _written(tmp_path, {}, train="photos", val=None, kpt_shape=[1, 3])
     (root / "photos").mkdir()
