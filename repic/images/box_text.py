@@ -62,7 +62,9 @@ _CORNER = rf"\({_GAP}({_NUMBER}){_GAP},{_GAP}({_NUMBER}){_GAP}\)"
 _BOXES = re.compile(
     rf"\[{_GAP}{_FOUR}{_GAP}\]|\({_GAP}{_FOUR}{_GAP}\)|{_CORNER}{_GAP}(?:,{_GAP})?{_CORNER}"
 )
-_BARE = re.compile(rf"({_NUMBER})(?:{_GAP},{_GAP}|[ \t\n]+)" * 3 + rf"({_NUMBER})")
+_BARE = re.compile(rf"(?<![\w.-])({_NUMBER})(?:{_GAP},{_GAP}|[ \t\n]+)" * 3 + rf"({_NUMBER})")
+_BRACKETS = re.compile(r"[\[\](){}]")
+_KEY = re.compile("bbox_2d")
 _FENCE = re.compile(r"```[a-zA-Z]{0,10}")
 _LABEL = r"[^<>\[\](){}]{0,80}"
 _MARKUP = re.compile(
@@ -71,6 +73,7 @@ _MARKUP = re.compile(
 _TAGS = re.compile(rf"<ref>({_LABEL})</ref>|</?box>")
 _GROUP = re.compile(r"[\[(][^\[\]()A-Za-z0-9]*+[0-9][^\[\]()A-Za-z]*+[\])]")
 _DIGITS = re.compile(r"[0-9]+")
+_CONFIDENCE = re.compile("score|confiden|probab|certain", re.IGNORECASE)
 _SPELLING = re.compile(r"\W")
 _BAD_NUMBER = re.compile(r"\b(?:nan|inf|infinity)\b|[0-9][eE][0-9+]", re.IGNORECASE)
 
@@ -116,8 +119,10 @@ def read_box(text: str) -> BoxText:
 
 def _read_brackets(text: str) -> tuple[list[Numbers], str]:
     """Boxes in brackets or parentheses, and the text outside of them."""
-    if match := _BARE.fullmatch(text):
-        return [_finite(match.groups())], ""
+    if (bare := _BARE.search(text)) and not _BRACKETS.search(text):
+        rest = text[: bare.start()] + text[bare.end() :]
+        if not _DIGITS.search(_KEY.sub("", rest)):
+            return [_finite(bare.groups())], rest.strip(" \t\n,.")
     boxes = [
         _finite([g for g in match.groups() if g is not None]) for match in _BOXES.finditer(text)
     ]
@@ -160,7 +165,8 @@ def _check_numbers(text: str) -> None:
 
 def _check_label(key: str, entry: Any) -> None:
     """Refuse text or a number beside the box that takes it back, or that may be a second box."""
-    if entry is None or entry is False or (isinstance(entry, float) and entry < 0):
+    is_low = isinstance(entry, float) and entry < (0.5 if _CONFIDENCE.search(key) else 0)
+    if entry is None or entry is False or is_low:
         raise BoxError("denied", f"{key[:20]!r} says that there is no box")
     text = f"{key} {entry}" if isinstance(entry, str) else key
     if _GROUP.search(text):

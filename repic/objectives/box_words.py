@@ -14,6 +14,11 @@ from repic.captions.tokens import stem
 from repic.images.box_text import BoxError
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019_-][^\W_]+)*")
+_SIGN = re.compile(
+    "[^\\w\\s.,:;!()\\[\\]{}<>\"'`*#_/|=\u2019\u201c\u201d\u3002\uff1a\u2192\u2022\u2013\u2014-]|!=|<!--|//"
+)
+"""Signs that are no plain punctuation and may deny or doubt: `?`, `~`, `%`, a cross, a comment."""
+
 QUOTE = 3
 """Words in a row of the question that repeat it, and so deny nothing: `the man without a hat`."""
 
@@ -53,6 +58,8 @@ def check(around: str, question: str) -> None:
     Raises:
         BoxError: `denied` or `other-words`.
     """
+    if sign := _SIGN.search(around):
+        raise BoxError("denied", f"{sign.group()!r} may deny or doubt the box")
     words = [word.replace("\u2019", "'") for word in _WORD.findall(around.casefold())]
     if not words:
         return

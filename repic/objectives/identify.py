@@ -17,7 +17,7 @@ from repic.objectives.short_answers import framed
 
 KIND = "which"
 NONE = "none"
-_NONE = re.compile(r"none(?: of (?:the names|these|those|them))?|no one")
+_NONE = re.compile(r"none(?: of (?:the above|(?:the names|these|those|them)(?: above)?))?|no one")
 MAX_ANSWER = 200
 """Longest answer that is read, in characters."""
 

@@ -15,7 +15,9 @@ _AGREES = r"(?:(?:that|this|it)(?: is|'s) (?:right|correct|true))"
 _SUBJECT = r"(?:it|he|she|they|this|that)"
 _YES = re.compile(rf"yes, (?:{_AGREES}|{_SUBJECT} (?:is|are|does|do))")
 _NO = re.compile(rf"no, (?:{_AGREES}|{_SUBJECT} (?:is|are|does|do)(?: not|n't))")
-_FRAME = re.compile(r"(?:(?:it|this|that) is|it's|(?:the|its) name is) ", re.IGNORECASE)
+_FRAME = re.compile(
+    r"(?:(?:it|this|that) is|it's|(?:the|its) name is|the answer is) ", re.IGNORECASE
+)
 
 
 def bare(text: str) -> str:

@@ -75,6 +75,8 @@ def test_an_answer_begins_with_its_word(text: str) -> None:
         ("None of the names", "none"),
         ("No one", "none"),
         ("It is none.", "none"),
+        ("None of the names above", "none"),
+        ("The answer is <Ann>", "<Ann>"),
         ("It is not Ann", None),
         ("It is Ann, or Bob", None),
         ("none, or Ann", None),

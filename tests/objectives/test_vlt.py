@@ -132,6 +132,7 @@ BOX = "[100, 200, 500, 800]"
         *(BOX, f"Here is the box: {BOX}", f"The man without a hat is at {BOX}.", f"man: {BOX}"),
         *(f'{{"bbox_2d": {BOX}, "label": "man without a hat", "confidence": 0.9}}',),
         *(f'{{"the man": {BOX}}}', f'{{"objects": [{{"bbox_2d": {BOX}, "label": "hats"}}]}}'),
+        *("Box: 100, 200, 500, 800", "<bbox>100, 200, 500, 800</bbox>", f"**{BOX}**", f"- {BOX}"),
         *(f"<ref>the man</ref>{BOX}", f"```json\n{BOX}\n```", f"THE MAN WITHOUT A HAT {BOX}"),
     ],
 )
@@ -154,6 +155,13 @@ def test_words_that_announce_a_box_or_repeat_the_question_cost_nothing(text: str
         (f'{{"decoy": {BOX}}}', "other-words"),
         (f"<ref>a pizza</ref>{BOX}", "other-words"),
         (f"nein, {BOX}", "other-words"),
+        (f"{BOX}?", "denied"),
+        (f"~~{BOX}~~", "denied"),
+        (f"!= {BOX}", "denied"),
+        (f"<!-- {BOX} -->", "denied"),
+        (f"\u2260{BOX}", "denied"),
+        (f'{{"bbox_2d": {BOX}, "confidence": 0.01}}', "denied"),
+        (f'{{"wrong_box": {BOX}}}', "other-words"),
     ],
 )
 def test_words_that_deny_a_box_or_are_about_another_thing_forfeit_it(
