@@ -7,12 +7,16 @@ The row's `distinctive_words`, except those that the prompt gives away, are true
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from repic.captions.tokens import content_stems, stem
+from repic.captions.vocabulary import SAME
+
+_SAME = {stem(word): stem(min(words)) for words in SAME for word in words}
+"""Stem -> one stem for all words for the same thing."""
 
 FORMER_NAMES = {"distinctive_words": "telling", "distractor_words": "elsewhere"}
 """Columns of examples before version 9 of their stage; stores and files still have them."""
@@ -38,7 +42,8 @@ class Facts:
     """What can be checked in captions of one row.
 
     Attributes:
-        true: Stems of words that distinguish the photo and are not given by the prompt.
+        true: Stems of words that distinguish the photo and are not given by the prompt; one stem
+            stands for all words for the same thing.
         false: Stems of words that describe other photos and nothing known in this one.
         enough: Number of true stems that earns the full score.
     """
@@ -51,10 +56,16 @@ class Facts:
         """Score of a caption's words, 0 to 1.
 
         True words minus `PRICE` per false word, over `enough`, rescaled from `CHANCE`..1 to 0..1.
+        Of a caption with fewer words that can be checked, those are enough, at least `LEAST`.
         """
-        stems = frozenset(map(stem, words))
-        net = (len(stems & self.true) - PRICE * len(stems & self.false)) / self.enough
+        stems = _meanings(map(stem, words))
+        true, false = len(stems & self.true), len(stems & self.false)
+        net = (true - PRICE * false) / min(self.enough, max(LEAST, true + false))
         return min(1.0, max(0.0, (net - CHANCE) / (1 - CHANCE)))
+
+
+def _meanings(stems: Iterable[str]) -> frozenset[str]:
+    return frozenset(_SAME.get(stem, stem) for stem in stems)
 
 
 def fact_words(row: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[str]]:
@@ -88,10 +99,10 @@ def _facts(
     infos: tuple[str, ...],
     names: tuple[str, ...],
 ) -> Facts | None:
-    in_prompt = content_stems(" ".join(infos)) | content_stems(" ".join(names))
-    true = frozenset(map(stem, distinctive)) - in_prompt
+    in_prompt = _meanings(content_stems(" ".join((*infos, *names))))
+    true = _meanings(map(stem, distinctive)) - in_prompt
     if not true:
         return None
-    in_caption = len(true & content_stems(caption))
+    in_caption = len(true & _meanings(content_stems(caption)))
     enough = max(min(len(true), LEAST), round(ENOUGH * in_caption))
-    return Facts(true, frozenset(map(stem, distractors)) - true - in_prompt, enough)
+    return Facts(true, _meanings(map(stem, distractors)) - true - in_prompt, enough)

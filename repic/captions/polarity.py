@@ -21,10 +21,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import takewhile
 
 from repic.captions.vocabulary import (
     ABSENT,
     ADDRESSING,
+    ADJECTIVES,
     CREDITED,
     CREDITING,
     DETERMINERS,
@@ -47,6 +49,7 @@ from repic.captions.vocabulary import (
     SPEAKING,
     STOPS,
     SUPPOSING,
+    SURROUNDINGS,
     TRUTH,
     UNREAL,
 )
@@ -74,7 +77,8 @@ class Verdict(Enum):
 class Polarity:
     """Indices of names that are denied, and of those claimed both ways; words that are denied.
 
-    A name that is only mentioned is claimed both ways, too.
+    A name that is only mentioned is claimed both ways, too. Adjectives of the surroundings are
+    among the words, since they are facts neither way.
     """
 
     denied: frozenset[int] = frozenset()
@@ -97,8 +101,9 @@ def read_polarity(tokens: Sequence[str]) -> Polarity:
         tokens: See `repic.captions.mentions.CaptionReading.tokens`.
     """
     plain = [token.replace("\u2019", "'") for token in tokens]
+    around = frozenset[str]() if SURROUNDINGS.isdisjoint(plain) else _around(plain)
     if HINTS.isdisjoint(plain) and not any(token.endswith("n't") for token in plain):
-        return Polarity()
+        return Polarity(denied_words=around)
     clauses = list(_clauses(plain))
     verdicts: dict[int, set[Verdict]] = {}
     for clause in clauses:
@@ -115,7 +120,7 @@ def read_polarity(tokens: Sequence[str]) -> Polarity:
         is_both = Verdict.DENIED in found and is_affirmed
         if Verdict.DOUBTED in found or is_both or not (is_affirmed or index in denied):
             hedged.add(index)
-    return Polarity(frozenset(denied), frozenset(hedged), inside)
+    return Polarity(frozenset(denied), frozenset(hedged), inside | around)
 
 
 def _clauses(tokens: Sequence[str]) -> Iterator[_Clause]:
@@ -338,6 +343,23 @@ def _denied_words(clauses: Sequence[_Clause]) -> tuple[frozenset[str], frozenset
         is_list = words[-1] == ":" and _denies_list(words[:-1])
     words_only = {word for word in inside - outside if word[0] != "@"}
     return frozenset(words_only), frozenset(retracted)
+
+
+def _around(tokens: Sequence[str]) -> frozenset[str]:
+    """Adjectives of nothing but surroundings: `green grass`, `the background is plain`."""
+    found: set[int] = set()
+    for position, token in enumerate(tokens):
+        if token in SURROUNDINGS:
+            before = position - 1
+            while before >= 0 and tokens[before] in ADJECTIVES:
+                found.add(before)
+                before -= 1
+            if tokens[position + 1 : position + 2] in (["is"], ["looks"], ["appears"]):
+                rest = enumerate(tokens[position : position + _LONGEST], position)
+                clause = takewhile(lambda pair: pair[1] not in _ENDS, rest)
+                found.update(index for index, token in clause if token in ADJECTIVES)
+    outside = {token for position, token in enumerate(tokens) if position not in found}
+    return frozenset(tokens[position] for position in found) - outside
 
 
 def _split(words: Sequence[str]) -> list[list[str]]:
