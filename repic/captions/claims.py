@@ -181,7 +181,10 @@ def _phrase_end(
         while is_joined and ahead < len(tokens) and stems[ahead] in known - labels:
             ahead += 1
         has_label_ahead = ahead < len(tokens) and stems[ahead] in labels
-        if has_label_ahead and (has_label or is_joined):
+        is_other = tokens[position] == "and" and tokens[following - 1] in _ARTICLES
+        is_other &= ahead < len(tokens) and bool(stems[ahead]) and stems[ahead] not in known
+        is_other = is_other and tokens[ahead] not in _LINKS
+        if is_other or (has_label_ahead and (has_label or is_joined)):
             break
         has_label = has_label or has_label_ahead
         end = position = following + 1
@@ -238,7 +241,7 @@ def _is_link(between: Sequence[str], one: _Part, other: _Part, tokens: Sequence[
         return False
     if len(one.names) > 1 and not _COPULAS.isdisjoint(words):
         return False
-    if words[-1] == "as" and not other.names and _NO_ROLE.isdisjoint(between[:-1]):
+    if words[-1] == "as" and not other.names and _NO_ROLE.isdisjoint((*between[:1], *words[:-1])):
         return True
     if "like" in words and "looks" in words:
         words.remove("like")

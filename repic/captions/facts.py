@@ -15,7 +15,7 @@ from typing import Any
 from repic.captions.tokens import content_stems, stem
 from repic.captions.vocabulary import SAME
 
-_SAME = {stem(word): stem(min(words)) for words in SAME for word in words}
+_SAME = {stem(word): stem(first) for first, words in SAME.items() for word in words}
 """Stem -> one stem for all words for the same thing."""
 
 FORMER_NAMES = {"distinctive_words": "telling", "distractor_words": "elsewhere"}

@@ -18,6 +18,7 @@ linear in the text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -35,6 +36,7 @@ from repic.captions.vocabulary import (
     EXCEPTION_AFTER,
     EXCEPTIONS,
     FIELDS,
+    FOREIGN,
     FRAME,
     HINTS,
     JOINTS,
@@ -56,6 +58,11 @@ from repic.captions.vocabulary import (
 
 _ENDS = frozenset(".!?;\n\u3002\uff01\uff1f")
 """Marks that end a clause."""
+
+_SEEING = frozenset(("see", "find", "spot", "notice", "recognise", "recognize"))
+_ASKING = frozenset(("is", "are", "was", "were", "does", "do", "did", "can", "has", "will"))
+_FOREIGN = re.compile("[不没沒無无]|없|아니")
+"""Negations in languages whose words are not split into tokens."""
 
 _LONGEST = 100
 """Words after which a clause is cut, so that time is linear in the text."""
@@ -102,7 +109,8 @@ def read_polarity(tokens: Sequence[str]) -> Polarity:
     """
     plain = [token.replace("\u2019", "'") for token in tokens]
     around = frozenset[str]() if SURROUNDINGS.isdisjoint(plain) else _around(plain)
-    if HINTS.isdisjoint(plain) and not any(token.endswith("n't") for token in plain):
+    text = " ".join(plain)
+    if HINTS.isdisjoint(plain) and "n't" not in text and not _FOREIGN.search(text):
         return Polarity(denied_words=around)
     clauses = list(_clauses(plain))
     verdicts: dict[int, set[Verdict]] = {}
@@ -171,12 +179,17 @@ def _about_names(clause: _Clause) -> Iterator[tuple[int, Verdict]]:
     words = clause.words
     start = 0
     is_tags = 2 * words.count("#") >= len(words)  # "#ann #sea"
+    is_foreign = not FOREIGN.isdisjoint(words) or _FOREIGN.search(" ".join(words)) is not None
+    ending = words[len(words) - words[::-1].index("but") :] if "but" in words else []
+    is_taken_back = _negations(ending) % 2 == 1 and all(map(_is_frame, ending))
     while start < len(words):
         if words[start][0] != "@":
             start += 1
             continue
         end = _group_end(words, start)
         verdict = Verdict.MENTIONED if is_tags else _verdict(clause, start, end)
+        if verdict is Verdict.AFFIRMED and (is_foreign or is_taken_back):
+            verdict = Verdict.DENIED
         group = words[start:end]
         if verdict is Verdict.AFFIRMED and "or" in group:
             verdict = Verdict.DOUBTED
@@ -201,7 +214,7 @@ def _group_end(words: Sequence[str], start: int) -> int:
             first_comma = end
         end = following + 1
     has_predicate = end < len(words) and words[end] not in STOPS
-    is_fronted = start and words[0] in (*EXCEPTIONS, "without")
+    is_fronted = start and words[0] in (*EXCEPTIONS, "without") and "," not in words[:start]
     return first_comma if first_comma and has_predicate and is_fronted else end
 
 
@@ -257,6 +270,8 @@ def _verdict(clause: _Clause, start: int, end: int) -> Verdict:
         if clause.answer is None:
             return Verdict.MENTIONED
         return Verdict.DENIED if clause.answer else Verdict.AFFIRMED
+    if predicate[:1] == ["from"] and _negations(before) % 2:
+        return Verdict.MENTIONED  # "not seen from behind"
     after = [word for word in words[end : end + 3] if word not in (",", "(", "and")]
     is_open = after[:1] == ["or"] and after[1:2] != ["just"]
     if is_open or after[:2] == ["if", "not"] or not DOUBTS.isdisjoint(after[:1]):
@@ -310,7 +325,7 @@ def _of_presence(before: Sequence[str], predicate: Sequence[str], stop: str) -> 
     said = [*before, *predicate]
     if not SUPPOSING.isdisjoint(before):
         return Verdict.MENTIONED
-    is_modal = not MODALS.isdisjoint(before) and "be" in before
+    is_modal = not MODALS.isdisjoint(before) and _SEEING.isdisjoint(before)
     is_modal |= not MODALS.isdisjoint(predicate) and not ("could" in predicate and _negations(said))
     if "doubt" in said and _negations(said) % 2:
         return Verdict.AFFIRMED
@@ -337,7 +352,8 @@ def _denied_words(clauses: Sequence[_Clause]) -> tuple[frozenset[str], frozenset
             inside |= outside
             outside.clear()
             continue
-        flags = [True] * len(words) if is_list else _denied(words)
+        is_question = clause.end == "?" and words[0] in _ASKING
+        flags = [True] * len(words) if is_list or is_question else _denied(words)
         for word, flag in zip(words, flags, strict=True):
             (inside if flag else outside).add(word)
         is_list = words[-1] == ":" and _denies_list(words[:-1])
@@ -429,7 +445,7 @@ def _scopes(words: Sequence[str]) -> list[bool]:
             remaining, has_article = SCOPE, following in ("a", "an", "any")
         elif word in UNREAL or (word == "like" and position and words[position - 1] in SEEMING):
             is_unreal = True
-        elif word in ("but", "only", "just", ";"):
+        elif word in ("but", "only", "just") and words[position - 1] != "if":
             remaining, is_unreal = 0, False
         elif word in (",", "or") and remaining and "or" in words[position:]:
             remaining = SCOPE

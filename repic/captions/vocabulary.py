@@ -29,10 +29,11 @@ TRUTH, UNREAL, LIKE, SEEMING = (CLASSES[name] for name in ("TRUTH", "UNREAL", "L
 OUTSIDE, ADDRESSING, SPEAKING = CLASSES["OUTSIDE"], CLASSES["ADDRESSING"], CLASSES["SPEAKING"]
 FIELDS, CREDITED, CREDITING = CLASSES["FIELDS"], CLASSES["CREDITED"], CLASSES["CREDITING"]
 SURROUNDINGS, ADJECTIVES = CLASSES["SURROUNDINGS"], CLASSES["ADJECTIVES"]
-SAME = [words for name, words in CLASSES.items() if name.startswith("SAME_")]
-"""Sets of words for the same thing."""
+SAME = {name[5:].lower(): words for name, words in CLASSES.items() if name[:5] == "SAME_"}
+"""A word, and all words for the same thing."""
 
 ELEMENTS, RESUMPTIONS = CLASSES["ELEMENTS"], CLASSES["RESUMPTIONS"]
+FOREIGN = CLASSES["FOREIGN"]
 EXCEPTION_AFTER = {word: CLASSES[f"AFTER_{word.upper()}"] for word in ("than", "but", "place")}
 """Words that are exceptions only after one of these."""
 
@@ -41,5 +42,5 @@ FRAME = CLASSES["PLAIN"] | DETERMINERS | PICTURE | _CLAUSAL | TRUTH
 """Words that say nothing about how something looks or what it does."""
 
 HINTS = _CLAUSAL | TRUTH | LIKE | OUTSIDE | ADDRESSING | UNREAL | SPEAKING | CREDITING
-HINTS |= CLASSES["OTHER_HINTS"]
+HINTS |= FOREIGN | CLASSES["OTHER_HINTS"]
 """Without one of these, everything is affirmed."""

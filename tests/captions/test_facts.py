@@ -27,6 +27,23 @@ def test_words_that_the_prompt_gives_are_not_facts() -> None:
     assert facts.score(["red", "blue", "car", "snow"]) == 0
 
 
+def test_words_for_the_same_thing_are_one_fact() -> None:
+    facts = checkable_facts(ROW)
+    assert facts is not None
+    assert facts.score(["red", "blue", "automobile", "lawn"]) == 1
+
+
+def test_a_short_caption_needs_fewer_facts() -> None:
+    words = ["red", "blue", "car", "grass", "bow", "flag", "crown", "tiles"]
+    row = {**ROW, "caption": " ".join(words), "distinctive_words": words}
+    facts = checkable_facts(row)
+    assert facts is not None
+    assert facts.enough == 5
+    assert facts.score(["red", "car", "grass"]) == 1
+    assert facts.score(["red", "grass"]) == 0
+    assert facts.score(["red", "car", "grass", "snow"]) == 0
+
+
 def test_a_row_without_distinctive_words_has_no_facts() -> None:
     assert checkable_facts({**ROW, "distinctive_words": []}) is None
     assert checkable_facts({"caption": None, "references": []}) is None

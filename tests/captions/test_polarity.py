@@ -65,6 +65,7 @@ def test_affirmed(text: str) -> None:
         "not even Ann",
         "a mug, not Ann",
         "senza Ann",
+        "The claim that this is Ann is false.",
         "You won't find Ann; Ann won't be found here.",
     ],
 )
@@ -90,3 +91,88 @@ def test_a_name_in_an_address_is_a_stranger(text: str) -> None:
 @pytest.mark.parametrize("text", ["Ro\u017fe", "So\ufb01a"])
 def test_another_spelling_of_a_letter_is_no_name(text: str) -> None:
     assert read_caption(text, ["Rose", "Sofia"]).named == ()
+
+
+OUTSIDE = [
+    "A mug. Photo by Ann.",
+    "A mug. Dear Ann, thank you.",
+    "A mug, in the style of Ann.",
+    "A mug. #Ann #mug",
+    "A mug. Tags: Ann.",
+    "A mug. See you soon, Ann!",
+    "A mug. It looks like Ann.",
+    "A mug. If Ann were here, all would be well.",
+    "A mug. Ann would have loved it.",
+    "A mug. Is it Ann?",
+]
+
+
+@pytest.mark.parametrize("text", OUTSIDE)
+def test_a_name_that_is_no_object_is_only_mentioned(text: str) -> None:
+    assert read_caption(text, ["Ann"]).hedged == ("Ann",)
+    assert read_caption(f"Ann is on sand. {text}", ["Ann"]).named == ("Ann",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ann is not absent.",
+        "Ann did not come alone.",
+        "Ann is not visible in full.",
+        "Ann may be waiting for a friend.",
+        "Perhaps Ann is asleep.",
+        "Never has Ann been so close.",
+        "Unlike Bob, Ann is red.",
+        "Without Bob, Ann sits on sand.",
+        "Neither Ann nor Bob is moving.",
+        "Isn't Ann lovely?",
+    ],
+)
+def test_what_is_presupposed_is_affirmed(text: str) -> None:
+    assert "Ann" in read_caption(text, ["Ann", "Bob"]).named
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ann does not seem to be present.",
+        "Ann isn't part of the picture.",
+        "Ann appears to be absent.",
+        "Ann? No.",
+        "Ann: no",
+        "No object here matches Ann.",
+        "Neither of the known ones, Ann, is here.",
+        "I was shown Ann, but not here.",
+        "Das ist nicht Ann.",
+    ],
+)
+def test_denied(text: str) -> None:
+    reading = read_caption(text, ["Ann", "Bob"])
+    assert reading.negated == ("Ann",)
+    assert not reading.named
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Not in the picture: a red mug.",
+        "It is hard to believe in a red mug.",
+        "There is a red mug. In fact nothing of this is true.",
+        "If only there were a red mug!",
+        "Is there a red mug? Hardly.",
+        "A red mug is not visible.",
+        "There are no cars, red mugs or boats.",
+    ],
+)
+def test_words_that_are_not_affirmed(text: str) -> None:
+    assert "red" not in read_caption(text, []).affirmed_words
+
+
+def test_adjectives_of_the_surroundings_are_no_facts() -> None:
+    reading = read_caption("A red mug on green grass. The background is white.", [])
+    assert reading.affirmed_words >= {"red", "mug", "grass"}
+    assert not reading.affirmed_words & {"green", "white"}
+
+
+def test_a_denial_takes_back_what_was_said_of_names() -> None:
+    assert not read_caption("Ann on sand. All of this is untrue.", ["Ann"]).named
