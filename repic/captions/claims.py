@@ -101,6 +101,7 @@ def check_claims(tokens: Sequence[str], row: Mapping[str, Any]) -> Claims | None
     by_token = {obj.token: obj for obj in reversed(objects) if obj.token}
     verdicts = list(positions(" ".join(tokens), {t: o.box for t, o in by_token.items()}))
     parts = list(_parts(tokens, objects))
+    said = frozenset(tokens)
     verdicts += [False for part in parts if part.stems and _mixes(part, tokens, objects)]
     for part, name, is_firm, is_denied in _links(parts, tokens):
         target = by_token.get(name)
@@ -108,7 +109,7 @@ def check_claims(tokens: Sequence[str], row: Mapping[str, Any]) -> Claims | None
             continue
         if is_denied:
             verdicts += [False] if verdict and _is_best(part.stems, target, objects) else []
-        elif verdict or is_firm or _is_of_another(part.stems, target, objects, tokens):
+        elif verdict or is_firm or _is_of_another(part.stems, target, objects, said):
             verdicts.append(verdict)
     return Claims(sum(verdicts), len(verdicts) - sum(verdicts))
 
@@ -302,9 +303,9 @@ def _is_of_another(
     stems: frozenset[str],
     target: _SceneObject,
     objects: Sequence[_SceneObject],
-    tokens: Sequence[str],
+    said: frozenset[str],
 ) -> bool:
     """Whether the object that a phrase describes has a name in the caption."""
     fits = [(obj.token, len(stems & obj.words)) for obj in objects if obj is not target]
     best = max(fit for _, fit in fits)
-    return all(token in tokens for token, fit in fits if fit == best)
+    return all(token in said for token, fit in fits if fit == best)

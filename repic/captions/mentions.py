@@ -261,7 +261,7 @@ def read_caption(
         distinct - copied if copied else distinct,
         distinct - polarity.denied_words,
         tuple(tokens),
-        0.0 if names_only else _repetition(tokens, text, _grams(request) if request else ()),
+        0.0 if names_only else _repetition(tokens, _grams(request) if request else ()),
     )
 
 
@@ -335,14 +335,14 @@ def _repeated_sentences(tokens: Sequence[str]) -> int:
     return count
 
 
-def _repetition(tokens: Sequence[str], text: str, request: Collection[tuple[str, ...]]) -> float:
+def _repetition(tokens: Sequence[str], request: Collection[tuple[str, ...]]) -> float:
     words = [token for token in tokens if token[0] == "@" or token[0].isalnum()]
     if len(words) < 2:
         return 0.0
     runs = list(zip(*(words[i:] for i in range(RUN)), strict=False))
     share = (len(runs) - len(set(runs))) / max(1, len(runs))
     share += 2 * sum(map(eq, tokens, tokens[1:])) / len(words) + _filler(words)
-    share = max(share, _repeated_sentences(tokens) / len(words), _padding(tokens, text))
+    share = max(share, _repeated_sentences(tokens) / len(words))
     if request:
         copied = list(zip(*(words[i:] for i in range(GRAM)), strict=False))
         share += sum(run in request for run in copied) / max(1, len(copied))
@@ -353,15 +353,3 @@ def _filler(words: Sequence[str]) -> float:
     """1 if every second word is one of a few, as in `a really red so mug really`."""
     half = len(words) // 2
     return float(half >= 6 and min(len({*words[::2]}), len({*words[1::2]})) <= half / 3)
-
-
-def _padding(tokens: Sequence[str], text: str) -> float:
-    """How much of a long text is neither names nor words, from 0 (at most half) to 1 (all)."""
-    if len(text) < _PADDED_FROM:
-        return 0.0
-    letters = sum(min(len(t) + 6 * (t[0] == "@"), _LONGEST_WORD) for t in tokens if len(t) > 1)
-    return min(1.0, max(0.0, 1 - 2 * letters / len(text)) * 2)
-
-
-_PADDED_FROM = 400
-_LONGEST_WORD = 30
