@@ -51,7 +51,7 @@ LONG = 300
 MARKS = (0.8, 0.5)
 """Shares of punctuation among the tokens that score 0 and 1 in long texts."""
 
-VAGUE = 0.2
+VAGUE = 0.1
 """Score of a text without a word of what this photo shows."""
 
 WORDS_PER_DETAIL = 8

@@ -3,10 +3,9 @@
 - names: set-F1 of the named and the present references. Absent names, tags without a known name,
   look-alikes and names claimed both ways are false positives. If no reference is present, 1 if the
   caption names none, else 0.
-- content: whether it says enough. If facts are known, distinct words that are neither names, nor
-  words of the references' info, nor in passages copied from the prompt, over `FLOOR` or half of
-  those of a shorter true caption. If not, distinct words, names included and copied passages not,
-  over `FLOOR` if the request asks for detail, else over `BRIEF`.
+- content: whether it says enough: distinct words outside of passages copied from the prompt, over
+  `FLOOR` if the request asks for detail, else over `BRIEF`. If facts are known, without names and
+  words of the references' info, and over half of those of a shorter true caption.
 - variety: share of the text that is not repeated; in long captions, also the share of distinct
   words over `VARIETY`.
 - language: whether it is English prose about a photo (`repic.captions.language`). Absent if it is
@@ -39,10 +38,10 @@ MAX_CAPTION = 10_000
 """Longest caption that is read, in characters; 1,024 tokens are about 5,000."""
 
 FLOOR = 10
-"""Distinct words that earn the full `content`."""
+"""Distinct words that earn the full `content` if the request asks for detail."""
 
 BRIEF = 4
-"""The same where nothing but names is known and the request does not ask for detail."""
+"""The same if the request does not ask for detail."""
 
 VARIETY = 0.3
 """Share of distinct words that a caption of more than `VARIETY_FROM` words needs."""
@@ -137,16 +136,15 @@ def _set_f1(reading: CaptionReading, row: Mapping[str, Any]) -> tuple[float, int
 
 
 def _content(reading: CaptionReading, row: Mapping[str, Any], facts: Facts | None) -> float:
+    floor = FLOOR if asks_for_detail(row) else BRIEF
     if facts is None:
         words = len(reading.new_words) + len(reading.named)
-        floor = FLOOR if asks_for_detail(row) else BRIEF
         if row["caption"]:
             floor = min(floor, max(BRIEF, len(_distinct(row["caption"]))))
         return min(1.0, words / floor)
     info_words = frozenset(word for r in row["references"] for word in _distinct(r["info"]))
-    floor = FLOOR
     if row["caption"]:
-        floor = min(FLOOR, max(1, len(_distinct(row["caption"]) - info_words) // 2))
+        floor = min(floor, max(1, len(_distinct(row["caption"]) - info_words) // 2))
     return min(1.0, len(reading.new_words - info_words) / floor)
 
 
