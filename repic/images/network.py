@@ -14,7 +14,8 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
@@ -41,6 +42,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _HEADERS = (("User-Agent", "repic"), ("Accept", "image/*,*/*"), ("Accept-Encoding", "identity"))
 
 _trusted: set[str] = set()
+_only: contextvars.ContextVar[set[str] | None] = contextvars.ContextVar("_only", default=None)
 _deadline: contextvars.ContextVar[float] = contextvars.ContextVar("_deadline")
 
 
@@ -76,6 +78,17 @@ def trust(url: str | None) -> None:
     """Allow the server of the configured source, whatever its address, in this process."""
     if url and url.startswith(("http://", "https://")):
         _trusted.add(_parse(url).host)
+
+
+@contextmanager
+def trusting_only(*urls: str | None) -> Iterator[None]:
+    """In this thread, trust no other servers of sources than these: those of one source."""
+    hosts = {_parse(url).host for url in urls if url and url.startswith(("http://", "https://"))}
+    token = _only.set(hosts)
+    try:
+        yield
+    finally:
+        _only.reset(token)
 
 
 def download(url: str, max_bytes: int) -> bytes:
@@ -296,7 +309,9 @@ def _addresses(host: str, port: int) -> list[str]:
 
 def _private_hosts() -> set[str]:
     named = os.environ.get(PRIVATE_HOSTS, "").split(",")
-    return _trusted | {name.strip().lower() for name in named if name.strip()}
+    only = _only.get()
+    trusted = _trusted if only is None else _trusted & only
+    return trusted | {name.strip().lower() for name in named if name.strip()}
 
 
 def is_public(address: str) -> bool:

@@ -120,10 +120,17 @@ def scan(
             f"{where} no longer has any of the photos of the latest dataset; "
             "give their new location to `repic build`"
         )
+    roots = {source.name: (source.path, source.images) for source in settings.sources}
+
+    def read(photo: SourcePhoto) -> tuple[SourcePhoto, str, Reject | None]:
+        # What one source trusts is no address for the data set of another.
+        with network.trusting_only(*roots[photo.source]):
+            return _hash(photo)
+
     hashed: dict[str, list[tuple[SourcePhoto, str]]] = defaultdict(list)
     rejects = []
     with ThreadPoolExecutor(settings.runtime.workers) as pool:
-        for done, (photo, sha256, reject) in enumerate(pool.map(_hash, photos), start=1):
+        for done, (photo, sha256, reject) in enumerate(pool.map(read, photos), start=1):
             if reject:
                 rejects.append(reject)
             else:

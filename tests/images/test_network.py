@@ -164,6 +164,10 @@ def test_the_server_of_the_source_is_trusted(monkeypatch: pytest.MonkeyPatch) ->
         assert _refused(f"{url}/x.png").reason == "forbidden"
         network.trust(f"{url}/photos")
         assert read_bytes(f"{url}/x.png") == PNG
+        with network.trusting_only("https://example.org/photos", None):
+            assert _refused(f"{url}/x.png").reason == "forbidden"
+        with network.trusting_only(f"{url}/photos"):
+            assert read_bytes(f"{url}/x.png") == PNG
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])

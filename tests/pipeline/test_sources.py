@@ -8,14 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from repic import config
 from repic.errors import ConfigError, SourceError
+from repic.images import network
 from repic.pipeline.catalog import connect
 from repic.pipeline.scan import scan
 from storage.store import Store
 from tests.builds import Album, build
+from tests.images import hostile_servers as servers
 from tests.three_sources import Sources
 
 Main = Callable[..., tuple[int, str, str]]
@@ -208,3 +212,23 @@ def test_a_name_of_ones_own_keeps_results(three: Sources, store: Store, tmp_path
     assert result.processed == {}
     [found] = rows(Store.open(tmp_path / "store"), "select photos from sources limit 1")
     assert found == {"photos": 10}
+
+
+def test_a_source_may_not_name_the_server_that_another_trusts(
+    album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "_trusted", set())
+    with servers.serving(servers.reply(album.file(0).read_bytes())) as url:
+        for name in ("mine", "of_a_stranger"):
+            table = pa.table({"uri": [f"{url}/{name}.png"]})
+            pq.write_table(table, tmp_path / f"{name}.parquet")
+        query = "sql:SELECT uri FROM '{}'"
+        texts = [query.format(tmp_path / f"{name}.parquet") for name in ("mine", "of_a_stranger")]
+        settings = config.load(
+            "photos",
+            ("sources.0.name=mine", "sources.1.name=stranger", f"sources.0.images={url}/"),
+            **config.chosen_sources(sources=texts),
+        )
+        found = scan(settings)
+    assert [s.photo.source for s in found.photos] == ["mine"]
+    assert [(r.uri, r.error) for r in found.rejects] == [(f"{url}/of_a_stranger.png", "forbidden")]
