@@ -34,9 +34,9 @@ def chosen(
         ConfigError: both `images` and `sources` are given, or a kind is unknown.
     """
     if not sources:
-        kind = "folder" if images else None
+        kind = None if images is None else "folder"
         return {"source": {"kind": kind, "path": images, "identity": identity}}
-    if images:
+    if images is not None:
         raise ConfigError("give --images or --source, not both: --source folder:PATH is --images")
     return {"sources": [_with_identity(parse(text), identity) for text in sources]}
 

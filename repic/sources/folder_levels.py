@@ -220,5 +220,6 @@ def _question(root: str, paths: Counter[Folders]) -> str:
     listing = "\n".join(f"  {option:<{width}}  # {meaning}" for option, meaning in lines)
     return (
         f"folders of several levels below {root} can be the identities, so add one of these "
-        f"(or set source.identity; the numbers count photos):\n{listing}"
+        "(or set source.identity; of one among several sources, sources.NAME.identity; the numbers "
+        f"count photos):\n{listing}"
     )

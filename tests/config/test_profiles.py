@@ -70,6 +70,13 @@ def test_a_request_is_a_folder_a_profile_and_changes() -> None:
     assert config.load("sample", **config.chosen_sources()).sources[0].kind == "sample"
 
 
+@pytest.mark.parametrize("profile", ["sample", "photos"])
+def test_an_empty_folder_is_not_the_source_of_the_profile(profile: str) -> None:
+    (source,) = config.load(profile, **config.chosen_sources("")).sources
+    with pytest.raises(ConfigError, match="needs a path"):
+        source.require_path()
+
+
 def test_a_path_that_is_not_utf_8_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"source.path=.*: is not UTF-8: rename"):
         load("photos", source={"kind": "folder", "path": os.fsdecode(b"photos \xff")})
