@@ -176,6 +176,8 @@ def _summary(outcome: BuildResult) -> dict[str, Any]:
 
 
 def _print_outcome(outcome: BuildResult, store: str) -> None:
+    from repic.pipeline import suspects
+
     rows = {name: manifest.rows for name, manifest in outcome.tables.items()}
     unchanged = "Repaired" if outcome.repaired else "Nothing new: this is"
     verb = "Published" if outcome.published else unchanged
@@ -196,6 +198,8 @@ def _print_outcome(outcome: BuildResult, store: str) -> None:
             console.print(f"  no {note['objective']} examples: {note['why']}", style="yellow")
     if why := outcome.dataset.notes.get("pairs", {}).get("nothing_mined"):
         console.print(f"  no identities mined: {why}", style="yellow")
+    for sentence in suspects.sentences(outcome.dataset.notes.get("pairs", {})):
+        console.print(f"  {sentence}", style="yellow", markup=False)
     photos = outcome.dataset.notes.get("pairs", {}).get("photos_by_split", {})
     shares = outcome.dataset.settings["splits"]
     wanted = [split for split in ("validation", "test") if shares[split]]

@@ -228,6 +228,7 @@ def doctor_dataset(
     from repic.models.vlm import load
     from repic.objectives import blind_captions, lazy_answers
     from repic.objectives.rows import examples_of
+    from repic.pipeline import suspects
     from repic.training import preflight
     from repic.training.dataset import reduced_row
 
@@ -254,6 +255,8 @@ def doctor_dataset(
             if problems
             else f"All {len(rows)} rows of {examples.ref} can be trained on with {settings.model}."
         )
+        for sentence in suspects.of_examples(opened, examples):
+            out().print(f"Labels: {sentence}", style="yellow", markup=False)
         _print_lazy_answers(lazy_answers.measure(rows))
         blind = blind_captions.measure(rows)
         _print_blind_captions(blind, blind_captions.suggested_shares(rows))

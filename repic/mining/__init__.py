@@ -18,6 +18,7 @@ from repic.mining.negatives import negatives
 from repic.mining.neighbors import Analysis, analyze
 from repic.mining.pairs import BANDS, EASY, HARD, MEDIUM, ObjectPairs
 from repic.mining.positives import all_positives, choose
+from repic.mining.spread import Spread, several_groups
 
 __all__ = [
     "BANDS",
@@ -26,9 +27,11 @@ __all__ = [
     "MEDIUM",
     "Analysis",
     "ObjectPairs",
+    "Spread",
     "all_positives",
     "analyze",
     "choose",
     "near_duplicates",
     "negatives",
+    "several_groups",
 ]

@@ -12,6 +12,7 @@ from repic import mining
 from repic.config import SPLITS, Settings
 from repic.mining import BANDS, Analysis
 from repic.mining.splits import split_photos
+from repic.pipeline import suspects
 from repic.pipeline.stages import tracks
 from repic.pipeline.stages.base import Inputs, Json, Output, TableStage
 from repic.tables import TABLES
@@ -67,7 +68,9 @@ class PairStage(TableStage):
             for kind, mined in (("positive", positives), ("negative", negatives))
         )
         pairs = TABLES["pairs"].check(pairs.sort_by("pair_id"))
-        return Output({"groups": groups, "pairs": pairs}, _notes(groups, pairs, analysis))
+        notes = _notes(groups, pairs, analysis)
+        notes |= suspects.find(objects, inputs.tables["images"], analysis)
+        return Output({"groups": groups, "pairs": pairs}, notes)
 
 
 def _objects(inputs: Inputs) -> pa.Table:

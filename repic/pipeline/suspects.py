@@ -1,0 +1,81 @@
+"""Labelled identities that are probably not one subject: notes of a build, and sentences."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from repic import mining
+from repic.mining import Analysis
+from storage.manifest import Manifest
+from storage.reader import StoreReader
+
+Note = dict[str, Any]
+
+LEAST_PHOTOS = 8
+"""Photos below which an identity with most photos of its source is no reason to ask."""
+
+NAMED = 3
+"""Identities that a sentence names."""
+
+REMEDY = "choose another level of folders (--identity folder:LEVEL), or correct the labels"
+
+
+def find(objects: pa.Table, images: pa.Table, analysis: Analysis) -> Note:
+    """Notes on identities of several subjects, and on those with most photos of their source.
+
+    Args:
+        objects: Rows in the order of the analysis, with `image_id` and `identity`.
+        images: The images table.
+    """
+    source_of = dict(zip(images["image_id"].to_pylist(), images["source"].to_pylist(), strict=True))
+    names = objects["identity"].to_pylist()
+    photos: dict[str, set[str]] = defaultdict(set)
+    for name, photo in zip(names, objects["image_id"].to_pylist(), strict=True):
+        if name is not None:
+            photos[name].add(photo)
+    name_of = dict(zip(analysis.identity.tolist(), names, strict=True))
+    several = []
+    for spread in mining.several_groups(analysis):
+        name = name_of[spread.identity]
+        several.append({"identity": name, "photos": len(photos[name]), "groups": len(spread.sizes)})
+    most = []
+    sizes = Counter(source_of.values())
+    for name, its_photos in sorted(photos.items()):
+        for source, count in sorted(Counter(map(source_of.__getitem__, its_photos)).items()):
+            if count >= LEAST_PHOTOS and 2 * count > sizes[source]:
+                most.append(
+                    {"identity": name, "photos": count, "source": source, "of": sizes[source]}
+                )
+    return {"several_subjects": several, "most_photos": most}
+
+
+def of_examples(store: StoreReader, examples: Manifest) -> list[str]:
+    """The sentences about the pairs that a version of the examples was made from."""
+    for item in examples.inputs:
+        if item.name == "pairs":
+            return sentences(store.manifest(item.ref).notes)
+    return []
+
+
+def sentences(notes: Mapping[str, Any]) -> list[str]:
+    """What a person should look at, from the notes of the stage `pairs`."""
+    said = []
+    if several := notes.get("several_subjects"):
+        shown = ", ".join(
+            f"{s['identity']} ({s['photos']} photos in {s['groups']} groups)"
+            for s in several[:NAMED]
+        )
+        what = "identity looks" if len(several) == 1 else "identities look"
+        more = ", ..." if len(several) > NAMED else ""
+        said.append(f"{len(several)} {what} like several subjects: {shown}{more}; if so, {REMEDY}")
+    if most := notes.get("most_photos"):
+        shown = ", ".join(
+            f"{m['identity']} (in {m['photos']} of the {m['of']} photos of {m['source']})"
+            for m in most[:NAMED]
+        )
+        said.append(f"most photos have one identity: {shown}; if it is not one subject, {REMEDY}")
+    return said
