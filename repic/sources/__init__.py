@@ -59,6 +59,7 @@ def listed(settings: config.Settings) -> Iterator[SourcePhoto]:
         for photo in found:
             first = by_uri.get(photo.uri)
             by_uri[photo.uri] = filled(first, photo) if first else photo
+    _warn_of_shared(by_uri.values())
     return iter(sorted(by_uri.values(), key=_order))
 
 
@@ -186,6 +187,24 @@ def _warn_of_likeness(settings: config.SourceSettings, found: Iterable[SourcePho
             settings.path,
             len(alike),
             alike[0],
+        )
+
+
+def _warn_of_shared(found: Iterable[SourcePhoto]) -> None:
+    """Say which identities of several sources have one name: they count as one."""
+    sources: dict[str, set[str]] = {}
+    for photo in found:
+        for identity in (photo.identity, *(a.identity for a in photo.annotations)):
+            if identity:
+                sources.setdefault(identity, set()).add(photo.source)
+    shared = sorted(identity for identity, names in sources.items() if len(names) > 1)
+    if shared:
+        _log.warning(
+            "%d identities are in several sources and count as one, as %s in %s; if they are not, "
+            "as numbers may be, rename them or set sources.NAME.identity=none",
+            len(shared),
+            shared[0],
+            " and ".join(sorted(sources[shared[0]])),
         )
 
 

@@ -232,3 +232,21 @@ def test_a_source_may_not_name_the_server_that_another_trusts(
         found = scan(settings)
     assert [s.photo.source for s in found.photos] == ["mine"]
     assert [(r.uri, r.error) for r in found.rejects] == [(f"{url}/of_a_stranger.png", "forbidden")]
+
+
+def test_identities_of_one_name_in_two_sources_are_said(
+    album: Album, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, path in enumerate(("a/7", "b/7", "b/8")):
+        (tmp_path / path).mkdir(parents=True)
+        shutil.copy(album.file(number), tmp_path / path)
+    values = config.chosen_sources(
+        sources=[f"folder:{tmp_path / 'a'}", f"folder:{tmp_path / 'b'}"], identity="folder:1"
+    )
+    scan(config.load("photos", **values))
+    assert "1 identities are in several sources and count as one, as 7 in folder and folder-b" in (
+        caplog.text
+    )
+    caplog.clear()
+    scan(config.load("photos", ("sources.1.identity=none",), **values))
+    assert "several sources" not in caplog.text
