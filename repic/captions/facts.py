@@ -27,6 +27,9 @@ NO_FACTS: dict[str, list[str]] = {name: [] for name in FORMER_NAMES}
 LEAST = 3
 """Facts that are enough if the true caption has at most five."""
 
+SHORT = 4
+"""Facts that are enough for a caption that has no others, if more are known."""
+
 ENOUGH = 0.6
 """Share of the true caption's facts that is enough."""
 
@@ -56,11 +59,11 @@ class Facts:
         """Score of a caption's words, 0 to 1.
 
         True words minus `PRICE` per false word, over `enough`, rescaled from `CHANCE`..1 to 0..1.
-        Of a caption with fewer words that can be checked, those are enough, at least `LEAST`.
+        Of a caption with fewer words that can be checked, those are enough, at least `SHORT`.
         """
         stems = _meanings(map(stem, words))
         true, false = len(stems & self.true), len(stems & self.false)
-        net = (true - PRICE * false) / min(self.enough, max(LEAST, true + false))
+        net = (true - PRICE * false) / min(self.enough, max(SHORT, true + false))
         return min(1.0, max(0.0, (net - CHANCE) / (1 - CHANCE)))
 
 

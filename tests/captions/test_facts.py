@@ -39,9 +39,9 @@ def test_a_short_caption_needs_fewer_facts() -> None:
     facts = checkable_facts(row)
     assert facts is not None
     assert facts.enough == 5
-    assert facts.score(["red", "car", "grass"]) == 1
+    assert facts.score(["red", "car", "grass", "bow"]) == 1
     assert facts.score(["red", "grass"]) == 0
-    assert facts.score(["red", "car", "grass", "snow"]) == 0
+    assert facts.score(["red", "car", "grass", "bow", "snow"]) == 0
 
 
 def test_a_row_without_distinctive_words_has_no_facts() -> None:

@@ -132,19 +132,19 @@ _CASES = (
     _Case(
         "ict",
         "ict: a denial by meaning",
-        "only plain forms of negation are read",
+        "only plain forms of denial are read",
         partial(with_present, "But {name} stayed at home that day."),
     ),
     _Case(
         "ict",
         "ict: a doubt in other words",
         "only plain forms of doubt are read",
-        partial(with_present, "I would not bet that it is {name}, mind you."),
+        partial(with_present, "Honestly, {name} is the best that I could come up with."),
     ),
     _Case(
         "ict",
         "ict: a denial in another language",
-        "denials are read in English",
+        "denials are read in English, and a few words of other languages",
         partial(with_present, "{name} n'y est pas."),
     ),
     _Case(
