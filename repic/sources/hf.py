@@ -94,11 +94,12 @@ def _rows(
     import datasets
 
     try:
-        features = rows.features or rows._resolve_features().features
+        rows = rows if rows.features else rows._resolve_features()
+        features = rows.features
         columns = Columns(settings, features.arrow_schema, settings.path or "")
         column = settings.image_column
         if isinstance(features[column], datasets.Image):
-            rows = rows.cast_column(column, datasets.Image(decode=False))
+            rows = rows.decode(False)
         for row in rows:
             name = _name(row[column], column, settings.path or "")
             try:

@@ -45,7 +45,12 @@ def located(path: str, revision: str | None = None, config: str | None = None) -
             )
         return path
     for branch in (revision,) if revision else (None, _CONVERTED):
-        folder = _downloaded(path, branch, config if branch == _CONVERTED else None)
+        try:
+            folder = _downloaded(path, branch, config if branch == _CONVERTED else None)
+        except SourceError:
+            if branch == _CONVERTED:
+                break  # the hub has converted nothing
+            raise
         if any(name.endswith(".parquet") for _, _, names in os.walk(folder) for name in names):
             return folder
     raise SourceError(

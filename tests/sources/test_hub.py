@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,12 +38,24 @@ for chosen in json.loads(sys.argv[1]):
 """
 
 
+def _png(width: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, 20), "red").save(file, "PNG")
+    return file.getvalue()
+
+
+def _tar(**files: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name.replace("_", "."))
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
 def _parquet(*widths: int) -> bytes:
-    cells = []
-    for width in widths:
-        file = io.BytesIO()
-        Image.new("RGB", (width, 20), "red").save(file, "PNG")
-        cells.append({"bytes": file.getvalue(), "path": None})
+    cells = [{"bytes": _png(width), "path": None} for width in widths]
     out = io.BytesIO()
     pq.write_table(pa.table({"image": cells}), out)
     return out.getvalue()
@@ -102,6 +115,24 @@ def test_a_configuration_on_a_hub_is_read_in_place_without_the_others(tmp_path: 
     assert "b/0.parquet" in server.served
     assert "a/0.parquet" not in server.served
     assert missing.endswith("has several configurations; set source.config to one of: a, b")
+
+
+@pytest.mark.slow
+def test_tars_and_image_folders_on_a_hub_are_read_in_place(tmp_path: Path) -> None:
+    tars = {"train-0.tar": _tar(a_png=_png(21), a_txt=b"red", b_png=_png(22))}
+    folder = {"train/a.png": _png(23), "train/b.png": _png(24)}
+    with serving(Hub({OLD: tars, NEW: folder}, NEW)) as endpoint:
+        path = f"{hub.REMOTE}some/set"
+        shards, files, downloaded = _read(
+            endpoint,
+            tmp_path,
+            {"path": path, "revision": OLD},
+            {"path": path},
+            {"path": "some/set"},
+        )
+    assert shards[:2] == [[21, 22], {"commit": OLD}]
+    assert files[:2] == [[23, 24], {"commit": NEW}]
+    assert f"give source.path={path} to read it in place" in downloaded
 
 
 def test_a_revision_belongs_to_the_hub_only(tmp_path: Path) -> None:
