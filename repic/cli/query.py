@@ -131,8 +131,17 @@ def catalog(
     Example: repic catalog && duckdb -readonly repic-store/catalog.duckdb
     """
     from repic.pipeline import catalog as views
+    from storage.errors import StoreError
 
-    out().print(f"Wrote {views.refresh(open_store(store), out_)}")
+    opened = open_store(store)
+    try:
+        out().print(f"Wrote {views.refresh(opened, out_)}")
+    except StoreError as error:
+        if out_ is not None:
+            raise
+        raise UserError(
+            f"{error} `repic sql` needs no catalog file; `repic catalog --out FILE` writes one."
+        ) from error
 
 
 def schema(

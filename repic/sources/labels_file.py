@@ -121,7 +121,8 @@ def _rows(name: str, content: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
     except UnicodeDecodeError as error:
         raise SourceError(f"{name} is not UTF-8 text; save it as UTF-8") from error
     if name.endswith(".csv"):
-        reader = csv.DictReader(io.StringIO(text, newline=""), restkey="(more)", strict=True)
+        lines = io.StringIO(text, newline="")
+        reader = csv.DictReader(lines, restkey="(more)", strict=True, delimiter=_delimiter(text))
         try:
             for row in reader:
                 yield f"{name}, line {reader.line_num}", {k: v for k, v in row.items() if v}
@@ -139,6 +140,14 @@ def _rows(name: str, content: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
         if not isinstance(row, dict):
             raise SourceError(f'{where}: write a JSON object, such as {{"uri": ..., "label": ...}}')
         yield where, row
+
+
+def _delimiter(text: str) -> str:
+    """What parts the columns: a comma, or what spreadsheets of other languages write for it."""
+    header = text.partition("\n")[0]
+    parted = {mark: {name.strip(' "\r') for name in header.split(mark)} for mark in ",;\t"}
+    fitting = [mark for mark, names in parted.items() if names <= set(_COLUMNS)]
+    return fitting[0] if fitting else ","
 
 
 def _add(

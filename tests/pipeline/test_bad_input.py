@@ -17,6 +17,7 @@ import pytest
 
 from repic import config
 from repic.config import Settings
+from repic.errors import SourceError
 from repic.pipeline.execution import build as run_build
 from repic.pipeline.scan import scan
 from storage.store import Store
@@ -358,3 +359,11 @@ def test_an_objective_without_rows_says_why(album: Album, tmp_path: Path, repic_
         why = notes[objective]["why"]
         assert why
         assert f"no {objective} examples: {why}" in out
+
+
+def test_photos_that_are_elsewhere_are_named_with_the_setting(album: Album, tmp_path: Path) -> None:
+    settings = config.load(
+        "photos", album.overrides, source={**album.source, "images": None, "identity": "none"}
+    )
+    with pytest.raises(SourceError, match=r"say where the photos of coco are \(source.images\)"):
+        build(settings, Store.open(tmp_path / "store", create=True))

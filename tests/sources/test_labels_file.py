@@ -113,6 +113,15 @@ def test_a_wrong_row_is_named_with_the_remedy(
         photos(folder)
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_columns_are_parted_as_the_header_says(mark: str, folder: Path) -> None:
+    lines = ["uri,label,caption", f'"{PHOTOS[0]}","mug, red","one; two\tthree"']
+    text = lines[0].replace(",", mark) + "\n" + lines[1].replace('","', f'"{mark}"')
+    (folder / "labels.csv").write_text(text)
+    photo = photos(folder)[PHOTOS[0]]
+    assert (photo.label, photo.caption) == ("mug, red", "one; two three")
+
+
 def test_another_encoding_is_refused(folder: Path) -> None:
     (folder / "labels.csv").write_bytes("uri,label\n4.jpg,Tür\n".encode("latin-1"))
     with pytest.raises(SourceError, match="save it as UTF-8"):

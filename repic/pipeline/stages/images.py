@@ -126,9 +126,17 @@ def _no_usable_photo(inputs: Inputs) -> str:
     counts = Counter(reject.error for reject in refused)
     reasons = ", ".join(f"{count} {error}" for error, count in counts.most_common())
     later = "run again later, or " if counts.keys() & {"rate-limited", "unavailable"} else ""
+    forgotten = [
+        source.name
+        for source in inputs.settings.sources
+        if source.kind in ("coco", "hf") and not source.images
+    ]
+    where = ""
+    if set(counts) == {"missing"} and forgotten:
+        where = f"say where the photos of {', '.join(forgotten)} are (source.images), or "
     return (
         f"none of {inputs.scan.files} photos can be used ({reasons}), as {refused[0].uri}: "
-        f"{refused[0].message}; {later}give other photos (source.path)"
+        f"{refused[0].message}; {later}{where}give other photos (source.path)"
     )
 
 
