@@ -161,11 +161,13 @@ class TableFile:
         try:
             yield
         except (pa.ArrowException, TableTooLargeError, OverflowError) as error:
-            raise SourceError(f"{self.uri} cannot be read: {error}; give another file") from error
+            raise SourceError(f"{self.uri} cannot be read: {error}; download it again") from error
         except OSError as error:
             if not is_arrow_error(error):
                 raise
-            raise SourceError(f"{self.uri} cannot be read: {error}; give another file") from error
+            raise SourceError(
+                f"{self.uri} cannot be read, it is damaged or cut: {error}; download it again"
+            ) from error
 
 
 def _is_text(kind: pa.DataType) -> bool:
