@@ -27,7 +27,7 @@ NO_FACTS: dict[str, list[str]] = {name: [] for name in FORMER_NAMES}
 LEAST = 3
 """Facts that are enough if the true caption has at most five."""
 
-SHORT = 4
+SHORT = 6
 """Facts that are enough for a caption that has no others, if more are known."""
 
 ENOUGH = 0.6
