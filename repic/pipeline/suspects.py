@@ -42,6 +42,7 @@ def find(objects: pa.Table, images: pa.Table, analysis: Analysis) -> Note:
     for spread in mining.several_groups(analysis):
         name = name_of[spread.identity]
         several.append({"identity": name, "photos": len(photos[name]), "groups": len(spread.sizes)})
+    several.sort(key=lambda note: (-note["groups"], note["identity"]))
     most = []
     sizes = Counter(source_of.values())
     for name, its_photos in sorted(photos.items()):
