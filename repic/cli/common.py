@@ -48,9 +48,10 @@ SourceOption = Annotated[
 IdentityOption = Annotated[
     str | None,
     typer.Option(
-        metavar="folder|folder:LEVEL|annotation|none",
-        help="What labels identities: sub-folder names (LEVEL 1 is the first below the root, -1 "
-        "the folder of the photo), annotations, nothing.",
+        metavar="WHAT",
+        help="What labels identities: folder, the sub-folder (folder:1 is the first below the "
+        "root, folder:-1 that of the photo); annotation, the source; album, of a photo library; "
+        "shot, of a video; none.",
     ),
 ]
 SetOption = Annotated[

@@ -99,26 +99,26 @@ class SourceSettings(Section):
         None, description="hf: the configuration (subset) of a data set that has several."
     )
     revision: str | None = Field(
-        None, description="hf, subjects200k: commit, tag or branch of a data set on the hub."
+        None, description="hf, webdataset, subjects200k: commit, tag or branch on the hub."
     )
-    split: str = Field("train", description="hf, subjects200k: the split to read.")
+    split: str = Field("train", description="hf, webdataset, subjects200k: the split to read.")
     image_column: str = Field(
         "image", description="hf: the column of the photo; webdataset: its ending."
     )
     identity_column: str | None = Field(
-        None, description="hf: the column or field that names the subject of the photo."
+        None, description="hf, webdataset: the column or field that names the subject."
     )
     label_column: str | None = Field(
-        None, description="hf: the column or field with the noun of the photo's main object."
+        None, description="hf, webdataset: the column or field with the noun of the main object."
     )
     caption_column: str | None = Field(
-        None, description="hf: the column or field, such as `texts.en`, that holds a true caption."
+        None, description="hf, webdataset: the column or field with a true caption, as `texts.en`."
     )
     objects_column: str | None = Field(
-        None, description="hf: the column of objects, each with `bbox` and `category`."
+        None, description="hf, webdataset: the column of objects, each with `bbox` and `category`."
     )
     box_format: Literal["xywh", "xyxy"] = Field(
-        "xywh", description="hf: what the four numbers of a `bbox` are, in pixels."
+        "xywh", description="hf, webdataset: what the four numbers of a `bbox` are, in pixels."
     )
     min_quality: int = Field(
         5, ge=0, le=5, description="subjects200k: lowest accepted value of its three grades."

@@ -18,15 +18,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from repic.errors import SourceError
 from repic.images import uris
 from repic.images.refusal import SYSTEM_ERRORS
-from repic.sources import contained, hub, parquet, shards, webdataset
+from repic.sources import contained, hub, parquet, plain_yaml, shards, webdataset
 
 ROW_FILES = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": "csv", ".tsv": "csv"}
 """Suffixes of files of rows, and the format that `datasets` reads them with."""
 FORMATS = frozenset({"imagefolder", "json", "csv"})
 """Formats that are read row by row; `datasets` knows others that run code or are pickles."""
+CARDS = ("README.md", ".huggingface.yaml")
+"""Files in which a data set declares its configurations, in YAML."""
+MAX_CARD = 4 << 20
+"""Most bytes of such a file."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +77,44 @@ def unreadable(path: str, split: str, error: Exception) -> SourceError:
 
 def _declares_configurations(path: str) -> bool:
     """Whether the README of a data set declares which files belong to which configuration."""
+    return "\nconfigs:" in f"\n{_card(path, CARDS[0])}"
+
+
+def _check_cards(path: str) -> None:
+    """Raises: SourceError: a card, which `datasets` reads next, stands for too many values."""
+    for name in CARDS:
+        try:
+            plain_yaml.loads(_card(path, name))
+        except plain_yaml.TooManyValuesError as error:
+            raise SourceError(f"{name} of {path} is not read: {error}") from error
+        except (yaml.YAMLError, RecursionError, ValueError):
+            continue  # `datasets` says what is wrong
+
+
+def _card(path: str, name: str) -> str:
+    """The YAML of a card; empty if there is none.
+
+    Raises:
+        SourceError: the card has more than `MAX_CARD` bytes.
+    """
     import fsspec
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
     root = uris.to_uri(path)
     local = root.startswith("file://")
     files, folder = fsspec.url_to_fs(uris.file_path(root) if local else uris.remote_path(root))
     try:
-        with files.open(f"{folder.rstrip('/')}/README.md", "rb") as file:
-            head = file.read(1 << 20)
+        with files.open(f"{folder.rstrip('/')}/{name}", "rb") as file:
+            data = file.read(MAX_CARD + 1)
     except OSError:
-        return False
-    front = head.split(b"\n---", 1)[0]
-    return front.startswith(b"---") and b"\nconfigs:" in front
+        return ""
+    if len(data) > MAX_CARD:
+        raise SourceError(f"{name} of {path} has more than {MAX_CARD >> 20} MB; shorten it")
+    text = data.decode(errors="replace")
+    if name != CARDS[0]:
+        return text
+    front = REGEX_YAML_BLOCK.search(text)
+    return front.group(2) if front else ""
 
 
 def _row_file(path: str, suffix: str) -> Any:
@@ -105,6 +137,7 @@ def _of_datasets(path: str, config: str | None, split: str) -> Found:
 
     name, commit = hub.name_and_commit(path) or (os.path.expanduser(path), None)
     with _readable(path, split):
+        _check_cards(path)
         try:
             builder = datasets.load_dataset_builder(name, name=config, revision=commit)
         except ValueError as error:

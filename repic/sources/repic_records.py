@@ -27,7 +27,7 @@ import yaml
 from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
-from repic.sources import coco_fields, contained, local_files, photo_folder
+from repic.sources import coco_fields, contained, local_files, photo_folder, plain_yaml
 from repic.sources.base import Annotation, SourceFacts, SourcePhoto
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _files(path: Path) -> Iterator[Path]:
         yield from found
     elif path.suffix.lower() in (".yaml", ".yml"):
         try:
-            listed = yaml.safe_load(_content(path))["datasets"]
+            listed = plain_yaml.loads(_content(path))["datasets"]
             names = [entry["json_path"] for entry in listed]
         except (yaml.YAMLError, KeyError, TypeError, RecursionError, ValueError) as error:
             raise SourceError(f"{path} is no list `datasets:` of `json_path:`") from error

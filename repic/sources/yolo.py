@@ -23,7 +23,7 @@ import yaml
 from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
-from repic.sources import coco_fields, contained, folder, local_files
+from repic.sources import coco_fields, contained, folder, local_files, plain_yaml
 from repic.sources.base import SHARES, Annotation, SourceFacts, SourcePhoto, split_named, strictest
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MAX_BYTES:
             raise SourceError(f"{file} has more than {MAX_BYTES >> 20} MB: it is no data.yaml")
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        data = plain_yaml.loads(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         where = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SourceError(f"{file} is not YAML: {where}") from error
