@@ -32,7 +32,9 @@ SUFFIXES = frozenset(
         *(".tif", ".tiff", ".webp"),
     }
 )
-_NO_PHOTOS = frozenset({"__MACOSX", "@eaDir", "lost+found"})
+_NO_PHOTOS = frozenset(
+    {"__MACOSX", "@eaDir", "lost+found", "#recycle", "$RECYCLE.BIN", "System Volume Information"}
+)
 
 FACTS = SourceFacts(
     path="a folder or URL, with all sub-folders",

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from repic.errors import SourceError
+from repic.sources.folder_dates import is_date, is_part
 
 Folders = tuple[str, ...]
 """Names of the folders of a photo, from the root (which is not one of them) to the photo."""
@@ -22,34 +23,25 @@ Folders = tuple[str, ...]
 EXAMPLES = 3
 """Identities that are shown for each choice."""
 
+SPREAD = 3
+"""Names with and without a letter from which one- or two-digit names look like those of hashes."""
+
 _log = logging.getLogger(__name__)
 
-_YEAR = r"(?:19|20)\d\d"
-_MONTH = (
-    "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|"
-    "sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
-)
 _SPLIT = (
     "(?:train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?|eval(?:uation)?|trainval|minival|"
     "holdout|query|gallery)"
 )
-_DATE = re.compile(
-    rf"{_YEAR}(?: ?(?:0[1-9]|1[0-2]))?"  # 2024, 2024-05, 202405
-    rf"|{_YEAR} ?(?:0[1-9]|1[0-2]) ?(?:0[1-9]|[12]\d|3[01])(?!\d).*"  # 2024-05-17 birthday
-    rf"|\d\d? \d\d? {_YEAR}(?!\d).*"  # 17.05.2024
-    rf"|(?:{_YEAR} )?(?:\d\d? )?{_MONTH} {_YEAR}|{_YEAR} (?:\d\d? )?{_MONTH}"  # May 2024
-    rf"|photos from {_YEAR}"
-)
-_PART_OF_DATE = re.compile(rf"\d\d?|(?:\d\d? )?{_MONTH}(?: \d\d?)?")
 _OTHERS = (
     re.compile(rf"(?:bounding box )?{_SPLIT} ?(?:set|all|data|images|photos|split|{_SPLIT}|\d+)?"),
     re.compile(
         r"(?:part|shard|chunk|fold|split|batch|subset|bucket|data|images) ?\d+(?: ?of ?\d+)?"
     ),
-    re.compile(r"0\d*|\d{5,}(?: ?[a-z]?)"),  # 00000; 202405_a of iOS
     re.compile(r"\d+ ?x ?\d+|\d+px"),
     re.compile(r"(?:new|untitled) folder(?: ?\(?\d+\)?)?"),
 )
+_NUMBER = re.compile(r"0\d+")
+_HASH = re.compile(r"[0-9a-f]{1,2}")
 _CAMERA = re.compile(r"[1-9]\d\d[A-Z0-9_]{5}")
 """100APPLE, 102_PANA: folders of cameras (DCF 2.0, JEITA CP-3461)."""
 
@@ -63,6 +55,7 @@ _WORDS = frozenset(
         *("crops", "cropped", "resized", "thumbnails", "thumbs", "albums", "takeout"),
         *("google photos", "icloud photos", "all photos", "favorites", "favourites", "archive"),
         *("misc", "miscellaneous", "various", "other", "others", "unsorted", "sorted", "unknown"),
+        *("edited", "edits", "exported", "exports", "references", "queries", "probe"),
         *("downloads", "download", "uploads", "upload", "input", "output", "backup"),
         *("identities", "subjects", "persons", "people", "objects", "classes", "instances"),
     }
@@ -98,21 +91,25 @@ class Level:
 
 
 def named(folders: Sequence[str]) -> Folders:
-    """The folders whose names may be identities."""
+    """The folders whose names may be identities.
+
+    A number such as `0001` is that of a shard, or, below a named folder, perhaps that of an object.
+    """
     kept = []
     in_date = False
     for folder in folders:
         name = _plain(folder)
-        in_date = bool(_DATE.fullmatch(name) or (in_date and _PART_OF_DATE.fullmatch(name)))
-        if name and not in_date and not _CAMERA.fullmatch(folder) and not _orders_photos(name):
+        in_date = is_date(name) or (in_date and is_part(name))
+        number = _NUMBER.fullmatch(name) and not kept
+        if name and not (in_date or number or _CAMERA.fullmatch(folder) or _orders_photos(name)):
             kept.append(folder)
     return tuple(kept)
 
 
 def _plain(name: str) -> str:
-    """A name in lower case; `-`, `_` and `.` are spaces."""
+    """A name in lower case; `-`, `_`, `.` and `,` are spaces."""
     text = unicodedata.normalize("NFKC", name).casefold()
-    return " ".join(re.sub(r"[-_.\s]+", " ", text).split())
+    return " ".join(re.sub(r"[-_.,\s]+", " ", text).split())
 
 
 def _orders_photos(name: str) -> bool:
@@ -123,7 +120,8 @@ def check(root: str, photos: Collection[Folders]) -> None:
     """Make sure that the first named folder is the only one that can be meant.
 
     A deeper one can be meant if at least half of the photos have one, or if folders of one name
-    are in several named folders, as in `ann/indoor` and `ben/indoor`.
+    are in several named folders, as in `ann/indoor` and `ben/indoor`. None at all can be meant if
+    the names look like the first digits of hashes.
 
     Args:
         root: The source, for the message.
@@ -141,7 +139,21 @@ def check(root: str, photos: Collection[Folders]) -> None:
         if len(found) > 1:
             parents[found[-1]].add(found[:-1])
     if deep and (2 * deep >= labelled or any(len(above) > 1 for above in parents.values())):
-        raise SourceError(_question(root, paths))
+        what = f"folders of several levels below {root} can be the identities"
+        raise SourceError(_question(what, paths))
+    if _are_hashes({found[0].casefold() for found in names.values() if found}):
+        what = f"folders below {root} can be identities or the first digits of hashes"
+        raise SourceError(_question(what, paths))
+
+
+def _are_hashes(names: Collection[str]) -> bool:
+    """Whether names are those of folders into which a program spreads its files: 0, 1, ..., f."""
+    kinds = Counter("letter" if set(name) & set("abcdef") else "digit" for name in names)
+    return (
+        len({len(name) for name in names}) == 1
+        and all(_HASH.fullmatch(name) for name in names)
+        and min(kinds["letter"], kinds["digit"]) >= SPREAD
+    )
 
 
 def warn(root: str, level: Level, photos: Collection[Folders]) -> None:
@@ -204,7 +216,7 @@ def choices(paths: Counter[Folders]) -> dict[Level, Counter[str]]:
     return found
 
 
-def _question(root: str, paths: Counter[Folders]) -> str:
+def _question(what: str, paths: Counter[Folders]) -> str:
     total = paths.total()
     lines = []
     for level, identities in choices(paths).items():
@@ -219,7 +231,6 @@ def _question(root: str, paths: Counter[Folders]) -> str:
     width = max(len(option) for option, _ in lines)
     listing = "\n".join(f"  {option:<{width}}  # {meaning}" for option, meaning in lines)
     return (
-        f"folders of several levels below {root} can be the identities, so add one of these "
-        "(or set source.identity; of one among several sources, sources.NAME.identity; the numbers "
-        f"count photos):\n{listing}"
+        f"{what}, so add one of these (or set source.identity; of one among several sources, "
+        f"sources.NAME.identity; the numbers count photos):\n{listing}"
     )

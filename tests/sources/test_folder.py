@@ -50,7 +50,7 @@ def test_what_is_no_photo_is_left_alone(tmp_path: Path) -> None:
     _save(tmp_path / "a" / "nothing")
     for name in ("a/notes.txt", "a/x.json", "a/.DS_Store", "a/Thumbs.db", "a/empty"):
         (tmp_path / name).write_text("" if name.endswith("empty") else "{}")
-    for name in (".hidden/1.jpg", "a/._photo.jpg", "__MACOSX/1.jpg"):
+    for name in (".hidden/1.jpg", "a/._photo.jpg", "__MACOSX/1.jpg", "$RECYCLE.BIN/1.jpg"):
         _save(tmp_path / name)
     names = {Path(uris.file_path(p.uri)).name for p in _photos(tmp_path)}
     assert names == {"photo.jpg", "disguised.dat", "nothing"}

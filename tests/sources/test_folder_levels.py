@@ -24,11 +24,14 @@ ORDERING = (
     *("2020", "1999", "2024-05", "202405", "2024-05-17", "20240517", "2024_05_17 birthday"),
     *("17.05.2024", "May 2024", "2024 May", "Photos from 2020", "images", "JPEGImages", "photos"),
     *("DCIM", "100APPLE", "101CANON", "102_PANA", "Camera", "Camera Roll", "202405_a"),
+    *("Berlin, May 17, 2024", "June 3, 2024", "17. Mai 2024", "3 juin 2024", "1 de mayo de 2024"),
+    *("2024年5月17日", "birthday 2024-05-17", "Summer 2023", "2023-Q1", "1980s", "Edited"),
     *("00000", "0001", "part-0001", "shard_3", "part-00001-of-00005", "512x512", "New folder (2)"),
 )
 NAMES = (
     *("ann", "Ben", "Zoé", "cat2", "backpack_dog", "7", "May", "001.Black_footed_Albatross"),
     *("train_station", "dev_patel", "Christmas 2020", "100 dogs", "imagine", "party", "王"),
+    *("0", "10432", "1234567", "Berlin", "May Fair", "augustus", "mug 12", "Winter"),
 )
 
 
@@ -80,6 +83,8 @@ def test_parts_of_a_date_are_no_identities() -> None:
         (("DCIM/100APPLE/1.jpg", "DCIM/101APPLE/2.jpg"), (None, None)),
         (("00000/1.jpg", "00001/2.jpg"), (None, None)),
         (("DCIM/Camera/1.jpg", "ann/2.jpg"), (None, "ann")),
+        (("ann/1.jpg", "ann/Edited/1.jpg", "ben/Edited/2.jpg"), ("ann", "ann", "ben")),
+        (("0/1.jpg", "1/2.jpg", "a/3.jpg", "b/4.jpg"), ("0", "1", "a", "b")),
     ],
 )
 def test_the_first_named_folder_is_the_identity(
@@ -100,6 +105,19 @@ def test_two_possible_levels_are_a_question() -> None:
     few = [f"ann/{n}.jpg" for n in range(9)]
     same_leaf = ("ann/walks/1.jpg", "ben/walks/2.jpg")
     assert choices_of(*few, *same_leaf)[0] == "folder:1"
+
+
+def test_numbers_below_a_named_folder_are_a_question() -> None:
+    assert choices_of("mugs/0001/1.jpg", "cans/0002/2.jpg") == ["folder:1", "folder:2", "none"]
+    assert choices_of("mugs/10432/1.jpg", "cans/98211/2.jpg") == ["folder:1", "folder:2", "none"]
+    assert choices_of("laion/00000/1.jpg", "laion/00001/2.jpg") == ["folder:1", "folder:2", "none"]
+
+
+@pytest.mark.parametrize("digits", ["0123456789ABCDEF", ("1f", "2c", "a0", "33", "45", "80")])
+def test_folders_that_look_like_hashes_are_a_question(digits: tuple[str, ...]) -> None:
+    files = [f"originals/{digit}/{n}.jpg" for digit in digits for n in range(2)]
+    assert choices_of(*files) == ["folder:2", "none"]
+    assert set(identities(*files, identity="folder:2").values()) == set(digits)
 
 
 def test_a_choice_shows_its_identities_and_their_photos() -> None:
