@@ -95,13 +95,13 @@ def named(folders: Sequence[str]) -> Folders:
 
     A number such as `0001` is that of a shard, or, below a named folder, perhaps that of an object.
     """
-    kept = []
+    kept: list[str] = []
     in_date = False
     for folder in folders:
         name = _plain(folder)
         in_date = is_date(name) or (in_date and is_part(name))
-        number = _NUMBER.fullmatch(name) and not kept
-        if name and not (in_date or number or _CAMERA.fullmatch(folder) or _orders_photos(name)):
+        is_shard = not kept and _NUMBER.fullmatch(name) is not None
+        if name and not (in_date or is_shard or _CAMERA.fullmatch(folder) or _orders_photos(name)):
             kept.append(folder)
     return tuple(kept)
 
