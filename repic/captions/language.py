@@ -18,13 +18,13 @@ first use. Time is linear in the text.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 from collections.abc import Sequence, Set
 from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
 from itertools import pairwise
-from pathlib import Path
 
 from repic.captions.tokens import HAN, HANGUL, STOP_WORDS
 
@@ -133,8 +133,6 @@ def language_score(tokens: Sequence[str], length: int, words: Set[str]) -> float
         words: Distinct words of the text, without names.
     """
     english = _english()
-    if english is None:
-        return None
     kinds = bytes(map(english.kinds.__getitem__, tokens))
     counts = [kinds.count(kind) for kind in range(6)]
     count, foreign = sum(counts[_UNKNOWN:]), counts[_FOREIGN]
@@ -220,7 +218,7 @@ class _Pairs(dict[tuple[str, str], float]):
 class _English:
     """The dictionary of symspellpy."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Traversable) -> None:
         words = _read(folder / _WORD_COUNTS)
         self.kinds = _Kinds(words)
         self._pairs = _Pairs(words, _read(folder / _PAIR_COUNTS))
@@ -234,14 +232,11 @@ class _English:
 
 
 @cache
-def _english() -> _English | None:
-    """None if the dictionary is not installed, which `repic doctor` reports."""
-    spec = importlib.util.find_spec(_PACKAGE)  # does not run the package
-    folders = spec.submodule_search_locations if spec else None
-    return _English(Path(folders[0])) if folders else None
+def _english() -> _English:
+    return _English(resources.files(_PACKAGE))
 
 
-def _read(file: Path) -> dict[str, int]:
+def _read(file: Traversable) -> dict[str, int]:
     """Words, or pairs with a space between, with their counts."""
     lines = (line.rpartition(" ") for line in file.read_text("utf-8-sig").splitlines())
     return {text: int(count) for text, _, count in lines}

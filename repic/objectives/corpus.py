@@ -95,6 +95,10 @@ class Pair(NamedTuple):
     split: str
 
 
+FREQUENT = 0.05
+"""Share of the photos that have a frequent word."""
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentFrequency:
     """In how many photos each word occurs.
@@ -102,10 +106,12 @@ class DocumentFrequency:
     Attributes:
         photos: Number of photos.
         counts: Word -> number of photos.
+        frequent: Words of at least `FREQUENT` of the photos, and of two.
     """
 
     photos: int
     counts: Counter[str]
+    frequent: frozenset[str]
 
 
 @dataclass
@@ -223,7 +229,9 @@ class Corpus:
         if split not in self._frequencies:
             image_ids = [image_id for image_id, s in self.splits.items() if s in ("train", split)]
             counts = Counter(word for image_id in image_ids for word in self.words_of(image_id))
-            self._frequencies[split] = DocumentFrequency(len(image_ids), counts)
+            least = max(2, FREQUENT * len(image_ids))
+            frequent = frozenset(word for word, count in counts.items() if count >= least)
+            self._frequencies[split] = DocumentFrequency(len(image_ids), counts, frequent)
         return self._frequencies[split]
 
     def content(self, image_id: str) -> str:

@@ -3,7 +3,8 @@
 Three columns: `scene`, the objects of the photo with their names in this row; `distinctive_words`,
 which are true of the photo and of few others; and `distractor_words`, which describe
 other photos and nothing known in this one. The other photos are those that negative pairs link to
-this one, so that a row does not change when unrelated photos are added.
+this one, so that a row does not change when unrelated photos are added. Only where they give too
+few words, as in a split of a few photos, common words of train fill up.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from repic.objectives.corpus import Corpus, Object, Photo
 
 MAX_DISTRACTORS = 96
 """Maximum `distractor_words` of a row, so that it stays small."""
+
+FEW_DISTRACTORS = 24
+"""Words below which common ones of train fill up: few false words do not make guessing costly."""
 
 COMMON = 0.5
 """Share of the other photos of train and the own split above which a word is not distinctive, as it
@@ -74,7 +78,11 @@ def choose_fact_words(
         return [], []
     image_ids = {obj.image_id for obj in absent}
     others = set[str]().union(*map(corpus.words_of, image_ids)).difference(words)
-    return distinctive, nsmallest(MAX_DISTRACTORS, others, key=_hash_order)
+    distractors = nsmallest(MAX_DISTRACTORS, others, key=_hash_order)
+    if (missing := FEW_DISTRACTORS - len(distractors)) > 0:
+        more = frequency.frequent.difference(words, others)
+        distractors += nsmallest(missing, more, key=_hash_order)
+    return distinctive, distractors
 
 
 @lru_cache(maxsize=1 << 16)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 
 import pytest
@@ -12,10 +11,6 @@ from hypothesis import strategies as st
 from repic.captions.language import VAGUE, language_score
 from repic.captions.mentions import read_caption
 from tests.shared_data import shared_folder
-
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("symspellpy") is None, reason="needs the dictionary of symspellpy"
-)
 
 PROSE = (
     "<Ann> stands on a sunny rock.",
