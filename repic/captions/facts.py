@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from repic.captions.tokens import content_stems, stem
-from repic.captions.vocabulary import SAME
+from repic.captions.vocabulary import GENERAL, SAME
 
 _SAME = {stem(word): stem(first) for first, words in SAME.items() for word in words}
 """Stem -> one stem for all words for the same thing."""
@@ -102,10 +102,10 @@ def _facts(
     infos: tuple[str, ...],
     names: tuple[str, ...],
 ) -> Facts | None:
-    in_prompt = _meanings(content_stems(" ".join((*infos, *names))))
-    true = _meanings(map(stem, distinctive)) - in_prompt
+    free = _meanings(content_stems(" ".join((*infos, *names, *GENERAL))))
+    true = _meanings(map(stem, distinctive)) - free
     if not true:
         return None
     in_caption = len(true & _meanings(content_stems(caption)))
     enough = max(min(len(true), LEAST), round(ENOUGH * in_caption))
-    return Facts(true, _meanings(map(stem, distractors)) - true - in_prompt, enough)
+    return Facts(true, _meanings(map(stem, distractors)) - true - free, enough)

@@ -397,8 +397,11 @@ def _retracts(part: Sequence[str]) -> bool:
 
 def _denies_list(words: Sequence[str]) -> bool:
     """Whether what comes before a colon says that what follows is absent or untrue."""
-    is_far = list(words[:2]) == ["far", "from"]
-    return is_far or (_negations(words) % 2 == 1 and not {"nobody", "no-one"} & set(words))
+    if list(words[:2]) == ["far", "from"]:
+        return True
+    after = takewhile(lambda word: not is_negation(word), reversed(words))
+    is_absence = all(map(_is_frame, after))  # not "Ann isn't alone: Bob is with her"
+    return is_absence and _negations(words) % 2 == 1 and not {"nobody", "no-one"} & {*words}
 
 
 def _denied(words: Sequence[str]) -> list[bool]:

@@ -27,6 +27,16 @@ def test_words_that_the_prompt_gives_are_not_facts() -> None:
     assert facts.score(["red", "blue", "car", "snow"]) == 0
 
 
+def test_general_words_for_surroundings_are_no_facts() -> None:
+    row = {**ROW, "distinctive_words": ["blue", "car", "tiles", "floor"]}
+    facts = checkable_facts({**row, "distractor_words": ["wooden", "wall"]})
+    assert facts is not None
+    assert facts.true == {"blu", "car", "til"}
+    assert facts.score(["blue", "car", "tiled", "floor"]) == 1
+    assert facts.score(["blue", "car", "wooden", "floor"]) == 0
+    assert facts.score(["blue", "car", "tiled", "wall"]) == 1
+
+
 def test_words_for_the_same_thing_are_one_fact() -> None:
     facts = checkable_facts(ROW)
     assert facts is not None

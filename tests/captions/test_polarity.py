@@ -104,6 +104,9 @@ OUTSIDE = [
     "A mug. If Ann were here, all would be well.",
     "A mug. Ann would have loved it.",
     "A mug. Is it Ann?",
+    "A mug. Happy birthday Ann!",
+    "A mug, for the article by Ann.",
+    "A mug. As Ann once said, look closely.",
 ]
 
 
@@ -144,6 +147,7 @@ def test_what_is_presupposed_is_affirmed(text: str) -> None:
         "Neither of the known ones, Ann, is here.",
         "I was shown Ann, but not here.",
         "Das ist nicht Ann.",
+        "Ann is not among them.",
     ],
 )
 def test_denied(text: str) -> None:
@@ -166,6 +170,13 @@ def test_denied(text: str) -> None:
 )
 def test_words_that_are_not_affirmed(text: str) -> None:
     assert "red" not in read_caption(text, []).affirmed_words
+
+
+@pytest.mark.parametrize(
+    "text", ["Not one but two things lie there: a red mug and sand.", "Ann isn't alone: a red mug."]
+)
+def test_a_list_after_another_negation_is_affirmed(text: str) -> None:
+    assert "red" in read_caption(text, ["Ann"]).affirmed_words
 
 
 def test_adjectives_of_the_surroundings_are_no_facts() -> None:

@@ -115,6 +115,20 @@ def test_the_order_of_strangers_decides_no_word() -> None:
     assert choose_fact_words(corpus, query, others[::-1]) == (distinctive, distractors)
 
 
+def test_a_photo_without_strangers_gets_common_words_of_train_as_false() -> None:
+    world = labelled_build(8, 3)
+    captions = (f"thing{n} dog{n % 2} on grass" for n in range(999))
+    world = changed(world, "images", lambda row: {**row, "caption": next(captions)})
+    world = changed(world, "objects", lambda row: {**row, "expressions": ["a small red thing"]})
+    corpus = world.corpus
+    query = next(photo for photo in corpus.photos.values() if "dog0" in (photo.caption or ""))
+    distinctive, distractors = choose_fact_words(corpus, query, [])
+    assert "dog0" in distinctive
+    assert "dog1" in distractors
+    assert not {"grass", "dog0"} & set(distractors)
+    assert not any(word.startswith("thing") for word in distractors)  # each of one photo only
+
+
 def test_words_of_a_small_split_are_compared_with_train_and_train_with_itself() -> None:
     world = labelled_build(8, 3)
     captions = (f"thing {n} on grass" for n in range(999))
