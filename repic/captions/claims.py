@@ -34,7 +34,8 @@ _COPULAS = frozenset(("is", "was", "are", "were", "isn't", "wasn't", "aren't"))
 _LINKING = """
 is was are were isn't wasn't aren't not never no be being looks seems appears appear seem resembles
 to as called named known name whose who which that what it its also here type kind object label
-class we you see recognise recognize call know by in this happens turns out : ( " \n - | has wears wearing with s
+class we you see recognise recognize call know by in this : ( " \n - |
+happens turns out has wears wearing with s
 """
 _LINKS = _ARTICLES | frozenset(_LINKING.split(" ")) | {"\n", *_LINKING.split()}
 _INNER = _ARTICLES | {"with", "and", "in", "that", "is", "which", "of"}
