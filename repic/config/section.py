@@ -59,7 +59,10 @@ def validated(model: type[M], data: Mapping[str, Any], hint: str) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        explained = (_explain(e, model, data, hint) for e in error.errors())
+        errors = error.errors()
+        inside = {e["loc"][:-1] for e in errors} | {e["loc"][:-2] for e in errors}
+        own = (e for e in errors if e["type"] != "too_short" or e["loc"] not in inside)
+        explained = (_explain(e, model, data, hint) for e in own)
         raise ConfigError("; ".join(explained)) from None
 
 

@@ -182,8 +182,8 @@ def _warn_of_likeness(settings: config.SourceSettings, found: Iterable[SourcePho
     alike = sorted(" and ".join(sorted(names)) for names in forms.values() if len(names) > 1)
     if alike:
         _log.warning(
-            "%s: %d identities differ in upper and lower case only and stay apart, as %s; "
-            "write them alike if they are one",
+            "%s: names of identities that differ in upper and lower case only stay apart (%d), as "
+            "%s; write them alike if they are one",
             settings.path,
             len(alike),
             alike[0],
@@ -200,8 +200,8 @@ def _warn_of_shared(found: Iterable[SourcePhoto]) -> None:
     shared = sorted(identity for identity, names in sources.items() if len(names) > 1)
     if shared:
         _log.warning(
-            "%d identities are in several sources and count as one, as %s in %s; if they are not, "
-            "as numbers may be, rename them or set sources.NAME.identity=none",
+            "identities of one name in several sources count as one (%d), as %s in %s; if they are "
+            "not, as numbers may be, rename them or set sources.NAME.identity=none",
             len(shared),
             shared[0],
             " and ".join(sorted(sources[shared[0]])),

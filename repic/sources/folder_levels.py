@@ -55,6 +55,7 @@ _WORDS = frozenset(
         *("crops", "cropped", "resized", "thumbnails", "thumbs", "albums", "takeout"),
         *("google photos", "icloud photos", "all photos", "favorites", "favourites", "archive"),
         *("misc", "miscellaneous", "various", "other", "others", "unsorted", "sorted", "unknown"),
+        *("unlabeled", "unlabelled", "unassigned"),
         *("edited", "edits", "exported", "exports", "references", "queries", "probe"),
         *("downloads", "download", "uploads", "upload", "input", "output", "backup"),
         *("identities", "subjects", "persons", "people", "objects", "classes", "instances"),

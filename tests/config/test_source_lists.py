@@ -126,6 +126,14 @@ def test_a_later_list_replaces_an_earlier_one(tmp_path: Path) -> None:
     assert (sample.kind, sample.count, sample.detector) == ("sample", 9, None)
 
 
+def test_a_wrong_source_of_a_list_is_one_error() -> None:
+    with pytest.raises(ConfigError) as wrong:
+        load("photos", sources=[{"path": "a", "weight": -1}])
+    assert str(wrong.value) == "source.weight=-1: Input should be greater than 0"
+    with pytest.raises(ConfigError, match=r"^sources: .* at least 1 item"):
+        load("photos", sources=[])
+
+
 def test_a_level_of_folders_is_for_folders_only() -> None:
     chosen = config.chosen_sources(sources=["folder:a", "coco:b"], identity="folder:2")
     assert [s.identity for s in load("photos", **chosen).sources] == ["folder:2", "annotation"]

@@ -244,9 +244,7 @@ def test_identities_of_one_name_in_two_sources_are_said(
         sources=[f"folder:{tmp_path / 'a'}", f"folder:{tmp_path / 'b'}"], identity="folder:1"
     )
     scan(config.load("photos", **values))
-    assert "1 identities are in several sources and count as one, as 7 in folder and folder-b" in (
-        caplog.text
-    )
+    assert "several sources count as one (1), as 7 in folder and folder-b" in caplog.text
     caplog.clear()
     scan(config.load("photos", ("sources.1.identity=none",), **values))
     assert "several sources" not in caplog.text

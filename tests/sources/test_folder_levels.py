@@ -25,7 +25,15 @@ ORDERING = (
     *("17.05.2024", "May 2024", "2024 May", "Photos from 2020", "images", "JPEGImages", "photos"),
     *("DCIM", "100APPLE", "101CANON", "102_PANA", "Camera", "Camera Roll", "202405_a"),
     *("Berlin, May 17, 2024", "June 3, 2024", "17. Mai 2024", "3 juin 2024", "1 de mayo de 2024"),
-    *("2024年5月17日", "birthday 2024-05-17", "Summer 2023", "2023-Q1", "1980s", "Edited"),
+    *(
+        "2024年5月17日",
+        "birthday 2024-05-17",
+        "Summer 2023",
+        "2023-Q1",
+        "1980s",
+        "Edited",
+        "unlabeled",
+    ),
     *("00000", "0001", "part-0001", "shard_3", "part-00001-of-00005", "512x512", "New folder (2)"),
 )
 NAMES = (

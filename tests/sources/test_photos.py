@@ -42,9 +42,7 @@ def test_identities_that_differ_in_case_stay_apart_and_are_named(
         _save(tmp_path / name / "a.jpg")
     with caplog.at_level(logging.WARNING):
         assert len({photo.identity for photo in _photos(path=str(tmp_path))}) == 3
-    assert "1 identities differ in upper and lower case only and stay apart, as Ann and ann" in (
-        caplog.text
-    )
+    assert "upper and lower case only stay apart (1), as Ann and ann" in caplog.text
 
 
 def test_a_photo_that_is_listed_twice_keeps_all_of_its_objects(tmp_path: Path) -> None:
