@@ -32,7 +32,7 @@ _DATE = re.compile(
     rf"|{_YEAR} ?年.*"  # 2024年5月17日
     rf"|photos from {_YEAR}"
 )
-_PART = re.compile(rf"\d\d?|(?:\d\d? )?{_MONTH}(?: \d\d?)?")
+_PART = re.compile(rf"\d\d?|(?:0[1-9]|[12]\d|3[01]) .*|(?:\d\d? )?{_MONTH}(?: \d\d?)?")
 
 
 def is_date(name: str) -> bool:
@@ -45,5 +45,5 @@ def is_date(name: str) -> bool:
 
 
 def is_part(name: str) -> bool:
-    """Whether the name is a month or a day if it is inside of a folder that is a date."""
+    """Whether the name is a month or a day, perhaps with an event, if it is in a folder of a date."""
     return bool(_PART.fullmatch(name))

@@ -76,6 +76,7 @@ def test_other_names_are_identities(name: str) -> None:
 
 def test_parts_of_a_date_are_no_identities() -> None:
     assert named(["2024", "5", "17", "ann"]) == ("ann",)
+    assert named(["2024", "12", "24 Christmas", "ann"]) == ("ann",)
     assert named(["2024", "May", "ann", "3"]) == ("ann", "3")
 
 
