@@ -45,5 +45,5 @@ def is_date(name: str) -> bool:
 
 
 def is_part(name: str) -> bool:
-    """Whether the name is a month or a day, perhaps with an event, if it is in a folder of a date."""
+    """Whether the name is a month, or a day perhaps with an event, below a folder of a date."""
     return bool(_PART.fullmatch(name))

@@ -157,7 +157,7 @@ def test_a_level_of_folders_is_for_folders_only() -> None:
         (("source=x",), "source is a section of settings"),
         (("sources=x",), "sources=x"),
         (("sources=",), "sources: needs a value"),
-        (("sources=[x]",), "sources"),
+        (("sources=[x]",), "source=x: Input should be a valid dictionary"),
     ],
 )
 def test_a_wrong_change_is_one_clear_error(overrides: tuple[str, ...], message: str) -> None:
