@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
 from typing import BinaryIO
 
-from repic.images import network, table_cells, tar_members, uris, video_frames
+from repic.images import network, regular_file, table_cells, tar_members, uris, video_frames
 from repic.images.refusal import SYSTEM_ERRORS, ImageRefused, Reason, of_os_error
 
 __all__ = ["ImageRefused", "Reason", "read_bytes"]
@@ -104,21 +103,12 @@ def _check_size(data: bytes) -> bytes:
 
 
 def _read_local(path: str) -> bytes:
-    if "\0" in path:
-        raise ImageRefused("missing", "its name holds a NUL, which no file's name can")
-    try:
-        # Without O_NONBLOCK, opening a pipe blocks until another process writes to it.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            return _read_regular(file)
-    except OSError as error:
-        raise of_os_error(error) from error
+    with regular_file.opened(path) as file:
+        return _read_unchanged(file)
 
 
-def _read_regular(file: BinaryIO) -> bytes:
+def _read_unchanged(file: BinaryIO) -> bytes:
     before = os.fstat(file.fileno())
-    if not stat.S_ISREG(before.st_mode):
-        kind = "a directory" if stat.S_ISDIR(before.st_mode) else "a pipe, socket or device"
-        raise ImageRefused("not-a-file", f"it is {kind}")
     if before.st_size > MAX_BYTES:
         raise ImageRefused("too-large", f"{before.st_size:,} bytes; at most {MAX_BYTES:,} are read")
     data = file.read(MAX_BYTES + 1)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import tarfile
 from typing import TYPE_CHECKING
 
-from repic.images import network, table_cells, uris
+from repic.images import network, regular_file, table_cells, uris
 from repic.images.refusal import ImageRefused, of_os_error
 
 if TYPE_CHECKING:
@@ -45,23 +43,13 @@ def _is_header(data: bytes, size: int) -> bool:
 def _range(url: str, start: int, end: int) -> bytes:
     """Bytes of a file from `start` to before `end`, or to its end."""
     if url.startswith("file://"):
-        return _local_range(uris.file_path(url), start, end)
+        with regular_file.opened(uris.file_path(url)) as file:
+            file.seek(start)
+            return file.read(end - start)
     if url.partition("://")[0] in network.SCHEMES:
         return table_cells.downloaded(url)[start:end]
     files, path = table_cells.file_system(url)
     try:
         return bytes(files.cat_file(path, start=start, end=end))
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise of_os_error(error) from error
-
-
-def _local_range(path: str, start: int, end: int) -> bytes:
-    try:
-        # Without O_NONBLOCK, opening a pipe blocks until another process writes to it.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ImageRefused("not-a-file", "the tar around it is no regular file")
-            file.seek(start)
-            return file.read(end - start)
-    except OSError as error:
         raise of_os_error(error) from error

@@ -8,14 +8,12 @@ a photo may have. Decoders are those of FFmpeg, in the package `av` (`pip instal
 from __future__ import annotations
 
 import io
-import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from repic.images import uris
-from repic.images.refusal import ImageRefused, of_os_error
+from repic.images import regular_file, uris
+from repic.images.refusal import ImageRefused
 
 if TYPE_CHECKING:
     import av
@@ -87,10 +85,7 @@ def opened(path: str) -> Iterator[InputContainer]:
     import av
 
     try:
-        # Without O_NONBLOCK, opening a pipe blocks until another process writes to it.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ImageRefused("not-a-file", "it is a directory, pipe, socket or device")
+        with regular_file.opened(path) as file:
             form = _container(file.read(HEAD_BYTES))
             file.seek(0)
             with av.open(file, "r", format=form, io_open=_refuse_other_files) as video:
@@ -98,8 +93,6 @@ def opened(path: str) -> Iterator[InputContainer]:
                 yield video
     except av.FFmpegError as error:
         raise ImageRefused("corrupt", f"its video cannot be decoded: {error.strerror}") from error
-    except OSError as error:
-        raise of_os_error(error) from error
 
 
 def frames(video: InputContainer) -> Iterator[av.VideoFrame]:

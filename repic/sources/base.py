@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from repic.images.coordinates import Box
     from repic.images.refusal import Reason
 
+_log = logging.getLogger(__name__)
 
 SHARES = (1, 1)
 """Size of the photo that boxes were drawn on, where they are shares of any photo."""
@@ -128,3 +131,9 @@ def strictest(splits: Iterable[str | None]) -> str | None:
     """The split of a photo that is in several: test before validation before train."""
     found = set(splits)
     return next((split for split in ("test", "validation", "train") if split in found), None)
+
+
+def say_skipped(where: str | None, skipped: Counter[str]) -> None:
+    """Log what is not used of a source, by reason."""
+    for reason, count in sorted((+skipped).items()):
+        _log.warning("%s: skipped %d %s", where, count, reason)

@@ -25,7 +25,7 @@ from repic.images import decode, uris
 from repic.images.coordinates import Box
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.sources import coco_fields, contained, local_files
-from repic.sources.base import Annotation, SourceFacts, SourcePhoto, strictest
+from repic.sources.base import Annotation, SourceFacts, SourcePhoto, say_skipped, strictest
 
 if TYPE_CHECKING:
     from repic import config
@@ -93,7 +93,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
             split=splits.get(name),
         )
         yield contained.checked(photo, root_uri)
-    local_files.say_skipped(settings, skipped)
+    say_skipped(settings.path, skipped)
 
 
 def _find(root: Path) -> dict[str, Path]:

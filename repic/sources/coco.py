@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 
 from repic.errors import SourceError
 from repic.images import uris
-from repic.sources import coco_file, contained, expressions, local_files, photo_folder
-from repic.sources.base import SourceFacts, SourcePhoto
+from repic.sources import coco_file, contained, expressions, photo_folder
+from repic.sources.base import SourceFacts, SourcePhoto, say_skipped
 
 if TYPE_CHECKING:
     from repic import config
@@ -64,7 +64,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
         splits = expressions.add(refs, objects, skipped)
     content.captions = content.captions or _captions_beside(path)
     yield from listed(content, folder, objects, splits, settings, skipped, drop)
-    local_files.say_skipped(settings, skipped)
+    say_skipped(settings.path, skipped)
 
 
 def listed(

@@ -8,7 +8,6 @@ as its names. Objects are in the form of public detection data sets, one struct 
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -19,12 +18,10 @@ import pyarrow as pa
 
 from repic.errors import SourceError
 from repic.images.coordinates import Box
-from repic.sources.base import Annotation, SourcePhoto
+from repic.sources.base import Annotation, SourcePhoto, say_skipped
 
 if TYPE_CHECKING:
     from repic import config
-
-_log = logging.getLogger(__name__)
 
 MAX_TEXT = 10_000
 """Maximum characters of a text of a data set; longer ones count as absent."""
@@ -91,8 +88,7 @@ class Columns:
 
     def warn(self) -> None:
         """Say what was left out of the rows."""
-        for reason, count in sorted(self.counts.items()):
-            _log.warning("%s: skipped %d %s", self.where, count, reason)
+        say_skipped(self.where, self.counts)
 
     @property
     def _identity_column(self) -> str | None:
@@ -147,8 +143,8 @@ def objects(
         counts: What was left out, by reason; it is added to.
     """
     for entry in _entries(value):
-        box = _box(_one_of(entry, _BOX), settings.box_format)
-        if box is None:
+        found = box(_one_of(entry, _BOX), settings.box_format)
+        if found is None:
             counts["objects whose box is malformed or empty"] += 1
             continue
         label = named(_one_of(entry, _CATEGORY), categories) or ""
@@ -157,7 +153,7 @@ def objects(
             label = ""
         with_identity = settings.identity == "annotation"
         identity = named(_one_of(entry, _IDENTITY), None) if with_identity else None
-        yield Annotation(box, label, identity)
+        yield Annotation(found, label, identity)
 
 
 def noun(value: str | None, counts: Counter[str]) -> str | None:
@@ -252,16 +248,15 @@ def _one_of(entry: dict[str, Any], names: tuple[str, ...]) -> Any:
     return next((entry[name] for name in names if entry.get(name) is not None), None)
 
 
-def _box(value: Any, form: str) -> Box | None:
+def box(value: Any, form: str = "xyxy") -> Box | None:
     """The box of four numbers in pixels; None if it is malformed or empty."""
     try:
-        x, y, right, bottom = (float(number) for number in value)
+        read = Box.of(value)
     except (TypeError, ValueError, OverflowError):
         return None
     if form == "xywh":
-        right, bottom = x + right, y + bottom
-    box = Box(x, y, right, bottom)
-    return box if all(map(math.isfinite, box.as_list())) and box.area > 0 else None
+        read = Box(read.x1, read.y1, read.x1 + read.x2, read.y1 + read.y2)
+    return read if all(map(math.isfinite, read.as_list())) and read.area > 0 else None
 
 
 def _size(row: dict[str, Any]) -> tuple[int, int] | None:

@@ -1,21 +1,20 @@
-"""Local folders and text files of data sets."""
+"""Local folders and files of data sets."""
 
 from __future__ import annotations
 
-import logging
+import io
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repic.errors import SourceError
-from repic.images import uris
+from repic.images import regular_file, uris
+from repic.images.refusal import ImageRefused
 
 if TYPE_CHECKING:
     from repic import config
-
-_log = logging.getLogger(__name__)
 
 MAX_LINE = 65_536
 """Characters of a line, so that a file without line ends costs no memory."""
@@ -77,20 +76,44 @@ def lines(path: Path) -> Iterator[str]:
     Raises:
         SourceError: the file cannot be read, is no UTF-8 text, or has a line beyond MAX_LINE.
     """
+    with _readable(path), regular_file.opened(path) as file:
+        listed = io.TextIOWrapper(file, encoding="utf-8-sig")
+        while line := listed.readline(MAX_LINE + 1):
+            if len(line) > MAX_LINE:
+                raise SourceError(f"{path} is no list: it has a line of {MAX_LINE} characters")
+            if stripped := line.strip():
+                yield stripped
+
+
+def text(path: Path, max_bytes: int) -> str:
+    """Content of a text file.
+
+    Raises:
+        SourceError: the file cannot be read, is no UTF-8 text, or has more than `max_bytes`.
+    """
+    with _readable(path):
+        return content(path, max_bytes).decode("utf-8-sig")
+
+
+def content(path: Path, max_bytes: int) -> bytes:
+    """Content of a file.
+
+    Raises:
+        SourceError: the file cannot be read, or has more than `max_bytes`.
+    """
+    with _readable(path), regular_file.opened(path) as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise SourceError(f"{path} has more than {max_bytes >> 20} MB, which is not read")
+    return data
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn the errors of reading a file into a `SourceError`."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            while line := file.readline(MAX_LINE + 1):
-                if len(line) > MAX_LINE:
-                    raise SourceError(f"{path} is no list: it has a line of {MAX_LINE} characters")
-                if text := line.strip():
-                    yield text
+        yield
     except UnicodeDecodeError as error:
         raise SourceError(f"{path} is not UTF-8 text; get it again or save it as UTF-8") from error
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def say_skipped(settings: config.SourceSettings, skipped: Counter[str]) -> None:
-    """Log what is not used, by reason."""
-    for reason, count in sorted((+skipped).items()):
-        _log.warning("%s: skipped %d %s", settings.path, count, reason)
+    except ImageRefused as refused:
+        raise SourceError(f"{path} cannot be read: {refused.message}") from refused

@@ -16,6 +16,7 @@ crop of the photo and are left out.
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,10 +27,10 @@ from repic.errors import SourceError
 from repic.images import decode, uris
 from repic.images.coordinates import Box, upright
 from repic.images.fetch import ImageRefused, read_bytes
-from repic.sources import folder
+from repic.sources import folder, local_files
 from repic.sources.base import Annotation, SourceFacts, SourcePhoto
 from repic.sources.takeout import TakeoutFolder
-from repic.sources.xmp import FaceRegion, Xmp, XmpError, parse
+from repic.sources.xmp import MAX_BYTES, FaceRegion, Xmp, XmpError, parse
 
 if TYPE_CHECKING:
     from repic import config
@@ -123,11 +124,11 @@ def _metadata(path: Path, header: decode.ImageHeader | None, counts: Counter[str
     """XMP of a photo; the sidecar's fields go before those in the file."""
     found = []
     for sidecar in (path.with_name(f"{path.name}.xmp"), path.with_suffix(".xmp")):
-        try:
-            found.append(parse(sidecar.read_bytes()))
-        except (FileNotFoundError, NotADirectoryError):
+        if not os.path.exists(sidecar):
             continue
-        except (OSError, XmpError):
+        try:
+            found.append(parse(local_files.content(sidecar, MAX_BYTES)))
+        except (SourceError, XmpError):
             counts["sidecar files that cannot be read"] += 1
     if header and header.xmp:
         try:

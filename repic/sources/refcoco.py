@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from repic.errors import SourceError
 from repic.images import uris
 from repic.sources import coco, coco_file, expressions, local_files
-from repic.sources.base import SourceFacts, SourcePhoto, strictest
+from repic.sources.base import SourceFacts, SourcePhoto, say_skipped, strictest
 
 if TYPE_CHECKING:
     from repic import config
@@ -65,7 +65,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
         for key, split in expressions.add(refs, objects, skipped).items():
             splits[key] = strictest((split, splits.get(key))) or split
     yield from coco.listed(content, folder, objects, splits, settings, skipped)
-    local_files.say_skipped(settings, skipped)
+    say_skipped(settings.path, skipped)
 
 
 def _files(root: Path) -> list[Path]:

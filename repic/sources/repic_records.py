@@ -28,7 +28,7 @@ from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
 from repic.sources import coco_fields, contained, local_files, photo_folder, plain_yaml
-from repic.sources.base import Annotation, SourceFacts, SourcePhoto
+from repic.sources.base import Annotation, SourceFacts, SourcePhoto, say_skipped
 
 if TYPE_CHECKING:
     from repic import config
@@ -99,7 +99,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
             annotations=tuple(annotations),
         )
         yield contained.checked(photo, folder)
-    local_files.say_skipped(settings, skipped)
+    say_skipped(settings.path, skipped)
 
 
 def _local(settings: config.SourceSettings) -> str:
@@ -117,8 +117,9 @@ def _files(path: Path) -> Iterator[Path]:
             raise SourceError(f"there is no .json or .jsonl file in {path} (source.path)")
         yield from found
     elif path.suffix.lower() in (".yaml", ".yml"):
+        text = local_files.text(path, MAX_BYTES)
         try:
-            listed = plain_yaml.loads(_content(path))["datasets"]
+            listed = plain_yaml.loads(text)["datasets"]
             names = [entry["json_path"] for entry in listed]
         except (yaml.YAMLError, KeyError, TypeError, RecursionError, ValueError) as error:
             raise SourceError(f"{path} is no list `datasets:` of `json_path:`") from error
@@ -133,17 +134,6 @@ def _files(path: Path) -> Iterator[Path]:
         yield path
 
 
-def _content(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SourceError(f"{path} has more than {MAX_BYTES >> 20} MB; split it up")
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path} is not UTF-8 text") from error
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror} (source.path)") from error
-
-
 def _records(path: Path) -> Iterator[Any]:
     """Entries of a file; None in the place of a line that is not JSON."""
     if path.suffix.lower() == ".jsonl":
@@ -153,8 +143,9 @@ def _records(path: Path) -> Iterator[Any]:
             except (ValueError, RecursionError):
                 yield None
         return
+    text = local_files.text(path, MAX_BYTES)
     try:
-        value = json.loads(_content(path))
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SourceError(f"{path} is not a JSON file: {error}") from error
     if not isinstance(value, list):

@@ -11,8 +11,6 @@ must not lead out of there; see `repic.sources.contained`.
 
 from __future__ import annotations
 
-import logging
-import math
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -22,14 +20,12 @@ from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
 from repic.sources import columns, contained
-from repic.sources.base import Annotation, SourceFacts, SourcePhoto, split_named
+from repic.sources.base import Annotation, SourceFacts, SourcePhoto, say_skipped, split_named
 from storage import sql
 from storage.errors import QueryError
 
 if TYPE_CHECKING:
     from repic import config
-
-_log = logging.getLogger(__name__)
 
 CORNERS = ("x1", "y1", "x2", "y2")
 COLUMNS = ("uri", "identity", "label", "caption", "licence", "split", "box", *CORNERS)
@@ -70,8 +66,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
         raise SourceError(
             f"the query of source.path failed: {sql.explained(error, sql.FILES)}"
         ) from error
-    for reason, count in sorted(counts.items()):
-        _log.warning("the query of source.path: skipped %d %s", count, reason)
+    say_skipped("the query of source.path", counts)
 
 
 def _checked(names: list[str]) -> list[str]:
@@ -131,8 +126,4 @@ def _box(row: dict[str, Any]) -> tuple[Box | None, bool]:
         value = [row[name] for name in CORNERS]
     if value is None:
         return None, False
-    try:
-        box = Box.of(value)
-    except (TypeError, ValueError, OverflowError):
-        return None, True
-    return (box if all(map(math.isfinite, box.as_list())) and box.area > 0 else None), True
+    return columns.box(value), True

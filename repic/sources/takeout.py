@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from repic.sources import local_files
 from repic.sources.folder_levels import named
 from repic.sources.xmp import name_of
 
@@ -108,10 +109,8 @@ def _photo_prefix(stem: str) -> str:
 
 def _read_json(path: Path, counts: Counter[str]) -> Any:
     try:
-        if path.stat().st_size > _MAX_JSON:
-            return None
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return json.loads(local_files.content(path, _MAX_JSON))
+    except (ValueError, RecursionError):
         counts["JSON files that cannot be read"] += 1
         return None
 

@@ -26,7 +26,14 @@ from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
 from repic.sources import coco_fields, contained, local_files
-from repic.sources.base import Annotation, SourceFacts, SourcePhoto, split_named, strictest
+from repic.sources.base import (
+    Annotation,
+    SourceFacts,
+    SourcePhoto,
+    say_skipped,
+    split_named,
+    strictest,
+)
 from repic.sources.folder import SUFFIXES
 
 if TYPE_CHECKING:
@@ -86,7 +93,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
             else f"there is no XML file of Pascal VOC in {root}; give the folder with Annotations "
             "and JPEGImages (source.path)"
         )
-    local_files.say_skipped(settings, skipped)
+    say_skipped(settings.path, skipped)
 
 
 def _parts(root: Path) -> list[Path]:
@@ -125,10 +132,8 @@ def _photo(
 ) -> SourcePhoto | None:
     """The photo of an XML file; None if the file is none of VOC."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError("it is too large")
-        tree = ElementTree.parse(path, forbid_dtd=True).getroot()
-    except (ElementTree.ParseError, DefusedXmlException, ValueError, OSError, LookupError):
+        tree = ElementTree.fromstring(local_files.content(path, MAX_BYTES), forbid_dtd=True)
+    except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError):
         skipped["XML files that cannot be read"] += 1
         return None
     if tree is None or tree.tag != "annotation":

@@ -11,7 +11,6 @@ columns are named by their ending, `cls`, or a field of the JSON, `json.person`.
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,13 +20,11 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import SourceError
 from repic.images import uris
 from repic.sources import columns, hub, shards, tar_shards
-from repic.sources.base import RefusedPhoto, SourceFacts, SourcePhoto
+from repic.sources.base import RefusedPhoto, SourceFacts, SourcePhoto, say_skipped
 from repic.sources.shards import SourceFile
 
 if TYPE_CHECKING:
     from repic import config
-
-_log = logging.getLogger(__name__)
 
 SUFFIXES = ("jpg", "jpeg", "webp", "png", "avif", "heic", "jxl", "bmp", "gif", "tif", "tiff")
 """Endings of photos; the first one in a sample is its photo."""
@@ -78,8 +75,7 @@ def of_shards(
         if broken:
             yield RefusedPhoto(shard.uri, settings.kind, why=str(broken), reason="corrupt")
     _check_columns(settings, endings)
-    for reason, count in sorted((+counts).items()):
-        _log.warning("%s: skipped %d %s", settings.path, count, reason)
+    say_skipped(settings.path, counts)
 
 
 @dataclass

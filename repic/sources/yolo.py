@@ -24,7 +24,15 @@ from repic.errors import SourceError
 from repic.images import uris
 from repic.images.coordinates import Box
 from repic.sources import coco_fields, contained, folder, local_files, plain_yaml
-from repic.sources.base import SHARES, Annotation, SourceFacts, SourcePhoto, split_named, strictest
+from repic.sources.base import (
+    SHARES,
+    Annotation,
+    SourceFacts,
+    SourcePhoto,
+    say_skipped,
+    split_named,
+    strictest,
+)
 
 if TYPE_CHECKING:
     from repic import config
@@ -68,7 +76,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
             path = _label_file(Path(uris.file_path(uri)), root)
             photo = replace(photo, annotations=tuple(_labels(path, names, has_keypoints, skipped)))
         yield photo
-    local_files.say_skipped(settings, skipped)
+    say_skipped(settings.path, skipped)
 
 
 def _file(settings: config.SourceSettings) -> Path:
@@ -84,15 +92,12 @@ def _file(settings: config.SourceSettings) -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    text = local_files.text(file, MAX_BYTES)
     try:
-        if file.stat().st_size > MAX_BYTES:
-            raise SourceError(f"{file} has more than {MAX_BYTES >> 20} MB: it is no data.yaml")
-        data = plain_yaml.loads(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        data = plain_yaml.loads(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         where = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SourceError(f"{file} is not YAML: {where}") from error
-    except OSError as error:
-        raise SourceError(f"{file} cannot be read: {error.strerror} (source.path)") from error
     if not isinstance(data, dict) or not any(data.get(part) for part in ("train", "val", "test")):
         raise SourceError(f"{file} is no data.yaml of YOLO: it needs names and train, val or test")
     return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -211,6 +212,15 @@ def test_broken_sidecars_do_not_hide_the_photo(tmp_path: Path, data: bytes, capl
     (photo,) = _photos(tmp_path)
     assert photo.annotations == ()
     assert "sidecar files that cannot be read" in caplog.text
+
+
+def test_pipes_beside_photos_are_not_waited_for(tmp_path: Path, caplog) -> None:
+    save(draw([], SIZE, 90), tmp_path / "a.jpg", 1)
+    os.mkfifo(tmp_path / "a.jpg.xmp")
+    os.mkfifo(tmp_path / "a.jpg.json")
+    assert len(_photos(tmp_path)) == 1
+    assert "1 JSON files that cannot be read" in caplog.text
+    assert "1 sidecar files that cannot be read" in caplog.text
 
 
 def test_a_broken_photo_is_left_to_the_stage_that_opens_it(tmp_path: Path) -> None:
