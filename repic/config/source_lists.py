@@ -62,7 +62,8 @@ def parse(text: str) -> dict[str, Any]:
         is_path = len(kind) < 2 or path.startswith(("//", "\\")) or os.path.exists(text)
         if colon and not is_path:  # otherwise a URL, a Windows drive, or a name with a colon
             raise ConfigError(
-                f"--source {text}: there is no kind of source {kind!r}{nearest(kind, list(KINDS))}"
+                f"--source {text}: there is no kind of source {kind!r}"
+                f"{nearest(kind, list(KINDS), '`repic sources` lists them')}"
             )
         kind, path = "folder", text
     return {"kind": kind, "path": os.path.expanduser(path) or None}

@@ -140,7 +140,8 @@ class SourceSettings(Section):
     @classmethod
     def _known(cls, kind: str) -> str:
         if kind not in KINDS:
-            raise ValueError(f"there is no such kind of source{nearest(kind, list(KINDS))}")
+            known = nearest(kind, list(KINDS), "`repic sources` lists them")
+            raise ValueError(f"there is no such kind of source{known}")
         return kind
 
     @field_validator("identity")

@@ -49,6 +49,11 @@ def test_the_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert parse(text) == {"kind": "folder", "path": os.path.join(tmp_path, "family")}
 
 
+def test_an_unknown_kind_far_from_all_says_where_they_are_listed() -> None:
+    with pytest.raises(ConfigError, match=r"kind of source 'kodak'; `repic sources` lists them"):
+        parse("kodak:photos")
+
+
 def test_an_unknown_kind_names_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         ConfigError, match=re.escape("no kind of source 'cocoo'; did you mean coco")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import Iterable
@@ -202,11 +203,13 @@ def _fingerprint(path: str, config: Any) -> str:
 
 
 def quiet() -> None:
-    """Disable progress bars and warnings of transformers."""
-    from transformers.utils import logging
+    """Disable progress bars and warnings of transformers, and of bitsandbytes about kernels."""
+    from transformers.utils import logging as of_transformers
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    of_transformers.disable_progress_bar()
+    of_transformers.set_verbosity_error()
+    # peft imports it where it is installed, also for training that quantizes nothing.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
