@@ -178,6 +178,18 @@ def test_a_video_opens_no_other_file_and_no_connection(tmp_path: Path) -> None:
             server.accept()
 
 
+def test_a_container_that_names_another_file_is_not_given_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.mp4"
+    other.write_bytes(b"another file")
+    playlist = tmp_path / "a.mov"
+    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{other}\n#EXT-X-ENDLIST\n")
+    monkeypatch.setattr(video_frames, "_container", lambda head: "hls")
+    with pytest.raises(ImageRefused, match="may not open another file"):
+        video_frames.frame(uris.file_uri(str(playlist)), 0)
+
+
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError, match="there is no video in"):
         _photos(tmp_path)
