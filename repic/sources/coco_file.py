@@ -143,7 +143,9 @@ def _members(path: str) -> Iterator[Iterator[tuple[str, Any]]]:
         raise SourceError(f"{path} is nested too deeply to be an annotation file") from None
     except json_stream.NotAnObjectError:
         raise
-    except (ValueError, IsADirectoryError, PermissionError) as error:
+    except IsADirectoryError:
+        raise SourceError(f"{path} is a folder; give the JSON file in it (source.path)") from None
+    except (ValueError, PermissionError) as error:
         raise SourceError(f"{path} is not a JSON file: {error}") from error
 
 

@@ -131,11 +131,16 @@ def _row_file(path: str, suffix: str) -> Any:
         )
 
 
+def _unmistakable(path: str) -> str:
+    """A path that `datasets` takes for no format, as it does for a folder `csv`."""
+    return path if uris.is_url(path) else os.path.abspath(os.path.expanduser(path))
+
+
 def _of_datasets(path: str, config: str | None, split: str) -> Found:
     """What `datasets` finds in a folder, or on the hub."""
     import datasets
 
-    name, commit = hub.name_and_commit(path) or (os.path.expanduser(path), None)
+    name, commit = hub.name_and_commit(path) or (_unmistakable(path), None)
     with _readable(path, split):
         _check_cards(path)
         try:

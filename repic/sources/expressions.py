@@ -50,7 +50,9 @@ def read(uri: str) -> list[dict[str, Any]]:
         raise SourceError(f"{path} is not read: {error}; get the published file again") from error
     except RecursionError:
         raise SourceError(f"{path} is nested too deeply to be referring expressions") from None
-    except (ValueError, IsADirectoryError, PermissionError) as error:
+    except IsADirectoryError:
+        raise SourceError(f"{path} is a folder; give the JSON file in it (source.refs)") from None
+    except (ValueError, PermissionError) as error:
         raise SourceError(f"{path} is not a JSON file: {error}") from error
     refs = refs.get("refs") if isinstance(refs, dict) else refs
     if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):

@@ -14,7 +14,7 @@ CVAT writes is read with `identity: annotation`. XML is parsed without entities 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +42,12 @@ if TYPE_CHECKING:
 MAX_BYTES = 16 << 20
 """Largest XML file that is read."""
 
+_XML = ("Annotations", "annotations")
+_PHOTOS = ("JPEGImages", "images", "Images")
+
 FACTS = SourceFacts(
-    path="a folder with `Annotations/*.xml` and `JPEGImages`, or with XML beside its photos",
+    path="a folder with `Annotations/*.xml` and `JPEGImages` or `images`, or with XML beside its "
+    "photos",
     identity="none; CVAT's attribute `identity` of an object (`annotation`)",
     boxes="boxes; `difficult` counts as occluded",
     splits="`ImageSets/Main`, or folders `train`, `valid`, `test`",
@@ -61,7 +65,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     skipped: Counter[str] = Counter()
     found = read = 0
     for part in _parts(root):
-        folder = part / "JPEGImages"
+        folder = (_inner(part, _XML) and _inner(part, _PHOTOS)) or part / _PHOTOS[0]
         if settings.images or folder.is_dir():
             folder = local_files.images_folder(settings, [folder], "photos of VOC are")
         else:
@@ -96,17 +100,22 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     say_skipped(settings.path, skipped)
 
 
+def _inner(part: Path, names: Sequence[str]) -> Path | None:
+    """The first folder of these names in a data set."""
+    return next((part / name for name in names if (part / name).is_dir()), None)
+
+
 def _parts(root: Path) -> list[Path]:
     """The data sets in a folder: itself, or the folders in it that have `Annotations`."""
-    inside = [*root.glob("*/Annotations"), *root.glob("VOCdevkit/*/Annotations")]
-    parts = [path.parent for path in sorted(inside) if path.is_dir()]
-    return parts if parts and not (root / "Annotations").is_dir() else [root]
+    below = [*root.glob("*/"), *root.glob("VOCdevkit/*/")]
+    parts = [path for path in sorted(below) if _inner(path, _XML)]
+    return parts if parts and not _inner(root, _XML) else [root]
 
 
 def _files(part: Path) -> Iterator[Path]:
     """XML files of a data set."""
-    folder = part / "Annotations"
-    yield from sorted(folder.glob("*.xml") if folder.is_dir() else part.rglob("*.xml"))
+    folder = _inner(part, _XML)
+    yield from sorted(folder.glob("*.xml") if folder else part.rglob("*.xml"))
 
 
 def _photos_in(folder: Path) -> Iterator[Path]:

@@ -65,16 +65,22 @@ def of_shards(
     """
     counts: Counter[str] = Counter()
     endings: set[str] = set()
+    seen: set[str] | None = None
     for shard in found:
         samples: dict[str, _Sample] = {}
         broken = _collect(shard, samples, counts)
         for sample in samples.values():
             endings |= sample.files.keys()
             if place := _photo_of(sample, settings.image_column, counts):
-                yield _photo(settings, shard, place, sample, counts)
+                texts = sample.texts(counts)
+                seen = (seen or set()) | {
+                    c for c in _chosen(settings) if _value(texts, c) is not None
+                }
+                yield _photo(settings, shard, place, texts, counts)
         if broken:
             yield RefusedPhoto(shard.uri, settings.kind, why=str(broken), reason="corrupt")
-    _check_columns(settings, endings)
+    if endings:
+        _check_columns(settings, endings, seen)
     say_skipped(settings.path, counts)
 
 
@@ -147,10 +153,9 @@ def _photo(
     settings: config.SourceSettings,
     shard: SourceFile,
     place: uris.Member,
-    sample: _Sample,
+    texts: dict[str, Any],
     counts: Counter[str],
 ) -> SourcePhoto:
-    texts = sample.texts(counts)
     named = settings.identity_column if settings.identity != "none" else None
     captions = (settings.caption_column,) if settings.caption_column else _CAPTIONS
     found = (columns.text(columns.first(_value(texts, column))) for column in captions)
@@ -167,17 +172,30 @@ def _photo(
     )
 
 
-def _check_columns(settings: config.SourceSettings, endings: set[str]) -> None:
-    """Raises: SourceError: no sample has a file that the settings name."""
-    for setting in ("image", "identity", "label", "caption", "objects"):
-        column = getattr(settings, f"{setting}_column")
-        if not column or column == _ANY_PHOTO or not endings:
-            continue
-        if column.lower() not in endings and column.partition(".")[0] not in endings:
-            raise SourceError(
-                f"no sample of {settings.path} has {column}; they have "
-                f"{', '.join(sorted(endings)[:20])} (source.{setting}_column)"
-            )
+def _chosen(settings: config.SourceSettings) -> dict[str, str]:
+    """Files or fields of the JSON that the settings name, with the setting of each."""
+    names = ("identity", "label", "caption", "objects")
+    chosen = {getattr(settings, f"{name}_column"): f"source.{name}_column" for name in names}
+    return {column: setting for column, setting in chosen.items() if column}
+
+
+def _check_columns(
+    settings: config.SourceSettings, endings: set[str], seen: set[str] | None
+) -> None:
+    """Raises: SourceError: no sample has a file or a field that the settings name.
+
+    Args:
+        seen: What samples with a photo have of `_chosen`; None if no sample has a photo.
+    """
+    chosen = _chosen(settings) if seen is not None else {}
+    missing = {c: setting for c, setting in chosen.items() if c not in (seen or ())}
+    if settings.image_column != _ANY_PHOTO and settings.image_column.lower() not in endings:
+        missing = {settings.image_column: "source.image_column"}
+    for column, setting in missing.items():
+        raise SourceError(
+            f"no sample of {settings.path} has {column}; they have "
+            f"{', '.join(sorted(endings)[:20])} ({setting})"
+        )
 
 
 def _shards(settings: config.SourceSettings) -> list[SourceFile]:

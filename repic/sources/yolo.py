@@ -135,7 +135,10 @@ def _photos_of(
     places = [base / name for base in bases for name in dict.fromkeys((entry, short))]
     place = next((p for p in places if "\0" not in entry and p.exists()), None)
     if place is None:
-        raise SourceError(f"{file} names {entry}, which does not exist in {root}")
+        raise SourceError(
+            f"{file} names {entry}, which does not exist in {root}; correct it there, as a path "
+            "from the folder of the file"
+        )
     if not local_files.is_below(place, root):
         raise SourceError(
             f"{file} names {entry}, which lies outside of {root}; if you trust it, set "

@@ -332,3 +332,9 @@ def test_cvat_keeps_identities_and_occlusion_among_attributes(tmp_path: Path) ->
     changes = _object(bbox=[10, 20, 30, 40], attributes={"identity": "Rex", "occluded": True})
     [photo] = _photos(_write(tmp_path / "x.json", _file(**changes)), identity="annotation").values()
     assert photo.annotations == (Annotation(Box(10, 20, 40, 60), "dog", "Rex", occluded=True),)
+
+
+def test_a_folder_is_no_annotation_file(tmp_path: Path) -> None:
+    settings = config.SourceSettings(kind="coco", path=str(tmp_path), identity="annotation")
+    with pytest.raises(SourceError, match=r"is a folder; give the JSON file in it \(source.path\)"):
+        list(photos(settings, config.SplitSettings()))

@@ -355,3 +355,17 @@ def test_a_script_of_a_data_set_is_never_run(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"source\.path"):
         _photos(folder)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["csv", "json", "imagefolder"])
+def test_a_folder_may_be_called_as_a_format(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (name, "other"):
+        Path(folder).mkdir()
+        _picture(1).save(Path(folder, f"{folder}.png"))
+        Path(folder, "metadata.csv").write_text(f"file_name,who\n{folder}.png,rex\n")
+    [photo] = _photos(name, identity_column="who", identity="folder")
+    assert photo.uri == uris.to_uri(f"{name}/{name}.png")
+    assert photo.identity == "rex"

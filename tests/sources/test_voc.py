@@ -180,3 +180,22 @@ def test_a_list_of_another_form_is_refused(root: Path) -> None:
     (root / "ImageSets" / "Main" / "val.txt").write_bytes(b"\xff\xfe2\x00")
     with pytest.raises(SourceError, match=r"val\.txt is not UTF-8 text"):
         _photos(root)
+
+
+def test_photos_may_be_in_images_beside_annotations(tmp_path: Path) -> None:
+    for name in ("annotations/a.xml", "images/a.jpg", "images/b.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(_xml("a.jpg", DOG))
+    assert {name: len(p.annotations) for name, p in _photos(tmp_path).items()} == {
+        "a.jpg": 1,
+        "b.jpg": 0,
+    }
+
+
+def test_a_folder_images_with_xml_beside_its_photos_is_no_folder_of_all(tmp_path: Path) -> None:
+    folder = tmp_path / "images" / "train"
+    folder.mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(b"a photo")
+    (folder / "a.xml").write_text(_xml("a.jpg", DOG))
+    [photo] = _photos(tmp_path).values()
+    assert Path(uris.file_path(photo.uri)) == folder / "a.jpg"

@@ -90,6 +90,17 @@ def test_fields_of_a_sample_come_from_its_files(tmp_path: Path) -> None:
         _photos(path, caption_column="txt")
 
 
+def test_a_field_that_no_sample_has_is_an_error(tmp_path: Path) -> None:
+    files = [("1.jpg", _png(20)), ("1.json", b'{"person": "Ann"}'), ("2.jpg", _png(21))]
+    path = _tar(tmp_path / "a.tar", files)
+    assert [p.identity for p in _photos(path, identity_column="json.person")] == ["Ann", None]
+    for wrong in ("json.persn", "json.person.name", "cls"):
+        with pytest.raises(
+            SourceError, match=rf"no sample .* {wrong}; .* \(source.identity_column"
+        ):
+            _photos(path, identity_column=wrong)
+
+
 def test_shards_are_named_by_a_folder_a_pattern_or_another_kind(tmp_path: Path) -> None:
     for number in range(9, 12):
         _tar(tmp_path / "set" / f"s-{number:03}.tar", [(f"{number}.jpg", _png(20 + number))])
