@@ -41,6 +41,16 @@ def test_a_wrapped_answer_is_scored_as_the_bare_one(row: dict[str, Any], answer:
     assert score(THOUGHT.removeprefix("<think>") + answer, row, strip=("think",)).total == honest
 
 
+def test_a_thought_is_part_of_an_answer_unless_it_is_stripped() -> None:
+    thought = "<think>The grass is green and the sky is a deep blue.</think>"
+    assert score(f"{thought}yes", OCT).reason == "malformed"
+    short = "Ann sits."
+    assert (
+        score(thought + short, ICT).components["content"] > score(short, ICT).components["content"]
+    )
+    assert score(thought + short, ICT, strip=("think",)) == score(short, ICT)
+
+
 @pytest.mark.parametrize("strip", [(), WRAPPERS])
 @pytest.mark.parametrize(("row", "answer"), ANSWERS, ids=["oct", "vlt", "ict"])
 def test_tokens_that_end_a_turn_are_no_part_of_an_answer(
