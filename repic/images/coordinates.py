@@ -6,7 +6,7 @@ Boxes in tables and code are canonical: float xyxy in pixels of the upright orig
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -49,6 +49,11 @@ class Box:
         x1, y1, x2, y2 = (float(value) for value in values)
         return cls(x1, y1, x2, y2)
 
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Box:
+        """Box of a table row with the columns `x1`, `y1`, `x2` and `y2`."""
+        return cls(row["x1"], row["y1"], row["x2"], row["y2"])
+
     @property
     def width(self) -> float:
         """Extent along x in pixels; 0 for an inverted box."""
@@ -64,11 +69,15 @@ class Box:
         """Square pixels; 0 for an inverted box."""
         return self.width * self.height
 
-    def iou(self, other: Box) -> float:
-        """Intersection over union in [0, 1]; 0 when both are empty."""
+    def intersection(self, other: Box) -> float:
+        """Square pixels that are in both."""
         across = max(0.0, min(self.x2, other.x2) - max(self.x1, other.x1))
         down = max(0.0, min(self.y2, other.y2) - max(self.y1, other.y1))
-        intersection = across * down
+        return across * down
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union in [0, 1]; 0 when both are empty."""
+        intersection = self.intersection(other)
         union = self.area + other.area - intersection
         return min(1.0, intersection / union) if union > 0 else 0.0
 

@@ -199,6 +199,11 @@ def remote_path(url: str) -> str:
     return url if url.startswith(("http://", "https://")) else unquote(url)
 
 
+def fsspec_path(url: str) -> str:
+    """What fsspec opens for a URI, local or remote."""
+    return file_path(url) if url.startswith("file://") else remote_path(url)
+
+
 def join(folder: str, name: str) -> str:
     """URI of a file, from the URI of a folder and a path relative to it.
 

@@ -309,7 +309,7 @@ def _photo(row: Mapping[str, Any]) -> Photo:
 
 
 def _object(row: Mapping[str, Any], spoken: str | None, photo: Photo) -> Object:
-    box = Box(row["x1"], row["y1"], row["x2"], row["y2"]).clip(photo.width, photo.height)
+    box = Box.of_row(row).clip(photo.width, photo.height)
     rounded = box.round(2)
     return Object(
         row["object_id"],

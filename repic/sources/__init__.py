@@ -176,9 +176,8 @@ def _warn_of_likeness(settings: config.SourceSettings, found: Iterable[SourcePho
     """Say which identities differ in upper and lower case only: they stay two."""
     forms: dict[str, set[str]] = {}
     for photo in found:
-        for identity in (photo.identity, *(a.identity for a in photo.annotations)):
-            if identity:
-                forms.setdefault(identity.casefold(), set()).add(identity)
+        for identity in photo.identities:
+            forms.setdefault(identity.casefold(), set()).add(identity)
     alike = sorted(" and ".join(sorted(names)) for names in forms.values() if len(names) > 1)
     if alike:
         _log.warning(
@@ -194,9 +193,8 @@ def _warn_of_shared(found: Iterable[SourcePhoto]) -> None:
     """Say which identities of several sources have one name: they count as one."""
     sources: dict[str, set[str]] = {}
     for photo in found:
-        for identity in (photo.identity, *(a.identity for a in photo.annotations)):
-            if identity:
-                sources.setdefault(identity, set()).add(photo.source)
+        for identity in photo.identities:
+            sources.setdefault(identity, set()).add(photo.source)
     shared = sorted(identity for identity, names in sources.items() if len(names) > 1)
     if shared:
         _log.warning(

@@ -94,6 +94,12 @@ class SourcePhoto:
     drawn_on: tuple[int, int] | None = None
     split: str | None = None
 
+    @property
+    def identities(self) -> set[str]:
+        """Those of the photo and of its objects."""
+        named = (self.identity, *(annotation.identity for annotation in self.annotations))
+        return {identity for identity in named if identity}
+
 
 @dataclass(frozen=True)
 class RefusedPhoto(SourcePhoto):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -110,12 +109,12 @@ def read(uri: str, skipped: Counter[str], with_identity: bool = False) -> CocoFi
     Raises:
         SourceError: the file is missing, not JSON, or no COCO file.
     """
-    path = uris.file_path(uri) if uri.startswith("file://") else uris.remote_path(uri)
+    path = uris.fsspec_path(uri)
     content = CocoFile()
     missing = {"annotations", "categories", "licenses", "images"}
     try:
-        with _members(path) as members:
-            for name, value in members:
+        with json_stream.opened(path, "source.path") as file:
+            for name, value in json_stream.members(file):
                 if name not in missing or (value is None and name != "images"):
                     continue
                 if not isinstance(value, Iterator):
@@ -127,26 +126,6 @@ def read(uri: str, skipped: Counter[str], with_identity: bool = False) -> CocoFi
     if "images" in missing:
         raise SourceError(f"{path} is not a COCO file: it needs images, annotations and categories")
     return content
-
-
-@contextmanager
-def _members(path: str) -> Iterator[Iterator[tuple[str, Any]]]:
-    """Members of the JSON object in a file; errors of reading them say which file it is."""
-    import fsspec
-
-    try:
-        with fsspec.open(path, "rb") as file:
-            yield json_stream.members(file)
-    except FileNotFoundError:
-        raise SourceError(f"there is no file {path}") from None
-    except RecursionError:
-        raise SourceError(f"{path} is nested too deeply to be an annotation file") from None
-    except json_stream.NotAnObjectError:
-        raise
-    except IsADirectoryError:
-        raise SourceError(f"{path} is a folder; give the JSON file in it (source.path)") from None
-    except (ValueError, PermissionError) as error:
-        raise SourceError(f"{path} is not a JSON file: {error}") from error
 
 
 def _add(

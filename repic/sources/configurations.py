@@ -100,9 +100,7 @@ def _card(path: str, name: str) -> str:
     import fsspec
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-    root = uris.to_uri(path)
-    local = root.startswith("file://")
-    files, folder = fsspec.url_to_fs(uris.file_path(root) if local else uris.remote_path(root))
+    files, folder = fsspec.url_to_fs(uris.fsspec_path(uris.to_uri(path)))
     try:
         with files.open(f"{folder.rstrip('/')}/{name}", "rb") as file:
             data = file.read(MAX_CARD + 1)

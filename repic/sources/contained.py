@@ -64,9 +64,5 @@ def _scheme(url: str) -> str:
 
 def is_below(url: str, root: str) -> bool:
     """Whether a URL is a folder, or leads to something in it."""
-    path, folder = (posixpath.normpath(_path(part)) for part in (url, root))
+    path, folder = (posixpath.normpath(uris.fsspec_path(part)) for part in (url, root))
     return folder in ("/", path) or path.startswith(folder + "/")
-
-
-def _path(url: str) -> str:
-    return uris.file_path(url) if url.startswith("file://") else uris.remote_path(url)

@@ -18,7 +18,7 @@ from typing import Any
 
 from repic.errors import SourceError
 from repic.images import uris
-from repic.sources import coco_fields, plain_pickle
+from repic.sources import coco_fields, json_stream, plain_pickle
 from repic.sources.base import Annotation, split_named, strictest
 from repic.sources.coco_file import Objects
 
@@ -35,25 +35,17 @@ def read(uri: str) -> list[dict[str, Any]]:
     Raises:
         SourceError: the file is missing, has another form, or holds more than plain data.
     """
-    import fsspec
-
-    path = uris.file_path(uri) if uri.startswith("file://") else uris.remote_path(uri)
-    try:
-        with fsspec.open(path, "rb") as file:
+    path = uris.fsspec_path(uri)
+    with json_stream.opened(path, "source.refs") as file:
+        try:
             if path.lower().endswith(PICKLES):
                 refs = plain_pickle.loads(file.read(plain_pickle.MAX_BYTES + 1))
             else:
                 refs = json.load(file)
-    except FileNotFoundError:
-        raise SourceError(f"there is no file {path}") from None
-    except plain_pickle.PickleRefusedError as error:
-        raise SourceError(f"{path} is not read: {error}; get the published file again") from error
-    except RecursionError:
-        raise SourceError(f"{path} is nested too deeply to be referring expressions") from None
-    except IsADirectoryError:
-        raise SourceError(f"{path} is a folder; give the JSON file in it (source.refs)") from None
-    except (ValueError, PermissionError) as error:
-        raise SourceError(f"{path} is not a JSON file: {error}") from error
+        except plain_pickle.PickleRefusedError as error:
+            raise SourceError(
+                f"{path} is not read: {error}; get the published file again"
+            ) from error
     refs = refs.get("refs") if isinstance(refs, dict) else refs
     if not isinstance(refs, list) or not all(isinstance(ref, dict) for ref in refs):
         raise SourceError(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
+
+from repic.errors import SourceError
 
 _SPACE = " \t\n\r"
 _AFTER = frozenset(_SPACE + ":,]}")
@@ -14,6 +17,34 @@ _CHUNK = 1 << 20
 
 class NotAnObjectError(ValueError):
     """The file holds something else than a JSON object."""
+
+
+@contextmanager
+def opened(path: str, setting: str) -> Iterator[BinaryIO]:
+    """An open file of annotations at a local path or URL; errors of reading it say which it is.
+
+    Args:
+        setting: The setting that names it, for the message.
+
+    Raises:
+        NotAnObjectError: raised within, it stays.
+        SourceError: the file is missing, or what was raised within says that it is not JSON.
+    """
+    import fsspec
+
+    try:
+        with fsspec.open(path, "rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise SourceError(f"there is no file {path}") from None
+    except RecursionError:
+        raise SourceError(f"{path} is nested too deeply to be an annotation file") from None
+    except (NotAnObjectError, SourceError):
+        raise
+    except IsADirectoryError:
+        raise SourceError(f"{path} is a folder; give the JSON file in it ({setting})") from None
+    except (ValueError, PermissionError) as error:
+        raise SourceError(f"{path} is not a JSON file: {error}") from error
 
 
 def members(file: BinaryIO) -> Iterator[tuple[str, Any]]:

@@ -20,6 +20,23 @@ MAX_LINE = 65_536
 """Characters of a line, so that a file without line ends costs no memory."""
 
 
+def local_path(settings: config.SourceSettings, what: str) -> Path:
+    """The local path that `path` names; it need not exist.
+
+    Args:
+        what: What is read, for the message.
+
+    Raises:
+        SourceError: it is on a server.
+    """
+    uri = uris.to_uri(settings.path or "")
+    if not uri.startswith("file://"):
+        raise SourceError(
+            f"{what} is read from a local disk, not from {uri}; download it (source.path)"
+        )
+    return Path(uris.file_path(uri))
+
+
 def root(settings: config.SourceSettings, what: str) -> Path:
     """The folder that `path` names.
 
@@ -29,10 +46,7 @@ def root(settings: config.SourceSettings, what: str) -> Path:
     Raises:
         SourceError: it is on a server, missing, or a file.
     """
-    uri = uris.to_uri(settings.path or "")
-    if not uri.startswith("file://"):
-        raise SourceError(f"{what} is read from a local folder, not from {uri} (source.path)")
-    folder = Path(uris.file_path(uri))
+    folder = local_path(settings, what)
     if not folder.is_dir():
         problem = "is a file; give its folder" if folder.exists() else "does not exist; give one"
         raise SourceError(f"the folder {folder} {problem} (source.path)")

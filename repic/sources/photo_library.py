@@ -56,14 +56,9 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     Raises:
         SourceError: the folder does not exist or is not local.
     """
-    root = uris.to_uri(settings.path or "")
-    if not root.startswith("file://"):
-        raise SourceError(
-            f"{settings.path} is not a local folder; a photo library is read from a local disk"
-        )
     counts: Counter[str] = Counter()
     takeout: dict[str, TakeoutFolder] = {}
-    root_path = uris.file_path(root)
+    root_path = str(local_files.local_path(settings, "a photo library"))
     for uri, _ in folder.local_candidates(root_path):
         path = Path(uris.file_path(uri))
         parent = str(path.parent)

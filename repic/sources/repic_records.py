@@ -70,7 +70,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     Raises:
         SourceError: there are no records, or a file has another form.
     """
-    path = Path(uris.file_path(_local(settings)))
+    path = local_files.local_path(settings, "RePIC's set of records")
     files = list(_files(path))
     skipped: Counter[str] = Counter()
     told = _Told()
@@ -100,13 +100,6 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
         )
         yield contained.checked(photo, folder)
     say_skipped(settings.path, skipped)
-
-
-def _local(settings: config.SourceSettings) -> str:
-    uri = uris.to_uri(settings.path or "")
-    if not uri.startswith("file://"):
-        raise SourceError(f"records of RePIC are read from local files, not {uri} (source.path)")
-    return uri
 
 
 def _files(path: Path) -> Iterator[Path]:

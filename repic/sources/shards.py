@@ -57,8 +57,7 @@ def _opened(path: str) -> tuple[Any, str, bool]:
     import fsspec
 
     root = uris.to_uri(path)
-    local = root.startswith("file://")
-    return *fsspec.url_to_fs(uris.file_path(root) if local else uris.remote_path(root)), local
+    return *fsspec.url_to_fs(uris.fsspec_path(root)), root.startswith("file://")
 
 
 def _shard(files: Any, path: str, local: bool) -> SourceFile:

@@ -26,6 +26,7 @@ import numpy as np
 from repic.errors import SourceError
 from repic.images import uris, video_frames
 from repic.images.refusal import ImageRefused
+from repic.sources import local_files
 from repic.sources.base import RefusedPhoto, SourceFacts, SourcePhoto
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
         video_frames.needed()
     except ImageRefused as missing:
         raise SourceError(f"{settings.path} cannot be read: {missing.message}") from None
-    paths = list(_videos(settings.path or ""))
+    paths = list(_videos(str(local_files.local_path(settings, "a video"))))
     if not paths:
         raise SourceError(
             f"there is no video in {settings.path}; known endings are {', '.join(SUFFIXES)}"
@@ -103,16 +104,13 @@ class _Shot:
         return [self.pts[index] for index in dict.fromkeys(nearest.tolist())]
 
 
-def _videos(path: str) -> Iterator[str]:
+def _videos(root: str) -> Iterator[str]:
     """Paths of videos, sorted; links to folders are not followed."""
-    if uris.is_url(path) and not path.startswith("file://"):
-        raise SourceError(f"{path} is not on a local disk; download the videos (source.path)")
-    root = uris.file_path(uris.to_uri(path))
     if os.path.isfile(root):
         yield root
         return
     if not os.path.isdir(root):
-        raise SourceError(f"there is no folder {path}; give an existing one (source.path)")
+        raise SourceError(f"there is no folder {root}; give an existing one (source.path)")
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):

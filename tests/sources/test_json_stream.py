@@ -16,7 +16,7 @@ from repic.sources import json_stream
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=15,
+    max_leaves=8,
 )
 
 

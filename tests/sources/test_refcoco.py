@@ -228,7 +228,7 @@ def test_a_folder_without_the_files_is_refused(root: Path, path: str, says: str)
 
 def test_a_server_is_refused() -> None:
     chosen = config.SourceSettings(kind="refcoco", path="s3://bucket/refcoco")
-    with pytest.raises(SourceError, match="from a local folder"):
+    with pytest.raises(SourceError, match="from a local disk"):
         photos(chosen, config.SplitSettings())
 
 

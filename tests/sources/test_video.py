@@ -195,7 +195,7 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         _photos(tmp_path)
     with pytest.raises(SourceError, match="there is no folder"):
         _photos(tmp_path / "gone")
-    with pytest.raises(SourceError, match="is not on a local disk"):
+    with pytest.raises(SourceError, match="is read from a local disk, not from"):
         _photos("s3://bucket/videos")
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(SourceError, match=r"pip install 'repic\[video\]'"):

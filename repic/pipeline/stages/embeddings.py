@@ -123,7 +123,7 @@ def _views_of(
 
 def _crop(picture: Image, row: dict, margin: float) -> Image:
     """Crop the object's box, grown by `margin` of its size on each side, to integer pixels."""
-    box = Box(row["x1"], row["y1"], row["x2"], row["y2"])
+    box = Box.of_row(row)
     right, down = margin * box.width, margin * box.height
     grown = Box(box.x1 - right, box.y1 - down, box.x2 + right, box.y2 + down)
     x1, y1, x2, y2 = grown.clip(*picture.size).as_list()

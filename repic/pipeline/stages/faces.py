@@ -27,7 +27,7 @@ def names(boxes: Sequence[Mapping], annotations: Sequence[Mapping]) -> dict[str,
     faces = [(Box.of(a["box"]), a["identity"]) for a in annotations if a["label"] == FACE]
     if not any(name for _, name in faces):
         return {}
-    persons = [(_box(row), row["object_id"]) for row in boxes if row["label"] in PERSONS]
+    persons = [(Box.of_row(row), row["object_id"]) for row in boxes if row["label"] in PERSONS]
     found: dict[str, str] = {}
     for face, name in faces:
         around = [p for p in persons if p[0].area > face.area and _contains(p[0], face)]
@@ -41,11 +41,4 @@ def names(boxes: Sequence[Mapping], annotations: Sequence[Mapping]) -> dict[str,
 
 def _contains(person: Box, face: Box) -> bool:
     """Whether nearly all of a face is in a box."""
-    across = min(person.x2, face.x2) - max(person.x1, face.x1)
-    down = min(person.y2, face.y2) - max(person.y1, face.y1)
-    overlap = max(0.0, across) * max(0.0, down)
-    return face.area > 0 and overlap >= INSIDE * face.area
-
-
-def _box(row: Mapping) -> Box:
-    return Box(row["x1"], row["y1"], row["x2"], row["y2"])
+    return face.area > 0 and person.intersection(face) >= INSIDE * face.area

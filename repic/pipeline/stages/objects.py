@@ -252,7 +252,7 @@ def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:
     for box in boxes:
         name, origin = None, None
         if identity == "annotation":
-            name = box["identity"] or _identity_by_overlap(_box(box), photo["annotations"])
+            name = box["identity"] or _identity_by_overlap(Box.of_row(box), photo["annotations"])
             name = name or by_face.get(box["object_id"])
             origin = "annotation" if name else None
         elif identity in ("folder", "album", tracks.SHOT):
@@ -261,7 +261,7 @@ def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:
         rows.append(
             {
                 **box,
-                "area_share": _box(box).area / (photo["width"] * photo["height"]),
+                "area_share": Box.of_row(box).area / (photo["width"] * photo["height"]),
                 "same_label_count": labels[box["label"]],
                 "main": box is main,
                 "identity": name,
@@ -279,7 +279,7 @@ def _with_expressions(boxes: list[dict], annotations: list[dict]) -> list[dict]:
     """
     best: dict[int, tuple[float, str]] = {}
     for box in boxes:
-        overlaps = [(_box(box).iou(Box.of(a["box"])), -n) for n, a in enumerate(annotations)]
+        overlaps = [(Box.of_row(box).iou(Box.of(a["box"])), -n) for n, a in enumerate(annotations)]
         overlap, negative_index = max(overlaps, default=(0.0, 0))
         if overlap >= SAME_OBJECT_IOU:
             index = -negative_index
@@ -295,7 +295,3 @@ def _identity_by_overlap(box: Box, annotations: list[dict]) -> str | None:
     overlaps = [(box.iou(Box.of(a["box"])), a["identity"] or "") for a in annotations]
     best, identity = max(overlaps, default=(0.0, ""))
     return identity or None if best >= SAME_OBJECT_IOU else None
-
-
-def _box(row: dict) -> Box:
-    return Box(row["x1"], row["y1"], row["x2"], row["y2"])

@@ -28,7 +28,7 @@ SAME_PLACE_IOU = 0.5
 
 def main_box(boxes: Sequence[dict]) -> dict:
     """The main object of a photo: the one with the largest confidence x area."""
-    return max(boxes, key=lambda row: (row["confidence"] * _box(row).area, row["object_id"]))
+    return max(boxes, key=lambda row: (row["confidence"] * Box.of_row(row).area, row["object_id"]))
 
 
 def followed(photos: Iterable[dict], boxes_of: Mapping[str, Sequence[dict]]) -> Iterator[dict]:
@@ -113,9 +113,5 @@ def _identities(frames: Iterable[dict], boxes_of: Mapping[str, Sequence[dict]]) 
 
 
 def _is_same(first: dict, second: dict) -> bool:
-    overlap = _box(first).iou(_box(second))
+    overlap = Box.of_row(first).iou(Box.of_row(second))
     return overlap >= SAME_PLACE_IOU and bool(_words(first) & _words(second))
-
-
-def _box(row: dict) -> Box:
-    return Box(row["x1"], row["y1"], row["x2"], row["y2"])
