@@ -14,6 +14,9 @@ gets that of its segmentation, and boxes of which none exceeds 1 are shares of t
 compared as text, so that 7 and "7" are one. Crowds (`iscrowd`) are regions, not objects, and are
 skipped, as are depictions (`isfake`, of Objects365) and broken records; the log counts them.
 Photos whose file is missing are yielded as well: the stage that opens them reports it.
+
+COCO has no identities, only categories. With `identity: annotation`, an object has that of its
+field `identity`, or of the attribute of this name that CVAT writes.
 """
 
 from __future__ import annotations

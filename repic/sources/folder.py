@@ -4,6 +4,9 @@ A file counts as a photo if its suffix or its first bytes are those of an image 
 with such a name is yielded, including directories, dangling links and files without read
 permission: the stage that opens it reports the reason, so nothing is skipped silently. Other files
 and hidden files are not photos.
+
+An identity is who or what the main object of a photo is: the name of one of its folders, or what a
+labels file in the root says, also of each box.
 """
 
 from __future__ import annotations

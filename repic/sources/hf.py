@@ -4,6 +4,9 @@ A photo in a file is addressed by its path, a photo in a table by row and column
 read or copied here. Paths in a data set are relative to the table, or to `source.images`, and must
 not lead out of the data set, or of `source.images`; see `repic.sources.contained`. Base64 text in
 the cells of a table is decoded when a photo is read.
+
+An identity is what the column `source.identity_column` says of a photo; without it there is none.
+With `identity: annotation`, the objects of `source.objects_column` have their own.
 """
 
 from __future__ import annotations

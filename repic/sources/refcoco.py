@@ -7,6 +7,9 @@
 - `images`: the folder of COCO's train2014; by default the first that exists of `_PHOTOS`.
 - A photo is in the strictest split that any file gives one of its expressions. RefCOCO and its
   kin split COCO's photos in different ways, and some of them split objects, not photos.
+
+There are no identities: no object is known to be in two photos. The field `identity` is read as in
+`repic.sources.coco`.
 """
 
 from __future__ import annotations

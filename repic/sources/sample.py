@@ -2,6 +2,8 @@
 
 They are kept in `path` or, by default, in the user's cache folder. A second call with the same
 settings writes nothing. A larger `count` adds photos and does not change existing ones.
+
+An identity is a generated object, which looks alike in all of its photos; no other object has it.
 """
 
 from __future__ import annotations

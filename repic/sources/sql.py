@@ -7,6 +7,9 @@ of the upright photo. Several rows with a box about one photo are several object
 
 A path in `uri` is relative to `source.images`, or to the folder of the first file of the query, and
 must not lead out of there; see `repic.sources.contained`.
+
+An identity, the column `identity`, is that of the box of its row, or of the photo in a row without
+a box.
 """
 
 from __future__ import annotations

@@ -6,6 +6,9 @@ further dot in its ending, in the order of `SUFFIXES`, or the one that `source.i
 
 The caption is the sample's `.txt`, or `caption` of its `.json` (as img2dataset writes both). Other
 columns are named by their ending, `cls`, or a field of the JSON, `json.person`.
+
+An identity is what `source.identity_column` says of a sample; without it there is none. With
+`identity: annotation`, the objects of `source.objects_column` have their own.
 """
 
 from __future__ import annotations
