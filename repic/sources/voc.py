@@ -65,30 +65,11 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     skipped: Counter[str] = Counter()
     found = read = 0
     for part in _parts(root):
-        folder = (_inner(part, _XML) and _inner(part, _PHOTOS)) or part / _PHOTOS[0]
-        if settings.images or folder.is_dir():
-            folder = local_files.images_folder(settings, [folder], "photos of VOC are")
-        else:
-            folder = part
-        splits = _splits(part, skipped)
-        unused = set(_photos_in(folder)) if folder != part else set()
-        for path in _files(part):
-            found += 1
-            photo = _photo(path, folder if folder != part else path.parent, settings, skipped)
-            if photo is None:
-                continue
-            read += 1
-            name = Path(uris.file_path(photo.uri))
-            unused.discard(name)
-            split = strictest((splits.get(name.stem), split_named(path.parent.name)))
-            yield contained.checked(replace(photo, split=split), uris.file_uri(folder))
-        for name in sorted(unused):  # without XML, or with a broken one
-            yield SourcePhoto(
-                uris.file_uri(name),
-                settings.kind,
-                settings.licence,
-                split=splits.get(name.stem),
-            )
+        files = list(_files(part))
+        found += len(files)
+        for photo, is_annotated in _of_part(part, files, settings, skipped):
+            read += is_annotated
+            yield photo
     if not read:
         raise SourceError(
             f"none of {found} XML files in {root} is of Pascal VOC"
@@ -98,6 +79,29 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
             "and JPEGImages (source.path)"
         )
     say_skipped(settings.path, skipped)
+
+
+def _of_part(
+    part: Path, files: list[Path], settings: config.SourceSettings, skipped: Counter[str]
+) -> Iterator[tuple[SourcePhoto, bool]]:
+    """Photos of a data set, and whether their XML file can be read; those without one come last."""
+    folder = (_inner(part, _XML) and _inner(part, _PHOTOS)) or part / _PHOTOS[0]
+    if settings.images or folder.is_dir():
+        folder = local_files.images_folder(settings, [folder], "photos of VOC are")
+    else:
+        folder = part
+    splits = _splits(part, skipped)
+    unused = set(_photos_in(folder)) if folder != part else set()
+    for path in files:
+        photo = _photo(path, folder if folder != part else path.parent, settings, skipped)
+        if photo is not None:
+            name = Path(uris.file_path(photo.uri))
+            unused.discard(name)
+            split = strictest((splits.get(name.stem), split_named(path.parent.name)))
+            yield contained.checked(replace(photo, split=split), uris.file_uri(folder)), True
+    for name in sorted(unused):
+        uri, split = uris.file_uri(name), splits.get(name.stem)
+        yield SourcePhoto(uri, settings.kind, settings.licence, split=split), False
 
 
 def _inner(part: Path, names: Sequence[str]) -> Path | None:
