@@ -15,7 +15,6 @@ crop of the photo and are left out.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -28,14 +27,12 @@ from repic.images import decode, uris
 from repic.images.coordinates import Box, upright
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.sources import folder, local_files
-from repic.sources.base import Annotation, SourceFacts, SourcePhoto
+from repic.sources.base import Annotation, SourceFacts, SourcePhoto, say_skipped
 from repic.sources.takeout import TakeoutFolder
 from repic.sources.xmp import MAX_BYTES, FaceRegion, Xmp, XmpError, parse
 
 if TYPE_CHECKING:
     from repic import config
-
-_log = logging.getLogger(__name__)
 
 SHAPE_TOLERANCE = 0.02
 """Largest relative difference of aspect ratios between a photo and the size of its regions."""
@@ -69,8 +66,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
         if settings.identity == "album" and parent != root_path:
             photo = replace(photo, identity=takeout[parent].album(path.parent.name))
         yield photo
-    for reason, count in sorted(counts.items()):
-        _log.warning("%s: %d %s", settings.path, count, reason)
+    say_skipped(settings.path, counts)
 
 
 def _photo(
@@ -96,7 +92,7 @@ def _photo(
         if len(people) == 1:
             identity = people[0]
         elif people:
-            counts["photos with several people of unknown places"] += 1
+            counts["names of photos with several people of unknown places"] += 1
     return SourcePhoto(
         uri=uri,
         source=settings.kind,
