@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from repic.config.section import Section
+from repic.config.section import Section, added
 
 Band = Literal["easy", "medium", "hard"]
 Objective = Literal["oct", "vlt", "ict"]
@@ -248,10 +248,9 @@ class JudgeSettings(Section):
     weight: float = Field(
         0.3, ge=0, le=1, description="Share of the reward that a lost comparison costs."
     )
-    photos: bool = Field(
+    photos: bool = added(
         False,
         description="Send photo and references too: they leave this machine for the endpoint.",
-        exclude_if=lambda value: not value,
     )
 
     @field_validator("url")
@@ -260,9 +259,6 @@ class JudgeSettings(Section):
         if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
             raise ValueError("write an address such as http://host:8000/v1")
         return url
-
-
-CLIP_MARGIN = 0.25
 
 
 class ClipScoreSettings(Section):
@@ -274,23 +270,21 @@ class ClipScoreSettings(Section):
     scale: float = Field(
         2.5, gt=0, description="CLIPScore is the cosine times this, at most 1; published: 2.5."
     )
-    margin: float = Field(
-        CLIP_MARGIN,
+    margin: float = added(
+        0.25,
         gt=0,
         le=1,
         description="By how much CLIPScore must exceed that against other photos for no penalty.",
-        exclude_if=lambda value: value == CLIP_MARGIN,
     )
 
 
 class RewardSettings(Section):
     """What is read as the answer, and model-based penalties that reward workers apply."""
 
-    strip: tuple[Literal["think", "answer"], ...] = Field(
+    strip: tuple[Literal["think", "answer"], ...] = added(
         (),
         description="Wrappers that are no part of an answer: think (<think>...</think> before it), "
         "answer (<answer>...</answer> around it).",
-        exclude_if=lambda names: not names,
     )
     judge: JudgeSettings = JudgeSettings()
     clip_score: ClipScoreSettings = ClipScoreSettings()

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from repic.config.section import Section
+from repic.config.section import Section, added
 
 SuiteName = Literal[
     "sample", "sample-ood", "dreambooth", "myvlm", "yollava", "repic-2c", "repic-4c"
@@ -43,7 +43,7 @@ class EvaluateSettings(Section):
         description="training: prompts as in training; paper: a system's turn, and numbered "
         "references with `Name, Info`.",
     )
-    requests: str | None = Field(
+    requests: str | None = added(
         None,
         description="File of captions whose fourth column is what was asked about each photo.",
     )

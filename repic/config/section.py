@@ -6,7 +6,14 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from repic.errors import ConfigError
 
@@ -37,6 +44,12 @@ class Section(BaseModel):
         if isinstance(value, str) and not is_utf8(value):
             raise ValueError("is not UTF-8: rename the file or folder")
         return value
+
+
+def added(default: Any, **options: Any) -> Any:
+    """A field that a later release added: while it has its default, records leave it out, so that
+    fingerprints of earlier runs stay."""
+    return Field(default, exclude_if=lambda value: value == default, **options)
 
 
 M = TypeVar("M", bound=BaseModel)

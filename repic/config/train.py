@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from repic.config.build import SPLITS, Objective
-from repic.config.section import Section
+from repic.config.section import Section, added
 from repic.errors import ConfigError
 
 Method = Literal["grpo", "sft"]
@@ -134,21 +134,21 @@ class TrainSettings(Section):
     boxes: Literal["auto", "qwen2-vl", "qwen3-vl", "internvl", "normalised"] = Field(
         "auto", description="How the model writes boxes; auto: the convention of its family."
     )
-    tune: Literal["lora", "full"] = Field(
+    tune: Literal["lora", "full"] = added(
         "lora",
         description="lora trains an adapter of the language model, full all of its weights; the "
         "vision tower stays frozen.",
     )
-    quantize: Literal["none", "4bit"] = Field(
+    quantize: Literal["none", "4bit"] = added(
         "none", description="4bit: the language model below the adapter in 4 bits (QLoRA)."
     )
-    attention: Attention = Field(
+    attention: Attention = added(
         "auto", description="Implementation of attention; auto: that of transformers; flash: a GPU."
     )
-    min_pixels: int | None = Field(
+    min_pixels: int | None = added(
         None, ge=1, description="Qwen-VL: smaller pictures (area) are enlarged to this."
     )
-    max_pixels: int | None = Field(
+    max_pixels: int | None = added(
         None,
         ge=1,
         description="Qwen-VL: larger pictures (area) are reduced to this; 784 pixels are a token.",
@@ -178,7 +178,7 @@ class TrainSettings(Section):
         ge=1,
         description="Longest prompt including image tokens; preflight refuses longer ones.",
     )
-    resize: ResizeSettings = ResizeSettings()
+    resize: ResizeSettings = added(ResizeSettings())
     lora: LoraSettings = LoraSettings()
     guards: GuardSettings = GuardSettings()
     measure: MeasureSettings = MeasureSettings()

@@ -21,7 +21,7 @@ STORE: Any = SimpleNamespace(files=SimpleNamespace(local=False))
     ("profile", "method", "overrides", "golden"),
     [
         ("sample", "grpo", (), "c742cae95bd918e98e14c9db1f332af7"),
-        ("paper", "grpo", (), "82cf74af852667d425b0ed5ac54d8feb"),
+        ("paper", "grpo", (), "79d6af5af846392c1811bef2646434c1"),
         (
             *("modern", "grpo", ("train.lora.rank=8", "trainer.learning_rate=2e-5")),
             "f8dd8d0cd8716d0f259b8eb661198a4d",
@@ -51,7 +51,7 @@ def test_a_training_run_keeps_its_fingerprint(
         (
             "paper",
             ("refresh.margins.oct=0.05", "trainer.beta=0.1", "evaluate.batch_size=3"),
-            "c0b8e16e54fcb4fc4a12ff14e2e7b9ce",
+            "7b4c824fb73759d4a3f8aa741bdf6a03",
         ),
     ],
 )

@@ -82,6 +82,7 @@ def rows(
                     "occluded": None if detected else o["occluded"],
                     "expressions": [] if detected else o["expressions"],
                     "identity": o["identity"],
+                    "identity_origin": "annotation",
                 }
             )
     pairs = _pairs(objects, identities, split, generator("vlm pairs", number, settings.seed))
@@ -108,7 +109,8 @@ def photo_of(image_id: str) -> tuple[int, int]:
 
 _OBJECTS = pa.schema(
     [
-        *((name, pa.string()) for name in ("object_id", "image_id", "label", "identity")),
+        *((name, pa.string()) for name in ("object_id", "image_id", "label")),
+        *((name, pa.string()) for name in ("identity", "identity_origin")),
         *((name, pa.float32()) for name in ("x1", "y1", "x2", "y2", "area_share")),
         ("same_label_count", pa.int32()),
         *((name, pa.bool_()) for name in ("truncated", "occluded")),
