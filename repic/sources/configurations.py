@@ -130,8 +130,14 @@ def _row_file(path: str, suffix: str) -> Any:
 
 
 def _unmistakable(path: str) -> str:
-    """A path that `datasets` takes for no format, as it does for a folder `csv`."""
-    return path if uris.is_url(path) else os.path.abspath(os.path.expanduser(path))
+    """A path that `datasets` takes neither for a format, as a folder `csv`, nor for a script.
+
+    It refuses a folder `mugs` that holds a script `mugs.py`, which nothing here would run.
+    """
+    if uris.is_url(path):
+        return path
+    path = os.path.abspath(os.path.expanduser(path))
+    return os.path.join(path, os.curdir) if os.path.isdir(path) else path
 
 
 def _of_datasets(path: str, config: str | None, split: str) -> Found:
