@@ -192,8 +192,8 @@ class _Kinds(dict[str, int]):
 class _Pairs(dict[tuple[str, str], float]):
     """Pair of tokens -> binary logarithm of its count over the one by chance, filled on demand.
 
-    0 if nothing is known: one of them is not a word of the dictionary, or the pair is too rare by
-    chance to be expected among the pairs that are counted.
+    0 if nothing is known: one of them is not a word of the dictionary, the pair is too rare by
+    chance to be expected among the pairs that are counted, or it is `no` before a noun.
     """
 
     def __init__(self, words: dict[str, int], pairs: dict[str, int]) -> None:
@@ -208,6 +208,8 @@ class _Pairs(dict[tuple[str, str], float]):
         if first and second:
             by_chance = self.factor * first * second
             count = self.pairs.get(f"{pair[0]} {pair[1]}")
+            if not count and pair[0] == "no" and pair[1] not in _GRAMMATICAL_WORDS:
+                count = by_chance  # any noun may follow: "no mug"
             value = math.log2((count or min(self.least, by_chance)) / by_chance)
             value = min(_MOST, max(-_MOST, value))
         if len(self) < _CACHED:

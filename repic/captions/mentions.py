@@ -169,7 +169,7 @@ class _CaptionTokens:
         spellings, tokens, words = self.names.spellings, self.tokens, self.words
         for tag, word, mark in TOKEN.findall(text):
             if mark:
-                tokens.append(mark)
+                tokens.append(mark[0])
             elif word.isascii() and word.isalnum() and (lower := word.lower()) not in spellings:
                 tokens.append(lower)
                 words.append(lower)

@@ -325,7 +325,8 @@ def _of_presence(before: Sequence[str], predicate: Sequence[str], stop: str) -> 
     said = [*before, *predicate]
     if not SUPPOSING.isdisjoint(before):
         return Verdict.MENTIONED
-    is_modal = not MODALS.isdisjoint(before) and _SEEING.isdisjoint(before)
+    after = [*takewhile(lambda word: word not in MODALS, reversed(before))]
+    is_modal = len(after) < len(before) and _SEEING.isdisjoint(after)
     is_modal |= not MODALS.isdisjoint(predicate) and not ("could" in predicate and _negations(said))
     if "doubt" in said and _negations(said) % 2:
         return Verdict.AFFIRMED

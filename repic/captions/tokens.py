@@ -15,8 +15,8 @@ HANGUL = "\uac00-\ud7a3"
 _EXTRA = "\u0300-\u036f\u20d0-\u20ff\u200b-\u200f\u2060\ufeff"
 _RUN = rf"(?:[^\W{HAN}{HANGUL}]|[{_EXTRA}])+"
 _WORD = rf"[{HAN}]+|[{HANGUL}]+|{_RUN}(?:['\u2019-]{_RUN})*"
-TOKEN = re.compile(rf"<([^<>\n]{{1,60}})>|({_WORD})|([,.!?;:()|#\n\u3002\uff0c\uff01\uff1f])")
-"""A tag, a word, or a punctuation mark that ends a clause."""
+TOKEN = re.compile(rf"<([^<>\n]{{1,60}})>|({_WORD})|([,.!?;:()|#\u3002\uff0c\uff01\uff1f]|\n\s*)")
+"""A tag, a word, or a mark that ends a clause; line breaks in a row are one."""
 
 MAX_MARKS = 30
 """Combining marks in a row up to which a text is normalized."""

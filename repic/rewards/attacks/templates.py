@@ -150,6 +150,11 @@ def _renamed(text: str, target: Target) -> str | None:
     return rewrite_tags(target, partial(_spell, text))
 
 
+def _doubted(text: str, target: Target) -> str | None:
+    """The same, but not before a predicate: `perhaps Ann is left of Bob` doubts only the place."""
+    return None if "> is " in target.gold else _renamed(text, target)
+
+
 def _renamed_tag(text: str, target: Target) -> str | None:
     """The same; {0} is the tag."""
     return rewrite_tags(target, lambda name: text.format(f"<{name}>"))
@@ -284,6 +289,7 @@ class _Form:
 _FORMS: dict[str, _Form] = {
     "text": _Form(_text),
     "renamed": _Form(_renamed, str),
+    "doubted": _Form(_doubted, str),
     "renamed_tag": _Form(_renamed_tag, str),
     "unnamed": _Form(_unnamed),
     "with_present": _Form(with_present, "{!r} of a present name".format),
