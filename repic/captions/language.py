@@ -207,10 +207,9 @@ class _Pairs(dict[tuple[str, str], float]):
         value = 0.0
         if first and second:
             by_chance = self.factor * first * second
-            count = self.pairs.get(f"{pair[0]} {pair[1]}")
-            if not count and pair[0] == "no" and pair[1] not in _GRAMMATICAL_WORDS:
-                count = by_chance  # any noun may follow: "no mug"
-            value = math.log2((count or min(self.least, by_chance)) / by_chance)
+            is_free = pair[0] == "no" and pair[1] not in _GRAMMATICAL_WORDS  # "no mug"
+            least = by_chance if is_free else min(self.least, by_chance)
+            value = math.log2((self.pairs.get(f"{pair[0]} {pair[1]}") or least) / by_chance)
             value = min(_MOST, max(-_MOST, value))
         if len(self) < _CACHED:
             self[pair] = value
