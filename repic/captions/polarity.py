@@ -276,6 +276,10 @@ def _verdict(clause: _Clause, start: int, end: int) -> Verdict:
     is_open = after[:1] == ["or"] and after[1:2] != ["just"]
     if is_open or after[:2] == ["if", "not"] or not DOUBTS.isdisjoint(after[:1]):
         return Verdict.DOUBTED
+    if before == ["unlike"] and stop in ("", ","):
+        others = [*words[: start - 1], *words[end:]]
+        if _negations(others) % 2 and any(word[0] == "@" for word in others):
+            return Verdict.AFFIRMED  # "Bob has no hat, unlike Ann"
     return _of_presence(before, predicate if is_presence else [], stop)
 
 

@@ -40,6 +40,7 @@ def test_denied_words(text: str, words: set[str]) -> None:
         "Not only Ann is here.",
         "Ann is far from Bob.",
         "Ann and Bob on sand. Ann, not Bob, is red.",
+        "Bob has no hat, unlike Ann, on sand.",
         "_Ann_ on sand",
         "> Ann on sand",
     ],
