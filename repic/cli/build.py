@@ -198,6 +198,12 @@ def _print_outcome(outcome: BuildResult, store: str) -> None:
             console.print(f"  no {note['objective']} examples: {note['why']}", style="yellow")
     if why := outcome.dataset.notes.get("pairs", {}).get("nothing_mined"):
         console.print(f"  no identities mined: {why}", style="yellow")
+    if boxes := outcome.dataset.notes.get("objects", {}).get("identities_without_box"):
+        console.print(
+            f"  {boxes['lost']} of {boxes['annotated']} annotated identities are on no box of the "
+            "detector; detector.kind=annotation uses the annotated boxes",
+            style="yellow",
+        )
     for sentence in suspects.sentences(outcome.dataset.notes.get("pairs", {})):
         console.print(f"  {sentence}", style="yellow", markup=False)
     photos = outcome.dataset.notes.get("pairs", {}).get("photos_by_split", {})

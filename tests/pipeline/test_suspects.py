@@ -12,6 +12,8 @@ import pytest
 
 from repic import mining
 from repic.pipeline import suspects
+from storage.store import Store
+from tests.builds import Album
 from tests.mining.test_mining import world
 from tests.shared_data import shared_folder
 
@@ -71,3 +73,18 @@ def test_real_photos_are_suspected_only_if_subjects_are_merged(
     assert "identities look like several subjects: m0 (11 photos in 2 groups), m1 (" in out
     _, out, _ = repic_main("doctor", "dataset", store)
     assert "identities look like several subjects: m0 (" in out
+
+
+def test_annotated_identities_without_a_box_are_counted(
+    album: Album, repic_main: Main, tmp_path: Path
+) -> None:
+    code, out, err = repic_main(
+        *album.arguments, "--set=detector.min_area_share=0.1", "--store", str(tmp_path / "store")
+    )
+    assert code == 0, err
+    total = sum(len({o["identity"] for o in entry["objects"]}) for entry in album.entries)
+    store = Store.open(tmp_path / "store")
+    objects = store.read("objects@latest")
+    found = len(set(zip(*(objects[n].to_pylist() for n in ("image_id", "identity")), strict=True)))
+    assert 0 < found < total
+    assert f"{total - found} of {total} annotated identities are on no box" in " ".join(out.split())

@@ -216,13 +216,23 @@ class ObjectStage(TableStage):
                 boxes_of[box["image_id"]].append(box)
         rules = {s.name: _rules(inputs.settings, s) for s in inputs.settings.sources}
         rows = []
+        annotated, lost = 0, 0
         for photo in tracks.followed(inputs.tables["images"].to_pylist(), boxes_of):
             boxes = boxes_of[photo["image_id"]]
             rule = rules[photo["source"]]
             if "expressions" in rule:
                 boxes = _with_expressions(boxes, photo["annotations"])
-            rows += _objects_of(photo, boxes, rule["identity"])
-        notes = {"photos_without_objects": sum(not boxes for boxes in boxes_of.values())}
+            found = _objects_of(photo, boxes, rule["identity"])
+            rows += found
+            if rule["identity"] == "annotation":
+                names = {a["identity"] for a in photo["annotations"] if a["identity"]}
+                annotated += len(names)
+                lost += len(names - {row["identity"] for row in found})
+        notes: dict[str, Json] = {
+            "photos_without_objects": sum(not boxes for boxes in boxes_of.values())
+        }
+        if lost:
+            notes["identities_without_box"] = {"lost": lost, "annotated": annotated}
         return Output({"objects": rows_of("objects", rows)}, notes)
 
 

@@ -18,7 +18,7 @@ ROW = {"objective": "oct", "kind": "positive", "answer": "yes"}
 ANSWERS = ["yes", "no", "yes", "perhaps"]
 RIGHT = [1.0, 0.0, 1.0, 0.0]
 QUICK = RetryPolicy(
-    seconds=0.4, total=5, tries=3, pause=0.01, failures=3, rest=0.3, rows=2, reply=1 << 20
+    seconds=1.0, total=8, tries=3, pause=0.01, failures=3, rest=0.3, rows=2, reply=1 << 20
 )
 
 
