@@ -206,9 +206,21 @@ class IctSettings(Section):
         0.2, ge=0, le=1, description="Share of rows that ask to use the name."
     )
     no_copy_share: float = Field(
-        0.2, ge=0, le=1, description="Share of rows that ask not to repeat the given text."
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of other rows, that ask not to repeat the given text.",
     )
     per_positive: int = Field(1, ge=1, description="Rows per positive pair.")
+
+    @model_validator(mode="after")
+    def _exclusive(self) -> IctSettings:
+        if self.use_name_share + self.no_copy_share > 1:
+            raise ValueError(
+                "no row asks both to use the name and not to repeat: the sum of use_name_share and "
+                "no_copy_share is at most 1"
+            )
+        return self
 
 
 class ExampleSettings(Section):

@@ -40,7 +40,7 @@ from repic.objectives.base import (
     system_block,
     text_block,
 )
-from repic.objectives.ict import NO_COPY, TEMPLATES, USE_NAME
+from repic.objectives.ict import TEMPLATES, request_suffix
 from storage.hashing import fingerprint
 
 MIXED = 2
@@ -301,12 +301,8 @@ def _prompt(
 
 
 def _request_of_training(settings: IctSettings, rng: SeededRandom) -> str:
-    request = [rng.pick(_REQUESTS).text]
-    if rng.chance(settings.use_name_share):
-        request.append(rng.pick(USE_NAME))
-    if rng.chance(settings.no_copy_share):
-        request.append(rng.pick(NO_COPY))
-    return " ".join(request)
+    request, suffix = rng.pick(_REQUESTS).text, request_suffix(settings, rng)
+    return f"{request} {suffix}" if suffix else request
 
 
 def record_of(row: Mapping[str, Any]) -> Record:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from repic.captions.mentions import CaptionReading
-from repic.config import ExampleSettings
+from repic.config import ExampleSettings, IctSettings
 from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives import caption_reward, identify, released
 from repic.objectives.base import (
@@ -86,6 +86,13 @@ NO_COPY = (
     "Describe what you see instead of copying what was said before.",
     "Please do not copy the information from above.",
 )
+
+
+def request_suffix(settings: IctSettings, rng: SeededRandom) -> str | None:
+    """A sentence after the request: to use the name, or not to copy, never both; None for most."""
+    shares = {"use": settings.use_name_share, "no copy": settings.no_copy_share}
+    kind = rng.weighted({**shares, "none": 1 - sum(shares.values())})
+    return {"use": rng.pick(USE_NAME), "no copy": rng.pick(NO_COPY)}.get(kind or "")
 
 
 class Ict:
@@ -253,12 +260,8 @@ class _RowPlan:
         )
 
     def _request(self, sentence: str) -> str:
-        request, settings = [sentence], self.settings.ict
-        if not self.target and self.rng.chance(settings.use_name_share):
-            request.append(self.rng.pick(USE_NAME))
-        if not self.target and self.rng.chance(settings.no_copy_share):
-            request.append(self.rng.pick(NO_COPY))
-        return " ".join(request)
+        suffix = None if self.target else request_suffix(self.settings.ict, self.rng)
+        return f"{sentence} {suffix}" if suffix else sentence
 
     def _references(self, with_info: bool) -> tuple[list[dict[str, str]], list[Row]]:
         """The blocks of the prompt before the query, and the `references` column."""

@@ -19,7 +19,7 @@ from repic.images.coordinates import QWEN3_VL
 from repic.objectives import write_drafts
 from repic.objectives.base import Mode, ObjectiveSummary, Reward, SeededRandom
 from repic.objectives.corpus import Corpus
-from repic.objectives.ict import Ict
+from repic.objectives.ict import NO_COPY, USE_NAME, Ict
 from repic.objectives.phrases import named_caption, reference_info
 from tests.objectives.tables import Build, image_row, labelled_build, object_row, pair_row
 from tests.timing import quickest
@@ -125,8 +125,11 @@ class TestRows:
         assert not rows_of(Build([image_row("a")], [left, right], []), same_photo_share=1.0)[0]
 
     def test_shares_of_what_is_said(self, world: Build) -> None:
-        everything = {"info_share": 1.0, "use_name_share": 1.0, "no_copy_share": 1.0}
+        everything = {"info_share": 1.0, "use_name_share": 0.5, "no_copy_share": 0.5}
         for row in rows_of(world, **everything)[0]:
+            request = row["prompt"][-1]["text"]
+            asked = [request.endswith(USE_NAME), request.endswith(NO_COPY)]
+            assert sum(asked) == (row["kind"] != "which")
             texts = [block["text"] for block in row["prompt"]]
             assert all(
                 f"Name: <{r['name']}>, Info: {r['info']}" in texts for r in row["references"]
