@@ -68,7 +68,7 @@ def boot_id() -> str | None:
             command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
             text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         else:
-            text = Path("/proc/sys/kernel/random/boot_id").read_text()
+            text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")
     except (OSError, subprocess.SubprocessError):
         return None
     return text.strip() or None
@@ -93,7 +93,7 @@ def _stat(pid: int) -> tuple[bool, int] | None:
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
             return None  # this /proc shows another namespace
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
     fields = text.rpartition(")")[2].split()  # from the third: a name may hold spaces

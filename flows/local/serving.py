@@ -119,9 +119,10 @@ def _only_one(folder: Path, url: str) -> Iterator[None]:
     path = folder / "up.lock"
     with locked(path, wait=False) as file:
         if file is None:
+            running = path.read_text(encoding="utf-8").strip()
             raise PrefectServerError(
-                f"Another `repic up` already serves this store: {path.read_text().strip()}. Use "
-                "its server, or end it with Ctrl-C first."
+                f"Another `repic up` already serves this store: {running}. Use its server, or end it "
+                "with Ctrl-C first."
             )
         file.truncate()
         file.write(f"process {os.getpid()} on {socket.gethostname()} at {url}")

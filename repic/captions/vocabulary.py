@@ -8,7 +8,12 @@ from importlib import resources
 def _read() -> dict[str, frozenset[str]]:
     classes: dict[str, list[str]] = {}
     name = ""
-    for line in resources.files(__package__).joinpath("vocabulary.txt").read_text().splitlines():
+    for line in (
+        resources.files(__package__)
+        .joinpath("vocabulary.txt")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    ):
         words = line.split()
         if not words or words[0] == "#":
             continue

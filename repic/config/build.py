@@ -67,7 +67,11 @@ class DetectorSettings(Section):
         if not isinstance(value, str):
             return value
         if value == EVERYDAY:
-            text = resources.files("repic.config").joinpath(f"profiles/{EVERYDAY}.txt").read_text()
+            text = (
+                resources.files("repic.config")
+                .joinpath(f"profiles/{EVERYDAY}.txt")
+                .read_text(encoding="utf-8")
+            )
         elif value.endswith(".txt"):
             try:
                 text = Path(value).expanduser().read_text(encoding="utf-8")
