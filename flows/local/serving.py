@@ -121,8 +121,8 @@ def _only_one(folder: Path, url: str) -> Iterator[None]:
         if file is None:
             running = path.read_text(encoding="utf-8").strip()
             raise PrefectServerError(
-                f"Another `repic up` already serves this store: {running}. Use its server, or end it "
-                "with Ctrl-C first."
+                f"Another `repic up` already serves this store: {running}. Use its server, or end "
+                "it with Ctrl-C first."
             )
         file.truncate()
         file.write(f"process {os.getpid()} on {socket.gethostname()} at {url}")

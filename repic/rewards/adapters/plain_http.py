@@ -11,7 +11,6 @@ import http.client
 import socket
 import threading
 import time
-import urllib.error
 import urllib.request
 from typing import Any
 
