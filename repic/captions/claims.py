@@ -21,7 +21,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from repic.captions.polarity import is_negation
+from repic.captions.clauses import is_negation
 from repic.captions.positions import positions
 from repic.captions.tokens import STOP_WORDS, content_stems, stem
 from repic.captions.vocabulary import JOINTS, PREPOSITIONS

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import takewhile
 
+from repic.captions.clauses import Clause, is_frame, is_negation, negations, split_clauses
+from repic.captions.denied_words import adjectives_of_surroundings, denied_words
 from repic.captions.vocabulary import (
-    ABSENT,
     ADDRESSING,
-    ADJECTIVES,
     CREDITED,
     CREDITING,
     DETERMINERS,
@@ -37,35 +37,22 @@ from repic.captions.vocabulary import (
     EXCEPTIONS,
     FIELDS,
     FOREIGN,
-    FRAME,
     HINTS,
     JOINTS,
     LIKE,
     MODALS,
-    NEGATIONS,
     OUTSIDE,
     PICTURE,
     PREPOSITIONS,
-    RESUMPTIONS,
-    SEEMING,
     SPEAKING,
     STOPS,
     SUPPOSING,
     SURROUNDINGS,
-    TRUTH,
-    UNREAL,
 )
 
-_ENDS = frozenset(".!?;\n\u3002\uff01\uff1f")
-"""Marks that end a clause."""
-
 _SEEING = frozenset(("see", "find", "spot", "notice", "recognise", "recognize"))
-_ASKING = frozenset(("is", "are", "was", "were", "does", "do", "did", "can", "has", "will"))
 _FOREIGN = re.compile("[不没沒無无]|없|아니")
 """Negations in languages whose words are not split into tokens."""
-
-_LONGEST = 100
-"""Words after which a clause is cut, so that time is linear in the text."""
 
 
 class Verdict(Enum):
@@ -93,14 +80,6 @@ class Polarity:
     denied_words: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class _Clause:
-    words: list[str]
-    end: str
-    answer: int | None
-    """Parity of the negations in a next clause of frame words only, as in "Ann? No."."""
-
-
 def read_polarity(tokens: Sequence[str]) -> Polarity:
     """Read the tokens of a caption, with `@0` for its first name; without hints, all is affirmed.
 
@@ -108,16 +87,18 @@ def read_polarity(tokens: Sequence[str]) -> Polarity:
         tokens: See `repic.captions.mentions.CaptionReading.tokens`.
     """
     plain = [token.replace("\u2019", "'") for token in tokens]
-    around = frozenset[str]() if SURROUNDINGS.isdisjoint(plain) else _around(plain)
+    around = (
+        frozenset[str]() if SURROUNDINGS.isdisjoint(plain) else adjectives_of_surroundings(plain)
+    )
     text = " ".join(plain)
     if HINTS.isdisjoint(plain) and "n't" not in text and not _FOREIGN.search(text):
         return Polarity(denied_words=around)
-    clauses = list(_clauses(plain))
+    clauses = list(split_clauses(plain))
     verdicts: dict[int, set[Verdict]] = {}
     for clause in clauses:
         for index, verdict in _about_names(clause):
             verdicts.setdefault(index, set()).add(verdict)
-    inside, retracted = _denied_words(clauses)
+    inside, retracted = denied_words(clauses)
     for index in retracted:
         verdicts[index].add(Verdict.DENIED)
     denied, hedged = set(), set()
@@ -131,57 +112,13 @@ def read_polarity(tokens: Sequence[str]) -> Polarity:
     return Polarity(frozenset(denied), frozenset(hedged), inside | around)
 
 
-def _clauses(tokens: Sequence[str]) -> Iterator[_Clause]:
-    parts: list[tuple[list[str], str]] = []
-    words: list[str] = []
-    for token in (*tokens, "."):
-        if token not in _ENDS:
-            words.append(token)
-        if token in _ENDS or len(words) == _LONGEST:
-            if words:
-                parts.append((words, token))
-            words = []
-    for (words, end), (reply, _) in zip(parts, [*parts[1:], ([], "")], strict=False):
-        is_reply = bool(reply) and all(_is_frame(word) or word == "," for word in reply)
-        yield _Clause(words, end, _negations(reply) % 2 if is_reply else None)
-
-
-def is_negation(word: str) -> bool:
-    """Whether the word turns what is said around: `not`, `isn't`, `absent`."""
-    return word in NEGATIONS or word in ABSENT or word.endswith("n't")
-
-
-def _is_frame(word: str) -> bool:
-    return word in FRAME or is_negation(word)
-
-
-def _negations(words: Sequence[str]) -> int:
-    """Number of negations; an exception after one counts as another: `not only`, `nobody but`."""
-    count = 0
-    for position, word in enumerate(words):
-        before = words[position - 1] if position else ""
-        if word == "left":
-            count += before in ("has", "have", "had")
-        elif word == "out":
-            count += words[position + 1 : position + 2] == ["of"]
-        elif word == "never":
-            count += before not in ("have", "has", "had")
-        elif word in ("only", "just", "merely", "longer"):
-            count += word != "longer" and before == "not"
-        elif word in EXCEPTIONS:
-            count += before in EXCEPTION_AFTER.get(word, (before,))
-        else:
-            count += is_negation(word) and not (word == "nor" and "neither" in words)
-    return count
-
-
-def _about_names(clause: _Clause) -> Iterator[tuple[int, Verdict]]:
+def _about_names(clause: Clause) -> Iterator[tuple[int, Verdict]]:
     words = clause.words
     start = 0
     is_tags = 2 * words.count("#") >= len(words)  # "#ann #sea"
     is_foreign = not FOREIGN.isdisjoint(words) or _FOREIGN.search(" ".join(words)) is not None
     ending = words[len(words) - words[::-1].index("but") :] if "but" in words else []
-    is_taken_back = _negations(ending) % 2 == 1 and all(map(_is_frame, ending))
+    is_taken_back = negations(ending) % 2 == 1 and all(map(is_frame, ending))
     while start < len(words):
         if words[start][0] != "@":
             start += 1
@@ -223,7 +160,7 @@ def _before(words: Sequence[str], start: int, end: int) -> tuple[list[str], str]
     if start and words[start - 1] == "," and words[end : end + 1] == [","]:
         start -= 1  # an apposition: "neither of the known ones, Ann, is here"
     position = start
-    while position and (_is_frame(words[position - 1]) or words[position - 1] == ":"):
+    while position and (is_frame(words[position - 1]) or words[position - 1] == ":"):
         word, previous = words[position - 1], words[position - 2] if position > 1 else ""
         if word == "left" or (word == "but" and previous not in EXCEPTION_AFTER["but"]):
             break
@@ -248,7 +185,7 @@ def _predicate(words: Sequence[str], end: int) -> tuple[list[str], bool]:
     return predicate, False
 
 
-def _verdict(clause: _Clause, start: int, end: int) -> Verdict:
+def _verdict(clause: Clause, start: int, end: int) -> Verdict:
     """What a clause says about the names from `start` to `end`."""
     words = clause.words
     before, stop = _before(words, start, end)
@@ -258,9 +195,9 @@ def _verdict(clause: _Clause, start: int, end: int) -> Verdict:
     if is_addressed or _is_outside(before, stop, predicate) or _is_label(words, start, end):
         return Verdict.MENTIONED
     if predicate[:1] == ["s"]:
-        is_plain = not _negations(before) and (DOUBTS | DOUBTING).isdisjoint(before)
+        is_plain = not negations(before) and (DOUBTS | DOUBTING).isdisjoint(before)
         return Verdict.AFFIRMED if is_plain else Verdict.MENTIONED
-    is_presence = bool(predicate) and not is_cut and all(map(_is_frame, predicate))
+    is_presence = bool(predicate) and not is_cut and all(map(is_frame, predicate))
     is_subject = bool(predicate) and predicate[0] not in PREPOSITIONS and words[end] not in "(:"
     if is_subject and not is_presence:
         return _of_subject(before, predicate, clause)
@@ -270,7 +207,7 @@ def _verdict(clause: _Clause, start: int, end: int) -> Verdict:
         if clause.answer is None:
             return Verdict.MENTIONED
         return Verdict.DENIED if clause.answer else Verdict.AFFIRMED
-    if predicate[:1] == ["from"] and _negations(before) % 2:
+    if predicate[:1] == ["from"] and negations(before) % 2:
         return Verdict.MENTIONED  # "not seen from behind"
     after = [word for word in words[end : end + 3] if word not in (",", "(", "and")]
     is_open = after[:1] == ["or"] and after[1:2] != ["just"]
@@ -278,7 +215,7 @@ def _verdict(clause: _Clause, start: int, end: int) -> Verdict:
         return Verdict.DOUBTED
     if before == ["unlike"] and stop in ("", ","):
         others = [*words[: start - 1], *words[end:]]
-        if _negations(others) % 2 and any(word[0] == "@" for word in others):
+        if negations(others) % 2 and any(word[0] == "@" for word in others):
             return Verdict.AFFIRMED  # "Bob has no hat, unlike Ann"
     return _of_presence(before, predicate if is_presence else [], stop)
 
@@ -290,7 +227,7 @@ def _is_label(words: Sequence[str], start: int, end: int) -> bool:
     before = words[: start - 1]
     if words[start - 1] == ",":
         return "you" in before
-    is_field = not all(_is_frame(word) or word in FIELDS for word in before)
+    is_field = not all(is_frame(word) or word in FIELDS for word in before)
     return words[start - 1] == ":" and (is_field or PICTURE.issuperset(before))
 
 
@@ -303,11 +240,11 @@ def _is_outside(before: Sequence[str], stop: str, predicate: Sequence[str]) -> b
         return True
     if link in CREDITING and (previous in CREDITED or previous in PICTURE or not previous):
         return not (link == "from" and previous in PICTURE) or not predicate
-    content = next((word for word in predicate if not _is_frame(word)), "")
+    content = next((word for word in predicate if not is_frame(word)), "")
     return content in SPEAKING or (predicate[:1] == ["s"] and content in OUTSIDE)
 
 
-def _of_subject(before: Sequence[str], predicate: Sequence[str], clause: _Clause) -> Verdict:
+def _of_subject(before: Sequence[str], predicate: Sequence[str], clause: Clause) -> Verdict:
     """The verdict on the subject of a predicate that is not only about presence."""
     rest = list(predicate)
     while rest and (rest[0] in MODALS or rest[0] in ("be", "well", "not", "is", *DOUBTS)):
@@ -331,138 +268,13 @@ def _of_presence(before: Sequence[str], predicate: Sequence[str], stop: str) -> 
         return Verdict.MENTIONED
     after = [*takewhile(lambda word: word not in MODALS, reversed(before))]
     is_modal = len(after) < len(before) and _SEEING.isdisjoint(after)
-    is_modal |= not MODALS.isdisjoint(predicate) and not ("could" in predicate and _negations(said))
-    if "doubt" in said and _negations(said) % 2:
+    is_modal |= not MODALS.isdisjoint(predicate) and not ("could" in predicate and negations(said))
+    if "doubt" in said and negations(said) % 2:
         return Verdict.AFFIRMED
     if is_modal or not (DOUBTS.isdisjoint(said) and DOUBTING.isdisjoint(said)):
         return Verdict.DOUBTED
-    if _negations(said) % 2 == 0 or (before[:1] == ["nothing"] and stop.isalnum()):
+    if negations(said) % 2 == 0 or (before[:1] == ["nothing"] and stop.isalnum()):
         return Verdict.AFFIRMED
     is_apart = not EXCEPTIONS.isdisjoint(before) or (stop == "," and before[:1] == ["not"])
     is_fronted = stop == "" and before[:1] == ["without"] and not predicate
     return Verdict.SET_APART if is_apart or is_fronted else Verdict.DENIED
-
-
-def _denied_words(clauses: Sequence[_Clause]) -> tuple[frozenset[str], frozenset[int]]:
-    """Words that a caption only denies, and indices of names that it takes back."""
-    inside: set[str] = set()
-    outside: set[str] = set()
-    retracted: set[int] = set()
-    is_list = False
-    for clause in clauses:
-        words = clause.words
-        parts = _split(words)
-        if any(_retracts(part) for part in parts[: 2 if len(parts) > 1 else 1]):
-            retracted.update(int(word[1:]) for word in outside if word[0] == "@")
-            inside |= outside
-            outside.clear()
-            continue
-        is_question = clause.end == "?" and words[0] in _ASKING
-        flags = [True] * len(words) if is_list or is_question else _denied(words)
-        for word, flag in zip(words, flags, strict=True):
-            (inside if flag else outside).add(word)
-        is_list = words[-1] == ":" and _denies_list(words[:-1])
-    words_only = {word for word in inside - outside if word[0] != "@"}
-    return frozenset(words_only), frozenset(retracted)
-
-
-def _around(tokens: Sequence[str]) -> frozenset[str]:
-    """Adjectives of nothing but surroundings: `green grass`, `the background is plain`."""
-    found: set[int] = set()
-    for position, token in enumerate(tokens):
-        if token in SURROUNDINGS:
-            before = position - 1
-            while before >= 0 and tokens[before] in ADJECTIVES:
-                found.add(before)
-                before -= 1
-            if tokens[position + 1 : position + 2] in (["is"], ["looks"], ["appears"]):
-                rest = enumerate(tokens[position : position + _LONGEST], position)
-                clause = takewhile(lambda pair: pair[1] not in _ENDS, rest)
-                found.update(index for index, token in clause if token in ADJECTIVES)
-    outside = {token for position, token in enumerate(tokens) if position not in found}
-    return frozenset(tokens[position] for position in found) - outside
-
-
-def _split(words: Sequence[str]) -> list[list[str]]:
-    parts: list[list[str]] = [[]]
-    for word in words:
-        if word in (",", ":"):
-            parts.append([])
-        else:
-            parts[-1].append(word)
-    return [part for part in parts if part]
-
-
-def _retracts(part: Sequence[str]) -> bool:
-    """Whether frame words take back what was said: `nothing of this is true`."""
-    if TRUTH.isdisjoint(part) or not all(map(_is_frame, part)):
-        return False
-    return _negations(part) % 2 == 1 and "following" not in part and part[-1] != "that"
-
-
-def _denies_list(words: Sequence[str]) -> bool:
-    """Whether what comes before a colon says that what follows is absent or untrue."""
-    if list(words[:2]) == ["far", "from"]:
-        return True
-    after = takewhile(lambda word: not is_negation(word), reversed(words))
-    is_absence = all(map(_is_frame, after))  # not "Ann isn't alone: Bob is with her"
-    return is_absence and _negations(words) % 2 == 1 and not {"nobody", "no-one"} & {*words}
-
-
-def _denied(words: Sequence[str]) -> list[bool]:
-    """For each word of a clause, whether it is denied."""
-    if ":" in words and _denies_list(words[: words.index(":")]):
-        start = words.index(":")
-        flags = [False] * start
-        return flags + _resumed([True] * (len(words) - start), words[start:])
-    verb = len(words)
-    while verb and _is_frame(words[verb - 1]):
-        verb -= 1
-    tail = words[verb:]
-    is_verb = 0 < verb < len(words) and tail[0] not in DETERMINERS | PREPOSITIONS
-    if is_verb and _negations(tail) % 2 == 1 and {"without", "no"}.isdisjoint(tail):
-        return [True] * verb + [False] * len(tail)
-    prefix = 0
-    while prefix < len(words) and _is_frame(words[prefix]):
-        prefix += 1
-    opening = words[:prefix]
-    if _negations(opening) % 2 == 1 and {"no", "without", "neither", "none"}.isdisjoint(opening):
-        return _resumed([True] * len(words), words)
-    return _scopes(words)
-
-
-def _resumed(flags: list[bool], words: Sequence[str]) -> list[bool]:
-    """The flags, ended by a word after which a clause affirms again: `not grass but sand`."""
-    for position, word in enumerate(words):
-        if position and word in ("but", "only", "just", "instead", "rather"):
-            return flags[:position] + [False] * (len(words) - position)
-    return flags
-
-
-SCOPE = 3
-"""Content words that one negation within a clause covers: `no red mug`."""
-
-
-def _scopes(words: Sequence[str]) -> list[bool]:
-    """Words after a negation, up to the next phrase, and after words for what is not there."""
-    flags: list[bool] = []
-    remaining, is_unreal, has_article = 0, False, False
-    for position, word in enumerate(words):
-        following = words[position + 1] if position + 1 < len(words) else ""
-        if is_negation(word):
-            remaining, has_article = SCOPE, following in ("a", "an", "any")
-        elif word in UNREAL or (word == "like" and position and words[position - 1] in SEEMING):
-            is_unreal = True
-        elif word in ("but", "only", "just") and words[position - 1] != "if":
-            remaining, is_unreal = 0, False
-        elif word in (",", "or") and remaining and "or" in words[position:]:
-            remaining = SCOPE
-        elif word in RESUMPTIONS or not (word[0].isalnum() or word[0] == "@"):
-            is_same = word in (",", "and") and (following in ("a", "an")) == has_article
-            remaining = SCOPE if remaining and is_same and word == "," and has_article else 0
-        elif remaining or is_unreal:
-            flags.append(True)
-            remaining -= bool(remaining) and not _is_frame(word)
-            continue
-        flags.append(is_unreal and word[0].isalnum())
-    return flags

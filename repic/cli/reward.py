@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -25,12 +24,9 @@ from repic.cli.common import (
 
 if TYPE_CHECKING:
     from repic.images.coordinates import Convention as BoxConvention
-    from repic.objectives.base import Reward, Row
+    from repic.objectives.base import Row
     from repic.rewards.attacks.suite import AttackReport
     from repic.rewards.wrappers import Wrapper
-
-MAX_LINE = 64 * 1024 * 1024
-"""Longest valid line of a completions file, in bytes."""
 
 Mode = Annotated[
     Literal["strict", "paper"],
@@ -157,13 +153,14 @@ def score(
 
     Example: repic reward score completions.jsonl --json
     """
+    from repic.rewards import completions_file
     from repic.rewards.attacks import sample_rows
     from repic.rewards.scoring import score as reward_of
 
     if not completions.is_file():
         raise UserError(f"there is no file {completions}")
     examples: dict[str, Row] = {}
-    if _needs_a_store(completions):
+    if completions_file.needs_a_store(completions):
         examples = sample_rows.by_id(sample_rows.rows_of(open_store(store), dataset))
     score = partial(
         reward_of,
@@ -172,7 +169,7 @@ def score(
         iou_threshold=iou_threshold,
         strip=_wrappers(strip),
     )
-    results = list(_scored(completions, examples, score))
+    results = list(completions_file.scored(completions, examples, score))
     good = [r for r in results if "error" not in r]
     if as_json:
         print_json(results)
@@ -195,68 +192,6 @@ def score(
 
 def _parts(result: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value:.2f}" for name, value in result["components"].items())
-
-
-def _lines(path: Path) -> Iterator[tuple[int, Any]]:
-    """Numbers and values of the non-empty lines; the value of an invalid line is its error."""
-    with path.open("rb") as file:
-        number = 0
-        while line := file.readline(MAX_LINE + 1):
-            number += 1
-            if len(line) > MAX_LINE:
-                while line and not line.endswith(b"\n"):
-                    line = file.readline(MAX_LINE)
-                yield number, ValueError(f"longer than {MAX_LINE >> 20} MiB")
-            elif line.strip():
-                try:
-                    yield number, json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    yield number, ValueError(f"not JSON: {error}")
-
-
-def _needs_a_store(path: Path) -> bool:
-    return any(isinstance(line, dict) and "objective" not in line for _, line in _lines(path))
-
-
-def _scored(
-    path: Path, examples: Mapping[str, Row], score: Callable[[str, Row], Reward]
-) -> Iterator[dict[str, Any]]:
-    from repic.errors import RowError
-
-    for number, line in _lines(path):
-        try:
-            row, text = _row_of(line, examples)
-            result = score(text, row)
-        except (RowError, ValueError) as error:
-            yield {"line": number, "error": str(error)}
-            continue
-        yield {
-            "line": number,
-            "example_id": row.get("example_id"),
-            "total": result.total,
-            "components": dict(result.components),
-            "reason": result.reason,
-            "parsed": result.parsed,
-        }
-
-
-def _row_of(line: Any, examples: Mapping[str, Row]) -> tuple[Row, str]:
-    from repic.errors import RowError
-    from repic.rewards.scoring import check_row
-
-    if isinstance(line, ValueError):
-        raise line
-    if not isinstance(line, dict):
-        raise RowError("not a JSON object")
-    if not isinstance(line.get("completion"), str):
-        raise RowError("completion is missing or not a string")
-    if "objective" in line:
-        check_row(line)
-        return line, line["completion"]
-    example = line.get("example_id")
-    if not isinstance(example, str) or example not in examples:
-        raise RowError(f"there is no example {example!r} in the store; give the row's columns")
-    return examples[example], line["completion"]
 
 
 def _wrappers(text: str) -> tuple[Wrapper, ...]:

@@ -6,14 +6,11 @@ Boxes in tables and code are canonical: float xyxy in pixels of the upright orig
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from repic.images.box_text import MAX_PADDING, BoxError, BoxText, read_box
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
 
 __all__ = [
     "INTERNVL",
@@ -26,9 +23,7 @@ __all__ = [
     "BoxText",
     "Convention",
     "ConventionError",
-    "convention_for",
     "named_convention",
-    "qwen25_vl",
     "reduced",
     "upright",
 ]
@@ -138,18 +133,6 @@ def reduced(width: int, height: int, short_side: int | None) -> tuple[int, int]:
 
 class ConventionError(ValueError):
     """The box notation of a model is unknown; the message names the remedy."""
-
-
-class ImageProcessor(Protocol):
-    """The attributes used of a transformers image processor of the Qwen2-VL kind.
-
-    `size` has `shortest_edge` and `longest_edge`: minimum and maximum pixels (area) of the resized
-    picture.
-    """
-
-    patch_size: int
-    merge_size: int
-    size: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,20 +284,6 @@ INTERNVL = Convention("internvl", FixedGrid(1000), "<box>[[{x1}, {y1}, {x2}, {y2
 NORMALIZED = Convention("normalised", FixedGrid(1), "[{x1}, {y1}, {x2}, {y2}]", decimals=4)
 
 
-def qwen25_vl(processor: ImageProcessor) -> Convention:
-    """Qwen2.5-VL: absolute pixels of the picture as resized by its processor.
-
-    Args:
-        processor: The image processor, `processor.image_processor` of a multimodal processor.
-    """
-    grid = ResizedGrid(
-        processor.patch_size * processor.merge_size,
-        processor.size["shortest_edge"],
-        processor.size["longest_edge"],
-    )
-    return Convention(RESIZED, grid, QWEN3_VL.template)
-
-
 RESIZED = "qwen2.5-vl"
 """Name of the convention whose units depend on the processor's limits of pixels."""
 
@@ -351,53 +320,3 @@ def named_convention(
     if min_pixels > max_pixels:
         raise ConventionError("min_pixels is more than max_pixels")
     return Convention(RESIZED, ResizedGrid(factor, min_pixels, max_pixels), QWEN3_VL.template)
-
-
-_FAMILIES: dict[str, Convention | Callable[[ImageProcessor], Convention]] = {
-    "qwen2_vl": QWEN2_VL,
-    "qwen2_5_vl": qwen25_vl,
-    "qwen3_vl": QWEN3_VL,
-    "qwen3_vl_moe": QWEN3_VL,
-    "internvl": INTERNVL,
-    "internvl_chat": INTERNVL,
-}
-_CLASSES = {
-    "Qwen2VLForConditionalGeneration": "qwen2_vl",
-    "Qwen2_5_VLForConditionalGeneration": "qwen2_5_vl",
-    "Qwen3VLForConditionalGeneration": "qwen3_vl",
-    "Qwen3VLMoeForConditionalGeneration": "qwen3_vl_moe",
-    "InternVLForConditionalGeneration": "internvl",
-    "InternVLChatModel": "internvl_chat",
-}
-
-
-def convention_for(
-    model: str | type | PretrainedConfig, processor: ImageProcessor | None = None
-) -> Convention:
-    """The convention of the family of a model.
-
-    Args:
-        model: A config, a model class, a `model_type` or a class name.
-        processor: Image processor of the model; only Qwen2.5-VL needs it.
-
-    Raises:
-        ConventionError: the family is unknown, or needs a processor.
-    """
-    if isinstance(model, str):
-        name = model
-    elif isinstance(model, type):
-        # A LoRA wrapper or a subclass has a different name than the class of the family.
-        name = next((c.__name__ for c in model.__mro__ if c.__name__ in _CLASSES), model.__name__)
-    else:
-        name = model.model_type
-    family = _FAMILIES.get(_CLASSES.get(name, name))
-    if family is None:
-        raise ConventionError(
-            f"how {name} writes boxes is not known (known: {', '.join(sorted(_FAMILIES))}); "
-            "pass a repic.images.coordinates.Convention of your own"
-        )
-    if isinstance(family, Convention):
-        return family
-    if processor is None:
-        raise ConventionError(f"{name} writes pixels of the resized picture: pass its processor")
-    return family(processor)

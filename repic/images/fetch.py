@@ -41,7 +41,7 @@ def read_bytes(uri: str) -> bytes:
 
 
 def check_scheme(url: str) -> None:
-    """Refuse addresses from which no picture is read, whoever wrote them.
+    """Refuse addresses that pictures are never read from, even if the user wrote them.
 
     fsspec knows schemes that log in to servers, read other files or the private network.
 

@@ -78,8 +78,8 @@ def opened(path: str) -> Iterator[InputContainer]:
     """An open video with one track to decode.
 
     Raises:
-        ImageRefused: it is no video, has no picture, or is of an unknown codec; also for broken
-            data that is met while it is read.
+        ImageRefused: it is not a video, has no video stream, or uses an unsupported codec; also if
+            its data turns out to be broken while it is read.
     """
     needed()
     import av

@@ -1,8 +1,8 @@
-"""What captions earn that name people without looking, where nothing but names is known.
+"""What a caption earns by naming people without looking, in rows where only names are known.
 
-The reward of such a row is that of its names. Whoever does not look knows their number only, and
-can name everybody or nobody for each number. This pays if it earns more than naming nobody does:
-then there are too few rows in which the names are absent.
+The reward of such a row depends on its names alone. A policy that ignores the photo still knows how
+many names are given, and for each number can name everybody or nobody. If that earns more than
+always naming nobody, too few rows have absent names.
 """
 
 from __future__ import annotations

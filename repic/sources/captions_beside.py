@@ -1,7 +1,7 @@
 """Captions in files beside photos: `1.txt`, or `caption` in `1.json`, beside `1.jpg`.
 
-img2dataset and tools for fine-tuning write such files. A text of numbers only, as boxes in YOLO's
-format are, is no caption.
+img2dataset and tools for fine-tuning write such files. A file with nothing but numbers,
+such as boxes in YOLO's format, is not a caption.
 """
 
 from __future__ import annotations

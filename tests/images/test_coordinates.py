@@ -19,9 +19,8 @@ from repic.images.coordinates import (
     Convention,
     ConventionError,
     ResizedGrid,
-    convention_for,
-    qwen25_vl,
 )
+from repic.images.model_families import convention_for, qwen25_vl
 
 
 class Processor:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from repic.errors import WeightsError
-from repic.images.coordinates import convention_for
+from repic.images.model_families import convention_for
 from repic.models import shipped
 from repic.rewards.scoring import score
 from tools.sample_models import vlm_holdout, vlm_model, vlm_photos, vlm_rows

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from repic.config import NameSettings, SplitSettings
-from repic.images.coordinates import qwen25_vl
+from repic.images.model_families import qwen25_vl
 from repic.mining.splits import split_of
 from repic.objectives import OBJECTIVES, names
 from repic.objectives.base import prompt_of

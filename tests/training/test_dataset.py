@@ -9,7 +9,8 @@ import pytest
 
 from repic.config import ResizeSettings
 from repic.images import cache
-from repic.images.coordinates import QWEN3_VL, Box, qwen25_vl
+from repic.images.coordinates import QWEN3_VL, Box
+from repic.images.model_families import qwen25_vl
 from repic.images.uris import file_path
 from repic.objectives.base import answer_of
 from repic.objectives.query_view import QueryView, box_in_view

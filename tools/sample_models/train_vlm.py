@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from repic.images.coordinates import qwen25_vl
+from repic.images.model_families import qwen25_vl
 from repic.objectives import Row
 from tools.sample_models import vlm_language, vlm_model, vlm_photos, vlm_rows, vlm_vision
 from tools.sample_models.vlm_encoding import EncodedRow, RowEncoder, VisionFeatures

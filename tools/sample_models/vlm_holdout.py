@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from repic.images.coordinates import convention_for
+from repic.images.model_families import convention_for
 from repic.objectives import Reward, Row
 from repic.objectives.base import prompt_of
 from repic.rewards.scoring import score

@@ -17,8 +17,8 @@ from repic.images.coordinates import (
     CONVENTIONS,
     Convention,
     ConventionError,
-    convention_for,
 )
+from repic.images.model_families import convention_for
 from repic.models import weights
 
 if TYPE_CHECKING:
