@@ -318,7 +318,7 @@ def quick_scores(
     """Quick scores during training; `tools.sample_models.vlm_holdout` is the held-out measurement.
 
     OCT: accuracy. VLT: mean IoU of greedy boxes. ICT and `which`: accuracy of names, given the
-    preceding text.
+    preceding text; NaN if no row names anybody.
     """
     encoder, scores = training.encoder, {}
     embedding = training.language.embed_tokens.weight
