@@ -110,6 +110,14 @@ def build(
                 summary.why = "no source has photos for it (source.objectives)"
         order = source_use.row_order(seed_of(settings.seed, "share"), images, sources)
         rows = [row for split in SPLITS for row in _select(candidates, split, settings, order)]
+    _count(rows, summaries, settings)
+    return sorted(rows, key=lambda row: row["example_id"]), list(summaries.values())
+
+
+def _count(
+    rows: Iterable[Row], summaries: Mapping[str, ObjectiveSummary], settings: ExampleSettings
+) -> None:
+    """Count the selected rows, and say why an objective whose drafts gave some has none."""
     for row in rows:
         summaries[row["objective"]].rows[row["kind"], row["split"]] += 1
     for name, summary in summaries.items():
@@ -119,7 +127,6 @@ def build(
                 if settings.shares is not None and name not in _positive(settings.shares)
                 else "examples.total or examples.shares leave no row for it"
             )
-    return sorted(rows, key=lambda row: row["example_id"]), list(summaries.values())
 
 
 @contextmanager

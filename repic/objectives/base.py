@@ -275,22 +275,20 @@ def example_row(
     box: list[float] | None = None,
     caption: str | None = None,
     scene: Sequence[Row] = (),
-    distinctive_words: Sequence[str] = (),
-    distractor_words: Sequence[str] = (),
+    fact_words: tuple[Sequence[str], Sequence[str]] = ((), ()),
     hashed: str | None = None,
 ) -> Row:
     """A row of the examples table; its id hashes objective, template, prompt, images and answer.
 
     Args:
+        fact_words: `distinctive_words` and `distractor_words`.
         hashed: What the id hashes in place of the answer.
     """
-    hardest = min(pairs, key=_hardness, default=None)
     crops = [[picture["image_id"], picture["crop"]] for picture in images]
     texts = [block["text"] for block in prompt]
+    told = answer if hashed is None else hashed
     return {
-        "example_id": fingerprint(
-            [objective, template.id, texts, crops, answer if hashed is None else hashed, box]
-        ),
+        "example_id": fingerprint([objective, template.id, texts, crops, told, box]),
         "objective": objective,
         "kind": kind,
         "split": split,
@@ -302,12 +300,20 @@ def example_row(
         "caption": caption,
         "references": list(references),
         "scene": list(scene),
-        "distinctive_words": list(distinctive_words),
-        "distractor_words": list(distractor_words),
+        "distinctive_words": list(fact_words[0]),
+        "distractor_words": list(fact_words[1]),
+        **_pair_columns(pairs),
+        "seed": seed,
+    }
+
+
+def _pair_columns(pairs: Sequence[Pair]) -> Row:
+    """The columns about the pairs of a row: their ids, and what the hardest of them is like."""
+    hardest = min(pairs, key=_hardness, default=None)
+    return {
         "pair_ids": [pair.pair_id for pair in pairs],
         "band": hardest.band if hardest else None,
         "similarity": hardest.similarity if hardest else None,
-        "seed": seed,
     }
 
 

@@ -236,8 +236,8 @@ class _RowPlan:
         ]
         name_of = {obj.object_id: name for obj, name in present}
         infos = [reference["info"] for reference in references]
-        distinctive, distractors = ([], []) if target else self.index.fact_words(query)
-        caption = None if target else named_caption(query.caption, present, distinctive, infos)
+        words = ([], []) if target else self.index.fact_words(query)
+        caption = None if target else named_caption(query.caption, present, words[0], infos)
         named = ", ".join(f"<{name}>" for _, name in present)
         answer = identify.answer(name_of.get(target.object_id)) if target else caption or ""
         return example_row(
@@ -254,8 +254,7 @@ class _RowPlan:
             box=list(target.box) if target else None,
             caption=caption,
             scene=scene_of(corpus.objects_of[query.image_id], name_of),
-            distinctive_words=distinctive,
-            distractor_words=distractors,
+            fact_words=words,
             hashed=answer if target else named,
         )
 

@@ -110,17 +110,20 @@ def choose_crops(
     Returns:
         Indices of options, 0 for the whole photo.
     """
-    picks = np.zeros(len(whole), np.int64)
     train = np.flatnonzero(np.array(splits) == "train")
     if most >= 1 or len(train) < FEWEST_ROWS or _score(whole, train)[1] <= most:
-        return picks
-    offered = [options(i) for i in range(len(whole))]
+        return np.zeros(len(whole), np.int64)
+    return _spread([options(i) for i in range(len(whole))], train, most)
+
+
+def _spread(offered: Sequence[Boxes], train: NDArray[np.int64], most: float) -> NDArray[np.int64]:
+    """The turns of `choose_crops`."""
     count = max(map(len, offered))
     padded = np.stack([np.concatenate([o, o[:1].repeat(count - len(o), 0)]) for o in offered])
     answered = np.zeros(padded.shape[:2])
     can_change = np.array([len(o) > 1 for o in offered])
+    rows, picks = np.arange(len(offered)), np.zeros(len(offered), np.int64)
     best, least = picks, 1.0
-    rows = np.arange(len(whole))
     for _ in range(ROUNDS):
         shown = padded[rows, picks]
         box, score = _score(shown, train)

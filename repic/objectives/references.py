@@ -105,6 +105,31 @@ class ReferenceIndex:
         return self._fact_words[query.image_id]
 
 
+@dataclass(frozen=True)
+class _Candidates:
+    """The candidates of one row that is about a pair, looked up when they are asked for."""
+
+    index: ReferenceIndex
+    query: Photo
+    first: ReferenceCandidate
+    seed: int
+
+    def present(self) -> list[ReferenceCandidate]:
+        return _crops_of_other_photos(self.index, self.query, self.first, self.seed)
+
+    def absent(self) -> list[ReferenceCandidate]:
+        return _distinct(self.index, self.index.absent(self.query), self.seed)
+
+    def mixed(self, present: int, absent: int, most: int) -> list[ReferenceCandidate]:
+        """As many present ones as there are, up to their number, and absent ones up to `most`."""
+        references = self.present()[:present]
+        return references + self.absent()[: min(absent, most - len(references))]
+
+    def clear(self) -> list[ReferenceCandidate]:
+        """All others that may stand beside the first in a `which` row."""
+        return _clear_of(self.first, self.present()[1:] + self.absent())
+
+
 def possible_selections(
     index: ReferenceIndex,
     query: Photo,
@@ -118,45 +143,26 @@ def possible_selections(
     Args:
         first: The candidate of the pair that the row is about; None for a photo without a pair.
     """
-    most = settings.ict.max_references
+    most, selection = settings.ict.max_references, ReferenceSelection
     # All numbers are drawn here, so that the state of `rng` afterwards does not depend on the kind.
     count, present_count = rng.between(2, most), rng.between(1, most - 1)
     absent_count = rng.between(1, most)
-    selections: dict[str, Callable[[], ReferenceSelection]] = {}
-    same_photo = (
-        _crops_of_query(index, query, first, seed)[:count]
-        if rng.chance(settings.ict.same_photo_share)
-        else []
-    )
+    is_same_photo = rng.chance(settings.ict.same_photo_share)
+    same_photo = _crops_of_query(index, query, first, seed)[:count] if is_same_photo else []
     if first is None:
-        return {"multi": lambda: ReferenceSelection(same_photo)} if len(same_photo) >= 2 else {}
-
-    def present() -> list[ReferenceCandidate]:
-        return _crops_of_other_photos(index, query, first, seed)
-
-    def absent() -> list[ReferenceCandidate]:
-        return _distinct(index, index.absent(query), seed)
-
-    def mixed() -> ReferenceSelection:
-        present_references = present()[:present_count]
-        return ReferenceSelection(
-            present_references + absent()[: min(absent_count, most - len(present_references))]
-        )
-
-    def clear() -> list[ReferenceCandidate]:
-        return _clear_of(first, present()[1:] + absent())
-
-    selections["single"] = lambda: ReferenceSelection([first])
+        return {"multi": lambda: selection(same_photo)} if len(same_photo) >= 2 else {}
+    of = _Candidates(index, query, first, seed)
+    selections: dict[str, Callable[[], ReferenceSelection]] = {"single": lambda: selection([first])}
     if len(same_photo) >= 2:
-        selections["multi"] = lambda: ReferenceSelection(same_photo)
+        selections["multi"] = lambda: selection(same_photo)
     elif index.distinct_present(query) >= 2:
-        selections["multi"] = lambda: ReferenceSelection(present()[:count])
+        selections["multi"] = lambda: selection(of.present()[:count])
     if index.distinct_absent(query):
-        selections["absent"] = lambda: ReferenceSelection(absent()[:absent_count])
-        selections["mixed"] = mixed
+        selections["absent"] = lambda: selection(of.absent()[:absent_count])
+        selections["mixed"] = lambda: selection(of.mixed(present_count, absent_count, most))
     # Absent objects have no box in the query, so two of them suffice without looking at boxes.
-    if index.distinct_absent(query) >= 2 or len(clear()) >= 2:
-        selections["which"] = lambda: _which(first, clear(), seed, most)
+    if index.distinct_absent(query) >= 2 or len(of.clear()) >= 2:
+        selections["which"] = lambda: _which(first, of.clear(), seed, most)
     return selections
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -99,29 +100,40 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    slots = _RequestSlots(limits.at_once)
-    batched = [BatchedComponent(component) for component in components]
-    app.add_middleware(
-        Guard,
-        rules=GuardRules(
-            token=token,
-            hosts=hosts,
-            body=limits.bytes,
-            body_seconds=limits.body_seconds,
-            all_bodies=limits.all_bytes,
-        ),
+    rules = GuardRules(
+        token=token,
+        hosts=hosts,
+        body=limits.bytes,
+        body_seconds=limits.body_seconds,
+        all_bodies=limits.all_bytes,
     )
+    app.add_middleware(Guard, rules=rules)
     app.add_middleware(CountedRequests)
+    app.include_router(_state_routes())
+    app.include_router(_score_routes(_Worker(limits, components, strip)))
+    return app
 
-    @app.get("/healthz", summary="Health of this worker")
+
+def _state_routes() -> APIRouter:
+    """Routes about the worker itself."""
+    routes = APIRouter()
+
+    @routes.get("/healthz", summary="Health of this worker")
     async def healthz() -> dict[str, Any]:
         return {"status": "ok", "version": config.version(), "schema_version": SCHEMA}
 
-    @app.get("/metrics", summary="Counters of all workers, for Prometheus")
+    @routes.get("/metrics", summary="Counters of all workers, for Prometheus")
     async def read_metrics() -> Response:
         return Response(prometheus.exposed(), media_type=prometheus.CONTENT_TYPE)
 
-    @app.post(
+    return routes
+
+
+def _score_routes(worker: _Worker) -> APIRouter:
+    """Routes that score answers."""
+    routes = APIRouter()
+
+    @routes.post(
         "/v1/score",
         summary="Score answers",
         response_model=ScoreResponse,
@@ -129,13 +141,9 @@ def create_app(
         openapi_extra=_body(ScoreRequest),
     )
     async def score_rows(request: Request) -> Response:
-        async def respond(body: ScoreRequest) -> ScoreResponse:
-            scores = await score(body.rows, body.mode, body.convention, body.strip)
-            return ScoreResponse.model_construct(scores=scores)
+        return await worker.reply(request, ScoreRequest, lambda b: len(b.rows), worker.scored)
 
-        return await handle(request, ScoreRequest, lambda body: len(body.rows), respond)
-
-    @app.post(
+    @routes.post(
         "/get_reward",
         summary="Score answers in OpenRLHF's protocol",
         response_model=openrlhf.OpenRlhfResponse,
@@ -143,23 +151,72 @@ def create_app(
         openapi_extra=_body(openrlhf.OpenRlhfRequest),
     )
     async def get_reward(request: Request) -> Response:
+        form = openrlhf.OpenRlhfRequest
         try:
             options = openrlhf.OpenRlhfOptions.model_validate(dict(request.query_params))
         except ValidationError as error:
             return _error(_invalid(error))
-
-        async def respond(body: openrlhf.OpenRlhfRequest) -> openrlhf.OpenRlhfResponse:
-            completions = openrlhf.completions(body)
-            valid = [completion for completion in completions if completion]
-            scores = iter(await score(valid, options.mode, options, options.strip))
-            prometheus.count_answers(("unknown", None) for c in completions if c is None)
-            return openrlhf.rewards([next(scores) if c else None for c in completions])
-
-        return await handle(
-            request, openrlhf.OpenRlhfRequest, lambda body: len(body.query), respond
+        return await worker.reply(
+            request, form, lambda b: len(b.query), partial(worker.scored_for_openrlhf, options)
         )
 
-    async def score(
+    return routes
+
+
+class _Worker:
+    """Scores the answers of requests, as many requests at once as its limits allow."""
+
+    def __init__(
+        self, limits: Limits, components: Sequence[Component], strip: Collection[Wrapper]
+    ) -> None:
+        self._limits, self._strip = limits, strip
+        self._slots = _RequestSlots(limits.at_once)
+        self._components = [BatchedComponent(component) for component in components]
+
+    async def reply(
+        self,
+        request: Request,
+        form: type[Any],
+        rows: Callable[[Any], int],
+        respond: Callable[[Any], Awaitable[BaseModel]],
+    ) -> Response:
+        """The response to a request, or the error that says what is wrong with it.
+
+        Args:
+            form: What its body must be.
+            rows: Body -> number of its rows.
+            respond: Body -> body of the response.
+        """
+        most = self._limits.rows
+        try:
+            text = await request.body()
+            with self._slots:
+                try:
+                    body = form.model_validate_json(text)
+                except ValidationError as error:
+                    raise _invalid(error) from None
+                if rows(body) > most:
+                    raise RefusedError(413, "too_many_rows", f"at most {most} rows per request")
+                reply = await respond(body)
+                return Response(reply.model_dump_json(), media_type="application/json")
+        except RefusedError as refused:
+            return _error(refused)
+
+    async def scored(self, body: ScoreRequest) -> ScoreResponse:
+        scores = await self._score(body.rows, body.mode, body.convention, body.strip)
+        return ScoreResponse.model_construct(scores=scores)
+
+    async def scored_for_openrlhf(
+        self, options: openrlhf.OpenRlhfOptions, body: openrlhf.OpenRlhfRequest
+    ) -> openrlhf.OpenRlhfResponse:
+        completions = openrlhf.completions(body)
+        valid = [completion for completion in completions if completion]
+        scores = iter(await self._score(valid, options.mode, options, options.strip))
+        prometheus.count_answers(("unknown", None) for c in completions if c is None)
+        return openrlhf.rewards([next(scores) if c else None for c in completions])
+
+    async def _score(
+        self,
         received: Sequence[Completion],
         mode: Mode,
         message: ConventionMessage,
@@ -167,39 +224,15 @@ def create_app(
     ) -> list[ScoreMessage]:
         # Not in a thread, which would only wait for the interpreter lock.
         convention = message.convention()
-        completions = bare_completions(received, {*strip, *wrappers}, mode)
+        completions = bare_completions(received, {*self._strip, *wrappers}, mode)
         scores = [score_row(c.completion, c.row, mode, convention) for c in completions]
-        for component in batched:
+        for component in self._components:
             scores = await _lowered(completions, scores, component)
         prometheus.count_answers(
             (completion.row["objective"], result.reward)
             for completion, result in zip(completions, scores, strict=True)
         )
         return scores
-
-    async def handle(
-        request: Request,
-        form: type[Any],
-        rows: Callable[[Any], int],
-        respond: Callable[[Any], Awaitable[BaseModel]],
-    ) -> Response:
-        try:
-            text = await request.body()
-            with slots:
-                try:
-                    body = form.model_validate_json(text)
-                except ValidationError as error:
-                    raise _invalid(error) from None
-                if rows(body) > limits.rows:
-                    raise RefusedError(
-                        413, "too_many_rows", f"at most {limits.rows} rows per request"
-                    )
-                reply = await respond(body)
-                return Response(reply.model_dump_json(), media_type="application/json")
-        except RefusedError as refused:
-            return _error(refused)
-
-    return app
 
 
 def bare_completions(
