@@ -31,6 +31,7 @@ from repic.config.evaluate import (
     SUITES,
     EvaluateSettings,
     Layout,
+    NoBox,
     Protocol,
     SuiteName,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "Method",
     "MiningSettings",
     "NameSettings",
+    "NoBox",
     "Objective",
     "OctSettings",
     "Protocol",

@@ -13,6 +13,7 @@ SuiteName = Literal[
 ]
 Protocol = Literal["skip-retrieval", "retrieval", "retrieval-forced", "wrong", "mixed"]
 Layout = Literal["training", "paper"]
+NoBox = Literal["whole-photo", "no-reference"]
 SUITES: tuple[SuiteName, ...] = get_args(SuiteName)
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
@@ -57,6 +58,11 @@ class EvaluateSettings(Section):
         ge=-1,
         le=1,
         description="Lowest cosine at which a crop matches a reference; empty: calibrated.",
+    )
+    no_box: NoBox = added(
+        "whole-photo",
+        description="Retrieval where the detector finds no box: whole-photo searches with the "
+        "photo; no-reference shows none, as the paper's scripts do.",
     )
     backend: Literal["transformers", "vllm", "server"] = Field(
         "transformers", description="What generates; server: an OpenAI-compatible server at url."

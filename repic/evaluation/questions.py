@@ -4,7 +4,7 @@ A protocol chooses the references:
 
 - `skip-retrieval`: those of all concepts in the photo, as in the paper;
 - `retrieval`: those whose similarity to a crop reaches the threshold; possibly none;
-- `retrieval-forced`: the nearest K in any case, as in the paper;
+- `retrieval-forced`: the nearest K whatever their similarity, as in the paper;
 - `wrong`: as many as are in the photo, all absent, preferably of the same categories;
 - `mixed`: one or two that are in the photo and as many absent ones.
 
@@ -24,7 +24,7 @@ from repic.config import EvaluateSettings, ExampleSettings, IctSettings, Layout
 from repic.errors import SuiteError
 from repic.evaluation.records import CaptionFile, Record, bare
 from repic.evaluation.retrieval import DetectedCrop, names_above, nearest_names
-from repic.evaluation.suites import (
+from repic.evaluation.suites.base import (
     Concept,
     ImageRegion,
     Query,

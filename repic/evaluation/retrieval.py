@@ -1,7 +1,8 @@
 """Retrieval of references: detector -> crops -> encoder -> nearest concepts.
 
-The paper takes the nearest K references for every photo. Ours takes the nearest reference of each
-crop if its cosine reaches a threshold. The threshold is calibrated on the references alone, so that
+The paper takes the nearest K references for every photo in which the detector finds a box, and none
+elsewhere. Ours takes the nearest reference of each crop if its cosine reaches a threshold; without
+a box, the photo is the crop. The threshold is calibrated on the references alone, so that
 another view of the same concept passes and the nearest other concept does not.
 """
 
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repic.evaluation.suites import ImageRegion, Suite
+from repic.config import NoBox
+from repic.evaluation.suites.base import ImageRegion, Suite
 from repic.images.coordinates import Box
 from repic.images.decode import open_image
 from repic.models.devices import batched
@@ -122,12 +124,18 @@ class Gallery:
 
 
 def search(
-    suite: Suite, detector: Detector, encoder: Encoder, gallery: Gallery, margin: float = 0.0
+    suite: Suite,
+    detector: Detector,
+    encoder: Encoder,
+    gallery: Gallery,
+    margin: float = 0.0,
+    no_box: NoBox = "whole-photo",
 ) -> dict[str, list[DetectedCrop]]:
-    """image_id -> crops, highest confidence first; the full photo if nothing is detected.
+    """image_id -> crops, highest confidence first.
 
     Args:
         margin: By how much a crop is enlarged on each side, as a share of its size.
+        no_box: Where nothing is detected, the photo is the only crop, or there is none.
 
     Raises:
         ImageRefused, OSError: A photo cannot be read.
@@ -137,8 +145,7 @@ def search(
     for batch in batched(queries.values(), _PHOTOS_PER_BATCH):
         photos = [_open(query.photo) for query in batch]
         boxes: list[list[tuple[Box, str, float]]] = [
-            [(d.box, d.label, d.confidence) for d in detections]
-            or [(Box(0.0, 0.0, float(photo.width), float(photo.height)), "", 0.0)]
+            [(d.box, d.label, d.confidence) for d in detections] or _undetected(photo, no_box)
             for photo, detections in zip(photos, detector.detect(photos), strict=True)
         ]
         pictures = [
@@ -146,7 +153,8 @@ def search(
             for photo, photo_boxes in zip(photos, boxes, strict=True)
             for box, _, _ in photo_boxes
         ]
-        similarities = iter(gallery.similarities(encoder.encode_images(pictures)))
+        vectors = encoder.encode_images(pictures) if pictures else None
+        similarities = iter(() if vectors is None else gallery.similarities(vectors))
         for query, photo_boxes in zip(batch, boxes, strict=True):
             crops[query.photo.image_id] = [
                 DetectedCrop(
@@ -158,6 +166,12 @@ def search(
                 for box, label, confidence in photo_boxes
             ]
     return crops
+
+
+def _undetected(photo: Any, no_box: NoBox) -> list[tuple[Box, str, float]]:
+    if no_box == "no-reference":
+        return []
+    return [(Box(0.0, 0.0, float(photo.width), float(photo.height)), "", 0.0)]
 
 
 def _open(region: ImageRegion) -> Any:
@@ -191,7 +205,9 @@ def names_above(crops: Sequence[DetectedCrop], threshold: float) -> list[str]:
 
 
 def nearest_names(crops: Sequence[DetectedCrop], k: int, among: Sequence[str]) -> list[str]:
-    """The K names nearest to any crop, filled up from `among`."""
+    """The K names nearest to any crop, filled up from `among`; none without a crop."""
+    if not crops:
+        return []
     best: dict[str, float] = {}
     for crop in crops:
         for match in crop.nearest:

@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from repic import config
 from repic.config import EvaluateSettings, Settings
-from repic.evaluation import caption_quality, local_suites, results, sample_suite, score
+from repic.evaluation import caption_quality, results, score
 from repic.evaluation.questions import Question, questions, read_requests
 from repic.evaluation.results import EvaluationResult
 from repic.evaluation.retrieval import DetectedCrop, Gallery, search, threshold_curve
-from repic.evaluation.suites import Suite
+from repic.evaluation.suites import local, sample
+from repic.evaluation.suites.base import Suite
 from repic.models.devices import batched
 from repic.models.vlm import captioners
 from repic.models.vlm.captioners import Captioner
@@ -129,8 +130,8 @@ def load_suite(settings: EvaluateSettings) -> Suite:
         SuiteError: Its photos are missing.
     """
     if settings.suite.startswith("sample"):
-        return sample_suite.suite(settings.suite, settings.photos, settings.seed)
-    return local_suites.suite(settings.suite, settings.folder)
+        return sample.suite(settings.suite, settings.photos, settings.seed)
+    return local.suite(settings.suite, settings.folder)
 
 
 def retrieve(
@@ -156,7 +157,9 @@ def retrieve(
     detector = detectors.load(detection, settings.runtime)
     encoder = encoder or encoders.load(settings.encoder, settings.runtime)
     gallery = Gallery(suite, encoder)
-    crops = search(suite, detector, encoder, gallery, settings.encoder.margin)
+    crops = search(
+        suite, detector, encoder, gallery, settings.encoder.margin, settings.evaluate.no_box
+    )
     progress.advance(len(suite.queries))
     threshold = settings.evaluate.threshold
     if threshold is None:

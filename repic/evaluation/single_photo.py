@@ -8,10 +8,10 @@ from pathlib import Path
 
 from repic.config import Settings
 from repic.errors import SuiteError
-from repic.evaluation.local_suites import CONCEPTS, SUFFIXES, concept_entries
 from repic.evaluation.questions import Question, questions
 from repic.evaluation.run import retrieve
-from repic.evaluation.suites import Concept, Query, Suite, concepts_by_name, local_photo
+from repic.evaluation.suites.base import Concept, Query, Suite, concepts_by_name, local_photo
+from repic.evaluation.suites.local import CONCEPTS, SUFFIXES, concept_entries
 from repic.models.vlm import captioners
 from repic.pipeline.progress import NoProgress
 from storage.store import Store

@@ -17,8 +17,9 @@ from repic.evaluation.retrieval import (
     names_above,
     nearest_names,
 )
-from repic.evaluation.run import load_suite
-from repic.evaluation.suites import Suite
+from repic.evaluation.run import load_suite, retrieve
+from repic.evaluation.suites.base import Suite
+from repic.pipeline.progress import NoProgress
 
 MATCHES = st.lists(
     st.tuples(st.sampled_from("abcdef"), st.floats(-1, 1)), min_size=1, max_size=5
@@ -115,4 +116,18 @@ def test_a_higher_threshold_never_accepts_more(
 @given(CROPS, st.integers(1, 6))
 def test_forced_retrieval_always_gives_k(crops: list[DetectedCrop], k: int) -> None:
     names = nearest_names(crops, k, "abcdef")
-    assert len(names) == len(set(names)) == k
+    assert len(names) == len(set(names)) == (k if crops else 0)
+
+
+def test_without_a_box_the_photo_is_searched_or_nothing_is_shown(suite: Suite) -> None:
+    few = Suite("few", suite.concepts, suite.queries[:2])
+    forced = {"protocols": ("retrieval", "retrieval-forced")}
+    for no_box, crops, shown in (("whole-photo", 1, 2), ("no-reference", 0, 0)):
+        settings = config.load(
+            "sample", ["detector.confidence=1"], evaluate={"no_box": no_box, **forced}
+        )
+        found = retrieve(few, settings, NoProgress())
+        assert {len(photo_crops) for photo_crops in found.crops.values()} == {crops}
+        asked = questions(few, settings.evaluate, found.crops, 1.0)
+        by_protocol = {q.protocol: len(q.shown) for q in asked}
+        assert by_protocol == {"retrieval": 0, "retrieval-forced": shown}

@@ -12,9 +12,9 @@ from PIL import Image
 from repic import config
 from repic.config import EvaluateSettings, profiles
 from repic.errors import SuiteError
-from repic.evaluation import local_suites, suites
 from repic.evaluation.questions import questions, read_requests
 from repic.evaluation.run import load_suite
+from repic.evaluation.suites import base, local
 from repic.sample import hard_cases
 from tests.evaluation.servers import name_all, serving
 from tests.shared_data import shared_folder
@@ -32,7 +32,7 @@ def photo(path: Path, colour: str = "red") -> None:
     Image.new("RGB", (40, 30), colour).save(path)
 
 
-def generated(name: str, **changes: int) -> suites.Suite:
+def generated(name: str, **changes: int) -> base.Suite:
     return load_suite(
         config.load("sample", evaluate={"suite": name, "photos": 8, **changes}).evaluate
     )
@@ -62,10 +62,8 @@ def test_a_folder_of_concepts(tmp_path: Path) -> None:
     for concept, count in (("ann", 3), ("bob", 2), ("lonely", 1)):
         for n in range(count):
             photo(tmp_path / concept / f"{n}.jpg", "red" if n else "blue")
-    (tmp_path / local_suites.CLASSES).write_text(
-        "Classes\n\nsubject_name,class\nann,dog\nbob,cat\n"
-    )
-    suite = local_suites.suite("dreambooth", str(tmp_path))
+    (tmp_path / local.CLASSES).write_text("Classes\n\nsubject_name,class\nann,dog\nbob,cat\n")
+    suite = local.suite("dreambooth", str(tmp_path))
     assert [c.name for c in suite.concepts] == ["ann", "bob"]
     assert [q.concepts for q in suite.queries] == [("ann",), ("ann",), ("bob",)]
     assert suite.categories == ("cat", "dog")
@@ -76,7 +74,7 @@ def test_a_folder_of_concepts(tmp_path: Path) -> None:
 def test_yollava_has_references_apart(tmp_path: Path) -> None:
     photo(tmp_path / "train" / "bo" / "0.png")
     photo(tmp_path / "test" / "bo" / "5.png")
-    suite = local_suites.suite("yollava", str(tmp_path))
+    suite = local.suite("yollava", str(tmp_path))
     assert [q.photo.uri.rpartition("/")[2] for q in suite.queries] == ["5.png"]
 
 
@@ -103,12 +101,12 @@ def test_two_concepts_whose_names_hold_the_separator(tmp_path: Path) -> None:
     surplus = tmp_path / "database_tot" / "database_2_concepts" / "database.json"
     surplus.write_text(json.dumps({"concept_dict": {"<Eve>": {"image": "./gone.jpg"}}}))
     photo(tmp_path / "query-image-2-concepts" / "Ann_and_Bob_and_Co" / "1.jpg")
-    suite = local_suites.suite("repic-2c", str(tmp_path))
+    suite = local.suite("repic-2c", str(tmp_path))
     assert [q.concepts for q in suite.queries] == [("Ann", "Bob_and_Co")]
     assert suite.queries[0].among == names
     photo(tmp_path / "query-image-2-concepts" / "Ann_and_Eve" / "1.jpg")
     with pytest.raises(SuiteError, match="Ann_and_Eve: its name is not"):
-        local_suites.suite("repic-2c", str(tmp_path))
+        local.suite("repic-2c", str(tmp_path))
 
 
 PALS, FOES = ("mr.a", "b b", "c", "d", "scarlet e"), ("v", "w", "x", "y")
@@ -134,7 +132,7 @@ def four(root: Path, *asked: tuple[str, ...]) -> Path:
 
 def test_four_concepts_are_what_the_authors_ask_about(tmp_path: Path) -> None:
     four(tmp_path, PALS[:4], PALS[1:])
-    suite = local_suites.suite("repic-4c", str(tmp_path))
+    suite = local.suite("repic-4c", str(tmp_path))
     assert [c.name for c in suite.concepts] == [*PALS, *FOES]
     assert [q.concepts for q in suite.queries] == [PALS[:4], PALS[1:], FOES]
     assert all(set(q.among) == {*PALS, *FOES} for q in suite.queries), "one database for all"
@@ -173,7 +171,7 @@ def released(root: Path, name: str, photos: str) -> Path:
 )
 def test_the_authors_databases_of_one_concept(name: str, photos: str, tmp_path: Path) -> None:
     file = released(tmp_path, name, photos)
-    suite = local_suites.suite(name, str(tmp_path))
+    suite = local.suite(name, str(tmp_path))
     assert [c.name for c in suite.concepts] == ["ann", "b-b", "eve"]
     assert suite.categories == ("person",)
     assert {c.info for c in suite.concepts} == {"A pal."}
@@ -184,10 +182,10 @@ def test_the_authors_databases_of_one_concept(name: str, photos: str, tmp_path: 
     gone = tmp_path / photos / "ann" / "1.jpg"
     gone.unlink()
     with pytest.raises(SuiteError, match=r"1\.jpg: the photo that .* asks about is missing"):
-        local_suites.suite(name, str(tmp_path))
+        local.suite(name, str(tmp_path))
     file.unlink()
     with pytest.raises(SuiteError, match=rf"{name}_query_templates\.json: there is no such file"):
-        local_suites.suite(name, str(tmp_path))
+        local.suite(name, str(tmp_path))
 
 
 def test_the_captions_of_the_authors_database(tmp_path: Path) -> None:
@@ -204,7 +202,7 @@ def test_the_captions_of_the_authors_database(tmp_path: Path) -> None:
 
 def test_requests_are_those_of_a_file_of_captions(tmp_path: Path) -> None:
     released(tmp_path, "myvlm", "myvlm_data")
-    suite = local_suites.suite("myvlm", str(tmp_path))
+    suite = local.suite("myvlm", str(tmp_path))
     rows = [
         [f"./data/photos\\{name}/{n}.jpg", [f"<{name}>"], "A caption.", f"Ask {name} {n}?"]
         for name in ("ann", "b-b")
@@ -230,13 +228,13 @@ def test_concepts_that_are_left_out_are_named(tmp_path: Path) -> None:
         (tmp_path / "one" / concept).mkdir(parents=True)
         for n in range(count):
             photo(tmp_path / "one" / concept / f"{n}.jpg")
-    one = local_suites.suite("myvlm", str(tmp_path / "one"))
+    one = local.suite("myvlm", str(tmp_path / "one"))
     assert one.remarks == (
         "2 concepts have no photo besides their reference and are left out: empty, lonely",
     )
     for folder, concept in (("train", "bo"), ("test", "bo"), ("train", "mam"), ("test", "oong")):
         photo(tmp_path / "two" / folder / concept / "0.png")
-    two = local_suites.suite("yollava", str(tmp_path / "two"))
+    two = local.suite("yollava", str(tmp_path / "two"))
     assert [c.name for c in two.concepts] == ["bo"]
     assert two.remarks == ("2 concepts have no photos of both and are left out: mam, oong",)
 
@@ -260,29 +258,29 @@ def test_what_was_left_out_is_said_and_kept(repic_main: Any, tmp_path: Path) -> 
 def test_questions_about_strangers_or_of_another_form_are_refused(tmp_path: Path) -> None:
     file = four(tmp_path, ("mr.a", "b b", "c", "nobody"))
     with pytest.raises(SuiteError, match="asks about nobody, who is not in the database"):
-        local_suites.suite("repic-4c", str(tmp_path))
+        local.suite("repic-4c", str(tmp_path))
     file.write_text("[1]")
     with pytest.raises(SuiteError, match="is not a question file; it is"):
-        local_suites.suite("repic-4c", str(tmp_path))
+        local.suite("repic-4c", str(tmp_path))
 
 
-@pytest.mark.parametrize("name", list(local_suites.LAYOUT))
+@pytest.mark.parametrize("name", list(local.LAYOUT))
 def test_what_is_missing_is_said_with_what_belongs_there(name: str, tmp_path: Path) -> None:
     for folder in (None, str(tmp_path / "nowhere"), str(tmp_path)):
         with pytest.raises(SuiteError, match="FOLDER/"):
-            local_suites.suite(name, folder)
+            local.suite(name, folder)
 
 
 def test_a_broken_photo_is_named(tmp_path: Path) -> None:
     photo(tmp_path / "ann" / "0.jpg")
     (tmp_path / "ann" / "1.jpg").write_bytes(b"no picture")
     with pytest.raises(SuiteError, match=r"1\.jpg cannot be read"):
-        local_suites.suite("dreambooth", str(tmp_path))
+        local.suite("dreambooth", str(tmp_path))
 
 
 @pytest.mark.skipif(SHARED is None, reason="needs shared/data/dreambooth beside the clone")
 def test_dreambooth_itself() -> None:
-    suite = local_suites.suite("dreambooth", str(SHARED))
+    suite = local.suite("dreambooth", str(SHARED))
     assert (len(suite.concepts), len(suite.queries)) == (30, 128)
     assert len(suite.categories) == 15
     photos = [path for path in SHARED.glob("*/*") if path.suffix == ".jpg"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from repic.errors import SuiteError
 from repic.evaluation.records import bare
-from repic.evaluation.suites import Concept, ImageRegion, Query, Suite, local_photo
+from repic.evaluation.suites.base import Concept, ImageRegion, Query, Suite, local_photo
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".avif", ".heic"})
 CONCEPTS, CLASSES = "concepts.json", "prompts_and_classes.txt"

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from repic.config import NameSettings, cache_folder
-from repic.evaluation.suites import Concept, ImageRegion, Query, QueryObject, Suite, local_photo
+from repic.evaluation.suites.base import (
+    Concept,
+    ImageRegion,
+    Query,
+    QueryObject,
+    Suite,
+    local_photo,
+)
 from repic.objectives.base import SeededRandom, seed_of
 from repic.objectives.corpus import Object
 from repic.objectives.names import draw_names

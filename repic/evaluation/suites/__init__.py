@@ -1,0 +1,1 @@
+"""Suites: named concepts with references, and photos to caption or to ask about."""
