@@ -24,7 +24,7 @@ from repic.config.evaluate import EvaluateSettings
 from repic.config.profiles import layered, section_of
 from repic.config.refresh import RefreshSettings
 from repic.config.section import Section, described, is_utf8, validated
-from repic.config.source_lists import completed, named
+from repic.config.source_lists import as_read, completed, named
 from repic.config.sources import SourceSettings
 from repic.config.train import METHODS, TrainSettings, as_meant, trainer_fields
 from repic.errors import ConfigError
@@ -164,7 +164,7 @@ def from_record(data: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigError: unknown key or invalid value.
     """
-    settings = validated(Settings, data, BUILD.hint)
+    settings = validated(Settings, as_read(data), BUILD.hint)
     # Records without a level are of versions that knew only the first.
     levels = tuple(source.with_level("folder:1") for source in settings.sources)
     return settings.model_copy(update={"sources": levels})

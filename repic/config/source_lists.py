@@ -14,7 +14,7 @@ from typing import Any
 
 from repic.config.build import DetectorSettings
 from repic.config.section import nearest
-from repic.config.sources import KINDS, SourceSettings, only_kind
+from repic.config.sources import KINDS, SourceSettings, only_kind, unread_by
 from repic.errors import ConfigError
 
 
@@ -165,6 +165,23 @@ def with_defaults(item: Any) -> Any:
     return {**kind.defaults, **item} if kind else dict(item)
 
 
+def as_read(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded settings without those that a source never read, which were allowed once."""
+
+    def item_as_read(item: Any) -> Any:
+        if not isinstance(item, Mapping):
+            return item
+        unread = unread_by(str(item.get("kind") or "folder"))
+        return {key: value for key, value in item.items() if key not in unread}
+
+    data = dict(data)
+    if "source" in data:
+        data["source"] = item_as_read(data["source"])
+    if isinstance(data.get("sources"), list | tuple):
+        data["sources"] = list(map(item_as_read, data["sources"]))
+    return data
+
+
 def _single(source: Any) -> Any:
     """An item of `sources` from a section `source`, which has no defaults of its kind."""
     if not isinstance(source, Mapping):
@@ -203,6 +220,9 @@ def _place(items: Sequence[Any], key: str) -> int:
 def _update(item: dict[str, Any], change: Any, where: str) -> None:
     if not isinstance(change, Mapping):
         raise ConfigError(f"{where} is a section of settings, not {change!r}")
+    old, new = (str(of.get("kind") or "folder") for of in (item, {**item, **change}))
+    for name in unread_by(new) - unread_by(old):  # chosen for a source of the old kind
+        item.pop(name, None)
     for key, value in change.items():
         if isinstance(value, Mapping) and isinstance(item.get(key), dict):
             item[key] = {**item[key], **value}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from repic.config.build import DetectorSettings, Objective
-from repic.config.section import Section, nearest
+from repic.config.section import Section, added, nearest
 from repic.errors import ConfigError
 
 _IDENTITY = re.compile(r"folder(:(named|-?[1-9][0-9]{0,2}))?|annotation|album|shot|none")
@@ -54,6 +54,17 @@ KINDS: Mapping[str, SourceKind] = {
 """Every kind of source by its name."""
 
 
+def _read_by(kinds: str, default: Any, description: str, **options: Any) -> Any:
+    """A setting that only some kinds of sources read, as `hf, webdataset`."""
+    names = [name.strip() for name in kinds.split(",")]
+    return Field(
+        default,
+        description=f"{kinds}: {description}",
+        json_schema_extra={"kinds": list(names)},
+        **options,
+    )
+
+
 class SourceSettings(Section):
     """Where photos come from."""
 
@@ -80,54 +91,62 @@ class SourceSettings(Section):
         description="How likely its rows are drawn where examples.total or examples.shares limit "
         "them, relative to rows of other sources.",
     )
-    images: str | None = Field(
-        None, description="The folder that file names of a data set are relative to and stay in."
+    images: str | None = _read_by(
+        "coco, refcoco, celeba, voc, yolo, repic, hf, sql",
+        None,
+        "the folder that file names of the data set are relative to and stay in.",
     )
-    refs: str | None = Field(None, description="coco: a file of RefCOCO's referring expressions.")
+    refs: str | None = _read_by("coco", None, "a file of RefCOCO's referring expressions.")
     identity: str = Field(
         "folder",
         description="Where identities come from: the source's annotation, the shot of a video, the "
         "album of a library, none, or folder: the sub-folder; folder:LEVEL is the one at a level, "
         "1 the first below `path`, -1 that of the photo.",
     )
-    label: Literal["folder", "none"] = Field(
+    identity_scope: Literal["shared", "source"] = added(
+        "shared",
+        description="shared: an identity of the same name in another source is the same one; "
+        "source: it is another one, as where names are numbers.",
+    )
+    label: Literal["folder", "none"] = _read_by(
+        "folder",
         "none",
-        description="folder: the sub-folder that is the identity is also the label of the object, "
-        "such as `red mug`.",
+        "folder: the sub-folder that is the identity is also the label of the object, such as "
+        "`red mug`.",
     )
-    config: str | None = Field(
-        None, description="hf: the configuration (subset) of a data set that has several."
+    config: str | None = _read_by(
+        "hf", None, "the configuration (subset) of a data set that has several."
     )
-    revision: str | None = Field(
-        None, description="hf, webdataset, subjects200k: commit, tag or branch on the hub."
+    revision: str | None = _read_by(
+        "hf, webdataset, subjects200k", None, "commit, tag or branch on the hub."
     )
-    split: str = Field("train", description="hf, webdataset, subjects200k: the split to read.")
-    image_column: str = Field(
-        "image", description="hf: the column of the photo; webdataset: its ending."
+    split: str = _read_by("hf, webdataset, subjects200k", "train", "the split to read.")
+    image_column: str = _read_by(
+        "hf, webdataset", "image", "the column of the photo; of a tar, the ending of its file."
     )
-    identity_column: str | None = Field(
-        None, description="hf, webdataset: the column or field that names the subject."
+    identity_column: str | None = _read_by(
+        "hf, webdataset", None, "the column or field that names the subject."
     )
-    label_column: str | None = Field(
-        None, description="hf, webdataset: the column or field with the noun of the main object."
+    label_column: str | None = _read_by(
+        "hf, webdataset", None, "the column or field with the noun of the main object."
     )
-    caption_column: str | None = Field(
-        None, description="hf, webdataset: the column or field with a true caption, as `texts.en`."
+    caption_column: str | None = _read_by(
+        "hf, webdataset", None, "the column or field with a true caption, as `texts.en`."
     )
-    objects_column: str | None = Field(
-        None, description="hf, webdataset: the column of objects, each with `bbox` and `category`."
+    objects_column: str | None = _read_by(
+        "hf, webdataset", None, "the column of objects, each with `bbox` and `category`."
     )
-    box_format: Literal["xywh", "xyxy"] = Field(
-        "xywh", description="hf, webdataset: what the four numbers of a `bbox` are, in pixels."
+    box_format: Literal["xywh", "xyxy"] = _read_by(
+        "hf, webdataset", "xywh", "what the four numbers of a `bbox` are, in pixels."
     )
-    min_quality: int = Field(
-        5, ge=0, le=5, description="subjects200k: lowest accepted value of its three grades."
+    min_quality: int = _read_by(
+        "subjects200k", 5, "lowest accepted value of its three grades.", ge=0, le=5
     )
     licence: str | None = Field(None, description="Licence of all photos of this source.")
-    count: int = Field(400, ge=1, description="sample: photos to generate.")
-    identities: int = Field(60, ge=2, description="sample: how many identities appear in them.")
-    size: int = Field(168, ge=56, description="sample: side of a photo in pixels.")
-    seed: int = Field(0, description="sample: seed of the generated world.")
+    count: int = _read_by("sample", 400, "photos to generate.", ge=1)
+    identities: int = _read_by("sample", 60, "how many identities appear in them.", ge=2)
+    size: int = _read_by("sample", 168, "side of a photo in pixels.", ge=56)
+    seed: int = _read_by("sample", 0, "seed of the generated world.")
 
     @field_validator("name")
     @classmethod
@@ -158,6 +177,13 @@ class SourceSettings(Section):
     def _fits_the_kind(self) -> SourceSettings:
         if (kind := only_kind(self.identity, self.kind)) != self.kind:
             raise ValueError(f"identity {self.identity} is for a source of kind {kind}")
+        for name in sorted(unread_by(self.kind)):
+            if getattr(self, name) != type(self).model_fields[name].get_default():
+                raise ValueError(
+                    f"{name} is for sources of kind {', '.join(readers_of(name))}; one of kind "
+                    f"{self.kind} does not read it: leave it out, or set it for one source, as "
+                    f"sources.NAME.{name}"
+                )
         return self
 
     @property
@@ -188,3 +214,15 @@ def only_kind(identity: str, kind: str) -> str:
     """The one kind that has identities of a form; any kind for others."""
     only = {"shot": "video", "album": "library"}
     return "folder" if ":" in identity else only.get(identity, kind)
+
+
+def readers_of(name: str) -> list[str]:
+    """The kinds of sources that read a setting of `SourceSettings`."""
+    extra = SourceSettings.model_fields[name].json_schema_extra
+    kinds = extra.get("kinds") if isinstance(extra, dict) else None
+    return [str(kind) for kind in kinds] if isinstance(kinds, list) else list(KINDS)
+
+
+def unread_by(kind: str) -> set[str]:
+    """The settings that only sources of other kinds read."""
+    return {name for name in SourceSettings.model_fields if kind not in readers_of(name)}

@@ -1,4 +1,4 @@
-"""Labelled identities that are probably not one subject: notes of a build, and sentences."""
+"""Labelled identities that may not be one subject: notes of a build, and sentences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REMEDY = "choose another level of folders (--identity folder:LEVEL), or correct 
 
 
 def find(objects: pa.Table, images: pa.Table, analysis: Analysis) -> Note:
-    """Notes on identities of several subjects, and on those with most photos of their source.
+    """Notes on identities of several subjects, of most photos of a source, and of several sources.
 
     Args:
         objects: Rows in the order of the analysis, with `image_id` and `identity`.
@@ -43,15 +43,18 @@ def find(objects: pa.Table, images: pa.Table, analysis: Analysis) -> Note:
         name = name_of[spread.identity]
         several.append({"identity": name, "photos": len(photos[name]), "groups": len(spread.sizes)})
     several.sort(key=lambda note: (-note["groups"], note["identity"]))
-    most = []
+    most, shared = [], []
     sizes = Counter(source_of.values())
     for name, its_photos in sorted(photos.items()):
-        for source, count in sorted(Counter(map(source_of.__getitem__, its_photos)).items()):
+        counts = Counter(map(source_of.__getitem__, its_photos))
+        if len(counts) > 1:
+            shared.append({"identity": name, "sources": sorted(counts)})
+        for source, count in sorted(counts.items()):
             if count >= LEAST_PHOTOS and 2 * count > sizes[source]:
                 most.append(
                     {"identity": name, "photos": count, "source": source, "of": sizes[source]}
                 )
-    return {"several_subjects": several, "most_photos": most}
+    return {"several_subjects": several, "most_photos": most, "several_sources": shared}
 
 
 def of_examples(store: StoreReader, examples: Manifest) -> list[str]:
@@ -79,4 +82,12 @@ def sentences(notes: Mapping[str, Any]) -> list[str]:
             for m in most[:NAMED]
         )
         said.append(f"most photos have one identity: {shown}; if it is not one subject, {REMEDY}")
+    if shared := notes.get("several_sources"):
+        shown = ", ".join(f"{s['identity']} ({', '.join(s['sources'])})" for s in shared[:NAMED])
+        more = ", ..." if len(shared) > NAMED else ""
+        what = "name is an identity" if len(shared) == 1 else "names are identities"
+        said.append(
+            f"{len(shared)} {what} of several sources, each counted as one subject: "
+            f"{shown}{more}; if they are different ones, set sources.NAME.identity_scope=source"
+        )
     return said

@@ -98,8 +98,10 @@ def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Ite
     """
     by_uri: dict[str, SourcePhoto] = {}
     count = 0
+    name = settings.name or settings.kind
+    scope = f"{name}/" if settings.identity_scope == "source" else ""
     for entry in _entries(settings, splits):
-        photo = _normalized(replace(entry, source=settings.name or settings.kind))
+        photo = _normalized(replace(entry, source=name), scope)
         earlier = by_uri.get(photo.uri)
         by_uri[photo.uri] = _merged(earlier, photo) if earlier else photo
         count += 1
@@ -147,15 +149,20 @@ def _entries(
     return entries
 
 
-def _normalized(photo: SourcePhoto) -> SourcePhoto:
-    """The photo with identities in one form; one of no visible character is none."""
+def _normalized(photo: SourcePhoto, scope: str) -> SourcePhoto:
+    """The photo with identities in one form, after their scope; one without characters is none."""
+
+    def scoped(identity: str | None) -> str | None:
+        name = one_form(identity)
+        return f"{scope}{name}" if name else None
+
     annotations = tuple(
-        replace(annotation, identity=one_form(annotation.identity))
+        replace(annotation, identity=scoped(annotation.identity))
         if annotation.identity
         else annotation
         for annotation in photo.annotations
     )
-    return replace(photo, identity=one_form(photo.identity), annotations=annotations)
+    return replace(photo, identity=scoped(photo.identity), annotations=annotations)
 
 
 def _merged(first: SourcePhoto, second: SourcePhoto) -> SourcePhoto:
@@ -199,7 +206,7 @@ def _warn_of_shared(found: Iterable[SourcePhoto]) -> None:
     if shared:
         _log.warning(
             "identities of one name in several sources count as one (%d), as %s in %s; if they are "
-            "not, as numbers may be, rename them or set sources.NAME.identity=none",
+            "not, as numbers may be, set sources.NAME.identity_scope=source",
             len(shared),
             shared[0],
             " and ".join(sorted(sources[shared[0]])),

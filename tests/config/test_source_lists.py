@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from pathlib import Path
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from repic import config
 from repic.config import SourceSettings, load
 from repic.config.source_lists import names_of, parse
-from repic.config.sources import KINDS
+from repic.config.sources import KINDS, readers_of, unread_by
 from repic.errors import ConfigError
+from tests.test_structure import imports, tree
 
 TWO: dict[str, Any] = {
     "sources": [{"kind": "folder", "path": "a"}, {"kind": "coco", "path": "b.json"}]
@@ -158,6 +160,15 @@ def test_a_level_of_folders_is_for_folders_only() -> None:
         (("sources.coco.name=a.b",), "sources.1.name=a.b"),
         (("sources.coco.weight=0",), "sources.1.weight=0"),
         (("sources.coco.objectives=[]",), "sources.1.objectives"),
+        (
+            ("sources.coco.min_quality=4",),
+            "sources.1: min_quality is for sources of kind subjects200k; one of kind coco does not",
+        ),
+        (
+            ("source.split=val",),
+            "split is for sources of kind hf, webdataset, subjects200k; one of kind folder does "
+            "not read it: leave it out, or set it for one source, as sources.NAME.split",
+        ),
         (("sources.coco=x",), "sources.coco is a section of settings"),
         (("source=x",), "source is a section of settings"),
         (("sources=x",), "sources=x"),
@@ -168,6 +179,52 @@ def test_a_level_of_folders_is_for_folders_only() -> None:
 def test_a_wrong_change_is_one_clear_error(overrides: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         load("photos", overrides, **TWO)
+
+
+def test_a_change_of_kind_drops_what_only_the_old_kind_reads(tmp_path: Path) -> None:
+    """As `--images` with a profile of generated photos; what was set for no kind is an error."""
+    [folder] = load("sample", **config.chosen_sources("photos")).sources
+    assert (folder.kind, folder.count) == ("folder", SourceSettings().count)
+    [hf] = load("photos", ("source.images=x", "source.kind=hf")).sources
+    assert hf.images == "x"
+    with pytest.raises(ConfigError, match="count is for sources of kind sample"):
+        load("photos", ("source.count=7", "source.kind=hf"))
+
+
+def test_records_with_settings_that_were_never_read_are_read() -> None:
+    old = {"kind": "folder", "path": "a", "refs": "b", "count": 9, "licence": "CC0-1.0"}
+    for record in ({"source": old}, {"sources": [old]}):
+        [source] = config.from_record(record).sources
+        assert (source.refs, source.count, source.licence) == (None, 400, "CC0-1.0")
+
+
+def _read(module: str) -> set[str]:
+    """Attributes of settings that a module reads."""
+    attributes = (n for n in ast.walk(tree(module)) if isinstance(n, ast.Attribute))
+    return {n.attr for n in attributes if ast.unparse(n.value).endswith("settings")}
+
+
+def _texts(module: str) -> set[str]:
+    """Texts of a module, of which some are names for `getattr`."""
+    return {str(n.value) for n in ast.walk(tree(module)) if isinstance(n, ast.Constant)}
+
+
+def _with_imports(module: str) -> set[str]:
+    """A module of the sources and all other ones that it imports."""
+    found, waiting = set(), [module]
+    while waiting:
+        found.add(name := waiting.pop())
+        waiting += [n for n in imports(name) - found if n.startswith("repic.sources.")]
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_kinds_that_read_a_setting_are_those_whose_module_does(kind: str) -> None:
+    module = KINDS[kind].module
+    of_some = {n for n in SourceSettings.model_fields if set(readers_of(n)) != set(KINDS)}
+    declared = of_some - unread_by(kind)
+    assert declared <= set().union(*(_read(m) | _texts(m) for m in _with_imports(module)))
+    assert of_some & _read(module) <= declared
 
 
 def test_one_form_at_a_time(tmp_path: Path) -> None:

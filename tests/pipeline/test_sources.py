@@ -246,5 +246,8 @@ def test_identities_of_one_name_in_two_sources_are_said(
     scan(config.load("photos", **values))
     assert "several sources count as one (1), as 7 in folder and folder-b" in caplog.text
     caplog.clear()
+    own = scan(config.load("photos", ("sources.1.identity_scope=source",), **values))
+    assert "several sources" not in caplog.text
+    assert {s.photo.identity for s in own.photos} == {"7", "folder-b/7", "folder-b/8"}
     scan(config.load("photos", ("sources.1.identity=none",), **values))
     assert "several sources" not in caplog.text

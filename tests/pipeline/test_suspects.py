@@ -21,11 +21,14 @@ Main = Callable[..., tuple[int, str, str]]
 PHOTOS = shared_folder("dreambooth")
 
 
-def notes(names: list[str | None], vectors: np.ndarray) -> suspects.Note:
-    """Notes on photos with one object each, all of one source."""
+def notes(
+    names: list[str | None], vectors: np.ndarray, sources: tuple[str, ...] = ("folder",)
+) -> suspects.Note:
+    """Notes on photos with one object each, of the sources in turn."""
     photos = [f"{number:04}" for number in range(len(names))]
     objects = pa.table({"image_id": photos, "identity": pa.array(names, pa.string())})
-    images = pa.table({"image_id": photos, "source": ["folder"] * len(names)})
+    of = [sources[number % len(sources)] for number in range(len(names))]
+    images = pa.table({"image_id": photos, "source": of})
     known = sorted({name for name in names if name})
     codes = np.array([known.index(name) if name else -1 for name in names])
     each = np.arange(len(names))
@@ -49,6 +52,15 @@ def test_good_labels_say_nothing() -> None:
     few = vectors[:6]
     assert suspects.sentences(notes(["ann"] * 5 + ["ben"], few)) == []
     assert suspects.sentences({}) == []
+
+
+def test_identities_of_one_name_in_two_sources_are_said_with_the_remedy() -> None:
+    vectors, _ = world([6] * 8, categories=8, noise=0.4)
+    [said] = suspects.sentences(notes(["7", "7", "8"], vectors[[0, 1, 6]], ("celeba", "folder")))
+    assert said.startswith(
+        "1 name is an identity of several sources, each counted as one subject: 7 (celeba, folder);"
+    )
+    assert "set sources.NAME.identity_scope=source" in said
 
 
 @pytest.mark.slow
