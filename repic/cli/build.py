@@ -176,7 +176,7 @@ def _summary(outcome: BuildResult) -> dict[str, Any]:
 
 
 def _print_outcome(outcome: BuildResult, store: str) -> None:
-    from repic.pipeline import suspects
+    from repic.pipeline import status, suspects
 
     rows = {name: manifest.rows for name, manifest in outcome.tables.items()}
     unchanged = "Repaired" if outcome.repaired else "Nothing new: this is"
@@ -193,6 +193,8 @@ def _print_outcome(outcome: BuildResult, store: str) -> None:
         console.print(f"  source {name}: {count['usable']} of {count['found']} photos")
     for path, what in outcome.repaired.items():
         console.print(f"  computed again: {path}, because {what}", style="yellow", markup=False)
+    for sentence in status.origin_sentences(status.origin_counts(outcome.dataset)):
+        console.print(f"  {sentence}")
     for note in outcome.dataset.notes.get("examples", {}).values():
         if note.get("why"):
             console.print(f"  no {note['objective']} examples: {note['why']}", style="yellow")

@@ -87,6 +87,8 @@ def status(as_json: JsonOption = False, store: StoreOption = DEFAULT_STORE) -> N
 
 
 def _print_status(current: Status, runs: list[FlowRun] | None) -> None:
+    from repic.pipeline import status as statuses
+
     console = out()
     if current.dataset is None:
         console.print("Nothing was published yet.")
@@ -95,6 +97,8 @@ def _print_status(current: Status, runs: list[FlowRun] | None) -> None:
         console.print(f"Latest is [bold]{current.dataset}[/]: {rows}")
         for name, count in current.sources.items():
             console.print(f"  source {name}: {count['usable']} of {count['found']} photos")
+        for sentence in statuses.origin_sentences(current.origins):
+            console.print(f"  {sentence}")
     for objective, why in current.empty.items():
         console.print(f"  no {objective} examples: {why}", style="yellow")
     if current.quarantined:

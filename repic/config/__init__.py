@@ -23,6 +23,7 @@ from repic.config.build import (
     QuarantineSettings,
     RewardSettings,
     RuntimeSettings,
+    SamePhotoSettings,
     SplitSettings,
     VltSettings,
 )
@@ -108,6 +109,7 @@ __all__ = [
     "ResizeSettings",
     "RewardSettings",
     "RuntimeSettings",
+    "SamePhotoSettings",
     "Scope",
     "Section",
     "Settings",

@@ -227,6 +227,25 @@ class IctSettings(Section):
         return self
 
 
+class SamePhotoSettings(Section):
+    """References that are crops of the query photo itself."""
+
+    use: Literal["never", "auto", "always"] = Field(
+        "never",
+        description="Whether OCT and ICT show such a reference: never; auto: of objects that no "
+        "other photo shows, such as those of COCO; always: of other objects, too. It is mirrored, "
+        "scaled and recoloured.",
+    )
+    share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Most objects of which such a reference is shown, as a share of these and the "
+        "positive pairs; without any pair, all are.",
+    )
+    max_per_photo: int = Field(2, ge=1, description="Most such objects per photo.")
+
+
 class ExampleSettings(Section):
     """How pairs become training examples."""
 
@@ -238,6 +257,7 @@ class ExampleSettings(Section):
         None, description="Share of each objective among all rows; empty: whatever can be made."
     )
     names: NameSettings = NameSettings()
+    same_photo: SamePhotoSettings = added(SamePhotoSettings(), description="")
     oct: OctSettings = OctSettings()
     vlt: VltSettings = VltSettings()
     ict: IctSettings = IctSettings()

@@ -10,6 +10,7 @@ from typing import Any
 from cachetools import LRUCache, cachedmethod
 from PIL import Image
 
+from repic.images.augmentation import Augmentation
 from repic.images.coordinates import Box, reduced
 from repic.images.decode import open_image
 from repic.images.fetch import ImageRefused
@@ -23,7 +24,12 @@ GREY = (128, 128, 128)
 
 
 def _key(_cache: PictureCache, picture: Mapping[str, Any]) -> tuple[Any, ...]:
-    return picture["uri"], tuple(picture["crop"]), picture.get("short_side")
+    return (
+        picture["uri"],
+        tuple(picture["crop"]),
+        Augmentation.of(picture),
+        picture.get("short_side"),
+    )
 
 
 class PictureCache:
@@ -53,13 +59,15 @@ class PictureCache:
                 log.warning("a picture of example %s is gone: %s", row["example_id"], reason)
                 x1, y1, x2, y2 = picture["crop"]
                 size = (max(1, round(x2 - x1)), max(1, round(y2 - y1)))
+                if augmentation := Augmentation.of(picture):
+                    size = augmentation.size(*size)
                 shown = reduced(*size, picture.get("short_side"))
                 pictures.append(Image.new("RGB", shown, GREY))
         return pictures, reason
 
     @cachedmethod(lambda self: self._pictures, key=_key, lock=lambda self: self._lock)
     def picture(self, picture: Mapping[str, Any]) -> Image.Image:
-        """One entry of the `images` column: RGB, upright, cropped.
+        """One entry of the `images` column: RGB, upright, cropped, then augmented.
 
         Its shorter side is reduced to `short_side` pixels if the entry has one.
 
@@ -69,5 +77,7 @@ class PictureCache:
         crop = tuple(picture["crop"])
         full = (0.0, 0.0, float(picture["width"]), float(picture["height"]))
         image = open_image(picture["uri"], None if crop == full else Box.of(crop))
+        if augmentation := Augmentation.of(picture):
+            image = augmentation.apply(image)
         size = reduced(*image.size, picture.get("short_side"))
         return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)

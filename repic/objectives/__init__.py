@@ -64,7 +64,7 @@ def describe(settings: ExampleSettings, sources: Sequence[SourceSettings] = ()) 
 
 def selection_columns(sources: Sequence[SourceSettings]) -> tuple[str, ...]:
     """Columns by which rows are selected and counted; `build` needs no others of existing rows."""
-    columns = ("draft", "example_id", "objective", "kind", "split")
+    columns = ("draft", "example_id", "objective", "kind", "split", "origin")
     return (*columns, "images") if source_use.weights(sources) else columns
 
 
@@ -119,7 +119,10 @@ def _count(
 ) -> None:
     """Count the selected rows, and say why an objective whose drafts gave some has none."""
     for row in rows:
-        summaries[row["objective"]].rows[row["kind"], row["split"]] += 1
+        summary = summaries[row["objective"]]
+        summary.rows[row["kind"], row["split"]] += 1
+        if row["origin"] is not None:
+            summary.origins[row["origin"]] += 1
     for name, summary in summaries.items():
         if not summary.rows and summary.why is None:
             summary.why = (

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
 from repic.config import ExampleSettings
+from repic.images.augmentation import Augmentation
 from repic.images.coordinates import Box, Convention
 from repic.objectives.corpus import Corpus, Object, Pair, Photo
 from repic.objectives.query_view import QueryView
@@ -18,6 +19,7 @@ from storage.hashing import fingerprint
 T = TypeVar("T")
 Row = dict[str, Any]
 Mode = Literal["strict", "paper"]
+Origin = Literal["two_photos", "same_photo"]
 
 HARDNESS = {"hard": 0, "medium": 1, "easy": 2}
 
@@ -104,6 +106,7 @@ class ObjectiveSummary:
 
     Attributes:
         rows: Number of rows by (kind, split).
+        origins: Number of rows by origin of their references; none for VLT.
         refused: Number of candidates not used, by reason.
         without_facts: Number of drafts about a photo that is described, but has too few distinctive
             words to check a caption by.
@@ -112,6 +115,7 @@ class ObjectiveSummary:
 
     objective: str
     rows: Counter[tuple[str, str]] = field(default_factory=Counter)
+    origins: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     without_facts: int = 0
     why: str | None = None
@@ -124,6 +128,7 @@ class ObjectiveSummary:
         return {
             "objective": self.objective,
             "rows": counts,
+            "origins": dict(sorted(self.origins.items())),
             "refused": dict(sorted(self.refused.items())),
             "without_facts": self.without_facts,
             "why": self.why,
@@ -227,9 +232,10 @@ def _box_of(row: Mapping[str, Any], convention: Convention) -> str:
     return QueryView.of(row).render(Box.of(row["box"]), convention)
 
 
-def reference_picture(corpus: Corpus, obj: Object) -> Row:
+def reference_picture(corpus: Corpus, obj: Object, augmentation: Augmentation | None = None) -> Row:
     """An entry of the `images` column: the crop of an object, as a reference."""
-    return _picture(corpus.photos[obj.image_id], "reference", list(obj.box))
+    picture = _picture(corpus.photos[obj.image_id], "reference", list(obj.box))
+    return picture | {"augmentation": augmentation and augmentation.as_entry()}
 
 
 def query_picture(photo: Photo, crop: Box | None = None) -> Row:
@@ -246,6 +252,7 @@ def _picture(photo: Photo, role: str, crop: list[float]) -> Row:
         "width": photo.width,
         "height": photo.height,
         "crop": crop,
+        "augmentation": None,
     }
 
 
@@ -271,6 +278,7 @@ def example_row(
     seed: int,
     *,
     references: Sequence[Row] = (),
+    origin: Origin | None = None,
     pairs: Sequence[Pair] = (),
     box: list[float] | None = None,
     caption: str | None = None,
@@ -284,11 +292,14 @@ def example_row(
         fact_words: `distinctive_words` and `distractor_words`.
         hashed: What the id hashes in place of the answer.
     """
-    crops = [[picture["image_id"], picture["crop"]] for picture in images]
+    shown = [
+        [picture["image_id"], picture["crop"], *filter(None, [picture["augmentation"]])]
+        for picture in images
+    ]
     texts = [block["text"] for block in prompt]
     told = answer if hashed is None else hashed
     return {
-        "example_id": fingerprint([objective, template.id, texts, crops, told, box]),
+        "example_id": fingerprint([objective, template.id, texts, shown, told, box]),
         "objective": objective,
         "kind": kind,
         "split": split,
@@ -302,6 +313,7 @@ def example_row(
         "scene": list(scene),
         "distinctive_words": list(fact_words[0]),
         "distractor_words": list(fact_words[1]),
+        "origin": origin,
         **_pair_columns(pairs),
         "seed": seed,
     }

@@ -44,6 +44,7 @@ class Photo:
     caption: str | None
     described: tuple[Described, ...]
     """Objects that the source describes."""
+    near_duplicate_group: str = field(default="", repr=False)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -142,6 +143,7 @@ class Corpus:
     _words: dict[str, dict[str, None]] = field(default_factory=dict)
     _frequencies: dict[str, DocumentFrequency] = field(default_factory=dict)
     _contents: dict[str, str] = field(default_factory=dict)
+    _views: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     @classmethod
     def of(
@@ -177,6 +179,14 @@ class Corpus:
     def group(self, object_id: str) -> str:
         """The group of an object: the id of one of its members, or its identity."""
         return self._groups[object_id]
+
+    def recurs(self, object_id: str) -> bool:
+        """Whether its group is in two photos that are not near-duplicates."""
+        if not self._views:
+            for obj in self.objects.values():
+                photo = self.photos[obj.image_id]
+                self._views[self.group(obj.object_id)].add(photo.near_duplicate_group)
+        return len(self._views[self.group(object_id)]) > 1
 
     def limited_to(self, image_ids: Collection[str]) -> Corpus:
         """The same corpus in which other photos are in no split, and so in no row."""
@@ -305,6 +315,7 @@ def _photo(row: Mapping[str, Any]) -> Photo:
             Described(Box.of(entry["box"]), entry["label"], tuple(entry["expressions"]))
             for entry in row["annotations"]
         ),
+        row["near_duplicate_group"],
     )
 
 

@@ -2,8 +2,9 @@
 
 One to four named references come before the query. Kinds of rows: `single`, one reference, present;
 `multi`, several, all present; `absent`, none present; `mixed`, some of each. References are crops
-of other photos, except in a share of the multi rows, which shows crops of the query itself. A
-`which` row asks for the name of the object in one box instead; see `repic.objectives.identify`.
+of other photos, except in a share of the multi rows, which shows crops of the query itself, and for
+objects that no other photo shows (`repic.objectives.same_photo`). A `which` row asks for the name
+of the object in one box instead; see `repic.objectives.identify`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from typing import Any
 from repic.captions.mentions import CaptionReading
 from repic.config import ExampleSettings, IctSettings
 from repic.images.coordinates import QWEN3_VL, Convention
-from repic.objectives import caption_reward, identify, released
+from repic.objectives import caption_reward, identify, released, same_photo
 from repic.objectives.base import (
     ExampleDraft,
     Mode,
     ObjectiveSummary,
+    Origin,
     Reward,
     Row,
     SeededRandom,
@@ -107,8 +109,9 @@ class Ict:
         """`settings.ict.per_positive` drafts per usable positive pair, about its other photo.
 
         The kind of each is drawn by `shares` among the kinds that are possible there, so that a row
-        does not depend on photos that no pair links to it. If same-photo references are enabled,
-        photos without a pair give multi rows as well.
+        does not depend on photos that no pair links to it. `settings.same_photo` adds as many about
+        an object whose crop is its own reference. With a share of multi rows of the same photo,
+        photos without either give multi rows as well.
 
         A true caption that its own row does not fully reward is dropped. If facts are checked, the
         row is refused: what is known about the photo then contradicts every true caption.
@@ -118,7 +121,7 @@ class Ict:
             has_rows = True
             yield ExampleDraft(plan.key, partial(self._write, plan, summary))
         if not has_rows:
-            summary.why = "no usable positive pair: nothing was found in two different photos"
+            summary.why = same_photo.why_no_rows(settings)
 
     def _write(self, plan: _RowPlan, summary: ObjectiveSummary) -> Row | None:
         row = plan.row()
@@ -138,15 +141,12 @@ class Ict:
     ) -> Iterator[_RowPlan]:
         index = ReferenceIndex(corpus)
         queried = set()
-        for pair in corpus.pairs:
-            if pair.kind != "positive":
-                continue
-            anchor, in_query = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
-            queried.add(in_query.image_id)
+        for first, identifiers in _first_candidates(corpus, settings, summary):
+            assert first.in_query is not None
+            query = corpus.photos[first.in_query.image_id]
+            queried.add(query.image_id)
             for turn in range(settings.ict.per_positive):
-                seed = seed_of(settings.seed, "ict", pair.pair_id, turn)
-                first = ReferenceCandidate(anchor, pair, in_query)
-                query = corpus.photos[in_query.image_id]
+                seed = seed_of(settings.seed, "ict", *identifiers, turn)
                 if plan := _plan(index, query, first, seed, settings, summary):
                     yield plan
         if settings.ict.same_photo_share > 0:
@@ -193,6 +193,8 @@ class _RowPlan:
     kind: str
     candidates: list[ReferenceCandidate]
     target: Object | None
+    origin: Origin
+    """Of all its references: absent ones are made as present ones would be."""
     rng: SeededRandom
     """Its state after the references are drawn depends on the seed and their number only."""
 
@@ -246,10 +248,11 @@ class _RowPlan:
             corpus.splits[query.image_id],
             template,
             [*prompt, image_block(), text_block(request)],
-            [*(reference_picture(corpus, c.shown) for c in candidates), query_picture(query)],
+            [*map(self._picture, candidates), query_picture(query)],
             answer,
             self.seed,
             references=references,
+            origin=self.origin,
             pairs=[candidate.pair for candidate in candidates if candidate.pair is not None],
             box=list(target.box) if target else None,
             caption=caption,
@@ -257,6 +260,16 @@ class _RowPlan:
             fact_words=words,
             hashed=answer if target else named,
         )
+
+    def _picture(self, candidate: ReferenceCandidate) -> Row:
+        """The crop of a reference, augmented in rows that show crops of the query itself.
+
+        Without `examples.same_photo`, a share of multi rows shows them as they are.
+        """
+        shown = candidate.shown
+        is_changed = self.origin == "same_photo" and self.settings.same_photo.use != "never"
+        changed = same_photo.augmentation(self.seed, shown) if is_changed else None
+        return reference_picture(self.index.corpus, shown, changed)
 
     def _request(self, sentence: str) -> str:
         suffix = None if self.target else request_suffix(self.settings.ict, self.rng)
@@ -277,6 +290,19 @@ class _RowPlan:
         return prompt, references
 
 
+def _first_candidates(
+    corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
+) -> Iterator[tuple[ReferenceCandidate, tuple[str, ...]]]:
+    """What rows are about: positive pairs, then crops of the query; and what identifies each."""
+    for pair in corpus.pairs:
+        if pair.kind == "positive":
+            anchor, in_query = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
+            yield ReferenceCandidate(anchor, pair, in_query), (pair.pair_id,)
+    for objects in same_photo.objects_of(corpus, settings, summary).values():
+        for obj in objects:
+            yield ReferenceCandidate(obj, None, obj), ("same photo", obj.object_id)
+
+
 def _plan(
     index: ReferenceIndex,
     query: Photo,
@@ -292,8 +318,10 @@ def _plan(
     if kind is None:
         summary.refused["no_kind_with_a_share_can_be_made"] += 1
         return None
-    selection = selections[kind]()
-    candidates = rng.shuffled(selection.candidates)
-    plan = _RowPlan(index, settings, query, seed, kind, candidates, selection.target, rng)
+    chosen = selections[kind]()
+    candidates = rng.shuffled(chosen.candidates)
+    of_query = (first is not None and first.of_query) or any(c.of_query for c in candidates)
+    origin: Origin = "same_photo" if of_query else "two_photos"
+    plan = _RowPlan(index, settings, query, seed, kind, candidates, chosen.target, origin, rng)
     summary.without_facts += plan.is_short_of_facts
     return plan

@@ -1,18 +1,21 @@
 """OCT, object consistency: is the named object of image 1 in image 2? Yes or no.
 
 Positives are the usable positive pairs: the crop of the anchor, and the full other photo. Negatives
-are usable negative pairs, drawn by band, whose anchor is certainly absent from the other photo.
+are usable negative pairs, drawn by band, whose anchor is certainly absent from the other photo. For
+objects that no other photo shows, see `repic.objectives.same_photo`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
 from typing import Any
 
 from repic.config import SPLITS, ExampleSettings
 from repic.images.coordinates import Convention
-from repic.objectives import released, short_answers
+from repic.objectives import released, same_photo, short_answers
 from repic.objectives.base import (
     HARDNESS,
     ExampleDraft,
@@ -32,8 +35,9 @@ from repic.objectives.base import (
     templates,
     text_block,
 )
-from repic.objectives.corpus import Corpus, Pair, texts_of
+from repic.objectives.corpus import Corpus, Object, Pair, texts_of
 from repic.objectives.names import draw_names
+from repic.objectives.quotas import by_shares
 
 MAX_ANSWER = 64
 """Longest answer that strict mode reads, in characters, without surrounding white space."""
@@ -77,31 +81,18 @@ class Oct:
     def drafts(
         self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
     ) -> Iterator[ExampleDraft]:
-        """One draft per usable positive pair, and negatives by `settings.oct`, split by split.
+        """Drafts about usable pairs and, by `settings.same_photo`, about crops of the query itself.
 
-        The share of a band that has too few pairs goes to the others.
+        There is one per positive, and negatives by `settings.oct`, in each split. The share of a
+        band that has too few pairs goes to the others.
         """
-        positives: dict[str, list[Pair]] = defaultdict(list)
-        negatives: dict[str, dict[str, list[tuple[int, Pair]]]] = defaultdict(
-            lambda: defaultdict(list)
-        )
-        order = seed_of(settings.seed, "oct", "negative")
-        for pair in corpus.pairs:
-            if pair.kind == "positive":
-                positives[pair.split].append(pair)
-                continue
-            anchor, other = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
-            if not corpus.is_absent(anchor, corpus.photos[other.image_id]):
-                summary.refused["anchor_may_be_in_the_query"] += 1
-                continue
-            negatives[pair.split][pair.band].append((rank(order, pair.pair_id), pair))
-        for split in SPLITS:
-            wanted = round(len(positives[split]) * settings.oct.negatives_per_positive)
-            chosen = _by_band(negatives[split], settings.oct.band_shares, wanted)
-            for pair in sorted(positives[split] + chosen, key=lambda pair: pair.pair_id):
-                yield _draft(corpus, pair, settings)
-        if not any(positives.values()):
-            summary.why = "no usable positive pair: nothing was found in two different photos"
+        has_positives = False
+        for make in (_of_pairs, _of_same_photos):
+            for question in make(corpus, settings, summary):
+                has_positives |= question.present
+                yield question.draft(corpus, settings)
+        if not has_positives:
+            summary.why = same_photo.why_no_rows(settings)
 
     def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> str | None:
         """The answer if it is only yes or no, otherwise None.
@@ -129,57 +120,126 @@ class Oct:
         return Reward(right, components, reason, answer)
 
 
-def _by_band(
-    ranked: Mapping[str, list[tuple[int, Pair]]], shares: Mapping[Any, float], wanted: int
-) -> list[Pair]:
-    """The wanted number of pairs, by the shares of their bands, in order of rank within a band."""
-    waiting = {band: [pair for _, pair in sorted(ranked[band], key=_order)] for band in ranked}
-    bands = sorted((b for b in waiting if shares.get(b, 0) > 0), key=HARDNESS.__getitem__)
-    chosen: list[Pair] = []
-    while (missing := wanted - len(chosen)) > 0 and (bands := [b for b in bands if waiting[b]]):
-        share_sum = sum(shares[band] for band in bands)
-        for band in bands:
-            take = min(missing, max(1, round(missing * shares[band] / share_sum)))
-            take = min(take, wanted - len(chosen))
-            chosen += waiting[band][:take]
-            waiting[band] = waiting[band][take:]
-    return chosen
+def _negatives(
+    corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
+) -> Mapping[str, Mapping[str, list[Pair]]]:
+    """Split -> band -> the negative pairs whose anchor is certainly absent from the other photo.
+
+    The bands are ordered from hard to easy, the pairs of each by a hash.
+    """
+    found: dict[str, dict[str, list[Pair]]] = {
+        split: {band: [] for band in sorted(HARDNESS, key=HARDNESS.__getitem__)} for split in SPLITS
+    }
+    for pair in corpus.pairs:
+        if pair.kind == "positive":
+            continue
+        anchor, other = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
+        if corpus.is_absent(anchor, corpus.photos[other.image_id]):
+            found[pair.split][pair.band].append(pair)
+        else:
+            summary.refused["anchor_may_be_in_the_query"] += 1
+    order = seed_of(settings.seed, "oct", "negative")
+    for pairs in (pairs for bands in found.values() for pairs in bands.values()):
+        pairs.sort(key=lambda pair: (rank(order, pair.pair_id), pair.pair_id))
+    return found
 
 
-def _order(item: tuple[int, Pair]) -> tuple[int, str]:
-    return item[0], item[1].pair_id
+@dataclass(frozen=True)
+class _Question:
+    """Whether an object is in a photo.
+
+    Attributes:
+        shown: The object whose crop is the reference.
+        target: An object of the query: the same one if the answer is yes.
+        pair: The pair that links the two; None if a crop of the query itself is, or in a negative
+            could be, the reference.
+    """
+
+    shown: Object
+    target: Object
+    present: bool
+    split: str
+    pair: Pair | None
+
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """What its random choices and its place in the order follow from."""
+        if self.pair:
+            return (self.pair.pair_id,)
+        return ("same photo", self.shown.object_id, self.target.object_id)
+
+    def draft(self, corpus: Corpus, settings: ExampleSettings) -> ExampleDraft:
+        contents = (corpus.content(obj.image_id) for obj in (self.shown, self.target))
+        about = (self.pair,) if self.pair else (*self.identifiers, self.split)
+        return ExampleDraft(
+            draft_key("oct", *about, *contents), partial(self._row, corpus, settings)
+        )
+
+    def _row(self, corpus: Corpus, settings: ExampleSettings) -> Row:
+        seed = seed_of(settings.seed, "oct", *self.identifiers)
+        rng = SeededRandom(seed)
+        query = corpus.photos[self.target.image_id]
+        template = rng.pick(TEMPLATES)
+        avoid = [self.shown.label, *texts_of(query, corpus.objects_of[query.image_id])]
+        [(name, locale)] = draw_names(rng, 1, settings.names.locales, avoid)
+        tag = f"<{name}>"
+        changed = None if self.pair else same_photo.augmentation(seed, self.shown)
+        return example_row(
+            "oct",
+            "positive" if self.present else "negative",
+            self.split,
+            template,
+            [
+                image_block(),
+                text_block(INTRODUCTION.format(name=tag)),
+                image_block(),
+                text_block(f"{template.text.format(name=tag)} {INSTRUCTION}"),
+            ],
+            [reference_picture(corpus, self.shown, changed), query_picture(query)],
+            "yes" if self.present else "no",
+            seed,
+            references=[reference_row(name, locale, "", self.present, self.shown)],
+            origin="two_photos" if self.pair else "same_photo",
+            pairs=[self.pair] if self.pair else [],
+        )
 
 
-def _draft(corpus: Corpus, pair: Pair, settings: ExampleSettings) -> ExampleDraft:
-    image_ids = [corpus.objects[end].image_id for end in (pair.anchor_id, pair.other_id)]
-    key = draft_key("oct", pair, *map(corpus.content, image_ids))
-    return ExampleDraft(key, lambda: _row(corpus, pair, settings))
+def _of_pairs(
+    corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
+) -> Iterator[_Question]:
+    """Questions about the positive pairs, and about negative ones by the shares of their bands."""
+    negatives = _negatives(corpus, settings, summary)
+    for split in SPLITS:
+        positives = [p for p in corpus.pairs if p.kind == "positive" and p.split == split]
+        wanted = round(len(positives) * settings.oct.negatives_per_positive)
+        chosen = by_shares(negatives[split], settings.oct.band_shares, wanted)
+        for pair in sorted(positives + chosen, key=lambda pair: pair.pair_id):
+            shown, target = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
+            yield _Question(shown, target, pair.kind == "positive", split, pair)
 
 
-def _row(corpus: Corpus, pair: Pair, settings: ExampleSettings) -> Row:
-    seed = seed_of(settings.seed, "oct", pair.pair_id)
-    rng = SeededRandom(seed)
-    anchor, other = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
-    query = corpus.photos[other.image_id]
-    template = rng.pick(TEMPLATES)
-    avoid = [anchor.label, *texts_of(query, corpus.objects_of[query.image_id])]
-    [(name, locale)] = draw_names(rng, 1, settings.names.locales, avoid)
-    tag = f"<{name}>"
-    present = pair.kind == "positive"
-    return example_row(
-        "oct",
-        pair.kind,
-        pair.split,
-        template,
-        [
-            image_block(),
-            text_block(INTRODUCTION.format(name=tag)),
-            image_block(),
-            text_block(f"{template.text.format(name=tag)} {INSTRUCTION}"),
-        ],
-        [reference_picture(corpus, anchor), query_picture(query)],
-        "yes" if present else "no",
-        seed,
-        references=[reference_row(name, locale, "", present, anchor)],
-        pairs=[pair],
-    )
+def _of_same_photos(
+    corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
+) -> Iterator[_Question]:
+    """Questions about crops of the query, and as many about another object of the same label.
+
+    An object without another one of its label is left out: "yes" would be the answer to every
+    question about it.
+    """
+    per_positive = settings.oct.negatives_per_positive
+    for split, objects in same_photo.objects_of(corpus, settings, summary).items():
+        others = same_photo.LookAlikes(corpus, objects, settings.seed)
+        kept, wrong = [], []
+        for target in objects:
+            found = others.of(target, ceil(per_positive))
+            if not found and per_positive > 0:
+                summary.refused["no_other_object_of_its_label"] += 1
+                continue
+            kept.append(_Question(target, target, True, split, None))
+            wrong += [
+                (turn, _Question(one, target, False, split, None)) for turn, one in enumerate(found)
+            ]
+        order = seed_of(settings.seed, "oct", "same photo", split)
+        wrong.sort(key=lambda q: (q[0], rank(order, q[1].target.object_id)))
+        yield from kept
+        yield from (question for _, question in wrong[: round(len(kept) * per_positive)])

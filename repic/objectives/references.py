@@ -40,6 +40,11 @@ class ReferenceCandidate:
     pair: Pair | None
     in_query: Object | None
 
+    @property
+    def of_query(self) -> bool:
+        """Whether its crop is one of the query itself."""
+        return self.shown is self.in_query
+
 
 @dataclass(frozen=True)
 class ReferenceSelection:
@@ -107,7 +112,7 @@ class ReferenceIndex:
 
 @dataclass(frozen=True)
 class _Candidates:
-    """The candidates of one row that is about a pair, looked up when they are asked for."""
+    """The candidates of one row that is about an object, looked up when they are asked for."""
 
     index: ReferenceIndex
     query: Photo
@@ -115,7 +120,8 @@ class _Candidates:
     seed: int
 
     def present(self) -> list[ReferenceCandidate]:
-        return _crops_of_other_photos(self.index, self.query, self.first, self.seed)
+        find = _crops_of_query if self.first.of_query else _crops_of_other_photos
+        return find(self.index, self.query, self.first, self.seed)
 
     def absent(self) -> list[ReferenceCandidate]:
         return _distinct(self.index, self.index.absent(self.query), self.seed)
@@ -141,13 +147,14 @@ def possible_selections(
     """The kinds of rows that are possible for this photo, and a function that selects for each.
 
     Args:
-        first: The candidate of the pair that the row is about; None for a photo without a pair.
+        first: The candidate of the pair that the row is about, or the object of the query whose
+            crop is its own reference; None for a photo without either.
     """
     most, selection = settings.ict.max_references, ReferenceSelection
     # All numbers are drawn here, so that the state of `rng` afterwards does not depend on the kind.
     count, present_count = rng.between(2, most), rng.between(1, most - 1)
     absent_count = rng.between(1, most)
-    is_same_photo = rng.chance(settings.ict.same_photo_share)
+    is_same_photo = rng.chance(settings.ict.same_photo_share) or (first and first.of_query)
     same_photo = _crops_of_query(index, query, first, seed)[:count] if is_same_photo else []
     if first is None:
         return {"multi": lambda: selection(same_photo)} if len(same_photo) >= 2 else {}
@@ -155,7 +162,7 @@ def possible_selections(
     selections: dict[str, Callable[[], ReferenceSelection]] = {"single": lambda: selection([first])}
     if len(same_photo) >= 2:
         selections["multi"] = lambda: selection(same_photo)
-    elif index.distinct_present(query) >= 2:
+    elif not first.of_query and index.distinct_present(query) >= 2:
         selections["multi"] = lambda: selection(of.present()[:count])
     if index.distinct_absent(query):
         selections["absent"] = lambda: selection(of.absent()[:absent_count])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, islice, pairwise
@@ -47,6 +47,7 @@ class Status:
         rows: Table -> number of rows in that version.
         quarantined: Reason -> number of files in that version.
         empty: Objective without rows in that version -> reason.
+        origins: Objective -> origin of the references -> number of rows in that version.
         running: Builds and garbage collectors that hold a lease now.
         sources: Source -> photos `found` in it, and those of them in that version (`usable`).
         failed: Builds that failed since the last successful one, newest first.
@@ -60,6 +61,7 @@ class Status:
     running: tuple[str, ...]
     failed: tuple[Failure, ...] = ()
     sources: dict[str, dict[str, int]] = field(default_factory=dict)
+    origins: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def read(store: Store) -> Status:
@@ -83,10 +85,27 @@ def read(store: Store) -> Status:
         rows={name: manifest.rows for name, manifest in sorted(tables.items())},
         sources=source_counts(dataset, tables["images"]),
         quarantined=dict(Counter(refused).most_common()),
+        origins=origin_counts(dataset),
         empty={note["objective"]: note["why"] for note in notes if note.get("why")},
         running=running,
         failed=failed,
     )
+
+
+def origin_counts(dataset: Manifest) -> dict[str, dict[str, int]]:
+    """Objective -> origin of the references -> rows of a dataset; without those that have none."""
+    notes = dataset.notes.get("examples", {}).values()
+    return {note["objective"]: note["origins"] for note in notes if note.get("origins")}
+
+
+def origin_sentences(origins: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """How many rows show crops of the query photo itself, for objectives that have some."""
+    return [
+        f"{objective}: references of {counts['same_photo']} rows are crops of the query photo "
+        f"itself, of {counts.get('two_photos', 0)} of other photos"
+        for objective, counts in origins.items()
+        if counts.get("same_photo")
+    ]
 
 
 def source_counts(dataset: Manifest, images: Manifest) -> dict[str, dict[str, int]]:

@@ -38,10 +38,17 @@ class DatasetVersion:
     aliases: tuple[str, ...]
 
     def read(self, name: str, columns: Sequence[str]) -> pa.Table:
-        """Columns of a table; no rows if the version has no such table."""
+        """Columns of a table, null where an older version lacks them; no rows without the table."""
         if name not in self.tables:
             return TABLES[name].empty().select(columns)
-        return self.store.read(self.tables[name].ref, columns)
+        manifest = self.tables[name]
+        present = [column for column in columns if column in manifest.schema_arrow.names]
+        table = self.store.read(manifest.ref, present)
+        for column in columns:
+            if column not in present:
+                kind = TABLES[name].schema.field(column).type
+                table = table.append_column(column, pa.nulls(table.num_rows, kind))
+        return table.select(columns)
 
     def rows(self, name: str, column: str, values: Collection[str]) -> list[dict]:
         """Rows of a table whose `column` has one of the values, in the order of its key."""

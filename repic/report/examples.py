@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from repic.config import SPLITS
+from repic.images.augmentation import Augmentation
 from repic.objectives import OBJECTIVES
 from repic.report.dataset import DatasetVersion
 from repic.report.pictures import BoxOverlay, PagePicture
@@ -20,7 +21,7 @@ MAX_REASONS = 8
 """Reasons for unused candidates listed per objective."""
 MAX_LAYOUTS = 10
 """Layouts shown per objective: as many as ICT has, which bounds the size of a page."""
-COLUMNS = ("example_id", "objective", "kind", "split", "template_id", "references")
+COLUMNS = ("example_id", "objective", "kind", "split", "template_id", "references", "origin")
 TITLES = {
     "oct": ("Object consistency", "Is the named object of the first picture in the second?"),
     "vlt": ("Visual localization", "Where is the object that an expression describes? One box."),
@@ -71,6 +72,7 @@ class _ObjectiveSummary:
         counts: Kind -> split -> rows.
         total: Rows of all kinds by split; the total is under the empty name.
         why: Why there are no rows, if known.
+        origins: Rows by origin of their references; none for VLT.
         refused: Reasons why candidates were not used, most frequent first.
         rendered: One example of each layout.
     """
@@ -81,6 +83,7 @@ class _ObjectiveSummary:
     counts: Mapping[str, Mapping[str, int]]
     total: Mapping[str, int]
     why: str | None
+    origins: Mapping[str, int]
     refused: tuple[tuple[str, int], ...]
     rendered: tuple[_RenderedExample, ...]
     templates: tuple[_TemplateUse, ...]
@@ -147,6 +150,7 @@ def _objective(
         {kind: counts[kind] for kind in sorted(counts)},
         Counter(row["split"] for row in rows) + Counter({"": len(rows)}),
         note.get("why"),
+        Counter(row["origin"] for row in rows if row["origin"] is not None),
         tuple(refused[:MAX_REASONS]),
         _rendered(version, rows),
         _templates(version, rows),
@@ -154,10 +158,11 @@ def _objective(
 
 
 def _rendered(version: DatasetVersion, rows: list[dict]) -> tuple[_RenderedExample, ...]:
-    """One example of each kind, and another whose references have a text about them."""
-    layouts: dict[tuple[str, bool], list[dict]] = {}
+    """One example of each kind and origin, and another whose references have a text about them."""
+    layouts: dict[tuple[str, bool, str], list[dict]] = {}
     for row in sorted(rows, key=lambda r: (r["split"] != "train", r["example_id"])):
-        layouts.setdefault((row["kind"], row["has_info"]), []).append(row)
+        layout = (row["kind"], row["has_info"], row["origin"] or "")
+        layouts.setdefault(layout, []).append(row)
     used: set[str] = set()
     chosen = []
     for layout in sorted(layouts)[:MAX_LAYOUTS]:
@@ -179,7 +184,9 @@ def _turns(row: dict) -> Iterator[_PromptTurn]:
         elif image := next(images, None):
             if turn.picture or turn.text:
                 yield turn
-            picture = PagePicture(image["image_id"], image["uri"], tuple(image["crop"]))
+            picture = PagePicture(
+                image["image_id"], image["uri"], tuple(image["crop"]), Augmentation.of(image)
+            )
             has_box = image["role"] == "query" and row["box"] is not None
             overlays = (BoxOverlay.of(row["box"], image["crop"]),) if has_box else ()
             turn = _PromptTurn(picture, image["role"], overlays, "")

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from PIL import Image
 
 from repic.images import decode, uris
+from repic.images.augmentation import Augmentation
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.pipeline.scan import image_id_of
 
@@ -36,11 +37,13 @@ class PagePicture:
         image_id: Id of the photo; a file whose content has changed since is not shown.
         uri: Address of the photo.
         crop: The part to show, xyxy in pixels of the upright photo; None shows all of it.
+        augmentation: How that part is changed.
     """
 
     image_id: str
     uri: str
     crop: Box | None = None
+    augmentation: Augmentation | None = None
 
     @property
     def name(self) -> str:
@@ -134,7 +137,7 @@ def _of_photo(pictures: list[PagePicture]) -> dict[PagePicture, _Thumbnail]:
         return dict.fromkeys(pictures, _missing(f"{refused.reason}: {refused.message}"))
     except Exception as error:  # a file system may raise anything, and the page must not fail
         return dict.fromkeys(pictures, _missing(str(error) or type(error).__name__))
-    return {picture: _thumbnail(photo, picture.crop) for picture in pictures}
+    return {p: _thumbnail(photo, p.crop, p.augmentation) for p in pictures}
 
 
 def _missing(reason: str) -> _Thumbnail:
@@ -149,11 +152,15 @@ def _open(picture: PagePicture) -> Image.Image:
     return decode.decode(data, region)
 
 
-def _thumbnail(photo: Image.Image, crop: Box | None) -> _Thumbnail:
+def _thumbnail(
+    photo: Image.Image, crop: Box | None, augmentation: Augmentation | None
+) -> _Thumbnail:
     x1, y1, x2, y2 = crop or (0, 0, photo.width, photo.height)
     left, top = min(max(0, int(x1)), photo.width - 1), min(max(0, int(y1)), photo.height - 1)
     right, bottom = min(photo.width, round(x2)), min(photo.height, round(y2))
     small = photo.crop((left, top, max(left + 1, right), max(top + 1, bottom)))
+    if augmentation:
+        small = augmentation.apply(small)
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     data = _jpeg(small)
     return _Thumbnail(f"data:image/jpeg;base64,{base64.b64encode(data).decode()}", *small.size)

@@ -74,7 +74,10 @@ def _line(row: Row, pictures: list[str], convention: Convention) -> Row:
 
 
 def _save(picture: Row, folder: Path, cache: PictureCache) -> str:
-    name = fingerprint([picture["image_id"], list(picture["crop"])])
+    shown = [picture["image_id"], list(picture["crop"])]
+    if (augmentation := picture.get("augmentation")) is not None:
+        shown.append(augmentation)
+    name = fingerprint(shown)
     path = folder / PICTURES / f"{name}.png"
     if not path.exists():
         cache.picture(picture).save(path)

@@ -30,6 +30,15 @@ ANNOTATION = pa.struct(
     ]
 )
 NOUN = struct(text=TEXT, probability=FLOAT, broad=FLAG)
+SHOWN = pa.struct(
+    [
+        *PICTURE,
+        pa.field(
+            "augmentation",
+            struct(mirrored=FLAG, scale=INT, brightness=INT, contrast=INT, saturation=INT),
+        ),
+    ]
+)
 REFERENCE = struct(name=TEXT, info=TEXT, present=FLAG, object_id=TEXT, locale=TEXT)
 
 _FILE_FACTS = (
@@ -256,9 +265,10 @@ EXAMPLES = Table(
         ),
         Column(
             "images",
-            pa.list_(PICTURE),
+            pa.list_(SHOWN),
             "One per image block, in order; the last is the query photo. "
-            "crop is the part to show; the full frame if not cropped.",
+            "crop is the part to show; the full frame if not cropped. augmentation is how the crop "
+            "is changed (percents; null: not at all).",
         ),
         Column(
             "answer",
@@ -299,6 +309,13 @@ EXAMPLES = Table(
             pa.list_(TEXT),
             "ict: words that describe other photos and nothing known in this one; empty if "
             "distinctive_words is.",
+        ),
+        Column(
+            "origin",
+            TEXT,
+            "oct, ict: two_photos (references are of other photos than the query) or same_photo (a "
+            "present reference is a crop of the query itself); vlt: null.",
+            nullable=True,
         ),
         Column("pair_ids", pa.list_(TEXT), "Pairs that the example is based on."),
         Column("band", TEXT, "Band of its hardest pair.", nullable=True),

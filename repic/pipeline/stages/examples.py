@@ -17,7 +17,7 @@ class ExampleStage(TableStage):
     """
 
     name = "examples"
-    version = 12
+    version = 13
     reuses_rows = True
     reads = ("images", "objects", "groups", "labels", "pairs")
     writes = ("examples",)
