@@ -205,9 +205,7 @@ def test_rows_stay_in_their_split() -> None:
 def test_a_row_does_not_depend_on_photos_of_other_labels() -> None:
     made = apart(8)
     cat = object_row("cat", "cat", label="cat", identity="cat")
-    more = Build(
-        [*made.images.to_pylist(), image_row("cat")], [*made.objects.to_pylist(), cat], []
-    )
+    more = Build([*made.images.to_pylist(), image_row("cat")], [*made.objects.to_pylist(), cat], [])
     before = {row["example_id"] for row in rows_of(made)}
     assert before <= {row["example_id"] for row in rows_of(more)}
 
