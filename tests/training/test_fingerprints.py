@@ -52,7 +52,7 @@ def test_a_training_run_keeps_its_fingerprint(
             "paper",
             (
                 *("refresh.margins.oct=0.05", "trainer.beta=0.1", "evaluate.batch_size=3"),
-                "examples.same_photo.use=never",  # the recipe of that release
+                "evaluate.no_box=whole-photo",  # as in that release
             ),
             "7b4c824fb73759d4a3f8aa741bdf6a03",
         ),
