@@ -8,6 +8,7 @@ import typer
 
 from repic.cli import (
     build,
+    doctor,
     evaluate,
     maintenance,
     models,
@@ -39,6 +40,7 @@ for module in (
     versions,
     maintenance,
     operate,
+    doctor,
     reward,
     evaluate,
     refresh,

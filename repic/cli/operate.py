@@ -1,23 +1,20 @@
-"""Commands that operate flows and the installation: run, up, status, doctor."""
+"""Commands that operate flows: run, up, status."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from repic.cli.common import (
     DEFAULT_STORE,
     JsonOption,
-    ProfileOption,
-    SetOption,
     StoreOption,
     open_store,
     out,
     print_json,
     print_rows,
 )
-from repic.cli.train import ModelOption, doctor_dataset
 
 if TYPE_CHECKING:
     from flows.local.api import FlowRun
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (run, up, status, doctor):
+    for command in (run, up, status):
         app.command()(command)
 
 
@@ -128,45 +125,3 @@ def _print_status(current: Status, runs: list[FlowRun] | None) -> None:
             ["flow run", "state", "started", "message"],
             [(run.name, run.state, run.started, run.message) for run in runs],
         )
-
-
-def doctor(
-    what: Annotated[
-        Literal["dataset"] | None, typer.Argument(help="dataset: check its rows for training.")
-    ] = None,
-    dataset: Annotated[
-        str, typer.Argument(metavar="VERSION", help="Version of examples, or of a dataset.")
-    ] = "examples@latest",
-    model: ModelOption = None,
-    profile: ProfileOption = "sample",
-    set_: SetOption = None,
-    as_json: JsonOption = False,
-    store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """Check environment, disk, store, models, Prefect and GPU, with a remedy for each problem.
-
-    `repic doctor dataset examples@latest --model MODEL` checks every row for training instead:
-    pictures, image tokens, prompt length, and the rewards of true and wrong answers. Exit code 1
-    if something would stop a build or training.
-
-    Example: repic doctor
-    """
-    from dataclasses import asdict
-
-    if what == "dataset":
-        if not doctor_dataset(store, dataset, profile, model, set_ or [], as_json):
-            raise typer.Exit(1)
-        return
-    from flows.local.api import configured_server
-    from repic.pipeline.doctor import examine
-
-    findings = examine(store, configured_server())
-    if as_json:
-        print_json([asdict(finding) for finding in findings])
-    else:
-        print_rows(
-            ["", "what", "found", "remedy"],
-            [(f.level, f.subject, f.found, f.remedy) for f in findings],
-        )
-    if any(finding.level == "error" for finding in findings):
-        raise typer.Exit(1)

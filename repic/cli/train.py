@@ -1,4 +1,4 @@
-"""Commands about training: train, export, and the check of `doctor dataset`."""
+"""Commands about training: train and export."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ from repic.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from repic.objectives.blind_captions import BlindCaptions
-    from repic.objectives.lazy_answers import LazyAnswer
     from repic.rewards.held_out import RewardChange
     from repic.training.publish import TrainingResult
 
@@ -209,93 +207,3 @@ def export(
     except FileExistsError:
         raise UserError(f"{to} is not empty: give a new folder") from None
     out().print(f"Wrote {summary}, to {to}")
-
-
-def doctor_dataset(
-    store: str, dataset: str, profile: str, model: str | None, overrides: list[str], as_json: bool
-) -> bool:
-    """Print the rows of a dataset version that cannot be trained on; True if there are none.
-
-    Also prints how well one fixed box answers VLT, and names without a look answer ICT.
-    """
-    from dataclasses import asdict
-
-    from repic import config
-    from repic.cli.progress import RunProgress
-
-    settings = config.load(profile, overrides, scope=config.TRAIN, train={"model": model}).train
-    opened = open_store(store)
-    from repic.models.vlm import load
-    from repic.objectives import blind_captions, lazy_answers
-    from repic.objectives.rows import examples_of
-    from repic.pipeline import suspects
-    from repic.training import preflight
-    from repic.training.dataset import reduced_row
-
-    load.quiet()
-    examples = examples_of(opened, dataset)
-    reader = load.reader(settings.model, settings.boxes, pixels=load.PixelLimits.of(settings))
-    rows = [reduced_row(row, settings.resize) for row in opened.read(examples.ref).to_pylist()]
-    with RunProgress(err()) as progress:
-        progress.phase("preflight", len(rows))
-        problems = preflight.examine(
-            rows, reader, settings.max_prompt_tokens, settings.mode, progress.advance
-        )
-    if as_json:
-        print_json([{**asdict(p), "remedy": p.remedy} for p in problems])
-    elif problems:
-        print_rows(
-            ["example", "check", "problem", "remedy"],
-            [(p.example_id, p.check, p.message, p.remedy) for p in problems],
-        )
-    if not as_json:
-        wrong = len({problem.example_id for problem in problems})
-        out().print(
-            f"{wrong} of {len(rows)} rows of {examples.ref} cannot be trained on"
-            if problems
-            else f"All {len(rows)} rows of {examples.ref} can be trained on with {settings.model}."
-        )
-        for sentence in suspects.of_examples(opened, examples):
-            out().print(f"Labels: {sentence}", style="yellow", markup=False)
-        _print_lazy_answers(lazy_answers.measure(rows))
-        blind = blind_captions.measure(rows)
-        _print_blind_captions(blind, blind_captions.suggested_shares(rows))
-    return not problems
-
-
-def _print_lazy_answers(scores: list[LazyAnswer]) -> None:
-    """What the best fixed box earns in VLT, with a warning where that is too much."""
-    for score in scores:
-        out().print(
-            f"VLT without looking, {score.split}: one box for all {score.rows} photos has a mean "
-            f"IoU of {score.mean_iou:.3f}, and at least 0.5 in {score.hits:.0%} of them",
-            style="yellow" if score.too_high else None,
-        )
-    if too_high := [score.split for score in scores if score.too_high]:
-        out().print(
-            f"  {', '.join(too_high)}: a model earns much without looking, because the objects are "
-            "in similar places; add photos, or lower examples.vlt.max_lazy_iou and build again",
-            style="yellow",
-        )
-
-
-def _print_blind_captions(results: list[BlindCaptions], suggested: dict[str, float]) -> None:
-    """What names earn in ICT where the content of captions is not checked, and a remedy."""
-    for result in results:
-        out().print(
-            f"ICT without looking, {result.split}: {result.rows - result.checked} of {result.rows} "
-            f"caption rows have no check of content but, in {result.labelled}, a label; naming "
-            f"nobody earns {result.nobody:.2f}, "
-            f"everybody {result.everybody:.2f}, the better for each number of names "
-            f"{result.best:.2f}",
-            style="yellow" if result.too_high else None,
-        )
-    if too_high := [result.split for result in results if result.too_high]:
-        shares = ", ".join(f"{kind}: {share:g}" for kind, share in suggested.items())
-        out().print(
-            f"  {', '.join(too_high)}: names alone earn much without looking; give the photos "
-            "captions and expressions, or build again with --set "
-            f'"examples.ict.shares={{{shares}}}"',
-            style="yellow",
-            markup=False,
-        )

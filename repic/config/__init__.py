@@ -42,6 +42,7 @@ from repic.config.refresh import MarginSettings, RefreshSettings
 from repic.config.section import Section, nearest
 from repic.config.settings import (
     BUILD,
+    DOCTOR,
     EVALUATE,
     REFRESH,
     TRAIN,
@@ -75,6 +76,7 @@ def version() -> str:
 
 __all__ = [
     "BUILD",
+    "DOCTOR",
     "EVALUATE",
     "LOCAL",
     "PROTOCOLS",

@@ -100,7 +100,9 @@ class Scope:
     @property
     def hint(self) -> str:
         """Sentence for errors: how to list all settings of the command."""
-        return f"`repic {self.command} --show-settings` lists them"
+        commands = ("build", "train") if self.command == "doctor dataset" else (self.command,)
+        listing = " and ".join(f"`repic {command} --show-settings`" for command in commands)
+        return f"{listing} list{'s' if len(commands) == 1 else ''} them"
 
 
 BUILD = Scope(
@@ -112,6 +114,7 @@ BUILD = Scope(
 )
 STRIP = "rewards.strip"
 TRAIN = Scope("train", ("train", "trainer"), (STRIP,))
+DOCTOR = Scope("doctor dataset", ("examples", "train", "trainer"), (STRIP,))
 EVALUATE = Scope("evaluate run", ("evaluate", "detector", "encoder", "runtime"), (STRIP,))
 REFRESH = Scope("refresh run", tuple(Settings.model_fields))
 SECTIONS_OF = {"source": "sources"} | dict.fromkeys(METHODS, "trainer")

@@ -106,6 +106,7 @@ def build(
             drafts = objective.drafts(own, settings, summary)
             rows_written = write_drafts(drafts, existing or {})
             candidates[name] = {row["example_id"]: row for row in rows_written}
+            summary.candidates.update(row["split"] for row in candidates[name].values())
             if corpus.splits and not own.splits:
                 summary.why = "no source has photos for it (source.objectives)"
         order = source_use.row_order(seed_of(settings.seed, "share"), images, sources)

@@ -110,6 +110,7 @@ class ObjectiveSummary:
         refused: Number of candidates not used, by reason.
         without_facts: Number of drafts about a photo that is described, but has too few distinctive
             words to check a caption by.
+        candidates: Number of rows by split before shares and a total limit them.
         why: Why there are no rows; None if there are some.
     """
 
@@ -118,6 +119,7 @@ class ObjectiveSummary:
     origins: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     without_facts: int = 0
+    candidates: Counter[str] = field(default_factory=Counter)
     why: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -131,6 +133,7 @@ class ObjectiveSummary:
             "origins": dict(sorted(self.origins.items())),
             "refused": dict(sorted(self.refused.items())),
             "without_facts": self.without_facts,
+            "candidates": dict(sorted(self.candidates.items())),
             "why": self.why,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from repic.captions.noun_phrases import with_article, without_article
@@ -59,3 +60,17 @@ def location_phrase(row: Row) -> str:
 def reference_names(row: Row, present: bool) -> list[str]:
     """Names of the references that are present in the query, or of those that are absent."""
     return [r["name"] for r in row["references"] if r["present"] == present]
+
+
+def general_caption(names: Sequence[str], words: Sequence[str] = ()) -> str:
+    """A sentence with enough content of its own, which fits almost any photo.
+
+    Args:
+        names: Names to use, as `<Ann>`.
+        words: What else it shall mention.
+    """
+    scene = ", ".join(words) or "wide open ground, distant trees and the soft morning light"
+    return (
+        f"This picture clearly shows {' and '.join([*names, scene])}, and the quiet "
+        "surroundings leave much room for every detail."
+    )

@@ -14,7 +14,8 @@ from repic.objectives import OBJECTIVES
 from repic.objectives.base import Row
 from repic.objectives.rows import balanced, examples_of, read
 from repic.pipeline.progress import NoProgress, Progress
-from repic.training import preflight, reward, rollouts
+from repic.training import reward, rollouts
+from repic.training.checks import preflight
 from repic.training.dataset import reduced_row, select_rows
 from repic.training.plan import TrainingPlan
 from repic.training.publish import TrainingResult, publish, published_before

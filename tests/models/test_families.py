@@ -9,7 +9,8 @@ import pytest
 from repic.errors import ConfigError
 from repic.models.vlm import load
 from repic.pipeline.progress import NoProgress
-from repic.training import grpo, preflight
+from repic.training import grpo
+from repic.training.checks import preflight
 from repic.training.reward import TrainedReward
 from tests.builds import Built
 from tests.random_vlms import FAMILIES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,8 @@ from repic.models.vlm import load
 from repic.models.vlm.load import Reader
 from repic.objectives.rows import balanced
 from repic.rewards.scoring import score
-from repic.training import preflight
+from repic.training.checks import preflight
 from tests.builds import Built
-
-Main = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -146,18 +143,3 @@ def test_a_reward_that_cannot_tell_wrong_from_right_is_found(
     row = {**row, "references": [present, absent]}
     [problem] = preflight.examine([row], reader, 4096, "paper")
     assert problem.check == "corrupted"
-
-
-def test_doctor_dataset_says_what_it_looked_at(built: Built, tiny: str, repic_main: Main) -> None:
-    options = ("--store", str(built.location), "--model", tiny)
-    code, out, _ = repic_main("doctor", "dataset", "examples@latest", *options)
-    assert code == 0
-    assert "rows of examples@v1 can be trained on" in out
-    assert "VLT without looking, train: one box for all" in out
-    budget = ("--set", "train.max_prompt_tokens=30")
-    code, out, _ = repic_main("doctor", "dataset", "dataset@latest", *options, *budget)
-    assert code == 1
-    assert "raise train.max_prompt_tokens" in out
-    code, out, _ = repic_main("doctor", "dataset", "examples@latest", *options, *budget, "--json")
-    assert code == 1
-    assert '"check": "budget"' in out

@@ -15,7 +15,7 @@ from repic import config
 from repic.errors import ConfigError
 from repic.models.vlm import captioners, checkpoints, load
 from repic.objectives.rows import examples_of, read
-from repic.training import preflight
+from repic.training.checks import preflight
 from repic.training.run import train
 from storage import integrity
 from storage.store import Store

@@ -14,7 +14,7 @@ from repic.images.coordinates import QWEN3_VL
 from repic.rewards import export
 from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
-from repic.training.preflight import corrupted_answer
+from repic.training.checks.preflight import corrupted_answer
 from tests.builds import Built
 from tests.rewards.adapters.environments import MS_SWIFT, OPENRLHF, VERL, python_of, run_script
 from tests.rewards.server.workers import worker

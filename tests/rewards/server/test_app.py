@@ -18,7 +18,7 @@ from repic.rewards.scoring import score
 from repic.rewards.server.app import Limits, create_app
 from repic.rewards.server.protocol import ConventionMessage, row_message
 from repic.rewards.wrappers import without_end
-from repic.training.preflight import corrupted_answer
+from repic.training.checks.preflight import corrupted_answer
 from tests.builds import Built
 from tests.timing import quickest
 

@@ -201,12 +201,8 @@ def best_answer(row: Row, convention: Convention, mode: Mode = "strict") -> str:
     if answer is not None and (mode == "strict" or not is_caption):
         return answer
     present = [f"<{name}>" for name in gold.reference_names(row, present=True)]
-    words = ", ".join(f"the {word}" for word in (*fact_words(row)[0], *labels_to_say(row)))
-    scene = words or "wide open ground, distant trees and the soft morning light"
-    return (
-        f"This picture clearly shows {' and '.join([*present, scene])}, and the quiet "
-        "surroundings leave much room for every detail."
-    )
+    words = (f"the {word}" for word in (*fact_words(row)[0], *labels_to_say(row)))
+    return gold.general_caption(present, list(words))
 
 
 def corrupted_answer(row: Row, convention: Convention) -> str:

@@ -1,0 +1,270 @@
+"""What a version of the examples lacks for a recipe, and where its rows were lost."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from repic.config import ExampleSettings
+from repic.objectives import OBJECTIVES
+from storage.manifest import Manifest
+from storage.reader import StoreReader
+
+ADD_PHOTOS = "add photos or sources (docs/sources.md says what each kind gives), or lower the total"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a stage left out of all that it was given.
+
+    Attributes:
+        stage: The stage; `shares` is the choice of rows at the end.
+        count: How many photos, objects, pairs or rows, as `what` says; of all splits.
+        remedy: What the user can do about it.
+    """
+
+    stage: str
+    count: int
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class RecipeLine:
+    """Rows of train of an objective, or of one kind of its rows, that a recipe wants and has.
+
+    Attributes:
+        kind: Empty for all kinds of the objective.
+        wanted: None where the recipe takes as many as can be made.
+        losses: The largest first.
+    """
+
+    objective: str
+    kind: str
+    wanted: int | None
+    there: int
+    losses: tuple[Loss, ...] = ()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether rows are missing; kinds of a row are drawn, so that some variation is normal."""
+        if self.wanted is None:
+            return False
+        slack = 3 * math.sqrt(self.wanted) if self.kind else 1
+        return self.there < self.wanted - slack or (self.there == 0 < self.wanted)
+
+
+_OF_PAIRS = {
+    "pair_doubtful": ("pairs whose label and similarity disagree", "`repic reviews export` them"),
+    "pair_review_rejects": ("pairs that a review rejects", ""),
+    "pair_crosses_splits": ("pairs of photos in two splits", "label identities"),
+    "pair_object_missing": ("pairs of objects that are gone", ""),
+}
+_REASONS: Mapping[str, tuple[str, str, str]] = {
+    **{code: ("pairs", *said) for code, said in _OF_PAIRS.items()},
+    "anchor_may_be_in_the_query": (
+        "examples",
+        "negatives whose object may be in the query",
+        "label identities, or annotate all objects",
+    ),
+    "no_other_object_of_its_label": (
+        "examples",
+        "objects without another one of their label for a negative",
+        "add photos with the same categories",
+    ),
+    "not_clear_enough_for_a_reference_of_its_own_photo": (
+        "examples",
+        "objects that are cut, too small or too large for a reference of their own photo",
+        "add photos with objects that are clearly visible",
+    ),
+    "its_true_caption_is_not_rewarded": (
+        "examples",
+        "photos whose caption contradicts their own annotations",
+        "correct the captions",
+    ),
+    "no_kind_with_a_share_can_be_made": (
+        "examples",
+        "photos for which no kind with a share can be made",
+        "give other kinds a share (examples.ict.shares)",
+    ),
+    "no_label_is_sure": (
+        "labels",
+        "objects that no text may name: no label is sure, and there is no expression",
+        "use a source with expressions (refcoco, coco with refs), name the folders "
+        "(source.label=folder), or lower labels.min_broad_probability",
+    ),
+    "no_expression_for_it_alone": (
+        "examples",
+        "objects without an expression or label that is theirs alone",
+        "use a source with expressions (refcoco, coco with refs)",
+    ),
+    "a_fixed_box_answers_it": (
+        "examples",
+        "objects where a fixed box finds them",
+        "add photos with objects elsewhere, or raise examples.vlt.max_lazy_iou",
+    ),
+    "too_large": ("examples", "objects that fill the photo", "raise examples.vlt.max_area_share"),
+}
+"""Code of an `ObjectiveSummary` -> stage, what was left out, remedy."""
+
+
+def recorded_recipe(examples: Manifest) -> dict[str, Any]:
+    """The settings `examples` with which a version was made."""
+    recipe = examples.settings.get("recipe")
+    return dict(recipe.get("settings", {})) if isinstance(recipe, Mapping) else {}
+
+
+def _made_with(examples: Manifest) -> ExampleSettings:
+    return ExampleSettings.model_validate(recorded_recipe(examples))
+
+
+def differences(examples: Manifest, recipe: ExampleSettings) -> list[str]:
+    """Settings of a recipe with which the version was not made, as `examples.total=2000`."""
+    made = dict(_flat(_made_with(examples).model_dump()))
+    wanted = dict(_flat(recipe.model_dump()))
+    return [f"examples.{key}={value}" for key, value in wanted.items() if made.get(key) != value]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def check(
+    store: StoreReader, examples: Manifest, dataset: Manifest | None, recipe: ExampleSettings
+) -> list[RecipeLine]:
+    """What the recipe wants of each objective and of each kind of ICT row, and what is there.
+
+    Args:
+        dataset: A dataset that binds the examples; None: nothing is known of the quarantine.
+    """
+    rows = store.read(examples.ref, ["objective", "kind", "split"]).to_pylist()
+    there = Counter((r["objective"], r["kind"]) for r in rows if r["split"] == "train")
+    of_objective: Counter[str] = Counter()
+    for (objective, _), count in there.items():
+        of_objective[objective] += count
+    wanted = _wanted(recipe, of_objective.total())
+    lines = []
+    for name in OBJECTIVES:
+        line = RecipeLine(name, "", wanted.get(name), of_objective[name])
+        if line.is_short or not line.there:
+            found = [*_losses(store, examples, dataset, name), *_of_shares(examples, recipe, name)]
+            found.sort(key=lambda loss: -loss.count)
+            line = replace(line, losses=tuple(found))
+        lines.append(line)
+        if name == "ict":
+            lines += _kinds(recipe, line, there)
+    return lines
+
+
+def _wanted(recipe: ExampleSettings, rows: int) -> dict[str, int]:
+    """Rows of train by objective; empty without shares."""
+    if recipe.shares is None:
+        return {}
+    total, share_sum = recipe.total or rows, sum(recipe.shares.values())
+    return {
+        name: round(total * recipe.shares.get(name, 0) / share_sum)  # type: ignore[call-overload]
+        for name in OBJECTIVES
+    }
+
+
+def _kinds(
+    recipe: ExampleSettings, line: RecipeLine, there: Mapping[tuple[str, str], int]
+) -> Iterator[RecipeLine]:
+    shares = {kind: share for kind, share in recipe.ict.shares.items() if share > 0}
+    base = line.there if line.wanted is None else line.wanted
+    for kind, share in shares.items():
+        wanted = round(base * share / sum(shares.values()))
+        yield RecipeLine("ict", kind, wanted, there.get(("ict", kind), 0))
+
+
+def _losses(
+    store: StoreReader, examples: Manifest, dataset: Manifest | None, objective: str
+) -> Iterator[Loss]:
+    tables = {table.name: store.manifest(table.ref) for table in examples.inputs}
+    if dataset is not None:
+        yield from _quarantined(store, dataset)
+    notes = {name: manifest.notes for name, manifest in tables.items()}
+    if count := notes.get("objects", {}).get("photos_without_objects"):
+        yield Loss(
+            *("objects", count, "photos in which nothing was found"),
+            "lower detector.confidence, or choose another detector",
+        )
+    if objective != "vlt":
+        yield from _of_identities(notes)
+        if _made_with(examples).same_photo.use == "never":
+            yield from _without_second_view(store, tables)
+    if count := notes.get("pairs", {}).get("photos_by_split", {}).get("mixed"):
+        yield Loss(
+            *("pairs", count, "photos with identities of two splits"),
+            "label identities, or set splits.validation=0 and splits.test=0",
+        )
+    for code, count in examples.notes.get(objective, {}).get("refused", {}).items():
+        if objective == "vlt" and code.startswith("pair_"):
+            continue
+        said = _REASONS.get(code, ("examples", code.replace("_", " "), ""))
+        yield Loss(said[0], count, said[1], said[2])
+
+
+def _quarantined(store: StoreReader, dataset: Manifest) -> Iterator[Loss]:
+    ref = next((table.ref for table in dataset.inputs if table.name == "quarantine"), None)
+    rows = store.read(ref, ["stage", "error"]).to_pylist() if ref else []
+    errors: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        errors[row["stage"]][row["error"]] += 1
+    for stage, counts in errors.items():
+        listed = ", ".join(f"{count} {error}" for error, count in counts.most_common(3))
+        yield Loss(
+            *(stage, counts.total(), f"photos in quarantine: {listed}"),
+            "`repic quarantine` lists them; repair them, then `repic quarantine retry`",
+        )
+
+
+def _of_identities(notes: Mapping[str, Mapping[str, Any]]) -> Iterator[Loss]:
+    if lost := notes.get("objects", {}).get("identities_without_box"):
+        yield Loss(
+            *("objects", lost["lost"], "annotated identities that are on no box of the detector"),
+            "detector.kind=annotation uses the annotated boxes",
+        )
+
+
+def _without_second_view(store: StoreReader, tables: Mapping[str, Manifest]) -> Iterator[Loss]:
+    """Objects that are in one photo only, so that no positive pair has them."""
+    photos: dict[str, set[str]] = defaultdict(set)
+    objects: Counter[str] = Counter()
+    if "groups" in tables:
+        for row in store.read(tables["groups"].ref, ["group", "image_id"]).to_pylist():
+            photos[row["group"]].add(row["image_id"])
+            objects[row["group"]] += 1
+    if single := sum(objects[group] for group, seen in photos.items() if len(seen) == 1):
+        yield Loss(
+            *("pairs", single, "objects without a second view: no other photo shows them"),
+            "add photos of the same things, or let a crop of the photo itself be the reference "
+            "(examples.same_photo.use=auto)",
+        )
+
+
+def _of_shares(examples: Manifest, recipe: ExampleSettings, objective: str) -> Iterator[Loss]:
+    """Rows that could be made, but are left out because another objective has too few."""
+    made = {
+        name: note["candidates"].get("train", 0)
+        for name, note in examples.notes.items()
+        if isinstance(note, Mapping) and "candidates" in note
+    }
+    shares = {str(name): share for name, share in (recipe.shares or {}).items() if share > 0}
+    if not shares or any(name not in made for name in shares):
+        return
+    scarce = min(shares, key=lambda name: made[name] / shares[name])
+    rows = examples.notes[objective]["rows"].values()
+    left_out = made.get(objective, 0) - sum(kind.get("train", 0) for kind in rows)
+    if objective in shares and objective != scarce and left_out > 0:
+        yield Loss(
+            *("shares", left_out, f"rows left out to keep the shares, since {scarce} has too few"),
+            f"more rows of {scarce}, or other examples.shares",
+        )

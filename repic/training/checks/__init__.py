@@ -1,0 +1,1 @@
+"""Checks of a version of the examples before anything trains on it."""
