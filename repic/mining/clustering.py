@@ -9,7 +9,7 @@ neighbors. The steps are:
    2018). It makes sparse and dense regions comparable and removes hubs.
 2. **A tree** (`linkage`): average linkage over mutual nearest neighbors proposes nested groups of
    all sizes.
-3. **Closedness** (`_closedness`): in a group of s objects, the share of the s - 1 nearest neighbors
+3. **Closedness** (`closedness`): in a group of s objects, the share of the s - 1 nearest neighbors
    of its members that are members, corrected for chance, (s - 1) / (n - 1). It is 1 for an isolated
    group and about 1/2 for a ball cut out of a continuum.
 4. **The cut** (`_cut`): the most probable disjoint groups of the tree, given closedness, heights of
@@ -28,6 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from repic.mining.closedness import closedness
 from repic.mining.linkage import Forest, average_linkage
 from repic.mining.similarity import Neighbors
 
@@ -45,7 +46,7 @@ BY_CHANCE, LEAST_SEPARATED = 0.6, 0.7
 """Share of objects with a mutual nearest neighbor in a continuum, and the minimum share where
 vectors separate objects."""
 
-NO_NEIGHBOR = -(1 << 40)
+NO_NEIGHBOR = -(1 << 30)
 """Scale of a missing neighbor."""
 
 CLOSED, OPEN = 0.95, 0.6
@@ -64,6 +65,9 @@ joins within objects are higher, most of those above them are lower; 0.6 to 0.7 
 
 UNSEEN = 0.05
 """Share of the size profile that is spread evenly over sizes that the last cut did not contain."""
+
+ROWS = 1 << 13
+"""Number of objects whose neighbors are ordered at once."""
 
 ROUNDS = 20
 """Maximum number of cuts; they converge after three or four."""
@@ -86,15 +90,19 @@ class Groups:
 
 
 def local_scale(near: Neighbors) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbors in order of local scale: index int32 (n, k), scale int64 (n, k).
+    """Neighbors in order of local scale: index int32 (n, k), scale int32 (n, k).
 
     The unit of scale is half a ten-thousandth. The index of a missing neighbor is -1.
     """
-    usable = near.index >= 0
-    nearest = np.where(usable, near.similarity, 0)[:, :DENSITY].astype(np.int64)
-    density = nearest.sum(1) // np.maximum(1, usable[:, :DENSITY].sum(1))
-    scale = 2 * near.similarity.astype(np.int64) - density[:, None] - density[near.index]
-    return _ordered(near.index, np.where(usable, scale, NO_NEIGHBOR))
+    nearest, first = near.similarity[:, :DENSITY], near.index[:, :DENSITY] >= 0
+    density = np.where(first, nearest, 0).sum(1) // np.maximum(1, first.sum(1))
+    index, scale = np.empty_like(near.index), np.empty(near.index.shape, dtype=np.int32)
+    for start in range(0, len(index), ROWS):
+        part = slice(start, start + ROWS)
+        theirs = near.index[part]
+        local = 2 * near.similarity[part] - density[part, None] - density[theirs]
+        index[part], scale[part] = _ordered(theirs, np.where(theirs >= 0, local, NO_NEIGHBOR))
+    return index, scale
 
 
 def mine_groups(
@@ -117,17 +125,15 @@ def mine_groups(
         has at most as many members as an object has such neighbors.
     """
     n = len(duplicate)
-    theirs = identity[index]
-    differ = (identity[:, None] >= 0) & (theirs >= 0) & (identity[:, None] != theirs)
-    if differ.any():
+    if (identity >= 0).any():
+        theirs = identity[index]
+        differ = (identity[:, None] >= 0) & (theirs >= 0) & (identity[:, None] != theirs)
         index, scale = _ordered(np.where(differ, -1, index), np.where(differ, NO_NEIGHBOR, scale))
     largest = max(2, min(LARGEST, n // LEAST_GROUPS))
     index, scale = index[:, :largest], scale[:, :largest]
     forest = average_linkage(index, scale, photo, duplicate, identity, largest)
-    group = np.arange(n)
-    for node in _cut(forest, _closedness(forest, index, duplicate), largest):
-        group[forest.members[node]] = forest.members[node].min()
-    size = np.bincount(group, minlength=n)[group]
+    chosen = _cut(forest, closedness(forest, index, duplicate), largest)
+    group, size = _partition(forest, chosen)
     grouped = np.sort(size[size > 1])
     typical_size = int(grouped[len(grouped) // 2]) if len(grouped) else 1
     if typical_size == 2 and _looks_like_chance(index, size):
@@ -138,6 +144,17 @@ def mine_groups(
 def singletons(n: int) -> Groups:
     """n objects, each alone in its group."""
     return Groups(np.arange(n), np.ones(n, dtype=np.int64), 1)
+
+
+def _partition(forest: Forest, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Group and size of the group of each object, of disjoint nodes that cover all objects."""
+    group, size = np.arange(forest.objects), np.ones(forest.objects, dtype=np.int64)
+    nodes = chosen[np.argsort(forest.start[chosen])]
+    if len(nodes):
+        sizes = forest.size[nodes]
+        first = np.minimum.reduceat(forest.order, forest.start[nodes])
+        group[forest.order], size[forest.order] = np.repeat(first, sizes), np.repeat(sizes, sizes)
+    return group, size
 
 
 def _looks_like_chance(index: np.ndarray, size: np.ndarray) -> bool:
@@ -158,27 +175,7 @@ def _ordered(index: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.take_along_axis(index, order, 1), np.take_along_axis(scale, order, 1)
 
 
-def _closedness(forest: Forest, index: np.ndarray, duplicate: np.ndarray) -> np.ndarray:
-    """Closedness of each node above chance, 0 to 1; nan where no two members can be a pair."""
-    n = len(index)
-    result = np.full(len(forest.members), np.nan)
-    owner = np.full(n + 1, -1)
-    for node in range(n, len(forest.members)):
-        group = forest.members[node]
-        _, inverse, count = np.unique(duplicate[group], return_inverse=True, return_counts=True)
-        reach = len(group) - count[inverse]
-        if not reach.any():
-            continue
-        owner[group] = node
-        depth = int(reach.max())
-        inside = owner[index[group, :depth]] == node
-        inside &= np.arange(inside.shape[1]) < reach[:, None]
-        chance = reach.mean() / (n - 1)
-        result[node] = max(0.0, (inside.sum() / reach.sum() - chance) / (1 - chance))
-    return result
-
-
-def _cut(forest: Forest, closedness: np.ndarray, largest: int) -> list[int]:
+def _cut(forest: Forest, closed: np.ndarray, largest: int) -> np.ndarray:
     """Most probable disjoint nodes that cover all objects, in order.
 
     Adds three kinds of evidence, as log odds:
@@ -197,109 +194,80 @@ def _cut(forest: Forest, closedness: np.ndarray, largest: int) -> list[int]:
     it. That is the finest clear level.
 
     Args:
-        closedness: float (nodes,), 0 to 1 above chance; nan where a node cannot be a group.
+        closed: float (nodes,), closedness, 0 to 1 above chance; nan where a node cannot be a group.
         largest: Maximum members of a node.
     """
-    sizes = [len(members) for members in forest.members]
-    closed = [_closedness_odds(s, c) for s, c in zip(sizes, closedness.tolist(), strict=True)]
+    sizes = forest.size
+    closed = _closedness_odds(sizes, closed)
     within, refused = _first_falls(forest)
     profile = np.full(largest + 1, 1 / largest)
-    chosen: list[int] = []
+    chosen = np.empty(0, dtype=np.int64)
     for _ in range(ROUNDS):
-        prior = np.log(profile).tolist()
         joins = _join_odds(forest, within, refused)
         previous = chosen
-        chosen = _best(
-            forest, [c + j + s * prior[s] for c, j, s in zip(closed, joins, sizes, strict=True)]
-        )
-        if chosen == previous:
+        chosen = _best(forest, closed + joins + sizes * np.log(profile)[sizes])
+        if np.array_equal(chosen, previous):
             break
         within, refused = _usual_heights(forest, chosen)
-        seen = np.bincount([sizes[node] for node in chosen], minlength=largest + 1)
+        seen = np.bincount(sizes[chosen], minlength=largest + 1)
         seen = seen * np.arange(largest + 1)
         profile = (1 - UNSEEN) * seen / seen.sum() + UNSEEN / largest
     return chosen
 
 
-def _closedness_odds(size: int, closedness: float) -> float:
-    """Evidence for a group of this size, in nats."""
-    if size == 1:
-        return 0.0
-    if math.isnan(closedness):
-        return -math.inf
+def _closedness_odds(size: np.ndarray, closed: np.ndarray) -> np.ndarray:
+    """Evidence for groups of these sizes, in nats."""
     gain, loss = math.log(CLOSED / OPEN), math.log((1 - CLOSED) / (1 - OPEN))
-    return WEIGHT * (size - 1) * (closedness * gain + (1 - closedness) * loss)
+    odds = WEIGHT * (size - 1) * (closed * gain + (1 - closed) * loss)
+    return np.where(size == 1, 0.0, np.where(np.isnan(closed), -np.inf, odds))
 
 
-def _join_odds(forest: Forest, within: float, refused: float) -> list[float]:
+def _join_odds(forest: Forest, within: float, refused: float) -> np.ndarray:
     """Evidence for each node from the heights of all joins in it, in nats."""
     middle, half = (within + refused) / 2, max(1.0, (within - refused) / 2)
-    total: list[float] = []
-    for (a, b), height in zip(forest.children, forest.height, strict=True):
-        if a < 0:
-            total.append(0.0)
-        else:
-            share = min(1.0, max(-1.0, (height - middle) / half))
-            total.append(total[a] + total[b] + HEIGHT * share)
-    return total
+    odds = HEIGHT * np.clip((forest.height - middle) / half, -1, 1)
+    odds[: forest.objects] = 0
+    return forest.summed(odds)
 
 
 def _first_falls(forest: Forest) -> tuple[float, float]:
     """Mean height of the joins below the first fall, and of the first falls."""
-    within, refused = [], []
-    intact: list[bool] = []
-    for (a, b), height in zip(forest.children, forest.height, strict=True):
-        if a < 0:
-            intact.append(True)
-            continue
-        below = [forest.height[c] for c in (a, b) if forest.children[c][0] >= 0]
-        falls = bool(below) and height < FALL * min(below)
-        intact.append(intact[a] and intact[b] and not falls)
-        if intact[-1]:
-            within.append(height)
-        elif intact[a] or intact[b]:
-            refused.append(height)
-    return _mean(within), _mean(refused)
+    n, children = forest.objects, forest.children[forest.objects :]
+    below = np.where(children < n, np.inf, forest.height[children]).min(1, initial=np.inf)
+    falls = np.zeros(len(forest.height), dtype=bool)
+    falls[n:] = np.isfinite(below) & (forest.height[n:] < FALL * below)
+    intact = forest.summed(falls.astype(np.int64)) == 0
+    first = ~intact[n:] & intact[children].any(1)
+    return _mean(forest.height[n:][intact[n:]]), _mean(forest.height[n:][first])
 
 
-def _usual_heights(forest: Forest, chosen: list[int]) -> tuple[float, float]:
+def _usual_heights(forest: Forest, chosen: np.ndarray) -> tuple[float, float]:
     """Mean height of joins in chosen nodes, and of joins directly above them; 0 without joins."""
-    inside = set(chosen)
-    joined = {child for both in forest.children for child in both}
-    refused = [0.0 for node in chosen if node not in joined and forest.children[node][0] >= 0]
-    for node in range(len(forest.children) - 1, -1, -1):
-        a, b = forest.children[node]
-        if a < 0:
-            break
-        if node in inside:
-            inside.update((a, b))
-        elif a in inside or b in inside:
-            refused.append(forest.height[node])
-    within = [forest.height[node] for node in inside if forest.children[node][0] >= 0]
-    return _mean(within), _mean(refused)
+    n, children = forest.objects, forest.children[forest.objects :]
+    inside = np.zeros(len(forest.height), dtype=bool)
+    inside[chosen] = True
+    above = forest.height[n:][~inside[n:] & inside[children].any(1)]
+    for level in reversed(forest.levels):
+        inside[forest.children[level][inside[level]]] = True
+    complete = np.intersect1d(chosen, forest.roots)
+    refused = np.concatenate([above, np.zeros(np.count_nonzero(complete >= n))])
+    return _mean(forest.height[n:][inside[n:]]), _mean(refused)
 
 
-def _mean(heights: list[float]) -> float:
-    return math.fsum(heights) / max(1, len(heights))
+def _mean(heights: np.ndarray) -> float:
+    return math.fsum(heights.tolist()) / max(1, len(heights))
 
 
-def _best(forest: Forest, score: list[float]) -> list[int]:
+def _best(forest: Forest, score: np.ndarray) -> np.ndarray:
     """Disjoint nodes of highest total score that cover all leaves; ties go to the larger node."""
-    best = list(score)
-    split = [False] * len(score)
-    root = [True] * len(score)
-    for node, (a, b) in enumerate(forest.children):
-        if a < 0:
-            continue
-        root[a] = root[b] = False
-        if best[a] + best[b] > best[node]:
-            best[node], split[node] = best[a] + best[b], True
-    waiting = [node for node in range(len(score)) if root[node]]
-    chosen = []
-    while waiting:
-        node = waiting.pop()
-        if split[node]:
-            waiting.extend(forest.children[node])
-        else:
-            chosen.append(node)
-    return sorted(chosen)
+    best = score.copy()
+    split = np.zeros(len(score), dtype=bool)
+    for level in forest.levels:
+        apart = best[forest.children[level]].sum(1)
+        split[level] = apart > best[level]
+        best[level] = np.maximum(best[level], apart)
+    covered = np.zeros(len(score), dtype=bool)  # by the nodes that are looked at
+    covered[forest.roots] = True
+    for level in reversed(forest.levels):
+        covered[forest.children[level][covered[level] & split[level]]] = True
+    return np.flatnonzero(covered & ~split)

@@ -24,6 +24,10 @@ from repic.mining.pairs import (
     hashed,
     rank_within,
 )
+from repic.mining.segments import groups_by_size
+
+BLOCK = 1 << 21
+"""Number of pairs within groups that are looked at once."""
 
 AGREEMENT = 0.6
 """Minimum share of common mutual neighbors. 0.5 to 0.65 trade recall for little precision."""
@@ -93,20 +97,17 @@ def _varied(pairs: ObjectPairs, drawn: np.ndarray, most: int) -> np.ndarray:
 
 def _labelled(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
     """Pairs with the same known identity, smaller index first."""
-    labelled = np.flatnonzero(analysis.identity >= 0)
-    order = labelled[np.argsort(analysis.identity[labelled], kind="stable")]
-    _, start, count = np.unique(analysis.identity[order], return_index=True, return_counts=True)
     left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for first, size in zip(start.tolist(), count.tolist(), strict=True):
-        members = order[first : first + size]
+    for members in groups_by_size(analysis.identity, BLOCK):
+        size = members.shape[1]
         if size - 1 <= MOST_PARTNERS:
             a, b = np.triu_indices(size, 1)
         else:
             steps = np.linspace(1, size // 2, MOST_PARTNERS // 2).astype(np.int64)
             a = np.repeat(np.arange(size), len(steps))
             b = (a + np.tile(steps, size)) % size
-        left.append(members[np.minimum(a, b)])
-        right.append(members[np.maximum(a, b)])
+        left.append(members[:, np.minimum(a, b)].ravel())
+        right.append(members[:, np.maximum(a, b)].ravel())
     one, other = np.concatenate(left), np.concatenate(right)
     distinct = np.unique(one * len(analysis) + other)
     one, other = distinct // max(1, len(analysis)), distinct % max(1, len(analysis))
@@ -117,39 +118,38 @@ def _labelled(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
 def _mined(analysis: Analysis) -> tuple[np.ndarray, np.ndarray]:
     """Mined pairs of which at most one object is labelled, smaller index first."""
     left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    order = np.argsort(analysis.mined.group, kind="stable")
-    _, start, count = np.unique(analysis.mined.group[order], return_index=True, return_counts=True)
-    position = np.full(len(analysis) + 1, -1)  # in the group
-    for first, size in zip(start.tolist(), count.tolist(), strict=True):
-        if size == 1:
-            continue
-        members = order[first : first + size]
-        k = min(size, analysis.mined.typical_size)
+    group = analysis.mined.group
+    position = np.zeros(len(analysis), dtype=np.int64)  # in the group
+    for members in groups_by_size(group, BLOCK):
+        size = members.shape[1]
         position[members] = np.arange(size)
-        # The -1 of a missing neighbor reads the last entry of `position`, which stays -1.
-        near = position[analysis.peers[members, :k]]
-        position[members] = -1
-        agree = _agreement(near, size) >= AGREEMENT if size > 2 else np.ones((2, 2), dtype=bool)
-        a, b = np.nonzero(np.triu(agree, 1))
-        left.append(members[a])
-        right.append(members[b])
+        near = analysis.peers[members, : min(size, analysis.mined.typical_size)]
+        inside = (near >= 0) & (group[near] == group[members[:, :1, None]])
+        agree = np.ones((len(members), size, size), dtype=bool)
+        if size > 2:
+            agree = _agreement(np.where(inside, position[near], -1)) >= AGREEMENT
+        row, a, b = np.nonzero(np.triu(agree, 1))
+        left.append(members[row, a])
+        right.append(members[row, b])
     one, other = np.concatenate(left), np.concatenate(right)
     kept = analysis.duplicate[one] != analysis.duplicate[other]
     kept &= (analysis.identity[one] < 0) | (analysis.identity[other] < 0)
     return one[kept], other[kept]
 
 
-def _agreement(near: np.ndarray, size: int) -> np.ndarray:
-    """Jaccard index of the mutual neighborhoods of a group's members, (size, size).
+def _agreement(near: np.ndarray) -> np.ndarray:
+    """Jaccard index of the mutual neighborhoods of the members of groups, (groups, size, size).
 
     A neighborhood includes the member itself.
 
     Args:
-        near: int (size, k), nearest neighbors as positions in the group, -1 outside of it.
+        near: int (groups, size, k), nearest neighbors as positions in the group, -1 outside of it.
     """
-    neighbors = np.zeros((size, size + 1), dtype=bool)
-    neighbors[np.arange(size)[:, None], near] = True
-    mutual = (neighbors[:, :size] & neighbors[:, :size].T) | np.eye(size, dtype=bool)
-    shared = mutual.astype(np.int64) @ mutual.T.astype(np.int64)
-    degree = mutual.sum(1)
-    return shared / (degree[:, None] + degree[None, :] - shared)
+    groups, size, _ = near.shape
+    neighbors = np.zeros((groups, size, size + 1), dtype=bool)  # the last one is for -1
+    neighbors[np.arange(groups)[:, None, None], np.arange(size)[:, None], near] = True
+    neighbors = neighbors[:, :, :size]
+    mutual = (neighbors & neighbors.swapaxes(1, 2)) | np.eye(size, dtype=bool)
+    shared = (mutual.astype(np.float32) @ mutual.astype(np.float32)).astype(np.float64)
+    degree = mutual.sum(2)
+    return shared / (degree[:, :, None] + degree[:, None, :] - shared)
