@@ -23,7 +23,7 @@ class PairStage(TableStage):
     """Mine positive and negative pairs; both objects of a pair are in the same split."""
 
     name = "pairs"
-    version = 6
+    version = 7
     reads = ("images", "objects", "embeddings", "reviews")
     writes = ("groups", "pairs")
 
