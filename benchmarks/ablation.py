@@ -196,11 +196,11 @@ def table(arms: dict[str, list[results.EvaluationResult]]) -> dict[str, Any]:
         print(f"\n{suite}, {protocol}, {next(iter(by_arm.values())).rows} captions of each arm")
         for score in SCORES:
             column = COLUMNS.index(score)
-            if next(iter(by_arm.values())).ratios[column] is None:
+            if next(iter(by_arm.values())).values[column] is None:
                 continue
             print(f"  {score:<14}{'':>8}   over untrained             over grpo")
             for name, arm_sums in by_arm.items():
-                entry: dict[str, Any] = {"value": arm_sums.ratios[column]}
+                entry: dict[str, Any] = {"value": arm_sums.values[column]}
                 line = f"  {name:<14}{_percent(entry['value']):>8}"
                 for other in ("untrained", "grpo"):
                     if other in by_arm and other != name:
@@ -225,7 +225,7 @@ def by_part(arms: dict[str, list[results.EvaluationResult]]) -> dict[str, Any]:
     for part in arms["grpo"][0].parts:
         for protocol in PROTOCOLS:
             ours = sums(arms["grpo"], protocol, part)
-            entry: dict[str, Any] = {"value": ours.ratios[column], "n": ours.rows}
+            entry: dict[str, Any] = {"value": ours.values[column], "n": ours.rows}
             line = f"  {part:<12}{protocol:<15}{_percent(entry['value']):>6}"
             for name in others:
                 difference = paired_test(sums(arms[name], protocol, part), ours)[column]

@@ -61,13 +61,14 @@ class Facts:
         True words minus `PRICE` per false word, over `enough`, rescaled from `CHANCE`..1 to 0..1.
         Of a caption with fewer words that can be checked, those are enough, at least `SHORT`.
         """
-        stems = _meanings(map(stem, words))
+        stems = meanings(map(stem, words))
         true, false = len(stems & self.true), len(stems & self.false)
         net = (true - PRICE * false) / min(self.enough, max(SHORT, true + false))
         return min(1.0, max(0.0, (net - CHANCE) / (1 - CHANCE)))
 
 
-def _meanings(stems: Iterable[str]) -> frozenset[str]:
+def meanings(stems: Iterable[str]) -> frozenset[str]:
+    """Stems, where one stands for all words for the same thing."""
     return frozenset(_SAME.get(stem, stem) for stem in stems)
 
 
@@ -102,10 +103,10 @@ def _facts(
     infos: tuple[str, ...],
     names: tuple[str, ...],
 ) -> Facts | None:
-    free = _meanings(content_stems(" ".join((*infos, *names, *GENERAL))))
-    true = _meanings(map(stem, distinctive)) - free
+    free = meanings(content_stems(" ".join((*infos, *names, *GENERAL))))
+    true = meanings(map(stem, distinctive)) - free
     if not true:
         return None
-    in_caption = len(true & _meanings(content_stems(caption)))
+    in_caption = len(true & meanings(content_stems(caption)))
     enough = max(min(len(true), LEAST), round(ENOUGH * in_caption))
-    return Facts(true, _meanings(map(stem, distractors)) - true - free, enough)
+    return Facts(true, meanings(map(stem, distractors)) - true - free, enough)

@@ -11,8 +11,10 @@ import typer
 from repic.cli.common import JsonOption, UserError, err, out, print_json, print_rows
 
 if TYPE_CHECKING:
+    from repic.config import JudgeSettings
     from repic.evaluation.intervals import Estimate
     from repic.evaluation.metrics import CaptionComparison, CaptionScores
+    from repic.evaluation.records import CaptionFile
 
 File = Annotated[Path, typer.Argument(help="JSON or JSON lines: photo, concepts, caption.")]
 Metric = Annotated[
@@ -25,6 +27,10 @@ Concepts = Annotated[
         "--concepts",
         help="Concepts per photo, which select the paper's script; by default read from the rows.",
     ),
+]
+JudgeModel = Annotated[str, typer.Option(help="Model to request from the endpoint.")]
+JudgeKey = Annotated[
+    str | None, typer.Option(help="Environment variable that holds the endpoint's key.")
 ]
 
 
@@ -42,6 +48,22 @@ def captions(
         Path | None,
         typer.Option(help="Concept file with the text of each reference; adds the copy rate."),
     ] = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of reference captions, also in COCO's form; adds BLEU, ROUGE-L and CIDEr."
+        ),
+    ] = None,
+    facts: Annotated[
+        Path | None,
+        typer.Option(help="Concept file with facts; adds what the captions alone convey."),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="OpenAI-compatible endpoint of a model that reads the facts."),
+    ] = None,
+    judge_model: JudgeModel = "",
+    judge_key_env: JudgeKey = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder of the photos; adds CLIPScore.")
     ] = None,
@@ -54,30 +76,64 @@ def captions(
 
     The strict metric also reports false mentions, claims about who is what, and caption quality.
 
+    With --facts also right and wrong facts that a reader of the captions alone learns.
+    With --captions also BLEU, ROUGE-L and CIDEr against reference captions, as pycocoevalcap.
+
     Example: repic evaluate captions captions.json --metric paper --json
     """
     from repic.evaluation.metrics import measure, usable_cores
-    from repic.evaluation.records import CaptionFile, reference_texts
+    from repic.evaluation.records import CaptionFile
 
     records = CaptionFile(file)
     report = measure(records, metric, concepts, workers=usable_cores())
-    extra: dict[str, Estimate] = {}
+    extra: dict[str, dict[str, Estimate]] = {"quality": {}}
     if metric == "strict":
-        from repic.evaluation.caption_quality import text_quality
-
-        extra = text_quality(records, reference_texts(references) if references else None)
+        extra["quality"] = _quality(records, references)
     if images is not None:
-        extra["clip_score"] = _clip_score(records, images, profile)
+        extra["quality"]["clip_score"] = _clip_score(records, images, profile)
+    if captions is not None:
+        from repic.evaluation.reference_files import read_reference_captions
+        from repic.evaluation.reference_scores import reference_scores
+
+        extra["references"] = reference_scores(records, read_reference_captions(captions))
+    if facts is not None:
+        extra["facts"] = _facts(records, facts, _judge(judge, judge_model, judge_key_env))
+    elif judge:
+        raise UserError("--judge reads facts: give --facts FILE, too")
     for remark in report.remarks:
         err().print(f"note: {remark}", markup=False)
     if as_json:
-        record = report.as_json()
-        if extra:
-            record["quality"] = {name: score.as_json() for name, score in extra.items()}
-        print_json(record)
+        print_json(report.as_json() | _as_json(extra))
         return
     _print_summary(file, report)
-    print_rows(*_table({**report.scores, **extra}))
+    print_rows(*_table(report.scores, *extra.values()))
+
+
+def _quality(records: CaptionFile, references: Path | None) -> dict[str, Estimate]:
+    from repic.evaluation.caption_quality import text_quality
+    from repic.evaluation.records import reference_texts
+
+    return text_quality(records, reference_texts(references) if references else None)
+
+
+def _judge(url: str | None, model: str, key_env: str | None) -> JudgeSettings | None:
+    from repic.config import JudgeSettings
+
+    return JudgeSettings(url=url, model=model, api_key_env=key_env) if url else None
+
+
+def _facts(records: CaptionFile, file: Path, judge: JudgeSettings | None) -> dict[str, Estimate]:
+    from repic.evaluation.caption_facts import JudgeReader, WordReader, fact_scores, read_facts
+
+    return fact_scores(records, read_facts(file), JudgeReader(judge) if judge else WordReader())
+
+
+def _as_json(extra: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+    return {
+        kind: {name: score.as_json() for name, score in scores.items()}
+        for kind, scores in extra.items()
+        if scores
+    }
 
 
 def compare_captions(
@@ -91,10 +147,8 @@ def compare_captions(
             help="OpenAI-compatible endpoint of a judge that also compares them in pairs."
         ),
     ] = None,
-    judge_model: Annotated[str, typer.Option(help="Model to request from the endpoint.")] = "",
-    judge_key_env: Annotated[
-        str | None, typer.Option(help="Environment variable that holds the endpoint's key.")
-    ] = None,
+    judge_model: JudgeModel = "",
+    judge_key_env: JudgeKey = None,
     as_json: JsonOption = False,
 ) -> None:
     """Test whether B differs from A: paired by photo, permutation p-values, bootstrap intervals.
@@ -107,11 +161,10 @@ def compare_captions(
     files = CaptionFile(first), CaptionFile(second)
     comparison = compare_models(*files, metric, concepts)
     preferred = None
-    if judge:
-        from repic.config import JudgeSettings
+    settings = _judge(judge, judge_model, judge_key_env)
+    if settings:
         from repic.evaluation.caption_quality import judge_preference
 
-        settings = JudgeSettings(url=judge, model=judge_model, api_key_env=judge_key_env)
         preferred = judge_preference(*files, settings)
     if comparison.left_out:
         err().print(f"note: {comparison.left_out} captions are in one file only", markup=False)
@@ -143,7 +196,7 @@ def _print_summary(file: Path, report: CaptionScores) -> None:
     )
 
 
-def _table(scores: Mapping[str, Estimate]) -> tuple[list[str], list[tuple[Any, ...]]]:
+def _table(*groups: Mapping[str, Estimate]) -> tuple[list[str], list[tuple[Any, ...]]]:
     from repic.evaluation.metrics import format_interval, format_value
 
     rows = [
@@ -153,6 +206,7 @@ def _table(scores: Mapping[str, Estimate]) -> tuple[list[str], list[tuple[Any, .
             format_interval(name, score.low, score.high),
             f"{score.n} {score.unit}{'' if score.n == 1 else 's'}",
         )
+        for scores in groups
         for name, score in scores.items()
         if score.n
     ]

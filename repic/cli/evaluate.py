@@ -39,6 +39,8 @@ ServerOption = Annotated[
     str | None,
     typer.Option("--server", metavar="URL", help="OpenAI-compatible server to use."),
 ]
+FACTS = ("right_facts", "wrong_facts", "absent_facts", "net_facts")
+REFERENCE = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider")
 RETRIEVAL = ("hit_rate", "right_share", "false_accept_rate")
 
 evaluate = typer.Typer(
@@ -80,6 +82,14 @@ def run(
         Path | None,
         typer.Option(help="File of captions whose fourth column is what to ask about each photo."),
     ] = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(help="File of reference captions; adds BLEU, ROUGE-L and CIDEr."),
+    ] = None,
+    facts: Annotated[
+        Path | None,
+        typer.Option(help="Concept file with facts that captions are asked about."),
+    ] = None,
     photos: Annotated[
         int | None, typer.Option(help="Number of generated photos per part of the suite.")
     ] = None,
@@ -114,6 +124,8 @@ def run(
             "protocols": protocol or None,
             "layout": layout,
             "requests": str(requests) if requests else None,
+            "captions": str(captions) if captions else None,
+            "facts": str(facts) if facts else None,
             "photos": photos,
             "url": server,
             "backend": "server" if server else None,
@@ -147,7 +159,7 @@ def _summary(result: EvaluationResult) -> dict[str, Any]:
                 {"protocol": protocol, "part": part, **{n: s.as_json() for n, s in named.items()}}
                 for (protocol, part), named in result.estimates(metric).items()
             ]
-            for metric in ("strict", "paper", "quality", "retrieval")
+            for metric in ("strict", "paper", "quality", "facts", "reference", "retrieval")
         },
     }
 
@@ -168,6 +180,11 @@ def _print(result: EvaluationResult) -> None:
         markup=False,
     )
     _print_table(result, "quality", QUALITY, "length")
+    out().print("Facts that the captions alone convey, in percent", markup=False)
+    _print_table(result, "facts", FACTS)
+    if result.estimates("reference"):
+        out().print("Against reference captions: CIDEr from 0 to 10, else percent", markup=False)
+        _print_table(result, "reference", REFERENCE)
     if result.estimates("retrieval"):
         out().print(f"Retrieval alone, threshold {result.summary['threshold']}", markup=False)
         _print_table(result, "retrieval", RETRIEVAL)

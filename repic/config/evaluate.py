@@ -48,6 +48,14 @@ class EvaluateSettings(Section):
         None,
         description="File of captions whose fourth column is what was asked about each photo.",
     )
+    captions: str | None = added(
+        None,
+        description="File of reference captions of the photos; adds BLEU, ROUGE-L and CIDEr.",
+    )
+    facts: str | None = added(
+        None,
+        description="Concept file with facts that captions are asked about; empty: the suite's.",
+    )
     top_k: int = Field(
         0,
         ge=0,

@@ -1,14 +1,14 @@
 """Bootstrap intervals and a paired permutation test, both clustered by photo.
 
 Captions of one photo are not independent, so a photo is resampled or swapped with all of its
-captions (Efron and Tibshirani 1993, ch. 8; Good 2005, ch. 3). Every quantity is a ratio of two
-sums over photos, so all resamples are one matrix product.
+captions (Efron and Tibshirani 1993, ch. 8; Good 2005, ch. 3). Every quantity is a function of sums
+over photos, mostly a ratio of two, so all resamples are one matrix product.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 
 Array = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 Interval = tuple[float | None, float | None]
+Statistic = Callable[[Array], Array]
+"""Sums (..., 2 * width), first the numerators -> quantities (..., q); NaN where undefined."""
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -69,26 +71,41 @@ class Difference:
     n: int
 
 
+def ratios(sums: Array) -> Array:
+    """The default statistic: each numerator over its denominator."""
+    width = sums.shape[-1] // 2
+    top, bottom = sums[..., :width], sums[..., width:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.abs(bottom) > 1e-9, top / bottom, np.nan)
+
+
 @dataclass(frozen=True)
 class PhotoSums:
-    """Sums per photo of several ratio quantities.
+    """Sums per photo, and the quantities that follow from them.
 
     Attributes:
         photos: Photo ids, sorted, so that the order of rows does not matter.
-        top: Numerators, shape (photos, quantities).
+        top: Numerators, shape (photos, width).
         bottom: Denominators, same shape.
         rows: Number of captions.
+        statistic: The quantities; by default the ratios.
     """
 
     photos: list[str]
     top: Array
     bottom: Array
     rows: int
+    statistic: Statistic = ratios
 
     @property
-    def ratios(self) -> list[float | None]:
+    def parts(self) -> Array:
+        """Numerators and denominators side by side."""
+        return np.hstack([self.top, self.bottom])
+
+    @property
+    def values(self) -> list[float | None]:
         """The quantities; None where the denominator is 0."""
-        return [_number(float(v)) for v in _ratio(self.top.sum(axis=0), self.bottom.sum(axis=0))]
+        return [_number(float(v)) for v in self.statistic(self.parts.sum(axis=0))]
 
     @property
     def units(self) -> list[int]:
@@ -100,25 +117,30 @@ class PhotoSums:
         """Bootstrap interval of each quantity; (None, None) with fewer than two photos."""
         if len(self.photos) > 1:
             return bootstrap_intervals(self)
-        return [(None, None)] * self.top.shape[1]
+        return [(None, None)] * len(self.values)
 
-    def estimates(self, units: Sequence[str]) -> list[Estimate]:
+    def estimates(
+        self, units: Sequence[str], counts: Sequence[int] | None = None
+    ) -> list[Estimate]:
         """The quantities with intervals.
 
         Args:
-            units: What the denominator of each quantity counts.
+            units: What each quantity is a mean over.
+            counts: How many of them there are; by default the denominators of the ratios.
         """
-        columns = zip(self.ratios, self.intervals, self.units, units, strict=True)
+        columns = zip(self.values, self.intervals, counts or self.units, units, strict=True)
         return [Estimate(value, low, high, n, unit) for value, (low, high), n, unit in columns]
 
 
 def sum_by_photo(
-    rows: Iterable[tuple[str, Sequence[float], Sequence[float]]], width: int
+    rows: Iterable[tuple[str, Sequence[float], Sequence[float]]],
+    width: int,
+    statistic: Statistic = ratios,
 ) -> PhotoSums:
     """Sum `(photo, numerators, denominators)` by photo; memory grows with the photos only.
 
     Args:
-        width: Number of quantities, the length of the numerators.
+        width: Number of numerators, and of denominators.
     """
     index: dict[str, int] = {}
     values = array("d")
@@ -136,7 +158,7 @@ def sum_by_photo(
     table = np.frombuffer(values, dtype=np.float64).reshape(-1, 2 * width)
     photos = sorted(index)
     table = table[[index[photo] for photo in photos]]
-    return PhotoSums(photos, table[:, :width], table[:, width:], count)
+    return PhotoSums(photos, table[:, :width], table[:, width:], count, statistic)
 
 
 def bootstrap_intervals(
@@ -147,8 +169,7 @@ def bootstrap_intervals(
     If all photos agree, the interval has zero width; it then says nothing about unlike photos.
     """
     rng = np.random.default_rng(seed)
-    parts = _grouped(np.hstack([sums.top, sums.bottom]), rng)
-    return _percentiles(_resampled(parts, resamples, rng, sums.top.shape[1]))
+    return _percentiles(_resampled(_grouped(sums.parts, rng), resamples, rng, sums.statistic))
 
 
 def paired_test(
@@ -164,14 +185,17 @@ def paired_test(
     """
     if first.photos != second.photos:
         raise ValueError("a paired comparison needs the same photos on both sides")
-    width = first.top.shape[1]
     rng = np.random.default_rng(seed)
-    both = np.hstack([first.top, first.bottom, second.top, second.bottom])
-    parts = _grouped(both, rng)
-    a, b = parts[:, : 2 * width], parts[:, 2 * width :]
-    observed = _value(b.sum(axis=0), width) - _value(a.sum(axis=0), width)
-    bounds = _percentiles(_resampled(parts, resamples, rng, width))
-    p = _p_values(a, b, observed, resamples, rng)
+    parts = _grouped(np.hstack([first.parts, second.parts]), rng)
+    half = parts.shape[1] // 2
+    statistic = first.statistic
+
+    def difference(sums: Array) -> Array:
+        return statistic(sums[..., half:]) - statistic(sums[..., :half])
+
+    observed = difference(parts.sum(axis=0))
+    bounds = _percentiles(_resampled(parts, resamples, rng, difference))
+    p = _p_values(parts[:, :half], parts[:, half:], statistic, observed, resamples, rng)
     return [
         Difference(_number(v), low, high, _number(q), first.rows)
         for v, (low, high), q in zip(observed, bounds, p, strict=True)
@@ -188,8 +212,10 @@ def _grouped(parts: Array, rng: np.random.Generator) -> Array:
     return sums
 
 
-def _resampled(parts: Array, resamples: int, rng: np.random.Generator, width: int) -> Array:
-    """The ratios (for two models their differences) of each resample: (resamples, width)."""
+def _resampled(
+    parts: Array, resamples: int, rng: np.random.Generator, statistic: Statistic
+) -> Array:
+    """The quantities of each resample: (resamples, quantities)."""
     count = len(parts)
     blocks = []
     for start in range(0, resamples, _BLOCK):
@@ -197,38 +223,30 @@ def _resampled(parts: Array, resamples: int, rng: np.random.Generator, width: in
         drawn = rng.integers(0, count, (size, count), dtype=np.int32)
         drawn += np.arange(size, dtype=np.int32)[:, None] * count
         times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
-        sums = times.astype(np.float64) @ parts
-        if parts.shape[1] == 2 * width:
-            blocks.append(_value(sums, width))
-        else:
-            blocks.append(_value(sums[:, 2 * width :], width) - _value(sums[:, : 2 * width], width))
+        blocks.append(statistic(times.astype(np.float64) @ parts))
     return np.concatenate(blocks)
 
 
 def _p_values(
-    a: Array, b: Array, observed: Array, resamples: int, rng: np.random.Generator
+    a: Array,
+    b: Array,
+    statistic: Statistic,
+    observed: Array,
+    resamples: int,
+    rng: np.random.Generator,
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    count, width = len(a), a.shape[1] // 2
+    count = len(a)
     if count <= _EXACT:
         swaps = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
     else:
         swaps = rng.integers(0, 2, (resamples, count), dtype=np.int8)
-    extreme = np.zeros(width)
+    extreme = np.zeros(len(observed))
     for start in range(0, len(swaps), _BLOCK):
         moved = swaps[start : start + _BLOCK].astype(np.float64) @ (b - a)
-        values = _value(b.sum(axis=0) - moved, width) - _value(a.sum(axis=0) + moved, width)
+        values = statistic(b.sum(axis=0) - moved) - statistic(a.sum(axis=0) + moved)
         extreme += (np.abs(values) >= np.abs(observed) - 1e-12).sum(axis=0)
     p = extreme / len(swaps) if count <= _EXACT else (extreme + 1) / (len(swaps) + 1)
     return np.where(np.isnan(observed), np.nan, p)
-
-
-def _value(sums: Array, width: int) -> Array:
-    return _ratio(sums[..., :width], sums[..., width:])
-
-
-def _ratio(top: Array, bottom: Array) -> Array:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.abs(bottom) > 1e-9, top / bottom, np.nan)
 
 
 def _percentiles(drawn: Array) -> list[Interval]:

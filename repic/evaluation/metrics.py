@@ -36,7 +36,7 @@ PAPER_UNITS = ("answered truth", "truth", "truth")
 MANY = 20_000
 """Number of captions above which worker processes pay off."""
 
-COUNTS = ("length", "extra_names", "clip_score")
+COUNTS = ("length", "extra_names", "clip_score", "cider")
 """Scores that are not shares, and so are not printed in per cent."""
 
 _MAX_DIGESTS = 1_000_000
@@ -64,18 +64,16 @@ class CaptionScores:
     remarks: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """`precision`, `recall` and `f1` in 0..1; for the strict metric also n and intervals."""
-        values: dict[str, Any] = {key: self.scores[key].value for key in PAPER_COLUMNS}
-        if self.metric == "strict":
-            values |= {
-                "metric": self.metric,
-                "n": self.captions,
-                "photos": self.photos,
-                "concepts": self.concepts,
-                "scores": {name: score.as_json() for name, score in self.scores.items()},
-                "remarks": self.remarks,
-            }
-        return values
+        """`precision`, `recall` and `f1` in 0..1; under `scores` all with n and interval."""
+        return {
+            **{key: self.scores[key].value for key in PAPER_COLUMNS},
+            "metric": self.metric,
+            "n": self.captions,
+            "photos": self.photos,
+            "concepts": self.concepts,
+            "scores": {name: score.as_json() for name, score in self.scores.items()},
+            "remarks": self.remarks,
+        }
 
 
 @dataclass(frozen=True)

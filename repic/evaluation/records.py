@@ -360,8 +360,8 @@ class _Rows:
         return held > before
 
 
-def reference_texts(path: Path) -> dict[str, str]:
-    """Folded name -> text of the reference, from a concept file of the released data sets.
+def concept_file(path: Path) -> dict[str, Mapping[str, Any]]:
+    """Folded name -> entry of a concept file of the released data sets.
 
     Raises:
         CaptionError: The file does not exist, or has another form.
@@ -372,6 +372,11 @@ def reference_texts(path: Path) -> dict[str, str]:
         raise CaptionError(f"{path} is larger than {MAX_BYTES >> 20} MiB; {_CONCEPT_FORM}")
     try:
         entries = json.loads(path.read_bytes())["concept_dict"].items()
-        return {folded(name): str(entry.get("info") or "") for name, entry in entries}
+        return {folded(name): dict(entry) for name, entry in entries}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise CaptionError(f"{path} is not a concept file; {_CONCEPT_FORM}") from None
+
+
+def reference_texts(path: Path) -> dict[str, str]:
+    """Folded name -> text of the reference, from a concept file; errors as `concept_file`."""
+    return {name: str(entry.get("info") or "") for name, entry in concept_file(path).items()}

@@ -87,7 +87,7 @@ class EvaluationResult:
         """All scores of a metric by protocol and part.
 
         Args:
-            metric: strict, paper, quality or retrieval.
+            metric: strict, paper, quality, facts, reference or retrieval.
         """
         estimates: dict[tuple[str, str], dict[str, Estimate]] = {}
         for row in self.rows("metrics"):

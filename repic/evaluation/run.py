@@ -10,13 +10,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 
 from repic import config
 from repic.config import EvaluateSettings, Settings
-from repic.evaluation import caption_quality, results, score
+from repic.evaluation import caption_facts, caption_quality, results, score
 from repic.evaluation.questions import Question, questions, read_requests
+from repic.evaluation.records import folded
+from repic.evaluation.reference_files import read_reference_captions
 from repic.evaluation.results import EvaluationResult
 from repic.evaluation.retrieval import DetectedCrop, Gallery, search, threshold_curve
 from repic.evaluation.suites import local, sample
@@ -90,6 +93,7 @@ def run(
     suite_questions = questions(
         suite, settings.evaluate, retrieval.crops, retrieval.threshold or 0.0, requests
     )
+    known = _known(suite, settings.evaluate, retrieval.threshold)
     with store.lease():
         captions = generate_captions(
             suite_questions, captioner, store, settings.evaluate.batch_size, progress
@@ -99,10 +103,10 @@ def run(
         captions_print = fingerprint(
             [content_hash(captions), retrieval.models, retrieval.threshold, suite.name]
         )
-        scores_print = fingerprint([captions_print, score.VERSION, clip_model])
+        scores_print = fingerprint([captions_print, score.VERSION, clip_model, known.fingerprint])
         clip_scores = _clip_scores(captions, scores_print, encoder, store, progress)
         scores = score.scores_table(captions, clip_scores)
-        metrics = score.metrics_table(captions, scores, retrieval.threshold)
+        metrics = score.metrics_table(captions, scores, known)
         publisher = _Publisher(store, settings, captioner, retrieval, run or Run.here())
         captions_version = publisher.table(CAPTIONS, captions, captions_print)
         publisher.models |= clip_model
@@ -112,6 +116,23 @@ def run(
         )
         tables = (captions_version, scores_version, metrics_version)
         return publisher.evaluation(suite, scores_print, tables)
+
+
+def _known(suite: Suite, settings: EvaluateSettings, threshold: float | None) -> score.Known:
+    """Facts of the settings' file or of the suite, and reference captions, if there are any.
+
+    Raises:
+        CaptionError: A file cannot be read, or a photo has no reference caption.
+    """
+    if settings.facts:
+        facts = caption_facts.read_facts(Path(settings.facts).expanduser())
+    else:
+        facts = {folded(c.name): caption_facts.facts_of_info(c.info) for c in suite.concepts}
+    references = None
+    if settings.captions:
+        given = read_reference_captions(Path(settings.captions).expanduser())
+        references = {q.photo.image_id: given[unquote(q.photo.uri)] for q in suite.queries}
+    return score.Known(threshold, facts, references)
 
 
 def bare_captions(captions: pa.Table, strip: Collection[Wrapper]) -> pa.Table:

@@ -7,27 +7,54 @@ equals the value in `metrics`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from repic.evaluation import name_accuracy
+from repic.evaluation.caption_facts import ConceptFacts, WordReader, fact_scores
 from repic.evaluation.caption_quality import text_quality
 from repic.evaluation.intervals import Estimate, sum_by_photo
 from repic.evaluation.metrics import measure
 from repic.evaluation.name_index import NameIndex
 from repic.evaluation.questions import record_of
 from repic.evaluation.records import Record
+from repic.evaluation.reference_scores import reference_scores
 from repic.evaluation.retrieval import DetectedCrop, Match, count_matches, names_above
 from repic.tables import TABLES
+from storage.hashing import fingerprint
 
 ALL = "all"
 """The `part` of rows that cover all parts of a suite."""
 
-VERSION = 2
+VERSION = 3
 """Version of the scoring: raise it when the same captions would get different numbers."""
 
 Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known beside the captions.
+
+    Attributes:
+        threshold: Of retrieval; None if no protocol retrieves.
+        facts: About the concepts of the suite.
+        references: image_id -> reference captions; None if there are none.
+    """
+
+    threshold: float | None
+    facts: ConceptFacts
+    references: Mapping[str, Sequence[str]] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what can change a score, beside the threshold."""
+        facts = {name: [astuple(fact) for fact in facts] for name, facts in self.facts.items()}
+        return fingerprint([facts, dict(self.references or {})])
+
+
 RETRIEVAL = {
     "hit_rate": "concept in a photo",
     "right_share": "name found",
@@ -104,11 +131,11 @@ def counts_of_row(row: Row) -> tuple[str, tuple[float, ...], tuple[float, ...]]:
     )
 
 
-def metrics_table(captions: pa.Table, scores: pa.Table, threshold: float | None) -> pa.Table:
+def metrics_table(captions: pa.Table, scores: pa.Table, known: Known) -> pa.Table:
     """The metrics table: for each protocol all parts of the suite together, and each part.
 
-    Args:
-        threshold: Of retrieval; None if no protocol retrieves.
+    Raises:
+        CaptionError: A photo has no reference caption, although others have.
     """
     caption_rows, score_rows = captions.to_pylist(), scores.to_pylist()
     by_id = {row["caption_id"]: row for row in caption_rows}
@@ -126,8 +153,11 @@ def metrics_table(captions: pa.Table, scores: pa.Table, threshold: float | None)
                 metrics["paper"] = measure(records, "paper").scores
             if part == ALL or len(parts) == 1:
                 metrics["quality"] = text_quality(records) | _mean_clip_score(selected)
-            if protocol.startswith("retrieval") and threshold is not None:
-                metrics["retrieval"] = _retrieval(rows, protocol, threshold)
+                metrics["facts"] = fact_scores(records, known.facts, WordReader())
+                if known.references is not None:
+                    metrics["reference"] = reference_scores(records, known.references)
+            if protocol.startswith("retrieval") and known.threshold is not None:
+                metrics["retrieval"] = _retrieval(rows, protocol, known.threshold)
             metric_rows += [
                 {
                     **{key: rows[0][key] for key in ("model", "suite", "protocol")},

@@ -132,7 +132,7 @@ METRICS = Table(
         Column("suite", TEXT, "Evaluation suite."),
         Column("protocol", TEXT, "Rule that selected the references."),
         Column("part", TEXT, "Part of the suite, or all."),
-        Column("metric", TEXT, "strict, paper or quality; or retrieval, which involves no model."),
+        Column("metric", TEXT, "strict, paper, quality, facts, reference, or retrieval."),
         Column("score", TEXT, "Name of the score, for example f1 or false_mention."),
         Column("value", pa.float64(), "Value; null if nothing could be measured.", nullable=True),
         Column(

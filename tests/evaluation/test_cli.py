@@ -38,11 +38,16 @@ def poor(tmp_path: Path) -> str:
     return write(tmp_path / "poor.json", "<Ann> sits at the long table.", "A table.")
 
 
-def test_the_paper_metric_is_three_numbers(poor: str) -> None:
+def test_the_paper_metric_is_three_numbers_with_n_and_interval(poor: str) -> None:
     result = run("captions", poor, "--metric", "paper", "--json")
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
-    assert report == pytest.approx({"precision": 1.0, "recall": 11 / 24, "f1": 22 / 35})
+    values = {key: report[key] for key in ("precision", "recall", "f1")}
+    assert values == pytest.approx({"precision": 1.0, "recall": 11 / 24, "f1": 22 / 35})
+    counts = {key: score["n"] for key, score in report["scores"].items()}
+    assert counts == {"precision": 11, "recall": 24, "f1": 24}
+    low, high = report["scores"]["recall"]["interval"]
+    assert low < report["recall"] < high
     one = run("captions", poor, "--metric", "paper", "--concepts", "1", "--json")
     assert json.loads(one.stdout)["recall"] == pytest.approx(11 / 12)
 

@@ -18,7 +18,7 @@ def test_sums_are_by_photo() -> None:
     assert sums.photos == ["a", "b"]
     assert sums.top.tolist() == [[1], [1]]
     assert sums.bottom.tolist() == [[1], [2]]
-    assert (sums.rows, sums.ratios) == (3, [2 / 3])
+    assert (sums.rows, sums.values) == (3, [2 / 3])
 
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_approximation() -> None:
@@ -74,7 +74,7 @@ def test_exact_p_of_few_photos() -> None:
 
 def test_what_is_never_asked_has_no_number() -> None:
     sums = sum_by_photo([("a", (0.0,), (0.0,)), ("b", (0.0,), (0.0,))], 1)
-    assert sums.ratios == [None]
+    assert sums.values == [None]
     assert bootstrap_intervals(sums) == [(None, None)]
     assert paired_test(sums, sums)[0].p is None
 

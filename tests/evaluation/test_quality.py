@@ -73,6 +73,24 @@ def test_quality_of_a_file() -> None:
     assert given_apart["copy_rate"].value == pytest.approx(2 / 5)
 
 
+def test_the_interval_of_distinct_words_is_that_of_the_jackknife() -> None:
+    texts = ["a red mug", "a red car", "the dog runs", "a mug", "nobody", "a dog sits"]
+    rows = [Record(str(n // 2), (), text) for n, text in enumerate(texts)]
+    quality = text_quality(rows)["distinct_1"]
+
+    def share(records: list[Record]) -> float:
+        words = " ".join(record.caption for record in records).split()
+        return len(set(words)) / len(words)
+
+    assert (quality.value, quality.n) == (share(rows), 15)
+    without = [share([row for row in rows if row.photo != photo]) for photo in "012"]
+    mean = sum(without) / 3
+    half = 1.96 * (2 / 3 * sum((one - mean) ** 2 for one in without)) ** 0.5
+    assert quality.low == pytest.approx(share(rows) - half)
+    assert quality.high == pytest.approx(min(1, share(rows) + half))
+    assert text_quality(rows[:2])["distinct_1"].low is None
+
+
 def test_captions_that_are_all_alike() -> None:
     rows = [Record(str(n), (), "one two three four five") for n in range(9)]
     quality = text_quality(rows)

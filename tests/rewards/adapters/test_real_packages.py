@@ -16,13 +16,23 @@ from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 from repic.training.checks.preflight import corrupted_answer
 from tests.builds import Built
-from tests.rewards.adapters.environments import MS_SWIFT, OPENRLHF, VERL, python_of, run_script
+from tests.environments import Package, python_of, run_script
 from tests.rewards.server.workers import worker
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(1200)]
 
 ADAPTERS = Path(repic.rewards.adapters.__file__).parent
+INSIDE = Path(__file__).parent / "inside"
 NOWHERE = "http://127.0.0.1:9"
+
+MS_SWIFT = Package("ms_swift", ("ms-swift==4.6.0",))
+VERL = Package("verl", ("verl==0.9.1",))
+# It depends on flash-attn, which needs a CUDA compiler; its reward code does not.
+OPENRLHF = Package(
+    "openrlhf",
+    ("torch", "transformers", "aiohttp", "pylatexenc", "sympy"),
+    alone=("openrlhf==0.11.2",),
+)
 
 
 @pytest.fixture
@@ -57,19 +67,20 @@ def exported(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 def test_ms_swift(worker_url: str, exported: dict[str, Any], tmp_path: Path) -> None:
     python = python_of(MS_SWIFT, tmp_path)
     given = {**exported, "plugin": str(ADAPTERS / "ms_swift_reward.py")}
-    assert run_script(python, "ms_swift", given) == pytest.approx(exported["rewards"], abs=1e-6)
-    assert set(run_script(python, "ms_swift", given, REPIC_REWARD_URL=NOWHERE)) == {0.5}
+    script = INSIDE / "ask_ms_swift.py"
+    assert run_script(python, script, given) == pytest.approx(exported["rewards"], abs=1e-6)
+    assert set(run_script(python, script, given, REPIC_REWARD_URL=NOWHERE)) == {0.5}
 
 
 def test_verl(worker_url: str, exported: dict[str, Any], tmp_path: Path) -> None:
     python = python_of(VERL, tmp_path)
     given = {**exported, "adapter": str(ADAPTERS / "verl_reward.py")}
-    results = run_script(python, "verl", given)
+    results = run_script(python, INSIDE / "ask_verl.py", given)
     for way in ("single", "batch"):
         assert results[way] == pytest.approx(exported["rewards"], abs=1e-6)
         assert set(results[f"{way} scored"]) == {1.0}
     few = {**given, **{key: exported[key][:2] for key in ("lines", "answers")}}
-    unscored = run_script(python, "verl", few, REPIC_REWARD_URL=NOWHERE)
+    unscored = run_script(python, INSIDE / "ask_verl.py", few, REPIC_REWARD_URL=NOWHERE)
     for way in ("single", "batch"):
         assert unscored[way] == [0.5, 0.5]
         assert unscored[f"{way} scored"] == [0.0, 0.0]
@@ -82,7 +93,7 @@ def test_openrlhf(worker_url: str, exported: dict[str, Any], tmp_path: Path) -> 
         "file": str(ADAPTERS / "openrlhf_reward.py"),
         "url": f"{worker_url.replace('://', '://any:abc@')}/get_reward?name=qwen3-vl",
     }
-    results = run_script(python, "openrlhf", given)
+    results = run_script(python, INSIDE / "ask_openrlhf.py", given)
     for way in ("file", "url"):
         assert results[way] == pytest.approx(exported["rewards"], abs=1e-6)
         assert set(results[f"{way} scored"]) == {1.0}

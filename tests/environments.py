@@ -1,4 +1,4 @@
-"""A virtual environment for each other trainer, with the versions that its package pins."""
+"""A virtual environment for each package that we compare with, with the versions that it pins."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
-SCRIPTS = Path(__file__).parent / "inside"
+ROOT = Path(__file__).parents[1]
 MINUTES = 10
 
 
 @dataclass(frozen=True)
 class Package:
-    """Another trainer.
+    """A package that we compare with.
 
     Attributes:
         wants: Requirements that are installed with their dependencies.
@@ -29,16 +28,6 @@ class Package:
     name: str
     wants: tuple[str, ...]
     alone: tuple[str, ...] = ()
-
-
-MS_SWIFT = Package("ms_swift", ("ms-swift==4.6.0",))
-VERL = Package("verl", ("verl==0.9.1",))
-# It depends on flash-attn, which needs a CUDA compiler; its reward code does not.
-OPENRLHF = Package(
-    "openrlhf",
-    ("torch", "transformers", "aiohttp", "pylatexenc", "sympy"),
-    alone=("openrlhf==0.11.2",),
-)
 
 
 def python_of(package: Package, folder: Path) -> Path:
@@ -66,15 +55,15 @@ def _install(package: Package, command: list[str]) -> None:
         pytest.skip(f"{package.name} does not install here: {last}")
 
 
-def run_script(python: Path, script: str, given: Any, **environment: str) -> Any:
-    """Run a script of `inside/` with JSON on its input; returns the JSON of its last line."""
+def run_script(python: Path, script: Path, given: Any, **environment: str) -> Any:
+    """Run a script with JSON on its input; returns the JSON of its last line."""
     done = subprocess.run(
-        [str(python), str(SCRIPTS / f"ask_{script}.py")],
+        [str(python), str(script)],
         input=json.dumps(given),
         capture_output=True,
         text=True,
         timeout=300,
-        cwd=SCRIPTS.anchor,
+        cwd=script.anchor,
         env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **environment},
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -1,0 +1,103 @@
+"""Reads the short answers of models: a letter of a multiple-choice question, yes or no.
+
+A letter is read as models write it: `B`, `(b)`, `B. Grey`, `Answer: B`, `The correct option is
+**B**.`, `\\boxed{B}`, or the text of one option. An answer that names several options, contradicts
+itself (`A. Grey` where grey is B) or denies (`not grey`) is not read.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Sequence
+
+from repic.captions.clauses import is_negation
+from repic.captions.tokens import plain_words
+
+LONGEST = 4_000
+"""Characters that are read; a longer answer is read from its end."""
+
+_OPEN, _CLOSE = r"[\s(\[{*_\"'`<$]*", r"[)\]}*_\"'`>$]*"
+_BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?\s*\(?([A-Za-z])\b")
+_STATED = re.compile(
+    rf"\b(?:answer|option|choice)(?:\s+(?:is|would be|should be|must be))?\s*:?{_OPEN}"
+    rf"(?:option\s+)?{_OPEN}([A-Z])(?![\w'])(?!\s+(?:or|and|nor)\b)",
+    re.IGNORECASE,
+)
+_ALONE = re.compile(rf"{_OPEN}([A-Za-z]){_CLOSE}[.):,]?{_CLOSE}\s*")
+_LEADING = re.compile(rf"{_OPEN}([A-Za-z]){_CLOSE}\s*(?:[.):,]|-\s|\n){_CLOSE}\s*")
+_YES_NO = re.compile(rf"{_OPEN}(yes|no)\b", re.IGNORECASE)
+_LETTER = re.compile(r"(?:^|[\s(\[])\(?([A-Z])(?:[.):]|\s*[-:]\s)\s*(?=\S)")
+
+
+def choice(reply: str, options: Sequence[str]) -> int | None:
+    """Index of the option that an answer chooses; None if it cannot be read.
+
+    Args:
+        options: Texts of A, B, ...; texts may be empty where only the letters are known.
+    """
+    text = reply[-LONGEST:].strip()
+    boxed = _BOXED.findall(text)
+    if boxed:
+        return _index(boxed[-1], options)
+    if alone := _ALONE.fullmatch(text):
+        return _index(alone[1], options)
+    said = _by_text(text, options)
+    if leading := _LEADING.match(text):
+        index = _index(leading[1], options)
+        rest = _by_text(text[leading.end() :], options)
+        if index is not None:
+            return index if rest in (None, index) else None
+    stated = {_index(letter, options) for letter in _STATED.findall(text) if letter.isupper()}
+    if stated:
+        only = stated.pop()
+        return only if not stated and said in (None, only) else None
+    return said
+
+
+def _index(letter: str, options: Sequence[str]) -> int | None:
+    index = string.ascii_uppercase.index(letter.upper())
+    return index if index < len(options) else None
+
+
+def _by_text(text: str, options: Sequence[str]) -> int | None:
+    """The one option whose words stand in the text, unless something is denied."""
+    words = plain_words(text)
+    own = [plain_words(option) for option in options]
+    found = [index for index, option in enumerate(own) if _contains(words, option)]
+    # `brown and white` contains `brown`: of nested options the longest counts.
+    found = [i for i in found if not any(i != j and _contains(own[j], own[i]) for j in found)]
+    if len(found) != 1:
+        return None
+    allowed = {*own[found[0]], "no"}
+    denies = any(is_negation(word) and word not in allowed for word in words)
+    return None if denies else found[0]
+
+
+def _contains(words: Sequence[str], part: Sequence[str]) -> bool:
+    size = len(part)
+    return size > 0 and any(
+        list(words[n : n + size]) == list(part) for n in range(len(words) - size + 1)
+    )
+
+
+def yes_or_no(reply: str) -> bool | None:
+    """Whether an answer begins with yes (True) or no (False); None if with neither."""
+    found = _YES_NO.match(reply.strip())
+    return None if found is None else found[1].lower() == "yes"
+
+
+def options_in(question: str) -> tuple[str, ...]:
+    """The options that the text of a question lists: `... A. Red B. Blue`; empty if it lists none.
+
+    They must be A, B, ... in this order.
+    """
+    marks = []
+    for match in _LETTER.finditer(question):
+        if match[1] == string.ascii_uppercase[len(marks)]:
+            marks.append(match)
+    if len(marks) < 2:
+        return ()
+    ends = [*(match.start() for match in marks[1:]), len(question)]
+    texts = (question[match.end() : end] for match, end in zip(marks, ends, strict=True))
+    return tuple(text.strip(" \n,;|") for text in texts)
