@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from repic.cli import caption_files
+from repic.cli import answers, caption_files
 from repic.cli.common import (
     DEFAULT_STORE,
     JsonOption,
@@ -64,9 +64,13 @@ def run(
     suite: Annotated[
         str | None,
         typer.Option(
-            help="sample, sample-ood, dreambooth, myvlm, yollava, repic-2c or repic-4c; "
-            "sample unless the profile sets it."
+            help="sample, sample-ood, dreambooth, myvlm, yollava, mc-llava, repic-2c or "
+            "repic-4c; sample unless the profile sets it."
         ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="caption; or short answers: recognition (yes or no), vqa (a letter)."),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option(help="Folder of the suite's photos, unless they are generated.")
@@ -105,6 +109,7 @@ def run(
 ) -> None:
     """Caption a suite, score it, and publish captions, scores and metrics as an evaluation.
 
+    With --task recognition or vqa, ask for short answers instead and publish them as `answers`.
     To resume an interrupted evaluation, run the same command again.
 
     Example: repic evaluate run --model checkpoint@latest --suite sample
@@ -120,6 +125,7 @@ def run(
         scope=config.EVALUATE,
         evaluate={
             "suite": suite,
+            "task": task,
             "folder": str(folder) if folder else None,
             "protocols": protocol or None,
             "layout": layout,
@@ -135,6 +141,11 @@ def run(
     from repic.evaluation import run as evaluation
 
     opened = open_store(store, create=True)
+    if settings.evaluate.task != "caption":
+        if report is not None:
+            raise UserError("--report writes a page about captions; leave it out, or --task")
+        answers.ask(model, settings, opened, as_json)
+        return
     with RunProgress(err()) as progress:
         result = evaluation.run(model, settings, opened, progress)
     if report is not None:
@@ -180,8 +191,9 @@ def _print(result: EvaluationResult) -> None:
         markup=False,
     )
     _print_table(result, "quality", QUALITY, "length")
-    out().print("Facts that the captions alone convey, in percent", markup=False)
-    _print_table(result, "facts", FACTS)
+    if any(score.n for named in result.estimates("facts").values() for score in named.values()):
+        out().print("Facts that the captions alone convey, in percent", markup=False)
+        _print_table(result, "facts", FACTS)
     if result.estimates("reference"):
         out().print("Against reference captions: CIDEr from 0 to 10, else percent", markup=False)
         _print_table(result, "reference", REFERENCE)
@@ -209,7 +221,9 @@ def _print_table(
 def compare(
     models: Annotated[
         list[str],
-        typer.Argument(help="evaluation@v3, or the name of an evaluated model; the first is A."),
+        typer.Argument(
+            help="evaluation@v3, or the name of an evaluated model; the first is A. Or answers@v3."
+        ),
     ],
     suite: Annotated[
         str | None, typer.Option(help="Suite of models that are given by name.")
@@ -233,6 +247,9 @@ def compare(
     if len(models) < 2:
         raise UserError("give at least two evaluations, for example evaluation@v1 evaluation@v2")
     opened = open_store(store)
+    if all(name.startswith("answers@") for name in models):
+        answers.compare(opened, models, as_json)
+        return
     evaluations = [results.find(opened, name, suite) for name in models]
     lines = results.side_by_side(evaluations, SCORES, parts)
     if plot is not None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from repic.config.section import Section, added
 
 SuiteName = Literal[
-    "sample", "sample-ood", "dreambooth", "myvlm", "yollava", "repic-2c", "repic-4c"
+    "sample", "sample-ood", "dreambooth", "myvlm", "yollava", "mc-llava", "repic-2c", "repic-4c"
 ]
 Protocol = Literal["skip-retrieval", "retrieval", "retrieval-forced", "wrong", "mixed"]
 Layout = Literal["training", "paper"]
@@ -23,6 +23,16 @@ class EvaluateSettings(Section):
 
     suite: SuiteName = Field(
         "sample", description="Photos and names to evaluate on: one of " + ", ".join(SUITES)
+    )
+    task: Literal["caption", "recognition", "vqa"] = added(
+        "caption",
+        description="caption: captions of the photos; recognition: whether a concept is in a "
+        "photo, yes or no; vqa: the multiple-choice questions of yollava and mc-llava.",
+    )
+    negatives: int = added(
+        0,
+        ge=0,
+        description="Absent concepts that recognition asks about per photo; 0: all there are.",
     )
     folder: str | None = Field(
         None, description="Folder with the photos of the suite, unless they are generated."

@@ -81,10 +81,7 @@ def run(
     progress = progress or NoProgress()
     captioner = captioners.load(model, settings.evaluate, store)
     suite = load_suite(settings.evaluate)
-    is_real = not settings.evaluate.suite.startswith("sample")
-    limits = captioners.limitation(captioner) if is_real else None
-    for remark in (*suite.remarks, *([limits] if limits else ())):
-        progress.message(remark)
+    tell(suite, captioner, settings.evaluate, progress)
     asked = settings.evaluate.requests
     requests = read_requests(Path(asked).expanduser(), suite.queries) if asked else None
     # A missing encoder must fail before captions, which may take hours.
@@ -107,7 +104,7 @@ def run(
         clip_scores = _clip_scores(captions, scores_print, encoder, store, progress)
         scores = score.scores_table(captions, clip_scores)
         metrics = score.metrics_table(captions, scores, known)
-        publisher = _Publisher(store, settings, captioner, retrieval, run or Run.here())
+        publisher = Publisher(store, settings, captioner, retrieval, run or Run.here())
         captions_version = publisher.table(CAPTIONS, captions, captions_print)
         publisher.models |= clip_model
         scores_version = publisher.table("scores", scores, scores_print, captions_version)
@@ -116,6 +113,14 @@ def run(
         )
         tables = (captions_version, scores_version, metrics_version)
         return publisher.evaluation(suite, scores_print, tables)
+
+
+def tell(suite: Suite, captioner: Captioner, settings: EvaluateSettings, to: Progress) -> None:
+    """Say what to know about the suite, and about a model that knows generated photos only."""
+    is_real = not settings.suite.startswith("sample")
+    limits = captioners.limitation(captioner) if is_real else None
+    for remark in (*suite.remarks, *([limits] if limits else ())):
+        to.message(remark)
 
 
 def _known(suite: Suite, settings: EvaluateSettings, threshold: float | None) -> score.Known:
@@ -282,7 +287,7 @@ def _clip_scores(
     return caption_quality.clip_scores(captions, encoder, store, progress) if encoder else None
 
 
-class _Publisher:
+class Publisher:
     """Publishes the tables of one evaluation, and the version that binds them."""
 
     def __init__(

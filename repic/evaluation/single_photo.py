@@ -11,7 +11,8 @@ from repic.errors import SuiteError
 from repic.evaluation.questions import Question, questions
 from repic.evaluation.run import retrieve
 from repic.evaluation.suites.base import Concept, Query, Suite, concepts_by_name, local_photo
-from repic.evaluation.suites.local import CONCEPTS, SUFFIXES, concept_entries
+from repic.evaluation.suites.folders import SUFFIXES
+from repic.evaluation.suites.local import CONCEPTS, concept_entries
 from repic.models.vlm import captioners
 from repic.pipeline.progress import NoProgress
 from storage.store import Store

@@ -147,6 +147,38 @@ METRICS = Table(
     ),
 )
 
+ANSWERS = Table(
+    "answers",
+    "One row per short answer of an evaluation: recognition, or multiple-choice VQA.",
+    ("answer_id",),
+    (
+        Column("answer_id", TEXT, "Hash of the question, the model and its generation settings."),
+        Column(
+            "question_id", TEXT, "Hash of the question; models are compared on the same questions."
+        ),
+        Column("model", TEXT, "Model as requested: version of a checkpoint, or a base model."),
+        Column("suite", TEXT, "Evaluation suite that the photos belong to."),
+        Column("task", TEXT, "recognition or vqa."),
+        Column(
+            "part",
+            TEXT,
+            "single: the photo shows one concept; multi: one of several; together: all of them.",
+        ),
+        Column("layout", TEXT, "Prompt layout of the references: training or paper."),
+        Column("image_id", TEXT, "The photo; confidence intervals are clustered by photo."),
+        Column("concepts", pa.list_(TEXT), "Names that the question is about."),
+        Column("prompt", pa.list_(BLOCK), "Text and image blocks in order."),
+        Column(
+            "images", pa.list_(PICTURE), "One per image block, in order; the last is the photo."
+        ),
+        Column("options", pa.list_(TEXT), "Options A, B, ...; empty if the text lists them."),
+        Column("expected", TEXT, "yes, no, or the right letter."),
+        Column("answer", TEXT, "The model's answer, without special tokens."),
+        Column("read", TEXT, "What was read from it; null if it could not be read.", nullable=True),
+        Column("right", FLAG, "Whether that is the expected answer."),
+    ),
+)
+
 PROMOTIONS = Table(
     "promotions",
     "Every decision on a checkpoint: one row per metric, with the reason.",
@@ -175,4 +207,4 @@ PROMOTIONS = Table(
     ),
 )
 
-OF_MODELS = (ROLLOUTS, CAPTIONS, SCORES, METRICS, PROMOTIONS)
+OF_MODELS = (ROLLOUTS, CAPTIONS, SCORES, METRICS, ANSWERS, PROMOTIONS)

@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from repic import config
-from repic.errors import CaptionServerError, ConfigError, WeightsError
+from repic.errors import CaptionError, CaptionServerError, ConfigError, WeightsError
 from repic.evaluation import caption_quality
 from repic.evaluation.results import compare, load
-from repic.evaluation.run import run
+from repic.evaluation.run import load_suite, run
 from repic.images.cache import PictureCache
 from repic.images.coordinates import Convention
 from repic.models import encoder as embed
@@ -64,6 +64,39 @@ def test_a_server_that_names_everybody(store: Store) -> None:
     assert {row["reason"] for row in result.rows("scores")} == {"right", "absent_named"}
     assert result.parts == ("1", "2", "4")
     assert load(store, "evaluation@latest").ref == result.ref
+
+
+def test_facts_and_reference_captions_of_a_suite(store: Store, tmp_path: Path) -> None:
+    """Captions that repeat what is said about each reference state all facts, true or not."""
+    values = {**ASKED, "protocols": ("skip-retrieval", "wrong")}
+    suite = load_suite(config.load("sample", evaluate={"photos": 8}).evaluate)
+    infos = {concept.name: concept.info for concept in suite.concepts}
+    file = tmp_path / "captions.json"
+    names = {q.photo.uri.rpartition("/")[2] for q in suite.queries}
+    file.write_text(json.dumps({name: ["Grass and a sky."] for name in sorted(names)}))
+
+    def say_all(names: list[str], pictures: list[Any]) -> str:
+        return " ".join(f"<{name}> {infos[name]}" for name in names)
+
+    with serving(say_all) as server:
+        asked = {"url": server.url, **values}
+        plain = run("pal", config.load("sample", evaluate=asked), store)
+        asked["captions"] = str(file)
+        result = run("pal", config.load("sample", evaluate=asked), store)
+        assert result.is_new
+        file.write_text(json.dumps({min(names): ["Grass."]}))
+        with pytest.raises(CaptionError, match="has no reference caption"):
+            run("pal", config.load("sample", evaluate=asked), store)
+    right = result.score("right_facts", "skip-retrieval", metric="facts")
+    assert right.value == 1
+    assert right.n > 100
+    assert result.score("net_facts", "skip-retrieval", metric="facts").value == 1
+    absent = result.score("absent_facts", "wrong", metric="facts")
+    assert (absent.value, absent.low, absent.high) == (1, 1, 1)
+    assert result.score("net_facts", "wrong", metric="facts").value == -1
+    bleu = result.score("bleu_1", "skip-retrieval", metric="reference")
+    assert (bleu.n, bleu.low is not None) == (24, True)
+    assert not plain.estimates("reference")
 
 
 def test_numbers_are_traced_to_pixels_in_sql(store: Store, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from repic.config import EvaluateSettings, profiles
 from repic.errors import SuiteError
 from repic.evaluation.questions import questions, read_requests
 from repic.evaluation.run import load_suite
-from repic.evaluation.suites import base, local
+from repic.evaluation.suites import base, folders, local
 from repic.sample import hard_cases
 from tests.evaluation.servers import name_all, serving
 from tests.shared_data import shared_folder
@@ -264,7 +264,7 @@ def test_questions_about_strangers_or_of_another_form_are_refused(tmp_path: Path
         local.suite("repic-4c", str(tmp_path))
 
 
-@pytest.mark.parametrize("name", list(local.LAYOUT))
+@pytest.mark.parametrize("name", list(folders.LAYOUT))
 def test_what_is_missing_is_said_with_what_belongs_there(name: str, tmp_path: Path) -> None:
     for folder in (None, str(tmp_path / "nowhere"), str(tmp_path)):
         with pytest.raises(SuiteError, match="FOLDER/"):

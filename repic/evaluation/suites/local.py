@@ -9,41 +9,12 @@ from typing import Any
 
 from repic.errors import SuiteError
 from repic.evaluation.records import bare
+from repic.evaluation.suites import mc_llava
 from repic.evaluation.suites.base import Concept, ImageRegion, Query, Suite, local_photo
+from repic.evaluation.suites.folders import folders_in, missing, photos_in, root_of, split_names
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".avif", ".heic"})
 CONCEPTS, CLASSES = "concepts.json", "prompts_and_classes.txt"
 DATABASES, DATABASE = "database_tot", "database_mod.json"
-LAYOUT = {
-    "dreambooth": (
-        "FOLDER/<concept>/*.jpg, as in google/dreambooth's `dataset` (prompts_and_classes.txt "
-        "beside them gives the categories); the first photo of a concept is its reference; or "
-        "FOLDER as for repic-2c, with database_dreambooth and dreambooth_query_templates.json"
-    ),
-    "myvlm": (
-        "FOLDER/<concept>/*.jpg (`myvlm_data` of snap-research/MyVLM); the first photo of a "
-        "concept is its reference; or FOLDER/query_tot/myvlm_query_templates.json and "
-        "FOLDER/database_tot/database_myvlm/database_mod.json with the photos and pictures that "
-        "they name (the `data` folder of oyt9306/RePIC)"
-    ),
-    "yollava": (
-        "FOLDER/train/<concept>/*.png with the references and FOLDER/test/<concept>/*.png with "
-        "the photos (`yollava-data` of thaoshibe/YoLLaVA); or "
-        "FOLDER/query_tot/yollava_query_templates.json and "
-        "FOLDER/database_tot/database_yollava/database_mod.json with the photos and pictures that "
-        "they name (the `data` folder of oyt9306/RePIC)"
-    ),
-    "repic-2c": (
-        "FOLDER/query-image-2-concepts/<A>_and_<B>/*.jpg and "
-        "FOLDER/database_tot/database_2_concepts/database_mod.json with the pictures that it names "
-        "(the `data` folder of oyt9306/RePIC, and the photos that its data/README.md links to)"
-    ),
-    "repic-4c": (
-        "FOLDER/query_tot/4_concept_query_templates.json with the photos that it names, and "
-        "FOLDER/database_tot/database_4_concepts/database_mod.json with the pictures that it names "
-        "(the `data` folder of oyt9306/RePIC)"
-    ),
-}
 
 
 def suite(name: str, folder: str | None) -> Suite:
@@ -55,11 +26,7 @@ def suite(name: str, folder: str | None) -> Suite:
     Raises:
         SuiteError: A file is missing or has another form; the message gives the expected layout.
     """
-    if folder is None:
-        raise SuiteError(f"the suite {name} needs --folder FOLDER: {LAYOUT[name]}")
-    root = Path(folder).expanduser()
-    if not root.is_dir():
-        raise _missing(name, root, "there is no such folder")
+    root = root_of(name, folder)
     if (root / DATABASES / f"database_{name}" / DATABASE).is_file():
         return _released(name, root)
     match name:
@@ -69,12 +36,10 @@ def suite(name: str, folder: str | None) -> Suite:
             return _groups(name, root)
         case "yollava":
             return _singles(name, root / "train", root / "test")
+        case "mc-llava":
+            return mc_llava.suite(root)
         case _:
             return _singles(name, root, None)
-
-
-def _missing(name: str, path: Path, problem: str) -> SuiteError:
-    return SuiteError(f"{path}: {problem}. {name} needs {LAYOUT[name]}")
 
 
 def _singles(name: str, references: Path, queries: Path | None) -> Suite:
@@ -86,9 +51,9 @@ def _singles(name: str, references: Path, queries: Path | None) -> Suite:
     entries = concept_entries(references / CONCEPTS)
     categories = _categories(references / CLASSES)
     concepts, questions, incomplete = [], [], []
-    for folder in _folders(name, references):
-        own = _photos(folder)
-        photos = own[1:] if queries is None else _photos(queries / folder.name)
+    for folder in folders_in(name, references):
+        own = photos_in(folder)
+        photos = own[1:] if queries is None else photos_in(queries / folder.name)
         if not own or not photos:
             incomplete.append(folder.name)
             continue
@@ -99,7 +64,7 @@ def _singles(name: str, references: Path, queries: Path | None) -> Suite:
         concepts.append(Concept(folder.name, info, category, views))
         questions += [(folder.name, path) for path in photos]
     if not questions:
-        raise _missing(name, references, "no concept has a photo besides its reference")
+        raise missing(name, references, "no concept has a photo besides its reference")
     names = tuple(concept.name for concept in concepts)
     query_list = [
         Query("1", local_photo(path), (concept,), (), names) for concept, path in questions
@@ -158,7 +123,7 @@ def _questions(
 def _photo(name: str, root: Path, photo: str, file: Path) -> Path:
     path = _within(root, photo)
     if not path.is_file():
-        raise _missing(name, path, f"the photo that {file.name} asks about is missing")
+        raise missing(name, path, f"the photo that {file.name} asks about is missing")
     return path
 
 
@@ -167,26 +132,14 @@ def _pairs(name: str, root: Path) -> Suite:
     concepts = _database(name, root, "database_2_concepts")
     names = tuple(concepts)
     queries = []
-    for folder in _folders(name, root / "query-image-2-concepts"):
-        pair = _split(folder.name, names)
+    for folder in folders_in(name, root / "query-image-2-concepts"):
+        pair = split_names(folder.name, names, "_and_", 2)
         if pair is None:
-            raise _missing(name, folder, "its name is not <A>_and_<B> of two known concepts")
-        queries += [Query("2", local_photo(path), pair, (), names) for path in _photos(folder)]
+            raise missing(name, folder, "its name is not <A>_and_<B> of two known concepts")
+        queries += [Query("2", local_photo(path), pair, (), names) for path in photos_in(folder)]
     if not queries:
-        raise _missing(name, root / "query-image-2-concepts", "there are no photos")
+        raise missing(name, root / "query-image-2-concepts", "there are no photos")
     return Suite(name, tuple(concepts.values()), tuple(queries))
-
-
-def _split(folder: str, names: Iterable[str]) -> tuple[str, ...] | None:
-    """The two known names that `_and_` joins in a folder's name; names may contain `_and_`."""
-    by_key = {name.casefold(): name for name in names}
-    start = folder.find("_and_")
-    while start >= 0:
-        pair = folder[:start], folder[start + len("_and_") :]
-        if all(part.casefold() in by_key for part in pair):
-            return tuple(by_key[part.casefold()] for part in pair)
-        start = folder.find("_and_", start + 1)
-    return None
 
 
 def _groups(name: str, root: Path) -> Suite:
@@ -213,7 +166,7 @@ def _groups(name: str, root: Path) -> Suite:
 def _templates(name: str, file: Path) -> dict[str, list[tuple[str, ...]]]:
     """Photo -> concepts of each question about it; a bare name is a question about one."""
     if not file.is_file():
-        raise _missing(name, file, "there is no such file")
+        raise missing(name, file, "there is no such file")
     try:
         return {
             photo: [
@@ -231,12 +184,12 @@ def _database(name: str, root: Path, folder: str) -> dict[str, Concept]:
     """Concepts of a published database."""
     file = root / DATABASES / folder / DATABASE
     if not file.is_file():
-        raise _missing(name, file, "there is no such file")
+        raise missing(name, file, "there is no such file")
     concepts = {}
     for key, entry in concept_entries(file).items():
         path = _within(root, str(entry.get("image") or ""))
         if not path.is_file():
-            raise _missing(name, path, f"the reference of {key} is missing")
+            raise missing(name, path, f"the reference of {key} is missing")
         info, category = str(entry.get("info") or ""), str(entry.get("category") or "")
         concepts[key] = Concept(key, info, category, (local_photo(path),))
     return concepts
@@ -271,16 +224,3 @@ def _categories(file: Path) -> dict[str, str]:
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     pairs = [line.split(",") for line in lines if line.count(",") == 1 and " " not in line[:3]]
     return {name.strip(): category.strip() for name, category in pairs}
-
-
-def _folders(name: str, parent: Path) -> Sequence[Path]:
-    folders = sorted(p for p in parent.iterdir() if p.is_dir()) if parent.is_dir() else []
-    if not folders:
-        raise _missing(name, parent, "there are no folders of concepts")
-    return folders
-
-
-def _photos(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
