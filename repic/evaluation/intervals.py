@@ -197,7 +197,7 @@ def paired_test(
     bounds = _percentiles(_resampled(parts, resamples, rng, difference))
     p = _p_values(parts[:, :half], parts[:, half:], statistic, observed, resamples, rng)
     return [
-        Difference(_number(v), low, high, _number(q), first.rows)
+        Difference(_number(float(v)), low, high, _number(float(q)), first.rows)
         for v, (low, high), q in zip(observed, bounds, p, strict=True)
     ]
 

@@ -59,6 +59,7 @@ def recognition(suite: Suite, settings: EvaluateSettings) -> list[ShortQuestion]
         absent = [name for name in query.among if name not in in_photo]
         if settings.negatives:
             absent = sorted(rng.shuffled(absent)[: settings.negatives])
+        rows: list[tuple[str, tuple[str, ...], bool]]
         rows = [(part, (name,), True) for name in query.concepts]
         rows += [("together", query.concepts, True)] if len(query.concepts) > 1 else []
         rows += [(part, (name,), False) for name in absent]

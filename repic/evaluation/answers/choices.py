@@ -92,7 +92,7 @@ def options_in(question: str) -> tuple[str, ...]:
 
     They must be A, B, ... in this order.
     """
-    marks = []
+    marks: list[re.Match[str]] = []
     for match in _LETTER.finditer(question):
         if match[1] == string.ascii_uppercase[len(marks)]:
             marks.append(match)
