@@ -17,17 +17,23 @@ from repic.captions.tokens import plain_words
 LONGEST = 4_000
 """Characters that are read; a longer answer is read from its end."""
 
-_OPEN, _CLOSE = r"[\s(\[{*_\"'`<$]*", r"[)\]}*_\"'`>$]*"
-_BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?\s*\(?([A-Za-z])\b")
+_DECORATION = str.maketrans("", "", '*_"`$')
+_BOXED = re.compile(r"\\boxed ?\{ ?(?:\\text ?\{)? ?\(?([A-Za-z])\b")
 _STATED = re.compile(
-    rf"\b(?:answer|option|choice)(?:\s+(?:is|would be|should be|must be))?\s*:?{_OPEN}"
-    rf"(?:option\s+)?{_OPEN}([A-Z])(?![\w'])(?!\s+(?:or|and|nor)\b)",
+    r"\b(?:answer|option|choice)(?: is| would be| should be| must be)?(?: ?:)? ?(?:option )?"
+    r"[(\['<]?([A-Z])(?![\w'])(?! (?:or|and|nor)\b)",
     re.IGNORECASE,
 )
-_ALONE = re.compile(rf"{_OPEN}([A-Za-z]){_CLOSE}[.):,]?{_CLOSE}\s*")
-_LEADING = re.compile(rf"{_OPEN}([A-Za-z]){_CLOSE}\s*(?:[.):,]|-\s|\n){_CLOSE}\s*")
-_YES_NO = re.compile(rf"{_OPEN}(yes|no)\b", re.IGNORECASE)
-_LETTER = re.compile(r"(?:^|[\s(\[])\(?([A-Z])(?:[.):]|\s*[-:]\s)\s*(?=\S)")
+_ALONE = re.compile(r"[(\['<]?([A-Za-z])[)\]'>]?[.):,]?")
+_LEADING = re.compile(r"[(\['<]?([A-Za-z])[)\]'>]?(?:[.):,]|\n| - )")
+_YES_NO = re.compile(r"[(\['<]?(yes|no)\b", re.IGNORECASE)
+_LETTER = re.compile(r"(?:^|(?<=[\s(\[]))([A-Z])(?:[.):]| ?[-:] )")
+
+
+def _plain(reply: str) -> str:
+    """The end of an answer without decoration, with single spaces and line breaks."""
+    lines = reply[-LONGEST:].translate(_DECORATION).split("\n")
+    return "\n".join(line for raw in lines if (line := " ".join(raw.split())))
 
 
 def choice(reply: str, options: Sequence[str]) -> int | None:
@@ -36,7 +42,7 @@ def choice(reply: str, options: Sequence[str]) -> int | None:
     Args:
         options: Texts of A, B, ...; texts may be empty where only the letters are known.
     """
-    text = reply[-LONGEST:].strip()
+    text = _plain(reply)
     boxed = _BOXED.findall(text)
     if boxed:
         return _index(boxed[-1], options)
@@ -83,7 +89,7 @@ def _contains(words: Sequence[str], part: Sequence[str]) -> bool:
 
 def yes_or_no(reply: str) -> bool | None:
     """Whether an answer begins with yes (True) or no (False); None if with neither."""
-    found = _YES_NO.match(reply.strip())
+    found = _YES_NO.match(_plain(reply[:LONGEST]))
     return None if found is None else found[1].lower() == "yes"
 
 
@@ -94,10 +100,11 @@ def options_in(question: str) -> tuple[str, ...]:
     """
     marks: list[re.Match[str]] = []
     for match in _LETTER.finditer(question):
-        if match[1] == string.ascii_uppercase[len(marks)]:
+        if match[1] == string.ascii_uppercase[len(marks) :][:1]:
             marks.append(match)
-    if len(marks) < 2:
-        return ()
     ends = [*(match.start() for match in marks[1:]), len(question)]
-    texts = (question[match.end() : end] for match, end in zip(marks, ends, strict=True))
-    return tuple(text.strip(" \n,;|") for text in texts)
+    texts = [
+        question[match.end() : end].strip(" \n,;|([")
+        for match, end in zip(marks, ends, strict=False)
+    ]
+    return tuple(texts) if len(texts) > 1 and all(texts) else ()

@@ -31,7 +31,7 @@ _YOLLAVA_FORM = (
 )
 _MC_LLAVA_FORM = 'it is {"0.png": {"Human": "... A. ... B. ...", "AI": "A"}}'
 _TAG = re.compile(r"<([^<>\n]+)>")
-_LETTER = re.compile(r"\W*([A-Z])\b")
+_ANSWER = re.compile(r"\W{0,9}([A-Z])\b")
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _of_folder(file: Path, members: Sequence[str]) -> Iterator[ChoiceQuestion]:
                 raise SuiteError(f"{photo}: the photo that {file} asks about is missing")
             region = local_photo(photo)
             for entry in entries if isinstance(entries, list) else [entries]:
-                text, letter = str(entry["Human"]), _LETTER.match(str(entry["AI"]))
+                text, letter = str(entry["Human"]), _ANSWER.match(str(entry["AI"]))
                 if letter is None:
                     raise KeyError("AI")
                 tags = {tag.casefold() for tag in _TAG.findall(text)}
