@@ -12,6 +12,7 @@ import typer
 from repic.cli.common import (
     DEFAULT_STORE,
     AllowShrinkOption,
+    DryRunOption,
     IdentityOption,
     JsonOption,
     SetOption,
@@ -22,6 +23,7 @@ from repic.cli.common import (
     err,
     open_store,
     out,
+    print_findings,
     print_json,
     print_rows,
     print_settings,
@@ -57,6 +59,7 @@ def build(
     prefect: Annotated[
         bool, typer.Option("--prefect", help="Run as a Prefect flow, with retries and a UI.")
     ] = False,
+    dry_run: DryRunOption = False,
     show_settings: ShowSettingsOption = False,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
@@ -74,6 +77,17 @@ def build(
         print_settings(config.BUILD)
         return
     parameters = _parameters(images, source, profile, identity, set_ or [])
+    settings = config.load(
+        parameters["profile"],
+        parameters["overrides"],
+        scope=config.BUILD,
+        **config.chosen_sources(images, source, identity),
+    )
+    if dry_run:
+        from repic.pipeline import dry_run as checks
+
+        print_findings(checks.examine(settings), as_json)
+        return
     if profile is None:
         _suggest_models(parameters["overrides"])
     if prefect:
@@ -81,16 +95,7 @@ def build(
 
         outcome = run.build(store, **parameters, allow_shrink=allow_shrink)
     else:
-        outcome = build_here(
-            config.load(
-                parameters["profile"],
-                parameters["overrides"],
-                scope=config.BUILD,
-                **config.chosen_sources(images, source, identity),
-            ),
-            store,
-            allow_shrink=allow_shrink,
-        )
+        outcome = build_here(settings, store, allow_shrink=allow_shrink)
     if as_json:
         print_json(_summary(outcome))
     else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from repic.config import Scope
+    from repic.pipeline.doctor import Finding
     from storage.store import Store
 
 StoreOption = Annotated[
@@ -57,6 +60,13 @@ IdentityOption = Annotated[
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Say what it would read and do, and what is missing; exit code 1 if it would fail.",
+    ),
 ]
 ShowSettingsOption = Annotated[
     bool, typer.Option("--show-settings", help="Print every setting with its help, and exit.")
@@ -112,13 +122,31 @@ def print_json(value: Any) -> None:
 def print_rows(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
     """A table on standard output; a cell that is too wide folds instead of being cut."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Column, Table
 
     folding = [Column(name, overflow="fold") for name in columns]
     table = Table(*folding, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
+        table.add_row(*("" if value is None else escape(str(value)) for value in row))
     out().print(table)
+
+
+def print_findings(findings: Sequence[Finding], as_json: bool = False) -> None:
+    """Results of checks with their remedies.
+
+    Raises:
+        typer.Exit: code 1, if one is an error.
+    """
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        print_rows(
+            ["", "what", "found", "remedy"],
+            [(f.level, f.subject, f.found, f.remedy) for f in findings],
+        )
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(1)
 
 
 def print_settings(scope: Scope) -> None:

@@ -15,13 +15,13 @@ from repic.cli.common import (
     err,
     open_store,
     out,
+    print_findings,
     print_json,
     print_rows,
 )
 from repic.cli.train import ModelOption
 
 if TYPE_CHECKING:
-    from repic.pipeline.doctor import Finding
     from repic.pipeline.recipe_check import RecipeLine
     from repic.training.checks.dataset_doctor import DatasetReport, RowCount
 
@@ -62,25 +62,10 @@ def doctor(
     if what == "dataset":
         _dataset(dataset, model, profile, set_ or [], as_json, store)
         return
-    from dataclasses import asdict
-
     from flows.local.api import configured_server
     from repic.pipeline.doctor import examine
 
-    findings = examine(store, configured_server())
-    if as_json:
-        print_json([asdict(finding) for finding in findings])
-    else:
-        _print_findings(findings)
-    if any(finding.level == "error" for finding in findings):
-        raise typer.Exit(1)
-
-
-def _print_findings(findings: Sequence[Finding]) -> None:
-    print_rows(
-        ["", "what", "found", "remedy"],
-        [(f.level, f.subject, f.found, f.remedy) for f in findings],
-    )
+    print_findings(examine(store, configured_server()), as_json)
 
 
 def _dataset(
@@ -102,10 +87,9 @@ def _dataset(
     if profile is None:
         chosen["examples"] = recorded_recipe(examples)
     settings = config.load(profile or "sample", overrides, scope=config.DOCTOR, **chosen)
+    # These import torch, so only once the arguments are valid.
     from repic.models.vlm import load
-    from repic.training.checks import (
-        dataset_doctor,  # imports torch, so only once the arguments are valid
-    )
+    from repic.training.checks import dataset_doctor
 
     load.quiet()
     with RunProgress(err()) as progress:
@@ -114,10 +98,10 @@ def _dataset(
         )
     if as_json:
         print_json(report.as_json())
+        if report.has_errors:
+            raise typer.Exit(1)
     else:
         _print_report(report)
-    if report.has_errors:
-        raise typer.Exit(1)
 
 
 def _print_report(report: DatasetReport) -> None:
@@ -129,12 +113,12 @@ def _print_report(report: DatasetReport) -> None:
         ["rows of train", "kind", "wanted", "there", "missing", "lost at"],
         [_recipe_row(line) for line in report.recipe],
     )
-    _print_findings(report.findings)
     if report.problems:
         print_rows(
             ["example", "check", "problem", "remedy"],
             [(p.example_id, p.check, p.message, p.remedy) for p in report.problems],
         )
+    print_findings(report.findings)
 
 
 def _print_counts(counts: Sequence[RowCount]) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from repic.cli.common import (
     DEFAULT_STORE,
+    DryRunOption,
     JsonOption,
     ProfileOption,
     SetOption,
@@ -20,6 +21,7 @@ from repic.cli.common import (
     err,
     open_store,
     out,
+    print_findings,
     print_json,
     print_rows,
     print_settings,
@@ -65,6 +67,7 @@ def train(
     prefect: Annotated[
         bool, typer.Option("--prefect", help="Run as a Prefect flow, with a UI.")
     ] = False,
+    dry_run: DryRunOption = False,
     show_settings: ShowSettingsOption = False,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
@@ -82,6 +85,9 @@ def train(
     overrides = [*(VLLM if vllm else ()), *(set_ or [])]
     if reward_url:
         overrides.append(f"train.reward_urls={json.dumps(reward_url)}")
+    if dry_run:
+        _try_out(store, dataset, profile, overrides, as_json, method=method, model=model)
+        return
     if prefect:
         from flows import run
 
@@ -119,6 +125,22 @@ def _train_here(
         return run.train(settings, opened, dataset)
     with RunProgress(err()) as progress:
         return run.train(settings, opened, dataset, progress)
+
+
+def _try_out(
+    store: str, dataset: str, profile: str, overrides: list[str], as_json: bool, **chosen: Any
+) -> None:
+    from repic import config
+
+    settings = config.load(profile, overrides, scope=config.TRAIN, train=chosen)
+    opened = open_store(store)
+    from repic.models.vlm import load
+    from repic.training.checks import dry_run
+
+    load.quiet()
+    findings = dry_run.examine(settings, opened, dataset)
+    if not int(os.environ.get("RANK", "0")):
+        print_findings(findings, as_json)
 
 
 def _print_settings(method: Literal["grpo", "sft"]) -> None:

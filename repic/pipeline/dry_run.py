@@ -1,0 +1,89 @@
+"""What a build would read, before it starts: sources that are listed, models that are here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from repic import sources
+from repic.config import Settings, SourceSettings
+from repic.errors import RepicError
+from repic.images.fetch import ImageRefused, read_bytes
+from repic.models.published import models_of
+from repic.pipeline.doctor import Finding
+from repic.sources import SourcePhoto
+
+TRIED = 3
+"""Photos of each source that are read."""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """List every source, read a few photos of each, and look for the models; writes nothing.
+
+    Generated photos are not written.
+    """
+    of_sources = chain.from_iterable(_source(source, settings) for source in settings.sources)
+    return [*of_sources, *_models(settings), *_recipe(settings)]
+
+
+def _source(source: SourceSettings, settings: Settings) -> Iterator[Finding]:
+    subject = f"source {source.name}"
+    if source.kind == "sample":
+        yield Finding("ok", subject, f"{source.count} photos to generate")
+        return
+    try:
+        source.require_path()
+        photos = list(sources.photos(source, settings.splits))
+    except RepicError as error:
+        yield Finding("error", subject, str(error), "docs/sources.md says what lies where")
+        return
+    use = f"{settings.detector_of(source).kind} boxes, for {', '.join(source.objectives)}"
+    yield Finding("ok", subject, f"{_counts(photos)}; {use}")
+    step = max(1, len(photos) // TRIED)
+    for photo in photos[: step * TRIED : step]:
+        try:
+            read_bytes(photo.uri)
+        except (ImageRefused, OSError) as error:
+            remedy = f"put the photos there, or say where they are (sources.{source.name}.images)"
+            yield Finding("error", subject, str(error), remedy)
+            return
+
+
+def _counts(photos: list[SourcePhoto]) -> str:
+    """`120 photos, 118 with boxes, 40 with expressions`."""
+    having = {
+        "boxes": sum(bool(photo.annotations) for photo in photos),
+        "expressions": sum(any(a.expressions for a in photo.annotations) for photo in photos),
+        "an identity": sum(bool(photo.identities) for photo in photos),
+        "a caption": sum(bool(photo.caption) for photo in photos),
+        "a split": sum(bool(photo.split) for photo in photos),
+    }
+    listed = (f"{count} with {what}" for what, count in having.items() if count)
+    return ", ".join([f"{len(photos)} photos", *listed])
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    detectors = [settings.detector_of(source) for source in settings.sources]
+    needed = {
+        model.name: model
+        for detector in detectors
+        for model in models_of(settings.model_copy(update={"detector": detector}))
+    }
+    for name, model in needed.items():
+        if files := model.fetched():
+            yield Finding("ok", "model", f"{name}, {sum(f.bytes for f in files) / 1e9:.1f} GB")
+        else:
+            remedy = "`repic models pull PROFILE` fetches it; a build fetches no YOLO file itself"
+            yield Finding("note", "model", f"{name} was not fetched by repic", remedy)
+    if not needed:
+        yield Finding("ok", "model", "those that ship with repic, or your own files")
+
+
+def _recipe(settings: Settings) -> Iterator[Finding]:
+    recipe = settings.examples
+    wanted = f"{recipe.total} rows of train" if recipe.total else "all rows that can be made"
+    if recipe.shares:
+        share_sum = sum(recipe.shares.values())
+        shares = (f"{name} {share / share_sum:.0%}" for name, share in recipe.shares.items())
+        wanted += f": {', '.join(shares)}"
+    yield Finding("ok", "recipe", wanted)

@@ -1,0 +1,89 @@
+"""`--dry-run` of build and train: what is there, what is missing, and nothing is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.builds import Album, Built
+from tests.trained import tiny
+
+__all__ = ["tiny"]
+
+Main = Callable[..., tuple[int, str, str]]
+
+
+def test_a_build_lists_its_sources_and_models(
+    album: Album, tmp_path: Path, repic_main: Main
+) -> None:
+    store = tmp_path / "store"
+    code, out, err = repic_main(*album.arguments, "--dry-run", f"--store={store}")
+    assert code == 0, err
+    found = " ".join(out.split())
+    assert f"{len(album.entries)} photos, {len(album.entries)} with boxes" in found
+    assert "with expressions" in found
+    assert "annotation boxes, for oct, vlt, ict" in found
+    assert not store.exists()
+
+
+def test_photos_that_are_not_there_and_models_to_fetch_are_said(
+    album: Album, tmp_path: Path, repic_main: Main
+) -> None:
+    own = album.copy(tmp_path / "album")
+    for path in (own.folder / "photos").iterdir():
+        path.unlink()
+    code, out, _ = repic_main(*own.arguments, "--profile=paper", "--dry-run", "--json")
+    assert code == 1
+    findings = json.loads(out)
+    [missing] = (f for f in findings if f["level"] == "error")
+    assert missing["subject"] == "source coco"
+    assert "sources.coco.images" in missing["remedy"]
+    assert any("2000 rows of train: oct 45%" in f["found"] for f in findings)
+    code, out, _ = repic_main("build", f"--source=coco:{tmp_path / 'no.json'}", "--dry-run")
+    assert code == 1
+    assert "there is no file" in " ".join(out.split())
+    photos = f"--images={album.folder}"
+    _, out, _ = repic_main("build", "--profile=paper", photos, "--dry-run")
+    assert "yolov8x-worldv2.pt" in out
+    assert "`repic models pull PROFILE` fetches it" in " ".join(out.split())
+
+
+def test_training_says_rows_model_and_steps(built: Built, tiny: str, repic_main: Main) -> None:
+    where = ("--store", str(built.location), "--model", tiny, "--dry-run")
+    before = {path: path.stat().st_mtime_ns for path in built.location.rglob("*")}
+    code, out, err = repic_main("train", "--profile=paper", *where)
+    assert code == 0, err
+    rows = built.store.read("examples@latest", ["split"])["split"].to_pylist().count("train")
+    found = " ".join(out.split())
+    # Two epochs of two prompts per step.
+    assert f"GRPO, about {rows} steps of 16 answers in groups of 8: 2 at once" in found
+    code, out, _ = repic_main("train", "--profile=paper", "--method=sft", *where)
+    assert f"SFT, about {2 * rows // 16} steps of 16 true answers" in " ".join(out.split())
+    assert {path: path.stat().st_mtime_ns for path in built.location.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--vllm",), "vLLM is not installed: `pip install 'trl[vllm]'`"),
+        (("--model=/nowhere",), "the model /nowhere cannot be opened"),
+        (("--set=train.prompts_per_step=5000",), "less than one generation batch"),
+    ],
+)
+def test_what_would_stop_training_is_said(
+    options: tuple[str, ...], message: str, built: Built, tiny: str, repic_main: Main
+) -> None:
+    if options == ("--vllm",):
+        try:
+            import vllm  # noqa: F401
+        except ImportError:
+            pass
+        else:
+            pytest.skip("vLLM is installed")
+    where = ("--store", str(built.location), "--model", tiny, "--dry-run")
+    code, out, _ = repic_main("train", *where, *options)
+    assert code == 1
+    assert message in " ".join(out.split())
