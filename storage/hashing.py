@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 ID_DIGITS = 32
 """Hex digits of an id: 128 bits. A billion ids collide with a probability below 1e-20."""
@@ -50,6 +51,10 @@ enough that a text shared by many rows is hashed only once for them."""
 _CANONICAL = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
+
+SAMPLE, MOST_DISTINCT, MOST_TEXT = 1 << 16, 0.9, 200
+"""A column of texts, of fewer bytes than this on average, is hashed text by text and not block by
+block if at most this share of its first rows is distinct, such as ids of photos in pairs."""
 
 Hashes = npt.NDArray[np.uint64]
 """Shape (2, n): both lanes of n values."""
@@ -72,11 +77,57 @@ def content_hash(table: pa.Table) -> str:
     Raises:
         TypeError: a column is of a type that has no hash (interval, union).
     """
-    total = np.zeros(2, np.uint64)
+    return content_of_rows(row_hashes(table))
+
+
+def content_of_rows(hashes: Hashes) -> str:
+    """Content hash of the rows that have these hashes, shape (2, rows), 32 hex digits."""
+    return _text(hashes.sum(axis=1, dtype=np.uint64))
+
+
+def row_hashes(table: pa.Table) -> Hashes:
+    """Hash of each row, shape (2, rows).
+
+    Raises:
+        TypeError: as `content_hash`.
+    """
     rows = max(1, BLOCK_BYTES * max(1, table.num_rows) // max(1, table.nbytes))
+    names, blocks = table.column_names, table.num_rows > rows
+    columns = zip(names, table.columns, strict=True)
+    repeated = [_repeated(*column) if blocks else None for column in columns]
+    total, start = np.empty((2, table.num_rows), np.uint64), 0
     for batch in table.to_batches(max_chunksize=rows):
-        total += _record(batch.schema.names, batch.columns, batch.num_rows, "row").sum(axis=1)
-    return _text(total)
+        stop = start + batch.num_rows
+        block = np.zeros((2, batch.num_rows), np.uint64)
+        for name, column, known in zip(names, batch.columns, repeated, strict=True):
+            if known:
+                hashes, codes = known
+                block += hashes.take(codes[start:stop], axis=1)
+            else:
+                block += mix(_hash(column) ^ _seed(f"column {name}"))
+        total[:, start:stop] = mix(block ^ _seed("row"))
+        start = stop
+    return total
+
+
+def _repeated(
+    name: str, column: pa.ChunkedArray
+) -> tuple[Hashes, npt.NDArray[np.integer[Any]]] | None:
+    """What each distinct text of a column adds to its rows, shape (2, texts), and which text each
+    row has; None unless the first rows share texts, so that to number all texts saves time.
+    """
+    kind = column.type
+    short = column.nbytes < MOST_TEXT * len(column)
+    if not short or not (_is_string(kind) or _is_binary(kind)):
+        return None
+    sample = column.slice(0, SAMPLE)
+    if pc.count_distinct(sample, mode="all").as_py() > MOST_DISTINCT * len(sample):
+        return None
+    encoded = column.combine_chunks().dictionary_encode()
+    tag = "string" if _is_string(kind) else "binary"
+    hashes = np.concatenate([_digests(encoded.dictionary, tag), _seed("null")], axis=1)
+    codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy()
+    return mix(hashes ^ _seed(f"column {name}")), codes
 
 
 def combine(contents: Iterable[str]) -> str:
@@ -171,20 +222,9 @@ def _hash_valid(array: pa.Array) -> Hashes:
         return _integers(array.view(pa.int32() if kind.bit_width == 32 else pa.int64()), str(kind))
     if pa.types.is_decimal(kind):
         return _bytes(array.cast(pa.string()), "string")
-    if any(
-        test(kind)
-        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    ):
+    if _is_string(kind) or pa.types.is_string_view(kind):
         return _bytes(array, "string")
-    if any(
-        test(kind)
-        for test in (
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-            pa.types.is_binary_view,
-            pa.types.is_fixed_size_binary,
-        )
-    ):
+    if _is_binary(kind) or pa.types.is_binary_view(kind):
         return _bytes(array, "binary")
     if pa.types.is_struct(kind):
         fields = [array.field(i) for i in range(kind.num_fields)]
@@ -207,14 +247,33 @@ def _integers(array: pa.Array, tag: str) -> Hashes:
     return mix(values.astype(np.int64).view(np.uint64) ^ _seed(tag))
 
 
+def _is_string(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
 def _bytes(array: pa.Array, tag: str) -> Hashes:
     encoded = array.cast(pa.large_binary()).dictionary_encode()
-    digests = b"".join(
-        [hashlib.blake2b(v, digest_size=16).digest() for v in encoded.dictionary.to_pylist()]
-    )
-    unique = np.frombuffer(digests, "<u8").astype(np.uint64).reshape(-1, 2).T
-    hashes = mix(unique ^ _seed(tag))
+    hashes = _digests(encoded.dictionary, tag)
     return hashes[:, encoded.indices.fill_null(0).to_numpy()]
+
+
+def _digests(distinct: pa.Array, tag: str) -> Hashes:
+    """`_bytes` of values without nulls, hashed one by one."""
+    empty, digests = hashlib.blake2b(digest_size=16), []
+    for value in distinct.cast(pa.large_binary()).to_pylist():
+        digest = empty.copy()  # twice as fast as a new one
+        digest.update(value)
+        digests.append(digest.digest())
+    lanes = np.frombuffer(b"".join(digests), "<u8").astype(np.uint64).reshape(-1, 2).T
+    return mix(lanes ^ _seed(tag))
 
 
 def _fixed_lists(array: pa.FixedSizeListArray) -> Hashes:

@@ -37,10 +37,7 @@ def write_shards(
         StoreError: a key column is absent, or the store cannot be written.
     """
     shards.check_key_columns(name, rows.schema, key)
-    written = [
-        shards.write(files, f"shards/{name}", piece)
-        for piece in shards.split(rows, key, shards.ROWS_PER_SHARD)
-    ]
+    written = shards.write_sorted(files, f"shards/{name}", rows, key)
     return tuple(shard for shard, _ in written), written[0][1]
 
 
@@ -72,6 +69,8 @@ def check_key(
     """
     shards.check_key_columns(name, schema, key)
     rows = formats.read_table(files, [s.path for s in written], schema, list(key))
+    if shards.ascends(rows, key):
+        return
     counts = rows.group_by(list(key)).aggregate([([], "count_all")])
     if counts.num_rows < rows.num_rows:
         duplicate = counts.sort_by([("count_all", "descending")]).slice(0, 1).to_pylist()[0]

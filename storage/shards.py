@@ -7,19 +7,24 @@ can be listed by reading footers only.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import IO
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.errors import StoreError
 from storage.files import Files
-from storage.hashing import content_hash
+from storage.hashing import content_hash, content_of_rows, row_hashes
 from storage.manifest import Shard
 
 ROWS_PER_SHARD = 50_000
 """For a table that is published as rows; 64 MB of 640-dimensional float16 vectors."""
+
+WRITERS = 4
+"""Threads that compress and write shards of a table; each holds one shard."""
 
 CONTENT, COVERS, NOTE = b"content", b"covers", b"note"
 
@@ -37,14 +42,30 @@ def canonical(table: pa.Table) -> pa.Table:
     return pa.table(columns, schema=pa.schema(fields)).combine_chunks()
 
 
-def split(table: pa.Table, key: Sequence[str], rows: int) -> Iterator[pa.Table]:
-    """Split a table into canonical shards of `rows` rows, sorted by key.
+def write_sorted(
+    files: Files, folder: str, table: pa.Table, key: Sequence[str]
+) -> list[tuple[Shard, pa.Schema]]:
+    """Write a table as shards of `ROWS_PER_SHARD` rows, sorted by key; see `write`.
 
-    An empty table gives one empty shard, which holds the schema.
+    Rows are hashed while they are sorted, and some shards are written at a time, since Arrow and
+    the disk leave the interpreter to others. An empty table gives one empty shard, which holds the
+    schema.
     """
-    table = canonical(canonical(table).sort_by([(column, "ascending") for column in key]))
-    for start in range(0, max(1, table.num_rows), rows):
-        yield table.slice(start, rows)
+    table = canonical(table)
+    starts = range(0, max(1, table.num_rows), ROWS_PER_SHARD)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        sorting = pool.submit(
+            pc.sort_indices, table, sort_keys=[(column, "ascending") for column in key]
+        )
+        hashes = row_hashes(table)
+        order = sorting.result()
+
+        def write_from(start: int) -> tuple[Shard, pa.Schema]:
+            rows = order.slice(start, ROWS_PER_SHARD)
+            content = content_of_rows(hashes.take(rows.to_numpy(), axis=1))
+            return write(files, folder, table.take(rows), content=content)
+
+        return list(pool.map(write_from, starts))
 
 
 def write(
@@ -53,8 +74,12 @@ def write(
     table: pa.Table,
     covers: Sequence[str] | None = None,
     note: str = "",
+    content: str | None = None,
 ) -> tuple[Shard, pa.Schema]:
     """Write rows in canonical form and given order under their content name; no-op if it exists.
+
+    Args:
+        content: Content hash of the rows, if it is known.
 
     Returns:
         The shard, and the schema of its file.
@@ -63,7 +88,7 @@ def write(
         StoreError: no space, no permission, or the file does not read back as it was written.
     """
     table = canonical(table)
-    content = content_hash(table)
+    content = content or content_hash(table)
     footer = {CONTENT: content.encode()}
     if covers is not None:
         footer |= {COVERS: json.dumps(sorted(covers)).encode(), NOTE: note.encode()}
@@ -132,3 +157,18 @@ def check_key_columns(name: str, schema: pa.Schema, key: Sequence[str]) -> None:
         raise StoreError(
             f"{name} needs a key out of its columns {', '.join(schema.names)}, not {list(key)}."
         )
+
+
+def ascends(rows: pa.Table, key: Sequence[str]) -> bool:
+    """Whether each row has a greater key than the one before it, so that no key stands twice.
+
+    False if that cannot be told, as of nulls, NaN and types without an order.
+    """
+    above: Any = pa.scalar(False)
+    for column in reversed(key):
+        lower, upper = rows[column][:-1], rows[column][1:]
+        try:
+            above = pc.or_(pc.less(lower, upper), pc.and_(pc.equal(lower, upper), above))
+        except pa.ArrowNotImplementedError:
+            return False
+    return pc.all(above, skip_nulls=False).as_py() is True

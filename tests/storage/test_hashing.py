@@ -12,7 +12,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from storage.hashing import EMPTY, combine, content_hash, fingerprint
+from storage import hashing
+from storage.hashing import (
+    EMPTY,
+    combine,
+    content_hash,
+    content_of_rows,
+    fingerprint,
+    row_hashes,
+)
 from tests.timing import quickest
 
 SCHEMA = pa.schema(
@@ -124,6 +132,22 @@ def test_representation_does_not_matter():
         assert content_hash(pa.table({"a": lists.cast(kind)})) == content_hash(
             pa.table({"a": lists})
         )
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.binary(), pa.large_binary(), pa.binary(2)]
+)
+@pytest.mark.parametrize("distinct", [1, 3, 400])
+def test_texts_that_many_rows_share_are_hashed_as_any(monkeypatch, kind, distinct):
+    texts = [f"{i % distinct:x}"[-2:].zfill(2) if i % 7 else None for i in range(400)]
+    column = pa.chunked_array([texts[:90], [], texts[90:]], pa.string()).cast(pa.binary())
+    table = pa.table({"a": column.cast(kind), "n": range(400)})
+    whole = row_hashes(table)
+    assert content_of_rows(whole) == content_hash(table)
+    monkeypatch.setattr(hashing, "BLOCK_BYTES", 1 << 10)
+    assert (row_hashes(table) == whole).all()
+    each = [content_hash(table.slice(i, 1)) for i in range(400)]
+    assert [content_of_rows(whole[:, i : i + 1]) for i in range(400)] == each
 
 
 def test_every_arrow_type_that_parquet_keeps():

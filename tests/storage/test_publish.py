@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import pickle
 
@@ -90,6 +91,38 @@ def test_a_key_names_one_row(store):
     with pytest.raises(StoreError, match=r"2 rows with the key \{'id': '0004'\}"):
         store.publish("images", twice, origin("f1"), key=["id"])
     assert store.versions("images") == []
+
+
+def test_a_key_names_one_row_also_across_shards_and_parts(store, monkeypatch):
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 5)
+    twice = pa.concat_tables([rows(0, 10), rows(4, 5)])
+    with pytest.raises(StoreError, match=r"2 rows with the key \{'id': '0004'\}"):
+        store.publish("images", twice, origin("f1"), key=["id"])
+    parts = [
+        store.write_part("images", rows(*span), recipe="r", covers=[str(span)])
+        for span in ((0, 5), (4, 9))
+    ]
+    with pytest.raises(StoreError, match=r"2 rows with the key \{'id': '0004'\}"):
+        store.publish("images", parts, origin("f2"), key=["id"])
+    assert store.publish("images", parts[:1], origin("f3"), key=["id", "value"]).rows == 5
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "ascends"),
+    [
+        ([1, 1, 2], ["x", "y", "a"], True),
+        ([1, 1, 2], ["y", "x", "a"], False),
+        ([1, 1, 2], ["x", "x", "a"], False),
+        ([1, 2, None], ["x", "x", "x"], False),
+        ([1.0, math.nan, 2.0], ["x", "x", "x"], False),
+        ([[1], [2], [3]], ["x", "y", "z"], False),
+        ([1], ["x"], True),
+    ],
+)
+def test_rows_ascend_if_no_key_stands_twice(a, b, ascends):
+    table = pa.table({"a": a, "b": pa.array(b, pa.string())})
+    chunked = pa.concat_tables([table.slice(0, 2), table.slice(2)])
+    assert shards.ascends(table, ["a", "b"]) is shards.ascends(chunked, ["a", "b"]) is ascends
 
 
 @pytest.mark.parametrize("name", ["Images", "a/b", "", "lineage", "../x", "1"])
