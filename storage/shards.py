@@ -171,4 +171,4 @@ def ascends(rows: pa.Table, key: Sequence[str]) -> bool:
             above = pc.or_(pc.less(lower, upper), pc.and_(pc.equal(lower, upper), above))
         except pa.ArrowNotImplementedError:
             return False
-    return pc.all(above, skip_nulls=False).as_py() is True
+    return pc.all(above, skip_nulls=False, min_count=0).as_py() is True
