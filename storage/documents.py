@@ -79,6 +79,20 @@ def read(files: Files, path: str, model: type[D]) -> D:
     raise DamagedError(files.full(path), why)
 
 
+def sealed(files: Files, path: str) -> bytes | None:
+    """The bytes of a document before its hash, which they have; None if they do not, or if it is
+    damaged in another way.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        StoreError: it cannot be read.
+    """
+    try:
+        return _body(_bytes(files, path))
+    except (_HashError, DamagedError):
+        return None
+
+
 def check_format(version: int, what: str) -> None:
     """Raises: StoreError: `what` has a newer format than this code supports."""
     if version > FORMAT_VERSION:
@@ -93,14 +107,22 @@ class _HashError(Exception):
 
 
 def _decode(data: bytes, model: type[D]) -> D:
-    end = _END.search(data[-100:])
-    body = data[: len(data) - len(end[0])] if end else data
-    if end and hashlib.sha256(body).hexdigest() != end[1].decode():
-        raise _HashError("its bytes have changed since it was written")
-    document = model.model_validate_json(body + b"\n}" if end else body)
-    if not end and isinstance(document, Sealed) and document.format_version > 1:
+    body = _body(data)
+    document = model.model_validate_json(data if body is None else body + b"\n}")
+    if body is None and isinstance(document, Sealed) and document.format_version > 1:
         raise _HashError("it does not end with its hash")
     return document
+
+
+def _body(data: bytes) -> bytes | None:
+    """The bytes of a document before its hash, or None if it has none. Raises: _HashError."""
+    end = _END.search(data[-100:])
+    if not end:
+        return None
+    body = data[: len(data) - len(end[0])]
+    if hashlib.sha256(body).hexdigest() != end[1].decode():
+        raise _HashError("its bytes have changed since it was written")
+    return body
 
 
 def _bytes(files: Files, path: str) -> bytes:

@@ -24,6 +24,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from storage import listing
 from storage.errors import StoreError, store_errors
 from storage.memory import AtomicMemoryFileSystem
 
@@ -142,6 +143,15 @@ class Files:
             return self.find(folder)  # it has its first file since
         return {path[len(self.root) + 1 :]: entry["size"] for path, entry in found.items()}
 
+    def names(self, folder: str) -> list[str]:
+        """Names of the files in a folder itself, in any order. Raises: StoreError, as `find`."""
+        start = len(folder) + 1
+        return [path[start:] for path in self.find(folder) if "/" not in path[start:]]
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file; also False if that cannot be told now."""
+        return bool(self.fs.isfile(self.full(path)))
+
     def folders(self, folder: str) -> list[str]:
         """Paths of all folders below a folder; an object store has none."""
         return []
@@ -159,8 +169,12 @@ class Files:
                 return False
             return True
 
-    def replace(self, path: str, data: bytes) -> None:
-        """Create or replace a file atomically."""
+    def replace(self, path: str, data: bytes, lasting: bool = True) -> None:
+        """Create or replace a file atomically.
+
+        Args:
+            lasting: A power failure must not bring back the old file, or none; it is whole anyway.
+        """
         with self._writing(path):
             self.fs.pipe_file(self.full(path), data)
 
@@ -223,30 +237,20 @@ class LocalFiles(Files):
         return self.full(path)
 
     def find(self, folder: str) -> dict[str, int]:
-        sizes: dict[str, int] = {}
-        top = self.full(folder).rstrip("/")
-        pending = [top]
-        while pending:
-            parent = pending.pop()
-            with store_errors(parent, "list"):
-                try:
-                    with os.scandir(parent) as entries:
-                        for entry in entries:
-                            if entry.is_dir():
-                                _check_no_link(entry)
-                                pending.append(entry.path)
-                            elif (size := _size(entry)) is not None:
-                                sizes[os.path.relpath(entry.path, self.root)] = size
-                except FileNotFoundError:
-                    if os.path.islink(parent):
-                        raise _dangling(parent) from None
-        return sizes
+        found = listing.sizes(self.full(folder).rstrip("/"))
+        return {path[len(self.root) + 1 :]: size for path, size in found.items()}
+
+    def names(self, folder: str) -> list[str]:
+        return listing.names(self.full(folder))
+
+    def exists(self, path: str) -> bool:
+        return os.path.isfile(self.full(path))
 
     def open(self, path: str) -> IO[bytes]:
         mode = os.stat(self.full(path)).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise OSError(errno.EINVAL, "it is no regular file", self.full(path))
-        return super().open(path)
+        return open(self.full(path), "rb")
 
     def folders(self, folder: str) -> list[str]:
         found = (
@@ -274,14 +278,15 @@ class LocalFiles(Files):
             sync_folder(os.path.dirname(target))
             return True
 
-    def replace(self, path: str, data: bytes) -> None:
+    def replace(self, path: str, data: bytes, lasting: bool = True) -> None:
         target = self.full(path)
         with self._writing(path), self._temporary() as (temporary, handle):
             handle.write(data)
             sync(handle)
             make_folder(os.path.dirname(target))
             os.replace(temporary, target)
-            sync_folder(os.path.dirname(target))
+            if lasting:
+                sync_folder(os.path.dirname(target))
 
     def put(self, folder: str, suffix: str, chunks: Iterable[Any], check: Check) -> Stored:
         with self._writing(folder), self._temporary() as (temporary, handle):
@@ -315,33 +320,6 @@ class LocalFiles(Files):
                 yield str(path), handle
         finally:
             path.unlink(missing_ok=True)
-
-
-def _check_no_link(folder: os.DirEntry[str]) -> None:
-    if folder.is_symlink():
-        raise StoreError(
-            f"{folder.path} is a link to a folder, which a store must not have: put the folder "
-            "itself in its place, or mount it there."
-        )
-
-
-def _size(entry: os.DirEntry[str]) -> int | None:
-    """Size of a listed file in bytes; None if another process has removed it meanwhile."""
-    try:
-        status = os.stat(entry.path)
-    except FileNotFoundError:
-        if entry.is_symlink() and os.path.lexists(entry.path):
-            raise _dangling(entry.path) from None
-        return None
-    if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
-        raise StoreError(f"{entry.path} is no regular file: move it away.")
-    return status.st_size
-
-
-def _dangling(path: str) -> StoreError:
-    return StoreError(
-        f"{path} is a link to a file or folder that is not there: mount its disk, or remove it."
-    )
 
 
 def link(source: str, target: str) -> None:

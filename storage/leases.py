@@ -258,7 +258,7 @@ class Leases:
     def _stop(self, lease: Lease, ended: Event) -> None:
         with self._lock:  # so that no heartbeat follows the removal
             ended.set()
-            self._files.remove(lease.path)
+            self._files.discard(lease.path)
 
     def _beat(self, lease: Lease, ended: Event) -> None:
         pause = HEARTBEAT
@@ -277,7 +277,8 @@ class Leases:
                     pause = min(RETRY, HEARTBEAT)
 
     def _write(self, lease: Lease) -> None:
-        self._files.replace(lease.path, lease.model_dump_json().encode())
+        # Others must see it now; whether its name outlives a power failure matters to nobody.
+        self._files.replace(lease.path, lease.model_dump_json().encode(), lasting=False)
 
     def _await_collector(self, own: Lease) -> None:
         deadline = time.monotonic() + PATIENCE.total_seconds()

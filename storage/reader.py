@@ -6,12 +6,15 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from storage import documents, formats, intact, refs
+from storage import documents, formats, intact, listing, refs
+from storage.documents import FORMAT_VERSION
 from storage.errors import DamagedError, NotFoundError, StoreError
 from storage.files import open_files
 from storage.manifest import NAME, ArtifactRef, Manifest
@@ -24,6 +27,12 @@ if TYPE_CHECKING:
 
 MANIFESTS = "manifests"
 
+READERS = 16
+"""Threads that read manifests from an object store."""
+
+_HEAD = re.compile(rb'\{\n "format_version": %d,\n "fingerprint": "([^"\\]*)",\n' % FORMAT_VERSION)
+"""How a manifest starts. A text in JSON has no line breaks, so lines of one space are members."""
+
 
 class StoreReader:
     """Read-only operations of a store. Manifests are immutable, so each is read once and cached."""
@@ -34,10 +43,15 @@ class StoreReader:
         self.options = dict(storage_options or {})
         self.files = open_files(location, self.options)
         self._manifests: dict[str, Manifest] = {}
+        self._fingerprints: dict[str, dict[int, str]] = {}
 
-    def forget(self) -> None:
-        """Clear the cache of manifests; needed after versions were removed."""
-        self._manifests.clear()
+    def forget(self, ref: ArtifactRef | None = None) -> None:
+        """Clear the cache of manifests, or that of one; needed after versions were removed."""
+        if ref:
+            self._manifests.pop(manifest_path(ref.name, ref.version or 0), None)
+        else:
+            self._manifests.clear()
+            self._fingerprints.clear()
 
     def names(self) -> list[str]:
         """Names of all artifacts, sorted."""
@@ -46,9 +60,7 @@ class StoreReader:
 
     def versions(self, name: str, folder: str = MANIFESTS) -> list[int]:
         """Numbers of all published versions of a name, ascending; empty for an unknown name."""
-        paths = self.files.find(f"{folder}/{name}")
-        found = (parse_manifest_path(MANIFESTS + path.removeprefix(folder)) for path in paths)
-        return sorted(ref.version for ref in found if ref and ref.version)
+        return listing.numbers(self.files.names(f"{folder}/{name}"), "v")
 
     def manifests(self) -> list[Manifest]:
         """The manifests of all versions, by name and number. Raises: DamagedError, StoreError."""
@@ -74,10 +86,31 @@ class StoreReader:
         self, name: str, fingerprint: str, versions: Sequence[int] | None = None
     ) -> Iterator[Manifest]:
         """All versions with this fingerprint, intact or not, newest first. See `find`."""
-        for version in reversed(self.versions(name) if versions is None else versions):
-            manifest = self.manifest(ArtifactRef.exact(name, version))
-            if manifest.fingerprint == fingerprint:
-                yield manifest
+        versions = self.versions(name) if versions is None else versions
+        known = self._read_fingerprints(name, versions)
+        for version in [version for version in versions if known[version] == fingerprint][::-1]:
+            yield self.manifest(ArtifactRef.exact(name, version))
+
+    def _read_fingerprints(self, name: str, versions: Sequence[int]) -> Mapping[int, str]:
+        """The fingerprints of these versions at least. Each is read once. Raises: StoreError."""
+        known = self._fingerprints.setdefault(name, {})
+        unread = [version for version in versions if version not in known]
+        with ThreadPoolExecutor(READERS) as pool:
+            each = map if self.files.local else pool.map
+            known |= zip(unread, each(partial(self._fingerprint, name), unread), strict=True)
+        return known
+
+    def _fingerprint(self, name: str, version: int) -> str:
+        """The fingerprint of a version, whose manifest is hashed, but parsed only if need be."""
+        path = manifest_path(name, version)
+        try:
+            text = documents.sealed(self.files, path) or b""
+        except FileNotFoundError:
+            text = b""
+        own = f'\n "name": "{name}",\n "version": {version},\n'.encode()
+        if (head := _HEAD.match(text)) and own in text:
+            return head[1].decode()
+        return self.manifest(ArtifactRef.exact(name, version)).fingerprint
 
     def faults(self, manifest: Manifest) -> dict[str, str]:
         """Path -> what is wrong, of the files of a version; for a dataset, of its tables.
@@ -108,12 +141,12 @@ class StoreReader:
         # Read refs before versions: another process may publish and commit in between, and then
         # the list of versions would lack the one that the newer refs name.
         ref_state = refs.current(self.files).of(ref.name)
+        number = ref.version or ref_state.number(ref.selector)
+        if number and self.files.exists(manifest_path(ref.name, number)):
+            return ArtifactRef.exact(ref.name, number)
         versions = self.versions(ref.name)
         if not versions:
             raise self._unknown_name(ref.name)
-        number = ref.version
-        if number is None:
-            number = ref_state.number(ref.selector)
         if number not in versions:
             choices = [f"v{version}" for version in versions[-10:]]
             choices += ["latest"] if ref_state.latest else []

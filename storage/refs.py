@@ -7,14 +7,13 @@ system: a build moves `latest` of all its tables in one step. Older snapshots fo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from storage import documents
+from storage import documents, listing
 from storage.documents import Frozen, Sealed
 from storage.errors import DamagedError, StoreError
 from storage.files import Files
@@ -71,9 +70,7 @@ Refs = Mapping[str, Ref]
 
 def numbers(files: Files) -> list[int]:
     """Numbers of all snapshots, ascending; they come from the names of their files."""
-    matches = (re.fullmatch(rf"{FOLDER}/([0-9]{{6,15}})\.json", p) for p in files.find(FOLDER))
-    found = (int(match[1]) for match in matches if match and match[0] == path(int(match[1])))
-    return sorted(number for number in found if number)
+    return listing.numbers(files.names(FOLDER))
 
 
 def path(number: int) -> str:
@@ -91,8 +88,8 @@ def read(files: Files, number: int) -> Snapshot:
 
 def current(files: Files) -> Snapshot:
     """The current snapshot; an empty snapshot 0 in a new store. Raises: StoreError."""
-    existing = numbers(files)
-    return read(files, existing[-1]) if existing else Snapshot()
+    newest = listing.newest(files.names(FOLDER))
+    return read(files, newest) if newest else Snapshot()
 
 
 def move(files: Files, change: Callable[[Refs], dict[str, Ref]], why: str) -> Snapshot:

@@ -47,16 +47,15 @@ def write_sorted(
 ) -> list[tuple[Shard, pa.Schema]]:
     """Write a table as shards of `ROWS_PER_SHARD` rows, sorted by key; see `write`.
 
-    Rows are hashed while they are sorted, and some shards are written at a time, since Arrow and
-    the disk leave the interpreter to others. An empty table gives one empty shard, which holds the
-    schema.
+    The rows of several shards are hashed while they are sorted, and some shards are written at a
+    time, since Arrow and the disk leave the interpreter to others. An empty table gives one empty
+    shard, which holds the schema.
     """
-    table = canonical(table)
-    starts = range(0, max(1, table.num_rows), ROWS_PER_SHARD)
+    table, keys = canonical(table), [(column, "ascending") for column in key]
+    if table.num_rows <= ROWS_PER_SHARD:
+        return [write(files, folder, table.sort_by(keys))]
     with ThreadPoolExecutor(WRITERS) as pool:
-        sorting = pool.submit(
-            pc.sort_indices, table, sort_keys=[(column, "ascending") for column in key]
-        )
+        sorting = pool.submit(pc.sort_indices, table, sort_keys=keys)
         hashes = row_hashes(table)
         order = sorting.result()
 
@@ -65,7 +64,7 @@ def write_sorted(
             content = content_of_rows(hashes.take(rows.to_numpy(), axis=1))
             return write(files, folder, table.take(rows), content=content)
 
-        return list(pool.map(write_from, starts))
+        return list(pool.map(write_from, range(0, table.num_rows, ROWS_PER_SHARD)))
 
 
 def write(

@@ -277,8 +277,8 @@ class Store(StoreReader):
         log = [f"commit {' '.join(map(str, exact[: len(versions)]))}"] if versions else []
         log += [f"tag {ArtifactRef.exact(t.name, n)} {t.selector}" for t, n in tagged.items()]
         with self.lease():
-            self.forget()  # gc of another process may have removed versions since they were read
-            for ref in exact:
+            for ref in exact:  # anew: gc of another process may have removed it since it was read
+                self.forget(ref)
                 self.manifest(ref)
             snapshot = refs.move(self.files, move, ", ".join(log))
         self.changed()

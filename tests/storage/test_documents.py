@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from storage import documents, refs
 from storage.errors import DamagedError, StoreError
+from storage.files import Files
 from storage.integrity import verify
 from storage.lineage import closure, lineage
 from storage.manifest import File, Input, Manifest, Origin, Run, Shard, describe_schema
 from storage.refs import Ref, Snapshot
 from storage.store import Store
-from tests.storage.stores import SCHEMA, build, origin
+from tests.storage.stores import SCHEMA, build, origin, rows
 
 relaxed = settings(
     max_examples=40,
@@ -312,3 +313,35 @@ def test_a_ref_cannot_carry_a_bad_name_or_tag() -> None:
         with pytest.raises(ValueError, match="validation error"):
             Snapshot.model_validate(state)
     assert refs.parse_tag("images@good").selector == "good"
+
+
+def test_a_fingerprint_is_found_without_parsing_other_versions(store, monkeypatch) -> None:
+    for number in range(1, 6):
+        store.publish("images", rows(0, number), origin(f"f{number}"), key=["id"])
+    read, parsed = documents.read, []
+
+    def watched(files: Files, path: str, model: type[documents.Frozen]) -> documents.Frozen:
+        parsed.append(path)
+        return read(files, path, model)
+
+    monkeypatch.setattr(documents, "read", watched)
+    fresh = Store.open(store.location)
+    assert fresh.find("images", "f6") is None
+    found = fresh.find("images", "f3")
+    assert found
+    assert found.version == 3
+    assert parsed == ["store.json", "manifests/images/v000003.json"]
+
+
+def test_damage_of_another_version_stops_a_publication(store) -> None:
+    build(store, 1)
+    build(store, 2)
+    path = "manifests/pairs/v000001.json"
+    whole = store.files.read(path)
+    copied = store.files.read("manifests/pairs/v000002.json")
+    for broken in (whole.replace(b"pairs1", b"pairs9"), whole[:-9], b"", b"{}", copied):
+        store.files.replace(path, broken)
+        with pytest.raises(DamagedError, match=r"v000001\.json"):
+            build(Store.open(store.location), 3)
+    store.files.replace(path, whole)
+    assert build(Store.open(store.location), 3) == {"images": 3, "pairs": 3, "dataset": 3}

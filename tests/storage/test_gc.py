@@ -381,24 +381,28 @@ def test_a_job_keeps_folders_of_its_store_only(precious, keeps):
 def test_a_disk_that_goes_away_takes_nothing_with_it(precious, monkeypatch):
     """Its mount point is an empty folder."""
     inside, away = Path(precious.location), Path(precious.location + " away")
-    find = files.LocalFiles.find
 
-    def found(self: files.LocalFiles, folder: str) -> dict[str, int]:
-        if not folder.startswith("manifests"):
-            return find(self, folder)
-        inside.rename(away)
-        inside.mkdir()
-        try:
-            return find(self, folder)
-        finally:
-            inside.rmdir()
-            away.rename(inside)
+    def without_disk(real: Callable[[files.LocalFiles, str], Any]) -> Callable[..., Any]:
+        def listed(self: files.LocalFiles, folder: str) -> Any:
+            if not folder.startswith("manifests"):
+                return real(self, folder)
+            inside.rename(away)
+            inside.mkdir()
+            try:
+                return real(self, folder)
+            finally:
+                inside.rmdir()
+                away.rename(inside)
+
+        return listed
 
     before = precious.files.find("")
-    monkeypatch.setattr(files.LocalFiles, "find", found)
-    with pytest.raises(StoreError):
-        gc(precious, delete=True)
-    assert find(precious.files, "") == before
+    with monkeypatch.context() as patch:
+        for name in ("find", "names"):
+            patch.setattr(files.LocalFiles, name, without_disk(getattr(files.LocalFiles, name)))
+        with pytest.raises(StoreError):
+            gc(precious, delete=True)
+    assert precious.files.find("") == before
 
 
 def test_the_log_of_refs_is_pruned(store, monkeypatch):

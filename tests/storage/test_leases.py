@@ -275,11 +275,11 @@ def test_the_heart_beats_on_after_writes_that_failed(store, monkeypatch):
     monkeypatch.setattr(leases, "HEARTBEAT", timedelta(seconds=0.02))
     replace, failures = store.files.replace, []
 
-    def full(path: str, data: bytes) -> None:
+    def full(path: str, data: bytes, **how: bool) -> None:
         if len(failures) < 5:
             failures.append(path)
             raise (StoreError, OSError, RuntimeError)[len(failures) % 3]("no")
-        replace(path, data)
+        replace(path, data, **how)
 
     with store.lease():
         first = store.leases.find()[0].heartbeat

@@ -88,14 +88,14 @@ def test_a_commit_on_refs_that_moved_meanwhile_moves_nothing(store):
 def test_latest_means_something_while_another_process_moves_it(store, monkeypatch):
     build(store, 1)
     other = Store.open(store.location)
-    find = store.files.find
+    names = store.files.names
 
-    def find_and_then_another_commits(folder: str) -> list[str]:
-        found = find(folder)
+    def names_and_then_another_commits(folder: str) -> list[str]:
+        found = names(folder)
         build(other, other.versions("dataset")[-1] + 1)
         return found
 
-    monkeypatch.setattr(store.files, "find", find_and_then_another_commits)
+    monkeypatch.setattr(store.files, "names", names_and_then_another_commits)
     for _ in range(3):
         before = other.resolve("dataset@latest").version or 0
         found = store.resolve("dataset@latest").version or 0

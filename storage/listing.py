@@ -1,0 +1,107 @@
+"""Complete listings of folders on a local disk, and the numbers in the names of files.
+
+Whoever deletes by what is not listed needs every file or an error: a link to another place, one
+to nothing, and a file that is none are errors here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Collection, Iterable
+
+from storage.errors import StoreError, store_errors
+
+NUMBER = r"([0-9]{6}|[1-9][0-9]{6,14})"
+"""A number as `{number:06d}` writes it."""
+
+
+def sizes(top: str) -> dict[str, int]:
+    """Path -> size in bytes of all files below a folder; empty if the folder does not exist.
+
+    Raises:
+        StoreError: the folder or one below it cannot be listed completely.
+    """
+    found: dict[str, int] = {}
+    pending = [top]
+    while pending:
+        for entry in _entries(pending.pop()):
+            if entry.is_dir():
+                _check_no_link(entry)
+                pending.append(entry.path)
+            elif (size := _size(entry)) is not None:
+                found[entry.path] = size
+    return found
+
+
+def names(folder: str) -> list[str]:
+    """Names of the files in a folder itself, in any order; empty if the folder does not exist.
+
+    Faster than `sizes`: what the folder says to be a file is not looked at.
+
+    Raises:
+        StoreError: as `sizes`.
+    """
+    entries = _entries(folder)
+    found = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    if len(found) == len(entries):
+        return found
+    for entry in entries:
+        if entry.is_dir():
+            _check_no_link(entry)
+        elif not entry.is_file(follow_symlinks=False) and _size(entry) is not None:
+            found.append(entry.name)
+    return found
+
+
+def numbers(names: Iterable[str], prefix: str = "") -> list[int]:
+    """Numbers of the files `<prefix>000123.json`, ascending; other names are left out."""
+    # One search in all names, between the one character that no name has, is the fastest.
+    found = re.findall(rf"\0{prefix}{NUMBER}\.json(?=\0)", "\0".join(("", *names, "")))
+    return sorted(number for number in map(int, found) if number)
+
+
+def newest(names: Collection[str]) -> int | None:
+    """The highest of `numbers`; None if there are none."""
+    # Nearly always the last by length and text: 5,000 names are not matched one by one.
+    last = numbers([max(names, key=lambda name: (len(name), name), default="")])
+    return last[0] if last else max(numbers(names), default=None)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    with store_errors(folder, "list"):
+        try:
+            with os.scandir(folder) as entries:
+                return list(entries)
+        except FileNotFoundError:
+            if os.path.islink(folder):
+                raise _dangling(folder) from None
+    return []
+
+
+def _check_no_link(folder: os.DirEntry[str]) -> None:
+    if folder.is_symlink():
+        raise StoreError(
+            f"{folder.path} is a link to a folder, which a store must not have: put the folder "
+            "itself in its place, or mount it there."
+        )
+
+
+def _size(entry: os.DirEntry[str]) -> int | None:
+    """Size of a listed file in bytes; None if another process has removed it meanwhile."""
+    try:
+        status = os.stat(entry.path)
+    except FileNotFoundError:
+        if entry.is_symlink() and os.path.lexists(entry.path):
+            raise _dangling(entry.path) from None
+        return None
+    if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
+        raise StoreError(f"{entry.path} is no regular file: move it away.")
+    return status.st_size
+
+
+def _dangling(path: str) -> StoreError:
+    return StoreError(
+        f"{path} is a link to a file or folder that is not there: mount its disk, or remove it."
+    )
