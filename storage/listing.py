@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable
 
 from storage.errors import StoreError, store_errors
 
-NUMBER = r"([0-9]{6}|[1-9][0-9]{6,14})"
-"""A number as `{number:06d}` writes it."""
+_NUMBERED = re.compile(r"\0(v?)([0-9]{6}|[1-9][0-9]{6,14})\.json(?=\0)")
+"""Name of a numbered file, the number as `{number:06d}` writes it, between NULs."""
 
 
 def sizes(top: str) -> dict[str, int]:
@@ -56,10 +56,15 @@ def names(folder: str) -> list[str]:
 
 
 def numbers(names: Iterable[str], prefix: str = "") -> list[int]:
-    """Numbers of the files `<prefix>000123.json`, ascending; other names are left out."""
+    """Numbers of the files `<prefix>000123.json`, ascending; other names are left out.
+
+    Args:
+        prefix: Nothing, or `v`.
+    """
     # One search in all names, between the one character that no name has, is the fastest.
-    found = re.findall(rf"\0{prefix}{NUMBER}\.json(?=\0)", "\0".join(("", *names, "")))
-    return sorted(number for number in map(int, found) if number)
+    found = _NUMBERED.findall("\0".join(("", *names, "")))
+    every = (int(digits) for before, digits in found if before == prefix)
+    return sorted(number for number in every if number)
 
 
 def newest(names: Collection[str]) -> int | None:
