@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from repic.captions.vocabulary import (
-    ABSENT,
-    EXCEPTION_AFTER,
-    EXCEPTIONS,
-    FRAME,
-    NEGATIONS,
-)
+from repic.captions.vocabulary import CUES, EXCEPTIONS, FOREIGN, FRAME, IDIOMS, NEGATIONS
 
 ENDS = frozenset(".!?;\n\u3002\uff01\uff1f")
 """Marks that end a clause."""
@@ -19,58 +15,63 @@ ENDS = frozenset(".!?;\n\u3002\uff01\uff1f")
 LONGEST = 100
 """Words after which a clause is cut, so that time is linear in the text."""
 
+_IDIOM = re.compile(
+    "|".join(
+        rf"(?P<{word}>(?<!\S)(?:{'|'.join(sorted(phrases)).replace('_', ' ')})(?!\S))"
+        for word, phrases in IDIOMS.items()
+    )
+)
+# Negations of languages whose words are not split into tokens.
+_UNSPACED_NEGATION = re.compile("[不没沒無无]|없|아니")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Clause:
-    """Words up to a mark that ends a clause."""
+    """Words up to a mark that ends a clause; without a cue, it affirms all that it says."""
 
     words: list[str]
     end: str
-    answer: int | None
-    """Parity of the negations in a next clause of frame words only, as in "Ann? No."."""
+    has_cue: bool
 
 
-def split_clauses(tokens: Sequence[str]) -> Iterator[Clause]:
-    """The clauses of the tokens of a caption."""
-    parts: list[tuple[list[str], str]] = []
-    words: list[str] = []
-    for token in (*tokens, "."):
-        if token not in ENDS:
-            words.append(token)
-        if token in ENDS or len(words) == LONGEST:
-            if words:
-                parts.append((words, token))
-            words = []
-    for (words, end), (reply, _) in zip(parts, [*parts[1:], ([], "")], strict=False):
-        is_reply = bool(reply) and all(is_frame(word) or word == "," for word in reply)
-        yield Clause(words, end, negations(reply) % 2 if is_reply else None)
+def split_clauses(tokens: Sequence[str]) -> list[Clause]:
+    """The clauses of the tokens of a caption; in those with a cue, an idiom is one word."""
+    clauses, start = [], 0
+    for end in (*(i for i, token in enumerate(tokens) if token in ENDS), len(tokens)):
+        mark = tokens[end] if end < len(tokens) else "."
+        for begin in range(start, end, LONGEST):
+            words = [*tokens[begin : min(end, begin + LONGEST)]]
+            if has_cue := mark == "?" or any(map(is_cue, words)):
+                words = _IDIOM.sub(lambda match: str(match.lastgroup), " ".join(words)).split(" ")
+            clauses.append(Clause(words, mark, has_cue))
+        start = end + 1
+    return clauses
 
 
+@lru_cache(maxsize=1 << 16)
+def is_cue(word: str) -> bool:
+    """Whether the word may keep its clause from affirming all that it says."""
+    return word in CUES or word.endswith("n't") or is_foreign_negation(word)
+
+
+def is_foreign_negation(word: str) -> bool:
+    """Whether the word denies the names of its clause in another language than English."""
+    return word in FOREIGN or _UNSPACED_NEGATION.search(word) is not None
+
+
+@lru_cache(maxsize=1 << 16)
 def is_negation(word: str) -> bool:
     """Whether the word turns what is said around: `not`, `isn't`, `absent`."""
-    return word in NEGATIONS or word in ABSENT or word.endswith("n't")
+    return word in NEGATIONS or word.endswith("n't")
 
 
+@lru_cache(maxsize=1 << 16)
 def is_frame(word: str) -> bool:
     """Whether the word says nothing of what is in the photo but that it is there, or not."""
     return word in FRAME or is_negation(word)
 
 
-def negations(words: Sequence[str]) -> int:
-    """Number of negations; an exception after one counts as another: `not only`, `nobody but`."""
-    count = 0
-    for position, word in enumerate(words):
-        before = words[position - 1] if position else ""
-        if word == "left":
-            count += before in ("has", "have", "had")
-        elif word == "out":
-            count += words[position + 1 : position + 2] == ["of"]
-        elif word == "never":
-            count += before not in ("have", "has", "had")
-        elif word in ("only", "just", "merely", "longer"):
-            count += word != "longer" and before == "not"
-        elif word in EXCEPTIONS:
-            count += before in EXCEPTION_AFTER.get(word, (before,))
-        else:
-            count += is_negation(word) and not (word == "nor" and "neither" in words)
-    return count
+def is_negative(words: Sequence[str]) -> bool:
+    """Whether the number of negations is odd; `nor` after `neither` is none."""
+    count = sum(is_negation(word) or word in EXCEPTIONS for word in words)
+    return (count - ("neither" in words and "nor" in words)) % 2 == 1

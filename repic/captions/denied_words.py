@@ -5,143 +5,125 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from repic.captions.clauses import ENDS, LONGEST, Clause, is_frame, is_negation, negations
-from repic.captions.vocabulary import (
-    ADJECTIVES,
-    DETERMINERS,
-    PREPOSITIONS,
-    RESUMPTIONS,
-    SEEMING,
-    SURROUNDINGS,
-    TRUTH,
-    UNREAL,
-)
-
-_ASKING = frozenset(("is", "are", "was", "were", "does", "do", "did", "can", "has", "will"))
-
-
-def denied_words(clauses: Sequence[Clause]) -> tuple[frozenset[str], frozenset[int]]:
-    """Words that a caption only denies, and indices of names that it takes back."""
-    inside: set[str] = set()
-    outside: set[str] = set()
-    retracted: set[int] = set()
-    is_list = False
-    for clause in clauses:
-        words = clause.words
-        parts = _split(words)
-        if any(_retracts(part) for part in parts[: 2 if len(parts) > 1 else 1]):
-            retracted.update(int(word[1:]) for word in outside if word[0] == "@")
-            inside |= outside
-            outside.clear()
-            continue
-        is_question = clause.end == "?" and words[0] in _ASKING
-        flags = [True] * len(words) if is_list or is_question else _denied(words)
-        for word, flag in zip(words, flags, strict=True):
-            (inside if flag else outside).add(word)
-        is_list = words[-1] == ":" and _denies_list(words[:-1])
-    words_only = {word for word in inside - outside if word[0] != "@"}
-    return frozenset(words_only), frozenset(retracted)
-
-
-def adjectives_of_surroundings(tokens: Sequence[str]) -> frozenset[str]:
-    """Adjectives of nothing but surroundings: `green grass`, `the background is plain`."""
-    if SURROUNDINGS.isdisjoint(tokens):
-        return frozenset()
-    found: set[int] = set()
-    for position, token in enumerate(tokens):
-        if token in SURROUNDINGS:
-            before = position - 1
-            while before >= 0 and tokens[before] in ADJECTIVES:
-                found.add(before)
-                before -= 1
-            if tokens[position + 1 : position + 2] in (["is"], ["looks"], ["appears"]):
-                rest = enumerate(tokens[position : position + LONGEST], position)
-                clause = takewhile(lambda pair: pair[1] not in ENDS, rest)
-                found.update(index for index, token in clause if token in ADJECTIVES)
-    outside = {token for position, token in enumerate(tokens) if position not in found}
-    return frozenset(tokens[position] for position in found) - outside
-
-
-def _split(words: Sequence[str]) -> list[list[str]]:
-    parts: list[list[str]] = [[]]
-    for word in words:
-        if word in (",", ":"):
-            parts.append([])
-        else:
-            parts[-1].append(word)
-    return [part for part in parts if part]
-
-
-def _retracts(part: Sequence[str]) -> bool:
-    """Whether frame words take back what was said: `nothing of this is true`."""
-    if TRUTH.isdisjoint(part) or not all(map(is_frame, part)):
-        return False
-    return negations(part) % 2 == 1 and "following" not in part and part[-1] != "that"
-
-
-def _denies_list(words: Sequence[str]) -> bool:
-    """Whether what comes before a colon says that what follows is absent or untrue."""
-    if list(words[:2]) == ["far", "from"]:
-        return True
-    after = takewhile(lambda word: not is_negation(word), reversed(words))
-    is_absence = all(map(is_frame, after))  # not "Ann isn't alone: Bob is with her"
-    return is_absence and negations(words) % 2 == 1 and not {"nobody", "no-one"} & {*words}
-
-
-def _denied(words: Sequence[str]) -> list[bool]:
-    """For each word of a clause, whether it is denied."""
-    if ":" in words and _denies_list(words[: words.index(":")]):
-        start = words.index(":")
-        flags = [False] * start
-        return flags + _resumed([True] * (len(words) - start), words[start:])
-    verb = len(words)
-    while verb and is_frame(words[verb - 1]):
-        verb -= 1
-    tail = words[verb:]
-    is_verb = 0 < verb < len(words) and tail[0] not in DETERMINERS | PREPOSITIONS
-    if is_verb and negations(tail) % 2 == 1 and {"without", "no"}.isdisjoint(tail):
-        return [True] * verb + [False] * len(tail)
-    prefix = 0
-    while prefix < len(words) and is_frame(words[prefix]):
-        prefix += 1
-    opening = words[:prefix]
-    if negations(opening) % 2 == 1 and {"no", "without", "neither", "none"}.isdisjoint(opening):
-        return _resumed([True] * len(words), words)
-    return _scopes(words)
-
-
-def _resumed(flags: list[bool], words: Sequence[str]) -> list[bool]:
-    """The flags, ended by a word after which a clause affirms again: `not grass but sand`."""
-    for position, word in enumerate(words):
-        if position and word in ("but", "only", "just", "instead", "rather"):
-            return flags[:position] + [False] * (len(words) - position)
-    return flags
-
+from repic.captions import vocabulary as v
+from repic.captions.clauses import Clause, is_frame, is_negation, is_negative
 
 SCOPE = 3
 """Content words that one negation within a clause covers: `no red mug`."""
 
+_ASKING = frozenset(("is", "are", "was", "were", "does", "do", "did", "can", "has", "will"))
+_AGAIN = frozenset(("but", "only", "just", "instead", "rather"))
+"""Words after which a denied clause affirms again: `not grass but sand`."""
 
-def _scopes(words: Sequence[str]) -> list[bool]:
+
+def denied_words(clauses: Sequence[Clause]) -> tuple[frozenset[str], frozenset[str]]:
+    """Words that a caption only denies, and names that it takes back."""
+    denied: set[str] = set()
+    affirmed: set[str] = set()
+    retracted: set[str] = set()
+    is_list = False
+    for clause in clauses:
+        words = clause.words
+        if clause.has_cue and _retracts(words):
+            retracted.update(word for word in affirmed if word[0] == "@")
+            denied |= affirmed
+            affirmed.clear()
+            continue
+        around = _adjectives_of_surroundings(words)
+        if is_list or (clause.end == "?" and words[0] in _ASKING):
+            denied.update(words)
+        elif clause.has_cue or around:
+            inside = {*around, *(_denied(words) if clause.has_cue else ())}
+            denied.update(words[i] for i in inside)
+            affirmed.update(word for i, word in enumerate(words) if i not in inside)
+        else:
+            affirmed.update(words)
+        is_list = clause.has_cue and words[-1] == ":" and _denies_list(words[:-1])
+    return frozenset(denied - affirmed), frozenset(retracted)
+
+
+def _adjectives_of_surroundings(words: Sequence[str]) -> set[int]:
+    """Indices of adjectives of what is around: `green grass`, `the background is plain`."""
+    found: set[int] = set()
+    for index in () if v.SURROUNDINGS.isdisjoint(words) else range(len(words)):
+        if words[index] not in v.SURROUNDINGS:
+            continue
+        before = [*takewhile(lambda i: words[i] in v.ADJECTIVES, range(index - 1, -1, -1))]
+        found.update(before)
+        if words[index + 1 : index + 2] in (["is"], ["looks"], ["appears"]):
+            found.update(i for i in range(index, len(words)) if words[i] in v.ADJECTIVES)
+    return found
+
+
+def _retracts(words: Sequence[str]) -> bool:
+    """Whether the first or second part is of frame words that take back what was said before.
+
+    As `In fact, nothing of this is true`.
+    """
+    parts = " ".join(words).replace(":", ",").split(",", 2)[:2]
+    return any(map(_takes_back, (part.split() for part in parts)))
+
+
+def _takes_back(part: Sequence[str]) -> bool:
+    if v.TRUTH.isdisjoint(part) or not all(map(is_frame, part)):
+        return False
+    return is_negative(part) and "following" not in part and part[-1] != "that"
+
+
+def _denies_list(words: Sequence[str]) -> bool:
+    """Whether what comes before a colon says that what follows is absent or untrue."""
+    if [*words[:2]] == ["far", "from"]:
+        return True
+    after = takewhile(lambda word: not is_negation(word), reversed(words))
+    is_absence = all(map(is_frame, after))  # not "Ann isn't alone: Bob is with her"
+    return is_absence and is_negative(words) and {"nobody", "no-one"}.isdisjoint(words)
+
+
+def _denied(words: Sequence[str]) -> range | set[int]:
+    """Indices of the words of a clause that are denied."""
+    count = len(words)
+    colon = words.index(":") if ":" in words else count
+    if colon < count and _denies_list(words[:colon]):
+        return _until_again(words, colon)
+    verb = count
+    while verb and is_frame(words[verb - 1]):
+        verb -= 1
+    tail = words[verb:]
+    is_verb = 0 < verb < count and tail[0] not in v.DETERMINERS | v.PREPOSITIONS
+    if is_verb and is_negative(tail) and {"without", "no"}.isdisjoint(tail):
+        return range(verb)
+    opening = [*takewhile(is_frame, words)]
+    if is_negative(opening) and {"no", "without", "neither", "none"}.isdisjoint(opening):
+        return _until_again(words, 0)
+    return _in_scope(words)
+
+
+def _until_again(words: Sequence[str], start: int) -> range:
+    ends = (i for i in range(max(start, 1), len(words)) if words[i] in _AGAIN)
+    return range(start, next(ends, len(words)))
+
+
+def _in_scope(words: Sequence[str]) -> set[int]:
     """Words after a negation, up to the next phrase, and after words for what is not there."""
-    flags: list[bool] = []
+    found: set[int] = set()
     remaining, is_unreal, has_article = 0, False, False
-    for position, word in enumerate(words):
-        following = words[position + 1] if position + 1 < len(words) else ""
+    for index, word in enumerate(words):
+        following = words[index + 1] if index + 1 < len(words) else ""
         if is_negation(word):
             remaining, has_article = SCOPE, following in ("a", "an", "any")
-        elif word in UNREAL or (word == "like" and position and words[position - 1] in SEEMING):
+        elif word in v.UNREAL or (word == "like" and index and words[index - 1] in v.SEEMING):
             is_unreal = True
-        elif word in ("but", "only", "just") and words[position - 1] != "if":
+        elif word in ("but", "only", "just") and words[index - 1] != "if":
             remaining, is_unreal = 0, False
-        elif word in (",", "or") and remaining and "or" in words[position:]:
+        elif word in (",", "or") and remaining and "or" in words[index:]:
             remaining = SCOPE
-        elif word in RESUMPTIONS or not (word[0].isalnum() or word[0] == "@"):
-            is_same = word in (",", "and") and (following in ("a", "an")) == has_article
-            remaining = SCOPE if remaining and is_same and word == "," and has_article else 0
+        elif word in v.RESUMPTIONS or not (word[0].isalnum() or word[0] == "@"):
+            is_same = word == "," and has_article and following in ("a", "an")
+            remaining = SCOPE if remaining and is_same else 0
         elif remaining or is_unreal:
-            flags.append(True)
+            found.add(index)
             remaining -= bool(remaining) and not is_frame(word)
             continue
-        flags.append(is_unreal and word[0].isalnum())
-    return flags
+        if is_unreal and word[0].isalnum():
+            found.add(index)
+    return found

@@ -239,7 +239,7 @@ def read_caption(
         request: The last part of the prompt, the request itself; repeating it is repetition.
         names_only: Skip the search for repetition, which is slow: `repetition` is then 0.
     """
-    text = _ESCAPED.sub(r"\1", compose(text))
+    text = _ESCAPED.sub(r"\1", compose(text)).replace("\u2019", "'")
     reader = _CaptionTokens(_names_of(tuple(names)))
     reader.read(text)
     tokens, words, mentioned = reader.tokens, reader.words, reader.mentioned

@@ -55,7 +55,7 @@ def compose(text: str) -> str:
 def plain_words(text: str) -> list[str]:
     """Words of a text in order, casefolded. Tags are skipped; each Han character is a word."""
     words: list[str] = []
-    for _, word, _ in TOKEN.findall(compose(text).casefold()):
+    for _, word, _ in TOKEN.findall(compose(text).casefold().replace("\u2019", "'")):
         if word:
             words += list(word) if is_han(word) else [word]
     return words
