@@ -23,8 +23,8 @@ from typing import Any
 
 from repic.captions.clauses import is_negation
 from repic.captions.positions import positions
-from repic.captions.tokens import STOP_WORDS, content_stems, stem
-from repic.captions.vocabulary import JOINTS, PREPOSITIONS
+from repic.captions.tokens import content_stems, stem
+from repic.captions.vocabulary import JOINTS, PREPOSITIONS, STOP_WORDS
 from repic.images.coordinates import Box
 
 _ARTICLES = frozenset(("the", "a", "an", "our", "one"))
@@ -35,7 +35,7 @@ _LINKING = """
 is was are were isn't wasn't aren't not never no be being looks seems appears appear seem resembles
 to as called named known name whose who which that what it its also here type kind object label
 class we you see recognise recognize call know by in this : ( " \n - |
-happens turns out has wears wearing with s
+happens turns out has wears wearing with 's
 """
 _LINKS = _ARTICLES | frozenset(_LINKING.split(" ")) | {"\n", *_LINKING.split()}
 _INNER = _ARTICLES | {"with", "and", "in", "that", "is", "which", "of"}
@@ -239,7 +239,7 @@ def _is_link(between: Sequence[str], one: _Part, other: _Part, tokens: Sequence[
     if not words:
         is_bound = not between or other.names or between[0] in _ARTICLES
         return bool(is_bound) and not _is_placed(one, tokens)
-    if other.names and words[0] == "s":
+    if other.names and words[0] == "'s":
         return False
     if len(one.names) > 1 and not _COPULAS.isdisjoint(words):
         return False

@@ -15,12 +15,6 @@ ENDS = frozenset(".!?;\n\u3002\uff01\uff1f")
 LONGEST = 100
 """Words after which a clause is cut, so that time is linear in the text."""
 
-_IDIOM = re.compile(
-    "|".join(
-        rf"(?P<{word}>(?<!\S)(?:{'|'.join(sorted(phrases)).replace('_', ' ')})(?!\S))"
-        for word, phrases in IDIOMS.items()
-    )
-)
 # Negations of languages whose words are not split into tokens.
 _UNSPACED_NEGATION = re.compile("[不没沒無无]|없|아니")
 
@@ -42,30 +36,38 @@ def split_clauses(tokens: Sequence[str]) -> list[Clause]:
         for begin in range(start, end, LONGEST):
             words = [*tokens[begin : min(end, begin + LONGEST)]]
             if has_cue := mark == "?" or any(map(is_cue, words)):
-                words = _IDIOM.sub(lambda match: str(match.lastgroup), " ".join(words)).split(" ")
+                words = _join_idioms(words)
             clauses.append(Clause(words, mark, has_cue))
         start = end + 1
     return clauses
 
 
-@lru_cache(maxsize=1 << 16)
+def _join_idioms(words: list[str]) -> list[str]:
+    for index in range(len(words) - 2, -1, -1):
+        if (one := IDIOMS.get((words[index], words[index + 1]))) is not None:
+            words[index : index + 2] = [one]
+    return words
+
+
+@lru_cache(maxsize=1 << 14)
 def is_cue(word: str) -> bool:
     """Whether the word may keep its clause from affirming all that it says."""
     return word in CUES or word.endswith("n't") or is_foreign_negation(word)
 
 
+@lru_cache(maxsize=1 << 14)
 def is_foreign_negation(word: str) -> bool:
     """Whether the word denies the names of its clause in another language than English."""
     return word in FOREIGN or _UNSPACED_NEGATION.search(word) is not None
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def is_negation(word: str) -> bool:
     """Whether the word turns what is said around: `not`, `isn't`, `absent`."""
     return word in NEGATIONS or word.endswith("n't")
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def is_frame(word: str) -> bool:
     """Whether the word says nothing of what is in the photo but that it is there, or not."""
     return word in FRAME or is_negation(word)

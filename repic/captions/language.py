@@ -26,7 +26,8 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import pairwise
 
-from repic.captions.tokens import HAN, HANGUL, STOP_WORDS
+from repic.captions.tokens import HAN, HANGUL
+from repic.captions.vocabulary import STOP_WORDS
 
 KNOWN = (0.35, 0.65)
 """Shares of known words that score 0 and 1."""

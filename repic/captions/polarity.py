@@ -155,7 +155,7 @@ def _verdict(mention: _Mention) -> Verdict:
     predicate, after = mention.predicate, words[mention.end :]
     if _is_outside(mention) or _is_label(mention):
         return Verdict.MENTIONED
-    if predicate[:1] == ["s"]:
+    if predicate[:1] == ["'s"]:
         is_plain = not is_negative(before) and (v.DOUBTS | v.DOUBTING).isdisjoint(before)
         return Verdict.AFFIRMED if is_plain else Verdict.MENTIONED
     is_presence = bool(predicate) and not mention.is_cut and all(map(is_frame, predicate))
@@ -208,7 +208,7 @@ def _is_outside(mention: _Mention) -> bool:
     if link in v.CREDITING and (previous in v.CREDITED | v.PICTURE or not previous):
         return not (link == "from" and previous in v.PICTURE) or not predicate
     content = next((word for word in predicate if not is_frame(word)), "")
-    return content in v.SPEAKING or (predicate[:1] == ["s"] and content in v.OUTSIDE)
+    return content in v.SPEAKING or (predicate[:1] == ["'s"] and content in v.OUTSIDE)
 
 
 def _of_subject(mention: _Mention) -> Verdict:

@@ -30,10 +30,15 @@ TRUTH, UNREAL, LIKE, SEEMING = (CLASSES[name] for name in ("TRUTH", "UNREAL", "L
 OUTSIDE, ADDRESSING, SPEAKING = CLASSES["OUTSIDE"], CLASSES["ADDRESSING"], CLASSES["SPEAKING"]
 FIELDS, CREDITED, CREDITING = CLASSES["FIELDS"], CLASSES["CREDITED"], CLASSES["CREDITING"]
 SURROUNDINGS, ADJECTIVES = CLASSES["SURROUNDINGS"], CLASSES["ADJECTIVES"]
-GENERAL, ELEMENTS, RESUMPTIONS = CLASSES["GENERAL"], CLASSES["ELEMENTS"], CLASSES["RESUMPTIONS"]
-FRAME, CUES = CLASSES["FRAME"], CLASSES["CUES"]
+GENERAL, RESUMPTIONS = CLASSES["GENERAL"], CLASSES["RESUMPTIONS"]
+ELEMENTS, IN_TAG = CLASSES["ELEMENTS"], CLASSES["IN_TAG"]
+FRAME, CUES, STOP_WORDS = CLASSES["FRAME"], CLASSES["CUES"], CLASSES["STOP_WORDS"]
 SAME = {name[5:].lower(): words for name, words in CLASSES.items() if name[:5] == "SAME_"}
 """A word, and all words for the same thing."""
 
-IDIOMS = {name[6:]: words for name, words in CLASSES.items() if name[:6] == "IDIOM_"}
-"""A word, and phrases that stand for it, with `_` for spaces."""
+IDIOMS = {
+    (pair.split("_")[0], pair.split("_")[1]): name[6:]
+    for name, pairs in CLASSES.items()
+    for pair in (pairs if name[:6] == "IDIOM_" else ())
+}
+"""Two words, and the one that they stand for."""

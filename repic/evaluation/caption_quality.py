@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from repic.captions.mentions import GRAM
+from repic.captions.repetition import GRAM
 from repic.captions.tokens import plain_words
 from repic.config import JudgeSettings, Settings
 from repic.errors import CaptionError

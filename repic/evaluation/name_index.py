@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from repic.captions.tokens import HAN, HANGUL, TOKEN, compose
+from repic.captions.tokens import HAN, HANGUL, MARKS, TOKEN, compose
 from repic.evaluation.records import bare, folded
 
 _APOSTROPHE = re.compile("['\u2019]")
@@ -85,7 +85,7 @@ def _is_awkward(key: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    return [word for _, word, _ in TOKEN.findall(text) if word]
+    return [token for token in TOKEN.findall(text) if token[0] not in MARKS and token[0] != "<"]
 
 
 def _pieces(text: str) -> set[str]:
@@ -99,10 +99,11 @@ def _pieces(text: str) -> set[str]:
             pieces.update(" ".join(tag.split()) for tag in _TAG.findall(lowered))
         return pieces
     pieces = set()
-    for tag, word, _ in TOKEN.findall(text):
-        if tag:
-            pieces.add(" ".join(tag.casefold().split()))
-        for part in _words(tag) if tag else [word]:
+    for token in TOKEN.findall(text):
+        is_tag = token[0] == "<"
+        if is_tag:
+            pieces.add(" ".join(token[1:-1].casefold().split()))
+        for part in _words(token[1:-1] if is_tag else token):
             folded_part = part.casefold()
             pieces.add(folded_part)
             pieces.update(piece for piece in _APOSTROPHE.split(folded_part) if piece)

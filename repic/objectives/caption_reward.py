@@ -29,8 +29,9 @@ from typing import Any
 from repic.captions.claims import check_claims
 from repic.captions.facts import Facts, checkable_facts
 from repic.captions.language import language_score
-from repic.captions.mentions import FREE_REPETITION, CaptionReading, read_caption
+from repic.captions.mentions import CaptionReading, read_caption
 from repic.captions.nouns import calls_it
+from repic.captions.repetition import FREE_REPETITION
 from repic.captions.tokens import content_stems, plain_words, stem
 from repic.objectives.base import Reward
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from repic.captions.tokens import STOP_WORDS, plain_words
+from repic.captions.tokens import plain_words
+from repic.captions.vocabulary import STOP_WORDS
 from repic.images.coordinates import Box
 from repic.mining.union_find import connected_components
 
