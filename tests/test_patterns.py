@@ -40,10 +40,8 @@ OWN_TEXTS = {
 """Modules that build a pattern at run time and apply it to texts of their own only."""
 
 BUILT = {
-    "repic.captions.mentions": (
-        r"[@/\\=]<?(?:ann|bob)(?!\w)|(?<!\w)(?:ann|bob)>?[@/\\=]",
+    "repic.captions.names": (
         r"[A-Za-z0-9_](?:秀|민)|(?:秀|민)[A-Za-z0-9_\u0300-\u036f\u200b-\u200f\u20d0-\u20ff]",
-        r"秀[^ <>(),.!?\n]|[^ <>(),.!?\n]秀",
     ),
     "repic.evaluation.name_index": (r"<\s*(?:ann|bob)\s*>|(?<!\w)(?:ann|bob)(?!\w)",),
     "repic.rewards.clip_score": (r"<ann>|\bann\b",),

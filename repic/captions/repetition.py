@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import eq
 
 from repic.captions.clauses import ENDS
-from repic.captions.tokens import plain_words
+from repic.captions.tokens import normal, plain_words
 
 GRAM = 4
 """Consecutive words that count as copied if the prompt has the same sequence."""
@@ -27,7 +27,7 @@ _ENDS_SENTENCE = ENDS | {":"}
 @lru_cache(maxsize=4096)
 def grams_of(text: str) -> frozenset[Gram]:
     """All runs of `GRAM` words of a text."""
-    return frozenset(_runs(plain_words(text), GRAM))
+    return frozenset(_runs(plain_words(normal(text)), GRAM))
 
 
 def _runs(words: Sequence[str], length: int) -> Iterator[Gram]:

@@ -59,9 +59,9 @@ def simple(token: str) -> str:
 def plain_words(text: str) -> list[str]:
     """Words of a text in order, casefolded. Tags are skipped; each Han character is a word."""
     words: list[str] = []
-    for word in TOKEN.findall(normal(text).casefold()):
+    for word in TOKEN.findall(compose(text).casefold()):
         if word[0] != "<" and word[0] not in MARKS:
-            words += list(word) if is_han(word) else [word]
+            words += list(word) if is_han(word) else [word.removeprefix("'")]
     return words
 
 
