@@ -26,7 +26,7 @@ _CODES = dict.fromkeys(v.STOP_WORDS, "s") | dict.fromkeys(v.PREPOSITIONS & v.STO
 _CODES |= dict.fromkeys(v.ARTICLES, "a") | dict.fromkeys(("that", "is", "which"), "i")
 _CODES |= dict.fromkeys(("with", "in", "of"), "+") | dict.fromkeys(("or", "nor"), "o")
 _CODES |= {"and": "&", ",": ","}
-"""Token -> one character, beside `_code`. With these, patterns below read phrases and names:
+"""Token -> one character, beside `_Codes`. With these, patterns below read phrases and names:
 
 @ name, L word of a label, K other word of an object, a article, & and, + with/in/of, i is/that,
 o or, s other stop word, l linking word, w other word, x other with a mark in it, p preposition.
@@ -42,7 +42,27 @@ _PART = re.compile(
     f"@(?:[,&o]{{1,2}}@)*|L{_AFTER_LABEL}"
     f"|K(?:[wlso]?K|{_FREE}|{_JOINED})*(?:(?:[wlso]?|[ia][&+ai]*)L{_AFTER_LABEL})?"
 )
+_CACHED = 2_000
+"""Tokens of a scene whose codes are kept."""
+
 _LISTED = v.ARTICLES | {",", "(", "\n"}
+
+
+class _Codes(dict[str, str]):
+    """Token -> its code in a scene, filled on demand."""
+
+    def __init__(self, by_stem: Mapping[str, str]) -> None:
+        super().__init__(_CODES)
+        self.by_stem = by_stem
+
+    def __missing__(self, token: str) -> str:
+        code = "@" if token[0] == "@" else "-"
+        if token[0].isalnum():
+            code = "p" if token in v.PREPOSITIONS else "w" if token.isalpha() else "x"
+            code = self.by_stem.get(stem(token), "l" if token in v.LINKS else code)
+        if len(self) < _CACHED:
+            self[token] = code
+        return code
 
 
 @dataclass(frozen=True)
@@ -76,8 +96,7 @@ class _SceneObject:
 class _Scene:
     objects: tuple[_SceneObject, ...]
     by_token: dict[str, _SceneObject]
-    codes: dict[str, str]
-    """Stem -> `L` or `K`."""
+    codes: _Codes
 
 
 @dataclass(frozen=True)
@@ -145,24 +164,13 @@ def _scene(
     ]
     codes = {word: "K" for one in objects for word in one.words}
     codes |= {word: "L" for one in objects for word in one.label}
-    return _Scene(tuple(objects), {o.token: o for o in objects[::-1] if o.token}, codes)
+    by_token = {o.token: o for o in objects[::-1] if o.token}
+    return _Scene(tuple(objects), by_token, _Codes(codes))
 
 
-@lru_cache(maxsize=1 << 14)
-def _code(token: str) -> str:
-    if token in _CODES or not token[0].isalnum():
-        return _CODES.get(token, "@" if token[0] == "@" else "-")
-    if token in v.PREPOSITIONS:
-        return "p"
-    return "l" if token in v.LINKS else "w" if token.isalpha() else "x"
-
-
-def _parts(tokens: Sequence[str], codes: Mapping[str, str]) -> Iterator[_Part]:
+def _parts(tokens: Sequence[str], codes: _Codes) -> Iterator[_Part]:
     """Groups of names, and noun phrases, in order."""
-    text = "".join(
-        codes.get(stem(token), code) if (code := _code(token)) in "wlxp" else code
-        for token in tokens
-    )
+    text = "".join(map(codes.__getitem__, tokens))
     for match in _PART.finditer(text):
         start, end = match.span()
         names = tuple(token for token in tokens[start:end] if token[0] == "@")

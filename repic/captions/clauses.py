@@ -31,18 +31,19 @@ class Clause:
 def split_clauses(tokens: Sequence[str]) -> list[Clause]:
     """The clauses of the tokens of a caption; in those with a cue, an idiom is one word."""
     clauses, start = [], 0
-    for end in (*(i for i, token in enumerate(tokens) if token in ENDS), len(tokens)):
+    for end in [i for i, token in enumerate(tokens) if token in ENDS] + [len(tokens)]:
         mark = tokens[end] if end < len(tokens) else "."
         for begin in range(start, end, LONGEST):
             words = [*tokens[begin : min(end, begin + LONGEST)]]
             if has_cue := mark == "?" or any(map(is_cue, words)):
-                words = _join_idioms(words)
+                words = join_idioms(words)
             clauses.append(Clause(words, mark, has_cue))
         start = end + 1
     return clauses
 
 
-def _join_idioms(words: list[str]) -> list[str]:
+def join_idioms(words: list[str]) -> list[str]:
+    """The words, each idiom as one: `out of` is `nowhere`."""
     for index in range(len(words) - 2, -1, -1):
         if (one := IDIOMS.get((words[index], words[index + 1]))) is not None:
             words[index : index + 2] = [one]

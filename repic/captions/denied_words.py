@@ -18,6 +18,8 @@ _AGAIN = frozenset(("but", "only", "just", "instead", "rather"))
 
 def denied_words(clauses: Sequence[Clause]) -> tuple[frozenset[str], frozenset[str]]:
     """Words that a caption only denies, and names that it takes back."""
+    if not any(clause.has_cue or not v.SURROUNDINGS.isdisjoint(clause.words) for clause in clauses):
+        return frozenset(), frozenset()
     denied: set[str] = set()
     affirmed: set[str] = set()
     retracted: set[str] = set()
@@ -29,7 +31,7 @@ def denied_words(clauses: Sequence[Clause]) -> tuple[frozenset[str], frozenset[s
             denied |= affirmed
             affirmed.clear()
             continue
-        around = _adjectives_of_surroundings(words)
+        around = () if v.SURROUNDINGS.isdisjoint(words) else _adjectives_of_surroundings(words)
         if is_list or (clause.end == "?" and words[0] in _ASKING):
             denied.update(words)
         elif clause.has_cue or around:
@@ -45,9 +47,7 @@ def denied_words(clauses: Sequence[Clause]) -> tuple[frozenset[str], frozenset[s
 def _adjectives_of_surroundings(words: Sequence[str]) -> set[int]:
     """Indices of adjectives of what is around: `green grass`, `the background is plain`."""
     found: set[int] = set()
-    for index in () if v.SURROUNDINGS.isdisjoint(words) else range(len(words)):
-        if words[index] not in v.SURROUNDINGS:
-            continue
+    for index in (i for i, word in enumerate(words) if word in v.SURROUNDINGS):
         before = [*takewhile(lambda i: words[i] in v.ADJECTIVES, range(index - 1, -1, -1))]
         found.update(before)
         if words[index + 1 : index + 2] in (["is"], ["looks"], ["appears"]):

@@ -61,10 +61,15 @@ class Facts:
         True words minus `PRICE` per false word, over `enough`, rescaled from `CHANCE`..1 to 0..1.
         Of a caption with fewer words that can be checked, those are enough, at least `SHORT`.
         """
-        stems = meanings(map(stem, words))
+        stems = frozenset(map(_meaning, words))
         true, false = len(stems & self.true), len(stems & self.false)
         net = (true - PRICE * false) / min(self.enough, max(SHORT, true + false))
         return min(1.0, max(0.0, (net - CHANCE) / (1 - CHANCE)))
+
+
+@lru_cache(maxsize=1 << 14)
+def _meaning(word: str) -> str:
+    return _SAME.get(stem(word), stem(word))
 
 
 def meanings(stems: Iterable[str]) -> frozenset[str]:

@@ -62,7 +62,7 @@ class _Tokens:
     """Reads the tokens of one caption in order."""
 
     def __init__(self, text: str, names: Names) -> None:
-        self.names, self.is_ascii = names, text.isascii()
+        self.names, self.has_han = names, is_han(text)
         self.tokens: list[str] = []
         self.mentioned: dict[str, None] = {}
         self.false_names: dict[str, None] = {}
@@ -84,7 +84,7 @@ class _Tokens:
     def words(self) -> list[str]:
         """Words without names, each Han character by itself."""
         words = [token for token in self.tokens if token[0].isalnum()]
-        if not self.is_ascii:
+        if self.has_han:
             words = [part for word in words for part in (word if is_han(word) else (word,))]
         return words + self.beside
 
@@ -135,6 +135,7 @@ def read_caption(
     negated = {ordered[index] for index in polarity.denied}
     hedged = {ordered[index] for index in polarity.hedged}
     distinct = frozenset(words)
+    copied = copied_words(words, grams_of(prompt))
     return CaptionReading(
         tuple(n for n in mentioned if n not in negated and n not in hedged),
         tuple(name for name in mentioned if name in negated),
@@ -142,8 +143,8 @@ def read_caption(
         tuple(reader.false_names),
         distinct,
         len(words),
-        distinct - copied_words(words, grams_of(prompt)),
-        distinct - polarity.denied_words,
+        distinct - copied if copied else distinct,
+        distinct - polarity.denied_words if polarity.denied_words else distinct,
         tuple(tokens),
         0.0 if names_only else repetition(tokens, grams_of(request)),
     )

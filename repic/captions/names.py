@@ -103,7 +103,7 @@ class Names:
         not end at a boundary.
         """
         found: list[str] = _ENTITY.findall(text) if "&" in text else []
-        for chunk in text.lower().split() if _JOINED.search(text) else ():
+        for chunk in text.lower().split() if any(mark in text for mark in "@/=\\") else ():
             words = re.findall(r"\w+", chunk) if _JOINED.search(chunk) else ()
             found += () if self.exact.keys().isdisjoint(words) else (chunk,)
         return found if text.isascii() else found + self._touching.findall(text)

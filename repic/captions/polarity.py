@@ -55,10 +55,14 @@ def read_polarity(tokens: Sequence[str]) -> Polarity:
     clauses = split_clauses(tokens)
     verdicts: dict[str, set[Verdict]] = defaultdict(set)
     words, retracted = denied_words(clauses)
-    if any(clause.has_cue for clause in clauses):
-        for clause, following in zip(clauses, [*clauses[1:], None], strict=True):
+    for clause, following in zip(clauses, [*clauses[1:], None], strict=False):
+        if clause.has_cue:
             for name, verdict in _about_names(clause, following):
                 verdicts[name].add(verdict)
+        else:
+            for name in clause.words:
+                if name[0] == "@":
+                    verdicts[name].add(Verdict.AFFIRMED)
     for name in retracted:
         verdicts[name].add(Verdict.DENIED)
     denied, hedged = set(), set()
@@ -94,9 +98,6 @@ class _Mention:
 
 def _about_names(clause: Clause, following: Clause | None) -> Iterator[tuple[str, Verdict]]:
     words = clause.words
-    if not clause.has_cue:
-        yield from ((word, Verdict.AFFIRMED) for word in words if word[0] == "@")
-        return
     is_foreign = any(map(is_foreign_negation, words))
     ending = words[len(words) - words[::-1].index("but") :] if "but" in words else []
     is_taken_back = is_foreign or (is_negative(ending) and all(map(is_frame, ending)))

@@ -29,7 +29,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from repic.captions.clauses import negations
+from repic.captions.clauses import is_negative, join_idioms
 from repic.captions.facts import meanings
 from repic.captions.tokens import content_stems, plain_words, stem
 from repic.captions.vocabulary import GENERAL
@@ -179,7 +179,7 @@ def _content(text: str) -> frozenset[str]:
 def _stated(caption: str) -> frozenset[str]:
     """Content words of the sentences that deny nothing."""
     sentences = _SENTENCE.split(caption)
-    kept = [text for text in sentences if negations(plain_words(text)) % 2 == 0]
+    kept = [text for text in sentences if not is_negative(join_idioms(plain_words(text)))]
     return _content("\n".join(kept))
 
 
