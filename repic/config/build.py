@@ -193,6 +193,12 @@ class IctSettings(Section):
         {"single": 0.35, "multi": 0.2, "absent": 0.15, "mixed": 0.2, "which": 0.1},
         description="Kinds of rows; the share of a kind that cannot be made goes to the others.",
     )
+    balance: bool = Field(
+        True,
+        description="Where only names are known, replace the share of absent rows: so many other "
+        "rows become absent ones of as many references that naming everybody earns no more than "
+        "naming nobody. Not if the share of absent rows is 0.",
+    )
     max_references: int = Field(
         4, ge=2, le=8, description="Most references in a multi or mixed row."
     )

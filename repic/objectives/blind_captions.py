@@ -15,6 +15,7 @@ from typing import Any
 from repic.captions.facts import fact_words
 from repic.config import SPLITS
 from repic.objectives import identify
+from repic.objectives.balance import set_f1_of_all
 from repic.objectives.caption_reward import labels_to_say
 
 TOO_HIGH = 0.05
@@ -85,7 +86,7 @@ def _rewards(
     for row in rows:
         number, times = len(row["references"]), weight[row["kind"]] if weight else 1
         nobody[number] += times * (not _present(row))
-        everybody[number] += times * _naming_everybody(row)
+        everybody[number] += times * set_f1_of_all(_present(row), number)
         total += times
     best = sum(max(nobody[number], everybody[number]) for number in nobody)
     return sum(nobody.values()) / total, sum(everybody.values()) / total, best / total
@@ -93,12 +94,6 @@ def _rewards(
 
 def _present(row: Mapping[str, Any]) -> int:
     return sum(reference["present"] for reference in row["references"])
-
-
-def _naming_everybody(row: Mapping[str, Any]) -> float:
-    """The set-F1 of all names."""
-    present = _present(row)
-    return 2 * present / (present + len(row["references"])) if present else 0.0
 
 
 def suggested_shares(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from typing import Any
 from repic.captions.mentions import CaptionReading
 from repic.config import ExampleSettings, IctSettings
 from repic.images.coordinates import QWEN3_VL, Convention
-from repic.objectives import caption_reward, identify, released, same_photo
+from repic.objectives import balance, caption_reward, identify, released, same_photo
 from repic.objectives.base import (
     ExampleDraft,
     Mode,
@@ -39,7 +39,12 @@ from repic.objectives.base import (
 from repic.objectives.corpus import Corpus, Object, Photo, texts_of
 from repic.objectives.names import draw_names
 from repic.objectives.phrases import named_caption, reference_info
-from repic.objectives.references import ReferenceCandidate, ReferenceIndex, possible_selections
+from repic.objectives.references import (
+    ReferenceCandidate,
+    ReferenceIndex,
+    ReferenceSelection,
+    possible_selections,
+)
 from repic.objectives.scene import is_described, scene_of
 
 _SHORT = (
@@ -121,7 +126,8 @@ class Ict:
             has_rows = True
             yield ExampleDraft(plan.key, partial(self._write, plan, summary))
         if not has_rows:
-            summary.why = same_photo.why_no_rows(settings)
+            is_refused = summary.refused[balance.REFUSED] > 0
+            summary.why = balance.WHY if is_refused else same_photo.why_no_rows(settings)
 
     def _write(self, plan: _RowPlan, summary: ObjectiveSummary) -> Row | None:
         row = plan.row()
@@ -312,16 +318,41 @@ def _plan(
     summary: ObjectiveSummary,
 ) -> _RowPlan | None:
     rng = SeededRandom(seed)
-    selections = possible_selections(index, query, first, seed, rng, settings)
-    shares = {str(kind): share for kind, share in settings.ict.shares.items()}
-    kind = rng.weighted({kind: shares.get(kind, 0.0) for kind in selections})
-    if kind is None:
-        summary.refused["no_kind_with_a_share_can_be_made"] += 1
+    chosen = _choose(index, query, first, seed, rng, settings)
+    if isinstance(chosen, str):
+        summary.refused[chosen] += 1
         return None
-    chosen = selections[kind]()
-    candidates = rng.shuffled(chosen.candidates)
+    kind, selection = chosen
+    candidates = rng.shuffled(selection.candidates)
     of_query = (first is not None and first.of_query) or any(c.of_query for c in candidates)
     origin: Origin = "same_photo" if of_query else "two_photos"
-    plan = _RowPlan(index, settings, query, seed, kind, candidates, chosen.target, origin, rng)
+    plan = _RowPlan(index, settings, query, seed, kind, candidates, selection.target, origin, rng)
     summary.without_facts += plan.is_short_of_facts
     return plan
+
+
+def _choose(
+    index: ReferenceIndex,
+    query: Photo,
+    first: ReferenceCandidate | None,
+    seed: int,
+    rng: SeededRandom,
+    settings: ExampleSettings,
+) -> tuple[str, ReferenceSelection] | str:
+    """The kind and the references of a row, or why there is none."""
+    selections = possible_selections(index, query, first, seed, rng, settings)
+    given = {str(kind): share for kind, share in settings.ict.shares.items()}
+    shares = {kind: given.get(kind, 0.0) for kind in selections}
+    is_balanced = balance.is_needed(index, query, first, settings)
+    if is_balanced and any(share for kind, share in shares.items() if kind != "absent"):
+        shares.pop("absent", None)  # others give way to absent rows
+    kind = rng.weighted(shares)
+    if kind is None:
+        return "no_kind_with_a_share_can_be_made"
+    selection = selections[kind]()
+    if not (is_balanced and balance.may_give_way(selection)):
+        return kind, selection
+    references = balance.balanced(index, query, selection.candidates, seed)
+    if not references:
+        return balance.REFUSED
+    return balance.kind_of(references), ReferenceSelection(references)

@@ -72,6 +72,7 @@ class ReferenceIndex:
                     self.partners[other.object_id].append(ReferenceCandidate(shown, pair, other))
                 else:
                     self._negatives[other.image_id].setdefault(shown.object_id, pair)
+        self.has_negatives = bool(self._negatives)
 
     def absent(self, query: Photo) -> list[ReferenceCandidate]:
         """Objects that negative pairs link to this photo, and that are certainly absent from it."""
@@ -124,7 +125,7 @@ class _Candidates:
         return find(self.index, self.query, self.first, self.seed)
 
     def absent(self) -> list[ReferenceCandidate]:
-        return _distinct(self.index, self.index.absent(self.query), self.seed)
+        return absent_references(self.index, self.query, self.seed)
 
     def mixed(self, present: int, absent: int, most: int) -> list[ReferenceCandidate]:
         """As many present ones as there are, up to their number, and absent ones up to `most`."""
@@ -229,6 +230,11 @@ def _crops_of_query(
         if all(box.iou(Box(*other.shown.box)) <= MAX_OVERLAP for other in kept):
             kept.append(candidate)
     return kept
+
+
+def absent_references(index: ReferenceIndex, query: Photo, seed: int) -> list[ReferenceCandidate]:
+    """One candidate of each group that is certainly absent, in order of rank."""
+    return _distinct(index, index.absent(query), seed)
 
 
 def _distinct(

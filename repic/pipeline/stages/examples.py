@@ -17,7 +17,7 @@ class ExampleStage(TableStage):
     """
 
     name = "examples"
-    version = 13
+    version = 14
     reuses_rows = True
     reads = ("images", "objects", "groups", "labels", "pairs")
     writes = ("examples",)
