@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from repic.cli.common import JsonOption, UserError, err, out, print_json, print_rows
+from repic.cli.common import (
+    JsonOption,
+    StripOption,
+    UserError,
+    err,
+    out,
+    print_json,
+    print_rows,
+    wrappers_option,
+)
 
 if TYPE_CHECKING:
     from repic.config import JudgeSettings
@@ -70,6 +79,7 @@ def captions(
     profile: Annotated[
         str, typer.Option(help="Profile whose encoder computes CLIPScore.")
     ] = "sample",
+    strip: StripOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Score a file of captions: precision, recall and F1 of the names, with intervals.
@@ -84,7 +94,7 @@ def captions(
     from repic.evaluation.metrics import measure, usable_cores
     from repic.evaluation.records import CaptionFile
 
-    records = CaptionFile(file)
+    records = CaptionFile(file, wrappers_option(strip))
     report = measure(records, metric, concepts, workers=usable_cores())
     extra: dict[str, dict[str, Estimate]] = {"quality": {}}
     if metric == "strict":
@@ -149,6 +159,7 @@ def compare_captions(
     ] = None,
     judge_model: JudgeModel = "",
     judge_key_env: JudgeKey = None,
+    strip: StripOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Test whether B differs from A: paired by photo, permutation p-values, bootstrap intervals.
@@ -158,7 +169,8 @@ def compare_captions(
     from repic.evaluation.metrics import compare_models
     from repic.evaluation.records import CaptionFile
 
-    files = CaptionFile(first), CaptionFile(second)
+    wrappers = wrappers_option(strip)
+    files = CaptionFile(first, wrappers), CaptionFile(second, wrappers)
     comparison = compare_models(*files, metric, concepts)
     preferred = None
     settings = _judge(judge, judge_model, judge_key_env)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from repic.config import Scope
     from repic.pipeline.doctor import Finding
+    from repic.rewards.wrappers import Wrapper
     from storage.store import Store
 
 StoreOption = Annotated[
@@ -55,6 +56,13 @@ IdentityOption = Annotated[
         help="What labels identities: folder, the sub-folder (folder:1 is the first below the "
         "root, folder:-1 that of the photo); annotation, the source; album, of a photo library; "
         "shot, of a video; none.",
+    ),
+]
+StripOption = Annotated[
+    str,
+    typer.Option(
+        "--strip",
+        help="Wrappers that are no part of the answer, as rewards.strip: think,answer.",
     ),
 ]
 SetOption = Annotated[
@@ -165,3 +173,15 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def wrappers_option(text: str) -> tuple[Wrapper, ...]:
+    """The wrappers that `--strip` names; an unknown one is an error."""
+    from repic.rewards.wrappers import WRAPPERS, wrappers_of
+
+    unknown = {name.strip() for name in text.split(",") if name.strip()} - {*WRAPPERS}
+    if unknown:
+        raise UserError(
+            f"there is no wrapper {min(unknown)!r}: --strip takes {', '.join(WRAPPERS)}"
+        )
+    return wrappers_of(text)

@@ -14,19 +14,20 @@ from repic.cli.common import (
     JsonOption,
     SetOption,
     StoreOption,
+    StripOption,
     UserError,
     err,
     open_store,
     out,
     print_json,
     print_rows,
+    wrappers_option,
 )
 
 if TYPE_CHECKING:
     from repic.images.coordinates import Convention as BoxConvention
     from repic.objectives.base import Row
     from repic.rewards.attacks.suite import AttackReport
-    from repic.rewards.wrappers import Wrapper
 
 Mode = Annotated[
     Literal["strict", "paper"],
@@ -41,10 +42,6 @@ MinPixels = Annotated[
 ]
 MaxPixels = Annotated[
     int | None, typer.Option(min=1, help="qwen2.5-vl: most pixels of a resized photo.")
-]
-Strip = Annotated[
-    str,
-    typer.Option(help="Wrappers that are no part of the answer, as rewards.strip: think,answer."),
 ]
 Dataset = Annotated[str, typer.Option(help="Version of the rows.")]
 EXAMPLES = "examples@latest"
@@ -133,7 +130,7 @@ def score(
     convention: Convention = "qwen3-vl",
     min_pixels: MinPixels = None,
     max_pixels: MaxPixels = None,
-    strip: Strip = "",
+    strip: StripOption = "",
     iou_threshold: Annotated[
         float | None,
         typer.Option(
@@ -167,7 +164,7 @@ def score(
         mode=mode,
         convention=_convention(convention, min_pixels, max_pixels),
         iou_threshold=iou_threshold,
-        strip=_wrappers(strip),
+        strip=wrappers_option(strip),
     )
     results = list(completions_file.scored(completions, examples, score))
     good = [r for r in results if "error" not in r]
@@ -194,17 +191,6 @@ def _parts(result: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value:.2f}" for name, value in result["components"].items())
 
 
-def _wrappers(text: str) -> tuple[Wrapper, ...]:
-    from repic.rewards.wrappers import WRAPPERS, wrappers_of
-
-    unknown = {name.strip() for name in text.split(",") if name.strip()} - {*WRAPPERS}
-    if unknown:
-        raise UserError(
-            f"there is no wrapper {min(unknown)!r}: --strip takes {', '.join(WRAPPERS)}"
-        )
-    return wrappers_of(text)
-
-
 def _convention(name: str, min_pixels: int | None, max_pixels: int | None) -> BoxConvention:
     from repic.images.coordinates import ConventionError, named_convention
 
@@ -225,7 +211,7 @@ def explain(
     convention: Convention = "qwen3-vl",
     min_pixels: MinPixels = None,
     max_pixels: MaxPixels = None,
-    strip: Strip = "",
+    strip: StripOption = "",
     dataset: Dataset = EXAMPLES,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
@@ -246,8 +232,8 @@ def explain(
             f"{len(matches)} examples of {dataset} begin with {example_id!r}; give more digits"
         )
     units = _convention(convention, min_pixels, max_pixels)
-    result = scoring.score(text, matches[0], "strict", units, strip=_wrappers(strip))
-    released = scoring.score(text, matches[0], "paper", units, strip=_wrappers(strip))
+    result = scoring.score(text, matches[0], "strict", units, strip=wrappers_option(strip))
+    released = scoring.score(text, matches[0], "paper", units, strip=wrappers_option(strip))
     facts = scoring.explain(matches[0], result, released)
     if as_json:
         print_json(facts)

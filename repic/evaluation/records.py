@@ -12,12 +12,13 @@ import codecs
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from repic.errors import CaptionError
+from repic.rewards.wrappers import Wrapper, bare_answer
 
 MAX_ROW = 8 * 1024 * 1024
 """Longest row in characters. A row without an end would otherwise be read into memory whole."""
@@ -201,9 +202,16 @@ class CaptionFile:
     Iterating raises CaptionError, with the number of the row, if the file cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises CaptionError if the file does not exist."""
-        self.path = path
+    def __init__(self, path: Path, strip: Collection[Wrapper] = ()) -> None:
+        """Open a file of captions.
+
+        Args:
+            strip: Wrappers that are no part of a caption, by name.
+
+        Raises:
+            CaptionError: the file does not exist.
+        """
+        self.path, self.strip = path, strip
         if path.is_dir():
             raise CaptionError(f"{path} is a folder; give a file of captions in it")
         if not path.exists():
@@ -215,9 +223,12 @@ class CaptionFile:
             rows = _Rows(_text(file, self.path), self.path)
             for number, row in enumerate(rows, 1):
                 try:
-                    yield _record_of(row)
+                    record = _record_of(row)
                 except CaptionError as error:
                     raise CaptionError(f"{self.path}: row {number} {error}") from None
+                if self.strip:
+                    record = replace(record, caption=bare_answer(record.caption, self.strip))
+                yield record
         if not number:
             raise CaptionError(f"{self.path} holds no captions; {_FILE_FORM}")
 

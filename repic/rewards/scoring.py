@@ -13,7 +13,7 @@ from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives import OBJECTIVES
 from repic.objectives.base import Mode, Reward, Row
 from repic.rewards.bounds import excess
-from repic.rewards.wrappers import Wrapper, bare_answer
+from repic.rewards.wrappers import Wrapper, bare_answer, without_thoughts
 
 NEEDED: dict[str, tuple[str, ...]] = {
     "oct": ("answer",),
@@ -64,7 +64,8 @@ def score(
         convention: How the model writes boxes; only VLT reads one.
         iou_threshold: Strict VLT: 1 from this IoU on and 0 below it; None: the IoU itself.
         strip: Wrappers that are no part of the answer, by name; strict mode also ignores special
-            tokens that end a turn.
+            tokens that end a turn, and thoughts that are left earn nothing: the answer is worth
+            no more than without them.
 
     Raises:
         RowError: the objective of the row is unknown. Never for a row of a build.
@@ -74,6 +75,9 @@ def score(
         raise RowError(f"objective {row.get('objective')!r} is not one of {', '.join(OBJECTIVES)}")
     answer = bare_answer(completion, strip, end=mode == "strict")
     reward = objective.reward(answer, row, mode, convention)
+    if mode == "strict" and reward.total and (bare := without_thoughts(answer)) != answer:
+        without = objective.reward(bare, row, mode, convention)
+        reward = without if without.total < reward.total else reward
     if iou_threshold is None or mode != "strict" or row["objective"] != "vlt":
         return reward
     is_hit = reward.total >= iou_threshold

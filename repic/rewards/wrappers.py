@@ -5,6 +5,7 @@ The standard library only; time is linear in the text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Literal, get_args
 
@@ -21,6 +22,8 @@ ENDS = (
 
 MAX_ANSWER = 20_000
 """Characters of an answer up to which tokens at its end are looked for; no rule reads more."""
+
+_THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 
 
 def bare_answer(text: str, strip: Collection[str] = (), end: bool = True) -> str:
@@ -57,6 +60,24 @@ def without_end(text: str) -> str:
             return text[:end] if length < len(text) else text
         end -= len(mark)
         length = end
+
+
+def without_thoughts(text: str) -> str:
+    """The text without what stands in any thought, also a broken one.
+
+    A thought without an end goes on to the end of the text; one without a beginning starts there.
+    """
+    parts: list[str] = []
+    end = depth = 0
+    for tag in _THOUGHT.finditer(text):
+        is_closing = bool(tag[1])
+        if is_closing and not depth:
+            parts.clear()
+        elif not depth:
+            parts.append(text[end : tag.start()])
+        depth = max(0, depth - 1) if is_closing else depth + 1
+        end = tag.end()
+    return "".join((*parts, "" if depth else text[end:])).strip() if end else text
 
 
 def _after_thought(text: str) -> str:

@@ -19,7 +19,7 @@ from repic.errors import ConfigError
 from repic.evaluation.run import bare_captions
 from repic.images.coordinates import QWEN3_VL
 from repic.rewards.scoring import score
-from repic.rewards.wrappers import ENDS, WRAPPERS, bare_answer
+from repic.rewards.wrappers import ENDS, WRAPPERS, bare_answer, without_thoughts
 from repic.training.reward import TrainedReward
 from tests.rewards.test_scoring import ICT, OCT, VLT
 from tests.timing import quickest
@@ -41,14 +41,40 @@ def test_a_wrapped_answer_is_scored_as_the_bare_one(row: dict[str, Any], answer:
     assert score(THOUGHT.removeprefix("<think>") + answer, row, strip=("think",)).total == honest
 
 
-def test_a_thought_is_part_of_an_answer_unless_it_is_stripped() -> None:
+def test_a_thought_costs_but_never_earns_unless_it_is_stripped() -> None:
     thought = "<think>The grass is green and the sky is a deep blue.</think>"
     assert score(f"{thought}yes", OCT).reason == "malformed"
     short = "Ann sits."
-    assert (
-        score(thought + short, ICT).components["content"] > score(short, ICT).components["content"]
-    )
+    assert score(thought + short, ICT).total <= score(short, ICT).total
     assert score(thought + short, ICT, strip=("think",)) == score(short, ICT)
+    assert score(f"<think>Bob is here.</think>{ICT['caption']}", ICT).total < 1
+
+
+TAGS = ("<think>", "</think>", "<THINKING>", "</thinking>")
+SAID = (BOX, "[100, 200, 500, 800]", "The box is ", ICT["caption"], "Ann", "Bob", "yes", "no", "\n")
+THINKING = st.lists(st.sampled_from((*TAGS, *SAID)), max_size=7).map(" ".join)
+
+
+@given(THINKING, st.sampled_from([OCT, VLT, ICT]), st.sampled_from([(), ("think",)]))
+def test_what_stands_in_a_thought_never_earns(text: str, row: dict[str, Any], strip: Any) -> None:
+    outside = without_thoughts(bare_answer(text, strip))
+    assert score(text, row, strip=strip).total <= score(outside, row).total
+    assert "think" not in outside.casefold()
+
+
+@pytest.mark.parametrize(
+    ("text", "outside"),
+    [
+        ("<think>a</think>b", "b"),
+        ("a</think>b", "b"),
+        ("b<think>a", "b"),
+        ("b<think>a<think>c</think>d</think>e", "be"),
+        ("b <Think>a</Think> c<thinking>d</thinking>", "b  c"),
+        ("no thought ", "no thought "),
+    ],
+)
+def test_what_stands_outside_of_thoughts(text: str, outside: str) -> None:
+    assert without_thoughts(text) == outside
 
 
 @pytest.mark.parametrize("strip", [(), WRAPPERS])
@@ -138,3 +164,20 @@ def test_the_setting_is_recorded_only_where_it_is_on() -> None:
         assert on["rewards"]["strip"] == ["think"]
     with pytest.raises(ConfigError, match=r"reads only .*rewards\.strip"):
         config.load("sample", ["rewards.judge.url=x"], scope=config.TRAIN)
+
+
+def test_a_file_of_captions_can_be_stripped(tmp_path: Path) -> None:
+    file = tmp_path / "captions.json"
+    row = ["a.jpg", ["<Ann>", "<Bob>"], "<think> Is it <Bob> ? </think> <Ann> sits.", "Caption it."]
+    file.write_text(json.dumps([row]), encoding="utf-8")
+
+    def recall(*options: str) -> float:
+        result = CliRunner().invoke(
+            app, ["evaluate", "captions", str(file), "--metric", "paper", "--json", *options]
+        )
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)["recall"]
+
+    assert (recall(), recall("--strip", "think")) == (1.0, 0.5)
+    wrong = CliRunner().invoke(app, ["evaluate", "captions", str(file), "--strip", "thoughts"])
+    assert wrong.exit_code != 0

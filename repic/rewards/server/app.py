@@ -35,7 +35,7 @@ from repic.rewards.server.protocol import (
     score_of,
     score_row,
 )
-from repic.rewards.wrappers import Wrapper, bare_answer
+from repic.rewards.wrappers import Wrapper, bare_answer, without_thoughts
 from repic.web.guard import LOOPBACK, Guard, GuardRules, RefusedError, busy
 
 CLIENT_GONE = 499
@@ -250,7 +250,9 @@ async def _lowered(
 ) -> list[ScoreMessage]:
     """Scores lowered by a component; a score without a reward is unchanged."""
     answers = {
-        index: RewardedAnswer(completion.completion, {**EMPTY, **completion.row}, reward)
+        index: RewardedAnswer(
+            without_thoughts(completion.completion), {**EMPTY, **completion.row}, reward
+        )
         for index, (completion, result) in enumerate(zip(completions, scores, strict=True))
         if (reward := reward_of(result)) is not None
     }

@@ -244,6 +244,7 @@ def _of_blind_captions(rows: Sequence[Row]) -> Iterator[Finding]:
             shares = ", ".join(f"{kind}: {share:g}" for kind, share in suggested.items())
             remedy = (
                 "give the photos captions and expressions, or build again with --set "
+                "examples.ict.balance=true, or with --set "
                 f'"examples.ict.shares={{{shares}}}"'
             )
         yield _blind_finding(f"ict without looking, {result.split}", found, remedy)
