@@ -39,8 +39,6 @@ ServerOption = Annotated[
     str | None,
     typer.Option("--server", metavar="URL", help="OpenAI-compatible server to use."),
 ]
-FACTS = ("right_facts", "wrong_facts", "absent_facts", "net_facts")
-REFERENCE = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider")
 RETRIEVAL = ("hit_rate", "right_share", "false_accept_rate")
 
 evaluate = typer.Typer(
@@ -176,6 +174,7 @@ def _summary(result: EvaluationResult) -> dict[str, Any]:
 
 
 def _print(result: EvaluationResult) -> None:
+    from repic.evaluation import caption_facts, reference_scores
     from repic.report.evaluation_page import QUALITY, SCORES
 
     verb = "Published" if result.is_new else "Nothing new: this is"
@@ -193,10 +192,10 @@ def _print(result: EvaluationResult) -> None:
     _print_table(result, "quality", QUALITY, "length")
     if any(score.n for named in result.estimates("facts").values() for score in named.values()):
         out().print("Facts that the captions alone convey, in percent", markup=False)
-        _print_table(result, "facts", FACTS)
+        _print_table(result, "facts", caption_facts.COLUMNS)
     if result.estimates("reference"):
         out().print("Against reference captions: CIDEr from 0 to 10, else percent", markup=False)
-        _print_table(result, "reference", REFERENCE)
+        _print_table(result, "reference", reference_scores.COLUMNS)
     if result.estimates("retrieval"):
         out().print(f"Retrieval alone, threshold {result.summary['threshold']}", markup=False)
         _print_table(result, "retrieval", RETRIEVAL)

@@ -35,6 +35,7 @@ REASONS = {
 """Reason code in the scores table -> predicate of a sentence about the caption."""
 
 Row = Mapping[str, Any]
+_ScoreLines = tuple[tuple[str, str, Mapping[str, Estimate]], ...]
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ class EvaluationPage:
         protocols: Scores by protocol over all parts.
         parts: Scores by protocol and part, if there are several parts.
         quality: Protocol, part, and the available scores of `QUALITY`.
+        facts: Protocol, part, and what captions alone convey; empty if nothing is known.
+        reference: Protocol, part, and scores against reference captions, if there are any.
         retrieval: Protocol, part, and scores of retrieval.
         captions: Number of captions.
         previous: The evaluation to compare with.
@@ -126,8 +129,10 @@ class EvaluationPage:
     evaluation: EvaluationResult
     protocols: tuple[_ProtocolScores, ...]
     parts: tuple[_ProtocolScores, ...]
-    quality: tuple[tuple[str, str, Mapping[str, Estimate]], ...]
-    retrieval: tuple[tuple[str, str, Mapping[str, Estimate]], ...]
+    quality: _ScoreLines
+    facts: _ScoreLines
+    reference: _ScoreLines
+    retrieval: _ScoreLines
     curve: _RetrievalCurve | None
     worst: tuple[_WorstPhoto, ...]
     captions: int
@@ -142,6 +147,15 @@ class EvaluationPage:
             for photo in self.worst
             for picture in (photo.picture, *(r.picture for r in photo.references))
         ]
+
+
+def _lines(evaluation: EvaluationResult, metric: str) -> _ScoreLines:
+    """Protocol, part and scores that could be measured."""
+    return tuple(
+        (protocol, part, named)
+        for (protocol, part), named in ordered_estimates(evaluation, metric)
+        if any(score.n for score in named.values())
+    )
 
 
 def gather(store: Store, ref: str, against: str | None = None) -> EvaluationPage:
@@ -163,8 +177,10 @@ def gather(store: Store, ref: str, against: str | None = None) -> EvaluationPage
         evaluation,
         tuple(line for line in scores if line.part == ALL or not several),
         tuple(line for line in scores if line.part != ALL and several),
-        tuple((p, part, named) for (p, part), named in ordered_estimates(evaluation, "quality")),
-        tuple((p, part, named) for (p, part), named in ordered_estimates(evaluation, "retrieval")),
+        _lines(evaluation, "quality"),
+        _lines(evaluation, "facts"),
+        _lines(evaluation, "reference"),
+        _lines(evaluation, "retrieval"),
         _curve(evaluation.summary),
         _worst_photos(evaluation.rows("scores"), captions),
         len(captions),

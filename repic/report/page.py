@@ -67,7 +67,7 @@ def _evaluation(store: Store, ref: str, against: str | None) -> str | None:
     """The page of an evaluation; None for another kind of version."""
     if store.manifest(ref).name != EVALUATION:
         return None
-    from repic.evaluation import metrics
+    from repic.evaluation import caption_facts, metrics, reference_scores
     from repic.report import evaluation_page
 
     page = evaluation_page.gather(store, ref, against)
@@ -80,6 +80,8 @@ def _evaluation(store: Store, ref: str, against: str | None) -> str | None:
             names=evaluation_page.SCORES,
             reasons=evaluation_page.REASONS,
             quality_names=evaluation_page.QUALITY,
+            fact_names=caption_facts.COLUMNS,
+            reference_names=reference_scores.COLUMNS,
             plain=metrics.COUNTS,
             thumbnails=thumbnails(page.pictures),
         )

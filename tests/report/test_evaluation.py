@@ -46,6 +46,9 @@ def test_the_page_says_what_the_tables_say(evaluation: EvaluationResult, tmp_pat
     fit = evaluation.score("clip_score", "wrong", metric="quality")
     quality, changes = _section(page, "quality"), _section(page, "changes")
     assert f"<b>{fit.value:.2f}</b>" in quality
+    facts = evaluation.score("absent_facts", "wrong", metric="facts")
+    assert f"n {facts.n}</small>" in _section(page, "facts")
+    assert not _section(page, "reference")
     assert f"{fit.low:.2f} to {fit.high:.2f}<br>n 24</small>" in quality
     counted = evaluation.score("false_mention", "retrieval").n
     assert 0 < counted < 24, "only captions of questions with an absent reference"
