@@ -2,7 +2,7 @@
 #   make demo   set up, build training sets from generated photos, train a small model on them
 #   make test   set up, then the fast tests
 # For developers: test-slow (servers, browsers, kills), torture (faults), peers (other trainers),
-# lint, types.
+# bench and bench-full (speed and memory), lint, types.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ DEMO := demo
 
 OPTIONS ?=
 
-.PHONY: demo test test-slow torture peers lint types lock clean
+.PHONY: demo test test-slow torture peers bench bench-full lint types lock clean
 
 # Without bytecode, every process would compile torch and Prefect again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -50,6 +50,14 @@ torture: $(VENV)/ready
 # Other trainers, each installed into a virtual environment of its own. Not part of CI.
 peers: $(VENV)/ready
 	$(BIN)/pytest -m peers --durations=10
+
+# Speed and memory: prints pass or miss per line of benchmarks/requirements.yaml, on a quiet machine.
+# Fails only if a result is not exact. OPTIONS="publish increment" runs these.
+bench: $(VENV)/ready
+	$(BIN)/python benchmarks/run.py $(OPTIONS)
+
+bench-full: $(VENV)/ready
+	$(BIN)/python benchmarks/run.py --full $(OPTIONS)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

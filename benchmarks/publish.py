@@ -45,6 +45,7 @@ MOST_GROWTH_MS = 10.0
 """Of a tiny version, from the first to the last: what listing its folders takes."""
 
 CONTENT = {
+    20_000: "f5ab85c236d8f6bc8bdab7e1551465f9",
     200_000: "7e1a86f8e33e5939f6594bd062c7e897",
     1_000_000: "44328fd6fd67f328627a132aae2e3e02",
 }
