@@ -110,14 +110,8 @@ class _Part:
     has_label: bool
 
 
-@dataclass(frozen=True)
-class _Link:
-    """What a caption says that a name is; `is_firm` if it can be about no other object."""
-
-    phrase: _Part
-    name: str
-    is_firm: bool
-    is_denied: bool
+_Link = tuple[_Part, str, bool, bool]
+"""A phrase, the name that it is said of, whether it can be about no other object, and denied."""
 
 
 def check_claims(tokens: Sequence[str], row: Mapping[str, Any]) -> Claims | None:
@@ -204,13 +198,13 @@ def _links(parts: Sequence[_Part], tokens: Sequence[str]) -> Iterator[_Link]:
         elif _is_link(between, one, other, tokens):
             used |= {phrase.start, named.start}
             name = named.names[-1 if named is one else 0]
-            yield _Link(phrase, name, True, any(map(is_negation, between)))
+            yield phrase, name, True, any(map(is_negation, between))
     yield from _groups(parts, tokens)
     for phrase, named in weak:
         if not {phrase.start, named.start} & used:
             used |= {phrase.start, named.start}
             name = named.names[-1 if named.start < phrase.start else 0]
-            yield _Link(phrase, name, False, False)
+            yield phrase, name, False, False
 
 
 def _is_link(between: Sequence[str], one: _Part, other: _Part, tokens: Sequence[str]) -> bool:
@@ -251,7 +245,7 @@ def _groups(parts: Sequence[_Part], tokens: Sequence[str]) -> Iterator[_Link]:
         if is_opened and all((v.JOINTS | v.ARTICLES).issuperset(gap) for gap in gaps):
             is_firm = not v.COPULAS.isdisjoint(first)
             for phrase, name in zip(phrases, named.names, strict=True):
-                yield _Link(phrase, name, is_firm, False)
+                yield phrase, name, is_firm, False
 
 
 def _is_right(link: _Link, scene: _Scene, said: frozenset[str]) -> bool | None:
@@ -261,18 +255,18 @@ def _is_right(link: _Link, scene: _Scene, said: frozenset[str]) -> bool | None:
     the phrase fits the object best. A link that is not firm is wrong only if the objects that the
     phrase fits best have names in the caption.
     """
-    target = scene.by_token.get(link.name)
+    phrase, name, is_firm, is_denied = link
+    target = scene.by_token.get(name)
     if target is None:
         return None
-    stems = link.phrase.stems
-    own = len(stems & target.words)
-    others = [(obj, len(stems & obj.words)) for obj in scene.objects if obj is not target]
+    own = len(phrase.stems & target.words)
+    others = [(obj, len(phrase.stems & obj.words)) for obj in scene.objects if obj is not target]
     best = max(fit for _, fit in others)
     rivals = [fit for o, fit in others if target.has_phrases or o.label != target.label]
     rival = max(rivals, default=0)
     if not own and not rival:
         return None
-    if link.is_denied:
+    if is_denied:
         return False if own > best else None
-    is_sure = own >= rival or link.is_firm
+    is_sure = own >= rival or is_firm
     return own >= rival if is_sure or all(o.token in said for o, f in others if f == best) else None

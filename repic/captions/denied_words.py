@@ -85,9 +85,7 @@ def _denied(words: Sequence[str]) -> range | set[int]:
     colon = words.index(":") if ":" in words else count
     if colon < count and _denies_list(words[:colon]):
         return _until_again(words, colon)
-    verb = count
-    while verb and is_frame(words[verb - 1]):
-        verb -= 1
+    verb = count - sum(1 for _ in takewhile(is_frame, reversed(words)))
     tail = words[verb:]
     is_verb = 0 < verb < count and tail[0] not in v.DETERMINERS | v.PREPOSITIONS
     if is_verb and is_negative(tail) and {"without", "no"}.isdisjoint(tail):

@@ -68,10 +68,11 @@ class _Tokens:
         self.false_names: dict[str, None] = {}
         self.beside: list[str] = []
         """Han characters that touch a name."""
+        append, spellings = self.tokens.append, names.spellings  # looked up once, for speed
         for raw in TOKEN.findall(text):
             token = simple(raw)
-            if token and token not in names.spellings:
-                self.tokens.append(token)
+            if token and token not in spellings:
+                append(token)
             elif raw[0] == "<":
                 self._take_tag(raw[1:-1])
             else:

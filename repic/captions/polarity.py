@@ -135,9 +135,8 @@ def _mention(clause: Clause, start: int, end: int, following: Clause | None) -> 
     words = clause.words
     # an apposition: "neither of the known ones, Ann, is here"
     last = start - (words[start - 1 : start] == [","] == words[end : end + 1])
-    first = last
-    while first and (is_frame(words[first - 1]) or words[first - 1] == ":"):
-        first -= 1
+    frame = takewhile(lambda word: is_frame(word) or word == ":", reversed(words[:last]))
+    first = last - len([*frame])
     rest = words[end:]
     if rest[:2] in ([",", "who"], [",", "which"]):
         rest = rest[2:]
