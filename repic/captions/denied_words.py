@@ -12,6 +12,7 @@ SCOPE = 3
 """Content words that one negation within a clause covers: `no red mug`."""
 
 _ASKING = frozenset(("is", "are", "was", "were", "does", "do", "did", "can", "has", "will"))
+_MAY_DENY = v.UNREAL | v.EXCEPTIONS | {"like", "far"}
 _AGAIN = frozenset(("but", "only", "just", "instead", "rather"))
 """Words after which a denied clause affirms again: `not grass but sand`."""
 
@@ -26,7 +27,7 @@ def denied_words(clauses: Sequence[Clause]) -> tuple[frozenset[str], frozenset[s
     is_list = False
     for clause in clauses:
         words = clause.words
-        if clause.has_cue and _retracts(words):
+        if clause.has_cue and not v.TRUTH.isdisjoint(words) and _retracts(words):
             retracted.update(word for word in affirmed if word[0] == "@")
             denied |= affirmed
             affirmed.clear()
@@ -81,6 +82,8 @@ def _denies_list(words: Sequence[str]) -> bool:
 
 def _denied(words: Sequence[str]) -> range | set[int]:
     """Indices of the words of a clause that are denied."""
+    if _MAY_DENY.isdisjoint(words) and not any(map(is_negation, words)):
+        return set()
     count = len(words)
     colon = words.index(":") if ":" in words else count
     if colon < count and _denies_list(words[:colon]):

@@ -82,9 +82,9 @@ class _Tokens:
             self.false_names["<"] = None
         self.false_names.update(dict.fromkeys(names.glued(text)))
 
-    def words(self) -> list[str]:
+    def words(self, said: Sequence[str]) -> list[str]:
         """Words without names, each Han character by itself."""
-        words = [token for token in self.tokens if token[0].isalnum()]
+        words = [token for token in said if token[0] != "@"]
         if self.has_han:
             words = [part for word in words for part in (word if is_han(word) else (word,))]
         return words + self.beside
@@ -130,7 +130,9 @@ def read_caption(
         names_only: Skip the search for repetition, which is slow: `repetition` is then 0.
     """
     reader = _Tokens(_ESCAPED.sub(r"\1", normal(text)), names_of(tuple(names)))
-    tokens, words, mentioned = reader.tokens, reader.words(), reader.mentioned
+    tokens, mentioned = reader.tokens, reader.mentioned
+    said = [token for token in tokens if token[0].isalnum() or token[0] == "@"]
+    words = reader.words(said)
     polarity = read_polarity(tokens)
     ordered = list(reader.names.exact.values())
     negated = {ordered[index] for index in polarity.denied}
@@ -147,5 +149,5 @@ def read_caption(
         distinct - copied if copied else distinct,
         distinct - polarity.denied_words if polarity.denied_words else distinct,
         tuple(tokens),
-        0.0 if names_only else repetition(tokens, grams_of(request)),
+        0.0 if names_only else repetition(tokens, said, grams_of(request)),
     )

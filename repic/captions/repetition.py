@@ -46,9 +46,12 @@ def copied_words(words: Sequence[str], prompt: frozenset[Gram]) -> frozenset[str
     return frozenset(words) - outside
 
 
-def repetition(tokens: Sequence[str], request: frozenset[Gram]) -> float:
-    """Share of the tokens that repeat others or the request; see `CaptionReading`."""
-    words = [token for token in tokens if token[0].isalnum() or token[0] == "@"]
+def repetition(tokens: Sequence[str], words: Sequence[str], request: frozenset[Gram]) -> float:
+    """Share of the tokens that repeat others or the request; see `CaptionReading`.
+
+    Args:
+        words: The tokens without marks.
+    """
     if len(words) < 2:
         return 0.0
     share = 2 * sum(map(eq, tokens, tokens[1:])) / len(words)
