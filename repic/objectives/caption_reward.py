@@ -3,9 +3,11 @@
 - names: set-F1 of the named and the present references. Absent names, tags without a known name,
   look-alikes and names claimed both ways are false positives. If no reference is present, 1 if the
   caption names none, else 0.
-- content: whether it says enough: distinct words outside of passages copied from the prompt, over
-  `FLOOR` if the request asks for detail, else over `BRIEF`. If facts are known, without names and
-  words of the references' info, and over half of those of a shorter true caption.
+- content: whether it says enough: distinct words, a name as two (`Ann` says what `a girl` does),
+  over `FLOOR` if the request asks for detail, else over `BRIEF`. If facts are known, without names
+  and words of the references' info, and over half of those of a shorter true caption.
+- own_words: how many of these are not only in passages copied from the prompt. Absent if none is
+  copied.
 - variety: share of the text that is not repeated; in long captions, also the share of distinct
   words over `VARIETY`.
 - language: whether it is English prose about a photo (`repic.captions.language`). Absent if it is
@@ -63,6 +65,7 @@ _DETAILED = re.compile(
 _REASONS = {
     "names": "missing_name",
     "content": "thin",
+    "own_words": "copied",
     "language": "no_caption",
     "variety": "repetitive",
     "facts": "unfounded",
@@ -88,11 +91,10 @@ def reward(completion: str, row: Mapping[str, Any]) -> Reward:
         return _unread("empty")
     names, wrong, missing = _set_f1(reading, row)
     facts = checkable_facts(row)
-    components = {
-        "names": names,
-        "content": _content(reading, row, facts),
-        "variety": _variety(reading),
-    }
+    content, own_words = _content(reading, row, facts)
+    components = {"names": names, "content": content, "variety": _variety(reading)}
+    if own_words < 1:
+        components["own_words"] = own_words
     language = language_score(reading.tokens, len(completion), reading.words)
     if language is not None:
         components["language"] = language
@@ -136,17 +138,22 @@ def _set_f1(reading: CaptionReading, row: Mapping[str, Any]) -> tuple[float, int
     return 2 * hits / (2 * hits + wrong + missing), wrong, missing
 
 
-def _content(reading: CaptionReading, row: Mapping[str, Any], facts: Facts | None) -> float:
+def _content(
+    reading: CaptionReading, row: Mapping[str, Any], facts: Facts | None
+) -> tuple[float, float]:
+    """The components content and own_words."""
     floor = FLOOR if asks_for_detail(row) else BRIEF
     if facts is None:
-        words = len(reading.new_words) + len(reading.named)
+        names = len(reading.named)
+        said, own = len(reading.words) + names, len(reading.new_words) + names
         if row["caption"]:
             floor = min(floor, max(BRIEF, len(_distinct(row["caption"]))))
-        return min(1.0, words / floor)
+        return min(1.0, (said + names) / floor), min(1.0, own / max(1, min(floor, said)))
     info_words = frozenset(word for r in row["references"] for word in _distinct(r["info"]))
     if row["caption"]:
         floor = min(floor, max(1, len(_distinct(row["caption"]) - info_words) // 2))
-    return min(1.0, len(reading.new_words - info_words) / floor)
+    said, own = len(reading.words - info_words), len(reading.new_words - info_words)
+    return min(1.0, said / floor), min(1.0, own / max(1, min(floor, said))) if said else 1.0
 
 
 def asks_for_detail(row: Mapping[str, Any]) -> bool:
