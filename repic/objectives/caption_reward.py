@@ -3,9 +3,9 @@
 - names: set-F1 of the named and the present references. Absent names, tags without a known name,
   look-alikes and names claimed both ways are false positives. If no reference is present, 1 if the
   caption names none, else 0.
-- content: whether it says enough: distinct words, a name as two (`Ann` says what `a girl` does),
-  over `FLOOR` if the request asks for detail, else over `BRIEF`. If facts are known, without names
-  and words of the references' info, and over half of those of a shorter true caption.
+- content: whether it says enough: distinct words, each name after the first as two (`Ann hugs Bob`
+  is a caption), over `FLOOR` if the request asks for detail, else over `BRIEF`. If facts are known,
+  without names and words of the references' info, and over half of those of a shorter true caption.
 - own_words: how many of these are not only in passages copied from the prompt. Absent if none is
   copied.
 - variety: share of the text that is not repeated; in long captions, also the share of distinct
@@ -146,9 +146,10 @@ def _content(
     if facts is None:
         names = len(reading.named)
         said, own = len(reading.words) + names, len(reading.new_words) + names
+        counted = said + max(0, names - 1)
         if row["caption"]:
             floor = min(floor, max(BRIEF, len(_distinct(row["caption"]))))
-        return min(1.0, (said + names) / floor), min(1.0, own / max(1, min(floor, said)))
+        return min(1.0, counted / floor), min(1.0, own / max(1, min(floor, said)))
     info_words = frozenset(word for r in row["references"] for word in _distinct(r["info"]))
     if row["caption"]:
         floor = min(floor, max(1, len(_distinct(row["caption"]) - info_words) // 2))

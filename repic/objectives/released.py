@@ -39,6 +39,7 @@ def box(completion: str, row: Mapping[str, Any], convention: Convention) -> Rewa
     """1 if the first box of four whole numbers in brackets has an IoU of at least `IOU`.
 
     There may be white space around the commas, but not after the bracket and not before the last.
+    Boxes that share a strip of at most one pixel do not overlap, by its comparison of whole pixels.
     """
     match = _BOX.search(completion)
     if match is None:
@@ -46,7 +47,10 @@ def box(completion: str, row: Mapping[str, Any], convention: Convention) -> Rewa
     view = QueryView.of(row)
     values = [float(number) for number in match.groups()]
     found = view.to_photo(convention.to_pixels(values, view.width, view.height))
-    iou = found.iou(Box.of(row["box"]))
+    truth = Box.of(row["box"])
+    width = min(found.x2, truth.x2) - max(found.x1, truth.x1)
+    height = min(found.y2, truth.y2) - max(found.y1, truth.y1)
+    iou = found.iou(truth) if min(width, height) > 1 else 0.0
     hit = float(iou >= IOU)
     return Reward(hit, {"iou": iou, "format": 1.0}, "right" if hit else "wrong", found.as_list())
 

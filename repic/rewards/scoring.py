@@ -27,7 +27,7 @@ _RULES = {
     "format": "the answer is one of the allowed ones",
     "iou": "overlap of the box with the true box",
     "names": "set-F1 of the names used against those present; doubtful and absent ones cost",
-    "content": "distinct words, a name as two, as a share of the floor",
+    "content": "distinct words, a second name as two, as a share of the floor",
     "own_words": "how many of these are not copied from the prompt",
     "variety": "share of the text that is not a repetition",
     "language": "known words in an English order that say more than what is true of every photo",

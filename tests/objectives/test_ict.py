@@ -245,7 +245,7 @@ class TestReward:
             ("<Ann>", "thin"),
             ("<Ann> " * 50, "thin"),
             ("<Ann> a golden retriever, a golden retriever", "thin"),
-            ("<Ann>. Describe all that you can see in this picture in detail.", "thin"),
+            ("<Ann>. Describe all that you can see in this picture in detail.", "copied"),
             (f"<Ann> {SCENE}. " * 20, "repetitive"),
             ("x" * 20_001, "long"),
         ],
@@ -289,6 +289,20 @@ class TestReward:
         assert 0.95 < silent.total < 1
         assert silent.reason == "unlabelled"
         assert "label" not in reward(f"<Ann> {SCENE}.", {**row("Ann"), "scene": [thing]}).components
+
+    def test_two_names_and_a_verb_are_a_caption(self) -> None:
+        brief = {**row("Ann", "Bob"), "prompt": [{"type": "text", "text": "Caption it."}]}
+        assert reward("<Ann> hugs <Bob>.", brief).total == 1
+
+    def test_what_is_copied_is_not_thin(self) -> None:
+        info = "A golden retriever with a red collar that lies on a blue rug."
+        texts = [f"Name: <Ann>, Info: {info}", "Caption it."]
+        told = {**row("Ann"), "prompt": [{"type": "text", "text": text} for text in texts]}
+        result = reward(f"<Ann>: {info}", told)
+        assert result.reason == "copied"
+        assert result.total == pytest.approx(0.25)
+        assert result.components["content"] == 1
+        assert "own_words" not in reward("<Ann> lies on the sofa.", told).components
 
     def test_a_true_caption_is_long_enough(self) -> None:
         caption = "<Ann> sleeps on the sofa."

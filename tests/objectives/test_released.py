@@ -28,6 +28,7 @@ PIECES = (
     ),
     *("[0, 0, 0, 0]", "[100, 200, 500, 500]", "[\u0661, 2, 3, 4]", "[[100, 200, 500, 800]]"),
 )
+JOINS = (",", ", ", " , ", "\n,\t", ";")
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=6).map("".join)
 
 
@@ -76,6 +77,10 @@ def overlap(one: list[int], other: list[float]) -> float:
     def area(x1: float, y1: float, x2: float, y2: float) -> float:
         return (x2 - x1) * (y2 - y1) if x2 > x1 and y2 > y1 else 0.0
 
+    if min(one[2], other[2]) - max(one[0], other[0]) <= 1:
+        return 0.0  # the right edge, less one, must be beyond the left one
+    if min(one[3], other[3]) - max(one[1], other[1]) <= 1:
+        return 0.0
     corners = [max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2])]
     shared = area(*corners, min(one[3], other[3]))
     return shared / (area(*one) + area(*other) - shared)
@@ -100,6 +105,22 @@ def test_yes_and_no_are_those_of_the_formula(text: str, answer: str) -> None:
 @settings(max_examples=300)
 def test_boxes_are_those_of_the_formula(text: str) -> None:
     example = row("vlt")
+    assert paper(text, example) == box(text, example["box"])
+
+
+WHOLE = st.lists(st.integers(0, 12), min_size=4, max_size=4)
+
+
+@given(
+    WHOLE, st.tuples(*[st.integers(0, 6)] * 2, *[st.integers(7, 12)] * 2), st.sampled_from(JOINS)
+)
+@settings(max_examples=300)
+def test_small_boxes_are_those_of_the_formula(
+    found: list[int], truth: tuple[int, ...], join: str
+) -> None:
+    view = {"width": 1_000, "height": 1_000, "crop": [0.0, 0.0, 1_000.0, 1_000.0]}
+    example = row("vlt", box=[float(side) for side in truth], images=[view])
+    text = f"It is [{join.join(map(str, found))}]."
     assert paper(text, example) == box(text, example["box"])
 
 
