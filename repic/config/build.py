@@ -112,6 +112,12 @@ class MiningSettings(Section):
         description="Largest Hamming distance between the 64-bit perceptual hashes of "
         "near-duplicates.",
     )
+    exact_up_to: int = added(
+        200_000,
+        ge=0,
+        description="Most objects that are all compared with each other; more are compared within "
+        "blocks of similar ones, and the log says which share of the nearest that finds.",
+    )
 
 
 class SplitSettings(Section):

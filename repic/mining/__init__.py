@@ -3,19 +3,19 @@
 Arrays in, arrays out: unit vectors of n objects, the photo of each object, that photo's
 near-duplicate group and, where known, the object's identity::
 
-    analysis = analyze(vectors, photo, duplicate, identity)  # one pass over all similarities
+    analysis = analyze(vectors, photo, duplicate, identity)  # of all pairs
     analysis.group                                           # the unit of splits
     positives = choose(all_positives(analysis), 4, key)
     others = negatives(analysis, label, split, key, hard=2, medium=1, easy=1)
 
 `clustering` explains how positives are mined and `negatives` how false negatives are avoided;
 `benchmarks/mining_quality.py` measures both. Results are the same to the bit on every machine
-(see `similarity`). Memory is O(n) in addition to the vectors.
+(see `grid`). `search` finds nearest neighbors. Memory is O(n) in addition to the vectors.
 """
 
 from repic.mining.duplicates import near_duplicates
 from repic.mining.negatives import negatives
-from repic.mining.neighbors import Analysis, analyze
+from repic.mining.neighbors import Analysis, Search, analyze
 from repic.mining.pairs import BANDS, EASY, HARD, MEDIUM, ObjectPairs
 from repic.mining.positives import all_positives, choose
 from repic.mining.spread import Spread, several_groups
@@ -27,6 +27,7 @@ __all__ = [
     "MEDIUM",
     "Analysis",
     "ObjectPairs",
+    "Search",
     "Spread",
     "all_positives",
     "analyze",

@@ -26,6 +26,7 @@ import numpy as np
 from repic.mining import clustering, similarity
 from repic.mining.neighbors import NEIGHBORS, Analysis
 from repic.mining.pairs import EASY, GOLDEN, HARD, MEDIUM, ObjectPairs, describe, first_rows, hashed
+from repic.mining.similarity import Neighbors
 
 REACH = 6
 """Sum of the two ranks, in typical group sizes, up to which a pair may still show one object. If
@@ -63,11 +64,12 @@ def negatives(
     parts = [describe(analysis, *(np.empty(0, np.int64),) * 2, np.empty(0, bool), np.empty(0))]
     for value in np.unique(split[split >= 0]).tolist():
         inside = np.flatnonzero(split == value)
-        index = analysis.index if len(inside) == len(analysis) else _within(analysis, inside)
+        nearest, index = _within(analysis, inside)
         typical = analysis.mined.typical_size
         near = _Neighborhood.of(index, min(REACH * typical, max(NEIGHBORS, 2 * typical)))
-        parts.append(_hard(analysis, label, inside, near, hard))
-        parts.append(_sampled(analysis, inside, near, key[inside], medium, easy))
+        parts.append(_hard(analysis, label, inside, nearest, near, hard))
+        if medium or easy:
+            parts.append(_sampled(analysis, inside, near, key[inside], medium, easy))
     rows = _joined(parts)
     rows = rows.take(np.lexsort((-rows.band, rows.other, rows.anchor)))
     # In a small collection the random sample may repeat a hard pair, which stays hard.
@@ -117,12 +119,15 @@ class _Neighborhood:
         return self._too_near[slot] == keys
 
 
-def _within(analysis: Analysis, inside: np.ndarray) -> np.ndarray:
-    """Nearest objects within a part of the collection, as indices into `inside`."""
-    near, _ = similarity.scan(
-        analysis.grid[inside], analysis.photo[inside], analysis.duplicate[inside], NEIGHBORS
-    )
-    return clustering.local_scale(near)[0]
+def _within(analysis: Analysis, inside: np.ndarray) -> tuple[Neighbors, np.ndarray]:
+    """Nearest objects within a part of the collection, as indices into `inside`.
+
+    By similarity, and int32 (n, k) by local scale.
+    """
+    if len(inside) == len(analysis):
+        return analysis.near, analysis.index
+    near = analysis.search.nearest(analysis.grid[inside], analysis.duplicate[inside], NEIGHBORS)
+    return near, clustering.local_scale(near)[0]
 
 
 def _allowed(
@@ -140,21 +145,23 @@ def _allowed(
 
 
 def _hard(
-    analysis: Analysis, label: np.ndarray, inside: np.ndarray, near: _Neighborhood, most: int
+    analysis: Analysis,
+    label: np.ndarray,
+    inside: np.ndarray,
+    nearest: Neighbors,
+    near: _Neighborhood,
+    most: int,
 ) -> ObjectPairs:
-    n, k = near.index.shape
-    one = np.repeat(np.arange(n), k)
-    other = near.index.ravel().astype(np.int64)
-    one, other = one[other >= 0], other[other >= 0]
+    one, column = np.nonzero(nearest.index >= 0)  # by object, most similar first
+    other = nearest.index[one, column].astype(np.int64)
     good, labelled = _allowed(analysis, inside, near, one, other)
     one, other, labelled = one[good], other[good], labelled[good]
-    a, b = inside[one], inside[other]
-    alike = similarity.of_pairs(analysis.grid, a, b)
-    order = np.lexsort((b, -alike, a))
-    pool = order[first_rows(a[order], POOL * most)]
-    order = pool[np.lexsort((b[pool], -alike[pool], label[a[pool]] != label[b[pool]], a[pool]))]
+    pool = np.flatnonzero(first_rows(one, POOL * most))
+    a, b = inside[one[pool]], inside[other[pool]]
+    order = np.lexsort((np.arange(len(pool)), label[a] != label[b], a))
     kept = order[first_rows(a[order], most)]
-    return describe(analysis, a[kept], b[kept], ~labelled[kept], np.full(len(kept), HARD))
+    mined = ~labelled[pool[kept]]
+    return describe(analysis, a[kept], b[kept], mined, np.full(len(kept), HARD))
 
 
 def _sampled(
@@ -202,14 +209,10 @@ def _draws(key: np.ndarray, each: int) -> np.ndarray:
 
 def _best_of_own(analysis: Analysis) -> np.ndarray:
     """Highest similarity to another photo of the same known identity; `UNIT` if there is none."""
-    n = len(analysis)
-    rows, columns = np.nonzero(analysis.index >= 0)
-    other = analysis.index[rows, columns]
-    own = (analysis.identity[rows] >= 0) & (analysis.identity[rows] == analysis.identity[other])
-    best = np.full(n, -similarity.UNIT - 1)
-    np.maximum.at(
-        best, rows[own], similarity.of_pairs(analysis.grid, rows[own], other[own].astype(np.int64))
-    )
+    n, near = len(analysis), analysis.near
+    own = (near.index >= 0) & (analysis.identity[:, None] >= 0)
+    own &= analysis.identity[:, None] == analysis.identity[near.index]
+    best = np.where(own, near.similarity, -similarity.UNIT - 1).max(1, initial=-similarity.UNIT - 1)
     labelled = np.bincount(np.maximum(analysis.identity, 0)) if n else np.zeros(1)
     alone = (analysis.identity < 0) | (labelled[np.maximum(analysis.identity, 0)] < 2)
     best[alone] = similarity.UNIT

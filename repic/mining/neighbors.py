@@ -7,10 +7,39 @@ from dataclasses import dataclass
 import numpy as np
 
 from repic.mining import clustering, similarity
-from repic.mining.similarity import Distribution
+from repic.mining.distribution import Distribution, distribution
+from repic.mining.similarity import Neighbors
 
 NEIGHBORS = 128
 """Number of nearest objects that are kept for each object."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How nearest neighbors are found.
+
+    Attributes:
+        device: cpu, cuda or cuda:1; it does not change results.
+        exact_up_to: Most objects that are all compared with each other. More are compared within
+            blocks of similar ones, which finds most neighbors; see `blocks`.
+    """
+
+    device: str = "cpu"
+    exact_up_to: int = 200_000
+
+    def nearest(self, grid: np.ndarray, duplicate: np.ndarray, k: int) -> Neighbors:
+        """The k most similar objects of each object whose photos are not near-duplicates.
+
+        Args:
+            grid: Result of `grid.on_grid`.
+            duplicate: int64 (n,), near-duplicate group of each object's photo.
+        """
+        from repic.mining import blocks, search
+
+        k = min(k, max(0, len(grid) - 1))
+        if len(grid) <= self.exact_up_to:
+            return search.nearest(grid, duplicate, k, self.device)
+        return blocks.nearest(grid, duplicate, k, self.device)[0]
 
 
 @dataclass(frozen=True)
@@ -18,11 +47,12 @@ class Analysis:
     """A collection of n objects, and the result of one pass over all similarities.
 
     Attributes:
-        grid: float32 (n, d), the rounded vectors; see `similarity.on_grid`.
+        grid: float32 (n, d), the rounded vectors; see `grid.on_grid`.
         photo: int64 (n,), photo of each object.
         duplicate: int64 (n,), near-duplicate group of that photo.
         identity: int64 (n,), labelled identity, -1 where unknown.
-        distribution: Similarities of all pairs of objects in different photos.
+        distribution: Similarities of pairs of objects in different photos.
+        near: Nearest objects by similarity.
         index: int32 (n, k), nearest objects by local scale; -1 where there are fewer.
         mined: Groups mined by similarity; if all identities are labelled, every object is alone.
         peers: int32 (n, m), the neighbors that `mined` rests on.
@@ -31,6 +61,7 @@ class Analysis:
             it leak neither.
         background: int64 (n,), ten-thousandths: mean similarity to the `clustering.DENSITY` nearest
             objects of other groups.
+        search: How `near` was found.
     """
 
     grid: np.ndarray
@@ -38,28 +69,33 @@ class Analysis:
     duplicate: np.ndarray
     identity: np.ndarray
     distribution: Distribution
+    near: Neighbors
     index: np.ndarray
     mined: clustering.Groups
     peers: np.ndarray
     group: np.ndarray
     background: np.ndarray
+    search: Search
 
     def __len__(self) -> int:
         return len(self.photo)
 
 
 def analyze(
-    vectors: np.ndarray, photo: np.ndarray, duplicate: np.ndarray, identity: np.ndarray
+    vectors: np.ndarray,
+    photo: np.ndarray,
+    duplicate: np.ndarray,
+    identity: np.ndarray,
+    search: Search = Search(),
 ) -> Analysis:
-    """Analyze all pairs in one pass.
-
-    50,000 vectors of 256 numbers take 5 minutes and 1.8 GB on two busy cores.
+    """Analyze all pairs.
 
     Args:
         vectors: float16 or float32 (n, d), unit length.
         photo: int (n,), index of each object's photo.
         duplicate: int (n,), index of its photo's near-duplicate group.
         identity: int (n,), index of its labelled identity, -1 where unknown.
+        search: How nearest neighbors are found.
 
     Raises:
         ValueError: lengths differ, a photo is in two near-duplicate groups, or a vector does not
@@ -78,7 +114,7 @@ def analyze(
     if (duplicate[first][inverse] != duplicate).any():
         raise ValueError("the objects of one photo must share its near-duplicate group")
     grid = similarity.on_grid(vectors)
-    near, distribution = similarity.scan(grid, photo, duplicate, NEIGHBORS)
+    near = search.nearest(grid, duplicate, NEIGHBORS)
     index, scale = clustering.local_scale(near)
     if (identity >= 0).all():
         mined, peers = clustering.singletons(n), index[:, :0]
@@ -90,12 +126,14 @@ def analyze(
         photo,
         duplicate,
         identity,
-        distribution,
+        distribution(grid, photo, search.device),
+        near,
         index,
         mined,
         peers,
         group,
         _background(near, group),
+        search,
     )
 
 
@@ -110,7 +148,7 @@ def _with_labels(mined: np.ndarray, identity: np.ndarray) -> np.ndarray:
     return first[inverse]
 
 
-def _background(near: similarity.Neighbors, group: np.ndarray) -> np.ndarray:
+def _background(near: Neighbors, group: np.ndarray) -> np.ndarray:
     other = (near.index >= 0) & (group[near.index] != group[:, None])
     other &= np.cumsum(other, axis=1) <= clustering.DENSITY
     total = np.where(other, near.similarity, 0).sum(1, dtype=np.int64)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from repic.mining import clustering, similarity
+from repic.mining.distribution import Distribution
 from repic.mining.neighbors import NEIGHBORS, Analysis
 
 PER_IDENTITY, IN_ALL = clustering.LARGEST, 3000
@@ -54,7 +55,7 @@ def several_groups(analysis: Analysis) -> list[Spread]:
         return []
     grid, identity = analysis.grid[chosen], analysis.identity[chosen]
     photo, duplicate = analysis.photo[chosen], analysis.duplicate[chosen]
-    near, _ = similarity.scan(grid, photo, duplicate, NEIGHBORS)
+    near = analysis.search.nearest(grid, duplicate, NEIGHBORS)
     index, scale = clustering.local_scale(near)
     unknown = np.full(len(chosen), -1)
     mined, _ = clustering.mine_groups(index, scale, photo, duplicate, unknown)
@@ -96,7 +97,7 @@ def _neighborhoods(analysis: Analysis, members: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([seeds, near[own]]))
 
 
-def _mean(distribution: similarity.Distribution) -> float:
+def _mean(distribution: Distribution) -> float:
     """Mean similarity of objects in different photos, ten-thousandths."""
     counts = distribution.counts
     values = np.arange(len(counts)) - similarity.UNIT

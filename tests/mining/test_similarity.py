@@ -1,9 +1,10 @@
-"""Similarities: exact, the same in any block, and their distribution."""
+"""Vectors on the grid, similarities of pairs, near-duplicates."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,43 +30,25 @@ def test_sums_are_exact_so_order_and_blocks_cannot_matter() -> None:
     assert exact.max() < 2**24
 
 
-def test_blocks_do_not_change_neighbours_or_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
-    grid = similarity.on_grid(unit(70, 16))
-    photo = np.arange(70) // 2
-    one, spread = similarity.scan(grid, photo, photo // 3, 9)
-    monkeypatch.setattr(similarity, "BLOCK", 200)
-    other, same_spread = similarity.scan(grid, photo, photo // 3, 9)
-    assert (one.index == other.index).all()
-    assert (one.similarity == other.similarity).all()
-    assert (spread.counts == same_spread.counts).all()
-
-
-def test_neighbours_are_the_nearest_of_other_pictures_and_ties_go_to_the_smaller_index() -> None:
-    vectors = np.repeat(np.eye(4, dtype=np.float32), 3, axis=0)
-    photo = np.array([0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
-    near, _ = similarity.scan(similarity.on_grid(vectors), photo, photo, 4)
-    assert near.index[0].tolist() == [2, 3, 4, 5]
-    assert near.similarity[0].tolist() == [10_000, 0, 0, 0]
-    assert near.index[2].tolist() == [0, 1, 3, 4]
-
-
-def test_an_object_with_few_others_has_few_neighbours() -> None:
-    photo = np.array([0, 0, 1])
-    near, spread = similarity.scan(similarity.on_grid(unit(3, 8)), photo, photo, 5)
-    assert (near.index >= 0).sum(1).tolist() == [1, 1, 2]
-    assert spread.counts.sum() == 4
-
-
-def test_percentile_ranks_a_pair_among_all_pairs_of_different_photos() -> None:
-    grid = similarity.on_grid(unit(40, 8))
-    photo = np.arange(40) // 2
-    _, spread = similarity.scan(grid, photo, photo, 1)
+def test_a_process_that_allows_bfloat16_gets_the_same_similarities() -> None:
+    grid = similarity.on_grid(unit(40, 64))
     left, right = np.triu_indices(40, 1)
-    cross = photo[left] != photo[right]
-    alike = similarity.of_pairs(grid, left[cross], right[cross])
-    for value in np.quantile(alike, [0, 0.3, 0.9, 1], method="lower"):
-        expected = 100 * ((alike < value).mean() + (alike == value).mean() / 2)
-        assert spread.percentile(np.array([value]))[0] == pytest.approx(expected, abs=1e-3)
+    exact = similarity.of_pairs(grid, left, right)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert (similarity.of_pairs(grid, right, left) == exact).all()
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_similarities_of_pairs_have_the_shape_of_the_pairs() -> None:
+    grid = similarity.on_grid(unit(9, 8))
+    left, right = np.meshgrid(np.arange(9), np.arange(9), indexing="ij")
+    alike = similarity.of_pairs(grid, left, right)
+    assert (alike == alike.T).all()
+    assert (np.diag(alike) > 9_990).all()
+    assert similarity.of_pairs(grid, left[:0], right[:0]).shape == (0, 9)
 
 
 def test_vectors_that_are_not_of_unit_length_are_refused() -> None:

@@ -12,6 +12,7 @@ from repic import mining
 from repic.config import SPLITS, Settings
 from repic.mining import BANDS, Analysis
 from repic.mining.splits import split_photos
+from repic.models.devices import ResolvedRuntime
 from repic.pipeline import suspects
 from repic.pipeline.stages import tracks
 from repic.pipeline.stages.base import Inputs, Json, Output, TableStage
@@ -32,17 +33,17 @@ class PairStage(TableStage):
         return {"mining": mining, "splits": settings.splits.model_dump(mode="json")}
 
     def run(self, inputs: Inputs) -> Output:
-        objects = _objects(inputs)
+        objects, settings = _objects(inputs), inputs.settings.mining
         analysis = mining.analyze(
             _vectors(objects),
             _codes(objects["image_id"]),
             _codes(objects["near_duplicate_group"]),
             _codes(objects["identity"]),
+            mining.Search(_device(inputs.settings), settings.exact_up_to),
         )
         groups = _groups(objects, analysis, inputs)
         keys = _keys(objects["object_id"])
         split = _codes(groups["split"], SPLITS)
-        settings = inputs.settings.mining
         positives = mining.all_positives(analysis)
         positives = positives.take(
             (split[positives.anchor] >= 0) & (split[positives.anchor] == split[positives.other])
@@ -71,6 +72,12 @@ class PairStage(TableStage):
         notes = _notes(groups, pairs, analysis)
         notes |= suspects.find(objects, inputs.tables["images"], analysis)
         return Output({"groups": groups, "pairs": pairs}, notes)
+
+
+def _device(settings: Settings) -> str:
+    """The GPU that the models use, where mining can use it as well, or the CPU."""
+    device = ResolvedRuntime.of(settings.runtime).prepare()
+    return str(device) if device.type == "cuda" else "cpu"
 
 
 def _objects(inputs: Inputs) -> pa.Table:
