@@ -47,8 +47,8 @@ Hits = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 def nearest(grid: np.ndarray, duplicate: np.ndarray, k: int, device: str = "cpu") -> Neighbors:
     """The k most similar objects of each object whose photos are not near-duplicates.
 
-    30,000 vectors of 768 numbers and k = 100 need 0.4 GB in addition to the vectors, 200,000 need
-    3 GB.
+    Memory in addition to the vectors: a copy, half a copy in bfloat16, and a few KB per object for
+    its candidates.
 
     Args:
         grid: float32 (n, d); see `grid.on_grid`.

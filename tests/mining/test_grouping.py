@@ -11,6 +11,7 @@ from repic import mining
 from repic.mining import clustering, linkage, links, positives, similarity
 from repic.mining.closedness import closedness
 from repic.mining.linkage import average_linkage
+from repic.mining.neighbors import Search
 from repic.mining.segments import groups_by_size, ranges
 from tests.mining import plain_grouping as plain
 from tests.mining.test_mining import world
@@ -25,7 +26,7 @@ def neighbors(n: int, dim: int, steps: int, seed: int) -> tuple[np.ndarray, ...]
     # Some photos are near-duplicates of others, some identities are known.
     duplicate = photo // random.integers(1, 4)
     identity = np.where(random.random(n) < random.choice([0, 0.3]), random.integers(0, 5, n), -1)
-    near, _ = similarity.scan(similarity.on_grid(vectors), photo, duplicate, 128)
+    near = Search().nearest(similarity.on_grid(vectors), duplicate, 128)
     return *clustering.local_scale(near), photo, duplicate, identity
 
 
@@ -90,7 +91,7 @@ def test_equal_to_the_plain_definition_on_things(
     vectors, truth = world(counts, noise=noise)
     n = len(vectors)
     photo, duplicate = np.arange(n), np.arange(n) // burst
-    near, _ = similarity.scan(similarity.on_grid(vectors), photo, duplicate, 128)
+    near = Search().nearest(similarity.on_grid(vectors), duplicate, 128)
     for identity in (np.full(n, -1), np.where(np.arange(n) % 3, -1, truth)):
         groups = check(*clustering.local_scale(near), photo, duplicate, identity)
         assert (np.bincount(groups.group, minlength=n)[groups.group] == groups.size).all()
@@ -119,7 +120,7 @@ def test_blocks_do_not_change_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, _ = world([1, 2, 3, 4, 5] * 20)
     n = len(vectors)
     alone = np.arange(n)
-    near, _ = similarity.scan(similarity.on_grid(vectors), alone, alone, 128)
+    near = Search().nearest(similarity.on_grid(vectors), alone, 128)
 
     def mined() -> np.ndarray:
         index, scale = clustering.local_scale(near)

@@ -24,7 +24,7 @@ class PairStage(TableStage):
     """Mine positive and negative pairs; both objects of a pair are in the same split."""
 
     name = "pairs"
-    version = 7
+    version = 8
     reads = ("images", "objects", "embeddings", "reviews")
     writes = ("groups", "pairs")
 
