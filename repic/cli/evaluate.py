@@ -12,6 +12,7 @@ import typer
 from repic.cli import answers, caption_files
 from repic.cli.common import (
     DEFAULT_STORE,
+    DryRunOption,
     JsonOption,
     ProfileOption,
     SetOption,
@@ -21,6 +22,7 @@ from repic.cli.common import (
     err,
     open_store,
     out,
+    print_findings,
     print_json,
     print_rows,
     print_settings,
@@ -98,6 +100,7 @@ def run(
     server: ServerOption = None,
     profile: ProfileOption = "sample",
     set_: SetOption = None,
+    dry_run: DryRunOption = False,
     show_settings: ShowSettingsOption = False,
     report: Annotated[
         Path | None, typer.Option(help="HTML file for the page of the evaluation.")
@@ -135,6 +138,12 @@ def run(
             "backend": "server" if server else None,
         },
     )
+    if dry_run:
+        from repic.evaluation.suites import dry_run as checks
+
+        checkpoints = open_store(store) if "@" in model else None
+        print_findings(checks.examine(model, settings, checkpoints), as_json)
+        return
     from repic.cli.progress import RunProgress
     from repic.evaluation import run as evaluation
 

@@ -23,7 +23,7 @@ def examine(settings: Settings) -> list[Finding]:
     Generated photos are not written.
     """
     of_sources = chain.from_iterable(_source(source, settings) for source in settings.sources)
-    return [*of_sources, *_models(settings), *_recipe(settings)]
+    return [*of_sources, *models(settings), *_recipe(settings)]
 
 
 def _source(source: SourceSettings, settings: Settings) -> Iterator[Finding]:
@@ -62,7 +62,8 @@ def _counts(photos: list[SourcePhoto]) -> str:
     return ", ".join([f"{len(photos)} photos", *listed])
 
 
-def _models(settings: Settings) -> Iterator[Finding]:
+def models(settings: Settings) -> Iterator[Finding]:
+    """The published weights of detectors and encoder: whether they are here."""
     detectors = [settings.detector_of(source) for source in settings.sources]
     needed = {
         model.name: model

@@ -1,4 +1,4 @@
-"""`--dry-run` of build and train: what is there, what is missing, and nothing is written."""
+"""`--dry-run` of build, train and evaluate: what is there, what is missing; nothing is written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.builds import Album, Built
+from tests.evaluation.test_suites import PALS, four
 from tests.trained import tiny
 
 __all__ = ["tiny"]
@@ -87,3 +88,22 @@ def test_what_would_stop_training_is_said(
     code, out, _ = repic_main("train", *where, *options)
     assert code == 1
     assert message in " ".join(out.split())
+
+
+def test_an_evaluation_says_photos_captions_and_model(
+    tiny: str, tmp_path: Path, repic_main: Main
+) -> None:
+    four(tmp_path, PALS[:4])
+    suite = ("evaluate", "run", "--dry-run", "--profile=paper", "--suite=repic-4c")
+    code, out, err = repic_main(*suite, "--folder", str(tmp_path), "--model", tiny)
+    assert code == 0, err
+    found = " ".join(out.split())
+    assert "skip-retrieval, retrieval-forced, wrong: at most 6 captions" in found
+    assert "yolov8x-worldv2.pt was not fetched" in found
+    code, out, _ = repic_main(*suite, "--folder=/nowhere", "--model=/nowhere", "--json")
+    assert code == 1
+    errors = {f["subject"] for f in json.loads(out) if f["level"] == "error"}
+    assert errors == {"suite", "model"}
+    code, out, _ = repic_main("evaluate", "run", "--dry-run", "--model=sample-full")
+    assert code == 0
+    assert "photos to generate per part" in out
