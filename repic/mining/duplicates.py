@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from repic.mining.union_find import connected_components
-
 BLOCK = 1 << 22
 """Number of hash pairs compared at once."""
+
+FEW, MOST_PARTS = 6000, 8
+"""Number of hashes up to which all are compared, and the most parts that a hash is divided into."""
 
 LEAST_CONTENT = 8
 """Minimum number of set bits, and of clear bits, of a hash that distinguishes pictures. A hash by
@@ -46,17 +47,62 @@ def _components(hashes: np.ndarray, bits: int) -> np.ndarray:
     """Component of each of n distinct hashes, named by its smallest index."""
     count = np.bitwise_count(hashes)
     distinctive = np.flatnonzero((count >= LEAST_CONTENT) & (count <= 64 - LEAST_CONTENT))
-    components = connected_components(
-        range(len(hashes)), _close_pairs(hashes[distinctive], distinctive, bits)
+    component = np.arange(len(hashes))
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
+    found = 0
+    for pairs in _close_pairs(hashes[distinctive], bits):
+        waiting.append(pairs)
+        found += len(pairs[0])
+        if found > BLOCK:
+            component = _connected(component, distinctive, waiting)
+            waiting, found = [], 0
+    return _connected(component, distinctive, waiting)
+
+
+def _connected(
+    component: np.ndarray, names: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """Components after connecting pairs of these names; each is called by its smallest index."""
+    left, right = (
+        names[np.concatenate([names[:0], *(pair[side] for pair in pairs)])] for side in (0, 1)
     )
-    return np.array(list(components.values()), dtype=np.int64)
+    while True:
+        left, right = component[left], component[right]
+        apart = left != right
+        if not apart.any():
+            return component
+        left, right = left[apart], right[apart]
+        component = component.copy()
+        np.minimum.at(component, np.maximum(left, right), np.minimum(left, right))
+        while (component != (above := component[component])).any():
+            component = above
 
 
-def _close_pairs(hashes: np.ndarray, names: np.ndarray, bits: int) -> Iterator[tuple[int, int]]:
-    """Names of every two hashes that differ in at most `bits` bits."""
-    rows = max(1, BLOCK // max(1, len(hashes)))
-    for start in range(0, len(hashes), rows):
-        distance = np.bitwise_count(hashes[start : start + rows, None] ^ hashes[None, start:])
-        for a, b in np.argwhere(distance <= bits):
-            if a < b:
-                yield int(names[start + a]), int(names[start + b])
+def _close_pairs(hashes: np.ndarray, bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All pairs of hashes that differ in at most `bits` bits, some of them several times.
+
+    Of `bits` + 1 parts of a hash, at least one is equal in both. So only hashes with an equal part
+    are compared, unless they are few or the parts short.
+    """
+    parts = bits + 1 if len(hashes) > FEW and bits < MOST_PARTS else 1
+    for number in range(parts):
+        first, last = 64 * number // parts, 64 * (number + 1) // parts
+        mask = np.uint64((1 << (last - first)) - 1 if parts > 1 else 0)
+        value = (hashes >> np.uint64(first)) & mask
+        order = np.argsort(value, kind="stable")
+        bounds = np.flatnonzero(np.diff(value[order])) + 1
+        for same in np.split(order, bounds):
+            yield from _pairs_among(hashes, same, bits)
+
+
+def _pairs_among(
+    hashes: np.ndarray, names: np.ndarray, bits: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs among the hashes of these indices that differ in at most `bits` bits."""
+    these = hashes[names]
+    rows = max(1, BLOCK // max(1, len(names)))
+    for start in range(0, len(names) - 1, rows):
+        distance = np.bitwise_count(these[start : start + rows, None] ^ these[None, start:])
+        a, b = np.nonzero(np.triu(distance <= bits, 1))
+        if len(a):
+            yield names[start + a], names[start + b]

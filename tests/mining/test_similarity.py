@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repic.mining import near_duplicates, similarity
+from repic.mining import duplicates, near_duplicates, similarity
 
 
 def unit(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -75,17 +75,26 @@ def test_hashes_of_another_type_are_refused() -> None:
         near_duplicates(np.array([1, 2]), 3)
 
 
-@settings(max_examples=60)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=12),
     st.lists(st.integers(0, 63), max_size=12),
     st.integers(0, 12),
+    st.sampled_from([0, 3, 6000]),
+    st.sampled_from([1, 1 << 22]),
 )
 def test_near_duplicates_agree_with_a_plain_search(
-    hashes: list[int], flips: list[int], bits: int
+    hashes: list[int], flips: list[int], bits: int, few: int, block: int
 ) -> None:
-    hashes = hashes + [hashes[0] ^ (1 << flip) for flip in flips]
-    groups = near_duplicates(np.array(hashes, np.uint64), bits)
+    # A chain of pictures of which each differs in one more bit, as a burst does.
+    chain = [hashes[-1]]
+    for flip in flips:
+        chain.append(chain[-1] ^ (1 << flip))
+    hashes = hashes + chain + [hashes[0] ^ (1 << flip) for flip in flips]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "FEW", few)
+        patch.setattr(duplicates, "BLOCK", block)
+        groups = near_duplicates(np.array(hashes, np.uint64), bits)
     distinctive = [8 <= h.bit_count() <= 56 for h in hashes]
     group = list(range(len(hashes)))
     for _ in hashes:
