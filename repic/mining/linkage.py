@@ -94,7 +94,7 @@ def average_linkage(
 ) -> Forest:
     """Repeatedly join the two clusters of highest mean scale.
 
-    Among equal ones, those with the smallest members go first. Pairs that are not mutual neighbors
+    Among equal ones, the clusters whose largest members are smallest go first. Pairs that are not mutual neighbors
     count as the typical last neighbor, which is the zero of scale here. All values are integers, so
     sums do not depend on their order. Objects in near-duplicate photos are never neighbors, so
     their pairs are not counted.
@@ -115,7 +115,12 @@ def average_linkage(
 
 
 class _Clusters:
-    """Clusters while they are joined. A cluster is named by its smallest member."""
+    """Clusters while they are joined. A cluster is named by its largest member.
+
+    So a joined cluster never goes before its two parts where means are equal, which the joining of
+    many at once rests on. (Its mean to a third one is equal to that of one part if no pair with the
+    other part is counted.)
+    """
 
     def __init__(self, links: Links, identity: np.ndarray, largest: int) -> None:
         n = len(identity)
@@ -175,12 +180,12 @@ class _Clusters:
         return row[order[first]], other[order[first]], weight, apart
 
     def reciprocal(self, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of clusters that are each other's best neighbor, smaller name first."""
+        """Pairs of clusters that are each other's best neighbor, larger name first."""
         best = self._best[names]
         both = (best >= 0) & (self._best[best] == names)
         one, other = names[both], best[both]
-        left, at = np.unique(np.minimum(one, other), return_index=True)
-        return left, np.maximum(one, other)[at]
+        left, at = np.unique(np.maximum(one, other), return_index=True)
+        return left, np.minimum(one, other)[at]
 
     def join(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Join pairs of clusters; the names of all that must find their best neighbor again."""

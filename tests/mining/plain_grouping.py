@@ -45,7 +45,7 @@ def average_linkage(
     identity: np.ndarray,
     largest: int,
 ) -> PlainForest:
-    """Repeatedly join the two clusters of highest mean scale; ties by their smallest members.
+    """Repeatedly join the two clusters of highest mean scale; ties by their largest members.
 
     Pairs that are not mutual neighbors count as the typical last neighbor, which is the zero of
     scale here. All values are integers, so sums do not depend on their order. Objects in
@@ -98,8 +98,8 @@ def average_linkage(
                 continue
             new[other] = linked[node] = weight
             pairs = len(theirs) * len(joined) - uncounted.get(other, 0)
-            first = sorted((min(theirs), min(joined)))
-            heapq.heappush(heap, (-weight / pairs, *first, other, node))
+            last = sorted((max(theirs), max(joined)))
+            heapq.heappush(heap, (-weight / pairs, *last, other, node))
         links.append(new)
         apart.append(uncounted)
         for other, count in uncounted.items():
