@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from repic.mining import clustering, similarity
+from repic.mining import clustering, search, similarity
 from repic.mining.similarity import Neighbors
 
 TARGET = 10.0
@@ -39,8 +39,7 @@ def nearest(count: int, random: np.random.Generator) -> Neighbors:
         spread = 0.8 * random.uniform(0.6, 1.2, (size, 1))
         vectors = centers[thing] + spread * random.normal(size=(size, WIDTH))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        alone = np.arange(size)
-        near, _ = similarity.scan(similarity.on_grid(vectors), alone, alone, NEIGHBORS)
+        near = search.nearest(similarity.on_grid(vectors), np.arange(size), NEIGHBORS)
         part, columns = slice(start, start + size), near.index.shape[1]
         index[part, :columns] = np.where(near.index >= 0, near.index + start, -1)
         similar[part, :columns] = near.similarity
