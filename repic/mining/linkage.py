@@ -94,10 +94,10 @@ def average_linkage(
 ) -> Forest:
     """Repeatedly join the two clusters of highest mean scale.
 
-    Among equal ones, the clusters whose largest members are smallest go first. Pairs that are not mutual neighbors
-    count as the typical last neighbor, which is the zero of scale here. All values are integers, so
-    sums do not depend on their order. Objects in near-duplicate photos are never neighbors, so
-    their pairs are not counted.
+    Among equal ones, the clusters whose largest members are smallest go first. Pairs that are not
+    mutual neighbors count as the typical last neighbor, which is the zero of scale here. All values
+    are integers, so sums do not depend on their order. Objects in near-duplicate photos are never
+    neighbors, so their pairs are not counted.
 
     Args:
         index, scale: (n, k), neighbors in order of local scale, -1 where there is none. With k =
