@@ -35,7 +35,6 @@ OWN_TEXTS = {
     "repic.rewards.attacks.computed",
     "repic.rewards.attacks.paraphrases",
     "storage.reader",
-    "storage.refs",
 }
 """Modules that build a pattern at run time and apply it to texts of their own only."""
 
