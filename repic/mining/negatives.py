@@ -99,6 +99,7 @@ class _Neighborhood:
         Args:
             index: (n, k), nearest objects, -1 for none.
         """
+        index = index[:, : max(0, reach - 1)]  # a larger rank makes the sum larger than `reach`
         n, k = index.shape
         rows, columns = np.nonzero(index >= 0)
         keys = rows * n + index[rows, columns]
