@@ -30,7 +30,7 @@ PHOTOS, MORE = 40, 5
 
 IDENTITIES, SIZE = 12, 96
 
-OF_MODELS = frozenset({"rollouts", "captions", "scores", "metrics", "promotions"})
+OF_MODELS = frozenset({"rollouts", "captions", "answers", "scores", "metrics", "promotions"})
 """Tables that training and evaluation write; no build writes them."""
 
 PROGRAM = (sys.executable, "-m", "repic.cli")
