@@ -211,8 +211,8 @@ def _print_outcome(outcome: BuildResult, store: str) -> None:
             "detector; detector.kind=annotation uses the annotated boxes",
             style="yellow",
         )
-    for sentence in suspects.sentences(outcome.dataset.notes.get("pairs", {})):
-        console.print(f"  {sentence}", style="yellow", markup=False)
+    for suspicion in suspects.suspicions(outcome.dataset.notes.get("pairs", {})):
+        console.print(f"  {suspicion}", style="yellow", markup=False)
     photos = outcome.dataset.notes.get("pairs", {}).get("photos_by_split", {})
     shares = outcome.dataset.settings["splits"]
     wanted = [split for split in ("validation", "test") if shares[split]]

@@ -1,9 +1,10 @@
-"""Labelled identities that may not be one subject: notes of a build, and sentences."""
+"""Labelled identities that may not be one subject: notes of a build, in words."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +23,17 @@ NAMED = 3
 """Identities that a sentence names."""
 
 REMEDY = "choose another level of folders (--identity folder:LEVEL), or correct the labels"
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """Why labels may be wrong, and the remedy if they are."""
+
+    found: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.found}; {self.remedy}"
 
 
 def find(objects: pa.Table, images: pa.Table, analysis: Analysis) -> Note:
@@ -57,15 +69,15 @@ def find(objects: pa.Table, images: pa.Table, analysis: Analysis) -> Note:
     return {"several_subjects": several, "most_photos": most, "several_sources": shared}
 
 
-def of_examples(store: StoreReader, examples: Manifest) -> list[str]:
-    """The sentences about the pairs that a version of the examples was made from."""
+def of_examples(store: StoreReader, examples: Manifest) -> list[Suspicion]:
+    """Those of the pairs that a version of the examples was made from."""
     for item in examples.inputs:
         if item.name == "pairs":
-            return sentences(store.manifest(item.ref).notes)
+            return suspicions(store.manifest(item.ref).notes)
     return []
 
 
-def sentences(notes: Mapping[str, Any]) -> list[str]:
+def suspicions(notes: Mapping[str, Any]) -> list[Suspicion]:
     """What a person should look at, from the notes of the stage `pairs`."""
     said = []
     if several := notes.get("several_subjects"):
@@ -75,19 +87,20 @@ def sentences(notes: Mapping[str, Any]) -> list[str]:
         )
         what = "identity looks" if len(several) == 1 else "identities look"
         more = ", ..." if len(several) > NAMED else ""
-        said.append(f"{len(several)} {what} like several subjects: {shown}{more}; if so, {REMEDY}")
+        found = f"{len(several)} {what} like several subjects: {shown}{more}"
+        said.append(Suspicion(found, f"if so, {REMEDY}"))
     if most := notes.get("most_photos"):
         shown = ", ".join(
             f"{m['identity']} (in {m['photos']} of the {m['of']} photos of {m['source']})"
             for m in most[:NAMED]
         )
-        said.append(f"most photos have one identity: {shown}; if it is not one subject, {REMEDY}")
+        found = f"most photos have one identity: {shown}"
+        said.append(Suspicion(found, f"if it is not one subject, {REMEDY}"))
     if shared := notes.get("several_sources"):
         shown = ", ".join(f"{s['identity']} ({', '.join(s['sources'])})" for s in shared[:NAMED])
         more = ", ..." if len(shared) > NAMED else ""
         what = "name is an identity" if len(shared) == 1 else "names are identities"
-        said.append(
-            f"{len(shared)} {what} of several sources, each counted as one subject: "
-            f"{shown}{more}; if they are different ones, set sources.NAME.identity_scope=source"
-        )
+        found = f"{len(shared)} {what} of several sources, each counted as one subject: "
+        remedy = "if they are different ones, set sources.NAME.identity_scope=source"
+        said.append(Suspicion(f"{found}{shown}{more}", remedy))
     return said

@@ -38,7 +38,7 @@ def notes(
 def test_an_identity_with_most_photos_and_several_subjects_is_named() -> None:
     vectors, subject = world([6] * 8, categories=8, noise=0.4)
     named: list[str | None] = ["train" if s < 5 else f"s{s}" for s in subject]
-    several, most = suspects.sentences(notes(named, vectors))
+    several, most = map(str, suspects.suspicions(notes(named, vectors)))
     assert several.startswith("1 identity looks like several subjects: train (30 photos in 5 group")
     assert "train (in 30 of the 48 photos of folder)" in most
     assert "--identity folder:LEVEL" in several
@@ -47,20 +47,20 @@ def test_an_identity_with_most_photos_and_several_subjects_is_named() -> None:
 
 def test_good_labels_say_nothing() -> None:
     vectors, subject = world([6] * 8, categories=8, noise=0.4)
-    assert suspects.sentences(notes([f"s{s}" for s in subject], vectors)) == []
-    assert suspects.sentences(notes([None] * len(subject), vectors)) == []
+    assert suspects.suspicions(notes([f"s{s}" for s in subject], vectors)) == []
+    assert suspects.suspicions(notes([None] * len(subject), vectors)) == []
     few = vectors[:6]
-    assert suspects.sentences(notes(["ann"] * 5 + ["ben"], few)) == []
-    assert suspects.sentences({}) == []
+    assert suspects.suspicions(notes(["ann"] * 5 + ["ben"], few)) == []
+    assert suspects.suspicions({}) == []
 
 
 def test_identities_of_one_name_in_two_sources_are_said_with_the_remedy() -> None:
     vectors, _ = world([6] * 8, categories=8, noise=0.4)
-    [said] = suspects.sentences(notes(["7", "7", "8"], vectors[[0, 1, 6]], ("celeba", "folder")))
-    assert said.startswith(
-        "1 name is an identity of several sources, each counted as one subject: 7 (celeba, folder);"
+    [said] = suspects.suspicions(notes(["7", "7", "8"], vectors[[0, 1, 6]], ("celeba", "folder")))
+    assert said.found == (
+        "1 name is an identity of several sources, each counted as one subject: 7 (celeba, folder)"
     )
-    assert "set sources.NAME.identity_scope=source" in said
+    assert "set sources.NAME.identity_scope=source" in said.remedy
 
 
 @pytest.mark.slow

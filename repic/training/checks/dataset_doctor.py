@@ -113,7 +113,10 @@ def examine(
         of_rows,
         *_of_recipe(lines, recipe_check.differences(examples, settings.examples)),
         *_of_blind(rows, blind, train.mode),
-        *_of_labels(suspects.of_examples(store, examples)),
+        *(
+            Finding("note", "labels", s.found, s.remedy)
+            for s in suspects.of_examples(store, examples)
+        ),
     ]
     return DatasetReport(
         examples=str(examples.ref),
@@ -252,9 +255,3 @@ def _of_blind_captions(rows: Sequence[Row]) -> Iterator[Finding]:
 
 def _blind_finding(subject: str, found: str, remedy: str) -> Finding:
     return Finding("note" if remedy else "ok", subject, found, remedy)
-
-
-def _of_labels(sentences: Sequence[str]) -> Iterator[Finding]:
-    for sentence in sentences:
-        found, _, remedy = sentence.rpartition("; ")
-        yield Finding("note", "labels", found, remedy)
