@@ -229,14 +229,13 @@ def test_concepts_that_are_left_out_are_named(tmp_path: Path) -> None:
         for n in range(count):
             photo(tmp_path / "one" / concept / f"{n}.jpg")
     one = local.suite("myvlm", str(tmp_path / "one"))
-    assert one.remarks == (
-        "2 concepts have no photo besides their reference and are left out: empty, lonely",
-    )
+    reason = "left out for lack of a reference or of a photo to caption"
+    assert one.remarks == (f"{reason}: empty, lonely",)
     for folder, concept in (("train", "bo"), ("test", "bo"), ("train", "mam"), ("test", "oong")):
         photo(tmp_path / "two" / folder / concept / "0.png")
     two = local.suite("yollava", str(tmp_path / "two"))
     assert [c.name for c in two.concepts] == ["bo"]
-    assert two.remarks == ("2 concepts have no photos of both and are left out: mam, oong",)
+    assert two.remarks == (f"{reason}: mam, oong",)
 
 
 def test_what_was_left_out_is_said_and_kept(repic_main: Any, tmp_path: Path) -> None:
@@ -250,7 +249,7 @@ def test_what_was_left_out_is_said_and_kept(repic_main: Any, tmp_path: Path) -> 
             *("--store", str(tmp_path / "store"), "--json"),
         )
     assert code == 0, errors
-    assert "1 concepts have no photo besides their reference and are left out: lonely" in errors
+    assert "left out for lack of a reference or of a photo to caption: lonely" in errors
     [remark] = json.loads(output)["remarks"]
     assert "lonely" in remark
 

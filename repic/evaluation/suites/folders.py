@@ -46,6 +46,8 @@ LAYOUT = {
         "(the `data` folder of oyt9306/RePIC)"
     ),
 }
+VIEWS = 3
+"""Most references of a concept that retrieval searches; the first one is shown."""
 
 
 def root_of(name: str, folder: str | None) -> Path:
@@ -84,6 +86,11 @@ def photos_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def left_out_remark(names: Sequence[str]) -> str:
+    """What a reader of the results must know about concepts that cannot be asked about."""
+    return f"left out for lack of a reference or of a photo to caption: {', '.join(names)}"
 
 
 def split_names(

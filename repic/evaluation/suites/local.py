@@ -11,7 +11,15 @@ from repic.errors import SuiteError
 from repic.evaluation.records import bare
 from repic.evaluation.suites import mc_llava
 from repic.evaluation.suites.base import Concept, ImageRegion, Query, Suite, local_photo
-from repic.evaluation.suites.folders import folders_in, missing, photos_in, root_of, split_names
+from repic.evaluation.suites.folders import (
+    VIEWS,
+    folders_in,
+    left_out_remark,
+    missing,
+    photos_in,
+    root_of,
+    split_names,
+)
 
 CONCEPTS, CLASSES = "concepts.json", "prompts_and_classes.txt"
 DATABASES, DATABASE = "database_tot", "database_mod.json"
@@ -60,7 +68,7 @@ def _singles(name: str, references: Path, queries: Path | None) -> Suite:
         entry = entries.get(folder.name, {})
         category = str(entry.get("category") or categories.get(folder.name) or "")
         info = str(entry.get("info") or (f"A {category}." if category else ""))
-        views = tuple(local_photo(path) for path in (own[:1] if queries is None else own[:3]))
+        views = tuple(local_photo(path) for path in own[: 1 if queries is None else VIEWS])
         concepts.append(Concept(folder.name, info, category, views))
         questions += [(folder.name, path) for path in photos]
     if not questions:
@@ -77,14 +85,9 @@ def _left_out(
     names: Sequence[str], incomplete: Sequence[str], queries: Path | None
 ) -> tuple[str, ...]:
     """A remark about folders that are left out of the suite, if there are any."""
-    reason = (
-        "have no photo besides their reference" if queries is None else "have no photos of both"
-    )
     folders = [] if queries is None else [p.name for p in queries.iterdir() if p.is_dir()]
     omitted = sorted({*incomplete, *folders} - {*names})
-    if not omitted:
-        return ()
-    return (f"{len(omitted)} concepts {reason} and are left out: {', '.join(omitted)}",)
+    return (left_out_remark(omitted),) if omitted else ()
 
 
 def _released(name: str, root: Path) -> Suite:

@@ -13,13 +13,18 @@ from typing import Any
 
 from repic.errors import SuiteError
 from repic.evaluation.suites.base import Concept, Query, Suite, local_photo
-from repic.evaluation.suites.folders import folders_in, missing, photos_in, read_json, split_names
+from repic.evaluation.suites.folders import (
+    VIEWS,
+    folders_in,
+    left_out_remark,
+    missing,
+    photos_in,
+    read_json,
+    split_names,
+)
 
 NAME = "mc-llava"
 POSITIONS = "position.json"
-VIEWS = 3
-"""References of a concept that retrieval searches; the first is shown."""
-
 _POSITIONS_FORM = 'it is {"0.png": {"Ann": "left", "Bob": null}}'
 
 
@@ -65,10 +70,7 @@ def suite(root: Path) -> Suite:
             ]
         queries += _several(scenarios, {*names} - {*left_out})
         if left_out:
-            remarks.append(
-                f"{len(left_out)} concepts have no photos of both and are left out: "
-                + ", ".join(left_out)
-            )
+            remarks.append(left_out_remark(left_out))
     if not queries:
         raise missing(NAME, root, "there are no photos")
     known = [_known(query, concepts) for query in queries]
