@@ -81,15 +81,7 @@ def compare(store: Store, refs: Sequence[str], as_json: bool) -> None:
                 {
                     "first": first.ref,
                     "second": other.ref,
-                    **{
-                        name: {
-                            "value": change.value,
-                            "interval": None if change.low is None else [change.low, change.high],
-                            "p": change.p,
-                            "n": change.n,
-                        }
-                        for name, change in named.items()
-                    },
+                    **{name: change.as_json() for name, change in named.items()},
                 }
                 for other, named in differences
             ]

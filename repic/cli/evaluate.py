@@ -295,14 +295,7 @@ def _line(line: ComparedScore) -> dict[str, Any]:
     return {
         **{key: getattr(line, key) for key in ("model", "ref", "protocol", "part", "score")},
         **line.value.as_json(),
-        "difference": None
-        if change is None
-        else {
-            "value": change.value,
-            "interval": [change.low, change.high],
-            "p": change.p,
-            "n": change.n,
-        },
+        "difference": None if change is None else change.as_json(),
     }
 
 

@@ -70,6 +70,10 @@ class Difference:
     p: float | None
     n: int
 
+    def as_json(self) -> dict[str, Any]:
+        interval = None if self.low is None else [self.low, self.high]
+        return {"value": self.value, "interval": interval, "p": self.p, "n": self.n}
+
 
 def ratios(sums: Array) -> Array:
     """The default statistic: each numerator over its denominator."""
