@@ -110,7 +110,7 @@ def _print_report(report: DatasetReport) -> None:
     _print_counts(report.counts)
     _print_blind(report)
     print_rows(
-        ["rows of train", "kind", "wanted", "there", "missing", "lost at"],
+        ["objective", "kind", "wanted", "rows of train", "missing", "lost at"],
         [_recipe_row(line) for line in report.recipe],
     )
     if report.problems:
@@ -166,6 +166,6 @@ def _print_blind(report: DatasetReport) -> None:
 
 def _recipe_row(line: RecipeLine) -> tuple[Any, ...]:
     wanted = "all" if line.wanted is None else line.wanted
-    missing = max(0, line.wanted - line.there) if line.wanted is not None else None
+    missing = max(0, line.wanted - line.rows) if line.wanted is not None else None
     lost = "; ".join(f"{loss.stage}: {loss.count} {loss.what}" for loss in line.losses)
-    return line.objective, line.kind, wanted, line.there, missing or "", lost
+    return line.objective, line.kind, wanted, line.rows, missing or "", lost

@@ -45,7 +45,7 @@ class RecipeLine:
     objective: str
     kind: str
     wanted: int | None
-    there: int
+    rows: int
     losses: tuple[Loss, ...] = ()
 
     @property
@@ -54,7 +54,7 @@ class RecipeLine:
         if self.wanted is None:
             return False
         slack = 3 * math.sqrt(self.wanted) if self.kind else 1
-        return self.there < self.wanted - slack or (self.there == 0 < self.wanted)
+        return self.rows < self.wanted - slack or (self.rows == 0 < self.wanted)
 
 
 _OF_PAIRS = {
@@ -153,7 +153,7 @@ def check(
     lines = []
     for name in OBJECTIVES:
         line = RecipeLine(name, "", wanted.get(name), of_objective[name])
-        if line.is_short or not line.there:
+        if line.is_short or not line.rows:
             found = [*_losses(store, examples, dataset, name), *_of_shares(examples, recipe, name)]
             found.sort(key=lambda loss: -loss.count)
             line = replace(line, losses=tuple(found))
@@ -178,7 +178,7 @@ def _kinds(
     recipe: ExampleSettings, line: RecipeLine, there: Mapping[tuple[str, str], int]
 ) -> Iterator[RecipeLine]:
     shares = {kind: share for kind, share in recipe.ict.shares.items() if share > 0}
-    base = line.there if line.wanted is None else line.wanted
+    base = line.rows if line.wanted is None else line.wanted
     for kind, share in shares.items():
         wanted = round(base * share / sum(shares.values()))
         yield RecipeLine("ict", kind, wanted, there.get(("ict", kind), 0))
@@ -193,7 +193,9 @@ def _losses(
     notes = {name: manifest.notes for name, manifest in tables.items()}
     if count := notes.get("objects", {}).get("photos_without_objects"):
         yield Loss(
-            *("objects", count, "photos in which nothing was found"),
+            "objects",
+            count,
+            "photos in which nothing was found",
             "lower detector.confidence, or choose another detector",
         )
     if objective != "vlt":
@@ -202,7 +204,9 @@ def _losses(
             yield from _without_second_view(store, tables)
     if count := notes.get("pairs", {}).get("photos_by_split", {}).get("mixed"):
         yield Loss(
-            *("pairs", count, "photos with identities of two splits"),
+            "pairs",
+            count,
+            "photos with identities of two splits",
             "label identities, or set splits.validation=0 and splits.test=0",
         )
     for code, count in examples.notes.get(objective, {}).get("refused", {}).items():
@@ -221,7 +225,9 @@ def _quarantined(store: StoreReader, dataset: Manifest) -> Iterator[Loss]:
     for stage, counts in errors.items():
         listed = ", ".join(f"{count} {error}" for error, count in counts.most_common(3))
         yield Loss(
-            *(stage, counts.total(), f"photos in quarantine: {listed}"),
+            stage,
+            counts.total(),
+            f"photos in quarantine: {listed}",
             "`repic quarantine` lists them; repair them, then `repic quarantine retry`",
         )
 
@@ -229,7 +235,9 @@ def _quarantined(store: StoreReader, dataset: Manifest) -> Iterator[Loss]:
 def _of_identities(notes: Mapping[str, Mapping[str, Any]]) -> Iterator[Loss]:
     if lost := notes.get("objects", {}).get("identities_without_box"):
         yield Loss(
-            *("objects", lost["lost"], "annotated identities that are on no box of the detector"),
+            "objects",
+            lost["lost"],
+            "annotated identities that are on no box of the detector",
             "detector.kind=annotation uses the annotated boxes",
         )
 
@@ -244,7 +252,9 @@ def _without_second_view(store: StoreReader, tables: Mapping[str, Manifest]) -> 
             objects[row["group"]] += 1
     if single := sum(objects[group] for group, seen in photos.items() if len(seen) == 1):
         yield Loss(
-            *("pairs", single, "objects without a second view: no other photo shows them"),
+            "pairs",
+            single,
+            "objects without a second view: no other photo shows them",
             "add photos of the same things, or let a crop of the photo itself be the reference "
             "(examples.same_photo.use=auto)",
         )
@@ -265,6 +275,8 @@ def _of_shares(examples: Manifest, recipe: ExampleSettings, objective: str) -> I
     left_out = made.get(objective, 0) - sum(kind.get("train", 0) for kind in rows)
     if objective in shares and objective != scarce and left_out > 0:
         yield Loss(
-            *("shares", left_out, f"rows left out to keep the shares, since {scarce} has too few"),
+            "shares",
+            left_out,
+            f"rows left out to keep the shares, since {scarce} has too few",
             f"more rows of {scarce}, or other examples.shares",
         )

@@ -47,7 +47,7 @@ def test_a_recipe_is_compared_with_the_rows_of_train(built: Built) -> None:
     lines = check(built.store, recipe)
     wanted = {"oct": 1_000, "vlt": 500, "ict": 500}
     assert {name: line(lines, name).wanted for name in wanted} == wanted
-    assert {name: line(lines, name).there for name in wanted} == there
+    assert {name: line(lines, name).rows for name in wanted} == there
     assert (line(lines, "ict", "single").wanted, line(lines, "ict", "multi").wanted) == (375, 125)
     assert line(lines, "vlt").is_short
     refused = built.store.manifest("examples@latest").notes["vlt"]["refused"]
@@ -65,9 +65,9 @@ def test_the_scarce_objective_is_named_where_shares_leave_rows_out(
     outcome = build(album.settings(shares, "examples.total=5000"), store)
     notes = outcome.tables["examples"].notes
     lines = check(store, album.settings(shares, "examples.total=5000").examples)
-    assert notes["oct"]["candidates"]["train"] > line(lines, "oct").there
+    assert notes["oct"]["candidates"]["train"] > line(lines, "oct").rows
     [loss] = (loss for loss in line(lines, "oct").losses if loss.stage == "shares")
-    assert loss.count == notes["oct"]["candidates"]["train"] - line(lines, "oct").there
+    assert loss.count == notes["oct"]["candidates"]["train"] - line(lines, "oct").rows
     assert "since vlt has too few" in loss.what
     assert not any(loss.stage == "shares" for loss in line(lines, "vlt").losses)
 
@@ -95,7 +95,7 @@ def test_photos_without_a_second_view_and_without_expressions(
     assert code == 1
     report = json.loads(out)
     [found] = (one for one in report["recipe"] if one["objective"] == "oct")
-    assert (found["wanted"], found["there"], found["is_short"]) == (50, 0, True)
+    assert (found["wanted"], found["rows"], found["is_short"]) == (50, 0, True)
     lost = {loss["what"].partition(":")[0]: loss for loss in found["losses"]}
     assert lost["photos in quarantine"]["stage"] == "images"
     objects = Store.open(tmp_path / "store").manifest("objects@latest").rows

@@ -113,10 +113,7 @@ def examine(
         of_rows,
         *_of_recipe(lines, recipe_check.differences(examples, settings.examples)),
         *_of_blind(rows, blind, train.mode),
-        *(
-            Finding("note", "labels", s.found, s.remedy)
-            for s in suspects.of_examples(store, examples)
-        ),
+        *_of_labels(store, examples),
     ]
     return DatasetReport(
         examples=str(examples.ref),
@@ -185,14 +182,14 @@ def _of_recipe(lines: Sequence[RecipeLine], differences: Sequence[str]) -> Itera
         )
     for line in lines:
         wanted = line.wanted is not None and line.wanted > 0
-        if line.is_short or (not line.there and line.wanted is None):
-            found = f"{line.there} rows of train"
+        if line.is_short or (not line.rows and line.wanted is None):
+            found = f"{line.rows} rows of train"
             found += f", and the recipe wants {line.wanted}" if wanted else ""
             for loss in line.losses[:1]:
                 found += f"; {loss.stage}: {loss.count} {loss.what}"
             told = (loss.remedy for loss in line.losses if loss.remedy)
             remedy = next(told, recipe_check.ADD_PHOTOS)
-            is_error = wanted and not line.there and not line.kind
+            is_error = wanted and not line.rows and not line.kind
             yield Finding(
                 "error" if is_error else "note",
                 f"{line.objective} {line.kind}".strip(),
@@ -200,7 +197,7 @@ def _of_recipe(lines: Sequence[RecipeLine], differences: Sequence[str]) -> Itera
                 "see ict" if line.kind else remedy,
             )
     if not any(line.is_short for line in lines):
-        total = sum(line.there for line in lines if not line.kind)
+        total = sum(line.rows for line in lines if not line.kind)
         yield Finding("ok", "recipe", f"{total} rows of train, all that it wants")
 
 
@@ -255,3 +252,8 @@ def _of_blind_captions(rows: Sequence[Row]) -> Iterator[Finding]:
 
 def _blind_finding(subject: str, found: str, remedy: str) -> Finding:
     return Finding("note" if remedy else "ok", subject, found, remedy)
+
+
+def _of_labels(store: Store, examples: Manifest) -> Iterator[Finding]:
+    for suspicion in suspects.of_examples(store, examples):
+        yield Finding("note", "labels", suspicion.found, suspicion.remedy)
