@@ -245,8 +245,8 @@ class SamePhotoSettings(Section):
     use: Literal["never", "auto", "always"] = Field(
         "never",
         description="Whether OCT and ICT show such a reference: never; auto: of objects that no "
-        "other photo shows, such as those of COCO; always: of other objects, too. It is mirrored, "
-        "scaled and recoloured.",
+        "other photo shows, such as those of COCO; always: of other objects, too. All references "
+        "are then mirrored, scaled and recoloured by chance.",
     )
     share: float = Field(
         1.0,

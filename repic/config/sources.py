@@ -13,7 +13,7 @@ from repic.config.build import DetectorSettings, Objective
 from repic.config.section import Section, added, nearest
 from repic.errors import ConfigError
 
-_IDENTITY = re.compile(r"folder(:(named|-?[1-9][0-9]{0,2}))?|annotation|album|shot|none")
+_IDENTITY = re.compile(r"folder(:(named|-?[1-9][0-9]{0,2}))?|annotation|object|album|shot|none")
 _NAME = re.compile(r"[^\W\d][\w-]*")
 _BOXES = {"identity": "annotation", "detector": {"kind": "annotation"}}
 
@@ -100,8 +100,9 @@ class SourceSettings(Section):
     identity: str = Field(
         "folder",
         description="Where identities come from: the source's annotation, the shot of a video, the "
-        "album of a library, none, or folder: the sub-folder; folder:LEVEL is the one at a level, "
-        "1 the first below `path`, -1 that of the photo.",
+        "album of a library, none, object: each is a thing that no other photo shows, as in COCO, "
+        "or folder: the sub-folder; folder:LEVEL is the one at a level, 1 the first below `path`, "
+        "-1 that of the photo.",
     )
     identity_scope: Literal["shared", "source"] = added(
         "shared",
@@ -169,7 +170,7 @@ class SourceSettings(Section):
         if not _IDENTITY.fullmatch(identity):
             raise ValueError(
                 "write folder, folder:LEVEL (1 is the first below the root, -1 that of the photo), "
-                "annotation, album, shot or none"
+                "annotation, object, album, shot or none"
             )
         return identity
 
@@ -188,7 +189,7 @@ class SourceSettings(Section):
 
     @property
     def identity_from(self) -> str:
-        """`identity` without a level: folder, annotation, album, shot or none."""
+        """`identity` without a level, such as folder or annotation."""
         return self.identity.partition(":")[0]
 
     def with_level(self, level: str) -> SourceSettings:

@@ -24,6 +24,7 @@ from repic.objectives.base import (
 from repic.objectives.corpus import Corpus
 from repic.objectives.ict import Ict
 from repic.objectives.oct import Oct
+from repic.objectives.quotas import by_shares
 from repic.objectives.source_use import RowOrder
 from repic.objectives.vlt import Vlt
 
@@ -165,7 +166,7 @@ def _select(
 
     Rows are taken in the order of a hash of their ids and the weights of their sources, so that a
     larger selection contains most of a smaller one. The share of an objective without rows goes to
-    the others.
+    the others. With shares of objectives, the kinds of ICT have their shares as well.
     """
     available = {
         name: [row for row in rows.values() if row["split"] == split]
@@ -181,11 +182,17 @@ def _select(
         return []
     most = min(len(available[name]) * share_sum / share for name, share in shares.items())
     size = most if total is None else min(most, total)
-    return [
-        row
-        for name, share in shares.items()
-        for row in nsmallest(round(size * share / share_sum), available[name], key=order)
-    ]
+    chosen: list[Row] = []
+    for name, share in shares.items():
+        count = round(size * share / share_sum)
+        if name == "ict":
+            kinds: dict[str, list[Row]] = {kind: [] for kind in settings.ict.shares}
+            for row in sorted(available[name], key=order):
+                kinds[row["kind"]].append(row)
+            chosen += by_shares(kinds, settings.ict.shares, count)
+        else:
+            chosen += nsmallest(count, available[name], key=order)
+    return chosen
 
 
 def _positive(shares: Mapping[Any, float]) -> dict[str, float]:

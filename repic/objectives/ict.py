@@ -268,14 +268,8 @@ class _RowPlan:
         )
 
     def _picture(self, candidate: ReferenceCandidate) -> Row:
-        """The crop of a reference, augmented in rows that show crops of the query itself.
-
-        Without `examples.same_photo`, a share of multi rows shows them as they are.
-        """
-        shown = candidate.shown
-        is_changed = self.origin == "same_photo" and self.settings.same_photo.use != "never"
-        changed = same_photo.augmentation(self.seed, shown) if is_changed else None
-        return reference_picture(self.index.corpus, shown, changed)
+        changed = same_photo.augmentation(self.settings, self.seed, candidate.shown)
+        return reference_picture(self.index.corpus, candidate.shown, changed)
 
     def _request(self, sentence: str) -> str:
         suffix = None if self.target else request_suffix(self.settings.ict, self.rng)

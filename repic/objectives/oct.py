@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from math import ceil
 from typing import Any
 
@@ -21,6 +22,7 @@ from repic.objectives.base import (
     ExampleDraft,
     Mode,
     ObjectiveSummary,
+    Origin,
     Reward,
     Row,
     SeededRandom,
@@ -134,6 +136,10 @@ def _negatives(
         if pair.kind == "positive":
             continue
         anchor, other = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
+        if settings.same_photo.use != "never" and not (
+            corpus.recurs(anchor.object_id) and corpus.recurs(other.object_id)
+        ):
+            continue
         if corpus.is_absent(anchor, corpus.photos[other.image_id]):
             found[pair.split][pair.band].append(pair)
         else:
@@ -151,22 +157,22 @@ class _Question:
     Attributes:
         shown: The object whose crop is the reference.
         target: An object of the query: the same one if the answer is yes.
-        pair: The pair that links the two; None if a crop of the query itself is, or in a negative
-            could be, the reference.
+        pair: The pair that links the two, if one does.
     """
 
     shown: Object
     target: Object
     present: bool
     split: str
-    pair: Pair | None
+    origin: Origin
+    pair: Pair | None = None
 
     @property
     def identifiers(self) -> tuple[str, ...]:
         """What its random choices and its place in the order follow from."""
         if self.pair:
             return (self.pair.pair_id,)
-        return ("same photo", self.shown.object_id, self.target.object_id)
+        return (self.origin, self.shown.object_id, self.target.object_id)
 
     def draft(self, corpus: Corpus, settings: ExampleSettings) -> ExampleDraft:
         contents = (corpus.content(obj.image_id) for obj in (self.shown, self.target))
@@ -183,7 +189,7 @@ class _Question:
         avoid = [self.shown.label, *texts_of(query, corpus.objects_of[query.image_id])]
         [(name, locale)] = draw_names(rng, 1, settings.names.locales, avoid)
         tag = f"<{name}>"
-        changed = None if self.pair else same_photo.augmentation(seed, self.shown)
+        changed = same_photo.augmentation(settings, seed, self.shown)
         return example_row(
             "oct",
             "positive" if self.present else "negative",
@@ -199,7 +205,7 @@ class _Question:
             "yes" if self.present else "no",
             seed,
             references=[reference_row(name, locale, "", self.present, self.shown)],
-            origin="two_photos" if self.pair else "same_photo",
+            origin=self.origin,
             pairs=[self.pair] if self.pair else [],
         )
 
@@ -207,7 +213,11 @@ class _Question:
 def _of_pairs(
     corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
 ) -> Iterator[_Question]:
-    """Questions about the positive pairs, and about negative ones by the shares of their bands."""
+    """Questions about the positive pairs, and about negative ones by the shares of their bands.
+
+    Beside crops of the query, negatives are about objects that recur, as positives are: a photo of
+    a source whose objects never recur must not mean "no". Look-alikes are what pairs lack.
+    """
     negatives = _negatives(corpus, settings, summary)
     for split in SPLITS:
         positives = [p for p in corpus.pairs if p.kind == "positive" and p.split == split]
@@ -215,7 +225,18 @@ def _of_pairs(
         chosen = by_shares(negatives[split], settings.oct.band_shares, wanted)
         for pair in sorted(positives + chosen, key=lambda pair: pair.pair_id):
             shown, target = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
-            yield _Question(shown, target, pair.kind == "positive", split, pair)
+            yield _Question(shown, target, pair.kind == "positive", split, "two_photos", pair)
+        if settings.same_photo.use != "never":
+            targets = {p.other_id: corpus.objects[p.other_id] for p in positives}
+            others = same_photo.LookAlikes(corpus, list(targets.values()), settings.seed)
+            known = {(pair.anchor_id, pair.other_id) for pair in chosen}
+            more = (
+                _Question(one, target, False, split, "two_photos")
+                for target in same_photo.in_order(targets.values(), settings.seed)
+                for one in others.of(target, ceil(settings.oct.negatives_per_positive))
+                if (one.object_id, target.object_id) not in known
+            )
+            yield from islice(more, wanted - len(chosen))
 
 
 def _of_same_photos(
@@ -229,17 +250,15 @@ def _of_same_photos(
     per_positive = settings.oct.negatives_per_positive
     for split, objects in same_photo.objects_of(corpus, settings, summary).items():
         others = same_photo.LookAlikes(corpus, objects, settings.seed)
-        kept, wrong = [], []
-        for target in objects:
-            found = others.of(target, ceil(per_positive))
-            if not found and per_positive > 0:
+        count = 0
+        negatives: list[list[_Question]] = [[] for _ in range(ceil(per_positive))]
+        for target in same_photo.in_order(objects, settings.seed):
+            found = others.of(target, len(negatives))
+            if negatives and not found:
                 summary.refused["no_other_object_of_its_label"] += 1
                 continue
-            kept.append(_Question(target, target, True, split, None))
-            wrong += [
-                (turn, _Question(one, target, False, split, None)) for turn, one in enumerate(found)
-            ]
-        order = seed_of(settings.seed, "oct", "same photo", split)
-        wrong.sort(key=lambda q: (q[0], rank(order, q[1].target.object_id)))
-        yield from kept
-        yield from (question for _, question in wrong[: round(len(kept) * per_positive)])
+            count += 1
+            yield _Question(target, target, True, split, "same_photo")
+            for questions, one in zip(negatives, found, strict=False):
+                questions.append(_Question(one, target, False, split, "same_photo"))
+        yield from islice(chain.from_iterable(negatives), round(count * per_positive))

@@ -1,16 +1,16 @@
 """References that are crops of the query photo itself, for objects that no other photo shows.
 
 Objects of COCO, Objects365 or RefCOCO never recur, so that no pair links two photos of one; the
-paper shows a crop of the query as the reference. Such a crop is mirrored, scaled and recoloured by
-chance, so that no row is answered by comparing pixels. All references of a row are, the absent ones
-as well, and a negative of OCT shows the changed crop of another object *of the same label*: how a
-reference was made does not give the answer away.
+paper shows a crop of the query as the reference. It is mirrored, scaled and recoloured by chance,
+so that no row is answered by comparing pixels. So are all other references of such a build, and a
+negative of OCT shows another object *of the same label*: how a reference was made does not give
+the answer away.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from repic.config import SPLITS, ExampleSettings
@@ -42,15 +42,22 @@ def objects_of(
         return found
     for split in SPLITS:
         objects = list(_usable(corpus, split, settings, summary))
-        order = seed_of(settings.seed, "same photo", split)
-        ranked = sorted(objects, key=lambda obj: (rank(order, obj.object_id), obj.object_id))
+        ranked = in_order(objects, settings.seed)
         most = _most(corpus, split, chosen.share, len(ranked))
         found[split] = sorted(ranked[:most], key=lambda obj: obj.object_id)
     return found
 
 
-def augmentation(seed: int, obj: Object) -> Augmentation:
-    """How the crop of an object is changed in the row of a seed."""
+def in_order(objects: Iterable[Object], seed: int) -> list[Object]:
+    """Objects in an order that a hash gives."""
+    order = seed_of(seed, "same photo")
+    return sorted(objects, key=lambda obj: (rank(order, obj.object_id), obj.object_id))
+
+
+def augmentation(settings: ExampleSettings, seed: int, obj: Object) -> Augmentation | None:
+    """How the crop of an object is changed in the row of a seed; None without the setting."""
+    if settings.same_photo.use == "never":
+        return None
     # Its own generator: a row draws the same names and sentences with and without it.
     rng = SeededRandom(seed_of(seed, "augmentation", obj.object_id))
     box = Box(*obj.box)
@@ -68,12 +75,11 @@ def augmentation(seed: int, obj: Object) -> Augmentation:
 class LookAlikes:
     """Objects of the same label in other photos of the same split."""
 
-    def __init__(self, corpus: Corpus, objects: Sequence[Object], seed: int) -> None:
+    def __init__(self, corpus: Corpus, objects: Iterable[Object], seed: int) -> None:
         """Index `objects`, all of one split."""
         self._corpus = corpus
-        order = seed_of(seed, "look-alike")
         self._ring: dict[str, list[Object]] = defaultdict(list)
-        for obj in sorted(objects, key=lambda obj: (rank(order, obj.object_id), obj.object_id)):
+        for obj in in_order(objects, seed):
             self._ring[obj.label].append(obj)
         self._place = {
             obj.object_id: place
@@ -125,9 +131,7 @@ def _usable(
                 usable.append(obj)
             else:
                 summary.refused["not_clear_enough_for_a_reference_of_its_own_photo"] += 1
-        order = seed_of(settings.seed, "same photo", image_id)
-        usable.sort(key=lambda obj: (rank(order, obj.object_id), obj.object_id))
-        yield from usable[: chosen.max_per_photo]
+        yield from in_order(usable, settings.seed)[: chosen.max_per_photo]
 
 
 def why_no_rows(settings: ExampleSettings) -> str:

@@ -146,7 +146,7 @@ OBJECTS = Table(
         Column(
             "identity_origin",
             TEXT,
-            "Where the identity comes from: folder, annotation, album or shot.",
+            "Where the identity comes from: folder, annotation, object, album or shot.",
             nullable=True,
         ),
     ),

@@ -12,6 +12,8 @@ from repic.objectives import Corpus, build
 from repic.objectives.same_photo import augmentation
 from tests.objectives.tables import Build, image_row, labelled_build, object_row, pair_row
 
+CHANGED = ExampleSettings(same_photo={"use": "auto"})
+
 
 def apart(photos: int = 12, **changes: Any) -> Build:
     """Photos of a dog and a mug each; no thing is in two of them."""
@@ -88,7 +90,40 @@ def test_how_a_reference_is_changed_does_not_tell_the_answer() -> None:
         assert means[0] == pytest.approx(means[1], rel=0.1), key
 
 
-def test_all_references_of_a_caption_row_are_changed_alike() -> None:
+def test_a_photo_whose_objects_never_recur_does_not_mean_no() -> None:
+    """Each query photo is asked about with yes and with no, in questions of either origin."""
+    alone, paired = apart(20), labelled_build(8, 3)
+    dog, mug = paired.objects.to_pylist()[0], alone.objects.to_pylist()[1]
+    crossing = [pair_row(dog, mug, "negative", band="easy"), pair_row(mug, dog, "negative")]
+    tables = (
+        [*getattr(alone, name).to_pylist(), *getattr(paired, name).to_pylist()]
+        for name in ("images", "objects", "pairs")
+    )
+    images, objects, pairs = tables
+    rows = of(rows_of(Build(images, objects, [*pairs, *crossing])), "oct")
+    lone = {row["image_id"] for row in alone.images.to_pylist()}
+    counts = Counter((row["images"][-1]["image_id"] in lone, row["answer"]) for row in rows)
+    assert counts[True, "yes"] == counts[True, "no"] > 30
+    assert counts[False, "yes"] == pytest.approx(counts[False, "no"], rel=0.1)
+    assert all(
+        i["image_id"] in lone
+        for r in rows
+        for i in r["images"]
+        if r["images"][-1]["image_id"] in lone
+    )
+
+
+def test_pairs_without_negatives_get_look_alikes() -> None:
+    made = labelled_build(12, 3)
+    positives = [row for row in made.pairs.to_pylist() if row["kind"] == "positive"]
+    rows = of(rows_of(Build(made.images.to_pylist(), made.objects.to_pylist(), positives)), "oct")
+    counts = Counter(row["answer"] for row in rows)
+    assert counts["yes"] == len(positives)
+    assert counts["no"] > 0.8 * counts["yes"]
+    assert {row["origin"] for row in rows} == {"two_photos"}
+
+
+def test_all_references_of_caption_rows_are_changed() -> None:
     made = labelled_build()
     rows, _ = build(
         *made.tables,
@@ -96,8 +131,7 @@ def test_all_references_of_a_caption_row_are_changed_alike() -> None:
     )
     kinds = Counter()
     for row in of(rows, "ict"):
-        changed = {i["augmentation"] is not None for i in row["images"][:-1]}
-        assert changed == {row["origin"] == "same_photo"}
+        assert all(i["augmentation"] for i in row["images"][:-1])
         assert row["images"][-1]["augmentation"] is None
         present = [r["present"] for r in row["references"]]
         own = [i["image_id"] == row["images"][-1]["image_id"] for i in row["images"][:-1]]
@@ -213,8 +247,8 @@ def test_a_row_does_not_depend_on_photos_of_other_labels() -> None:
 def test_small_crops_are_made_larger() -> None:
     corpus = Corpus.of(*apart().tables)
     small = corpus.objects[next(iter(corpus.objects))]
-    assert {augmentation(seed, small).scale > 100 for seed in range(40)} == {True, False}
+    assert {augmentation(CHANGED, seed, small).scale > 100 for seed in range(40)} == {True, False}
     tiny = type(small)(
         **{name: getattr(small, name) for name in type(small).__slots__} | {"box": (0, 0, 50, 50)}
     )
-    assert all(augmentation(seed, tiny).scale > 100 for seed in range(40))
+    assert all(augmentation(CHANGED, seed, tiny).scale > 100 for seed in range(40))

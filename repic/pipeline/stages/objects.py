@@ -33,6 +33,9 @@ from storage.hashing import fingerprint
 SAME_OBJECT_IOU = 0.5
 """Minimum IoU at which a detected box matches an annotated object (PASCAL VOC)."""
 
+ALONE = "object"
+"""Origin of the identity of a thing that no other photo shows."""
+
 _model_lock = Lock()
 
 
@@ -251,7 +254,8 @@ def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:
         identity: Source of identities. "folder" assigns the photo's identity to its main object,
             the one with the largest confidence x area, unless the owner says it of each box, and
             so do "album" and "shot" (see `tracks`); "annotation" assigns each box the identity of
-            the annotated object that it matches, or else of the face in it (see `faces`).
+            the annotated object that it matches, or else of the face in it (see `faces`); "object"
+            assigns each box its own, since no other photo shows the thing.
     """
     if not boxes:
         return []
@@ -265,6 +269,8 @@ def _objects_of(photo: dict, boxes: list[dict], identity: str) -> list[dict]:
             name = box["identity"] or _identity_by_overlap(Box.of_row(box), photo["annotations"])
             name = name or by_face.get(box["object_id"])
             origin = "annotation" if name else None
+        elif identity == ALONE:
+            name, origin = box["object_id"], ALONE
         elif identity in ("folder", "album", tracks.SHOT):
             name = box["identity"] or (photo["identity"] if box is main else None)
             origin = ("annotation" if box["identity"] else identity) if name else None

@@ -16,6 +16,7 @@ from repic.models.devices import ResolvedRuntime
 from repic.pipeline import suspects
 from repic.pipeline.stages import tracks
 from repic.pipeline.stages.base import Inputs, Json, Output, TableStage
+from repic.pipeline.stages.objects import ALONE
 from repic.tables import TABLES
 from storage.hashing import fingerprint
 
@@ -120,16 +121,20 @@ def _groups(objects: pa.Table, analysis: Analysis, inputs: Inputs) -> pa.Table:
 
     A group is named by its labelled identity, else by its first object. It determines the split of
     its photos if it is labelled, or if it contains photos that are not near-duplicates; but the
-    source's word on the split of a photo goes first (`repic.mining.splits`).
+    source's word on the split of a photo goes first (`repic.mining.splits`). A thing that no other
+    photo shows determines nothing: two of them in a photo would be of two splits, and lose it.
     """
     ids, photos = objects["object_id"].to_pylist(), objects["image_id"].to_pylist()
     identities = objects["identity"].to_pylist()
+    origins = objects["identity_origin"].to_pylist()
     group = analysis.group.tolist()
     names = {root: ids[root] for root in group}
     names |= {root: name for root, name in zip(group, identities, strict=True) if name}
     reach = Counter(root for root, _ in set(zip(group, analysis.duplicate.tolist(), strict=True)))
     deciding = [
-        (photos[i], names[root]) for i, root in enumerate(group) if reach[root] > 1 or identities[i]
+        (photos[i], names[root])
+        for i, root in enumerate(group)
+        if reach[root] > 1 or (identities[i] and origins[i] != ALONE)
     ]
     images = inputs.tables["images"]
     clusters = dict(
