@@ -52,7 +52,9 @@ def test_a_training_run_keeps_its_fingerprint(
             "paper",
             (
                 *("refresh.margins.oct=0.05", "trainer.beta=0.1", "evaluate.batch_size=3"),
-                "evaluate.no_box=whole-photo",  # as in that release
+                # as in that release
+                *("evaluate.no_box=whole-photo", "detector.max_objects=20"),
+                "detector.min_area_share=0.005",
             ),
             "7b4c824fb73759d4a3f8aa741bdf6a03",
         ),
