@@ -166,7 +166,8 @@ def _select(
 
     Rows are taken in the order of a hash of their ids and the weights of their sources, so that a
     larger selection contains most of a smaller one. The share of an objective without rows goes to
-    the others. With shares of objectives, the kinds of ICT have their shares as well.
+    the others. With shares of objectives, the kinds of ICT have theirs as well,
+    unless they are balanced.
     """
     available = {
         name: [row for row in rows.values() if row["split"] == split]
@@ -185,7 +186,8 @@ def _select(
     chosen: list[Row] = []
     for name, share in shares.items():
         count = round(size * share / share_sum)
-        if name == "ict":
+        # Balance decides how many absent rows there are, in place of their share.
+        if name == "ict" and not (settings.ict.balance and settings.ict.shares.get("absent")):
             kinds: dict[str, list[Row]] = {kind: [] for kind in settings.ict.shares}
             for row in sorted(available[name], key=order):
                 kinds[row["kind"]].append(row)
