@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-PACKAGES = ("faiss-cpu", "sentence-transformers")
+PACKAGES = ("faiss-cpu", "sentence-transformers", "datasets")
 TARGETS = {
     "top k, of faiss": ("<=", 0.35),
     "products, of the rate of their type": (">=", 0.7),
@@ -122,11 +122,14 @@ def rates(vectors: np.ndarray) -> dict[str, Any]:
 
 def peer_negatives(vectors: np.ndarray, identity: np.ndarray) -> dict[str, Any]:
     """Anchor and negative of `HARD` negatives of each object by sentence-transformers."""
+    import torch
     from datasets import Dataset
     from sentence_transformers.util import mine_hard_negatives
 
     class Encoder:
         """Stands in for a model: the vectors are there."""
+
+        device = torch.device("cpu")
 
         def encode_query(self, texts: list[str], **_: Any) -> np.ndarray:
             return vectors[[int(text) for text in texts]]
@@ -136,8 +139,11 @@ def peer_negatives(vectors: np.ndarray, identity: np.ndarray) -> dict[str, Any]:
         def get_embedding_dimension(self) -> int:
             return vectors.shape[1]
 
+        def similarity_pairwise(self, left: np.ndarray, right: np.ndarray) -> Any:
+            return (torch.from_numpy(left) * torch.from_numpy(right)).sum(1)
+
+    # An object is one of its own positives here, or it would be its first negative.
     one, other = np.nonzero(identity[:, None] == identity)
-    one, other = one[one != other], other[one != other]
     pairs = Dataset.from_dict(
         {"anchor": [str(i) for i in one], "positive": [str(i) for i in other]}
     )
