@@ -80,8 +80,7 @@ def read(files: Files, path: str, model: type[D]) -> D:
 
 
 def sealed(files: Files, path: str) -> bytes | None:
-    """The bytes of a document before its hash, which they have; None if they do not, or if it is
-    damaged in another way.
+    """The bytes of a document before its hash; None if they do not match it, or if it has none.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -249,7 +249,7 @@ class LocalFiles(Files):
     def open(self, path: str) -> IO[bytes]:
         mode = os.stat(self.full(path)).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise OSError(errno.EINVAL, "it is no regular file", self.full(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", self.full(path))
         return open(self.full(path), "rb")
 
     def folders(self, folder: str) -> list[str]:

@@ -277,7 +277,7 @@ class Leases:
                     pause = min(RETRY, HEARTBEAT)
 
     def _write(self, lease: Lease) -> None:
-        # Others must see it now; whether its name outlives a power failure matters to nobody.
+        # Others must see it now, but it need not survive a power failure.
         self._files.replace(lease.path, lease.model_dump_json().encode(), lasting=False)
 
     def _await_collector(self, own: Lease) -> None:

@@ -1,7 +1,7 @@
 """Complete listings of folders on a local disk, and the numbers in the names of files.
 
-Whoever deletes by what is not listed needs every file or an error: a link to another place, one
-to nothing, and a file that is none are errors here.
+Code that deletes what is not listed must see every file, or an error. So links to folders, broken
+links and files that are not regular (pipes, devices) are errors here.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _size(entry: os.DirEntry[str]) -> int | None:
             raise _dangling(entry.path) from None
         return None
     if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
-        raise StoreError(f"{entry.path} is no regular file: move it away.")
+        raise StoreError(f"{entry.path} is not a regular file: move it away.")
     return status.st_size
 
 

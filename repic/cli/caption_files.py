@@ -65,7 +65,9 @@ def captions(
     ] = None,
     facts: Annotated[
         Path | None,
-        typer.Option(help="Concept file with facts; adds what the captions alone convey."),
+        typer.Option(
+            help="Concept file with facts; adds how many a reader of the captions alone learns."
+        ),
     ] = None,
     judge: Annotated[
         str | None,

@@ -62,7 +62,8 @@ StripOption = Annotated[
     str,
     typer.Option(
         "--strip",
-        help="Wrappers that are no part of the answer, as rewards.strip: think,answer.",
+        help="Wrappers to remove from each answer, as rewards.strip: think, answer, or both "
+        "(think,answer).",
     ),
 ]
 SetOption = Annotated[

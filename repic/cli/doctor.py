@@ -42,8 +42,8 @@ def doctor(
     profile: Annotated[
         str | None,
         typer.Option(
-            help="dataset: the recipe that it shall follow, and how it is trained on; by default "
-            "the settings of its build, and the profile sample."
+            help="dataset: the recipe that it should follow, and the settings of training; by "
+            "default those of its build and of the profile sample."
         ),
     ] = None,
     set_: SetOption = None,

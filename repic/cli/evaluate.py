@@ -92,7 +92,9 @@ def run(
     ] = None,
     facts: Annotated[
         Path | None,
-        typer.Option(help="Concept file with facts that captions are asked about."),
+        typer.Option(
+            help="Concept file with facts; adds how many a reader of the captions alone learns."
+        ),
     ] = None,
     photos: Annotated[
         int | None, typer.Option(help="Number of generated photos per part of the suite.")

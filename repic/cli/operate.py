@@ -111,13 +111,11 @@ def _print_status(current: Status, runs: list[FlowRun] | None) -> None:
     for holder in current.running:
         console.print(f"Running: {holder}")
     if current.builds:
-        print_rows(
-            ["published", "dataset", "new versions", "by", "flow run"],
-            [
-                (f"{b.when:%F %T} UTC", b.dataset, len(b.versions), b.by, b.flow_run)
-                for b in current.builds
-            ],
-        )
+        rows_of_builds = [
+            (f"{b.when:%F %T} UTC", b.dataset, len(b.versions), b.by, b.flow_run)
+            for b in current.builds
+        ]
+        print_rows(["published", "dataset", "new versions", "by", "flow run"], rows_of_builds)
     if runs is None:
         console.print("No Prefect server answers; `repic up` starts one.", style="dim")
     elif runs:

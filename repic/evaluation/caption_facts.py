@@ -19,7 +19,6 @@ options it takes none. `JudgeReader` asks a language model, which may say that i
 from __future__ import annotations
 
 import json
-import os
 import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
@@ -217,7 +216,7 @@ class JudgeReader:
             return list(pool.map(self._answer, asked))
 
     def _answer(self, asked: AskedFact) -> int | None:
-        from repic.models.openai_client import complete
+        from repic.models.openai_client import short_reply
         from repic.web.replies import ReplyError
 
         caption, name, fact = asked
@@ -225,20 +224,9 @@ class JudgeReader:
         listed = dict(zip(string.ascii_uppercase, options, strict=False))
         question = fact.question or f"What does the caption say about {name}?"
         content = json.dumps({"caption": caption, "question": question, "options": listed})
-        settings = self._settings
-        body = {
-            "model": settings.model,
-            "temperature": 0,
-            "max_tokens": 16,
-            "messages": [
-                {"role": "system", "content": _TASK.format(name=name)},
-                {"role": "user", "content": content},
-            ],
-        }
-        key = os.environ.get(settings.api_key_env) if settings.api_key_env else None
         try:
-            reply = complete(settings.url or "", body, settings.timeout, key, 3)
+            reply = short_reply(self._settings, _TASK.format(name=name), content)
         except ReplyError as error:
-            raise CaptionServerError(f"the judge at {settings.url}: {error}") from None
+            raise CaptionServerError(f"the judge at {self._settings.url}: {error}") from None
         chosen = choice(reply, options)
         return None if chosen is None or chosen == len(fact.options) else chosen

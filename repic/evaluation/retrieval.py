@@ -8,7 +8,7 @@ another view of the same concept passes and the nearest other concept does not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,9 @@ STEPS = 41
 """Points of a threshold curve."""
 
 _PHOTOS_PER_BATCH = 64
+
+Boxes = list[tuple[Box, str, float]]
+"""Box, label and confidence of what is found in a photo."""
 
 
 @dataclass(frozen=True)
@@ -144,17 +147,13 @@ def search(
     crops: dict[str, list[DetectedCrop]] = {}
     for batch in batched(queries.values(), _PHOTOS_PER_BATCH):
         photos = [_open(query.photo) for query in batch]
-        boxes: list[list[tuple[Box, str, float]]] = [
+        boxes: list[Boxes] = [
             [(d.box, d.label, d.confidence) for d in detections] or _undetected(photo, no_box)
             for photo, detections in zip(photos, detector.detect(photos), strict=True)
         ]
-        pictures = [
-            photo.crop(_enlarged(box, margin, photo.size))
-            for photo, photo_boxes in zip(photos, boxes, strict=True)
-            for box, _, _ in photo_boxes
-        ]
-        vectors = encoder.encode_images(pictures) if pictures else None
-        similarities = iter(() if vectors is None else gallery.similarities(vectors))
+        pictures = list(_pictures(photos, boxes, margin))
+        found = gallery.similarities(encoder.encode_images(pictures)) if pictures else ()
+        similarities = iter(found)
         for query, photo_boxes in zip(batch, boxes, strict=True):
             crops[query.photo.image_id] = [
                 DetectedCrop(
@@ -168,7 +167,13 @@ def search(
     return crops
 
 
-def _undetected(photo: Any, no_box: NoBox) -> list[tuple[Box, str, float]]:
+def _pictures(photos: Sequence[Any], boxes: Sequence[Boxes], margin: float) -> Iterator[Any]:
+    for photo, photo_boxes in zip(photos, boxes, strict=True):
+        for box, _, _ in photo_boxes:
+            yield photo.crop(_enlarged(box, margin, photo.size))
+
+
+def _undetected(photo: Any, no_box: NoBox) -> Boxes:
     if no_box == "no-reference":
         return []
     return [(Box(0.0, 0.0, float(photo.width), float(photo.height)), "", 0.0)]

@@ -7,7 +7,7 @@ equals the value in `metrics`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -158,18 +158,9 @@ def metrics_table(captions: pa.Table, scores: pa.Table, known: Known) -> pa.Tabl
                     metrics["reference"] = reference_scores(records, known.references)
             if protocol.startswith("retrieval") and known.threshold is not None:
                 metrics["retrieval"] = _retrieval(rows, protocol, known.threshold)
+            of = {key: rows[0][key] for key in ("model", "suite", "protocol")}
             metric_rows += [
-                {
-                    **{key: rows[0][key] for key in ("model", "suite", "protocol")},
-                    "part": part,
-                    "metric": metric,
-                    "score": name,
-                    "value": estimate.value,
-                    "low": estimate.low,
-                    "high": estimate.high,
-                    "n": estimate.n,
-                    "unit": estimate.unit,
-                }
+                {**of, "part": part, "metric": metric, "score": name, **asdict(estimate)}
                 for metric, estimates in metrics.items()
                 for name, estimate in estimates.items()
             ]

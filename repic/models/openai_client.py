@@ -7,6 +7,8 @@ import base64
 import io
 import json
 import math
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from repic.web import replies
@@ -14,6 +16,8 @@ from repic.web.replies import ReplyError
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from repic.config import JudgeSettings
 
 MAX_REPLY = 4_000_000
 """Maximum bytes of a reply."""
@@ -23,6 +27,9 @@ QUALITY = 95
 
 PAUSE = 0.5
 """Seconds before a second try, doubled before each further one, unless the server names a time."""
+
+TRIES = 3
+"""Requests for a short reply; a busy or broken server is asked again, see `complete`."""
 
 
 def complete(
@@ -54,6 +61,26 @@ def complete(
         raise ReplyError("no text", "the content of its message is not text")
     # JSON can hold half of a surrogate pair, which no file can.
     return text.encode(errors="replace").decode()
+
+
+def short_reply(settings: JudgeSettings, task: str, content: str | Sequence[dict[str, Any]]) -> str:
+    """The most probable short reply of the language model that judges.
+
+    Args:
+        task: The system message.
+        content: What to judge: text, or parts of text and pictures.
+
+    Raises:
+        ReplyError: as `complete`.
+    """
+    body = {
+        "model": settings.model,
+        "temperature": 0,
+        "max_tokens": 16,
+        "messages": [{"role": "system", "content": task}, {"role": "user", "content": content}],
+    }
+    key = os.environ.get(settings.api_key_env) if settings.api_key_env else None
+    return complete(settings.url or "", body, settings.timeout, key, TRIES)
 
 
 async def _ask(

@@ -67,7 +67,7 @@ def general_caption(names: Sequence[str], words: Sequence[str] = ()) -> str:
 
     Args:
         names: Names to use, as `<Ann>`.
-        words: What else it shall mention.
+        words: What else to mention.
     """
     scene = ", ".join(words) or "wide open ground, distant trees and the soft morning light"
     return (

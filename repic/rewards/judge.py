@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cachetools import LRUCache, cachedmethod
 
 from repic import config
-from repic.models.openai_client import complete, image_part, text_part
+from repic.models.openai_client import image_part, short_reply, text_part
 from repic.objectives.identify import KIND as WHICH
 from repic.rewards.components import RewardedAnswer
 from repic.web.replies import ReplyError
@@ -36,8 +35,6 @@ MAX_VERDICT = 2_000
 CONCURRENCY = 16
 """Answers that are judged at the same time."""
 
-TRIES = 3
-"""Requests per verdict; a busy or broken server is asked again, see `openai_client.complete`."""
 
 MAX_PIXELS = 1 << 20
 """Pixels of a picture that is sent; larger ones are scaled down."""
@@ -212,14 +209,7 @@ def _reply(task: str, content: str, settings: config.JudgeSettings, sight: Parts
     """The text of one reply; None if the request fails or the reply has no text."""
     system = _DATA + (_SIGHT if sight else "") + task
     asked = [*sight, text_part(content)] if sight else content
-    body = {
-        "model": settings.model,
-        "temperature": 0,
-        "max_tokens": 16,
-        "messages": [{"role": "system", "content": system}, {"role": "user", "content": asked}],
-    }
-    key = os.environ.get(settings.api_key_env) if settings.api_key_env else None
     try:
-        return complete(settings.url or "", body, settings.timeout, key, TRIES)[:MAX_VERDICT]
+        return short_reply(settings, system, asked)[:MAX_VERDICT]
     except ReplyError:
         return None

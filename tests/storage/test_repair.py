@@ -202,7 +202,7 @@ def test_a_pipe_is_an_error_and_nobody_waits_for_it(store: Store, path: str) -> 
     build(store, 1)
     store.files.remove(path)
     os.mkfifo(store.files.full(path))
-    with pytest.raises(StoreError, match="is no regular file"):
+    with pytest.raises(StoreError, match="is not a regular file"):
         gc(Store.open(store.location), delete=True)
 
 
@@ -214,7 +214,7 @@ def test_a_pipe_in_the_place_of_an_empty_file_is_found_and_replaced(store: Store
     store.files.remove(path)
     os.mkfifo(store.files.full(path))
     assert [(p.path, p.message) for p in verify(store)] == [
-        (path, "it cannot be read: it is no regular file")
+        (path, "it cannot be read: it is not a regular file")
     ]
     assert store.publish_files("policy", files, origin("c"), kind="checkpoint").version == 1
     assert verify(store) == []

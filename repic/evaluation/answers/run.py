@@ -18,7 +18,6 @@ from repic.evaluation.suites.base import Suite
 from repic.evaluation.suites.vqa_files import choice_questions
 from repic.models.vlm import captioners
 from repic.pipeline.progress import NoProgress, Progress
-from repic.rewards.wrappers import bare_answer
 from repic.tables import TABLES
 from storage.errors import StoreError
 from storage.hashing import content_hash, fingerprint
@@ -111,11 +110,10 @@ def run(
     with store.lease():
         prompts, size = [one.question for one in asked], settings.evaluate.batch_size
         captions = captioning.generate_captions(prompts, captioner, store, size, progress)
+        captions = captioning.bare_captions(captions, settings.rewards.strip)
         by_id = {row["question_id"]: row for row in captions.to_pylist()}
-        strip = settings.rewards.strip
         rows = {
-            one.question.question_id: _row(one, by_id[one.question.question_id], strip)
-            for one in asked
+            one.question.question_id: _row(one, by_id[one.question.question_id]) for one in asked
         }
         table = TABLES[NAME].table([rows[key] for key in sorted(rows)])
         publisher = captioning.Publisher(
@@ -146,9 +144,8 @@ def questions(settings: Settings) -> tuple[Suite, list[ShortQuestion]]:
     return suite, asked
 
 
-def _row(asked: ShortQuestion, caption: Row, strip: Any) -> Row:
-    answer = bare_answer(caption["caption"], strip) if strip else caption["caption"]
-    read = _read(answer, asked)
+def _row(asked: ShortQuestion, caption: Row) -> Row:
+    read = _read(caption["caption"], asked)
     return {
         **{key: caption[key] for key in ("question_id", "model", "suite", "part", "layout")},
         **{key: caption[key] for key in ("image_id", "prompt", "images")},
@@ -157,7 +154,7 @@ def _row(asked: ShortQuestion, caption: Row, strip: Any) -> Row:
         "concepts": [reference["name"] for reference in caption["references"]],
         "options": list(asked.options),
         "expected": asked.answer,
-        "answer": answer,
+        "answer": caption["caption"],
         "read": read,
         "right": read == asked.answer,
     }

@@ -128,4 +128,4 @@ def _positions(file: Path) -> dict[str, Mapping[str, Any]]:
     try:
         return {PurePosixPath(key).name: dict(value) for key, value in content.items()}
     except (TypeError, ValueError, AttributeError):
-        raise SuiteError(f"{file} says no positions; {_POSITIONS_FORM}") from None
+        raise SuiteError(f"{file} is not a file of positions; {_POSITIONS_FORM}") from None

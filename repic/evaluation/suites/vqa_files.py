@@ -84,7 +84,9 @@ def _yollava(suite: Suite, root: Path) -> Iterator[ChoiceQuestion]:
             photo = _yollava_photo(root, path, file)
             name = names.get(photo.parent.name.casefold())
             if name is None:
-                raise SuiteError(f"{file} asks about {photo.parent.name}, who has no references")
+                raise SuiteError(
+                    f"{file} asks about {photo.parent.name}, a concept without references"
+                )
             options = {str(k).upper(): str(v) for k, v in entry["options"].items()}
             letters = string.ascii_uppercase[: len(options)]
             answer = str(entry["correct_answer"]).upper()
