@@ -41,9 +41,16 @@ A ten-thousandth is 1600; float32 rounds the quotient by at most 10^4 / 2^24, tw
 GAIN = 1.2
 """How many times as fast bfloat16 must be to pay for the exact products of candidates."""
 
-THREADS = int(os.environ.get("OMP_NUM_THREADS", 0)) or (
-    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-)
+
+def _threads() -> int:
+    """As OMP_NUM_THREADS says, of which the first of several numbers counts; or all cores."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if first.isdecimal() and int(first):
+        return int(first)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+THREADS = _threads()
 """Results do not depend on it, unlike those of models, so mining uses all cores."""
 
 

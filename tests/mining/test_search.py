@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
@@ -230,3 +231,14 @@ def test_blocks_that_hold_everything_find_everything() -> None:
     expected, _ = scan(grid, duplicate, duplicate, 10)
     assert (near.index == expected.index).all()
     assert recall == 1.0
+
+
+@pytest.mark.parametrize(("value", "threads"), [("3", 3), ("2,4", 2)])
+def test_mining_uses_the_threads_of_openmp(
+    monkeypatch: pytest.MonkeyPatch, value: str, threads: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert products._threads() == threads
+    for unset in ("", "0"):
+        monkeypatch.setenv("OMP_NUM_THREADS", unset)
+        assert products._threads() == len(os.sched_getaffinity(0))
