@@ -175,7 +175,7 @@ ANSWERS = Table(
         Column("expected", TEXT, "yes, no, or the right letter."),
         Column("answer", TEXT, "The model's answer, without special tokens."),
         Column("read", TEXT, "What was read from it; null if it could not be read.", nullable=True),
-        Column("right", FLAG, "Whether that is the expected answer."),
+        Column("correct", FLAG, "Whether that is the expected answer."),
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -24,6 +25,19 @@ def test_every_table_and_column_is_documented() -> None:
         for column in table.columns:
             assert column.doc.endswith("."), f"{table.name}.{column.name}"
             assert table.schema.field(column.name).metadata[b"doc"].decode() == column.doc
+
+
+def test_columns_need_no_quotes_in_sql() -> None:
+    reserved = {
+        name
+        for name, kind in duckdb.sql(
+            "select keyword_name, keyword_category from duckdb_keywords()"
+        ).fetchall()
+        if kind in ("reserved", "type_function")
+    }
+    quoted = {"group", "references"}  # the names of published tables stay
+    used = {column.name for table in TABLES.values() for column in table.columns}
+    assert used & reserved <= quoted
 
 
 def test_rows_become_a_checked_table() -> None:

@@ -156,7 +156,7 @@ def _row(asked: ShortQuestion, caption: Row) -> Row:
         "expected": asked.answer,
         "answer": caption["caption"],
         "read": read,
-        "right": read == asked.answer,
+        "correct": read == asked.answer,
     }
 
 

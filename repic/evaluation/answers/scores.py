@@ -57,15 +57,15 @@ def _estimates(rows: Sequence[Row]) -> dict[str, Estimate]:
 
 def _sums(rows: Sequence[Row]) -> PhotoSums:
     if rows[0]["task"] == "vqa":
-        counts = ((r["image_id"], (r["right"], r["read"] is None), (1.0, 1.0)) for r in rows)
+        counts = ((r["image_id"], (r["correct"], r["read"] is None), (1.0, 1.0)) for r in rows)
         return sum_by_photo(counts, 2)
     return sum_by_photo(map(_recognition, rows), 4, _weighted)
 
 
 def _recognition(row: Row) -> tuple[str, tuple[float, ...], tuple[float, ...]]:
-    """Right answers to yes and to no questions, right and unread ones of all."""
-    right, is_yes = float(row["right"]), row["expected"] == "yes"
-    top = (right * is_yes, right * (not is_yes), right, float(row["read"] is None))
+    """Correct answers to yes and to no questions, correct and unread ones of all."""
+    correct, is_yes = float(row["correct"]), row["expected"] == "yes"
+    top = (correct * is_yes, correct * (not is_yes), correct, float(row["read"] is None))
     return row["image_id"], top, (float(is_yes), float(not is_yes), 1.0, 1.0)
 
 
