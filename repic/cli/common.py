@@ -54,8 +54,8 @@ IdentityOption = Annotated[
     typer.Option(
         metavar="WHAT",
         help="What labels identities: folder, the sub-folder (folder:1 is the first below the "
-        "root, folder:-1 that of the photo); annotation, the source; album, of a photo library; "
-        "shot, of a video; none.",
+        "root, folder:-1 that of the photo); annotation, the source; object, each annotated object "
+        "alone; album, of a photo library; shot, of a video; none.",
     ),
 ]
 StripOption = Annotated[

@@ -104,20 +104,12 @@ def analyze(
     photo, duplicate, identity = (
         np.asarray(a, dtype=np.int64) for a in (photo, duplicate, identity)
     )
-    n = len(vectors)
-    if not n == len(photo) == len(duplicate) == len(identity):
-        raise ValueError(
-            f"one photo, near-duplicate group and identity per vector: got {len(photo)}, "
-            f"{len(duplicate)} and {len(identity)} for {n} vectors"
-        )
-    _, first, inverse = np.unique(photo, return_index=True, return_inverse=True)
-    if (duplicate[first][inverse] != duplicate).any():
-        raise ValueError("the objects of one photo must share its near-duplicate group")
+    _check(len(vectors), photo, duplicate, identity)
     grid = similarity.on_grid(vectors)
     near = search.nearest(grid, duplicate, NEIGHBORS)
     index, scale = clustering.local_scale(near)
     if (identity >= 0).all():
-        mined, peers = clustering.singletons(n), index[:, :0]
+        mined, peers = clustering.singletons(len(grid)), index[:, :0]
     else:
         mined, peers = clustering.mine_groups(index, scale, photo, duplicate, identity)
     group = _with_labels(mined.group, identity)
@@ -135,6 +127,17 @@ def analyze(
         _background(near, group),
         search,
     )
+
+
+def _check(n: int, photo: np.ndarray, duplicate: np.ndarray, identity: np.ndarray) -> None:
+    if not n == len(photo) == len(duplicate) == len(identity):
+        raise ValueError(
+            f"one photo, near-duplicate group and identity per vector: got {len(photo)}, "
+            f"{len(duplicate)} and {len(identity)} for {n} vectors"
+        )
+    _, first, inverse = np.unique(photo, return_index=True, return_inverse=True)
+    if (duplicate[first][inverse] != duplicate).any():
+        raise ValueError("the objects of one photo must share its near-duplicate group")
 
 
 def _with_labels(mined: np.ndarray, identity: np.ndarray) -> np.ndarray:

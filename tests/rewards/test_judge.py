@@ -15,9 +15,10 @@ import pytest
 from PIL import Image
 
 from repic.config import JudgeSettings
+from repic.models.openai_client import TRIES
 from repic.objectives.base import Reward
 from repic.rewards.components import RewardedAnswer, lowered
-from repic.rewards.judge import TRIES, JudgeComponent, compare
+from repic.rewards.judge import JudgeComponent, compare
 from repic.rewards.scoring import score
 from tests.rewards.test_scoring import ICT, OCT
 
