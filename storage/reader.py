@@ -184,10 +184,8 @@ class StoreReader:
         near = difflib.get_close_matches(name, names, 1)
         if not names:
             return NotFoundError(f"There is no {name}: the store is empty, run a build first.")
-        return NotFoundError(
-            f"There is no {name}" + (f", did you mean {near[0]}" if near else "") + "? "
-            f"The store has {', '.join(names)}."
-        )
+        meant = f" Did you mean {near[0]}?" if near else ""
+        return NotFoundError(f"There is no {name}.{meant} The store has {', '.join(names)}.")
 
     # Reading
 

@@ -70,7 +70,7 @@ def test_training_says_rows_model_and_steps(built: Built, tiny: str, repic_main:
     ("options", "message"),
     [
         (("--vllm",), "vLLM is not installed: `pip install 'trl[vllm]'`"),
-        (("--model=/nowhere",), "the model /nowhere cannot be opened"),
+        (("--model=/nowhere",), "/nowhere cannot be opened: there is no such folder"),
         (("--set=train.prompts_per_step=5000",), "less than one generation batch"),
     ],
 )
@@ -107,3 +107,21 @@ def test_an_evaluation_says_photos_captions_and_model(
     code, out, _ = repic_main("evaluate", "run", "--dry-run", "--model=sample-full")
     assert code == 0
     assert "photos to generate per part" in out
+    assert "knows generated photos only" not in out  # the suite is of such photos
+
+
+@pytest.mark.parametrize(
+    ("options", "subject"),
+    [
+        (("--task=vqa",), "suite"),
+        (("--captions=/nowhere.json",), "captions"),
+        (("--facts=/nowhere.json",), "facts"),
+    ],
+)
+def test_what_would_stop_an_evaluation_is_said(
+    options: tuple[str, ...], subject: str, repic_main: Main
+) -> None:
+    model = "--model=sample-full"
+    code, out, _ = repic_main("evaluate", "run", "--dry-run", model, "--json", *options)
+    assert code == 1
+    assert {f["subject"] for f in json.loads(out) if f["level"] == "error"} == {subject}

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from repic.config import Settings
+from repic.config import EvaluateSettings, Settings
 from repic.errors import FIXABLE
+from repic.evaluation.caption_facts import read_facts
+from repic.evaluation.questions import read_requests
+from repic.evaluation.reference_files import read_reference_captions
 from repic.evaluation.run import load_suite
+from repic.evaluation.suites.base import Suite
+from repic.evaluation.suites.vqa_files import check_choices, choice_questions
 from repic.models.vlm import captioners
 from repic.pipeline import dry_run
 from repic.pipeline.doctor import Finding
@@ -22,22 +28,22 @@ def examine(model: str, settings: Settings, store: Store | None) -> list[Finding
     """
     evaluate = settings.evaluate
     retrieves = any(protocol.startswith("retrieval") for protocol in evaluate.protocols)
-    found = [*_suite(settings), *_model(model, settings, store)]
+    found = [*_suite(evaluate), *_files(evaluate), *_model(model, settings, store)]
     if retrieves and evaluate.task == "caption":
         found += dry_run.models(settings)
     return found
 
 
-def _suite(settings: Settings) -> Iterator[Finding]:
-    evaluate = settings.evaluate
-    if evaluate.suite.startswith("sample"):
+def _suite(evaluate: EvaluateSettings) -> Iterator[Finding]:
+    try:
+        suite = _asked_suite(evaluate)
+    except FIXABLE as error:
+        remedy = "put the files there, or change --suite or --folder"
+        yield Finding("error", "suite", str(error), remedy)
+        return
+    if suite is None:
         photos = f"{evaluate.photos} photos to generate per part"
         yield Finding("ok", "suite", f"{evaluate.suite}: {photos}")
-        return
-    try:
-        suite = load_suite(evaluate)
-    except FIXABLE as error:
-        yield Finding("error", "suite", str(error), "put the files there, or change --folder")
         return
     asked = len(suite.queries)
     what = f"{evaluate.suite}: {asked} photos of {len(suite.concepts)} concepts"
@@ -49,13 +55,38 @@ def _suite(settings: Settings) -> Iterator[Finding]:
         yield Finding("note", "suite", remark)
 
 
+def _asked_suite(evaluate: EvaluateSettings) -> Suite | None:
+    """The suite, with questions for the task; None if its photos are generated."""
+    if evaluate.task == "vqa":
+        check_choices(evaluate.suite)
+    if evaluate.suite.startswith("sample"):
+        return None
+    suite = load_suite(evaluate)
+    if evaluate.task == "vqa":
+        choice_questions(suite, Path(evaluate.folder or "").expanduser())
+    if evaluate.requests:
+        read_requests(Path(evaluate.requests).expanduser(), suite.queries)
+    return suite
+
+
+def _files(evaluate: EvaluateSettings) -> Iterator[Finding]:
+    read = {"facts": read_facts, "captions": read_reference_captions}
+    for option, reader in read.items():
+        if path := getattr(evaluate, option):
+            try:
+                reader(Path(path).expanduser())
+            except FIXABLE as error:
+                yield Finding("error", option, str(error), f"give another file to --{option}")
+
+
 def _model(model: str, settings: Settings, store: Store | None) -> Iterator[Finding]:
     try:
         captioner = captioners.load(model, settings.evaluate, store)
     except FIXABLE as error:
         yield Finding("error", "model", str(error), "train it, download it, or give another")
         return
-    if limits := captioners.limitation(captioner):
+    is_real = not settings.evaluate.suite.startswith("sample")
+    if is_real and (limits := captioners.limitation(captioner)):
         yield Finding("note", "model", limits)
     else:
         yield Finding("ok", "model", captioner.name)

@@ -58,17 +58,26 @@ def choice_questions(suite: Suite, root: Path) -> list[ChoiceQuestion]:
     Raises:
         SuiteError: it has none; or a file, a photo or a concept is missing.
     """
+    check_choices(suite.name)
     if suite.name == "yollava":
         return list(_yollava(suite, root))
-    if suite.name == mc_llava.NAME:
-        found = list(_mc_llava(suite, root))
-        if found:
-            return found
-        raise SuiteError(f"{root}: no {MC_LLAVA_FILE} beside the photos. {LAYOUT[suite.name]}")
-    raise SuiteError(
-        f"the suite {suite.name} has no multiple-choice questions: evaluate vqa on yollava or "
-        "mc-llava, or recognition on this one"
-    )
+    found = list(_mc_llava(suite, root))
+    if found:
+        return found
+    raise SuiteError(f"{root}: no {MC_LLAVA_FILE} beside the photos. {LAYOUT[suite.name]}")
+
+
+def check_choices(suite: str) -> None:
+    """Refuse a suite that has no multiple-choice questions.
+
+    Raises:
+        SuiteError: it has none.
+    """
+    if suite not in ("yollava", mc_llava.NAME):
+        raise SuiteError(
+            f"the suite {suite} has no multiple-choice questions: evaluate vqa on yollava or "
+            "mc-llava, or recognition on this one"
+        )
 
 
 def _yollava(suite: Suite, root: Path) -> Iterator[ChoiceQuestion]:

@@ -184,14 +184,22 @@ def _locate(name: str) -> str:
     """Folder of a model, or its name on the hub.
 
     Raises:
-        WeightsError: the installation lacks a shipped model.
+        WeightsError: the installation lacks a shipped model, or the name can only be a folder and
+            there is none.
     """
     from repic.models import shipped
 
     if name in shipped.VLMS:
         return str(shipped.vlm_folder(name))
     folder = Path(name).expanduser()
-    return str(folder) if folder.is_dir() else name
+    if folder.is_dir():
+        return str(folder)
+    if name.startswith(("/", "~", ".")) or name.count("/") > 1:  # no hub has such names
+        raise WeightsError(
+            f"the model {name} cannot be opened: there is no such folder; give another, or a name "
+            "on the hub"
+        )
+    return name
 
 
 def _fingerprint(path: str, config: Any) -> str:
