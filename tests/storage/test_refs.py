@@ -126,7 +126,7 @@ def test_what_does_not_exist_is_answered_with_what_does(store):
     with pytest.raises(NotFoundError, match="no images: the store is empty"):
         store.resolve("images")
     build(store, 1)
-    with pytest.raises(NotFoundError, match=r"no image, did you mean images\? The store has data"):
+    with pytest.raises(NotFoundError, match=r"no image\. Did you mean images\? The store has data"):
         store.resolve("image@v1")
     for i in range(2, 14):
         store.publish("images", rows(0, i), origin(f"x{i}"), key=["id"])
