@@ -199,7 +199,7 @@ def _links(parts: Sequence[_Part], tokens: Sequence[str]) -> Iterator[_Link]:
             used |= {phrase.start, named.start}
             name = named.names[-1 if named is one else 0]
             yield phrase, name, True, any(map(is_negation, between))
-    yield from _groups(parts, tokens)
+    yield from _groups([part for part in parts if part.start not in used], tokens)
     for phrase, named in weak:
         if not {phrase.start, named.start} & used:
             used |= {phrase.start, named.start}

@@ -11,7 +11,7 @@ from repic.captions.clauses import Clause, is_frame, is_negation, is_negative
 SCOPE = 3
 """Content words that one negation within a clause covers: `no red mug`."""
 
-_ASKING = frozenset(("is", "are", "was", "were", "does", "do", "did", "can", "has", "will"))
+_TRUTH = v.TRUTH | {"made"}
 _MAY_DENY = v.UNREAL | v.EXCEPTIONS | {"like", "far"}
 _AGAIN = frozenset(("but", "only", "just", "instead", "rather"))
 """Words after which a denied clause affirms again: `not grass but sand`."""
@@ -27,13 +27,13 @@ def denied_words(clauses: Sequence[Clause]) -> tuple[frozenset[str], frozenset[s
     is_list = False
     for clause in clauses:
         words = clause.words
-        if clause.has_cue and not v.TRUTH.isdisjoint(words) and _retracts(words):
+        if clause.has_cue and _retracts(words):
             retracted.update(word for word in affirmed if word[0] == "@")
             denied |= affirmed
             affirmed.clear()
             continue
         around = () if v.SURROUNDINGS.isdisjoint(words) else _adjectives_of_surroundings(words)
-        if is_list or (clause.end == "?" and words[0] in _ASKING):
+        if is_list or (clause.end == "?" and words[0] in v.ASKING):
             denied.update(words)
         elif clause.has_cue or around:
             inside = {*around, *(_denied(words) if clause.has_cue else ())}
@@ -61,14 +61,16 @@ def _retracts(words: Sequence[str]) -> bool:
 
     As `In fact, nothing of this is true`.
     """
-    parts = " ".join(words).replace(":", ",").split(",", 2)[:2]
-    return any(map(_takes_back, (part.split() for part in parts)))
+    if _TRUTH.isdisjoint(words):
+        return False
+    text = " ".join(words).removeprefix("but ").replace("made up", "invented").replace(":", ",")
+    return any(_takes_back(part.split()) for part in text.split(",", 2)[:2])
 
 
 def _takes_back(part: Sequence[str]) -> bool:
-    if v.TRUTH.isdisjoint(part) or not all(map(is_frame, part)):
+    if v.TRUTH.isdisjoint(part) or not all(is_frame(word) or word == "above" for word in part):
         return False
-    return is_negative(part) and "following" not in part and part[-1] != "that"
+    return is_negative(part) != ("lie" in part) and "following" not in part and part[-1] != "that"
 
 
 def _denies_list(words: Sequence[str]) -> bool:
@@ -118,6 +120,8 @@ def _in_scope(words: Sequence[str]) -> set[int]:
             remaining, is_unreal = 0, False
         elif word in (",", "or") and remaining and "or" in words[index:]:
             remaining = SCOPE
+        elif word in v.PREPOSITIONS and words[index - 1] == "not":
+            continue  # "not on a carpet"
         elif word in v.RESUMPTIONS or not (word[0].isalnum() or word[0] == "@"):
             is_same = word == "," and has_article and following in ("a", "an")
             remaining = SCOPE if remaining and is_same else 0

@@ -80,7 +80,8 @@ can't don't unable help assist language model assistant ai able describe answer 
 please name names named called known given mentioned reference references my me your our
 photographer credit credits copyright rights reserved permission owner property courtesy published
 following false true claim statement am such as like fit fits cheerful lively colorful
-colourful vibrant elegant balanced random typical
+colourful vibrant elegant balanced random typical wonderful fantastic gorgeous color colors colour
+colours shadow shadows camera taken happening happens
 """
 
 _FIRST_PERSON = frozenset(("i", "i'm", "i\u2019m", "we", "we're", "my", "our"))

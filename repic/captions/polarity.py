@@ -137,7 +137,7 @@ def _mention(clause: Clause, start: int, end: int, following: Clause | None) -> 
     last = start - (words[start - 1 : start] == [","] == words[end : end + 1])
     frame = takewhile(lambda word: is_frame(word) or word == ":", reversed(words[:last]))
     first = last - len([*frame])
-    rest = words[end:]
+    rest = _after_aside(words[end:])
     if rest[:2] in ([",", "who"], [",", "which"]):
         rest = rest[2:]
     elif rest[:1] in ([":"], ["("]) or (rest[:1] == [","] and any(map(is_negation, rest[1:2]))):
@@ -150,6 +150,14 @@ def _mention(clause: Clause, start: int, end: int, following: Clause | None) -> 
     return _Mention(clause, start, end, words[first:last], stop, predicate, is_cut, reply)
 
 
+def _after_aside(rest: list[str]) -> list[str]:
+    """What follows a name, without an aside before words about presence: `, a dog, is missing`."""
+    after = rest[rest.index(",", 1) + 1 :] if rest[:1] == [","] and "," in rest[1:] else []
+    predicate = [*takewhile(lambda word: word not in v.STOPS, after)]
+    is_verb = bool(predicate) and (predicate[0] in v.ASKING or predicate[0].endswith("n't"))
+    return after if is_verb and all(map(is_frame, predicate)) else rest
+
+
 def _verdict(mention: _Mention) -> Verdict:
     words, before, stop = mention.clause.words, mention.before, mention.stop
     predicate, after = mention.predicate, words[mention.end :]
@@ -159,11 +167,13 @@ def _verdict(mention: _Mention) -> Verdict:
         is_plain = not is_negative(before) and (v.DOUBTS | v.DOUBTING).isdisjoint(before)
         return Verdict.AFFIRMED if is_plain else Verdict.MENTIONED
     is_presence = bool(predicate) and not mention.is_cut and all(map(is_frame, predicate))
-    if predicate and not is_presence and not {predicate[0], after[0]} & _NO_VERBS:
+    is_asked = mention.clause.end == "?" and words[0] in v.ASKING
+    is_subject = not is_presence and predicate and not {predicate[0], after[0]} & _NO_VERBS
+    if is_subject and not is_asked:
         return _of_subject(mention)
     if mention.clause.end == "?" and after == ["("]:
         return Verdict.DOUBTED
-    if mention.clause.end == "?" and stop == "":
+    if is_asked or (mention.clause.end == "?" and stop == ""):
         if mention.reply is None:
             return Verdict.MENTIONED
         return Verdict.DENIED if is_negative(mention.reply.words) else Verdict.AFFIRMED
@@ -203,12 +213,16 @@ def _is_outside(mention: _Mention) -> bool:
         return True
     links = [word for word in before if word not in v.DETERMINERS]
     previous, link = [stop, *links][-2:] if links else (stop, "")
-    if stop in v.OUTSIDE or not v.LIKE.isdisjoint((stop, link)):
+    is_verb = bool(predicate) and predicate[0] not in _NO_VERBS
+    is_seeming = is_verb and mention.clause.words[0] == "it"  # "it looks like Ann is waiting"
+    if stop in v.OUTSIDE or not (is_seeming or v.LIKE.isdisjoint((stop, link))):
         return True
     if link in v.CREDITING and (previous in v.CREDITED | v.PICTURE or not previous):
         return not (link == "from" and previous in v.PICTURE) or not predicate
     content = next((word for word in predicate if not is_frame(word)), "")
-    return content in v.SPEAKING or (predicate[:1] == ["'s"] and content in v.OUTSIDE)
+    if content in v.SPEAKING and "been" not in predicate:
+        return v.COPULAS.isdisjoint(predicate)  # not "is captured in motion"
+    return predicate[:1] == ["'s"] and content in v.OUTSIDE
 
 
 def _of_subject(mention: _Mention) -> Verdict:

@@ -14,7 +14,7 @@ from repic.images.coordinates import Box
 
 _PLACES = frozenset(("left", "right", "above", "below", "under", "over", "beneath"))
 _NEAR = r"(?:[^\W_]\w* ){0,4}?"
-_IS = r"(?:is|stands|sits|lies|we see|there is)"
+_IS = r"(?:is|stands|sits|lies|there is|(?:we|you|i) (?:can )?(?:see|find|spot))"
 _RELATION = re.compile(
     rf"(@\d+) {_NEAR}(left|right) (?:side )?(?:of|from) (?:the )?(@\d+)"
     rf"|(@\d+) {_NEAR}(above|below|under|over|beneath) (?:the )?(@\d+)"
@@ -24,7 +24,7 @@ _INVERTED = re.compile(
     rf"|(above|below|under|over|beneath) (@\d+) {_IS} (@\d+)"
 )
 _SIDE = re.compile(r"(@\d+) (?:\( )?(?:[^\W_]\w* ){0,3}?(left|right)\b(?! (?:side )?of\b)")
-_SIDE_FIRST = re.compile(r"\b(left|right)(?: side)?(?: ,| :| is| stands| sits| we see)* (@\d+)")
+_SIDE_FIRST = re.compile(rf"\b(left|right)(?: side)?(?: ,| :| {_IS})* (@\d+)")
 _ROW = re.compile(r"left to right([^.;!?\n]{0,300})")
 _NAME = re.compile(r"@\d+")
 

@@ -21,9 +21,9 @@ MARKS = frozenset(",.!?;:()|#\u3002\uff0c\uff01\uff1f\n")
 # The first alternative is the usual one, for speed.
 TOKEN = re.compile(
     rf"[A-Za-z0-9]+(?=[ ,.!?;:()<>\n]|$)|<[^<>\n]{{1,60}}>|{_WORD}|'s(?!\w)"
-    r"|[,.!?;:()|#\u3002\uff0c\uff01\uff1f]|\n\s*"
+    r"|\.+|!+|\?+|#+|[,;:()|\u3002\uff0c\uff01\uff1f]|\n\s*"
 )
-"""A word, a tag, or a mark of `MARKS`; line breaks in a row are one."""
+"""A word, a tag, or a mark of `MARKS`; `...`, `###` and line breaks in a row are one."""
 
 MAX_MARKS = 30
 """Combining marks, or others above U+02FF, in a row up to which a text is normalized."""

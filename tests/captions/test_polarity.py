@@ -18,6 +18,7 @@ from repic.captions.mentions import read_caption
         ("not only sand", set()),
         ("no mug here, but a red mug there", {"here"}),
         ("It isn\u2019t a star.", {"star"}),
+        ("a mug that is not on a carpet", {"carpet"}),
     ],
 )
 def test_denied_words(text: str, words: set[str]) -> None:
@@ -43,6 +44,11 @@ def test_denied_words(text: str, words: set[str]) -> None:
         "Bob has no hat, unlike Ann, on sand.",
         "_Ann_ on sand",
         "> Ann on sand",
+        "Ann is captured in motion on sand.",
+        "Ann is made of wood.",
+        "It looks like Ann is sleeping.",
+        "Let us not forget Ann on sand.",
+        "Ann, on the sand, is not alone.",
     ],
 )
 def test_affirmed(text: str) -> None:
@@ -108,6 +114,10 @@ OUTSIDE = [
     "A mug. Happy birthday Ann!",
     "A mug, for the article by Ann.",
     "A mug. As Ann once said, look closely.",
+    "A mug. Is Ann sitting on it?",
+    "A mug. Imagine Ann sitting on it.",
+    "A mug. I wish that Ann were here.",
+    "A mug, bought for Ann.",
 ]
 
 
@@ -149,6 +159,10 @@ def test_what_is_presupposed_is_affirmed(text: str) -> None:
         "I was shown Ann, but not here.",
         "Das ist nicht Ann.",
         "Ann is not among them.",
+        "Ann, however, is missing.",
+        "Ann, a dog, is not here.",
+        "Ann, who was mentioned before, does not appear here.",
+        "It is not the case that Ann sits on sand.",
     ],
 )
 def test_denied(text: str) -> None:
@@ -186,5 +200,12 @@ def test_adjectives_of_the_surroundings_are_no_facts() -> None:
     assert not reading.affirmed_words & {"green", "white"}
 
 
-def test_a_denial_takes_back_what_was_said_of_names() -> None:
-    assert not read_caption("Ann on sand. All of this is untrue.", ["Ann"]).named
+@pytest.mark.parametrize(
+    "text", ["All of this is untrue.", "But all of the above is made up.", "That would be a lie."]
+)
+def test_a_denial_takes_back_what_was_said_of_names(text: str) -> None:
+    assert not read_caption(f"Ann on sand. {text}", ["Ann"]).named
+
+
+def test_what_is_made_up_of_parts_is_no_lie() -> None:
+    assert read_caption("Ann on sand. The sand is made up of stones.", ["Ann"]).named == ("Ann",)
