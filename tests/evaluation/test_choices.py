@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repic.evaluation.answers.choices import choice, options_in, yes_or_no
+from repic.evaluation.answers.choices import choice, options_for, options_in, yes_or_no
 
 OPTIONS = ("Brown", "Grey", "Brown and white", "A lake")
 
@@ -87,3 +87,10 @@ def test_options_in_the_text_of_a_question() -> None:
 def test_any_text_is_read_or_not(reply: str) -> None:
     assert choice(reply, OPTIONS) in (None, 0, 1, 2, 3)
     assert yes_or_no(reply) in (None, True, False)
+
+
+def test_the_right_letter_is_always_one_of_the_options() -> None:
+    assert options_for("Who? A. <Ann> B. <Bob>", "B") == ("<Ann>", "<Bob>")
+    assert choice("E", options_for("Who is left?", "E")) == 4
+    assert choice("E", options_for("Who? A. <Ann> B. <Bob>", "E")) == 4
+    assert options_for("Who is left?", "A") == ("",) * 4

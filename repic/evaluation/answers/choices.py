@@ -17,6 +17,9 @@ from repic.captions.tokens import plain_words
 LONGEST = 4_000
 """Characters that are read; a longer answer is read from its end."""
 
+FEWEST_UNKNOWN = 4
+"""Options, at least, of a question whose text does not list them."""
+
 _DECORATION = str.maketrans("", "", '*_"`$')
 _BOXED = re.compile(r"\\boxed ?\{ ?(?:\\text ?\{)? ?\(?([A-Za-z])\b")
 _STATED = re.compile(
@@ -108,3 +111,11 @@ def options_in(question: str) -> tuple[str, ...]:
         for match, end in zip(marks, ends, strict=False)
     ]
     return tuple(texts) if len(texts) > 1 and all(texts) else ()
+
+
+def options_for(question: str, answer: str) -> tuple[str, ...]:
+    """The options that the text of a question lists, or empty texts if the right letter is not
+    among them."""
+    listed = options_in(question)
+    right = string.ascii_uppercase.index(answer)
+    return listed if right < len(listed) else ("",) * max(FEWEST_UNKNOWN, right + 1)

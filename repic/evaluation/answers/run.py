@@ -12,7 +12,7 @@ from repic.errors import SuiteError
 from repic.evaluation import run as captioning
 from repic.evaluation.answers import asking, scores
 from repic.evaluation.answers.asking import ShortQuestion
-from repic.evaluation.answers.choices import choice, options_in, yes_or_no
+from repic.evaluation.answers.choices import choice, options_for, yes_or_no
 from repic.evaluation.intervals import Estimate
 from repic.evaluation.suites.base import Suite
 from repic.evaluation.suites.vqa_files import choice_questions
@@ -25,9 +25,6 @@ from storage.manifest import Manifest, Run
 from storage.store import Store
 
 NAME = "answers"
-UNKNOWN = ("",) * 4
-"""Options of a question whose text does not list them as `A. ... B. ...`."""
-
 Row = dict[str, Any]
 
 
@@ -165,5 +162,5 @@ def _read(answer: str, asked: ShortQuestion) -> str | None:
         said = yes_or_no(answer)
         return None if said is None else "yes" if said else "no"
     text = asked.question.prompt[-1]["text"]
-    index = choice(answer, asked.options or options_in(text) or UNKNOWN)
+    index = choice(answer, asked.options or options_for(text, asked.answer))
     return None if index is None else chr(ord("A") + index)
