@@ -62,6 +62,8 @@ def nearest(
         size = np.bincount(block, minlength=len(centers))
         members = np.split(np.lexsort((duplicate, block)), np.cumsum(size)[:-1])
         for own, others in enumerate(_near_blocks(centers, size)):
+            if not size[own]:  # its center equals another, as where many vectors are equal
+                continue
             order = np.concatenate([members[own], *(members[other] for other in others)])
             products = Products(grid[order], device)
             search = TopK(products, duplicate[order], order, min(k, len(order)))

@@ -223,6 +223,16 @@ def test_a_collection_too_large_for_exact_search_is_searched_in_blocks(
     assert (duplicate[near.index] != duplicate[:, None]).all()
 
 
+def test_equal_vectors_leave_blocks_empty() -> None:
+    vectors = unit(np.random.default_rng(6), 1200, 8)
+    vectors[:700] = vectors[0]
+    grid, duplicate = similarity.on_grid(vectors), np.arange(1200)
+    with mock.patch.object(blocks, "SIZE", 50):
+        near, recall = blocks.nearest(grid, duplicate, 10)
+    assert recall == 1
+    assert np.array_equal(near.index, Search().nearest(grid, duplicate, 10).index)
+
+
 def test_blocks_that_hold_everything_find_everything() -> None:
     grid = similarity.on_grid(unit(400, 16))
     duplicate = np.arange(400)
