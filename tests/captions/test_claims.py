@@ -31,6 +31,7 @@ def score(text: str, row: dict[str, Any] = ROW) -> float | None:
 
 
 RIGHT = [
+    "On the far left we find Ann, and on the right Bob.",
     "Ann is the red mug and Bob is the blue car.",
     "Ann (the red mug with white dots and a bow) and Bob (the blue car).",
     "Ann, a red mug with a bow, and Bob, a blue car.",
@@ -54,6 +55,7 @@ RIGHT = [
     "Ann (left) and Bob (right).",
 ]
 WRONG = [
+    "On the far left we find Bob, and on the right Ann.",
     "Bob is the red mug and Ann is the blue car.",
     "Bob (the red mug with white dots and a bow) and Ann (the blue car).",
     "Bob, the red mug with a bow, and Ann, the blue car.",

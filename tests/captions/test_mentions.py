@@ -182,6 +182,7 @@ def test_repetition() -> None:
     assert read_caption(text, NAMES).repetition == 0
     assert read_caption(f"{text}. {text}.", NAMES).repetition > 0.25
     assert read_caption("Ann on tiles. Ann on tiles.", NAMES).repetition == 0.5
+    assert read_caption("### Caption\n\nAnn sleeps here...", NAMES).repetition == 0
     assert read_caption("so so so so nice", NAMES).repetition > 0.5
     assert read_caption(text, NAMES, request="the dog sits on the grass today").repetition > 0.2
 
