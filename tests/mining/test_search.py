@@ -224,7 +224,7 @@ def test_a_collection_too_large_for_exact_search_is_searched_in_blocks(
 
 
 def test_equal_vectors_leave_blocks_empty() -> None:
-    vectors = unit(np.random.default_rng(6), 1200, 8)
+    vectors = unit(1200, 8, seed=6)
     vectors[:700] = vectors[0]
     grid, duplicate = similarity.on_grid(vectors), np.arange(1200)
     with mock.patch.object(blocks, "SIZE", 50):
