@@ -83,7 +83,7 @@ class FiveSources:
     def texts(self) -> list[str]:
         return [
             f"coco:{self.folder}/coco/annotations/instances_train2017.json",
-            f"coco:{self.folder}/objects365/zhiyuan_objv2_train.json",
+            f"coco:{self.folder}/objects365/zhiyuan_objv2_val.json",
             f"celeba:{self.folder}/celeba",
             f"refcoco:{self.folder}/refcoco",
             f"subjects200k:{self.folder}/subjects200k",
@@ -93,8 +93,9 @@ class FiveSources:
     def overrides(self) -> tuple[str, ...]:
         """What each source is used for, as in docs/evaluate.md."""
         return (
-            *(f"sources.{name}.identity=object" for name in ("coco", COCO_2, "refcoco")),
-            *(f"sources.{name}.objectives=[oct, ict]" for name in ("coco", COCO_2, "celeba")),
+            "sources.1.name=objects365",
+            *(f"sources.{name}.identity=object" for name in ("coco", "objects365", "refcoco")),
+            *(f"sources.{name}.objectives=[oct, ict]" for name in ("coco", "objects365", "celeba")),
             "sources.refcoco.objectives=[vlt]",
             "sources.subjects200k.objectives=[oct, ict]",
         )
@@ -112,10 +113,6 @@ class FiveSources:
     def settings(self, *overrides: str) -> Settings:
         values = config.chosen_sources(sources=self.texts)
         return config.load("paper", (*self.overrides, *SAMPLES, *overrides), **values)
-
-
-COCO_2 = "coco-zhiyuan_objv2_train-json"
-"""How the second source of its kind is called: by the end of its path."""
 
 
 class _Photos:
@@ -219,7 +216,7 @@ def _objects365(folder: Path, photos: Sequence[WorldPhoto]) -> None:
         _save(photo, folder / name)
     listed = [f"images/v1/{name}" for name in names]
     changes = {"isfake": 0, "isreflected": 0}
-    _write(folder / "zhiyuan_objv2_train.json", _instances(photos, listed, **changes))
+    _write(folder / "zhiyuan_objv2_val.json", _instances(photos, listed, **changes))
 
 
 def _celeba(folder: Path, photos: Sequence[WorldPhoto]) -> None:

@@ -172,8 +172,6 @@ def data(tmp_path_factory: pytest.TempPathFactory, built: Built) -> Path:
         from tests.five_sources import FiveSources
 
         FiveSources.make(folder, coco=4, objects365=4, celeba=10, refcoco=10, subjects=2)
-        train = folder / "objects365" / "zhiyuan_objv2_train.json"
-        train.rename(train.with_name("zhiyuan_objv2_val.json"))
     suites = folder / "repic"
     four(suites, PALS[:4])
     database(suites, "database_2_concepts", {name: f"{name}.jpg" for name in ("Ann", "Bob")})

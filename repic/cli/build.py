@@ -86,7 +86,7 @@ def build(
     if dry_run:
         from repic.pipeline import dry_run as checks
 
-        print_findings(checks.examine(settings), as_json)
+        print_findings(checks.examine(settings, parameters["profile"]), as_json)
         return
     if profile is None:
         _suggest_models(parameters["overrides"])

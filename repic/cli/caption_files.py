@@ -37,6 +37,10 @@ Concepts = Annotated[
         help="Concepts per photo, which select the paper's script; by default read from the rows.",
     ),
 ]
+NO_REFERENCES = (
+    "no caption lists its references, so which concepts are absent is not known: absent_facts and "
+    'net_facts are not computed; `"references": ["Ann", "Bob"]` in each row lists them'
+)
 JudgeModel = Annotated[str, typer.Option(help="Model to request from the endpoint.")]
 JudgeKey = Annotated[
     str | None, typer.Option(help="Environment variable that holds the endpoint's key.")
@@ -110,6 +114,8 @@ def captions(
         extra["references"] = reference_scores(records, read_reference_captions(captions))
     if facts is not None:
         extra["facts"] = _facts(records, facts, _judge(judge, judge_model, judge_key_env))
+        if not extra["facts"]["net_facts"].n:
+            err().print(f"note: {NO_REFERENCES}", markup=False)
     elif judge:
         raise UserError("--judge reads facts: give --facts FILE, too")
     for remark in report.remarks:

@@ -97,7 +97,8 @@ def run(
         ),
     ] = None,
     photos: Annotated[
-        int | None, typer.Option(help="Number of generated photos per part of the suite.")
+        int | None,
+        typer.Option(help="Number of generated photos per part of the suite, at least 8."),
     ] = None,
     server: ServerOption = None,
     profile: ProfileOption = "sample",
@@ -144,7 +145,7 @@ def run(
         from repic.evaluation.suites import dry_run as checks
 
         checkpoints = open_store(store) if "@" in model else None
-        print_findings(checks.examine(model, settings, checkpoints), as_json)
+        print_findings(checks.examine(model, settings, checkpoints, profile), as_json)
         return
     from repic.cli.progress import RunProgress
     from repic.evaluation import run as evaluation
@@ -191,16 +192,16 @@ def _print(result: EvaluationResult) -> None:
     verb = "Published" if result.is_new else "Nothing new: this is"
     out().print(
         f"{verb} {result.ref}: {result.model} on {result.suite}, {result.summary['photos']} "
-        "photos; strict metric in percent, 95 % intervals, clustered by photo; n counts captions "
-        "unless a cell gives its own",
+        "photos; strict metric in percent, 95 % intervals, clustered by photo; n counts what a "
+        "score is a mean over: captions, or claims about who is what (binding), or others",
         markup=False,
     )
-    _print_table(result, "strict", SCORES, "f1")
+    _print_table(result, "strict", SCORES)
     out().print(
         "Caption quality: length in words, shares in percent, CLIPScore from 0 to 2.5",
         markup=False,
     )
-    _print_table(result, "quality", QUALITY, "length")
+    _print_table(result, "quality", QUALITY)
     if any(score.n for named in result.estimates("facts").values() for score in named.values()):
         out().print("Facts that the captions alone convey, in percent", markup=False)
         _print_table(result, "facts", caption_facts.COLUMNS)
@@ -212,19 +213,25 @@ def _print(result: EvaluationResult) -> None:
         _print_table(result, "retrieval", RETRIEVAL)
 
 
-def _print_table(
-    result: EvaluationResult, metric: str, names: Sequence[str], counted: str | None = None
-) -> None:
-    """Scores by protocol and part; the column n is that of the score `counted`."""
-    from repic.evaluation.metrics import format_cell
+def _print_table(result: EvaluationResult, metric: str, names: Sequence[str]) -> None:
+    """A line for each score, so that the table fits 80 columns; protocol and part lead each group.
+
+    Scores that nothing was counted for are left out.
+    """
+    from repic.evaluation.metrics import format_interval, format_value
     from repic.report.evaluation_page import ordered_estimates
 
     rows = []
-    for (protocol, part), named in ordered_estimates(result, metric):
-        n = named[counted].n if counted else None
-        cells = [format_cell(name, named[name], n) if name in named else "-" for name in names]
-        rows.append((protocol, part, *([n] if counted else []), *cells))
-    print_rows(["protocol", "part", *(["n"] if counted else []), *names], rows)
+    for group, named in ordered_estimates(result, metric):
+        heading = group
+        for name in names:
+            if name not in named or not named[name].n:
+                continue
+            score = named[name]
+            interval = format_interval(name, score.low, score.high)
+            rows.append((*heading, name, format_value(name, score.value), interval, score.n))
+            heading = ("", "")
+    print_rows(["protocol", "part", "score", "value", "95 % interval", "n"], rows)
 
 
 @evaluate.command()

@@ -40,7 +40,8 @@ class EvaluateSettings(Section):
     photos: int = Field(
         32,
         ge=8,
-        description="Photos per part of a generated suite; other suites are used completely.",
+        description="Photos per part of a generated suite, at least 8; other suites are used "
+        "completely.",
     )
     seed: int = Field(0, description="Seed of all random choices: worlds, names, wrong references.")
     protocols: tuple[Protocol, ...] = Field(

@@ -6,10 +6,10 @@ facts about concepts in the photo add, facts about absent concepts subtract.
 - right_facts: share of the facts about concepts in the photo that the reader gets right;
 - wrong_facts: share of the multiple-choice questions about them with another answer;
 - absent_facts: share of the facts about absent concepts that the reader takes from the caption.
-  A concept is absent if its reference was shown but it is not in the photo; if a file does not
-  list the references, every other concept with facts. Facts that are true of the photo, too, are
-  left out;
-- net_facts: right minus absent facts, over all facts of both kinds, -1 to 1.
+  A concept is absent if its reference was shown but it is not in the photo, so a caption without
+  a list of references has none. Facts that are true of the photo, too, are left out;
+- net_facts: right minus absent facts, over all facts of both kinds, -1 to 1. Undefined if no
+  caption lists references, because it would be right_facts again.
 
 A fact is a statement, or a question with options. The reader `WordReader` needs no model: a caption
 states what all content words of an answer say, in a sentence that denies nothing; of several stated
@@ -126,7 +126,9 @@ def fact_scores(
     """Scores with intervals, clustered by photo; see the module for what they are."""
     asked: list[AskedFact] = []
     owners: list[tuple[str, bool]] = []
+    references_are_known = False
     for record in records:
+        references_are_known |= bool(record.given)
         for name, fact, is_present in _questions(record, facts):
             asked.append((record.caption, name, fact))
             owners.append((record.photo, is_present))
@@ -142,7 +144,7 @@ def fact_scores(
             (
                 photo,
                 (right, wrong, taken, right - taken),
-                (is_present, is_choice, not is_present, 1.0),
+                (is_present, is_choice, not is_present, float(references_are_known)),
             )
         )
     return dict(zip(COLUMNS, sum_by_photo(counts, len(COLUMNS)).estimates(UNITS), strict=True))
@@ -151,7 +153,7 @@ def fact_scores(
 def _questions(record: Record, facts: ConceptFacts) -> Iterable[tuple[str, Fact, bool]]:
     """Facts about concepts in the photo, then those about absent ones that are not true of it."""
     present = {folded(name) for name in record.concepts}
-    shown = {folded(name) for name in record.given} or set(facts)
+    shown = {folded(name) for name in record.given}
     here = [(name, fact) for name in sorted(present) for fact in facts.get(name, ())]
     yield from ((name, fact, True) for name, fact in here)
     texts = [fact.options[fact.answer] for _, fact in here]

@@ -292,7 +292,8 @@ class _Rows:
             value = self._value()
             if first == "{" and self._rows == 1 and not {"caption", "concepts"} & value.keys():
                 keys = ", ".join(list(value)[:3])
-                raise CaptionError(f"{self._path} is one object (keys: {keys}); {_FILE_FORM}")
+                what = f"one object (keys: {keys})" if keys else "an empty object"
+                raise CaptionError(f"{self._path} is {what}; {_FILE_FORM}")
             yield value
 
     def _value(self) -> Any:

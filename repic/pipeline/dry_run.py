@@ -17,13 +17,16 @@ TRIED = 3
 """Photos of each source that are read."""
 
 
-def examine(settings: Settings) -> list[Finding]:
+def examine(settings: Settings, profile: str) -> list[Finding]:
     """List every source, read a few photos of each, and look for the models; writes nothing.
 
     Generated photos are not written.
+
+    Args:
+        profile: The profile of the settings, for the remedy.
     """
     of_sources = chain.from_iterable(_source(source, settings) for source in settings.sources)
-    return [*of_sources, *models(settings), *_recipe(settings)]
+    return [*of_sources, *models(settings, profile), *_recipe(settings)]
 
 
 def _source(source: SourceSettings, settings: Settings) -> Iterator[Finding]:
@@ -62,7 +65,7 @@ def _counts(photos: list[SourcePhoto]) -> str:
     return ", ".join([f"{len(photos)} photos", *listed])
 
 
-def models(settings: Settings) -> Iterator[Finding]:
+def models(settings: Settings, profile: str) -> Iterator[Finding]:
     """The published weights of detectors and encoder: whether they are here."""
     detectors = [settings.detector_of(source) for source in settings.sources]
     needed = {
@@ -70,12 +73,15 @@ def models(settings: Settings) -> Iterator[Finding]:
         for detector in detectors
         for model in models_of(settings.model_copy(update={"detector": detector}))
     }
+    absent = []
     for name, model in needed.items():
         if files := model.fetched():
             yield Finding("ok", "model", f"{name}, {sum(f.bytes for f in files) / 1e9:.1f} GB")
         else:
-            remedy = "`repic models pull PROFILE` fetches it; a build fetches no YOLO file itself"
-            yield Finding("note", "model", f"{name} was not fetched by repic", remedy)
+            absent.append(name)
+    if absent:
+        remedy = f"`repic models pull {profile}` fetches them; a build fetches no YOLO file itself"
+        yield Finding("note", "models", f"not fetched by repic: {', '.join(absent)}", remedy)
     if not needed:
         yield Finding("ok", "model", "those that ship with repic, or your own files")
 

@@ -49,7 +49,11 @@ def test_photos_that_are_not_there_and_models_to_fetch_are_said(
     photos = f"--images={album.folder}"
     _, out, _ = repic_main("build", "--profile=paper", photos, "--dry-run")
     assert "yolov8x-worldv2.pt" in out
-    assert "`repic models pull PROFILE` fetches it" in " ".join(out.split())
+    assert " ".join(out.split()).count("repic models pull") == 1
+    _, out, _ = repic_main("build", "--profile=paper", photos, "--dry-run", "--json")
+    [models] = [f for f in json.loads(out) if f["subject"] == "models"]
+    assert "`repic models pull paper`" in models["remedy"]
+    assert "yolov8x-worldv2.pt, " in models["found"]
 
 
 def test_training_says_rows_model_and_steps(built: Built, tiny: str, repic_main: Main) -> None:
@@ -99,7 +103,8 @@ def test_an_evaluation_says_photos_captions_and_model(
     assert code == 0, err
     found = " ".join(out.split())
     assert "skip-retrieval, retrieval-forced, wrong: at most 6 captions" in found
-    assert "yolov8x-worldv2.pt was not fetched" in found
+    assert "not fetched by repic: yolov8x-worldv2.pt" in found
+    assert found.count("`repic models pull paper`") == 1
     code, out, _ = repic_main(*suite, "--folder=/nowhere", "--model=/nowhere", "--json")
     assert code == 1
     errors = {f["subject"] for f in json.loads(out) if f["level"] == "error"}

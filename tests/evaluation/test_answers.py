@@ -220,7 +220,13 @@ def test_on_the_command_line(layouts: dict[str, Path], tmp_path: Path) -> None:
         report = json.loads(CliRunner().invoke(app, [*base, "--task", "vqa", "--json"]).stdout)
         page = CliRunner().invoke(app, [*base, "--task", "vqa", "--report", "x.html"])
     assert shown.exit_code == 0, shown.output
-    for words in ("Published answers@v1", "recall", "specificity", "weighted", "12 photos without"):
+    for words in (
+        "Published answers@v1",
+        "recall",
+        "specificity",
+        "weighted",
+        "(answer no)",
+    ):
         assert words in shown.output
     [part] = report["scores"]
     assert part["unread"] == {

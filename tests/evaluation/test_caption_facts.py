@@ -54,8 +54,17 @@ def test_what_is_not_stated(caption: str) -> None:
     assert scores(caption)["right_facts"] == 0
 
 
-def test_who_is_absent_without_references() -> None:
-    assert scores("A wooden leg.", given=())["absent_facts"] == 1
+def test_nobody_is_known_to_be_absent_without_references() -> None:
+    result = scores("<Ann> in a red hat has a wooden leg.", given=())
+    assert result["right_facts"] == 1 / 2
+    assert (result["absent_facts"], result["net_facts"]) == (None, None)
+    listed = Record("p", ("Ann",), "", given=("Ann",))
+    unlisted = Record("q", ("Ann",), "A wooden leg.")
+    found = fact_scores([unlisted, listed], FACTS, WordReader())
+    assert (found["absent_facts"].n, found["net_facts"].n) == (0, 4)
+
+
+def test_facts_that_are_not_known_to_be_absent() -> None:
     assert scores("A wooden leg.", given=("Ann",))["absent_facts"] is None
     in_photo = ({"name": None, "label": "leg", "phrases": ["wooden"], "box": [0, 0, 1, 1]},)
     assert scores("A wooden leg.", scene=in_photo)["absent_facts"] is None
@@ -158,7 +167,8 @@ def test_a_judge_reads_captions_only(tmp_path: Path) -> None:
         judge.http.server_close()
     report = json.loads(done.stdout)["facts"]
     assert report["right_facts"]["value"] == report["wrong_facts"]["n"] / 2 == 1 / 2
-    assert report["absent_facts"]["value"] == 1
+    assert (report["absent_facts"]["n"], report["net_facts"]["value"]) == (0, None)
+    assert "no caption lists its references" in " ".join(done.stderr.split())
     assert judge.url in (explain(failed.exception) or "")
     alone = CliRunner().invoke(app, command)
     assert "--judge reads facts" in (explain(alone.exception) or "")

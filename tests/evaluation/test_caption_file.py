@@ -81,7 +81,7 @@ BAD = {
     "a comma too much": ((TEXT[:-1] + ",]").encode(), "is not JSON at row 3"),
     "something after": ((TEXT + "x").encode(), "something follows"),
     "an object": (b'{"concept_dict": {}}', "is one object (keys: concept_dict)"),
-    "an empty object": (b"{}", "is one object"),
+    "an empty object": (b"{}", "is an empty object; a caption file is"),
     "text": (b'"Ann"', "neither a list nor rows"),
     "a number": (b"3", "neither a list nor rows"),
     "null": (b"null", "neither a list nor rows"),

@@ -365,7 +365,7 @@ def test_what_cannot_caption_says_why(store: Store) -> None:
         captioners.load("sample-sft", config.EvaluateSettings(backend="vllm"), store)
     with pytest.raises(ConfigError, match=r"needs evaluate\.url"):
         captioners.load("pal", config.EvaluateSettings(backend="server"), store)
-    with pytest.raises(StoreError, match="There is no checkpoint"):
+    with pytest.raises(StoreError, match=r"`repic train` makes one.*--model sample-sft"):
         captioners.load("checkpoint@v9", config.EvaluateSettings(), store)
     with serving(name_none) as server:
         result = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
@@ -392,6 +392,28 @@ def test_the_command(repic_main: Any, tmp_path: Path) -> None:
     assert 0 <= fit["interval"][0] <= fit["value"] <= fit["interval"][1] <= 2.5
 
 
+def test_tables_fit_80_columns(
+    repic_main: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No word or interval is folded: each line of a table ends with its n."""
+    monkeypatch.setenv("COLUMNS", "80")
+    where = ("--photos", "8", "--store", str(tmp_path / "store"), "--protocol", "retrieval-forced")
+    with serving(name_all) as server:
+        code, output, errors = repic_main(
+            "evaluate", "run", "--model", "pal", "--server", server.url, *where
+        )
+    assert code == 0, errors
+    header = "protocol part score value 95 % interval n"
+    tables = [line for line in output.splitlines() if line.startswith(" ") and line.strip()]
+    assert sum(" ".join(line.split()) == header for line in tables) == 4, output
+    for line in tables:
+        assert len(line) <= 80
+        is_rule = set(line.strip()) == {"\u2500"}
+        assert is_rule or line.split()[-1] == "n" or line.split()[-1].isdigit(), line
+    assert "false_mention" in output
+    assert "right_share" in output
+
+
 def test_tables_show_n_of_what_counts_something_else(repic_main: Any, tmp_path: Path) -> None:
     common = ("evaluate", "run", "--photos", "8", "--store", str(tmp_path / "store"))
     with serving(name_all) as server:
@@ -405,17 +427,19 @@ def test_tables_show_n_of_what_counts_something_else(repic_main: Any, tmp_path: 
         empty = json.loads(repic_main(*common, *settings, *blind, "--json")[1])
     [names] = [row for row in result["strict"] if row["part"] == "all"]
     [read] = result["quality"]
-    line = next(line for line in output.splitlines() if "mixed" in line and "all" in line)
-    assert line.split()[:3] == ["mixed", "all", "24"]
-    fit = read["clip_score"]
-    low, high = fit["interval"]
-    assert f"{fit['value']:.2f} ({low:.2f} to {high:.2f})" in output
-    for other in (names["binding"], read["copy_rate"], read["distinct_1"]):
-        assert other["n"] != 24
-        assert f", n {other['n']}" in output or not other["n"]
-    assert "clip_score" in without
-    quality = without.partition("Caption quality")[2]
-    assert next(line for line in quality.splitlines() if "mixed" in line).split()[-1] == "-"
+    lines = [line.split() for line in output.splitlines()]
+    first = next(words for words in lines if words[:2] == ["mixed", "all"])
+    assert (first[2], first[-1]) == ("precision", "24")
+    for name, score in ("binding", names["binding"]), *read.items():
+        if isinstance(score, dict) and score["n"]:
+            [low, high] = score["interval"]
+            places, scale = (2, 1) if name in ("length", "clip_score") else (1, 100)
+            shown = [f"{scale * value:.{places}f}" for value in (score["value"], low, high)]
+            expected = [name, shown[0], shown[1], "to", shown[2], str(score["n"])]
+            assert any(words[-6:] == expected for words in lines), expected
+    assert names["binding"]["n"] != 24
+    assert "clip_score" in output
+    assert "clip_score" not in without
     assert empty["quality"][0]["clip_score"] == {
         "value": None,
         "interval": None,

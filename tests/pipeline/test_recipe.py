@@ -59,7 +59,7 @@ def test_every_source_gives_what_the_paper_took_from_it(small: tuple[FiveSources
     source_of = {row["image_id"]: row["source"] for row in table(store, "images")}
     rows = table(store, "examples")
     found = {(source_of[r["images"][-1]["image_id"]], r["objective"], r["origin"]) for r in rows}
-    alone = ("coco", five_sources.COCO_2, "celeba")
+    alone = ("coco", "objects365", "celeba")
     assert found == {
         *((name, objective, "same_photo") for name in alone for objective in ("oct", "ict")),
         *(("subjects200k", objective, "two_photos") for objective in ("oct", "ict")),
@@ -75,7 +75,7 @@ def test_things_that_no_other_photo_shows_cost_no_photo(small: tuple[FiveSources
     photos = {row["image_id"]: row for row in table(store, "images")}
     alone = [row for row in table(store, "objects") if row["identity_origin"] == "object"]
     sources = {photos[row["image_id"]]["source"] for row in alone}
-    assert sources == {"coco", five_sources.COCO_2, "refcoco"}
+    assert sources == {"coco", "objects365", "refcoco"}
     assert len({row["identity"] for row in alone}) == len(alone) == 2 * 96
     splits = {row["image_id"]: row["split"] for row in table(store, "groups")}
     assert None not in {splits[row["image_id"]] for row in alone}

@@ -50,7 +50,7 @@ def _estimates(rows: Sequence[Row]) -> dict[str, Estimate]:
     if rows[0]["task"] == "vqa":
         return dict(zip(VQA, sums.estimates(["question"] * 2), strict=True))
     yes, no, answered, _ = sums.units
-    units = ("photo with it", "photo without it", "question", "question", "question")
+    units = ("question (answer yes)", "question (answer no)", *("question",) * 3)
     found = sums.estimates(units, (yes, no, answered, answered, answered))
     return dict(zip(RECOGNITION, found, strict=True))
 

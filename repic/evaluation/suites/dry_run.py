@@ -19,18 +19,19 @@ from repic.pipeline.doctor import Finding
 from storage.store import Store
 
 
-def examine(model: str, settings: Settings, store: Store | None) -> list[Finding]:
+def examine(model: str, settings: Settings, store: Store | None, profile: str) -> list[Finding]:
     """Check suite, model and retrieval; loads no weights and writes nothing.
 
     Args:
         model: As in `repic.evaluation.run.run`.
         store: Store of checkpoints; None if there is none yet.
+        profile: The profile of the settings, for the remedy.
     """
     evaluate = settings.evaluate
     retrieves = any(protocol.startswith("retrieval") for protocol in evaluate.protocols)
     found = [*_suite(evaluate), *_files(evaluate), *_model(model, settings, store)]
     if retrieves and evaluate.task == "caption":
-        found += dry_run.models(settings)
+        found += dry_run.models(settings, profile)
     return found
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repic.errors import ConfigError, WeightsError
+from repic.models import hub
 from repic.models.detectors.base import Candidates, LetterboxDetector, Padding
 
 if TYPE_CHECKING:
@@ -73,7 +74,11 @@ def _from_pretrained(checkpoint: str) -> tuple[Any, Any]:
         name, revision = str(Path(checkpoint).expanduser()), "main"
     else:
         name, _, revision = checkpoint.partition("@")
-    pinned: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
+    pinned: dict[str, Any] = {
+        "revision": revision or "main",
+        "trust_remote_code": False,
+        "local_files_only": hub.is_needed_but_away(name),
+    }
     try:
         model_type = AutoConfig.from_pretrained(name, **pinned).model_type
     except (OSError, ValueError) as error:

@@ -96,8 +96,13 @@ def _checkpoint(model: str, store: Store | None) -> Manifest | None:
         return None
     if store is None:
         raise StoreError(f"{model} is a version in a store: give --store")
-    from repic.models.vlm.checkpoints import find
+    from repic.models.vlm.checkpoints import NAME, find
 
+    if model.startswith(f"{NAME}@") and not store.versions(NAME):
+        raise StoreError(
+            f"there is no {NAME} in this store: `repic train` makes one, or give another model, "
+            "such as --model sample-sft"
+        )
     return find(store, model)
 
 

@@ -19,7 +19,7 @@ from repic.images.coordinates import (
     ConventionError,
 )
 from repic.images.model_families import convention_for
-from repic.models import weights
+from repic.models import hub, weights
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -132,11 +132,10 @@ def reader(
     from transformers import AutoConfig, AutoProcessor
 
     path = _locate(name)
+    how = {"trust_remote_code": False, "local_files_only": hub.is_needed_but_away(path)}
     try:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        processor = AutoProcessor.from_pretrained(
-            path, padding_side="left", trust_remote_code=False
-        )
+        config = AutoConfig.from_pretrained(path, **how)
+        processor = AutoProcessor.from_pretrained(path, padding_side="left", **how)
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise WeightsError(
@@ -211,11 +210,12 @@ def _fingerprint(path: str, config: Any) -> str:
 
 
 def quiet() -> None:
-    """Disable progress bars and warnings of transformers, and of bitsandbytes about kernels."""
+    """Disable progress bars and warnings of transformers, of bitsandbytes and of the hub."""
     from transformers.utils import logging as of_transformers
 
     of_transformers.disable_progress_bar()
     of_transformers.set_verbosity_error()
+    hub.quiet_retries()
     # peft imports it where it is installed, also for training that quantizes nothing.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
@@ -233,7 +233,10 @@ def load(reader: Reader, options: LoadOptions = LoadOptions()) -> Any:
 
     options.check()
     dtype = torch.bfloat16 if options.bfloat16 else torch.float32
-    how: dict[str, Any] = {"dtype": dtype}
+    how: dict[str, Any] = {
+        "dtype": dtype,
+        "local_files_only": hub.is_needed_but_away(reader.path),
+    }
     if options.attention != "auto":
         how["attn_implementation"] = _ATTENTION[options.attention]
     if options.four_bit:
