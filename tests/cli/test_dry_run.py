@@ -130,3 +130,11 @@ def test_what_would_stop_an_evaluation_is_said(
     code, out, _ = repic_main("evaluate", "run", "--dry-run", model, "--json", *options)
     assert code == 1
     assert {f["subject"] for f in json.loads(out) if f["level"] == "error"} == {subject}
+
+
+def test_the_help_says_the_least_number_of_photos(repic_main: Main) -> None:
+    _, out, _ = repic_main("evaluate", "run", "--help")
+    assert "at least 8." in " ".join(out.replace("\u2502", " ").split())
+    few = ("evaluate", "run", "--dry-run", "--model=sample-full")
+    assert repic_main(*few, "--photos=8")[0] == 0
+    assert repic_main(*few, "--photos=7")[0] != 0
