@@ -101,9 +101,9 @@ def test_a_store_that_is_not_there(
     ("arguments", "hint"),
     [
         (("show", "dataset@v9"), "choose one of v1"),
-        (("show", "exampels@latest"), "did you mean examples"),
+        (("show", "exampels@latest"), "Did you mean examples"),
         (("show", "dataset@production"), "choose one of"),
-        (("log", "pair"), "did you mean pairs"),
+        (("log", "pair"), "Did you mean pairs"),
         (("diff", "pairs@v1", "dataset@v1"), "pairs@v1 is a table"),
         (("verify", "pairs@v7"), "choose one of v1"),
         (("tag", "dataset@v9", "x"), "choose one of v1"),
