@@ -107,18 +107,27 @@ def _dataset(
 def _print_report(report: DatasetReport) -> None:
     bound = f" of {report.dataset}" if report.dataset else ""
     out().print(f"[bold]{report.examples}[/]{bound}")
+    out().print("\n[bold]Rows[/]")
     _print_counts(report.counts)
+    out().print(f"[bold]Without looking[/]: reward of train.mode={report.mode}")
     _print_blind(report)
+    out().print("[bold]Recipe[/]: rows of train")
     print_rows(
-        ["objective", "kind", "wanted", "rows of train", "missing", "lost at"],
+        ["objective", "kind", "wanted", "train", "missing", "lost at"],
         [_recipe_row(line) for line in report.recipe],
     )
     if report.problems:
+        out().print("[bold]Problems[/]")
         print_rows(
             ["example", "check", "problem", "remedy"],
             [(p.example_id, p.check, p.message, p.remedy) for p in report.problems],
         )
+    out().print("[bold]Findings[/]")
     print_findings(report.findings)
+
+
+_CAPTIONS = {"ict": ("ict", "captions"), "which": ("ict", "which")}
+"""Objective and kind of earnings that are of some ICT rows only."""
 
 
 def _print_counts(counts: Sequence[RowCount]) -> None:
@@ -131,14 +140,16 @@ def _print_counts(counts: Sequence[RowCount]) -> None:
         numbers.setdefault(key, {})[count.split] = count.rows
     total = sum(count.rows for count in counts if count.split == "train")
     print_rows(
-        ["objective", "kind", "reference", *SPLITS, "of train"],
+        ["objective", "kind", *SPLITS, "share of train", "reference"],
         [
             (
-                *key,
+                objective,
+                kind,
                 *(by_split.get(split, 0) for split in SPLITS),
                 f"{by_split.get('train', 0) / max(total, 1):.1%}",
+                origin,
             )
-            for key, by_split in numbers.items()
+            for (objective, kind, origin), by_split in numbers.items()
         ],
     )
 
@@ -149,10 +160,10 @@ def _print_blind(report: DatasetReport) -> None:
 
     found = {(earning.objective, earning.split): earning for earning in report.blind}
     print_rows(
-        ["without looking", *(f"{split} ({report.mode})" for split in SPLITS), "answer"],
+        ["objective", "kind", *SPLITS, "answer"],
         [
             (
-                objective,
+                *_CAPTIONS.get(objective, (objective, "")),
                 *(
                     f"{found[key].reward:.2f}" if (key := (objective, split)) in found else "-"
                     for split in SPLITS
@@ -166,6 +177,5 @@ def _print_blind(report: DatasetReport) -> None:
 
 def _recipe_row(line: RecipeLine) -> tuple[Any, ...]:
     wanted = "all" if line.wanted is None else line.wanted
-    missing = max(0, line.wanted - line.rows) if line.wanted is not None else None
     lost = "; ".join(f"{loss.stage}: {loss.count} {loss.what}" for loss in line.losses)
-    return line.objective, line.kind, wanted, line.rows, missing or "", lost
+    return line.objective, line.kind, wanted, line.rows, line.missing or "", lost

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from repic.captions.facts import fact_words
 from repic.config import SPLITS
 from repic.objectives import identify
 from repic.objectives.balance import set_f1_of_all
 from repic.objectives.caption_reward import labels_to_say
+
+AnyRow = TypeVar("AnyRow", bound=Mapping[str, Any])
 
 TOO_HIGH = 0.05
 """Gain of not looking over naming nobody that is warned about."""
@@ -57,19 +59,27 @@ class BlindCaptions:
 
 def measure(rows: Iterable[Mapping[str, Any]]) -> list[BlindCaptions]:
     """One result per split that has caption rows without a check of their content."""
-    captions: dict[str, list[Mapping[str, Any]]] = {split: [] for split in SPLITS}
-    for row in rows:
-        if row["objective"] == "ict" and row["kind"] != identify.KIND:
-            captions[row["split"]].append(row)
+    by_split: dict[str, list[Mapping[str, Any]]] = {split: [] for split in SPLITS}
+    for row in captions(rows):
+        by_split[row["split"]].append(row)
     results = []
-    for split, of_split in captions.items():
-        unchecked = [row for row in of_split if not fact_words(row)[0]]
-        if unchecked:
-            checked = len(of_split) - len(unchecked)
-            labelled = sum(bool(labels_to_say(row)) for row in unchecked)
-            rewards = _rewards(unchecked)
+    for split, of_split in by_split.items():
+        if open_rows := unchecked(of_split):
+            checked = len(of_split) - len(open_rows)
+            labelled = sum(bool(labels_to_say(row)) for row in open_rows)
+            rewards = _rewards(open_rows)
             results.append(BlindCaptions(split, len(of_split), checked, labelled, *rewards))
     return results
+
+
+def captions(rows: Iterable[AnyRow]) -> list[AnyRow]:
+    """The caption rows."""
+    return [r for r in rows if r["objective"] == "ict" and r["kind"] != identify.KIND]
+
+
+def unchecked(rows: Iterable[AnyRow]) -> list[AnyRow]:
+    """The caption rows in which no facts are known to check the content by."""
+    return [row for row in captions(rows) if not fact_words(row)[0]]
 
 
 def _rewards(
@@ -102,8 +112,8 @@ def suggested_shares(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     They have as few absent rows as possible, and `MIXED_PER_PRESENT` mixed rows for each with only
     present names.
     """
-    captions = [r for r in rows if r["objective"] == "ict" and r["kind"] != identify.KIND]
-    counts = Counter(row["kind"] for row in captions)
+    of_captions = captions(rows)
+    counts = Counter(row["kind"] for row in of_captions)
     present_kinds = [kind for kind in ("single", "multi") if counts[kind]] or ["single"]
     for percent in range(20, 80):
         absent, rest = percent / 100, 1 - percent / 100
@@ -111,7 +121,7 @@ def suggested_shares(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
         shares = dict.fromkeys(present_kinds, each)
         shares |= {"absent": absent, "mixed": rest - sum(shares.values())}
         weight = {kind: share / counts[kind] for kind, share in shares.items() if counts[kind]}
-        nobody, _, best = _rewards([row for row in captions if row["kind"] in weight], weight)
+        nobody, _, best = _rewards([row for row in of_captions if row["kind"] in weight], weight)
         if best - nobody <= TOO_HIGH:
             break
     rounded = {kind: round(share * (1 - WHICH_SHARE), 2) for kind, share in shares.items()}

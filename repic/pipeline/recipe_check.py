@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from repic.config import ExampleSettings
-from repic.objectives import OBJECTIVES
+from repic.objectives import OBJECTIVES, blind_captions, identify
+from repic.objectives.base import Row
 from storage.manifest import Manifest
 from storage.reader import StoreReader
 
 ADD_PHOTOS = "add photos or sources (docs/sources.md says what each kind gives), or lower the total"
+BUILD = "build with the profile that you train with"
+
+SHORT, OVER = 0.02, 0.1
+"""Rows that a kind may lack, and that a kind or an objective may have in excess, as shares of what
+is wanted; one row is rounding. An objective may lack no others.
+"""
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,22 @@ class RecipeLine:
     losses: tuple[Loss, ...] = ()
 
     @property
+    def missing(self) -> int:
+        """Rows that are wanted and not there."""
+        return max(0, (self.wanted or 0) - self.rows)
+
+    @property
     def is_short(self) -> bool:
-        """Whether rows are missing; kinds of a row are drawn, so that some variation is normal."""
+        """Whether rows are missing, but for rounding and, of a kind, a share of `SHORT`."""
         if self.wanted is None:
             return False
-        slack = 3 * math.sqrt(self.wanted) if self.kind else 1
+        slack = max(1, SHORT * self.wanted) if self.kind else 1
         return self.rows < self.wanted - slack or (self.rows == 0 < self.wanted)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there are more rows than wanted, by more than a share of `OVER`."""
+        return self.wanted is not None and self.rows > self.wanted + max(1, OVER * self.wanted)
 
 
 _OF_PAIRS = {
@@ -111,19 +127,43 @@ _REASONS: Mapping[str, tuple[str, str, str]] = {
 """Code of an `ObjectiveSummary` -> stage, what was left out, remedy."""
 
 
+KINDS = ("single", "multi", "absent", "mixed", identify.KIND)
+_KIND_NEEDS = {
+    "single": "add photos with one object that other photos show",
+    "multi": "add photos of several objects that other photos show",
+    "absent": "add photos of other objects of the same labels, and label identities",
+    "mixed": "add photos of other objects of the same labels, and label identities",
+    identify.KIND: "add photos with several objects side by side",
+}
+"""Kind of ICT row -> what gives more of them."""
+
+
 def recorded_recipe(examples: Manifest) -> dict[str, Any]:
     """The settings `examples` with which a version was made."""
     recipe = examples.settings.get("recipe")
     return dict(recipe.get("settings", {})) if isinstance(recipe, Mapping) else {}
 
 
-def _made_with(examples: Manifest) -> ExampleSettings:
+def made_with(examples: Manifest) -> ExampleSettings:
+    """The same, complete: settings that are not recorded have their default."""
     return ExampleSettings.model_validate(recorded_recipe(examples))
+
+
+def is_balanced(examples: Manifest) -> bool:
+    """Whether a version was made with `ict.balance`, which older ones do not have."""
+    ict = recorded_recipe(examples).get("ict", {})
+    return bool(ict.get("balance")) and made_with(examples).ict.shares.get("absent", 0) > 0
+
+
+def gave_way(examples: Manifest, rows: Iterable[Row]) -> bool:
+    """Whether caption rows of a version gave way to absent ones: only names are known of some."""
+    of_names = blind_captions.unchecked(rows)
+    return is_balanced(examples) and any(row.get("origin") != "same_photo" for row in of_names)
 
 
 def differences(examples: Manifest, recipe: ExampleSettings) -> list[str]:
     """Settings of a recipe with which the version was not made, as `examples.total=2000`."""
-    made = dict(_flat(_made_with(examples).model_dump()))
+    made = dict(_flat(made_with(examples).model_dump()))
     wanted = dict(_flat(recipe.model_dump()))
     return [f"examples.{key}={value}" for key, value in wanted.items() if made.get(key) != value]
 
@@ -137,14 +177,18 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def check(
-    store: StoreReader, examples: Manifest, dataset: Manifest | None, recipe: ExampleSettings
+    store: StoreReader,
+    examples: Manifest,
+    dataset: Manifest | None,
+    recipe: ExampleSettings,
+    rows: Sequence[Row],
 ) -> list[RecipeLine]:
     """What the recipe wants of each objective and of each kind of ICT row, and what is there.
 
     Args:
         dataset: A dataset that binds the examples; None: nothing is known of the quarantine.
+        rows: All rows of the examples.
     """
-    rows = store.read(examples.ref, ["objective", "kind", "split"]).to_pylist()
     there = Counter((r["objective"], r["kind"]) for r in rows if r["split"] == "train")
     of_objective: Counter[str] = Counter()
     for (objective, _), count in there.items():
@@ -155,11 +199,12 @@ def check(
         line = RecipeLine(name, "", wanted.get(name), of_objective[name])
         if line.is_short or not line.rows:
             found = [*_losses(store, examples, dataset, name), *_of_shares(examples, recipe, name)]
+            found = found or [*_unexplained(examples, recipe, line)]
             found.sort(key=lambda loss: -loss.count)
             line = replace(line, losses=tuple(found))
         lines.append(line)
         if name == "ict":
-            lines += _kinds(recipe, line, there)
+            lines += _kinds(examples, recipe, line, there, gave_way(examples, rows))
     return lines
 
 
@@ -175,13 +220,49 @@ def _wanted(recipe: ExampleSettings, rows: int) -> dict[str, int]:
 
 
 def _kinds(
-    recipe: ExampleSettings, line: RecipeLine, there: Mapping[tuple[str, str], int]
+    examples: Manifest,
+    recipe: ExampleSettings,
+    ict: RecipeLine,
+    there: Mapping[tuple[str, str], int],
+    some_gave_way: bool,
 ) -> Iterator[RecipeLine]:
-    shares = {kind: share for kind, share in recipe.ict.shares.items() if share > 0}
-    base = line.rows if line.wanted is None else line.wanted
-    for kind, share in shares.items():
-        wanted = round(base * share / sum(shares.values()))
-        yield RecipeLine("ict", kind, wanted, there.get(("ict", kind), 0))
+    """A line for each kind that the recipe wants or the version has."""
+    given = {str(kind): share for kind, share in recipe.ict.shares.items()}
+    share_sum = sum(given.values())
+    base = ict.rows if ict.wanted is None else ict.wanted
+    made = made_with(examples)
+    for kind in KINDS:
+        share = given.get(kind, 0) / share_sum if share_sum else 0
+        line = RecipeLine("ict", kind, round(base * share), there["ict", kind])
+        if line.is_short and replace(line, wanted=round(ict.rows * share)).is_short:
+            loss = _of_kind(line, made.ict.shares != recipe.ict.shares, some_gave_way)
+            line = replace(line, losses=(loss,))
+        elif line.is_short:
+            remedy = next((loss.remedy for loss in ict.losses if loss.remedy), ADD_PHOTOS)
+            loss = Loss("examples", line.missing, "rows that ict lacks as a whole", remedy)
+            line = replace(line, losses=(loss,))
+        if line.wanted or line.rows:
+            yield line
+
+
+def _of_kind(line: RecipeLine, has_other_shares: bool, some_gave_way: bool) -> Loss:
+    """Why there are fewer rows of a kind than its share of the ICT rows."""
+    if has_other_shares:
+        said = "rows not made: built with other examples.ict.shares"
+        return Loss("examples", line.missing, said, BUILD)
+    said, remedy = "rows not made: drawn as another kind", _KIND_NEEDS[line.kind]
+    if some_gave_way and line.kind in ("single", "multi", "mixed"):
+        said += ", or gave way to absent ones (examples.ict.balance)"
+        remedy += "; with captions and expressions, none give way"
+    return Loss("examples", line.missing, said, remedy)
+
+
+def _unexplained(examples: Manifest, recipe: ExampleSettings, line: RecipeLine) -> Iterator[Loss]:
+    """Why an objective is short of which no stage left anything out."""
+    if line.missing and differences(examples, recipe):
+        yield Loss("examples", line.missing, "rows not made: built with other settings", BUILD)
+    elif line.missing:
+        yield Loss("examples", line.missing, "rows not made: there are no more photos", ADD_PHOTOS)
 
 
 def _losses(
@@ -200,7 +281,7 @@ def _losses(
         )
     if objective != "vlt":
         yield from _of_identities(notes)
-        if _made_with(examples).same_photo.use == "never":
+        if made_with(examples).same_photo.use == "never":
             yield from _without_second_view(store, tables)
     if count := notes.get("pairs", {}).get("photos_by_split", {}).get("mixed"):
         yield Loss(

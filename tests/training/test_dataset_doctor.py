@@ -6,12 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from repic.config import ExampleSettings
 from repic.pipeline import recipe_check
 from repic.pipeline.recipe_check import RecipeLine
+from repic.training.checks import dataset_doctor
 from storage.store import Store
 from tests.builds import Album, Built, build
 
@@ -25,7 +27,8 @@ def line(lines: list[RecipeLine], objective: str, kind: str = "") -> RecipeLine:
 
 def check(store: Store, recipe: ExampleSettings) -> list[RecipeLine]:
     examples, dataset = store.manifest("examples@latest"), store.manifest("dataset@latest")
-    return recipe_check.check(store, examples, dataset, recipe)
+    rows = store.read(examples.ref).to_pylist()
+    return recipe_check.check(store, examples, dataset, recipe, rows)
 
 
 def test_what_was_built_without_limits_lacks_nothing(built: Built) -> None:
@@ -55,6 +58,90 @@ def test_a_recipe_is_compared_with_the_rows_of_train(built: Built) -> None:
     assert {n for code, n in refused.items() if not code.startswith("pair_")} <= found
     examples = built.store.manifest("examples@latest")
     assert "examples.total=2000" in recipe_check.differences(examples, recipe)
+
+
+def found_of(main: Main, built: Built, profile: Path) -> dict[str, Any]:
+    """The report by a recipe, without a model."""
+    report: dict[str, Any] = json.loads(
+        main(
+            *("doctor", "dataset", "--store", str(built.location), "--model", "/nowhere"),
+            *("--profile", str(profile), "--json"),
+        )[1]
+    )
+    return report
+
+
+def test_a_shortfall_of_a_kind_is_a_note_that_says_why(
+    built: Built, repic_main: Main, tmp_path: Path
+) -> None:
+    """Also if the recipe is the one of the build, and with a remedy."""
+    profile = tmp_path / "mine.yaml"
+    profile.write_text("examples: {ict: {shares: {single: 0.1, which: 0.9}}}\n")
+    report = found_of(repic_main, built, profile)
+    [which] = (one for one in report["recipe"] if one["kind"] == "which")
+    assert which["is_short"]
+    assert "other examples.ict.shares" in which["losses"][0]["what"]
+    examples = built.store.manifest("examples@latest")
+    recipe = ExampleSettings.model_validate(recipe_check.recorded_recipe(examples))
+    rows = built.store.read(examples.ref).to_pylist()
+    fewer = [row for row in rows if row["kind"] != "multi"]
+    lines = recipe_check.check(built.store, examples, None, recipe, fewer)
+    [loss] = line(lines, "ict", "multi").losses
+    assert loss.count == line(lines, "ict", "multi").missing > 0
+    assert "drawn as another kind" in loss.what
+    assert loss.remedy
+    findings = list(dataset_doctor.of_recipe(lines, [], False))
+    [note] = (finding for finding in findings if finding.subject == "ict multi")
+    assert (note.level, "drawn as another kind" in note.found) == ("note", True)
+    assert not any(finding.level == "ok" for finding in findings)
+
+
+def test_more_than_the_recipe_is_a_note(built: Built, repic_main: Main, tmp_path: Path) -> None:
+    profile = tmp_path / "mine.yaml"
+    profile.write_text(
+        "examples: {total: 10, shares: {oct: 0.4, vlt: 0.4, ict: 0.2}, "
+        "ict: {shares: {single: 1, multi: 0, absent: 0, mixed: 0, which: 0}}}\n"
+    )
+    report = found_of(repic_main, built, profile)
+    lines = {(one["objective"], one["kind"]): one for one in report["recipe"]}
+    assert (lines["oct", ""]["wanted"], lines["oct", ""]["is_over"]) == (4, True)
+    assert (lines["ict", "which"]["wanted"], lines["ict", "which"]["is_over"]) == (0, True)
+    notes = {finding["subject"]: finding for finding in report["findings"]}
+    assert f"oct {lines['oct', '']['rows']} (" in notes["above the recipe"]["found"]
+    assert "of all) instead of 4" in notes["above the recipe"]["found"]
+    assert not any(f["subject"] == "recipe" and f["level"] == "ok" for f in report["findings"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "rows", "short", "over"),
+    [
+        ("multi", 580, 508, True, False),
+        ("multi", 580, 569, False, False),
+        ("multi", 580, 640, False, True),
+        ("multi", 3, 4, False, False),
+        ("", 900, 898, True, False),
+        ("", 900, 899, False, False),
+        ("", 900, 1_000, False, True),
+        ("", 0, 2, False, True),
+    ],
+)
+def test_the_tolerance(kind: str, wanted: int, rows: int, short: bool, over: bool) -> None:
+    found = RecipeLine("ict", kind, wanted, rows)
+    assert (found.is_short, found.is_over) == (short, over)
+
+
+def test_a_shortfall_always_says_where(built: Built) -> None:
+    """Also of an objective of which no stage left anything out."""
+    recipe = ExampleSettings.model_validate(
+        {"total": 10**6, "shares": {"oct": 0.4, "vlt": 0.3, "ict": 0.3}}
+    )
+    for one in check(built.store, recipe):
+        assert one.is_short == bool(one.losses)
+    examples = built.store.manifest("examples@latest")
+    silent = examples.model_copy(update={"notes": {}, "inputs": ()})
+    for one in recipe_check.check(built.store, silent, None, recipe, []):
+        assert one.is_short
+        assert one.losses[0].remedy
 
 
 def test_the_scarce_objective_is_named_where_shares_leave_rows_out(
@@ -119,8 +206,12 @@ def test_the_command_says_what_it_looked_at(built: Built, tiny: str, repic_main:
     assert code == 0
     rows = built.store.manifest("examples@v1").rows
     assert f"all {rows} rows can be trained on with" in out
-    assert "one box for all" in out
+    assert "one box for all" in " ".join(out.split())
     assert "a general sentence" in out
+    headers = [line.split()[:2] for line in out.splitlines() if line.startswith(" objective")]
+    assert headers == [["objective", "kind"]] * 3
+    for title in ("Rows", "Without looking", "Recipe", "Findings"):
+        assert any(line.startswith(title) for line in out.splitlines())
     budget = ("--set", "train.max_prompt_tokens=30")
     code, out, _ = repic_main("doctor", "dataset", "dataset@latest", *options, *budget)
     assert code == 1
@@ -139,17 +230,17 @@ def test_without_the_model_all_else_is_checked(built: Built, repic_main: Main) -
     )
     assert code == 1
     assert "give another with --model; the other checks need none" in " ".join(out.split())
-    assert "one box for all" in out
+    assert "Without looking" in out
 
 
 def test_the_released_rewards_pay_for_naming_everybody(
     built: Built, tiny: str, repic_main: Main
 ) -> None:
     options = ("--store", str(built.location), "--model", tiny, "--set", "train.mode=paper")
-    code, out, _ = repic_main("doctor", "dataset", *options)
+    code, out, _ = repic_main("doctor", "dataset", *options, "--json")
     assert code == 0
     assert "a general sentence with all names earns" in out
-    assert "with train.mode=strict, names of absent ones cost" in out
+    assert "names of absent ones cost" in out
 
 
 @pytest.mark.parametrize("override", ["trian.mode=paper", "sources=[]"])

@@ -16,7 +16,6 @@ from repic.errors import RepicError
 from repic.images.coordinates import QWEN3_VL
 from repic.models.vlm import load
 from repic.models.vlm.load import Reader
-from repic.objectives import blind_captions, lazy_answers
 from repic.objectives.base import Row
 from repic.pipeline import recipe_check, suspects
 from repic.pipeline.build import DATASET
@@ -24,17 +23,11 @@ from repic.pipeline.doctor import Finding
 from repic.pipeline.recipe_check import RecipeLine
 from repic.rewards import image_blind
 from repic.rewards.image_blind import BlindEarning
-from repic.training.checks import preflight
+from repic.training.checks import blind_findings, preflight
 from repic.training.checks.preflight import RowProblem
 from repic.training.dataset import reduced_row
 from storage.manifest import ArtifactRef, Manifest
 from storage.store import Store
-
-UNBALANCED = 0.6
-"""Reward of one word for all OCT rows above which its answers are too unequal."""
-
-PAYS = 0.5
-"""Reward of ICT captions that do not look above which the released rewards are warned about."""
 
 SHOWN = 4
 """Settings that differ from the recipe, as a finding lists them."""
@@ -82,7 +75,10 @@ class DatasetReport:
     def as_json(self) -> dict[str, Any]:
         """Everything, with the remedy of each problem."""
         problems = [{**asdict(problem), "remedy": problem.remedy} for problem in self.problems]
-        lines = [{**asdict(line), "is_short": line.is_short} for line in self.recipe]
+        lines = [
+            {**asdict(line), "is_short": line.is_short, "is_over": line.is_over}
+            for line in self.recipe
+        ]
         return {**asdict(self), "recipe": lines, "problems": problems}
 
 
@@ -108,11 +104,15 @@ def examine(
     problems, of_rows = _preflight(rows, settings, reader, tick)
     convention = QWEN3_VL if isinstance(reader, Finding) else reader.convention
     blind = image_blind.measure(rows, train.mode, convention)
-    lines = recipe_check.check(store, examples, dataset, settings.examples)
+    lines = recipe_check.check(store, examples, dataset, settings.examples, rows)
     findings = [
         of_rows,
-        *_of_recipe(lines, recipe_check.differences(examples, settings.examples)),
-        *_of_blind(rows, blind, train.mode),
+        *of_recipe(
+            lines,
+            recipe_check.differences(examples, settings.examples),
+            recipe_check.gave_way(examples, rows),
+        ),
+        *blind_findings.of_version(examples, rows, blind, train.mode, convention),
         *_of_labels(store, examples),
     ]
     return DatasetReport(
@@ -171,87 +171,60 @@ def _preflight(
     return problems, Finding("error", "rows", found, "; ".join(remedies))
 
 
-def _of_recipe(lines: Sequence[RecipeLine], differences: Sequence[str]) -> Iterator[Finding]:
+def of_recipe(
+    lines: Sequence[RecipeLine], differences: Sequence[str], some_gave_way: bool
+) -> Iterator[Finding]:
+    """What is missing for a recipe, and what is there beyond it.
+
+    Args:
+        differences: Settings of the recipe with which the version was not made.
+        some_gave_way: Whether caption rows gave way to absent ones (`ict.balance`).
+    """
     if differences:
         more = f" and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
         yield Finding(
             "note",
             "recipe",
             f"the version was built without {', '.join(differences[:SHOWN])}{more}",
-            "build with the profile that you train with",
+            recipe_check.BUILD,
         )
     for line in lines:
-        wanted = line.wanted is not None and line.wanted > 0
         if line.is_short or (not line.rows and line.wanted is None):
-            found = f"{line.rows} rows of train"
-            found += f", and the recipe wants {line.wanted}" if wanted else ""
-            for loss in line.losses[:1]:
-                found += f"; {loss.stage}: {loss.count} {loss.what}"
-            told = (loss.remedy for loss in line.losses if loss.remedy)
-            remedy = next(told, recipe_check.ADD_PHOTOS)
-            is_error = wanted and not line.rows and not line.kind
-            yield Finding(
-                "error" if is_error else "note",
-                f"{line.objective} {line.kind}".strip(),
-                found,
-                "see ict" if line.kind else remedy,
-            )
-    if not any(line.is_short for line in lines):
+            yield _shortfall(line)
+    if above := [line for line in lines if line.is_over]:
         total = sum(line.rows for line in lines if not line.kind)
-        yield Finding("ok", "recipe", f"{total} rows of train, all that it wants")
+        remedy = recipe_check.BUILD
+        if not differences:
+            why = "they take the place of kinds that are missing"
+            if some_gave_way:
+                why = "captions and expressions make the absent rows of ict.balance needless"
+            remedy = f"none is needed; {why}"
+        yield Finding("note", "above the recipe", _excess(above, total), remedy)
+    if not any(line.is_short or line.is_over for line in lines):
+        total = sum(line.rows for line in lines if not line.kind)
+        yield Finding("ok", "recipe", f"{total} rows of train, as it wants")
 
 
-def _of_blind(
-    rows: Sequence[Row], earnings: Sequence[BlindEarning], mode: str
-) -> Iterator[Finding]:
-    for earning in (earning for earning in earnings if earning.split == "train"):
-        where = f"{earning.objective} without looking, {earning.split}"
-        if earning.objective == "oct" and earning.reward > UNBALANCED:
-            found = f"always {earning.answer} earns {earning.reward:.2f}"
-            remedy = "examples.oct.negatives_per_positive=1 balances the answers; add photos"
-            yield Finding("note", where, found, remedy)
-        if earning.objective == "ict" and mode == "paper" and earning.reward > PAYS:
-            found = f"{earning.answer} earns {earning.reward:.2f} of the released reward"
-            remedy = "with train.mode=strict, names of absent ones cost"
-            yield Finding("note", where, found, remedy)
-    for score in lazy_answers.measure(rows):
-        found = (
-            f"one box for all {score.rows} photos has a mean IoU of {score.mean_iou:.3f}, and at "
-            f"least 0.5 in {score.hits:.0%} of them"
-        )
-        remedy = (
-            "the objects are in similar places: add photos, or lower examples.vlt.max_lazy_iou and "
-            "build again"
-        )
-        where = f"vlt without looking, {score.split}"
-        yield _blind_finding(where, found, remedy if score.too_high else "")
-    if mode == "strict":
-        yield from _of_blind_captions(rows)
+def _shortfall(line: RecipeLine) -> Finding:
+    found = f"{line.rows} rows of train"
+    found += f", and the recipe wants {line.wanted}" if line.wanted else ""
+    for loss in line.losses[:1]:
+        found += f"; {loss.stage}: {loss.count} {loss.what}"
+    told = (loss.remedy for loss in line.losses if loss.remedy)
+    is_error = line.wanted and not line.rows and not line.kind
+    subject = f"{line.objective} {line.kind}".strip()
+    return Finding(
+        "error" if is_error else "note", subject, found, next(told, recipe_check.ADD_PHOTOS)
+    )
 
 
-def _of_blind_captions(rows: Sequence[Row]) -> Iterator[Finding]:
-    """What names earn in ICT where the content of captions is not checked."""
-    for result in blind_captions.measure(rows):
-        found = (
-            f"{result.rows - result.checked} of {result.rows} caption rows have no check of "
-            f"content but, in {result.labelled}, a label; naming nobody earns {result.nobody:.2f}, "
-            f"everybody {result.everybody:.2f}, the better for each number of names "
-            f"{result.best:.2f}"
-        )
-        remedy = ""
-        if result.too_high:
-            suggested = blind_captions.suggested_shares(rows)
-            shares = ", ".join(f"{kind}: {share:g}" for kind, share in suggested.items())
-            remedy = (
-                "give the photos captions and expressions, or build again with --set "
-                "examples.ict.balance=true, or with --set "
-                f'"examples.ict.shares={{{shares}}}"'
-            )
-        yield _blind_finding(f"ict without looking, {result.split}", found, remedy)
-
-
-def _blind_finding(subject: str, found: str, remedy: str) -> Finding:
-    return Finding("note" if remedy else "ok", subject, found, remedy)
+def _excess(above: Sequence[RecipeLine], rows: int) -> str:
+    found = []
+    for line in above:
+        share = "" if line.kind else f" ({line.rows / rows:.0%} of all)"
+        subject = f"{line.objective} {line.kind}".strip()
+        found.append(f"{subject} {line.rows}{share} instead of {line.wanted}")
+    return "rows of train: " + "; ".join(found)
 
 
 def _of_labels(store: Store, examples: Manifest) -> Iterator[Finding]:
