@@ -56,6 +56,7 @@ def rows(
                 "uri": f"sample:{number}/{p}",
                 "width": SIDE,
                 "height": SIDE,
+                "near_duplicate_group": image_id(number, p),
                 "identity": None,
                 "caption": photo["caption"],
                 "annotations": [
