@@ -69,7 +69,7 @@ def test_a_miss_is_printed_and_only_what_is_not_exact_fails(
 def test_an_unknown_name_is_answered_with_those_that_there_are() -> None:
     done = ran("publishing")
     assert done.returncode == 2
-    assert "no benchmark publishing: there are increment, " in done.stderr
+    assert "no benchmark publishing: there are grouping, " in done.stderr
 
 
 def test_what_is_published_is_exact(tmp_path: Path) -> None:
