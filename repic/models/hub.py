@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def is_needed_but_away(name: str) -> bool:
-    """Whether a model must come from the cache: it is no folder, and the hub does not answer.
+    """Whether a model must come from the cache: it is not a folder, and the hub does not answer.
 
     Loaders of transformers take the answer as `local_files_only`.
     """
