@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from repic.cli.common import (
+    CaptionsOption,
+    FactsOption,
     JsonOption,
     StripOption,
     UserError,
@@ -61,18 +63,8 @@ def captions(
         Path | None,
         typer.Option(help="Concept file with the text of each reference; adds the copy rate."),
     ] = None,
-    captions: Annotated[
-        Path | None,
-        typer.Option(
-            help="File of reference captions, also in COCO's form; adds BLEU, ROUGE-L and CIDEr."
-        ),
-    ] = None,
-    facts: Annotated[
-        Path | None,
-        typer.Option(
-            help="Concept file with facts; adds how many a reader of the captions alone learns."
-        ),
-    ] = None,
+    captions: CaptionsOption = None,
+    facts: FactsOption = None,
     judge: Annotated[
         str | None,
         typer.Option(help="OpenAI-compatible endpoint of a model that reads the facts."),

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -64,6 +65,20 @@ StripOption = Annotated[
         "--strip",
         help="Wrappers to remove from each answer, as rewards.strip: think, answer, or both "
         "(think,answer).",
+    ),
+]
+CaptionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--captions",
+        help="File of reference captions, also in COCO's form; adds BLEU, ROUGE-L and CIDEr.",
+    ),
+]
+FactsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--facts",
+        help="Concept file with facts; adds how many a reader of the captions alone learns.",
     ),
 ]
 SetOption = Annotated[

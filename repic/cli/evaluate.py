@@ -12,7 +12,9 @@ import typer
 from repic.cli import answers, caption_files
 from repic.cli.common import (
     DEFAULT_STORE,
+    CaptionsOption,
     DryRunOption,
+    FactsOption,
     JsonOption,
     ProfileOption,
     SetOption,
@@ -86,16 +88,8 @@ def run(
         Path | None,
         typer.Option(help="File of captions whose fourth column is what to ask about each photo."),
     ] = None,
-    captions: Annotated[
-        Path | None,
-        typer.Option(help="File of reference captions; adds BLEU, ROUGE-L and CIDEr."),
-    ] = None,
-    facts: Annotated[
-        Path | None,
-        typer.Option(
-            help="Concept file with facts; adds how many a reader of the captions alone learns."
-        ),
-    ] = None,
+    captions: CaptionsOption = None,
+    facts: FactsOption = None,
     photos: Annotated[
         int | None,
         typer.Option(help="Number of generated photos per part of the suite, at least 8."),

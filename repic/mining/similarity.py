@@ -27,7 +27,7 @@ class Neighbors:
 def of_pairs(grid: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Similarities of the given pairs, int32 ten-thousandths, in the shape of `left`.
 
-    Fastest where `left` is sorted.
+    At most n^2 pairs of n objects. Fastest where `left` is sorted.
     """
     import torch
 
