@@ -24,6 +24,7 @@ from storage.lineage import lineage
 from storage.manifest import Manifest
 from storage.store import Store
 from tests.builds import OF_MODELS, PHOTOS, Album, Built, build, contents, repic, start, tables
+from tests.duckdb_client import opened
 
 
 @pytest.fixture(scope="module")
@@ -280,8 +281,6 @@ def test_a_version_is_published_although_its_catalog_cannot_be_written(
 def test_the_catalog_reads_from_anywhere_while_a_build_runs(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import duckdb
-
     store = built.copy(tmp_path / "store")
     path = catalog.refresh(store)
     monkeypatch.chdir("/")
@@ -291,7 +290,7 @@ def test_the_catalog_reads_from_anywhere_while_a_build_runs(
     asked = 0
     try:
         while running.poll() is None or not asked:
-            with duckdb.connect(str(path), read_only=True) as connection:
+            with opened(path) as connection:
                 found = connection.execute(
                     "select count(*), count(distinct kind), min(percentile), max(percentile) "
                     "from pair_photos where anchor_uri like 'file:///%' and other_uri is not null"
@@ -305,7 +304,7 @@ def test_the_catalog_reads_from_anywhere_while_a_build_runs(
     finally:
         _, errors = running.communicate(timeout=120)
     assert running.returncode == 0, errors
-    with duckdb.connect(str(path), read_only=True) as connection:
+    with opened(path) as connection:
         rows = connection.execute("select count(*) from v2.pairs").fetchone()
         old = connection.execute("select count(*) from v1.pairs").fetchone()
         latest = connection.execute("select count(*) from pairs").fetchone()

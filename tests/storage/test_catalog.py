@@ -18,7 +18,10 @@ from storage.catalog import Views, catalog, connect
 from storage.errors import StoreError
 from storage.manifest import ArtifactRef, Manifest
 from storage.store import Store
+from tests.duckdb_client import opened
 from tests.storage.stores import SCHEMA, build, origin, rows
+
+TESTS_IMPORTABLE = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def ask(path: Path, query: str) -> list[tuple]:
@@ -129,8 +132,9 @@ def test_it_is_read_from_another_folder_and_process_while_a_build_runs(store, tm
     path = catalog(store)
     query = "SELECT count(*) FROM images JOIN v1.pairs USING (id)"
     code = (
-        "import duckdb, sys\n"
-        "with duckdb.connect(sys.argv[1], read_only=True) as c:\n"
+        "import sys\n"
+        "from tests.duckdb_client import opened\n"
+        "with opened(sys.argv[1]) as c:\n"
         "    print(c.execute(sys.argv[2]).fetchall())"
     )
     elsewhere = tmp_path / "elsewhere"
@@ -154,6 +158,7 @@ def test_it_is_read_from_another_folder_and_process_while_a_build_runs(store, tm
             done = subprocess.run(
                 [sys.executable, "-c", code, str(path), query],
                 cwd=elsewhere,
+                env=TESTS_IMPORTABLE,
                 capture_output=True,
                 text=True,
             )
@@ -162,6 +167,21 @@ def test_it_is_read_from_another_folder_and_process_while_a_build_runs(store, tm
         stop.set()
         thread.join()
     assert not failures
+
+
+def test_a_client_that_opens_while_the_file_is_replaced_gets_an_error_and_no_wrong_rows(
+    store, tmp_path
+):
+    header = 3 * 4096  # DuckDB closes the file after it, and opens it again for the blocks
+    build(store, 1)
+    old = catalog(store).read_bytes()
+    for number in range(2, 20):
+        build(store, number)
+    new = catalog(store).read_bytes()
+    torn = tmp_path / "torn.duckdb"
+    torn.write_bytes(old[:header] + new[header:])
+    with pytest.raises(duckdb.IOException):
+        opened(torn)
 
 
 def test_a_handle_that_was_open_before_still_works(store):
@@ -360,10 +380,11 @@ def test_four_readers_see_no_error_while_versions_are_published(store):
     build(store, 1, photos=11)
     path = catalog(store)
     code = (
-        "import duckdb, sys, time\n"
+        "import sys, time\n"
+        "from tests.duckdb_client import opened\n"
         "end, asked = time.time() + 15, 0\n"
         "while time.time() < end:\n"
-        "    with duckdb.connect(sys.argv[1], read_only=True) as c:\n"
+        "    with opened(sys.argv[1]) as c:\n"
         "        (n, m), = c.execute('SELECT count(*), any_value(number) '\n"
         "            'FROM images JOIN pairs USING (id), snapshot').fetchall()\n"
         "    assert n == 10 + m % 2, (n, m)\n"
@@ -372,7 +393,13 @@ def test_four_readers_see_no_error_while_versions_are_published(store):
     )
     command = [sys.executable, "-c", code, str(path)]
     readers = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command,
+            env=TESTS_IMPORTABLE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(4)
     ]
     number = 1

@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import duckdb
-
 from repic.pipeline import catalog as product
 from storage.catalog import catalog
 from storage.gc import OLD_REFS, gc
 from storage.integrity import verify
 from storage.store import Store
+from tests import duckdb_client
 from tests.storage.stores import build as build_rows
 from tests.storage.stores import rows
 from tests.torture.oracle import told
@@ -159,7 +158,7 @@ def _do(arguments: tuple[str, ...], store: Path) -> None:
 
 def _read(path: Path, store: Store | None = None, name: str = "examples") -> None:
     """Read all rows of a table through the catalogue, as any DuckDB client does."""
-    with duckdb.connect(str(path), read_only=True) as connection:
+    with duckdb_client.opened(path) as connection:
         if store:
             connection.register_filesystem(store.files.fs)
         connection.execute(f"SELECT * FROM main.{name}").fetchall()
