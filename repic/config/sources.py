@@ -146,6 +146,14 @@ class SourceSettings(Section):
     licence: str | None = Field(None, description="Licence of all photos of this source.")
     count: int = _read_by("sample", 400, "photos to generate.", ge=1)
     identities: int = _read_by("sample", 60, "how many identities appear in them.", ge=2)
+    look_alikes: float = _read_by(
+        "sample",
+        0.5,
+        "how likely an identity brings another one that differs from it in one attribute.",
+        ge=0,
+        le=1,
+        exclude_if=lambda value: value == 0.5,  # a later release added it, see `added`
+    )
     size: int = _read_by("sample", 168, "side of a photo in pixels.", ge=56)
     seed: int = _read_by("sample", 0, "seed of the generated world.")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from repic.config import SplitSettings
 from repic.mining.splits import split_of
-from repic.sample import contact_sheet, hard_cases, photo_files
+from repic.sample import composition, contact_sheet, hard_cases, photo_files
 from repic.sample.world import World
 
 
@@ -23,6 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path, help="output folder")
     parser.add_argument("--count", type=int, default=40, help="photos (%(default)s)")
     parser.add_argument("--identities", type=int, default=20, help="identities (%(default)s)")
+    parser.add_argument(
+        "--look-alikes",
+        type=float,
+        default=composition.LOOK_ALIKES,
+        help="how likely an identity brings a look-alike (%(default)s)",
+    )
     parser.add_argument("--size", type=int, default=168, help="side in pixels (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the world (%(default)s)")
     parser.add_argument("--hard", choices=hard_cases.KINDS, help="hard cases of this kind instead")
@@ -33,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             plans = hard_cases.dataset(options.hard, options.count, options.seed)
         else:
             plans = world.dataset(
-                options.count, options.identities, lambda name: split_of(name, SplitSettings())
+                options.count,
+                options.identities,
+                lambda name: split_of(name, SplitSettings()),
+                options.look_alikes,
             )
     except ValueError as error:
         parser.error(str(error))

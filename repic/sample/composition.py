@@ -21,7 +21,8 @@ from repic.sample.seeds import generator
 LEAST_VIEWS = 2
 CROWDS = (1,) * 6 + (2,) * 6 + (3,) * 5 + (4,) * 3
 """Numbers of objects per photo, drawn in shuffled rounds: 2.25 on average."""
-_FAMILY_SHARE = 0.5
+LOOK_ALIKES = 0.5
+"""Default probability that a drawn identity brings a look-alike."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,18 @@ class PhotoPlan:
 
 
 def choose(
-    count: int, pool: Pool, seed: int = 0, among: Sequence[Identity] = IDENTITIES
+    count: int,
+    pool: Pool,
+    seed: int = 0,
+    among: Sequence[Identity] = IDENTITIES,
+    look_alikes: float = LOOK_ALIKES,
 ) -> tuple[Identity, ...]:
-    """`count` identities, each pool with its share, about half with a look-alike.
+    """`count` identities, each pool with its share, many with a look-alike in the same pool.
 
     Look-alikes differ in one attribute, which makes negatives hard.
+
+    Args:
+        look_alikes: Probability that a drawn identity brings a look-alike, if its pool has one.
 
     Raises:
         ValueError: `count` is less than 1 or more than `among` has.
@@ -57,7 +65,7 @@ def choose(
     pools = _by_pool(among, pool)
     for name, quota in _quotas({n: len(members) for n, members in pools.items()}, count).items():
         rng = generator("identities", seed, name)
-        chosen += _families(pools[name], quota, rng)
+        chosen += _families(pools[name], quota, rng, look_alikes)
     return tuple(sorted(chosen, key=lambda identity: identity.name))
 
 
@@ -80,16 +88,18 @@ def plans(
         yield PhotoPlan(decks[name].deal(), background, k, name)
 
 
-def dataset(count: int, identities: int, pool: Pool, seed: int = 0) -> list[PhotoPlan]:
+def dataset(
+    count: int, identities: int, pool: Pool, seed: int = 0, look_alikes: float = LOOK_ALIKES
+) -> list[PhotoPlan]:
     """`count` photos of `identities` identities, each in about 2.25 * count / identities photos.
 
     Raises:
         ValueError: too few photos to show each identity twice; the message has the least number.
     """
-    chosen = choose(identities, pool, seed)
+    chosen = choose(identities, pool, seed, look_alikes=look_alikes)
     photo_plans = list(islice(plans(chosen, pool, seed), count))
     if min(_views(chosen, photo_plans)) < LEAST_VIEWS:
-        least = len(dataset_of_views(LEAST_VIEWS, identities, pool, seed))
+        least = len(dataset_of_views(LEAST_VIEWS, identities, pool, seed, look_alikes))
         raise ValueError(
             f"{count} photos cannot show {identities} identities twice each: "
             f"ask for {least} photos or more, or for fewer identities"
@@ -97,9 +107,11 @@ def dataset(count: int, identities: int, pool: Pool, seed: int = 0) -> list[Phot
     return photo_plans
 
 
-def dataset_of_views(views: int, identities: int, pool: Pool, seed: int = 0) -> list[PhotoPlan]:
+def dataset_of_views(
+    views: int, identities: int, pool: Pool, seed: int = 0, look_alikes: float = LOOK_ALIKES
+) -> list[PhotoPlan]:
     """Just enough photos to show each identity at least `views` times."""
-    chosen = choose(identities, pool, seed)
+    chosen = choose(identities, pool, seed, look_alikes=look_alikes)
     missing = dict.fromkeys(chosen, views)
     photo_plans = []
     for plan in plans(chosen, pool, seed):
@@ -157,7 +169,9 @@ def _quotas(sizes: dict[str, int], count: int) -> dict[str, int]:
     return quotas
 
 
-def _families(members: Sequence[Identity], count: int, rng: np.random.Generator) -> list[Identity]:
+def _families(
+    members: Sequence[Identity], count: int, rng: np.random.Generator, look_alikes: float
+) -> list[Identity]:
     """`count` random identities, a share of them look-alikes of the previous one."""
     order = [members[i] for i in rng.permutation(len(members))]
     available = set(members)
@@ -167,7 +181,7 @@ def _families(members: Sequence[Identity], count: int, rng: np.random.Generator)
             break
         drawn[identity] = None
         alike = [a for a in identity.look_alikes() if a in available and a not in drawn]
-        if alike and len(drawn) < count and rng.random() < _FAMILY_SHARE:
+        if alike and len(drawn) < count and rng.random() < look_alikes:
             drawn[alike[int(rng.integers(len(alike)))]] = None
     return list(drawn)
 

@@ -95,6 +95,12 @@ class World:
         """The photo of a plan."""
         return self.photo(plan.identities, plan.seed, plan.background)
 
-    def dataset(self, count: int, identities: int, pool: Pool) -> list[PhotoPlan]:
+    def dataset(
+        self,
+        count: int,
+        identities: int,
+        pool: Pool,
+        look_alikes: float = composition.LOOK_ALIKES,
+    ) -> list[PhotoPlan]:
         """Plans of `count` photos over `identities` identities; see `repic.sample.composition`."""
-        return composition.dataset(count, identities, pool, self.seed)
+        return composition.dataset(count, identities, pool, self.seed, look_alikes)

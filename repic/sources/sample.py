@@ -47,7 +47,10 @@ def photos(settings: config.SourceSettings, splits: config.SplitSettings) -> Ite
     try:
         world = World(settings.size, settings.seed)
         plans = world.dataset(
-            settings.count, settings.identities, lambda name: split_of(name, splits)
+            settings.count,
+            settings.identities,
+            lambda name: split_of(name, splits),
+            settings.look_alikes,
         )
     except ValueError as error:
         raise SourceError(f"generated photos: {error} (source.count, source.identities)") from None

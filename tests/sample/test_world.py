@@ -344,6 +344,14 @@ def test_identities_of_a_data_set_have_look_alikes() -> None:
     assert len(alike) > 25
 
 
+def test_more_look_alikes_can_be_had_also_in_a_small_pool() -> None:
+    chosen = composition.choose(60, pool, look_alikes=1)
+    for name in ("train", "validation", "test"):
+        members = [i for i in chosen if pool(i.name) == name]
+        alone = [a for a in members if all(a.differences(b) != 1 for b in members)]
+        assert len(alone) <= 2, name
+
+
 def test_a_data_set_grows_by_new_photos_alone() -> None:
     assert composition.dataset(110, 30, pool)[:100] == composition.dataset(100, 30, pool)
 
