@@ -37,6 +37,10 @@ class DeviceError(RepicError, RuntimeError):
     """A device that this machine does not have, or that cannot do what is asked of it."""
 
 
+class PictureError(RepicError, ValueError):
+    """A picture of a row that can no longer be read from where it was."""
+
+
 class QuarantineError(RepicError, ValueError):
     """Too many files were rejected to publish the rest."""
 

@@ -1,0 +1,1 @@
+"""Data for other programs: typed rows with their pictures."""
