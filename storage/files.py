@@ -13,9 +13,11 @@ import os
 import stat
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -27,6 +29,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from storage import listing
 from storage.errors import StoreError, store_errors
 from storage.memory import AtomicMemoryFileSystem
+from storage.numbered import Numbered
 
 MARKER = "store.json"
 """File that every store has."""
@@ -97,7 +100,12 @@ class Files:
 
     fs: AbstractFileSystem
     root: str
+    _numbered: dict[tuple[str, str], Numbered] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     local: ClassVar[bool] = False
+    listed_at_once: ClassVar[int] = 1000
+    """Names that one request lists."""
 
     def full(self, path: str) -> str:
         """Path for the fsspec file system."""
@@ -147,6 +155,36 @@ class Files:
         """Names of the files in a folder itself, in any order. Raises: StoreError, as `find`."""
         start = len(folder) + 1
         return [path[start:] for path in self.find(folder) if "/" not in path[start:]]
+
+    def numbered(self, folder: str, prefix: str = "") -> Numbered:
+        """The numbered files of a folder, one memory for all who ask this object."""
+        found = self._numbered.get((folder, prefix))
+        return found or self._numbered.setdefault(
+            (folder, prefix),
+            Numbered(
+                partial(self.names, folder),
+                partial(self.present, folder),
+                prefix,
+                self.listed_at_once,
+            ),
+        )
+
+    def forget_numbers(self) -> None:
+        """List all folders of numbered files at the next look at them."""
+        self._numbered.clear()
+
+    def present(self, folder: str, names: Sequence[str]) -> set[str]:
+        """Those of the names that are files of a folder. Raises: StoreError, as `find`."""
+
+        def known(name: str) -> bool:
+            with store_errors(self.full(folder), "list"):
+                try:
+                    return self.fs.info(self.full(f"{folder}/{name}"))["type"] == "file"
+                except FileNotFoundError:
+                    return False
+
+        with ThreadPoolExecutor(len(names)) as pool:
+            return {name for name, there in zip(names, pool.map(known, names)) if there}
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file; also False if that cannot be told now."""
@@ -232,6 +270,7 @@ class LocalFiles(Files):
     """Files of a store on a local disk or a mounted network file system."""
 
     local = True
+    listed_at_once = 0
 
     def url(self, path: str) -> str:
         return self.full(path)
@@ -242,6 +281,9 @@ class LocalFiles(Files):
 
     def names(self, folder: str) -> list[str]:
         return listing.names(self.full(folder))
+
+    def present(self, folder: str, names: Sequence[str]) -> set[str]:
+        return listing.present(self.full(folder), names)
 
     def exists(self, path: str) -> bool:
         return os.path.isfile(self.full(path))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 
 from storage.errors import StoreError, store_errors
 
@@ -55,6 +55,25 @@ def names(folder: str) -> list[str]:
     return found
 
 
+def present(folder: str, chosen: Sequence[str]) -> set[str]:
+    """Those of the names that `names` would list; the time does not depend on what else is there.
+
+    Raises:
+        StoreError: as `sizes`.
+    """
+    found = set()
+    for name in chosen:
+        with store_errors(folder, "list"):
+            try:
+                mode = os.lstat(f"{folder}/{name}").st_mode
+            except FileNotFoundError:
+                continue
+        if not stat.S_ISREG(mode):
+            return set(chosen) & set(names(folder))
+        found.add(name)
+    return found
+
+
 def numbers(names: Iterable[str], prefix: str = "") -> list[int]:
     """Numbers of the files `<prefix>000123.json`, ascending; other names are left out.
 
@@ -65,13 +84,6 @@ def numbers(names: Iterable[str], prefix: str = "") -> list[int]:
     found = _NUMBERED.findall("\0".join(("", *names, "")))
     every = (int(digits) for before, digits in found if before == prefix)
     return sorted(number for number in every if number)
-
-
-def newest(names: Collection[str]) -> int | None:
-    """The highest of `numbers`; None if there are none."""
-    # Nearly always the last by length and text: 5,000 names are not matched one by one.
-    last = numbers([max(names, key=lambda name: (len(name), name), default="")])
-    return last[0] if last else max(numbers(names), default=None)
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

@@ -11,7 +11,7 @@ version if that has the same fingerprint.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -97,8 +97,9 @@ def create(store: StoreReader, origin: Origin, **fields: Any) -> Manifest:
     for bound in draft.inputs:
         if store.manifest(bound.ref).fingerprint != bound.fingerprint:
             raise StoreError(f"{bound.ref} is not the version that was read: build again.")
+    numbered = store.numbered(draft.name)
     while True:
-        versions = store.versions(draft.name)
+        versions = numbered.look()
         if existing := store.find(draft.name, draft.fingerprint, versions):
             return _same(existing, draft)
         number = _next_number(store, draft.name, versions)
@@ -108,6 +109,7 @@ def create(store: StoreReader, origin: Origin, **fields: Any) -> Manifest:
         if number not in store.versions(draft.name):
             path = store.files.full(manifest_path(draft.name, number))
             raise StoreError(f"{path} is there, but is no file: move it away.")
+        numbered.forget()
 
 
 def _draft(origin: Origin, fields: Mapping[str, Any]) -> Manifest:
@@ -126,7 +128,7 @@ def _create_manifest(files: Files, manifest: Manifest) -> bool:
     return files.create(path, documents.encode(manifest))
 
 
-def _next_number(store: StoreReader, name: str, versions: Sequence[int]) -> int:
+def _next_number(store: StoreReader, name: str, versions: Set[int]) -> int:
     """The next free number; that of a lost version, which others may name, is not free."""
     aside = store.versions(name, f"{intact.ASIDE}/{MANIFESTS}")
     named = refs.current(store.files).of(name).versions

@@ -74,6 +74,7 @@ def read(reader: StoreReader) -> Reach:
     Raises:
         StoreError: something cannot be read, or names what is not there.
     """
+    reader.files.forget_numbers()
     try:
         snapshot = reader.current()
         if not snapshot.number:

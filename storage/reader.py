@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from storage.documents import FORMAT_VERSION
 from storage.errors import DamagedError, NotFoundError, StoreError
 from storage.files import open_files
 from storage.manifest import NAME, ArtifactRef, Manifest
+from storage.numbered import Numbered
 
 if TYPE_CHECKING:
     import datasets
@@ -43,7 +44,7 @@ class StoreReader:
         self.options = dict(storage_options or {})
         self.files = open_files(location, self.options)
         self._manifests: dict[str, Manifest] = {}
-        self._fingerprints: dict[str, dict[int, str]] = {}
+        self._fingerprints: dict[str, dict[int, str | None]] = {}
 
     def forget(self, ref: ArtifactRef | None = None) -> None:
         """Clear the cache of manifests, or that of one; needed after versions were removed."""
@@ -52,6 +53,7 @@ class StoreReader:
         else:
             self._manifests.clear()
             self._fingerprints.clear()
+            self.files.forget_numbers()
 
     def names(self) -> list[str]:
         """Names of all artifacts, sorted."""
@@ -68,8 +70,12 @@ class StoreReader:
         exact = sorted((ref.name, ref.version) for ref in found if ref and ref.version)
         return [self.manifest(ArtifactRef.exact(*ref)) for ref in exact]
 
+    def numbered(self, name: str) -> Numbered:
+        """The numbers of the versions of a name, which need no listing each time."""
+        return self.files.numbered(f"{MANIFESTS}/{name}", "v")
+
     def find(
-        self, name: str, fingerprint: str, versions: Sequence[int] | None = None
+        self, name: str, fingerprint: str, versions: Set[int] | None = None
     ) -> Manifest | None:
         """The newest intact version with this fingerprint, committed or not.
 
@@ -83,30 +89,37 @@ class StoreReader:
         return next((manifest for manifest in every if not self.faults(manifest)), None)
 
     def find_all(
-        self, name: str, fingerprint: str, versions: Sequence[int] | None = None
+        self, name: str, fingerprint: str, versions: Set[int] | None = None
     ) -> Iterator[Manifest]:
         """All versions with this fingerprint, intact or not, newest first. See `find`."""
-        versions = self.versions(name) if versions is None else versions
+        numbered = self.numbered(name)
+        versions = numbered.look() if versions is None else versions
         known = self._read_fingerprints(name, versions)
-        for version in [version for version in versions if known[version] == fingerprint][::-1]:
-            yield self.manifest(ArtifactRef.exact(name, version))
+        same = [version for version in versions if known.get(version) == fingerprint]
+        for version in sorted(same, reverse=True):
+            # One that another process has removed does not count, though this one has read it.
+            if self.files.present(f"{MANIFESTS}/{name}", [numbered.name(version)]):
+                yield self.manifest(ArtifactRef.exact(name, version))
 
-    def _read_fingerprints(self, name: str, versions: Sequence[int]) -> Mapping[int, str]:
+    def _read_fingerprints(self, name: str, versions: Set[int]) -> Mapping[int, str | None]:
         """The fingerprints of these versions at least. Each is read once. Raises: StoreError."""
         known = self._fingerprints.setdefault(name, {})
-        unread = [version for version in versions if version not in known]
+        unread = sorted(versions - known.keys())
         with ThreadPoolExecutor(READERS) as pool:
             each = map if self.files.local else pool.map
             known |= zip(unread, each(partial(self._fingerprint, name), unread), strict=True)
         return known
 
-    def _fingerprint(self, name: str, version: int) -> str:
-        """The fingerprint of a version, whose manifest is hashed, but parsed only if need be."""
+    def _fingerprint(self, name: str, version: int) -> str | None:
+        """The fingerprint of a version, whose manifest is hashed, but parsed only if need be.
+
+        None if the version was removed meanwhile.
+        """
         path = manifest_path(name, version)
         try:
             text = documents.sealed(self.files, path) or b""
         except FileNotFoundError:
-            text = b""
+            return None
         own = f'\n "name": "{name}",\n "version": {version},\n'.encode()
         if (head := _HEAD.match(text)) and own in text:
             return head[1].decode()

@@ -88,8 +88,13 @@ def read(files: Files, number: int) -> Snapshot:
 
 def current(files: Files) -> Snapshot:
     """The current snapshot; an empty snapshot 0 in a new store. Raises: StoreError."""
-    newest = listing.newest(files.names(FOLDER))
-    return read(files, newest) if newest else Snapshot()
+    snapshots = files.numbered(FOLDER)
+    while newest := snapshots.newest():
+        try:
+            return read(files, newest)
+        except FileNotFoundError:  # set aside or removed since
+            snapshots.forget()
+    return Snapshot()
 
 
 def move(files: Files, change: Callable[[Refs], dict[str, Ref]], why: str) -> Snapshot:

@@ -19,23 +19,12 @@ def test_names_are_of_files_and_numbers_of_names(tmp_path: Path) -> None:
     names = listing.names(str(tmp_path))
     assert set(names) == {path.name for path in tmp_path.iterdir()} - {"v000003.json"}
     assert listing.numbers(names, "v") == [2, 4, 10, 1_000_000]
+    chosen = ["v000002.json", "v000003.json", "v000004.json", "v000005.json"]
+    assert listing.present(str(tmp_path), chosen) == {"v000002.json", "v000004.json"}
+    assert listing.present(str(tmp_path), ["v000002.json"]) == {"v000002.json"}
     assert listing.names(str(tmp_path / "nowhere")) == []
     inside = {os.path.relpath(path, tmp_path) for path in listing.sizes(str(tmp_path))}
     assert inside == set(names)
-
-
-@pytest.mark.parametrize(
-    ("names", "number"),
-    [
-        ([], None),
-        (["000007.json", "000012.json", "1000000.json"], 1_000_000),
-        (["000007.json", "000012.json", "000012.json.part"], 12),
-        (["000000.json", "0000012.json", "12.json", "a"], None),
-        (["000007.json", "zzzzzz.json", "0999999.json"], 7),
-    ],
-)
-def test_the_newest_is_the_highest_number(names: list[str], number: int | None) -> None:
-    assert listing.newest(names) == max(listing.numbers(names), default=None) == number
 
 
 @pytest.mark.parametrize("listed", [listing.names, listing.sizes])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -88,14 +90,14 @@ def test_a_commit_on_refs_that_moved_meanwhile_moves_nothing(store):
 def test_latest_means_something_while_another_process_moves_it(store, monkeypatch):
     build(store, 1)
     other = Store.open(store.location)
-    names = store.files.names
+    numbered = store.files.numbered
 
-    def names_and_then_another_commits(folder: str) -> list[str]:
-        found = names(folder)
+    def look_and_then_another_commits(folder: str, prefix: str = "") -> Any:
+        found = numbered(folder, prefix).newest()
         build(other, other.versions("dataset")[-1] + 1)
-        return found
+        return SimpleNamespace(newest=lambda: found)
 
-    monkeypatch.setattr(store.files, "names", names_and_then_another_commits)
+    monkeypatch.setattr(store.files, "numbered", look_and_then_another_commits)
     for _ in range(3):
         before = other.resolve("dataset@latest").version or 0
         found = store.resolve("dataset@latest").version or 0
