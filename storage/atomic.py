@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from storage.files import sync
+from storage.disk import sync
 
 
 @contextmanager

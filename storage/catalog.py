@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from storage import sql
 from storage.catalog_tables import SNAPSHOT, describe
+from storage.disk import make_folder
 from storage.errors import NotFoundError, StoreError, store_errors
-from storage.files import TEMPORARY, make_folder
+from storage.files import TEMPORARY
 from storage.hashing import fingerprint
 from storage.manifest import ArtifactRef, Manifest
 from storage.refs import Snapshot

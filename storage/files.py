@@ -27,6 +27,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from storage import listing
+from storage.disk import link, make_folder, sync, sync_folder
 from storage.errors import StoreError, store_errors
 from storage.memory import AtomicMemoryFileSystem
 from storage.numbered import Numbered
@@ -184,7 +185,9 @@ class Files:
                     return False
 
         with ThreadPoolExecutor(len(names)) as pool:
-            return {name for name, there in zip(names, pool.map(known, names)) if there}
+            return {
+                name for name, there in zip(names, pool.map(known, names), strict=True) if there
+            }
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file; also False if that cannot be told now."""
@@ -362,48 +365,6 @@ class LocalFiles(Files):
                 yield str(path), handle
         finally:
             path.unlink(missing_ok=True)
-
-
-def link(source: str, target: str) -> None:
-    """Hard-link a file to a name that must not exist: create-if-absent of complete files.
-
-    Raises:
-        FileExistsError: the name is taken.
-        StoreError: the file system has no hard links.
-    """
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno in {errno.ENOTSUP, errno.ENOSYS, errno.EPERM, errno.EMLINK}:
-            raise StoreError(
-                f"The disk of {target} has no hard links, which versions need: "
-                "put the store on another disk."
-            ) from error
-        raise
-
-
-def make_folder(path: str) -> None:
-    """Create a folder and its parents durably (fsync)."""
-    if os.path.isdir(path):
-        return
-    make_folder(os.path.dirname(path))
-    os.makedirs(path, exist_ok=True)
-    sync_folder(os.path.dirname(path))
-
-
-def sync(handle: IO[bytes]) -> None:
-    """Flush a file to disk."""
-    handle.flush()
-    os.fsync(handle.fileno())
-
-
-def sync_folder(path: str) -> None:
-    """Flush the entries of a folder to disk."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _copy(chunks: Iterable[Any], target: IO[bytes]) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from storage import files, publishing, shards
+from storage import disk, files, publishing, shards
 from storage.integrity import verify
 from storage.store import Store
 from tests.storage.stores import build, rows
@@ -22,6 +22,7 @@ STEPS: list[tuple[Any, str]] = [
     (files, "sync"),
     (files, "make_folder"),
     (files, "sync_folder"),
+    (disk, "sync_folder"),  # of the folders that it makes
     (shards, "encode"),
     (shards, "check"),
     (files.os, "replace"),
