@@ -69,7 +69,7 @@ class DataStore:
         """
         from repic.pipeline.catalog import ask, connect
 
-        return ask(self._store, connect(self._store), query)
+        return ask(self._store, connect(self._store, query), query)
 
     def __repr__(self) -> str:
         return f"repic.open({self.location!r})"

@@ -152,6 +152,10 @@ class Files:
             return self.find(folder)  # it has its first file since
         return {path[len(self.root) + 1 :]: entry["size"] for path, entry in found.items()}
 
+    def paths(self, folder: str) -> list[str]:
+        """Paths of all files below a folder, in any order. Raises: StoreError, as `find`."""
+        return list(self.find(folder))
+
     def names(self, folder: str) -> list[str]:
         """Names of the files in a folder itself, in any order. Raises: StoreError, as `find`."""
         start = len(folder) + 1
@@ -281,6 +285,10 @@ class LocalFiles(Files):
     def find(self, folder: str) -> dict[str, int]:
         found = listing.sizes(self.full(folder).rstrip("/"))
         return {path[len(self.root) + 1 :]: size for path, size in found.items()}
+
+    def paths(self, folder: str) -> list[str]:
+        start = len(self.root) + 1
+        return [path[start:] for path in listing.paths(self.full(folder))]
 
     def names(self, folder: str) -> list[str]:
         return listing.names(self.full(folder))

@@ -35,6 +35,26 @@ def sizes(top: str) -> dict[str, int]:
     return found
 
 
+def paths(top: str) -> list[str]:
+    """Paths of all files below a folder, in any order. Faster than `sizes`, as `names` is.
+
+    Raises:
+        StoreError: as `sizes`.
+    """
+    found: list[str] = []
+    pending = [top]
+    while pending:
+        for entry in _entries(pending.pop()):
+            if entry.is_file(follow_symlinks=False):
+                found.append(entry.path)
+            elif entry.is_dir():
+                _check_no_link(entry)
+                pending.append(entry.path)
+            elif _size(entry) is not None:
+                found.append(entry.path)
+    return found
+
+
 def names(folder: str) -> list[str]:
     """Names of the files in a folder itself, in any order; empty if the folder does not exist.
 

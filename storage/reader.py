@@ -57,7 +57,7 @@ class StoreReader:
 
     def names(self) -> list[str]:
         """Names of all artifacts, sorted."""
-        found = (parse_manifest_path(path) for path in self.files.find(MANIFESTS))
+        found = (parse_manifest_path(path) for path in self.files.paths(MANIFESTS))
         return sorted({ref.name for ref in found if ref})
 
     def versions(self, name: str, folder: str = MANIFESTS) -> list[int]:
@@ -66,7 +66,7 @@ class StoreReader:
 
     def manifests(self) -> list[Manifest]:
         """The manifests of all versions, by name and number. Raises: DamagedError, StoreError."""
-        found = (parse_manifest_path(path) for path in self.files.find(MANIFESTS))
+        found = (parse_manifest_path(path) for path in self.files.paths(MANIFESTS))
         exact = sorted((ref.name, ref.version) for ref in found if ref and ref.version)
         return [self.manifest(ArtifactRef.exact(*ref)) for ref in exact]
 

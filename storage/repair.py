@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from storage import documents, intact, integrity, refs
 from storage.errors import DamagedError, StoreError
-from storage.manifest import Manifest
 from storage.reader import MANIFESTS, manifest_path, parse_manifest_path
 from storage.refs import Ref, Snapshot
 from storage.store import Store
@@ -100,12 +99,13 @@ def _from_manifests(store: Store, before: Snapshot) -> dict[str, Ref]:
     """
     since = before.created if before.number else None
     every = store.manifests()
+    there = {manifest.ref for manifest in every}
     bound = {item.name for m in every if m.kind == "dataset" for item in m.inputs}
     after = dict(before.refs)
     for manifest in sorted(every, key=lambda manifest: manifest.created):
         if manifest.name in bound or (since and manifest.created <= since):
             continue
-        if manifest.kind == "dataset" and not _inputs_exist(store, manifest):
+        if manifest.kind == "dataset" and any(item.ref not in there for item in manifest.inputs):
             continue
         moved = [manifest.ref]
         if manifest.kind == "dataset":
@@ -113,10 +113,6 @@ def _from_manifests(store: Store, before: Snapshot) -> dict[str, Ref]:
         for ref in moved:
             after[ref.name] = after.get(ref.name, Ref()).moved("latest", ref.version or 0)
     return after
-
-
-def _inputs_exist(store: Store, manifest: Manifest) -> bool:
-    return all(item.version in store.versions(item.name) for item in manifest.inputs)
 
 
 def _mend_tables(store: Store) -> Iterator[str]:
@@ -137,15 +133,18 @@ def _mend_tables(store: Store) -> Iterator[str]:
 
 def _mend_inputs(store: Store) -> Iterator[str]:
     """A lost version that is an input of another comes back as a copy of an equal version."""
-    for manifest in store.manifests():
+    every = store.manifests()
+    there = {manifest.ref for manifest in every}
+    for manifest in every:
         for item in manifest.inputs:
-            if item.version in store.versions(item.name):
+            if item.ref in there:
                 continue
             twin = store.find(item.name, item.fingerprint)
             if twin:
                 copy = twin.model_copy(update={"version": item.version})
                 path = manifest_path(copy.name, copy.version)
                 if store.files.create(path, documents.encode(copy)):
+                    there.add(copy.ref)
                     yield f"{copy.ref} is back: {twin.ref} was made from the same"
 
 

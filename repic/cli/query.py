@@ -67,7 +67,7 @@ def sql(
     if format_ == "parquet" and out_ is None:
         raise UserError("parquet is binary: give a file with --out")
     opened = open_store(store)
-    with connect(opened, unsafe=unsafe) as connection:
+    with connect(opened, query, unsafe=unsafe) as connection:
         try:
             relation = connection.sql(query) if unsafe else ask(opened, connection, query)
             if relation is None:  # a statement without a result, such as COPY
@@ -122,7 +122,10 @@ def _cell(value: Any) -> Any:
 
 def catalog(
     out_: Annotated[
-        Path | None, typer.Option("--out", help="File to write; by default in the store.")
+        Path | None,
+        typer.Option(
+            "--out", help="File to write, with all dataset versions; by default in the store."
+        ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,10 +104,12 @@ def refresh(store: Store, path: Path | None = None) -> Path:
     return catalog.catalog(store, _views(), path)
 
 
-def connect(store: Store, *, unsafe: bool = False) -> duckdb.DuckDBPyConnection:
+def connect(store: Store, query: str = "", *, unsafe: bool = False) -> duckdb.DuckDBPyConnection:
     """A connection to the catalog of the store as it is now.
 
     Args:
+        query: What will be asked; the dataset versions that it names, such as `v3`, are all there.
+            Without it, recent ones are.
         unsafe: Let SQL read and write all files of this machine, not only read the store's tables.
 
     Raises:
@@ -114,7 +117,8 @@ def connect(store: Store, *, unsafe: bool = False) -> duckdb.DuckDBPyConnection:
     """
     from storage import catalog
 
-    return catalog.connect(store, _views(), guarded=not unsafe)
+    versions = {int(number) for number in re.findall(r"\bv([1-9]\d{0,14})\b", query)}
+    return catalog.connect(store, _views(), guarded=not unsafe, versions=versions)
 
 
 def ask(store: Store, connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation:

@@ -106,6 +106,65 @@ def test_extra_views_and_comments(store):
     ]
 
 
+def schemas(path: Path) -> set[str]:
+    query = "SELECT DISTINCT schema_name FROM duckdb_views() WHERE schema_name LIKE 'v%'"
+    return {name for (name,) in ask(path, query)}
+
+
+def test_only_recent_versions_and_those_that_refs_name_have_schemas(store, monkeypatch, tmp_path):
+    monkeypatch.setattr("storage.catalog.RECENT", 2)
+    for number in range(1, 6):
+        build(store, number, photos=10 + number)
+    store.tag("dataset@v2", "production")
+    path = catalog(store)
+    assert schemas(path) == {"v2", "v4", "v5"}
+    assert schemas(catalog(store, path=tmp_path / "all")) == {f"v{n}" for n in range(1, 6)}
+    assert ask(path, "SELECT count(*) FROM artifacts WHERE name = 'dataset'") == [(5,)]
+    written = path.stat().st_mtime_ns
+    for guarded in (True, False):
+        with connect(store, guarded=guarded, versions=[1, 5, 99]) as connection:
+            query = "SELECT count(*) FROM v1.images ANTI JOIN v5.images USING (id)"
+            assert connection.execute(query).fetchall() == [(0,)]
+            assert connection.execute("SELECT count(*) FROM v2.images").fetchall() == [(12,)]
+            with pytest.raises(duckdb.CatalogException):
+                connection.execute("FROM v3.images")
+    with connect(store, versions=[2, 4]) as connection:
+        assert connection.execute("SELECT count(*) FROM v4.images").fetchall() == [(14,)]
+    assert path.stat().st_mtime_ns == written, "a current file is used as it is"
+
+
+def test_any_client_reads_any_version_by_its_files(store, monkeypatch):
+    """As docs/storage.md says."""
+    monkeypatch.setattr("storage.catalog.RECENT", 1)
+    build(store, 1, photos=11)
+    build(store, 2)
+    with duckdb.connect(str(catalog(store)), read_only=True) as client:
+        client.execute(
+            "SET VARIABLE files = (SELECT list(path) FROM lineage JOIN shards ON "
+            "(shards.name, shards.version) = (input_name, input_version) "
+            "WHERE lineage.name = 'dataset' AND lineage.version = 1 AND input_name = 'images')"
+        )
+        query = "SELECT count(*) FROM read_parquet(getvariable('files'))"
+        assert client.execute(query).fetchall() == [(11,)]
+
+
+def test_what_somebody_put_into_the_file_does_not_live_on(store):
+    build(store, 1)
+    path = catalog(store)
+    with duckdb.connect(str(path)) as here:
+        here.execute("CREATE VIEW v1.mine AS SELECT 1; CREATE MACRO main.f() AS 1")
+        here.execute("UPDATE artifacts SET rows = 7; DROP VIEW images")
+        here.execute("CREATE VIEW images AS SELECT 'another' AS id")
+    build(store, 2)
+    catalog(store)
+    with duckdb.connect(str(path), read_only=True) as client:
+        assert client.execute("SELECT min(rows) FROM artifacts").fetchall() == [(10,)]
+        assert client.execute("SELECT count(*) FROM images").fetchall() == [(10,)]
+        names = "SELECT view_name FROM duckdb_views() WHERE view_name = 'mine' UNION ALL "
+        names += "SELECT function_name FROM duckdb_functions() WHERE function_name = 'f'"
+        assert client.execute(names).fetchall() == []
+
+
 def test_an_empty_table_has_a_view_with_its_types(store):
     store.publish("quarantine", [], origin("f"), key=["id"], schema=SCHEMA)
     store.commit({"quarantine": 1})
