@@ -24,6 +24,7 @@ import json
 import os
 import platform
 import resource
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,8 @@ TARGETS = {
 RUNS = 3
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 HARD = 2
+NOT_INSTALLED = 77
+"""Exit status, which lets `benchmarks/run.py` leave this script out."""
 
 
 def world(objects: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
@@ -223,7 +226,9 @@ def peers(folder: Path) -> Path:
             [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)],
             [uv, "pip", "install", "--quiet", "--python", str(python), *PACKAGES],
         ):
-            subprocess.run(command, check=True)
+            if subprocess.run(command).returncode:
+                print(f"the peers do not install: {shlex.join(command)}", file=sys.stderr)
+                sys.exit(NOT_INSTALLED)
         (folder / "ready").touch()
     return python
 

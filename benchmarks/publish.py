@@ -41,8 +41,8 @@ from storage.reader import manifest_path
 from storage.store import Store
 
 MOST_RATIO, MOST_TINY_MS, MOST_LATEST_MS = 1.5, 30.0, 50.0
-MOST_GROWTH_MS = 10.0
-"""Of a tiny version, from the first to the last: what listing its folders takes."""
+MOST_GROWTH_MS = 3.0
+"""Of a tiny version, from the first to the last."""
 
 CONTENT = {
     20_000: "f5ab85c236d8f6bc8bdab7e1551465f9",

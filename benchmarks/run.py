@@ -5,7 +5,8 @@
     python benchmarks/run.py publish     # one of them
 
 A missed limit is printed and does not fail: machines differ. The exit status is 1 if a result is
-not exact, or if a script gives no result, so that this is not known.
+not exact, or if a script gives no result, so that this is not known. A script whose peers cannot be
+installed ends with status 77 and says how; it is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +30,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements.yaml"
+
+SKIPPED = 77
+"""Exit status of a script that cannot run here, as of a skipped test in automake."""
+
+LONGEST_S = 900
+"""Time that one script of the reduced set may take."""
+
+Form = Literal["reduced", "full"]
+Verdict = Literal["exact", "NOT EXACT", "pass", "MISS", "NOT MEASURED", "FAILED", "left out"]
+Said = tuple[Verdict, str]
+
+FAILURES: tuple[Verdict, ...] = ("NOT EXACT", "FAILED")
+TOLD_AGAIN: tuple[Verdict, ...] = ("NOT EXACT", "FAILED", "MISS", "NOT MEASURED", "left out")
 
 
 class _Checked(BaseModel):
@@ -41,6 +57,7 @@ class Figure(_Checked):
     over: list[str | int] | None = None
     most: float | None = None
     least: float | None = None
+    full_only: bool = False
 
     @model_validator(mode="after")
     def _has_one_limit(self) -> Figure:
@@ -53,17 +70,17 @@ class Figure(_Checked):
         number = float(_at(result, self.figure))
         return number / float(_at(result, self.over)) if self.over else number
 
-    def line(self, result: Any) -> str:
-        """Whether it passes, for people."""
+    def verdict(self, result: Any) -> Said:
+        """Whether it passes, and its value."""
         try:
             value = self.value(result)
         except (LookupError, TypeError, ValueError):
-            return f"NOT MEASURED  {self.what}"
+            return "NOT MEASURED", self.what
         if self.most is not None:
             passes, limit = value <= self.most, f"<= {self.most:g}"
         else:
             passes, limit = value >= (self.least or 0), f">= {self.least:g}"
-        return f"{'pass' if passes else 'MISS':12}  {self.what}: {value:.4g} ({limit})"
+        return "pass" if passes else "MISS", f"{self.what}: {value:.4g} ({limit})"
 
 
 class Benchmark(_Checked):
@@ -81,29 +98,71 @@ def load(path: Path) -> list[Benchmark]:
     return [Benchmark.model_validate(e) for e in yaml.safe_load(path.read_text(encoding="utf-8"))]
 
 
-def run(
-    benchmark: Benchmark, form: Literal["reduced", "full"], folder: Path = HERE
-) -> Iterator[tuple[bool, str]]:
-    """Run a script; lines for people, each with whether it lets the whole fail."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a script gave."""
+
+    script: str
+    said: tuple[Said, ...]
+    seconds: float
+
+
+def run(benchmark: Benchmark, form: Form, folder: Path = HERE) -> Outcome:
+    """Run a script and print what it gave."""
+    start = time.perf_counter()
+    said = []
+    for verdict, text in _said(benchmark, form, folder):
+        print(f"{verdict:12}  {text}", flush=True)
+        said.append((verdict, text))
+    return Outcome(benchmark.script, tuple(said), time.perf_counter() - start)
+
+
+def _said(benchmark: Benchmark, form: Form, folder: Path) -> Iterator[Said]:
     arguments = benchmark.reduced if form == "reduced" else benchmark.full
     script = folder / benchmark.script
     if arguments is None or not script.exists():
         why = "not part of this set" if script.exists() else "no such script"
-        yield False, f"{'left out':12}  {script.name}: {why}"
+        yield "left out", f"{script.name}: {why}"
         return
     command = [sys.executable, str(script), *shlex.split(arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    limit = LONGEST_S if form == "reduced" else None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        yield "FAILED", f"{script.name}: no result within {limit} s"
+        return
     result = _last_object(done.stdout)
     if result is None:
         said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-        yield True, f"FAILED        {script.name}: exit status {done.returncode}, {said}"
+        if done.returncode == SKIPPED:
+            yield "left out", f"{script.name}: {said}"
+        else:
+            yield "FAILED", f"{script.name}: exit status {done.returncode}, {said}"
         return
     for key, wanted in benchmark.exact.items():
         found = result.get(key)
-        good = found == wanted
-        yield not good, f"{'exact' if good else 'NOT EXACT':12}  {script.name}: {key} is {found}"
+        exact: Verdict = "exact" if found == wanted else "NOT EXACT"
+        yield exact, f"{script.name}: {key} is {found}"
     for figure in benchmark.figures:
-        yield False, figure.line(result)
+        if form == "full" or not figure.full_only:
+            yield figure.verdict(result)
+
+
+def print_summary(outcomes: Sequence[Outcome]) -> None:
+    """A row per script, and again what needs a look."""
+    print(f"\n{'script':24} {'seconds':>8} {'exact':>6} {'pass':>5} {'miss':>5}")
+    for outcome in outcomes:
+        count = Counter(verdict for verdict, _ in outcome.said)
+        exact = "NO" if any(count[v] for v in FAILURES) else "yes" if count["exact"] else "-"
+        print(
+            f"{outcome.script:24} {outcome.seconds:8.0f} {exact:>6} {count['pass']:5} "
+            f"{count['MISS'] + count['NOT MEASURED']:5}"
+        )
+    print(f"{'together':24} {sum(outcome.seconds for outcome in outcomes):8.0f}\n")
+    for outcome in outcomes:
+        for verdict, text in outcome.said:
+            if verdict in TOLD_AGAIN:
+                print(f"{verdict:12}  {text}")
 
 
 def _at(result: Any, keys: Sequence[str | int]) -> Any:
@@ -142,17 +201,16 @@ def main() -> int:
     if unknown := sorted(set(options.names) - known):
         parser.error(f"no benchmark {', '.join(unknown)}: there are {', '.join(sorted(known))}")
     print(machine(), flush=True)
-    failed = False
-    for benchmark in chosen:
-        if options.names and Path(benchmark.script).stem not in options.names:
-            continue
-        start = time.perf_counter()
-        form: Literal["reduced", "full"] = "full" if options.full else "reduced"
-        for fails, line in run(benchmark, form, options.requirements.parent):
-            failed |= fails
-            print(line, flush=True)
-        print(f"{'':12}  {benchmark.script}: {time.perf_counter() - start:.0f} s", flush=True)
-    return int(failed)
+    form: Form = "full" if options.full else "reduced"
+    chosen = [b for b in chosen if not options.names or Path(b.script).stem in options.names]
+    outcomes = []
+    for number, benchmark in enumerate(chosen, 1):
+        arguments = (benchmark.full if options.full else benchmark.reduced) or ""
+        print(f"[{number}/{len(chosen)}] {benchmark.script} {arguments}".rstrip(), flush=True)
+        outcomes.append(run(benchmark, form, options.requirements.parent))
+        print(f"{'':12}  {outcomes[-1].seconds:.0f} s", flush=True)
+    print_summary(outcomes)
+    return int(any(v in FAILURES for outcome in outcomes for v, _ in outcome.said))
 
 
 if __name__ == "__main__":

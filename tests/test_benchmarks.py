@@ -59,11 +59,27 @@ def test_a_miss_is_printed_and_only_what_is_not_exact_fails(
     (tmp_path / "list.yaml").write_text(yaml.safe_dump(entries))
     done = ran("--requirements", tmp_path / "list.yaml")
     assert done.returncode == status, done.stderr
-    printed = done.stdout.splitlines()[1:]
+    machine, progress, *printed = done.stdout.splitlines()
+    assert "cores" in machine
+    assert progress == "[1/2] one.py --json"
     assert [line.startswith(start) for line, start in zip(printed, lines, strict=False)] == [
         True
     ] * len(lines)
     assert "left out      gone.py: no such script" in done.stdout
+    summary = done.stdout.partition("together")
+    assert "one.py" in summary[0].partition("script  ")[2]
+    assert all((line in summary[2]) == (line not in ("exact", "pass")) for line in lines)
+
+
+def test_peers_that_do_not_install_leave_a_script_out(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(
+        "import sys\nprint('run pip', file=sys.stderr)\nsys.exit(77)\n"
+    )
+    entries = [{"script": "one.py", "reduced": "--json", "exact": {"a": 1}, "figures": []}]
+    (tmp_path / "list.yaml").write_text(yaml.safe_dump(entries))
+    done = ran("--requirements", tmp_path / "list.yaml")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("left out      one.py: run pip") == 2
 
 
 def test_an_unknown_name_is_answered_with_those_that_there_are() -> None:
