@@ -71,6 +71,14 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:ID_DIGITS]
 
 
+def fingerprints_of_pairs(one: pa.ChunkedArray, other: pa.ChunkedArray) -> pa.Array:
+    """`fingerprint` of the list of both texts, for each row, many times as fast."""
+    quoted, sha256 = json.encoder.encode_basestring, hashlib.sha256
+    texts = zip(one.to_pylist(), other.to_pylist(), strict=True)
+    encoded = (f"[{quoted(a)},{quoted(b)}]".encode("utf-8", "surrogatepass") for a, b in texts)
+    return pa.array((sha256(text).hexdigest()[:ID_DIGITS] for text in encoded), pa.string())
+
+
 def content_hash(table: pa.Table) -> str:
     """Order-independent hash of a table's rows, 32 hex digits (construction: see the module).
 

@@ -64,7 +64,7 @@ def negatives(
     parts = [describe(analysis, *(np.empty(0, np.int64),) * 2, np.empty(0, bool), np.empty(0))]
     for value in np.unique(split[split >= 0]).tolist():
         inside = np.flatnonzero(split == value)
-        nearest, index = _within(analysis, inside)
+        nearest, index = _within(analysis, inside, f"split{value}")
         typical = analysis.mined.typical_size
         near = _Neighborhood.of(index, min(REACH * typical, max(NEIGHBORS, 2 * typical)))
         parts.append(_hard(analysis, label, inside, nearest, near, hard))
@@ -120,14 +120,17 @@ class _Neighborhood:
         return self._too_near[slot] == keys
 
 
-def _within(analysis: Analysis, inside: np.ndarray) -> tuple[Neighbors, np.ndarray]:
+def _within(
+    analysis: Analysis, inside: np.ndarray, collection: str
+) -> tuple[Neighbors, np.ndarray]:
     """Nearest objects within a part of the collection, as indices into `inside`.
 
     By similarity, and int32 (n, k) by local scale.
     """
     if len(inside) == len(analysis):
         return analysis.near, analysis.index
-    near = analysis.search.nearest(analysis.grid[inside], analysis.duplicate[inside], NEIGHBORS)
+    grid, duplicate = analysis.grid[inside], analysis.duplicate[inside]
+    near = analysis.search.nearest(grid, duplicate, NEIGHBORS, collection, inside)
     return near, clustering.local_scale(near)[0]
 
 

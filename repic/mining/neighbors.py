@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from repic.mining import clustering, similarity
 from repic.mining.distribution import Distribution, distribution
 from repic.mining.similarity import Neighbors
+
+if TYPE_CHECKING:
+    from repic.mining.increments import Memory
 
 NEIGHBORS = 128
 """Number of nearest objects that are kept for each object."""
@@ -22,24 +26,38 @@ class Search:
         device: cpu, cuda or cuda:1; it does not change results.
         exact_up_to: Most objects that are all compared with each other. More are compared within
             blocks of similar ones, which finds most neighbors; see `blocks`.
+        memory: Exact searches of earlier builds, which save time and do not change results.
     """
 
     device: str = "cpu"
     exact_up_to: int = 200_000
+    memory: Memory | None = None
 
-    def nearest(self, grid: np.ndarray, duplicate: np.ndarray, k: int) -> Neighbors:
+    def nearest(
+        self,
+        grid: np.ndarray,
+        duplicate: np.ndarray,
+        k: int,
+        collection: str = "all",
+        rows: np.ndarray | None = None,
+    ) -> Neighbors:
         """The k most similar objects of each object whose photos are not near-duplicates.
 
         Args:
             grid: Result of `grid.on_grid`.
             duplicate: int64 (n,), near-duplicate group of each object's photo.
+            collection: What the memory calls these objects.
+            rows: int64 (n,), increasing: which of its objects they are; all by default.
         """
-        from repic.mining import blocks, search
+        from repic.mining import blocks, increments, search
 
         k = min(k, max(0, len(grid) - 1))
-        if len(grid) <= self.exact_up_to:
-            return search.nearest(grid, duplicate, k, self.device)
-        return blocks.nearest(grid, duplicate, k, self.device)[0]
+        if len(grid) > self.exact_up_to:
+            return blocks.nearest(grid, duplicate, k, self.device)[0]
+        if self.memory and len(grid) >= increments.LEAST:
+            key = self.memory.key if rows is None else self.memory.key[rows]
+            return increments.nearest(self.memory, collection, key, grid, duplicate, k, self.device)
+        return search.nearest(grid, duplicate, k, self.device)
 
 
 @dataclass(frozen=True)
@@ -106,6 +124,7 @@ def analyze(
     )
     _check(len(vectors), photo, duplicate, identity)
     grid = similarity.on_grid(vectors)
+    del vectors
     near = search.nearest(grid, duplicate, NEIGHBORS)
     index, scale = clustering.local_scale(near)
     if (identity >= 0).all():

@@ -43,8 +43,8 @@ class ObjectPairs:
     def __len__(self) -> int:
         return len(self.anchor)
 
-    def take(self, rows: np.ndarray) -> ObjectPairs:
-        """The rows that an index array or a mask selects."""
+    def take(self, rows: np.ndarray | slice) -> ObjectPairs:
+        """The rows that an index array, a mask or a slice selects."""
         return ObjectPairs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 

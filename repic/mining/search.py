@@ -200,6 +200,12 @@ def unpacked(keys: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     return name.to(torch.int32).cpu().numpy(), similarity.to(torch.int32).cpu().numpy()
 
 
+def packed(name: np.ndarray, similarity: np.ndarray, device: str) -> torch.Tensor:
+    """The keys that `unpacked` takes apart, int64."""
+    keys = torch.from_numpy(similarity).to(device, torch.int64) * _INDEX
+    return keys - torch.from_numpy(np.maximum(name, 0)).to(device)
+
+
 def _strips(start: int, stop: int) -> list[slice]:
     return [slice(a, min(stop, a + TILE)) for a in range(start, stop, TILE)]
 

@@ -55,7 +55,7 @@ def several_groups(analysis: Analysis) -> list[Spread]:
         return []
     grid, identity = analysis.grid[chosen], analysis.identity[chosen]
     photo, duplicate = analysis.photo[chosen], analysis.duplicate[chosen]
-    near = analysis.search.nearest(grid, duplicate, NEIGHBORS)
+    near = analysis.search.nearest(grid, duplicate, NEIGHBORS, "identities", chosen)
     index, scale = clustering.local_scale(near)
     unknown = np.full(len(chosen), -1)
     mined, _ = clustering.mine_groups(index, scale, photo, duplicate, unknown)

@@ -257,7 +257,7 @@ class Build:
         previous = {}
         if isinstance(stage, TableStage) and stage.reuses_rows:
             previous = {name: self._previous(stage, name) for name in stage.writes}
-        return Inputs(self.settings, self.scan, tables, tuple(rejects), previous)
+        return Inputs(self.settings, self.scan, tables, tuple(rejects), previous, self.store)
 
     def _inputs_of_part(self, stage: RowStage, settings: Settings) -> pa.Table:
         return stage.inputs(replace(self._inputs(stage), settings=settings))

@@ -196,3 +196,13 @@ def test_a_million_rows_and_a_hundred_thousand_vectors_take_seconds():
     halves = pa.array(random.standard_normal(20_000 * 1280).astype(np.float16))
     vectors = pa.table({"v": pa.FixedSizeListArray.from_arrays(halves, 1280)})
     assert quickest(lambda: (content_hash(million), content_hash(vectors)), tries=2) < 10
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), max_size=5))
+def test_fingerprints_of_pairs_are_those_of_lists(rows: list[tuple[str, str]]) -> None:
+    one, other = (pa.chunked_array([[row[i] for row in rows]], pa.string()) for i in (0, 1))
+    found = hashing.fingerprints_of_pairs(one, other).to_pylist()
+    assert found == [fingerprint(list(row)) for row in rows]

@@ -17,6 +17,7 @@ from repic.config import Settings
 from repic.pipeline.scan import Reject, Scan
 from repic.tables import TABLES
 from storage.hashing import fingerprint
+from storage.store import Store
 
 Json = Any
 
@@ -37,6 +38,8 @@ class Inputs:
         rejects: Inputs that the row-wise stages it reads have ever refused.
         previous: For a stage with `reuses_rows`: its latest tables, empty if their recipe differs.
             It may copy a row that it would compute again unchanged.
+        store: Where a stage may keep what saves time in a later build, if there is one. Its rows
+            must not depend on it.
     """
 
     settings: Settings
@@ -44,6 +47,7 @@ class Inputs:
     tables: Mapping[str, pa.Table]
     rejects: tuple[Reject, ...] = ()
     previous: Mapping[str, pa.Table] = field(default_factory=dict)
+    store: Store | None = None
 
 
 @dataclass(frozen=True)

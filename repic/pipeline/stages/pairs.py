@@ -10,15 +10,19 @@ import pyarrow.compute as pc
 
 from repic import mining
 from repic.config import SPLITS, Settings
-from repic.mining import BANDS, Analysis
+from repic.mining import BANDS, Analysis, ObjectPairs
 from repic.mining.splits import split_photos
 from repic.models.devices import ResolvedRuntime
 from repic.pipeline import suspects
+from repic.pipeline.kept_neighbors import KeptNeighbors
 from repic.pipeline.stages import tracks
 from repic.pipeline.stages.base import Inputs, Json, Output, TableStage
 from repic.pipeline.stages.objects import ALONE
 from repic.tables import TABLES
-from storage.hashing import fingerprint
+from storage.hashing import fingerprints_of_pairs
+
+BLOCK = 1 << 17
+"""Pairs that are put together at once."""
 
 
 class PairStage(TableStage):
@@ -34,37 +38,18 @@ class PairStage(TableStage):
         return {"mining": mining, "splits": settings.splits.model_dump(mode="json")}
 
     def run(self, inputs: Inputs) -> Output:
-        objects, settings = _objects(inputs), inputs.settings.mining
+        objects, vectors = _objects(inputs)
         analysis = mining.analyze(
-            _vectors(objects),
+            _unpacked(vectors),
             _codes(objects["image_id"]),
             _codes(objects["near_duplicate_group"]),
             _codes(objects["identity"]),
-            mining.Search(_device(inputs.settings), settings.exact_up_to),
+            _search(inputs, objects, vectors),
         )
+        del vectors
         groups = _groups(objects, analysis, inputs)
-        keys = _keys(objects["object_id"])
-        split = _codes(groups["split"], SPLITS)
-        positives = mining.all_positives(analysis)
-        positives = positives.take(
-            (split[positives.anchor] >= 0) & (split[positives.anchor] == split[positives.other])
-        )
-        positives = mining.choose(positives, settings.positives_per_object, keys)
-        negatives = mining.negatives(
-            analysis,
-            _codes(objects["label"]),
-            split,
-            keys,
-            hard=settings.hard_per_object,
-            medium=settings.medium_per_object,
-            easy=settings.easy_per_object,
-        )
-        negatives = tracks.doubted(negatives, objects, inputs.tables["objects"])
-        reviews = {
-            row["subject_id"]: row["decision"]
-            for row in inputs.tables["reviews"].to_pylist()
-            if row["subject"] == "pair"
-        }
+        negatives, positives = _mined(objects, analysis, groups, inputs)
+        reviews = inputs.tables["reviews"].filter(pc.field("subject") == "pair")
         pairs = pa.concat_tables(
             _rows(kind, mined, objects, groups["split"], reviews)
             for kind, mined in (("positive", positives), ("negative", negatives))
@@ -75,14 +60,44 @@ class PairStage(TableStage):
         return Output({"groups": groups, "pairs": pairs}, notes)
 
 
+def _mined(
+    objects: pa.Table, analysis: Analysis, groups: pa.Table, inputs: Inputs
+) -> tuple[ObjectPairs, ObjectPairs]:
+    """Negative and positive pairs whose objects are in the same split."""
+    settings, keys = inputs.settings.mining, _keys(objects["object_id"])
+    split = _codes(groups["split"], SPLITS)
+    negatives = mining.negatives(
+        analysis,
+        _codes(objects["label"]),
+        split,
+        keys,
+        hard=settings.hard_per_object,
+        medium=settings.medium_per_object,
+        easy=settings.easy_per_object,
+    )
+    positives = mining.all_positives(analysis)
+    positives = positives.take(
+        (split[positives.anchor] >= 0) & (split[positives.anchor] == split[positives.other])
+    )
+    positives = mining.choose(positives, settings.positives_per_object, keys)
+    return tracks.doubted(negatives, objects, inputs.tables["objects"]), positives
+
+
+def _search(inputs: Inputs, objects: pa.Table, vectors: pa.Array) -> mining.Search:
+    settings, memory = inputs.settings, None
+    if inputs.store and len(vectors) <= settings.mining.exact_up_to:
+        memory = KeptNeighbors.of(inputs.store, objects, vectors)
+    return mining.Search(_device(settings), settings.mining.exact_up_to, memory)
+
+
 def _device(settings: Settings) -> str:
     """The GPU that the models use, where mining can use it as well, or the CPU."""
     device = ResolvedRuntime.of(settings.runtime).prepare()
     return str(device) if device.type == "cuda" else "cpu"
 
 
-def _objects(inputs: Inputs) -> pa.Table:
-    """Objects that have a vector, ordered by object_id, with the columns that mining needs."""
+def _objects(inputs: Inputs) -> tuple[pa.Table, pa.Array]:
+    """Objects that have a vector, ordered by object_id, as mining needs them, and their vectors."""
     objects = inputs.tables["objects"].select(
         ["object_id", "image_id", "label", "identity", "identity_origin"]
     )
@@ -91,15 +106,14 @@ def _objects(inputs: Inputs) -> pa.Table:
     vectors = vectors.append_column("row", pa.array(np.arange(vectors.num_rows)))
     joined = objects.join(photos, "image_id").join(vectors, "object_id", join_type="inner")
     joined = joined.sort_by("object_id").combine_chunks()
-    vector = inputs.tables["embeddings"]["vector"].take(joined["row"])
-    return joined.append_column("vector", vector)
+    vector = inputs.tables["embeddings"]["vector"].take(joined["row"]).combine_chunks()
+    return joined.drop_columns("row"), vector
 
 
-def _vectors(objects: pa.Table) -> np.ndarray:
+def _unpacked(vectors: pa.Array) -> np.ndarray:
     """float16 (n, d)."""
-    column = objects["vector"].combine_chunks()
-    width = column.type.list_size if pa.types.is_fixed_size_list(column.type) else 1
-    return column.flatten().to_numpy(zero_copy_only=False).reshape(objects.num_rows, width)
+    width = vectors.type.list_size if pa.types.is_fixed_size_list(vectors.type) else 1
+    return vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), width)
 
 
 def _codes(column: pa.ChunkedArray, names: tuple[str, ...] | None = None) -> np.ndarray:
@@ -113,7 +127,7 @@ def _codes(column: pa.ChunkedArray, names: tuple[str, ...] | None = None) -> np.
 
 def _keys(ids: pa.ChunkedArray) -> np.ndarray:
     """The first 64 bits of each id, uint64 (n,); ids are hashes."""
-    return np.array([int(i[:16], 16) for i in ids.to_pylist()], dtype=np.uint64)
+    return np.fromiter((int(i[:16], 16) for i in ids.to_pylist()), np.uint64, len(ids))
 
 
 def _groups(objects: pa.Table, analysis: Analysis, inputs: Inputs) -> pa.Table:
@@ -154,24 +168,34 @@ def _groups(objects: pa.Table, analysis: Analysis, inputs: Inputs) -> pa.Table:
 
 def _rows(
     kind: str,
-    pairs: mining.ObjectPairs,
+    pairs: ObjectPairs,
     objects: pa.Table,
     splits: pa.ChunkedArray,
-    reviews: dict[str, str],
+    reviews: pa.Table,
 ) -> pa.Table:
-    """Rows of the pairs table."""
-    anchor, other = objects.take(pairs.anchor), objects.take(pairs.other)
-    ids = [
-        fingerprint(both)
-        for both in zip(
-            anchor["object_id"].to_pylist(), other["object_id"].to_pylist(), strict=True
-        )
+    """Rows of the pairs table, a block of pairs at a time."""
+    described = objects.select(["object_id", "image_id", "label"])
+    blocks = [
+        _block(kind, pairs.take(slice(start, start + BLOCK)), described, splits, reviews)
+        for start in range(0, max(1, len(pairs)), BLOCK)
     ]
+    return pa.concat_tables(blocks)
+
+
+def _block(
+    kind: str,
+    pairs: ObjectPairs,
+    objects: pa.Table,
+    splits: pa.ChunkedArray,
+    reviews: pa.Table,
+) -> pa.Table:
+    anchor, other = objects.take(pairs.anchor), objects.take(pairs.other)
+    ids = fingerprints_of_pairs(anchor["object_id"], other["object_id"])
     columns = {
         "pair_id": ids,
-        "kind": [kind] * len(pairs),
-        "origin": np.where(pairs.mined, "mined", "label").tolist(),
-        "band": np.array(BANDS)[pairs.band].tolist(),
+        "kind": pa.repeat(kind, len(pairs)),
+        "origin": pa.array(["label", "mined"]).take(pairs.mined.astype(np.int8)),
+        "band": pa.array(BANDS).take(pairs.band),
         "anchor_id": anchor["object_id"],
         "other_id": other["object_id"],
         "anchor_image_id": anchor["image_id"],
@@ -182,7 +206,7 @@ def _rows(
         "same_label": pc.equal(anchor["label"], other["label"]),
         "split": splits.take(pairs.anchor),
         "doubtful": pairs.doubtful,
-        "review": pa.array([reviews.get(pair) for pair in ids], pa.string()),
+        "review": reviews["decision"].take(pc.index_in(ids, reviews["subject_id"])),
     }
     return TABLES["pairs"].check(pa.table(columns))
 
