@@ -29,6 +29,7 @@ demo: $(VENV)/ready
 	$(BIN)/repic report dataset@latest --store $(DEMO)/store --out $(DEMO)/report.html
 	$(BIN)/repic train --profile sample --store $(DEMO)/store
 	$(BIN)/repic report checkpoint@latest --store $(DEMO)/store --out $(DEMO)/training.html
+	$(BIN)/python -m tools.demo $(DEMO)/store
 	@echo "Look at $(DEMO)/report.html and $(DEMO)/training.html;" \
 	    "ask $(BIN)/repic sql --store $(DEMO)/store \"show tables\""
 

@@ -2,7 +2,7 @@
 
     python benchmarks/gradient_signal.py             # half an hour; --steps 12 is quick
 
-`sample-sft` samples step after step as in training, at learning rate 0, so all gradients are of
+`sample-base` samples step after step as in training, at learning rate 0, so all gradients are of
 one policy and differ only by prompts and answers. If m is their mean over all prompts and answers,
 the signal share of a gradient g is |m|^2 / E|g|^2. The mean product of two different steps
 estimates the numerator, the mean square of a step the denominator. Only gradients of the adapters'
@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from learning import LEFT, OBJECTIVES, Leftward, build_pool, training_rows
+from learning import LEFT, OBJECTIVES, Leftward, training_rows
+from sample_pools import build_pool
 from transformers import TrainerCallback
 
 from repic import config

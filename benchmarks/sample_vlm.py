@@ -1,7 +1,7 @@
 """Held-out rewards of the two sample vision-language checkpoints, greedy and sampled.
 
     python benchmarks/sample_vlm.py                  # exit status 1 if a target below is missed
-    python benchmarks/sample_vlm.py --pool tuning --count 100 --only sample-sft --json
+    python benchmarks/sample_vlm.py --pool tuning --count 100 --only sample-base --json
 
 Rows are made by the objectives' own builders from photos of `RESERVED` identities, which neither
 training nor tuning uses (`--pool tuning`: identities of validation). Half of OCT is positive; its
@@ -22,7 +22,7 @@ from repic.models import shipped
 from tools.sample_models import vlm_holdout, vlm_photos
 
 TARGETS = {
-    "sample-sft": {
+    "sample-base": {
         ("sampled", "valid"): (0.90, 1.0),
         ("sampled", "oct"): (0.60, 0.85),
         ("sampled", "vlt"): (0.30, 0.65),

@@ -102,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--model", default="sample-sft")
+    parser.add_argument("--model", default="sample-base")
     parser.add_argument(
         "--steps", type=int, default=40, help="measured pairs of steps (%(default)s)"
     )

@@ -59,7 +59,7 @@ def evaluate(
     Relative paths, including those in a profile, start at REPIC_HOME, the folder of `repic up`.
 
     Args:
-        model: checkpoint@v3, sample-sft, a folder, or a name on the hub.
+        model: checkpoint@v3, sample-base, a folder, or a name on the hub.
         suite: sample, sample-ood, dreambooth, myvlm, yollava, repic-2c or repic-4c.
         folder: Photos of the suite, unless it is generated.
         profile: sample, paper, modern, or a YAML file.

@@ -50,7 +50,7 @@ def train_grpo(
         dataset: Version of the examples table or of a dataset.
         method: grpo (from rewards) or sft (from true answers). Default: the profile's.
         profile: sample, paper, modern, or a YAML file.
-        model: sample-sft, a folder, or a name on the hub. Default: the profile's.
+        model: sample-base, a folder, or a name on the hub. Default: the profile's.
         overrides: Settings to change, such as `train.lora.rank=8` or `trainer.beta=0.1`.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
     """

@@ -257,7 +257,7 @@ def evaluate(
     """Caption a suite with a model and publish captions and metrics; as `repic evaluate run`.
 
     Args:
-        model: `checkpoint@v1`, `sample-sft`, a folder or a hub name.
+        model: `checkpoint@v1`, `sample-base`, a folder or a hub name.
 
     Returns:
         The evaluation version: `evaluate(...)["metrics"].to_arrow()`.

@@ -42,7 +42,7 @@ SAMPLES = (
 """The shipped models in place of those of the paper."""
 
 TRAIN_SAMPLES = (
-    *("train.model=sample-sft", "train.max_prompt_tokens=1024", "trainer.max_steps=2"),
+    *("train.model=sample-base", "train.max_prompt_tokens=1024", "trainer.max_steps=2"),
     *("trainer.per_device_train_batch_size=8", "grpo.max_completion_length=32"),
     "train.measure.per_objective=2",
 )

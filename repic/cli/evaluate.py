@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ModelOption = Annotated[
     str,
     typer.Option(
-        help="checkpoint@v3, sample-sft, a folder, a name on the Hub, or its name on the server."
+        help="checkpoint@v3, sample-base, a folder, a name on the Hub, or its name on the server."
     ),
 ]
 ServerOption = Annotated[

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from repic.training.publish import TrainingResult
 
 ModelOption = Annotated[
-    str | None, typer.Option(help="sample-sft, a folder, or a name on the Hub.")
+    str | None, typer.Option(help="sample-base, a folder, or a name on the Hub.")
 ]
 
 VLLM = ("trainer.use_vllm=true", "trainer.vllm_mode=colocate")

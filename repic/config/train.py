@@ -125,7 +125,7 @@ class TrainSettings(Section):
     """The model, the rows and the method of a training run."""
 
     model: str = Field(
-        "sample-sft", description="sample-sft, sample-full, a folder, or a hub name."
+        "sample-base", description="sample-base, sample-full, a folder, or a hub name."
     )
     method: Method = Field("grpo", description="grpo trains on rewards, sft on the true answers.")
     mode: Literal["strict", "paper"] = Field(

@@ -1,7 +1,7 @@
 """The models that the package ships, trained on the generated world only.
 
 Settings name them: `detector.checkpoint=sample`, `encoder.architecture=sample`, and the
-vision-language models `sample-sft` and `sample-full`. `tools.sample_models.train` trains them,
+vision-language models `sample-base` and `sample-full`. `tools.sample_models.train` trains them,
 `tools.sample_models.holdout` measures them.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from repic.errors import WeightsError
 
 NAME = "sample"
-VLMS = {"sample-sft": "vlm-sft", "sample-full": "vlm-full"}
-"""Name -> folder: the starting point for reinforcement learning, and the completed SFT run."""
+VLMS = {"sample-base": "vlm-base", "sample-full": "vlm-full"}
+"""Name -> folder: a general model, where reinforcement learning starts, and a personalized one."""
 SIDE = 160
 """`detector.image_size` of the detector, pixels."""
 
@@ -58,6 +58,6 @@ def _shipped(name: str) -> Path:
     if not path.exists():
         raise WeightsError(
             f"this installation has no {path}: install repic again, or train it with "
-            f"`python -m tools.sample_models.train {name.partition('.')[0].partition('-')[0]}`"
+            f"`python -m tools.sample_models.train {name.partition('.')[0]}`"
         )
     return path

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from repic.training.session import TrainingSession
 
 PICTURE, PAGE = "curves.png", "training.html"
-SHOWN = 8
-"""Rows on the page, with the answers before and after training."""
+SHOWN, SHOWN_LOSSES = 8, 2
+"""Rows on the page, with the answers before and after training, and most of them that got worse."""
 SMOOTH = 0.1
 """Share of a run over which a noisy curve is averaged."""
 
@@ -168,14 +168,23 @@ def _write_page(
 
 
 def example_answers(before: Measured | None, after: Measured | None) -> list[tuple[Any, Any]]:
-    """Greedy answers before and after to the same rows in every run, objectives in turn."""
+    """Greedy answers before and after: those that gained most, objectives in turn, then those that
+    lost most."""
     if before is None or after is None:
         return []
+    pairs = sorted(zip(before.greedy, after.greedy, strict=True), key=_gain, reverse=True)
+    losses = [pair for pair in reversed(pairs) if _gain(pair) < 0][:SHOWN_LOSSES]
     by_objective: dict[str, list[tuple[Any, Any]]] = {}
-    for pair in zip(before.greedy, after.greedy, strict=True):
+    for pair in pairs:
         by_objective.setdefault(pair[0].objective, []).append(pair)
-    rounds = zip_longest(*by_objective.values())
-    return [pair for pairs in rounds for pair in pairs if pair][:SHOWN]
+    turns = (pair for turn in zip_longest(*by_objective.values()) for pair in turn if pair)
+    others = [pair for pair in turns if pair not in losses]
+    return [*others[: SHOWN - len(losses)], *losses]
+
+
+def _gain(pair: tuple[Any, Any]) -> float:
+    before, after = pair
+    return float(after.reward - before.reward)
 
 
 def draw_curves(path: Path, history: Sequence[dict[str, Any]]) -> None:

@@ -213,7 +213,7 @@ def test_doctor_looks_at_everything(store: Store, tmp_path: Path, repic_main: Ma
     findings = {f["subject"]: f for f in json.loads(out)}
     assert findings.keys() >= {
         *("python", "torch", "disk", "store", "device", "prefect server", "photos model"),
-        *("sample detector", "sample encoder", "sample-sft", "sample-full"),
+        *("sample detector", "sample encoder", "sample-base", "sample-full"),
     }
     assert "1 dataset versions" in findings["store"]["found"]
     errors = [f for f in findings.values() if f["level"] == "error"]

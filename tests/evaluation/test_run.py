@@ -362,10 +362,10 @@ def test_scoring_that_was_interrupted_goes_on(
 
 def test_what_cannot_caption_says_why(store: Store) -> None:
     with pytest.raises(ConfigError, match="needs vLLM"):
-        captioners.load("sample-sft", config.EvaluateSettings(backend="vllm"), store)
+        captioners.load("sample-base", config.EvaluateSettings(backend="vllm"), store)
     with pytest.raises(ConfigError, match=r"needs evaluate\.url"):
         captioners.load("pal", config.EvaluateSettings(backend="server"), store)
-    with pytest.raises(StoreError, match=r"`repic train` makes one.*--model sample-sft"):
+    with pytest.raises(StoreError, match=r"`repic train` makes one.*--model sample-base"):
         captioners.load("checkpoint@v9", config.EvaluateSettings(), store)
     with serving(name_none) as server:
         result = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)

@@ -39,11 +39,11 @@ def test_they_are_small_and_name_no_place_of_any_machine(name: str) -> None:
 
 
 def test_a_name_that_is_none_says_which_there_are(tmp_path, monkeypatch) -> None:
-    with pytest.raises(WeightsError, match="one of: sample-sft, sample-full"):
+    with pytest.raises(WeightsError, match="one of: sample-base, sample-full"):
         shipped.vlm_folder("sample")
     monkeypatch.setattr(shipped, "folder", lambda: tmp_path)
-    with pytest.raises(WeightsError, match=r"tools\.sample_models\.train vlm"):
-        shipped.vlm_folder("sample-sft")
+    with pytest.raises(WeightsError, match=r"tools\.sample_models\.train vlm-base"):
+        shipped.vlm_folder("sample-base")
 
 
 def test_they_are_what_the_builder_builds(checkpoint) -> None:

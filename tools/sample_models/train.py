@@ -2,7 +2,8 @@
 
     python -m tools.sample_models.train yolo            # each <= 30 minutes on two free cores
     python -m tools.sample_models.train clip
-    python -m tools.sample_models.train vlm             # <= 90 minutes; two checkpoints
+    python -m tools.sample_models.train vlm-full        # <= 90 minutes
+    python -m tools.sample_models.train vlm-base        # <= 10 minutes, from the shipped vlm-full
 
 An interrupted run resumes from its state in the cache folder. Random numbers are seeded: one
 machine with one number of threads gives the same weights. `--install` copies the result into
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m tools.sample_models.train",
         description="Train a model of the generated world.",
     )
-    parser.add_argument("model", choices=("clip", "vlm", "yolo"))
+    parser.add_argument("model", choices=("clip", "vlm-base", "vlm-full", "yolo"))
     parser.add_argument(
         "--work", type=Path, help="folder for the training state (default: in the cache folder)"
     )
@@ -38,19 +39,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.model == "yolo":
         from tools.sample_models import train_yolo
 
-        results = [train_yolo.train(work.resolve(), options.threads)]
-    elif options.model == "vlm":
+        result = train_yolo.train(work.resolve(), options.threads)
+    elif options.model == "vlm-full":
         from tools.sample_models import train_vlm
 
-        results = train_vlm.train(work.resolve(), options.threads)
+        result = train_vlm.train(work.resolve(), options.threads)
+    elif options.model == "vlm-base":
+        from tools.sample_models import train_base
+
+        result = train_base.train(work.resolve(), options.threads)
     else:
         from tools.sample_models import train_clip
 
-        results = [train_clip.train(work.resolve(), options.threads)]
-    for result in results:
-        print(f"trained {result}")
-        if options.install:
-            _install(result)
+        result = train_clip.train(work.resolve(), options.threads)
+    print(f"trained {result}")
+    if options.install:
+        _install(result)
 
 
 def _install(result: Path) -> None:

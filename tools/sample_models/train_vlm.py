@@ -1,8 +1,7 @@
 """Training of the vision-language model: first the vision tower, then the language model.
 
-`vlm_vision` is the first half, `vlm_language` the second, on cached features. One run gives both
-checkpoints: `vlm-sft` after `START` steps of the second half, `vlm-full` at its end. No reward is
-used.
+`vlm_vision` is the first half, `vlm_language` the second, on cached features. The result is
+`vlm-full`, from which `train_base` makes `vlm-base`. No reward is used.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ from tools.sample_models.vlm_vision import VisionLabels
 VISION_SETS, LANGUAGE_SETS = 60, 30
 """Photo sets for the vision tower; the language model uses the first of them."""
 VISION_STEPS, LANGUAGE_STEPS = 1800, 2500
-START = 1500
-"""Steps of the second half before the checkpoint from which reinforcement learning starts."""
 MAX_ROWS = {"oct": 1000, "vlt": 2000, "ict": 1200, "which": 400}
 """Maximum rows per photo set."""
 TUNING_ROWS = 200
@@ -32,8 +29,8 @@ _FEATURE_RMS = 0.5
 """Root mean square of a feature; word embeddings start far smaller and grow."""
 
 
-def train(work: Path, threads: int) -> list[Path]:
-    """Train, or resume from the state in `work`; returns the folders of the two checkpoints."""
+def train(work: Path, threads: int) -> Path:
+    """Train, or resume from the state in `work`; returns the folder of the checkpoint."""
     import torch
 
     torch.set_num_threads(threads)
@@ -54,7 +51,6 @@ def train(work: Path, threads: int) -> list[Path]:
         for number, photo_set in enumerate(photo_sets[:LANGUAGE_SETS])
         for row in first_rows(vlm_rows.rows(photo_set, number, vlm_rows.TRAINING))
     ]
-    start, language = work / "language-start.pt", work / "language.pt"
     vlm_language.train(
         model,
         encoder,
@@ -62,12 +58,9 @@ def train(work: Path, threads: int) -> list[Path]:
         features,
         (encoded_tuning_rows(tuning_sets, encoder, tuning_features), tuning_features),
         LANGUAGE_STEPS,
-        language,
-        {START: start},
+        work / "language.pt",
     )
-    full = vlm_model.save(model, processor, work / "vlm-full")
-    model.model.language_model.load_state_dict(torch.load(start, weights_only=True))
-    return [vlm_model.save(model, processor, work / "vlm-sft"), full]
+    return vlm_model.save(model, processor, work / "vlm-full")
 
 
 def vision_features(

@@ -3,8 +3,7 @@
 In addition to the answer loss, each row has auxiliary losses on the query photo: after the middle
 layer, a token must predict the name of its object (or yes or no) and its box. Otherwise grounding
 is learned only from the few words of each answer, many times more slowly. Targets of coordinates
-are smoothed over neighboring pixels. `vlm-sft`, the start of reinforcement learning, is an
-intermediate state.
+are smoothed over neighboring pixels.
 """
 
 from __future__ import annotations
@@ -373,14 +372,12 @@ def train(
     tuning: tuple[dict[str, list[EncodedRow]], VisionFeatures],
     steps: int,
     state: Path,
-    snapshots: dict[int, Path],
     compiled: bool = True,
 ) -> None:
     """Train the language model of `model`, or resume from the file `state`.
 
     Args:
         tuning: Encoded rows and features for monitoring.
-        snapshots: Files to save the weights to, by step.
     """
     training = LanguageTraining(model, encoder, steps, compiled)
     if state.exists():
@@ -400,5 +397,3 @@ def train(
             sums, since = {}, 0
         if training.step % 250 == 0 or training.step == steps:
             save_state(training.state(), state)
-        if training.step in snapshots:
-            save_state(training.language.state_dict(), snapshots[training.step])

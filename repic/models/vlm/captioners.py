@@ -61,7 +61,7 @@ def load(model: str, settings: EvaluateSettings, store: Store | None = None) -> 
     """The captioner of the settings' backend; weights are loaded at the first batch.
 
     Args:
-        model: `checkpoint@v3`, sample-sft, sample-full, a folder, a name on the hub, or its name
+        model: `checkpoint@v3`, sample-base, sample-full, a folder, a name on the hub, or its name
             on the server.
         store: Store of the checkpoint.
 
@@ -101,7 +101,7 @@ def _checkpoint(model: str, store: Store | None) -> Manifest | None:
     if model.startswith(f"{NAME}@") and not store.versions(NAME):
         raise StoreError(
             f"there is no {NAME} in this store: `repic train` makes one, or give another model, "
-            "such as --model sample-sft"
+            "such as --model sample-base"
         )
     return find(store, model)
 

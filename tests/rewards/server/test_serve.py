@@ -180,7 +180,7 @@ def test_the_sample_model_trains_alike_while_workers_are_killed(
 ) -> None:
     """Rewards in this process and over HTTP are equal to 1e-6, also while a worker dies."""
     changes = ("trainer.max_completion_length=32", "train.max_prompt_tokens=1024")
-    settings = small("sample-sft", *changes)
+    settings = small("sample-base", *changes)
     stores = [built.copy(tmp_path / name) for name in ("here", "there")]
     here = train(settings, stores[0])
     with service("--workers=2") as (url, process):
@@ -215,7 +215,7 @@ def test_the_sample_model_trains_beside_a_harmful_worker(
     """Every answer has its right score or none; the share of those without is logged."""
     changes = ("trainer.max_completion_length=32", "train.max_prompt_tokens=1024")
     with harmful(harm) as bad, worker() as good:
-        settings = small("sample-sft", *changes, f'train.reward_urls=["{bad}", "{good}"]')
+        settings = small("sample-base", *changes, f'train.reward_urls=["{bad}", "{good}"]')
         plan, table, config = planned(built.copy(tmp_path / "store"), settings, tmp_path / "work")
         quick = RetryPolicy(seconds=0.5, total=5.0, tries=3, pause=0.01, failures=2, rest=0.1)
         served = partial(RemoteReward, settings.train.reward_urls, policy=quick)

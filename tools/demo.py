@@ -1,0 +1,167 @@
+"""The end of `make demo`: what a training run taught, what it did not, and whether that is enough.
+
+    python -m tools.demo demo/store        # exit status 1 if the claim is not met
+
+Reads the newest checkpoint of a store and its held-out answers before and after training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from repic.models.vlm import load
+from repic.objectives.base import Reward, Row
+from repic.rewards.held_out import ALL, HeldOutAnswer, Measured, RewardChange
+from repic.rewards.scoring import score
+from repic.training.publish import example_answers
+from storage.manifest import Manifest
+from storage.store import Store
+
+GAIN, LOSS = 0.05, 0.03
+"""Least gain of the greedy mean, and largest loss of one objective."""
+NOT_LEARNED = (
+    "It did not learn to see: the vision tower is frozen, and what is shown is described as well "
+    "as before. Training taught it what to say about what it sees."
+)
+
+
+def missed(changes: Sequence[RewardChange]) -> list[str]:
+    """Why held-out rewards do not show that training works; empty if they do.
+
+    The mean greedy reward of all objectives must be up by at least `GAIN`, with its 95 % interval
+    above 0, and no objective down by more than `LOSS`.
+    """
+    greedy = {change.objective: change for change in changes if change.how == "greedy"}
+    if ALL not in greedy:
+        return ["nothing was measured before and after training (train.measure.per_objective)"]
+    found = []
+    mean = greedy.pop(ALL)
+    if mean.difference < GAIN:
+        found.append(f"the greedy mean changed by {mean.difference:+.3f}, at least +{GAIN} needed")
+    if mean.low <= 0:
+        found.append(f"the interval of the greedy mean starts at {mean.low:+.3f}, not above 0")
+    found += [
+        f"{name} changed by {change.difference:+.3f}, at most -{LOSS} allowed"
+        for name, change in greedy.items()
+        if change.difference < -LOSS
+    ]
+    return found
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A greedy answer with its row and the components of its reward."""
+
+    row: Row
+    reward: Reward
+
+
+Habit = Callable[[Scored], Iterator[float]]
+"""The values that one answer gives, none if it says nothing about the habit."""
+
+
+def names_used(answer: Scored) -> Iterator[float]:
+    """Whether each present reference is called by its name."""
+    if answer.row["objective"] == "ict" and answer.row["kind"] != "which":
+        yield from (r["name"] in _named(answer) for r in answer.row["references"] if r["present"])
+
+
+def absent_named(answer: Scored) -> Iterator[float]:
+    """Whether each absent reference is named."""
+    if answer.row["objective"] == "ict" and answer.row["kind"] != "which":
+        named = _named(answer)
+        yield from (r["name"] in named for r in answer.row["references"] if not r["present"])
+
+
+def look_alikes_refused(answer: Scored) -> Iterator[float]:
+    """Whether a look-alike gets a no."""
+    if answer.row["objective"] == "oct" and answer.row["answer"] == "no":
+        yield answer.reward.total
+
+
+def recognized(answer: Scored) -> Iterator[float]:
+    """Whether the object itself gets a yes."""
+    if answer.row["objective"] == "oct" and answer.row["answer"] == "yes":
+        yield answer.reward.total
+
+
+def overlap(answer: Scored) -> Iterator[float]:
+    """IoU of the box."""
+    if answer.row["objective"] == "vlt":
+        yield answer.reward.components.get("iou", 0.0)
+
+
+def facts_right(answer: Scored) -> Iterator[float]:
+    """Whether the colours, patterns and kinds of things in a caption are right."""
+    if "facts" in answer.reward.components:
+        yield answer.reward.components["facts"]
+
+
+HABITS: dict[str, Habit] = {
+    "present references are named": names_used,
+    "absent references are named": absent_named,
+    "look-alikes are refused": look_alikes_refused,
+    "the object itself is recognized": recognized,
+    "boxes, mean IoU": overlap,
+    "facts of captions": facts_right,
+}
+
+
+def _named(answer: Scored) -> list[str]:
+    return (answer.reward.parsed or {}).get("named", [])
+
+
+def means(answers: Sequence[Scored]) -> dict[str, tuple[float, int]]:
+    """Mean and number of values of each of `HABITS`; habits without a value are left out."""
+    values = {name: [v for a in answers for v in of(a)] for name, of in HABITS.items()}
+    return {name: (sum(v) / len(v), len(v)) for name, v in values.items() if v}
+
+
+def measured(store: Store, checkpoint: Manifest) -> tuple[Measured, Measured]:
+    """Held-out answers before and after the run of a checkpoint."""
+    kept = json.loads(store.read_file(checkpoint.ref, "measured.json"))
+    return Measured.from_json(kept["before"]), Measured.from_json(kept["after"])
+
+
+def scored(store: Store, checkpoint: Manifest, answers: Sequence[HeldOutAnswer]) -> list[Scored]:
+    """Answers with the rows that they answer and all components of their strict rewards."""
+    [examples] = [bound.ref for bound in checkpoint.inputs if bound.name == "examples"]
+    rows = {row["example_id"]: row for row in store.read(examples).to_pylist()}
+    convention = load.reader(checkpoint.models["base"]["name"]).convention
+    return [
+        Scored(row, score(answer.completion, row, "strict", convention))
+        for answer in answers
+        for row in (rows[answer.example_id],)
+    ]
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.demo", description="What the newest training run taught."
+    )
+    parser.add_argument("store", help="store of the demo")
+    store = Store.open(parser.parse_args().store)
+    checkpoint = store.manifest("checkpoint@latest")
+    before, after = measured(store, checkpoint)
+    print(f"What training changed, in greedy answers to {len(before.greedy)} held-out rows:")
+    old, new = (means(scored(store, checkpoint, m.greedy)) for m in (before, after))
+    for name, (value, count) in old.items():
+        print(f"  {name:34}{value:6.2f} -> {new[name][0]:4.2f}   n={count}")
+    print("\nEight answers, before and after:")
+    for one, other in example_answers(before, after):
+        print(f"  {one.objective}  {one.reward:.2f}  {one.completion}")
+        print(f"       {other.reward:.2f}  {other.completion}")
+    print(f"\n{NOT_LEARNED}")
+    problems = missed([RewardChange(**change) for change in checkpoint.notes["changes"]])
+    for problem in problems:
+        print(f"Not as claimed: {problem}")
+    return int(bool(problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
