@@ -96,8 +96,9 @@ def overlap(answer: Scored) -> Iterator[float]:
 
 
 def facts_right(answer: Scored) -> Iterator[float]:
-    """Whether the colours, patterns and kinds of things in a caption are right."""
-    if "facts" in answer.reward.components:
+    """How right the colours, patterns and kinds of things are, where a name can replace no word."""
+    is_present = any(r["present"] for r in answer.row["references"])
+    if "facts" in answer.reward.components and not is_present:
         yield answer.reward.components["facts"]
 
 
@@ -107,7 +108,7 @@ HABITS: dict[str, Habit] = {
     "look-alikes are refused": look_alikes_refused,
     "the object itself is recognized": recognized,
     "boxes, mean IoU": overlap,
-    "facts of captions": facts_right,
+    "facts of captions without a name": facts_right,
 }
 
 
