@@ -1,0 +1,3 @@
+from tests.trained import tiny, trained, work
+
+__all__ = ["tiny", "trained", "work"]
