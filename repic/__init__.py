@@ -1,8 +1,11 @@
 """RePIC: a data engine for personalized vision-language models.
 
 >>> import repic
->>> repic.build("photos/", store="repic-store")
->>> repic.open("repic-store")["examples@latest"].to_datasets()
+>>> examples = repic.open("demo/store")["examples@latest"]
+>>> examples.to_datasets()
+Dataset({...})
+>>> len(next(iter(examples)).pictures) > 0
+True
 """
 
 from __future__ import annotations
@@ -10,7 +13,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from repic.api import DataStore, Version, build, caption, evaluate, open, score, train
+    from repic.api import (
+        DataStore,
+        Example,
+        ExampleReference,
+        Outcome,
+        ShownPicture,
+        Version,
+        build,
+        caption,
+        evaluate,
+        open,
+        score,
+        train,
+    )
     from repic.config import Settings
     from repic.errors import RepicError
 
@@ -18,8 +34,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DataStore",
+    "Example",
+    "ExampleReference",
+    "Outcome",
     "RepicError",
     "Settings",
+    "ShownPicture",
     "Version",
     "build",
     "caption",

@@ -19,8 +19,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 def test_the_documented_script_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (script,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert set(re.findall(r"^(?:import|from) (\w+)", script, re.MULTILINE)) == {"repic"}
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    script = "\n".join(blocks)
+    assert set(re.findall(r"^(?:import|from) (\w+)", script, re.MULTILINE)) == {"repic", "torch"}
     monkeypatch.chdir(tmp_path)
     exec(compile(script, str(PAGE), "exec"), {})
     printed = capsys.readouterr().out
@@ -65,7 +66,7 @@ def test_the_same_build_is_the_same_version(built: Built, tmp_path: Path) -> Non
 
 
 def test_errors_name_the_remedy(built: Built, tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError, match="There is no store"):
         repic.open(tmp_path / "nowhere")
     with pytest.raises(KeyError, match="binds no paris: it has"):
         repic.open(built.location)["dataset@latest"]["paris"]

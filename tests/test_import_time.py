@@ -62,6 +62,11 @@ def test_import_repic_imports_nothing() -> None:
     assert not imported("import repic") & (HEAVY | NOT_FOR_HELP)
 
 
+def test_the_api_imports_what_a_function_needs_when_it_is_called() -> None:
+    names = "repic.open, repic.build, repic.Version, repic.Example, repic.Settings"
+    assert not imported(f"import repic; {names}") & HEAVY
+
+
 @pytest.mark.parametrize(
     "module",
     [
@@ -98,5 +103,5 @@ def test_a_fingerprint_needs_no_model() -> None:
 
 def test_the_front_door_opens_at_once() -> None:
     bare = fastest("pass")
-    assert fastest("import repic") - bare < 0.5
+    assert fastest("import repic") - bare < 0.3
     assert fastest(HELP.format("'--help'")) - bare < 1

@@ -41,6 +41,7 @@ def test_a_wheel_builds_the_sample_dataset(tmp_path: Path) -> None:
     imports = "import importlib.util as u, repic; print(u.find_spec('tools'), repic.__file__)"
     tools, _, where = run(python, "-c", imports, cwd=tmp_path).partition(" ")
     assert tools == "None"
+    assert all((packages / name / "py.typed").exists() for name in ("repic", "storage"))
     assert where.startswith(str(packages))
 
     small = ["--set", "source.count=12", "--set", "source.identities=4", "--store", "store"]

@@ -21,7 +21,7 @@ def ask(model: str, settings: Settings, store: Store, as_json: bool) -> None:
     with RunProgress(err()) as progress:
         result = run.run(model, settings, store, progress)
     if as_json:
-        print_json({**_record(result), "is_new": result.is_new})
+        print_json(result.as_json())
         return
     verb = "Published" if result.is_new else "Nothing new: this is"
     out().print(
@@ -30,17 +30,6 @@ def ask(model: str, settings: Settings, store: Store, as_json: bool) -> None:
         markup=False,
     )
     _print(result)
-
-
-def _record(result: AnswerResult) -> dict[str, Any]:
-    return {
-        "answers": result.ref,
-        **{key: getattr(result, key) for key in ("model", "suite", "task")},
-        "scores": [
-            {"part": part, **{name: score.as_json() for name, score in scores.items()}}
-            for part, scores in result.estimates.items()
-        ],
-    }
 
 
 def _print(result: AnswerResult) -> None:

@@ -97,7 +97,7 @@ def build(
     else:
         outcome = build_here(settings, store, allow_shrink=allow_shrink)
     if as_json:
-        print_json(_summary(outcome))
+        print_json(outcome.as_json())
     else:
         _print_outcome(outcome, store)
 
@@ -162,22 +162,6 @@ def build_here(
             location, settings, lambda kept: scan(kept, progress.scanned, only)
         )
         return build(kept, opened, photos, progress, allow_shrink)
-
-
-def _summary(outcome: BuildResult) -> dict[str, Any]:
-    return {
-        "dataset": str(outcome.dataset.ref),
-        "published": outcome.published,
-        "fingerprint": outcome.dataset.fingerprint,
-        "content": outcome.dataset.content,
-        "files": outcome.files,
-        "copies": outcome.copies,
-        "rows": {name: manifest.rows for name, manifest in outcome.tables.items()},
-        "processed": dict(outcome.processed),
-        "repaired": dict(outcome.repaired),
-        "notes": outcome.dataset.notes,
-        "seconds": round(outcome.seconds, 2),
-    }
 
 
 def _print_outcome(outcome: BuildResult, store: str) -> None:

@@ -157,26 +157,11 @@ def run(
 
         write(opened, result.ref, report)
     if as_json:
-        print_json(_summary(result))
+        print_json(result.as_json())
         return
     _print(result)
     if report is None:
         out().print(f"`repic report {result.ref}` writes its page", markup=False)
-
-
-def _summary(result: EvaluationResult) -> dict[str, Any]:
-    return {
-        "evaluation": result.ref,
-        "is_new": result.is_new,
-        **{key: value for key, value in result.summary.items() if key != "curve"},
-        **{
-            metric: [
-                {"protocol": protocol, "part": part, **{n: s.as_json() for n, s in named.items()}}
-                for (protocol, part), named in result.estimates(metric).items()
-            ]
-            for metric in ("strict", "paper", "quality", "facts", "reference", "retrieval")
-        },
-    }
 
 
 def _print(result: EvaluationResult) -> None:

@@ -104,7 +104,7 @@ def train(
     if outcome is None:  # not the main process of a distributed run
         return
     if as_json:
-        print_json(_summary(outcome))
+        print_json(outcome.as_json())
     else:
         _print_outcome(outcome)
 
@@ -151,19 +151,6 @@ def _print_settings(method: Literal["grpo", "sft"]) -> None:
     for name, default in defaults(method).items():
         out().print(f"[bold]trainer.{name}[/] = {default.value}  [dim]{default.why}[/]")
     out().print(f"[dim]and every other field of TRL's {method.upper()}Config, as trainer.FIELD[/]")
-
-
-def _summary(outcome: TrainingResult) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "checkpoint": str(outcome.checkpoint.ref),
-        "rollouts": str(outcome.rollouts.ref) if outcome.rollouts else None,
-        "published": outcome.published,
-        "fingerprint": outcome.checkpoint.fingerprint,
-        "notes": {k: v for k, v in outcome.checkpoint.notes.items() if k != "changes"},
-        "changes": [asdict(change) for change in outcome.changes],
-    }
 
 
 def _print_outcome(outcome: TrainingResult) -> None:

@@ -24,6 +24,7 @@ from storage.store import Store
 
 NAME = "evaluation"
 SUMMARY = "evaluation.json"
+METRICS = ("strict", "paper", "quality", "facts", "reference", "retrieval")
 PLOTTED = "f1"
 
 Estimates = Mapping[tuple[str, str], Mapping[str, Estimate]]
@@ -96,6 +97,22 @@ class EvaluationResult:
                 key = row["protocol"], row["part"]
                 estimates.setdefault(key, {})[row["score"]] = estimate
         return estimates
+
+    def as_json(self) -> dict[str, Any]:
+        """What `repic evaluate run --json` prints."""
+        return {
+            "evaluation": self.ref,
+            "is_new": self.is_new,
+            **{key: value for key, value in self.summary.items() if key != "curve"},
+            **{
+                metric: [
+                    {"protocol": protocol, "part": part}
+                    | {name: score.as_json() for name, score in named.items()}
+                    for (protocol, part), named in self.estimates(metric).items()
+                ]
+                for metric in METRICS
+            },
+        }
 
     def score(
         self, name: str, protocol: str, part: str | None = None, metric: str = "strict"

@@ -57,6 +57,15 @@ class Reward:
     reason: str
     parsed: Any = None
 
+    def as_json(self) -> dict[str, Any]:
+        """What `repic reward score --json` prints for a line."""
+        return {
+            "total": self.total,
+            "components": dict(self.components),
+            "reason": self.reason,
+            "parsed": self.parsed,
+        }
+
 
 @dataclass(frozen=True)
 class ExampleDraft:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -88,6 +88,22 @@ class BuildResult:
     processed: Mapping[str, int]
     seconds: float
     repaired: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `repic build --json` prints."""
+        return {
+            "dataset": str(self.dataset.ref),
+            "published": self.published,
+            "fingerprint": self.dataset.fingerprint,
+            "content": self.dataset.content,
+            "files": self.files,
+            "copies": self.copies,
+            "rows": {name: manifest.rows for name, manifest in self.tables.items()},
+            "processed": dict(self.processed),
+            "repaired": dict(self.repaired),
+            "notes": self.dataset.notes,
+            "seconds": round(self.seconds, 2),
+        }
 
 
 class BuildCallbacks(Protocol):

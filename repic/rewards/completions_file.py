@@ -52,14 +52,7 @@ def scored(
         except (RowError, ValueError) as error:
             yield {"line": number, "error": str(error)}
             continue
-        yield {
-            "line": number,
-            "example_id": row.get("example_id"),
-            "total": result.total,
-            "components": dict(result.components),
-            "reason": result.reason,
-            "parsed": result.parsed,
-        }
+        yield {"line": number, "example_id": row.get("example_id"), **result.as_json()}
 
 
 def _row_of(line: Any, examples: Mapping[str, Row]) -> tuple[Row, str]:

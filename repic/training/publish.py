@@ -55,6 +55,17 @@ class TrainingResult:
     published: bool
     changes: tuple[RewardChange, ...]
 
+    def as_json(self) -> dict[str, Any]:
+        """What `repic train --json` prints."""
+        return {
+            "checkpoint": str(self.checkpoint.ref),
+            "rollouts": str(self.rollouts.ref) if self.rollouts else None,
+            "published": self.published,
+            "fingerprint": self.checkpoint.fingerprint,
+            "notes": {k: v for k, v in self.checkpoint.notes.items() if k != "changes"},
+            "changes": [asdict(change) for change in self.changes],
+        }
+
 
 def publish(
     session: TrainingSession, before: Measured | None, after: Measured | None, run: Run

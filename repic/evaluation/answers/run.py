@@ -55,6 +55,18 @@ class AnswerResult:
         """Part -> score -> estimate; see `repic.evaluation.answers.scores`."""
         return scores.estimates(self.rows)
 
+    def as_json(self) -> dict[str, Any]:
+        """What `repic evaluate run --json` prints for a task of short answers."""
+        return {
+            "answers": self.ref,
+            **{key: getattr(self, key) for key in ("model", "suite", "task")},
+            "scores": [
+                {"part": part} | {name: score.as_json() for name, score in named.items()}
+                for part, named in self.estimates.items()
+            ],
+            "is_new": self.is_new,
+        }
+
     @property
     def model(self) -> str:
         """The model's name, as it was given."""

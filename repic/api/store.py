@@ -1,0 +1,90 @@
+"""A store as `repic.open` gives it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from repic.api.version import Version
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from storage.store import Store
+
+DEFAULT_STORE = "repic-store"
+
+
+class DataStore:
+    """A store of versions.
+
+    Example:
+        >>> store = repic.open("demo/store")
+        >>> store.versions("examples")
+        ['examples@v1']
+        >>> store.sql("select objective from examples group by all order by all").fetchall()
+        [('ict',), ('oct',), ('vlt',)]
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Use `repic.open`."""
+        self._store = store
+
+    @property
+    def location(self) -> str:
+        """Folder or URL of the store."""
+        return self._store.location
+
+    def names(self) -> list[str]:
+        """Names of all artifacts, sorted."""
+        return self._store.names()
+
+    def versions(self, name: str) -> list[str]:
+        """Exact references of all versions of an artifact, oldest first."""
+        return [f"{name}@v{number}" for number in self._store.versions(name)]
+
+    def __getitem__(self, ref: str) -> Version:
+        """One version: `examples@latest`, `dataset@v3` or `checkpoint@production`.
+
+        Raises:
+            storage.errors.NotFoundError: there is no such version; the message lists what exists.
+        """
+        return Version(self._store, self._store.manifest(ref))
+
+    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
+        """A query that reads the tables of the latest dataset, or `v3.pairs` of version 3; lazy.
+
+        Raises:
+            storage.errors.QueryError: the query is not valid, or changes something.
+            storage.errors.NotFoundError: it names a table, and nothing is published yet.
+        """
+        from repic.pipeline.catalog import ask, connect
+
+        return ask(self._store, connect(self._store, query), query)
+
+    def __repr__(self) -> str:
+        return f"repic.open({self.location!r})"
+
+
+def open(store: str | os.PathLike[str] = DEFAULT_STORE) -> DataStore:
+    """Open an existing store.
+
+    Args:
+        store: Folder or fsspec URL.
+
+    Raises:
+        storage.errors.NotFoundError: the store does not exist.
+    """
+    return DataStore(opened(store, create=False))
+
+
+def expanded(store: str | os.PathLike[str]) -> str:
+    """Location of a store, `~` expanded."""
+    return os.path.expanduser(os.fspath(store))
+
+
+def opened(store: str | os.PathLike[str], create: bool) -> Store:
+    """The store at a location, whose catalog is refreshed after every change."""
+    from repic.pipeline.catalog import open_store
+
+    return open_store(expanded(store), create=create)
