@@ -25,8 +25,8 @@ TARGETS = {
     "sample-base": {
         ("sampled", "valid"): (0.90, 1.0),
         ("sampled", "oct"): (0.60, 0.85),
-        ("sampled", "vlt"): (0.30, 0.65),
-        ("sampled", "ict names"): (0.35, 0.75),
+        ("greedy", "vlt"): (0.50, 0.70),
+        ("sampled", "ict names"): (0.15, 0.50),
     },
     "sample-full": {
         ("greedy", "oct"): (0.93, 1.0),
