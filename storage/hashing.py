@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -55,6 +55,9 @@ _CANONICAL = json.JSONEncoder(
 SAMPLE, MOST_DISTINCT, MOST_TEXT = 1 << 16, 0.9, 200
 """A column of texts, of fewer bytes than this on average, is hashed text by text and not block by
 block if at most this share of its first rows is distinct, such as ids of photos in pairs."""
+
+JOINED_BYTES = 1 << 30
+"""Texts that are numbered together; Arrow cannot join more than twice as many."""
 
 Hashes = npt.NDArray[np.uint64]
 """Shape (2, n): both lanes of n values."""
@@ -131,11 +134,30 @@ def _repeated(
     sample = column.slice(0, SAMPLE)
     if pc.count_distinct(sample, mode="all").as_py() > MOST_DISTINCT * len(sample):
         return None
-    encoded = column.combine_chunks().dictionary_encode()
     tag = "string" if _is_string(kind) else "binary"
-    hashes = np.concatenate([_digests(encoded.dictionary, tag), _seed("null")], axis=1)
-    codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy()
-    return mix(hashes ^ _seed(f"column {name}")), codes
+    hashes, codes, distinct = [], [], 0
+    for array in _joined(column):
+        encoded = array.dictionary_encode()
+        hashes.append(np.concatenate([_digests(encoded.dictionary, tag), _seed("null")], axis=1))
+        indices = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy()
+        codes.append(indices.astype(np.int64) + distinct if distinct else indices)
+        distinct += len(encoded.dictionary) + 1
+    every = np.concatenate(hashes, axis=1)
+    return mix(every ^ _seed(f"column {name}")), np.concatenate(codes)
+
+
+def _joined(column: pa.ChunkedArray) -> Iterator[pa.Array]:
+    """Neighboring chunks as one array, of at most `JOINED_BYTES` or a single chunk."""
+    group: list[pa.Array] = []
+    size = 0
+    for chunk in column.chunks:
+        if group and size + chunk.nbytes > JOINED_BYTES:
+            yield pa.concat_arrays(group)
+            group, size = [], 0
+        group.append(chunk)
+        size += chunk.nbytes
+    if group:
+        yield pa.concat_arrays(group)
 
 
 def combine(contents: Iterable[str]) -> str:

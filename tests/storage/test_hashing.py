@@ -169,6 +169,21 @@ def test_every_arrow_type_that_parquet_keeps():
         content_hash(pa.table({"a": pa.array([(1, 2, 3)], pa.month_day_nano_interval())}))
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary()])
+@pytest.mark.parametrize("joined", [1, 40, 1 << 30])
+def test_more_text_than_one_array_can_hold_is_numbered_in_groups(monkeypatch, kind, joined):
+    """Arrow cannot join chunks of a string column beyond 2 GiB."""
+    chunks = [["a", "b", None], ["a"], [], ["c", "a", None, "dd"], [None], ["b"] * 9]
+    column = pa.chunked_array([pa.array(chunk, kind) for chunk in chunks])
+    table = pa.table({"s": column, "n": range(len(column))})
+    whole = row_hashes(table)
+    monkeypatch.setattr(hashing, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(hashing, "JOINED_BYTES", joined)
+    assert hashing._repeated("s", table["s"]), "it is text that repeats"
+    assert (row_hashes(table) == whole).all()
+    assert (row_hashes(table.slice(2, 9)) == whole[:, 2:11]).all()
+
+
 def test_the_construction_is_frozen():
     """Existing stores contain these hashes: a change here needs a new format version."""
     table = pa.table(
