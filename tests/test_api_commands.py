@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import repic
+from repic.errors import ConfigError
 from tests.builds import Built
 from tests.evaluation.servers import name_none, serving
 from tests.trained import Trained, tiny, trained
@@ -40,6 +41,18 @@ def test_build(built: Built, repic_main: Main, tmp_path: Path) -> None:
     assert record == command
     assert outcome.ref == command["dataset"] == "dataset@v1"
     assert len(outcome["pairs"]) == command["rows"]["pairs"]  # type: ignore[index]
+
+
+def test_diff(built: Built, repic_main: Main, tmp_path: Path) -> None:
+    store = built.copy(tmp_path / "store")
+    settings = built.album.settings("examples.vlt.max_per_photo=1")
+    assert repic.build(settings=settings, store=store.location).ref == "dataset@v2"
+    found = repic.open(store.location).diff("dataset@v1", "dataset@v2", limit=2)
+    options = ("dataset@v1", "dataset@v2", "--limit", "2", "--store", store.location)
+    assert plain(found) == printed(repic_main, "diff", *options)
+    assert found["examples"]["removed"] > 2 == len(found["examples"]["rows"]["removed"])
+    with pytest.raises(ConfigError, match="is a dataset and pairs@v1 a table: give two of a kind"):
+        repic.open(store.location).diff("dataset@v1", "pairs@v1")
 
 
 def test_train(trained: Trained, tiny: str, repic_main: Main) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repic.api.version import Version
 
@@ -61,6 +61,24 @@ class DataStore:
         from repic.pipeline.catalog import ask, connect
 
         return ask(self._store, connect(self._store, query), query)
+
+    def diff(self, first: str, second: str, limit: int = 5) -> dict[str, dict[str, Any]]:
+        """Table -> rows added, removed and changed, by key; as `repic diff --json`.
+
+        Args:
+            limit: Rows of each kind to give; the counts are complete.
+
+        Example:
+            >>> repic.open("demo/store").diff("pairs@v1", "pairs@latest")["pairs"]["added"]
+            0
+
+        Raises:
+            repic.errors.ConfigError: the versions are of different kinds.
+            storage.errors.StoreError: there is no such version.
+        """
+        from repic.pipeline.differences import differences
+
+        return differences(self._store, first, second, limit)
 
     def __repr__(self) -> str:
         return f"repic.open({self.location!r})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -333,13 +332,7 @@ def caption(
 
         err().print(f"Wrote {write_caption(photo, answer.plain)}", markup=False)
     if as_json:
-        print_json(
-            {
-                "caption": answer.caption,
-                "shown": [reference["name"] for reference in question.references],
-                "crops": [asdict(c) for c in question.crops],
-            }
-        )
+        print_json(answer.as_json())
         return
     for crop in question.crops:
         near = ", ".join(f"{n.name} {n.similarity:.2f}" for n in crop.nearest[:3])

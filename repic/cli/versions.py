@@ -10,7 +10,6 @@ from repic.cli.common import (
     DEFAULT_STORE,
     JsonOption,
     StoreOption,
-    UserError,
     err,
     open_store,
     out,
@@ -21,7 +20,6 @@ from repic.cli.common import (
 
 if TYPE_CHECKING:
     from storage.manifest import Manifest
-    from storage.store import Store
 
 RefArgument = Annotated[str, typer.Argument(help="name@v3, name@latest or name@TAG.")]
 
@@ -142,8 +140,9 @@ def diff(
 
     Example: repic diff pairs@v11 pairs@v12
     """
-    opened = open_store(store)
-    result = {name: _diff(opened, *refs, limit) for name, refs in _compared(opened, a, b).items()}
+    from repic.pipeline.differences import differences
+
+    result = differences(open_store(store), a, b, limit)
     if as_json:
         print_json(result)
         return
@@ -158,37 +157,6 @@ def diff(
         for kind, rows in d["rows"].items():
             for row in rows:
                 err().print(f"{name}: {kind} {row}", style="dim", soft_wrap=True)
-
-
-def _compared(store: Store, a: str, b: str) -> dict[str, tuple[str, str]]:
-    """Table -> the two versions of it to compare."""
-    one, other = store.manifest(a), store.manifest(b)
-    if one.kind != other.kind:
-        raise UserError(f"{one.ref} is a {one.kind} and {other.ref} a {other.kind}")
-    if one.kind != "dataset":
-        return {one.name: (str(one.ref), str(other.ref))}
-    after = {i.name: i.ref for i in other.inputs}
-    return {i.name: (str(i.ref), str(after[i.name])) for i in one.inputs if i.name in after}
-
-
-def _diff(store: Store, a: str, b: str, limit: int) -> dict[str, Any]:
-    from storage import integrity
-
-    changes = integrity.diff(store, a, b)
-    key = list(store.manifest(a).key)
-    kinds = {"added": changes.added, "removed": changes.removed, "changed": changes.changed}
-    heads = {
-        kind: table.select(key if kind != "changed" else [*key, "columns"]).slice(0, limit)
-        for kind, table in kinds.items()
-    }
-    return {
-        "from": a,
-        "to": b,
-        **{kind: table.num_rows for kind, table in kinds.items()},
-        "columns_added": list(changes.columns_added),
-        "columns_removed": list(changes.columns_removed),
-        "rows": {kind: table.to_pylist() for kind, table in heads.items()},
-    }
 
 
 def lineage(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from repic.config import Settings
 from repic.errors import SuiteError
@@ -32,6 +33,14 @@ class PhotoCaption:
     question: Question
     caption: str
     limitation: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What `repic caption --json` prints."""
+        return {
+            "caption": self.caption,
+            "shown": [reference["name"] for reference in self.question.references],
+            "crops": [asdict(crop) for crop in self.question.crops],
+        }
 
     @property
     def plain(self) -> str:

@@ -1,6 +1,6 @@
 """Pictures of rows by address: which photo, which part of it, and how that part is changed.
 
-    repic-picture://uri=file%3A%2F%2F%2Fphotos%2Fdog.jpg&crop=0.0,12.5,80.0,90.0&size=640,480/ID.png
+    repic-picture://uri=file%3A%2F%2F%2Fphotos%2Fdog.jpg&size=640,480&crop=0.0,12.5,80.0,90.0/ID.png
 
 It is a URL for fsspec, so that `datasets` and others read such a picture like any file: as a PNG of
 what a model sees. The last part, a name, is what remains where bytes replace addresses.
@@ -11,8 +11,9 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote_plus
 
 import fsspec
 from fsspec.spec import AbstractFileSystem
@@ -32,15 +33,17 @@ _CACHE = PictureCache(64)
 """`datasets` decodes the first picture of a list twice."""
 
 
+_quoted = lru_cache(4096)(quote_plus)  # a photo is in many rows
+
+
 def address(entry: Mapping[str, Any]) -> str:
     """The address of an entry of an `images` column, or of the whole photo in a row with a URI."""
-    parts = {"uri": entry["uri"]}
+    parts = [f"uri={_quoted(entry['uri'])}", f"size={entry['width']},{entry['height']}"]
     if "crop" in entry:
-        parts["crop"] = ",".join(map(repr, entry["crop"]))
-    parts["size"] = f"{entry['width']},{entry['height']}"
+        parts.append(f"crop={','.join(map(repr, entry['crop']))}")
     if entry.get("augmentation"):
-        parts["changed"] = json.dumps(entry["augmentation"])
-    return f"{PROTOCOL}://{urlencode(parts, safe=',')}/{entry['image_id']}.png"
+        parts.append(f"changed={_quoted(json.dumps(entry['augmentation']))}")
+    return f"{PROTOCOL}://{'&'.join(parts)}/{entry['image_id']}.png"
 
 
 def entry_at(path: str) -> dict[str, Any]:

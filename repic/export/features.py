@@ -113,8 +113,8 @@ def _addresses(entries: pa.ListArray) -> pa.ListArray:
 
 
 def _cells(entries: Iterable[Mapping[str, Any]]) -> pa.StructArray:
-    cells = [{"bytes": None, "path": address(entry)} for entry in entries]
-    return pa.array(cells, AddressedImage.pa_type)
+    paths = pa.array([address(entry) for entry in entries], pa.string())
+    return pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), paths], ["bytes", "path"])
 
 
 def _plain(rows: pa.Table) -> pa.Table:
