@@ -26,8 +26,10 @@ FACTS = "image_facts"
 
 @dataclass(eq=False)
 class AddressedImage(datasets.Image):
-    """An `Image` that reads addresses directly, instead of as PNG files (20 times as fast for a
-    photo of 12 megapixels). `datasets` writes it as `Image`, which reads them as well."""
+    """An `Image` that reads addresses directly, since making a PNG of a large photo is slow.
+
+    `datasets` writes it as `Image`, which reads them as PNG files.
+    """
 
     def decode_example(
         self, value: Any, token_per_repo_id: dict[str, str | bool | None] | None = None
