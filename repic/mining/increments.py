@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from repic.mining import search
-from repic.mining.products import Products, exact_arithmetic
+from repic.mining.products import exact_arithmetic
 from repic.mining.similarity import Neighbors
 
 LEAST = 2048
@@ -119,18 +119,12 @@ def _updated(
     device: str,
 ) -> Neighbors:
     """The earlier lists, which are complete except where `anew`, brought up to date in place."""
-    with exact_arithmetic():
-        if added.any():
+    if added.any():
+        with exact_arithmetic():
             _merge(near, np.flatnonzero(~anew), np.flatnonzero(added), grid, duplicate, device)
-        first = np.flatnonzero(anew)
-        if len(first):
-            rest = np.flatnonzero(~anew)
-            order = np.concatenate(
-                [part[np.argsort(duplicate[part], kind="stable")] for part in (first, rest)]
-            )
-            products, k = Products(grid[order], device), near.index.shape[1]
-            found = search.TopK(products, duplicate[order], order, k).of_first(len(first))
-            near.index[order[: len(first)]], near.similarity[order[: len(first)]] = found
+    if anew.any():
+        k = near.index.shape[1]
+        near.index[anew], near.similarity[anew] = search.of_rows(anew, grid, duplicate, k, device)
     return near
 
 

@@ -23,7 +23,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from repic.mining import clustering, similarity
+from repic.mining import clustering, labelled, similarity
 from repic.mining.neighbors import NEIGHBORS, Analysis
 from repic.mining.pairs import EASY, GOLDEN, HARD, MEDIUM, ObjectPairs, describe, first_rows, hashed
 from repic.mining.similarity import Neighbors
@@ -64,7 +64,7 @@ def negatives(
     parts = [describe(analysis, *(np.empty(0, np.int64),) * 2, np.empty(0, bool), np.empty(0))]
     for value in np.unique(split[split >= 0]).tolist():
         inside = np.flatnonzero(split == value)
-        nearest, index = _within(analysis, inside, f"split{value}")
+        nearest, index = _within(analysis, inside, f"split{value}", POOL * hard)
         typical = analysis.mined.typical_size
         near = _Neighborhood.of(index, min(REACH * typical, max(NEIGHBORS, 2 * typical)))
         parts.append(_hard(analysis, label, inside, nearest, near, hard))
@@ -121,17 +121,25 @@ class _Neighborhood:
 
 
 def _within(
-    analysis: Analysis, inside: np.ndarray, collection: str
+    analysis: Analysis, inside: np.ndarray, collection: str, most: int
 ) -> tuple[Neighbors, np.ndarray]:
     """Nearest objects within a part of the collection, as indices into `inside`.
 
-    By similarity, and int32 (n, k) by local scale.
+    By similarity, and int32 (n, k) by local scale, which decides nothing where labels do.
+
+    Args:
+        most: Objects of other identities that are needed, if all are labelled.
     """
-    if len(inside) == len(analysis):
+    known, short = bool((analysis.identity >= 0).all()), most <= labelled.OTHERS
+    if len(inside) == len(analysis) and (short or not known):
         return analysis.near, analysis.index
     grid, duplicate = analysis.grid[inside], analysis.duplicate[inside]
-    near = analysis.search.nearest(grid, duplicate, NEIGHBORS, collection, inside)
-    return near, clustering.local_scale(near)[0]
+    if known and short:
+        identity = analysis.identity[inside]
+        near = analysis.search.enough(grid, duplicate, identity, collection, inside)
+    else:
+        near = analysis.search.nearest(grid, duplicate, NEIGHBORS, collection, inside)
+    return near, near.index if known else clustering.local_scale(near)[0]
 
 
 def _allowed(

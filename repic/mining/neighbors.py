@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repic.mining import clustering, similarity
+from repic.mining import clustering, labelled, similarity
 from repic.mining.distribution import Distribution, distribution
 from repic.mining.similarity import Neighbors
 
@@ -55,9 +55,35 @@ class Search:
         if len(grid) > self.exact_up_to:
             return blocks.nearest(grid, duplicate, k, self.device)[0]
         if self.memory and len(grid) >= increments.LEAST:
+            collection = f"{collection} {k}"
             key = self.memory.key if rows is None else self.memory.key[rows]
             return increments.nearest(self.memory, collection, key, grid, duplicate, k, self.device)
         return search.nearest(grid, duplicate, k, self.device)
+
+    def enough(
+        self,
+        grid: np.ndarray,
+        duplicate: np.ndarray,
+        identity: np.ndarray,
+        collection: str = "all",
+        rows: np.ndarray | None = None,
+    ) -> Neighbors:
+        """`NEIGHBORS` of each object; fewer where labels decide all pairs (see `labelled`).
+
+        Args:
+            identity: int64 (n,), labelled identity, -1 where unknown.
+            others: As for `nearest`.
+        """
+        if (identity < 0).any() or len(grid) > self.exact_up_to:
+            return self.nearest(grid, duplicate, NEIGHBORS, collection, rows)
+        from repic.mining import search
+
+        return labelled.neighbors(
+            identity,
+            min(NEIGHBORS, max(0, len(grid) - 1)),
+            lambda k: self.nearest(grid, duplicate, k, collection, rows),
+            lambda some, k: search.of_rows(some, grid, duplicate, k, self.device),
+        )
 
 
 @dataclass(frozen=True)
@@ -70,7 +96,7 @@ class Analysis:
         duplicate: int64 (n,), near-duplicate group of that photo.
         identity: int64 (n,), labelled identity, -1 where unknown.
         distribution: Similarities of pairs of objects in different photos.
-        near: Nearest objects by similarity.
+        near: Nearest objects by similarity; if all identities are labelled, as many as are needed.
         index: int32 (n, k), nearest objects by local scale; -1 where there are fewer.
         mined: Groups mined by similarity; if all identities are labelled, every object is alone.
         peers: int32 (n, m), the neighbors that `mined` rests on.
@@ -125,7 +151,7 @@ def analyze(
     _check(len(vectors), photo, duplicate, identity)
     grid = similarity.on_grid(vectors)
     del vectors
-    near = search.nearest(grid, duplicate, NEIGHBORS)
+    near = search.enough(grid, duplicate, identity)
     index, scale = clustering.local_scale(near)
     if (identity >= 0).all():
         mined, peers = clustering.singletons(len(grid)), index[:, :0]

@@ -64,6 +64,24 @@ def nearest(grid: np.ndarray, duplicate: np.ndarray, k: int, device: str = "cpu"
     return near
 
 
+def of_rows(
+    rows: np.ndarray, grid: np.ndarray, duplicate: np.ndarray, k: int, device: str = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `nearest`, of some objects: index and similarity, int32 (rows, k).
+
+    Args:
+        rows: bool (n,), the objects.
+    """
+    parts = (np.flatnonzero(rows), np.flatnonzero(~rows))
+    order = np.concatenate([part[np.argsort(duplicate[part], kind="stable")] for part in parts])
+    count = len(parts[0])
+    with exact_arithmetic():
+        products = Products(grid[order], device)
+        found = TopK(products, duplicate[order], order, k).of_first(count)
+    back = np.argsort(order[:count])
+    return found[0][back], found[1][back]
+
+
 class TopK:
     """A search among n objects, in any order.
 
