@@ -2,7 +2,6 @@
 
     python benchmarks/mining_speed.py            # exit status 1 if a target or a check is missed
     python benchmarks/mining_speed.py --json
-    python benchmarks/mining_speed.py --big      # 1,000,000 x 512 in addition: minutes, 6 GB
 
 The peers run in an environment of their own, which uv makes in `--environment` on the first run.
 Each side is a process of its own with all cores (`taskset -c 0` leaves one), gets the same vectors
@@ -23,7 +22,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import shlex
 import subprocess
 import sys
@@ -40,7 +38,6 @@ TARGETS = {
     "top k, of faiss": ("<=", 0.35),
     "products, of the rate of their type": (">=", 0.7),
     "hard negatives, times as fast": (">=", 5.0),
-    "1,000,000 x 512, GB": ("<=", 6.0),
 }
 RUNS = 3
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -180,22 +177,11 @@ def our_negatives(vectors: np.ndarray, identity: np.ndarray) -> dict[str, Any]:
     return {"seconds": seconds, "pairs": np.stack([rows.anchor, rows.other], 1)}
 
 
-def our_blocks(vectors: np.ndarray, identity: np.ndarray) -> dict[str, Any]:
-    """Neighbors in a collection too large for exact search: recall and peak memory."""
-    from repic.mining import blocks, similarity
-
-    grid = similarity.on_grid(vectors)
-    seconds, (_, recall) = best(lambda: blocks.nearest(grid, np.arange(len(grid)), 100), 1)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    return {"seconds": seconds, "recall": recall, "memory": memory}
-
-
 SIDES: dict[str, Callable[..., dict[str, Any]]] = {
     "faiss_top": faiss_top,
     "our_top": our_top,
     "peer_negatives": peer_negatives,
     "our_negatives": our_negatives,
-    "our_blocks": our_blocks,
 }
 
 
@@ -283,14 +269,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         result["hard negatives, sentence-transformers, s"] = float(peer["seconds"])
         result["hard negatives, times as fast"] = float(peer["seconds"] / mine["seconds"])
         result["hard negatives, equal"] = bool(same_negatives(vectors, mine, peer))
-        if options.big:
-            vectors, identity = world(1_000_000, 512)
-            np.savez(data, vectors=vectors, identity=identity)
-            del vectors
-            big = run(ours, "our_blocks", data)
-            result["1,000,000 x 512, s"] = float(big["seconds"])
-            result["1,000,000 x 512, recall"] = float(big["recall"])
-            result["1,000,000 x 512, GB"] = float(big["memory"])
     return result
 
 
@@ -307,7 +285,6 @@ def main() -> int:
     parser.add_argument(
         "--negatives", type=int, nargs=2, default=(10_000, 512), metavar=("N", "DIM")
     )
-    parser.add_argument("--big", action="store_true", help="1,000,000 x 512 in addition")
     parser.add_argument("--environment", type=Path, default=Path("build/mining-peers"))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     for hidden in ("--side", "--data", "--out"):

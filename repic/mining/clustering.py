@@ -125,11 +125,9 @@ def mine_groups(
         has at most as many members as an object has such neighbors.
     """
     n = len(duplicate)
-    if (identity >= 0).any():
-        theirs = identity[index]
-        differ = (identity[:, None] >= 0) & (theirs >= 0) & (identity[:, None] != theirs)
-        index, scale = _ordered(np.where(differ, -1, index), np.where(differ, NO_NEIGHBOR, scale))
     largest = max(2, min(LARGEST, n // LEAST_GROUPS))
+    if (identity >= 0).any():
+        index, scale = _not_known_to_differ(index, scale, identity, largest)
     index, scale = index[:, :largest], scale[:, :largest]
     forest = average_linkage(index, scale, photo, duplicate, identity, largest)
     chosen = _cut(forest, closedness(forest, index, duplicate), largest)
@@ -139,6 +137,23 @@ def mine_groups(
     if typical_size == 2 and _looks_like_chance(index, size):
         return singletons(n), index
     return Groups(group, size, typical_size), index
+
+
+def _not_known_to_differ(
+    index: np.ndarray, scale: np.ndarray, identity: np.ndarray, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first `most` neighbors that have not another known identity: index and scale."""
+    shape = len(index), min(most, index.shape[1])
+    left, theirs_scale = np.empty(shape, index.dtype), np.empty(shape, scale.dtype)
+    for start in range(0, len(index), ROWS):
+        part = slice(start, start + ROWS)
+        own, theirs = identity[part, None], identity[index[part]]
+        differ = (own >= 0) & (theirs >= 0) & (own != theirs)
+        one, other = _ordered(
+            np.where(differ, -1, index[part]), np.where(differ, NO_NEIGHBOR, scale[part])
+        )
+        left[part], theirs_scale[part] = one[:, :most], other[:, :most]
+    return left, theirs_scale
 
 
 def singletons(n: int) -> Groups:

@@ -69,7 +69,7 @@ def neighbors(
         return of_all(longest)
     near = of_all(short)
     again = insufficient(near, identity)
-    if again.mean() > MOST:
+    if again.sum() > MOST * len(again):
         return of_all(longest)
     if not again.any():
         return near

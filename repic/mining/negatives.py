@@ -39,6 +39,9 @@ the middle, easy below it."""
 POOL = 4
 """Hard candidates per requested pair; among these, those with the same label come first."""
 
+ROWS = 1 << 14
+"""Objects whose lists and draws are looked at at once."""
+
 
 def negatives(
     analysis: Analysis,
@@ -164,16 +167,19 @@ def _hard(
     near: _Neighborhood,
     most: int,
 ) -> ObjectPairs:
-    one, column = np.nonzero(nearest.index >= 0)  # by object, most similar first
-    other = nearest.index[one, column].astype(np.int64)
-    good, labelled = _allowed(analysis, inside, near, one, other)
-    one, other, labelled = one[good], other[good], labelled[good]
-    pool = np.flatnonzero(first_rows(one, POOL * most))
-    a, b = inside[one[pool]], inside[other[pool]]
-    order = np.lexsort((np.arange(len(pool)), label[a] != label[b], a))
+    parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, bool))]
+    for start in range(0, len(inside), ROWS):
+        index = nearest.index[start : start + ROWS]
+        one, column = np.nonzero(index >= 0)  # by object, most similar first
+        one, other = one + start, index[one, column].astype(np.int64)
+        good, labelled = _allowed(analysis, inside, near, one, other)
+        pool = np.flatnonzero(good)
+        pool = pool[first_rows(one[pool], POOL * most)]
+        parts.append((inside[one[pool]], inside[other[pool]], labelled[pool]))
+    a, b, labelled = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.lexsort((np.arange(len(a)), label[a] != label[b], a))
     kept = order[first_rows(a[order], most)]
-    mined = ~labelled[pool[kept]]
-    return describe(analysis, a[kept], b[kept], mined, np.full(len(kept), HARD))
+    return describe(analysis, a[kept], b[kept], ~labelled[kept], np.full(len(kept), HARD))
 
 
 def _sampled(
@@ -184,13 +190,31 @@ def _sampled(
     medium: int,
     easy: int,
 ) -> ObjectPairs:
-    n = len(inside)
-    objects = _draws(key, SAMPLE + 4 * medium + 2 * easy)
+    ring = np.argsort(key, kind="stable")
+    return _joined(
+        [
+            _sampled_rows(analysis, inside, near, key, ring, rows, medium, easy)
+            for rows in np.split(np.arange(len(inside)), range(ROWS, len(inside), ROWS))
+        ]
+    )
+
+
+def _sampled_rows(
+    analysis: Analysis,
+    inside: np.ndarray,
+    near: _Neighborhood,
+    key: np.ndarray,
+    ring: np.ndarray,
+    rows: np.ndarray,
+    medium: int,
+    easy: int,
+) -> ObjectPairs:
+    objects = _draws(key, ring, rows, SAMPLE + 4 * medium + 2 * easy)
     # Stable, so that the first of several draws of one object counts.
     draw = np.argsort(objects, axis=1, kind="stable")
     drawn = np.take_along_axis(objects, draw, axis=1)
     fresh = np.diff(drawn, axis=1, prepend=-1) > 0
-    one = np.broadcast_to(np.arange(n)[:, None], drawn.shape)[fresh]
+    one = np.broadcast_to(rows[:, None], drawn.shape)[fresh]
     other, draw = drawn[fresh], draw[fresh]
     good, labelled = _allowed(analysis, inside, near, one, other)
     a, b, labelled, draw = inside[one[good]], inside[other[good]], labelled[good], draw[good]
@@ -212,19 +236,22 @@ def _sampled(
     return describe(analysis, a[chosen], b[chosen], ~labelled[chosen], band)
 
 
-def _draws(key: np.ndarray, each: int) -> np.ndarray:
-    """Objects that each object draws from the ring of keys, int64 (n, each)."""
-    ring = np.argsort(key, kind="stable")
-    positions = hashed(key[:, None] + np.arange(1, each + 1, dtype=np.uint64) * GOLDEN)
+def _draws(key: np.ndarray, ring: np.ndarray, rows: np.ndarray, each: int) -> np.ndarray:
+    """Objects that some objects draw from the ring of keys, int64 (rows, each)."""
+    positions = hashed(key[rows, None] + np.arange(1, each + 1, dtype=np.uint64) * GOLDEN)
     return ring[np.searchsorted(key[ring], positions) % max(1, len(key))]
 
 
 def _best_of_own(analysis: Analysis) -> np.ndarray:
     """Highest similarity to another photo of the same known identity; `UNIT` if there is none."""
     n, near = len(analysis), analysis.near
-    own = (near.index >= 0) & (analysis.identity[:, None] >= 0)
-    own &= analysis.identity[:, None] == analysis.identity[near.index]
-    best = np.where(own, near.similarity, -similarity.UNIT - 1).max(1, initial=-similarity.UNIT - 1)
+    best = np.empty(n, dtype=np.int32)
+    for start in range(0, n, ROWS):
+        part = slice(start, start + ROWS)
+        index, identity = near.index[part], analysis.identity[part, None]
+        own = (index >= 0) & (identity >= 0) & (identity == analysis.identity[index])
+        none = -similarity.UNIT - 1
+        best[part] = np.where(own, near.similarity[part], none).max(1, initial=none)
     labelled = np.bincount(np.maximum(analysis.identity, 0)) if n else np.zeros(1)
     alone = (analysis.identity < 0) | (labelled[np.maximum(analysis.identity, 0)] < 2)
     best[alone] = similarity.UNIT

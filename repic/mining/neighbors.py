@@ -197,7 +197,12 @@ def _with_labels(mined: np.ndarray, identity: np.ndarray) -> np.ndarray:
 
 
 def _background(near: Neighbors, group: np.ndarray) -> np.ndarray:
-    other = (near.index >= 0) & (group[near.index] != group[:, None])
-    other &= np.cumsum(other, axis=1) <= clustering.DENSITY
-    total = np.where(other, near.similarity, 0).sum(1, dtype=np.int64)
-    return total // np.maximum(1, other.sum(1))
+    background = np.empty(len(group), dtype=np.int64)
+    for start in range(0, len(group), clustering.ROWS):
+        part = slice(start, start + clustering.ROWS)
+        index = near.index[part]
+        other = (index >= 0) & (group[index] != group[part, None])
+        other &= np.cumsum(other, axis=1) <= clustering.DENSITY
+        total = np.where(other, near.similarity[part], 0).sum(1, dtype=np.int64)
+        background[part] = total // np.maximum(1, other.sum(1))
+    return background
