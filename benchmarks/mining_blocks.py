@@ -1,7 +1,7 @@
 """Neighbors in collections too large to compare all pairs: time, recall and peak memory.
 
     python benchmarks/mining_blocks.py                          # 200,000 and 400,000 x 512: minutes
-    python benchmarks/mining_blocks.py --objects 1000000        # claim: < 6 GB
+    python benchmarks/mining_blocks.py --objects 1000000        # target: < 6 GB
 
 Vectors are those of identities with two to four photos each, in 50 categories. They are drawn a
 piece at a time into a file of float16, from which a process of its own takes them to the grid and
