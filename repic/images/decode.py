@@ -138,14 +138,25 @@ def probe(data: bytes, region: uris.Region | None = None) -> ImageFacts:
         return ImageFacts(*picture.size, name, orientation, perceptual_hash(picture))
 
 
-def decode(data: bytes, region: uris.Region | None = None) -> Image.Image:
+def decode(data: bytes, region: uris.Region | None = None, reduction: int = 1) -> Image.Image:
     """The picture in the bytes of a file, or a region of it: RGB, upright.
+
+    Args:
+        reduction: A power of two by which both sides are divided, rounded up. A JPEG is decoded at
+            an eighth or more of its size (libjpeg's scaled transform), which is faster; otherwise
+            each pixel is the mean of a square.
 
     Raises:
         ImageRefused: the picture cannot be used.
     """
-    with _decoded(data) as (picture, _, _):
-        return _region(picture, region)
+    with _decoded(data, 1 if region else reduction) as (picture, _, _):
+        part = _region(picture, region)
+        return part.reduce(reduction) if region and reduction > 1 else part
+
+
+def reduction(pixels: float, needed: int) -> int:
+    """The largest power of two by which a side can be divided with `needed` pixels left, or 1."""
+    return 1 << max(0, int(pixels // needed).bit_length() - 1)
 
 
 def open_image(uri: str, crop: Box | None = None) -> Image.Image:
@@ -170,8 +181,8 @@ def open_image(uri: str, crop: Box | None = None) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
-    """Picture (RGB, upright), its format, and the EXIF orientation that was applied.
+def _decoded(data: bytes, reduction: int = 1) -> Iterator[tuple[Image.Image, str, int]]:
+    """Picture (RGB, upright, reduced), its format, and the EXIF orientation that was applied.
 
     Threads wait here while the pixel budget is used up.
     """
@@ -191,6 +202,11 @@ def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
             with _open(data, announced) as file:
                 name = file.format or announced
                 _check_size(*file.size)
+                longer = max(file.size)
+                if reduction > 1:  # only JPEG can; at most an eighth
+                    width, height = (max(1, side // reduction) for side in file.size)
+                    file.draft(None, (width, height))
+                missing_reduction = reduction // round(longer / max(file.size))
                 if not inside:
                     held.enter_context(_PIXEL_BUDGET.acquire(_pixels(file)))
                 tagged = _orientation(file)
@@ -206,6 +222,8 @@ def _decoded(data: bytes) -> Iterator[tuple[Image.Image, str, int]]:
             raise ImageRefused("too-many-pixels", str(error)) from None
         except Exception as error:  # decoders raise many classes for broken data
             raise _undecodable(data, announced, str(error) or type(error).__name__) from error
+        if missing_reduction > 1:
+            picture = picture.reduce(missing_reduction)
         if remaining in _UPRIGHT:
             picture = picture.transpose(_UPRIGHT[remaining])
         picture.info = {}  # or orientation and profile would be applied a second time

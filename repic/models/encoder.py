@@ -36,10 +36,12 @@ class Encoder(Protocol):
     Attributes:
         fingerprint: Hash of weights and runtime.
         dim: Length of a vector.
+        side: Pixels of the longer side of what the model reads of an image.
     """
 
     fingerprint: str
     dim: int
+    side: int
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors: ...
 
@@ -89,35 +91,39 @@ class OpenClipEncoder:
         self, checkpoint: OpenClipCheckpoint, runtime: ResolvedRuntime, fingerprint: str = ""
     ) -> None:
         import torch
+        from PIL import Image
+        from torchvision.transforms import Compose
 
         self.fingerprint = fingerprint
         self._checkpoint = checkpoint
         self._runtime = runtime
         self._device = runtime.prepare()
-        model, self._preprocess = create(checkpoint)
+        model, preprocess = create(checkpoint)
+        *resize, _, self._normalize = preprocess.transforms
+        self._resize = Compose(resize)
         self._model = model.eval().to(self._device, memory_format=torch.channels_last)
         self._tokenizer: Callable[[list[str]], torch.Tensor] | None = None
-        self.dim = self._encode(self._model.encode_image, self._blank_images()).shape[1]
+        blank = Image.new("RGB", (64, 64))
+        self.side = max(self.prepare(blank).shape[:2])
+        pixels = self._normalized([self.prepare(blank)])
+        self.dim = self._encode(self._model.encode_image, pixels).shape[1]
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Vectors of RGB images of any size, shape (n, dim)."""
-        import torch
-
-        return self._encode_in_batches(
-            images,
-            self._model.encode_image,
-            lambda batch: torch.stack([self._preprocess(image) for image in batch]),
-        )
+        return self.encode_prepared([self.prepare(image) for image in images])
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Preprocess an RGB image of any size; float32 (3, side, side)."""
-        return self._preprocess(image)
+        """What the model reads of an RGB image of any size; uint8 (height, width, 3).
+
+        Any thread may call it: it does not start threads of torch.
+        """
+        import torch
+
+        return torch.from_numpy(np.array(self._resize(image)))
 
     def encode_prepared(self, prepared: Sequence[torch.Tensor]) -> Vectors:
         """As `encode_images`, for results of `prepare`; the images can be freed before the call."""
-        import torch
-
-        return self._encode_in_batches(prepared, self._model.encode_image, torch.stack)
+        return self._encode_in_batches(prepared, self._model.encode_image, self._normalized)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Vectors of texts, shape (n, dim), in the same space as those of images.
@@ -136,6 +142,13 @@ class OpenClipEncoder:
         if self._tokenizer is None:
             self._tokenizer = open_clip.get_tokenizer(self._checkpoint.model)
         return self._encode_in_batches(texts, self._model.encode_text, self._tokenizer)
+
+    def _normalized(self, prepared: list[torch.Tensor]) -> torch.Tensor:
+        """As torchvision's `ToTensor` and `Normalize`: float32 (n, 3, height, width)."""
+        import torch
+
+        pixels: torch.Tensor = torch.stack(prepared).permute(0, 3, 1, 2).float() / 255
+        return self._normalize(pixels)
 
     def _encode_in_batches(
         self,
@@ -163,8 +176,3 @@ class OpenClipEncoder:
         with self._runtime.inference():
             features = encode(batch)
         return F.normalize(features.float(), dim=-1).cpu().numpy()
-
-    def _blank_images(self) -> torch.Tensor:
-        from PIL import Image
-
-        return self._preprocess(Image.new("RGB", (64, 64)))[None]

@@ -8,6 +8,7 @@ sure.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -96,9 +97,13 @@ def _with_noise(pixels: np.ndarray) -> np.ndarray:
     In areas of exactly one colour, as in drawings and blank photos, all borders cost the same, and
     the graph cut would compare them for minutes.
     """
+    return np.clip(pixels + _noise(pixels.shape), 0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _noise(shape: tuple[int, ...]) -> np.ndarray:
     draw = np.random.RandomState(0)  # whose numbers are frozen, unlike a Generator's
-    noise = draw.randint(-NOISE, NOISE + 1, pixels.shape)
-    return np.clip(pixels + noise, 0, 255).astype(np.uint8)
+    return draw.randint(-NOISE, NOISE + 1, shape)
 
 
 def _is_foreground(mask: np.ndarray) -> np.ndarray:

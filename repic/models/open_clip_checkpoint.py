@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,7 @@ from repic.errors import ConfigError, WeightsError
 from repic.models import imagenet_classifier, shipped, weights
 
 if TYPE_CHECKING:
-    import torch
-    from PIL import Image
+    from torchvision.transforms import Compose
 
     from repic.config import EncoderSettings
 
@@ -122,8 +121,10 @@ def model_arguments(checkpoint: OpenClipCheckpoint) -> dict[str, Any]:
 
 def create(
     checkpoint: OpenClipCheckpoint,
-) -> tuple[Any, Callable[[Image.Image], torch.Tensor]]:
+) -> tuple[Any, Compose]:
     """The model on the CPU, and its preprocessing of an RGB image to (3, side, side).
+
+    The last two transforms turn it into a tensor and normalize that.
 
     Raises:
         ConfigError: the tag of a file is not given, but variants of the architecture differ.

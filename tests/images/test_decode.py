@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import pickle
 import time
@@ -116,6 +117,54 @@ def test_a_picture_stored_turned_comes_out_upright(orientation: int, kind: str) 
     facts = probe(data)
     assert (facts.width, facts.height, facts.orientation) == (*SIZE, orientation)
     assert _distance(facts.phash, perceptual_hash(upright)) <= 4
+
+
+@pytest.mark.parametrize("factor", [2, 4, 16])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_picture_is_reduced_to_the_means_of_its_squares(
+    factor: int, kind: str, mode: str
+) -> None:
+    if mode == "CMYK" and kind != "JPEG":
+        pytest.skip(f"{kind} has no CMYK")
+    upright = picture((336, 208))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = upright.transpose(Image.Transpose.ROTATE_90).convert(mode)
+    data = encode(stored, kind, exif=exif, **({} if kind == "PNG" else {"quality": 95}))
+    reduced = decode.decode(data, reduction=factor)
+    assert reduced.size == (336 // factor, 208 // factor)
+    assert _mean_error(reduced, decode.decode(data).reduce(factor)) < 2
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_sides_of_a_reduced_picture_are_rounded_up(kind: str) -> None:
+    data = encode(picture((331, 49)), kind)
+    for factor in (2, 8, 32):
+        size = math.ceil(331 / factor), math.ceil(49 / factor)
+        assert decode.decode(data, reduction=factor).size == size
+
+
+def test_a_region_is_reduced_after_it_is_cut_out() -> None:
+    data = encode(picture((330, 208)), "JPEG")
+    region = uris.Region(31, 20, 100, 80)
+    cut_out = decode.decode(data, region, 4)
+    assert cut_out == decode.decode(data, region).reduce(4)
+
+
+@given(st.floats(0, 1e5), st.integers(1, 3000))
+def test_a_reduction_leaves_enough(pixels: float, needed: int) -> None:
+    factor = decode.reduction(pixels, needed)
+    assert factor.bit_count() == 1
+    assert factor == 1 or pixels / factor >= needed
+    assert pixels / (2 * factor) < needed
+
+
+def test_a_broken_end_of_a_reduced_picture_is_refused() -> None:
+    data = encode(picture((330, 208)), "JPEG")
+    assert _refused(lambda _: decode.decode(data[: len(data) // 2], reduction=2), "").reason == (
+        "truncated"
+    )
 
 
 def test_16_bits_are_scaled_and_not_cut(tmp_path: Path) -> None:

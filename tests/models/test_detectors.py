@@ -48,7 +48,7 @@ def kept(
 ) -> list[detectors.Detection]:
     values = np.array(rows, dtype=np.float32).reshape(-1, 6)
     candidates = Candidates(values[:, :4], values[:, 4], values[:, 5].astype(int))
-    return non_max_suppression(candidates, Image.new("RGB", (100, 80)), ("dog", "cat"), settings)
+    return non_max_suppression(candidates, (100, 80), ("dog", "cat"), settings)
 
 
 def test_boxes_are_clipped_rounded_and_sorted() -> None:

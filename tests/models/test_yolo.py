@@ -38,7 +38,7 @@ def settings(kind: str, checkpoint: str, **values: object) -> DetectorSettings:
 
 def everything(detector: detect.Detector) -> tuple[np.ndarray, ...]:
     """Raw candidates of three images."""
-    pixels, mask, _ = detector._preprocess(pictures(3))
+    pixels, mask = detector._stacked([detector.prepare(p) for p in pictures(3)])
     with detector._runtime.inference():
         per_picture = detector._forward(pixels, mask)
     return tuple(np.concatenate(parts) for parts in zip(*per_picture, strict=True))
@@ -67,8 +67,8 @@ def test_yolo_finds_boxes_in_its_own_words(models: Path, config: str, end_to_end
 def test_raw_output_is_bit_identical_whatever_the_companions(models: Path) -> None:
     detector = detect.load(settings("yolo", yolo_file(models, "yolov8n.yaml")), RUNTIME)
     images = pictures(4)
-    pixels, mask, _ = detector._preprocess(images)
-    turned, turned_mask, _ = detector._preprocess(images[::-1])
+    pixels, mask = detector._stacked([detector.prepare(p) for p in images])
+    turned, turned_mask = detector._stacked([detector.prepare(p) for p in images[::-1]])
     with detector._runtime.inference():
         straight = detector._forward(pixels, mask)
         reverse = detector._forward(turned, turned_mask)[::-1]
@@ -127,7 +127,7 @@ def test_world_scores_are_those_of_ultralytics_own_forward(models: Path, text: s
     detector = detect.load(
         settings("yolo-world", checkpoint, vocabulary=("dog", "cat"), text_encoder=text), RUNTIME
     )
-    pixels, mask, _ = detector._preprocess(pictures(4))
+    pixels, mask = detector._stacked([detector.prepare(p) for p in pictures(4)])
     features = OpenClipEncoder(OpenClipCheckpoint.parse(text), detector._runtime).encode_texts(
         ["dog", "cat"]
     )

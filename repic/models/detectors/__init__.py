@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import ConfigError
 from repic.models import weights
 from repic.models.detectors import grounded, main_object, yolo
-from repic.models.detectors.base import Detection, Detector
+from repic.models.detectors.base import Detection, Detector, Prepared
 from repic.models.devices import ResolvedRuntime
 from storage.hashing import fingerprint
 
 if TYPE_CHECKING:
     from repic.config import DetectorSettings, RuntimeSettings
 
-__all__ = ["Detection", "Detector", "describe", "load"]
+__all__ = ["Detection", "Detector", "Prepared", "describe", "load"]
 
 
 def describe(settings: DetectorSettings, runtime: RuntimeSettings) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -54,20 +55,57 @@ class Detection:
     occluded: bool | None = None
 
 
-class Detector(Protocol):
+class Prepared(Protocol):
+    """What a detector reads of an image; `size` is that of the image, (width, height)."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+
+P = TypeVar("P", bound=Prepared)
+
+
+class Detector(Protocol[P]):
     """Finds objects in photos.
 
     Attributes:
         fingerprint: Hash of weights, settings and runtime.
         vocabulary: Labels that the detector can give.
+        side: Pixels of the longer side down to which a photo may be reduced before it is prepared.
     """
 
     fingerprint: str
     vocabulary: tuple[str, ...]
+    side: int
+
+    def prepare(self, image: Image.Image) -> P:
+        """What the model reads of an RGB image. Any thread may call it."""
+        ...
+
+    def detect_prepared(
+        self, batches: Iterable[Sequence[P]], pool: Executor
+    ) -> Iterator[list[list[Detection]]]:
+        """Objects of each image of each batch (at most `batch_size`), as those of `detect`.
+
+        The model runs in the thread of the caller. Steps without it may run in the pool while the
+        model is at the next batch, so that results come up to one batch late.
+        """
+        ...
 
     def detect(self, images: Sequence[Image.Image]) -> list[list[Detection]]:
         """Objects of each RGB image by descending confidence; boxes in pixels of that image."""
         ...
+
+
+def detect(
+    detector: Detector[P], images: Sequence[Image.Image], batch_size: int
+) -> list[list[Detection]]:
+    """`Detector.detect` by its other methods."""
+    batches = (
+        [detector.prepare(image) for image in batch] for batch in batched(images, batch_size)
+    )
+    with ThreadPoolExecutor(1) as pool:
+        return [found for batch in detector.detect_prepared(batches, pool) for found in batch]
 
 
 class Candidates(NamedTuple):
@@ -126,7 +164,7 @@ def letterbox(image: Image.Image, size: int, padding: Padding) -> tuple[np.ndarr
 
 def non_max_suppression(
     candidates: Candidates,
-    image: Image.Image,
+    size: tuple[int, int],
     vocabulary: Sequence[str],
     settings: DetectorSettings,
 ) -> list[Detection]:
@@ -139,7 +177,7 @@ def non_max_suppression(
     import torch
     from torchvision.ops import batched_nms
 
-    width, height = image.size
+    width, height = size
     limit = np.array([width, height, width, height], dtype=np.float64)
     boxes = np.clip(candidates.boxes.astype(np.float64), 0, limit).round(2)
     scores = candidates.scores.astype(np.float64).round(4)
@@ -164,6 +202,14 @@ def non_max_suppression(
     ]
 
 
+class Letterboxed(NamedTuple):
+    """An image in its square, uint8 (side, side, 3), and its own size."""
+
+    square: np.ndarray
+    box: Letterbox
+    size: tuple[int, int]
+
+
 class LetterboxDetector:
     """Runs a model on letterboxed photos in batches of one fixed size.
 
@@ -184,6 +230,7 @@ class LetterboxDetector:
     ) -> None:
         self.fingerprint = fingerprint
         self.vocabulary = vocabulary
+        self.side = 2 * settings.image_size  # more would hardly change the letterbox
         self._forward = forward
         self._padding = padding
         self._settings = settings
@@ -191,35 +238,41 @@ class LetterboxDetector:
 
     def detect(self, images: Sequence[Image.Image]) -> list[list[Detection]]:
         """Objects of each image; see `Detector.detect`."""
-        detections: list[list[Detection]] = []
-        for batch in batched(images, self._runtime.batch_size):
-            pixels, mask, letterboxes = self._preprocess(batch)
-            with self._runtime.inference():
-                candidates = self._forward(pixels, mask)
-            for image, box, (boxes, scores, classes) in zip(
-                batch, letterboxes, candidates, strict=False
-            ):
-                restored = Candidates(box.restore(boxes), scores, classes)
-                detections.append(
-                    non_max_suppression(restored, image, self.vocabulary, self._settings)
-                )
-        return detections
+        return detect(self, images, self._runtime.batch_size)
 
-    def _preprocess(
-        self, images: Sequence[Image.Image]
-    ) -> tuple[torch.Tensor, torch.Tensor, list[Letterbox]]:
+    def prepare(self, image: Image.Image) -> Letterboxed:
+        """The letterbox of an image."""
+        return Letterboxed(*letterbox(image, self._settings.image_size, self._padding), image.size)
+
+    def detect_prepared(
+        self, batches: Iterable[Sequence[Letterboxed]], pool: Executor
+    ) -> Iterator[list[list[Detection]]]:
+        """Objects of each image; see `Detector.detect_prepared`."""
+        for batch in batches:
+            with self._runtime.inference():
+                candidates = self._forward(*self._stacked(batch))
+            yield [
+                non_max_suppression(
+                    Candidates(image.box.restore(boxes), scores, classes),
+                    image.size,
+                    self.vocabulary,
+                    self._settings,
+                )
+                for image, (boxes, scores, classes) in zip(batch, candidates, strict=False)
+            ]
+
+    def _stacked(self, images: Sequence[Letterboxed]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Squares and masks of images, padded to a full batch, on the device."""
         import torch
 
         size, count = self._settings.image_size, self._runtime.batch_size
         pixels = np.zeros((count, size, size, 3), dtype=np.uint8)
         mask = np.ones((count, size, size), dtype=bool)
-        letterboxes = []
-        for i, image in enumerate(images):
-            pixels[i], box = letterbox(image, size, self._padding)
+        for i, (square, box, (width, height)) in enumerate(images):
+            pixels[i] = square
             mask[i] = False
-            bottom = box.top + round(box.scale_y * image.height)
-            right = box.left + round(box.scale_x * image.width)
+            bottom = box.top + round(box.scale_y * height)
+            right = box.left + round(box.scale_x * width)
             mask[i, box.top : bottom, box.left : right] = True
-            letterboxes.append(box)
         tensor = torch.from_numpy(pixels).to(self._runtime.device).permute(0, 3, 1, 2)
-        return tensor.float() / 255, torch.from_numpy(mask).to(self._runtime.device), letterboxes
+        return tensor.float() / 255, torch.from_numpy(mask).to(self._runtime.device)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +17,10 @@ from repic.models.detectors.base import (
     Letterbox,
     Noun,
     Padding,
+    detect,
     letterbox,
     non_max_suppression,
 )
-from repic.models.devices import batched
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 LAYOUT = 3
 """Version of the method; a change of the code or its constants invalidates boxes and nouns."""
 
+SIDE = 1024
+"""Pixels of the longer side down to which a photo may be reduced: a crop of a fifth of it still has
+the pixels that the classifier reads."""
 MAP_SIDES = (288, 384)
 """Sides of the letterboxes in which the object is located, pixels: maps of 9 and 12 cells."""
 MAP = 96
@@ -53,6 +59,28 @@ def describe() -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Letterboxed:
+    """An image, and its letterboxes in squares of `MAP_SIDES`."""
+
+    image: Image.Image
+    squares: tuple[np.ndarray, ...]
+    boxes: tuple[Letterbox, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.size
+
+
+@dataclass(frozen=True)
+class _CutOut:
+    """Box of the main object, and the two views of it that are classified."""
+
+    box: np.ndarray
+    crop: np.ndarray
+    cut: np.ndarray
+
+
 class MainObjectDetector:
     """One box and one label per photo.
 
@@ -73,6 +101,7 @@ class MainObjectDetector:
         import torch
 
         self.fingerprint = fingerprint
+        self.side = SIDE
         self.vocabulary = tuple(dict.fromkeys(imagenet_nouns.nouns()))
         self._settings = settings
         self._runtime = runtime
@@ -84,21 +113,47 @@ class MainObjectDetector:
 
     def detect(self, images: Sequence[Image.Image]) -> list[list[Detection]]:
         """At most one object per RGB image, in pixels of that image."""
-        detections = []
-        for batch in batched(images, self._runtime.batch_size):
-            cutouts = [
-                grabcut.main_object(image, evidence)
-                for image, evidence in zip(batch, self._evidence(batch), strict=True)
-            ]
-            probabilities = self._named(batch, cutouts)
-            detections += [
-                self._detections(image, cutout.box, p)
-                for image, cutout, p in zip(batch, cutouts, probabilities, strict=True)
-            ]
-        return detections
+        return detect(self, images, self._runtime.batch_size)
+
+    def prepare(self, image: Image.Image) -> Letterboxed:
+        """The letterboxes in which the main object is located."""
+        squares, boxes = zip(*(letterbox(image, side, _GRAY) for side in MAP_SIDES), strict=True)
+        return Letterboxed(image, squares, boxes)
+
+    def detect_prepared(
+        self, batches: Iterable[Sequence[Letterboxed]], pool: Executor
+    ) -> Iterator[list[list[Detection]]]:
+        """As `detect`; objects are cut out in the pool while the next batch is located."""
+        waiting: deque[list[tuple[tuple[int, int], Future[_CutOut]]]] = deque()
+        for batch in batches:
+            evidence = self._evidence(batch)
+            waiting.append(
+                [
+                    (item.size, pool.submit(_cut_out, item.image, e))
+                    for item, e in zip(batch, evidence, strict=True)
+                ]
+            )
+            if len(waiting) > 1:
+                yield self._classified(waiting.popleft())
+        while waiting:
+            yield self._classified(waiting.popleft())
+
+    def _classified(
+        self, cutouts: Sequence[tuple[tuple[int, int], Future[_CutOut]]]
+    ) -> list[list[Detection]]:
+        found = [future.result() for _, future in cutouts]
+        if not found:
+            return []
+        _, of_crop = self._forward_both([cutout.crop for cutout in found])
+        _, of_cut = self._forward_both([cutout.cut for cutout in found])
+        probabilities = (of_crop + of_cut) / 2
+        return [
+            self._detections(size, cutout.box, p)
+            for (size, _), cutout, p in zip(cutouts, found, probabilities, strict=True)
+        ]
 
     def _detections(
-        self, image: Image.Image, box: np.ndarray, probabilities: np.ndarray
+        self, size: tuple[int, int], box: np.ndarray, probabilities: np.ndarray
     ) -> list[Detection]:
         specific = imagenet_nouns.sums_of(probabilities, imagenet_nouns.nouns())[:NOUNS]
         broad = imagenet_nouns.sums_of(probabilities, imagenet_nouns.broader())[:NOUNS]
@@ -108,21 +163,20 @@ class MainObjectDetector:
         candidate = Candidates(
             box[None], np.array([score]), np.array([self.vocabulary.index(label)])
         )
-        found = non_max_suppression(candidate, image, self.vocabulary, self._settings)
+        found = non_max_suppression(candidate, size, self.vocabulary, self._settings)
         return [Detection(d.box, d.label, d.confidence, tuple(nouns)) for d in found]
 
-    def _evidence(self, images: Sequence[Image.Image]) -> list[np.ndarray]:
+    def _evidence(self, batch: Sequence[Letterboxed]) -> list[np.ndarray]:
         """Where the main object of each image is: a map over it, float32 (MAP, MAP)."""
         import cv2
 
-        maps = [np.zeros((MAP, MAP), np.float32) for _ in images]
-        for side in MAP_SIDES:
-            squares, letterboxes = zip(*(letterbox(i, side, _GRAY) for i in images), strict=True)
-            features, probabilities = self._forward_both(squares)
-            for i, image in enumerate(images):
+        maps = [np.zeros((MAP, MAP), np.float32) for _ in batch]
+        for k, side in enumerate(MAP_SIDES if batch else ()):
+            features, probabilities = self._forward_both([item.squares[k] for item in batch])
+            for i, item in enumerate(batch):
                 activation = self._activation(features[i], probabilities[i])
                 square = cv2.resize(activation, (side, side))
-                inside = _inside(square, letterboxes[i], image.size)
+                inside = _inside(square, item.boxes[k], item.size)
                 maps[i] += grabcut.normalized(cv2.resize(inside, (MAP, MAP)))
         return maps
 
@@ -132,18 +186,6 @@ class MainObjectDetector:
         mixed = (self._weights[top] * probabilities[top, None]).sum(axis=0)
         evidence: np.ndarray = np.tensordot(mixed, features, axes=1)
         return evidence
-
-    def _named(
-        self, images: Sequence[Image.Image], cutouts: Sequence[grabcut.Cutout]
-    ) -> np.ndarray:
-        """Class probabilities of each main object, float32 (n, 1000).
-
-        Means of two views: the crop, and the crop with a gray background.
-        """
-        # One crop at a time: a crop can be as large as its image.
-        crops, cut = zip(*map(_views, images, cutouts), strict=True)
-        probabilities: np.ndarray = (self._forward_both(crops)[1] + self._forward_both(cut)[1]) / 2
-        return probabilities
 
     def _forward_both(self, squares: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Mean over each image and its mirror image.
@@ -182,6 +224,11 @@ def _inside(square: np.ndarray, box: Letterbox, size: tuple[int, int]) -> np.nda
     """The part of a letterbox (side, side) that shows the image."""
     width, height = max(1, round(box.scale_x * size[0])), max(1, round(box.scale_y * size[1]))
     return square[box.top : box.top + height, box.left : box.left + width]
+
+
+def _cut_out(image: Image.Image, evidence: np.ndarray) -> _CutOut:
+    cutout = grabcut.main_object(image, evidence)
+    return _CutOut(cutout.box, *_views(image, cutout))
 
 
 def _views(image: Image.Image, cutout: grabcut.Cutout) -> tuple[np.ndarray, np.ndarray]:

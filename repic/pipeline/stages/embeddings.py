@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import groupby
 from threading import Lock
@@ -14,19 +15,24 @@ from PIL.Image import Image
 
 from repic.config import EncoderSettings, RuntimeSettings, Settings
 from repic.images.coordinates import Box
+from repic.images.decode import reduction
 from repic.images.fetch import ImageRefused
 from repic.models import encoder as embed
 from repic.models.devices import batched
 from repic.models.encoder import Encoder
 from repic.pipeline.scan import Reject
 from repic.pipeline.stages.base import Inputs, Json, RowStage, ShardOutput
-from repic.pipeline.stages.prefetch import prefetch
+from repic.pipeline.stages.prefetch import Decode, prefetch
 from repic.tables import TABLES
 from storage.hashing import fingerprint
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+
+GAP = 2
+"""Least side of a crop of a reduced photo, in sides of what the encoder reads: the crop is resized
+by at least this factor, as in Pillow's `reducing_gap`, so that the reduction is hardly seen."""
 
 _model_lock = Lock()
 
@@ -42,7 +48,7 @@ class EmbeddingStage(RowStage):
 
     name = "embeddings"
     subject = "object_id"
-    version = 1
+    version = 2
     reads = ("images", "objects")
     writes = ("embeddings",)
 
@@ -69,17 +75,13 @@ class EmbeddingStage(RowStage):
 
     def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
         model = encoder(settings.encoder, settings.runtime)
-        objects, vectors, rejects = [], [], []
-        views = _views(inputs.to_pylist(), model, settings)
+        objects, vectors = [], []
+        rejects: list[Reject] = []
+        views = _views(inputs.to_pylist(), model, settings, rejects)
         for batch in batched(views, settings.runtime.batch_size):
-            usable = [(row, view) for row, view in batch if not isinstance(view, ImageRefused)]
             with _model_lock:
-                vectors.append(model.encode_prepared([view for _, view in usable]))
-            objects += [row for row, _ in usable]
-            for row, view in batch:
-                if isinstance(view, ImageRefused):
-                    details = (view.reason, view.message, row["image_id"])
-                    rejects.append(Reject(row["uri"], "embeddings", *details))
+                vectors.append(model.encode_prepared([view for _, view in batch]))
+            objects += [row for row, _ in batch]
         rows = _rows(objects, np.concatenate([np.zeros((0, model.dim), np.float32), *vectors]))
         columns = {
             **rows,
@@ -87,7 +89,7 @@ class EmbeddingStage(RowStage):
             "view": [settings.encoder.view] * len(objects),
         }
         table = TABLES["embeddings"].check(pa.table(columns))
-        return ShardOutput(table.sort_by("object_id"), tuple(dict.fromkeys(rejects)))
+        return ShardOutput(table.sort_by("object_id"), tuple(rejects))
 
 
 def _rows(objects: list[dict], vectors: np.ndarray) -> dict[str, pa.Array | list[str]]:
@@ -100,32 +102,59 @@ def _rows(objects: list[dict], vectors: np.ndarray) -> dict[str, pa.Array | list
 
 
 def _views(
-    rows: list[dict], model: Encoder, settings: Settings
-) -> Iterator[tuple[dict, Tensor | ImageRefused]]:
-    """Input of the encoder for each object; each photo is decoded once and then released."""
+    rows: list[dict], model: Encoder, settings: Settings, rejects: list[Reject]
+) -> Iterator[tuple[dict, Tensor]]:
+    """What the encoder reads of each object. Photos that are refused are added to `rejects`."""
     objects = {key: list(group) for key, group in groupby(rows, key=lambda row: row["image_id"])}
     photos = [group[0] for group in objects.values()]
-    for [(photo, picture)] in prefetch(photos, 1, settings.runtime.workers):
-        yield from _views_of(picture, objects[photo["image_id"]], model, settings.encoder)
-        del picture
+
+    def prepare(photo: dict, decode: Decode) -> list[tuple[dict, Tensor]]:
+        return list(_views_of(decode, objects[photo["image_id"]], model, settings.encoder))
+
+    with ThreadPoolExecutor(settings.runtime.workers) as pool:
+        for photo, views in prefetch(photos, prepare, pool, settings.runtime):
+            if isinstance(views, ImageRefused):
+                details = (views.reason, views.message, photo["image_id"])
+                rejects.append(Reject(photo["uri"], "embeddings", *details))
+            else:
+                yield from views
 
 
 def _views_of(
-    picture: Image | ImageRefused, rows: list[dict], model: Encoder, settings: EncoderSettings
-) -> list[tuple[dict, Tensor | ImageRefused]]:
-    if isinstance(picture, ImageRefused):
-        return [(row, picture) for row in rows]
+    decode: Decode, rows: list[dict], model: Encoder, settings: EncoderSettings
+) -> Iterator[tuple[dict, Tensor]]:
+    """What the encoder reads of the objects of a photo.
+
+    The photo is decoded once for each reduction that an object needs. An object is not seen at the
+    reduction of another one, since its vector must not depend on the others.
+    """
+    areas = [_area(row, settings) for row in rows]
+    reductions = [reduction(min(area.width, area.height), GAP * model.side) for area in areas]
+    for shared in sorted(set(reductions)):
+        picture = decode(shared)
+        views: dict[Box, Tensor] = {}
+        for row, area, own in zip(rows, areas, reductions, strict=True):
+            if own == shared:
+                if area not in views:
+                    views[area] = model.prepare(_crop(picture, area, row))
+                yield row, views[area]
+        del picture  # before the next one is decoded
+
+
+def _area(row: dict, settings: EncoderSettings) -> Box:
+    """What is seen of a photo: all, or the object's box, grown by a margin on each side."""
+    width, height = row["width"], row["height"]
     if settings.view == "photo":
-        view = model.prepare(picture)
-        return [(row, view) for row in rows]
-    return [(row, model.prepare(_crop(picture, row, settings.margin))) for row in rows]
-
-
-def _crop(picture: Image, row: dict, margin: float) -> Image:
-    """Crop the object's box, grown by `margin` of its size on each side, to integer pixels."""
+        return Box(0, 0, width, height)
     box = Box.of_row(row)
-    right, down = margin * box.width, margin * box.height
+    right, down = settings.margin * box.width, settings.margin * box.height
     grown = Box(box.x1 - right, box.y1 - down, box.x2 + right, box.y2 + down)
-    x1, y1, x2, y2 = grown.clip(*picture.size).as_list()
+    return grown.clip(width, height)
+
+
+def _crop(picture: Image, area: Box, row: dict) -> Image:
+    """Crop an area of the photo of a row to integer pixels of its picture, which may be reduced."""
+    scaled = area.scale(picture.width / row["width"], picture.height / row["height"])
+    x1, y1, x2, y2 = scaled.as_list()
     left, top = int(x1), int(y1)
     return picture.crop((left, top, max(left + 1, round(x2)), max(top + 1, round(y2))))

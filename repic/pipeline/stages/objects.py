@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from threading import Lock
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL.Image import Image
 
 from repic.config import DetectorSettings, RuntimeSettings, Settings, SourceSettings
 from repic.images.coordinates import Box
+from repic.images.decode import reduction
 from repic.images.fetch import ImageRefused
 from repic.models import detectors
-from repic.models.detectors import Detection, Detector
+from repic.models.detectors import Detection, Detector, Prepared
+from repic.models.devices import batched
 from repic.pipeline.scan import Reject
 from repic.pipeline.stages import faces, tracks
 from repic.pipeline.stages.base import (
@@ -27,7 +30,7 @@ from repic.pipeline.stages.base import (
     TableStage,
     rows_of,
 )
-from repic.pipeline.stages.prefetch import prefetch
+from repic.pipeline.stages.prefetch import Decode, prefetch
 from storage.hashing import fingerprint
 
 SAME_OBJECT_IOU = 0.5
@@ -50,7 +53,7 @@ class DetectionStage(RowStage):
 
     name = "detections"
     subject = "image_id"
-    version = 2
+    version = 3
     reads = ("images",)
     writes = ("detections",)
 
@@ -133,21 +136,48 @@ def _detections(
     remaining = [photo for photo in photos if photo["annotations"] is None]
     if remaining:
         model = detector(settings.detector, settings.runtime)
-        runtime = settings.runtime
-        for batch in prefetch(remaining, runtime.batch_size, runtime.workers):
-            yield from _detected(model, batch)
+        yield from _detected(remaining, model, settings.runtime)
 
 
 def _detected(
-    model: Detector, batch: list[tuple[dict, Image | ImageRefused]]
-) -> list[tuple[dict, list[Detection] | ImageRefused]]:
-    readable = [picture for _, picture in batch if not isinstance(picture, ImageRefused)]
-    with _model_lock:
-        results = iter(model.detect(readable))
-    return [
-        (photo, picture if isinstance(picture, ImageRefused) else next(results))
-        for photo, picture in batch
-    ]
+    photos: list[dict], model: Detector, runtime: RuntimeSettings
+) -> Iterator[tuple[dict, list[Detection] | ImageRefused]]:
+    """Yield photos with what the model finds, and those that are refused, each in their order."""
+    shown: deque[dict] = deque()
+    refused: list[tuple[dict, ImageRefused]] = []
+
+    def prepare(photo: dict, decode: Decode) -> Prepared:
+        longer = max(photo["width"], photo["height"])
+        return model.prepare(decode(reduction(longer, model.side)))
+
+    def usable() -> Iterator[Prepared]:
+        for photo, prepared in prefetch(photos, prepare, pool, runtime):
+            if isinstance(prepared, ImageRefused):
+                refused.append((photo, prepared))
+            else:
+                shown.append(photo | {"shown": prepared.size})
+                yield prepared
+
+    with ThreadPoolExecutor(runtime.workers) as pool:
+        results = model.detect_prepared(batched(usable(), runtime.batch_size), pool)
+        while True:
+            with _model_lock:
+                batch = next(results, None)
+            if batch is None:
+                break
+            for found in batch:
+                photo = shown.popleft()
+                yield photo, [_in_photo(detection, photo) for detection in found]
+    yield from refused
+
+
+def _in_photo(detection: Detection, photo: dict) -> Detection:
+    """A detection in pixels of the photo instead of those of the reduced picture."""
+    width, height = photo["shown"]
+    if (width, height) == (photo["width"], photo["height"]):
+        return detection
+    box = detection.box.scale(photo["width"] / width, photo["height"] / height).round(2)
+    return replace(detection, box=box.clip(photo["width"], photo["height"]))
 
 
 def _annotated(photo: dict) -> list[Detection]:

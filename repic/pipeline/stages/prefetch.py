@@ -1,24 +1,31 @@
-"""Prefetching: photos are decoded in threads ahead of the model, in batches."""
+"""Prefetching: photos are read, decoded and prepared in threads, ahead of the model."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
+from repic.config import RuntimeSettings
 from repic.images import decode
 from repic.images.fetch import ImageRefused, read_bytes
+from repic.images.semaphore import WeightedSemaphore
 from repic.images.uris import Location
 from repic.pipeline.scan import TRANSIENT, image_id_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+T = TypeVar("T")
+Decode = Callable[[int], "Image"]
+"""Decodes a photo, reduced by a power of two; see `repic.images.decode.decode`."""
+
 MAX_PIXELS = 256_000_000
-"""Pixels of decoded photos that a stage holds at once (at least one photo): 1 GB, since Pillow uses
-four bytes per pixel. A batch of 16 photos of 16 megapixels fits."""
+"""Pixels of photos that are decoded and prepared at once (at least one photo): 1 GB, since Pillow
+uses four bytes per pixel. Photos of 64 megapixels are still prepared by four workers."""
 
 CHANGED = "it was replaced while the build ran; run again"
 
@@ -41,45 +48,49 @@ def read_photo(uri: str, image_id: str) -> bytes:
 
 
 def prefetch(
-    photos: Iterable[dict], size: int, workers: int
-) -> Iterator[list[tuple[dict, Image | ImageRefused]]]:
-    """Yield photos (`uri`, `image_id`, `width`, `height`) with their decoded images, in batches.
+    photos: Iterable[dict],
+    prepare: Callable[[dict, Decode], T],
+    pool: Executor,
+    runtime: RuntimeSettings,
+) -> Iterator[tuple[dict, T | ImageRefused]]:
+    """Yield photos (`uri`, `image_id`, `width`, `height`) with what `prepare` makes of them.
 
-    Order is preserved. A batch has `size` photos; fewer at the end, or if more would exceed
-    `MAX_PIXELS`. It is emptied when the next one is requested. Meanwhile up to `2 * workers` images
-    are decoded ahead, within the same limit. A photo that cannot be decoded comes with an
-    `ImageRefused` instead of an image.
+    Order is preserved. A batch of results is prepared ahead, in threads. Their pictures are freed
+    unless the results hold them, and no more than `MAX_PIXELS` are decoded at once. A photo that
+    cannot be decoded comes with an `ImageRefused` instead of a result.
+
+    Args:
+        prepare: Called with the photo and a function that decodes it.
     """
-    remaining = deque(photos)
-    waiting: deque[tuple[dict, Future[Image | ImageRefused]]] = deque()
-    batch: list[tuple[dict, Image | ImageRefused]] = []
-    held = 0
-    with ThreadPoolExecutor(workers) as pool:
-        while True:
-            while remaining and len(waiting) < 2 * workers:
-                if held and held + _pixels(remaining[0]) > MAX_PIXELS:
-                    break
-                held += _pixels(remaining[0])
-                waiting.append((remaining[0], pool.submit(_open, remaining.popleft())))
-            if batch and (len(batch) == size or not waiting):
-                yield batch
-                held -= sum(_pixels(photo) for photo, _ in batch)
-                batch.clear()
-            elif waiting:
-                photo, picture = waiting.popleft()
-                batch.append((photo, picture.result()))
-                del picture  # otherwise this frame keeps it alive after its batch
-            else:
-                return
-
-
-def _pixels(photo: dict) -> int:
-    return int(photo["width"] * photo["height"])
-
-
-def _open(photo: dict) -> Image | ImageRefused:
-    uri = photo["uri"]
+    room = WeightedSemaphore(MAX_PIXELS)
+    remaining = iter(photos)
+    waiting: deque[tuple[dict, Future[T | ImageRefused]]] = deque()
     try:
-        return decode.decode(read_photo(uri, photo["image_id"]), Location.parse(uri).region)
-    except ImageRefused as refused:
-        return refused
+        while True:
+            for photo in islice(remaining, _ahead(runtime) - len(waiting)):
+                waiting.append((photo, pool.submit(_prepared, photo, prepare, room)))
+            if not waiting:
+                return
+            photo, future = waiting.popleft()
+            yield photo, future.result()
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+def _ahead(runtime: RuntimeSettings) -> int:
+    return max(runtime.batch_size, 2 * runtime.workers)
+
+
+def _prepared(
+    photo: dict, prepare: Callable[[dict, Decode], T], room: WeightedSemaphore
+) -> T | ImageRefused:
+    def decoded(reduction: int) -> Image:
+        return decode.decode(data, Location.parse(photo["uri"]).region, reduction)
+
+    with room.acquire(photo["width"] * photo["height"]):
+        try:
+            data = read_photo(photo["uri"], photo["image_id"])
+            return prepare(photo, decoded)
+        except ImageRefused as refused:
+            return refused

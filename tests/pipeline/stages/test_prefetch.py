@@ -5,24 +5,27 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from repic.config import RuntimeSettings
 from repic.images.fetch import ImageRefused
 from repic.images.semaphore import WeightedSemaphore
 from repic.pipeline.scan import scan
 from repic.pipeline.stages import prefetch as prefetch_module
 from repic.pipeline.stages.base import Inputs
 from repic.pipeline.stages.embeddings import EmbeddingStage
-from repic.pipeline.stages.prefetch import prefetch
+from repic.pipeline.stages.prefetch import Decode, prefetch
 from tests.builds import Built, tables
 
-Batch = list[tuple[dict[str, Any], Image.Image | ImageRefused]]
+RUNTIME = RuntimeSettings(batch_size=5, workers=3)
 
 
 def photo(number: int, pixels: int) -> dict[str, Any]:
@@ -33,48 +36,55 @@ class Held:
     """Counts the pixels that are decoded and not yet released."""
 
     def __init__(self) -> None:
-        self.now = self.most = 0
+        self.now = self.most = self.calls = 0
         self._lock = threading.Lock()
 
-    def open(self, photo: dict[str, Any]) -> Any:
+    def prepare(self, photo: dict[str, Any], decode: Decode) -> str:
         with self._lock:
+            self.calls += 1
             self.now += photo["width"]
             self.most = max(self.most, self.now)
-        return photo["image_id"]
-
-    def look(self, batch: Batch) -> None:
+        time.sleep(0.0005)
         with self._lock:
-            self.now -= sum(photo["width"] for photo, _ in batch)
+            self.now -= photo["width"]
+        if photo["width"] % 7 == 0:
+            raise ImageRefused("corrupt", "as every seventh")
+        return str(photo["image_id"])
 
 
-@given(st.lists(st.integers(1, 120), max_size=30), st.integers(1, 5), st.integers(1, 4))
+@pytest.fixture
+def any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefetch_module, "read_photo", lambda uri, image_id: b"")
+
+
+@given(st.lists(st.integers(1, 120), max_size=30))
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 def test_every_photo_comes_in_its_order_and_in_bounded_memory(
-    sizes: list[int], size: int, workers: int
+    any_bytes: None, sizes: list[int]
 ) -> None:
     photos = [photo(number, pixels) for number, pixels in enumerate(sizes)]
-    held, seen, batches = Held(), [], []
-    with pytest.MonkeyPatch.context() as patch:
+    held = Held()
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(RUNTIME.workers) as pool:
         patch.setattr(prefetch_module, "MAX_PIXELS", 100)
-        patch.setattr(prefetch_module, "_open", held.open)
-        for batch in prefetch(photos, size, workers):
-            seen += [found for found, picture in batch if picture == found["image_id"]]
-            batches.append(len(batch))
-            held.look(batch)
-    assert seen == photos
-    assert all(1 <= count <= size for count in batches)
+        results = list(prefetch(photos, held.prepare, pool, RUNTIME))
+    assert [found for found, _ in results] == photos
+    for found, prepared in results:
+        if found["width"] % 7:
+            assert prepared == found["image_id"]
+        else:
+            assert isinstance(prepared, ImageRefused)
     assert held.most <= max([100, *sizes])
-    if sum(sizes) <= 100:
-        assert all(count == size for count in batches[:-1])
 
 
-def test_a_batch_is_let_go_when_the_next_is_asked_for() -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefetch_module, "_open", lambda photo: photo["image_id"])
-        given_out = prefetch([photo(n, 1) for n in range(4)], 2, 1)
-        first = next(given_out)
-        assert len(first) == 2
-        assert next(given_out) is first
-        assert [picture for _, picture in first] == ["2", "3"]
+def test_one_batch_is_prepared_ahead_and_no_more(any_bytes: None) -> None:
+    held = Held()
+    photos = [photo(n, 1) for n in range(40)]
+    with ThreadPoolExecutor(1) as pool:
+        results = prefetch(photos, held.prepare, pool, RUNTIME)
+        next(results)
+        time.sleep(0.1)
+        assert held.calls == max(RUNTIME.batch_size, 2 * RUNTIME.workers)
+        results.close()  # type: ignore[attr-defined]
 
 
 def test_the_room_changes_no_row(
