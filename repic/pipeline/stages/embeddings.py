@@ -129,14 +129,14 @@ def _views_of(
     reduction of another one, since its vector must not depend on the others.
     """
     areas = [_area(row, settings) for row in rows]
-    reductions = [reduction(min(area.width, area.height), GAP * model.side) for area in areas]
+    reductions = [_reduction(row, area, model) for row, area in zip(rows, areas, strict=True)]
     for shared in sorted(set(reductions)):
         picture = decode(shared)
         views: dict[Box, Tensor] = {}
         for row, area, own in zip(rows, areas, reductions, strict=True):
             if own == shared:
                 if area not in views:
-                    views[area] = model.prepare(_crop(picture, area, row))
+                    views[area] = model.prepare(_crop(picture, area, shared))
                 yield row, views[area]
         del picture  # before the next one is decoded
 
@@ -148,13 +148,16 @@ def _area(row: dict, settings: EncoderSettings) -> Box:
         return Box(0, 0, width, height)
     box = Box.of_row(row)
     right, down = settings.margin * box.width, settings.margin * box.height
-    grown = Box(box.x1 - right, box.y1 - down, box.x2 + right, box.y2 + down)
-    return grown.clip(width, height)
+    return Box(box.x1 - right, box.y1 - down, box.x2 + right, box.y2 + down)
 
 
-def _crop(picture: Image, area: Box, row: dict) -> Image:
-    """Crop an area of the photo of a row to integer pixels of its picture, which may be reduced."""
-    scaled = area.scale(picture.width / row["width"], picture.height / row["height"])
-    x1, y1, x2, y2 = scaled.as_list()
+def _reduction(row: dict, area: Box, model: Encoder) -> int:
+    seen = area.clip(row["width"], row["height"])
+    return reduction(min(seen.width, seen.height), GAP * model.side)
+
+
+def _crop(picture: Image, area: Box, factor: int) -> Image:
+    """Crop an area of a photo to integer pixels of its picture, which is reduced by a factor."""
+    x1, y1, x2, y2 = area.scale(1 / factor, 1 / factor).clip(*picture.size).as_list()
     left, top = int(x1), int(y1)
     return picture.crop((left, top, max(left + 1, round(x2)), max(top + 1, round(y2))))

@@ -147,15 +147,14 @@ def _detected(
     refused: list[tuple[dict, ImageRefused]] = []
 
     def prepare(photo: dict, decode: Decode) -> Prepared:
-        longer = max(photo["width"], photo["height"])
-        return model.prepare(decode(reduction(longer, model.side)))
+        return model.prepare(decode(_reduction(photo, model)))
 
     def usable() -> Iterator[Prepared]:
         for photo, prepared in prefetch(photos, prepare, pool, runtime):
             if isinstance(prepared, ImageRefused):
                 refused.append((photo, prepared))
             else:
-                shown.append(photo | {"shown": prepared.size})
+                shown.append(photo)
                 yield prepared
 
     with ThreadPoolExecutor(runtime.workers) as pool:
@@ -167,16 +166,20 @@ def _detected(
                 break
             for found in batch:
                 photo = shown.popleft()
-                yield photo, [_in_photo(detection, photo) for detection in found]
+                yield photo, [_in_photo(detection, photo, model) for detection in found]
     yield from refused
 
 
-def _in_photo(detection: Detection, photo: dict) -> Detection:
+def _reduction(photo: dict, model: Detector) -> int:
+    return reduction(max(photo["width"], photo["height"]), model.side)
+
+
+def _in_photo(detection: Detection, photo: dict, model: Detector) -> Detection:
     """A detection in pixels of the photo instead of those of the reduced picture."""
-    width, height = photo["shown"]
-    if (width, height) == (photo["width"], photo["height"]):
+    factor = _reduction(photo, model)
+    if factor == 1:
         return detection
-    box = detection.box.scale(photo["width"] / width, photo["height"] / height).round(2)
+    box = detection.box.scale(factor, factor).round(2)
     return replace(detection, box=box.clip(photo["width"], photo["height"]))
 
 
