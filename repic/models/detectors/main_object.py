@@ -60,7 +60,7 @@ def describe() -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Letterboxed:
+class MainObjectInput:
     """An image, and its letterboxes in squares of `MAP_SIDES`."""
 
     image: Image.Image
@@ -115,13 +115,13 @@ class MainObjectDetector:
         """At most one object per RGB image, in pixels of that image."""
         return detect(self, images, self._runtime.batch_size)
 
-    def prepare(self, image: Image.Image) -> Letterboxed:
+    def prepare(self, image: Image.Image) -> MainObjectInput:
         """The letterboxes in which the main object is located."""
         squares, boxes = zip(*(letterbox(image, side, _GRAY) for side in MAP_SIDES), strict=True)
-        return Letterboxed(image, squares, boxes)
+        return MainObjectInput(image, squares, boxes)
 
     def detect_prepared(
-        self, batches: Iterable[Sequence[Letterboxed]], pool: Executor
+        self, batches: Iterable[Sequence[MainObjectInput]], pool: Executor
     ) -> Iterator[list[list[Detection]]]:
         """As `detect`; objects are cut out in the pool while the next batch is located."""
         waiting: deque[list[tuple[tuple[int, int], Future[_CutOut]]]] = deque()
@@ -166,7 +166,7 @@ class MainObjectDetector:
         found = non_max_suppression(candidate, size, self.vocabulary, self._settings)
         return [Detection(d.box, d.label, d.confidence, tuple(nouns)) for d in found]
 
-    def _evidence(self, batch: Sequence[Letterboxed]) -> list[np.ndarray]:
+    def _evidence(self, batch: Sequence[MainObjectInput]) -> list[np.ndarray]:
         """Where the main object of each image is: a map over it, float32 (MAP, MAP)."""
         import cv2
 
