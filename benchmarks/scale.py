@@ -6,9 +6,9 @@
 There are no pixels: the tables of photos, objects and vectors are drawn at random, as a build of a
 photo collection has them. Each photo shows one main object, every third photo a second one. An
 identity has two to eight photos, some of them near-duplicates; half of the identities are labelled.
-Each stage runs in a process of its own, which reads its tables from Parquet; its peak is the
-highest resident memory of that process, with 0.2 to 0.3 GB of Python and its libraries. Seconds are
-those of `run` alone.
+Each stage runs in a process of its own, which reads its tables; its peak is the highest resident
+memory of that process, with 0.2 to 0.3 GB of Python and its libraries. Seconds are those of `run`
+alone; of a row-wise stage, those of its plan, all shards, and publishing in a store.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ import pyarrow.parquet as pq
 
 from repic import config
 from repic.config import Settings
+from repic.pipeline import execution
+from repic.pipeline.build import Build
 from repic.pipeline.scan import Scan
 from repic.pipeline.stages import STAGES
-from repic.pipeline.stages.base import Inputs, TableStage
+from repic.pipeline.stages.base import Inputs, RowStage, TableStage
 from repic.tables import TABLES
 from storage.hashing import fingerprint
+from storage.manifest import Origin
+from storage.store import Store
 
 MEASURED = ("pairs", "labels", "examples")
 """Stages in order; each reads what the stages before it wrote."""
@@ -172,6 +176,9 @@ def settings() -> Settings:
 def run(name: str, folder: Path) -> None:
     """Run one stage on the tables of a folder; write its tables, print time and peak."""
     stage = next(s for s in STAGES if s.name == name)
+    if isinstance(stage, RowStage):
+        run_row_stage(stage, folder)
+        return
     assert isinstance(stage, TableStage)
     tables = {
         table: pq.read_table(file) if (file := folder / f"{table}.parquet").exists() else empty
@@ -181,11 +188,39 @@ def run(name: str, folder: Path) -> None:
     began = time.perf_counter()
     output = stage.run(Inputs(settings(), Scan((), ()), tables))
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    counts = {table: rows.num_rows for table, rows in output.tables.items()}
+    report(seconds, counts)
     for table, rows in output.tables.items():
         pq.write_table(rows, folder / f"{table}.parquet")
-    counts = {table: rows.num_rows for table, rows in output.tables.items()}
-    print(json.dumps({"seconds": seconds, "peak_gb": peak, "rows": counts}))
+
+
+def run_row_stage(stage: RowStage, folder: Path) -> None:
+    """Run a row-wise stage in a store that another process makes; print time and peak."""
+    subprocess.run([sys.executable, __file__, "--store", stage.name, str(folder)], check=True)
+    build = build_in(folder)
+    began = time.perf_counter()
+    for shard in build.plan(stage).shards:
+        execution.run_shard(shard)
+    (version,) = build.publish(stage)
+    report(time.perf_counter() - began, {version.name: version.rows})
+
+
+def report(seconds: float, rows: dict[str, int]) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(json.dumps({"seconds": seconds, "peak_gb": peak, "rows": rows}))
+
+
+def build_in(folder: Path) -> Build:
+    return Build(settings(), Store.open(folder / "store", create=True), Scan((), ()))
+
+
+def publish_inputs(name: str, folder: Path) -> None:
+    """Publish the tables that a stage reads, as those of a build without photos."""
+    build = build_in(folder)
+    for table in next(s for s in STAGES if s.name == name).reads:
+        origin = Origin(fingerprint=build.fingerprints[table])
+        rows = pq.read_table(folder / f"{table}.parquet")
+        build.store.publish(table, rows, origin, key=TABLES[table].key)
 
 
 def measure(photos: int, width: int, stages: list[str], limit: float | None) -> dict[str, Any]:
@@ -246,10 +281,14 @@ def main() -> int:
     parser.add_argument("--until", choices=MEASURED, default=MEASURED[-1], help="the last stage")
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="longest run of one stage")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    parser.add_argument("--store", nargs=2, metavar=("STAGE", "FOLDER"), help=argparse.SUPPRESS)
     parser.add_argument("--run", nargs=2, metavar=("STAGE", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
         run(options.run[0], Path(options.run[1]))
+        return 0
+    if options.store:
+        publish_inputs(options.store[0], Path(options.store[1]))
         return 0
     stages = list(MEASURED[: MEASURED.index(options.until) + 1])
     results = {n: measure(n, options.width, stages, options.limit) for n in options.photos}

@@ -6,11 +6,13 @@ This file adds retries, concurrency, run names, and a page with the result.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
@@ -34,6 +36,9 @@ from storage.manifest import Run
 
 SHARDS_AT_ONCE = 4
 """Per process. Shards of a stage with a model take turns: it is one model, on one device."""
+
+SHARDS_WAITING = 256
+"""Most shards that are submitted and not complete: their inputs are in memory."""
 
 RETRIES: dict[str, Any] = {
     **TASK_OPTIONS,
@@ -123,11 +128,14 @@ def _compute_all(stage: Stage, plan: StagePlan) -> Iterable[ShardResult]:
     if total:
         kept = plan.inputs - plan.missing
         get_run_logger().info("%s: %d to compute, %d kept", stage.name, plan.missing, kept)
-    futures = [
-        compute.submit(opaque(shard), number, total, bool(stage.models(shard.settings)))
-        for number, shard in enumerate(plan.shards, start=1)
-    ]
-    return [future.result() for future in futures]
+    results: list[ShardResult] = []
+    futures: deque[PrefectFuture[ShardResult]] = deque()
+    for number, shard in enumerate(plan.shards, start=1):
+        if len(futures) == SHARDS_WAITING:
+            results.append(futures.popleft().result())
+        uses_model = bool(stage.models(shard.settings))
+        futures.append(compute.submit(opaque(shard), number, total, uses_model))
+    return results + [future.result() for future in futures]
 
 
 def _report(outcome: BuildResult) -> None:

@@ -41,6 +41,40 @@ def write_shards(
     return tuple(shard for shard, _ in written), written[0][1]
 
 
+def write_stream(
+    files: Files,
+    name: str,
+    tables: Iterator[pa.Table],
+    schema: pa.Schema | None,
+    key: Sequence[str],
+) -> tuple[tuple[Shard, ...], pa.Schema]:
+    """Write the rows of some tables as shards, each sorted by key, one of which is in memory.
+
+    Raises:
+        StoreError: as `write_shards`, or there are no tables and no schema.
+    """
+    written: list[Shard] = []
+    stored = None
+    for block in _blocks(tables):
+        more, stored = write_shards(files, name, block, key)
+        written += more
+    if stored is None:
+        return write_shards(files, name, shards.empty_table(name, schema), key)
+    return tuple(written), stored
+
+
+def _blocks(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of the tables, at least as many at once as a shard has."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(one.num_rows for one in waiting) >= shards.ROWS_PER_SHARD:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
 def write_file(files: Files, name: str, source: Path | bytes) -> File:
     """Write a file of an artifact under its content name.
 

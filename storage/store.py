@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
@@ -156,7 +156,7 @@ class Store(StoreReader):
     def publish(
         self,
         name: str,
-        data: pa.Table | Sequence[Part],
+        data: pa.Table | Sequence[Part] | Iterator[pa.Table],
         origin: Origin,
         *,
         key: Sequence[str],
@@ -167,10 +167,12 @@ class Store(StoreReader):
         `latest` does not move until `commit`.
 
         Args:
-            data: Rows, which are sorted by key and split into shards; or parts, which are
-                referenced without copying.
+            data: Rows, which are sorted by key and split into shards; parts, which are referenced
+                without copying; or an iterator over tables, whose rows are sorted within each
+                shard, so that one shard is in memory.
             key: Columns that together identify a row.
-            schema: Column documentation (`doc` metadata). Required if `data` is an empty list.
+            schema: Column documentation (`doc` metadata). Required if `data` is an empty list or
+                iterator.
 
         Raises:
             NotDeterministicError: the same fingerprint exists with different content.
@@ -182,6 +184,10 @@ class Store(StoreReader):
             if isinstance(data, pa.Table):
                 written, stored_schema = publishing.write_shards(self.files, name, data, key)
                 schema = schema or data.schema
+            elif isinstance(data, Iterator):
+                written, stored_schema = publishing.write_stream(
+                    self.files, name, data, schema, key
+                )
             elif data:
                 written, stored_schema = part_files.adopt(name, data)
                 intact.check(self.files, written)

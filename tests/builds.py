@@ -165,6 +165,11 @@ def tables(store: Store, outcome: BuildResult) -> Mapping[str, pa.Table]:
     return {name: store.read(manifest.ref) for name, manifest in outcome.tables.items()}
 
 
+def computed_by(outcome: BuildResult) -> dict[str, int]:
+    """Inputs that a build computed, but for examples, which depend on pairs of photos."""
+    return {name: count for name, count in outcome.processed.items() if name != "examples"}
+
+
 def contents(outcome: BuildResult) -> dict[str, tuple[str, str]]:
     """Fingerprint and content of each table; equal for equal builds."""
     every = {**outcome.tables, "dataset": outcome.dataset}

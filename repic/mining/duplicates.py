@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from repic.mining.union_find import connected
+
 BLOCK = 1 << 22
 """Number of hash pairs compared at once."""
 
@@ -66,16 +68,7 @@ def _connected(
     left, right = (
         names[np.concatenate([names[:0], *(pair[side] for pair in pairs)])] for side in (0, 1)
     )
-    while True:
-        left, right = component[left], component[right]
-        apart = left != right
-        if not apart.any():
-            return component
-        left, right = left[apart], right[apart]
-        component = component.copy()
-        np.minimum.at(component, np.maximum(left, right), np.minimum(left, right))
-        while (component != (above := component[component])).any():
-            component = above
+    return connected(component, left, right)
 
 
 def _close_pairs(hashes: np.ndarray, bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
+import numpy as np
+
 T = TypeVar("T", int, str)
 
 
@@ -33,3 +35,22 @@ def connected_components(nodes: Iterable[T], edges: Iterable[tuple[T, T]]) -> di
         if low != high:
             parent[high] = low
     return {node: root(node) for node in nodes}
+
+
+def connected(component: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Components of n nodes after connecting pairs of these; each is called by its smallest node.
+
+    Args:
+        component: int (n,), the component of each node before, `arange(n)` at first.
+        left, right: int (pairs,), nodes.
+    """
+    while True:
+        left, right = component[left], component[right]
+        apart = left != right
+        if not apart.any():
+            return component
+        left, right = left[apart], right[apart]
+        component = component.copy()
+        np.minimum.at(component, np.maximum(left, right), np.minimum(left, right))
+        while (component != (above := component[component])).any():
+            component = above

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from repic.config import ExampleSettings
 from repic.objectives.base import SeededRandom, seed_of
-from repic.objectives.corpus import Photo
+from repic.objectives.neighborhood import Neighborhood
 from repic.objectives.references import (
     ReferenceCandidate,
     ReferenceIndex,
@@ -31,8 +31,7 @@ WHY = (
 
 
 def is_needed(
-    index: ReferenceIndex,
-    query: Photo,
+    near: Neighborhood,
     first: ReferenceCandidate | None,
     settings: ExampleSettings,
 ) -> bool:
@@ -42,9 +41,9 @@ def is_needed(
     whose references are crops of the query itself.
     """
     ict = settings.ict
-    is_wanted = ict.balance and ict.shares.get("absent", 0) > 0 and index.has_negatives
+    is_wanted = ict.balance and ict.shares.get("absent", 0) > 0 and near.has_negatives
     is_about_pair = first is not None and first.pair is not None
-    return is_wanted and is_about_pair and not index.fact_words(query)[0]
+    return is_wanted and is_about_pair and not near.fact_words[0]
 
 
 def may_give_way(selection: ReferenceSelection) -> bool:
@@ -53,13 +52,13 @@ def may_give_way(selection: ReferenceSelection) -> bool:
 
 
 def balanced(
-    index: ReferenceIndex, query: Photo, references: Sequence[ReferenceCandidate], seed: int
+    index: ReferenceIndex, references: Sequence[ReferenceCandidate], seed: int
 ) -> list[ReferenceCandidate]:
     """The references of a row, or as many absent ones; empty if nothing is certainly absent.
 
     There are at most as many as the photo has absent ones, so that any row could give way.
     """
-    nobody = absent_references(index, query, seed)
+    nobody = absent_references(index, seed)
     kept = _first(references, len(nobody))
     f1 = set_f1_of_all(sum(_is_present(reference) for reference in kept), len(kept))
     # Its own generator: the rest of the row depends on the number of references only.

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from repic.config import ExampleSettings
 from repic.images.augmentation import Augmentation
 from repic.images.coordinates import Box, Convention
-from repic.objectives.corpus import Corpus, Object, Pair, Photo
+from repic.objectives.neighborhood import Neighborhood, Object, Origin, Pair, Photo
 from repic.objectives.query_view import QueryView
 from storage.hashing import fingerprint
 
 T = TypeVar("T")
 Row = dict[str, Any]
 Mode = Literal["strict", "paper"]
-Origin = Literal["two_photos", "same_photo"]
 
 HARDNESS = {"hard": 0, "medium": 1, "easy": 2}
 
@@ -67,35 +69,16 @@ class Reward:
         }
 
 
-@dataclass(frozen=True)
-class ExampleDraft:
-    """An example whose inputs are chosen, and whose row is not yet written.
-
-    Attributes:
-        key: Hash of everything that the row is made from besides the settings. A row whose `draft`
-            is this key need not be written again.
-        write: Returns the row, or None if it is refused, which the summary then counts.
-    """
-
-    key: str
-    write: Callable[[], Row | None]
-
-
-def draft_key(*parts: object) -> str:
-    """Key of a draft: a hash of the `repr` of everything that its row is made from."""
-    return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
 class Objective(Protocol):
     """One objective: its prompts, and how its rows are made, parsed and rewarded."""
 
     name: str
     templates: tuple[Template, ...]
 
-    def drafts(
-        self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
-    ) -> Iterator[ExampleDraft]:
-        """Drafts of the examples that a corpus gives; `summary` counts refused candidates."""
+    def rows(
+        self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
+    ) -> Iterator[Row]:
+        """Rows about a photo; `refused` counts candidates that are not used, by reason."""
         ...
 
     def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> Any:
@@ -117,8 +100,8 @@ class ObjectiveSummary:
         rows: Number of rows by (kind, split).
         origins: Number of rows by origin of their references; none for VLT.
         refused: Number of candidates not used, by reason.
-        without_facts: Number of drafts about a photo that is described, but has too few distinctive
-            words to check a caption by.
+        without_facts: Number of candidates about a photo that is described, but has too few
+            distinctive words to check a caption by.
         candidates: Number of rows by split before shares and a total limit them.
         why: Why there are no rows; None if there are some.
     """
@@ -163,6 +146,12 @@ def rank(seed: int, identifier: str) -> int:
     return (mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
 
 
+def ranks(seed: int, identifiers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """`rank` of many ids, given by their first 64 bits."""
+    mixed = (identifiers ^ np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
+    return (mixed ^ mixed >> np.uint64(29)) * np.uint64(0xBF58476D1CE4E5B9)
+
+
 class SeededRandom:
     """Random numbers from a seed, the same in every version of Python.
 
@@ -171,6 +160,11 @@ class SeededRandom:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed).random
+
+    def numbers(self, count: int) -> NDArray[np.float64]:
+        """The next numbers in [0, 1)."""
+        draw = self._random
+        return np.array([draw() for _ in range(count)])
 
     def chance(self, probability: float) -> bool:
         """True with this probability."""
@@ -244,10 +238,12 @@ def _box_of(row: Mapping[str, Any], convention: Convention) -> str:
     return QueryView.of(row).render(Box.of(row["box"]), convention)
 
 
-def reference_picture(corpus: Corpus, obj: Object, augmentation: Augmentation | None = None) -> Row:
+def reference_picture(
+    near: Neighborhood, obj: Object, augmentation: Augmentation | None = None
+) -> Row:
     """An entry of the `images` column: the crop of an object, as a reference."""
-    picture = _picture(corpus.photos[obj.image_id], "reference", list(obj.box))
-    return picture | {"augmentation": augmentation and augmentation.as_entry()}
+    changed = augmentation.as_entry() if augmentation else None
+    return _picture(near.photos[obj.image_id], "reference", list(obj.box), changed)
 
 
 def query_picture(photo: Photo, crop: Box | None = None) -> Row:
@@ -256,7 +252,7 @@ def query_picture(photo: Photo, crop: Box | None = None) -> Row:
     return _picture(photo, "query", shown.as_list())
 
 
-def _picture(photo: Photo, role: str, crop: list[float]) -> Row:
+def _picture(photo: Photo, role: str, crop: list[float], augmentation: Row | None = None) -> Row:
     return {
         "role": role,
         "image_id": photo.image_id,
@@ -264,7 +260,7 @@ def _picture(photo: Photo, role: str, crop: list[float]) -> Row:
         "width": photo.width,
         "height": photo.height,
         "crop": crop,
-        "augmentation": None,
+        "augmentation": augmentation,
     }
 
 
@@ -312,6 +308,7 @@ def example_row(
     told = answer if hashed is None else hashed
     return {
         "example_id": fingerprint([objective, template.id, texts, shown, told, box]),
+        "image_id": images[-1]["image_id"],
         "objective": objective,
         "kind": kind,
         "split": split,

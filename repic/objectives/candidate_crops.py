@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from repic.images.coordinates import Box
+from repic.objectives.base import SeededRandom
 
-if TYPE_CHECKING:
-    from repic.objectives.base import SeededRandom
+AT_ONCE = 1 << 12
+"""Objects whose crops are compared at a time."""
 
 CROPS = 32
 """Crops per object."""
@@ -31,39 +32,53 @@ MIN_PIXELS = 32
 _DRAWS = 6
 """Draws per crop that is wanted; objects that fill the photo have few crops or none."""
 
+_AT_ONCE = 48
+"""Draws that are tried at once, until there are enough crops."""
+
 
 @dataclass(frozen=True)
 class CandidateCrops:
-    """The whole photo, then random crops of it.
+    """What may be shown of the photos of n objects: each whole photo, then random crops of it.
 
     Attributes:
-        crops: xyxy in whole pixels of the photo; None is the whole photo.
-        shares: The visible part of the object in each crop, as shares of the crop's width and
-            height: float (n, 4), x1, y1, x2, y2 in [0, 1].
+        count: Number of views of each object, int (n,).
+        crops: xyxy in whole pixels of the photo, int32 (n, 1 + CROPS, 4); an object with fewer
+            views has the whole photo again.
+        shares: The visible part of the object in each view, as shares of the view's width and
+            height: float (n, 1 + CROPS, 4), x1, y1, x2, y2 in [0, 1].
     """
 
-    crops: tuple[Box | None, ...]
+    count: NDArray[np.int64]
+    crops: NDArray[np.int32]
     shares: NDArray[np.float64]
 
     @classmethod
-    def of(cls, box: Box, width: int, height: int, rng: SeededRandom | None) -> CandidateCrops:
-        """Crops of a photo with an object.
+    def of(
+        cls, boxes: NDArray[np.float64], sizes: NDArray[np.int64], seeds: Sequence[int | None]
+    ) -> CandidateCrops:
+        """Crops of photos with an object each.
 
         Args:
-            box: Of the object, in pixels of the photo.
-            rng: Draws the crops; None for the whole photo only.
+            boxes: Of the objects, xyxy in pixels of the photo, (n, 4).
+            sizes: Width and height of the photos, (n, 2).
+            seeds: Of the crops of each; None for the whole photo only.
         """
-        crops: list[Box | None] = [None]
-        whole = Box(0, 0, width, height)
-        if rng is not None and min(width, height) >= MIN_PIXELS:
-            for _ in range(CROPS * _DRAWS):
-                crop = _drawn(width, height, rng)
-                if _shows(box, crop):
-                    crops.append(crop)
-                if len(crops) > CROPS:
-                    break
-        shares = [_share(visible(box, crop or whole), crop or whole) for crop in crops]
-        return cls(tuple(crops), np.array(shares))
+        whole = np.concatenate([np.zeros_like(sizes), sizes], axis=1).astype(np.int32)
+        crops = np.repeat(whole[:, None], 1 + CROPS, axis=1)
+        count = np.ones(len(boxes), np.int64)
+        fits = sizes.min(axis=1, initial=MIN_PIXELS) >= MIN_PIXELS
+        for i in np.flatnonzero(fits).tolist():
+            if (seed := seeds[i]) is not None:
+                found = _crops(boxes[i], sizes[i], SeededRandom(seed))
+                crops[i, 1 : 1 + len(found)] = found
+                count[i] += len(found)
+        shares = np.empty(crops.shape)
+        for start in range(0, len(boxes), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            seen = _visible(boxes[part, None], crops[part])
+            side = crops[part, :, 2:] - crops[part, :, :2]
+            shares[part] = (seen - np.tile(crops[part, :, :2], 2)) * np.tile(1 / side, 2)
+        return cls(count, crops, shares)
 
 
 def visible(box: Box, crop: Box) -> Box:
@@ -72,18 +87,36 @@ def visible(box: Box, crop: Box) -> Box:
     return inside.shift(crop.x1, crop.y1)
 
 
-def _drawn(width: int, height: int, rng: SeededRandom) -> Box:
-    across = max(rng.between(round(MIN_SIDE * width), round(MAX_SIDE * width)), MIN_PIXELS)
-    down = max(rng.between(round(MIN_SIDE * height), round(MAX_SIDE * height)), MIN_PIXELS)
-    left, top = rng.between(0, width - across), rng.between(0, height - down)
-    return Box(float(left), float(top), float(left + across), float(top + down))
+def _visible(boxes: NDArray[np.float64], crops: NDArray[np.int32]) -> NDArray[np.float64]:
+    """`visible` of many boxes and crops, (..., 4) each."""
+    corner = np.tile(crops[..., :2], 2)
+    side = np.tile(crops[..., 2:] - crops[..., :2], 2)
+    return np.minimum(np.maximum(boxes - corner, 0.0), side) + corner
 
 
-def _shows(box: Box, crop: Box) -> bool:
-    seen = visible(box, crop).area
-    return seen >= MIN_VISIBLE * box.area and seen <= MAX_AREA_SHARE * crop.area
+def _crops(
+    box: NDArray[np.float64], size: NDArray[np.int64], rng: SeededRandom
+) -> NDArray[np.int32]:
+    """Up to `CROPS` random crops that show the object, int32 (k, 4)."""
+    found = np.zeros((0, 4), np.int32)
+    for _ in range(0, CROPS * _DRAWS, _AT_ONCE):
+        if len(found) < CROPS:
+            found = np.concatenate([found, _drawn(box, size, rng, _AT_ONCE)])
+    return found[:CROPS]
 
 
-def _share(box: Box, crop: Box) -> list[float]:
-    moved = box.shift(-crop.x1, -crop.y1)
-    return moved.scale(1 / crop.width, 1 / crop.height).as_list()
+def _drawn(
+    box: NDArray[np.float64], size: NDArray[np.int64], rng: SeededRandom, draws: int
+) -> NDArray[np.int32]:
+    """Those of some random crops that show the object."""
+    numbers = rng.numbers(4 * draws).reshape(draws, 2, 2)
+    low, high = np.rint(MIN_SIDE * size), np.rint(MAX_SIDE * size)
+    side = np.maximum(low + np.floor(numbers[:, 0] * (high - low + 1)), MIN_PIXELS)
+    corner = np.floor(numbers[:, 1] * (size - side + 1))
+    crops = np.concatenate([corner, corner + side], axis=1).astype(np.int32)
+    seen = _areas(_visible(box, crops))
+    return crops[(seen >= MIN_VISIBLE * _areas(box)) & (seen <= MAX_AREA_SHARE * side.prod(axis=1))]
+
+
+def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(axis=-1))

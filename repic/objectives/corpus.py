@@ -1,124 +1,56 @@
-"""Photos, objects and pairs of one build, indexed: what examples are made from.
-
-The `repr` of `Photo`, `Object`, `Pair` and `Described` is part of the key of a draft
-(`repic.objectives.base.draft_key`), so renaming these classes or their fields rewrites all rows.
-"""
+"""Photos, objects and pairs of one build as columns: what is decided for all photos together."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from hashlib import blake2b
-from operator import itemgetter
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from repic.captions.tokens import plain_words
-from repic.captions.vocabulary import STOP_WORDS
+from repic.config import SPLITS
 from repic.images.coordinates import Box
-from repic.mining.union_find import connected_components
+from repic.mining.segments import ranges
+from repic.mining.union_find import connected
 
-SAME_OBJECT = 0.5
-"""Minimum IoU at which a box counts as that of an object that the source describes."""
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
+PHOTO_COLUMNS = ("image_id", "uri", "width", "height", "source", "caption", "annotations")
+TEXT = pa.string()
 
-@dataclass(frozen=True, slots=True)
-class Described:
-    """An object as the source describes it; see `annotations` in the images table."""
-
-    box: Box
-    label: str
-    expressions: tuple[str, ...]
+AT_ONCE = 1 << 18
+"""Objects and photos that are compared at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """A photo; see the images table."""
+@dataclass(frozen=True)
+class Lists:
+    """Lists of integers, one after the other, as of the objects of each photo."""
 
-    image_id: str
-    uri: str
-    width: int
-    height: int
-    identity: str | None
-    caption: str | None
-    described: tuple[Described, ...]
-    """Objects that the source describes."""
-    near_duplicate_group: str = field(default="", repr=False)
+    start: Ints
+    values: Ints
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Labels of the objects that the source describes."""
-        return tuple(one.label for one in self.described)
+    @classmethod
+    def by(cls, owner: Ints, count: int, values: Ints | None = None) -> Lists:
+        """The values (by default, their places) of each of `count` owners, in ascending places."""
+        order = np.argsort(owner, kind="stable")
+        order = order[np.searchsorted(owner[order], 0) :]
+        start = np.searchsorted(owner[order], np.arange(count + 1))
+        return cls(start, order if values is None else values[order])
 
-    @property
-    def phrases(self) -> tuple[str, ...]:
-        """Expressions of the objects that the source describes."""
-        return tuple(phrase for one in self.described for phrase in one.expressions)
+    def of(self, owners: Ints) -> tuple[Ints, Ints]:
+        """Place of the owner among `owners` of each value, and the value."""
+        row, place = ranges(self.start[owners], self.start[owners + 1] - self.start[owners])
+        return row, self.values[place]
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
-    """An object of a photo; see the objects table. `box` is xyxy in pixels within the photo."""
-
-    object_id: str
-    image_id: str
-    box: tuple[float, float, float, float]
-    label: str
-    """The detector's best guess or the owner's word; no text may use it."""
-    spoken: str | None
-    """What texts call it; None if nothing is sure enough."""
-    area_share: float
-    same_label_count: int
-    cut: bool
-    """Whether it is known to be truncated or occluded."""
-    expressions: tuple[str, ...]
-    identity: str | None
-    phrases: tuple[str, ...]
-    """Its expressions, or else those of the described object at its box.
-
-    A detector's box has no expressions, so no prompt uses any; but answers are checked by the
-    phrases of the source.
-    """
-    of_shot: bool = field(default=False, repr=False)
-    """Whether its identity is a part of a shot, which may show the same as another one."""
-
-
-class Pair(NamedTuple):
-    """Two objects in two photos; see the pairs table."""
-
-    pair_id: str
-    kind: str
-    band: str
-    anchor_id: str
-    other_id: str
-    similarity: float
-    split: str
-
-
-FREQUENT = 0.05
-"""Share of the photos that have a frequent word."""
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentFrequency:
-    """In how many photos each word occurs.
-
-    Attributes:
-        photos: Number of photos.
-        counts: Word -> number of photos.
-        frequent: Words of at least `FREQUENT` of the photos, and of two.
-    """
-
-    photos: int
-    counts: Counter[str]
-    frequent: frozenset[str]
-
-
-@dataclass
+@dataclass(frozen=True)
 class Corpus:
-    """Photos, objects and usable pairs of one build.
+    """Photos, objects and usable pairs of one build. Photos and objects are ordered by their ids.
 
     A pair is not usable if a review rejects it, if it is doubtful and no review accepts it, if an
     object or photo of it is missing, or if it crosses splits. Two objects are in one *group* if
@@ -126,81 +58,136 @@ class Corpus:
     a group has all objects that may be the same.
 
     Attributes:
-        photos: image_id -> photo.
-        objects: object_id -> object.
-        splits: image_id -> split, for photos that are used.
+        photos: Rows of the images table.
+        objects: Rows of the objects table, with `spoken` (what texts call it) and `cut`.
+        pairs: Id, band and similarity of the usable pairs, ordered by id.
+        split: Index in `SPLITS` of each photo, -1 for a photo that is not used.
         refused: Number of pairs not used, by reason.
-        objects_of: image_id -> objects of the photo.
+        photo: Photo of each object.
+        boxes: Of the objects, float64 (n, 4), xyxy in pixels within the photo.
+        group: Of each object.
+        anchor: Object of each pair; `other` likewise.
+        positive: Kind of each pair.
+        pair: Number of each pair in the corpus of all photos.
+        near_duplicates: Group of near-duplicates of each photo.
+        identity: Labelled identity of each object, -1 if unknown; `photo_identity` of each photo.
+        label: Of each object, as a number.
+        of_shot: Whether the identity of an object is a part of a shot, which may show the same as
+            another one.
+        separated: Sorted pairs of groups (lower * number of objects + higher) that a usable
+            negative pair separates.
+        objects_of: Objects of each photo.
     """
 
-    photos: dict[str, Photo]
-    objects: dict[str, Object]
-    pairs: list[Pair]
-    splits: dict[str, str]
-    refused: dict[str, int]
-    objects_of: dict[str, list[Object]] = field(default_factory=lambda: defaultdict(list))
-    _groups: dict[str, str] = field(default_factory=dict)
-    _separated: set[tuple[str, str]] = field(default_factory=set)
-    _words: dict[str, dict[str, None]] = field(default_factory=dict)
-    _frequencies: dict[str, DocumentFrequency] = field(default_factory=dict)
-    _contents: dict[str, str] = field(default_factory=dict)
-    _views: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    photos: pa.Table
+    objects: pa.Table
+    pairs: pa.Table
+    split: Ints
+    refused: Mapping[str, int]
+    photo: Ints
+    boxes: NDArray[np.float64]
+    group: Ints
+    anchor: Ints
+    other: Ints
+    positive: Flags
+    pair: Ints
+    near_duplicates: Ints
+    identity: Ints
+    photo_identity: Ints
+    of_shot: Flags
+    label: Ints
+    separated: Ints
+    objects_of: Lists
 
     @classmethod
     def of(
         cls,
         images: pa.Table,
         objects: pa.Table,
-        labels: Mapping[str, str | None],
+        labels: pa.Table,
         pairs: pa.Table,
-        splits: Mapping[str, str | None],
+        splits: pa.Table,
     ) -> Corpus:
         """The corpus of the tables of one build.
 
         Args:
-            labels: object_id -> what texts call it, or None.
-            splits: image_id -> split; a photo that is missing or has None is not used.
+            labels: `object_id` and `label`, what texts call it, or null.
+            splits: `image_id` and `split`, null for a photo that is not used; rows may repeat.
         """
-        photos = {row["image_id"]: _photo(row) for row in images.to_pylist()}
-        used = {
-            image_id: split for image_id, split in splits.items() if split and image_id in photos
-        }
-        by_id = {
-            row["object_id"]: _object(row, labels.get(row["object_id"]), photos[row["image_id"]])
-            for row in sorted(objects.to_pylist(), key=itemgetter("object_id"))
-            if row["image_id"] in photos
-        }
-        corpus = cls(photos, by_id, [], used, defaultdict(int))
-        for obj in by_id.values():
-            corpus.objects_of[obj.image_id].append(obj)
-        # Sorted, so that the result does not depend on the order of rows in the table.
-        corpus._add_pairs(sorted(pairs.to_pylist(), key=itemgetter("pair_id")))
-        return corpus
+        photos = images.sort_by("image_id").combine_chunks()
+        objects = objects.filter(pc.is_in(objects["image_id"], photos["image_id"]))
+        objects = objects.sort_by("object_id").combine_chunks()
+        photo = _index(objects["image_id"], photos["image_id"])
+        identity = _codes([objects["identity"], photos["identity"]])
+        boxes = _boxes(objects, photos, photo)
+        pairs, refused, links, negatives = _usable(pairs, objects, photo, _splits(photos, splits))
+        group = _groups(identity[: len(photo)], links)
+        return cls(
+            photos=photos.select([*PHOTO_COLUMNS]),
+            objects=_with_spoken(objects, labels),
+            pairs=pairs.select(["pair_id", "band", "similarity"]),
+            split=_splits(photos, splits),
+            refused=refused,
+            photo=photo,
+            boxes=boxes,
+            group=group,
+            anchor=pairs["anchor"].to_numpy(),
+            other=pairs["other"].to_numpy(),
+            positive=_flags(pairs["positive"]),
+            pair=np.arange(pairs.num_rows),
+            near_duplicates=_codes([photos["near_duplicate_group"]]),
+            identity=identity[: len(photo)],
+            photo_identity=identity[len(photo) :],
+            of_shot=_flags(pc.fill_null(pc.equal(objects["identity_origin"], "shot"), False)),
+            label=_codes([objects["label"]]),
+            separated=np.unique(_both(group[negatives[0]], group[negatives[1]], len(photo))),
+            objects_of=Lists.by(photo, photos.num_rows),
+        )
 
-    def group(self, object_id: str) -> str:
-        """The group of an object: the id of one of its members, or its identity."""
-        return self._groups[object_id]
-
-    def recurs(self, object_id: str) -> bool:
-        """Whether its group is in two photos that are not near-duplicates."""
-        if not self._views:
-            for obj in self.objects.values():
-                photo = self.photos[obj.image_id]
-                self._views[self.group(obj.object_id)].add(photo.near_duplicate_group)
-        return len(self._views[self.group(object_id)]) > 1
-
-    def limited_to(self, image_ids: Collection[str]) -> Corpus:
+    def limited_to(self, used: Flags) -> Corpus:
         """The same corpus in which other photos are in no split, and so in no row."""
-        splits = {image_id: s for image_id, s in self.splits.items() if image_id in image_ids}
-        pairs = [
-            pair
-            for pair in self.pairs
-            if all(self.objects[end].image_id in splits for end in (pair.anchor_id, pair.other_id))
-        ]
-        return replace(self, splits=splits, pairs=pairs, _frequencies={})
+        kept = used[self.photo[self.anchor]] & used[self.photo[self.other]]
+        return replace(
+            self,
+            split=np.where(used, self.split, -1),
+            pairs=self.pairs.filter(pa.array(kept)),
+            anchor=self.anchor[kept],
+            other=self.other[kept],
+            positive=self.positive[kept],
+            pair=self.pair[kept],
+        )
 
-    def is_absent(self, obj: Object, photo: Photo) -> bool:
-        """Whether it is certain that the object is not in the photo.
+    @cached_property
+    def recurs(self) -> Flags:
+        """Whether the group of each object is in two photos that are not near-duplicates."""
+        views = np.unique(np.stack([self.group, self.near_duplicates[self.photo]]), axis=1)
+        return np.bincount(views[0], minlength=len(self.group))[self.group] > 1
+
+    @cached_property
+    def object_keys(self) -> NDArray[np.uint64]:
+        """The first 64 bits of the id of each object; `pair_keys` likewise."""
+        return first_bits(self.objects["object_id"])
+
+    @cached_property
+    def pair_keys(self) -> NDArray[np.uint64]:
+        """The first 64 bits of the id of each pair."""
+        return first_bits(self.pairs["pair_id"])
+
+    @cached_property
+    def absences(self) -> Flags:
+        """Whether an end of each pair is certainly absent from the photo of its other end.
+
+        bool (2, pairs), of the anchors and of the others; False for positive pairs.
+        """
+        found = np.zeros((2, len(self.anchor)), bool)
+        rows = np.flatnonzero(~self.positive)
+        anchor, other = self.anchor[rows], self.other[rows]
+        found[0, rows] = self.absent(anchor, self.photo[other])
+        found[1, rows] = self.absent(other, self.photo[anchor])
+        return found
+
+    def absent(self, objects: Ints, photos: Ints) -> Flags:
+        """Whether it is certain that each object is not in the photo beside it.
 
         It is if the photo is not labelled with the object's identity, no object of the photo is in
         its group, every object of the photo with its label is known to be different, and at least
@@ -208,147 +195,139 @@ class Corpus:
         identity and these differ, or if a usable negative pair separates their groups. Only
         such a pair counts if one is named by a shot.
         """
-        if obj.identity is not None and photo.identity == obj.identity:
-            return False
-        is_any_different = False
-        for other in self.objects_of[photo.image_id]:
-            if self.group(other.object_id) == self.group(obj.object_id):
-                return False
-            if self._is_different(obj, other):
-                is_any_different = True
-            elif other.label == obj.label:
-                return False
-        return is_any_different
+        steps = range(0, len(objects), AT_ONCE)
+        parts = (slice(start, start + AT_ONCE) for start in steps)
+        found = [self._absent(objects[part], photos[part]) for part in parts]
+        return np.concatenate([np.zeros(0, bool), *found])
 
-    def words_of(self, image_id: str) -> dict[str, None]:
-        """Distinct words of a photo's caption, labels and expressions, in order."""
-        # Cached: dozens of photos ask for the words of the same one, half of the time of a build.
-        if image_id not in self._words:
-            photo = self.photos[image_id]
-            texts = [photo.caption or "", *photo.labels, *photo.phrases]
-            for obj in self.objects_of[image_id]:
-                texts += [obj.spoken or "", *obj.expressions]
-            words = plain_words("\n".join(texts))
-            self._words[image_id] = {word: None for word in words if word not in STOP_WORDS}
-        return self._words[image_id]
+    def _absent(self, objects: Ints, photos: Ints) -> Flags:
+        row, other = self.objects_of.of(photos)
+        mine = objects[row]
+        different = self._different(mine, other)
+        possible = (self.group[mine] == self.group[other]) | (
+            ~different & (self.label[mine] == self.label[other])
+        )
+        identity = self.identity[objects]
+        named = (identity >= 0) & (identity == self.photo_identity[photos])
+        counts = [np.bincount(row[of], minlength=len(objects)) for of in (different, possible)]
+        return (counts[0] > 0) & (counts[1] == 0) & ~named
 
-    def document_frequency(self, split: str) -> DocumentFrequency:
-        """In how many photos of a split and of train each of their `words_of` occurs.
-
-        Words of train do not depend on other splits, which a few photos would make too common.
-        """
-        if split not in self._frequencies:
-            image_ids = [image_id for image_id, s in self.splits.items() if s in ("train", split)]
-            counts = Counter(word for image_id in image_ids for word in self.words_of(image_id))
-            least = max(2, FREQUENT * len(image_ids))
-            frequent = frozenset(word for word, count in counts.items() if count >= least)
-            self._frequencies[split] = DocumentFrequency(len(image_ids), counts, frequent)
-        return self._frequencies[split]
-
-    def content(self, image_id: str) -> str:
-        """Hash of a photo and its objects, for the keys of drafts."""
-        if image_id not in self._contents:
-            text = repr((self.photos[image_id], self.objects_of[image_id]))
-            self._contents[image_id] = blake2b(
-                text.encode("utf-8", "surrogatepass"), digest_size=16
-            ).hexdigest()
-        return self._contents[image_id]
-
-    def _is_different(self, obj: Object, other: Object) -> bool:
-        named = obj.identity is not None and other.identity is not None
-        if named and not (obj.of_shot or other.of_shot):
-            return obj.identity != other.identity
-        first, second = sorted((self.group(obj.object_id), self.group(other.object_id)))
-        return (first, second) in self._separated
-
-    def _add_pairs(self, rows: list[dict[str, Any]]) -> None:
-        negatives = []
-        links = [
-            (obj.object_id, f"identity:{obj.identity}")
-            for obj in self.objects.values()
-            if obj.identity is not None
-        ]
-        for row in rows:
-            anchor, other = self.objects.get(row["anchor_id"]), self.objects.get(row["other_id"])
-            if anchor is None or other is None:
-                self.refused["object_missing"] += 1
-                continue
-            if row["review"] == "reject":
-                self.refused["review_rejects"] += 1
-                continue
-            if row["kind"] == "positive":
-                links.append((anchor.object_id, other.object_id))
-            if row["doubtful"] and row["review"] != "accept":
-                self.refused["doubtful"] += 1
-                continue
-            if row["kind"] == "negative":
-                negatives.append((anchor.object_id, other.object_id))
-            splits = {self.splits.get(anchor.image_id), self.splits.get(other.image_id)}
-            if splits != {row["split"]}:
-                self.refused["crosses_splits"] += 1
-                continue
-            self.pairs.append(
-                Pair(
-                    row["pair_id"],
-                    row["kind"],
-                    row["band"],
-                    anchor.object_id,
-                    other.object_id,
-                    row["similarity"],
-                    row["split"],
-                )
-            )
-        self._groups = connected_components(self.objects, links)
-        for first, second in negatives:
-            low, high = sorted((self.group(first), self.group(second)))
-            self._separated.add((low, high))
+    def _different(self, one: Ints, other: Ints) -> Flags:
+        named = (self.identity[one] >= 0) & (self.identity[other] >= 0)
+        named &= ~(self.of_shot[one] | self.of_shot[other])
+        both = _both(self.group[one], self.group[other], len(self.group))
+        separated = _contains(self.separated, both)
+        return np.where(named, self.identity[one] != self.identity[other], separated)
 
 
-def _photo(row: Mapping[str, Any]) -> Photo:
-    return Photo(
-        row["image_id"],
-        row["uri"],
-        row["width"],
-        row["height"],
-        row["identity"],
-        row["caption"],
-        tuple(
-            Described(Box.of(entry["box"]), entry["label"], tuple(entry["expressions"]))
-            for entry in row["annotations"]
-        ),
-        row["near_duplicate_group"],
+def first_bits(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """The first 64 bits of hexadecimal ids, uint64 (n,)."""
+    blocks = (
+        bytes.fromhex("".join(pc.utf8_slice_codeunits(chunk, 0, 16).to_pylist()))
+        for start in range(0, len(ids), AT_ONCE)
+        for chunk in ids.slice(start, AT_ONCE).chunks
     )
+    return np.frombuffer(b"".join(blocks), ">u8").astype(np.uint64)
 
 
-def _object(row: Mapping[str, Any], spoken: str | None, photo: Photo) -> Object:
-    box = Box.of_row(row).clip(photo.width, photo.height)
-    rounded = box.round(2)
-    return Object(
-        row["object_id"],
-        row["image_id"],
-        (rounded.x1, rounded.y1, rounded.x2, rounded.y2),
-        row["label"],
-        spoken,
-        row["area_share"],
-        row["same_label_count"],
-        bool(row["truncated"] or row["occluded"]),
-        tuple(row["expressions"]),
-        row["identity"],
-        tuple(row["expressions"]) or _expressions_at(rounded, photo),
-        row["identity_origin"] == "shot",
+def _usable(
+    pairs: pa.Table, objects: pa.Table, photo: Ints, split: Ints
+) -> tuple[pa.Table, Mapping[str, int], NDArray[np.int64], NDArray[np.int64]]:
+    """The usable pairs; why others are not; positive pairs that link, and negative that separate.
+
+    The last two as objects, int64 (2, n).
+    """
+    ids = objects["object_id"]
+    ends = np.stack([_index(pairs[end], ids) for end in ("anchor_id", "other_id")])
+    review = pc.fill_null(pairs["review"].cast(TEXT), "")
+    positive = _flags(pc.equal(pairs["kind"], "positive"))
+    missing = (ends < 0).any(axis=0)
+    left = ~missing
+    rejected = left & _flags(pc.equal(review, "reject"))
+    left &= ~rejected
+    links = ends[:, left & positive]
+    doubtful = left & _flags(pairs["doubtful"]) & ~_flags(pc.equal(review, "accept"))
+    left &= ~doubtful
+    negatives = ends[:, left & ~positive]
+    given = _index(pairs["split"], pa.array(SPLITS, TEXT))
+    crossing = left & ((split[photo[ends]] != given).any(axis=0) | (given < 0))
+    left &= ~crossing
+    reasons = {
+        "object_missing": missing,
+        "review_rejects": rejected,
+        "doubtful": doubtful,
+        "crosses_splits": crossing,
+    }
+    refused = {reason: int(of.sum()) for reason, of in reasons.items() if of.any()}
+    usable = pairs.select(["pair_id", "band", "similarity"])
+    for name, column in (("anchor", ends[0]), ("other", ends[1]), ("positive", positive)):
+        usable = usable.append_column(name, pa.array(column))
+    usable = usable.filter(pa.array(left)).sort_by("pair_id")
+    return usable.combine_chunks(), refused, links, negatives
+
+
+def _groups(identity: Ints, links: Ints) -> Ints:
+    """Group of each object: the smallest object that identities and links join it to."""
+    named = np.flatnonzero(identity >= 0)
+    first = np.full(identity.max(initial=-1) + 1, len(identity))
+    np.minimum.at(first, identity[named], named)
+    left = np.concatenate([links[0], first[identity[named]]])
+    return connected(np.arange(len(identity)), left, np.concatenate([links[1], named]))
+
+
+def _boxes(objects: pa.Table, photos: pa.Table, photo: Ints) -> NDArray[np.float64]:
+    width, height = (photos[side].to_numpy()[photo].tolist() for side in ("width", "height"))
+    sides = (objects[side].to_pylist() for side in ("x1", "y1", "x2", "y2"))
+    boxes = (
+        Box(*box).clip(w, h).round(2).as_list()
+        for *box, w, h in zip(*sides, width, height, strict=True)
     )
+    flat = np.fromiter(chain.from_iterable(boxes), np.float64, 4 * len(photo))
+    return flat.reshape(-1, 4)
 
 
-def _expressions_at(box: Box, photo: Photo) -> tuple[str, ...]:
-    """Expressions of the described object at this box; none if no box overlaps enough."""
-    candidates = [one for one in photo.described if one.expressions]
-    best = max(candidates, key=lambda one: box.iou(one.box), default=None)
-    return best.expressions if best and box.iou(best.box) >= SAME_OBJECT else ()
+def _splits(photos: pa.Table, splits: pa.Table) -> Ints:
+    places = _index(photos["image_id"], splits["image_id"])
+    codes = _index(splits["split"], pa.array(SPLITS, TEXT))
+    return np.append(codes, -1)[places]
 
 
-def texts_of(photo: Photo, objects: Iterable[Object]) -> list[str]:
-    """Caption, labels and expressions of a photo and some objects; no name may occur in them."""
-    texts = [photo.caption or "", *photo.labels]
-    for obj in objects:
-        texts += [obj.label, obj.spoken or "", *obj.expressions]
-    return texts
+def _with_spoken(objects: pa.Table, labels: pa.Table) -> pa.Table:
+    places = pc.index_in(objects["object_id"], labels["object_id"].combine_chunks())
+    cut = pc.or_kleene(objects["truncated"], objects["occluded"])
+    columns = ("object_id", "image_id", "label", "area_share", "same_label_count", "expressions")
+    return pa.table(
+        {name: objects[name] for name in columns}
+        | {"spoken": labels["label"].take(places), "cut": pc.fill_null(cut, False)}
+    ).combine_chunks()
+
+
+def _index(values: pa.ChunkedArray, of: pa.ChunkedArray | pa.Array) -> Ints:
+    """Where each value stands first, -1 if nowhere."""
+    known = of.combine_chunks() if isinstance(of, pa.ChunkedArray) else of
+    found = pc.fill_null(pc.index_in(values, known, skip_nulls=True), -1)
+    return np.asarray(found.to_numpy()).astype(np.int64)
+
+
+def _codes(columns: Sequence[pa.ChunkedArray]) -> Ints:
+    """Texts of the columns, one after the other, as integers; -1 for null."""
+    chunks = pa.chunked_array([c.cast(TEXT) for column in columns for c in column.chunks], TEXT)
+    codes = chunks.combine_chunks().dictionary_encode().indices
+    return np.asarray(pc.fill_null(codes, -1).to_numpy(zero_copy_only=False)).astype(np.int64)
+
+
+def _flags(column: pa.ChunkedArray) -> Flags:
+    return np.asarray(column.to_numpy()).astype(bool)
+
+
+def _both(one: Ints, other: Ints, count: int) -> Ints:
+    """One number for each pair of numbers below a count, in any order."""
+    return np.minimum(one, other) * count + np.maximum(one, other)
+
+
+def _contains(values: Ints, wanted: Ints) -> Flags:
+    """Which of the wanted are among sorted values."""
+    if not len(values):
+        return np.zeros(len(wanted), bool)
+    places = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
+    return values[places] == wanted

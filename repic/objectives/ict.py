@@ -9,9 +9,9 @@ of the object in one box instead; see `repic.objectives.identify`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from repic.captions.mentions import CaptionReading
@@ -19,14 +19,10 @@ from repic.config import ExampleSettings, IctSettings
 from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives import balance, caption_reward, identify, released, same_photo
 from repic.objectives.base import (
-    ExampleDraft,
     Mode,
-    ObjectiveSummary,
-    Origin,
     Reward,
     Row,
     SeededRandom,
-    draft_key,
     example_row,
     image_block,
     query_picture,
@@ -36,8 +32,8 @@ from repic.objectives.base import (
     templates,
     text_block,
 )
-from repic.objectives.corpus import Corpus, Object, Photo, texts_of
 from repic.objectives.names import draw_names
+from repic.objectives.neighborhood import Neighborhood, Object, Origin, texts_of
 from repic.objectives.phrases import named_caption, reference_info
 from repic.objectives.references import (
     ReferenceCandidate,
@@ -45,7 +41,7 @@ from repic.objectives.references import (
     ReferenceSelection,
     possible_selections,
 )
-from repic.objectives.scene import is_described, scene_of
+from repic.objectives.scene import scene_of
 
 _SHORT = (
     "Write a caption for this picture.",
@@ -102,16 +98,21 @@ def request_suffix(settings: IctSettings, rng: SeededRandom) -> str | None:
     return {"use": rng.pick(USE_NAME), "no copy": rng.pick(NO_COPY)}.get(kind or "")
 
 
+WITHOUT_FACTS = "without_facts"
+"""Counted beside the refused candidates: rows about a photo that is described, but has too few
+distinctive words to check a caption by."""
+
+
 class Ict:
     """The ICT objective."""
 
     name = "ict"
     templates = TEMPLATES
 
-    def drafts(
-        self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
-    ) -> Iterator[ExampleDraft]:
-        """`settings.ict.per_positive` drafts per usable positive pair, about its other photo.
+    def rows(
+        self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
+    ) -> Iterator[Row]:
+        """`settings.ict.per_positive` rows per positive pair whose other photo is this one.
 
         The kind of each is drawn by `shares` among the kinds that are possible there, so that a row
         does not depend on photos that no pair links to it. `settings.same_photo` adds as many about
@@ -121,46 +122,33 @@ class Ict:
         A true caption that its own row does not fully reward is dropped. If facts are checked, the
         row is refused: what is known about the photo then contradicts every true caption.
         """
-        has_rows = False
-        for plan in self._plans(corpus, settings, summary):
-            has_rows = True
-            yield ExampleDraft(plan.key, partial(self._write, plan, summary))
-        if not has_rows:
-            is_refused = summary.refused[balance.REFUSED] > 0
-            summary.why = balance.WHY if is_refused else same_photo.why_no_rows(settings)
-
-    def _write(self, plan: _RowPlan, summary: ObjectiveSummary) -> Row | None:
-        row = plan.row()
-        if row["caption"] is None or self._has_full_reward(row):
-            return row
-        if row["distinctive_words"]:
-            summary.refused["its_true_caption_is_not_rewarded"] += 1
-            return None
-        return {**row, "caption": None, "answer": ""}
+        for plan in self._plans(near, settings, refused):
+            row = plan.row()
+            if row["caption"] is None or self._has_full_reward(row):
+                yield row
+            elif row["distinctive_words"]:
+                refused["its_true_caption_is_not_rewarded"] += 1
+            else:
+                yield {**row, "caption": None, "answer": ""}
 
     def _has_full_reward(self, row: Row) -> bool:
         # Captions have no boxes, so the convention does not matter.
         return self.reward(row["caption"], row, "strict", QWEN3_VL).total == 1
 
     def _plans(
-        self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
+        self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
     ) -> Iterator[_RowPlan]:
-        index = ReferenceIndex(corpus)
-        queried = set()
-        for first, identifiers in _first_candidates(corpus, settings, summary):
-            assert first.in_query is not None
-            query = corpus.photos[first.in_query.image_id]
-            queried.add(query.image_id)
+        index = ReferenceIndex(near)
+        first_candidates = list(_first_candidates(index))
+        for first, identifiers in first_candidates:
             for turn in range(settings.ict.per_positive):
                 seed = seed_of(settings.seed, "ict", *identifiers, turn)
-                if plan := _plan(index, query, first, seed, settings, summary):
+                if plan := _plan(index, first, seed, settings, refused):
                     yield plan
-        if settings.ict.same_photo_share > 0:
-            for image_id in sorted(corpus.splits.keys() - queried):
-                seed = seed_of(settings.seed, "ict", image_id)
-                query = corpus.photos[image_id]
-                if plan := _plan(index, query, None, seed, settings, summary):
-                    yield plan
+        if not first_candidates and settings.ict.same_photo_share > 0:
+            seed = seed_of(settings.seed, "ict", near.photo.image_id)
+            if plan := _plan(index, None, seed, settings, refused):
+                yield plan
 
     def parse(
         self, completion: str, row: Mapping[str, Any], convention: Convention
@@ -194,7 +182,6 @@ class _RowPlan:
 
     index: ReferenceIndex
     settings: ExampleSettings
-    query: Photo
     seed: int
     kind: str
     candidates: list[ReferenceCandidate]
@@ -204,35 +191,9 @@ class _RowPlan:
     rng: SeededRandom
     """Its state after the references are drawn depends on the seed and their number only."""
 
-    @property
-    def key(self) -> str:
-        corpus = self.index.corpus
-        return draft_key(
-            "ict",
-            self.seed,
-            self.kind,
-            self.target and self.target.object_id,
-            [
-                (c.shown.object_id, c.pair, c.in_query and c.in_query.object_id)
-                for c in self.candidates
-            ],
-            corpus.splits[self.query.image_id],
-            [corpus.content(c.shown.image_id) for c in self.candidates],
-            corpus.content(self.query.image_id),
-            () if self.target else self.index.fact_words(self.query),
-        )
-
-    @property
-    def is_short_of_facts(self) -> bool:
-        """Whether the query is described, but by too few distinctive words to check a caption."""
-        if self.target or self.index.fact_words(self.query)[0]:
-            return False
-        return is_described(self.index.corpus, self.query)
-
     def row(self) -> Row:
         """Draw the rest of the row. Call it once, since it advances `rng`."""
-        candidates, target, query = self.candidates, self.target, self.query
-        corpus = self.index.corpus
+        candidates, target, near = self.candidates, self.target, self.index.near
         template = self.rng.pick(identify.TEMPLATES if target else _CAPTIONS)
         with_info = self.rng.chance(self.settings.ict.info_share)
         request = self._request(template.text)
@@ -244,17 +205,17 @@ class _RowPlan:
         ]
         name_of = {obj.object_id: name for obj, name in present}
         infos = [reference["info"] for reference in references]
-        words = ([], []) if target else self.index.fact_words(query)
-        caption = None if target else named_caption(query.caption, present, words[0], infos)
+        words = ([], []) if target else near.fact_words
+        caption = None if target else named_caption(near.photo.caption, present, words[0], infos)
         named = ", ".join(f"<{name}>" for _, name in present)
         answer = identify.answer(name_of.get(target.object_id)) if target else caption or ""
         return example_row(
             "ict",
             self.kind,
-            corpus.splits[query.image_id],
+            near.split,
             template,
             [*prompt, image_block(), text_block(request)],
-            [*map(self._picture, candidates), query_picture(query)],
+            [*map(self._picture, candidates), query_picture(near.photo)],
             answer,
             self.seed,
             references=references,
@@ -262,14 +223,14 @@ class _RowPlan:
             pairs=[candidate.pair for candidate in candidates if candidate.pair is not None],
             box=list(target.box) if target else None,
             caption=caption,
-            scene=scene_of(corpus.objects_of[query.image_id], name_of),
+            scene=scene_of(near.own, name_of),
             fact_words=words,
             hashed=answer if target else named,
         )
 
     def _picture(self, candidate: ReferenceCandidate) -> Row:
         changed = same_photo.augmentation(self.settings, self.seed, candidate.shown)
-        return reference_picture(self.index.corpus, candidate.shown, changed)
+        return reference_picture(self.index.near, candidate.shown, changed)
 
     def _request(self, sentence: str) -> str:
         suffix = None if self.target else request_suffix(self.settings.ict, self.rng)
@@ -278,7 +239,7 @@ class _RowPlan:
     def _references(self, with_info: bool) -> tuple[list[dict[str, str]], list[Row]]:
         """The blocks of the prompt before the query, and the `references` column."""
         shown = [candidate.shown for candidate in self.candidates]
-        avoid = texts_of(self.query, [*self.index.corpus.objects_of[self.query.image_id], *shown])
+        avoid = [*self.index.near.texts, *texts_of(shown)]
         names = draw_names(self.rng, len(shown), self.settings.names.locales, avoid)
         prompt, references = [], []
         for candidate, (name, locale) in zip(self.candidates, names, strict=True):
@@ -291,53 +252,54 @@ class _RowPlan:
 
 
 def _first_candidates(
-    corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
+    index: ReferenceIndex,
 ) -> Iterator[tuple[ReferenceCandidate, tuple[str, ...]]]:
     """What rows are about: positive pairs, then crops of the query; and what identifies each."""
-    for pair in corpus.pairs:
-        if pair.kind == "positive":
-            anchor, in_query = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
+    near = index.near
+    own = {obj.object_id for obj in near.own}
+    for pair in near.pairs:
+        if pair.kind == "positive" and pair.other_id in own:
+            anchor, in_query = near.objects[pair.anchor_id], near.objects[pair.other_id]
             yield ReferenceCandidate(anchor, pair, in_query), (pair.pair_id,)
-    for objects in same_photo.objects_of(corpus, settings, summary).values():
-        for obj in objects:
-            yield ReferenceCandidate(obj, None, obj), ("same photo", obj.object_id)
+    for object_id in near.references:
+        obj = near.objects[object_id]
+        yield ReferenceCandidate(obj, None, obj), ("same photo", object_id)
 
 
 def _plan(
     index: ReferenceIndex,
-    query: Photo,
     first: ReferenceCandidate | None,
     seed: int,
     settings: ExampleSettings,
-    summary: ObjectiveSummary,
+    refused: Counter[str],
 ) -> _RowPlan | None:
     rng = SeededRandom(seed)
-    chosen = _choose(index, query, first, seed, rng, settings)
+    chosen = _choose(index, first, seed, rng, settings)
     if isinstance(chosen, str):
-        summary.refused[chosen] += 1
+        refused[chosen] += 1
         return None
     kind, selection = chosen
     candidates = rng.shuffled(selection.candidates)
     of_query = (first is not None and first.of_query) or any(c.of_query for c in candidates)
     origin: Origin = "same_photo" if of_query else "two_photos"
-    plan = _RowPlan(index, settings, query, seed, kind, candidates, selection.target, origin, rng)
-    summary.without_facts += plan.is_short_of_facts
-    return plan
+    near = index.near
+    if not selection.target and not near.fact_words[0] and near.is_described:
+        refused[WITHOUT_FACTS] += 1
+    return _RowPlan(index, settings, seed, kind, candidates, selection.target, origin, rng)
 
 
 def _choose(
     index: ReferenceIndex,
-    query: Photo,
     first: ReferenceCandidate | None,
     seed: int,
     rng: SeededRandom,
     settings: ExampleSettings,
 ) -> tuple[str, ReferenceSelection] | str:
     """The kind and the references of a row, or why there is none."""
-    selections = possible_selections(index, query, first, seed, rng, settings)
+    selections = possible_selections(index, first, seed, rng, settings)
     given = {str(kind): share for kind, share in settings.ict.shares.items()}
     shares = {kind: given.get(kind, 0.0) for kind in selections}
-    is_balanced = balance.is_needed(index, query, first, settings)
+    is_balanced = balance.is_needed(index.near, first, settings)
     if is_balanced and any(share for kind, share in shares.items() if kind != "absent"):
         shares.pop("absent", None)  # others give way to absent rows
     kind = rng.weighted(shares)
@@ -346,7 +308,7 @@ def _choose(
     selection = selections[kind]()
     if not (is_balanced and balance.may_give_way(selection)):
         return kind, selection
-    references = balance.balanced(index, query, selection.candidates, seed)
+    references = balance.balanced(index, selection.candidates, seed)
     if not references:
         return balance.REFUSED
     return balance.kind_of(references), ReferenceSelection(references)

@@ -6,7 +6,7 @@ as in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repic.config import SPLITS
+from repic.objectives.candidate_crops import AT_ONCE, CandidateCrops
 from repic.objectives.query_view import QueryView, box_in_view
 
 Boxes = NDArray[np.float64]
@@ -89,50 +90,51 @@ def measure(rows: Iterable[Mapping[str, Any]]) -> list[LazyAnswer]:
     return scores
 
 
-def choose_crops(
-    whole: Boxes, splits: Sequence[str], most: float, options: Callable[[int], Boxes]
-) -> NDArray[np.int64]:
-    """Which crop of its photo each row shows, int (n,), so that no fixed box answers many rows.
+def need_crops(whole: Boxes, splits: Sequence[str], most: float) -> bool:
+    """Whether a fixed box answers boxes in whole photos too well; see `choose_crops`.
 
-    In turns, the best fixed box of the rows of train is found, and the third of all rows that it
-    answers best change to the option in which the boxes found so far answer them worst. This is
-    fictitious play (Brown, 1951) of the one who asks against the one who does not look. It ends as
-    soon as the best box has at most the given mean IoU, on train and on all rows, so rows that are
-    well spread stay whole; after `ROUNDS` turns, the best choice so far is taken. With fewer than
-    `FEWEST_ROWS` rows of train all photos stay whole.
+    With fewer than `FEWEST_ROWS` rows of train all photos stay whole.
 
     Args:
-        whole: Boxes in the whole photos.
-        splits: Of all rows.
         most: Highest mean IoU; 1 keeps all photos whole.
-        options: Row number -> its box in the whole photo, then in each crop, float (k, 4).
-
-    Returns:
-        Indices of options, 0 for the whole photo.
     """
     train = np.flatnonzero(np.array(splits) == "train")
-    if most >= 1 or len(train) < FEWEST_ROWS or _score(whole, train)[1] <= most:
-        return np.zeros(len(whole), np.int64)
-    return _spread([options(i) for i in range(len(whole))], train, most)
+    return most < 1 and len(train) >= FEWEST_ROWS and _score(whole, train)[1] > most
 
 
-def _spread(offered: Sequence[Boxes], train: NDArray[np.int64], most: float) -> NDArray[np.int64]:
-    """The turns of `choose_crops`."""
-    count = max(map(len, offered))
-    padded = np.stack([np.concatenate([o, o[:1].repeat(count - len(o), 0)]) for o in offered])
-    answered = np.zeros(padded.shape[:2])
-    can_change = np.array([len(o) > 1 for o in offered])
-    rows, picks = np.arange(len(offered)), np.zeros(len(offered), np.int64)
+def choose_crops(views: CandidateCrops, splits: Sequence[str], most: float) -> NDArray[np.int64]:
+    """Which view of its photo each row shows, int (n,), so that no fixed box answers many rows.
+
+    In turns, the best fixed box of the rows of train is found, and the third of all rows that it
+    answers best change to the view in which the boxes found so far answer them worst. This is
+    fictitious play (Brown, 1951) of the one who asks against the one who does not look. It ends as
+    soon as the best box has at most the given mean IoU, on train and on all rows, so rows that are
+    well spread stay whole; after `ROUNDS` turns, the best choice so far is taken.
+
+    Args:
+        views: Of each row.
+        splits: Of all rows.
+        most: Highest mean IoU.
+
+    Returns:
+        Numbers of views, 0 for the whole photo.
+    """
+    train = np.flatnonzero(np.array(splits) == "train")
+    answered = np.zeros(views.shares.shape[:2])
+    rows, picks = np.arange(len(answered)), np.zeros(len(answered), np.int64)
     best, least = picks, 1.0
     for _ in range(ROUNDS):
-        shown = padded[rows, picks]
+        shown = views.shares[rows, picks]
         box, score = _score(shown, train)
         if score < least:
             best, least = picks.copy(), score
         if score <= most:
             break
-        answered += ious(padded.reshape(-1, 4), box).reshape(answered.shape)
-        values = np.where(can_change, ious(shown, box), -1.0)
+        for start in range(0, len(rows), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            values = ious(views.shares[part].reshape(-1, 4), box)
+            answered[part] += values.reshape(answered[part].shape)
+        values = np.where(views.count > 1, ious(shown, box), -1.0)
         worst = np.argsort(-values, kind="stable")[: max(1, len(rows) // 3)]
         picks[worst] = answered[worst].argmin(axis=1)
     return best

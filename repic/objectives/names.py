@@ -168,7 +168,7 @@ def draw_names(
     Raises:
         repic.errors.ConfigError: the locales have too few names.
     """
-    taken = {fold(word) for text in avoid for word in _LETTERS.findall(text)}
+    taken = set[str]().union(*map(_folded_words, avoid))
     chosen: list[tuple[str, str]] = []
     for _ in range(100 * count):
         if len(chosen) == count:
@@ -183,6 +183,11 @@ def draw_names(
         f"{', '.join(locales)} have no {count} distinct names: add a locale to "
         "examples.names.locales, or lower examples.ict.max_references"
     )
+
+
+@lru_cache(maxsize=1 << 14)
+def _folded_words(text: str) -> frozenset[str]:
+    return frozenset(map(fold, _LETTERS.findall(text)))
 
 
 def _clashes(name: str, others: Collection[str]) -> bool:

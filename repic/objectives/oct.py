@@ -7,38 +7,38 @@ objects that no other photo shows, see `repic.objectives.same_photo`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain, islice
 from math import ceil
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from repic.config import SPLITS, ExampleSettings
 from repic.images.coordinates import Convention
 from repic.objectives import released, same_photo, short_answers
 from repic.objectives.base import (
     HARDNESS,
-    ExampleDraft,
     Mode,
-    ObjectiveSummary,
-    Origin,
     Reward,
     Row,
     SeededRandom,
-    draft_key,
     example_row,
     image_block,
     query_picture,
-    rank,
+    ranks,
     reference_picture,
     reference_row,
     seed_of,
     templates,
     text_block,
 )
-from repic.objectives.corpus import Corpus, Object, Pair, texts_of
+from repic.objectives.corpus import Corpus, Flags, Ints
 from repic.objectives.names import draw_names
+from repic.objectives.neighborhood import Neighborhood, OctQuestion, Pair
 from repic.objectives.quotas import by_shares
 
 MAX_ANSWER = 64
@@ -80,21 +80,14 @@ class Oct:
     name = "oct"
     templates = TEMPLATES
 
-    def drafts(
-        self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
-    ) -> Iterator[ExampleDraft]:
-        """Drafts about usable pairs and, by `settings.same_photo`, about crops of the query itself.
-
-        There is one per positive, and negatives by `settings.oct`, in each split. The share of a
-        band that has too few pairs goes to the others.
-        """
-        has_positives = False
-        for make in (_of_pairs, _of_same_photos):
-            for question in make(corpus, settings, summary):
-                has_positives |= question.present
-                yield question.draft(corpus, settings)
-        if not has_positives:
-            summary.why = same_photo.why_no_rows(settings)
+    def rows(
+        self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
+    ) -> Iterator[Row]:
+        """The rows of the questions about a photo that `choose` has chosen."""
+        pairs = {pair.pair_id: pair for pair in near.pairs}
+        for question in near.questions:
+            pair = pairs[question.pair_id] if question.pair_id is not None else None
+            yield _row(near, question, pair, settings)
 
     def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> str | None:
         """The answer if it is only yes or no, otherwise None.
@@ -122,143 +115,172 @@ class Oct:
         return Reward(right, components, reason, answer)
 
 
-def _negatives(
-    corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
-) -> Mapping[str, Mapping[str, list[Pair]]]:
-    """Split -> band -> the negative pairs whose anchor is certainly absent from the other photo.
-
-    The bands are ordered from hard to easy, the pairs of each by a hash.
-    """
-    found: dict[str, dict[str, list[Pair]]] = {
-        split: {band: [] for band in sorted(HARDNESS, key=HARDNESS.__getitem__)} for split in SPLITS
-    }
-    for pair in corpus.pairs:
-        if pair.kind == "positive":
-            continue
-        anchor, other = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
-        if settings.same_photo.use != "never" and not (
-            corpus.recurs(anchor.object_id) and corpus.recurs(other.object_id)
-        ):
-            continue
-        if corpus.is_absent(anchor, corpus.photos[other.image_id]):
-            found[pair.split][pair.band].append(pair)
-        else:
-            summary.refused["anchor_may_be_in_the_query"] += 1
-    order = seed_of(settings.seed, "oct", "negative")
-    for pairs in (pairs for bands in found.values() for pairs in bands.values()):
-        pairs.sort(key=lambda pair: (rank(order, pair.pair_id), pair.pair_id))
-    return found
-
-
 @dataclass(frozen=True)
-class _Question:
-    """Whether an object is in a photo.
+class OctQuestions:
+    """Which objects are asked for in which photos; one of each array per question.
 
     Attributes:
-        shown: The object whose crop is the reference.
+        shown: Object whose crop is the reference.
         target: An object of the query: the same one if the answer is yes.
-        pair: The pair that links the two, if one does.
+        present: Whether the answer is yes.
+        same_photo: Whether it is about crops of the query itself.
+        pair: The pair (of the corpus of all photos) that links the two, -1 if none does.
     """
 
-    shown: Object
-    target: Object
-    present: bool
-    split: str
-    origin: Origin
-    pair: Pair | None = None
+    shown: Ints
+    target: Ints
+    present: Flags
+    same_photo: Flags
+    pair: Ints
 
-    @property
-    def identifiers(self) -> tuple[str, ...]:
-        """What its random choices and its place in the order follow from."""
-        if self.pair:
-            return (self.pair.pair_id,)
-        return (self.origin, self.shown.object_id, self.target.object_id)
+    @classmethod
+    def joined(cls, parts: Iterable[tuple[Ints, Ints, bool, bool, Ints | None]]) -> OctQuestions:
+        """The questions of several parts; the flags are those of a whole part."""
+        kept = [part for part in parts if len(part[0])]
+        columns = [
+            (
+                shown,
+                target,
+                np.full(len(shown), present),
+                np.full(len(shown), same_photo),
+                np.full(len(shown), -1) if pair is None else pair,
+            )
+            for shown, target, present, same_photo, pair in kept
+        ]
+        empty = np.zeros(0, np.int64)
+        nothing = (empty, empty, empty.astype(bool), empty.astype(bool), empty)
+        return cls(*map(np.concatenate, zip(nothing, *columns, strict=True)))
 
-    def draft(self, corpus: Corpus, settings: ExampleSettings) -> ExampleDraft:
-        contents = (corpus.content(obj.image_id) for obj in (self.shown, self.target))
-        about = (self.pair,) if self.pair else (*self.identifiers, self.split)
-        return ExampleDraft(
-            draft_key("oct", *about, *contents), partial(self._row, corpus, settings)
-        )
 
-    def _row(self, corpus: Corpus, settings: ExampleSettings) -> Row:
-        seed = seed_of(settings.seed, "oct", *self.identifiers)
-        rng = SeededRandom(seed)
-        query = corpus.photos[self.target.image_id]
-        template = rng.pick(TEMPLATES)
-        avoid = [self.shown.label, *texts_of(query, corpus.objects_of[query.image_id])]
-        [(name, locale)] = draw_names(rng, 1, settings.names.locales, avoid)
-        tag = f"<{name}>"
-        changed = same_photo.augmentation(settings, seed, self.shown)
-        return example_row(
-            "oct",
-            "positive" if self.present else "negative",
-            self.split,
-            template,
-            [
-                image_block(),
-                text_block(INTRODUCTION.format(name=tag)),
-                image_block(),
-                text_block(f"{template.text.format(name=tag)} {INSTRUCTION}"),
-            ],
-            [reference_picture(corpus, self.shown, changed), query_picture(query)],
-            "yes" if self.present else "no",
-            seed,
-            references=[reference_row(name, locale, "", self.present, self.shown)],
-            origin=self.origin,
-            pairs=[self.pair] if self.pair else [],
-        )
+def choose(
+    corpus: Corpus, references: Ints, settings: ExampleSettings, refused: Counter[str]
+) -> OctQuestions:
+    """The questions about usable pairs and, by `settings.same_photo`, about crops of the query.
+
+    There is one per positive, and negatives by `settings.oct`, in each split. The share of a
+    band that has too few pairs goes to the others.
+
+    Args:
+        references: The objects that are a reference of their own photo, ordered by a hash.
+    """
+    negatives = _negatives(corpus, settings, refused)
+    parts: list[_Part] = []
+    for split in range(len(SPLITS)):
+        of_split = corpus.split[corpus.photo[corpus.anchor]] == split
+        positives = np.flatnonzero(of_split & corpus.positive)
+        parts += _of_pairs(corpus, positives, negatives[split], settings)
+        own = references[corpus.split[corpus.photo[references]] == split]
+        parts += _of_same_photos(corpus, own, settings, refused)
+    return OctQuestions.joined(parts)
+
+
+_Part = tuple[Ints, Ints, bool, bool, "Ints | None"]
+
+
+def _negatives(
+    corpus: Corpus, settings: ExampleSettings, refused: Counter[str]
+) -> list[dict[str, Ints]]:
+    """Of each split: band -> the negative pairs whose anchor is certainly absent from the photo.
+
+    The bands are ordered from hard to easy, the pairs of each by a hash. Beside crops of the query,
+    negatives are about objects that recur, as positives are: a photo of a source whose objects
+    never recur must not mean "no".
+    """
+    wanted = ~corpus.positive
+    if settings.same_photo.use != "never":
+        wanted &= corpus.recurs[corpus.anchor] & corpus.recurs[corpus.other]
+    if uncertain := int((wanted & ~corpus.absences[0]).sum()):
+        refused["anchor_may_be_in_the_query"] += uncertain
+    pairs = np.flatnonzero(wanted & corpus.absences[0])
+    order = ranks(seed_of(settings.seed, "oct", "negative"), corpus.pair_keys[pairs])
+    pairs = pairs[np.lexsort((pairs, order))]
+    split = corpus.split[corpus.photo[corpus.anchor[pairs]]]
+    bands = sorted(HARDNESS, key=HARDNESS.__getitem__)
+    band = pc.index_in(corpus.pairs["band"], pa.array(bands)).to_numpy()[pairs]
+    return [
+        {name: pairs[(split == s) & (band == b)] for b, name in enumerate(bands)}
+        for s in range(len(SPLITS))
+    ]
 
 
 def _of_pairs(
-    corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
-) -> Iterator[_Question]:
-    """Questions about the positive pairs, and about negative ones by the shares of their bands.
+    corpus: Corpus, positives: Ints, negatives: Mapping[str, Ints], settings: ExampleSettings
+) -> Iterator[_Part]:
+    """Questions about the positive pairs of a split, and about negatives by their bands.
 
-    Beside crops of the query, negatives are about objects that recur, as positives are: a photo of
-    a source whose objects never recur must not mean "no". Look-alikes are what pairs lack.
+    Look-alikes are what pairs lack beside crops of the query.
     """
-    negatives = _negatives(corpus, settings, summary)
-    for split in SPLITS:
-        positives = [p for p in corpus.pairs if p.kind == "positive" and p.split == split]
-        wanted = round(len(positives) * settings.oct.negatives_per_positive)
-        chosen = by_shares(negatives[split], settings.oct.band_shares, wanted)
-        for pair in sorted(positives + chosen, key=lambda pair: pair.pair_id):
-            shown, target = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
-            yield _Question(shown, target, pair.kind == "positive", split, "two_photos", pair)
-        if settings.same_photo.use != "never":
-            targets = {p.other_id: corpus.objects[p.other_id] for p in positives}
-            others = same_photo.LookAlikes(corpus, list(targets.values()), settings.seed)
-            known = {(pair.anchor_id, pair.other_id) for pair in chosen}
-            more = (
-                _Question(one, target, False, split, "two_photos")
-                for target in same_photo.in_order(targets.values(), settings.seed)
-                for one in others.of(target, ceil(settings.oct.negatives_per_positive))
-                if (one.object_id, target.object_id) not in known
-            )
-            yield from islice(more, wanted - len(chosen))
+    wanted = round(len(positives) * settings.oct.negatives_per_positive)
+    bands: Mapping[str, Sequence[int]] = {name: of.tolist() for name, of in negatives.items()}
+    chosen = np.array(by_shares(bands, settings.oct.band_shares, wanted), np.int64)
+    for pairs, present in ((positives, True), (chosen, False)):
+        yield corpus.anchor[pairs], corpus.other[pairs], present, False, corpus.pair[pairs]
+    if settings.same_photo.use == "never":
+        return
+    targets = same_photo.in_order(corpus, np.unique(corpus.other[positives]), settings.seed)
+    found = same_photo.look_alikes(corpus, targets, ceil(settings.oct.negatives_per_positive))
+    shown, target = found.ravel(), np.repeat(targets, found.shape[1])
+    known = np.stack([corpus.anchor[chosen], corpus.other[chosen]], axis=1).tolist()
+    asked = set(map(tuple, known))
+    more = np.array(
+        [
+            one >= 0 and (one, of) not in asked
+            for one, of in zip(shown.tolist(), target.tolist(), strict=True)
+        ],
+        bool,
+    )
+    more = np.flatnonzero(more)[: wanted - len(chosen)]
+    yield shown[more], target[more], False, False, None
 
 
 def _of_same_photos(
-    corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
-) -> Iterator[_Question]:
+    corpus: Corpus, references: Ints, settings: ExampleSettings, refused: Counter[str]
+) -> Iterator[_Part]:
     """Questions about crops of the query, and as many about another object of the same label.
 
     An object without another one of its label is left out: "yes" would be the answer to every
     question about it.
     """
     per_positive = settings.oct.negatives_per_positive
-    for split, objects in same_photo.objects_of(corpus, settings, summary).items():
-        others = same_photo.LookAlikes(corpus, objects, settings.seed)
-        count = 0
-        negatives: list[list[_Question]] = [[] for _ in range(ceil(per_positive))]
-        for target in same_photo.in_order(objects, settings.seed):
-            found = others.of(target, len(negatives))
-            if negatives and not found:
-                summary.refused["no_other_object_of_its_label"] += 1
-                continue
-            count += 1
-            yield _Question(target, target, True, split, "same_photo")
-            for questions, one in zip(negatives, found, strict=False):
-                questions.append(_Question(one, target, False, split, "same_photo"))
-        yield from islice(chain.from_iterable(negatives), round(count * per_positive))
+    found = same_photo.look_alikes(corpus, references, ceil(per_positive))
+    used = (found >= 0).any(axis=1) | (not found.shape[1])
+    if not used.all():
+        refused["no_other_object_of_its_label"] += int((~used).sum())
+    targets, found = references[used], found[used]
+    yield targets, targets, True, True, None
+    # The first other object of each target, then the second ones.
+    shown, target = found.T.ravel(), np.tile(targets, found.shape[1])
+    kept = np.flatnonzero(shown >= 0)[: round(len(targets) * per_positive)]
+    yield shown[kept], target[kept], False, True, None
+
+
+def _row(
+    near: Neighborhood, question: OctQuestion, pair: Pair | None, settings: ExampleSettings
+) -> Row:
+    shown, present = near.objects[question.shown], question.present
+    identifiers = (pair.pair_id,) if pair else (question.origin, question.shown, question.target)
+    seed = seed_of(settings.seed, "oct", *identifiers)
+    rng = SeededRandom(seed)
+    template = rng.pick(TEMPLATES)
+    avoid = [shown.label, *near.texts]
+    [(name, locale)] = draw_names(rng, 1, settings.names.locales, avoid)
+    tag = f"<{name}>"
+    changed = same_photo.augmentation(settings, seed, shown)
+    return example_row(
+        "oct",
+        "positive" if present else "negative",
+        near.split,
+        template,
+        [
+            image_block(),
+            text_block(INTRODUCTION.format(name=tag)),
+            image_block(),
+            text_block(f"{template.text.format(name=tag)} {INSTRUCTION}"),
+        ],
+        [reference_picture(near, shown, changed), query_picture(near.photo)],
+        "yes" if present else "no",
+        seed,
+        references=[reference_row(name, locale, "", present, shown)],
+        origin=question.origin,
+        pairs=[pair] if pair else [],
+    )

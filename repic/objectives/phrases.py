@@ -9,7 +9,7 @@ from repic.captions.facts import LEAST
 from repic.captions.noun_phrases import with_article, without_article
 from repic.captions.tokens import content_stems, stem
 from repic.objectives.base import SeededRandom
-from repic.objectives.corpus import Object
+from repic.objectives.neighborhood import Object
 
 # Words for a position in the object's own photo, which would mislead about another photo.
 _POSITION = re.compile(

@@ -18,7 +18,7 @@ def by_shares(
     Args:
         items: Kind -> its items, best first. Of kinds with equal claims, the first one goes first.
     """
-    taken = {kind: 0 for kind in items if items[kind] and shares.get(kind, 0) > 0}
+    taken = {kind: 0 for kind in items if len(items[kind]) and shares.get(kind, 0) > 0}
     open_kinds = list(taken)
     while (missing := wanted - sum(taken.values())) > 0 and open_kinds:
         share_sum = sum(shares[kind] for kind in open_kinds)

@@ -6,15 +6,14 @@ kind is possible is cheap, and its references are chosen only if it is drawn.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from repic.config import ExampleSettings
 from repic.images.coordinates import Box
 from repic.objectives.base import SeededRandom, rank, seed_of
-from repic.objectives.corpus import Corpus, Object, Pair, Photo
-from repic.objectives.scene import choose_fact_words
+from repic.objectives.neighborhood import Neighborhood, Object, Pair
 
 MAX_OVERLAP = 0.1
 """Maximum IoU of two references that are crops of the query itself."""
@@ -55,60 +54,39 @@ class ReferenceSelection:
 
 
 class ReferenceIndex:
-    """The reference candidates of each query photo."""
+    """The reference candidates of a query photo.
 
-    def __init__(self, corpus: Corpus) -> None:
-        self.corpus = corpus
-        self.partners: dict[str, list[ReferenceCandidate]] = defaultdict(list)
-        self._negatives: dict[str, dict[str, Pair]] = defaultdict(dict)
-        self._absent: dict[str, list[ReferenceCandidate]] = {}
-        self._distinct_absent: dict[str, int] = {}
-        self._distinct_present: dict[str, int] = {}
-        self._fact_words: dict[str, tuple[list[str], list[str]]] = {}
-        for pair in corpus.pairs:
-            ends = corpus.objects[pair.anchor_id], corpus.objects[pair.other_id]
+    Attributes:
+        partners: object_id of an object of the query -> the same object in other photos.
+        absent: Objects that negative pairs link to the query, and that are certainly absent.
+    """
+
+    def __init__(self, near: Neighborhood) -> None:
+        self.near = near
+        self.partners: dict[str, list[ReferenceCandidate]] = {o.object_id: [] for o in near.own}
+        absent: dict[str, ReferenceCandidate | None] = {}
+        for pair in near.pairs:
+            ends = pair.anchor_id, pair.other_id
             for shown, other in (ends, ends[::-1]):
+                if other not in self.partners:
+                    continue
                 if pair.kind == "positive":
-                    self.partners[other.object_id].append(ReferenceCandidate(shown, pair, other))
-                else:
-                    self._negatives[other.image_id].setdefault(shown.object_id, pair)
-        self.has_negatives = bool(self._negatives)
+                    candidate = ReferenceCandidate(near.objects[shown], pair, near.objects[other])
+                    self.partners[other].append(candidate)
+                elif shown not in absent:
+                    obj = near.objects[shown]
+                    absent[shown] = ReferenceCandidate(obj, pair, None) if pair.absent else None
+        self.absent = [candidate for candidate in absent.values() if candidate]
 
-    def absent(self, query: Photo) -> list[ReferenceCandidate]:
-        """Objects that negative pairs link to this photo, and that are certainly absent from it."""
-        if query.image_id not in self._absent:
-            negatives = self._negatives[query.image_id]
-            self._absent[query.image_id] = [
-                ReferenceCandidate(obj, pair, None)
-                for obj, pair in ((self.corpus.objects[key], negatives[key]) for key in negatives)
-                if self.corpus.is_absent(obj, query)
-            ]
-        return self._absent[query.image_id]
-
-    def distinct_absent(self, query: Photo) -> int:
+    @cached_property
+    def distinct_absent(self) -> int:
         """Number of groups among the `absent` objects."""
-        if query.image_id not in self._distinct_absent:
-            group = self.corpus.group
-            groups = {group(candidate.shown.object_id) for candidate in self.absent(query)}
-            self._distinct_absent[query.image_id] = len(groups)
-        return self._distinct_absent[query.image_id]
+        return len({candidate.shown.group for candidate in self.absent})
 
-    def distinct_present(self, query: Photo) -> int:
+    @cached_property
+    def distinct_present(self) -> int:
         """Number of groups of objects in this photo that have a partner in another photo."""
-        if query.image_id not in self._distinct_present:
-            objects = self.corpus.objects_of[query.image_id]
-            ids = (obj.object_id for obj in objects if self.partners[obj.object_id])
-            self._distinct_present[query.image_id] = len({self.corpus.group(i) for i in ids})
-        return self._distinct_present[query.image_id]
-
-    def fact_words(self, query: Photo) -> tuple[list[str], list[str]]:
-        """The `distinctive_words` and `distractor_words` of a photo."""
-        if query.image_id not in self._fact_words:
-            negatives = self._negatives[query.image_id]
-            objects = [self.corpus.objects[key] for key in negatives]
-            objects += [partner.shown for key in negatives for partner in self.partners[key]]
-            self._fact_words[query.image_id] = choose_fact_words(self.corpus, query, objects)
-        return self._fact_words[query.image_id]
+        return len({obj.group for obj in self.near.own if self.partners[obj.object_id]})
 
 
 @dataclass(frozen=True)
@@ -116,16 +94,15 @@ class _Candidates:
     """The candidates of one row that is about an object, looked up when they are asked for."""
 
     index: ReferenceIndex
-    query: Photo
     first: ReferenceCandidate
     seed: int
 
     def present(self) -> list[ReferenceCandidate]:
         find = _crops_of_query if self.first.of_query else _crops_of_other_photos
-        return find(self.index, self.query, self.first, self.seed)
+        return find(self.index, self.first, self.seed)
 
     def absent(self) -> list[ReferenceCandidate]:
-        return absent_references(self.index, self.query, self.seed)
+        return absent_references(self.index, self.seed)
 
     def mixed(self, present: int, absent: int, most: int) -> list[ReferenceCandidate]:
         """As many present ones as there are, up to their number, and absent ones up to `most`."""
@@ -139,7 +116,6 @@ class _Candidates:
 
 def possible_selections(
     index: ReferenceIndex,
-    query: Photo,
     first: ReferenceCandidate | None,
     seed: int,
     rng: SeededRandom,
@@ -156,20 +132,20 @@ def possible_selections(
     count, present_count = rng.between(2, most), rng.between(1, most - 1)
     absent_count = rng.between(1, most)
     is_same_photo = rng.chance(settings.ict.same_photo_share) or (first and first.of_query)
-    same_photo = _crops_of_query(index, query, first, seed)[:count] if is_same_photo else []
+    same_photo = _crops_of_query(index, first, seed)[:count] if is_same_photo else []
     if first is None:
         return {"multi": lambda: selection(same_photo)} if len(same_photo) >= 2 else {}
-    of = _Candidates(index, query, first, seed)
+    of = _Candidates(index, first, seed)
     selections: dict[str, Callable[[], ReferenceSelection]] = {"single": lambda: selection([first])}
     if len(same_photo) >= 2:
         selections["multi"] = lambda: selection(same_photo)
-    elif not first.of_query and index.distinct_present(query) >= 2:
+    elif not first.of_query and index.distinct_present >= 2:
         selections["multi"] = lambda: selection(of.present()[:count])
-    if index.distinct_absent(query):
+    if index.distinct_absent:
         selections["absent"] = lambda: selection(of.absent()[:absent_count])
         selections["mixed"] = lambda: selection(of.mixed(present_count, absent_count, most))
     # Absent objects have no box in the query, so two of them suffice without looking at boxes.
-    if index.distinct_absent(query) >= 2 or len(of.clear()) >= 2:
+    if index.distinct_absent >= 2 or len(of.clear()) >= 2:
         selections["which"] = lambda: _which(first, of.clear(), seed, most)
     return selections
 
@@ -205,26 +181,26 @@ def _which(
 
 
 def _crops_of_other_photos(
-    index: ReferenceIndex, query: Photo, first: ReferenceCandidate, seed: int
+    index: ReferenceIndex, first: ReferenceCandidate, seed: int
 ) -> list[ReferenceCandidate]:
     """The first candidate and one partner of each other object of the query."""
     partners = [
         min(index.partners[obj.object_id], key=lambda partner: _order(partner, seed))
-        for obj in index.corpus.objects_of[query.image_id]
+        for obj in index.near.own
         if index.partners[obj.object_id]
     ]
-    return [first, *_distinct(index, partners, seed, taken=[first])]
+    return [first, *_distinct(partners, seed, taken=[first])]
 
 
 def _crops_of_query(
-    index: ReferenceIndex, query: Photo, first: ReferenceCandidate | None, seed: int
+    index: ReferenceIndex, first: ReferenceCandidate | None, seed: int
 ) -> list[ReferenceCandidate]:
     """Crops of the query itself: complete objects that do not overlap, the first's own first."""
-    objects = [obj for obj in index.corpus.objects_of[query.image_id] if not obj.cut]
+    objects = [obj for obj in index.near.own if not obj.cut]
     candidates = [ReferenceCandidate(obj, None, obj) for obj in objects]
     first_id = first.in_query.object_id if first and first.in_query else ""
     kept: list[ReferenceCandidate] = []
-    distinct = _distinct(index, candidates, seed)
+    distinct = _distinct(candidates, seed)
     for candidate in sorted(distinct, key=lambda c: c.shown.object_id != first_id):
         box = Box(*candidate.shown.box)
         if all(box.iou(Box(*other.shown.box)) <= MAX_OVERLAP for other in kept):
@@ -232,22 +208,21 @@ def _crops_of_query(
     return kept
 
 
-def absent_references(index: ReferenceIndex, query: Photo, seed: int) -> list[ReferenceCandidate]:
+def absent_references(index: ReferenceIndex, seed: int) -> list[ReferenceCandidate]:
     """One candidate of each group that is certainly absent, in order of rank."""
-    return _distinct(index, index.absent(query), seed)
+    return _distinct(index.absent, seed)
 
 
 def _distinct(
-    index: ReferenceIndex,
     candidates: Sequence[ReferenceCandidate],
     seed: int,
     taken: Sequence[ReferenceCandidate] = (),
 ) -> list[ReferenceCandidate]:
     """Candidates in order of rank, one per group."""
-    groups = {index.corpus.group(candidate.shown.object_id) for candidate in taken}
+    groups = {candidate.shown.group for candidate in taken}
     kept = []
     for candidate in sorted(candidates, key=lambda c: _order(c, seed)):
-        group = index.corpus.group(candidate.shown.object_id)
+        group = candidate.shown.group
         if group not in groups:
             groups.add(group)
             kept.append(candidate)

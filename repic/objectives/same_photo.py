@@ -9,15 +9,18 @@ the answer away.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
 
 from repic.config import SPLITS, ExampleSettings
 from repic.images.augmentation import Augmentation
 from repic.images.coordinates import Box
-from repic.objectives.base import ObjectiveSummary, SeededRandom, rank, seed_of
-from repic.objectives.corpus import Corpus, Object
+from repic.mining.pairs import first_rows
+from repic.objectives.base import SeededRandom, ranks, seed_of
+from repic.objectives.corpus import Corpus, Flags, Ints
+from repic.objectives.neighborhood import Object
 
 MAX_AREA_SHARE = 0.9
 """Largest share of the photo that an object may have: a larger crop is the query itself."""
@@ -32,26 +35,33 @@ MAX_TRIES = 32
 """Other objects of a label that are tried as a negative of one query."""
 
 
-def objects_of(
-    corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
-) -> Mapping[str, list[Object]]:
-    """Split -> the objects that are a reference of their own photo, ordered by id."""
+def references(corpus: Corpus, settings: ExampleSettings, refused: Counter[str]) -> Ints:
+    """The objects that are a reference of their own photo, in the order of `in_order`."""
     chosen = settings.same_photo
-    found: dict[str, list[Object]] = {}
     if chosen.use == "never":
-        return found
-    for split in SPLITS:
-        objects = list(_usable(corpus, split, settings, summary))
-        ranked = in_order(objects, settings.seed)
-        most = _most(corpus, split, chosen.share, len(ranked))
-        found[split] = sorted(ranked[:most], key=lambda obj: obj.object_id)
-    return found
+        return np.zeros(0, np.int64)
+    split = corpus.split[corpus.photo]
+    wanted = (split >= 0) & ~corpus.recurs if chosen.use == "auto" else split >= 0
+    clear = wanted & are_clear(corpus)
+    if missing := int((wanted & ~clear).sum()):
+        refused["not_clear_enough_for_a_reference_of_its_own_photo"] += missing
+    usable = in_order(corpus, np.flatnonzero(clear), settings.seed)
+    by_photo = np.argsort(corpus.photo[usable], kind="stable")
+    first = first_rows(corpus.photo[usable[by_photo]], chosen.max_per_photo)
+    usable = in_order(corpus, usable[by_photo[first]], settings.seed)
+    positives = split[corpus.anchor[corpus.positive]]
+    kept = [
+        of[: _most(int((positives == code).sum()), chosen.share, len(of))]
+        for code in range(len(SPLITS))
+        for of in (usable[split[usable] == code],)
+    ]
+    return in_order(corpus, np.concatenate(kept), settings.seed)
 
 
-def in_order(objects: Iterable[Object], seed: int) -> list[Object]:
+def in_order(corpus: Corpus, objects: Ints, seed: int) -> Ints:
     """Objects in an order that a hash gives."""
-    order = seed_of(seed, "same photo")
-    return sorted(objects, key=lambda obj: (rank(order, obj.object_id), obj.object_id))
+    order = ranks(seed_of(seed, "same photo"), corpus.object_keys[objects])
+    return objects[np.lexsort((objects, order))]
 
 
 def augmentation(settings: ExampleSettings, seed: int, obj: Object) -> Augmentation | None:
@@ -72,66 +82,57 @@ def augmentation(settings: ExampleSettings, seed: int, obj: Object) -> Augmentat
     )
 
 
-class LookAlikes:
-    """Objects of the same label in other photos of the same split."""
+def look_alikes(corpus: Corpus, objects: Ints, count: int) -> Ints:
+    """Other objects of the same label in other photos, each certainly absent from the photo.
 
-    def __init__(self, corpus: Corpus, objects: Iterable[Object], seed: int) -> None:
-        """Index `objects`, all of one split."""
-        self._corpus = corpus
-        self._ring: dict[str, list[Object]] = defaultdict(list)
-        for obj in in_order(objects, seed):
-            self._ring[obj.label].append(obj)
-        self._place = {
-            obj.object_id: place
-            for members in self._ring.values()
-            for place, obj in enumerate(members)
-        }
-        self._linked: dict[str, list[str]] = defaultdict(list)
-        for pair in corpus.pairs:
-            if pair.kind == "negative":
-                self._linked[pair.anchor_id].append(pair.other_id)
-                self._linked[pair.other_id].append(pair.anchor_id)
+    These are the next ones in an order of the label, so that the choice rarely changes when photos
+    are added, and then those that negative pairs link to the object.
 
-    def of(self, obj: Object, count: int) -> list[Object]:
-        """Up to `count` others, each certainly absent from the photo of `obj`.
+    Args:
+        objects: Of one split, in an order that a hash gives, int (n,).
 
-        These are the next ones in an order of the label that a hash gives, so that the choice
-        rarely changes when photos are added, and then those that negative pairs link to it.
-        """
-        query = self._corpus.photos[obj.image_id]
-        absent = (
-            other
-            for other in self._candidates(obj)
-            if self._corpus.photos[other.image_id].near_duplicate_group
-            != query.near_duplicate_group
-            and self._corpus.is_absent(other, query)
-        )
-        return list(islice({one.object_id: one for one in absent}.values(), count))
+    Returns:
+        int (n, count), -1 where there are fewer.
+    """
+    label = corpus.label[objects]
+    ring = np.argsort(label, kind="stable")
+    first = np.searchsorted(label[ring], label)
+    size = np.searchsorted(label[ring], label, side="right") - first
+    place = np.empty_like(first)
+    place[ring] = np.arange(len(ring))
+    found = np.full((len(objects), count), -1)
 
-    def _candidates(self, obj: Object) -> Iterator[Object]:
-        ring, place = self._ring[obj.label], self._place[obj.object_id]
-        for step in range(1, min(MAX_TRIES, len(ring))):
-            yield ring[(place + step) % len(ring)]
-        for other_id in sorted(self._linked[obj.object_id]):
-            other = self._corpus.objects[other_id]
-            if other.object_id in self._place and other.label == obj.label:
-                yield other
+    def add(rows: Ints, others: Ints) -> None:
+        photo = corpus.photo[objects[rows]]
+        near = corpus.near_duplicates[corpus.photo[others]] == corpus.near_duplicates[photo]
+        good = ~near & corpus.absent(others, photo) & (found[rows] != others[:, None]).all(axis=1)
+        rows, others = rows[good], others[good]
+        found[rows, (found[rows] >= 0).sum(axis=1)] = others
+
+    for step in range(1, MAX_TRIES):
+        rows = np.flatnonzero((found < 0).any(axis=1) & (step < size))
+        add(rows, objects[ring[first[rows] + (place[rows] - first[rows] + step) % size[rows]]])
+    for row, others in _linked(corpus, objects, np.flatnonzero((found < 0).any(axis=1))):
+        for other in others:
+            if found[row, -1] < 0:
+                add(np.array([row]), np.array([other]))
+    return found
 
 
-def _usable(
-    corpus: Corpus, split: str, settings: ExampleSettings, summary: ObjectiveSummary
-) -> Iterator[Object]:
-    chosen = settings.same_photo
-    for image_id in sorted(i for i, s in corpus.splits.items() if s == split):
-        usable = []
-        for obj in corpus.objects_of[image_id]:
-            if chosen.use == "auto" and corpus.recurs(obj.object_id):
-                continue
-            if is_clear(obj):
-                usable.append(obj)
-            else:
-                summary.refused["not_clear_enough_for_a_reference_of_its_own_photo"] += 1
-        yield from in_order(usable, settings.seed)[: chosen.max_per_photo]
+def _linked(corpus: Corpus, objects: Ints, rows: Ints) -> Iterator[tuple[int, list[int]]]:
+    """For some of the objects, others of their label that negative pairs link to them."""
+    number = np.full(len(corpus.photo), -1)
+    number[objects] = np.arange(len(objects))
+    wanted = np.zeros(len(objects) + 1, bool)
+    wanted[rows] = True
+    ends = np.stack([corpus.anchor, corpus.other])[:, ~corpus.positive]
+    ends = ends[
+        :, (number[ends] >= 0).all(axis=0) & (corpus.label[ends[0]] == corpus.label[ends[1]])
+    ]
+    ends = np.concatenate([ends, ends[::-1]], axis=1)
+    ends = np.unique(ends[:, wanted[number[ends[0]]]], axis=1)
+    for obj in np.unique(ends[0]).tolist():
+        yield int(number[obj]), ends[1][ends[0] == obj].tolist()
 
 
 def why_no_rows(settings: ExampleSettings) -> str:
@@ -142,16 +143,20 @@ def why_no_rows(settings: ExampleSettings) -> str:
     return f"{why}, and no object is clear enough for a reference of its own photo"
 
 
-def is_clear(obj: Object) -> bool:
-    """Whether the object is complete, not too small, and not the whole photo."""
-    box = Box(*obj.box)
-    is_large = min(box.width, box.height) >= MIN_SIDE
-    return is_large and obj.area_share <= MAX_AREA_SHARE and not obj.cut
+def are_clear(corpus: Corpus) -> Flags:
+    """Whether each object is complete, not too small, and not the whole photo."""
+    sides = np.maximum(corpus.boxes[:, 2:] - corpus.boxes[:, :2], 0).min(axis=1)
+    share = corpus.objects["area_share"].to_numpy()
+    cut = corpus.objects["cut"].to_numpy(zero_copy_only=False)
+    return np.asarray((sides >= MIN_SIDE) & (share <= MAX_AREA_SHARE) & ~cut)
 
 
-def _most(corpus: Corpus, split: str, share: float, available: int) -> int:
-    """Number of objects so that they are at most this share of the positives of a split."""
-    others = sum(pair.kind == "positive" and pair.split == split for pair in corpus.pairs)
+def _most(others: int, share: float, available: int) -> int:
+    """Number of objects so that they are at most this share of the positives of a split.
+
+    Args:
+        others: Positive pairs of the split.
+    """
     if share >= 1 or not others:
         return available
     return min(available, round(others * share / (1 - share)))

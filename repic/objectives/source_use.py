@@ -9,18 +9,18 @@ every machine, and a larger one contains a smaller one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import log
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from repic.config import SourceSettings
-from repic.objectives.base import Row, rank
-from repic.objectives.corpus import Corpus
-
-RowOrder = Callable[[Row], tuple[float, str]]
-"""Sort key of rows; the first ones are kept."""
+from repic.objectives.base import ranks
+from repic.objectives.corpus import Corpus, first_bits
 
 
 def describe(sources: Sequence[SourceSettings]) -> dict[str, Any]:
@@ -40,32 +40,36 @@ def weights(sources: Sequence[SourceSettings]) -> Mapping[str, float]:
     return found if len(set(found.values())) > 1 else {}
 
 
-def corpus_for(
-    objective: str, corpus: Corpus, images: pa.Table, sources: Sequence[SourceSettings]
-) -> Corpus:
+def unused(objective: str, sources: Sequence[SourceSettings]) -> frozenset[str]:
+    """Names of the sources whose photos an objective does not use."""
+    return frozenset(source.name for source in sources if objective not in source.objectives)
+
+
+def corpus_for(objective: str, corpus: Corpus, sources: Sequence[SourceSettings]) -> Corpus:
     """The corpus in which only photos that an objective uses are in a split."""
-    unused = {source.name for source in sources if objective not in source.objectives}
-    if not unused:
+    names = unused(objective, sources)
+    if not names:
         return corpus
-    source_of = _source_of(images)
-    return corpus.limited_to({image for image in corpus.splits if source_of[image] not in unused})
+    of_others = pc.is_in(corpus.photos["source"], pa.array(sorted(names), pa.string()))
+    return corpus.limited_to(~of_others.to_numpy())
 
 
-def row_order(seed: int, images: pa.Table, sources: Sequence[SourceSettings]) -> RowOrder:
-    """The order in which rows are drawn."""
+def row_order(
+    seed: int, rows: pa.Table, photos: pa.Table, sources: Sequence[SourceSettings]
+) -> NDArray[np.int64]:
+    """The order in which rows are drawn, as their numbers.
+
+    Args:
+        rows: With `example_id`, by which they are sorted, and `image_id`.
+        photos: With `image_id` and `source`.
+    """
+    rank = ranks(seed, first_bits(rows["example_id"]))
     weight_of = weights(sources)
     if not weight_of:
-        return lambda row: (rank(seed, row["example_id"]), row["example_id"])
-    source_of = _source_of(images)
-
-    def order(row: Row) -> tuple[float, str]:
-        share = ((rank(seed, row["example_id"]) >> 12) + 0.5) / 2**52
-        weight = weight_of[source_of[row["images"][-1]["image_id"]]]
-        return -log(1 - share) / weight, row["example_id"]
-
-    return order
-
-
-def _source_of(images: pa.Table) -> dict[str, str]:
-    """image_id -> name of its source."""
-    return dict(zip(images["image_id"].to_pylist(), images["source"].to_pylist(), strict=True))
+        return np.argsort(rank, kind="stable")
+    places = pc.index_in(rows["image_id"], photos["image_id"].combine_chunks())
+    source_of = photos["source"].take(places).to_pylist()
+    shares = (((int(number) >> 12) + 0.5) / 2**52 for number in rank.tolist())
+    # By `math`, whose logarithm is the same on every machine.
+    order = [-log(1 - u) / weight_of[name] for u, name in zip(shares, source_of, strict=True)]
+    return np.argsort(order, kind="stable")

@@ -7,27 +7,25 @@ expression of the source that no other object of the photo has.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from repic.captions.noun_phrases import has_determiner, is_plural, without_determiner
-from repic.config import ExampleSettings
+from repic.config import SPLITS, ExampleSettings
 from repic.images.box_text import read_box
 from repic.images.coordinates import Box, BoxError, Convention
 from repic.objectives import box_words, lazy_answers, released
 from repic.objectives.base import (
-    ExampleDraft,
     Mode,
-    ObjectiveSummary,
     Reward,
     Row,
     SeededRandom,
     Template,
-    draft_key,
     example_row,
     image_block,
     query_picture,
@@ -37,7 +35,8 @@ from repic.objectives.base import (
     text_block,
 )
 from repic.objectives.candidate_crops import CandidateCrops, visible
-from repic.objectives.corpus import Corpus, Object, Photo
+from repic.objectives.corpus import Corpus, Flags, Ints
+from repic.objectives.neighborhood import Neighborhood, Object, Photo
 from repic.objectives.query_view import QueryView
 
 TEMPLATES = templates(
@@ -57,64 +56,24 @@ TEMPLATES = templates(
         "Ground this in the picture: {what}. Use JSON with one bbox_2d.",
     ),
 )
+NO_CANDIDATES = "no photo has an object of fair size that a label or expression singles out"
+"""Why there are no rows."""
+
 HIT = 0.5
 """IoU from which the reason of a reward is `right`."""
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    """A question about an object; what it shows of the photo is not yet chosen.
+class VltQuestions:
+    """Questions of all photos.
 
     Attributes:
-        choices: Texts that refer to the object alone, as `(kind, text)`.
+        target: Object that is asked for, int (n,).
+        crop: The crop of its photo that is shown, float (n, 4), NaN for the whole photo.
     """
 
-    photo: Photo
-    target: Object
-    choices: tuple[tuple[str, str], ...]
-    split: str
-    seed: int
-
-    @property
-    def share(self) -> list[float]:
-        """The box as shares of the photo's width and height."""
-        return Box.of(self.target.box).scale(1 / self.photo.width, 1 / self.photo.height).as_list()
-
-    @cached_property
-    def crops(self) -> CandidateCrops:
-        """What the question may show: the photo or a crop of it.
-
-        A crop shows no other thing in place of the object, but may make an expression such as "on
-        the left" false: only a label is asked about a crop.
-        """
-        photo, box = self.photo, Box.of(self.target.box)
-        rng = SeededRandom(seed_of(self.seed, "view", self.target.object_id))
-        is_label = all(kind == "label" for kind, _ in self.choices)
-        return CandidateCrops.of(box, photo.width, photo.height, rng if is_label else None)
-
-    def draft(self, crop: Box | None, settings: ExampleSettings) -> ExampleDraft:
-        """The draft of the row that shows a crop, or with None the whole photo."""
-        shown = () if crop is None else (crop,)
-        key = draft_key("vlt", self.split, self.target, list(self.choices), self.photo, *shown)
-        return ExampleDraft(key, partial(self._row, crop, settings))
-
-    def _row(self, crop: Box | None, settings: ExampleSettings) -> Row:
-        seed = seed_of(settings.seed, "vlt", self.target.object_id)
-        rng = SeededRandom(seed)
-        template = rng.pick(TEMPLATES)
-        kind, text = rng.pick(self.choices)
-        box = Box.of(self.target.box)
-        return example_row(
-            "vlt",
-            kind,
-            self.split,
-            template,
-            [image_block(), text_block(question(template, text))],
-            [query_picture(self.photo, crop)],
-            "{box}",
-            seed,
-            box=(visible(box, crop) if crop else box).as_list(),
-        )
+    target: Ints
+    crop: NDArray[np.float64]
 
 
 class Vlt:
@@ -123,61 +82,14 @@ class Vlt:
     name = "vlt"
     templates = TEMPLATES
 
-    def drafts(
-        self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
-    ) -> Iterator[ExampleDraft]:
-        """Up to `settings.vlt.max_per_photo` drafts per photo, each about a different object.
-
-        Crops and rows are chosen so that no fixed box answers many rows, see `lazy_answers`.
-        """
-        candidates = list(self._candidates(corpus, settings, summary))
-        most = settings.vlt.max_lazy_iou
-        splits = [candidate.split for candidate in candidates]
-        boxes = np.array([c.share for c in candidates]).reshape(-1, 4)
-        picks = np.zeros(len(candidates), np.int64)
-        if settings.vlt.crops:
-            picks = lazy_answers.choose_crops(
-                boxes, splits, most, lambda i: candidates[i].crops.shares
-            )
-            for i in np.flatnonzero(picks):
-                boxes[i] = candidates[i].crops.shares[picks[i]]
-        kept = lazy_answers.choose_rows(boxes, splits, most)
-        for candidate, pick, keep in zip(candidates, picks, kept, strict=True):
-            if keep:
-                yield candidate.draft(candidate.crops.crops[pick] if pick else None, settings)
-            else:
-                summary.refused["a_fixed_box_answers_it"] += 1
-
-    def _candidates(
-        self, corpus: Corpus, settings: ExampleSettings, summary: ObjectiveSummary
-    ) -> Iterator[_Candidate]:
-        has_rows = False
-        for image_id, split in sorted(corpus.splits.items()):
-            photo = corpus.photos[image_id]
-            targets = [
-                obj
-                for obj in corpus.objects_of[image_id]
-                if _has_usable_size(obj, settings, summary)
-            ]
-            order = seed_of(settings.seed, "vlt", image_id)
-            targets.sort(key=lambda obj: (rank(order, obj.object_id), obj.object_id))
-            count = 0
-            for target in targets:
-                if count == settings.vlt.max_per_photo:
-                    break
-                choices = _referring_expressions(photo, target, corpus.objects_of[image_id])
-                if choices:
-                    yield _Candidate(photo, target, tuple(choices), split, settings.seed)
-                    count += 1
-                elif target.spoken is None:
-                    summary.refused["no_label_is_sure"] += 1
-                else:
-                    summary.refused["no_expression_for_it_alone"] += 1
-            has_rows = has_rows or count > 0
-        if not has_rows:
-            summary.why = (
-                "no photo has an object of fair size that a label or expression singles out"
-            )
+    def rows(
+        self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
+    ) -> Iterator[Row]:
+        """The rows of the targets in a photo that `choose` has chosen."""
+        for target in near.targets:
+            obj = near.objects[target.object_id]
+            choices = _referring_expressions(near.photo, obj, near.own)
+            yield _row(near, obj, target.crop, choices, settings)
 
     def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> Box:
         """The box of the answer, in pixels of the query photo.
@@ -207,8 +119,95 @@ class Vlt:
         return Reward(iou, {"iou": iou, "format": 1.0}, reason, box.as_list())
 
 
+def candidates(
+    near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
+) -> Iterator[tuple[Object, bool]]:
+    """Up to `settings.vlt.max_per_photo` different objects of a photo that can be asked for.
+
+    Yields:
+        The object, and whether its label is asked for.
+    """
+    targets = [obj for obj in near.own if _has_usable_size(obj, settings, refused)]
+    order = seed_of(settings.seed, "vlt", near.photo.image_id)
+    targets.sort(key=lambda obj: (rank(order, obj.object_id), obj.object_id))
+    count = 0
+    for target in targets:
+        if count == settings.vlt.max_per_photo:
+            break
+        if choices := _referring_expressions(near.photo, target, near.own):
+            yield target, choices[0][0] == "label"
+            count += 1
+        elif target.spoken is None:
+            refused["no_label_is_sure"] += 1
+        else:
+            refused["no_expression_for_it_alone"] += 1
+
+
+def choose(
+    corpus: Corpus,
+    target: Ints,
+    is_label: Flags,
+    settings: ExampleSettings,
+    refused: Counter[str],
+) -> VltQuestions:
+    """The questions about these candidates of all photos.
+
+    Crops and rows are chosen so that no fixed box answers many rows, see `lazy_answers`.
+
+    Args:
+        target: Objects that can be asked for, int (n,).
+        is_label: Whether its label is asked for, and not an expression; bool (n,).
+    """
+    photo = corpus.photo[target]
+    size = np.stack([corpus.photos[side].to_numpy()[photo] for side in ("width", "height")], axis=1)
+    boxes = corpus.boxes[target] * np.tile(1 / size, 2)
+    splits = np.array(SPLITS)[corpus.split[photo]].tolist()
+    most = settings.vlt.max_lazy_iou
+    crop = np.full((len(boxes), 4), np.nan)
+    if settings.vlt.crops and lazy_answers.need_crops(boxes, splits, most):
+        ids = corpus.objects["object_id"].take(pa.array(target)).to_pylist()
+        seeds = [
+            seed_of(settings.seed, "view", object_id) if of_label else None
+            for object_id, of_label in zip(ids, is_label.tolist(), strict=True)
+        ]
+        views = CandidateCrops.of(corpus.boxes[target], size, seeds)
+        picks = lazy_answers.choose_crops(views, splits, most)
+        cropped = np.flatnonzero(picks)
+        boxes[cropped] = views.shares[cropped, picks[cropped]]
+        crop[cropped] = views.crops[cropped, picks[cropped]]
+    kept = lazy_answers.choose_rows(boxes, splits, most)
+    if not kept.all():
+        refused["a_fixed_box_answers_it"] += int((~kept).sum())
+    return VltQuestions(target[kept], crop[kept])
+
+
+def _row(
+    near: Neighborhood,
+    target: Object,
+    crop: Box | None,
+    choices: Sequence[tuple[str, str]],
+    settings: ExampleSettings,
+) -> Row:
+    seed = seed_of(settings.seed, "vlt", target.object_id)
+    rng = SeededRandom(seed)
+    template = rng.pick(TEMPLATES)
+    kind, text = rng.pick(choices)
+    box = Box(*target.box)
+    return example_row(
+        "vlt",
+        kind,
+        near.split,
+        template,
+        [image_block(), text_block(question(template, text))],
+        [query_picture(near.photo, crop)],
+        "{box}",
+        seed,
+        box=(visible(box, crop) if crop else box).as_list(),
+    )
+
+
 def _referring_expressions(
-    photo: Photo, target: Object, objects: list[Object]
+    photo: Photo, target: Object, objects: Sequence[Object]
 ) -> list[tuple[str, str]]:
     """Texts that refer to the target and to no other object of the photo, as `(kind, text)`.
 
@@ -252,8 +251,8 @@ def _key(text: str) -> str:
     return without_determiner(" ".join(text.casefold().split()).rstrip("."))
 
 
-def _has_usable_size(obj: Object, settings: ExampleSettings, summary: ObjectiveSummary) -> bool:
+def _has_usable_size(obj: Object, settings: ExampleSettings, refused: Counter[str]) -> bool:
     if obj.area_share > settings.vlt.max_area_share:
-        summary.refused["too_large"] += 1
+        refused["too_large"] += 1
         return False
     return Box.of(obj.box).area > 0

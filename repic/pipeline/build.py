@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,7 +22,7 @@ from repic.config import Settings, as_recorded
 from repic.pipeline import kept_results, shrinkage
 from repic.pipeline.scan import Reject, Scan
 from repic.pipeline.stages import STAGES
-from repic.pipeline.stages.base import Inputs, Json, RowStage, Stage, TableStage
+from repic.pipeline.stages.base import Inputs, Json, PreparedInputs, RowStage, Stage, TableStage
 from repic.pipeline.stages.quarantine import check_budget
 from repic.tables import TABLES
 from storage.errors import DamagedError, NotFoundError
@@ -56,10 +58,35 @@ class ShardResult:
 
 
 @dataclass(frozen=True)
+class Shards(Sequence[StageShard]):
+    """Shards of a stage, each put together when it is asked for, so that one is in memory."""
+
+    stage: str
+    store: str
+    parts: tuple[tuple[PreparedInputs, Settings, npt.NDArray[np.int64]], ...] = ()
+    """Of each shard: the inputs that it is of, their settings, and their numbers."""
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    @overload
+    def __getitem__(self, index: int) -> StageShard: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Shards: ...
+
+    def __getitem__(self, index: int | slice) -> StageShard | Shards:
+        if isinstance(index, slice):
+            return replace(self, parts=self.parts[index])
+        inputs, settings, rows = self.parts[index]
+        return StageShard(self.stage, inputs.take(rows), settings, self.store)
+
+
+@dataclass(frozen=True)
 class StagePlan:
     """Shards of a stage that have no result yet; `inputs` and `missing` count its inputs."""
 
-    shards: tuple[StageShard, ...]
+    shards: Sequence[StageShard]
     inputs: int
     missing: int
 
@@ -132,6 +159,7 @@ class Build:
     damaged: dict[str, str] = field(default_factory=dict)
     allow_shrink: bool = False
     _tables: dict[str, pa.Table] = field(default_factory=dict, repr=False)
+    _inputs_of: dict[str, PreparedInputs] = field(default_factory=dict, repr=False)
 
     @cached_property
     def reviews(self) -> Manifest | None:
@@ -157,7 +185,7 @@ class Build:
 
     def without(self, gone: Iterable[Reject]) -> Build:
         """The same build of a source that no longer has these photos at these URIs."""
-        return replace(self, scan=self.scan.without(gone), _tables={})
+        return replace(self, scan=self.scan.without(gone), _tables={}, _inputs_of={})
 
     def find_damage(self) -> None:
         """Note which files of earlier versions of this build are lost or damaged."""
@@ -173,32 +201,29 @@ class Build:
         """Missing shards of a stage; a whole-table stage has none, because `publish` runs it."""
         if not isinstance(stage, RowStage) or self._existing(stage):
             return StagePlan((), 0, 0)
-        shards: list[StageShard] = []
+        parts = []
         count = 0
         for settings in stage.parts_of(self.settings):
             self.damaged |= kept_results.set_aside_damaged(self.store, stage, settings)
-            inputs = self._inputs_of_part(stage, settings)
+            inputs = self._prepared(stage, settings)
             covered = kept_results.covered_keys(self.store, stage, settings)
-            is_covered = pc.is_in(inputs["key"], pa.array(sorted(covered), pa.string()))
-            missing = inputs.filter(pc.invert(is_covered))
+            is_covered = pc.is_in(inputs.keys["key"], pa.array(sorted(covered), pa.string()))
+            missing = np.flatnonzero(~is_covered.to_numpy())
             size = settings.runtime.shard_rows
-            shards += [
-                StageShard(stage.name, missing.slice(start, size), settings, self.store.location)
-                for start in range(0, missing.num_rows, size)
+            parts += [
+                (inputs, settings, missing[start : start + size])
+                for start in range(0, len(missing), size)
             ]
-            count += inputs.num_rows
-        return StagePlan(tuple(shards), count, sum(shard.inputs.num_rows for shard in shards))
+            count += inputs.keys.num_rows
+        shards = Shards(stage.name, self.store.location, tuple(parts))
+        return StagePlan(shards, count, sum(len(rows) for _, _, rows in parts))
 
     def publish(self, stage: Stage) -> list[Manifest]:
         """Publish the tables of a stage. All shards of the stage must be complete."""
         if existing := self._existing(stage):
             return existing
         if isinstance(stage, RowStage):
-            parts = []
-            for settings in stage.parts_of(self.settings):
-                keys = self._inputs_of_part(stage, settings)["key"].to_pylist()
-                parts += kept_results.parts_for(self.store, stage, settings, keys)
-            return [self._publish(stage, stage.name, parts, {})]
+            return [self._publish_rows(stage)]
         assert isinstance(stage, TableStage)
         output = stage.run(self._inputs(stage))
         return [
@@ -261,6 +286,9 @@ class Build:
         return written  # it can be read again
 
     def _inputs(self, stage: Stage) -> Inputs:
+        read = {name for later in STAGES[STAGES.index(stage) :] for name in later.reads}
+        for name in self._tables.keys() - read:
+            del self._tables[name]
         names = [name for name in stage.reads if name != "source"]
         rejects = [
             reject
@@ -270,26 +298,29 @@ class Build:
             for reject in kept_results.rejects(self.store, other, settings)
         ]
         tables = {name: self._table(name) for name in names}
-        previous = {}
-        if isinstance(stage, TableStage) and stage.reuses_rows:
-            previous = {name: self._previous(stage, name) for name in stage.writes}
-        return Inputs(self.settings, self.scan, tables, tuple(rejects), previous, self.store)
+        return Inputs(self.settings, self.scan, tables, tuple(rejects), self.store)
 
-    def _inputs_of_part(self, stage: RowStage, settings: Settings) -> pa.Table:
-        return stage.inputs(replace(self._inputs(stage), settings=settings))
+    def _prepared(self, stage: RowStage, settings: Settings) -> PreparedInputs:
+        """Inputs of a stage under some of its settings; those of the last stage are kept."""
+        recipe = stage.fingerprint(settings)
+        if recipe not in self._inputs_of:
+            self._inputs_of.clear()
+            inputs = replace(self._inputs(stage), settings=settings)
+            self._inputs_of[recipe] = stage.prepare(inputs)
+        return self._inputs_of[recipe]
 
-    def _previous(self, stage: Stage, name: str) -> pa.Table:
-        """The latest version of a table; empty if the recipe or version of the stage differs."""
-        try:
-            latest = self.store.manifest(f"{name}@latest")
-        except NotFoundError:
-            return TABLES[name].empty()
-        if fingerprint(latest.settings) != fingerprint(self._recipe(stage)):
-            return TABLES[name].empty()
-        try:
-            return self.store.read(latest.ref)
-        except DamagedError:  # its rows are computed again instead of copied
-            return TABLES[name].empty()
+    def _publish_rows(self, stage: RowStage) -> Manifest:
+        """Publish the kept results of a row-wise stage."""
+        parts: list[Part] = []
+        data: list[Part] | Iterator[pa.Table] = parts
+        notes: Mapping[str, Json] = {}
+        for settings in stage.parts_of(self.settings):
+            inputs = self._prepared(stage, settings)
+            keys = inputs.keys["key"].to_pylist()
+            parts += kept_results.parts_for(self.store, stage, settings, keys)
+            if stage.selects_by:
+                data, notes = kept_results.selected(self.store, stage, inputs, parts)
+        return self._publish(stage, stage.name, data, notes)
 
     def _recipe(self, stage: Stage) -> dict[str, Json]:
         return {"recipe": stage.recipe(self.settings), "version": stage.version}
@@ -302,7 +333,11 @@ class Build:
         return self._tables[name]
 
     def _publish(
-        self, stage: Stage, name: str, data: pa.Table | list[Part], notes: Mapping[str, Json]
+        self,
+        stage: Stage,
+        name: str,
+        data: pa.Table | list[Part] | Iterator[pa.Table],
+        notes: Mapping[str, Json],
     ) -> Manifest:
         inputs = [
             self._manifest(table) for table in stage.reads if table not in ("source", "reviews")

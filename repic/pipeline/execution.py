@@ -7,6 +7,7 @@ the same stages in the same order.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from repic.config import Settings
 from repic.objectives import names
@@ -22,7 +23,7 @@ from repic.pipeline.build import (
 from repic.pipeline.kept_levels import keep_level
 from repic.pipeline.scan import Reject, Scan, trust_root
 from repic.pipeline.stages import STAGES
-from repic.pipeline.stages.base import RowStage, ShardOutput, Stage
+from repic.pipeline.stages.base import RowStage, Stage
 from storage.errors import NotFoundError
 from storage.manifest import Run
 from storage.store import Store
@@ -46,7 +47,7 @@ def run_shard(shard: StageShard) -> ShardResult:
         )
         if image_id not in gone_ids
     ]
-    kept = ShardOutput(output.rows, tuple(r for r in output.rejects if not r.transient))
+    kept = replace(output, rejects=tuple(r for r in output.rejects if not r.transient))
     if keys:
         kept_results.write(Store.open(shard.store), stage, shard.settings, keys, kept)
     return ShardResult(output.rows.num_rows, len(output.rejects), gone)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from repic.config import Settings
 from repic.pipeline.scan import Reject
-from repic.pipeline.stages.base import RowStage, ShardOutput
+from repic.pipeline.stages.base import Json, PreparedInputs, RowStage, ShardOutput
+from repic.tables import TABLES
 from storage.errors import DamagedError
 from storage.parts import Part
 from storage.store import Store
@@ -30,7 +32,7 @@ def write(
         output.rows,
         recipe=stage.fingerprint(settings),
         covers=keys,
-        note=json.dumps([asdict(reject) for reject in output.rejects]),
+        note=_note(output),
     )
 
 
@@ -48,7 +50,7 @@ def covered_keys(store: Store, stage: RowStage, settings: Settings) -> set[str]:
 def rejects(store: Store, stage: RowStage, settings: Settings) -> list[Reject]:
     """All inputs that the stage has ever refused under this fingerprint."""
     parts = store.parts(stage.name, stage.fingerprint(settings))
-    return [reject for part in parts for reject in _rejects(part)]
+    return [reject for part in parts for reject in _read_note(part).rejects]
 
 
 def parts_for(store: Store, stage: RowStage, settings: Settings, keys: Iterable[str]) -> list[Part]:
@@ -85,29 +87,76 @@ def parts_for(store: Store, stage: RowStage, settings: Settings, keys: Iterable[
     return large + _merged(store, stage, settings, partial + small)
 
 
+def selected(
+    store: Store, stage: RowStage, inputs: PreparedInputs, parts: list[Part]
+) -> tuple[list[Part] | Iterator[pa.Table], Mapping[str, Json]]:
+    """The rows of these parts that a stage publishes, and its notes.
+
+    These are the parts themselves if all rows are selected, else one table after the other.
+    """
+    columns = list(stage.selects_by)
+    light = [store.read_part(part, columns) for part in parts]
+    rows = pa.concat_tables([TABLES[stage.name].schema.empty_table().select(columns), *light])
+    wanted = set(inputs.keys["image_id"].to_pylist())
+    counts = (
+        of for part in parts for subject, of in _read_note(part).counts.items() if subject in wanted
+    )
+    chosen, notes = inputs.select(rows, counts)
+    if chosen.all():
+        return parts, notes
+    masks = np.split(chosen, np.cumsum([part.shard.rows for part in parts])[:-1])
+    kept = zip(parts, masks, strict=True)
+    return (store.read_part(p).filter(pa.array(mask)) for p, mask in kept if mask.any()), notes
+
+
 def _merged(
     store: Store, stage: RowStage, settings: Settings, pieces: list[tuple[Part, set[str]]]
 ) -> list[Part]:
-    merged, tables, keys, refused = [], [], [], []
+    merged: list[Part] = []
+    tables: list[pa.Table] = []
+    keys: list[str] = []
+    refused: list[Reject] = []
+    counts: dict[str, Json] = {}
     for number, (part, useful) in enumerate(pieces, start=1):
-        subjects = pa.array(sorted({_subject_of(key) for key in useful}), pa.string())
-        rows = store.read_part(part)
-        tables.append(rows.filter(pc.is_in(rows[stage.subject], subjects)))
+        subjects = {_subject_of(key) for key in useful}
+        rows, note = store.read_part(part), _read_note(part)
+        wanted = pa.array(sorted(subjects), pa.string())
+        tables.append(rows.filter(pc.is_in(rows[stage.subject], wanted)))
         # A refusal depends on the photo's bytes alone, whichever of its keys are wanted.
-        refused += _rejects(part)
+        refused += note.rejects
+        counts |= {subject: of for subject, of in note.counts.items() if subject in subjects}
         keys += sorted(useful)
         if len(keys) >= settings.runtime.shard_rows or number == len(pieces):
-            output = ShardOutput(pa.concat_tables(tables), tuple(dict.fromkeys(refused)))
+            rejects = tuple(dict.fromkeys(refused))
+            output = ShardOutput(pa.concat_tables(tables), rejects, counts)
             merged.append(write(store, stage, settings, keys, output))
-            tables, keys, refused = [], [], []
+            tables, keys, refused, counts = [], [], [], {}
     return merged
 
 
-def _rejects(part: Part) -> list[Reject]:
-    """The inputs that a part says were refused."""
+@dataclass(frozen=True)
+class _Note:
+    """What a part says of its inputs besides their rows; see `ShardOutput`."""
+
+    rejects: tuple[Reject, ...] = ()
+    counts: Mapping[str, Json] = field(default_factory=dict)
+
+
+def _note(output: ShardOutput) -> str:
+    """The note of a part: a list of the refused inputs, and where there are any, also counts."""
+    rejects = [asdict(reject) for reject in output.rejects]
+    if not output.counts:
+        return json.dumps(rejects)
+    return json.dumps({"rejects": rejects, "counts": output.counts})
+
+
+def _read_note(part: Part) -> _Note:
     try:
-        return [Reject(**reject) for reject in json.loads(part.note)]
-    except (ValueError, TypeError, RecursionError) as error:
+        told = json.loads(part.note)
+        told = told if isinstance(told, dict) else {"rejects": told}
+        rejects = tuple(Reject(**reject) for reject in told["rejects"])
+        return _Note(rejects, dict(told.get("counts", {})))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedError(part.shard.path, f"its note is no list of refusals: {error}") from error
 
 

@@ -249,6 +249,7 @@ EXAMPLES = Table(
     ("example_id",),
     (
         Column("example_id", TEXT, "Hash of the objective, template, pictures and answer."),
+        Column("image_id", TEXT, "Query photo, the last of images."),
         Column("objective", TEXT, "oct, vlt or ict."),
         Column(
             "kind",
@@ -321,11 +322,6 @@ EXAMPLES = Table(
         Column("band", TEXT, "Band of its hardest pair.", nullable=True),
         Column("similarity", FLOAT, "Similarity of its hardest pair.", nullable=True),
         Column("seed", LONG, "Seed of its random draws."),
-        Column(
-            "draft",
-            TEXT,
-            "Hash of all inputs of the row; a build keeps the row while the hash is the same.",
-        ),
     ),
 )
 

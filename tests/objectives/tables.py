@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from repic.objectives import Corpus
+from repic.config import ExampleSettings
+from repic.objectives import Corpus, ExampleInputs, ObjectiveSummary, build
+from repic.objectives.neighborhood import Neighborhood, Object, read
 from repic.tables import build as tables
 from storage.hashing import fingerprint
 
@@ -123,7 +126,33 @@ class Build:
     @property
     def corpus(self) -> Corpus:
         """The corpus of these tables."""
-        return Corpus.of(*self.tables)
+        labels, splits = self.labels, self.splits
+        return Corpus.of(
+            self.images,
+            self.objects,
+            pa.table({"object_id": [*labels], "label": pa.array(labels.values(), pa.string())}),
+            self.pairs,
+            pa.table({"image_id": [*splits], "split": pa.array(splits.values(), pa.string())}),
+        )
+
+    def examples(
+        self, objective: str, settings: ExampleSettings
+    ) -> tuple[list[dict[str, Any]], ObjectiveSummary]:
+        """The rows of one objective, and its summary."""
+        rows, summaries = build(*self.tables, settings)
+        summary = next(one for one in summaries if one.objective == objective)
+        return [row for row in rows if row["objective"] == objective], summary
+
+
+def the_neighborhood(build: Build, **changes: Any) -> Neighborhood:
+    """The first photo of a build, with what is around it."""
+    inputs = ExampleInputs.of(build.corpus, ExampleSettings(**changes))
+    return next(iter(read(inputs.take(np.array([0])))))
+
+
+def the_object(build: Build) -> Object:
+    """The first object of the first photo."""
+    return the_neighborhood(build).own[0]
 
 
 def labelled_build(identities: int = IDENTITIES, views: int = VIEWS) -> Build:

@@ -8,16 +8,13 @@ from typing import Any
 import pytest
 
 from repic.config import ExampleSettings, IctSettings
-from repic.objectives import balance, write_drafts
+from repic.objectives import balance
 from repic.objectives.base import ObjectiveSummary
-from repic.objectives.ict import Ict
 from tests.objectives.tables import Build, image_row, labelled_build, object_row, pair_row
 
 
 def rows_of(build: Build, **changes: Any) -> tuple[list[dict[str, Any]], ObjectiveSummary]:
-    summary = ObjectiveSummary("ict")
-    settings = ExampleSettings(ict=IctSettings(**changes))
-    return list(write_drafts(Ict().drafts(build.corpus, settings, summary), {})), summary
+    return build.examples("ict", ExampleSettings(ict=IctSettings(**changes)))
 
 
 def earned(rows: list[dict[str, Any]]) -> dict[int, tuple[float, float]]:

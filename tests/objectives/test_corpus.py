@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from repic.objectives import Corpus
 from tests.objectives.tables import Build, image_row, object_row, pair_row
 
 
+def place(ids: pa.ChunkedArray, wanted: str) -> int:
+    return int(ids.to_pylist().index(wanted))
+
+
 def absent(corpus: Corpus, key: dict[str, Any], photo: dict[str, Any]) -> bool:
-    return corpus.is_absent(corpus.objects[key["object_id"]], corpus.photos[photo["image_id"]])
+    obj = place(corpus.objects["object_id"], key["object_id"])
+    query = place(corpus.photos["image_id"], photo["image_id"])
+    return bool(corpus.absent(np.array([obj]), np.array([query]))[0])
 
 
 @pytest.fixture
@@ -37,15 +45,15 @@ PHOTOS = [image_row(key) for key in "abc"]
 def test_pairs_that_are_used(objects: dict, changes: dict, used: bool) -> None:
     pair = pair_row(objects["a"], objects["b"], "positive", **changes)
     corpus = Build(PHOTOS, objects.values(), [pair]).corpus
-    assert len(corpus.pairs) == used
+    assert corpus.pairs.num_rows == used
     assert sum(corpus.refused.values()) == (not used)
 
 
 def test_photos_without_a_split_are_not_used(objects: dict) -> None:
     build = Build(PHOTOS, objects.values(), [pair_row(objects["a"], objects["b"], "positive")])
     build.splits[PHOTOS[0]["image_id"]] = None
-    assert not build.corpus.pairs
-    assert PHOTOS[0]["image_id"] not in build.corpus.splits
+    assert not build.corpus.pairs.num_rows
+    assert sorted(build.corpus.split.tolist()) == [-1, 0, 0]
 
 
 def test_groups_join_identities_and_positives(objects: dict) -> None:
@@ -53,7 +61,8 @@ def test_groups_join_identities_and_positives(objects: dict) -> None:
     corpus = Build(
         PHOTOS, objects.values(), [pair_row(objects["a"], objects["b"], "positive", doubtful=True)]
     ).corpus
-    group = {key: corpus.group(row["object_id"]) for key, row in objects.items()}
+    ids = corpus.objects["object_id"]
+    group = {key: corpus.group[place(ids, row["object_id"])] for key, row in objects.items()}
     assert group["a"] == group["b"] == group["c2"] != group["c"]
 
 

@@ -16,22 +16,23 @@ from repic.captions.facts import NO_FACTS
 from repic.config import ExampleSettings
 from repic.config import IctSettings as Settings
 from repic.images.coordinates import QWEN3_VL
-from repic.objectives import write_drafts
 from repic.objectives.base import Mode, ObjectiveSummary, Reward, SeededRandom
-from repic.objectives.corpus import Corpus
 from repic.objectives.ict import NO_COPY, USE_NAME, Ict
 from repic.objectives.phrases import named_caption, reference_info
-from tests.objectives.tables import Build, image_row, labelled_build, object_row, pair_row
+from tests.objectives.tables import (
+    Build,
+    image_row,
+    labelled_build,
+    object_row,
+    pair_row,
+    the_neighborhood,
+    the_object,
+)
 from tests.timing import quickest
 
 
 def rows_of(build: Build, **changes: Any) -> tuple[list[dict[str, Any]], ObjectiveSummary]:
-    summary = ObjectiveSummary("ict")
-    return list(
-        write_drafts(
-            Ict().drafts(build.corpus, ExampleSettings(ict=Settings(**changes)), summary), {}
-        )
-    ), summary
+    return build.examples("ict", ExampleSettings(ict=Settings(**changes)))
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +153,7 @@ class TestRows:
 
 
 def described(**changes: Any) -> Any:
-    build = Build([image_row("a")], [object_row("a", "a", **changes)], [])
-    corpus: Corpus = build.corpus
-    return next(iter(corpus.objects.values()))
+    return the_object(Build([image_row("a")], [object_row("a", "a", **changes)], []))
 
 
 @pytest.mark.parametrize(
@@ -381,10 +380,9 @@ def test_a_caption_that_its_row_does_not_reward_is_not_taught(
     }
     short = {**right, "example_id": "short", "caption": "<Ann>.", **NO_FACTS}
     rows = [right, contradicted, short]
-    plans = [SimpleNamespace(key=row["example_id"], row=partial(dict, row)) for row in rows]
+    plans = [SimpleNamespace(row=partial(dict, row)) for row in rows]
     monkeypatch.setattr(Ict, "_plans", lambda *_: iter(plans))
-    rows_written, summary = rows_of(world)
-    dropped = {**short, "caption": None, "answer": ""}
-    drafted = [{**row, "draft": row["example_id"]} for row in (right, dropped)]
-    assert rows_written == drafted
-    assert summary.refused == {"its_true_caption_is_not_rewarded": 1}
+    refused: Counter[str] = Counter()
+    rows_written = list(Ict().rows(the_neighborhood(world), ExampleSettings(), refused))
+    assert rows_written == [right, {**short, "caption": None, "answer": ""}]
+    assert refused == {"its_true_caption_is_not_rewarded": 1}

@@ -12,9 +12,16 @@ from hypothesis import strategies as st
 from repic.config import ExampleSettings, VltSettings
 from repic.images.coordinates import NORMALIZED, QWEN3_VL, Box
 from repic.objectives import lazy_answers
-from repic.objectives.base import ObjectiveSummary, answer_of
-from repic.objectives.corpus import Corpus
-from repic.objectives.lazy_answers import best_box, choose_crops, choose_rows, ious, measure
+from repic.objectives.base import answer_of
+from repic.objectives.candidate_crops import CandidateCrops
+from repic.objectives.lazy_answers import (
+    best_box,
+    choose_crops,
+    choose_rows,
+    ious,
+    measure,
+    need_crops,
+)
 from repic.objectives.query_view import QueryView, box_in_view
 from repic.objectives.vlt import Vlt
 from repic.rewards.server.protocol import row_message
@@ -99,7 +106,7 @@ def test_the_box_of_train_is_scored_on_each_split() -> None:
     assert measure(rows[10:]) == []
 
 
-def _corpus(count: int = 160) -> Corpus:
+def _build(count: int = 160) -> Build:
     """Photos with one object each, half of them in the middle."""
     photos = [image_row(str(i)) for i in range(count)]
     spots = [(0, 0, 60, 60), (300, 200, 420, 380)]
@@ -108,14 +115,13 @@ def _corpus(count: int = 160) -> Corpus:
         x1, y1, x2, y2 = (100, 100, 300, 300) if i % 2 else spots[i // 2 % 2]
         place = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
         objects.append(object_row(str(i), str(i), **place))
-    return Build(photos, objects, []).corpus
+    return Build(photos, objects, [])
 
 
-def _rows(corpus: Corpus, most: float, crops: bool) -> tuple[list[dict[str, Any]], int]:
-    summary = ObjectiveSummary("vlt")
+def _rows(build: Build, most: float, crops: bool) -> tuple[list[dict[str, Any]], int]:
     settings = ExampleSettings(vlt=VltSettings(max_lazy_iou=most, crops=crops))
-    rows = [draft.write() for draft in Vlt().drafts(corpus, settings, summary)]
-    return [row for row in rows if row], summary.refused["a_fixed_box_answers_it"]
+    rows, summary = build.examples("vlt", settings)
+    return rows, summary.refused["a_fixed_box_answers_it"]
 
 
 def _is_whole(row: dict[str, Any]) -> bool:
@@ -124,8 +130,8 @@ def _is_whole(row: dict[str, Any]) -> bool:
 
 
 def test_without_crops_vlt_leaves_out_what_a_fixed_box_answers() -> None:
-    assert _rows(_corpus(), 1.0, crops=False)[1] == 0
-    rows, left_out = _rows(_corpus(), 0.45, crops=False)
+    assert _rows(_build(), 1.0, crops=False)[1] == 0
+    rows, left_out = _rows(_build(), 0.45, crops=False)
     assert all(map(_is_whole, rows))
     assert len(rows) + left_out == 160
     assert 0 < left_out <= 160 * lazy_answers.MOST_LEFT_OUT
@@ -133,22 +139,22 @@ def test_without_crops_vlt_leaves_out_what_a_fixed_box_answers() -> None:
 
 
 def test_with_crops_vlt_keeps_more_rows() -> None:
-    rows, left_out = _rows(_corpus(), 0.35, crops=True)
-    whole, others = _rows(_corpus(), 0.35, crops=False)
+    rows, left_out = _rows(_build(), 0.35, crops=True)
+    whole, others = _rows(_build(), 0.35, crops=False)
     assert left_out < others
     assert not all(map(_is_whole, rows))
     assert measure(rows)[0].mean_iou < measure(whole)[0].mean_iou + 1e-9
-    assert rows == _rows(_corpus(), 0.35, crops=True)[0]
+    assert rows == _rows(_build(), 0.35, crops=True)[0]
 
 
 def test_photos_stay_whole_where_no_fixed_box_answers_them() -> None:
-    rows, left_out = _rows(_corpus(), 0.9, crops=True)
+    rows, left_out = _rows(_build(), 0.9, crops=True)
     assert all(map(_is_whole, rows))
     assert left_out == 0
 
 
 def test_a_crop_changes_the_view_and_not_the_place_of_the_box() -> None:
-    rows, _ = _rows(_corpus(), 0.3, crops=True)
+    rows, _ = _rows(_build(), 0.3, crops=True)
     cropped = [row for row in rows if not _is_whole(row)]
     assert cropped
     for row in cropped:
@@ -178,11 +184,13 @@ def test_a_view_is_one_of_those_that_are_offered(
 ) -> None:
     boxes = np.array(found).reshape(-1, 4)
     splits = [("train", "test")[i % 2] for i in range(len(boxes))]
-    offered = [np.vstack([box, box * [0.5, 1, 0.5, 1]])[: 1 + i % 2] for i, box in enumerate(boxes)]
-    picks = choose_crops(boxes, splits, most, offered.__getitem__)
-    assert all(pick < len(views) for pick, views in zip(picks, offered, strict=True))
-    if len(boxes):
-        shown = np.array([views[pick] for pick, views in zip(picks, offered, strict=True)])
+    count = 1 + np.arange(len(boxes)) % 2
+    halves = np.where(count[:, None] > 1, boxes * [0.5, 1, 0.5, 1], boxes)
+    views = CandidateCrops(count, np.zeros((len(boxes), 2, 4)), np.stack([boxes, halves], axis=1))
+    if need_crops(boxes, splits, most):
+        picks = choose_crops(views, splits, most)
+        assert (picks < count).all()
+        shown = views.shares[np.arange(len(boxes)), picks]
         train = [i for i, split in enumerate(splits) if split == "train"]
         before = ious(boxes[train], best_box(boxes[train])).mean()
         after = ious(shown[train], best_box(shown[train])).mean()

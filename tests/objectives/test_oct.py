@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from repic.config import ExampleSettings
 from repic.config import OctSettings as Settings
 from repic.images.coordinates import QWEN3_VL
-from repic.objectives import write_drafts
 from repic.objectives.base import Mode, ObjectiveSummary
 from repic.objectives.oct import INSTRUCTION, Oct
 from tests.objectives.tables import Build, image_row, labelled_build, object_row, pair_row
@@ -20,12 +19,7 @@ from tests.timing import quickest
 
 
 def rows_of(build: Build, **changes: Any) -> tuple[list[dict[str, Any]], ObjectiveSummary]:
-    summary = ObjectiveSummary("oct")
-    return list(
-        write_drafts(
-            Oct().drafts(build.corpus, ExampleSettings(oct=Settings(**changes)), summary), {}
-        )
-    ), summary
+    return build.examples("oct", ExampleSettings(oct=Settings(**changes)))
 
 
 @pytest.fixture(scope="module")

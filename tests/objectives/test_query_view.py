@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,6 @@ from PIL import Image
 from repic.images.coordinates import Box
 from repic.images.decode import open_image
 from repic.images.uris import file_uri
-from repic.objectives.base import SeededRandom
 from repic.objectives.candidate_crops import (
     MAX_AREA_SHARE,
     MIN_PIXELS,
@@ -35,12 +35,13 @@ def test_a_crop_shows_most_of_the_object(
     (x1, x2), (y1, y2) = sorted(corners[:2]), sorted(corners[2:])
     box = Box(x1 * width, y1 * height, (x2 * 0.9 + 0.1) * width, (y2 * 0.9 + 0.1) * height)
     box = box if box.area > 0 else Box(0, 0, width, height)
-    offered = CandidateCrops.of(box, width, height, SeededRandom(seed))
-    assert offered.crops[0] is None
-    assert len(offered.crops) == len(offered.shares)
+    offered = CandidateCrops.of(np.array([box.as_list()]), np.array([size]), [seed])
+    whole = [0, 0, width, height]
+    assert offered.crops[0, 0].tolist() == whole
+    assert (offered.crops[0, offered.count[0] :] == whole).all()
     assert (offered.shares >= 0).all()
     assert (offered.shares <= 1 + 1e-9).all()
-    for crop in filter(None, offered.crops):
+    for crop in (Box.of(crop) for crop in offered.crops[0, 1 : offered.count[0]]):
         assert 0 <= crop.x1 < crop.x2 <= width
         assert 0 <= crop.y1 < crop.y2 <= height
         assert min(crop.width, crop.height) >= MIN_PIXELS
@@ -50,7 +51,9 @@ def test_a_crop_shows_most_of_the_object(
 
 
 def test_without_random_numbers_there_is_the_whole_photo_only() -> None:
-    assert CandidateCrops.of(Box(10, 10, 50, 50), 200, 100, None).crops == (None,)
+    found = CandidateCrops.of(np.array([[10.0, 10, 50, 50]]), np.array([[200, 100]]), [None])
+    assert found.count.tolist() == [1]
+    assert found.shares[0, 0].tolist() == [0.05, 0.1, 0.25, 0.5]
 
 
 def _row(crop: list[float] | None) -> dict[str, Any]:

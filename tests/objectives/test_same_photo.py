@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 
 from repic.config import ExampleSettings
-from repic.objectives import Corpus, build
+from repic.objectives import build
 from repic.objectives.same_photo import augmentation
-from tests.objectives.tables import Build, image_row, labelled_build, object_row, pair_row
+from tests.objectives.tables import (
+    Build,
+    image_row,
+    labelled_build,
+    object_row,
+    pair_row,
+    the_object,
+)
 
 CHANGED = ExampleSettings(same_photo={"use": "auto"})
 
@@ -245,10 +252,7 @@ def test_a_row_does_not_depend_on_photos_of_other_labels() -> None:
 
 
 def test_small_crops_are_made_larger() -> None:
-    corpus = Corpus.of(*apart().tables)
-    small = corpus.objects[next(iter(corpus.objects))]
+    small = the_object(apart())
     assert {augmentation(CHANGED, seed, small).scale > 100 for seed in range(40)} == {True, False}
-    tiny = type(small)(
-        **{name: getattr(small, name) for name in type(small).__slots__} | {"box": (0, 0, 50, 50)}
-    )
+    tiny = small._replace(box=(0, 0, 50, 50))
     assert all(augmentation(CHANGED, seed, tiny).scale > 100 for seed in range(40))

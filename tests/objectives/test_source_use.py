@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from heapq import nsmallest
 from typing import Any
 
 import pyarrow as pa
@@ -25,15 +24,15 @@ def made(counts: dict[str, int]) -> tuple[list[Row], pa.Table]:
         for number in range(count):
             photo = f"{name}{number}"
             photos.append({"image_id": photo, "source": name})
-            pictures = [{"image_id": "elsewhere"}, {"image_id": photo}]
-            rows.append({"example_id": fingerprint(photo), "images": pictures})
+            rows.append({"example_id": fingerprint(photo), "image_id": photo})
     return rows, pa.Table.from_pylist([*photos, {"image_id": "elsewhere", "source": "x"}])
 
 
 def drawn(rows: list[Row], images: pa.Table, count: int, seed: int = 0, **weight: float) -> set:
     sources = [SourceSettings(name=name, weight=w) for name, w in weight.items()]
-    order = source_use.row_order(seed, images, sources)
-    return {row["images"][-1]["image_id"] for row in nsmallest(count, rows, key=order)}
+    table = pa.Table.from_pylist(rows).sort_by("example_id")
+    order = source_use.row_order(seed, table, images, sources)
+    return set(table["image_id"].take(pa.array(order[:count])).to_pylist())
 
 
 @given(st.integers(0, 2**62), st.sampled_from([0.1, 1.0, 7.0]))

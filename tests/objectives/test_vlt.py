@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from repic.config import ExampleSettings
 from repic.config import VltSettings as Settings
 from repic.images.coordinates import INTERNVL, NORMALIZED, QWEN2_VL, QWEN3_VL, Box, Convention
-from repic.objectives import write_drafts
 from repic.objectives.base import Mode, ObjectiveSummary
 from repic.objectives.vlt import TEMPLATES, Vlt, question
 from tests.objectives.tables import Build, image_row, object_row
@@ -25,11 +24,8 @@ def rows_of(
     *objects: dict[str, Any], annotations: int = 0, **changes: Any
 ) -> tuple[list[dict[str, Any]], ObjectiveSummary]:
     photo = image_row("a", annotations=[ANNOTATION] * annotations)
-    summary = ObjectiveSummary("vlt")
-    corpus = Build([photo], objects, []).corpus
-    return list(
-        write_drafts(Vlt().drafts(corpus, ExampleSettings(vlt=Settings(**changes)), summary), {})
-    ), summary
+    settings = ExampleSettings(vlt=Settings(**changes))
+    return Build([photo], objects, []).examples("vlt", settings)
 
 
 def test_a_row() -> None:

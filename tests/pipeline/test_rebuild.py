@@ -26,6 +26,7 @@ from tests.builds import (
     Album,
     Built,
     build,
+    computed_by,
     contents,
     keyed,
     repic,
@@ -69,6 +70,8 @@ def test_five_more_photos_are_five_processed(album: Album, built: Built, tmp_pat
     report = json.loads(done.stdout)
     new_objects = sum(len(entry["objects"]) for entry in mine.rest)
     assert report["published"] is True
+    examples = report["processed"].pop("examples")
+    assert MORE <= examples < PHOTOS + MORE
     assert report["processed"] == {
         "probes": MORE,
         "detections": MORE,
@@ -104,10 +107,10 @@ def test_rows_of_removed_photos_go_and_nothing_is_computed(
     mine = replace(album, folder=tmp_path)
     shutil.copytree(album.folder / "photos", tmp_path / "photos")
     whole = build(mine.written().settings(), store)
-    assert whole.processed == {}  # other paths, but the same bytes
+    assert computed_by(whole) == {}  # other paths, but the same bytes
     fewer = mine.without(7)
     less = build(fewer.settings(), store)
-    assert less.processed == {}
+    assert computed_by(less) == {}
     assert less.published
     assert less.tables["images"].rows == PHOTOS - 7
     gone = {
@@ -187,7 +190,7 @@ def test_a_setting_recomputes_what_depends_on_it(
     outcome = build(built.album.settings(change), store)
     assert outcome.published
     everything = {"probes": PHOTOS, "detections": PHOTOS, "embeddings": objects_in(store)}
-    assert outcome.processed == {name: everything[name] for name in computed}
+    assert computed_by(outcome) == {name: everything[name] for name in computed}
     kept = {n for n, m in outcome.tables.items() if m.version == 1} - {"quarantine"}
     assert kept == same
     back = build(built.album.settings(), store)
@@ -205,8 +208,8 @@ def test_a_setting_recomputes_what_depends_on_it(
         ("encoder.margin=0.1", ["embeddings", "pairs", "labels", "examples", "quarantine"]),
         (
             "detector.min_area_share=0.03",
-            # Fewer boxes, of which each has its vector.
-            ["detections", "objects", "pairs", "labels", "examples", "quarantine"],
+            # The boxes that stay are the same: no photo has other examples, or other vectors.
+            ["detections", "objects", "pairs", "labels", "quarantine"],
         ),
     ],
 )
@@ -245,7 +248,7 @@ def test_another_model_is_another_encoder(built: Built, tmp_path: Path) -> None:
     other = open_clip_folder(tmp_path / "other", seed=1)
     store = built.copy(tmp_path / "store")
     outcome = build(built.album.settings(f"encoder.pretrained={other}"), store)
-    assert outcome.processed == {"embeddings": objects_in(store)}
+    assert computed_by(outcome) == {"embeddings": objects_in(store)}
     same = open_clip_folder(tmp_path / "copied", seed=0)
     moved = build(built.album.settings(f"encoder.pretrained={same}"), store)
     assert moved.processed == {}
@@ -308,7 +311,7 @@ def test_the_batch_that_a_model_sees_is_part_of_its_fingerprint(
 ) -> None:
     store = built.copy(tmp_path / "store")
     outcome = build(built.album.settings("runtime.batch_size=5"), store)
-    assert outcome.processed == {"embeddings": objects_in(store)}
+    assert computed_by(outcome) == {"embeddings": objects_in(store)}
 
 
 def test_companions_do_not_matter(built: Built, album: Album, tmp_path: Path) -> None:
@@ -374,6 +377,6 @@ def test_gc_leaves_what_the_next_build_needs(built: Built, tmp_path: Path) -> No
     again = build(built.album.settings("encoder.margin=0.1"), store)
     assert not again.published
     back = build(built.album.settings(), store)  # its vectors are gone, the rest is there
-    assert back.processed == {"embeddings": objects_in(store)}
+    assert computed_by(back) == {"embeddings": objects_in(store)}
     assert contents(back) == contents(built.outcome)
     assert integrity.verify(store) == []

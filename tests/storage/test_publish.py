@@ -10,7 +10,7 @@ import pickle
 import pyarrow as pa
 import pytest
 
-from storage import files, integrity, publishing, shards
+from storage import files, integrity, parts, publishing, shards
 from storage.errors import NotDeterministicError, NotFoundError, StoreError
 from storage.hashing import content_hash
 from storage.store import Store
@@ -45,6 +45,28 @@ def test_a_large_table_is_split(store):
     manifest = store.publish("images", table, origin("f1"), key=["id"])
     assert [shard.rows for shard in manifest.shards] == [shards.ROWS_PER_SHARD, 1]
     assert manifest.content == content_hash(table)
+
+
+def test_a_stream_of_tables_is_one_version_and_one_shard_is_in_memory(store, monkeypatch):
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 5)
+    pieces = (rows(start, start + 2) for start in (8, 0, 4, 2, 6))
+    manifest = store.publish("images", pieces, origin("f1"), key=["id"])
+    assert manifest.content == content_hash(rows(0, 10))
+    assert sum(shard.rows for shard in manifest.shards) == 10
+    assert len(manifest.shards) > 1
+    for shard in manifest.shards:
+        ids = store.read_part(parts.Part(shard, SCHEMA.remove_metadata(), ()))["id"].to_pylist()
+        assert ids == sorted(ids)
+
+
+def test_a_stream_of_nothing_is_an_empty_table(store):
+    manifest = store.publish("images", iter(()), origin("f1"), key=["id"], schema=SCHEMA)
+    assert (manifest.rows, len(manifest.shards)) == (0, 1)
+
+
+def test_a_key_of_two_tables_of_a_stream_is_refused(store):
+    with pytest.raises(StoreError, match="rows with the key"):
+        store.publish("images", iter([rows(0, 2), rows(1, 3)]), origin("f1"), key=["id"])
 
 
 def test_the_same_fingerprint_publishes_nothing(store):

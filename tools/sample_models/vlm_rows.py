@@ -57,6 +57,7 @@ def rows(
                 "width": SIDE,
                 "height": SIDE,
                 "near_duplicate_group": image_id(number, p),
+                "source": "sample",
                 "identity": None,
                 "caption": photo["caption"],
                 "annotations": [

@@ -23,8 +23,8 @@ from repic.evaluation.suites.base import (
     local_photo,
 )
 from repic.objectives.base import SeededRandom, seed_of
-from repic.objectives.corpus import Object
 from repic.objectives.names import draw_names
+from repic.objectives.neighborhood import Object
 from repic.objectives.phrases import reference_info
 from repic.sample import composition, hard_cases, photo_files
 from repic.sample.backgrounds import PLACES
@@ -143,7 +143,6 @@ def _object(thing: dict[str, Any], region: ImageRegion) -> Object:
         same_label_count=1,
         cut=thing["truncated"] or thing["occluded"],
         expressions=expressions,
-        identity=thing["identity"],
         phrases=expressions,
     )
 

@@ -7,10 +7,12 @@ are computed. A whole-table stage (`TableStage`) sees all rows of its input tabl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from repic.config import Settings
@@ -24,10 +26,17 @@ Json = Any
 
 @dataclass(frozen=True)
 class ShardOutput:
-    """Output of one shard of a row-wise stage: rows of its table, and refused inputs."""
+    """Output of one shard of a row-wise stage.
+
+    Attributes:
+        rows: Of its table.
+        rejects: Refused inputs.
+        counts: Value of the stage's `subject` -> what is counted of this input, as JSON.
+    """
 
     rows: pa.Table
     rejects: tuple[Reject, ...] = ()
+    counts: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -36,8 +45,6 @@ class Inputs:
 
     Attributes:
         rejects: Inputs that the row-wise stages it reads have ever refused.
-        previous: For a stage with `reuses_rows`: its latest tables, empty if their recipe differs.
-            It may copy a row that it would compute again unchanged.
         store: Where a stage may keep what saves time in a later build, if there is one. Its rows
             must not depend on it.
     """
@@ -46,7 +53,6 @@ class Inputs:
     scan: Scan
     tables: Mapping[str, pa.Table]
     rejects: tuple[Reject, ...] = ()
-    previous: Mapping[str, pa.Table] = field(default_factory=dict)
     store: Store | None = None
 
 
@@ -89,14 +95,55 @@ class Stage(ABC):
         return fingerprint([self.name, self.version, self.recipe(settings)])
 
 
+class PreparedInputs(ABC):
+    """The inputs of a row-wise stage, of which a shard is put together when it is computed."""
+
+    @property
+    @abstractmethod
+    def keys(self) -> pa.Table:
+        """`key` and `image_id` of each input; see `RowStage.inputs`."""
+
+    @abstractmethod
+    def take(self, rows: npt.NDArray[np.int64]) -> pa.Table:
+        """Some of the inputs, by their numbers, with all columns that `RowStage.run` needs."""
+
+    def select(
+        self, rows: pa.Table, counts: Iterable[Json]
+    ) -> tuple[npt.NDArray[np.bool_], Mapping[str, Json]]:
+        """Which rows are published, and notes for the user; for a stage with `selects_by`.
+
+        Args:
+            rows: All rows of the inputs, with these columns.
+            counts: The `ShardOutput.counts` of the inputs.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class TableOfInputs(PreparedInputs):
+    """Inputs that are in memory with all their columns."""
+
+    table: pa.Table
+
+    @property
+    def keys(self) -> pa.Table:
+        return self.table.select(["key", "image_id"])
+
+    def take(self, rows: npt.NDArray[np.int64]) -> pa.Table:
+        return self.table.take(pa.array(rows))
+
+
 class RowStage(Stage):
     """A function of single inputs, whose results are kept under the stage's fingerprint.
 
     Attributes:
         subject: Column of its table that identifies the input of a row.
+        selects_by: Columns by which the rows of all inputs are selected for the published table;
+            empty if all rows are published.
     """
 
     subject: ClassVar[str]
+    selects_by: ClassVar[tuple[str, ...]] = ()
 
     def parts_of(self, settings: Settings) -> list[Settings]:
         """Settings under which its inputs are computed, if not all photos have the same.
@@ -115,6 +162,10 @@ class RowStage(Stage):
         followed by a dash and a hash of anything else that the result depends on.
         """
 
+    def prepare(self, inputs: Inputs) -> PreparedInputs:
+        """The inputs; those that need much memory are put together shard by shard."""
+        return TableOfInputs(self.inputs(inputs))
+
     def load(self, settings: Settings) -> None:
         """Load its model into this process, so that wrong settings fail before another model runs.
 
@@ -128,14 +179,7 @@ class RowStage(Stage):
 
 
 class TableStage(Stage):
-    """A function of whole tables.
-
-    Attributes:
-        reuses_rows: Whether it copies unchanged rows from `Inputs.previous`. The output must be the
-            same as without them.
-    """
-
-    reuses_rows: ClassVar[bool] = False
+    """A function of whole tables."""
 
     @abstractmethod
     def run(self, inputs: Inputs) -> Output:

@@ -1,52 +1,83 @@
-"""Examples: the rows that the three objectives make from one build."""
+"""Stage `examples`: the rows that the three objectives make of each photo."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from repic import objectives
 from repic.config import Settings
-from repic.pipeline.stages.base import Inputs, Json, Output, TableStage
-from repic.tables import TABLES
+from repic.objectives import ExampleInputs
+from repic.pipeline.stages.base import (
+    Inputs,
+    Json,
+    PreparedInputs,
+    RowStage,
+    ShardOutput,
+    rows_of,
+)
 
 
-class ExampleStage(TableStage):
-    """Draft all training examples, and write the rows that the last version does not have.
+class ExampleStage(RowStage):
+    """Write all rows about each photo; publish those that shares and totals leave.
 
-    A row whose draft is unchanged is copied, since writing it takes ten times as long as drafting.
+    What many photos decide together is decided in `prepare`; see `repic.objectives.inputs`.
     """
 
     name = "examples"
-    version = 14
-    reuses_rows = True
+    subject = "image_id"
+    selects_by = tuple(objectives.COLUMNS)
+    version = 15
     reads = ("images", "objects", "groups", "labels", "pairs")
     writes = ("examples",)
 
     def recipe(self, settings: Settings) -> Json:
         return objectives.describe(settings.examples, settings.sources)
 
-    def run(self, inputs: Inputs) -> Output:
-        groups, labels = inputs.tables["groups"], inputs.tables["labels"]
-        previous = inputs.previous.get("examples", TABLES["examples"].empty())
-        splits = dict(zip(groups["image_id"].to_pylist(), groups["split"].to_pylist(), strict=True))
-        sources = inputs.settings.sources
-        existing = previous.select(objectives.selection_columns(sources)).to_pylist()
-        rows, summaries = objectives.build(
-            inputs.tables["images"],
-            inputs.tables["objects"],
-            dict(zip(labels["object_id"].to_pylist(), labels["label"].to_pylist(), strict=True)),
-            inputs.tables["pairs"],
-            splits,
-            inputs.settings.examples,
-            {row["draft"]: row for row in existing},
-            sources,
+    def inputs(self, inputs: Inputs) -> pa.Table:
+        prepared = self.prepare(inputs)
+        return prepared.take(np.arange(prepared.keys.num_rows))
+
+    def prepare(self, inputs: Inputs) -> PreparedInputs:
+        tables, settings = inputs.tables, inputs.settings
+        corpus = objectives.Corpus.of(
+            tables["images"],
+            tables["objects"],
+            tables["labels"],
+            tables["pairs"],
+            tables["groups"],
         )
-        index = {row["draft"]: i for i, row in enumerate(existing)}
-        fresh = [row for row in rows if row["draft"] not in index]
-        index |= {row["draft"]: i for i, row in enumerate(fresh, previous.num_rows)}
-        examples = pa.concat_tables([previous, TABLES["examples"].table(fresh)])
-        examples = examples.take(pa.array([index[row["draft"]] for row in rows], pa.int64()))
-        return Output(
-            {"examples": TABLES["examples"].check(examples)},
-            {summary.objective: summary.as_json() for summary in summaries},
+        found = ExampleInputs.of(corpus, settings.examples, settings.sources)
+        return PreparedExamples(found, settings)
+
+    def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
+        rows, refused = objectives.write(inputs, settings.examples, settings.sources)
+        return ShardOutput(rows_of("examples", rows), counts=refused)
+
+
+@dataclass(frozen=True)
+class PreparedExamples(PreparedInputs):
+    """The inputs of all photos, and the cut of their rows to shares and totals."""
+
+    found: ExampleInputs
+    settings: Settings
+
+    @property
+    def keys(self) -> pa.Table:
+        return self.found.keys
+
+    def take(self, rows: npt.NDArray[np.int64]) -> pa.Table:
+        keys = self.keys["key"].take(pa.array(rows))
+        return self.found.take(rows).append_column("key", keys)
+
+    def select(
+        self, rows: pa.Table, counts: Iterable[Json]
+    ) -> tuple[npt.NDArray[np.bool_], Mapping[str, Json]]:
+        chosen, summaries = objectives.select(
+            rows, self.found, counts, self.settings.examples, self.settings.sources
         )
+        return chosen, {summary.objective: summary.as_json() for summary in summaries}

@@ -1,0 +1,157 @@
+"""The cut of all candidate rows to shares and a total, and what is said about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from repic.config import SPLITS, ExampleSettings, SourceSettings
+from repic.config.build import Objective
+from repic.objectives import balance, ict, same_photo, source_use, vlt
+from repic.objectives.base import ObjectiveSummary, seed_of
+from repic.objectives.corpus import Ints
+from repic.objectives.inputs import ExampleInputs
+from repic.objectives.quotas import by_shares
+
+COLUMNS = {
+    **dict.fromkeys(
+        ("example_id", "image_id", "objective", "kind", "split", "origin"), pa.string()
+    ),
+    "seed": pa.int64(),
+}
+"""Columns by which rows are selected and counted, and their types."""
+
+Counts = Mapping[str, Mapping[str, int]]
+"""Objective -> number of candidates that are not used, by reason."""
+
+
+def select(
+    rows: pa.Table,
+    inputs: ExampleInputs,
+    refused: Iterable[Counts],
+    settings: ExampleSettings,
+    sources: Sequence[SourceSettings] = (),
+) -> tuple[NDArray[np.bool_], list[ObjectiveSummary]]:
+    """Which of the candidate rows are examples, and a summary of each objective.
+
+    Of rows with one id, the one of the smallest seed is a candidate. Candidates are taken in the
+    order of a hash of their ids and the weights of their sources, so that a larger selection
+    contains most of a smaller one.
+
+    Args:
+        rows: The `COLUMNS` of all rows.
+        inputs: What they were made from.
+        refused: Counts of the photos.
+    """
+    by_id = pc.sort_indices(rows, [("example_id", "ascending"), ("seed", "ascending")])
+    ids = rows["example_id"].take(by_id)
+    is_new = np.ones(len(ids), bool)
+    is_new[1:] = pc.not_equal(ids[1:], ids[:-1]).to_numpy()
+    distinct = np.asarray(by_id.to_numpy())[is_new]
+    candidates = rows.take(pa.array(distinct))
+    kept = np.arange(len(distinct))
+    if settings.shares is not None or settings.total is not None:
+        seed = seed_of(settings.seed, "share")
+        order = source_use.row_order(seed, candidates, inputs.corpus.photos, sources)
+        kept = _cut(candidates, order, settings)
+    chosen = np.zeros(rows.num_rows, bool)
+    chosen[distinct[kept]] = True
+    summaries = _summaries(candidates, candidates.take(pa.array(kept)), inputs, refused, settings)
+    return chosen, summaries
+
+
+def _cut(candidates: pa.Table, order: Ints, settings: ExampleSettings) -> Ints:
+    """The candidates of all splits that the shares and the total leave, as their numbers.
+
+    The total limits the rows of train. The share of an objective without rows goes to the others.
+    With shares of objectives, the kinds of ICT have theirs as well, unless they are balanced.
+    """
+    split, objective, kind = (
+        candidates[name].combine_chunks().to_numpy(zero_copy_only=False)
+        for name in ("split", "objective", "kind")
+    )
+    kept: list[Ints] = [order[:0]]
+    for name in SPLITS:
+        of_split = order[split[order] == name]
+        total = settings.total if name == "train" else None
+        if settings.shares is None:
+            kept.append(of_split[:total])
+            continue
+        available = {one: of_split[objective[of_split] == one] for one in settings.shares}
+        for one, count in _sizes(available, settings.shares, total).items():
+            rows = available[one]
+            # Balance decides how many absent rows there are, in place of their share.
+            if one == "ict" and not (settings.ict.balance and settings.ict.shares.get("absent")):
+                kinds = {str(k): rows[kind[rows] == k].tolist() for k in settings.ict.shares}
+                kept.append(np.array(by_shares(kinds, settings.ict.shares, count), np.int64))
+            else:
+                kept.append(rows[:count])
+    return np.concatenate(kept)
+
+
+def _sizes(
+    available: Mapping[Objective, Ints], given: Mapping[Objective, float], total: int | None
+) -> dict[Objective, int]:
+    """Number of rows of each objective in a split, by the shares of those that have any."""
+    shares = {name: share for name, share in given.items() if share > 0 and len(available[name])}
+    if not shares:
+        return {}
+    share_sum = sum(shares.values())
+    most = min(len(available[name]) * share_sum / share for name, share in shares.items())
+    size = most if total is None else min(most, total)
+    return {name: round(size * share / share_sum) for name, share in shares.items()}
+
+
+def _count(rows: pa.Table, by: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns, and in how many rows they are."""
+    counts = rows.group_by([*by]).aggregate([([], "count_all")]).to_pydict()
+    return zip(*(counts[name] for name in (*by, "count_all")), strict=True)
+
+
+def _summaries(
+    candidates: pa.Table,
+    rows: pa.Table,
+    inputs: ExampleInputs,
+    refused: Iterable[Counts],
+    settings: ExampleSettings,
+) -> list[ObjectiveSummary]:
+    summaries = {
+        name: ObjectiveSummary(name, refused=Counter(counts))
+        for name, counts in inputs.refused.items()
+    }
+    for of_photo in refused:
+        for name, counts in of_photo.items():
+            summaries[name].refused.update(counts)
+    for name, split, count in _count(candidates, ("objective", "split")):
+        summaries[name].candidates[split] = count
+    for name, kind, split, count in _count(rows, ("objective", "kind", "split")):
+        summaries[name].rows[kind, split] = count
+    for name, origin, count in _count(rows, ("objective", "origin")):
+        if origin is not None:
+            summaries[name].origins[origin] = count
+    for summary in summaries.values():
+        summary.without_facts = summary.refused.pop(ict.WITHOUT_FACTS, 0)
+        summary.why = _why(summary, inputs, settings)
+    return list(summaries.values())
+
+
+def _why(summary: ObjectiveSummary, inputs: ExampleInputs, settings: ExampleSettings) -> str | None:
+    """Why an objective has no rows, or not the rows that matter; None if it has."""
+    name, refused = summary.objective, summary.refused
+    if len(inputs.queries) and not inputs.has_photos[name]:
+        return "no source has photos for it (source.objectives)"
+    if not inputs.candidates.get(name, summary.candidates.total()):
+        if name == "vlt":
+            return vlt.NO_CANDIDATES
+        return balance.WHY if refused[balance.REFUSED] else same_photo.why_no_rows(settings)
+    if summary.rows:
+        return None
+    if settings.shares is not None and name not in {k for k, s in settings.shares.items() if s}:
+        return "its share in examples.shares is 0"
+    return "examples.total or examples.shares leave no row for it"

@@ -1,0 +1,137 @@
+"""Examples in a store: kept by photo, the same in any order, and cut last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from repic import config, objectives
+from repic.config import Settings
+from repic.pipeline.build import Build
+from repic.pipeline.execution import run_shard
+from repic.pipeline.scan import Scan
+from repic.pipeline.stages import STAGES
+from repic.pipeline.stages.examples import ExampleStage
+from repic.tables import TABLES
+from storage.hashing import fingerprint
+from storage.manifest import Manifest, Origin
+from storage.store import Store
+from tests.objectives.tables import Build as World
+from tests.objectives.tables import labelled_build, labels_of
+from tests.objectives.test_inputs import described
+
+STAGE = next(stage for stage in STAGES if isinstance(stage, ExampleStage))
+
+CUTS = {
+    "all": (),
+    "total": ("examples.total=40",),
+    "shares": ("examples.shares={oct: 1, ict: 1}", "examples.vlt.max_lazy_iou=1"),
+    "crops": ("examples.same_photo.use=always", "examples.total=90"),
+}
+
+
+def settings(folder: Path, *changes: str) -> Settings:
+    return config.load(
+        "photos",
+        (f"source.path={folder}", "runtime.shard_rows=4", *changes),
+        source={"kind": "folder"},
+    )
+
+
+def built(store: Store, world: World, chosen: Settings, name: str) -> tuple[Manifest, int]:
+    """The examples of a world, published in a store; and of how many photos they were written."""
+    build = Build(chosen, store, Scan((), ()))
+    build.__dict__["fingerprints"] = {t: fingerprint([t, name]) for t in (*STAGE.reads, "examples")}
+    for table, rows in tables(world).items():
+        origin = Origin(fingerprint=build.fingerprints[table])
+        store.publish(table, rows, origin, key=TABLES[table].key)
+    plan = build.plan(STAGE)
+    for shard in plan.shards:
+        assert shard.inputs.num_rows <= 4
+        run_shard(shard)
+    (version,) = build.publish(STAGE)
+    return version, plan.missing
+
+
+def tables(world: World) -> dict[str, pa.Table]:
+    objects = world.objects.to_pylist()
+    labels = labels_of(objects)
+    groups = [
+        {
+            "object_id": row["object_id"],
+            "image_id": row["image_id"],
+            "group": row["identity"],
+            "origin": "label",
+            "split": world.splits[row["image_id"]],
+        }
+        for row in objects
+    ]
+    named = [
+        {
+            "object_id": row["object_id"],
+            "image_id": row["image_id"],
+            "label": labels[row["object_id"]],
+        }
+        for row in objects
+    ]
+    return {
+        "images": world.images,
+        "objects": world.objects,
+        "groups": TABLES["groups"].table(groups),
+        "labels": TABLES["labels"].table(named),
+        "pairs": world.pairs,
+    }
+
+
+def less(world: World, count: int) -> World:
+    """The same world, of which some photos are in no split."""
+    for image_id in list(world.splits)[:count]:
+        world.splits[image_id] = None
+    return world
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_an_increment_gives_what_a_build_from_nothing_gives(tmp_path: Path, cut: str) -> None:
+    chosen = settings(tmp_path, *CUTS[cut])
+    one, other = (Store.open(tmp_path / name, create=True) for name in "ab")
+    before, written = built(one, less(described(), 3), chosen, "less")
+    assert written == 21
+    after, rewritten = built(one, described(), chosen, "more")
+    fresh, everything = built(other, described(), chosen, "more")
+    assert everything == 24
+    assert 3 <= rewritten <= 24
+    assert (after.content, after.notes) == (fresh.content, fresh.notes)
+    assert after.content != before.content
+    world = described()
+    rows, summaries = objectives.build(*world.tables, chosen.examples)
+    assert after.notes == {one.objective: one.as_json() for one in summaries}
+    assert one.read(after.ref).sort_by("example_id").to_pylist() == (
+        TABLES["examples"].table(rows).to_pylist()
+    )
+
+
+def test_photos_that_nothing_new_is_linked_to_are_not_looked_at(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    chosen = settings(tmp_path, "examples.vlt.max_lazy_iou=1")
+    world = labelled_build(8, 3)
+    built(store, world, chosen, "one")
+    assert built(store, world, chosen, "same rows of another build")[1] == 0
+    pair = world.pairs["pair_id"][0].as_py()
+    ends = [world.pairs[f"{end}_image_id"][0].as_py() for end in ("anchor", "other")]
+    reviewed = [
+        {**row, "similarity": 0.123} if row["pair_id"] == pair else row
+        for row in world.pairs.to_pylist()
+    ]
+    world.pairs = TABLES["pairs"].table(reviewed)
+    assert built(store, world, chosen, "reviewed")[1] == len(set(ends))
+
+
+def test_what_is_not_selected_is_not_published_and_all_is_referenced(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    whole, _ = built(store, described(), settings(tmp_path), "whole")
+    assert all(shard.path.startswith("parts/") for shard in whole.shards)
+    cut, _ = built(store, described(), settings(tmp_path, "examples.total=10"), "cut")
+    assert cut.rows == 10
+    assert all(shard.path.startswith("shards/") for shard in cut.shards)
