@@ -81,6 +81,10 @@ class ExportError(TrainError):
     """A merged model that answers differently from its adapter; it is deleted."""
 
 
+class TargetError(RepicError, ValueError):
+    """A folder or a target of an export that cannot be written, or read back."""
+
+
 class TrainingStoppedError(TrainError):
     """A guard stopped the run; the message says why.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -41,16 +42,47 @@ def read_table(
     Raises:
         StoreError: a file is missing, or a column is unknown.
     """
+    wanted = _wanted(schema, columns)
+    with _missing_shards():
+        return _dataset(files, paths, schema).to_table(columns=wanted, filter=where)
+
+
+def read_batches(
+    files: Files,
+    paths: Iterable[str],
+    schema: pa.Schema,
+    columns: Sequence[str] | None = None,
+    where: pc.Expression | None = None,
+    rows: int = 1024,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of Parquet files in their order, at most `rows` at a time; as `read_table`."""
+    wanted = _wanted(schema, columns)
+    with _missing_shards():
+        yield from _dataset(files, paths, schema).to_batches(
+            columns=wanted, filter=where, batch_size=rows, batch_readahead=2, fragment_readahead=1
+        )
+
+
+def _wanted(schema: pa.Schema, columns: Sequence[str] | None) -> list[str] | None:
     if unknown := sorted(set(columns or ()) - set(schema.names)):
         raise StoreError(f"No column {', '.join(unknown)}: there are {', '.join(schema.names)}.")
+    return list(columns) if columns is not None else None
+
+
+def _dataset(files: Files, paths: Iterable[str], schema: pa.Schema) -> pyarrow.dataset.Dataset:
     source = arrow_fs.LocalFileSystem() if files.local else arrow_fs.FSSpecHandler(files.fs)
+    return pyarrow.dataset.dataset(
+        [files.full(path) for path in paths],
+        schema=schema,
+        format="parquet",
+        filesystem=source if files.local else arrow_fs.PyFileSystem(source),
+    )
+
+
+@contextlib.contextmanager
+def _missing_shards() -> Iterator[None]:
     try:
-        return pyarrow.dataset.dataset(
-            [files.full(path) for path in paths],
-            schema=schema,
-            format="parquet",
-            filesystem=source if files.local else arrow_fs.PyFileSystem(source),
-        ).to_table(columns=list(columns) if columns is not None else None, filter=where)
+        yield
     except FileNotFoundError as error:
         raise StoreError(f"A shard is gone ({error}): run `repic repair`.") from error
 

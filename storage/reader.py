@@ -214,6 +214,21 @@ class StoreReader:
         intact.check(self.files, manifest.shards)
         return formats.read_table(self.files, paths, manifest.schema_arrow, columns, filter)
 
+    def batches(
+        self,
+        ref: ArtifactRef | str,
+        columns: Sequence[str] | None = None,
+        filter: pc.Expression | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """A table in batches of at most 1024 rows, in the order of its files, which are hashed.
+
+        Raises: StoreError.
+        """
+        manifest = self.manifest(ref)
+        paths = formats.paths(manifest)
+        intact.check(self.files, manifest.shards)
+        yield from formats.read_batches(self.files, paths, manifest.schema_arrow, columns, filter)
+
     def relation(
         self, ref: ArtifactRef | str, connection: duckdb.DuckDBPyConnection | None = None
     ) -> duckdb.DuckDBPyRelation:

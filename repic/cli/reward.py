@@ -1,4 +1,4 @@
-"""Commands about rewards: reward attack, score, explain, rows, serve."""
+"""Commands about rewards: reward attack, score, explain, serve."""
 
 from __future__ import annotations
 
@@ -23,25 +23,15 @@ from repic.cli.common import (
     print_rows,
     wrappers_option,
 )
+from repic.cli.conventions import Convention, MaxPixels, MinPixels, box_convention
 
 if TYPE_CHECKING:
-    from repic.images.coordinates import Convention as BoxConvention
     from repic.objectives.base import Row
     from repic.rewards.attacks.suite import AttackReport
 
 Mode = Annotated[
     Literal["strict", "paper"],
     typer.Option(help="Our rewards, or the released ones with their loopholes."),
-]
-Convention = Annotated[
-    Literal["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "internvl", "normalised"],
-    typer.Option(help="Box convention of the model that answered."),
-]
-MinPixels = Annotated[
-    int | None, typer.Option(min=1, help="qwen2.5-vl: least pixels of a resized photo.")
-]
-MaxPixels = Annotated[
-    int | None, typer.Option(min=1, help="qwen2.5-vl: most pixels of a resized photo.")
 ]
 Dataset = Annotated[str, typer.Option(help="Version of the rows.")]
 EXAMPLES = "examples@latest"
@@ -162,7 +152,7 @@ def score(
     score = partial(
         reward_of,
         mode=mode,
-        convention=_convention(convention, min_pixels, max_pixels),
+        convention=box_convention(convention, min_pixels, max_pixels),
         iou_threshold=iou_threshold,
         strip=wrappers_option(strip),
     )
@@ -189,19 +179,6 @@ def score(
 
 def _parts(result: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value:.2f}" for name, value in result["components"].items())
-
-
-def _convention(name: str, min_pixels: int | None, max_pixels: int | None) -> BoxConvention:
-    from repic.images.coordinates import ConventionError, named_convention
-
-    try:
-        return named_convention(name, min_pixels, max_pixels)
-    except ConventionError as error:
-        options = ("min_pixels", "--min-pixels"), ("max_pixels", "--max-pixels")
-        text = str(error)
-        for field, option in options:
-            text = text.replace(field, option)
-        raise UserError(text) from None
 
 
 @reward.command()
@@ -231,7 +208,7 @@ def explain(
         raise UserError(
             f"{len(matches)} examples of {dataset} begin with {example_id!r}; give more digits"
         )
-    units = _convention(convention, min_pixels, max_pixels)
+    units = box_convention(convention, min_pixels, max_pixels)
     result = scoring.score(text, matches[0], "strict", units, strip=wrappers_option(strip))
     released = scoring.score(text, matches[0], "paper", units, strip=wrappers_option(strip))
     facts = scoring.explain(matches[0], result, released)
@@ -246,47 +223,6 @@ def explain(
         [(part["name"], f"{part['value']:.3f}", part["rule"]) for part in facts["components"]],
     )
     out().print(f"total {result.total:.3f}; the released reward gives {released.total:.3f}")
-
-
-@reward.command()
-def rows(
-    folder: Annotated[Path, typer.Argument(help="Folder for rows.jsonl and the pictures.")],
-    convention: Convention = "qwen3-vl",
-    min_pixels: MinPixels = None,
-    max_pixels: MaxPixels = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Use the box convention of this model instead of --convention."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="Rows of this split.")] = "train",
-    dataset: Dataset = EXAMPLES,
-    store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """Write rows and pictures for another trainer, with the label that a reward worker needs.
-
-    Example: repic reward rows handed --model Qwen/Qwen2.5-VL-7B-Instruct
-    """
-    import pyarrow.compute as pc
-
-    from repic.rewards import export
-    from repic.rewards.server.protocol import ConventionMessage
-
-    if model:
-        from repic.models.vlm import load
-
-        written = load.reader(model).convention
-    else:
-        written = _convention(convention, min_pixels, max_pixels)
-    opened = open_store(store)
-    chosen = opened.read(dataset, filter=pc.field("split") == split).to_pylist()
-    if not chosen:
-        raise UserError(f"{dataset} has no rows of the split {split}")
-    count, skipped = export.export_rows(chosen, folder, written)
-    for reason in skipped:
-        err().print(f"[yellow]left out[/] {reason}")
-    out().print(f"{count} rows in {folder / export.LINES}, {len(skipped)} left out")
-    value = ConventionMessage.of(written).model_dump_json(exclude_none=True)
-    out().print(f"Set this in the trainer's environment:\n  REPIC_REWARD_CONVENTION='{value}'")
 
 
 @reward.command()

@@ -1,10 +1,9 @@
-"""Commands about training: train and export."""
+"""The command train."""
 
 from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -17,7 +16,6 @@ from repic.cli.common import (
     SetOption,
     ShowSettingsOption,
     StoreOption,
-    UserError,
     err,
     open_store,
     out,
@@ -41,7 +39,6 @@ VLLM = ("trainer.use_vllm=true", "trainer.vllm_mode=colocate")
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(train)
-    app.command()(export)
 
 
 def train(
@@ -180,39 +177,3 @@ def _print_changes(changes: tuple[RewardChange, ...]) -> None:
             for c in changes
         ],
     )
-
-
-def export(
-    ref: Annotated[str, typer.Argument(help="A version: checkpoint@v1, checkpoint@latest ...")],
-    to: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="OUT", help="New or empty folder; by default checkpoint-v1 and so on."
-        ),
-    ] = None,
-    merged: Annotated[
-        bool,
-        typer.Option(
-            "--merged", help="Merge the adapter into the model in float32, and check its answers."
-        ),
-    ] = False,
-    store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """Write a checkpoint for other programs: its adapter, or the merged model.
-
-    A merged model is loaded again and must give the adapter's greedy answers on 32 prompts.
-
-    Example: repic export checkpoint@latest out --merged
-    """
-    from repic.models.vlm import checkpoints, load
-
-    load.quiet()
-    opened = open_store(store)
-    if to is None:
-        manifest = opened.manifest(ref)
-        to = Path(f"{manifest.name}-v{manifest.version}")
-    try:
-        summary = checkpoints.export(opened, ref, to, merged)
-    except FileExistsError:
-        raise UserError(f"{to} is not empty: give a new folder") from None
-    out().print(f"Wrote {summary}, to {to}")

@@ -1,4 +1,4 @@
-"""Reads an answer from a prompt with its answer, as a chat template wrote them.
+"""Reads an answer: from a conversation, or from a prompt with its answer in a chat template.
 
 It uses the standard library only.
 """
@@ -6,6 +6,7 @@ It uses the standard library only.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from repic.rewards.wrappers import without_end
 
@@ -20,3 +21,13 @@ def answer_of(query: str, prompt: str) -> str | None:
     """
     text, prefix = _PICTURE.sub("<image>", query), _PICTURE.sub("<image>", prompt)
     return without_end(text[len(prefix) :]) if text.startswith(prefix) else None
+
+
+def text_of(completion: Any) -> str:
+    """The answer of a completion of TRL: a text, or a conversation of turns, texts and blocks."""
+    if isinstance(completion, str):
+        return completion
+    content = completion[-1]["content"]
+    if isinstance(content, str):
+        return content
+    return "".join(block.get("text") or "" for block in content)

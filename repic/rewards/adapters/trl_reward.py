@@ -1,6 +1,6 @@
 """TRL: `trl grpo --reward_funcs repic.rewards.adapters.trl_reward.reward`, or in a script.
 
-The dataset needs a column `label`, as `repic reward rows` writes it. An answer that could not be
+The dataset is that of `repic export DATASET F --to trl`, with its column `label`. An answer that could not be
 scored is None, which TRL leaves out of its group.
 """
 
@@ -10,12 +10,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from repic.rewards.adapters.chat import text_of
 from repic.rewards.adapters.query import request_rewards
 
 
 def reward(completions: Sequence[Any], label: Sequence[str], **_: Any) -> list[float | None]:
     """Rewards of the answers to the rows of `label`."""
-    return request_rewards([_text(completion) for completion in completions], label)
+    return request_rewards([text_of(completion) for completion in completions], label)
 
 
 async def reward_async(
@@ -23,12 +24,3 @@ async def reward_async(
 ) -> list[float | None]:
     """`reward` without blocking; TRL awaits several reward functions together."""
     return await asyncio.to_thread(reward, completions, label)
-
-
-def _text(completion: Any) -> str:
-    if isinstance(completion, str):
-        return completion
-    content = completion[-1]["content"]
-    if isinstance(content, str):
-        return content
-    return "".join(block.get("text", "") for block in content)

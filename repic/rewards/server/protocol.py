@@ -5,6 +5,7 @@ A row is sent without its pictures: a score needs only the size of the query.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Required, Self
@@ -242,6 +243,11 @@ def row_message(row: Mapping[str, Any]) -> dict[str, Any]:
         "distinctive_words": list(distinctive),
         "distractor_words": list(distractors),
     }
+
+
+def label_of(row: Mapping[str, Any]) -> str:
+    """The columns of a row that a score depends on, as JSON text: the `label` of exported rows."""
+    return json.dumps(row_message(row), ensure_ascii=False)
 
 
 def _pictures(images: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

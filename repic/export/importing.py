@@ -1,0 +1,292 @@
+"""Read an export back into a store, as a version of examples.
+
+A row keeps the URIs of its photos if each photo there has the content that its `image_id` says:
+so nobody's rows can make a program read photos that their author does not have. Otherwise, the
+exported pictures are copied into a folder, and boxes are moved into them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+
+from repic import config
+from repic.errors import TargetError
+from repic.export import released_records
+from repic.export.repic_json import EXAMPLE
+from repic.images import uris
+from repic.images.coordinates import Box
+from repic.images.decode import read_header
+from repic.images.fetch import MAX_BYTES, ImageRefused, read_bytes
+from repic.objectives.base import Row
+from repic.objectives.query_view import QueryView
+from repic.pipeline.scan import image_id_of
+from repic.sources import local_files
+from repic.tables import TABLES
+from storage.hashing import fingerprint
+from storage.manifest import Manifest, Origin, content_of
+
+if TYPE_CHECKING:
+    from storage.parts import Part
+    from storage.store import Store
+
+Form = Literal["hf", "repic-json"]
+BATCH = 1000
+
+
+@dataclass
+class ImportResult:
+    """A finished import.
+
+    Attributes:
+        rows: Number of rows.
+        skipped: Number of records that were not read, by reason.
+        lost: What the rows do not have that ours would, in a sentence; empty if nothing.
+    """
+
+    manifest: Manifest
+    rows: int
+    skipped: Counter[str]
+    lost: str
+
+
+@dataclass(frozen=True)
+class ImportedRow:
+    """A row of an export with its pictures, in prompt order.
+
+    Attributes:
+        pictures: Name and content of each.
+        complete: Whether the row is one of ours, with all columns.
+    """
+
+    row: Row
+    pictures: Callable[[], list[tuple[str, bytes]]]
+    complete: bool = True
+
+
+@dataclass
+class RowReader:
+    """Rows of a folder, and what was skipped."""
+
+    folder: Path
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def rows(self, form: Form) -> Iterator[ImportedRow]:
+        """All rows.
+
+        Raises:
+            TargetError: the folder has no file of that form.
+        """
+        pattern = "data/*.parquet" if form == "hf" else "*.json*"
+        files = [path for path in sorted(self.folder.glob(pattern)) if path.name != "export.json"]
+        if not files:
+            raise TargetError(
+                f"{self.folder} has no {pattern}: give the folder of an export --to {form}"
+            )
+        for path in files:
+            yield from self._parquet(path) if form == "hf" else self._records(path)
+
+    def _parquet(self, path: Path) -> Iterator[ImportedRow]:
+        import pyarrow.parquet as pq
+
+        from repic.export.features import FACTS
+
+        columns = [c.name for c in TABLES["examples"].columns if c.name != "images"]
+        try:
+            file = pq.ParquetFile(path)
+            if missing := sorted({*columns, "images", FACTS} - {*file.schema_arrow.names}):
+                raise TargetError(f"{path} lacks the column {missing[0]}: export it again --to hf")
+            for batch in file.iter_batches(100, columns=[*columns, "images", FACTS]):
+                for row in batch.to_pylist():
+                    cells = row.pop("images")
+                    row["images"] = row.pop(FACTS)
+                    yield ImportedRow(row, lambda cells=cells: [_cell(cell) for cell in cells])
+        except pa.ArrowException as error:
+            raise TargetError(f"{path} cannot be read ({error}): export it again") from error
+
+    def _records(self, path: Path) -> Iterator[ImportedRow]:
+        for record in released_records.records(path):
+            paths = self._pictures(record)
+            if paths is None:
+                self.skipped["records of another form, or whose pictures are elsewhere"] += 1
+                continue
+            complete = EXAMPLE in record
+            row = record[EXAMPLE] if complete else released_records.row_of(record, paths)
+            if row is None or not _has_pictures(row):
+                self.skipped["records whose question, answer or picture cannot be used"] += 1
+                continue
+            yield ImportedRow(row, lambda paths=paths: [*map(self._file, paths)], complete)
+
+    def _file(self, path: Path) -> tuple[str, bytes]:
+        if not local_files.is_below(path, self.folder):
+            raise TargetError(f"{path} is not in {self.folder}: export it again --pictures copy")
+        return path.name, local_files.content(path, MAX_BYTES)
+
+    def _pictures(self, record: Any) -> list[Path] | None:
+        """The files of a record, below the folder; those of our own rows are read only on demand."""
+        image = record.get("image") if isinstance(record, dict) else None
+        names = [image] if isinstance(image, str) else image
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            return None
+        paths = [self.folder / name for name in names]
+        inside = (local_files.is_below(path, self.folder) and path.is_file() for path in paths)
+        return paths if paths and (all(inside) or EXAMPLE in record) else None
+
+
+def import_rows(
+    store: Store,
+    folder: Path,
+    form: Form,
+    pictures: Path | None = None,
+    advance: Callable[[int], None] = lambda done: None,
+) -> ImportResult:
+    """Publish the rows of an export as a version of examples, which becomes the latest.
+
+    Args:
+        pictures: Folder to which the exported pictures are copied; rows then show them instead of
+            the photos. None: rows keep the URIs of their photos.
+        advance: Called with the number of rows that were read.
+
+    Raises:
+        TargetError: the folder is no export of that form, or a photo is not where a row says.
+        storage.errors.StoreError: the store cannot be written.
+    """
+    reader, seen = RowReader(folder), _Photos(pictures)
+    rows, complete = reader.rows(form), True
+    parts: list[Part] = []
+    recipe = fingerprint(["import", form, str(folder.resolve())])
+    while batch := list(islice(rows, BATCH)):
+        table = TABLES["examples"].table([seen.placed(item) for item in batch])
+        complete = complete and all(item.complete for item in batch)
+        ids = table["example_id"].to_pylist()
+        parts.append(store.write_part("examples", table, recipe=recipe, covers=ids))
+        advance(len(batch))
+    if not parts:
+        why = "; ".join(f"{n} {reason}" for reason, n in reader.skipped.items()) or "it is empty"
+        raise TargetError(f"no row of {folder} could be read ({why})")
+    content = content_of("table", [part.shard for part in parts])
+    origin = Origin(
+        fingerprint=fingerprint(["import", content]),
+        sources={"import": {"form": form, **_record(folder)}},
+        code_version=config.version(),
+    )
+    key = TABLES["examples"].key
+    manifest = store.publish("examples", parts, origin, key=key, schema=TABLES["examples"].schema)
+    store.commit({"examples": manifest.version})
+    return ImportResult(manifest, manifest.rows, reader.skipped, _lost(complete, pictures))
+
+
+def _lost(complete: bool, pictures: Path | None) -> str:
+    lost = []
+    if not complete:
+        lost.append(
+            "these are records of RePIC's release: they have no splits (all are train), facts, "
+            "absent names or pairs, and say nothing of what their photos show"
+        )
+    elif pictures is not None:
+        lost.append("rows show the exported pictures: the photos around crops are lost")
+    return "; ".join(lost)
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """What the export says of itself: its version and content."""
+    try:
+        facts = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+        return {key: str(facts[key]) for key in ("version", "examples", "content")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _cell(cell: Mapping[str, Any]) -> tuple[str, bytes]:
+    return Path(cell["path"]).name, cell["bytes"]
+
+
+def _has_pictures(row: Any) -> bool:
+    images = row.get("images") if isinstance(row, dict) else None
+    return isinstance(images, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("uri"), str) and "image_id" in entry
+        for entry in images
+    )
+
+
+class _Photos:
+    """Where the pictures of rows are."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._checked: set[tuple[str, str]] = set()
+
+    def placed(self, item: ImportedRow) -> Row:
+        """The row with pictures that are there.
+
+        Raises:
+            TargetError: a photo is not where the row says.
+        """
+        if self._folder is None and item.complete:
+            for picture in item.row["images"]:
+                self._check(picture["image_id"], picture["uri"])
+            return item.row
+        if self._folder is None:
+            return item.row
+        return _as_shown(item.row, [self._copy(*file) for file in item.pictures()])
+
+    def _check(self, image_id: str, uri: str) -> None:
+        """Whether there is a photo of that content at the URI; each is read once."""
+        if (image_id, uri) in self._checked:
+            return
+        try:
+            if not uri:
+                raise ImageRefused("unreadable", "rows of a pushed export do not tell")
+            digest = hashlib.sha256(read_bytes(uri)).hexdigest()
+            if image_id_of(digest, uris.Location.parse(uri).region) != image_id:
+                raise ImageRefused("unreadable", "another photo is there now")
+        except (ImageRefused, OSError, ValueError) as error:
+            raise TargetError(
+                f"the photo {uri or image_id} is not where the rows say ({error}): give --pictures "
+                "FOLDER to use the exported pictures"
+            ) from error
+        self._checked.add((image_id, uri))
+
+    def _copy(self, name: str, data: bytes) -> tuple[str, int, int]:
+        """URI, width and height of a copy of a picture."""
+        assert self._folder is not None
+        try:
+            header = read_header(data)
+        except ImageRefused as error:
+            raise TargetError(f"the exported picture {name} is broken: {error}") from error
+        path = self._folder / Path(name).name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        return uris.file_uri(path), header.width, header.height
+
+
+def _as_shown(row: Row, files: list[tuple[str, int, int]]) -> Row:
+    """A row whose pictures are files that show what its crops showed."""
+    view = QueryView.of(row)
+    images = [
+        {
+            **picture,
+            "uri": uri,
+            "width": width,
+            "height": height,
+            "crop": [0.0, 0.0, float(width), float(height)],
+            "augmentation": None,
+        }
+        for picture, (uri, width, height) in zip(row["images"], files, strict=True)
+    ]
+    scene = [{**thing, "box": _moved(view, thing["box"])} for thing in row["scene"]]
+    box = _moved(view, row["box"]) if row["box"] else None
+    return {**row, "images": images, "scene": scene, "box": box}
+
+
+def _moved(view: QueryView, box: list[float]) -> list[float]:
+    return view.to_view(Box.of(box)).as_list()
