@@ -1,4 +1,4 @@
-"""Croissant metadata (version 1.0 of MLCommons) of Parquet files: what they are and what is in them."""
+"""Croissant metadata (MLCommons, version 1.0) of Parquet files: their hashes and their columns."""
 
 from __future__ import annotations
 

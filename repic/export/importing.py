@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +22,8 @@ import pyarrow as pa
 from repic import config
 from repic.errors import TargetError
 from repic.export import released_records
-from repic.export.repic_json import EXAMPLE
+from repic.export.repic_json import EXAMPLE, OTHER
+from repic.export.run import RECORD
 from repic.images import uris
 from repic.images.coordinates import Box
 from repic.images.decode import read_header
@@ -85,11 +87,12 @@ class RowReader:
         Raises:
             TargetError: the folder has no file of that form.
         """
-        pattern = "data/*.parquet" if form == "hf" else "*.json*"
-        files = [path for path in sorted(self.folder.glob(pattern)) if path.name != "export.json"]
+        patterns = ["data/*.parquet"] if form == "hf" else ["*.json", "*.jsonl", f"{OTHER}/*.jsonl"]
+        found = [path for pattern in patterns for path in sorted(self.folder.glob(pattern))]
+        files = [path for path in found if path.name != RECORD]
         if not files:
             raise TargetError(
-                f"{self.folder} has no {pattern}: give the folder of an export --to {form}"
+                f"{self.folder} has no {patterns[-1]}: give the folder of an export --to {form}"
             )
         for path in files:
             yield from self._parquet(path) if form == "hf" else self._records(path)
@@ -108,7 +111,7 @@ class RowReader:
                 for row in batch.to_pylist():
                     cells = row.pop("images")
                     row["images"] = row.pop(FACTS)
-                    yield ImportedRow(row, lambda cells=cells: [_cell(cell) for cell in cells])
+                    yield ImportedRow(row, partial(_cells, cells))
         except pa.ArrowException as error:
             raise TargetError(f"{path} cannot be read ({error}): export it again") from error
 
@@ -123,7 +126,10 @@ class RowReader:
             if row is None or not _has_pictures(row):
                 self.skipped["records whose question, answer or picture cannot be used"] += 1
                 continue
-            yield ImportedRow(row, lambda paths=paths: [*map(self._file, paths)], complete)
+            yield ImportedRow(row, partial(self._files, paths), complete)
+
+    def _files(self, paths: list[Path]) -> list[tuple[str, bytes]]:
+        return [self._file(path) for path in paths]
 
     def _file(self, path: Path) -> tuple[str, bytes]:
         if not local_files.is_below(path, self.folder):
@@ -131,7 +137,7 @@ class RowReader:
         return path.name, local_files.content(path, MAX_BYTES)
 
     def _pictures(self, record: Any) -> list[Path] | None:
-        """The files of a record, below the folder; those of our own rows are read only on demand."""
+        """The files of a record, below the folder; those of our rows are read on demand only."""
         image = record.get("image") if isinstance(record, dict) else None
         names = [image] if isinstance(image, str) else image
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -199,14 +205,14 @@ def _lost(complete: bool, pictures: Path | None) -> str:
 def _record(folder: Path) -> dict[str, Any]:
     """What the export says of itself: its version and content."""
     try:
-        facts = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+        facts = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         return {key: str(facts[key]) for key in ("version", "examples", "content")}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def _cell(cell: Mapping[str, Any]) -> tuple[str, bytes]:
-    return Path(cell["path"]).name, cell["bytes"]
+def _cells(cells: list[Mapping[str, Any]]) -> list[tuple[str, bytes]]:
+    return [(Path(cell["path"]).name, cell["bytes"]) for cell in cells]
 
 
 def _has_pictures(row: Any) -> bool:

@@ -9,27 +9,30 @@ from repic.export import registry
 _HEAD = """\
 # Formats
 
-`repic export DATASET OUT --to TARGET` writes a dataset for another program; `repic import` reads two of the targets back. This page
-is printed by `repic export --list --markdown`.
+`repic export DATASET OUT --to TARGET` writes a dataset for another program; `repic import` reads
+two of the targets back. This page is printed by `repic export --list --markdown`.
 
     repic export dataset@latest out --to trl --model Qwen/Qwen3-VL-4B-Instruct
     repic import out --from hf --store other
 
-- A folder is there complete or not at all. It has a card (`README.md`: counts, licences, version and content hash) and
-  `export.json`, the same for programs. A row whose picture cannot be read, or that the target cannot hold, is left out, counted and
-  named.
-- Pictures are what a model is trained on: cropped, changed as `images[].augmentation` says, upright. They are *embedded* in the
-  rows, *copied* to `images/` (relative paths: the folder can be moved) or, by *reference*, whole photos stay where they are and only
-  crops are copied. A whole JPEG is copied without its metadata, byte for byte the same picture; everything else is a PNG of exactly
-  the pixels. EXIF and GPS stay only with `--keep-exif`, in whole photos.
-- Boxes in prompts and answers are written as `--convention` or `--model` says. Each edge is off by at most half a unit of that
-  convention; the label, from which rewards are computed, has the exact box. A reward worker needs the
-  `REPIC_REWARD_CONVENTION` that the command prints; see [reward workers](reward-workers.md).
-- `--split` and `--objective` choose rows. `--push ORG/NAME` uploads the folder to the Hugging Face Hub: private unless `--public`,
-  after it has said how many photos, identities and people it uploads, and asked (`--yes` does not ask). Uploaded rows do not tell
-  where the photos were.
-- `repic import` checks that each photo is where the rows say, with the content that its id says. If not, `--pictures FOLDER` takes
-  the exported pictures. The released training records of RePIC are read as well (`--from repic-json`).
+- A folder is there complete or not at all. It has a card (`README.md`: counts, licences, version
+  and content hash) and `export.json`, the same for programs. A row whose picture cannot be read,
+  or that the target cannot hold, is left out, counted and named.
+- Pictures are what a model is trained on: cropped, changed as `images[].augmentation` says,
+  upright. They are *embedded* in the rows, *copied* to `images/` (relative paths: the folder can
+  be moved) or, by *reference*, whole photos stay where they are and only crops are copied. A
+  whole JPEG is copied without its metadata, byte for byte the same picture; everything else is a
+  PNG of exactly the pixels. EXIF and GPS stay only with `--keep-exif`, in whole photos.
+- Boxes in prompts and answers are written as `--convention` or `--model` says. Each edge is off
+  by at most half a unit of that convention; the label, from which rewards are computed, has the
+  exact box. A reward worker needs the `REPIC_REWARD_CONVENTION` that the command prints; see
+  [reward workers](reward-workers.md).
+- `--split` and `--objective` choose rows. `--push ORG/NAME` uploads the folder to the Hugging
+  Face Hub: private unless `--public`, after it has said how many photos, identities and people it
+  uploads, and asked (`--yes` does not ask). Uploaded rows do not tell where the photos were.
+- `repic import` checks that each photo is where the rows say, with the content that its id says.
+  If not, `--pictures FOLDER` takes the exported pictures. The released training records of RePIC
+  are read as well (`--from repic-json`).
 """
 
 
@@ -56,7 +59,7 @@ def _uses() -> Iterator[str]:
         yield f"    repic export dataset@latest F --to {target.name}"
         yield f"    {target.facts.use}\n"
     yield "## Checkpoints\n"
-    yield "An exported checkpoint has a card that names its base model, the version it was trained on"
-    yield "and its held-out rewards, and can be pushed as well.\n"
+    yield "An exported checkpoint has a card that names its base model, the version it was trained"
+    yield "on and its held-out rewards, and can be pushed as well.\n"
     yield "    repic export checkpoint@latest adapter"
     yield "    repic export checkpoint@latest adapter --push ORG/NAME"

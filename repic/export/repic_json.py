@@ -26,29 +26,26 @@ if TYPE_CHECKING:
 FACTS = TargetFacts(
     program="RePIC's released training code, and `repic import --from repic-json`",
     keeps="pictures, questions and answers as that code reads them; every column, under `example`",
-    loses="for that code: rows where nobody is present, `which` rows, absent names of mixed rows, "
-    "where in the text a picture stands; boxes are whole pixels of the picture",
+    loses="for us nothing; for that code rows where nobody is present and `which` rows (`other/`), "
+    "absent names, where in the text a picture stands; boxes are whole pixels of the picture",
     tested="`repic import` gives the same content; our reader of released records reads all rows",
     use="repic import F --from repic-json --store store",
     pictures=("copy", "reference"),
 )
-NOBODY = "nobody is present, and the released reward is not defined there"
-NO_FORM = "the released records have no question of this kind"
 EXAMPLE = "example"
 """Key of the whole row."""
+OTHER = "other"
+"""Folder of the rows that have no released form: nobody is present, or a box asks for a name."""
 
 
 def write(job: ExportJob) -> Mapping[str, Any]:
-    """Write `SPLIT.jsonl`, and `data.yaml` with the rows of train (or the first split)."""
+    """Write `SPLIT.jsonl`, `other/SPLIT.jsonl`, and `data.yaml`, which names the split train."""
     with LineFiles(job.folder) as files:
         for chat in job.rows():
-            record = _record(chat)
-            if isinstance(record, str):
-                job.leave_out(chat.row, record)
-                continue
             row = chat.row if job.options.uris else without_uris(chat.row)
-            files.add(chat.row["split"], {**record, EXAMPLE: row})
-        names = files.names
+            folder = "" if (told := _told(chat)) else f"{OTHER}/"
+            files.add(folder + row["split"], {**_images(chat), **told, EXAMPLE: row})
+        names = [name for name in files.names if "/" not in name]
     used = "train" if "train" in names else next(iter(names), "train")
     text = yaml.safe_dump({"datasets": [{"json_path": f"{used}.jsonl"}]})
     (job.folder / "data.yaml").write_text(text, encoding="utf-8")
@@ -60,44 +57,34 @@ def without_uris(row: Row) -> Row:
     return {**row, "images": [{**picture, "uri": ""} for picture in row["images"]]}
 
 
-def _record(chat: ChatRow) -> dict[str, Any] | str:
-    """The record of a row, or why there is none."""
-    solution = _solution(chat.row)
-    if isinstance(solution, str):
-        return solution
-    method, value = solution
+def _images(chat: ChatRow) -> dict[str, Any]:
     paths = [picture.path for picture in chat.pictures]
-    texts = [
-        block["text"] for turn in chat.messages for block in turn["content"] if "text" in block
-    ]
+    return {"image": paths[0] if len(paths) == 1 else paths}
+
+
+def _told(chat: ChatRow) -> dict[str, Any]:
+    """Question and answer of a row as the loader reads them; empty if it has no such question."""
+    solution = _solution(chat.row)
+    if solution is None:
+        return {}
+    blocks = [block for turn in chat.messages for block in turn["content"]]
     return {
-        "image": paths[0] if len(paths) == 1 else paths,
-        "problem": " ".join(texts),
-        "solution": value,
-        "accu_reward_method": method,
+        "problem": " ".join(block["text"] for block in blocks if block["type"] == "text"),
+        "solution": solution[1],
+        "accu_reward_method": solution[0],
     }
 
 
-def _solution(row: Row) -> tuple[str, Any] | str:
-    """`accu_reward_method` and `solution` of a row, or why it has none."""
-    match row["objective"]:
-        case "oct":
-            return "yes_no", row["answer"]
-        case "vlt":
-            return "iou", _whole_pixels(row)
-        case "ict" if row["kind"] != WHICH:
-            present = [f"<{r['name']}>" for r in row["references"] if r["present"]]
-            if not present:
-                return NOBODY
-            return (
-                ("yes_no_name", present[0])
-                if len(present) == 1
-                else (
-                    "yes_no_name_multi",
-                    present,
-                )
-            )
-    return NO_FORM
+def _solution(row: Row) -> tuple[str, Any] | None:
+    """`accu_reward_method` and `solution` of a row."""
+    if row["objective"] == "oct":
+        return "yes_no", row["answer"]
+    if row["objective"] == "vlt":
+        return "iou", _whole_pixels(row)
+    present = [f"<{known['name']}>" for known in row["references"] if known["present"]]
+    if row["objective"] != "ict" or row["kind"] == WHICH or not present:
+        return None
+    return ("yes_no_name", present[0]) if len(present) == 1 else ("yes_no_name_multi", present)
 
 
 def _whole_pixels(row: Row) -> list[int]:

@@ -17,6 +17,7 @@ from repic.export.target import ExportOptions, Target
 if TYPE_CHECKING:
     from storage.store import Store
 
+DEFAULTS = ExportOptions()
 RECORD = "export.json"
 """What an export was made from; `repic import` and a push read it."""
 
@@ -43,7 +44,7 @@ def export(
     ref: str,
     target: Target,
     folder: Path,
-    options: ExportOptions = ExportOptions(),
+    options: ExportOptions = DEFAULTS,
     *,
     overwrite: bool = False,
     begin: Callable[[int], None] = lambda total: None,

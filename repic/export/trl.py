@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 FACTS = TargetFacts(
     program="TRL's trainers, from the command line or `load_dataset`",
-    keeps="prompts as blocks, pictures, true answers, and `label`, from which the reward is computed",
-    loses="columns that no reward reads (pairs, bands, seeds); captions in `sft` that are not known",
+    keeps="prompts as blocks, pictures, true answers, and `label`, from which the reward comes",
+    loses="columns that no reward reads (pairs, bands, seeds); in `sft`, rows without an answer",
     tested="one CPU step each of `trl grpo` and `trl sft` with a tiny model; every row and pixel",
     use="trl grpo --dataset_name F --reward_funcs repic.rewards.in_process.reward",
     pictures=("embed",),

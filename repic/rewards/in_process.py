@@ -2,8 +2,8 @@
 
     trl grpo --dataset_name F --reward_funcs repic.rewards.in_process.reward
 
-`F` is the folder of `repic export DATASET F --to trl`; its columns `label` and `convention` say what
-a right answer is, and how the model writes boxes. `REPIC_REWARD_MODE` is `strict` (default) or
+`F` is the folder of `repic export DATASET F --to trl`; its columns `label` and `convention` say
+what a right answer is, and how the model writes boxes. `REPIC_REWARD_MODE` is `strict` (default) or
 `paper`.
 """
 

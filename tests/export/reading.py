@@ -1,4 +1,4 @@
-"""Small exports of the shared build, and how their pictures are compared with those of the store."""
+"""Exports of the shared build, and how their pictures are compared with those of the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from repic.export import registry, run
-from repic.export.run import ExportResult
+from repic.export.run import DEFAULTS, ExportResult
 from repic.export.target import ExportOptions
 from repic.images.cache import PictureCache
 from storage.store import Store
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 def exported(
-    store: Store, name: str, folder: Path, options: ExportOptions = ExportOptions(), **more: Any
+    store: Store, name: str, folder: Path, options: ExportOptions = DEFAULTS, **more: Any
 ) -> ExportResult:
     """An export of the latest dataset."""
     return run.export(store, REF, registry.target(name), folder, options, **more)

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from repic.export.pictures import PictureWriter
 from repic.images.augmentation import Augmentation
 from repic.images.cache import PictureCache
-from repic.images.coordinates import QWEN3_VL
 from repic.pipeline.scan import image_id_of
 from repic.report.pictures import PagePicture, thumbnails
-from repic.rewards.export import export_rows
 
 CHANGED = Augmentation(mirrored=True, scale=130, brightness=90, contrast=110, saturation=80)
 
@@ -96,8 +95,8 @@ def test_export_and_report_show_the_same(tmp_path: Path) -> None:
         "references": [],
         "images": [entry(path, None), entry(path, CHANGED)],
     }
-    export_rows([row], tmp_path / "out", QWEN3_VL)
-    files = sorted((tmp_path / "out" / "images").iterdir(), key=lambda f: f.stat().st_size)
+    writer = PictureWriter(tmp_path / "out", "copy", keep_exif=False)
+    files = [tmp_path / "out" / str(writer.export(picture).path) for picture in row["images"]]
     assert [Image.open(f).size for f in files] == [(60, 40), (78, 52)]
     assert pixels(Image.open(files[1])) == pixels(shown)
     picture = PagePicture(

@@ -45,6 +45,11 @@ def test_an_adapter_is_exported_as_it_is(
     assert code == 0
     assert "Wrote checkpoint@v1 as an adapter" in out
     assert (tmp_path / "out" / "adapter" / "adapter_model.safetensors").is_file()
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert "# checkpoint@v1: LoRA adapter of model" in card
+    assert "library_name: peft" in card
+    assert "- Trained on: `examples@v1`" in card
+    assert str(trained.outcome.checkpoint.models["base"]["name"]) not in card
     code, _, err = repic_main("export", "checkpoint@v1", str(tmp_path / "out"), *store_option)
     assert code == 2
     assert "is not empty" in err

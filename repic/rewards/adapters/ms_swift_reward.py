@@ -1,7 +1,7 @@
 """ms-swift: `swift rlhf --external_plugins .../ms_swift_reward.py --reward_funcs repic`.
 
 ms-swift puts the folder of a plugin first in `sys.path`, so no file here may have the name of a
-package that trainers import. The dataset needs a column `label`, as `repic reward rows` writes it.
+package that trainers import. The dataset needs a column `label`, as `repic export` writes it.
 ms-swift counts None as 0, so an answer that could not be scored gets the mean of its group.
 """
 

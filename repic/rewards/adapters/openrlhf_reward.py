@@ -1,7 +1,7 @@
 """OpenRLHF: `--reward.remote_url .../openrlhf_reward.py`, or the URL of a worker itself.
 
 `--reward.remote_url http://any:TOKEN@HOST:8899/get_reward` needs no file. The label of a prompt
-(`--data.label_key label`) is the one that `repic reward rows` writes. OpenRLHF reads None as "query
+(`--data.label_key label`) is the one that `repic export` writes. OpenRLHF reads None as "query
 a reward model", so an answer that could not be scored gets the mean of its group and 0 as `scored`.
 It sends one answer at a time; its group is then unknown, and the reward is 0.5.
 """

@@ -45,7 +45,7 @@ def request_rewards(completions: Sequence[str], labels: Sequence[str]) -> list[f
     """Rewards of answers, 0 to 1, in order; None for an answer that could not be scored.
 
     Args:
-        labels: The row of each answer, as the JSON text that `repic reward rows` writes.
+        labels: The row of each answer, as the JSON text that `repic export` writes.
 
     Raises:
         WorkerError: no worker is configured, or a setting is invalid.
@@ -168,7 +168,7 @@ def _convention() -> dict[str, Any]:
     if text == "qwen2.5-vl":
         raise WorkerError(
             "REPIC_REWARD_CONVENTION=qwen2.5-vl lacks the limits of its processor: copy the line "
-            "that `repic reward rows --model` prints, with min_pixels and max_pixels"
+            "that `repic export --model` prints, with min_pixels and max_pixels"
         )
     if not text.lstrip().startswith("{"):
         return {"name": text}
@@ -176,6 +176,6 @@ def _convention() -> dict[str, Any]:
         convention: dict[str, Any] = json.loads(text)
     except (ValueError, RecursionError):
         raise WorkerError(
-            "REPIC_REWARD_CONVENTION is not JSON: copy the line that `repic reward rows` prints"
+            "REPIC_REWARD_CONVENTION is not JSON: copy the line that `repic export` prints"
         ) from None
     return convention

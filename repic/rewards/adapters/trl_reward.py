@@ -1,7 +1,7 @@
 """TRL: `trl grpo --reward_funcs repic.rewards.adapters.trl_reward.reward`, or in a script.
 
-The dataset is that of `repic export DATASET F --to trl`, with its column `label`. An answer that could not be
-scored is None, which TRL leaves out of its group.
+The dataset is that of `repic export DATASET F --to trl`, with its column `label`. An answer that
+could not be scored is None, which TRL leaves out of its group.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """verl: `reward.custom_reward_function.path=.../verl_reward.py`, name `compute_score`.
 
-`ground_truth` of the data is the label that `repic reward rows` writes. One None makes verl drop
+`ground_truth` of the data is the label that `repic export` writes. One None makes verl drop
 the scores of the batch, and it takes the columns of its logs from the first row; so every answer
 gets a number, and `scored` is 0 for a neutral one. `compute_scores` is for the reward manager that
 passes a batch (`reward_manager=batch`); there a neutral reward is the mean of the group.

@@ -2,7 +2,7 @@
 
 OpenRLHF sends one row at a time and turns the reply into tensors, so every answer needs a number:
 one that cannot be scored gets `NEUTRAL`, and 0 as `scored` in the logs. A label is the row, as the
-JSON that `repic reward rows` writes.
+JSON that `repic export` writes.
 """
 
 from __future__ import annotations

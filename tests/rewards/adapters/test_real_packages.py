@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import pytest
 
 import repic.rewards.adapters
+from repic.export.chat import ChatRow
 from repic.images.coordinates import QWEN3_VL
-from repic.rewards import export
 from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
 from repic.training.checks.preflight import corrupted_answer
@@ -44,16 +43,14 @@ def worker_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def exported(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Exported rows, a right and a wrong answer to each, and the rewards of those."""
-    folder = tmp_path_factory.mktemp("exported")
+def exported(built: Built) -> dict[str, Any]:
+    """Rows as they are exported, a right and a wrong answer to each, and the rewards of those."""
     rows = built.store.read("examples@latest").to_pylist()
     kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         kinds.setdefault((row["objective"], row["kind"]), []).append(row)
     chosen = [row for some in kinds.values() for row in some[:3]]
-    export.export_rows(chosen, folder, QWEN3_VL)
-    lines = [json.loads(line) for line in (folder / export.LINES).read_text().splitlines()]
+    lines = [_line(ChatRow(row, (), QWEN3_VL)) for row in chosen]
     given: dict[str, Any] = {"lines": [], "answers": [], "rewards": []}
     for row, line in zip(chosen, lines, strict=True):
         for answer in (gold_answer(row, QWEN3_VL) or "A photo.", corrupted_answer(row, QWEN3_VL)):
@@ -62,6 +59,15 @@ def exported(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str
             given["rewards"].append(score(answer, row).total)
     assert len(set(given["rewards"])) > 3
     return given
+
+
+def _line(chat: ChatRow) -> dict[str, Any]:
+    return {
+        "messages": chat.flat_messages,
+        "label": chat.label,
+        "data_source": f"repic/{chat.row['objective']}",
+        "reward_model": {"style": "rule", "ground_truth": chat.label},
+    }
 
 
 def test_ms_swift(worker_url: str, exported: dict[str, Any], tmp_path: Path) -> None:

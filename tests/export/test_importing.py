@@ -1,0 +1,127 @@
+"""What is exported and read back: the same content, or a sentence that says what is lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from repic.errors import SchemaError, TargetError
+from repic.export.importing import Form, import_rows
+from repic.export.target import ExportOptions
+from repic.objectives.query_view import box_in_view
+from repic.rewards.scoring import score
+from storage.store import Store
+from tests.builds import Built
+from tests.evaluation.test_suites import photo
+from tests.export.reading import exported, pictures_are_equal, rows_of
+from tests.sources.test_repic_records import RECORDS
+
+Main = Callable[..., tuple[int, str, str]]
+FORMS: tuple[Form, ...] = ("hf", "repic-json")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_content_is_the_same(
+    built: Built, form: Form, repic_main: Main, tmp_path: Path
+) -> None:
+    exported(built.store, form, tmp_path / "out")
+    store = str(tmp_path / "store")
+    code, out, err = repic_main("import", str(tmp_path / "out"), f"--from={form}", "--store", store)
+    assert code == 0, err
+    assert "Lost" not in out
+    expected = built.store.manifest("examples@latest")
+    found = Store.open(store).manifest("examples@latest")
+    assert (found.content, found.rows) == (expected.content, expected.rows)
+    assert found.sources["import"]["content"] == expected.content
+    again = import_rows(Store.open(store), tmp_path / "out", form)
+    assert again.manifest.ref == found.ref
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_without_the_photos_rows_show_the_exported_pictures(
+    built: Built, form: Form, tmp_path: Path
+) -> None:
+    exported(built.store, form, tmp_path / "out", ExportOptions(uris=False))
+    store = Store.open(tmp_path / "store", create=True)
+    with pytest.raises(TargetError, match="give --pictures FOLDER"):
+        import_rows(store, tmp_path / "out", form)
+    result = import_rows(store, tmp_path / "out", form, tmp_path / "photos")
+    assert "photos around crops are lost" in result.lost
+    before, after = rows_of(built.store), rows_of(store)
+    assert {*before} == {*after}
+    shutil.rmtree(tmp_path / "out")
+    for key in [*before][::97]:
+        pictures = [Path(entry["uri"].removeprefix("file://")) for entry in after[key]["images"]]
+        assert pictures_are_equal(pictures, before[key])
+        if before[key]["box"]:
+            assert box_in_view(after[key]) == box_in_view(before[key])
+
+
+def test_a_photo_that_was_changed_is_not_used(built: Built, tmp_path: Path) -> None:
+    exported(built.store, "hf", tmp_path / "out")
+    photo_file = built.album.file(3)
+    kept = photo_file.read_bytes()
+    try:
+        shutil.copy(built.album.file(4), photo_file)
+        store = Store.open(tmp_path / "store", create=True)
+        with pytest.raises(TargetError, match="another photo is there now"):
+            import_rows(store, tmp_path / "out", "hf")
+    finally:
+        photo_file.write_bytes(kept)
+
+
+def test_rows_of_strangers_cannot_name_files_elsewhere(built: Built, tmp_path: Path) -> None:
+    exported(built.store, "repic-json", tmp_path / "out")
+    secret = tmp_path / "secret.jpg"
+    shutil.copy(built.album.file(0), secret)
+    file = tmp_path / "out" / "test.jsonl"
+    record = json.loads(file.read_text("utf-8").splitlines()[0])
+    store = Store.open(tmp_path / "store", create=True)
+    record["image"] = [str(secret) for _ in record["example"]["images"]]
+    file.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(TargetError, match="is not in"):
+        import_rows(store, tmp_path / "out", "repic-json", tmp_path / "photos")
+    record["example"]["surprise"] = 1
+    file.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises((SchemaError, TargetError)):
+        import_rows(store, tmp_path / "out", "repic-json")
+
+
+def test_released_records(tmp_path: Path) -> None:
+    for record in RECORDS:
+        names = [record["image"]] if isinstance(record["image"], str) else record["image"]
+        for name in names:
+            photo(tmp_path / name)
+    bad = [{"image": "../up.jpg"}, {"image": ["photos/street.jpg"], "problem": "?"}, 7]
+    (tmp_path / "train.json").write_text(json.dumps([*RECORDS, *bad]))
+    store = Store.open(tmp_path / "store", create=True)
+    result = import_rows(store, tmp_path, "repic-json")
+    assert sum(result.skipped.values()) == len(bad)
+    assert "no splits" in result.lost
+    rows = rows_of(store).values()
+    kinds = sorted((row["objective"], row["kind"]) for row in rows)
+    assert kinds == [
+        *(("ict", "multi"), ("ict", "single"), ("oct", "negative"), ("oct", "positive")),
+        *(("vlt", "expression"), ("vlt", "expression")),
+    ]
+    for row in rows:
+        if row["objective"] == "oct":
+            assert score(row["answer"], row).total == 1
+        if row["kind"] == "multi":
+            assert [r["name"] for r in row["references"]] == ["Jo", "Kim"]
+            assert [entry["role"] for entry in row["images"]] == ["reference", "reference", "query"]
+
+
+def test_a_folder_that_is_no_export_is_told(repic_main: Main, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    store = f"--store={tmp_path / 'store'}"
+    code, _, err = repic_main("import", str(tmp_path / "empty"), "--from=hf", store)
+    assert code == 2
+    assert "give the folder of an export --to hf" in " ".join(err.split())
+    code, _, err = repic_main("import", "no such thing", "--from=hf", store)
+    assert code == 2
+    assert "is no folder, and no ORG/NAME" in " ".join(err.split())
