@@ -221,8 +221,8 @@ def _checkpoint(
     manifest = store.manifest(ref)
     if manifest.kind != "checkpoint":
         raise UserError(
-            f"{manifest.ref} is a {manifest.kind}: give a checkpoint@v..., or say for which program "
-            "with --to TARGET (--list shows all)"
+            f"{manifest.ref} is a {manifest.kind}: give a checkpoint@v..., or say for which "
+            "program with --to TARGET (--list shows all)"
         )
     load.quiet()
     try:

@@ -164,7 +164,7 @@ def test_rows_are_chosen(built: Built, tmp_path: Path) -> None:
         (("--to=csv", "--split=dev"), "choose train, validation, test"),
         (("--to=csv", "--objective=none"), "choose other splits or objectives"),
         (("--to=csv", "--convention=qwen2.5-vl"), "--min-pixels"),
-        ((), "with --to TARGET"),
+        ((), "program with --to TARGET"),
     ],
 )
 def test_what_does_not_fit_is_told(
