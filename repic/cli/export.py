@@ -22,8 +22,9 @@ from repic.cli.common import (
 from repic.cli.conventions import Convention, MaxPixels, MinPixels, box_convention
 
 if TYPE_CHECKING:
+    from repic.export.job import Target
     from repic.export.run import ExportResult
-    from repic.export.target import ExportOptions, Target
+    from repic.export.target import ExportOptions
     from storage.store import Store
 
 Yes = Annotated[bool, typer.Option("--yes", help="Upload without asking.")]

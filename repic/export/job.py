@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import TargetError
 from repic.export.chat import ChatRow
 from repic.export.pictures import ExportPicture, PictureWriter
-from repic.export.target import SPLITS, ExportOptions, Target
+from repic.export.target import SPLITS, ExportOptions, TargetFacts
 from repic.images.fetch import ImageRefused
 from repic.objectives.base import Row
 
@@ -27,6 +27,20 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """Rows that are named for each reason of leaving out."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target.
+
+    Attributes:
+        write: Writes the rows of a job into its folder, and returns metadata for the head of the
+            card (`README.md`), as YAML values.
+    """
+
+    name: str
+    facts: TargetFacts
+    write: Callable[[ExportJob], Mapping[str, Any]] = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from repic import config
 from repic.errors import TargetError
-from repic.export.target import Target
+from repic.export.job import Target
 
 MODULES = {
     "hf": "hf",

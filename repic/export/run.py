@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import TargetError
 from repic.export import card
 from repic.export.folders import new_folder
-from repic.export.job import ExportJob, ExportSource
-from repic.export.target import ExportOptions, Target
+from repic.export.job import ExportJob, ExportSource, Target
+from repic.export.target import ExportOptions
 
 if TYPE_CHECKING:
     from storage.store import Store

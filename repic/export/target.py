@@ -1,15 +1,11 @@
-"""What a target of exports is: facts for the docs, and a function that writes rows."""
+"""What a target of exports says of itself, and the options of an export."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from repic.images.coordinates import QWEN3_VL, Convention
-
-if TYPE_CHECKING:
-    from repic.export.job import ExportJob
 
 PictureMode = Literal["embed", "copy", "reference"]
 """Bytes in the rows, files beside them, or the paths of the photos where they are."""
@@ -39,20 +35,6 @@ class TargetFacts:
     use: str
     pictures: tuple[PictureMode, ...]
     holds: Literal["examples", "images"] = "examples"
-
-
-@dataclass(frozen=True)
-class Target:
-    """A target.
-
-    Attributes:
-        write: Writes the rows of a job into its folder, and returns metadata for the head of the
-            card (`README.md`), as YAML values.
-    """
-
-    name: str
-    facts: TargetFacts
-    write: Callable[[ExportJob], Mapping[str, Any]] = field(repr=False)
 
 
 @dataclass(frozen=True)
