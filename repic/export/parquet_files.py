@@ -15,7 +15,7 @@ FILE_BYTES = 500 << 20
 
 
 @dataclass
-class _Part:
+class _OpenFile:
     rows: list[dict[str, Any]] = field(default_factory=list)
     bytes: int = 0
     written: int = 0
@@ -37,18 +37,18 @@ class ParquetFiles:
         self._folder = folder
         self._schema = schema
         self._file_bytes = file_bytes
-        self._parts: dict[str, _Part] = {}
+        self._parts: dict[str, _OpenFile] = {}
         self.files: list[Path] = []
 
     def add(self, name: str, row: dict[str, Any], size: int) -> None:
         """Add a row of about `size` bytes."""
-        part = self._parts.setdefault(name, _Part())
+        part = self._parts.setdefault(name, _OpenFile())
         part.rows.append(row)
         part.bytes += size
         if len(part.rows) >= GROUP_ROWS or part.bytes >= GROUP_BYTES:
             self._flush(name, part)
 
-    def _flush(self, name: str, part: _Part) -> None:
+    def _flush(self, name: str, part: _OpenFile) -> None:
         if part.writer is None:
             file = (
                 f"{name}.parquet"

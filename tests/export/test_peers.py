@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.peers, pytest.mark.timeout(1500)]
 INSIDE = Path(__file__).parent / "inside"
 SPLITS = ["train", "validation", "test"]
 LLAMAFACTORY = Package("llamafactory", ("llamafactory==0.9.5",))
-FORMATS = Package("formats", ("pillow", "pycocotools", "webdataset", "mlcroissant"))
+FORMATS = Package("formats", ("pillow", "pycocotools", "webdataset", "mlcroissant[parquet]"))
 
 
 def digest(row: dict[str, Any]) -> str:

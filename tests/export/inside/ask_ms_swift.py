@@ -1,4 +1,4 @@
-"""Runs inside the environment of ms-swift: loads exported rows as `swift rlhf` and `swift sft` do."""
+"""Runs inside the environment of ms-swift: loads exported rows as its two commands do."""
 
 import hashlib
 import json
