@@ -22,7 +22,7 @@ from repic.cli.common import (
 from repic.cli.conventions import Convention, MaxPixels, MinPixels, box_convention
 
 if TYPE_CHECKING:
-    from repic.export.job import Target
+    from repic.export.job import ExportTarget
     from repic.export.run import ExportResult
     from repic.export.target import ExportOptions
     from storage.store import Store
@@ -176,7 +176,7 @@ def _dataset(
     return result
 
 
-def _print(result: ExportResult, target: Target) -> None:
+def _print(result: ExportResult, target: ExportTarget) -> None:
     rows = result.facts["rows"]
     kinds = sorted({kind for counts in rows.values() for kind in counts})
     print_rows(

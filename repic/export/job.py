@@ -30,7 +30,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Target:
+class ExportTarget:
     """A target.
 
     Attributes:
@@ -128,7 +128,7 @@ class ExportJob:
     def __init__(
         self,
         source: ExportSource,
-        target: Target,
+        target: ExportTarget,
         folder: Path,
         options: ExportOptions,
         advance: Callable[[int], None] = lambda done: None,
@@ -211,7 +211,7 @@ class ExportJob:
             named.append(key)
 
 
-def _check(target: Target, options: ExportOptions) -> None:
+def _check(target: ExportTarget, options: ExportOptions) -> None:
     facts = target.facts
     if options.pictures and options.pictures not in facts.pictures:
         raise TargetError(

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from repic import config
 from repic.errors import TargetError
-from repic.export.job import Target
+from repic.export.job import ExportTarget
 
 MODULES = {
     "hf": "hf",
@@ -25,7 +25,7 @@ MODULES = {
 """Name of a target -> its module in this package, which has `FACTS` and `write`."""
 
 
-def target(name: str) -> Target:
+def target(name: str) -> ExportTarget:
     """A target by its name.
 
     Raises:
@@ -34,10 +34,10 @@ def target(name: str) -> Target:
     if name not in MODULES:
         raise TargetError(f"there is no target {name!r}{config.nearest(name, [*MODULES])}")
     module = import_module(f"repic.export.{MODULES[name]}")
-    return Target(name, module.FACTS, module.write)
+    return ExportTarget(name, module.FACTS, module.write)
 
 
-def targets() -> Iterator[Target]:
+def targets() -> Iterator[ExportTarget]:
     """All targets."""
     for name in MODULES:
         yield target(name)

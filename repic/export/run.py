@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from repic.errors import TargetError
 from repic.export import card
 from repic.export.folders import new_folder
-from repic.export.job import ExportJob, ExportSource, Target
+from repic.export.job import ExportJob, ExportSource, ExportTarget
 from repic.export.target import ExportOptions
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class ExportResult:
 def export(
     store: Store,
     ref: str,
-    target: Target,
+    target: ExportTarget,
     folder: Path,
     options: ExportOptions = DEFAULTS,
     *,

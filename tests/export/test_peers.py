@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from repic.rewards.gold import gold_answer
 from tests.builds import Built
 from tests.environments import Package, python_of, run_script
 from tests.export.reading import exported, rows_of, shown
-from tests.rewards.adapters.test_real_packages import MS_SWIFT, OPENRLHF, VERL
+from tests.rewards.adapters.test_real_packages import MS_SWIFT, VERL
+from tests.rewards.adapters.test_real_packages import OPENRLHF as OF_REWARDS
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(1500)]
 
 INSIDE = Path(__file__).parent / "inside"
 SPLITS = ["train", "validation", "test"]
+OPENRLHF = replace(OF_REWARDS, wants=(*OF_REWARDS.wants, "datasets", "pillow", "requests"))
 LLAMAFACTORY = Package("llamafactory", ("llamafactory==0.9.5",))
 FORMATS = Package("formats", ("pillow", "pycocotools", "webdataset", "mlcroissant[parquet]"))
 
