@@ -10,6 +10,10 @@ updates, so they sample the same answers, and a pair of steps differs only in ou
 time of a step starts at the end of the previous one, so it includes loading. The ratio is the
 median over pairs; its interval is from order statistics (binomial, 95 %).
 
+Samples per second are answers through whole steps. The parts of a step are sampling, the
+log-probabilities of the reference, and the update (forward and backward passes); each has its own
+ratio of medians. What remains is rewards, pictures and prompts, and the optimizer.
+
 Loading is the share of our step that opens pictures and makes prompts. Memory is the peak of this
 process with both trainers, an upper bound for ours.
 """
@@ -49,6 +53,7 @@ from storage.store import Store
 MOST_RATIO, MOST_LOADING, MOST_MEMORY = 1.05, 0.05, 4.0
 WARM = 3
 """Warm-up steps, which do not count."""
+PARTS = ("sampling", "reference", "update")
 
 
 class Turns:
@@ -115,7 +120,10 @@ def main() -> None:
         print(
             f"a step of ours is {result['ratio']:.3f}x plain TRL (95 %: {result['low']:.3f} to "
             f"{result['high']:.3f}, {result['pairs']} pairs; medians {result['ours_s']:.2f} s and "
-            f"{result['plain_s']:.2f} s)\nloading is {result['loading']:.2%} of a step; "
+            f"{result['plain_s']:.2f} s)\n{result['samples_s']:.1f} samples/s, plain TRL "
+            f"{result['plain_samples_s']:.1f}; by part: "
+            + ", ".join(f"{name} {ratio:.2f}x" for name, ratio in result["parts"].items())
+            + f"\nloading is {result['loading']:.2%} of a step; "
             f"peak memory {result['memory_gb']:.2f} GB; same answers in {result['alike']:.0%}"
         )
     print(json.dumps(result))
@@ -155,6 +163,7 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
     session.trainer.add_callback(TurnCallback("ours", turns))
     other = plain(plan, table, trainer_config(settings, folder / "plain"), sampled["plain"])
     other.add_callback(TurnCallback("plain", turns))
+    parts = {"ours": Parts(session.trainer), "plain": Parts(other)}
 
     with store.lease():
         threads = [
@@ -170,6 +179,7 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
     ours, theirs = (np.array(turns.seconds[name][WARM:]) for name in ("ours", "plain"))
     ratios = np.sort(ours / theirs)
     low, high = order_statistics(len(ratios))
+    answers = other.args.generation_batch_size
     alike = np.mean([a == b for a, b in zip(sampled["ours"], sampled["plain"], strict=True)])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return {
@@ -179,6 +189,9 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
         "pairs": len(ratios),
         "ours_s": float(np.median(ours)),
         "plain_s": float(np.median(theirs)),
+        "samples_s": answers / float(np.median(ours)),
+        "plain_samples_s": answers / float(np.median(theirs)),
+        "parts": {name: parts["ours"].median(name) / parts["plain"].median(name) for name in PARTS},
         "loading": loading.seconds / sum(turns.seconds["ours"]),
         "memory_gb": peak,
         "alike": float(alike),
@@ -192,6 +205,33 @@ def order_statistics(n: int) -> tuple[int, int]:
         tail += math.comb(n, index) / 2**n
         index += 1
     return max(0, index - 1), min(n - 1, n - index)
+
+
+class Parts:
+    """Seconds of each step of a trainer by part of it."""
+
+    def __init__(self, trainer: Any) -> None:
+        self.steps: list[dict[str, float]] = []
+        trainer._generate_single_turn = self._timed(trainer._generate_single_turn, "sampling")
+        scores = trainer._get_per_token_logps_and_entropies
+        trainer._get_per_token_logps_and_entropies = self._timed(scores)
+        trainer.accelerator.backward = self._timed(trainer.accelerator.backward, "update")
+
+    def _timed(self, method: Any, part: str | None = None) -> Any:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            name = part or ("update" if torch.is_grad_enabled() else "reference")
+            if name == "sampling":
+                self.steps.append(dict.fromkeys(PARTS, 0.0))
+            started = time.perf_counter()
+            result = method(*args, **kwargs)
+            self.steps[-1][name] += time.perf_counter() - started
+            return result
+
+        return timed
+
+    def median(self, part: str) -> float:
+        """Median seconds of a part over the measured steps."""
+        return float(np.median([step[part] for step in self.steps[WARM:]]))
 
 
 class Loading:

@@ -28,6 +28,13 @@ from repic.models.vlm.cpu_speedups import (
     groups_by_length,
     merged_adapters,
 )
+from repic.models.vlm.shared_prompts import (
+    SharedPromptModel,
+    can_share,
+    prompt_groups,
+    sampled_in_groups,
+    whole_groups,
+)
 from repic.training.reward import RECORDS
 from repic.training.rollouts import Rollouts
 from storage.errors import NO_SPACE
@@ -163,11 +170,11 @@ class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
                 compute_aux_loss,
                 **fields,
             )
-        batches = groups_by_length(attention_mask.sum(1).tolist())
+        batches = self._batches(model, input_ids, attention_mask, logits_to_keep, rows)
         with completion_logits_only():
             results = [
                 inner(
-                    TrimmedModel(model),
+                    reduced,
                     input_ids[batch],
                     attention_mask[batch],
                     logits_to_keep,
@@ -175,19 +182,55 @@ class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
                     compute_entropy,
                     **rows.select(batch),
                 )
-                for batch in batches
+                for reduced, batch in batches
             ]
-        back = torch.tensor([index for batch in batches for index in batch]).argsort()
+        back = torch.tensor([index for _, batch in batches for index in batch]).argsort()
         logps = torch.cat([logps for logps, _, _ in results])[back]
         entropies = (
             torch.cat([entropy for _, entropy, _ in results])[back] if compute_entropy else None
         )
         return logps, entropies, None
 
-    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+    def _batches(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        rows: BatchFields,
+    ) -> list[tuple[Any, list[int]]]:
+        """A model for each batch of rows: those of a prompt, or those of similar length."""
+        if can_share(model):
+            prompts = slice(None, -logits_to_keep)
+            groups = prompt_groups(input_ids[:, prompts], attention_mask[:, prompts], rows)
+            return [(SharedPromptModel(model, logits_to_keep), group) for group in groups]
+        lengths = attention_mask.sum(1).tolist()
+        return [(TrimmedModel(model), batch) for batch in groups_by_length(lengths)]
+
+    def _generate_single_turn(self, prompt_ids: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
+        """TRL's sampling; on a CPU with merged adapters, and one reading of each prompt."""
         model: Any = self.accelerator.unwrap_model(self.model)
-        with merged_adapters(model) if model.device.type == "cpu" else contextlib.nullcontext():
-            return super()._generate_single_turn(*args, **kwargs)
+        if model.device.type != "cpu":
+            return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
+        with merged_adapters(model), sampled_in_groups(model, images, self.eos_token_ids):
+            return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        """TRL's batches; answers of a prompt stay together where this cannot change the update."""
+        with whole_groups() if self._sums_over_answers else contextlib.nullcontext():
+            return super()._prepare_inputs(generation_batch)
+
+    @property
+    def _sums_over_answers(self) -> bool:
+        """Whether the update is a sum over answers, however they are divided into batches."""
+        args: Any = self.args
+        return bool(
+            args.steps_per_generation == args.gradient_accumulation_steps
+            and self.loss_type != "bnpo"
+            and self.top_entropy_quantile == 1
+            and not self._entropy_bonus_enabled
+            and can_share(self.accelerator.unwrap_model(self.model))
+        )
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)

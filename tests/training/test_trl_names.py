@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from trl import GRPOTrainer, SFTTrainer
+from trl.trainer import grpo_trainer
 
 from repic.training import grpo
 from repic.training.reward import RECORDS
@@ -59,6 +60,18 @@ def test_generate_single_turn() -> None:
     assert names == expected, changed("GRPOTrainer._generate_single_turn", expected, names)
 
 
+def test_prepare_inputs() -> None:
+    names = list(parameters(GRPOTrainer, "_prepare_inputs"))
+    assert names == ["generation_batch"], changed(
+        "GRPOTrainer._prepare_inputs", ["generation_batch"], names
+    )
+
+
+def test_shuffle_of_a_generation_batch() -> None:
+    names = list(inspect.signature(grpo_trainer.shuffle_sequence_dict).parameters)
+    assert names == ["seq_dict"], changed("shuffle_sequence_dict", ["seq_dict"], names)
+
+
 def test_generate_and_score_completions() -> None:
     names = list(parameters(GRPOTrainer, "_generate_and_score_completions"))
     label = "GRPOTrainer._generate_and_score_completions"
@@ -72,6 +85,9 @@ def test_logs(built: Built, tiny: str, work: Path) -> None:
     if logs is None:
         pytest.fail("TRL moved GRPOTrainer._logs: adapt repic/training/trainers.py")
     label = "GRPOTrainer._logs"
+    assert trainer.top_entropy_quantile == 1  # read, as the next
+    assert not trainer._entropy_bonus_enabled
+    assert trainer.eos_token_ids
     assert {"advantages", "extra"} <= set(logs), changed(label, "advantages, extra", list(logs))
     logs["extra"][RECORDS].extend([{"reward": 1.0}])  # as TRL's `log_extra` does
     assert list(logs["extra"][RECORDS]) == [{"reward": 1.0}]

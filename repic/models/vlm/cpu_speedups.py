@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 from unittest import mock
 
@@ -155,6 +156,19 @@ class BatchFields:
             }
         )
 
+    @cached_property
+    def _images(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Grids and patches of each row."""
+        grids = self.fields["image_grid_thw"].split(self.fields["num_images"])
+        sizes = [int(grid.prod(-1).sum()) for grid in grids]
+        return list(zip(grids, self.fields["pixel_values"].split(sizes), strict=True))
+
+    def same_images(self, one: int, other: int) -> bool:
+        """Whether two rows have equal images."""
+        return "num_images" not in self.fields or all(
+            torch.equal(a, b) for a, b in zip(self._images[one], self._images[other], strict=True)
+        )
+
     def select(self, indices: Sequence[int]) -> dict[str, Any]:
         """The fields of these rows, in this order."""
         taken = dict(self.fields)
@@ -162,14 +176,9 @@ class BatchFields:
             if name in taken:
                 taken[name] = taken[name][indices]
         if "num_images" in taken:
-            counts, grids = taken["num_images"], taken["image_grid_thw"]
-            patches = taken["pixel_values"].split(
-                [int(part.prod(-1).sum()) for part in grids.split(counts)]
-            )
-            by_row = grids.split(counts)
-            taken["num_images"] = [counts[index] for index in indices]
-            taken["image_grid_thw"] = torch.cat([by_row[index] for index in indices])
-            taken["pixel_values"] = torch.cat([patches[index] for index in indices])
+            taken["num_images"] = [taken["num_images"][index] for index in indices]
+            taken["image_grid_thw"] = torch.cat([self._images[index][0] for index in indices])
+            taken["pixel_values"] = torch.cat([self._images[index][1] for index in indices])
         return taken
 
 
