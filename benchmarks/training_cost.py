@@ -179,7 +179,7 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
     ours, theirs = (np.array(turns.seconds[name][WARM:]) for name in ("ours", "plain"))
     ratios = np.sort(ours / theirs)
     low, high = order_statistics(len(ratios))
-    answers = other.args.generation_batch_size
+    answers = session.trainer.args.generation_batch_size
     alike = np.mean([a == b for a, b in zip(sampled["ours"], sampled["plain"], strict=True)])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from trl import GRPOTrainer
 
 from repic.models.vlm import load
 from repic.models.vlm.shared_prompts import can_share, sampled_in_groups
+from repic.objectives.base import Reward, Row
 from repic.pipeline.progress import NoProgress
 from repic.training import grpo
 from repic.training.reward import TrainedReward
@@ -29,7 +31,9 @@ STEPS = (
 class Alternating(TrainedReward):
     """Rewards from which even a random model gets a gradient."""
 
-    ablation = staticmethod(lambda rows, rewards: [index % 2.0 for index in range(len(rows))])
+    @staticmethod
+    def ablation(rows: Sequence[Row], rewards: Sequence[Reward | None]) -> list[float | None]:
+        return [index % 2.0 for index in range(len(rows))]
 
 
 @pytest.fixture(params=SHARED)
