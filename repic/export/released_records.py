@@ -70,6 +70,7 @@ def row_of(record: Mapping[str, Any], paths: Sequence[Path]) -> Row | None:
     key = [method, text, [picture["image_id"] for picture in shown], told]
     return {
         "example_id": fingerprint(key),
+        "image_id": shown[-1]["image_id"],
         "split": "train",
         "template_id": TEMPLATE,
         "prompt": prompt,
@@ -83,7 +84,6 @@ def row_of(record: Mapping[str, Any], paths: Sequence[Path]) -> Row | None:
         "band": None,
         "similarity": None,
         "seed": 0,
-        "draft": "",
         **told,
     }
 
