@@ -7,14 +7,17 @@ are written again only after one object in twenty is new, so that a small additi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from repic.mining.increments import Kept
 from repic.mining.similarity import Neighbors
 from storage.hashing import fingerprint, row_hashes
 from storage.store import Store
+
+if TYPE_CHECKING:
+    from repic.mining.increments import Kept
 
 NAME = "neighbors"
 """Folder of the parts."""
@@ -45,6 +48,8 @@ class KeptNeighbors:
 
     def recall(self, collection: str) -> Kept | None:
         """The kept result that has most of the objects."""
+        from repic.mining.increments import Kept
+
         best, most = None, 0
         for part in self.store.parts(NAME, _recipe()):
             if part.covers == (collection,):
