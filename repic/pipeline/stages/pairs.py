@@ -214,10 +214,11 @@ def _block(
 def _notes(groups: pa.Table, pairs: pa.Table, analysis: Analysis) -> dict[str, Json]:
     photos = dict(zip(groups["image_id"].to_pylist(), groups["split"].to_pylist(), strict=True))
     counts = pairs.group_by(["kind", "band"]).aggregate([([], "count_all")]).to_pylist()
-    if (analysis.identity < 0).any() and analysis.mined.typical_size == 1:
-        why = "the encoder does not tell objects apart: label identities, or choose another encoder"
-    else:
-        why = None
+    # Beside a labelled thing, the other things of its photo are no reason to ask for labels.
+    labelled = np.isin(analysis.photo, analysis.photo[analysis.identity >= 0])
+    why = None
+    if not labelled.all() and analysis.mined.typical_size == 1:
+        why = "the encoder does not tell objects apart; label identities, or choose another encoder"
     return {
         "nothing_mined": why,
         "photos_by_split": dict(sorted(Counter(s or "mixed" for s in photos.values()).items())),

@@ -77,3 +77,27 @@ def test_a_damaged_file_of_neighbors_is_not_used(tmp_path: Path) -> None:
         file.write_bytes(file.read_bytes()[:-100])
     found = mined(tables, np.arange(PHOTOS), Store.open(store.location))
     assert found.tables["pairs"].equals(expected.tables["pairs"])
+
+
+@pytest.mark.parametrize(("unlabelled_photos", "said"), [(0, False), (5, True)])
+def test_nothing_mined_is_said_if_photos_without_a_label_were_to_be_mined(
+    unlabelled_photos: int, said: bool
+) -> None:
+    tables = world(60, 32)
+    noise = np.random.default_rng(0).normal(size=(tables["objects"].num_rows, 32))
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    tables["embeddings"] = _with_column(tables["embeddings"], "vector", list(noise))
+    objects = tables["objects"]  # the second object of a photo has no label
+    alone = [
+        row["object_id"] if row["main"] and i >= unlabelled_photos else None
+        for i, row in enumerate(objects.to_pylist())
+    ]
+    objects = _with_column(objects, "identity", alone)
+    tables["objects"] = _with_column(objects, "identity_origin", [i and "object" for i in alone])
+    why = mined(tables, np.arange(60), None).notes["nothing_mined"]
+    assert bool(why) == said
+
+
+def _with_column(table: pa.Table, name: str, values: list[object]) -> pa.Table:
+    kind = table.schema.field(name).type
+    return table.set_column(table.schema.get_field_index(name), name, pa.array(values, kind))
