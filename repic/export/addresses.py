@@ -20,7 +20,6 @@ from fsspec.spec import AbstractFileSystem
 
 from repic.errors import PictureError
 from repic.images.cache import PictureCache
-from repic.images.decode import open_image
 from repic.images.fetch import ImageRefused
 
 if TYPE_CHECKING:
@@ -79,30 +78,10 @@ def picture_of(entry: Mapping[str, Any]) -> Image.Image:
     try:
         return _CACHE.picture(entry).copy()
     except (ImageRefused, OSError) as error:
-        raise _gone(entry["uri"], error) from error
-
-
-def photo_of(uri: str) -> Image.Image:
-    """The whole photo at a URI: RGB and upright.
-
-    Raises:
-        PictureError: it can no longer be read.
-    """
-    try:
-        return open_image(uri)
-    except (ImageRefused, OSError) as error:
-        raise _gone(uri, error) from error
-
-
-def pictures_of(row: Mapping[str, Any]) -> list[Image.Image]:
-    """The pictures of a row of examples, captions or answers, in the order of its prompt.
-
-    The last is the query photo.
-
-    Raises:
-        PictureError: one can no longer be read.
-    """
-    return [picture_of(entry) for entry in row["images"]]
+        reason = error.message if isinstance(error, ImageRefused) else str(error)
+        raise PictureError(
+            f"{entry['uri']}: {reason}; put the photo back where it was, or build again without it"
+        ) from error
 
 
 def png_of(picture: Image.Image) -> bytes:
@@ -110,13 +89,6 @@ def png_of(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
-
-
-def _gone(uri: str, error: Exception) -> PictureError:
-    reason = error.message if isinstance(error, ImageRefused) else str(error)
-    return PictureError(
-        f"{uri}: {reason}; put the photo back where it was, or build again without it"
-    )
 
 
 class PictureFileSystem(AbstractFileSystem):

@@ -14,6 +14,7 @@ from repic.rewards.gold import gold_answer
 from repic.rewards.server.protocol import label_of
 
 PLACEHOLDER = "<image>"
+SAYS_PLACEHOLDER = "its text contains <image>, <video> or <audio>, which stands for one there"
 _MEDIA = re.compile(r"<(?:image|video|audio)>")
 
 
@@ -53,10 +54,21 @@ class ChatRow:
         return label_of(self.row)
 
     @property
-    def says_placeholder(self) -> bool:
-        """Whether a text of the row contains what a trainer takes for a picture or a video."""
-        texts = [block.get("text", "") for turn in self.messages for block in turn["content"]]
-        return any(_MEDIA.search(text) for text in (*texts, self.answer or ""))
+    def cells(self) -> list[dict[str, Any]]:
+        """The embedded pictures as `datasets.Image` stores them."""
+        return [{"bytes": picture.data, "path": picture.name} for picture in self.pictures]
+
+    @property
+    def embedded_bytes(self) -> int:
+        """Bytes of the embedded pictures."""
+        return sum(len(picture.data or b"") for picture in self.pictures)
+
+
+def says_placeholder(chat: ChatRow) -> str | None:
+    """Why `<image>` cannot stand for the pictures of a row; None if it can."""
+    texts = [block.get("text", "") for turn in chat.messages for block in turn["content"]]
+    is_said = any(_MEDIA.search(text) for text in (*texts, chat.answer or ""))
+    return SAYS_PLACEHOLDER if is_said else None
 
 
 def _flat(block: dict[str, str]) -> str:

@@ -36,10 +36,8 @@ def write(job: ExportJob) -> Mapping[str, Any]:
     with ParquetFiles(job.folder / "data", typed.arrow_schema) as files:
         for chat in job.rows():
             row = chat.row if job.options.uris else without_uris(chat.row)
-            shown = [{"bytes": p.data, "path": p.name} for p in chat.pictures]
-            size = sum(len(picture.data or b"") for picture in chat.pictures)
-            row = {**row, "images": shown, IMAGE_FACTS: row["images"]}
-            files.add(row["split"], row, size)
+            row = {**row, "images": chat.cells, IMAGE_FACTS: row["images"]}
+            files.add(row["split"], row, chat.embedded_bytes)
     croissant.write(job, files.files)
     present = {path.name.partition("-")[0] for path in files.files}
     listed = [{"split": s, "path": f"data/{s}-*"} for s in SPLITS if s in present]

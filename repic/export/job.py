@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,16 +165,23 @@ class ExportJob:
         batches = source.store.batches(source.examples.ref, ["split"], self.filter)
         return sum(batch.num_rows for batch in batches)
 
-    def rows(self) -> Iterator[ChatRow]:
-        """The rows, with their pictures; those whose pictures cannot be read are left out."""
+    def rows(self, unfit: Callable[[ChatRow], str | None] = lambda chat: None) -> Iterator[ChatRow]:
+        """The rows, with their pictures; those whose pictures cannot be read are left out.
+
+        Args:
+            unfit: Why the target cannot hold a row, which is then left out; asked before its
+                pictures are exported.
+        """
         for row in self.source.rows("examples", filter=self.filter):
-            exported = self._export(row["example_id"], row["images"])
-            if exported is not None:
+            chat = ChatRow(row, (), self.options.convention)
+            if reason := unfit(chat):
+                self._left_out(row["example_id"], reason)
+            elif (exported := self._export(row["example_id"], row["images"])) is not None:
                 self.count(row["split"], row["objective"])
                 self.counts.photos.update(picture["image_id"] for picture in row["images"])
                 self.counts.objects.update(known["object_id"] for known in row["references"])
                 self.counts.names.update(known["name"] for known in row["references"])
-                yield ChatRow(row, exported, self.options.convention)
+                yield replace(chat, pictures=exported)
             self._advance(1)
 
     def picture(self, key: str, entry: Mapping[str, Any]) -> ExportPicture | None:
@@ -189,11 +196,6 @@ class ExportJob:
     def count(self, split: str, kind: str) -> None:
         """Count a row that is written."""
         self.counts.rows[split, kind] += 1
-
-    def leave_out(self, row: Row, reason: str) -> None:
-        """Count a row of `rows` that the target does not hold."""
-        self.counts.rows[row["split"], row["objective"]] -= 1
-        self._left_out(row["example_id"], reason)
 
     def _export(self, key: str, entries: list[Any]) -> tuple[ExportPicture, ...] | None:
         try:

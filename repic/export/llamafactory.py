@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from repic.export.ms_swift import SAYS_PLACEHOLDER
+from repic.export.chat import ChatRow, says_placeholder
 from repic.export.target import TargetFacts
 from repic.export.text_files import LineFiles
 
@@ -38,10 +38,7 @@ _INFO = {
 def write(job: ExportJob) -> Mapping[str, Any]:
     """Write `SPLIT.jsonl`, and `dataset_info.json`, which names them."""
     with LineFiles(job.folder) as files:
-        for chat in job.rows():
-            if chat.says_placeholder or chat.answer is None:
-                job.leave_out(chat.row, NO_ANSWER if chat.answer is None else SAYS_PLACEHOLDER)
-                continue
+        for chat in job.rows(_unfit):
             turns = [*chat.flat_messages, {"role": "assistant", "content": chat.answer}]
             images = [picture.path for picture in chat.pictures]
             files.add(chat.row["split"], {"messages": turns, "images": images})
@@ -49,3 +46,7 @@ def write(job: ExportJob) -> Mapping[str, Any]:
     text = json.dumps(info, indent=2)
     (job.folder / "dataset_info.json").write_text(text + "\n", encoding="utf-8")
     return {}
+
+
+def _unfit(chat: ChatRow) -> str | None:
+    return NO_ANSWER if chat.answer is None else says_placeholder(chat)

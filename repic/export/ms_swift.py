@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from repic.export.chat import says_placeholder
 from repic.export.target import TargetFacts
 from repic.export.text_files import LineFiles
 
@@ -20,16 +21,12 @@ FACTS = TargetFacts(
     "--external_plugins PLUGIN --reward_funcs repic",
     pictures=("copy", "reference"),
 )
-SAYS_PLACEHOLDER = "its text contains <image>, <video> or <audio>, which stands for one there"
 
 
 def write(job: ExportJob) -> Mapping[str, Any]:
     """Write `grpo/SPLIT.jsonl` and `sft/SPLIT.jsonl`."""
     with LineFiles(job.folder) as files:
-        for chat in job.rows():
-            if chat.says_placeholder:
-                job.leave_out(chat.row, SAYS_PLACEHOLDER)
-                continue
+        for chat in job.rows(says_placeholder):
             pictures = {"images": [picture.path for picture in chat.pictures]}
             row = {"messages": chat.flat_messages, **pictures, "label": chat.label}
             files.add(f"grpo/{chat.row['split']}", row)

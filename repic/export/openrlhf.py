@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from repic.export.ms_swift import SAYS_PLACEHOLDER
+from repic.export.chat import says_placeholder
 from repic.export.target import TargetFacts
 from repic.export.text_files import LineFiles
 
@@ -26,10 +26,7 @@ FACTS = TargetFacts(
 def write(job: ExportJob) -> Mapping[str, Any]:
     """Write `SPLIT.jsonl`."""
     with LineFiles(job.folder) as files:
-        for chat in job.rows():
-            if chat.says_placeholder:
-                job.leave_out(chat.row, SAYS_PLACEHOLDER)
-                continue
+        for chat in job.rows(says_placeholder):
             record = {
                 "messages": chat.flat_messages,
                 "images": [picture.path for picture in chat.pictures],

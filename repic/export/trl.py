@@ -39,8 +39,8 @@ def write(job: ExportJob) -> Mapping[str, Any]:
     with ParquetFiles(job.folder / "data", features().arrow_schema) as files:
         for chat in job.rows():
             part = OPEN if chat.answer is None else ANSWERED
-            size = sum(len(picture.data or b"") for picture in chat.pictures)
-            files.add(f"{chat.row['split']}-{part}", _row(chat, convention), size)
+            name = f"{chat.row['split']}-{part}"
+            files.add(name, _row(chat, convention), chat.embedded_bytes)
     names = [path.name for path in files.files]
     return {"configs": [*_configs(names)]}
 
@@ -70,7 +70,7 @@ def _row(chat: ChatRow, convention: str) -> dict[str, Any]:
         **{name: chat.row[name] for name in ("example_id", "objective", "kind")},
         "prompt": chat.messages,
         "completion": [{"role": "assistant", "content": answer}] if answer else [],
-        "images": [{"bytes": picture.data, "path": picture.name} for picture in chat.pictures],
+        "images": chat.cells,
         "label": chat.label,
         "convention": convention,
     }

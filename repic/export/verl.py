@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from repic.export.ms_swift import SAYS_PLACEHOLDER
+from repic.export.chat import says_placeholder
 from repic.export.parquet_files import ParquetFiles
 from repic.export.target import TargetFacts
 
@@ -26,14 +26,11 @@ def write(job: ExportJob) -> Mapping[str, Any]:
     """Write `SPLIT.parquet`, with one row group for each 64 MB."""
     index = 0
     with ParquetFiles(job.folder, features().arrow_schema, file_bytes=None) as files:
-        for chat in job.rows():
-            if chat.says_placeholder:
-                job.leave_out(chat.row, SAYS_PLACEHOLDER)
-                continue
+        for chat in job.rows(says_placeholder):
             row = {
                 "data_source": f"repic/{chat.row['objective']}",
                 "prompt": chat.flat_messages,
-                "images": [{"bytes": p.data, "path": p.name} for p in chat.pictures],
+                "images": chat.cells,
                 "ability": chat.row["objective"],
                 "reward_model": {"style": "rule", "ground_truth": chat.label},
                 "extra_info": {
@@ -41,8 +38,7 @@ def write(job: ExportJob) -> Mapping[str, Any]:
                     **{name: chat.row[name] for name in ("split", "example_id", "kind")},
                 },
             }
-            size = sum(len(picture.data or b"") for picture in chat.pictures)
-            files.add(chat.row["split"], row, size)
+            files.add(chat.row["split"], row, chat.embedded_bytes)
             index += 1
     return {
         "configs": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from repic.errors import PictureError
-from repic.export.addresses import address, entry_at, picture_of, pictures_of
+from repic.export.addresses import address, entry_at, picture_of
 from repic.export.features import FACTS, dataset, embedded, features
 from repic.images.cache import PictureCache
 from repic.tables import TABLES
@@ -27,7 +28,7 @@ def rows(built: Built) -> pa.Table:
     return built.store.read("examples@latest")
 
 
-def pixels(pictures: list[Image.Image]) -> list[tuple[tuple[int, int], bytes]]:
+def pixels(pictures: Iterable[Image.Image]) -> list[tuple[tuple[int, int], bytes]]:
     return [(picture.size, picture.tobytes()) for picture in pictures]
 
 
@@ -64,7 +65,11 @@ def test_pictures_are_what_training_shows(rows: pa.Table) -> None:
     for index, row in enumerate(listed[:2]):
         expected, unreadable = cache.of_row(row)
         assert unreadable is None
-        assert pixels(shown[index]["images"]) == pixels(expected) == pixels(pictures_of(row))
+        assert (
+            pixels(shown[index]["images"])
+            == pixels(expected)
+            == pixels(map(picture_of, row["images"]))
+        )
         assert shown[index][FACTS] == row["images"]
         others = {key: value for key, value in shown[index].items() if key not in {"images", FACTS}}
         assert others == {key: value for key, value in row.items() if key != "images"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import duckdb
 import pytest
 
 from repic import config
-from repic.export import card, registry
+from repic.export import card, chat, registry
 from repic.export.llamafactory import NO_ANSWER
 from repic.export.target import ExportOptions
 from repic.export.trl import READ_BY_GRPO, READ_BY_SFT
@@ -140,6 +141,23 @@ def test_json_lines(built: Built, name: str, tmp_path: Path) -> None:
     if name == "ms-swift":
         answers = (tmp_path / "moved" / "sft" / "test.jsonl").read_text("utf-8").splitlines()
         assert all(json.loads(line)["messages"][-1]["role"] == "assistant" for line in answers)
+
+
+def test_what_a_target_cannot_hold_is_left_out_with_its_pictures(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(built.store, lambda row: row["split"] == "validation")
+    said = {key for key, row in rows.items() if "?" in row["prompt"][-1]["text"]}
+    monkeypatch.setattr(chat, "_MEDIA", re.compile(r"\?"))
+    options = ExportOptions(splits=("validation",))
+    facts = exported(built.store, "openrlhf", tmp_path / "out", options).facts
+    assert facts["left_out"] == {chat.SAYS_PLACEHOLDER: len(said)}
+    assert 0 < len(said) < len(rows) == len(said) + sum(facts["rows"]["validation"].values())
+    held = [row for key, row in rows.items() if key not in said]
+    assert facts["photos"] == len({p["image_id"] for row in held for p in row["images"]})
+    lines = (tmp_path / "out" / "validation.jsonl").read_text("utf-8").splitlines()
+    written = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*g")}
+    assert written == {path for line in lines for path in json.loads(line)["images"]}
 
 
 def test_repic_json(built: Built, tmp_path: Path) -> None:
