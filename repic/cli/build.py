@@ -84,9 +84,9 @@ def build(
         **config.chosen_sources(images, source, identity),
     )
     if dry_run:
-        from repic.pipeline import dry_run as checks
+        from repic.pipeline import build_dry_run
 
-        print_findings(checks.examine(settings, parameters["profile"]), as_json)
+        print_findings(build_dry_run.examine(settings, parameters["profile"]), as_json)
         return
     if profile is None:
         _suggest_models(parameters["overrides"])

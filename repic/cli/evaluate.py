@@ -135,10 +135,10 @@ def run(
         },
     )
     if dry_run:
-        from repic.evaluation.suites import dry_run as checks
+        from repic.evaluation.suites import evaluation_dry_run
 
         checkpoints = open_store(store) if "@" in model else None
-        print_findings(checks.examine(model, settings, checkpoints, profile), as_json)
+        print_findings(evaluation_dry_run.examine(model, settings, checkpoints, profile), as_json)
         return
     from repic.cli.progress import RunProgress
     from repic.evaluation import run as evaluation

@@ -132,10 +132,10 @@ def _try_out(
     settings = config.load(profile, overrides, scope=config.TRAIN, train=chosen)
     opened = open_store(store)
     from repic.models.vlm import load
-    from repic.training.checks import dry_run
+    from repic.training.checks import training_dry_run
 
     load.quiet()
-    findings = dry_run.examine(settings, opened, dataset)
+    findings = training_dry_run.examine(settings, opened, dataset)
     if not int(os.environ.get("RANK", "0")):
         print_findings(findings, as_json)
 

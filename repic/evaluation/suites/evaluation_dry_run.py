@@ -14,7 +14,7 @@ from repic.evaluation.run import load_suite
 from repic.evaluation.suites.base import Suite
 from repic.evaluation.suites.vqa_files import check_choices, choice_questions
 from repic.models.vlm import captioners
-from repic.pipeline import dry_run
+from repic.pipeline import build_dry_run
 from repic.pipeline.doctor import Finding
 from storage.store import Store
 
@@ -31,7 +31,7 @@ def examine(model: str, settings: Settings, store: Store | None, profile: str) -
     retrieves = any(protocol.startswith("retrieval") for protocol in evaluate.protocols)
     found = [*_suite(evaluate), *_files(evaluate), *_model(model, settings, store)]
     if retrieves and evaluate.task == "caption":
-        found += dry_run.models(settings, profile)
+        found += build_dry_run.models(settings, profile)
     return found
 
 
