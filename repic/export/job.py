@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 SHOWN = 3
 """Rows that are named for each reason of leaving out."""
 
+SORTED_AT_ONCE = 1 << 16
+"""Examples that are in memory at once, in columns; more are read range after range of their ids."""
+
+BATCH = 1024
+"""Of these, examples that are Python objects."""
+
 
 @dataclass(frozen=True)
 class ExportTarget:
@@ -100,6 +106,20 @@ class ExportSource:
         for batch in self.store.batches(self.table(name).ref, columns, filter):
             yield from batch.to_pylist()
 
+    def ordered_examples(self, filter: pc.Expression | None = None) -> Iterator[Row]:
+        """The examples by id. Their order in a store is that of the files of its earlier builds,
+        photo after photo; by id they are mixed, and the same in any store."""
+        import pyarrow.compute as pc
+
+        key, ref = pc.field("example_id"), self.examples.ref
+        ids = self.store.read(ref, ["example_id"], filter)["example_id"].sort()
+        for start in range(0, len(ids), SORTED_AT_ONCE):
+            block = ids.slice(start, SORTED_AT_ONCE)
+            wanted = (key >= block[0]) & (key <= block[-1])
+            rows = self.store.read(ref, filter=wanted if filter is None else wanted & filter)
+            for batch in rows.sort_by("example_id").to_batches(BATCH):
+                yield from batch.to_pylist()
+
 
 @dataclass
 class ExportCounts:
@@ -166,13 +186,13 @@ class ExportJob:
         return sum(batch.num_rows for batch in batches)
 
     def rows(self, unfit: Callable[[ChatRow], str | None] = lambda chat: None) -> Iterator[ChatRow]:
-        """The rows, with their pictures; those whose pictures cannot be read are left out.
+        """The rows by id, with their pictures; those whose pictures cannot be read are left out.
 
         Args:
             unfit: Why the target cannot hold a row, which is then left out; asked before its
                 pictures are exported.
         """
-        for row in self.source.rows("examples", filter=self.filter):
+        for row in self.source.ordered_examples(self.filter):
             chat = ChatRow(row, (), self.options.convention)
             if reason := unfit(chat):
                 self._left_out(row["example_id"], reason)

@@ -302,7 +302,7 @@ class Build:
 
     def _prepared(self, stage: RowStage, settings: Settings) -> PreparedInputs:
         """Inputs of a stage under some of its settings; those of the last stage are kept."""
-        recipe = stage.fingerprint(settings)
+        recipe = stage.row_fingerprint(settings)
         if recipe not in self._inputs_of:
             self._inputs_of.clear()
             inputs = replace(self._inputs(stage), settings=settings)

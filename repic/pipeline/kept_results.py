@@ -30,7 +30,7 @@ def write(
     return store.write_part(
         stage.name,
         output.rows,
-        recipe=stage.fingerprint(settings),
+        recipe=stage.row_fingerprint(settings),
         covers=keys,
         note=_note(output),
     )
@@ -38,18 +38,18 @@ def write(
 
 def set_aside_damaged(store: Store, stage: RowStage, settings: Settings) -> dict[str, str]:
     """Move damaged results away, so that they are computed again; path -> what is wrong."""
-    return store.set_aside_parts(stage.name, stage.fingerprint(settings))
+    return store.set_aside_parts(stage.name, stage.row_fingerprint(settings))
 
 
 def covered_keys(store: Store, stage: RowStage, settings: Settings) -> set[str]:
     """Keys of all inputs that have a result."""
-    parts = store.parts(stage.name, stage.fingerprint(settings))
+    parts = store.parts(stage.name, stage.row_fingerprint(settings))
     return {key for part in parts for key in part.covers}
 
 
 def rejects(store: Store, stage: RowStage, settings: Settings) -> list[Reject]:
     """All inputs that the stage has ever refused under this fingerprint."""
-    parts = store.parts(stage.name, stage.fingerprint(settings))
+    parts = store.parts(stage.name, stage.row_fingerprint(settings))
     return [reject for part in parts for reject in _read_note(part).rejects]
 
 
@@ -66,7 +66,7 @@ def parts_for(store: Store, stage: RowStage, settings: Settings, keys: Iterable[
     size = settings.runtime.shard_rows
     large, small, partial = [], [], []
     for part in sorted(
-        store.parts(stage.name, stage.fingerprint(settings)),
+        store.parts(stage.name, stage.row_fingerprint(settings)),
         key=lambda part: (-len(part.covers), part.shard.path),
     ):
         useful = wanted.intersection(part.covers)

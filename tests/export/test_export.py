@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from repic.errors import TargetError
+from repic.export import job
 from repic.export.folders import new_folder
 from repic.export.metadata import without_metadata
 from repic.export.pictures import PictureWriter, whole
@@ -30,8 +31,9 @@ from repic.images.coordinates import (
     Convention,
     named_convention,
 )
-from tests.builds import Built
-from tests.export.reading import exported, same
+from storage.store import Store
+from tests.builds import Built, build
+from tests.export.reading import REF, exported, rows_of, same
 
 Main = Callable[..., tuple[int, str, str]]
 CONVENTIONS = (
@@ -244,3 +246,21 @@ def test_every_target_is_listed(repic_main: Main) -> None:
     assert code == 0
     assert [*json.loads(out)] == [*MODULES]
     assert all(facts["tested"] for facts in json.loads(out).values())
+
+
+def test_examples_are_exported_by_id_from_any_store(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    build(built.album.settings("runtime.shard_rows=4"), store)
+    assert list(rows_of(store)) != sorted(rows_of(store))
+    monkeypatch.setattr(job, "SORTED_AT_ONCE", 100)
+    for options in (ExportOptions(), ExportOptions(splits=("train",), objectives=("oct", "ict"))):
+        files = []
+        for number, source in enumerate((store, built.store)):
+            out = tmp_path / f"{len(options.splits)} {number}"
+            exported(source, "ms-swift", out, options)
+            files.append((out / "sft" / "train.jsonl").read_bytes())
+        assert files[0] == files[1]
+    kept = job.ExportSource.of(store, REF).ordered_examples()
+    assert list(kept) == [row for _, row in sorted(rows_of(store).items())]

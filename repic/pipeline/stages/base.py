@@ -134,7 +134,7 @@ class TableOfInputs(PreparedInputs):
 
 
 class RowStage(Stage):
-    """A function of single inputs, whose results are kept under the stage's fingerprint.
+    """A function of single inputs, whose results are kept under its `row_fingerprint`.
 
     Attributes:
         subject: Column of its table that identifies the input of a row.
@@ -145,10 +145,18 @@ class RowStage(Stage):
     subject: ClassVar[str]
     selects_by: ClassVar[tuple[str, ...]] = ()
 
+    def row_recipe(self, settings: Settings) -> Json:
+        """The `recipe` without what only selects rows of the published table."""
+        return self.recipe(settings)
+
+    def row_fingerprint(self, settings: Settings) -> str:
+        """Hash under which results are kept: of the stage's name, version and `row_recipe`."""
+        return fingerprint([self.name, self.version, self.row_recipe(settings)])
+
     def parts_of(self, settings: Settings) -> list[Settings]:
         """Settings under which its inputs are computed, if not all photos have the same.
 
-        Each input belongs to one of them, and its result is kept under the fingerprint of that one.
+        Each input belongs to one of them, and its result is kept under its `row_fingerprint`.
         """
         return [settings]
 

@@ -38,6 +38,11 @@ class ExampleStage(RowStage):
     def recipe(self, settings: Settings) -> Json:
         return objectives.describe(settings.examples, settings.sources)
 
+    def row_recipe(self, settings: Settings) -> Json:
+        every = settings.examples.model_copy(update={"total": None, "shares": None})
+        equal = [source.model_copy(update={"weight": 1.0}) for source in settings.sources]
+        return objectives.describe(every, equal)
+
     def inputs(self, inputs: Inputs) -> pa.Table:
         prepared = self.prepare(inputs)
         return prepared.take(np.arange(prepared.keys.num_rows))

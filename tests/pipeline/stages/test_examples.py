@@ -135,3 +135,31 @@ def test_what_is_not_selected_is_not_published_and_all_is_referenced(tmp_path: P
     cut, _ = built(store, described(), settings(tmp_path, "examples.total=10"), "cut")
     assert cut.rows == 10
     assert all(shard.path.startswith("shards/") for shard in cut.shards)
+
+
+def test_another_cut_writes_no_photo_anew(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    whole, _ = built(store, described(), settings(tmp_path), "whole")
+    for change in ("examples.total=10", "examples.shares={oct: 1, ict: 1}"):
+        chosen = settings(tmp_path, change)
+        assert STAGE.fingerprint(chosen) != STAGE.fingerprint(settings(tmp_path))
+        version, written = built(store, described(), chosen, change)
+        assert written == 0
+        other = Store.open(tmp_path / change, create=True)
+        assert version.content == built(other, described(), chosen, change)[0].content
+        assert version.content != whole.content
+
+
+def test_weights_of_sources_are_no_part_of_what_rows_are_kept_by(tmp_path: Path) -> None:
+    def weighted(weight: float) -> Settings:
+        names = {"a": 1.0, "b": weight}
+        return config.load(
+            "photos",
+            sources=[
+                {"name": name, "kind": "folder", "path": str(tmp_path), "weight": share}
+                for name, share in names.items()
+            ],
+        )
+
+    assert STAGE.fingerprint(weighted(1)) != STAGE.fingerprint(weighted(3))
+    assert STAGE.row_fingerprint(weighted(1)) == STAGE.row_fingerprint(weighted(3))
