@@ -66,15 +66,12 @@ Habit = Callable[[Scored], Iterator[float]]
 
 def names_used(answer: Scored) -> Iterator[float]:
     """Whether each present reference is called by its name."""
-    if answer.row["objective"] == "ict" and answer.row["kind"] != "which":
-        yield from (r["name"] in _named(answer) for r in answer.row["references"] if r["present"])
+    return _uses(answer, present=True)
 
 
 def absent_named(answer: Scored) -> Iterator[float]:
     """Whether each absent reference is named."""
-    if answer.row["objective"] == "ict" and answer.row["kind"] != "which":
-        named = _named(answer)
-        yield from (r["name"] in named for r in answer.row["references"] if not r["present"])
+    return _uses(answer, present=False)
 
 
 def look_alikes_refused(answer: Scored) -> Iterator[float]:
@@ -112,8 +109,11 @@ HABITS: dict[str, Habit] = {
 }
 
 
-def _named(answer: Scored) -> list[str]:
-    return (answer.reward.parsed or {}).get("named", [])
+def _uses(answer: Scored, present: bool) -> Iterator[float]:
+    """Whether a caption has the name of each reference that is present, or absent."""
+    if answer.row["objective"] == "ict" and answer.row["kind"] != "which":
+        named = (answer.reward.parsed or {}).get("named", [])
+        yield from (r["name"] in named for r in answer.row["references"] if r["present"] is present)
 
 
 def means(answers: Sequence[Scored]) -> dict[str, tuple[float, int]]:

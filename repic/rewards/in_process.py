@@ -38,11 +38,13 @@ def reward(
     Raises:
         ConfigError: REPIC_REWARD_MODE is neither strict nor paper.
     """
-    mode = os.environ.get("REPIC_REWARD_MODE", "strict")
-    if mode not in ("strict", "paper"):
-        raise ConfigError(f"REPIC_REWARD_MODE is {mode!r}: choose strict or paper")
+    given = os.environ.get("REPIC_REWARD_MODE", "strict")
+    try:
+        mode = _MODE.validate_python(given)
+    except ValueError:
+        raise ConfigError(f"REPIC_REWARD_MODE is {given!r}: choose strict or paper") from None
     return [
-        _reward(text_of(completion), row, written, _MODE.validate_python(mode))
+        _reward(text_of(completion), row, written, mode)
         for completion, row, written in zip(completions, label, convention, strict=True)
     ]
 

@@ -13,6 +13,7 @@ from repic.config import SPLITS, Settings
 from repic.mining import BANDS, Analysis, ObjectPairs
 from repic.mining.splits import split_photos
 from repic.models.devices import ResolvedRuntime
+from repic.objectives.corpus import first_bits
 from repic.pipeline import suspects
 from repic.pipeline.kept_neighbors import KeptNeighbors
 from repic.pipeline.stages import tracks
@@ -64,7 +65,7 @@ def _mined(
     objects: pa.Table, analysis: Analysis, groups: pa.Table, inputs: Inputs
 ) -> tuple[ObjectPairs, ObjectPairs]:
     """Negative and positive pairs whose objects are in the same split."""
-    settings, keys = inputs.settings.mining, _keys(objects["object_id"])
+    settings, keys = inputs.settings.mining, first_bits(objects["object_id"])
     split = _codes(groups["split"], SPLITS)
     negatives = mining.negatives(
         analysis,
@@ -123,11 +124,6 @@ def _codes(column: pa.ChunkedArray, names: tuple[str, ...] | None = None) -> np.
     else:
         codes = column.combine_chunks().dictionary_encode().indices
     return pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-def _keys(ids: pa.ChunkedArray) -> np.ndarray:
-    """The first 64 bits of each id, uint64 (n,); ids are hashes."""
-    return np.fromiter((int(i[:16], 16) for i in ids.to_pylist()), np.uint64, len(ids))
 
 
 def _groups(objects: pa.Table, analysis: Analysis, inputs: Inputs) -> pa.Table:

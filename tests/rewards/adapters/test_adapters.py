@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import torch
 
+from repic.errors import ConfigError
 from repic.images.coordinates import QWEN3_VL
+from repic.rewards import in_process
 from repic.rewards.adapters import openrlhf_reward, query, trl_reward, verl_reward
 from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
@@ -156,3 +158,9 @@ def test_rows_that_are_handed_on_are_scored_alike(
     rewards = trl_reward.reward(answers, label=[label_of(row) for row in rows])
     expected = [score(answer, row).total for answer, row in zip(answers, rows, strict=True)]
     assert rewards == pytest.approx(expected)
+
+
+def test_an_unknown_mode_of_rewards_in_the_trainer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPIC_REWARD_MODE", "papr")
+    with pytest.raises(ConfigError, match="'papr': choose strict or paper"):
+        in_process.reward([], [], [])
