@@ -23,7 +23,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from repic.mining import clustering, labelled, similarity
+from repic.mining import clustering, similarity
+from repic.mining.labelled import OTHERS
 from repic.mining.neighbors import NEIGHBORS, Analysis
 from repic.mining.pairs import EASY, GOLDEN, HARD, MEDIUM, ObjectPairs, describe, first_rows, hashed
 from repic.mining.similarity import Neighbors
@@ -133,7 +134,7 @@ def _within(
     Args:
         most: Objects of other identities that are needed, if all are labelled.
     """
-    known, short = bool((analysis.identity >= 0).all()), most <= labelled.OTHERS
+    known, short = bool((analysis.identity >= 0).all()), most <= OTHERS
     if len(inside) == len(analysis) and (short or not known):
         return analysis.near, analysis.index
     grid, duplicate = analysis.grid[inside], analysis.duplicate[inside]

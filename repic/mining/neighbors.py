@@ -72,7 +72,7 @@ class Search:
 
         Args:
             identity: int64 (n,), labelled identity, -1 where unknown.
-            others: As for `nearest`.
+            grid, duplicate, collection, rows: As for `nearest`.
         """
         if (identity < 0).any() or len(grid) > self.exact_up_to:
             return self.nearest(grid, duplicate, NEIGHBORS, collection, rows)
