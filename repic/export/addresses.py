@@ -3,7 +3,9 @@
     repic-picture://uri=file%3A%2F%2F%2Fphotos%2Fdog.jpg&size=640,480&crop=0.0,12.5,80.0,90.0/ID.png
 
 It is a URL for fsspec, so that `datasets` and others read such a picture like any file: as a PNG of
-what a model sees. The last part, a name, is what remains where bytes replace addresses.
+what a model sees. The last part, a name, is what remains where bytes replace addresses; it is the
+hash of the photo, which must have that content: an address in a stranger's dataset shows no photo
+that its author does not have.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import fsspec
 from fsspec.spec import AbstractFileSystem
 
 from repic.errors import PictureError
+from repic.export import row_check
 from repic.images.cache import PictureCache
 from repic.images.fetch import ImageRefused
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 PROTOCOL = "repic-picture"
 CHANNELS = 3
 
-_CACHE = PictureCache(64)
+_CACHE = PictureCache(64, identified=True)
 """`datasets` decodes the first picture of a list twice."""
 
 
@@ -57,7 +60,7 @@ def entry_at(path: str) -> dict[str, Any]:
         width, height = map(int, fields["size"].split(","))
         full = (0.0, 0.0, float(width), float(height))
         crop = tuple(map(float, fields["crop"].split(","))) if "crop" in fields else full
-        return {
+        entry = {
             "image_id": name.removesuffix(".png"),
             "uri": fields["uri"],
             "width": width,
@@ -65,8 +68,11 @@ def entry_at(path: str) -> dict[str, Any]:
             "crop": crop,
             "augmentation": json.loads(fields.get("changed", "null")),
         }
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise PictureError(f"{path} is no address of a picture: make the rows again") from error
+    if found := row_check.fault({**entry, "crop": [*crop]}, row_check.CheckedPicture):
+        raise PictureError(f"{path} is no address of a picture ({found}): make the rows again")
+    return entry
 
 
 def picture_of(entry: Mapping[str, Any]) -> Image.Image:
@@ -77,7 +83,7 @@ def picture_of(entry: Mapping[str, Any]) -> Image.Image:
     """
     try:
         return _CACHE.picture(entry).copy()
-    except (ImageRefused, OSError) as error:
+    except (ValueError, OSError) as error:  # ValueError: the URI is none
         reason = error.message if isinstance(error, ImageRefused) else str(error)
         raise PictureError(
             f"{entry['uri']}: {reason}; put the photo back where it was, or build again without it"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -21,18 +21,21 @@ import pyarrow as pa
 
 from repic import config
 from repic.errors import TargetError
-from repic.export import released_records
+from repic.export import released_records, row_check
+from repic.export.pictures import EXTENSIONS
 from repic.export.repic_json import EXAMPLE, OTHER
 from repic.export.run import RECORD
 from repic.images import uris
 from repic.images.coordinates import Box
 from repic.images.decode import read_header
-from repic.images.fetch import MAX_BYTES, ImageRefused, read_bytes
+from repic.images.fetch import MAX_BYTES, ImageRefused
+from repic.images.formats import HEAD_BYTES, sniff
+from repic.images.identity import image_id_of, read_identified
 from repic.objectives.base import Row
 from repic.objectives.query_view import QueryView
-from repic.pipeline.scan import image_id_of
 from repic.sources import local_files
 from repic.tables import TABLES
+from storage.atomic import replacing
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, content_of
 
@@ -65,12 +68,12 @@ class ImportedRow:
     """A row of an export with its pictures, in prompt order.
 
     Attributes:
-        pictures: Name and content of each.
+        pictures: Content of each.
         complete: Whether the row is one of ours, with all columns.
     """
 
     row: Row
-    pictures: Callable[[], list[tuple[str, bytes]]]
+    pictures: Callable[[], list[bytes]]
     complete: bool = True
 
 
@@ -111,8 +114,9 @@ class RowReader:
                 for row in batch.to_pylist():
                     cells = row.pop("images")
                     row["images"] = row.pop(FACTS)
-                    yield ImportedRow(row, partial(_cells, cells))
-        except pa.ArrowException as error:
+                    _check(path, row)
+                    yield ImportedRow(row, partial(_cells, path, cells))
+        except (pa.ArrowException, OSError) as error:
             raise TargetError(f"{path} cannot be read ({error}): export it again") from error
 
     def _records(self, path: Path) -> Iterator[ImportedRow]:
@@ -126,15 +130,17 @@ class RowReader:
             if row is None or not _has_pictures(row):
                 self.skipped["records whose question, answer or picture cannot be used"] += 1
                 continue
+            if complete:
+                _check(path, row)
             yield ImportedRow(row, partial(self._files, paths), complete)
 
-    def _files(self, paths: list[Path]) -> list[tuple[str, bytes]]:
+    def _files(self, paths: list[Path]) -> list[bytes]:
         return [self._file(path) for path in paths]
 
-    def _file(self, path: Path) -> tuple[str, bytes]:
+    def _file(self, path: Path) -> bytes:
         if not local_files.is_below(path, self.folder):
             raise TargetError(f"{path} is not in {self.folder}: export it again --pictures copy")
-        return path.name, local_files.content(path, MAX_BYTES)
+        return local_files.content(path, MAX_BYTES)
 
     def _pictures(self, record: Any) -> list[Path] | None:
         """The files of a record, below the folder; those of our rows are read on demand only."""
@@ -211,8 +217,18 @@ def _record(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _cells(cells: list[Mapping[str, Any]]) -> list[tuple[str, bytes]]:
-    return [(Path(cell["path"]).name, cell["bytes"]) for cell in cells]
+def _check(path: Path, row: Row) -> None:
+    if found := row_check.fault(row):
+        raise TargetError(f"{path} has a row that no export writes ({found}): export it again")
+
+
+def _cells(path: Path, cells: Any) -> list[bytes]:
+    found = cells if isinstance(cells, list) else [None]
+    inside = [cell.get("bytes") for cell in found if isinstance(cell, dict)]
+    pictures = [data for data in inside if isinstance(data, bytes)]
+    if len(pictures) < len(found):
+        raise TargetError(f"{path} has no pictures in its rows: export it again --to hf")
+    return pictures
 
 
 def _has_pictures(row: Any) -> bool:
@@ -229,6 +245,7 @@ class _Photos:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._checked: set[tuple[str, str]] = set()
+        self._copied: set[str] = set()
 
     def placed(self, item: ImportedRow) -> Row:
         """The row with pictures that are there.
@@ -242,7 +259,13 @@ class _Photos:
             return item.row
         if self._folder is None:
             return item.row
-        return _as_shown(item.row, [self._copy(*file) for file in item.pictures()])
+        pictures = item.pictures()
+        if len(pictures) != len(item.row["images"]):
+            raise TargetError(
+                f"the row {item.row['example_id']} has {len(pictures)} pictures and names "
+                f"{len(item.row['images'])}: export it again"
+            )
+        return _as_shown(item.row, [self._copy(data) for data in pictures])
 
     def _check(self, image_id: str, uri: str) -> None:
         """Whether there is a photo of that content at the URI; each is read once."""
@@ -251,9 +274,7 @@ class _Photos:
         try:
             if not uri:
                 raise ImageRefused("unreadable", "rows of a pushed export do not tell")
-            digest = hashlib.sha256(read_bytes(uri)).hexdigest()
-            if image_id_of(digest, uris.Location.parse(uri).region) != image_id:
-                raise ImageRefused("unreadable", "another photo is there now")
+            read_identified(uri, image_id)
         except (ImageRefused, OSError, ValueError) as error:
             raise TargetError(
                 f"the photo {uri or image_id} is not where the rows say ({error}): give --pictures "
@@ -261,37 +282,43 @@ class _Photos:
             ) from error
         self._checked.add((image_id, uri))
 
-    def _copy(self, name: str, data: bytes) -> tuple[str, int, int]:
-        """URI, width and height of a copy of a picture."""
+    def _copy(self, data: bytes) -> Row:
+        """Where a copy of a picture is, its id and its size.
+
+        Its name is its content, so that it is nobody else's, and it is there whole or not at all.
+        """
         assert self._folder is not None
+        image_id = image_id_of(hashlib.sha256(data).hexdigest(), None)
         try:
             header = read_header(data)
         except ImageRefused as error:
-            raise TargetError(f"the exported picture {name} is broken: {error}") from error
-        path = self._folder / Path(name).name
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        return uris.file_uri(path), header.width, header.height
+            raise TargetError(f"the exported picture {image_id} is broken: {error}") from error
+        kind = sniff(data[:HEAD_BYTES]) or ""
+        path = self._folder / f"{image_id}.{EXTENSIONS.get(kind, kind.lower())}"
+        if image_id not in self._copied:
+            with replacing(path) as file:
+                file.write(data)
+            self._copied.add(image_id)
+        width, height = header.upright
+        return {"image_id": image_id, "uri": uris.file_uri(path), "width": width, "height": height}
 
 
-def _as_shown(row: Row, files: list[tuple[str, int, int]]) -> Row:
+def _as_shown(row: Row, files: list[Row]) -> Row:
     """A row whose pictures are files that show what its crops showed."""
     view = QueryView.of(row)
     images = [
         {
             **picture,
-            "uri": uri,
-            "width": width,
-            "height": height,
-            "crop": [0.0, 0.0, float(width), float(height)],
+            **file,
+            "crop": [0.0, 0.0, float(file["width"]), float(file["height"])],
             "augmentation": None,
         }
-        for picture, (uri, width, height) in zip(row["images"], files, strict=True)
+        for picture, file in zip(row["images"], files, strict=True)
     ]
     scene = [{**thing, "box": _moved(view, thing["box"])} for thing in row["scene"]]
     box = _moved(view, row["box"]) if row["box"] else None
-    return {**row, "images": images, "scene": scene, "box": box}
+    image_id = images[-1]["image_id"]
+    return {**row, "image_id": image_id, "images": images, "scene": scene, "box": box}
 
 
 def _moved(view: QueryView, box: list[float]) -> list[float]:

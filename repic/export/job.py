@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repic.errors import TargetError
+from repic.export import row_check
 from repic.export.chat import ChatRow
 from repic.export.pictures import ExportPicture, PictureWriter
 from repic.export.target import SPLITS, ExportOptions, TargetFacts
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from storage.manifest import Manifest
     from storage.store import Store
 
+NO_ROW = "it is no row that a build writes"
 SHOWN = 3
 """Rows that are named for each reason of leaving out."""
 
@@ -194,7 +196,9 @@ class ExportJob:
         """
         for row in self.source.ordered_examples(self.filter):
             chat = ChatRow(row, (), self.options.convention)
-            if reason := unfit(chat):
+            # A store that somebody else made may have rows that name files elsewhere.
+            reason = NO_ROW if row_check.fault(row) else unfit(chat)
+            if reason:
                 self._left_out(row["example_id"], reason)
             elif (exported := self._export(row["example_id"], row["images"])) is not None:
                 self.count(row["split"], row["objective"])

@@ -21,8 +21,8 @@ from repic.export.target import PictureMode
 from repic.images import uris
 from repic.images.cache import PictureCache
 from repic.images.coordinates import Box
-from repic.images.fetch import read_bytes
 from repic.images.formats import HEAD_BYTES, sniff
+from repic.images.identity import read_identified
 from storage.hashing import fingerprint
 
 FOLDER = "images"
@@ -57,7 +57,7 @@ class PictureWriter:
         self.folder = folder
         self.mode = mode
         self.keep_exif = keep_exif
-        self._pictures = PictureCache(64)
+        self._pictures = PictureCache(64, identified=True)
         self._done: LRUCache[str, ExportPicture] = LRUCache(MOST_BYTES, _weight)
 
     def export(self, entry: Mapping[str, Any]) -> ExportPicture:
@@ -76,7 +76,9 @@ class PictureWriter:
 
     def _export(self, key: str, entry: Mapping[str, Any]) -> ExportPicture:
         picture = self._pictures.picture(entry)
-        original = read_bytes(entry["uri"]) if _is_whole_file(entry) else None
+        original = None
+        if _is_whole_file(entry):
+            original = read_identified(entry["uri"], entry["image_id"])
         if self.mode == "reference" and original is not None:
             location = uris.Location.parse(entry["uri"])
             if location.url.startswith("file://") and _shows(original, picture):

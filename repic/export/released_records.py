@@ -13,8 +13,8 @@ from repic.errors import TargetError
 from repic.images import uris
 from repic.images.decode import read_header
 from repic.images.fetch import ImageRefused
+from repic.images.identity import image_id_of
 from repic.objectives.base import Row, image_block, text_block
-from repic.pipeline.scan import image_id_of
 from repic.sources import coco_fields, local_files
 from storage.hashing import fingerprint
 
@@ -129,9 +129,7 @@ def _picture(path: Path) -> dict[str, Any]:
     """An entry of the `images` column: the whole picture, as the query."""
     data = path.read_bytes()
     header = read_header(data)
-    width, height = header.width, header.height
-    if header.orientation >= 5:
-        width, height = height, width
+    width, height = header.upright
     return {
         "role": "query",
         "image_id": image_id_of(hashlib.sha256(data).hexdigest(), None),

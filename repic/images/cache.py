@@ -26,6 +26,7 @@ GREY = (128, 128, 128)
 def _key(_cache: PictureCache, picture: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         picture["uri"],
+        picture.get("image_id"),
         tuple(picture["crop"]),
         Augmentation.of(picture),
         picture.get("short_side"),
@@ -35,14 +36,16 @@ def _key(_cache: PictureCache, picture: Mapping[str, Any]) -> tuple[Any, ...]:
 class PictureCache:
     """The most recently used pictures, decoded. Threads may share one."""
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, capacity: int = CAPACITY, identified: bool = False) -> None:
+        """Args: identified: Refuse photos whose content is not what their id says."""
         self._capacity = capacity
+        self._identified = identified
         self._lock = Lock()
         self._pictures: LRUCache[tuple[Any, ...], Image.Image] = LRUCache(capacity)
 
-    def __reduce__(self) -> tuple[type[PictureCache], tuple[int]]:
+    def __reduce__(self) -> tuple[type[PictureCache], tuple[int, bool]]:
         # `datasets` hashes a transform by pickling it, and workers start with an empty cache.
-        return PictureCache, (self._capacity,)
+        return PictureCache, (self._capacity, self._identified)
 
     def of_row(self, row: Mapping[str, Any]) -> tuple[list[Image.Image], str | None]:
         """Pictures of an example row in prompt order, and why one is unreadable, else None.
@@ -76,7 +79,8 @@ class PictureCache:
         """
         crop = tuple(picture["crop"])
         full = (0.0, 0.0, float(picture["width"]), float(picture["height"]))
-        image = open_image(picture["uri"], None if crop == full else Box.of(crop))
+        image_id = picture["image_id"] if self._identified else None
+        image = open_image(picture["uri"], None if crop == full else Box.of(crop), image_id)
         if augmentation := Augmentation.of(picture):
             image = augmentation.apply(image)
         size = reduced(*image.size, picture.get("short_side"))

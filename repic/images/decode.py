@@ -26,6 +26,7 @@ from repic.images import containers, uris
 from repic.images.colors import to_rgb
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.images.formats import HEAD_BYTES, load_decoder, sniff
+from repic.images.identity import read_identified
 from repic.images.perceptual_hash import perceptual_hash
 from repic.images.semaphore import WeightedSemaphore
 
@@ -96,6 +97,12 @@ class ImageHeader:
     orientation: int
     xmp: bytes | None
 
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height in pixels as a viewer shows it."""
+        turned = self.orientation >= 5
+        return (self.height, self.width) if turned else (self.width, self.height)
+
 
 def read_header(data: bytes) -> ImageHeader:
     """Size, orientation and XMP of a picture, without decoding it.
@@ -159,18 +166,20 @@ def reduction(pixels: float, needed: int) -> int:
     return 1 << max(0, int(pixels // needed).bit_length() - 1)
 
 
-def open_image(uri: str, crop: Box | None = None) -> Image.Image:
+def open_image(uri: str, crop: Box | None = None, image_id: str | None = None) -> Image.Image:
     """The picture at a URI: RGB, upright, cropped to the URI's region and then to `crop`.
 
     Args:
         crop: xyxy pixels within the picture or region of the URI; expanded to integers and clipped
             at the edges.
+        image_id: Id that the picture must have; None: it may have been replaced since the build.
 
     Raises:
         ImageRefused: the picture cannot be used, or the crop is outside of it.
         ValueError, OSError: see `repic.images.fetch.read_bytes`.
     """
-    picture = decode(read_bytes(uri), uris.Location.parse(uri).region)
+    data = read_bytes(uri) if image_id is None else read_identified(uri, image_id)
+    picture = decode(data, uris.Location.parse(uri).region)
     if crop is None:
         return picture
     x1, y1 = max(0, math.floor(crop.x1)), max(0, math.floor(crop.y1))

@@ -15,9 +15,10 @@ from repic.config import Settings
 from repic.errors import SourceError
 from repic.images import formats, network
 from repic.images.fetch import ImageRefused, read_bytes
-from repic.images.uris import Location, Region
+from repic.images.identity import image_id_of
+from repic.images.uris import Location
 from repic.sources.base import RefusedPhoto, SourcePhoto, strictest
-from storage.hashing import ID_DIGITS, fingerprint
+from storage.hashing import fingerprint
 
 TRANSIENT = frozenset(
     {
@@ -148,11 +149,6 @@ def trust_root(settings: Settings) -> None:
     for source in settings.sources:
         network.trust(source.path)
         network.trust(source.images)
-
-
-def image_id_of(sha256: str, region: Region | None) -> str:
-    """Id of a picture: hash of its file, and of the region if the picture is a part of the file."""
-    return fingerprint([sha256, str(region)]) if region else sha256[:ID_DIGITS]
 
 
 def _hash(photo: SourcePhoto) -> tuple[SourcePhoto, str, Reject | None]:

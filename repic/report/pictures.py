@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +14,8 @@ from PIL import Image
 
 from repic.images import decode, uris
 from repic.images.augmentation import Augmentation
-from repic.images.fetch import ImageRefused, read_bytes
-from repic.pipeline.scan import image_id_of
+from repic.images.fetch import ImageRefused
+from repic.images.identity import read_identified
 
 SIDE = 192
 """Longest side of a thumbnail in pixels."""
@@ -145,11 +144,8 @@ def _missing(reason: str) -> _Thumbnail:
 
 
 def _open(picture: PagePicture) -> Image.Image:
-    data = read_bytes(picture.uri)
-    region = uris.Location.parse(picture.uri).region
-    if image_id_of(hashlib.sha256(data).hexdigest(), region) != picture.image_id:
-        raise ImageRefused("changed", "the file has changed since the build")
-    return decode.decode(data, region)
+    data = read_identified(picture.uri, picture.image_id)
+    return decode.decode(data, uris.Location.parse(picture.uri).region)
 
 
 def _thumbnail(

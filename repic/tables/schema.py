@@ -51,7 +51,7 @@ class Table:
                 raise SchemaError(f"{self.name} has no column {', '.join(unknown)}")
         try:
             return self.check(pa.Table.from_pylist(rows, schema=self.schema))
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeError) as error:
             raise SchemaError(f"{self.name}: {error}") from error
 
     def check(self, table: pa.Table) -> pa.Table:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from repic.errors import TargetError
-from repic.export import job
+from repic.export import job, registry, run
 from repic.export.folders import new_folder
 from repic.export.metadata import without_metadata
 from repic.export.pictures import PictureWriter, whole
@@ -31,6 +33,9 @@ from repic.images.coordinates import (
     Convention,
     named_convention,
 )
+from repic.images.identity import image_id_of
+from repic.tables import TABLES
+from storage.manifest import Origin
 from storage.store import Store
 from tests.builds import Built, build
 from tests.export.reading import REF, exported, rows_of, same
@@ -58,7 +63,8 @@ def jpeg(path: Path, orientation: int = 1, **options: Any) -> Path:
 
 
 def entry(path: Path, size: tuple[int, int] = (120, 90)) -> dict[str, Any]:
-    image = {"image_id": path.name, "uri": path.as_uri(), "width": size[0], "height": size[1]}
+    image_id = image_id_of(hashlib.sha256(path.read_bytes()).hexdigest(), None)
+    image = {"image_id": image_id, "uri": path.as_uri(), "width": size[0], "height": size[1]}
     return whole(image)
 
 
@@ -195,6 +201,31 @@ def test_a_gone_photo_leaves_its_rows_out(built: Built, tmp_path: Path) -> None:
     gone = sum(any(photo.as_uri() == e["uri"] for e in row["images"]) for row in rows)
     assert facts["left_out"][reason] == gone > 0
     assert sum(n for kinds in facts["rows"].values() for n in kinds.values()) == len(rows) - gone
+
+
+def test_another_photo_in_the_place_of_one_is_not_exported(built: Built, tmp_path: Path) -> None:
+    photo = built.album.file(0)
+    kept = photo.read_bytes()
+    try:
+        shutil.copy(built.album.file(1), photo)
+        facts = exported(built.store, "csv", tmp_path / "out").facts
+    finally:
+        photo.write_bytes(kept)
+    assert [*facts["left_out"]] == ["a picture cannot be read (changed)"]
+
+
+@pytest.mark.parametrize("name", ["split", "example_id"])
+def test_rows_of_a_strangers_store_name_no_files(built: Built, name: str, tmp_path: Path) -> None:
+    rows = built.store.read("examples@latest").slice(0, 2).to_pylist()
+    table = TABLES["examples"].table([rows[0], {**rows[1], name: "../../evil"}])
+    store = Store.open(tmp_path / "store", create=True)
+    origin = Origin(fingerprint="f", code_version="1")
+    made = store.publish("examples", table, origin, key=["example_id"])
+    for target in ("webdataset", "verl", "ms-swift", "hf"):
+        place = tmp_path / "deep" / target / "out"
+        result = run.export(store, str(made.ref), registry.target(target), place)
+        assert (result.written, sum(result.facts["left_out"].values())) == (1, 1)
+    assert not [*tmp_path.rglob("evil*")]
 
 
 class Hub:

@@ -16,11 +16,14 @@ from PIL import Image
 from repic.errors import PictureError
 from repic.export.addresses import address, entry_at, picture_of
 from repic.export.features import FACTS, dataset, embedded, features
+from repic.export.pictures import whole
 from repic.images.cache import PictureCache
 from repic.tables import TABLES
 from tests.builds import Built
 
 datasets.disable_progress_bars()
+
+CHANGED = {"mirrored": True, "scale": 80, "brightness": 90, "contrast": 100, "saturation": 100}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def pixels(pictures: Iterable[Image.Image]) -> list[tuple[tuple[int, int], bytes
 
 def entry(**changes: Any) -> dict[str, Any]:
     plain = {"image_id": "ab12", "uri": "file:///a%20%23/b,&=?.jpg", "width": 640, "height": 480}
-    return {**plain, "crop": (0.1, 2.0, 30.300000190734863, 1e-05), "augmentation": None} | changes
+    return {**plain, "crop": (0.1, 1e-05, 30.300000190734863, 2.0), "augmentation": None} | changes
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))
@@ -127,7 +130,7 @@ def test_an_embedded_copy_needs_no_photos_and_says_no_paths(built: Built, tmp_pa
     "given",
     [
         entry(),
-        entry(augmentation={"mirrored": True, "scale": 80, "brightness": 90, "contrast": 100}),
+        entry(augmentation=CHANGED),
         entry(uri="file:///d/0.tar#member=7.jpg&offset=512&size=9"),
     ],
 )
@@ -135,6 +138,35 @@ def test_an_address_keeps_what_determines_a_picture(given: dict[str, Any]) -> No
     assert entry_at(address(given)) == given
     assert address(given).rpartition("/")[2] == "ab12.png"
     assert not set(address(given)) & set("*?[]#")
+
+
+def test_an_address_of_a_stranger_shows_no_photo_of_ours(built: Built) -> None:
+    [row] = built.store.read("images@latest").slice(0, 1).to_pylist()
+    ours = whole(row)
+    assert picture_of(ours)
+    guessed = address({**ours, "image_id": "0" * 32})
+    with pytest.raises(PictureError, match="another photo is there now"):
+        fsspec.open(guessed).open()
+    rows = datasets.Dataset.from_dict({"image": [guessed]})
+    with pytest.raises(PictureError, match="another photo is there now"):
+        _ = rows.cast_column("image", datasets.Image())[0]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"augmentation": CHANGED | {"scale": 10**9}},
+        {"augmentation": CHANGED | {"surprise": 1}},
+        {"augmentation": [1]},
+        {"crop": [0.0, 0.0, float("inf"), 9.0]},
+        {"crop": [float("nan")] * 4},
+        {"crop": [0.0, 0.0, 9.0]},
+        {"width": -1},
+    ],
+)
+def test_an_address_that_no_row_has_is_refused(changed: dict[str, Any]) -> None:
+    with pytest.raises(PictureError, match="make the rows again"):
+        fsspec.open(address(entry(**changed))).open()
 
 
 def test_a_photo_that_is_gone_is_said_with_its_remedy(tmp_path: Path) -> None:

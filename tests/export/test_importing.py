@@ -6,10 +6,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from repic.errors import SchemaError, TargetError
+from repic.export.addresses import picture_of
 from repic.export.importing import Form, import_rows
 from repic.export.target import ExportOptions
 from repic.objectives.query_view import box_in_view
@@ -17,11 +21,12 @@ from repic.rewards.scoring import score
 from storage.store import Store
 from tests.builds import Built
 from tests.evaluation.test_suites import photo
-from tests.export.reading import exported, pictures_are_equal, rows_of
+from tests.export.reading import exported, pictures_are_equal, rows_of, shown
 from tests.sources.test_repic_records import RECORDS
 
 Main = Callable[..., tuple[int, str, str]]
 FORMS: tuple[Form, ...] = ("hf", "repic-json")
+CHANGES = ("mirrored", "scale", "brightness", "contrast", "saturation")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -89,6 +94,79 @@ def test_rows_of_strangers_cannot_name_files_elsewhere(built: Built, tmp_path: P
     file.write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises((SchemaError, TargetError)):
         import_rows(store, tmp_path / "out", "repic-json")
+
+
+def _changed(where: list[Any], value: Any) -> Callable[[Any], None]:
+    def change(row: Any) -> None:
+        for key in where[:-1]:
+            row = row[key]
+        row[where[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _changed(["split"], "../../evil"),
+        _changed(["example_id"], "../../evil"),
+        _changed(["images", -1, "augmentation"], dict.fromkeys(CHANGES, 10**9)),
+        _changed(["images", -1, "crop"], [float("nan")] * 4),
+        _changed(["images", -1, "width"], -5),
+        _changed(["images"], []),
+        _changed(["images", 0, "image_id"], 5),
+        _changed(["box"], [1.0]),
+        _changed(["seed"], 2**70),
+        _changed(["answer"], "\ud800"),
+        lambda row: row["images"].append(row["images"][0]),
+    ],
+)
+def test_rows_that_no_export_writes_are_told(
+    built: Built, change: Callable[[Any], None], tmp_path: Path
+) -> None:
+    row = next(iter(rows_of(built.store).values()))
+    change(row)
+    (tmp_path / "in").mkdir()
+    shutil.copy(built.album.file(0), tmp_path / "in" / "a.jpg")
+    record = {"image": ["a.jpg"] * 2, "example": row}
+    (tmp_path / "in" / "train.jsonl").write_text(json.dumps(record), encoding="utf-8")
+    store = Store.open(tmp_path / "store", create=True)
+    with pytest.raises((SchemaError, TargetError)):
+        import_rows(store, tmp_path / "in", "repic-json", tmp_path / "photos")
+
+
+def test_cells_without_pictures_are_told(built: Built, tmp_path: Path) -> None:
+    exported(built.store, "hf", tmp_path / "out", ExportOptions(splits=("test",)))
+    (file,) = (tmp_path / "out" / "data").iterdir()
+    table = pq.read_table(file).slice(0, 1)
+    position = table.column_names.index("images")
+    store = Store.open(tmp_path / "store", create=True)
+    cell = {"bytes": None, "path": "/etc/passwd"}
+    for cells in ([7], [None], [[cell]], [[]]):
+        pq.write_table(table.set_column(position, "images", pa.array(cells)), file)
+        with pytest.raises(TargetError, match="export it again"):
+            import_rows(store, tmp_path / "out", "hf", tmp_path / "photos")
+
+
+def test_each_row_gets_its_own_pictures_whatever_they_are_called(
+    built: Built, tmp_path: Path
+) -> None:
+    exported(built.store, "hf", tmp_path / "out", ExportOptions(splits=("test",)))
+    (file,) = (tmp_path / "out" / "data").iterdir()
+    table = pq.read_table(file)
+    position = table.column_names.index("images")
+    cells = [[{**c, "path": "a.png"} for c in row] for row in table["images"].to_pylist()]
+    kind = table.schema.field(position).type
+    pq.write_table(table.set_column(position, "images", pa.array(cells, kind)), file)
+    store = Store.open(tmp_path / "store", create=True)
+    import_rows(store, tmp_path / "out", "hf", tmp_path / "photos")
+    for copy in (tmp_path / "photos").iterdir():  # as a kill could leave them
+        copy.write_bytes(copy.read_bytes()[:99])
+    import_rows(store, tmp_path / "out", "hf", tmp_path / "photos")
+    before = rows_of(built.store)
+    for key, row in rows_of(store).items():
+        assert pictures_are_equal(shown(row), before[key])
+        assert [picture_of(entry) for entry in row["images"]]  # ids are those of the copies
 
 
 def test_released_records(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from repic.export.pictures import PictureWriter
 from repic.images.augmentation import Augmentation
 from repic.images.cache import PictureCache
-from repic.pipeline.scan import image_id_of
+from repic.images.identity import image_id_of
 from repic.report.pictures import PagePicture, thumbnails
 
 CHANGED = Augmentation(mirrored=True, scale=130, brightness=90, contrast=110, saturation=80)

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from repic import objectives
 from repic.config import ExampleSettings, Settings, SourceSettings
 from repic.images import uris
-from repic.pipeline.scan import image_id_of
+from repic.images.identity import image_id_of
 from repic.tables import TABLES
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, Run

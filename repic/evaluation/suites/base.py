@@ -9,7 +9,7 @@ from pathlib import Path
 
 from repic.errors import SuiteError
 from repic.images import decode, uris
-from repic.pipeline.scan import image_id_of
+from repic.images.identity import image_id_of
 
 
 @dataclass(frozen=True)

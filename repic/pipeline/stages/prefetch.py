@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from repic.config import RuntimeSettings
 from repic.images import decode
-from repic.images.fetch import ImageRefused, read_bytes
+from repic.images.fetch import ImageRefused
+from repic.images.identity import read_identified
 from repic.images.semaphore import WeightedSemaphore
 from repic.images.uris import Location
-from repic.pipeline.scan import TRANSIENT, image_id_of
+from repic.pipeline.scan import TRANSIENT
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,14 +37,11 @@ def read_photo(uri: str, image_id: str) -> bytes:
         ImageRefused: the file cannot be read, or its content has changed.
     """
     try:
-        data = read_bytes(uri)
+        return read_identified(uri, image_id)
     except ImageRefused as refused:
         if refused.reason in TRANSIENT:
             raise
         raise ImageRefused("changed", CHANGED) from refused
-    if image_id_of(hashlib.sha256(data).hexdigest(), Location.parse(uri).region) != image_id:
-        raise ImageRefused("changed", CHANGED)
-    return data
 
 
 def prefetch(

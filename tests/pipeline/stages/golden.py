@@ -24,8 +24,9 @@ from PIL import Image
 from repic import config
 from repic.config import Settings
 from repic.images.coordinates import Box
+from repic.images.identity import image_id_of
 from repic.objectives import names
-from repic.pipeline.scan import Reject, Scan, ScannedPhoto, image_id_of
+from repic.pipeline.scan import Reject, Scan, ScannedPhoto
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Inputs, RowStage, Stage, TableStage
 from repic.sources.base import Annotation, SourcePhoto

@@ -14,8 +14,8 @@ from PIL import Image
 from repic import config
 from repic.config import Settings
 from repic.images.coordinates import Box
+from repic.images.identity import image_id_of
 from repic.images.uris import file_uri
-from repic.pipeline.scan import image_id_of
 from repic.pipeline.stages import embeddings, objects
 from repic.pipeline.stages.embeddings import EmbeddingStage
 from repic.pipeline.stages.objects import DetectionStage
