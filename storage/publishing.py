@@ -132,11 +132,17 @@ def create(store: StoreReader, origin: Origin, **fields: Any) -> Manifest:
         if store.manifest(bound.ref).fingerprint != bound.fingerprint:
             raise StoreError(f"{bound.ref} is not the version that was read: build again.")
     numbered = store.numbered(draft.name)
+    listed = False
     while True:
         versions = numbered.look()
         if existing := store.find(draft.name, draft.fingerprint, versions):
             return _same(existing, draft)
         number = _next_number(store, draft.name, versions)
+        if number > max(versions, default=0) + 1 and not listed:
+            # Numbers are missing: gc may have removed more of them than a look gets over.
+            numbered.forget()
+            listed = True
+            continue
         manifest = draft.model_copy(update={"version": number})
         if _create_manifest(store.files, manifest):
             return manifest

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from storage import listing, refs
 from storage.errors import StoreError
 from storage.files import Files, LocalFiles
+from storage.gc import gc
 from storage.numbered import WINDOW, Numbered
 from storage.store import Store
 from tests.storage.stores import build, origin, rows
@@ -119,6 +120,20 @@ def test_a_version_that_gc_removed_is_not_found(store: Store) -> None:
     assert store.find("images", found.fingerprint) is None
     again = store.publish("images", rows(0, 1), origin("f1"), key=["id"])
     assert again.version == 3
+
+
+def test_a_version_beyond_many_that_gc_removed_is_found(store: Store) -> None:
+    store.publish("images", rows(0, 1), origin("f1"), key=["id"])
+    store.tag("images@v1", "kept")
+    assert store.find("images", "f1")
+    other = Store.open(store.location)
+    for number in range(2, WINDOW + 4):
+        newest = other.publish("images", rows(0, number), origin(f"f{number}"), key=["id"])
+        other.commit({"images": newest.version})
+    gc(other, delete=True, keep_versions=1)
+    assert other.versions("images") == [1, newest.version]
+    again = store.publish("images", rows(0, newest.rows), origin(newest.fingerprint), key=["id"])
+    assert again.ref == newest.ref
 
 
 def test_refs_are_found_after_damaged_ones_were_set_aside(store: Store) -> None:
