@@ -156,9 +156,10 @@ def _attached(store: Store, views: Views) -> duckdb.DuckDBPyConnection | None:
     """
     import duckdb
 
-    if not store.files.local:
-        return None
-    attach = f"ATTACH {literal(store.files.full(FILE))} AS catalog (READ_ONLY)"
+    file = store.files.full(FILE)
+    if not store.files.local or (os.path.exists(file) and not os.path.isfile(file)):
+        return None  # opening a pipe would wait for its writer
+    attach = f"ATTACH {literal(file)} AS catalog (READ_ONLY)"
     paths: list[str] = []
     written = False
     for _ in range(4):  # a state, its shards, and both again if another process writes the file

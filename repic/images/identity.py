@@ -24,5 +24,5 @@ def read_identified(uri: str, image_id: str) -> bytes:
     data = read_bytes(uri)
     region = uris.Location.parse(uri).region
     if image_id_of(hashlib.sha256(data).hexdigest(), region) != image_id:
-        raise ImageRefused("changed", "another photo is there now")
+        raise ImageRefused("changed", "the file has changed since the build")
     return data

@@ -145,10 +145,10 @@ def test_an_address_of_a_stranger_shows_no_photo_of_ours(built: Built) -> None:
     ours = whole(row)
     assert picture_of(ours)
     guessed = address({**ours, "image_id": "0" * 32})
-    with pytest.raises(PictureError, match="another photo is there now"):
+    with pytest.raises(PictureError, match="the file has changed since the build"):
         fsspec.open(guessed).open()
     rows = datasets.Dataset.from_dict({"image": [guessed]})
-    with pytest.raises(PictureError, match="another photo is there now"):
+    with pytest.raises(PictureError, match="the file has changed since the build"):
         _ = rows.cast_column("image", datasets.Image())[0]
 
 

@@ -73,7 +73,7 @@ def test_a_photo_that_was_changed_is_not_used(built: Built, tmp_path: Path) -> N
     try:
         shutil.copy(built.album.file(4), photo_file)
         store = Store.open(tmp_path / "store", create=True)
-        with pytest.raises(TargetError, match="another photo is there now"):
+        with pytest.raises(TargetError, match="the file has changed since the build"):
             import_rows(store, tmp_path / "out", "hf")
     finally:
         photo_file.write_bytes(kept)

@@ -377,6 +377,13 @@ def test_a_damaged_file_is_written_again(store, content):
     assert ask(path, "SELECT count(*) FROM images") == [(10,)]
 
 
+def test_a_pipe_in_the_place_of_the_file_is_not_opened(store):
+    build(store, 1)
+    os.mkfifo(Path(store.location) / "catalog.duckdb")
+    with connect(store) as connection:
+        assert connection.execute("SELECT count(*) FROM images").fetchall() == [(10,)]
+
+
 def test_a_file_that_another_program_writes_is_no_obstacle(store):
     build(store, 1)
     path = catalog(store)
