@@ -398,7 +398,7 @@ def test_a_disk_that_goes_away_takes_nothing_with_it(precious, monkeypatch):
 
     before = precious.files.find("")
     with monkeypatch.context() as patch:
-        for name in ("find", "names"):
+        for name in ("find", "names", "paths"):
             patch.setattr(files.LocalFiles, name, without_disk(getattr(files.LocalFiles, name)))
         with pytest.raises(StoreError):
             gc(precious, delete=True)
