@@ -287,7 +287,7 @@ def import_(
         folder = hub.download(source)
     opened = open_store(store, create=True)
     with RunProgress(err()) as progress:
-        progress.phase("rows", 0)
+        progress.phase("rows", None)
         result = import_rows(opened, folder, form, pictures, progress.advance)
     if as_json:
         record = {

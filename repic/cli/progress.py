@@ -93,11 +93,11 @@ class RunProgress(_Bars):
         self._phase: TaskID | None = None
         self._logged = float("-inf")
 
-    def phase(self, name: str, total: int) -> None:
-        """Called when a phase of `total` parts begins."""
+    def phase(self, name: str, total: int | None) -> None:
+        """Called when a phase of `total` parts begins; None if their number is not known."""
         self._phase = self._bars.add_task(name, total=total, metrics="")
         if self._bars.disable:
-            self._console.print(f"{name}: {total}")
+            self._console.print(name if total is None else f"{name}: {total}")
 
     def advance(self, count: int = 1) -> None:
         """Called when `count` parts of the phase are done."""

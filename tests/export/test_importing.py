@@ -38,6 +38,7 @@ def test_the_content_is_the_same(
     code, out, err = repic_main("import", str(tmp_path / "out"), f"--from={form}", "--store", store)
     assert code == 0, err
     assert "Lost" not in out
+    assert "rows: 0" not in err
     expected = built.store.manifest("examples@latest")
     found = Store.open(store).manifest("examples@latest")
     assert (found.content, found.rows) == (expected.content, expected.rows)
