@@ -18,7 +18,7 @@ from repic.pipeline.stages.base import Stage
 from storage import files, integrity
 from storage.gc import gc
 from storage.store import Store
-from tests.builds import PHOTOS, Album, Built, build, contents, keyed
+from tests.builds import PHOTOS, Album, Built, build, computed_by, contents, keyed
 
 Main = Callable[..., tuple[int, str, str]]
 
@@ -196,8 +196,8 @@ def test_a_photo_that_changes_under_the_build(
     assert whole.published
     assert whole.tables["quarantine"].rows == 0
     assert whole.tables["images"].rows == PHOTOS
-    assert set(whole.processed) <= {"probes", "detections", "embeddings"}
-    assert max(whole.processed.values()) <= len(mine.entries[5]["objects"])
+    assert computed_by(whole).keys() <= {"probes", "detections", "embeddings"}
+    assert max(computed_by(whole).values()) <= len(mine.entries[5]["objects"])
     fresh = build(settings, Store.open(tmp_path / "fresh", create=True))
     assert contents(whole) == contents(fresh)
 

@@ -18,7 +18,7 @@ from repic.images import network
 from repic.pipeline.catalog import connect
 from repic.pipeline.scan import scan
 from storage.store import Store
-from tests.builds import Album, build
+from tests.builds import Album, build, computed_by
 from tests.images import hostile_servers as servers
 from tests.three_sources import Sources
 
@@ -128,7 +128,7 @@ def test_photos_are_used_only_for_the_objectives_of_their_source(
     shutil.copytree(store.location, tmp_path / "store")
     made = Store.open(tmp_path / "store")
     result = build(three.settings("sources.coco.objectives=[vlt]"), made)
-    assert result.processed == {}
+    assert computed_by(result) == {}
     found = rows(
         made,
         """
@@ -209,7 +209,7 @@ def test_a_name_of_ones_own_keeps_results(three: Sources, store: Store, tmp_path
     """The owner's words and kept results depend on what a source is, not on what it is called."""
     shutil.copytree(store.location, tmp_path / "store")
     result = build(three.settings("sources.folder.name=family"), Store.open(tmp_path / "store"))
-    assert result.processed == {}
+    assert computed_by(result) == {}
     [found] = rows(Store.open(tmp_path / "store"), "select photos from sources limit 1")
     assert found == {"photos": 10}
 
