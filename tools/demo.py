@@ -10,11 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from repic.images.coordinates import Convention
 from repic.models.vlm import load
-from repic.objectives.base import Reward, Row
+from repic.objectives.base import Reward, Row, answer_of, messages
+from repic.objectives.identify import KIND as WHICH
+from repic.report.examples import TITLES
 from repic.rewards.held_out import ALL, HeldOutAnswer, Measured, RewardChange
 from repic.rewards.scoring import score
 from repic.training.publish import example_answers
@@ -23,6 +27,8 @@ from storage.store import Store
 
 GAIN, LOSS = 0.05, 0.03
 """Least gain of the greedy mean, and largest loss of one objective."""
+WIDTH = 80
+"""Columns of a line of the answers."""
 NOT_LEARNED = (
     "It did not learn to see: the vision tower is frozen, and what is shown is described as well "
     "as before. Training taught it what to say about what it sees."
@@ -132,12 +138,53 @@ def scored(store: Store, checkpoint: Manifest, answers: Sequence[HeldOutAnswer])
     """Answers with the rows that they answer and all components of their strict rewards."""
     [examples] = [bound.ref for bound in checkpoint.inputs if bound.name == "examples"]
     rows = {row["example_id"]: row for row in store.read(examples).to_pylist()}
-    convention = load.reader(checkpoint.models["base"]["name"]).convention
+    convention = convention_of(checkpoint)
     return [
         Scored(row, score(answer.completion, row, "strict", convention))
         for answer in answers
         for row in (rows[answer.example_id],)
     ]
+
+
+def convention_of(checkpoint: Manifest) -> Convention:
+    """How the model of a checkpoint writes boxes."""
+    return load.reader(checkpoint.models["base"]["name"]).convention
+
+
+def answers_shown(
+    row: Row, convention: Convention, before: HeldOutAnswer, after: HeldOutAnswer
+) -> list[str]:
+    """At most five lines of `WIDTH`: task, question, true answer, and both answers with rewards."""
+    title = TITLES[row["objective"]][0]
+    if row["objective"] == "ict" and row["kind"] != WHICH:
+        lines = [_cut(f"{title}: {_names_to_say(row)}")]
+    else:
+        question = messages(row, convention)[-1]["content"][-1]["text"].strip()
+        lines = [_cut(f"{title}: {question}"), _cut(f"  true answer  {answer_of(row, convention)}")]
+    for when, answer in (("before", before), ("after", after)):
+        start = f"  {when:6} {answer.reward:.2f}  "
+        lines += textwrap.wrap(
+            answer.completion or "(nothing)",
+            WIDTH,
+            initial_indent=start,
+            subsequent_indent=" " * len(start),
+            max_lines=2,
+            placeholder=" ...",
+        )
+    return lines
+
+
+def _names_to_say(row: Row) -> str:
+    """What makes a caption right: the names in it, and those that it must not have."""
+    present, absent = (
+        ", ".join(f"<{r['name']}>" for r in row["references"] if r["present"] is there)
+        for there in (True, False)
+    )
+    return f"right with {present or 'no name'}" + (f", without {absent}" if absent else "")
+
+
+def _cut(text: str) -> str:
+    return textwrap.wrap(text, WIDTH, max_lines=1, placeholder=" ...")[0]
 
 
 def main() -> int:
@@ -150,14 +197,17 @@ def main() -> int:
     checkpoint = store.manifest("checkpoint@latest")
     before, after = measured(store, checkpoint)
     print(f"What training changed, in greedy answers to {len(before.greedy)} held-out rows:")
-    old, new = (means(scored(store, checkpoint, m.greedy)) for m in (before, after))
-    for name, (value, count) in old.items():
+    answers, answers_after = (scored(store, checkpoint, m.greedy) for m in (before, after))
+    new = means(answers_after)
+    for name, (value, count) in means(answers).items():
         print(f"  {name:34}{value:6.2f} -> {new[name][0]:4.2f}   n={count}")
-    print("\nEight answers, before and after:")
-    for one, other in example_answers(before, after):
-        print(f"  {one.objective}  {one.reward:.2f}  {one.completion}")
-        print(f"       {other.reward:.2f}  {other.completion}")
-    print(f"\n{NOT_LEARNED}")
+    rows = {answer.row["example_id"]: answer.row for answer in answers}
+    examples = example_answers(before, after)
+    print(f"\n{len(examples)} answers with their rewards, before and after:")
+    for one, other in examples:
+        print()
+        print("\n".join(answers_shown(rows[one.example_id], convention_of(checkpoint), one, other)))
+    print(f"\n{textwrap.fill(NOT_LEARNED, WIDTH)}")
     problems = missed([RewardChange(**change) for change in checkpoint.notes["changes"]])
     for problem in problems:
         print(f"Not as claimed: {problem}")

@@ -83,7 +83,7 @@ def has_determiner(text: str) -> bool:
 @lru_cache(maxsize=4096)
 def is_plural(text: str) -> bool:
     """Whether a verb after the phrase is plural: `sunglasses`, `pair of shoes` is not."""
-    word = _head(text)
+    word = head_noun(text)
     if word in _PLURALS:
         return True
     if not word.endswith("s") or len(word) < 3 or word in _SINGULARS:
@@ -115,7 +115,7 @@ def _is_mass(text: str) -> bool:
     return folded in _MASS or folded in _MASS_PHRASES
 
 
-def _head(text: str) -> str:
+def head_noun(text: str) -> str:
     """The last word of the part of the phrase before `of`, `with` or the like, lower-cased."""
     phrase = without_article(text.strip().rstrip(".")).casefold()
     cut = _AFTER_HEAD.search(phrase, 1)

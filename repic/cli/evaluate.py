@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 ModelOption = Annotated[
     str,
     typer.Option(
-        help="checkpoint@v3, sample-base, a folder, a name on the Hub, or its name on the server."
+        help="checkpoint@v3, sample-base, sample-full, a folder, a name on the Hub, or its name on "
+        "the server."
     ),
 ]
 ServerOption = Annotated[

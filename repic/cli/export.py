@@ -171,7 +171,7 @@ def _dataset(
     if show:
         _print(result, target)
         written = json.dumps(result.facts["convention"])
-        if target.facts.holds == "examples":
+        if target.facts.scored:
             out().print(f"A reward worker needs REPIC_REWARD_CONVENTION='{written}'", markup=False)
     return result
 
@@ -261,8 +261,12 @@ def import_(
         str, typer.Argument(metavar="FOLDER", help="Folder, or ORG/NAME of the Hub.")
     ],
     form: Annotated[
-        Literal["hf", "repic-json"],
-        typer.Option("--from", help="hf: an export --to hf; repic-json: also released records."),
+        str,
+        typer.Option(
+            "--from",
+            metavar="[hf|repic-json]",
+            help="hf: an export --to hf; repic-json: also released records.",
+        ),
     ],
     pictures: Annotated[
         Path | None,
@@ -280,15 +284,16 @@ def import_(
     """
     from repic.cli.progress import RunProgress
     from repic.export import hub
-    from repic.export.importing import import_rows
+    from repic.export.importing import form_of, import_rows
 
+    known = form_of(form)
     folder = Path(source)
     if not folder.is_dir():
         folder = hub.download(source)
     opened = open_store(store, create=True)
     with RunProgress(err()) as progress:
         progress.phase("rows", None)
-        result = import_rows(opened, folder, form, pictures, progress.advance)
+        result = import_rows(opened, folder, known, pictures, progress.advance)
     if as_json:
         record = {
             "version": str(result.manifest.ref),

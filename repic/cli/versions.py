@@ -57,7 +57,7 @@ def log(
                     + sorted(tag for tag, version in ref.tags.items() if version == m.version)
                 ),
                 m.rows,
-                size(m.bytes),
+                size(m.bytes) if m.stored else "",  # a dataset binds tables
                 f"{m.created:%Y-%m-%d %H:%M:%S}",
                 f"{m.run.user}@{m.run.host}",
                 m.content[:12],

@@ -11,12 +11,21 @@ from typing import Any
 import yaml
 
 from repic import config
+from repic.captions.noun_phrases import head_noun
 from repic.export.job import ExportJob
 from repic.export.target import SPLITS
+from repic.pipeline.stages.faces import FACE, PERSONS
 from repic.rewards.server.protocol import ConventionMessage
 
 UNKNOWN = "not stated by the source"
-PEOPLE = frozenset({"person", "people", "man", "woman", "boy", "girl", "child", "baby", "face"})
+_PEOPLE = PERSONS | {
+    *(FACE, "people", "men", "women", "boys", "girls", "children", "babies"),
+    *("adult", "kid", "toddler", "teenager", "lady", "gentleman", "bride", "groom", "bridegroom"),
+    *("mother", "father", "mom", "mum", "dad", "parent", "grandmother", "grandfather"),
+    *("sister", "brother", "daughter", "son", "wife", "husband", "friend", "family"),
+    *("pedestrian", "ballplayer", "diver"),
+}
+"""Nouns for people and their faces, of detectors and owners."""
 _LICENCES = {
     "cc0-1.0": "cc0-1.0",
     "cc-by-4.0": "cc-by-4.0",
@@ -29,6 +38,11 @@ _LICENCES = {
 """Licences that the Hub knows, by the plain name."""
 
 
+def is_person(label: str) -> bool:
+    """Whether a label is that of a person or a face: `human face`, `girl with a red hat`."""
+    return head_noun(label) in _PEOPLE
+
+
 @dataclass
 class Subjects:
     """Who and what an export shows.
@@ -36,8 +50,9 @@ class Subjects:
     Attributes:
         photos: Number of photos.
         names: Number of names in prompts; they are drawn by the build.
-        identities: Number of identities of the source among the objects that prompts name.
-        people: Those of them whose label is a person.
+        identities: Number of identities, labelled or mined, of the objects that prompts name.
+        people: Those of them with an object that the source, the detector or prompts call a person
+            or a face.
         licences: Number of photos by licence.
     """
 
@@ -58,16 +73,30 @@ def subjects(job: ExportJob) -> Subjects:
                 found.licences[row["licence"] or UNKNOWN] += 1
     else:
         found.licences[UNKNOWN] = found.photos
-    if "objects" in tables:
-        identities: set[str] = set()
-        people: set[str] = set()
-        for row in job.source.rows("objects", ["object_id", "identity", "label"]):
-            if row["object_id"] in counts.objects and row["identity"]:
-                identities.add(row["identity"])
-                if row["label"].lower() in PEOPLE:
-                    people.add(row["identity"])
-        found.identities, found.people = len(identities), len(people)
+    identity = _identities(job)
+    people = {identity[key] for key, label in _labels(job) if is_person(label)}
+    found.identities, found.people = len({*identity.values()}), len(people)
     return found
+
+
+def _identities(job: ExportJob) -> dict[str, str]:
+    """Identity of each object that the job has written: labelled, or the mined group, or itself."""
+    found = {object_id: object_id for object_id in job.counts.objects}
+    for table, column in (("objects", "identity"), ("groups", "group")):
+        if table in job.source.tables:
+            for row in job.source.rows(table, ["object_id", column]):
+                if row["object_id"] in found and row[column]:
+                    found[row["object_id"]] = row[column]
+    return found
+
+
+def _labels(job: ExportJob) -> Iterator[tuple[str, str]]:
+    """What the source, the detector and prompts call each object that the job has written."""
+    for table in ("objects", "labels"):
+        if table in job.source.tables:
+            for row in job.source.rows(table, ["object_id", "label"]):
+                if row["object_id"] in job.counts.objects and row["label"]:
+                    yield row["object_id"], row["label"]
 
 
 def record(job: ExportJob, shown: Subjects) -> dict[str, Any]:
@@ -145,7 +174,7 @@ def _body(job: ExportJob, facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"\nPictures: {_pictures(job)}"
     yield f"Boxes in prompts and answers: `{json.dumps(facts['convention'])}`.\n"
     yield f"It shows {facts['photos']} photos. Prompts use {facts['names']} names, which the build"
-    yield f"drew; the objects that they name are of {facts['identities']} labelled identities, of"
+    yield f"drew; the objects that they name are of {facts['identities']} identities, of"
     yield f"which {facts['people']} are people. Ask the people in photos before you share them.\n"
     yield "| licence of the photos | photos |\n|---|---|"
     for licence, number in facts["licences"].items():

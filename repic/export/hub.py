@@ -17,7 +17,7 @@ def subjects_sentence(facts: Mapping[str, Any]) -> str:
     metadata = ", with the EXIF and GPS of whole photos" if facts["keep_exif"] else ""
     return (
         f"{facts['photos']} photos{metadata}; the objects that prompts name are of "
-        f"{facts['identities']} labelled identities, {facts['people']} of them people "
+        f"{facts['identities']} identities, labelled or mined, {facts['people']} of them people "
         f"(under {facts['names']} drawn names)"
     )
 

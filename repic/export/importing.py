@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pyarrow as pa
 
@@ -44,7 +44,20 @@ if TYPE_CHECKING:
     from storage.store import Store
 
 Form = Literal["hf", "repic-json"]
+FORMS: tuple[Form, ...] = get_args(Form)
 BATCH = 1000
+
+
+def form_of(name: str) -> Form:
+    """A form by its name.
+
+    Raises:
+        TargetError: it cannot be imported.
+    """
+    for form in FORMS:
+        if form == name:
+            return form
+    raise TargetError(f"no import reads {name!r}{config.nearest(name, FORMS)}")
 
 
 @dataclass

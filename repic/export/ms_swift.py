@@ -20,6 +20,7 @@ FACTS = TargetFacts(
     use="ROOT_IMAGE_DIR=F swift rlhf --rlhf_type grpo --dataset F/grpo/train.jsonl "
     "--external_plugins PLUGIN --reward_funcs repic",
     pictures=("copy", "reference"),
+    scored=True,
 )
 
 

@@ -20,6 +20,7 @@ FACTS = TargetFacts(
     use="cd F && python -m openrlhf.cli.train_ppo_ray --data.prompt_dataset train.jsonl "
     "--data.input_key messages --data.label_key label --data.apply_chat_template",
     pictures=("copy", "reference"),
+    scored=True,
 )
 
 

@@ -25,8 +25,8 @@ two of the targets back. This page is printed by `repic export --list --markdown
   PNG of exactly the pixels. EXIF and GPS stay only with `--keep-exif`, in whole photos.
 - Boxes in prompts and answers are written as `--convention` or `--model` says. Each edge is off
   by at most half a unit of that convention; the label, from which rewards are computed, has the
-  exact box. A reward worker needs the `REPIC_REWARD_CONVENTION` that the command prints; see
-  [reward workers](reward-workers.md).
+  exact box. For rows that a reward worker scores, the command prints its
+  `REPIC_REWARD_CONVENTION`; see [reward workers](reward-workers.md).
 - `--split` and `--objective` choose rows. `--push ORG/NAME` uploads the folder to the Hugging
   Face Hub: private unless `--public`, after it has said how many photos, identities and people it
   uploads, and asked (`--yes` does not ask). Uploaded rows do not tell where the photos were.

@@ -25,6 +25,7 @@ class TargetFacts:
         keeps: What a reader gets.
         loses: What is in the store and not in it.
         tested: What reads it back in the tests.
+        scored: Whether a reward worker scores its rows.
         use: A command or a line of code that uses it; `F` is the folder.
     """
 
@@ -35,6 +36,7 @@ class TargetFacts:
     use: str
     pictures: tuple[PictureMode, ...]
     holds: Literal["examples", "images"] = "examples"
+    scored: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ FACTS = TargetFacts(
     tested="verl's RLHFDataset loads every row and a picture of it (`make peers`)",
     use="python -m verl.trainer.main_ppo data.train_files=F/train.parquet data.image_key=images",
     pictures=("embed",),
+    scored=True,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,13 @@ def two(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = built.copy(tmp_path_factory.mktemp("two") / "store")
     build(built.album.settings("mining.hard_per_object=1"), store)
     return store
+
+
+def test_a_dataset_which_binds_tables_has_no_size(two: Store, repic_main: Main) -> None:
+    for name, sized in (("dataset", False), ("examples", True)):
+        code, out, err = repic_main("log", name, f"--store={two.location}")
+        assert code == 0, err
+        assert bool(re.search(r"\d ([kKM]i?)?B\b", out)) is sized
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from repic.errors import TargetError
-from repic.export import job, registry, run
+from repic.export import card, job, registry, run
 from repic.export.folders import new_folder
+from repic.export.job import ExportSource
 from repic.export.metadata import without_metadata
 from repic.export.pictures import PictureWriter, whole
 from repic.export.registry import MODULES
@@ -228,6 +230,43 @@ def test_rows_of_a_strangers_store_name_no_files(built: Built, name: str, tmp_pa
     assert not [*tmp_path.rglob("evil*")]
 
 
+@pytest.mark.parametrize(
+    ("label", "person"),
+    [
+        *(("person", True), ("human face", True), ("Girl with a red hat", True), ("women", True)),
+        *(("baby carriage", False), ("mug with a face", False), ("", False)),
+    ],
+)
+def test_whose_label_is_a_persons(label: str, person: bool) -> None:
+    assert card.is_person(label) is person
+
+
+@pytest.mark.parametrize("table", ["objects", "labels"])
+def test_people_without_a_labelled_identity_are_counted(
+    built: Built, table: str, tmp_path: Path
+) -> None:
+    """Mined people, whom the detector or only the prompts call people: two, and no more."""
+    store = built.copy(tmp_path / "store")
+    groups = {row["object_id"]: row["group"] for row in store.read("groups@latest").to_pylist()}
+    named = {r["object_id"] for row in rows_of(store).values() for r in row["references"]}
+    subjects = sorted({groups[object_id] for object_id in named})
+    source = ExportSource.of(store, REF)
+    tables = {name: store.read(bound.ref).to_pylist() for name, bound in source.tables.items()}
+    for row in tables["objects"]:
+        row["identity"] = None
+    for row in tables[table]:
+        if groups[row["object_id"]] in subjects[:2]:
+            row["label"] = "Human face"
+    for name in {"objects", table}:
+        origin = Origin(fingerprint="people", code_version="1")
+        key = TABLES[name].key
+        made = store.publish(name, TABLES[name].table(tables[name]), origin, key=[*key])
+        source = replace(source, tables={**source.tables, name: made})
+    counts = SimpleNamespace(photos=set(), names=set(), objects=named)
+    found = card.subjects(SimpleNamespace(source=source, counts=counts))  # type: ignore[arg-type]
+    assert (found.identities, found.people) == (len(subjects), 2)
+
+
 class Hub:
     """Takes the place of the Hub, which is not here."""
 
@@ -257,7 +296,7 @@ def test_a_push_is_private_and_asks(
     where = (f"--store={built.location}", f"--out={tmp_path / 'out'}")
     code, _, err = repic_main(*asked, *where)
     assert (code, hub.calls) == (2, [])
-    assert "labelled identities, 0 of them people" in " ".join(err.split())
+    assert "identities, labelled or mined, 0 of them people" in " ".join(err.split())
     assert "to a private repository me/album" in " ".join(err.split())
     code, out, err = repic_main(*asked, *where, "--yes", "--overwrite")
     if not private:
@@ -270,6 +309,16 @@ def test_a_push_is_private_and_asks(
     assert [name for name, _ in hub.calls] == ["create", "upload"]
     assert hub.calls[0][1]["private"] is True
     assert json.loads((tmp_path / "out" / "export.json").read_text())["uris"] is False
+
+
+@pytest.mark.parametrize(("target", "said"), [("ms-swift", True), ("csv", False), ("trl", False)])
+def test_only_rows_for_a_reward_worker_need_its_convention(
+    built: Built, repic_main: Main, target: str, said: bool, tmp_path: Path
+) -> None:
+    place = (f"--to={target}", f"--out={tmp_path / 'out'}", f"--store={built.location}")
+    code, out, err = repic_main("export", "dataset@latest", *place, "--split=test")
+    assert code == 0, err
+    assert ("REPIC_REWARD_CONVENTION" in out) is said
 
 
 def test_every_target_is_listed(repic_main: Main) -> None:

@@ -10,9 +10,10 @@ from dataclasses import replace
 import pytest
 
 from repic import config
+from repic.images.coordinates import QWEN3_VL
 from repic.pipeline.execution import build
 from repic.pipeline.scan import scan
-from repic.rewards.held_out import RewardChange
+from repic.rewards.held_out import HeldOutAnswer, RewardChange
 from repic.training.run import train
 from storage.store import Store
 from tests.trained import Trained
@@ -60,8 +61,44 @@ def test_the_end_of_the_demo_is_printed_and_fails_where_nothing_was_learned(
     assert demo.main() == 1
     printed = capsys.readouterr().out
     assert "Not as claimed: the greedy mean" in printed
-    assert demo.NOT_LEARNED in printed
-    assert printed.count("\n  oct  ") + printed.count("\n  vlt  ") + printed.count("\n  ict  ") == 6
+    assert demo.NOT_LEARNED in " ".join(printed.split())
+    shown = printed.split("before and after:\n\n")[1].split("\n\n")[:-1]
+    assert len(shown) == 6
+    for answer in shown:
+        lines = answer.splitlines()
+        assert len(lines) <= 5
+        assert max(map(len, lines)) <= demo.WIDTH
+        assert re.match("Object consistency|Visual localization|Identity captions", lines[0])
+        rewards = [line for line in lines if re.match(r"  (before|after ) \d\.\d\d  ", line)]
+        assert len(rewards) == 2
+
+
+def test_an_answer_is_shown_with_its_question_and_what_is_right() -> None:
+    def answer(text: str, reward: float) -> HeldOutAnswer:
+        return HeldOutAnswer("e", "oct", text, reward, "right")
+
+    row = {
+        "objective": "oct",
+        "kind": "negative",
+        "prompt": [{"type": "image", "text": ""}, {"type": "text", "text": "Is it <Ann>?"}],
+        "answer": "no",
+        "box": None,
+        "references": [{"name": "Ann", "present": False}],
+    }
+    assert demo.answers_shown(row, QWEN3_VL, answer("yes", 0), answer("no", 1)) == [
+        "Object consistency: Is it <Ann>?",
+        "  true answer  no",
+        "  before 0.00  yes",
+        "  after  1.00  no",
+    ]
+    caption = {**row, "objective": "ict", "kind": "mixed"}
+    caption["references"] = [{"name": "Ann", "present": False}, {"name": "Bo", "present": True}]
+    long = answer("A red cup with white dots, " * 9, 0.25)
+    lines = demo.answers_shown(caption, QWEN3_VL, long, answer("", 0))
+    assert lines[0] == "Identity captions: right with <Bo>, without <Ann>"
+    assert [line[:14] for line in lines[1:]] == ["  before 0.25 ", " " * 14, "  after  0.00 "]
+    assert lines[2].endswith(" ...")
+    assert max(map(len, lines)) <= demo.WIDTH
 
 
 @pytest.fixture(scope="module")
