@@ -164,7 +164,7 @@ def answers_shown(
     for when, answer in (("before", before), ("after", after)):
         start = f"  {when:6} {answer.reward:.2f}  "
         lines += textwrap.wrap(
-            answer.completion or "(nothing)",
+            answer.completion.strip() or "(nothing)",
             WIDTH,
             initial_indent=start,
             subsequent_indent=" " * len(start),

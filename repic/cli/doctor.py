@@ -55,7 +55,8 @@ def doctor(
     `repic doctor dataset examples@latest --profile paper` looks at a dataset version instead,
     before anybody trains on it: rows of each kind and origin, what answers that ignore the photos
     earn, what is missing for the recipe and where it was lost, and every row with the model's
-    processor, which takes minutes for tens of thousands of rows. Exit code 1 if something would stop a build or training.
+    processor, which takes minutes for tens of thousands of rows. Exit code 1 if something would
+    stop a build or training.
 
     Example: repic doctor
     """

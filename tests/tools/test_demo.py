@@ -94,7 +94,7 @@ def test_an_answer_is_shown_with_its_question_and_what_is_right() -> None:
     caption = {**row, "objective": "ict", "kind": "mixed"}
     caption["references"] = [{"name": "Ann", "present": False}, {"name": "Bo", "present": True}]
     long = answer("A red cup with white dots, " * 9, 0.25)
-    lines = demo.answers_shown(caption, QWEN3_VL, long, answer("", 0))
+    lines = demo.answers_shown(caption, QWEN3_VL, long, answer(" ", 0))
     assert lines[0] == "Identity captions: right with <Bo>, without <Ann>"
     assert [line[:14] for line in lines[1:]] == ["  before 0.25 ", " " * 14, "  after  0.00 "]
     assert lines[2].endswith(" ...")
