@@ -364,5 +364,6 @@ class RuntimeSettings(Section):
     shard_rows: int = Field(
         256,
         ge=1,
-        description="Inputs per shard: the most that a crash can lose, and one task of the flow.",
+        description="Most inputs per shard: what a crash can lose, and one task of the flow. "
+        "A small collection has smaller shards.",
     )

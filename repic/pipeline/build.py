@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -209,7 +210,7 @@ class Build:
             covered = kept_results.covered_keys(self.store, stage, settings)
             is_covered = pc.is_in(inputs.keys["key"], pa.array(sorted(covered), pa.string()))
             missing = np.flatnonzero(~is_covered.to_numpy())
-            size = settings.runtime.shard_rows
+            size = shard_size(settings, inputs.keys.num_rows)
             parts += [
                 (inputs, settings, missing[start : start + size])
                 for start in range(0, len(missing), size)
@@ -371,3 +372,16 @@ class Build:
             }
             for source in as_recorded(self.settings).sources
         }
+
+
+def shard_size(settings: Settings, inputs: int) -> int:
+    """Inputs per shard: so few that a small collection shows progress and a crash costs it little.
+
+    Whole batches, because a model pads the last batch of each shard; and at most as many shards as
+    there may be small parts, because more would be merged, which writes their rows twice.
+    Of all inputs, not of those that miss a result: lost shards are then computed as they were, so
+    that their version has its files again.
+    """
+    batch = settings.runtime.batch_size
+    batches = math.ceil(inputs / (batch * kept_results.MAX_SMALL_PARTS))
+    return min(settings.runtime.shard_rows, max(1, batches) * batch)

@@ -78,6 +78,19 @@ def test_a_build_makes_lost_and_damaged_files_of_its_version_again(
     assert "Nothing new: this is dataset@v1" in out
 
 
+def test_lost_shards_are_computed_as_they_were_cut(built: Built, tmp_path: Path) -> None:
+    store = built.copy(tmp_path / "store")
+    lost = built.outcome.tables["detections"].shards
+    assert len(lost) == 3
+    for shard in lost[:2]:
+        store.files.remove(shard.path)
+    again = build(built.album.settings(), store)
+    assert again.processed["detections"] > 16
+    assert contents(again) == contents(built.outcome)
+    assert again.dataset.version == 1
+    assert integrity.verify(store) == []
+
+
 def test_repair_rebuilds_what_verify_finds(built: Built, tmp_path: Path, repic_main: Main) -> None:
     store = built.copy(tmp_path / "store")
     at = f"--store={store.location}"

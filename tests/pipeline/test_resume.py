@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from repic.pipeline import execution
-from repic.pipeline.build import BuildCallbacks, ShardResult, StagePlan, StageShard
+from repic.pipeline import execution, kept_results
+from repic.pipeline.build import BuildCallbacks, ShardResult, StagePlan, StageShard, shard_size
 from repic.pipeline.execution import build as run_build
 from repic.pipeline.scan import scan
 from repic.pipeline.stages.base import Stage
@@ -61,6 +61,39 @@ def test_a_crash_costs_one_shard(
     assert integrity.verify(store) == []
     assert not store.files.find("tmp")
     assert not store.files.find("leases")
+
+
+class Sizes(BuildCallbacks):
+    """Inputs of each shard of a stage, in the order in which the shards were complete."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, list[int]] = {}
+
+    def stage(self, stage: Stage, plan: StagePlan) -> None:
+        self.of[stage.name] = []
+
+    def shard(self, stage: Stage, shard: StageShard) -> None:
+        self.of[stage.name].append(shard.inputs.num_rows)
+
+
+def test_a_small_collection_shows_progress_after_each_batch(album: Album, tmp_path: Path) -> None:
+    settings, seen = album.settings(), Sizes()
+    store = Store.open(tmp_path / "store", create=True)
+    outcome = run_build(settings, store, scan(settings), seen)
+    assert seen.of["probes"] == seen.of["detections"] == [16, 16, 8]
+    assert len(outcome.tables["detections"].shards) == 3
+
+
+@pytest.mark.parametrize("inputs", [0, 1, 16, 17, 158, 256, 257, 400, 3840, 3841, 10**6])
+@pytest.mark.parametrize("batch", [1, 16, 300])
+def test_shards_are_whole_batches_and_few_enough_to_stay_as_they_are(
+    inputs: int, batch: int, album: Album
+) -> None:
+    settings = album.settings(f"runtime.batch_size={batch}")
+    size, most = shard_size(settings, inputs), settings.runtime.shard_rows
+    assert 1 <= size <= most
+    assert size == most or size % batch == 0
+    assert size == most or -(-inputs // size) <= kept_results.MAX_SMALL_PARTS
 
 
 def test_a_crash_between_publishing_and_binding(
