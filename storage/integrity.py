@@ -200,7 +200,7 @@ def _check_part(files: Files, part: Shard | File) -> str | None:
 
 
 def diff(store: StoreReader, a: ArtifactRef | str, b: ArtifactRef | str) -> Diff:
-    """Rows added, removed and changed from a to b, compared by key. Vectors become float32.
+    """Rows added, removed and changed from a to b, by key and in its order. Vectors become float32.
 
     Raises:
         StoreError: one of them is not a table, or their keys differ.
@@ -221,15 +221,16 @@ def diff(store: StoreReader, a: ArtifactRef | str, b: ArtifactRef | str) -> Diff
         same = " AND ".join(
             f"a.{identifier(k)} IS NOT DISTINCT FROM b.{identifier(k)}" for k in old.key
         )
+        order = ", ".join(identifier(k) for k in old.key)
         differs = {
             name: _differs(name, cast=types_a[name] != types_b[name])
             for name in types_a
             if name in types_b and name not in old.key
         }
         return Diff(
-            added=connection.sql(f"FROM b ANTI JOIN a ON {same}").to_arrow_table(),
-            removed=connection.sql(f"FROM a ANTI JOIN b ON {same}").to_arrow_table(),
-            changed=connection.sql(_changed(old.key, same, differs)).to_arrow_table(),
+            added=connection.sql(f"FROM b ANTI JOIN a ON {same}").order(order).to_arrow_table(),
+            removed=connection.sql(f"FROM a ANTI JOIN b ON {same}").order(order).to_arrow_table(),
+            changed=connection.sql(_changed(old.key, same, differs)).order(order).to_arrow_table(),
             columns_added=tuple(name for name in types_b if name not in types_a),
             columns_removed=tuple(name for name in types_a if name not in types_b),
         )

@@ -149,7 +149,8 @@ def test_rows_that_are_handed_on_are_scored_alike(
     built: Built, worker_url: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "rows"
-    done = repic("export", "dataset@latest", str(folder), "--to=csv", f"--store={built.location}")
+    arguments = ("export", "dataset@latest", str(folder), "--to=openrlhf")
+    done = repic(*arguments, f"--store={built.location}")
     assert done.returncode == 0, done.stderr
     assert '"name": "qwen3-vl"' in done.stdout.replace("\n", "")
     rows = built.store.read("examples@latest").to_pylist()
