@@ -84,9 +84,9 @@ def download(name: str) -> Path:
     try:
         return Path(snapshot_download(name, repo_type="dataset"))
     except HFValidationError:
-        raise TargetError(f"{name} is no folder, and no ORG/NAME of the Hub") from None
+        raise TargetError(f"{name} is neither a folder nor an ORG/NAME of the Hub") from None
     except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
         raise TargetError(
-            f"{name} is no folder, and cannot be fetched from the Hub: check the name, and log in "
+            f"{name} is not a folder, and cannot be fetched from the Hub: check the name, and log in "
             "with `hf auth login`"
         ) from error

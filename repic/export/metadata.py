@@ -15,7 +15,7 @@ _START, _END, _SCAN, _COMMENT = 0xD8, 0xD9, 0xDA, 0xFE
 
 
 def without_metadata(jpeg: bytes) -> bytes | None:
-    """The file without metadata; None if it is no JPEG, or its segments cannot be told apart."""
+    """The file without metadata; None if it is not a JPEG or its segments cannot be told apart."""
     if jpeg[:2] != bytes((0xFF, _START)):
         return None
     kept, position = bytearray(jpeg[:2]), 2
@@ -44,7 +44,7 @@ def _is_metadata(marker: int) -> bool:
 
 
 def _scan_end(jpeg: bytes, position: int) -> int:
-    """Where the coded pixels of a scan end: at the next marker that is no restart."""
+    """Where the coded pixels of a scan end: at the next marker other than a restart."""
     while (position := jpeg.find(b"\xff", position)) >= 0 and position + 1 < len(jpeg):
         if jpeg[position + 1] not in (0x00, *_ALONE):
             return position

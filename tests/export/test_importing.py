@@ -203,7 +203,7 @@ def test_a_folder_that_is_no_export_is_told(repic_main: Main, tmp_path: Path) ->
     assert "give the folder of an export --to hf" in " ".join(err.split())
     code, _, err = repic_main("import", "no such thing", "--from=hf", store)
     assert code == 2
-    assert "is no folder, and no ORG/NAME" in " ".join(err.split())
+    assert "is neither a folder nor an ORG/NAME" in " ".join(err.split())
     code, _, err = repic_main("import", str(tmp_path / "empty"), "--from=csv", store)
     assert code == 2
     assert "no import reads 'csv'; one of: hf, repic-json" in " ".join(err.split())

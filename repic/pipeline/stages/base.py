@@ -110,13 +110,13 @@ class PreparedInputs(ABC):
     def select(
         self, rows: pa.Table, counts: Iterable[Json]
     ) -> tuple[npt.NDArray[np.bool_], Mapping[str, Json]]:
-        """Which rows are published, and notes for the user; for a stage with `selects_by`.
+        """Which rows are published, all by default, and notes; for a stage with `selects_by`.
 
         Args:
             rows: All rows of the inputs, with these columns.
             counts: The `ShardOutput.counts` of the inputs.
         """
-        raise NotImplementedError
+        return np.ones(rows.num_rows, bool), {}
 
 
 @dataclass(frozen=True)
