@@ -87,6 +87,6 @@ def download(name: str) -> Path:
         raise TargetError(f"{name} is neither a folder nor an ORG/NAME of the Hub") from None
     except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
         raise TargetError(
-            f"{name} is not a folder, and cannot be fetched from the Hub: check the name, and log in "
-            "with `hf auth login`"
+            f"{name} is not a folder, and cannot be fetched from the Hub: check the name, and "
+            "log in with `hf auth login`"
         ) from error
