@@ -6,9 +6,10 @@ follow. It looks for several of them, and for those missing shortly before the n
 a number can be left out: a damaged file is set aside, a lost one is not given again, and a file
 may be created while the folder is listed. If the newest is gone, or many are new, it lists again.
 
-What is removed later stays known; using such a number then fails, as its file is gone. Where more
-than WINDOW numbers in a row were removed, those after them are not found: whoever knows of one, by
-a ref, must `forget` first. So must code that deletes by what is *not* there.
+A number stays known after its file is removed, so reading that file then fails. If more than WINDOW
+numbers in a row were removed, the numbers after this gap are not found until the folder is listed
+again: call `forget` first if a ref says that such a number exists, or before anything is deleted
+because it was *not* found.
 """
 
 from __future__ import annotations
