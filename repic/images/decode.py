@@ -57,6 +57,10 @@ _ORIENTATION = 0x0112
 # The original: ultralytics replaces `Image.open` by a function with other refusals.
 _pillow_open = Image.open
 
+# In blocks of 16 MiB, the default, large pictures would stay in a heap of each thread after they
+# are freed. The C library maps blocks above 32 MiB on their own and gives them back at once.
+Image.core.set_block_size(512 * 2**20)
+
 # Pillow warns from 89 million pixels on; `MAX_PIXELS` is the limit here.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # of damaged metadata
