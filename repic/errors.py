@@ -18,6 +18,10 @@ class ConfigError(RepicError, ValueError):
     """A setting that does not exist, or a value that it cannot have."""
 
 
+class PluginError(RepicError, RuntimeError):
+    """An installed package that registers something for RePIC which cannot be used."""
+
+
 class SchemaError(RepicError, ValueError):
     """Rows that do not fit the schema of their table."""
 

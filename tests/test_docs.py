@@ -12,7 +12,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from repic.cli import app
-from repic.config.sources import KINDS
+from repic.config.plugins import OWN
 from repic.pipeline import catalog
 from repic.tables import TABLES
 from storage.store import Store
@@ -67,7 +67,7 @@ def test_the_table_of_sources_is_what_the_code_says() -> None:
     printed = CliRunner().invoke(app, ["sources", "--markdown"]).output
     page = (DOCS / "sources.md").read_text(encoding="utf-8")
     assert f"\n{printed}\n" in page, "put the output of repic sources --markdown into the page"
-    assert all(f"| `{kind}` |" in printed for kind in KINDS)
+    assert all(f"| `{kind}` |" in printed for kind in OWN["sources"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

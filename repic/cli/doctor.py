@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -33,7 +34,10 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor(
     what: Annotated[
-        Literal["dataset"] | None, typer.Argument(help="dataset: check its rows for training.")
+        Literal["dataset", "plugins"] | None,
+        typer.Argument(
+            help="dataset: check its rows for training; plugins: what installed packages add."
+        ),
     ] = None,
     dataset: Annotated[
         str, typer.Argument(metavar="VERSION", help="Version of examples, or of a dataset.")
@@ -55,18 +59,39 @@ def doctor(
     `repic doctor dataset examples@latest --profile paper` looks at a dataset version instead,
     before anybody trains on it: rows of each kind and origin, what answers that ignore the photos
     earn, what is missing for the recipe and where it was lost, and every row with the model's
-    processor, which takes minutes for tens of thousands of rows. Exit code 1 if something would
-    stop a build or training.
+    processor, which takes minutes for tens of thousands of rows. `repic doctor plugins` lists the
+    objectives, sources, models, rewards and exports of packages that are installed beside RePIC.
+    Exit code 1 if something would stop a build or training.
 
     Example: repic doctor
     """
     if what == "dataset":
         _dataset(dataset, model, profile, set_ or [], as_json, store)
         return
+    if what == "plugins":
+        _plugins(as_json)
+        return
     from flows.local.api import configured_server
     from repic.pipeline.doctor import examine
 
     print_findings(examine(store, configured_server()), as_json)
+
+
+def _plugins(as_json: bool) -> None:
+    from repic.config import plugins
+
+    found = [(plugin, plugins.problem_of(plugin)) for plugin in plugins.installed()]
+    if as_json:
+        print_json([{**asdict(plugin), "problem": problem} for plugin, problem in found])
+    elif found:
+        print_rows(
+            ["group", "name", "package", "release", "state"],
+            [(p.group, p.name, p.distribution, p.release, bad or "ok") for p, bad in found],
+        )
+    else:
+        out().print("No package adds anything; docs/extending.md says how one does.")
+    if any(problem for _, problem in found):
+        raise typer.Exit(1)
 
 
 def _dataset(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -12,9 +12,12 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    create_model,
     field_validator,
+    model_validator,
 )
 
+from repic.config import plugins
 from repic.errors import ConfigError
 
 
@@ -44,6 +47,49 @@ class Section(BaseModel):
         if isinstance(value, str) and not is_utf8(value):
             raise ValueError("is not UTF-8: rename the file or folder")
         return value
+
+
+class Extensible(Section):
+    """A section in which each plug-in of a group has a section under its name.
+
+    Attributes:
+        group: The group of `repic.config.plugins`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Any]
+    group: ClassVar[plugins.Group]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_plugins(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        more = {name: data[name] for name in data if name not in cls.model_fields}
+        if not more:
+            return data
+        fields: dict[str, Any] = {
+            name: (model, ...) for name in more if (model := plugins.settings_of(cls.group, name))
+        }
+        filled = {name: {} if value is None else value for name, value in more.items()}
+        checked = create_model("PluginSettings", __base__=Section, **fields).model_validate(filled)
+        return {**data, **{name: getattr(checked, name) for name in fields}}
+
+    @property
+    def given(self) -> dict[str, Section]:
+        """The settings of plug-ins that were given."""
+        return dict(self.__pydantic_extra__)
+
+    def of_plugin(self, name: str) -> Any:
+        """The settings of a plug-in, by default its own defaults; None if it has none.
+
+        Raises:
+            PluginError: it cannot be used.
+        """
+        if name in self.given:
+            return self.given[name]
+        model = plugins.settings_of(self.group, name)
+        return model() if model else None
 
 
 def added(default: Any, **options: Any) -> Any:
@@ -92,6 +138,14 @@ def described(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
         yield f"{prefix}{name}", default, field.description or ""
         if item:
             yield from described(item, f"{prefix}{_singular(name)}.")
+    for name, section in _plugin_sections(model):
+        yield from described(section, f"{prefix}{name}.")
+
+
+def _plugin_sections(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Name and settings of the plug-ins that have a section in this one."""
+    if issubclass(model, Extensible):
+        yield from plugins.settings_models(model.group)
 
 
 def _sections(kind: Any) -> tuple[type[BaseModel] | None, type[BaseModel] | None]:
@@ -150,4 +204,6 @@ def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
             keys += _all_keys(section, f"{prefix}{name}.")
         elif item:
             keys += _all_keys(item, f"{prefix}{_singular(name)}.")
+    for name, section in _plugin_sections(model):
+        keys += [f"{prefix}{name}", *_all_keys(section, f"{prefix}{name}.")]
     return keys

@@ -12,9 +12,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from repic.config import plugins
 from repic.config.build import DetectorSettings
 from repic.config.section import nearest
-from repic.config.sources import KINDS, SourceSettings, only_kind, unread_by
+from repic.config.sources import SourceSettings, kind_of, only_kind, unread_by
 from repic.errors import ConfigError
 
 
@@ -58,12 +59,12 @@ def parse(text: str) -> dict[str, Any]:
         ConfigError: the kind is unknown.
     """
     kind, colon, path = text.partition(":")
-    if kind not in KINDS:
+    if not plugins.has("sources", kind):
         is_path = len(kind) < 2 or path.startswith(("//", "\\")) or os.path.exists(text)
         if colon and not is_path:  # otherwise a URL, a Windows drive, or a name with a colon
             raise ConfigError(
                 f"--source {text}: there is no kind of source {kind!r}"
-                f"{nearest(kind, list(KINDS), '`repic sources` lists them')}"
+                f"{nearest(kind, plugins.names('sources'), '`repic sources` lists them')}"
             )
         kind, path = "folder", text
     return {"kind": kind, "path": os.path.expanduser(path) or None}
@@ -161,8 +162,8 @@ def with_defaults(item: Any) -> Any:
     """An item of `sources` with the defaults of its kind."""
     if not isinstance(item, Mapping):
         return item
-    kind = KINDS.get(str(item.get("kind") or "folder"))
-    return {**kind.defaults, **item} if kind else dict(item)
+    kind = str(item.get("kind") or "folder")
+    return {**kind_of(kind).defaults, **item} if plugins.has("sources", kind) else dict(item)
 
 
 def as_read(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from repic.config import plugins
 from repic.config.build import DetectorSettings, Objective
-from repic.config.section import Section, added, nearest
+from repic.config.section import Extensible, added, nearest
 from repic.errors import ConfigError
 
 _IDENTITY = re.compile(r"folder(:(named|-?[1-9][0-9]{0,2}))?|annotation|object|album|shot|none")
@@ -20,38 +21,44 @@ _BOXES = {"identity": "annotation", "detector": {"kind": "annotation"}}
 
 @dataclass(frozen=True)
 class SourceKind:
-    """A kind of source.
+    """What is known of a kind of source before it is read.
 
     Attributes:
-        module: The module that reads it; see `repic.sources.base.SourceFacts`.
         defaults: Settings of an item of `sources` that does not give them.
         of_owner: Whether its boxes and labels are the owner's words, which go before all models.
         on_hub: Whether it may be on the hub of Hugging Face, so that it has a commit.
+        generates: Whether it makes its photos: it needs no path, and is told the splits.
+        names_files: Whether its `path` only names photos, which lie in `images`.
     """
 
-    module: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
     of_owner: bool = False
     on_hub: bool = False
+    generates: bool = False
+    names_files: bool = False
 
 
-KINDS: Mapping[str, SourceKind] = {
-    "folder": SourceKind("repic.sources.folder", of_owner=True),
-    "library": SourceKind("repic.sources.photo_library", _BOXES),
-    "coco": SourceKind("repic.sources.coco", _BOXES),
-    "refcoco": SourceKind("repic.sources.refcoco", _BOXES),
-    "celeba": SourceKind("repic.sources.celeba", _BOXES),
-    "voc": SourceKind("repic.sources.voc", _BOXES),
-    "yolo": SourceKind("repic.sources.yolo", _BOXES),
-    "repic": SourceKind("repic.sources.repic_records"),
-    "hf": SourceKind("repic.sources.hf", on_hub=True),
-    "sql": SourceKind("repic.sources.sql"),
-    "video": SourceKind("repic.sources.video"),
-    "webdataset": SourceKind("repic.sources.webdataset", on_hub=True),
-    "subjects200k": SourceKind("repic.sources.subjects200k", on_hub=True),
-    "sample": SourceKind("repic.sources.sample", _BOXES),
+_OF_BOXES = SourceKind(_BOXES)
+_KINDS: Mapping[str, SourceKind] = {
+    "folder": SourceKind(of_owner=True),
+    **dict.fromkeys(("library", "refcoco", "celeba", "voc", "yolo"), _OF_BOXES),
+    "coco": SourceKind(_BOXES, names_files=True),
+    "hf": SourceKind(on_hub=True, names_files=True),
+    **dict.fromkeys(("webdataset", "subjects200k"), SourceKind(on_hub=True)),
+    "sample": SourceKind(_BOXES, generates=True),
 }
-"""Every kind of source by its name."""
+"""Of our own kinds, since settings must not import their modules; a plug-in has it as `KIND`."""
+
+
+def kind_of(kind: str) -> SourceKind:
+    """What is known of a kind of source.
+
+    Raises:
+        PluginError: it is of a plug-in that cannot be used.
+    """
+    if plugins.is_own("sources", kind):
+        return _KINDS.get(kind, SourceKind())
+    return getattr(plugins.load("sources", kind), "KIND", SourceKind())
 
 
 def _read_by(kinds: str, default: Any, description: str, **options: Any) -> Any:
@@ -65,8 +72,10 @@ def _read_by(kinds: str, default: Any, description: str, **options: Any) -> Any:
     )
 
 
-class SourceSettings(Section):
+class SourceSettings(Extensible):
     """Where photos come from."""
+
+    group: ClassVar[plugins.Group] = "sources"
 
     name: str = Field(
         "",
@@ -167,8 +176,8 @@ class SourceSettings(Section):
     @field_validator("kind")
     @classmethod
     def _known(cls, kind: str) -> str:
-        if kind not in KINDS:
-            known = nearest(kind, list(KINDS), "`repic sources` lists them")
+        if not plugins.has("sources", kind):
+            known = nearest(kind, plugins.names("sources"), "`repic sources` lists them")
             raise ValueError(f"there is no such kind of source{known}")
         return kind
 
@@ -188,12 +197,17 @@ class SourceSettings(Section):
             raise ValueError(f"identity {self.identity} is for a source of kind {kind}")
         for name in sorted(unread_by(self.kind)):
             if getattr(self, name) != type(self).model_fields[name].get_default():
-                raise ValueError(
-                    f"{name} is for sources of kind {', '.join(readers_of(name))}; one of kind "
-                    f"{self.kind} does not read it: leave it out, or set it for one source, as "
-                    f"sources.NAME.{name}"
-                )
+                raise ValueError(self._unread(name, readers_of(name)))
+        for name in self.given:
+            if name != self.kind:
+                raise ValueError(self._unread(name, [name]))
         return self
+
+    def _unread(self, name: str, kinds: list[str]) -> str:
+        return (
+            f"{name} is for sources of kind {', '.join(kinds)}; one of kind {self.kind} does not "
+            f"read it: leave it out, or set it for one source, as sources.NAME.{name}"
+        )
 
     @property
     def identity_from(self) -> str:
@@ -209,11 +223,11 @@ class SourceSettings(Section):
     @property
     def of_owner(self) -> bool:
         """Whether its boxes and labels are the owner's words, which go before all models."""
-        return KINDS[self.kind].of_owner
+        return kind_of(self.kind).of_owner
 
     def require_path(self) -> None:
         """Raises: ConfigError: a source that needs a path has none."""
-        if self.kind != "sample" and not self.path:
+        if not self.path and not kind_of(self.kind).generates:
             raise ConfigError(
                 f"a source of kind {self.kind} needs a path (source.path, --source, or --images)"
             )
@@ -226,12 +240,13 @@ def only_kind(identity: str, kind: str) -> str:
 
 
 def readers_of(name: str) -> list[str]:
-    """The kinds of sources that read a setting of `SourceSettings`."""
+    """The kinds of sources that read a setting of `SourceSettings`; empty if all do."""
     extra = SourceSettings.model_fields[name].json_schema_extra
     kinds = extra.get("kinds") if isinstance(extra, dict) else None
-    return [str(kind) for kind in kinds] if isinstance(kinds, list) else list(KINDS)
+    return [str(kind) for kind in kinds] if isinstance(kinds, list) else []
 
 
 def unread_by(kind: str) -> set[str]:
     """The settings that only sources of other kinds read."""
-    return {name for name in SourceSettings.model_fields if kind not in readers_of(name)}
+    readers = {name: readers_of(name) for name in SourceSettings.model_fields}
+    return {name for name, kinds in readers.items() if kinds and kind not in kinds}

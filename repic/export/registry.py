@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
 
 from repic import config
+from repic.config import plugins
 from repic.errors import TargetError
 from repic.export.job import ExportTarget
-
-MODULES = {
-    "hf": "hf",
-    "trl": "trl",
-    "ms-swift": "ms_swift",
-    "llamafactory": "llamafactory",
-    "verl": "verl",
-    "openrlhf": "openrlhf",
-    "repic-json": "repic_json",
-    "coco": "coco",
-    "yolo": "yolo",
-    "webdataset": "webdataset",
-    "csv": "table",
-}
-"""Name of a target -> its module in this package, which has `FACTS` and `write`."""
 
 
 def target(name: str) -> ExportTarget:
@@ -30,14 +15,16 @@ def target(name: str) -> ExportTarget:
 
     Raises:
         TargetError: there is no such target.
+        PluginError: it is of a plug-in that cannot be used.
     """
-    if name not in MODULES:
-        raise TargetError(f"there is no target {name!r}{config.nearest(name, [*MODULES])}")
-    module = import_module(f"repic.export.{MODULES[name]}")
+    if not plugins.has("exports", name):
+        known = config.nearest(name, plugins.names("exports"), "`repic export --list` lists them")
+        raise TargetError(f"there is no target {name!r}{known}")
+    module = plugins.load("exports", name)
     return ExportTarget(name, module.FACTS, module.write)
 
 
 def targets() -> Iterator[ExportTarget]:
-    """All targets."""
-    for name in MODULES:
-        yield target(name)
+    """All targets that can be used."""
+    for plugin in plugins.usable("exports"):
+        yield target(plugin.name)

@@ -7,6 +7,7 @@ from itertools import chain
 
 from repic import sources
 from repic.config import Settings, SourceSettings
+from repic.config.sources import kind_of, unread_by
 from repic.errors import RepicError
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.models.published import models_of
@@ -31,8 +32,14 @@ def examine(settings: Settings, profile: str) -> list[Finding]:
 
 def _source(source: SourceSettings, settings: Settings) -> Iterator[Finding]:
     subject = f"source {source.name}"
-    if source.kind == "sample":
-        yield Finding("ok", subject, f"{source.count} photos to generate")
+    try:
+        generates = kind_of(source.kind).generates
+    except RepicError as error:
+        yield Finding("error", subject, str(error))
+        return
+    if generates:
+        number = "" if "count" in unread_by(source.kind) else f"{source.count} "
+        yield Finding("ok", subject, f"{number}photos to generate")
         return
     try:
         source.require_path()

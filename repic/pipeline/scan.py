@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, reduce
 from itertools import groupby
+from typing import Any
 
 from repic import sources
-from repic.config import Settings
+from repic.config import Settings, plugins
 from repic.errors import SourceError
 from repic.images import formats, network
 from repic.images.fetch import ImageRefused, read_bytes
@@ -64,17 +65,21 @@ class ScannedPhoto:
 class Scan:
     """Content of the sources at one moment: photos ordered by image_id, rejects by URI.
 
-    `found` is the number of URIs of each source; one of several sources counts for the first.
+    Attributes:
+        found: Number of URIs of each source; one of several sources counts for the first.
+        plugins: The plug-ins that listed them, by kind of source.
     """
 
     photos: tuple[ScannedPhoto, ...]
     rejects: tuple[Reject, ...]
     found: Mapping[str, int] = field(default_factory=dict)
+    plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the bytes, URIs and labels of all photos."""
-        return fingerprint([[asdict(p) for p in self.photos], [asdict(r) for r in self.rejects]])
+        """Hash of the bytes, URIs and labels of all photos, and of the plug-ins that gave them."""
+        content: list[Any] = [[asdict(p) for p in self.photos], [asdict(r) for r in self.rejects]]
+        return fingerprint([*content, dict(self.plugins)] if self.plugins else content)
 
     @property
     def files(self) -> int:
@@ -94,7 +99,7 @@ class Scan:
                 photo = replace(scanned.photo, uri=uris[0])
                 photos.append(replace(scanned, photo=photo, also_at=tuple(uris[1:])))
         rejects = sorted(refused.values(), key=lambda reject: reject.uri)
-        return Scan(tuple(photos), tuple(rejects), self.found)
+        return replace(self, photos=tuple(photos), rejects=tuple(rejects))
 
 
 def scan(
@@ -141,7 +146,10 @@ def scan(
     order = [source.name for source in settings.sources]
     merged = (_merged(image_id, hashed[image_id], order) for image_id in sorted(hashed))
     found = Counter(photo.source for photo in photos)
-    return Scan(tuple(merged), tuple(sorted(rejects, key=lambda r: r.uri)), dict(found))
+    kinds = {source.kind for source in settings.sources}
+    made_by = {kind: made for kind in kinds if (made := plugins.identity("sources", kind))}
+    ordered = tuple(sorted(rejects, key=lambda r: r.uri))
+    return Scan(tuple(merged), ordered, dict(found), made_by)
 
 
 def trust_root(settings: Settings) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from repic.config.sources import KINDS
+from repic.config import plugins
+from repic.config.sources import kind_of
 from repic.errors import SourceError
 from repic.images.uris import Location
 from repic.sources.base import (
@@ -124,28 +124,25 @@ def provenance(settings: config.SourceSettings, found: Iterable[str]) -> dict[st
     """
     from repic.sources import hub
 
-    on_hub = KINDS[settings.kind].on_hub
+    on_hub = kind_of(settings.kind).on_hub
     commits = {commit for uri in found if on_hub and (commit := hub.commit_of(uri))}
-    return {"commit": commits.pop()} if len(commits) == 1 else {}
+    made_by = plugins.identity("sources", settings.kind)
+    plugin = {"plugin": " ".join(map(str, made_by.values()))} if made_by else {}
+    return plugin | ({"commit": commits.pop()} if len(commits) == 1 else {})
 
 
 def facts() -> dict[str, SourceFacts]:
     """What each kind of source gives, by kind."""
-    return {kind: _module(kind).FACTS for kind in KINDS}
-
-
-def _module(kind: str) -> Any:
-    return import_module(KINDS[kind].module)
+    return {plugin.name: plugins.load(*plugin.key).FACTS for plugin in plugins.usable("sources")}
 
 
 def _entries(
     settings: config.SourceSettings, splits: config.SplitSettings
 ) -> Iterator[SourcePhoto]:
     """Photos as the module of this kind lists them."""
-    module = _module(settings.kind)
-    entries: Iterator[SourcePhoto] = (
-        module.photos(settings, splits) if settings.kind == "sample" else module.photos(settings)
-    )
+    module = plugins.load("sources", settings.kind)
+    needed = (settings, splits) if kind_of(settings.kind).generates else (settings,)
+    entries: Iterator[SourcePhoto] = module.photos(*needed)
     return entries
 
 

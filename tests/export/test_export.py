@@ -18,13 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from repic.config.plugins import OWN
 from repic.errors import TargetError
 from repic.export import card, job, registry, run
 from repic.export.folders import new_folder
 from repic.export.job import ExportSource
 from repic.export.metadata import without_metadata
 from repic.export.pictures import PictureWriter, whole
-from repic.export.registry import MODULES
 from repic.export.target import ExportOptions
 from repic.images.coordinates import (
     INTERNVL,
@@ -324,7 +324,7 @@ def test_only_rows_for_a_reward_worker_need_its_convention(
 def test_every_target_is_listed(repic_main: Main) -> None:
     code, out, _ = repic_main("export", "--list", "--json")
     assert code == 0
-    assert [*json.loads(out)] == [*MODULES]
+    assert [*json.loads(out)] == [*OWN["exports"]]
     assert all(facts["tested"] for facts in json.loads(out).values())
 
 

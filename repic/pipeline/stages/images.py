@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from repic import mining
 from repic.config import Settings
+from repic.config.sources import kind_of
 from repic.errors import SourceError
 from repic.images import decode
 from repic.images.coordinates import Box, upright
@@ -129,7 +130,7 @@ def _no_usable_photo(inputs: Inputs) -> str:
     forgotten = [
         source.name
         for source in inputs.settings.sources
-        if source.kind in ("coco", "hf") and not source.images
+        if kind_of(source.kind).names_files and not source.images
     ]
     where = ""
     if set(counts) == {"missing"} and forgotten:

@@ -1,0 +1,210 @@
+"""Packages that register kinds of their own: found, checked, used, and named where they fail."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from repic import config, sources
+from repic.cli import app
+from repic.config import plugins
+from repic.config.settings import as_recorded
+from repic.errors import ConfigError, PluginError, TargetError
+from repic.export import registry
+from repic.pipeline.scan import scan
+from tests.packages import Packages
+
+LISTING = """
+from pydantic import Field
+
+from repic.config import Section
+from repic.images import uris
+from repic.sources.base import SourceFacts, SourcePhoto
+
+VERSION = 1
+FACTS = SourceFacts(path="a text file with a photo in each line", identity="none")
+
+
+class SETTINGS(Section):
+    most: int = Field(9, ge=1, description="Most photos that are read.")
+
+
+def photos(settings):
+    lines = open(settings.path, encoding="utf-8").read().split()
+    for line in lines[: settings.of_plugin("listing").most]:
+        yield SourcePhoto(uris.to_uri(line), "listing", caption="listed")
+"""
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Packages]:
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    installed = Packages(folder, monkeypatch)
+    yield installed
+    installed.close()
+
+
+@pytest.fixture
+def listing(packages: Packages) -> Packages:
+    packages.install("repic_listing", {"sources/listing": ""}, LISTING)
+    return packages
+
+
+@pytest.mark.parametrize("group", plugins.GROUPS)
+def test_our_own_have_all_that_is_asked_of_a_plugin(group: plugins.Group) -> None:
+    for name in plugins.OWN[group]:
+        found = plugins.load(group, name)
+        assert all(hasattr(found, needed) for needed in plugins.NEEDED[group]), name
+
+
+def test_no_name_of_ours_reads_the_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_registered", lambda: pytest.fail("read"))
+    settings = config.load("sample")
+    assert settings.sources[0].of_owner is False
+    assert registry.target("trl").name == "trl"
+
+
+def test_a_source_of_a_package_is_a_kind_like_ours(listing: Packages, tmp_path: Path) -> None:
+    photos = [tmp_path / f"{number}.jpg" for number in range(3)]
+    (tmp_path / "list.txt").write_text("\n".join(map(str, photos)))
+    chosen = config.chosen_sources(sources=[f"listing:{tmp_path / 'list.txt'}"])
+    settings = config.load("photos", ["source.listing.most=2"], **chosen)
+    found = list(sources.photos(settings.sources[0], settings.splits))
+    assert [photo.caption for photo in found] == ["listed", "listed"]
+    assert "listing" in sources.facts()
+    assert sources.provenance(settings.sources[0], []) == {"plugin": "repic_listing 1.0 1"}
+    recorded = as_recorded(settings).record(config.BUILD)
+    assert recorded["sources"][0]["listing"] == {"most": 2}
+    assert config.from_record(recorded).sources == as_recorded(settings).sources
+
+
+def test_its_settings_are_listed_and_checked(listing: Packages) -> None:
+    keys = {key: (default, text) for key, default, text in config.describe(config.BUILD)}
+    assert keys["source.listing.most"] == ("9", "Most photos that are read.")
+    kind = {"source": {"kind": "listing", "path": "a"}}
+    with pytest.raises(ConfigError, match=r"did you mean source\.listing\.most"):
+        config.load("photos", ["source.listing.mots=2"], **kind)
+    with pytest.raises(ConfigError, match=r"source\.listing\.most=0.*greater than or equal to 1"):
+        config.load("photos", ["source.listing.most=0"], **kind)
+    with pytest.raises(ConfigError, match="listing is for sources of kind listing"):
+        config.load("photos", ["source.listing.most=2"], source={"path": "a"})
+    with pytest.raises(ConfigError, match="did you mean listing"):
+        config.load("photos", source={"kind": "lsting", "path": "a"})
+
+
+def test_its_version_is_in_the_fingerprint(packages: Packages, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(str(tmp_path / "gone.jpg"))
+    source = {"kind": "listing", "path": str(tmp_path / "list.txt")}
+    prints = set()
+    for release, version in (("1.0", 1), ("1.0", 2), ("1.1", 2)):
+        for record in packages.folder.glob("*.dist-info"):
+            record.rename(tmp_path / f"old-{len(prints)}")
+        packages.close()
+        code = LISTING.replace("VERSION = 1", f"VERSION = {version}")
+        packages.install("repic_listing", {"sources/listing": ""}, code, release)
+        os.utime(packages.folder / "repic_listing.py", ns=(0, len(prints) * 10**10))
+        settings = config.load("photos", source=source)
+        prints.add(scan(settings).fingerprint)
+    assert len(prints) == 3
+
+
+TARGET = """
+from pathlib import Path
+
+from repic.export.target import TargetFacts
+
+VERSION = 1
+FACTS = TargetFacts("a reader", "ids", "all else", "our test", "cat F/ids", pictures=("reference",))
+
+
+def write(job):
+    with open(Path(job.folder) / "ids", "w", encoding="utf-8") as file:
+        for chat in job.rows():
+            file.write(chat.row["example_id"])
+    return {}
+"""
+
+
+def test_a_target_of_a_package_is_listed(packages: Packages) -> None:
+    packages.install("repic_ids", {"exports/ids": ""}, TARGET)
+    assert registry.target("ids").facts.program == "a reader"
+    listed = CliRunner().invoke(app, ["export", "--list", "--json"]).output
+    assert [*json.loads(listed)] == [*plugins.OWN["exports"], "ids"]
+    with pytest.raises(TargetError, match="did you mean ids"):
+        registry.target("idz")
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "problem"),
+    [
+        ("import nothing_of_this_name", "listing", "cannot be imported .ModuleNotFoundError: No"),
+        ("1 / 0", "listing", "cannot be imported .ZeroDivisionError"),
+        ("VERSION = 1\nFACTS = None", "listing", r"lacks photos in broken \(docs/extending.md\)"),
+        (LISTING.replace("VERSION = 1", ""), "listing", "lacks VERSION"),
+        (LISTING, "Listing", "has a name that is not of lower-case letters"),
+    ],
+)
+def test_a_broken_plugin_is_named_with_the_remedy(
+    packages: Packages, code: str, name: str, problem: str
+) -> None:
+    packages.install("broken", {f"sources/{name}": ""}, code)
+    settings = config.SourceSettings.model_construct(kind=name)
+    with pytest.raises(PluginError, match=problem) as raised:
+        settings.require_path()
+    assert "the package broken 1.0" in str(raised.value)
+    assert "update broken or uninstall it" in str(raised.value)
+
+
+def test_a_broken_plugin_stops_only_what_needs_it(packages: Packages) -> None:
+    packages.install("broken", {"sources/listing": "", "exports/ids": ""}, "1 / 0")
+    assert config.load("sample").sources[0].kind == "sample"
+    assert [*sources.facts()] == [*plugins.OWN["sources"]]
+    assert config.describe(config.BUILD)
+    with pytest.raises(ConfigError, match=r"did you mean source\.path"):
+        config.load("photos", ["source.pth=a"])
+    done = CliRunner().invoke(app, ["doctor", "plugins"])
+    assert done.exit_code == 1
+    assert "ZeroDivisionError" in " ".join(done.output.split())
+
+
+def test_a_name_of_ours_stays_ours(packages: Packages) -> None:
+    packages.install("taker", {"sources/folder": ""}, LISTING)
+    assert plugins.load("sources", "folder") is import_module("repic.sources.folder")
+    (found,) = plugins.installed()
+    assert "taker 1.0 has a name that RePIC uses" in str(plugins.problem_of(found))
+
+
+def test_two_packages_with_one_name_are_named_both(listing: Packages) -> None:
+    listing.install("second", {"sources/listing": ""}, LISTING)
+    with pytest.raises(PluginError, match=r"several packages register \(repic_listing, second"):
+        config.load("photos", source={"kind": "listing", "path": "a"})
+
+
+def test_the_working_directory_cannot_name_code(
+    packages: Packages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages.install("repic_listing", {"sources/listing": ""}, "1 / 0")
+    monkeypatch.chdir(packages.folder)
+    plugins._registered.cache_clear()
+    assert plugins.installed() == []
+
+
+def test_doctor_lists_them(listing: Packages) -> None:
+    done = CliRunner().invoke(app, ["doctor", "plugins", "--json"])
+    assert json.loads(done.output) == [
+        {
+            "group": "sources",
+            "name": "listing",
+            "path": "repic_listing",
+            "distribution": "repic_listing",
+            "release": "1.0",
+            "problem": None,
+        }
+    ]
