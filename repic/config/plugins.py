@@ -58,6 +58,7 @@ OWN: Mapping[Group, Mapping[str, str]] = {
         "openrlhf": "repic.export.openrlhf",
         "repic-json": "repic.export.repic_json",
         "coco": "repic.export.coco",
+        "fiftyone": "repic.export.fiftyone",
         "yolo": "repic.export.yolo",
         "webdataset": "repic.export.webdataset",
         "csv": "repic.export.table",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from repic.export.pictures import whole
 from repic.export.target import TargetFacts
+from repic.export.text_files import write_lists
 
 if TYPE_CHECKING:
     from repic.export.job import ExportJob
@@ -35,7 +34,7 @@ def write(job: ExportJob) -> Mapping[str, Any]:
     categories: dict[str, int] = {}
     photos = _photos(job, splits, licences, numbers, captions)
     boxes = _boxes(job, numbers, categories)
-    _write(
+    write_lists(
         job.folder / "instances.json",
         {"images": photos, "annotations": boxes},
         lambda: {
@@ -46,7 +45,7 @@ def write(job: ExportJob) -> Mapping[str, Any]:
     )
     if captions:
         images = [{"id": entry["image_id"]} for entry in captions]
-        _write(job.folder / "captions.json", {"images": images, "annotations": captions}, dict)
+        write_lists(job.folder / "captions.json", {"images": images, "annotations": captions}, dict)
     return {}
 
 
@@ -113,16 +112,3 @@ def _boxes(
             **({"identity": row["identity"]} if row["identity"] else {}),
             **({"expressions": row["expressions"]} if row["expressions"] else {}),
         }
-
-
-def _write(path: Path, lists: Mapping[str, Iterable[Any]], rest: Any) -> None:
-    """A JSON object whose long lists are written entry by entry, and then what `rest()` gives."""
-    with path.open("w", encoding="utf-8") as file:
-        for opening, (name, entries) in zip("{" + "," * len(lists), lists.items(), strict=False):
-            file.write(f"{opening}{json.dumps(name)}: [")
-            for number, entry in enumerate(entries):
-                file.write((",\n" if number else "\n") + json.dumps(entry, ensure_ascii=False))
-            file.write("]\n")
-        for name, value in rest().items():
-            file.write(f",{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}\n")
-        file.write("}\n")

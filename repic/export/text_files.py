@@ -1,8 +1,9 @@
-"""Files of JSON lines that are written row by row, one for each split."""
+"""Files of JSON that are written row by row."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -39,3 +40,22 @@ class LineFiles:
     ) -> None:
         for file in self._files.values():
             file.close()
+
+
+def write_lists(
+    path: Path, lists: Mapping[str, Iterable[Any]], rest: Callable[[], Mapping[str, Any]] = dict
+) -> None:
+    """Write a JSON object whose lists are written entry by entry.
+
+    Args:
+        rest: Called when all lists are written; gives the other values.
+    """
+    with path.open("w", encoding="utf-8") as file:
+        for opening, (name, entries) in zip("{" + "," * len(lists), lists.items(), strict=False):
+            file.write(f"{opening}{json.dumps(name)}: [")
+            for number, entry in enumerate(entries):
+                file.write((",\n" if number else "\n") + json.dumps(entry, ensure_ascii=False))
+            file.write("]\n")
+        for name, value in rest().items():
+            file.write(f",{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}\n")
+        file.write("}\n")

