@@ -6,7 +6,6 @@ import codecs
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from repic.cli.common import explain
 from repic.errors import CaptionError
 from repic.evaluation import records
 from repic.evaluation.records import CaptionFile, Record
+from tests.timing import cpu_of_children, is_quick
 
 ROWS: list[list[Any]] = [
     ["a.jpg", ["<Ann>"], "<Ann> in a café.", "Caption it."],
@@ -137,7 +137,7 @@ def test_exit_code_2_without_a_traceback(tmp_path: Path) -> None:
         [sys.executable, "-m", "repic.cli", "evaluate", "captions", str(path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 2
     assert done.stderr.startswith("repic: ")
@@ -195,15 +195,17 @@ def test_200_mb_in_bounded_time_and_memory(tmp_path: Path) -> None:
         "status = Path('/proc/self/status').read_text()\n"
         "print(int(status.partition('VmHWM:')[2].split()[0]) // 1024)\n"
     )
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=300
+    runs: list[subprocess.CompletedProcess[str]] = []
+    command = [sys.executable, "-c", code, str(path)]
+    taken = cpu_of_children(
+        lambda: runs.append(subprocess.run(command, capture_output=True, text=True))
     )
+    [done] = runs
     assert done.returncode == 0, done.stderr
     value, peak = done.stdout.split()
     assert float(value) == 1.0
     assert int(peak) < 300
-    assert time.perf_counter() - start < 120
+    assert is_quick(120, taken)
     path.unlink()
 
 

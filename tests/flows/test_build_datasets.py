@@ -146,7 +146,7 @@ def _task_names(client: Any, flow_run: str, expected: set[str]) -> set[str]:
 
     of_run = TaskRunFilter.model_validate({"flow_run_id": {"any_": [UUID(flow_run)]}})
     names: set[str] = set()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while not expected <= names and time.monotonic() < deadline:
         names = {run.name for run in client.read_task_runs(task_run_filter=of_run)}
         time.sleep(0.1)
@@ -222,7 +222,7 @@ def test_the_temporary_server_ends_with_the_build(
     printed, _ = process.communicate(timeout=300)
     if number is None:
         assert printed.strip() == "dataset@v1"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while processes_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not processes_of(tmp_path)

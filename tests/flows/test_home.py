@@ -115,7 +115,7 @@ def test_a_child_imports_nothing_from_the_folder_it_works_in(tmp_path: Path) -> 
     set_package_trap(tmp_path, marker := tmp_path / "ran")
     command = [sys.executable, "-c", "import os; print(os.getcwd(), 'reached')"]
     child = ChildProcess("x", command, environment(tmp_path, Access(1)), tmp_path / "x.log")
-    child.wait(60)
+    child.wait(240)
     assert "reached" in child.log_tail()
     assert not marker.exists()
 

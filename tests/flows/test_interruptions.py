@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 TINY = ("source.count=24", "source.identities=8")
 
 
-def until(ready: Callable[[], bool], seconds: float = 120) -> None:
+def until(ready: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < deadline
@@ -82,7 +82,7 @@ def finish_build(up: Up, kept: dict[Path, float]) -> None:
 def test_a_killed_flow_run_crashes_and_the_next_one_resumes(up: Up) -> None:
     kept = start_build(up)
     kill(up.home, "prefect.engine")
-    up.wait(lambda: run_states(up.home) == ["CRASHED"], 60)
+    up.wait(lambda: run_states(up.home) == ["CRASHED"], 240)
     finish_build(up, kept)
     assert run_states(up.home) == ["CRASHED", "COMPLETED"]
 
@@ -90,7 +90,7 @@ def test_a_killed_flow_run_crashes_and_the_next_one_resumes(up: Up) -> None:
 def test_a_killed_worker_ends_up_and_its_run_crashes(up: Up) -> None:
     kept = start_build(up)
     kill(up.home, "worker start")
-    assert up.process.wait(60) == 2
+    assert up.process.wait(500) == 2
     assert "repic: The worker ended with code -9" in up.printed
     up.wait_until_no_process_is_left()
     assert run_states(up.home) == ["CRASHED"]
@@ -167,7 +167,7 @@ def test_a_run_goes_on_when_its_server_is_restarted(
         build.wait_for_parts()
         os.kill(first._process.pid, signal.SIGKILL)
     with own_server(home, access):
-        assert build.process.wait(240) == 0, build.output.read_text()
+        assert build.process.wait(500) == 0, build.output.read_text()
         assert run_states(home) == ["COMPLETED"]
 
 
@@ -180,7 +180,7 @@ def test_a_server_that_is_gone_is_one_sentence_and_the_run_crashes(
         build = Build(tmp_path, env)
         kept = build.wait_for_parts()
         os.kill(first._process.pid, signal.SIGKILL)
-        code = build.process.wait(240)
+        code = build.process.wait(500)
     printed = build.output.read_text()
     assert code in (0, 2), printed
     assert "Traceback" not in printed
@@ -189,7 +189,7 @@ def test_a_server_that_is_gone_is_one_sentence_and_the_run_crashes(
     assert run_states(home) == ["RUNNING"], "nobody was told how it ended"
     with own_server(home, access):
         again = Build(tmp_path, env)
-        assert again.process.wait(240) == 0, again.output.read_text()
+        assert again.process.wait(500) == 0, again.output.read_text()
     assert run_states(home) == ["CRASHED", "COMPLETED"]
     assert {path: parts(build.store).get(path, when) for path, when in kept.items()} == kept
 
@@ -201,10 +201,10 @@ def test_a_killed_build_crashes_when_the_next_one_starts(
     kept = build.wait_for_parts()
     build.process.kill()
     build.process.wait()
-    until(lambda: not any("guarded_server" in line for line in processes_of(home).values()), 30)
+    until(lambda: not any("guarded_server" in line for line in processes_of(home).values()), 240)
     assert run_states(home) == ["RUNNING"]
     again = Build(tmp_path, user)
-    assert again.process.wait(240) == 0, again.output.read_text()
+    assert again.process.wait(500) == 0, again.output.read_text()
     assert run_states(home) == ["CRASHED", "COMPLETED"]
     assert not list((home / "running").iterdir())
     now = parts(build.store)
@@ -218,7 +218,7 @@ def test_another_string_is_refused_in_one_sentence(
     stale = {**user, **Access(access.port).client}
     with own_server(home, access):
         build = Build(tmp_path, stale)
-        assert build.process.wait(120) == 2
+        assert build.process.wait(500) == 2
         assert build.output.read_text().count("\n") == 1, build.output.read_text()
         assert "refused the credentials" in build.output.read_text()
         run = subprocess.run(

@@ -99,7 +99,7 @@ def test_a_failed_night_is_told(shared_up: Up) -> None:
                 *(PREFECT, "deployment", "run", "refresh/refresh", "--watch"),
                 *("-p", 'overrides=["refresh.rows=few"]', "-p", "store=failed"),
             )
-            assert "refresh.rows" in messages.get(timeout=60)["text"]
+            assert "refresh.rows" in messages.get(timeout=240)["text"]
             with pytest.raises(queue.Empty):
                 messages.get(timeout=1)
             client.delete_automation(automation.id)

@@ -57,7 +57,7 @@ def test_the_users_own_commands_from_any_folder(up: Up) -> None:
     assert not list(up.elsewhere.iterdir())
 
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(60) == 0
+    assert up.process.wait(240) == 0
     up.wait_until_no_process_is_left()
     assert up.profile == "ephemeral"
     assert up.printed.endswith("Stopped.\n")
@@ -79,7 +79,7 @@ def test_ctrl_c_ends_a_build_too_and_the_next_one_goes_on(up: Up) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     up.wait(lambda: (up.root / "store" / "parts").exists(), 120)
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(60) == 0
+    assert up.process.wait(240) == 0
     up.wait_until_no_process_is_left()
     assert run_states(up.home) == ["CRASHED"]
 
@@ -101,7 +101,7 @@ def test_if_the_server_dies_everything_ends_and_says_why(up: Up) -> None:
     for pid, command in processes_of(up.home).items():
         if "guarded_server" in command:
             os.kill(pid, signal.SIGKILL)
-    assert up.process.wait(60) == 2
+    assert up.process.wait(240) == 2
     up.wait_until_no_process_is_left()
     assert "repic: The server ended with code -9" in up.printed
     assert "Traceback" not in up.printed
@@ -192,7 +192,7 @@ def test_the_last_of_two_restores_the_profile(up: Up, tmp_path: Path, database: 
     with running_up(tmp_path / "other", database, user=up.user) as second:
         assert second.profile == profile.name_of(second.port) != first
         up.process.send_signal(signal.SIGINT)
-        assert up.process.wait(60) == 0
+        assert up.process.wait(240) == 0
         assert second.profile == profile.name_of(second.port)
         done = second.shell(*REPIC, "run", "build-datasets", "--param", TINY, "--watch")
         assert done.returncode == 0, done.stdout + done.stderr

@@ -144,7 +144,7 @@ class Up:
             time.sleep(0.1)
 
     def wait_until_no_process_is_left(self) -> None:
-        self.wait(lambda: not processes_of(self.home), 30)
+        self.wait(lambda: not processes_of(self.home), 240)
 
 
 @contextmanager

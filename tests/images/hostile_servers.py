@@ -73,7 +73,9 @@ def drip_headers(connection: socket.socket, path: str) -> None:
 
 
 def silent(connection: socket.socket, path: str) -> None:
-    time.sleep(30)
+    """Sends nothing until the client leaves."""
+    while connection.recv(65_536):
+        pass
 
 
 def hang_up(connection: socket.socket, path: str) -> None:

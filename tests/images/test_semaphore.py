@@ -40,7 +40,7 @@ def test_who_is_too_large_is_alone_and_is_not_kept_waiting() -> None:
     def first() -> None:
         with semaphore.acquire(4):
             inside.set()
-            leave.wait(10)
+            leave.wait(60)
 
     def hold(amount: int) -> None:
         with semaphore.acquire(amount):
@@ -48,7 +48,7 @@ def test_who_is_too_large_is_alone_and_is_not_kept_waiting() -> None:
 
     with ThreadPoolExecutor(3) as pool:
         held = pool.submit(first)
-        assert inside.wait(10)
+        assert inside.wait(60)
         large = pool.submit(hold, 99)
         while not semaphore._turn.locked():  # until the large one waits
             time.sleep(0.001)
@@ -57,7 +57,7 @@ def test_who_is_too_large_is_alone_and_is_not_kept_waiting() -> None:
         assert order == []  # the small one would fit, and waits its turn
         leave.set()
         for work in (held, large, small):
-            work.result(10)
+            work.result(60)
     assert order == [99, 1]
 
 

@@ -28,7 +28,7 @@ from tests.objectives.tables import (
     the_neighborhood,
     the_object,
 )
-from tests.timing import quickest
+from tests.timing import is_within
 
 
 def rows_of(build: Build, **changes: Any) -> tuple[list[dict[str, Any]], ObjectiveSummary]:
@@ -350,14 +350,13 @@ class TestReward:
         example = row("Ann", absent=("Bobby",))
         for length in (1_000_000, 10_000):
             text = (unit * length)[:length]
-            assert quickest(lambda text=text: reward(text, example, mode)) < 0.05
+            assert is_within(0.05, lambda text=text: reward(text, example, mode))
 
     def test_speed(self) -> None:
         example = row("Ann", absent=("Bobby",))
         texts = [f"<Ann> {SCENE}, number {n}. " + "It is a quiet day. " * 8 for n in range(1_000)]
-        rate = len(texts) / quickest(lambda: [reward(text, example) for text in texts])
-        print(f"{rate:.0f} ICT rewards/s")
-        assert rate > 2_500
+        # 2,500 rewards/s
+        assert is_within(len(texts) / 2_500, lambda: [reward(text, example) for text in texts])
 
 
 def test_a_caption_that_its_row_does_not_reward_is_not_taught(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from storage.hashing import content_hash
 from storage.lineage import lineage
 from storage.manifest import Manifest
 from storage.store import Store
-from tests.builds import OF_MODELS, PHOTOS, Album, Built, build, contents, repic, start, tables
+from tests.builds import OF_MODELS, PHOTOS, Album, Built, build, contents, start, tables
 from tests.duckdb_client import opened
 
 
@@ -301,8 +303,9 @@ def test_the_catalog_reads_from_anywhere_while_a_build_runs(
                 assert found[2] >= 0
                 assert found[3] <= 100
                 asked += 1
+            time.sleep(0.05)  # for the build
     finally:
-        _, errors = running.communicate(timeout=120)
+        _, errors = running.communicate(timeout=500)
     assert running.returncode == 0, errors
     with opened(path) as connection:
         rows = connection.execute("select count(*) from v2.pairs").fetchone()
@@ -314,14 +317,16 @@ def test_the_catalog_reads_from_anywhere_while_a_build_runs(
     assert rows[0] < old[0]
 
 
-def test_the_sample_profile_builds_with_the_real_encoder(tmp_path: Path) -> None:
+def test_the_sample_profile_builds_with_the_real_encoder(
+    tmp_path: Path, repic_main: Callable[..., tuple[int, str, str]]
+) -> None:
     """The only fast test that runs the ImageNet encoder in a complete build."""
-    done = repic(
+    code, _, errors = repic_main(
         *("build", "--profile", "sample", "--set=source.count=10", "--set=source.identities=3"),
         *("--set=source.size=96", f"--set=source.path={tmp_path / 'world'}", "--json"),
         *("--set=runtime.threads=1", "--store", str(tmp_path / "store")),
     )
-    assert done.returncode == 0, done.stderr
+    assert code == 0, errors
     store = Store.open(tmp_path / "store")
     assert store.manifest("images@latest").rows == 10
     assert store.manifest("examples@latest").rows > 0

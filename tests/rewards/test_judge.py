@@ -61,7 +61,7 @@ class Server:
 
     def settings(self, **changes: Any) -> JudgeSettings:
         url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        return JudgeSettings(url=url, model="tiny", **{"timeout": 5.0, **changes})
+        return JudgeSettings(url=url, model="tiny", **{"timeout": 60.0, **changes})
 
 
 def judged(reward: Reward, text: str, row: dict[str, Any], settings: JudgeSettings) -> Reward:
@@ -138,10 +138,10 @@ def test_no_verdict_is_no_score(server: Server, said: Any) -> None:
 
 
 def test_a_slow_judge_is_no_score(server: Server) -> None:
-    server.reply = lambda captions: time.sleep(2) or "tie"
-    start = time.monotonic()
+    given_up = threading.Event()
+    server.reply = lambda captions: given_up.wait() and "tie"
     assert compare(ANSWER, TRUTH, ICT, server.settings(timeout=0.2)) is None
-    assert time.monotonic() - start < 1.5
+    given_up.set()
 
 
 def test_nobody_there_is_no_score() -> None:
@@ -190,15 +190,15 @@ def test_who_is_not_asked(server: Server) -> None:
 
 
 def test_answers_are_asked_about_together(server: Server) -> None:
-    def slow(captions: dict[str, str]) -> str:
-        time.sleep(0.2)
+    together = threading.Barrier(4)
+
+    def waits_for_others(captions: dict[str, str]) -> str:
+        together.wait(60)
         return _label(captions, TRUTH)
 
-    server.reply = slow
+    server.reply = waits_for_others
     answers = [RewardedAnswer(f"{ANSWER} {k}.", ICT, score(ANSWER, ICT)) for k in range(8)]
-    start = time.monotonic()
-    assert JudgeComponent(server.settings()).scores(answers) == [0.0] * 8
-    assert time.monotonic() - start < 8 * 2 * 0.2
+    assert JudgeComponent(server.settings(timeout=60.0)).scores(answers) == [0.0] * 8
 
 
 def test_the_key_comes_from_the_environment(

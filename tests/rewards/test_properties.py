@@ -15,7 +15,7 @@ from repic.rewards import bounds
 from repic.rewards.scoring import check_row, score
 from repic.rewards.server.protocol import score_row
 from tests.rewards.test_scoring import ICT, VLT
-from tests.timing import quickest
+from tests.timing import is_within
 
 PEOPLE = ("Ann", "Bob", "Cleo", "Dora", "Emil", "Fay")
 TEXT = "stands in calm light near something plain while nobody else can be seen around here."
@@ -50,9 +50,7 @@ def test_every_objective_takes_linear_time(
     """A quadratic rule takes over a second for a million characters."""
     for length in (MAX_CAPTION, 1_000_000):
         text = (unit * (length // len(unit) + 1))[:length]
-        assert quickest(lambda t=text: score(t, row, mode), tries=1) < 0.3 or (
-            quickest(lambda t=text: score(t, row, mode)) < 0.1
-        )
+        assert is_within(0.3, lambda t=text: score(t, row, mode))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +77,7 @@ def test_every_objective_takes_linear_time(
 )
 def test_the_longest_captions_take_a_bounded_time(unit: str) -> None:
     text = (unit * MAX_CAPTION)[:MAX_CAPTION]
-    assert quickest(lambda: score(text, ICT)) < 0.05
+    assert is_within(0.05, lambda: score(text, ICT))
 
 
 @given(
@@ -162,7 +160,7 @@ def test_the_largest_rows_take_a_bounded_time(unit: str) -> None:
     row = _row_of(LARGEST)
     assert bounds.excess(row) == ""
     text = (unit * MAX_CAPTION)[:MAX_CAPTION]
-    assert quickest(lambda: score(text, row)) < 0.3
+    assert is_within(0.3, lambda: score(text, row))
 
 
 @pytest.mark.parametrize(

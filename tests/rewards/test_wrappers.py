@@ -22,7 +22,7 @@ from repic.rewards.scoring import score
 from repic.rewards.wrappers import ENDS, WRAPPERS, bare_answer, without_thoughts
 from repic.training.reward import TrainedReward
 from tests.rewards.test_scoring import ICT, OCT, VLT
-from tests.timing import quickest
+from tests.timing import is_within
 
 THOUGHT = "<think>The box begins at 3, 4 and ends there; it is not Ann.</think>"
 BOX = '{"bbox_2d": [100, 200, 500, 800]}'
@@ -110,7 +110,7 @@ def test_stripping_only_removes_and_ends(text: str, strip: set[Any]) -> None:
 def test_a_huge_wrapped_answer_is_quick() -> None:
     for unit in ("<think>", "</think>", "<answer>", "</s>", "<think>a</think>", " "):
         text = unit * (1_000_000 // len(unit))
-        assert quickest(lambda text=text: bare_answer(text, WRAPPERS), tries=1) < 0.1
+        assert is_within(0.1, lambda text=text: bare_answer(text, WRAPPERS))
 
 
 def test_the_command_strips_by_name(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_regions_that_exiftool_writes_are_read(tmp_path: Path, orientation: int)
     size = f"AppliedToDimensions={{W={width},H={height},Unit=pixel}}"
     regions = f"{{{size},RegionList=[{','.join(listed)}]}}"
     command = ["exiftool", "-q", "-overwrite_original", f"-XMP-mwg-rs:RegionInfo={regions}", path]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=300)
     (photo,) = _photos(tmp_path)
     colors = _colors(photo)
     assert set(colors) == {name for name, _ in people}

@@ -12,7 +12,7 @@ from repic.images.fetch import read_bytes
 from repic.mining.splits import split_of
 from repic.sources import photos
 from repic.sources.base import SourcePhoto
-from tests.timing import quickest
+from tests.timing import is_within
 
 
 def _settings(path: object, **settings: object) -> config.SourceSettings:
@@ -53,7 +53,7 @@ def test_photos_carry_all_that_is_known(tmp_path: Path) -> None:
 def test_a_second_call_writes_nothing_and_is_fast(tmp_path: Path) -> None:
     first = _photos(tmp_path, count=100)
     before = _state(tmp_path)
-    assert quickest(lambda: _photos(tmp_path, count=100)) < 0.5
+    assert is_within(0.5, lambda: _photos(tmp_path, count=100))
     assert _photos(tmp_path, count=100) == first
     assert _state(tmp_path) == before
 

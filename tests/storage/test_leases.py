@@ -48,7 +48,7 @@ def dead_pid() -> int:
 
 
 def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -259,7 +259,7 @@ def test_a_build_waits_for_gc(store):
         thread = threading.Thread(target=build)
         thread.start()
         assert not done.wait(0.3)
-    assert done.wait(5)
+    assert done.wait(60)
     thread.join()
 
 

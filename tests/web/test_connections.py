@@ -28,6 +28,9 @@ HALF_SENT = {
     "nothing after a reply": HEALTH,
 }
 
+PATIENCE = 60
+"""Seconds for which a client of a test waits on a busy machine."""
+
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
@@ -40,7 +43,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
 
 
 def is_healthy(address: tuple[str, int]) -> bool:
-    with socket.create_connection(address, timeout=5) as client:
+    with socket.create_connection(address, timeout=PATIENCE) as client:
         client.sendall(HEALTH)
         return client.recv(100).startswith(b"HTTP/1.1 200")
 
@@ -56,7 +59,7 @@ def received(client: socket.socket) -> bytes:
 
 @pytest.mark.parametrize("sent", HALF_SENT.values(), ids=HALF_SENT)
 def test_a_client_that_stops_is_disconnected(impatient: tuple[str, int], sent: bytes) -> None:
-    with socket.create_connection(impatient, timeout=10) as client:
+    with socket.create_connection(impatient, timeout=PATIENCE) as client:
         client.sendall(sent)
         reply = received(client)
     assert reply.startswith(b"HTTP/1.1 408") is (sent.endswith(b"{") and b"score" in sent)
@@ -65,17 +68,26 @@ def test_a_client_that_stops_is_disconnected(impatient: tuple[str, int], sent: b
 
 @pytest.mark.parametrize("part", [b"X", b"X-A: b\r\n"])
 def test_a_head_that_drips_is_cut_off(impatient: tuple[str, int], part: bytes) -> None:
-    started = time.monotonic()
-    with socket.create_connection(impatient, timeout=10) as client, contextlib.suppress(OSError):
+    """The client would go on for ever."""
+
+    def drip(client: socket.socket) -> None:
         client.sendall(b"GET /healthz HTTP/1.1\r\n")
         while True:
             client.sendall(part)
             time.sleep(0.05)
-    assert time.monotonic() - started < 5
+
+    with (
+        socket.create_connection(impatient, timeout=PATIENCE) as client,
+        pytest.raises(ConnectionError),
+    ):
+        drip(client)
 
 
 def test_a_head_is_bounded(impatient: tuple[str, int]) -> None:
-    with socket.create_connection(impatient, timeout=10) as client, contextlib.suppress(OSError):
+    with (
+        socket.create_connection(impatient, timeout=PATIENCE) as client,
+        contextlib.suppress(OSError),
+    ):
         for _ in range(100):
             client.sendall(b"GET /healthz HTTP/1.1\r\nX-A: " + b"x" * 10_000)
         assert received(client).startswith(b"HTTP/1.1 400")
@@ -86,19 +98,22 @@ def test_a_head_is_bounded(impatient: tuple[str, int]) -> None:
 def test_waiting_clients_give_way_to_new_ones(
     impatient: tuple[str, int], sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 60)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 10 * PATIENCE)  # time frees no connection
     with contextlib.ExitStack() as stack:
         for _ in range(50):
-            client = stack.enter_context(socket.create_connection(impatient, timeout=10))
+            client = stack.enter_context(socket.create_connection(impatient, timeout=PATIENCE))
             client.sendall(sent)
-        started = time.monotonic()
         assert is_healthy(impatient)
-        assert time.monotonic() - started < 2
 
 
-def test_requests_on_one_connection_are_answered_in_turn(impatient: tuple[str, int]) -> None:
+def test_requests_on_one_connection_are_answered_in_turn(
+    impatient: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for longer than a head may take: each request has its own time."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 3)
     with contextlib.closing(http.client.HTTPConnection(*impatient)) as client:
-        for _ in range(8):
+        started = time.monotonic()
+        while time.monotonic() - started < 1.2 * connections.HEAD_SECONDS:
             time.sleep(0.1)
             client.request("GET", "/healthz")
             assert client.getresponse().read()
@@ -112,10 +127,10 @@ def test_a_client_that_leaves_is_no_error(
 ) -> None:
     gone = partial(counted, impatient, "/v1/score", 499)
     before, errors = gone(), counted(impatient, "/v1/score", 500)
-    with socket.create_connection(impatient, timeout=10) as client:
+    with socket.create_connection(impatient, timeout=PATIENCE) as client:
         client.sendall(HALF_SENT["half a body"])
         time.sleep(0.1)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while gone() == before and time.monotonic() < deadline:
         time.sleep(0.02)
     assert gone() == before + 1

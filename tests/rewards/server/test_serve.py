@@ -62,13 +62,13 @@ def service(*options: str, **environment: str) -> Iterator[tuple[str, Any]]:
             yield url, process
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=60)
+            process.wait(timeout=240)
         assert log.seek(0, os.SEEK_END) < 64_000
 
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as reply:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=30) as reply:
             return bool(reply.status == 200)
     except OSError:
         return False
@@ -134,7 +134,7 @@ def test_workers_that_die_or_hang_are_replaced(tmp_path: Path) -> None:
             before = children(process.pid)
             assert len(before) == 2
             os.kill(before[0], harm)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 240
             while before[0] in (now := children(process.pid)) or len(now) != 2:
                 assert time.monotonic() < deadline, f"{before} became {now}"
                 time.sleep(0.05)
@@ -160,7 +160,7 @@ def test_workers_end_with_a_parent_that_is_killed(is_hung: bool) -> None:
                 client.sendall(HALF_SENT)
             process.kill()
             process.wait()
-            deadline = time.monotonic() + serve.GRACE + 10
+            deadline = time.monotonic() + serve.GRACE + 120
             while any(map(is_running, workers)):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)

@@ -74,7 +74,8 @@ def dies(handler: BaseHTTPRequestHandler, _: Any) -> None:
 
 
 def hangs(handler: BaseHTTPRequestHandler, _: Any) -> None:
-    time.sleep(5)
+    """Until the client leaves."""
+    handler.rfile.read(1)
 
 
 def fails(handler: BaseHTTPRequestHandler, _: Any) -> None:
@@ -88,7 +89,7 @@ def talks_nonsense(handler: BaseHTTPRequestHandler, _: Any) -> None:
 def drips(handler: BaseHTTPRequestHandler, _: Any) -> None:
     handler.send_response(200)
     handler.end_headers()
-    for _ in range(100):
+    while True:
         handler.wfile.write(b" ")
         handler.wfile.flush()
         time.sleep(0.05)
