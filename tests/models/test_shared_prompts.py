@@ -26,6 +26,8 @@ STEPS = (
     *("trainer.optim=sgd", "trainer.learning_rate=1.0", "trainer.lr_scheduler_type=constant"),
 )
 """Four groups of four answers in four batches; without Adam, whose steps magnify roundings."""
+REUSED = "trainer.steps_per_generation=8"
+LOSSES = ("trainer.loss_type=bnpo", "trainer.beta=0")
 
 
 class Alternating(TrainedReward):
@@ -54,13 +56,19 @@ def finished(built: Built, model: str, work: Path, *overrides: str, plain: bool 
 
 
 @pytest.mark.parametrize(
-    "overrides",
-    [(), ("trainer.loss_type=bnpo",), ("trainer.steps_per_generation=8",), ("trainer.beta=0",)],
-    ids=lambda overrides: " ".join(overrides) or "default",
+    ("name", "overrides"),
+    [
+        *((name, overrides) for name in SHARED for overrides in ((), (REUSED,))),
+        # The loss is of the answers' tokens alone, whichever model gave their probabilities.
+        *((SHARED[0], (change,)) for change in LOSSES),
+        *(pytest.param(SHARED[1], (change,), marks=pytest.mark.slow) for change in LOSSES),
+    ],
+    ids=lambda value: " ".join(value) or "default" if isinstance(value, tuple) else value,
 )
 def test_steps_are_those_of_trl(
-    family: str, overrides: tuple[str, ...], built: Built, tmp_path: Path
+    name: str, overrides: tuple[str, ...], built: Built, tmp_path: Path
 ) -> None:
+    family = FAMILIES[name](tmp_path / "model")
     runs = [
         finished(built, family, tmp_path / name, *overrides, plain=name == "plain")
         for name in ("ours", "plain")

@@ -71,6 +71,7 @@ def test_a_row_of_each_objective_gets_a_valid_answer(checkpoint, tmp_path, monke
         assert vlm_holdout.is_valid(answer), answer
 
 
+@pytest.mark.slow
 def test_the_full_one_passes_a_short_exam(tmp_path) -> None:
     """`benchmarks/sample_vlm.py` is the full evaluation."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
