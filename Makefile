@@ -36,12 +36,12 @@ demo: $(VENV)/ready
 # Idle OpenMP threads yield their core to servers, workers and other tests.
 test test-slow torture peers: export OMP_WAIT_POLICY = PASSIVE
 
-# Two files run at a time. One thread per model, so that two cores are not oversubscribed.
+# Two files run at a time, those first that tests/conftest.py knows as long. One thread per model, so that two cores are not oversubscribed.
 test: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 test-slow: $(VENV)/ready
-	$(BIN)/pytest -m slow -n 2 --dist loadfile --durations=10
+	$(BIN)/pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 # Faults put into small stores; prints what was lost. OPTIONS="--full" puts in all of them, and
 # OPTIONS="--seed 7" others.

@@ -21,6 +21,24 @@ from tests.random_models import open_clip_folder
 settings.register_profile("repic", deadline=None)
 settings.load_profile("repic")
 
+LONG = (
+    *("tools/test_demo.py", "flows/test_refresh.py", "torture/test_torture.py"),
+    *("flows/test_serving.py", "flows/test_interruptions.py", "pipeline/test_kill.py"),
+    *("flows/test_build_datasets.py", "training/test_whole_runs.py", "test_notebooks.py"),
+    *("pipeline/test_concurrent_builds.py", "pipeline/test_bad_input.py"),
+    *("pipeline/test_suspects.py", "flows/test_gpu.py", "pipeline/test_random_changes.py"),
+    *("pipeline/test_rebuild.py", "pipeline/test_resume.py", "evaluation/test_run.py"),
+    *("models/test_shared_prompts.py", "models/test_imagenet_classifier.py"),
+    *("pipeline/test_build.py", "rewards/attacks/test_suite.py", "tools/test_base.py"),
+)
+"""Test files that take long: they start first, so that no worker is left with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first; xdist keeps this order with `--no-loadscope-reorder`."""
+    ranks = {f"tests/{name}": rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(LONG)))
+
 
 @pytest.fixture(scope="session")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Album:

@@ -14,12 +14,13 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from flows.local.access import api_url, free_port
+from flows.local.access import api_url
 from repic.models import shipped
 from repic.pipeline import doctor
 from repic.tables import TABLES
 from storage.store import Store
 from tests.builds import PHOTOS, Built
+from tests.ports import free_port
 
 Main = Callable[..., tuple[int, str, str]]
 VIEWS = (

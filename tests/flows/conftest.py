@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from flows.local import server
-from flows.local.access import Access, free_port
+from flows.local.access import Access
 from tests.flows.up import Up, new_user, running_up
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flows.local import server
-from flows.local.access import Access, free_port
+from flows.local.access import Access
 from flows.local.processes import ChildProcess
 from storage.integrity import verify
 from storage.store import Store
@@ -27,6 +27,7 @@ from tests.flows.up import (
     run_states,
     running_up,
 )
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,8 @@ import pytest
 from prefect.settings import PREFECT_PROFILES_PATH, temporary_settings
 
 from flows.local import access, profile
-from flows.local.access import Access, free_port
+from flows.local.access import Access
+from tests.ports import free_port
 
 MINE = """active = "work"
 [profiles.work]

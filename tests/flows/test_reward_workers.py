@@ -18,7 +18,7 @@ import pytest
 
 from flows.local.access import Access
 from flows.reward_workers import _answers
-from tests.rewards.server.test_serve import free_port
+from tests.ports import free_port
 
 PROGRAM = """
 import sys

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows.local import server
-from flows.local.access import HOST, Access, api_url, free_port, is_free
+from flows.local.access import HOST, Access, api_url, is_free
+from tests.ports import free_port
 
 
 def test_nothing_of_the_users_prefect_reaches_ours(

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flows.local import profile, server, serving
-from flows.local.access import free_port
 from storage.integrity import verify
 from storage.store import Store
 from tests.flows.up import PREFECT, REPIC, Up, client_of, processes_of, run_states, running_up
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun

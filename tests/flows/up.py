@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flows.local import profile
-from flows.local.access import Access, free_port
+from flows.local.access import Access
 from flows.local.home import PARENT, prefect_home
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -13,11 +13,12 @@ from typing import ClassVar
 import pytest
 
 from flows.local import api
-from flows.local.access import HOST, api_url, free_port
+from flows.local.access import HOST, api_url
 from repic.pipeline import failures, status
 from storage.manifest import Run
 from storage.store import Store
 from tests.builds import PHOTOS, Built, build
+from tests.ports import free_port
 
 Main = Callable[..., tuple[int, str, str]]
 

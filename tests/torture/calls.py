@@ -174,7 +174,7 @@ class _Supervisor:
         column = _MACHINES[platform.machine()]
         self._shapes = {shape.numbers[column]: shape for shape in _SHAPES}
         self._count = 0
-        self._deadline = time.monotonic() + 120
+        self._deadline = time.monotonic() + 600
 
     def run(self) -> None:
         poll = select.poll()

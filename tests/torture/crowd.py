@@ -135,7 +135,7 @@ def _together(members: Sequence[Member], effort: Effort, record: Record, apart: 
 
 
 def _count(record: Record, number: int, child: Child, until: float) -> None:
-    outcome = finish(child, until - time.time() + 180)
+    outcome = finish(child, until - time.time() + 600)
     if outcome.kind == "done":
         record.survived += outcome.value
     else:
@@ -231,7 +231,7 @@ def in_namespace(function: Callable[[], object]) -> object:
         libc.mount(b"proc", b"/proc", b"proc", 0, None)
         return function()
 
-    return expect(finish(begin(inside), 600))
+    return expect(finish(begin(inside), 1200))
 
 
 def _no_namespace() -> str:
@@ -250,7 +250,7 @@ def _serve(port: Path) -> None:
 
 
 def _bucket(port: Path) -> dict[str, object]:
-    until = time.time() + 60
+    until = time.time() + 240
     while not port.exists():
         if time.time() > until:
             raise TimeoutError("the S3 server does not start; it needs the package moto")

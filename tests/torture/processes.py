@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-PATIENCE = 120.0
+PATIENCE = 600.0
 """Seconds after which a process counts as hanging."""
 
 _END_WITH_PARENT = 1

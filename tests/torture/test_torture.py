@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_nothing_is_lost_after_a_few_faults_of_each_kind() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.torture", "--short"],

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from flows.local.access import is_free
-from flows.local.server import free_port
 from repic.pipeline.progress import NoProgress
 from repic.training import grpo
 from repic.training.trainers import complete_checkpoints
@@ -24,6 +23,7 @@ from storage import integrity
 from storage.gc import gc
 from storage.store import Store
 from tests.builds import Built, repic, start
+from tests.ports import free_port
 from tests.training.runs import PLAIN, SMALL, planned, small
 
 pytestmark = pytest.mark.slow

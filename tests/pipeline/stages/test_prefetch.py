@@ -129,7 +129,7 @@ def test_decoding_in_threads_shares_the_room(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=240)
     assert len(errors) == 10
     assert errors.count("truncated") == 5
     assert len(set(errors)) == 2

@@ -27,17 +27,12 @@ from repic.training import grpo
 from repic.training.reward import RemoteReward
 from repic.training.run import train
 from tests.builds import PROGRAM, Built, repic
+from tests.ports import free_port
 from tests.rewards.server.workers import HARM, harmful, worker
 from tests.training.runs import planned, small
 
 HALF_SENT = b"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{"
 ROW = {"objective": "oct", "kind": "positive", "answer": "yes"}
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager
