@@ -34,8 +34,15 @@ LONG = (
 """Test files that take long: they start first, so that no worker is left with one at the end."""
 
 
+SLOW_SECONDS = 1800
+"""After which a slow test counts as hanging, where it says nothing else; few need two minutes."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first; xdist keeps this order with `--no-loadscope-reorder`."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
     ranks = {f"tests/{name}": rank for rank, name in enumerate(LONG)}
     items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(LONG)))
 

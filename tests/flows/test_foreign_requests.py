@@ -216,6 +216,6 @@ def test_a_run_cannot_choose_its_command_environment_or_folder(
             parameters={"images": "nowhere"},
             job_variables=chosen,
         )
-        shared_up.wait(lambda: client.read_flow_run(run.id).state.is_final(), 120)
+        shared_up.wait(lambda: client.read_flow_run(run.id).state.is_final(), 400)
         assert "SourceError" in client.read_flow_run(run.id).state.message
     assert not marker.exists()

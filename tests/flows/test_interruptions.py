@@ -58,7 +58,7 @@ def start_build(up: Up) -> dict[Path, float]:
     overrides = "[" + ", ".join(f'"{one}"' for one in TINY) + "]"
     done = up.shell(*REPIC, "run", "build-datasets", "--param", f"overrides={overrides}")
     assert done.returncode == 0, done.stdout + done.stderr
-    up.wait(lambda: bool(parts(up.root / "store")), 120)
+    up.wait(lambda: bool(parts(up.root / "store")), 400)
     return parts(up.root / "store")
 
 
@@ -116,7 +116,7 @@ def test_a_locked_database_delays_a_run_and_does_not_end_it(up: Up) -> None:
     kept = start_build(up)
     with database_locked(up.home / "prefect.db"):
         time.sleep(20)
-    up.wait(lambda: run_states(up.home) == ["COMPLETED"], 180)
+    up.wait(lambda: run_states(up.home) == ["COMPLETED"], 500)
     finish_build(up, kept)
 
 

@@ -78,7 +78,7 @@ def test_a_service_that_is_killed_comes_back_and_ends_with_its_run(
         wait(port, log, process)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=120)
+        process.wait(timeout=240)
     assert not _answers("127.0.0.1", port)
     assert services(port) == []
     assert re.search(r"\(start 2\)", log.read_text()), log.read_text()

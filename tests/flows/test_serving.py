@@ -77,7 +77,7 @@ def assert_nowhere(secret: str, *folders: Path) -> None:
 def test_ctrl_c_ends_a_build_too_and_the_next_one_goes_on(up: Up) -> None:
     done = up.shell(*REPIC, "run", "build-datasets", "--param", "profile=sample")
     assert done.returncode == 0, done.stdout + done.stderr
-    up.wait(lambda: (up.root / "store" / "parts").exists(), 120)
+    up.wait(lambda: (up.root / "store" / "parts").exists(), 400)
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(240) == 0
     up.wait_until_no_process_is_left()
@@ -86,7 +86,7 @@ def test_ctrl_c_ends_a_build_too_and_the_next_one_goes_on(up: Up) -> None:
 
 def test_a_kill_leaves_no_orphan(up: Up) -> None:
     up.shell(*REPIC, "run", "build-datasets", "--param", "profile=sample")
-    up.wait(lambda: (up.root / "store" / "parts").exists(), 120)
+    up.wait(lambda: (up.root / "store" / "parts").exists(), 400)
     up.process.kill()
     up.process.wait()
     up.wait_until_no_process_is_left()

@@ -180,6 +180,6 @@ def running_up(
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(40)
+            process.wait(240)
         finally:
             process.kill()

@@ -206,7 +206,7 @@ def test_a_pipe_is_an_error_and_nobody_waits_for_it(store: Store, path: str) -> 
         gc(Store.open(store.location), delete=True)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_a_pipe_in_the_place_of_an_empty_file_is_found_and_replaced(store: Store) -> None:
     files = {"empty.txt": b""}
     made = store.publish_files("policy", files, origin("c"), kind="checkpoint")
