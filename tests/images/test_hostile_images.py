@@ -83,6 +83,7 @@ def test_mutated_pictures_are_decoded_or_refused() -> None:
     assert counts["corrupt"] > 100
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # thousands, of Pillow
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
