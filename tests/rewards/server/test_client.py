@@ -56,8 +56,8 @@ def test_a_harmful_worker_costs_scores_and_bounded_time(harm: Any) -> None:
 
 @pytest.mark.parametrize("harm", HARM, ids=lambda act: act.__name__)
 def test_beside_a_good_worker_a_harmful_one_costs_nothing(harm: Any) -> None:
-    # The good worker has time on a busy machine; the harmful one is soon left alone.
-    policy = replace(QUICK, seconds=3.0, total=120, tries=6, rest=3600)
+    # On a busy machine, the good worker too may be late, but not at every try.
+    policy = replace(QUICK, total=120, tries=8, rest=0.05)
     with harmful(harm) as bad, worker() as good:
         client = RewardClient([bad, good], policy=policy)
         for _ in range(3):
