@@ -106,7 +106,7 @@ class PromptTransform:
     def __init__(self, convention: Convention, resize: ResizeSettings) -> None:
         self.convention = convention
         self.resize = resize
-        self.pictures = PictureCache()
+        self.pictures = PictureCache(identified=True)
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         names = list(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from repic.errors import PreflightError
+from repic.images.identity import image_id_of
 from repic.models.vlm import load
 from repic.models.vlm.load import Reader
 from repic.objectives.rows import balanced
@@ -50,16 +52,29 @@ def test_a_picture_that_the_processor_refuses_is_found(
     examples: list[dict[str, Any]], reader: Reader, tmp_path: Path
 ) -> None:
     """A side ratio above 200, which Qwen's processors refuse."""
-    Image.new("RGB", (1000, 40)).save(tmp_path / "wide.png")
+    path = tmp_path / "wide.png"
+    Image.new("RGB", (1000, 40)).save(path)
     row = first(examples, "oct")
     wide = {
         **row["images"][0],
-        "uri": (tmp_path / "wide.png").as_uri(),
+        "uri": path.as_uri(),
+        "image_id": image_id_of(hashlib.sha256(path.read_bytes()).hexdigest(), None),
         "crop": [0.0, 0.0, 1000.0, 4.0],
     }
     [problem] = preflight.examine([{**row, "images": [wide, row["images"][1]]}], reader, 4096)
     assert problem.check == "processor"
     assert "aspect ratio" in problem.message
+
+
+def test_a_photo_that_was_replaced_since_the_build_is_found(
+    examples: list[dict[str, Any]], reader: Reader, tmp_path: Path
+) -> None:
+    Image.new("RGB", (96, 96)).save(tmp_path / "other.png")
+    row = first(examples, "oct")
+    other = {**row["images"][0], "uri": (tmp_path / "other.png").as_uri()}
+    [problem] = preflight.examine([{**row, "images": [other, row["images"][1]]}], reader, 4096)
+    assert problem.check == "picture"
+    assert "has changed since the build" in str(problem)
 
 
 def test_true_answers_score_the_most_also_where_no_caption_is_known(

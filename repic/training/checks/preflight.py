@@ -31,7 +31,7 @@ LEAST_IOU = 0.5
 """Minimum IoU of the true box with itself as the model writes it; a row below has no answer."""
 
 REMEDIES = {
-    "picture": "put the photo back, or build again without it",
+    "picture": "put the photo back as it was, or build again",
     "tokens": "the processor and the model do not fit together: take both from one folder",
     "budget": "lower train.max_pixels (Qwen-VL), or raise train.max_prompt_tokens",
     "processor": "the model cannot take this picture: build without it",
@@ -69,7 +69,7 @@ def examine(
 
     Needs no weights: the number of features of a picture follows from its grid.
     """
-    cache = PictureCache()
+    cache = PictureCache(identified=True)
 
     def of_row(row: Row) -> list[RowProblem]:
         problems = [*_check_rewards(row, reader, mode)]
