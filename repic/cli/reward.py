@@ -265,12 +265,14 @@ def serve(
     from repic.rewards.server import model_components
     from repic.rewards.server import serve as service
     from repic.rewards.server.app import Limits
+    from repic.rewards.server.protocol import TOKEN
+    from repic.web.listening import address, listen
 
     settings = config.load(profile, set_ or [])
     components = model_components.packed_settings(settings, store)
     limits = Limits(max_rows, max_bytes, max_waiting)
-    with service.listen(host, port) as listening:
-        at = service.address(host, port)
+    with listen(host, port, TOKEN) as listening:
+        at = address(host, port)
         err().print(f"Rewards at {at}/v1/score, {workers} worker{'s' * (workers > 1)}")
         service.serve(
             listening,

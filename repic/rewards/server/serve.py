@@ -7,7 +7,6 @@ the environment.
 from __future__ import annotations
 
 import gc
-import ipaddress
 import json
 import logging
 import os
@@ -17,7 +16,6 @@ from dataclasses import asdict
 
 from fastapi import FastAPI
 
-from repic.errors import ConfigError
 from repic.rewards.server import model_components
 from repic.rewards.server.app import Limits, create_app
 from repic.rewards.server.metrics_folder import hold, metrics_folder
@@ -25,7 +23,7 @@ from repic.rewards.server.prometheus import FOLDER
 from repic.rewards.server.protocol import TOKEN
 from repic.rewards.wrappers import Wrapper, wrappers_of
 from repic.web.connections import HEAD_SECONDS, BoundedConnection
-from repic.web.guard import own_hosts
+from repic.web.listening import accepted_hosts
 from repic.web.logs import bound_logs
 from repic.web.orphans import end_with_parent
 
@@ -58,59 +56,6 @@ def app() -> FastAPI:
     return application
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket of the service.
-
-    Raises:
-        ConfigError: the address is open to other machines and no token is set, or it cannot be
-            bound.
-    """
-    if not os.environ.get(TOKEN) and not is_loopback(host):
-        raise ConfigError(
-            f"{host} is open to other machines, and no token is set: set {TOKEN} to a secret that "
-            "trainers know, or bind to 127.0.0.1"
-        )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio disables Nagle only if the protocol is TCP; else each reply waits 40 ms for an ACK.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host.strip("[]"), port))
-    except OSError as error:
-        bound.close()
-        raise ConfigError(
-            f"{address(host, port)} cannot be used ({error.strerror}): choose another --port"
-        ) from None
-    bound.set_inheritable(True)
-    return bound
-
-
-def address(host: str, port: int) -> str:
-    """URL of a service; brackets around an IPv6 address."""
-    return f"http://[{host}]:{port}" if ":" in host and host[0] != "[" else f"http://{host}:{port}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is reachable from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def accepted_hosts(host: str, further: Sequence[str]) -> list[str] | None:
-    """Names that requests may give as Host; None: any.
-
-    A service for this machine accepts its loopback names, so a web page cannot reach it under a
-    name of its own. One for other machines has a token and accepts any name, unless names are set.
-    """
-    if is_loopback(host) or further:
-        return sorted(own_hosts(host, *further))
-    return None
-
-
 def serve(
     listening: socket.socket,
     host: str,
@@ -123,7 +68,7 @@ def serve(
     """Serve until a signal stops it.
 
     Args:
-        listening: Result of `listen`.
+        listening: Result of `repic.web.listening.listen`.
         host: The address that it is bound to.
         components: Result of `repic.rewards.server.model_components.packed_settings`.
         further_hosts: Names besides the address under which clients call it, such as a proxy's.

@@ -83,15 +83,6 @@ def children(pid: int) -> list[int]:
     return workers
 
 
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("[::1]", True), ("127.9.9.9", True),
-     ("0.0.0.0", False), ("10.0.0.7", False), ("rewards.example", False), ("::", False)],
-)  # fmt: skip
-def test_what_only_this_machine_reaches(host: str, loopback: bool) -> None:
-    assert serve.is_loopback(host) is loopback
-
-
 def test_an_open_address_wants_a_token() -> None:
     done = repic("reward", "serve", "--host", "0.0.0.0", env={"REPIC_REWARD_TOKEN": ""})
     assert done.returncode == 2
@@ -107,11 +98,6 @@ def test_a_port_that_is_taken_is_told() -> None:
     assert done.returncode == 2
     assert "(Address already in use): choose another --port" in " ".join(done.stderr.split())
     assert "Rewards at" not in done.stderr
-
-
-def test_the_address_of_a_service_is_a_url() -> None:
-    assert serve.address("127.0.0.1", 8899) == "http://127.0.0.1:8899"
-    assert serve.address("::1", 8899) == serve.address("[::1]", 8899) == "http://[::1]:8899"
 
 
 def has_served(pid: int, temporary: Path) -> bool:
