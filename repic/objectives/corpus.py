@@ -243,7 +243,7 @@ def _usable(
     positive = _flags(pc.equal(pairs["kind"], "positive"))
     missing = (ends < 0).any(axis=0)
     left = ~missing
-    rejected = left & _flags(pc.equal(review, "reject"))
+    rejected = left & _flags(pc.is_in(review, pa.array(["reject", "disputed"])))
     left &= ~rejected
     links = ends[:, left & positive]
     doubtful = left & _flags(pairs["doubtful"]) & ~_flags(pc.equal(review, "accept"))

@@ -97,7 +97,7 @@ def pairs_section(version: DatasetVersion) -> PairsSection:
     similarity = table["similarity"].to_numpy()
     review = table["review"].fill_null("").to_numpy(zero_copy_only=False)
     doubtful = table["doubtful"].to_numpy()
-    usable = (~doubtful | (review == "accept")) & (review != "reject")
+    usable = (~doubtful | (review == "accept")) & ~np.isin(review, ("reject", "disputed"))
     waiting = doubtful & (review == "")
     positive = kind == "positive"
     anchors, others = _texts(table, "anchor_id"), _texts(table, "other_id")

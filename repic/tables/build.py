@@ -214,7 +214,12 @@ PAIRS = Table(
             FLAG,
             "Whether label and similarity disagree; such a pair is not used until it is reviewed.",
         ),
-        Column("review", TEXT, "Decision of a reviewer: accept or reject.", nullable=True),
+        Column(
+            "review",
+            TEXT,
+            "Decision of the reviewers: accept, reject, or disputed where they differ.",
+            nullable=True,
+        ),
     ),
 )
 
@@ -340,12 +345,12 @@ QUARANTINE = Table(
 
 REVIEWS = Table(
     "reviews",
-    "Decisions of reviewers on pairs and boxes, which builds apply.",
-    ("subject", "subject_id"),
+    "Decisions of reviewers on pairs and boxes, which builds apply where reviewers agree.",
+    ("subject", "subject_id", "reviewer"),
     (
         Column("subject", TEXT, "pair or object."),
         Column("subject_id", TEXT, "pair_id or object_id."),
-        Column("decision", TEXT, "accept or reject."),
+        Column("decision", TEXT, "accept, reject or unsure, which decides nothing."),
         Column("reviewer", TEXT, "Name of the reviewer."),
         Column("note", TEXT, "Reason for the decision.", nullable=True),
     ),

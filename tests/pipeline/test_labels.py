@@ -256,7 +256,7 @@ def test_going_back_to_old_decisions_is_the_old_version(built: Built, tmp_path: 
         (b"subject,subject_id,decision,reviewer,note\npair,,accept,Jo,\n", "subject_id"),
         (b"subject,subject_id,decision,reviewer,note\npair,x,accept,J\xf6rg,\n", "UTF-8"),
         (
-            b"subject,subject_id,decision,reviewer,note\npair,x,accept,A,\npair,x,reject,B,\n",
+            b"subject,subject_id,decision,reviewer,note\npair,x,accept,A,\npair,x,reject,A,\n",
             "give each row once",
         ),
     ],

@@ -19,6 +19,7 @@ from repic.images.fetch import ImageRefused
 from repic.models import detectors
 from repic.models.detectors import Detection, Detector, Prepared
 from repic.models.devices import batched
+from repic.pipeline.reviews import settled
 from repic.pipeline.scan import Reject
 from repic.pipeline.stages import faces, tracks
 from repic.pipeline.stages.base import (
@@ -241,11 +242,8 @@ class ObjectStage(TableStage):
         return first if all(rule == first for rule in rules.values()) else rules
 
     def run(self, inputs: Inputs) -> Output:
-        rejected = {
-            review["subject_id"]
-            for review in inputs.tables["reviews"].to_pylist()
-            if review["subject"] == "object" and review["decision"] == "reject"
-        }
+        decided = settled(inputs.tables["reviews"], "object").to_pylist()
+        rejected = {row["subject_id"] for row in decided if row["decision"] == "reject"}
         boxes_of: dict[str, list[dict]] = defaultdict(list)
         for box in inputs.tables["detections"].to_pylist():
             if box["object_id"] not in rejected:

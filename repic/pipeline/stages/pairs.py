@@ -16,6 +16,7 @@ from repic.models.devices import ResolvedRuntime
 from repic.objectives.corpus import first_bits
 from repic.pipeline import suspects
 from repic.pipeline.kept_neighbors import KeptNeighbors
+from repic.pipeline.reviews import settled
 from repic.pipeline.stages import tracks
 from repic.pipeline.stages.base import Inputs, Json, Output, TableStage
 from repic.pipeline.stages.objects import ALONE
@@ -50,7 +51,7 @@ class PairStage(TableStage):
         del vectors
         groups = _groups(objects, analysis, inputs)
         negatives, positives = _mined(objects, analysis, groups, inputs)
-        reviews = inputs.tables["reviews"].filter(pc.field("subject") == "pair")
+        reviews = settled(inputs.tables["reviews"], "pair")
         pairs = pa.concat_tables(
             _rows(kind, mined, objects, groups["split"], reviews)
             for kind, mined in (("positive", positives), ("negative", negatives))
