@@ -17,6 +17,7 @@ from repic.cli import (
     query,
     refresh,
     reward,
+    studio,
     train,
     versions,
 )
@@ -42,6 +43,7 @@ for module in (
     versions,
     maintenance,
     operate,
+    studio,
     doctor,
     reward,
     evaluate,

@@ -62,7 +62,10 @@ def record(store: Store, decisions: Iterable[Mapping[str, Any]]) -> Manifest:
         storage.errors.StoreError: the store cannot be read or written.
     """
     changes = [
-        (row, _checked(row, f"the decision on {row.get('subject_id')}") if row["decision"] else None)
+        (
+            row,
+            _checked(row, f"the decision on {row['subject_id']}") if row["decision"] else None,
+        )
         for row in decisions
     ]
     while True:

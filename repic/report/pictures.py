@@ -151,15 +151,21 @@ def _open(picture: PagePicture) -> Image.Image:
 def _thumbnail(
     photo: Image.Image, crop: Box | None, augmentation: Augmentation | None
 ) -> _Thumbnail:
-    x1, y1, x2, y2 = crop or (0, 0, photo.width, photo.height)
-    left, top = min(max(0, int(x1)), photo.width - 1), min(max(0, int(y1)), photo.height - 1)
-    right, bottom = min(photo.width, round(x2)), min(photo.height, round(y2))
-    small = photo.crop((left, top, max(left + 1, right), max(top + 1, bottom)))
-    if augmentation:
-        small = augmentation.apply(small)
+    small = part_of(photo, crop, augmentation)
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     data = _jpeg(small)
     return _Thumbnail(f"data:image/jpeg;base64,{base64.b64encode(data).decode()}", *small.size)
+
+
+def part_of(
+    photo: Image.Image, crop: Box | None, augmentation: Augmentation | None = None
+) -> Image.Image:
+    """A copy of a part of a photo, at least one pixel, changed as an example says."""
+    x1, y1, x2, y2 = crop or (0, 0, photo.width, photo.height)
+    left, top = min(max(0, int(x1)), photo.width - 1), min(max(0, int(y1)), photo.height - 1)
+    right, bottom = min(photo.width, round(x2)), min(photo.height, round(y2))
+    part = photo.crop((left, top, max(left + 1, right), max(top + 1, bottom)))
+    return augmentation.apply(part) if augmentation else part
 
 
 def _jpeg(picture: Image.Image) -> bytes:

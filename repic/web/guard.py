@@ -50,6 +50,8 @@ class GuardRules:
         body: Maximum bytes of a body.
         body_seconds: Seconds within which a body must have arrived.
         all_bodies: Maximum bytes of the bodies of all requests in progress.
+        challenge: How a caller without the token is asked for it. For `Basic realm="..."` browsers
+            ask their user.
     """
 
     token: str | None = field(default=None, repr=False)
@@ -59,6 +61,7 @@ class GuardRules:
     body: int = 8 << 20
     body_seconds: float = 30.0
     all_bodies: int = 256 << 20
+    challenge: str = "Bearer"
 
     def __post_init__(self) -> None:
         if self.hosts is None and not self.token:
@@ -248,7 +251,7 @@ def _check_token(scope: Scope, headers: Headers, rules: GuardRules) -> None:
         return
     if not _is_authorized(headers.get("authorization", ""), rules.token):
         raise RefusedError(
-            401, "unauthorized", "give the token of this server", www_authenticate="Bearer"
+            401, "unauthorized", "give the token of this server", www_authenticate=rules.challenge
         )
 
 

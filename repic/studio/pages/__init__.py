@@ -1,0 +1,8 @@
+"""The pages of the studio, in the order of the navigation."""
+
+from __future__ import annotations
+
+from repic.studio.pages import examples, home, pairs, photos, sql
+
+PAGES = (home, pairs, photos, examples, sql)
+"""Modules with `NAME`, `PATH` and `routes(studio)`."""

@@ -1,0 +1,157 @@
+"""Home: what the version holds, what it lacks, what waits, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from repic.config import SPLITS
+from repic.pipeline import status
+from repic.pipeline.suspects import suspicions
+from repic.report.provenance import quarantine_section
+from repic.studio.decisions import standing
+from repic.studio.pair_index import PairFilter
+from repic.studio.site import Studio
+from repic.studio.versions import VersionTables
+
+NAME, PATH = "Home", "/"
+OBJECTIVES = ("oct", "vlt", "ict")
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """What a person can do next.
+
+    Attributes:
+        why: A sentence.
+        command: To type in a terminal; empty if a page does it.
+        path: Address of that page; empty if there is none.
+    """
+
+    why: str
+    command: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class ReviewState:
+    """Doubtful pairs without a decision, decided pairs, those that reviewers differ on, and decided
+    pairs that the version was made without."""
+
+    waiting: int
+    decided: int
+    disputed: int
+    unused: int
+
+
+def routes(studio: Studio) -> APIRouter:
+    """Routes of the page."""
+    routes = APIRouter()
+
+    @routes.get("/")
+    def home(request: Request) -> Response:
+        current = status.read(studio.store)
+        version = studio.version_or_none(request)
+        if version is None:
+            step = NextStep(
+                "Nothing is published in this store yet.", "repic build --images FOLDER"
+            )
+            return studio.page(request, "home.html", version=None, current=current, steps=[step])
+        review = review_state(studio, version)
+        return studio.page(
+            request,
+            "home.html",
+            version=version,
+            current=current,
+            review=review,
+            examples=_examples(version),
+            splits=SPLITS,
+            warnings=_warnings(version),
+            quarantine=quarantine_section(version.version),
+            steps=_steps(studio, version, current, review),
+            trained=_latest(studio, "checkpoint"),
+            evaluated=_latest(studio, "evaluation"),
+        )
+
+    return routes
+
+
+def review_state(studio: Studio, version: VersionTables) -> ReviewState:
+    """How far the review of a version is."""
+    decisions, index = studio.decisions.of_pairs(), version.pairs
+    doubtful = index.matching(PairFilter(doubtful="yes"))
+    every = {pair: standing(decided) for pair, decided in decisions.items()}
+    sure = {pair: said for pair, said in every.items() if said != "unsure"}
+    places = index.places(list(sure))
+    known = places[places >= 0]
+    doubtful[known] = False
+    said = [s for s, place in zip(sure.values(), places.tolist(), strict=True) if place >= 0]
+    unused = sum(index.row(int(place))["review"] != s for place, s in zip(known, said, strict=True))
+    return ReviewState(int(np.count_nonzero(doubtful)), len(known), said.count("disputed"), unused)
+
+
+def _examples(version: VersionTables) -> dict[str, dict[str, int]]:
+    """Objective -> split -> rows, out of the notes of the build."""
+    notes = version.version.dataset.notes.get("examples", {})
+    counts: dict[str, dict[str, int]] = {name: {} for name in OBJECTIVES}
+    for name, note in notes.items():
+        found = counts.setdefault(name, {})
+        for by_split in note.get("rows", {}).values():
+            for split, number in by_split.items():
+                found[split] = found.get(split, 0) + number
+    return counts
+
+
+def _warnings(version: VersionTables) -> list[str]:
+    """What the version lacks, in sentences."""
+    dataset = version.version.dataset
+    notes = dataset.notes.get("examples", {}).values()
+    said = [
+        f"There are no {note['objective']} examples: {note['why']}."
+        for note in notes
+        if note.get("why")
+    ]
+    pairs = dataset.notes.get("pairs", {})
+    if pairs.get("nothing_mined"):
+        said.append(f"No identity was mined: {pairs['nothing_mined']}.")
+    said += [f"{suspicion}." for suspicion in suspicions(pairs)]
+    return said
+
+
+def _steps(
+    studio: Studio, version: VersionTables, current: status.Status, review: ReviewState
+) -> list[NextStep]:
+    """What is sensible next, the most urgent first."""
+    steps = []
+    store = f" --store {shlex.quote(studio.store.location)}"
+    if current.failed:
+        why = "The last build failed; what it finished is kept."
+        steps.append(NextStep(why, f"repic status{store}"))
+    if review.unused:
+        is_not = "decision is not" if review.unused == 1 else "decisions are not"
+        why = f"{review.unused:,} {is_not} in this version: run the command that built it again."
+        steps.append(NextStep(why))
+    if review.disputed:
+        why = f"Reviewers differ on {review.disputed:,} pairs, which are left out until they agree."
+        steps.append(NextStep(why, path="/pairs?review=disputed"))
+    if review.waiting:
+        why = (
+            f"{review.waiting:,} doubtful pairs wait for a decision; they are not used until then."
+        )
+        steps.append(NextStep(why, path="/pairs?doubtful=yes"))
+    if _latest(studio, "checkpoint") is None:
+        steps.append(NextStep("Nothing is trained on this store yet.", f"repic train{store}"))
+    elif _latest(studio, "evaluation") is None:
+        why = "No checkpoint is evaluated yet."
+        steps.append(NextStep(why, f"repic evaluate run{store}"))
+    last = "Add photos and run the command that built it again: only new ones are computed."
+    return steps or [NextStep(last)]
+
+
+def _latest(studio: Studio, name: str) -> str | None:
+    number = studio.store.current().of(name).latest
+    return f"{name}@v{number}" if number else None

@@ -1,0 +1,226 @@
+"""Pairs: both objects side by side, and decisions on them by keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow.compute as pc
+from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse, Response
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator
+
+from repic.pipeline.reviews import DECISIONS, DISPUTED
+from repic.studio.decisions import standing
+from repic.studio.pair_index import PairFilter, PairIndex
+from repic.studio.site import PageNotFoundError, Studio, address, fields, is_part
+from repic.studio.versions import VersionTables
+
+NAME, PATH = "Pairs", "/pairs"
+SIZE = 12
+"""Pairs on a page."""
+
+NAMED = 300
+"""Identities and labels that a filter offers; others can be typed."""
+
+Flags = NDArray[np.bool_]
+Bound = Annotated[float | None, BeforeValidator(lambda text: None if text == "" else text)]
+
+
+class PairQuery(BaseModel):
+    """The filters in the address; an empty one is any.
+
+    Attributes:
+        review: waiting: without a decision of who looks; decided: by anybody; disputed; or any.
+        identity: Of one of the two objects; `label` likewise.
+        after: Cursor of the last pair of the page before; `before` the opposite.
+    """
+
+    review: Literal["waiting", "decided", "disputed", "any"] = "waiting"
+    kind: Literal["", "positive", "negative"] = ""
+    doubtful: Literal["", "yes", "no"] = ""
+    band: Literal["", "easy", "medium", "hard"] = ""
+    split: Literal["", "train", "validation", "test"] = ""
+    origin: Literal["", "label", "mined"] = ""
+    identity: str = ""
+    label: str = ""
+    low: Bound = None
+    high: Bound = None
+    after: str = ""
+    before: str = ""
+
+
+@dataclass(frozen=True)
+class ShownObject:
+    """An object of a pair and its photo; both None if a review dropped the object."""
+
+    thing: dict[str, Any] | None
+    photo: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class ShownPair:
+    """A pair, its objects, and what reviewers say.
+
+    Attributes:
+        row: As `PairIndex.row`.
+        decided: Reviewer -> decision.
+        own: Decision of who looks; empty without one.
+        standing: What all reviewers say together.
+    """
+
+    row: dict[str, Any]
+    ends: tuple[ShownObject, ShownObject]
+    decided: dict[str, str]
+    own: str
+    standing: str
+
+
+def routes(studio: Studio) -> APIRouter:
+    """Routes of the page."""
+    routes = APIRouter()
+
+    @routes.get("/pairs")
+    def pairs(request: Request, wanted: Annotated[PairQuery, Query()]) -> Response:
+        version, who = studio.version(request), studio.reviewer(request)
+        index = version.pairs
+        fits = index.matching(_filter(version, wanted)) & _state(studio, index, wanted.review, who)
+        page = index.page(fits, SIZE, wanted.after, wanted.before)
+        return studio.page(
+            request,
+            "pairs.html",
+            version=version,
+            wanted=wanted,
+            found=page,
+            first=index.cursor(page.places[0]) if page.places else "",
+            last=index.cursor(page.places[-1]) if page.places else "",
+            cards=shown(studio, version, page.places, who),
+            identities=named(version, "identity"),
+            labels=named(version, "called"),
+        )
+
+    @routes.get("/pairs/{pair_id}")
+    def pair(request: Request, pair_id: str) -> Response:
+        version = studio.version(request)
+        card = _card(studio, version, pair_id, studio.reviewer(request))
+        return studio.page(request, "pair.html", version=version, card=card)
+
+    @routes.post("/pairs/{pair_id}/decision")
+    async def decide(request: Request, pair_id: str) -> Response:
+        studio.check_may_review()
+        given = await fields(request)
+        who = studio.reviewer(request)
+        await run_in_threadpool(partial(_decide, studio, request, pair_id, given, who))
+        if not is_part(request):
+            return RedirectResponse(address(f"/pairs/{pair_id}", request.query_params), 303)
+        return await run_in_threadpool(partial(_decided_card, studio, request, pair_id, who))
+
+    return routes
+
+
+def _decide(
+    studio: Studio, request: Request, pair_id: str, given: dict[str, str], who: str
+) -> None:
+    """Publish a decision, or withdraw it if `decision` is empty."""
+    decision = given.get("decision", "")
+    if decision not in ("", *DECISIONS):
+        raise PageNotFoundError(f"A decision is one of {', '.join(DECISIONS)}.")
+    if studio.version(request).pairs.place(pair_id) is None:
+        raise PageNotFoundError(f"There is no pair {pair_id}: load the page again.")
+    studio.decisions.decide(
+        {
+            "subject": "pair",
+            "subject_id": pair_id,
+            "decision": decision,
+            "reviewer": who,
+            "note": given.get("note", "").strip()[:500] or None,
+        }
+    )
+
+
+def _decided_card(studio: Studio, request: Request, pair_id: str, who: str) -> Response:
+    version = studio.version(request)
+    card = _card(studio, version, pair_id, who)
+    return studio.page(request, "pair_card.html", version=version, card=card)
+
+
+def _card(studio: Studio, version: VersionTables, pair_id: str, who: str) -> ShownPair:
+    place = version.pairs.place(pair_id)
+    if place is None:
+        raise PageNotFoundError(f"dataset@v{version.number} has no pair {pair_id}.")
+    return shown(studio, version, [place], who)[0]
+
+
+def shown(studio: Studio, version: VersionTables, places: list[int], who: str) -> list[ShownPair]:
+    """Pairs as a page shows them."""
+    index, decisions = version.pairs, studio.decisions.of_pairs()
+    at = np.array(places, dtype=np.int64)
+    ends = [
+        [_object(version, thing) for thing in version.objects_at(side[at])]
+        for side in (index.anchor, index.other)
+    ]
+    cards = []
+    for place, anchor, other in zip(places, *ends, strict=True):
+        row = index.row(place)
+        decided = decisions.get(row["pair_id"], {})
+        own = decided.get(who)
+        cards.append(
+            ShownPair(
+                row,
+                (anchor, other),
+                {name: one["decision"] for name, one in sorted(decided.items())},
+                own["decision"] if own else "",
+                standing(decided),
+            )
+        )
+    return cards
+
+
+def _object(version: VersionTables, thing: dict[str, Any] | None) -> ShownObject:
+    if thing is None or thing["photo"] < 0:
+        return ShownObject(None, None)
+    return ShownObject(thing, version.photo(thing["photo"]))
+
+
+def _filter(version: VersionTables, wanted: PairQuery) -> PairFilter:
+    ends: Flags | None = None
+    for column, value in (("identity", wanted.identity), ("called", wanted.label)):
+        if value:
+            has = pc.fill_null(pc.equal(version.objects[column], value), False)
+            flags = has.to_numpy(zero_copy_only=False)
+            ends = flags if ends is None else ends & flags
+    return PairFilter(
+        wanted.kind,
+        wanted.band,
+        wanted.split,
+        wanted.origin,
+        wanted.doubtful,
+        wanted.low,
+        wanted.high,
+        ends,
+    )
+
+
+def _state(studio: Studio, index: PairIndex, review: str, who: str) -> Flags:
+    """Pairs by what reviewers have said, bool (n,)."""
+    if review == "any":
+        return np.ones(len(index), dtype=bool)
+    decisions = studio.decisions.of_pairs()
+    is_meant = {
+        "waiting": lambda decided: who in decided,
+        "decided": lambda decided: bool(decided),
+        "disputed": lambda decided: standing(decided) == DISPUTED,
+    }[review]
+    places = index.places([pair for pair, decided in decisions.items() if is_meant(decided)])
+    flags = np.zeros(len(index), dtype=bool)
+    flags[places[places >= 0]] = True
+    return ~flags if review == "waiting" else flags
+
+
+def named(version: VersionTables, column: str) -> list[str]:
+    """The most frequent values of a column of the objects, to offer in a filter."""
+    return version.frequent(column)[:NAMED]

@@ -1,0 +1,154 @@
+// Keys of the studio. Pages work without it: everything is a link or a form.
+"use strict";
+
+(() => {
+  const items = () => [...document.querySelectorAll("[data-item]")];
+  const list = document.querySelector("[data-list]");
+  const status = document.getElementById("status");
+  const UNDO = "repic-undo";
+  let current = -1;
+  let saving = 0;
+  let leaveFor = null;
+  let goes = false;
+
+  const say = (text, bad = false) => {
+    status.textContent = text;
+    status.classList.toggle("bad", bad);
+  };
+
+  const select = (place, scroll = true) => {
+    const all = items();
+    if (!all.length) return;
+    current = Math.max(0, Math.min(place, all.length - 1));
+    all.forEach((item, n) => item.classList.toggle("current", n === current));
+    all[current].focus({ preventScroll: true });
+    if (scroll) all[current].scrollIntoView({ block: "nearest" });
+  };
+
+  const follow = (rel) => {
+    const link = document.querySelector(`.pager a[rel="${rel}"]`);
+    if (!link) return false;
+    if (saving) leaveFor = link.href;
+    else location.href = link.href;
+    return true;
+  };
+
+  const undone = () => JSON.parse(sessionStorage.getItem(UNDO) || "[]");
+  const remember = (stack) => sessionStorage.setItem(UNDO, JSON.stringify(stack.slice(-500)));
+
+  const decide = (key) => {
+    const card = items()[current];
+    const button = card && card.querySelector(`button[data-key="${key}"]`);
+    if (!button || button.disabled) return;
+    remember([...undone(), { pair: card.dataset.pair, before: card.dataset.own }]);
+    button.click();
+    if (current + 1 < items().length) select(current + 1);
+    else if (list && !follow("next")) say("That was the last one.");
+  };
+
+  const undo = () => {
+    const stack = undone();
+    const last = stack.pop();
+    if (!last) return say("There is nothing to take back.");
+    remember(stack);
+    const at = items().findIndex((item) => item.dataset.pair === last.pair);
+    const card = items()[at];
+    const path = card
+      ? card.querySelector("form").getAttribute("hx-post")
+      : `/pairs/${encodeURIComponent(last.pair)}/decision`;
+    const target = card ? { target: card, swap: "outerHTML" } : { target: document.body, swap: "none" };
+    htmx.ajax("POST", path, { values: { decision: last.before }, source: card || document.body, ...target })
+      .then(() => {
+        if (card) select(at);
+        else say(`Took back the decision on pair ${last.pair.slice(0, 8)}.`);
+      });
+  };
+
+  document.addEventListener("keydown", (event) => {
+    const field = event.target.closest("input, select, textarea, dialog");
+    if (field && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      const form = field.closest("form");
+      if (form) form.requestSubmit();
+      return;
+    }
+    if (event.key === "Escape" && field && field.blur) return field.blur();
+    if (field || event.ctrlKey || event.metaKey || event.altKey) return;
+    const key = event.key;
+    if (goes) {
+      goes = false;
+      const links = [...document.querySelectorAll(".top nav a")];
+      const link = links.find((a) => a.textContent.trim().toLowerCase().startsWith(key));
+      if (link) location.href = link.href;
+      return;
+    }
+    const actions = {
+      g: () => { goes = true; setTimeout(() => { goes = false; }, 1500); },
+      j: () => select(current + 1),
+      ArrowDown: items().length ? () => select(current + 1) : null,
+      k: () => select(current - 1),
+      ArrowUp: items().length ? () => select(current - 1) : null,
+      Enter: () => {
+        const item = items()[current];
+        if (!item || document.activeElement !== item) return false;
+        const link = item.matches("a") ? item : item.querySelector("[data-open]");
+        if (link) location.href = link.href;
+        return true;
+      },
+      "]": () => follow("next"),
+      "[": () => follow("prev"),
+      "/": () => {
+        const field = document.querySelector("[data-filters] select, [data-filters] input:not([type=hidden])");
+        if (field) field.focus();
+      },
+      y: () => decide("y"),
+      n: () => decide("n"),
+      u: () => decide("u"),
+      z: undo,
+      "?": () => document.getElementById("keys").showModal(),
+    };
+    const action = actions[key];
+    if (action && action() !== false) event.preventDefault();
+  });
+
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-keys]")) document.getElementById("keys").showModal();
+    const item = event.target.closest("[data-item]");
+    if (item && !item.matches("a")) {
+      current = items().indexOf(item);
+      items().forEach((other, n) => other.classList.toggle("current", n === current));
+    }
+  });
+
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("[data-filters]");
+    if (form) form.requestSubmit();
+  });
+
+  document.addEventListener("htmx:beforeRequest", () => {
+    saving += 1;
+    say("Saving …");
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    saving -= 1;
+    if (!event.detail.successful) {
+      leaveFor = null;
+      const why = event.detail.xhr && event.detail.xhr.responseText;
+      say(`Not saved: ${(why || "the studio does not answer").slice(0, 200)}`, true);
+    } else if (!saving) {
+      if (!status.classList.contains("bad")) say("Saved");
+      if (leaveFor) location.href = leaveFor;
+    }
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    const all = items();
+    all.forEach((item, n) => item.classList.toggle("current", n === current));
+    if (all[current] && document.activeElement === document.body) {
+      all[current].focus({ preventScroll: true });
+    }
+  });
+  window.addEventListener("beforeunload", (event) => {
+    if (saving) event.preventDefault();
+  });
+
+  if (list && list.dataset.review === "yes" && items().length) select(0, false);
+})();

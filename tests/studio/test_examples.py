@@ -1,0 +1,81 @@
+"""Examples: the prompt as a model sees it, and the reward of a typed text."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+from fastapi.testclient import TestClient
+
+from repic.images.coordinates import named_convention
+from repic.objectives.base import answer_of
+from repic.studio.pages import examples as page
+from storage.store import Store
+
+
+def rows(store: Store, objective: str) -> list[dict]:
+    return [r for r in store.read("examples@latest").to_pylist() if r["objective"] == objective]
+
+
+def test_all_examples_in_pages_and_filters(
+    browser: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "SIZE", 50)
+    found: list[str] = []
+    path = "/examples?objective=oct&split=train"
+    while path:
+        text = browser.get(path).text
+        found += re.findall(r'class="tile" data-item href="/examples/(\w+)', text)
+        after = re.findall(r'rel="next" href="([^"]+)"', text)
+        path = html.unescape(after[0]) if after else ""
+    assert found == sorted(r["example_id"] for r in rows(store, "oct") if r["split"] == "train")
+
+
+@pytest.mark.parametrize("objective", ["oct", "vlt", "ict"])
+def test_the_prompt_is_that_of_the_row(browser: TestClient, store: Store, objective: str) -> None:
+    for row in rows(store, objective)[:3]:
+        path = f"/examples/{row['example_id']}"
+        text = html.unescape(browser.get(path).text)
+        positions = [text.index(f"{path}/{number}/512.jpg") for number in range(len(row["images"]))]
+        assert positions == sorted(positions)
+        assert all(b["text"] in text for b in row["prompt"] if "{box}" not in b["text"])
+        for family in ("qwen3-vl", "internvl"):
+            shown = html.unescape(browser.get(path, params={"family": family}).text)
+            assert answer_of(row, named_convention(family)) in shown
+        picture = browser.get(f"{path}/0/256.jpg")
+        assert picture.headers["content-type"] == "image/jpeg"
+        assert browser.get(f"{path}/{len(row['images'])}/256.jpg").status_code == 404
+
+
+def test_the_reward_of_a_text(browser: TestClient, store: Store) -> None:
+    row = rows(store, "oct")[0]
+    path = f"/examples/{row['example_id']}/score"
+    right = browser.post(path, data={"text": row["answer"], "family": "qwen3-vl"}).text
+    assert "Total <b>1.000</b>" in right
+    assert "the answer is right, and nothing else follows it" in right
+    wrong = browser.post(path, data={"text": "perhaps"}).text
+    assert "Total <b>0.000</b>" in wrong
+    assert browser.post(path, data={"family": "odd"}).status_code == 404
+
+
+def test_boxes_are_read_as_the_family_writes_them(browser: TestClient, store: Store) -> None:
+    row = rows(store, "vlt")[0]
+    for family in ("qwen3-vl", "internvl", "qwen2-vl"):
+        typed = answer_of(row, named_convention(family))
+        data = {"text": typed, "family": family}
+        reply = browser.post(f"/examples/{row['example_id']}/score", data=data).text
+        total = re.findall(r"Total <b>([\d.]+)", reply)
+        assert float(total[0]) > 0.8, family
+
+
+def test_a_typed_script_is_escaped(browser: TestClient, store: Store) -> None:
+    for objective in ("oct", "vlt", "ict"):
+        row = rows(store, objective)[0]
+        reply = browser.post(
+            f"/examples/{row['example_id']}/score",
+            data={"text": "<script>alert(1)</script>{{7*7}}" * 3},
+        )
+        assert reply.status_code == 200
+        assert "<script" not in reply.text
+        assert "49" not in reply.text

@@ -1,0 +1,37 @@
+"""Home: counts, what waits, what to do next."""
+
+from __future__ import annotations
+
+from fastapi.testclient import TestClient
+
+from storage.store import Store
+from tests.builds import Built, build
+from tests.studio.test_pairs import decide, shown
+
+
+def test_home_says_what_waits_and_what_is_next(
+    browser: TestClient, store: Store, built: Built
+) -> None:
+    pairs = store.read("pairs@latest", ["pair_id", "doubtful"]).to_pylist()
+    doubtful = sum(row["doubtful"] for row in pairs)
+    text = browser.get("/").text
+    assert f"<b>{len(pairs)}</b> pairs" in text
+    assert f"{doubtful:,} doubtful pairs wait for a decision" in text
+    assert "repic train" in text
+    decide(browser, shown(browser, "/pairs?doubtful=yes")[0], "accept")
+    text = browser.get("/").text
+    assert f"{doubtful - 1:,} doubtful pairs wait for a decision" in text
+    assert "1 decision is not in this version" in text
+    build(built.album.settings(), store)
+    text = browser.get("/").text
+    assert "is not in this version" not in text
+    assert "dataset<span" in text
+    assert "@v2" in text
+
+
+def test_what_is_lacking_is_said(browser: TestClient, hostile: Store) -> None:
+    from tests.studio.conftest import client
+
+    text = client(hostile).get("/").text
+    assert "No identity was mined" in text
+    assert "1 input refused by images" in text
