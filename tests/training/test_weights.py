@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from repic import config
 from repic.errors import ConfigError
+from repic.images.identity import image_id_of
 from repic.models.vlm import captioners, checkpoints, load
 from repic.objectives.rows import examples_of, read
 from repic.training.checks import preflight
@@ -120,12 +122,12 @@ def test_flash_attention_is_refused_before_any_slow_step(
 
 def photo_row(folder: Path, width: int, height: int) -> dict[str, Any]:
     """An OCT row with one large photo."""
-    Image.new("RGB", (width, height), (90, 140, 200)).save(folder / "large.jpg", quality=20)
-    uri = (folder / "large.jpg").as_uri()
+    path = folder / "large.jpg"
+    Image.new("RGB", (width, height), (90, 140, 200)).save(path, quality=20)
     picture = {
         "role": "query",
-        "image_id": "0" * 32,
-        "uri": uri,
+        "image_id": image_id_of(hashlib.sha256(path.read_bytes()).hexdigest(), None),
+        "uri": path.as_uri(),
         "width": width,
         "height": height,
         "crop": [0.0, 0.0, float(width), float(height)],
