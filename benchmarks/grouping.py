@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peak import peak_gb
 
 from repic.mining import clustering, search, similarity
 from repic.mining.similarity import Neighbors
@@ -76,10 +76,6 @@ def timed(group: Callable[[Neighbors], np.ndarray], near: Neighbors) -> tuple[fl
     began = time.perf_counter()
     found = group(near)
     return time.perf_counter() - began, found
-
-
-def peak_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def main() -> int:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peak import peak_gb
 
 DIM, CATEGORIES, NEIGHBORS = 512, 50, 100
 PIECE = 20_000
@@ -57,7 +57,7 @@ def search(file: Path) -> dict[str, Any]:
     return {
         "seconds": time.perf_counter() - began,
         "recall": recall,
-        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "peak_gb": peak_gb(),
     }
 
 

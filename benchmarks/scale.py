@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from peak import peak_gb
 
 from repic import config
 from repic.config import Settings
@@ -206,8 +206,7 @@ def run_row_stage(stage: RowStage, folder: Path) -> None:
 
 
 def report(seconds: float, rows: dict[str, int]) -> None:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps({"seconds": seconds, "peak_gb": peak, "rows": rows}))
+    print(json.dumps({"seconds": seconds, "peak_gb": peak_gb(), "rows": rows}))
 
 
 def build_in(folder: Path) -> Build:

@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import resource
 import sys
 import tempfile
 import threading
@@ -33,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from peak import peak_gb
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
@@ -181,7 +181,6 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
     low, high = order_statistics(len(ratios))
     answers = session.trainer.args.generation_batch_size
     alike = np.mean([a == b for a, b in zip(sampled["ours"], sampled["plain"], strict=True)])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return {
         "ratio": float(np.median(ratios)),
         "low": float(ratios[low]),
@@ -193,7 +192,7 @@ def measure(folder: Path, model: str, steps: int, changes: list[str]) -> dict[st
         "plain_samples_s": answers / float(np.median(theirs)),
         "parts": {name: parts["ours"].median(name) / parts["plain"].median(name) for name in PARTS},
         "loading": loading.seconds / sum(turns.seconds["ours"]),
-        "memory_gb": peak,
+        "memory_gb": peak_gb(),
         "alike": float(alike),
     }
 
