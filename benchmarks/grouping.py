@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peak import peak_gb
 
+from benchmarks.peak import peak_gb
 from repic.mining import clustering, search, similarity
 from repic.mining.similarity import Neighbors
 

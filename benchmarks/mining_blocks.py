@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peak import peak_gb
+
+from benchmarks.peak import peak_gb
 
 DIM, CATEGORIES, NEIGHBORS = 512, 50, 100
 PIECE = 20_000

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from peak import peak_gb
 
+from benchmarks.peak import peak_gb
 from repic import config
 from repic.config import Settings
 from repic.pipeline import execution

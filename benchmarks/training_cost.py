@@ -32,10 +32,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from peak import peak_gb
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
+from benchmarks.peak import peak_gb
 from repic import config
 from repic.models.vlm import load
 from repic.objectives.base import Row

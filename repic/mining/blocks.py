@@ -56,9 +56,7 @@ def nearest(
     )
     with exact_arithmetic():
         centers = _centers(grid, -(-n // SIZE), device)
-        block = np.concatenate(
-            [_nearest_center(vectors, centers).cpu().numpy() for vectors in _parts(grid, device)]
-        )
+        block = _nearest_centers(grid, centers, device)
         size = np.bincount(block, minlength=len(centers))
         members = np.split(np.lexsort((duplicate, block)), np.cumsum(size)[:-1])
         for own, others in enumerate(_near_blocks(centers, size)):
@@ -99,6 +97,16 @@ def _centers(grid: np.ndarray, count: int, device: str) -> torch.Tensor:
         used = size > 0
         centers[used] = (total[used] / size[used, None]).round_().float()
     return centers
+
+
+def _nearest_centers(grid: np.ndarray, centers: torch.Tensor, device: str) -> np.ndarray:
+    """int64 (n,)."""
+    block = np.empty(len(grid), dtype=np.int64)
+    for number, vectors in enumerate(_parts(grid, device)):
+        # Not a small result per part, which would stay in the middle of memory that is free.
+        found = _nearest_center(vectors, centers).cpu().numpy()
+        block[number * PART : number * PART + len(vectors)] = found
+    return block
 
 
 def _nearest_center(vectors: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from repic.config import ExampleSettings, SourceSettings
 from repic.objectives import names, neighborhood, source_use
 from repic.objectives.base import Objective, ObjectiveSummary, Reward, Row, Template
-from repic.objectives.corpus import Corpus
+from repic.objectives.corpus import READ, Corpus
 from repic.objectives.ict import Ict
 from repic.objectives.inputs import ExampleInputs
 from repic.objectives.oct import Oct
@@ -24,6 +24,7 @@ from repic.objectives.vlt import Vlt
 __all__ = [
     "COLUMNS",
     "OBJECTIVES",
+    "READ",
     "Corpus",
     "ExampleInputs",
     "Objective",

@@ -21,6 +21,29 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 PHOTO_COLUMNS = ("image_id", "uri", "width", "height", "source", "caption", "annotations")
+OBJECT_COLUMNS = (
+    "object_id",
+    "image_id",
+    "label",
+    "area_share",
+    "same_label_count",
+    "expressions",
+)
+READ = {
+    "images": (*PHOTO_COLUMNS, "identity", "near_duplicate_group"),
+    "objects": (
+        *(*OBJECT_COLUMNS, "x1", "y1", "x2", "y2"),
+        *("truncated", "occluded", "identity", "identity_origin"),
+    ),
+    "labels": ("object_id", "label"),
+    "pairs": (
+        *("pair_id", "kind", "band", "anchor_id", "other_id", "similarity"),
+        *("split", "doubtful", "review"),
+    ),
+    "groups": ("image_id", "split"),
+}
+"""Columns of each table that a corpus is made from."""
+
 TEXT = pa.string()
 
 AT_ONCE = 1 << 18
@@ -295,9 +318,8 @@ def _splits(photos: pa.Table, splits: pa.Table) -> Ints:
 def _with_spoken(objects: pa.Table, labels: pa.Table) -> pa.Table:
     places = pc.index_in(objects["object_id"], labels["object_id"].combine_chunks())
     cut = pc.or_kleene(objects["truncated"], objects["occluded"])
-    columns = ("object_id", "image_id", "label", "area_share", "same_label_count", "expressions")
     return pa.table(
-        {name: objects[name] for name in columns}
+        {name: objects[name] for name in OBJECT_COLUMNS}
         | {"spoken": labels["label"].take(places), "cut": pc.fill_null(cut, False)}
     ).combine_chunks()
 

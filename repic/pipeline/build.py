@@ -298,7 +298,7 @@ class Build:
             for settings in other.parts_of(self.settings)
             for reject in kept_results.rejects(self.store, other, settings)
         ]
-        tables = {name: self._table(name) for name in names}
+        tables = {name: self._table(name, stage.columns.get(name)) for name in names}
         return Inputs(self.settings, self.scan, tables, tuple(rejects), self.store)
 
     def _prepared(self, stage: RowStage, settings: Settings) -> PreparedInputs:
@@ -326,12 +326,17 @@ class Build:
     def _recipe(self, stage: Stage) -> dict[str, Json]:
         return {"recipe": stage.recipe(self.settings), "version": stage.version}
 
-    def _table(self, name: str) -> pa.Table:
-        if name not in self._tables:
-            manifest = self.reviews if name == "reviews" else self._manifest(name)
-            rows = self.store.read(manifest.ref) if manifest else TABLES[name].empty()
+    def _table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """A table, which is kept for later stages unless only some columns are asked for."""
+        if name in self._tables:
+            return self._tables[name]
+        manifest = self.reviews if name == "reviews" else self._manifest(name)
+        if not manifest:
+            return TABLES[name].empty()
+        rows = self.store.read(manifest.ref, columns)
+        if columns is None:
             self._tables[name] = rows
-        return self._tables[name]
+        return rows
 
     def _publish(
         self,

@@ -71,12 +71,14 @@ class Stage(ABC):
         name: Name of the stage; a row-wise stage writes the table of the same name.
         version: Increment it when the same input gives different rows; a golden test checks this.
         reads: Tables that it reads; "source" is the scan.
+        columns: Columns that it uses of a large table, of which the others are not read.
         writes: Tables that it writes.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     reads: ClassVar[tuple[str, ...]]
+    columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     writes: ClassVar[tuple[str, ...]]
 
     @abstractmethod

@@ -33,6 +33,7 @@ class ExampleStage(RowStage):
     selects_by = tuple(objectives.COLUMNS)
     version = 15
     reads = ("images", "objects", "groups", "labels", "pairs")
+    columns = objectives.READ
     writes = ("examples",)
 
     def recipe(self, settings: Settings) -> Json:

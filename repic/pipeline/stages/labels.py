@@ -10,12 +10,21 @@ probabilities to be the probability of the label.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import fsum, log
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from repic.config import Settings
 from repic.pipeline.stages.base import Inputs, Json, Output, TableStage, rows_of
+from repic.tables import TABLES
+
+AT_ONCE = 1 << 14
+"""Objects in memory as Python objects at once."""
 
 FLOOR = 1e-3
 """Probability of a noun that a photo does not list: a detector lists only the likely ones."""
@@ -42,6 +51,11 @@ class LabelStage(TableStage):
     name = "labels"
     version = 1
     reads = ("images", "objects", "groups")
+    columns: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "images": ("image_id", "source", "label", "annotations"),
+        "objects": ("object_id", "image_id", "label", "confidence", "main", "nouns"),
+        "groups": ("object_id", "group"),
+    }
     writes = ("labels",)
 
     def recipe(self, settings: Settings) -> Json:
@@ -52,29 +66,55 @@ class LabelStage(TableStage):
         return recipe
 
     def run(self, inputs: Inputs) -> Output:
-        photos = {row["image_id"]: row for row in inputs.tables["images"].to_pylist()}
-        groups = inputs.tables["groups"]
-        group_of = dict(
-            zip(groups["object_id"].to_pylist(), groups["group"].to_pylist(), strict=True)
-        )
-        members: dict[str, list[dict]] = defaultdict(list)
-        for row in inputs.tables["objects"].to_pylist():
-            # An object without a vector is in no group.
-            members[group_of.get(row["object_id"], row["object_id"])].append(row)
-        rows = []
         owners = _owners(inputs.settings)
-        for objects in members.values():
-            said = {
-                row["object_id"]: _owner_label(row, photos[row["image_id"]], owners)
-                for row in objects
-            }
-            common = _of_group(objects, said.values(), inputs.settings)
-            for row in objects:
-                own = said[row["object_id"]]
-                label = Label(own, "owner") if own else common or _of_detector(row)
-                rows.append(_row(row, label))
-        unspoken = Counter(row["unspoken"] for row in rows if row["unspoken"])
-        return Output({"labels": rows_of("labels", rows)}, {"unspoken": dict(unspoken)})
+        objects = _objects(inputs)
+        blocks = [TABLES["labels"].empty()]
+        for rows in _whole_groups(objects["group"]):
+            members: dict[str, list[dict]] = defaultdict(list)
+            for row in objects.take(pa.array(rows)).to_pylist():
+                members[row["group"]].append(row)
+            found = (
+                one for of in members.values() for one in _of_objects(of, owners, inputs.settings)
+            )
+            blocks.append(rows_of("labels", list(found)))
+        labels = pa.concat_tables(blocks).sort_by("object_id")
+        counts = pc.value_counts(labels["unspoken"].drop_null()).to_pylist()
+        return Output({"labels": labels}, {"unspoken": {c["values"]: c["counts"] for c in counts}})
+
+
+def _objects(inputs: Inputs) -> pa.Table:
+    """The objects with their group, and what the owner of the photo says of it.
+
+    An object without a vector is in no group: it is alone.
+    """
+    objects, images, groups = (inputs.tables[name] for name in ("objects", "images", "groups"))
+    group = groups["group"].take(pc.index_in(objects["object_id"], groups["object_id"]))
+    photos = pc.index_in(objects["image_id"], images["image_id"])
+    columns = {name: objects[name] for name in LabelStage.columns["objects"]}
+    columns["group"] = pc.coalesce(group, objects["object_id"])
+    columns["source"] = images["source"].take(photos)
+    columns["photo_label"] = images["label"].take(photos)
+    annotated = pc.greater(pc.list_value_length(images["annotations"]), 0)
+    columns["annotated"] = pc.fill_null(annotated, False).take(photos)
+    return pa.table(columns)
+
+
+def _whole_groups(group: pa.ChunkedArray) -> Iterator[npt.NDArray[np.int64]]:
+    """Rows of some groups, each with all of its rows in order, about `AT_ONCE` at a time."""
+    codes = group.combine_chunks().dictionary_encode().indices.to_numpy()
+    order = np.argsort(codes, kind="stable")
+    block = np.searchsorted(codes[order], codes[order]) // AT_ONCE
+    yield from np.split(order, np.flatnonzero(np.diff(block)) + 1)
+
+
+def _of_objects(
+    objects: Sequence[dict], owners: Collection[str], settings: Settings
+) -> Iterator[dict]:
+    """Rows of the objects of a group."""
+    said = [_owner_label(row, owners) for row in objects]
+    common = _of_group(objects, said, settings)
+    for row, own in zip(objects, said, strict=True):
+        yield _row(row, Label(own, "owner") if own else common or _of_detector(row))
 
 
 def _owners(settings: Settings) -> set[str]:
@@ -82,10 +122,10 @@ def _owners(settings: Settings) -> set[str]:
     return {source.name for source in settings.sources if source.of_owner}
 
 
-def _owner_label(row: dict, photo: dict, owners: Collection[str]) -> str | None:
+def _owner_label(row: dict, owners: Collection[str]) -> str | None:
     """What the owner of the photo calls this object: that of a box, or the main object."""
-    of_box = row["label"] if photo["source"] in owners and photo["annotations"] else None
-    return of_box or (photo["label"] if row["main"] else None)
+    of_box = row["label"] if row["source"] in owners and row["annotated"] else None
+    return of_box or (row["photo_label"] if row["main"] else None)
 
 
 def _of_group(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +35,11 @@ class PairStage(TableStage):
     name = "pairs"
     version = 8
     reads = ("images", "objects", "embeddings", "reviews")
+    columns: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "images": ("image_id", "near_duplicate_group", "source", "split"),
+        "objects": ("object_id", "image_id", "label", "identity", "identity_origin", "nouns"),
+        "embeddings": ("object_id", "vector"),
+    }
     writes = ("groups", "pairs")
 
     def recipe(self, settings: Settings) -> Json:

@@ -94,9 +94,16 @@ def made(folder: Path) -> dict[str, dict[str, pa.Table]]:
     }
     refused = (Reject("elsewhere", "objects", "corrupt", "broken", scan.photos[0].image_id),)
     return {
-        stage.name: _run(stage, Inputs(chosen, scan, inputs[stage.name], refused), chosen)
+        stage.name: _run(stage, Inputs(chosen, scan, tables, refused), chosen)
         for stage in STAGES
+        for tables in (_read(stage, inputs[stage.name]),)
     }
+
+
+def _read(stage: Stage, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """What a build gives a stage of its tables: the columns that it says it uses."""
+    columns = {name: stage.columns.get(name, table.column_names) for name, table in tables.items()}
+    return {name: table.select(list(columns[name])) for name, table in tables.items()}
 
 
 def digest(tables: Mapping[str, pa.Table]) -> str:
