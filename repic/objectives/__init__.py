@@ -91,7 +91,7 @@ def build(
     rows, refused = write(inputs.take(np.arange(len(inputs.queries))), settings, sources)
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
     light = pa.table({name: pa.array(values, COLUMNS[name]) for name, values in columns.items()})
-    chosen, summaries = select(light, inputs, refused.values(), settings, sources)
+    chosen, summaries = select([light], inputs, refused.values(), settings, sources)
     kept = (row for row, is_chosen in zip(rows, chosen.tolist(), strict=True) if is_chosen)
     return sorted(kept, key=lambda row: row["example_id"]), summaries
 

@@ -245,12 +245,23 @@ class Corpus:
 
 def first_bits(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
     """The first 64 bits of hexadecimal ids, uint64 (n,)."""
-    blocks = (
-        bytes.fromhex("".join(pc.utf8_slice_codeunits(chunk, 0, 16).to_pylist()))
-        for start in range(0, len(ids), AT_ONCE)
-        for chunk in ids.slice(start, AT_ONCE).chunks
-    )
-    return np.frombuffer(b"".join(blocks), ">u8").astype(np.uint64)
+    return _bits(ids, 16)[:, 0]
+
+
+def all_bits(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """Ids of 32 hexadecimal digits as numbers, uint64 (n, 2)."""
+    return _bits(ids, 32)
+
+
+def _bits(ids: pa.ChunkedArray, digits: int) -> NDArray[np.uint64]:
+    bits, filled = np.empty((len(ids), digits // 16), np.uint64), 0
+    for start in range(0, len(ids), AT_ONCE):
+        for chunk in ids.slice(start, AT_ONCE).chunks:
+            text = "".join(pc.utf8_slice_codeunits(chunk, 0, digits).to_pylist())
+            found = np.frombuffer(bytes.fromhex(text), ">u8").reshape(-1, digits // 16)
+            bits[filled : filled + len(found)] = found
+            filled += len(found)
+    return bits
 
 
 def _usable(

@@ -30,6 +30,9 @@ from storage.hashing import row_hashes
 AT_ONCE = 2048
 """Photos that are looked at together."""
 
+OBJECTS_AT_ONCE = 1 << 16
+"""Objects whose content is hashed together."""
+
 Hashes = NDArray[np.uint64]
 """Shape (2, n), see `storage.hashing`."""
 
@@ -134,18 +137,14 @@ class ExampleInputs:
         """
         around, count = self._around(self.queries[rows]), len(rows)
         columns = {
-            **_columns(_alone(self.corpus, self._objects, around.photos)),
-            "partners": _lists(around.partners, _take(self._objects, around.partners[1]), count),
+            **_columns(_alone(self.corpus, around.photos)),
+            "partners": _lists(around.partners, _objects(self.corpus, around.partners[1]), count),
             "pairs": _lists(around.pairs, self._pairs(around), count),
             "questions": _lists(around.oct, self._questions(around.oct[1]), count),
             "references": _lists(around.references, self._ids(around.references[1]), count),
             "targets": _lists(around.vlt, self._targets(around.vlt[1]), count),
         }
         return pa.table({**columns, **self._plain(around)})
-
-    @cached_property
-    def _objects(self) -> pa.Table:
-        return _object_columns(self.corpus)
 
     def _around(self, photos: Ints) -> _Around:
         corpus, of = self.corpus, self._of_photo
@@ -210,8 +209,13 @@ class ExampleInputs:
             "band": corpus.pairs["band"],
             "similarity": corpus.pairs["similarity"],
         }
-        objects = self._objects.drop_columns("group")
-        return row_hashes(corpus.photos), row_hashes(objects), row_hashes(pa.table(pairs))
+        count = len(corpus.photo)
+        blocks = [np.zeros((2, 0), np.uint64)]
+        for start in range(0, count, OBJECTS_AT_ONCE):
+            rows = np.arange(start, min(start + OBJECTS_AT_ONCE, count))
+            blocks.append(row_hashes(_objects(corpus, rows).drop_columns("group")))
+        objects = np.concatenate(blocks, axis=1)
+        return row_hashes(corpus.photos), objects, row_hashes(pa.table(pairs))
 
     def _pairs(self, around: _Around) -> pa.Table:
         corpus, rows = self.corpus, around.pairs[1]
@@ -268,10 +272,9 @@ def _read_texts(
 ) -> tuple[PhotoWords, Ints, Flags]:
     """The words of all photos, the objects that VLT can ask for, and whether by their label."""
     words, targets, are_labels = PhotoWords(), [], []
-    columns = _object_columns(ict)
     for start in range(0, len(ict.split), AT_ONCE):
         photos = np.arange(start, min(start + AT_ONCE, len(ict.split)))
-        for photo, near in zip(photos, read_alone(_alone(ict, columns, photos)), strict=True):
+        for photo, near in zip(photos, read_alone(_alone(ict, photos)), strict=True):
             is_used = ict.split[photo] >= 0
             words.add(near.words if is_used else (), is_used and near.is_described)
             if of_vlt.split[photo] < 0:
@@ -283,20 +286,25 @@ def _read_texts(
     return words, np.array(targets, np.int64), np.array(are_labels, bool)
 
 
-def _object_columns(corpus: Corpus) -> pa.Table:
-    """The structs of objects that `repic.objectives.neighborhood` reads."""
+def _objects(corpus: Corpus, rows: Ints) -> pa.Table:
+    """The structs of some objects that `repic.objectives.neighborhood` reads."""
     photos = corpus.photos.select(["uri", "width", "height", "source"])
-    photos = photos.take(pa.array(corpus.photo))
-    boxes = {side: pa.array(corpus.boxes[:, i]) for i, side in enumerate(("x1", "y1", "x2", "y2"))}
-    columns = {**_columns(corpus.objects), **boxes, "group": pa.array(corpus.group)}
-    return pa.table({**columns, **_columns(photos)}).combine_chunks()
+    sides = zip(("x1", "y1", "x2", "y2"), corpus.boxes[rows].T, strict=True)
+    return pa.table(
+        {
+            **_columns(_take(corpus.objects, rows)),
+            **{side: pa.array(values) for side, values in sides},
+            "group": pa.array(corpus.group[rows]),
+            **_columns(_take(photos, corpus.photo[rows])),
+        }
+    )
 
 
-def _alone(corpus: Corpus, objects: pa.Table, photos: Ints) -> pa.Table:
+def _alone(corpus: Corpus, photos: Ints) -> pa.Table:
     """Photos with their own objects."""
     own = corpus.objects_of.of(photos)
     columns = _columns(_take(corpus.photos, photos))
-    return pa.table({**columns, "objects": _lists(own, _take(objects, own[1]), len(photos))})
+    return pa.table({**columns, "objects": _lists(own, _objects(corpus, own[1]), len(photos))})
 
 
 def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:

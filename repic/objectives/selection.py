@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from repic.config import SPLITS, ExampleSettings, SourceSettings
 from repic.config.build import Objective
 from repic.objectives import balance, ict, same_photo, source_use, vlt
 from repic.objectives.base import ObjectiveSummary, seed_of
-from repic.objectives.corpus import Ints
+from repic.objectives.corpus import Ints, all_bits
 from repic.objectives.inputs import ExampleInputs
 from repic.objectives.quotas import by_shares
 
@@ -32,7 +31,7 @@ Counts = Mapping[str, Mapping[str, int]]
 
 
 def select(
-    rows: pa.Table,
+    rows: Iterable[pa.Table],
     inputs: ExampleInputs,
     refused: Iterable[Counts],
     settings: ExampleSettings,
@@ -45,25 +44,53 @@ def select(
     contains most of a smaller one.
 
     Args:
-        rows: The `COLUMNS` of all rows.
+        rows: The `COLUMNS` of all rows, in several tables.
         inputs: What they were made from.
         refused: Counts of the photos.
     """
-    by_id = pc.sort_indices(rows, [("example_id", "ascending"), ("seed", "ascending")])
-    ids = rows["example_id"].take(by_id)
+    ids, seeds, texts = _light(rows)
+    by_id = np.lexsort((seeds, ids[:, 1], ids[:, 0]))
     is_new = np.ones(len(ids), bool)
-    is_new[1:] = pc.not_equal(ids[1:], ids[:-1]).to_numpy()
-    distinct = np.asarray(by_id.to_numpy())[is_new]
-    candidates = rows.take(pa.array(distinct))
+    is_new[1:] = (np.diff(ids[by_id], axis=0) != 0).any(axis=1)
+    distinct = by_id[is_new]
+    candidates = texts.take(pa.array(distinct)).combine_chunks()
     kept = np.arange(len(distinct))
     if settings.shares is not None or settings.total is not None:
-        seed = seed_of(settings.seed, "share")
-        order = source_use.row_order(seed, candidates, inputs.corpus.photos, sources)
+        seed, image_id = seed_of(settings.seed, "share"), _whole(candidates["image_id"])
+        photos = inputs.corpus.photos
+        order = source_use.row_order(seed, ids[distinct, 0], image_id, photos, sources)
         kept = _cut(candidates, order, settings)
-    chosen = np.zeros(rows.num_rows, bool)
+    chosen = np.zeros(len(ids), bool)
     chosen[distinct[kept]] = True
     summaries = _summaries(candidates, candidates.take(pa.array(kept)), inputs, refused, settings)
     return chosen, summaries
+
+
+def _light(tables: Iterable[pa.Table]) -> tuple[NDArray[np.uint64], Ints, pa.Table]:
+    """Ids and seeds of the rows, and their other columns, in which each text is a number."""
+    names = [name for name, kind in COLUMNS.items() if kind == pa.string() and name != "example_id"]
+    kinds = [(name, pa.dictionary(pa.int32(), pa.string())) for name in names]
+    ids, seeds = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.int64)]
+    texts = [pa.schema(kinds).empty_table()]
+    for table in tables:
+        ids.append(all_bits(table["example_id"]))
+        seeds.append(table["seed"].to_numpy())
+        encoded = {name: table[name].dictionary_encode() for name in names}
+        texts.append(pa.table(encoded).unify_dictionaries())
+    joined = pa.concat_tables(texts).unify_dictionaries().combine_chunks()
+    return np.concatenate(ids), np.concatenate(seeds), joined
+
+
+def _whole(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """A column of texts that are numbers, as one array."""
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+def _are(column: pa.ChunkedArray, text: str) -> NDArray[np.bool_]:
+    """Where a column of texts has this one."""
+    array = _whole(column)
+    number = array.dictionary.index(text).as_py()
+    return np.asarray(array.indices.fill_null(-2).to_numpy() == number)
 
 
 def _cut(candidates: pa.Table, order: Ints, settings: ExampleSettings) -> Ints:
@@ -72,23 +99,20 @@ def _cut(candidates: pa.Table, order: Ints, settings: ExampleSettings) -> Ints:
     The total limits the rows of train. The share of an objective without rows goes to the others.
     With shares of objectives, the kinds of ICT have theirs as well, unless they are balanced.
     """
-    split, objective, kind = (
-        candidates[name].combine_chunks().to_numpy(zero_copy_only=False)
-        for name in ("split", "objective", "kind")
-    )
+    split, objective, kind = (candidates[name] for name in ("split", "objective", "kind"))
     kept: list[Ints] = [order[:0]]
     for name in SPLITS:
-        of_split = order[split[order] == name]
+        of_split = order[_are(split, name)[order]]
         total = settings.total if name == "train" else None
         if settings.shares is None:
             kept.append(of_split[:total])
             continue
-        available = {one: of_split[objective[of_split] == one] for one in settings.shares}
+        available = {one: of_split[_are(objective, one)[of_split]] for one in settings.shares}
         for one, count in _sizes(available, settings.shares, total).items():
             rows = available[one]
             # Balance decides how many absent rows there are, in place of their share.
             if one == "ict" and not (settings.ict.balance and settings.ict.shares.get("absent")):
-                kinds = {str(k): rows[kind[rows] == k].tolist() for k in settings.ict.shares}
+                kinds = {str(k): rows[_are(kind, k)[rows]].tolist() for k in settings.ict.shares}
                 kept.append(np.array(by_shares(kinds, settings.ict.shares, count), np.int64))
             else:
                 kept.append(rows[:count])

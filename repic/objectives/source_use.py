@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from repic.config import SourceSettings
 from repic.objectives.base import ranks
-from repic.objectives.corpus import Corpus, first_bits
+from repic.objectives.corpus import Corpus
 
 
 def describe(sources: Sequence[SourceSettings]) -> dict[str, Any]:
@@ -55,20 +55,25 @@ def corpus_for(objective: str, corpus: Corpus, sources: Sequence[SourceSettings]
 
 
 def row_order(
-    seed: int, rows: pa.Table, photos: pa.Table, sources: Sequence[SourceSettings]
+    seed: int,
+    ids: NDArray[np.uint64],
+    image_id: pa.DictionaryArray,
+    photos: pa.Table,
+    sources: Sequence[SourceSettings],
 ) -> NDArray[np.int64]:
     """The order in which rows are drawn, as their numbers.
 
     Args:
-        rows: With `example_id`, by which they are sorted, and `image_id`.
+        ids: The first 64 bits of their ids, by which they are sorted.
+        image_id: Of each row.
         photos: With `image_id` and `source`.
     """
-    rank = ranks(seed, first_bits(rows["example_id"]))
+    rank = ranks(seed, ids)
     weight_of = weights(sources)
     if not weight_of:
         return np.argsort(rank, kind="stable")
-    places = pc.index_in(rows["image_id"], photos["image_id"].combine_chunks())
-    source_of = photos["source"].take(places).to_pylist()
+    places = pc.index_in(image_id.dictionary, photos["image_id"].combine_chunks())
+    source_of = photos["source"].take(places).take(image_id.indices).to_pylist()
     shares = (((int(number) >> 12) + 0.5) / 2**52 for number in rank.tolist())
     # By `math`, whose logarithm is the same on every machine.
     order = [-log(1 - u) / weight_of[name] for u, name in zip(shares, source_of, strict=True)]

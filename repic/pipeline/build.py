@@ -287,8 +287,9 @@ class Build:
         return written  # it can be read again
 
     def _inputs(self, stage: Stage) -> Inputs:
-        read = {name for later in STAGES[STAGES.index(stage) :] for name in later.reads}
-        for name in self._tables.keys() - read:
+        later = STAGES[STAGES.index(stage) :]
+        whole = {name for other in later for name in other.reads if name not in other.columns}
+        for name in self._tables.keys() - whole:
             del self._tables[name]
         names = [name for name in stage.reads if name != "source"]
         rejects = [

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from repic.config import Settings
 from repic.pipeline.scan import Reject
 from repic.pipeline.stages.base import Json, PreparedInputs, RowStage, ShardOutput
-from repic.tables import TABLES
 from storage.errors import DamagedError
 from storage.parts import Part
 from storage.store import Store
@@ -95,8 +94,7 @@ def selected(
     These are the parts themselves if all rows are selected, else one table after the other.
     """
     columns = list(stage.selects_by)
-    light = [store.read_part(part, columns) for part in parts]
-    rows = pa.concat_tables([TABLES[stage.name].schema.empty_table().select(columns), *light])
+    rows = (store.read_part(part, columns) for part in parts)
     wanted = set(inputs.keys["image_id"].to_pylist())
     counts = (
         of for part in parts for subject, of in _read_note(part).counts.items() if subject in wanted

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from repic.config import SourceSettings
 from repic.objectives import source_use
+from repic.objectives.corpus import first_bits
 from storage.hashing import fingerprint
 
 Row = dict[str, Any]
@@ -31,7 +32,8 @@ def made(counts: dict[str, int]) -> tuple[list[Row], pa.Table]:
 def drawn(rows: list[Row], images: pa.Table, count: int, seed: int = 0, **weight: float) -> set:
     sources = [SourceSettings(name=name, weight=w) for name, w in weight.items()]
     table = pa.Table.from_pylist(rows).sort_by("example_id")
-    order = source_use.row_order(seed, table, images, sources)
+    ids, photos = first_bits(table["example_id"]), table["image_id"].combine_chunks()
+    order = source_use.row_order(seed, ids, photos.dictionary_encode(), images, sources)
     return set(table["image_id"].take(pa.array(order[:count])).to_pylist())
 
 

@@ -110,15 +110,15 @@ class PreparedInputs(ABC):
         """Some of the inputs, by their numbers, with all columns that `RowStage.run` needs."""
 
     def select(
-        self, rows: pa.Table, counts: Iterable[Json]
+        self, rows: Iterable[pa.Table], counts: Iterable[Json]
     ) -> tuple[npt.NDArray[np.bool_], Mapping[str, Json]]:
         """Which rows are published, all by default, and notes; for a stage with `selects_by`.
 
         Args:
-            rows: All rows of the inputs, with these columns.
+            rows: All rows of the inputs, with these columns, in several tables.
             counts: The `ShardOutput.counts` of the inputs.
         """
-        return np.ones(rows.num_rows, bool), {}
+        return np.ones(sum(table.num_rows for table in rows), bool), {}
 
 
 @dataclass(frozen=True)

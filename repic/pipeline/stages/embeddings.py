@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import groupby
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -50,6 +50,10 @@ class EmbeddingStage(RowStage):
     subject = "object_id"
     version = 2
     reads = ("images", "objects")
+    columns: ClassVar = {
+        "images": ("image_id", "uri", "width", "height"),
+        "objects": ("object_id", "image_id", "x1", "y1", "x2", "y2"),
+    }
     writes = ("embeddings",)
 
     def recipe(self, settings: Settings) -> Json:
@@ -63,8 +67,9 @@ class EmbeddingStage(RowStage):
         return {"encoder": self.recipe(settings)["encoder"]}
 
     def inputs(self, inputs: Inputs) -> pa.Table:
-        objects = inputs.tables["objects"].select(["object_id", "image_id", "x1", "y1", "x2", "y2"])
-        photos = inputs.tables["images"].select(["image_id", "uri", "width", "height"])
+        photos, objects = (
+            inputs.tables[name].select(list(columns)) for name, columns in self.columns.items()
+        )
         rows = objects.join(photos, "image_id").sort_by(
             [("image_id", "ascending"), ("object_id", "ascending")]
         )

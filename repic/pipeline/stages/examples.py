@@ -81,7 +81,7 @@ class PreparedExamples(PreparedInputs):
         return self.found.take(rows).append_column("key", keys)
 
     def select(
-        self, rows: pa.Table, counts: Iterable[Json]
+        self, rows: Iterable[pa.Table], counts: Iterable[Json]
     ) -> tuple[npt.NDArray[np.bool_], Mapping[str, Json]]:
         chosen, summaries = objectives.select(
             rows, self.found, counts, self.settings.examples, self.settings.sources

@@ -10,7 +10,7 @@ probabilities to be the probability of the label.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import fsum, log
 from typing import ClassVar, NamedTuple
 
@@ -51,7 +51,7 @@ class LabelStage(TableStage):
     name = "labels"
     version = 1
     reads = ("images", "objects", "groups")
-    columns: ClassVar[Mapping[str, tuple[str, ...]]] = {
+    columns: ClassVar = {
         "images": ("image_id", "source", "label", "annotations"),
         "objects": ("object_id", "image_id", "label", "confidence", "main", "nouns"),
         "groups": ("object_id", "group"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -35,7 +34,7 @@ class PairStage(TableStage):
     name = "pairs"
     version = 8
     reads = ("images", "objects", "embeddings", "reviews")
-    columns: ClassVar[Mapping[str, tuple[str, ...]]] = {
+    columns: ClassVar = {
         "images": ("image_id", "near_duplicate_group", "source", "split"),
         "objects": ("object_id", "image_id", "label", "identity", "identity_origin", "nouns"),
         "embeddings": ("object_id", "vector"),

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from repic.config import Settings
 from repic.errors import QuarantineError
@@ -22,7 +22,8 @@ class QuarantineStage(TableStage):
 
     name = "quarantine"
     version = 1
-    reads = ("source", "probes", "detections", "embeddings")
+    reads = ("source", "probes", "detections", "embeddings")  # for what their stages refused
+    columns: ClassVar = {"probes": (), "detections": (), "embeddings": ()}
     writes = ("quarantine",)
 
     def recipe(self, settings: Settings) -> Json:
