@@ -35,7 +35,8 @@ TIES = 4
 """A threshold that this many times the expected number of objects reaches is of no use."""
 
 BLOCK = 1 << 22
-"""Similarities in memory at once where objects are compared with all others."""
+"""Similarities in memory at once where objects are compared with all others, and keys of results
+that are unpacked at once."""
 
 _INDEX = 1 << 32
 """Keys are similarity * _INDEX - index, so the largest key has the smallest index of a tie."""
@@ -47,8 +48,8 @@ Hits = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 def nearest(grid: np.ndarray, duplicate: np.ndarray, k: int, device: str = "cpu") -> Neighbors:
     """The k most similar objects of each object whose photos are not near-duplicates.
 
-    Memory in addition to the vectors: a copy, half a copy in bfloat16, and a few KB per object for
-    its candidates.
+    Memory in addition to the vectors: a copy, half a copy in bfloat16, and 8 k bytes and a few KB
+    per object for its candidates.
 
     Args:
         grid: float32 (n, d); see `grid.on_grid`.
@@ -59,9 +60,10 @@ def nearest(grid: np.ndarray, duplicate: np.ndarray, k: int, device: str = "cpu"
     with exact_arithmetic():
         search = TopK(Products(grid[order], device), duplicate[order], order, k)
         index, similarity = search.of_first(len(grid))
-    near = Neighbors(np.empty_like(index), np.empty_like(similarity))
-    near.index[order], near.similarity[order] = index, similarity
-    return near
+    del search  # and its copies of the vectors
+    back = np.argsort(order)
+    index = index[back]
+    return Neighbors(index, similarity[back])
 
 
 def of_rows(
@@ -213,9 +215,15 @@ def exact_keys(
 
 def unpacked(keys: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Names and ten-thousandths, int32; -1 and -UNIT - 1 of pairs that are no neighbors."""
-    similarity = (keys + (_INDEX - 1)) >> 32
-    name = torch.where(similarity < -UNIT, -1, similarity * _INDEX - keys)
-    return name.to(torch.int32).cpu().numpy(), similarity.to(torch.int32).cpu().numpy()
+    names, similarities = (np.empty(keys.shape, np.int32) for _ in range(2))
+    step = max(1, BLOCK // max(1, keys.shape[1]))
+    for start in range(0, len(keys), step):
+        some = keys[start : start + step]
+        similarity = (some + (_INDEX - 1)) >> 32
+        name = torch.where(similarity < -UNIT, -1, similarity * _INDEX - some)
+        names[start : start + step] = name.to(torch.int32).cpu().numpy()
+        similarities[start : start + step] = similarity.to(torch.int32).cpu().numpy()
+    return names, similarities
 
 
 def packed(name: np.ndarray, similarity: np.ndarray, device: str) -> torch.Tensor:

@@ -46,26 +46,32 @@ class PairStage(TableStage):
         return {"mining": mining, "splits": settings.splits.model_dump(mode="json")}
 
     def run(self, inputs: Inputs) -> Output:
-        objects, vectors = _objects(inputs)
-        analysis = mining.analyze(
-            _unpacked(vectors),
-            _codes(objects["image_id"]),
-            _codes(objects["near_duplicate_group"]),
-            _codes(objects["identity"]),
-            _search(inputs, objects, vectors),
-        )
-        del vectors
+        objects, analysis = _analyzed(inputs)
         groups = _groups(objects, analysis, inputs)
         negatives, positives = _mined(objects, analysis, groups, inputs)
+        notes: dict[str, Json] = {"nothing_mined": _why_nothing(analysis)}
+        notes |= suspects.find(objects, inputs.tables["images"], analysis)
+        del analysis  # the largest of all, and no longer needed
         reviews = settled(inputs.tables["reviews"], "pair")
         pairs = pa.concat_tables(
             _rows(kind, mined, objects, groups["split"], reviews)
             for kind, mined in (("positive", positives), ("negative", negatives))
         )
         pairs = TABLES["pairs"].check(pairs.sort_by("pair_id"))
-        notes = _notes(groups, pairs, analysis)
-        notes |= suspects.find(objects, inputs.tables["images"], analysis)
-        return Output({"groups": groups, "pairs": pairs}, notes)
+        return Output({"groups": groups, "pairs": pairs}, notes | _counts(groups, pairs))
+
+
+def _analyzed(inputs: Inputs) -> tuple[pa.Table, Analysis]:
+    """The objects, and the analysis of their vectors."""
+    objects, vectors = _objects(inputs)
+    analysis = mining.analyze(
+        _unpacked(vectors),
+        _codes(objects["image_id"]),
+        _codes(objects["near_duplicate_group"]),
+        _codes(objects["identity"]),
+        _search(inputs, objects, vectors),
+    )
+    return objects, analysis
 
 
 def _mined(
@@ -214,16 +220,19 @@ def _block(
     return TABLES["pairs"].check(pa.table(columns))
 
 
-def _notes(groups: pa.Table, pairs: pa.Table, analysis: Analysis) -> dict[str, Json]:
-    photos = dict(zip(groups["image_id"].to_pylist(), groups["split"].to_pylist(), strict=True))
-    counts = pairs.group_by(["kind", "band"]).aggregate([([], "count_all")]).to_pylist()
+def _why_nothing(analysis: Analysis) -> str | None:
+    """Why no group was mined; None if any was, or all is labelled."""
     # Beside a labelled thing, the other things of its photo are no reason to ask for labels.
     labelled = np.isin(analysis.photo, analysis.photo[analysis.identity >= 0])
-    why = None
-    if not labelled.all() and analysis.mined.typical_size == 1:
-        why = "the encoder does not tell objects apart; label identities, or choose another encoder"
+    if labelled.all() or analysis.mined.typical_size > 1:
+        return None
+    return "the encoder does not tell objects apart; label identities, or choose another encoder"
+
+
+def _counts(groups: pa.Table, pairs: pa.Table) -> dict[str, Json]:
+    photos = dict(zip(groups["image_id"].to_pylist(), groups["split"].to_pylist(), strict=True))
+    counts = pairs.group_by(["kind", "band"]).aggregate([([], "count_all")]).to_pylist()
     return {
-        "nothing_mined": why,
         "photos_by_split": dict(sorted(Counter(s or "mixed" for s in photos.values()).items())),
         "pairs": {f"{c['kind']} {c['band']}": c["count_all"] for c in counts},
         "doubtful": pc.sum(pairs["doubtful"]).as_py() or 0,
