@@ -90,12 +90,17 @@ def links_between(
     n = len(index)
     pair, weight = _mutual_neighbors(index, scale)
     one, two = _near_duplicates(photo, duplicate)
-    keys = [(pair << WEIGHT_BITS) | weight]
-    keys += [((pair % n * n + pair // n) << WEIGHT_BITS) | weight, (one * n + two) << WEIGHT_BITS]
-    links = np.concatenate(keys)
+    links = np.empty(2 * len(pair) + len(one), dtype=np.int64)
+    links[: len(pair)] = (pair << WEIGHT_BITS) | weight
+    links[len(pair) : 2 * len(pair)] = ((pair % n * n + pair // n) << WEIGHT_BITS) | weight
+    links[2 * len(pair) :] = (one * n + two) << WEIGHT_BITS
+    del pair, weight, one, two
     links.sort()
-    weight, links = links & MOST_WEIGHT, links >> WEIGHT_BITS
-    return Links(n, links // n, links % n, weight, weight == 0)
+    scales = (links & MOST_WEIGHT).astype(np.int32)
+    links >>= WEIGHT_BITS
+    others = (links % n).astype(np.int32)
+    links //= n
+    return Links(n, links, others, scales, scales == 0)
 
 
 def _mutual_neighbors(index: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
