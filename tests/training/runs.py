@@ -18,6 +18,7 @@ PLAIN = "photos"
 
 SMALL = (
     *("train.measure.per_objective=2", "train.measure.batch_size=6", "train.lora.rank=2"),
+    "train.measure.max_new_tokens=6",
     *("trainer.num_generations=4", "trainer.per_device_train_batch_size=4"),
     *("train.prompts_per_step=1", "trainer.max_completion_length=6"),
     *("trainer.max_steps=3", "trainer.save_steps=2", "trainer.use_cpu=true"),
