@@ -36,6 +36,10 @@ class DamagedError(StoreError):
         return f"{self.path} is damaged ({self.reason}): run `repic repair`."
 
 
+class UnreachableError(StoreError):
+    """The server of a store does not answer; it may be restarting."""
+
+
 class QueryError(StoreError):
     """A query is not valid, or does more than read the tables of the store."""
 
@@ -46,6 +50,14 @@ class MovedError(StoreError):
 
 class NotDeterministicError(StoreError):
     """The same fingerprint was published with different content."""
+
+
+def without_conditions(where: str) -> StoreError:
+    """The error that the server of a store does not create files only if they are absent."""
+    return StoreError(
+        f"The server of {where} ignores or refuses If-None-Match, so two writers would overwrite "
+        "each other's versions: use a server with conditional writes, or a local folder."
+    )
 
 
 @contextmanager

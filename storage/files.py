@@ -22,14 +22,10 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 from fsspec import AbstractFileSystem
-from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
-from fsspec.implementations.memory import MemoryFileSystem
 
 from storage import listing
 from storage.disk import link, make_folder, sync, sync_folder
-from storage.errors import StoreError, store_errors
-from storage.memory import AtomicMemoryFileSystem
+from storage.errors import StoreError, store_errors, without_conditions
 from storage.numbered import Numbered
 
 MARKER = "store.json"
@@ -37,12 +33,6 @@ MARKER = "store.json"
 
 TEMPORARY = "tmp"
 """Folder of a store for incomplete files; files that a killed process leaves there are garbage."""
-
-UNFIT = "\\?"
-"""Characters of a folder that DuckDB reads as something else: a slash, the start of options."""
-
-CONDITIONAL = {"memory", "s3", "s3a", "gs", "gcs"}
-"""Protocols with create-if-absent, which is mode="create" in fsspec."""
 
 
 @dataclass(frozen=True)
@@ -58,43 +48,6 @@ Check = Callable[[IO[bytes]], None]
 """Reads a written file back; raises StoreError if it differs from what was written."""
 
 
-def open_files(url: str, options: dict[str, Any]) -> Files:
-    """Open the files under a path or fsspec URL.
-
-    Raises:
-        StoreError: the URL cannot be opened, or the file system has no create-if-absent.
-    """
-    if "://" not in url and not url.startswith("file:"):  # fsspec would split a path at "::"
-        return _local_files(LocalFileSystem(), url)
-    try:
-        fs, root = url_to_fs(url, use_listings_cache=False, **options)
-    except (ValueError, ImportError) as error:
-        raise StoreError(f"Cannot open {url}: {error}.") from error
-    if isinstance(fs, LocalFileSystem):
-        return _local_files(fs, root)
-    if isinstance(fs, MemoryFileSystem):
-        fs = AtomicMemoryFileSystem(*fs.storage_args, **fs.storage_options)
-    protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
-    if not protocols & CONDITIONAL:
-        raise StoreError(
-            f"{url} is on a file system without create-if-absent: "
-            "use a local folder, s3:// or gs:// instead."
-        )
-    return Files(fs, root.rstrip("/"))
-
-
-def _local_files(fs: LocalFileSystem, root: str) -> LocalFiles:
-    root = os.path.abspath(root)
-    if any("\ud800" <= character <= "\udfff" for character in root):
-        raise StoreError(f"The path {root} is not UTF-8: put the store in another folder.")
-    if os.sep == "/" and (character := next((c for c in UNFIT if c in root), "")):
-        raise StoreError(
-            f"DuckDB cannot open files in {root}, because of the {character}: "
-            "put the store in a folder without one."
-        )
-    return LocalFiles(fs, root)
-
-
 @dataclass(unsafe_hash=True)
 class Files:
     """Files of a store on an object store. Paths are relative to the store and use "/"."""
@@ -104,6 +57,7 @@ class Files:
     _numbered: dict[tuple[str, str], Numbered] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _creates: bool = field(default=False, init=False, repr=False, compare=False)
     local: ClassVar[bool] = False
     listed_at_once: ClassVar[int] = 1000
     """Names that one request lists."""
@@ -206,7 +160,34 @@ class Files:
         return False
 
     def create(self, path: str, data: bytes) -> bool:
-        """Create a file atomically; False if it exists. Exactly one of many writers wins."""
+        """Create a file atomically; False if it exists. Exactly one of many writers wins.
+
+        Raises:
+            StoreError: the store cannot be written, or the server overwrites files instead.
+        """
+        self.check_creation()
+        return self._create(path, data)
+
+    def check_creation(self) -> None:
+        """Look once whether the server creates files only if they are absent.
+
+        A server that ignores the condition writes the marker again, with the same bytes. A store
+        without a marker is new, and is looked at after that.
+
+        Raises:
+            StoreError: it does not.
+        """
+        if self._creates:
+            return
+        try:
+            marker = self.read(MARKER)
+        except FileNotFoundError:
+            return
+        if self._create(MARKER, marker):
+            raise without_conditions(self.url("").rstrip("/"))
+        self._creates = True
+
+    def _create(self, path: str, data: bytes) -> bool:
         with self._writing(path):
             try:
                 self.fs.pipe_file(self.full(path), data, mode="create")
@@ -318,7 +299,10 @@ class LocalFiles(Files):
             except FileNotFoundError:
                 return False
 
-    def create(self, path: str, data: bytes) -> bool:
+    def check_creation(self) -> None:
+        """A disk has hard links, or an error says that it has none."""
+
+    def _create(self, path: str, data: bytes) -> bool:
         target = self.full(path)
         with self._writing(path), self._temporary() as (temporary, handle):
             handle.write(data)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from storage import documents, formats, intact, listing, refs
 from storage.documents import FORMAT_VERSION
 from storage.errors import DamagedError, NotFoundError, StoreError
-from storage.files import open_files
+from storage.locations import open_files
 from storage.manifest import NAME, ArtifactRef, Manifest
 from storage.numbered import Numbered
 

@@ -88,7 +88,7 @@ class Store(StoreReader):
 
         Raises:
             NotFoundError: there is none, and `create` is false.
-            StoreError: it has a newer format, is broken, or cannot be written.
+            StoreError: it has a newer format, is broken, cannot be reached, or cannot be written.
         """
         store = cls(os.fspath(location), storage_options, after_change)
         try:
@@ -106,6 +106,8 @@ class Store(StoreReader):
                 f'{{"format_version": {FORMAT_VERSION}}} into it, else choose another folder.'
             ) from None
         check_format(marker.format_version, f"The store at {location}")
+        if create:
+            store.files.check_creation()
         return store
 
     # Writing

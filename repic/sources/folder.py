@@ -24,6 +24,7 @@ from repic.images import fetch, formats, uris
 from repic.images.refusal import ImageRefused
 from repic.sources import captions_beside, folder_levels, labels_file
 from repic.sources.base import SourceFacts, SourcePhoto
+from storage import locations
 
 if TYPE_CHECKING:
     from repic import config
@@ -60,6 +61,7 @@ def photos(settings: config.SourceSettings) -> Iterator[SourcePhoto]:
     What a labels file in the root says goes before names of folders and texts beside photos.
 
     Raises:
+        storage.errors.StoreError: a server of photos cannot be reached, or refuses the credentials.
         SourceError: the folder does not exist, its labels file is not valid, or several levels of
             folders can be identities.
     """
@@ -152,11 +154,11 @@ def _open(root: str) -> tuple[Any, str]:
     try:
         fetch.check_scheme(root)
         files, folder = fsspec.url_to_fs(uris.remote_path(root))
+        return locations.fit(files), folder
     except ImageRefused as error:
         raise SourceError(f"{root} is no folder of photos: {error.message} (source.path)") from None
     except (ImportError, ValueError) as error:
         raise SourceError(f"{root} cannot be opened: {error} (source.path)") from error
-    return files, folder
 
 
 def _text(name: str) -> str:
