@@ -16,9 +16,12 @@ from prefect.utilities.annotations import quote
 
 from flows.parameters import check_given
 from repic.errors import FIXABLE, CaptionServerError
+from storage.errors import UnreachableError
 
 LOGGED_EVERY = 10
 """Training steps per line of the log."""
+
+RESTARTING = (CaptionServerError, UnreachableError)
 
 T = TypeVar("T")
 
@@ -26,10 +29,10 @@ T = TypeVar("T")
 def is_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether to retry: not after an error that only the user can fix.
 
-    A server of captions that does not answer is retried too; it may be restarting.
+    A server of captions or of the store that does not answer is retried too; it may be restarting.
     """
     error = state.data
-    return isinstance(error, CaptionServerError) or not isinstance(error, FIXABLE)
+    return isinstance(error, RESTARTING) or not isinstance(error, FIXABLE)
 
 
 TASK_OPTIONS: dict[str, Any] = {

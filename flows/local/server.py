@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 START_TIMEOUT = 180.0
 """Seconds that a server may take to answer; a busy small machine needs more than 20."""
 
+DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+"""Environment variable of Prefect with the database of a server."""
+
 THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Server, worker and models share the cores, so waiting OpenMP threads must not spin."""
 
@@ -98,16 +101,24 @@ def is_healthy(url: str) -> bool:
         return False
 
 
-def start(folder: Path, access: Access, *, ui: bool = True) -> ChildProcess:
+def start(
+    folder: Path, access: Access, *, ui: bool = True, database: str | None = None
+) -> ChildProcess:
     """Start a server with the log `folder/server.log`; see `wait_until_healthy`.
 
     It inherits a socket, so no other program of this machine can answer in its place.
+
+    Args:
+        database: URL of a PostgreSQL database, which may have a password; by default a file of
+            SQLite in the folder.
 
     Raises:
         PrefectServerError: the port is taken.
     """
     env = environment(folder, access) | access.server | CONCURRENCY_LIMITS
     env["PREFECT_SERVER_UI_ENABLED"] = str(ui).lower()
+    if database:
+        env[DATABASE] = database
     with listen(access.port) as listening:
         descriptor = listening.fileno()
         command = [sys.executable, "-m", "flows.local.guarded_server", str(descriptor)]

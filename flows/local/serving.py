@@ -81,7 +81,7 @@ def _start(store: str, access: Access, stops: ExitStack) -> list[ChildProcess]:
         running.append(child)
         return child
 
-    process = started(server.start(folder, access))
+    process = started(server.start(folder, access, database=os.environ.get(server.DATABASE)))
     with _progress(f"Starting the server; its log is {process.log}"):
         server.wait_until_healthy(process, access.url, _dot)
     name = stops.enter_context(profile.active(access))

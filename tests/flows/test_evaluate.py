@@ -12,6 +12,7 @@ from flows.evaluate import _table, evaluate
 from flows.local.access import Access
 from repic.errors import CaptionServerError, ConfigError, SuiteError
 from repic.evaluation.results import load
+from storage.errors import UnreachableError
 from storage.store import Store
 from tests.evaluation.servers import name_none, serving
 from tests.flows.up import PREFECT, Up, artifact
@@ -22,7 +23,7 @@ def test_only_what_may_pass_is_tried_again() -> None:
 
     for error in (SuiteError("x"), ConfigError("x")):
         assert not is_transient(None, None, Failed(data=error))  # type: ignore[arg-type]
-    for passing in (CaptionServerError("x"), ConnectionError("x")):
+    for passing in (CaptionServerError("x"), UnreachableError("x"), ConnectionError("x")):
         assert is_transient(None, None, Failed(data=passing))  # type: ignore[arg-type]
 
 
