@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -64,6 +65,10 @@ def train(
     prefect: Annotated[
         bool, typer.Option("--prefect", help="Run as a Prefect flow, with a UI.")
     ] = False,
+    accelerate_config: Annotated[
+        Literal["one_gpu", "eight_gpus"] | None,
+        typer.Option(help="Print the path of this configuration for `accelerate launch`, and end."),
+    ] = None,
     dry_run: DryRunOption = False,
     show_settings: ShowSettingsOption = False,
     as_json: JsonOption = False,
@@ -76,6 +81,9 @@ def train(
 
     Example: repic train --profile sample --set trainer.max_steps=100
     """
+    if accelerate_config:
+        print(files("repic.training") / "accelerate" / f"{accelerate_config}.yaml")
+        return
     if show_settings:
         _print_settings(method or "grpo")
         return

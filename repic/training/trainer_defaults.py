@@ -110,6 +110,12 @@ def trainer_config(settings: Settings, output: Path) -> GRPOConfig | SFTConfig:
 
 def _refuse(config: GRPOConfig | SFTConfig) -> None:
     """Refuse values that TRL accepts but that would lose rollouts or checkpoints here."""
+    # Each process measures alone and the first one publishes, which needs whole weights.
+    if config.fsdp or os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        raise ConfigError(
+            "FSDP divides the weights among the processes, and the checkpoint could not be "
+            "published: use ZeRO-2 (`repic train --accelerate-config eight_gpus`)"
+        )
     if config.save_strategy == "epoch":
         raise ConfigError(
             "trainer.save_strategy=epoch: all epochs are one pass here; set trainer.save_steps"
