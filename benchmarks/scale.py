@@ -8,7 +8,8 @@ photo collection has them. Each photo shows one main object, every third photo a
 identity has two to eight photos, some of them near-duplicates; half of the identities are labelled.
 Each stage runs in a process of its own, which reads its tables; its peak is the highest resident
 memory of that process, with 0.2 to 0.3 GB of Python and its libraries. Seconds are those of `run`
-alone; of a row-wise stage, those of its plan, all shards, and publishing in a store.
+alone; of a row-wise stage, those of its plan, all shards, and publishing in a store. Processor
+seconds are those of the whole process, also on a machine that does something else.
 """
 
 from __future__ import annotations
@@ -206,7 +207,8 @@ def run_row_stage(stage: RowStage, folder: Path) -> None:
 
 
 def report(seconds: float, rows: dict[str, int]) -> None:
-    print(json.dumps({"seconds": seconds, "peak_gb": peak_gb(), "rows": rows}))
+    took = {"seconds": seconds, "processor_seconds": time.process_time()}
+    print(json.dumps({**took, "peak_gb": peak_gb(), "rows": rows}))
 
 
 def build_in(folder: Path) -> Build:
