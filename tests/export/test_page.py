@@ -49,7 +49,7 @@ def test_the_commands_run_in_their_order(
         assert code == 0, (words, out, err)
         ran.append(words[1])
     assert {*ran} == {"export", "import", "build"}
-    assert len(ran) == 15
+    assert len(ran) == 16
 
 
 def _encoder(built: Built) -> list[str]:
@@ -78,4 +78,4 @@ def _python(text: str) -> str | None:
 
 def test_every_command_is_found() -> None:
     assert all(isinstance(command, Command) for command in COMMANDS)
-    assert sum(command.words[1] == "export" for command in COMMANDS) == 14
+    assert sum(command.words[1] == "export" for command in COMMANDS) == 15
