@@ -17,7 +17,13 @@ from repic.config import plugins
 from repic.config.settings import as_recorded
 from repic.errors import ConfigError, PluginError, TargetError
 from repic.export import registry
+from repic.models import detectors, encoder
 from repic.pipeline.scan import scan
+from repic.rewards.components import RewardedAnswer, lowered
+from repic.rewards.scoring import explain, score
+from repic.rewards.server.model_components import load_components, packed_settings
+from storage.store import Store
+from tests.builds import PHOTOS, SIZE, Built, build
 from tests.packages import Packages
 
 LISTING = """
@@ -139,6 +145,166 @@ def test_a_target_of_a_package_is_listed(packages: Packages) -> None:
     assert [*json.loads(listed)] == [*plugins.OWN["exports"], "ids"]
     with pytest.raises(TargetError, match="did you mean ids"):
         registry.target("idz")
+
+
+MODELS = """
+import hashlib
+
+import numpy as np
+from pydantic import Field
+
+from repic.config import Section
+from repic.images.coordinates import Box
+from repic.models.detectors import Detection
+from repic.models.detectors.base import detect
+
+VERSION = 1
+OPEN_VOCABULARY = False
+
+
+class SETTINGS(Section):
+    share: float = Field(0.5, gt=0, le=1, description="Side of the box, as a share of the photo's.")
+
+
+def describe(settings):
+    return {"weights": "none"}
+
+
+def load(settings, runtime, fingerprint):
+    return Middle(settings, fingerprint)
+
+
+class Middle:
+    vocabulary, side = ("thing",), 640
+
+    def __init__(self, settings, fingerprint):
+        self.share, self.fingerprint = settings.of_plugin("middle").share, fingerprint
+
+    def prepare(self, image):
+        return image
+
+    def detect(self, images):
+        return detect(self, images, 4)
+
+    def detect_prepared(self, batches, pool):
+        for batch in batches:
+            yield [[self.find(*image.size)] for image in batch]
+
+    def find(self, width, height):
+        rest = (1 - self.share) / 2
+        box = Box(rest * width, rest * height, (1 - rest) * width, (1 - rest) * height)
+        return Detection(box, "thing", 1.0)
+
+
+class Colours:
+    VERSION = 2
+
+    @staticmethod
+    def describe(settings):
+        return {"mean": "colour"}
+
+    @staticmethod
+    def reads_texts(settings):
+        return False
+
+    @staticmethod
+    def load(settings, runtime, fingerprint):
+        return MeanColour(fingerprint)
+
+
+class MeanColour:
+    dim, side = 3, 64
+
+    def __init__(self, fingerprint):
+        self.fingerprint = fingerprint
+
+    def prepare(self, image):
+        return np.asarray(image.resize((8, 8))).mean(axis=(0, 1)) + 1
+
+    def encode_prepared(self, prepared):
+        vectors = np.array(prepared, np.float32).reshape(-1, 3)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def encode_images(self, images):
+        return self.encode_prepared([self.prepare(image) for image in images])
+"""
+
+
+def test_a_detector_and_an_encoder_of_a_package_build(
+    packages: Packages, built: Built, tmp_path: Path
+) -> None:
+    points = {"detectors/middle": "", "encoders/colours": "Colours"}
+    packages.install("repic_models", points, MODELS)
+    changes = ("detector.kind=middle", "detector.middle.share=0.25", "encoder.architecture=colours")
+    settings = built.album.settings(*changes)
+    store = Store.open(tmp_path / "store", create=True)
+    build(settings, store)
+    rows = store.read("objects@latest").to_pylist()
+    assert {row["label"] for row in rows} == {"thing"}
+    assert {round(row["x2"] - row["x1"]) for row in rows} == {SIZE // 4}
+    assert store.read("embeddings@latest").num_rows == len(rows) == PHOTOS
+    described = detectors.describe(settings.detector, settings.runtime)
+    made = {"package": "repic_models", "release": "1.0", "version": 1}
+    assert described["plugin"] == made
+    assert described["settings"] == {"share": 0.25}
+    assert encoder.describe(settings.encoder, settings.runtime)["plugin"]["version"] == 2
+
+
+REWARD = """
+from pydantic import Field
+
+from repic.config import Section
+
+VERSION = 1
+RULE = "how short the answer is"
+
+
+class SETTINGS(Section):
+    weight: float = Field(0.0, ge=0, le=1, description="Share of the reward that it can take.")
+
+
+def is_on(settings):
+    return settings.weight > 0
+
+
+def looks(settings):
+    return False
+
+
+def component(settings, models):
+    return Short(settings.weight)
+
+
+class Short:
+    name = "short"
+
+    def __init__(self, weight):
+        self.weight = weight
+
+    def applies(self, answer):
+        return True
+
+    def scores(self, answers):
+        return [1.0 if len(answer.text) < 4 else 0.0 for answer in answers]
+"""
+
+
+def test_a_reward_of_a_package_is_a_component_of_workers(packages: Packages) -> None:
+    packages.install("repic_short", {"rewards/short": ""}, REWARD)
+    off = config.load("sample")
+    assert packed_settings(off, "store") == ""
+    settings = config.load("sample", ["rewards.short.weight=0.5"])
+    [component] = load_components(packed_settings(settings, "store"))
+    row = {"objective": "oct", "kind": "positive", "answer": "yes"}
+    answers = [RewardedAnswer(text, row, score(text, row)) for text in ("yes", "Yes, it is.")]
+    rewards = [
+        lowered(answer.reward, component, part)
+        for answer, part in zip(answers, component.scores(answers), strict=True)
+    ]
+    assert [reward.total for reward in rewards] == [1.0, 0.5]
+    full = {**row, "example_id": "1", "prompt": [], "box": None, "caption": None}
+    parts = explain(full, rewards[1], rewards[1])["components"]
+    assert parts[-1] == {"name": "short", "value": 0.0, "rule": "how short the answer is"}
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from repic.config.section import Section, added
+from repic.config import plugins
+from repic.config.section import Extensible, Section, added, nearest
 
 Band = Literal["easy", "medium", "hard"]
 Objective = Literal["oct", "vlt", "ict"]
@@ -22,11 +23,15 @@ EVERYDAY = "everyday"
 """Name of the shipped vocabulary."""
 
 
-class DetectorSettings(Section):
+class DetectorSettings(Extensible):
     """The detector that draws boxes."""
 
-    kind: Literal["annotation", "photos", "yolo", "yolo-world", "yoloe", "transformers"] = Field(
-        "photos", description="annotation: the source's own boxes; otherwise a model family."
+    group: ClassVar[plugins.Group] = "detectors"
+
+    kind: str = Field(
+        "photos",
+        description="annotation: the source's own boxes; otherwise a model family: photos, yolo, "
+        "yolo-world, yoloe, transformers, or one of a plug-in.",
     )
     checkpoint: str | None = Field(
         None,
@@ -61,6 +66,15 @@ class DetectorSettings(Section):
         "object that it overlaps by half.",
     )
 
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        if not plugins.has("detectors", kind):
+            raise ValueError(
+                f"there is no such detector{nearest(kind, plugins.names('detectors'))}"
+            )
+        return kind
+
     @field_validator("vocabulary", mode="before")
     @classmethod
     def _read_list(cls, value: Any) -> Any:
@@ -82,12 +96,15 @@ class DetectorSettings(Section):
         return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
-class EncoderSettings(Section):
+class EncoderSettings(Extensible):
     """The encoder that turns a crop into a vector."""
+
+    group: ClassVar[plugins.Group] = "encoders"
 
     architecture: str = Field(
         "photos",
-        description="OpenCLIP architecture, `photos`, or `sample` for generated photos.",
+        description="OpenCLIP architecture, `photos`, `sample` for generated photos, or an "
+        "encoder of a plug-in.",
     )
     pretrained: str = Field(
         "", description="OpenCLIP tag, TAG:FILE, local-dir:FOLDER or hf-hub:ORG/NAME."
@@ -326,8 +343,10 @@ class ClipScoreSettings(Section):
     )
 
 
-class RewardSettings(Section):
+class RewardSettings(Extensible):
     """What is read as the answer, and model-based penalties that reward workers apply."""
+
+    group: ClassVar[plugins.Group] = "rewards"
 
     strip: tuple[Literal["think", "answer"], ...] = added(
         (),

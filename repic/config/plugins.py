@@ -46,9 +46,19 @@ OWN: Mapping[Group, Mapping[str, str]] = {
         "subjects200k": "repic.sources.subjects200k",
         "sample": "repic.sources.sample",
     },
-    "detectors": {},
-    "encoders": {},
-    "rewards": {},
+    "detectors": {
+        "annotation": "repic.models.detectors.annotation",
+        "photos": "repic.models.detectors.main_object",
+        "yolo": "repic.models.detectors.yolo:Yolo",
+        "yolo-world": "repic.models.detectors.yolo:OpenYolo",
+        "yoloe": "repic.models.detectors.yolo:OpenYolo",
+        "transformers": "repic.models.detectors.grounded",
+    },
+    "encoders": dict.fromkeys(("photos", "sample"), "repic.models.encoder:OpenClip"),
+    "rewards": {
+        "judge": "repic.rewards.judge",
+        "clip_score": "repic.rewards.clip_score",
+    },
     "exports": {
         "hf": "repic.export.hf",
         "trl": "repic.export.trl",
@@ -69,9 +79,9 @@ OWN: Mapping[Group, Mapping[str, str]] = {
 NEEDED: Mapping[Group, tuple[str, ...]] = {
     "objectives": (),
     "sources": ("FACTS", "photos"),
-    "detectors": (),
-    "encoders": (),
-    "rewards": (),
+    "detectors": ("OPEN_VOCABULARY", "describe", "load"),
+    "encoders": ("describe", "load", "reads_texts"),
+    "rewards": ("RULE", "component", "is_on", "looks"),
     "exports": ("FACTS", "write"),
 }
 """What a registered object must have; one of a package also needs `VERSION`."""
@@ -133,6 +143,11 @@ def has(group: Group, name: str) -> bool:
 def is_own(group: Group, name: str) -> bool:
     """Whether it is our own."""
     return name in OWN[group]
+
+
+def is_plugin(group: Group, name: str) -> bool:
+    """Whether a package registers it, and not we."""
+    return name not in OWN[group] and has(group, name)
 
 
 def find(group: Group, name: str) -> Plugin:
@@ -219,6 +234,14 @@ def identity(group: Group, name: str) -> dict[str, Any]:
         return {}
     version = load(group, name).VERSION
     return {"package": plugin.distribution, "release": plugin.release, "version": version}
+
+
+def described(group: Group, name: str, settings: Any) -> dict[str, Any]:
+    """What fingerprints say of a plug-in: its version and its settings; empty for our own."""
+    made = identity(group, name)
+    if not made:
+        return {}
+    return {"plugin": made, "settings": settings.model_dump(mode="json") if settings else {}}
 
 
 def installed() -> list[Plugin]:

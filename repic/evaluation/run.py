@@ -178,7 +178,7 @@ def retrieve(
         return Retrieval()
     progress.phase("retrieval", len(suite.queries))
     detection = settings.detector
-    if detection.kind in ("yolo-world", "yoloe", "transformers") and suite.categories:
+    if suite.categories and detectors.has_open_vocabulary(detection):
         detection = detection.model_copy(update={"vocabulary": suite.categories})
     detector = detectors.load(detection, settings.runtime)
     encoder = encoder or encoders.load(settings.encoder, settings.runtime)

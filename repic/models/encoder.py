@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from repic.config import plugins
 from repic.errors import ConfigError
 from repic.models import imagenet_classifier
 from repic.models.devices import ResolvedRuntime
@@ -53,32 +54,67 @@ class Encoder(Protocol):
 
 
 def describe(settings: EncoderSettings, runtime: RuntimeSettings) -> dict[str, Any]:
-    """JSON of everything that can change a vector, for the fingerprint. Does not import torch."""
-    if settings.architecture == imagenet_classifier.NAME and not settings.pretrained:
-        model = imagenet_classifier.describe()
-    else:
-        model = OpenClipCheckpoint.of(settings).describe()
-    return {"model": model, **ResolvedRuntime.of(runtime).describe()}
+    """JSON of everything that can change a vector, for the fingerprint. Does not import torch.
+
+    Raises:
+        PluginError: the encoder is of a plug-in that cannot be used.
+    """
+    found = {
+        "model": _family(settings).describe(settings),
+        **ResolvedRuntime.of(runtime).describe(),
+    }
+    name = settings.architecture
+    if plugins.is_plugin("encoders", name):
+        found |= plugins.described("encoders", name, settings.of_plugin(name))
+    return found
 
 
 def reads_texts(settings: EncoderSettings) -> bool:
     """Whether the encoder also embeds texts. Does not load it."""
-    return bool(settings.pretrained) or settings.architecture != imagenet_classifier.NAME
+    return bool(_family(settings).reads_texts(settings))
 
 
-def load(settings: EncoderSettings, runtime: RuntimeSettings) -> OpenClipEncoder:
+def load(settings: EncoderSettings, runtime: RuntimeSettings) -> Encoder:
     """Load the encoder onto its device.
 
     Raises:
         ConfigError: the settings name no weights.
         WeightsError: the weights do not exist.
         DeviceError: the device cannot be used.
+        PluginError: the encoder is of a plug-in that cannot be used.
     """
-    return OpenClipEncoder(
-        OpenClipCheckpoint.of(settings),
-        ResolvedRuntime.of(runtime),
-        fingerprint(describe(settings, runtime)),
-    )
+    resolved, name = ResolvedRuntime.of(runtime), fingerprint(describe(settings, runtime))
+    encoder: Encoder = _family(settings).load(settings, resolved, name)
+    return encoder
+
+
+def _family(settings: EncoderSettings) -> Any:
+    """What loads an architecture: of ours or of a plug-in, or else of OpenCLIP."""
+    name = settings.architecture
+    return plugins.load("encoders", name) if plugins.has("encoders", name) else OpenClip
+
+
+class OpenClip:
+    """The models of OpenCLIP, and those in its layout, which we ship."""
+
+    @staticmethod
+    def describe(settings: EncoderSettings) -> dict[str, Any]:
+        """JSON that identifies the weights."""
+        if not OpenClip.reads_texts(settings):
+            return imagenet_classifier.describe()
+        return OpenClipCheckpoint.of(settings).describe()
+
+    @staticmethod
+    def reads_texts(settings: EncoderSettings) -> bool:
+        """Whether it was trained on texts as well."""
+        return bool(settings.pretrained) or settings.architecture != imagenet_classifier.NAME
+
+    @staticmethod
+    def load(
+        settings: EncoderSettings, runtime: ResolvedRuntime, fingerprint: str
+    ) -> OpenClipEncoder:
+        """Load the weights onto their device."""
+        return OpenClipEncoder(OpenClipCheckpoint.of(settings), runtime, fingerprint)
 
 
 class OpenClipEncoder:

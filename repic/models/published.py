@@ -15,13 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from repic.config import plugins
 from repic.errors import WeightsError
 from repic.models import shipped, weights
 from repic.models.open_clip_checkpoint import FOLDER, HUB, OpenClipCheckpoint
 from storage.atomic import replacing
 
 if TYPE_CHECKING:
-    from repic.config import DetectorSettings, Settings
+    pass
+from repic.config import DetectorSettings, Settings
 
 ULTRALYTICS = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 """Where ultralytics publishes weights; `REPIC_ULTRALYTICS_URL` names a mirror."""
@@ -82,7 +84,8 @@ class PublishedModel:
 
 
 def models_of(settings: Settings) -> Iterator[PublishedModel]:
-    """The published weights that a build with these settings loads; shipped ones are left out.
+    """The published weights that a build with these settings loads; shipped ones and those of
+    plug-ins are left out.
 
     Raises:
         ConfigError: the settings name no weights, or contradict each other.
@@ -96,7 +99,8 @@ def models_of(settings: Settings) -> Iterator[PublishedModel]:
             yield _yolo_file(checkpoint)
         if text := _text_encoder(detector):
             yield from _open_clip(OpenClipCheckpoint.parse(text), "detector.text_encoder")
-    yield from _open_clip(OpenClipCheckpoint.of(settings.encoder), "encoder.pretrained")
+    if not plugins.is_plugin("encoders", settings.encoder.architecture):
+        yield from _open_clip(OpenClipCheckpoint.of(settings.encoder), "encoder.pretrained")
 
 
 def _text_encoder(detector: DetectorSettings) -> str | None:

@@ -20,7 +20,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from repic.objectives.identify import KIND as WHICH
-from repic.rewards.components import RewardedAnswer
+from repic.rewards.components import RewardedAnswer, WorkerModels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,6 +33,32 @@ STRANGERS = 16
 
 CACHED = 4096
 """Photos whose vectors are kept: the answers of a group share one photo."""
+
+
+RULE = "CLIPScore above that against other photos"
+
+
+def is_on(settings: ClipScoreSettings) -> bool:
+    """Whether it lowers any reward."""
+    return bool(settings.weight)
+
+
+def looks(settings: ClipScoreSettings) -> bool:
+    """It looks at photos."""
+    return True
+
+
+def component(settings: ClipScoreSettings, models: WorkerModels) -> ClipScoreComponent:
+    """The component with its encoder, and photos of the store to compare with.
+
+    Raises:
+        ConfigError, WeightsError: the encoder cannot be loaded, or reads no texts.
+    """
+    encoder, photos = models.encoder(), models.photos
+    assert photos is not None
+    encoder.encode_texts(["a photo"])
+    # Ids are hashes, so the first ones are a random choice.
+    return ClipScoreComponent(encoder, photos, sorted(photos.uris)[:STRANGERS], settings)
 
 
 class ClipScoreComponent:

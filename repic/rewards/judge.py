@@ -23,7 +23,7 @@ from cachetools import LRUCache, cachedmethod
 from repic import config
 from repic.models.openai_client import image_part, short_reply, text_part
 from repic.objectives.identify import KIND as WHICH
-from repic.rewards.components import RewardedAnswer
+from repic.rewards.components import RewardedAnswer, WorkerModels
 from repic.web.replies import ReplyError
 
 if TYPE_CHECKING:
@@ -59,6 +59,24 @@ _FITS = "everything that the caption says can be seen in the photo"
 _FITS_NOT = "something that the caption says cannot be seen in the photo"
 
 Parts = Sequence[dict[str, Any]]
+
+
+RULE = "preferred to the true caption, or fits the photo, in both orders"
+
+
+def is_on(settings: config.JudgeSettings) -> bool:
+    """Whether there is an endpoint to ask."""
+    return bool(settings.url)
+
+
+def looks(settings: config.JudgeSettings) -> bool:
+    """Whether the endpoint is sent photos."""
+    return settings.photos
+
+
+def component(settings: config.JudgeSettings, models: WorkerModels) -> JudgeComponent:
+    """The component; its server is asked with the first answer."""
+    return JudgeComponent(settings, models.photos)
 
 
 class OpenPicture(Protocol):

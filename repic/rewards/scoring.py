@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from repic.captions.facts import FORMER_NAMES, checkable_facts
+from repic.config import plugins
 from repic.errors import RowError
 from repic.images.coordinates import QWEN3_VL, Convention
 from repic.objectives import OBJECTIVES
@@ -34,8 +35,6 @@ _RULES = {
     "facts": "words that set this photo apart, less three times those of other photos",
     "label": "whether it says what a named object is, where nothing else is known of the photo",
     "binding": "share of right claims about which name is which object",
-    "judge": "preferred to the true caption, or fits the photo, in both orders",
-    "clip_score": "CLIPScore above that against other photos",
 }
 
 _FIELDS = {
@@ -102,12 +101,18 @@ def explain(row: Row, result: Reward, released: Reward) -> dict[str, Any]:
         "read": result.parsed,
         "reason": result.reason,
         "components": [
-            {"name": name, "value": value, "rule": _RULES[name]}
+            {"name": name, "value": value, "rule": _rule(name)}
             for name, value in result.components.items()
         ],
         "total": result.total,
         "released": {"total": released.total, "reason": released.reason},
     }
+
+
+def _rule(name: str) -> str:
+    """What a component of a reward means."""
+    rule = _RULES.get(name) or plugins.load("rewards", name).RULE
+    return str(rule)
 
 
 def check_row(row: Any) -> None:

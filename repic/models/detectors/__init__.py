@@ -1,19 +1,22 @@
 """Object detectors, chosen by the settings.
 
-One module per family: `yolo` (ultralytics YOLO, YOLO-World and YOLOE, AGPL-3.0), `grounded`
-(OWLv2 and Grounding DINO through transformers, Apache-2.0) and `main_object` (an ImageNet
-classifier, for photos with one subject). They share `base`: each photo is letterboxed to one fixed
-square and batches have one fixed size, so that a box depends on its own photo only.
+One module per family, registered in `repic.config.plugins`: `yolo` (ultralytics YOLO, YOLO-World
+and YOLOE, AGPL-3.0), `grounded` (OWLv2 and Grounding DINO through transformers, Apache-2.0),
+`main_object` (an ImageNet classifier, for photos with one subject) and `annotation` (no model). The
+first two share `base`: each photo is letterboxed to one fixed square and batches have one fixed
+size, so that a box depends on its own photo only. Each has
+
+- `OPEN_VOCABULARY`: whether it finds whatever the vocabulary names;
+- `describe(settings)`: JSON of its weights and rules, for the fingerprint; must not import torch;
+- `load(settings, runtime, fingerprint)`: the `Detector`, on its device.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repic.errors import ConfigError
-from repic.models import weights
-from repic.models.detectors import grounded, main_object, yolo
+from repic.config import plugins
+from repic.models.detectors import annotation
 from repic.models.detectors.base import Detection, Detector, Prepared
 from repic.models.devices import ResolvedRuntime
 from storage.hashing import fingerprint
@@ -21,38 +24,35 @@ from storage.hashing import fingerprint
 if TYPE_CHECKING:
     from repic.config import DetectorSettings, RuntimeSettings
 
-__all__ = ["Detection", "Detector", "Prepared", "describe", "load"]
+__all__ = ["Detection", "Detector", "Prepared", "describe", "has_open_vocabulary", "load"]
 
 
 def describe(settings: DetectorSettings, runtime: RuntimeSettings) -> dict[str, Any]:
     """JSON of everything that can change a box, for the fingerprint. Does not import torch.
 
-    Local weights are identified by their hash, models on the hub by name.
+    Local weights are identified by their hash, models on the hub by name, and one of a plug-in also
+    by its version and settings.
 
     Raises:
         ConfigError: the kind needs a checkpoint or a vocabulary that is not set.
         WeightsError: the weights file does not exist.
+        PluginError: the kind is of a plug-in that cannot be used.
     """
-    limits = {
+    found: dict[str, Any] = {
+        "kind": settings.kind,
         "confidence": settings.confidence,
         "max_objects": settings.max_objects,
         "min_area_share": settings.min_area_share,
+        **plugins.load("detectors", settings.kind).describe(settings),
     }
-    if settings.kind == "annotation":
-        return {"kind": settings.kind, **limits}
-    resolved = ResolvedRuntime.of(runtime).describe()
-    if settings.kind == "photos":
-        return {"kind": settings.kind, **main_object.describe(), **limits, **resolved}
-    return {
-        "kind": settings.kind,
-        "checkpoint": _describe_checkpoint(settings),
-        "text_encoder": _describe_text_encoder(settings),
-        "vocabulary": list(settings.vocabulary),
-        "image_size": settings.image_size,
-        "iou": settings.iou,
-        **limits,
-        **resolved,
-    }
+    if settings.kind != annotation.KIND:
+        found |= ResolvedRuntime.of(runtime).describe()
+    return found | plugins.described("detectors", settings.kind, settings.of_plugin(settings.kind))
+
+
+def has_open_vocabulary(settings: DetectorSettings) -> bool:
+    """Whether it finds whatever `settings.vocabulary` names. Does not load it."""
+    return bool(plugins.load("detectors", settings.kind).OPEN_VOCABULARY)
 
 
 def load(settings: DetectorSettings, runtime: RuntimeSettings) -> Detector:
@@ -62,39 +62,9 @@ def load(settings: DetectorSettings, runtime: RuntimeSettings) -> Detector:
         ConfigError: the settings contradict each other or the checkpoint.
         WeightsError: the weights do not exist.
         DeviceError: the device cannot be used.
+        PluginError: the kind is of a plug-in that cannot be used.
     """
-    if settings.kind == "annotation":
-        raise ConfigError(
-            "detector.kind=annotation takes the boxes of the source's annotations and has no "
-            "model; choose another kind for photos without annotations"
-        )
-    resolved = ResolvedRuntime.of(runtime)
-    name = fingerprint(describe(settings, runtime))
-    if settings.kind == "photos":
-        return main_object.MainObjectDetector(settings, resolved, name)
-    if settings.kind == "transformers":
-        return grounded.load(settings, resolved, name)
-    return yolo.load(settings, resolved, name)
-
-
-def _describe_checkpoint(settings: DetectorSettings) -> Any:
-    if not settings.checkpoint:
-        raise ConfigError(f"detector.kind={settings.kind} needs a detector.checkpoint")
-    if settings.kind in {"yoloe", "transformers"} and not settings.vocabulary:
-        raise ConfigError(f"detector.kind={settings.kind} needs a detector.vocabulary to look for")
-    if settings.kind != "transformers":
-        return weights.sha256(yolo.find(settings.checkpoint))
-    folder = Path(settings.checkpoint).expanduser()
-    return weights.sha256_of_folder(folder) if folder.is_dir() else settings.checkpoint
-
-
-def _describe_text_encoder(settings: DetectorSettings) -> dict[str, Any] | None:
-    from repic.models.open_clip_checkpoint import OpenClipCheckpoint
-
-    if settings.text_encoder is None:
-        return None
-    if settings.kind not in {"yolo-world", "yoloe"}:
-        raise ConfigError(
-            f"detector.text_encoder belongs to yolo-world and yoloe; {settings.kind} has none"
-        )
-    return OpenClipCheckpoint.parse(settings.text_encoder).describe()
+    kind = plugins.load("detectors", settings.kind)
+    name = "" if settings.kind == annotation.KIND else fingerprint(describe(settings, runtime))
+    detector: Detector = kind.load(settings, ResolvedRuntime.of(runtime), name)
+    return detector

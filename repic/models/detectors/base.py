@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
 
+from repic.errors import ConfigError
 from repic.images.coordinates import Box
 from repic.models.devices import batched
 
@@ -106,6 +107,40 @@ def detect(
     )
     with ThreadPoolExecutor(1) as pool:
         return [found for batch in detector.detect_prepared(batches, pool) for found in batch]
+
+
+def describe_model(
+    settings: DetectorSettings, checkpoint: Any, text_encoder: Any = None
+) -> dict[str, Any]:
+    """JSON of a model that reads letterboxed photos, for `describe` of its kind.
+
+    Args:
+        checkpoint: Hash or name of its weights.
+        text_encoder: The same of the encoder of its vocabulary, if it has one.
+    """
+    return {
+        "checkpoint": checkpoint,
+        "text_encoder": text_encoder,
+        "vocabulary": list(settings.vocabulary),
+        "image_size": settings.image_size,
+        "iou": settings.iou,
+    }
+
+
+def needed_checkpoint(settings: DetectorSettings, vocabulary: bool) -> str:
+    """The checkpoint of the settings.
+
+    Args:
+        vocabulary: Whether a vocabulary is needed as well.
+
+    Raises:
+        ConfigError: there is no checkpoint, or no vocabulary.
+    """
+    if not settings.checkpoint:
+        raise ConfigError(f"detector.kind={settings.kind} needs a detector.checkpoint")
+    if vocabulary and not settings.vocabulary:
+        raise ConfigError(f"detector.kind={settings.kind} needs a detector.vocabulary to look for")
+    return settings.checkpoint
 
 
 class Candidates(NamedTuple):

@@ -14,8 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repic.errors import ConfigError, WeightsError
-from repic.models import hub
-from repic.models.detectors.base import Candidates, LetterboxDetector, Padding
+from repic.models import hub, weights
+from repic.models.detectors.base import (
+    Candidates,
+    LetterboxDetector,
+    Padding,
+    describe_model,
+    needed_checkpoint,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +33,21 @@ Scores = tuple["torch.Tensor", "torch.Tensor"]
 """Probabilities (batch, queries, words); boxes (batch, queries, 4) as center and size, 0 to 1."""
 
 PROMPT = "a photo of a {}"
+OPEN_VOCABULARY = True
 OWL, DINO = {"owlv2"}, {"grounding-dino", "mm-grounding-dino"}
+
+
+def describe(settings: DetectorSettings) -> dict[str, Any]:
+    """JSON of the model; see `repic.models.detectors.describe`."""
+    checkpoint = needed_checkpoint(settings, vocabulary=True)
+    if settings.text_encoder is not None:
+        raise ConfigError(
+            f"detector.text_encoder belongs to yolo-world and yoloe; {settings.kind} has none"
+        )
+    folder = Path(checkpoint).expanduser()
+    return describe_model(
+        settings, weights.sha256_of_folder(folder) if folder.is_dir() else checkpoint
+    )
 
 
 def load(

@@ -50,13 +50,23 @@ NOUNS = 5
 _GRAY = Padding(centered=True, color=(127, 127, 127))
 
 
-def describe() -> dict[str, Any]:
+OPEN_VOCABULARY = False
+
+
+def describe(settings: DetectorSettings) -> dict[str, Any]:
     """JSON that identifies boxes and nouns. Does not import torch."""
     return {
         **imagenet_classifier.describe(),
         "method": LAYOUT,
         "nouns": imagenet_nouns.describe(),
     }
+
+
+def load(
+    settings: DetectorSettings, runtime: ResolvedRuntime, fingerprint: str
+) -> MainObjectDetector:
+    """Load the classifier onto its device; see `MainObjectDetector`."""
+    return MainObjectDetector(settings, runtime, fingerprint)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,13 @@ import numpy as np
 from repic.config import cache_folder
 from repic.errors import ConfigError, WeightsError
 from repic.models import shipped, weights
-from repic.models.detectors.base import Candidates, LetterboxDetector, Padding
+from repic.models.detectors.base import (
+    Candidates,
+    LetterboxDetector,
+    Padding,
+    describe_model,
+    needed_checkpoint,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +57,19 @@ def find(checkpoint: str) -> Path:
         "detector.checkpoint",
         "`repic models pull PROFILE` fetches those that ultralytics publishes.",
     )
+
+
+def describe(settings: DetectorSettings) -> dict[str, Any]:
+    """JSON of the model; see `repic.models.detectors.describe`."""
+    from repic.models.open_clip_checkpoint import OpenClipCheckpoint
+
+    checkpoint = needed_checkpoint(settings, vocabulary=settings.kind == "yoloe")
+    if settings.text_encoder is None:
+        return describe_model(settings, weights.sha256(find(checkpoint)))
+    if settings.kind == "yolo":
+        raise ConfigError("detector.text_encoder belongs to yolo-world and yoloe; yolo has none")
+    text_encoder = OpenClipCheckpoint.parse(settings.text_encoder).describe()
+    return describe_model(settings, weights.sha256(find(checkpoint)), text_encoder)
 
 
 def load(
@@ -203,3 +222,17 @@ def _candidates(rows: torch.Tensor, head: Any, wanted: np.ndarray) -> Candidates
     best = scores.argmax(axis=0)
     boxes = np.concatenate([center - size / 2, center + size / 2], axis=1)
     return Candidates(boxes, scores.max(axis=0), wanted[best])
+
+
+class Yolo:
+    """YOLO with the classes that it was trained on."""
+
+    OPEN_VOCABULARY = False
+    describe = staticmethod(describe)
+    load = staticmethod(load)
+
+
+class OpenYolo(Yolo):
+    """YOLO-World and YOLOE, which look for words."""
+
+    OPEN_VOCABULARY = True

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from repic.config import EncoderSettings, RewardSettings, RuntimeSettings, Settings
+from repic.config import EncoderSettings, RewardSettings, RuntimeSettings, Settings, plugins
 from repic.errors import ConfigError
-from repic.rewards.components import Component
+from repic.rewards.components import Component, WorkerModels
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from repic.models.encoder import Encoder
 
 
 def packed_settings(settings: Settings, store: str) -> str:
@@ -25,14 +27,17 @@ def packed_settings(settings: Settings, store: str) -> str:
 
     Raises:
         ConfigError: CLIPScore is on, and the encoder cannot encode texts.
+        PluginError: a component is of a plug-in that cannot be used.
     """
-    if settings.rewards.clip_score.weight and settings.encoder.architecture == "photos":
+    from repic.models import encoder
+
+    if settings.rewards.clip_score.weight and not encoder.reads_texts(settings.encoder):
         raise ConfigError(
-            "rewards.clip_score needs an encoder that reads texts, and `photos` encodes only "
-            "pictures: add --profile sample, or --set encoder.architecture=ViT-B-32 --set "
-            "encoder.pretrained=openai"
+            "rewards.clip_score needs an encoder that reads texts, and "
+            f"`{settings.encoder.architecture}` encodes only pictures: add --profile sample, or "
+            "--set encoder.architecture=ViT-B-32 --set encoder.pretrained=openai"
         )
-    if not settings.rewards.clip_score.weight and not settings.rewards.judge.url:
+    if not any(True for _ in _chosen(settings.rewards)):
         return ""
     chosen = settings.model_dump(mode="json", include={"rewards", "encoder", "runtime"})
     return json.dumps({**chosen, "store": store})
@@ -43,31 +48,37 @@ def load_components(packed: str) -> list[Component]:
 
     Raises:
         ConfigError, WeightsError: the encoder cannot be loaded.
+        PluginError: a component is of a plug-in that cannot be used.
     """
     if not packed:
         return []
     settings = json.loads(packed)
-    rewards = RewardSettings.model_validate(settings["rewards"])
-    looks = rewards.clip_score.weight or (rewards.judge.url and rewards.judge.photos)
+    chosen = list(_chosen(RewardSettings.model_validate(settings["rewards"])))
+    looks = any(kind.looks(own) for kind, own in chosen)
     photos = StoredPhotos.of(settings["store"]) if looks else None
-    components: list[Component] = []
-    if rewards.clip_score.weight and photos:
-        from repic.models import encoder as embed
-        from repic.rewards.clip_score import STRANGERS, ClipScoreComponent
 
-        encoder = embed.load(
+    def encoder() -> Encoder:
+        from repic.models import encoder as embed
+
+        return embed.load(
             EncoderSettings.model_validate(settings["encoder"]),
             RuntimeSettings.model_validate(settings["runtime"]),
         )
-        encoder.encode_texts(["a photo"])
-        # Ids are hashes, so the first ones are a random choice.
-        strangers = sorted(photos.uris)[:STRANGERS]
-        components.append(ClipScoreComponent(encoder, photos, strangers, rewards.clip_score))
-    if rewards.judge.url:
-        from repic.rewards.judge import JudgeComponent
 
-        components.append(JudgeComponent(rewards.judge, photos))
-    return components
+    return [
+        kind.component(own, WorkerModels(encoder, photos if kind.looks(own) else None))
+        for kind, own in chosen
+    ]
+
+
+def _chosen(rewards: RewardSettings) -> Iterator[tuple[Any, Any]]:
+    """The module and the settings of each component that is on; of plug-ins, those with
+    settings."""
+    sections = {"clip_score": rewards.clip_score, "judge": rewards.judge, **rewards.given}
+    for name, own in sections.items():
+        kind = plugins.load("rewards", name)
+        if kind.is_on(own):
+            yield kind, own
 
 
 @dataclass(frozen=True)
