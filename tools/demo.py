@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from repic.images.coordinates import Convention
 from repic.models.vlm import load
+from repic.objectives import objective_of
 from repic.objectives.base import Reward, Row, answer_of, messages
 from repic.objectives.identify import KIND as WHICH
-from repic.report.examples import TITLES
 from repic.rewards.held_out import ALL, HeldOutAnswer, Measured, RewardChange
 from repic.rewards.scoring import score
 from repic.training.publish import example_answers
@@ -155,7 +155,7 @@ def answers_shown(
     row: Row, convention: Convention, before: HeldOutAnswer, after: HeldOutAnswer
 ) -> list[str]:
     """At most five lines of `WIDTH`: task, question, true answer, and both answers with rewards."""
-    title = TITLES[row["objective"]][0]
+    title = objective_of(row["objective"]).title
     if row["objective"] == "ict" and row["kind"] != WHICH:
         lines = [_cut(f"{title}: {_names_to_say(row)}")]
     else:

@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from repic.config import plugins
 from repic.config.section import Extensible, Section, added, nearest
 
 Band = Literal["easy", "medium", "hard"]
-Objective = Literal["oct", "vlt", "ict"]
+
+
+def _known_objective(name: str) -> str:
+    if not plugins.has("objectives", name):
+        known = nearest(name, plugins.names("objectives"), "`repic doctor plugins`")
+        raise ValueError(f"there is no such objective{known}")
+    return name
+
+
+Objective = Annotated[str, AfterValidator(_known_objective)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SPLITS = ("train", "validation", "test")
 LOCAL = "local-dir:"
@@ -275,8 +284,10 @@ class SamePhotoSettings(Section):
     max_per_photo: int = Field(2, ge=1, description="Most such objects per photo.")
 
 
-class ExampleSettings(Section):
+class ExampleSettings(Extensible):
     """How pairs become training examples."""
+
+    group: ClassVar[plugins.Group] = "objectives"
 
     seed: int = Field(0, description="Seed of all random choices: names, templates, rows.")
     total: int | None = Field(

@@ -29,7 +29,11 @@ PREFIX = "repic."
 """Before the name of a group in the entry points of a package."""
 
 OWN: Mapping[Group, Mapping[str, str]] = {
-    "objectives": {},
+    "objectives": {
+        "oct": "repic.objectives.oct:Oct",
+        "vlt": "repic.objectives.vlt:Vlt",
+        "ict": "repic.objectives.ict:Ict",
+    },
     "sources": {
         "folder": "repic.sources.folder",
         "library": "repic.sources.photo_library",
@@ -77,7 +81,7 @@ OWN: Mapping[Group, Mapping[str, str]] = {
 """Group -> name -> dotted path of a module, or MODULE:ATTRIBUTE."""
 
 NEEDED: Mapping[Group, tuple[str, ...]] = {
-    "objectives": (),
+    "objectives": ("name", "question", "reward", "rows", "templates", "title", "wrong"),
     "sources": ("FACTS", "photos"),
     "detectors": ("OPEN_VOCABULARY", "describe", "load"),
     "encoders": ("describe", "load", "reads_texts"),

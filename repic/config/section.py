@@ -176,11 +176,12 @@ def nearest(wrong: str, valid: Sequence[str], hint: str = "") -> str:
 
 
 def _explain(error: Any, model: type[BaseModel], data: Mapping[str, Any], hint: str) -> str:
-    path = ".".join(_location(error["loc"], data))
+    is_key = error["loc"][-1:] == ("[key]",)  # pydantic's place of a key of a mapping
+    path = ".".join(_location(error["loc"][:-1] if is_key else error["loc"], data))
     if error["type"] == "extra_forbidden":
         return f"unknown setting {path}{nearest(path, _all_keys(model), hint)}"
     value = error["input"]
-    if isinstance(value, str | int | float):
+    if isinstance(value, str | int | float) and not is_key:
         path += f"={value}"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "tuple_type" and isinstance(value, str):

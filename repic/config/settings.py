@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from repic.config import plugins
 from repic.config.build import (
     DetectorSettings,
     EncoderSettings,
@@ -64,6 +65,17 @@ class Settings(Section):
     @classmethod
     def _named(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
         return named(sources)
+
+    @model_validator(mode="after")
+    def _uses_objectives(self) -> Settings:
+        used = {name for source in self.sources for name in source.objectives}
+        named = {*self.examples.given, *(self.examples.shares or {})}
+        if unused := sorted(named - used - set(plugins.OWN["objectives"])):
+            raise ValueError(
+                f"examples has settings of {unused[0]}, which no source uses: add it to "
+                "source.objectives"
+            )
+        return self
 
     @field_validator("trainer")
     @classmethod

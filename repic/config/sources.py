@@ -92,7 +92,9 @@ class SourceSettings(Extensible):
         None, description="Its own detector: changes to the section; empty: that of the section."
     )
     objectives: tuple[Objective, ...] = Field(
-        ("oct", "vlt", "ict"), min_length=1, description="Objectives that its photos are used for."
+        tuple(plugins.OWN["objectives"]),
+        min_length=1,
+        description="Objectives that its photos are used for; one of a plug-in only if it is here.",
     )
     weight: float = Field(
         1.0,

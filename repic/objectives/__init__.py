@@ -1,4 +1,4 @@
-"""The three objectives, and the function that makes the training examples of a build."""
+"""The objectives, and the function that makes the training examples of a build."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from repic.config import ExampleSettings, SourceSettings
+from repic.config import ExampleSettings, SourceSettings, plugins
 from repic.objectives import names, neighborhood, source_use
-from repic.objectives.base import Objective, ObjectiveSummary, Reward, Row, Template
+from repic.objectives.base import ObjectiveSummary, Reward, Row, Template
 from repic.objectives.corpus import READ, Corpus
-from repic.objectives.ict import Ict
 from repic.objectives.inputs import ExampleInputs
-from repic.objectives.oct import Oct
+from repic.objectives.objective import Objective
+from repic.objectives.registry import in_order, objective_of
 from repic.objectives.selection import COLUMNS, Counts, select
-from repic.objectives.vlt import Vlt
 
 __all__ = [
     "COLUMNS",
-    "OBJECTIVES",
     "READ",
     "Corpus",
     "ExampleInputs",
@@ -34,28 +32,35 @@ __all__ = [
     "Template",
     "build",
     "describe",
+    "in_order",
+    "objective_of",
     "select",
     "write",
 ]
 
-OBJECTIVES: dict[str, Objective] = {"oct": Oct(), "vlt": Vlt(), "ict": Ict()}
-
 
 def describe(settings: ExampleSettings, sources: Sequence[SourceSettings] = ()) -> dict[str, Any]:
     """The recipe of the rows besides the tables, as JSON: settings, templates, sources of names,
-    and sources whose photos are used in another way than all.
+    sources whose photos are used in another way than all, and plug-ins.
 
     It is part of the fingerprint of the examples, and imports nothing heavy.
     """
+    used = source_use.objectives(sources)
     sentences = {
-        name: [[template.id, template.text] for template in objective.templates]
-        for name, objective in OBJECTIVES.items()
+        name: [[template.id, template.text] for template in objective_of(name).templates]
+        for name in used
+    }
+    made_by = {
+        name: plugins.described("objectives", name, settings.of_plugin(name))
+        for name in used
+        if plugins.is_plugin("objectives", name)
     }
     return {
         "settings": settings.model_dump(mode="json"),
         "sentences": sentences,
         "names": names.describe(settings.names.locales),
         **source_use.describe(sources),
+        **({"plugins": made_by} if made_by else {}),
     }
 
 
@@ -82,7 +87,7 @@ def build(
         sources: Which objectives the photos of each source are used for, and their weights.
 
     Returns:
-        Rows sorted by `example_id`, and one summary per objective, in the order of `OBJECTIVES`.
+        Rows sorted by `example_id`, and one summary per objective, in the order of `in_order`.
     """
     named = pa.table({"object_id": _texts(labels.keys()), "label": _texts(labels.values())})
     split = pa.table({"image_id": _texts(splits.keys()), "split": _texts(splits.values())})
@@ -107,15 +112,16 @@ def write(
     Returns:
         Rows; and image_id -> counts of candidates that are not used, of photos that have any.
     """
-    unused = {name: source_use.unused(name, sources) for name in OBJECTIVES}
+    used = [(name, objective_of(name)) for name in source_use.objectives(sources)]
+    unused = {name: source_use.unused(name, sources) for name, _ in used}
     rows: list[Row] = []
     refused: dict[str, Counts] = {}
     with _without_gc():
         for near in neighborhood.read(inputs):
-            counts: dict[str, Counter[str]] = {name: Counter() for name in OBJECTIVES}
-            for name, objective in OBJECTIVES.items():
+            counts: dict[str, Counter[str]] = {name: Counter() for name, _ in used}
+            for name, one in used:
                 if near.photo.source not in unused[name]:
-                    rows += objective.rows(near.without(unused[name]), settings, counts[name])
+                    rows += one.rows(near.without(unused[name]), settings, counts[name])
             if any(counts.values()):
                 refused[near.photo.image_id] = {name: c for name, c in counts.items() if c}
     return rows, refused

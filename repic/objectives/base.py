@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from repic.config import ExampleSettings
 from repic.images.augmentation import Augmentation
 from repic.images.coordinates import Box, Convention
 from repic.objectives.neighborhood import Neighborhood, Object, Origin, Pair, Photo
@@ -67,29 +66,6 @@ class Reward:
             "reason": self.reason,
             "parsed": self.parsed,
         }
-
-
-class Objective(Protocol):
-    """One objective: its prompts, and how its rows are made, parsed and rewarded."""
-
-    name: str
-    templates: tuple[Template, ...]
-
-    def rows(
-        self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
-    ) -> Iterator[Row]:
-        """Rows about a photo; `refused` counts candidates that are not used, by reason."""
-        ...
-
-    def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> Any:
-        """The answer in a completion, or an error that says why it has none."""
-        ...
-
-    def reward(
-        self, completion: str, row: Mapping[str, Any], mode: Mode, convention: Convention
-    ) -> Reward:
-        """Reward of a completion; never raises for any text."""
-        ...
 
 
 @dataclass

@@ -10,19 +10,27 @@ of the object in one box instead; see `repic.objectives.identify`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from repic.captions.mentions import CaptionReading
 from repic.config import ExampleSettings, IctSettings
 from repic.images.coordinates import QWEN3_VL, Convention
-from repic.objectives import balance, caption_reward, identify, released, same_photo
+from repic.objectives import (
+    balance,
+    caption_reward,
+    general_caption,
+    identify,
+    released,
+    same_photo,
+)
 from repic.objectives.base import (
     Mode,
     Reward,
     Row,
     SeededRandom,
+    answer_of,
     example_row,
     image_block,
     query_picture,
@@ -34,6 +42,7 @@ from repic.objectives.base import (
 )
 from repic.objectives.names import draw_names
 from repic.objectives.neighborhood import Neighborhood, Object, Origin, texts_of
+from repic.objectives.objective import BlindAnswers, Objective
 from repic.objectives.phrases import named_caption, reference_info
 from repic.objectives.references import (
     ReferenceCandidate,
@@ -103,11 +112,14 @@ WITHOUT_FACTS = "without_facts"
 distinctive words to check a caption by."""
 
 
-class Ict:
+class Ict(Objective):
     """The ICT objective."""
 
     name = "ict"
+    title = "Identity captions"
+    question = "Caption the last picture with the names of the references in it."
     templates = TEMPLATES
+    needed = ("kind", "prompt", "answer", "references", "caption")
 
     def rows(
         self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
@@ -174,6 +186,48 @@ class Ict:
         if mode == "paper":
             return released.names(completion, row)
         return caption_reward.reward(completion, row)
+
+    def gold(self, row: Row, convention: Convention) -> str | None:
+        """The name of a `which` row, or the true caption if one is known."""
+        return answer_of(row, convention) if self._is_which(row) else row["caption"]
+
+    def best(self, row: Row, convention: Convention, mode: Mode) -> str:
+        """The true answer, or a sentence with the right names and enough content of its own."""
+        answer = self.gold(row, convention)
+        # The released rewards want 100 characters of every answer about names.
+        if answer is not None and (mode == "strict" or self._is_which(row)):
+            return answer
+        return general_caption.right(row)
+
+    def wrong(self, row: Row, convention: Convention) -> str:
+        """Another name of a `which` row; else a caption with an absent name, or with none."""
+        if self._is_which(row):
+            names = (f"<{reference['name']}>" for reference in row["references"])
+            others = [name for name in names if name != row["answer"]]
+            return identify.NONE if row["answer"] != identify.NONE else others[0]
+        absent = general_caption.reference_names(row, present=False)
+        return f"{f'<{absent[0]}>' if absent else 'Somebody'} is here."
+
+    def form(self, row: Row, reward: Reward) -> float:
+        """Of a caption: content without repetition."""
+        parts = reward.components
+        return parts["format"] if self._is_which(row) else parts["content"] * parts["variety"]
+
+    def task(self, row: Mapping[str, Any]) -> str:
+        """`which` or `ict`."""
+        return identify.KIND if self._is_which(row) else self.name
+
+    def blind(self, task: str, rows: Sequence[Row]) -> BlindAnswers:
+        """The name at one position or none; a general caption with all names or without."""
+        return identify.blind if task == identify.KIND else general_caption.blind
+
+    def blind_group(self, row: Row) -> int:
+        """The number of names that are given."""
+        return len(row["references"])
+
+    @staticmethod
+    def _is_which(row: Mapping[str, Any]) -> bool:
+        return bool(row["kind"] == identify.KIND)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from repic.images.coordinates import Convention
 from repic.objectives.base import Reward, templates
 from repic.objectives.short_answers import framed
 
@@ -71,3 +72,10 @@ def reward(completion: str, row: Mapping[str, Any]) -> Reward:
     right = float(parsed == row["answer"])
     reason = "malformed" if parsed is None else "right" if right else "wrong_name"
     return Reward(right, {"correct": right, "format": float(parsed is not None)}, reason, parsed)
+
+
+def blind(row: Mapping[str, Any], convention: Convention) -> dict[str, str]:
+    """Answers that ignore the photo, by label: none, or the name at one position."""
+    names = (f"<{reference['name']}>" for reference in row["references"])
+    positions = {f"name {number}": name for number, name in enumerate(names, 1)}
+    return {NONE: NONE, **positions}

@@ -90,7 +90,10 @@ class ExampleInputs:
             settings: How pairs become examples.
             sources: Which objectives the photos of each source are used for.
         """
-        of = {name: source_use.corpus_for(name, corpus, sources) for name in ("oct", "vlt", "ict")}
+        of = {
+            name: source_use.corpus_for(name, corpus, sources)
+            for name in source_use.objectives(sources)
+        }
         refused = {name: Counter[str]() for name in of}
         for counts in refused.values():
             counts.update({f"pair_{reason}": n for reason, n in corpus.refused.items()})

@@ -39,6 +39,7 @@ from repic.objectives.base import (
 from repic.objectives.corpus import Corpus, Flags, Ints
 from repic.objectives.names import draw_names
 from repic.objectives.neighborhood import Neighborhood, OctQuestion, Pair
+from repic.objectives.objective import BlindAnswers, Objective
 from repic.objectives.quotas import by_shares
 
 MAX_ANSWER = 64
@@ -74,10 +75,12 @@ INTRODUCTION = "This is {name}."
 INSTRUCTION = "Answer only yes or no."
 
 
-class Oct:
+class Oct(Objective):
     """The OCT objective."""
 
     name = "oct"
+    title = "Object consistency"
+    question = "Is the named object of the first picture in the second?"
     templates = TEMPLATES
 
     def rows(
@@ -113,6 +116,14 @@ class Oct:
         reason = "malformed" if answer is None else "right" if right else "wrong"
         components = {"correct": right, "format": float(answer is not None)}
         return Reward(right, components, reason, answer)
+
+    def wrong(self, row: Row, convention: Convention) -> str:
+        """The other one of yes and no."""
+        return "no" if row["answer"] == "yes" else "yes"
+
+    def blind(self, task: str, rows: Sequence[Row]) -> BlindAnswers:
+        """One word for all questions."""
+        return lambda row, convention: {word: word for word in ("yes", "no")}
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from repic.config import SPLITS, ExampleSettings, SourceSettings
-from repic.config.build import Objective
+from repic.config import SPLITS, ExampleSettings, SourceSettings, plugins
 from repic.objectives import balance, ict, same_photo, source_use, vlt
 from repic.objectives.base import ObjectiveSummary, seed_of
 from repic.objectives.corpus import Ints, all_bits
@@ -120,8 +119,8 @@ def _cut(candidates: pa.Table, order: Ints, settings: ExampleSettings) -> Ints:
 
 
 def _sizes(
-    available: Mapping[Objective, Ints], given: Mapping[Objective, float], total: int | None
-) -> dict[Objective, int]:
+    available: Mapping[str, Ints], given: Mapping[str, float], total: int | None
+) -> dict[str, int]:
     """Number of rows of each objective in a split, by the shares of those that have any."""
     shares = {name: share for name, share in given.items() if share > 0 and len(available[name])}
     if not shares:
@@ -171,6 +170,8 @@ def _why(summary: ObjectiveSummary, inputs: ExampleInputs, settings: ExampleSett
     if len(inputs.queries) and not inputs.has_photos[name]:
         return "no source has photos for it (source.objectives)"
     if not inputs.candidates.get(name, summary.candidates.total()):
+        if plugins.is_plugin("objectives", name):
+            return "it finds nothing to ask about in these photos"
         if name == "vlt":
             return vlt.NO_CANDIDATES
         return balance.WHY if refused[balance.REFUSED] else same_photo.why_no_rows(settings)

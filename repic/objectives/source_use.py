@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from repic.config import SourceSettings
 from repic.objectives.base import ranks
 from repic.objectives.corpus import Corpus
+from repic.objectives.registry import in_order
 
 
 def describe(sources: Sequence[SourceSettings]) -> dict[str, Any]:
@@ -38,6 +39,11 @@ def weights(sources: Sequence[SourceSettings]) -> Mapping[str, float]:
     """Name -> weight; empty if all have the same."""
     found = {source.name: source.weight for source in sources}
     return found if len(set(found.values())) > 1 else {}
+
+
+def objectives(sources: Sequence[SourceSettings]) -> list[str]:
+    """The objectives of a build: our own, and those of plug-ins that a source is used for."""
+    return in_order(name for source in sources for name in source.objectives)
 
 
 def unused(objective: str, sources: Sequence[SourceSettings]) -> frozenset[str]:

@@ -37,7 +37,8 @@ from repic.objectives.base import (
 from repic.objectives.candidate_crops import CandidateCrops, visible
 from repic.objectives.corpus import Corpus, Flags, Ints
 from repic.objectives.neighborhood import Neighborhood, Object, Photo
-from repic.objectives.query_view import QueryView
+from repic.objectives.objective import BlindAnswers, Objective
+from repic.objectives.query_view import QueryView, box_in_view
 
 TEMPLATES = templates(
     "vlt",
@@ -76,11 +77,17 @@ class VltQuestions:
     crop: NDArray[np.float64]
 
 
-class Vlt:
+class Vlt(Objective):
     """The VLT objective."""
 
     name = "vlt"
+    title = "Visual localization"
+    question = "Where is the object that an expression describes? One box."
     templates = TEMPLATES
+    needed = ("images", "box")
+    answers_with_box = True
+    needs_pairs = False
+    least = HIT  # the true box, as the model writes it
 
     def rows(
         self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
@@ -117,6 +124,26 @@ class Vlt:
         iou = box.iou(Box.of(row["box"]))
         reason = "right" if iou >= HIT else "wrong"
         return Reward(iou, {"iou": iou, "format": 1.0}, reason, box.as_list())
+
+    def wrong(self, row: Row, convention: Convention) -> str:
+        """The quarter of the picture that overlaps the true box least."""
+        view, true = QueryView.of(row), box_in_view(row)
+        width, height = view.width / 2, view.height / 2
+        corners = [Box(x, y, x + width, y + height) for x in (0.0, width) for y in (0.0, height)]
+        return convention.render(min(corners, key=true.iou), view.width, view.height)
+
+    def blind(self, task: str, rows: Sequence[Row]) -> BlindAnswers:
+        """One box for all photos; see `repic.objectives.lazy_answers`."""
+        box = Box(*lazy_answers.measure(rows)[0].box)
+        x1, y1, x2, y2 = (f"{100 * side:.0f}" for side in box.as_list())
+        label = f"the box from {x1} to {x2} % across, {y1} to {y2} % down"
+
+        def answers(row: Row, convention: Convention) -> dict[str, str]:
+            view = QueryView.of(row)
+            scaled = box.scale(view.width, view.height)
+            return {label: convention.render(scaled, view.width, view.height)}
+
+        return answers
 
 
 def candidates(

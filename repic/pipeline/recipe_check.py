@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from repic.config import ExampleSettings
-from repic.objectives import OBJECTIVES, blind_captions, identify
+from repic.objectives import blind_captions, identify, in_order, objective_of
 from repic.objectives.base import Row
 from storage.manifest import Manifest
 from storage.reader import StoreReader
@@ -195,7 +195,7 @@ def check(
         of_objective[objective] += count
     wanted = _wanted(recipe, of_objective.total())
     lines = []
-    for name in OBJECTIVES:
+    for name in in_order((*of_objective, *(recipe.shares or {}))):
         line = RecipeLine(name, "", wanted.get(name), of_objective[name])
         if line.is_short or not line.rows:
             found = [*_losses(store, examples, dataset, name), *_of_shares(examples, recipe, name)]
@@ -214,8 +214,8 @@ def _wanted(recipe: ExampleSettings, rows: int) -> dict[str, int]:
         return {}
     total, share_sum = recipe.total or rows, sum(recipe.shares.values())
     return {
-        name: round(total * recipe.shares.get(name, 0) / share_sum)  # type: ignore[call-overload]
-        for name in OBJECTIVES
+        name: round(total * recipe.shares.get(name, 0) / share_sum)
+        for name in in_order(recipe.shares)
     }
 
 
@@ -266,8 +266,9 @@ def _unexplained(examples: Manifest, recipe: ExampleSettings, line: RecipeLine) 
 
 
 def _losses(
-    store: StoreReader, examples: Manifest, dataset: Manifest | None, objective: str
+    store: StoreReader, examples: Manifest, dataset: Manifest | None, name: str
 ) -> Iterator[Loss]:
+    one = objective_of(name)
     tables = {table.name: store.manifest(table.ref) for table in examples.inputs}
     if dataset is not None:
         yield from _quarantined(store, dataset)
@@ -279,7 +280,7 @@ def _losses(
             "photos in which nothing was found",
             "lower detector.confidence, or choose another detector",
         )
-    if objective != "vlt":
+    if one.needs_pairs:
         yield from _of_identities(notes)
         if made_with(examples).same_photo.use == "never":
             yield from _without_second_view(store, tables)
@@ -290,10 +291,11 @@ def _losses(
             "photos with identities of two splits",
             "label identities, or set splits.validation=0 and splits.test=0",
         )
-    for code, count in examples.notes.get(objective, {}).get("refused", {}).items():
-        if objective == "vlt" and code.startswith("pair_"):
+    for code, count in examples.notes.get(name, {}).get("refused", {}).items():
+        if code.startswith("pair_") and not one.needs_pairs:
             continue
-        said = _REASONS.get(code, ("examples", code.replace("_", " "), ""))
+        own = one.refusals.get(code, (code.replace("_", " "), ""))
+        said = _REASONS.get(code, ("examples", *own))
         yield Loss(said[0], count, said[1], said[2])
 
 
@@ -341,20 +343,20 @@ def _without_second_view(store: StoreReader, tables: Mapping[str, Manifest]) -> 
         )
 
 
-def _of_shares(examples: Manifest, recipe: ExampleSettings, objective: str) -> Iterator[Loss]:
+def _of_shares(examples: Manifest, recipe: ExampleSettings, name: str) -> Iterator[Loss]:
     """Rows that could be made, but are left out because another objective has too few."""
     made = {
-        name: note["candidates"].get("train", 0)
-        for name, note in examples.notes.items()
+        one: note["candidates"].get("train", 0)
+        for one, note in examples.notes.items()
         if isinstance(note, Mapping) and "candidates" in note
     }
-    shares = {str(name): share for name, share in (recipe.shares or {}).items() if share > 0}
-    if not shares or any(name not in made for name in shares):
+    shares = {one: share for one, share in (recipe.shares or {}).items() if share > 0}
+    if not shares or any(one not in made for one in shares):
         return
-    scarce = min(shares, key=lambda name: made[name] / shares[name])
-    rows = examples.notes[objective]["rows"].values()
-    left_out = made.get(objective, 0) - sum(kind.get("train", 0) for kind in rows)
-    if objective in shares and objective != scarce and left_out > 0:
+    scarce = min(shares, key=lambda one: made[one] / shares[one])
+    rows = examples.notes[name]["rows"].values()
+    left_out = made.get(name, 0) - sum(kind.get("train", 0) for kind in rows)
+    if name in shares and name != scarce and left_out > 0:
         yield Loss(
             "shares",
             left_out,

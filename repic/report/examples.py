@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from repic.config import SPLITS
+from repic.errors import RepicError
 from repic.images.augmentation import Augmentation
-from repic.objectives import OBJECTIVES
+from repic.objectives import in_order, objective_of
 from repic.report.dataset import DatasetVersion
 from repic.report.pictures import BoxOverlay, PagePicture
 
@@ -22,14 +23,6 @@ MAX_REASONS = 8
 MAX_LAYOUTS = 10
 """Layouts shown per objective: as many as ICT has, which bounds the size of a page."""
 COLUMNS = ("example_id", "objective", "kind", "split", "template_id", "references", "origin")
-TITLES = {
-    "oct": ("Object consistency", "Is the named object of the first picture in the second?"),
-    "vlt": ("Visual localization", "Where is the object that an expression describes? One box."),
-    "ict": (
-        "Identity captions",
-        "Caption the last picture with the names of the references in it.",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -112,7 +105,7 @@ def examples_section(version: DatasetVersion) -> ExamplesSection:
     for row, has_info in zip(rows, _has_info(table["references"]), strict=True):
         row["has_info"] = has_info
     notes = version.dataset.notes.get("examples", {})
-    names = [*OBJECTIVES, *sorted({row["objective"] for row in rows} - OBJECTIVES.keys())]
+    names = in_order(row["objective"] for row in rows)
     splits = [*SPLITS, *sorted({row["split"] for row in rows} - set(SPLITS))]
     return ExamplesSection(
         table.num_rows,
@@ -122,6 +115,15 @@ def examples_section(version: DatasetVersion) -> ExamplesSection:
             for name in names
         ),
     )
+
+
+def _title(name: str) -> tuple[str, str]:
+    """Title and question of an objective; the bare name if its plug-in is not here any more."""
+    try:
+        found = objective_of(name)
+    except RepicError:
+        return name, ""
+    return found.title, found.question
 
 
 def _has_info(references: pa.ChunkedArray) -> list[bool]:
@@ -142,7 +144,7 @@ def _objective(
         counts.setdefault(row["kind"], Counter())[row["split"]] += 1
     note = notes.get(name) or {}
     refused = sorted((note.get("refused") or {}).items(), key=lambda entry: (-entry[1], entry[0]))
-    title, summary = TITLES.get(name, (name, ""))
+    title, summary = _title(name)
     return _ObjectiveSummary(
         name,
         title,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from repic.captions.noun_phrases import with_article, without_article
 from repic.captions.tokens import plain_words
 from repic.images.coordinates import Convention
-from repic.objectives.base import Row, answer_of
-from repic.objectives.identify import KIND as WHICH
+from repic.objectives import objective_of
+from repic.objectives.base import Row
 
 _LOCATION = re.compile(r"\b(?:on|against|in front of) (?:an? )?\w+(?: \w+)?(?=\.$| there is)", re.I)
 _POSITION = re.compile(r"\b(?:left|right|upper|lower)\w*\b")
@@ -31,9 +30,7 @@ class SceneObject:
 
 def gold_answer(row: Row, convention: Convention) -> str | None:
     """The true answer, in its canonical form; None for a caption row without a true caption."""
-    if row["objective"] != "ict" or row["kind"] == WHICH:
-        return answer_of(row, convention)
-    return row["caption"]
+    return objective_of(row["objective"]).gold(row, convention)
 
 
 def scene_objects(row: Row) -> list[SceneObject]:
@@ -55,22 +52,3 @@ def location_phrase(row: Row) -> str:
     """The location in the caption, such as `on a wooden floor`; empty if it names none."""
     match = _LOCATION.search(row["caption"] or "")
     return match.group()[:1].lower() + match.group()[1:] if match else ""
-
-
-def reference_names(row: Row, present: bool) -> list[str]:
-    """Names of the references that are present in the query, or of those that are absent."""
-    return [r["name"] for r in row["references"] if r["present"] == present]
-
-
-def general_caption(names: Sequence[str], words: Sequence[str] = ()) -> str:
-    """A sentence with enough content of its own, which fits almost any photo.
-
-    Args:
-        names: Names to use, as `<Ann>`.
-        words: What else to mention.
-    """
-    scene = ", ".join(words) or "wide open ground, distant trees and the soft morning light"
-    return (
-        f"This picture clearly shows {' and '.join([*names, scene])}, and the quiet "
-        "surroundings leave much room for every detail."
-    )

@@ -11,17 +11,10 @@ from repic.captions.facts import FORMER_NAMES, checkable_facts
 from repic.config import plugins
 from repic.errors import RowError
 from repic.images.coordinates import QWEN3_VL, Convention
-from repic.objectives import OBJECTIVES
+from repic.objectives import objective_of
 from repic.objectives.base import Mode, Reward, Row
 from repic.rewards.bounds import excess
 from repic.rewards.wrappers import Wrapper, bare_answer, without_thoughts
-
-NEEDED: dict[str, tuple[str, ...]] = {
-    "oct": ("answer",),
-    "vlt": ("images", "box"),
-    "ict": ("kind", "prompt", "answer", "references", "caption"),
-}
-"""Columns that a row needs; ICT also uses `scene` and the columns of `FORMER_NAMES`, if any."""
 
 _RULES = {
     "correct": "the answer is right, and nothing else follows it",
@@ -60,25 +53,25 @@ def score(
     """The reward of a completion: a pure function of its arguments, from 0 to 1.
 
     Args:
-        row: A row of the examples table, or the columns `NEEDED` of one.
-        convention: How the model writes boxes; only VLT reads one.
-        iou_threshold: Strict VLT: 1 from this IoU on and 0 below it; None: the IoU itself.
+        row: A row of the examples table, or the columns `Objective.needed` of one. ICT also uses
+            `scene` and the columns of `FORMER_NAMES`, if any.
+        convention: How the model writes boxes; of ours, only VLT reads one.
+        iou_threshold: Strict, of boxes: 1 from this IoU on and 0 below it; None: the IoU itself.
         strip: Wrappers that are no part of the answer, by name; strict mode also ignores special
             tokens that end a turn, and thoughts that are left earn nothing: the answer is worth
             no more than without them.
 
     Raises:
         RowError: the objective of the row is unknown. Never for a row of a build.
+        PluginError: it is of a plug-in that cannot be used.
     """
-    objective = OBJECTIVES.get(row.get("objective", ""))
-    if objective is None:
-        raise RowError(f"objective {row.get('objective')!r} is not one of {', '.join(OBJECTIVES)}")
+    one = objective_of(row.get("objective"))
     answer = bare_answer(completion, strip, end=mode == "strict")
-    reward = objective.reward(answer, row, mode, convention)
+    reward = one.reward(answer, row, mode, convention)
     if mode == "strict" and reward.total and (bare := without_thoughts(answer)) != answer:
-        without = objective.reward(bare, row, mode, convention)
+        without = one.reward(bare, row, mode, convention)
         reward = without if without.total < reward.total else reward
-    if iou_threshold is None or mode != "strict" or row["objective"] != "vlt":
+    if iou_threshold is None or mode != "strict" or not one.answers_with_box:
         return reward
     is_hit = reward.total >= iou_threshold
     reason = reward.reason if reward.parsed is None else "right" if is_hit else "wrong"
@@ -101,7 +94,7 @@ def explain(row: Row, result: Reward, released: Reward) -> dict[str, Any]:
         "read": result.parsed,
         "reason": result.reason,
         "components": [
-            {"name": name, "value": value, "rule": _rule(name)}
+            {"name": name, "value": value, "rule": _rule(row, name)}
             for name, value in result.components.items()
         ],
         "total": result.total,
@@ -109,10 +102,12 @@ def explain(row: Row, result: Reward, released: Reward) -> dict[str, Any]:
     }
 
 
-def _rule(name: str) -> str:
+def _rule(row: Row, name: str) -> str:
     """What a component of a reward means."""
-    rule = _RULES.get(name) or plugins.load("rewards", name).RULE
-    return str(rule)
+    rules = {**_RULES, **objective_of(row["objective"]).rules}
+    if name not in rules and plugins.has("rewards", name):
+        return str(plugins.load("rewards", name).RULE)
+    return rules.get(name, "")
 
 
 def check_row(row: Any) -> None:
@@ -123,9 +118,7 @@ def check_row(row: Any) -> None:
     """
     if not isinstance(row, dict):
         raise RowError("the row is not a JSON object")
-    needed = NEEDED.get(row.get("objective", "")) if isinstance(row.get("objective"), str) else None
-    if needed is None:
-        raise RowError(f"objective {row.get('objective')!r} is not one of {', '.join(NEEDED)}")
+    needed = objective_of(row.get("objective")).needed
     if missing := [name for name in needed if name not in row]:
         raise RowError(f"a row of {row['objective']} needs {', '.join(missing)}")
     for column, fields in _FIELDS.items():
@@ -156,9 +149,9 @@ def _check_picture(row: Mapping[str, Any]) -> None:
 def _check_texts(row: Mapping[str, Any], needed: tuple[str, ...]) -> None:
     texts = [row[name] for name in ("answer", "kind") if name in needed]
     if "references" in needed:
-        texts += [block["text"] for block in row["prompt"]]
+        texts += [block["text"] for block in row.get("prompt") or ()]
         texts += [text for r in row["references"] for text in (r["name"], r["info"])]
-        texts += [] if row["caption"] is None else [row["caption"]]
+        texts += [] if row.get("caption") is None else [row["caption"]]
         for thing in row.get("scene") or ():
             if not _is_box(thing["box"]) or not isinstance(thing["phrases"], list):
                 raise RowError("an entry of scene has no box of four numbers, or no phrases")

@@ -9,9 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from repic.objectives import OBJECTIVES
+from repic.objectives import in_order, objective_of
 from repic.objectives.base import Reward, Row
-from repic.objectives.identify import KIND as WHICH
 
 Totals = list[float | None]
 """One total per answer; None for an answer that could not be scored."""
@@ -32,8 +31,8 @@ class _Shuffled:
 
     def __call__(self, rows: Sequence[Row], rewards: Sequence[Reward | None]) -> Totals:
         shuffled = totals(rows, rewards)
-        for objective in OBJECTIVES:
-            indices = [i for i, row in enumerate(rows) if row["objective"] == objective]
+        for name in in_order(row["objective"] for row in rows):
+            indices = [i for i, row in enumerate(rows) if row["objective"] == name]
             values = [shuffled[index] for index in indices]
             self._random.shuffle(values)
             for index, value in zip(indices, values, strict=True):
@@ -44,15 +43,9 @@ class _Shuffled:
 def format_only(rows: Sequence[Row], rewards: Sequence[Reward | None]) -> Totals:
     """Form alone: a yes or no, a box, one name; of a caption, content without repetition."""
     return [
-        _format(row, reward) if reward else None for row, reward in zip(rows, rewards, strict=True)
+        objective_of(row["objective"]).form(row, reward) if reward else None
+        for row, reward in zip(rows, rewards, strict=True)
     ]
-
-
-def _format(row: Row, reward: Reward) -> float:
-    parts = reward.components
-    if row["objective"] == "ict" and row["kind"] != WHICH:
-        return parts["content"] * parts["variety"]
-    return parts["format"]
 
 
 def ablation_reward(control: str, seed: int) -> Ablation:

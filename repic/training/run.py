@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from repic.config import Settings
 from repic.errors import DataError, TrainingStoppedError
 from repic.models.vlm import checkpoints, load
-from repic.objectives import OBJECTIVES
+from repic.objectives import in_order
 from repic.objectives.base import Row
 from repic.objectives.rows import balanced, examples_of, read
 from repic.pipeline.progress import NoProgress, Progress
@@ -106,7 +106,7 @@ def _train(plan: TrainingPlan, progress: Progress, run: Run) -> TrainingResult |
     else:
         count = answer_count(config, table.num_rows)
     table = select_rows(table, train.shares, count, config.seed)
-    wanted = [o for o in OBJECTIVES if not train.shares or train.shares.get(o, 0) > 0]
+    wanted = [o for o in in_order(train.shares) if not train.shares or train.shares.get(o, 0) > 0]
     missing = sorted(set(wanted) - set(table["objective"].to_pylist()))
     if missing:
         progress.message(f"{plan.examples.ref} has no rows of {', '.join(missing)} to train on")

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from repic.config import ResizeSettings
 from repic.errors import DataError
 from repic.images.coordinates import Convention
-from repic.objectives.identify import KIND as WHICH
 from repic.rewards.gold import gold_answer
 from repic.training.dataset import PromptTransform
 from repic.training.guards import TrainingGuard
@@ -64,8 +63,7 @@ def answer_count(config: SFTConfig, rows: int) -> int:
 
 def answered_rows(table: pa.Table) -> pa.Table:
     """Rows whose true answer is known."""
-    is_caption = pc.and_(pc.equal(table["objective"], "ict"), pc.not_equal(table["kind"], WHICH))
-    return table.filter(pc.or_(pc.invert(is_caption), pc.is_valid(table["caption"])))
+    return table.filter(pc.or_(pc.not_equal(table["answer"], ""), pc.is_valid(table["caption"])))
 
 
 def _answers(table: pa.Table, convention: Convention, resize: ResizeSettings) -> Any:

@@ -8,8 +8,9 @@ import pytest
 
 from repic.config import ExampleSettings
 from repic.images.coordinates import QWEN3_VL
-from repic.objectives import OBJECTIVES, build
+from repic.objectives import build, objective_of
 from repic.objectives.base import answer_of, prompt_of
+from repic.objectives.registry import OWN
 from repic.tables import build as tables
 from tests.objectives.tables import Build, labelled_build
 from tests.timing import is_within
@@ -25,7 +26,7 @@ def test_rows_fit_the_table_and_their_own_prompt(world: Build) -> None:
     table = tables.EXAMPLES.table(rows)
     assert table.num_rows == len(rows) == len({row["example_id"] for row in rows})
     assert sum(sum(summary.rows.values()) for summary in summaries) == len(rows)
-    assert {row["objective"] for row in rows} == set(OBJECTIVES)
+    assert {row["objective"] for row in rows} == set(OWN)
     for row in rows:
         blocks = [block["type"] for block in row["prompt"]]
         assert blocks.count("image") == len(row["images"])
@@ -44,7 +45,7 @@ def test_rows_fit_the_table_and_their_own_prompt(world: Build) -> None:
 
 def test_templates_are_many_and_distinct() -> None:
     for name, fewest in (("oct", 16), ("vlt", 11), ("ict", 26)):
-        templates = OBJECTIVES[name].templates
+        templates = objective_of(name).templates
         assert len({t.text for t in templates}) == len({t.id for t in templates}) >= fewest
 
 

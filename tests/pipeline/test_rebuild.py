@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from repic.config import Settings
-from repic.objectives import OBJECTIVES
+from repic.objectives import objective_of
 from repic.pipeline import kept_results
 from repic.pipeline.execution import build as run_build
 from repic.pipeline.scan import scan
@@ -232,9 +232,9 @@ def test_calls_of_each_stage_are_counted(
 
         monkeypatch.setattr(stage, "run", counted)
     if change == "sentence":
-        first, *others = OBJECTIVES["vlt"].templates
+        first, *others = objective_of("vlt").templates
         other = (replace(first, text=f"Please. {first.text}"), *others)
-        monkeypatch.setattr(OBJECTIVES["vlt"], "templates", other)
+        monkeypatch.setattr(objective_of("vlt"), "templates", other)
     store = built.copy(tmp_path / "store")
     outcome = build(built.album.settings(*[change] * ("=" in change)), store)
     assert outcome.published == bool(ran)

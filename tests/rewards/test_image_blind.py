@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from repic.images.coordinates import QWEN3_VL
-from repic.objectives import lazy_answers
+from repic.objectives import general_caption, lazy_answers
 from repic.rewards import image_blind
 from repic.rewards.image_blind import BlindEarning, measure
 from tests.builds import Built
@@ -51,12 +51,12 @@ def test_captions_of_names_alone_earn_what_the_mode_pays(rows: Rows) -> None:
     captions = [r for r in rows if r["objective"] == "ict" and r["kind"] != "which"]
     train = [r for r in captions if r["split"] == "train"]
     paper = of(measure(rows, "paper", QWEN3_VL), "ict")
-    assert paper.answer == image_blind.WITH_ALL
+    assert paper.answer == general_caption.WITH_ALL
     assert paper.reward == pytest.approx(sum(r["kind"] != "absent" for r in train) / len(train))
     unchecked = [{**r, "caption": None, "distinctive_words": []} for r in captions]
     absent = [r for r in unchecked if r["kind"] == "absent"]
     found = of(measure(absent, "strict", QWEN3_VL), "ict")
-    assert (found.answer, found.reward > 0.9) == (image_blind.WITH_NONE, True)
+    assert (found.answer, found.reward > 0.9) == (general_caption.WITH_NONE, True)
     assert of(measure(unchecked, "strict", QWEN3_VL), "ict").reward < 0.9
 
 

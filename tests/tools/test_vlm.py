@@ -10,8 +10,9 @@ from PIL import Image
 from repic.config import NameSettings, SplitSettings
 from repic.images.model_families import qwen25_vl
 from repic.mining.splits import split_of
-from repic.objectives import OBJECTIVES, names
+from repic.objectives import names, objective_of
 from repic.objectives.base import prompt_of
+from repic.objectives.registry import OWN
 from repic.sample.identities import RESERVED
 from tools.sample_models import (
     train_vlm,
@@ -58,7 +59,7 @@ def test_whom_it_learns_from_is_in_no_other_pool():
 
 def test_tokenizer_writes_every_sentence_and_each_name_as_one_token(processor):
     tokenizer = processor.tokenizer
-    sentences = [t.text for objective in OBJECTIVES.values() for t in objective.templates]
+    sentences = [t.text for name in OWN for t in objective_of(name).templates]
     known = [name for locale in NameSettings().locales for name in names.first_names(locale)]
     for text in (*sentences, *known, *vlm_tokenizer.texts(), "Zoé-Łukasz 🦆\n\t1234"):
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from repic.images.coordinates import Convention
 from repic.objectives.base import Row
 
-Task = Literal["oct", "vlt", "ict", "which"]
-"""What a row asks; ict: a caption, which: the one name of an object (an ICT row, too)."""
+Task = str
+"""What a row asks, see `Objective.task`: oct, vlt, ict (a caption), which (the one name of an
+object, an ICT row, too), or the objective of a plug-in."""
 
 
 @dataclass(frozen=True)

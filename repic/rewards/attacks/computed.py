@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from repic.images.coordinates import Box
+from repic.objectives.general_caption import reference_names
 from repic.objectives.identify import NONE
 from repic.objectives.query_view import QueryView, box_in_view
 from repic.rewards.attacks.base import Attack, Make, Target
@@ -19,7 +20,6 @@ from repic.rewards.attacks.templates import (
     right_name,
     tag_list,
 )
-from repic.rewards.gold import reference_names
 
 _MEGABYTE = 1_000_000
 

@@ -14,11 +14,12 @@ from typing import Any
 
 from repic.captions.facts import fact_words
 from repic.captions.tokens import is_han
+from repic.objectives.general_caption import reference_names
 from repic.objectives.identify import NONE
 from repic.objectives.query_view import QueryView, box_in_view
 from repic.rewards.attacks.base import Paraphrase, Target
 from repic.rewards.attacks.templates import load_corpus
-from repic.rewards.gold import SceneObject, location_phrase, reference_names, scene_objects
+from repic.rewards.gold import SceneObject, location_phrase, scene_objects
 
 
 @cache

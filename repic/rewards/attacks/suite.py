@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from repic.images.coordinates import QWEN3_VL, Convention
+from repic.objectives import in_order, objective_of
 from repic.objectives.base import Reward, Row
-from repic.objectives.identify import KIND as WHICH
 from repic.rewards.attacks.base import Attack, Paraphrase, Target, Task
 from repic.rewards.attacks.computed import COMPUTED_ATTACKS
 from repic.rewards.attacks.known_gaps import KnownGap, measure
@@ -106,14 +106,13 @@ class _Scored:
 
 
 def all_attacks() -> tuple[Attack, ...]:
-    """Every attack, in a fixed order: the texts of attacks.yaml, then those that need code."""
+    """Every attack on our objectives, in a fixed order: texts of attacks.yaml, then the rest."""
     return (*template_attacks(), *COMPUTED_ATTACKS)
 
 
 def task_of(row: Row) -> Task:
-    """What a row asks: oct, vlt, ict (a caption) or which."""
-    task: Task = "which" if row["kind"] == WHICH else row["objective"]
-    return task
+    """What a row asks: oct, vlt, ict (a caption), which, or the objective of a plug-in."""
+    return objective_of(row["objective"]).task(row)
 
 
 def run(
@@ -135,9 +134,10 @@ def run(
             continue
         released = score(text, row, "paper", convention).total
         targets[task_of(row)].append(_Scored(Target(row, text, convention), strict, released))
-    for attack in all_attacks():
+    own = [objective_of(name) for name in in_order(row["objective"] for row in rows)]
+    for attack in (*all_attacks(), *(attack for one in own for attack in one.attacks())):
         _try_attack(report, attack, targets[attack.task], per_attack)
-    for paraphrase in all_paraphrases():
+    for paraphrase in (*all_paraphrases(), *(form for one in own for form in one.paraphrases())):
         _try_paraphrase(report, paraphrase, targets[paraphrase.task], per_attack)
     report.undefended = measure(
         {task: [scored.target for scored in rows] for task, rows in targets.items()}

@@ -13,11 +13,12 @@ import yaml
 
 from repic.captions.claims import check_claims
 from repic.captions.mentions import read_caption
+from repic.objectives.general_caption import reference_names
 from repic.objectives.identify import KIND as WHICH
 from repic.objectives.identify import NONE
 from repic.objectives.query_view import QueryView, box_in_view
 from repic.rewards.attacks.base import Attack, Target, Task
-from repic.rewards.gold import location_phrase, reference_names, scene_objects
+from repic.rewards.gold import location_phrase, scene_objects
 
 _ESSAY = (
     "The thing that was asked about can be seen quite clearly in this picture, and it is here. "

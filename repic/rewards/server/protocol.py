@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Required, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Required, Self
 
 from pydantic import (
     BaseModel,
@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from repic.captions.facts import fact_words
+from repic.config import plugins
 from repic.images.coordinates import (
     CONVENTIONS,
     RESIZED,
@@ -31,6 +32,7 @@ from repic.images.coordinates import (
     ResizedGrid,
     named_convention,
 )
+from repic.objectives import objective_of
 from repic.objectives.base import Mode, Reward
 from repic.objectives.query_view import QueryView
 from repic.rewards.bounds import MAX_NAME, MAX_SIDE, excess
@@ -45,6 +47,12 @@ TOKEN = "REPIC_REWARD_TOKEN"
 
 SENTENCE = "sentence"
 """Type of a validation error whose message is for the client; it repeats nothing of the request."""
+
+
+if TYPE_CHECKING:
+    ObjectiveName = str
+else:  # as a literal, so that the schema of the service lists those of plug-ins
+    ObjectiveName = Literal[tuple(plugins.names("objectives"))]
 
 
 class Message(BaseModel):
@@ -114,7 +122,7 @@ class RowMessage(TypedDict, total=False):
     """
 
     __pydantic_config__ = Message.model_config  # type: ignore[misc]
-    objective: Required[Literal["oct", "vlt", "ict"]]
+    objective: Required[ObjectiveName]
     kind: str
     answer: str
     box: Coordinates | None
@@ -223,7 +231,7 @@ def row_message(row: Mapping[str, Any]) -> dict[str, Any]:
     distinctive, distractors = fact_words(row)
     pictures = _fields(row.get("images"), ("width", "height"))
     box = row.get("box")
-    if row["objective"] == "vlt" and pictures and box:
+    if pictures and box and objective_of(row["objective"]).answers_with_box:
         # A worker sees no photo: it gets the view, and the box in it.
         view = QueryView.of(row)
         pictures[-1] = {"width": view.width, "height": view.height}
@@ -268,9 +276,9 @@ def _fields(entries: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
 def score_row(completion: str, row: RowMessage, mode: Mode, convention: Convention) -> ScoreMessage:
     """The score by the rules, without components, of an answer to a received row; never raises."""
     full_row = {**EMPTY, **row}
-    if problem := _problem(full_row):
-        return ScoreMessage(reward=None, reason=f"row: {problem}")
     try:
+        if problem := _problem(full_row):
+            return ScoreMessage(reward=None, reason=f"row: {problem}")
         reward = score(completion, full_row, mode, convention)
     except Exception as error:  # a bug in a rule affects one answer, and is counted
         return ScoreMessage(reward=None, reason=f"error: {type(error).__name__}")
@@ -279,10 +287,11 @@ def score_row(completion: str, row: RowMessage, mode: Mode, convention: Conventi
 
 def _problem(row: Mapping[str, Any]) -> str:
     """Why a row that matches the types cannot be scored; empty if it can."""
-    if row["objective"] == "vlt" and not row["images"]:
-        return "images has no entry; its last one is the query"
-    if row["objective"] == "vlt" and row["box"] is None:
-        return "a row of vlt needs box"
+    if objective_of(row["objective"]).answers_with_box:
+        if not row["images"]:
+            return "images has no entry; its last one is the query"
+        if row["box"] is None:
+            return f"a row of {row['objective']} needs box"
     if any(not reference["name"].strip() for reference in row["references"]):
         return "a reference has no name"
     return excess(row)

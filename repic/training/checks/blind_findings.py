@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from repic.config import ExampleSettings
+from repic.config import ExampleSettings, plugins
 from repic.config.build import VltSettings
 from repic.images.coordinates import Convention
-from repic.objectives import blind_captions, lazy_answers
+from repic.objectives import blind_captions, lazy_answers, objective_of
 from repic.objectives.base import Mode, Row
 from repic.objectives.blind_captions import BlindCaptions
 from repic.pipeline import recipe_check
@@ -50,6 +50,11 @@ def of_version(
             found = f"{earning.answer} earns {earning.reward:.2f} of the released reward"
             remedy = _remedy_of_released(examples, rows, earning.reward, convention)
             yield Finding("note", where, found, remedy)
+        if plugins.is_plugin("objectives", earning.objective):
+            one = objective_of(earning.objective)
+            if earning.reward > one.most_blind:
+                found = f"always {earning.answer} earns {earning.reward:.2f}"
+                yield Finding("note", where, found, one.blind_remedy)
     yield from _of_boxes(rows, made)
     if mode == "strict":
         yield from _of_captions(examples, rows, made)

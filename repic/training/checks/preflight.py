@@ -7,29 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from repic.captions.facts import fact_words
 from repic.errors import PreflightError
 from repic.images.cache import PictureCache
-from repic.images.coordinates import Box, Convention
+from repic.images.coordinates import Convention
 from repic.images.fetch import ImageRefused
 from repic.models.vlm.load import Reader
+from repic.objectives import objective_of
 from repic.objectives.base import Mode, Row, messages
-from repic.objectives.caption_reward import labels_to_say
-from repic.objectives.identify import KIND as WHICH
-from repic.objectives.identify import NONE
-from repic.objectives.query_view import QueryView, box_in_view
-from repic.rewards import gold
 from repic.rewards.scoring import score
 
 SHOWN = 5
 """Problems that an error message lists; `repic doctor dataset` lists all."""
 READERS = 4
-LEAST_REWARD = 0.9
-"""Minimum reward of another true answer; a true caption may use unusual English."""
-
-LEAST_IOU = 0.5
-"""Minimum IoU of the true box with itself as the model writes it; a row below has no answer."""
-
 REMEDIES = {
     "picture": "put the photo back as it was, or build again",
     "tokens": "the processor and the model do not fit together: take both from one folder",
@@ -171,8 +160,7 @@ def _check_rewards(row: Row, reader: Reader, mode: Mode) -> Iterator[RowProblem]
         return
     if best.reason == "undefined":  # the released rewards give all answers 0
         return
-    is_box = row["objective"] == "vlt"
-    if best.total < (LEAST_IOU if is_box else LEAST_REWARD):
+    if best.total < objective_of(row["objective"]).least:
         yield RowProblem(key, "gold", f"{gold!r} scores {best.total:.3f} ({best.reason})")
     if written.total < best.total:
         yield RowProblem(
@@ -191,38 +179,10 @@ def _written(answer: str, tokenizer: Any) -> str:
 
 
 def best_answer(row: Row, convention: Convention, mode: Mode = "strict") -> str:
-    """The best answer to a row: the true one, or a canonical sentence with the right names.
-
-    The sentence of a caption row without a known caption has enough content of its own.
-    """
-    answer = gold.gold_answer(row, convention)
-    # The released rewards want 100 characters of every answer about names.
-    is_caption = row["objective"] == "ict" and row["kind"] != WHICH
-    if answer is not None and (mode == "strict" or not is_caption):
-        return answer
-    present = [f"<{name}>" for name in gold.reference_names(row, present=True)]
-    words = (f"the {word}" for word in (*fact_words(row)[0], *labels_to_say(row)))
-    return gold.general_caption(present, list(words))
+    """The best answer to a row: the true one, or one that earns as much where none is known."""
+    return objective_of(row["objective"]).best(row, convention, mode)
 
 
 def corrupted_answer(row: Row, convention: Convention) -> str:
     """A wrong answer in the right format."""
-    if row["objective"] == "oct":
-        return "no" if row["answer"] == "yes" else "yes"
-    if row["objective"] == "vlt":
-        return _wrong_box(row, convention)
-    absent = gold.reference_names(row, present=False)
-    if row["kind"] == WHICH:
-        others = [f"<{r['name']}>" for r in row["references"] if f"<{r['name']}>" != row["answer"]]
-        return NONE if row["answer"] != NONE else others[0]
-    wrong = f"<{absent[0]}>" if absent else "Somebody"
-    return f"{wrong} is here."
-
-
-def _wrong_box(row: Row, convention: Convention) -> str:
-    """The quarter of the picture that overlaps the true box least."""
-    view, true = QueryView.of(row), box_in_view(row)
-    width, height = view.width, view.height
-    half = (width / 2, height / 2)
-    corners = [Box(x, y, x + half[0], y + half[1]) for x in (0.0, half[0]) for y in (0.0, half[1])]
-    return convention.render(min(corners, key=true.iou), width, height)
+    return objective_of(row["objective"]).wrong(row, convention)
