@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -36,14 +36,16 @@ ROW = {"objective": "oct", "kind": "positive", "answer": "yes"}
 
 
 @contextmanager
-def service(*options: str, **environment: str) -> Iterator[tuple[str, Any]]:
+def service(
+    *options: str, program: Sequence[str | Path] = PROGRAM, **environment: str
+) -> Iterator[tuple[str, Any]]:
     """URL and process of a service that is ready; it may log little, whatever it is sent."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     # A file, because a service would wait for ever on a full pipe that nobody reads.
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            [*PROGRAM, "reward", "serve", f"--port={port}", *options],
+            [*program, "reward", "serve", f"--port={port}", *options],
             env={**os.environ, **environment},
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -1,0 +1,1 @@
+"""A fourth objective and a source of photos for RePIC; see docs/extending.md."""
