@@ -145,3 +145,12 @@ def test_the_pairs_that_a_version_added_are_listed(grown: Path) -> None:
         )
     assert rows
     assert [row[0] for row in rows] == sorted(every - old)
+
+
+def test_the_tutorial_is_the_package() -> None:
+    page = (DOCS / "extending.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"`([\w./]+)`:\n\n```\w+\n(.*?)```\n", page, re.DOTALL))
+    package = ROOT / "examples" / "howmany"
+    assert set(blocks) == {"pyproject.toml", "repic_howmany/objective.py", "repic_howmany/boxes.py"}
+    for name, text in blocks.items():
+        assert text == (package / name).read_text(encoding="utf-8"), name

@@ -7,25 +7,32 @@ import os
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from repic import config, sources
+from repic import config, objectives, report, sources
 from repic.cli import app
 from repic.config import plugins
 from repic.config.settings import as_recorded
-from repic.errors import ConfigError, PluginError, TargetError
+from repic.errors import ConfigError, PluginError, RowError, TargetError
 from repic.export import registry
+from repic.images.coordinates import QWEN3_VL
 from repic.models import detectors, encoder
 from repic.pipeline.scan import scan
+from repic.rewards import image_blind, scoring
+from repic.rewards.attacks import suite
 from repic.rewards.components import RewardedAnswer, lowered
 from repic.rewards.scoring import explain, score
 from repic.rewards.server.model_components import load_components, packed_settings
+from repic.rewards.server.protocol import row_message, score_row
+from repic.training.checks import preflight
 from storage.store import Store
 from tests.builds import PHOTOS, SIZE, Built, build
 from tests.packages import Packages
 
+ROOT = Path(__file__).parents[1]
 LISTING = """
 from pydantic import Field
 
@@ -374,3 +381,87 @@ def test_doctor_lists_them(listing: Packages) -> None:
             "problem": None,
         }
     ]
+
+
+@pytest.fixture
+def howmany(packages: Packages, monkeypatch: pytest.MonkeyPatch) -> Packages:
+    """The package of docs/extending.md, with its objective."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "howmany"))
+    point = {"objectives/howmany": "HowMany"}
+    packages.install("counting", point, "from repic_howmany.objective import HowMany")
+    return packages
+
+
+USED = "source.objectives=[oct, howmany]"
+
+
+def test_an_objective_that_no_source_uses_changes_no_recipe(howmany: Packages) -> None:
+    plain = config.load("sample")
+    before = objectives.describe(plain.examples, plain.sources)
+    assert "plugins" not in before
+    assert [*before["sentences"]] == ["oct", "vlt", "ict"]
+    for change in ("examples.howmany.most=3", "examples.shares={oct: 1, howmany: 1}"):
+        with pytest.raises(ConfigError, match=r"howmany, which no source uses: add it to source"):
+            config.load("sample", [change])
+
+
+def test_its_version_settings_and_sentences_are_in_the_recipe(howmany: Packages) -> None:
+    settings = config.load("sample", [USED, "examples.howmany.most=3"])
+    found = objectives.describe(settings.examples, settings.sources)
+    assert found["plugins"]["howmany"] == {
+        "plugin": {"package": "counting", "release": "1.0", "version": 1},
+        "settings": {"most": 3, "per_photo": 2},
+    }
+    assert len(found["sentences"]["howmany"]) == 3
+
+
+def test_every_place_knows_the_objective(howmany: Packages, built: Built, tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    build(built.album.settings(USED), store)
+    rows = store.read("examples@latest").to_pylist()
+    counted = [row for row in rows if row["objective"] == "howmany"]
+    assert {row["answer"] for row in counted} > {"1"}
+    for row in counted:
+        scoring.check_row(row)
+        assert score(preflight.best_answer(row, QWEN3_VL), row).total == 1
+        assert score(preflight.corrupted_answer(row, QWEN3_VL), row).total == 0
+        sent: Any = row_message(row)
+        assert score_row(row["answer"], sent, "strict", QWEN3_VL).reward == 1
+    earned = [e for e in image_blind.measure(rows, "strict", QWEN3_VL) if e.objective == "howmany"]
+    assert {e.split for e in earned} == {row["split"] for row in counted}
+    assert suite.run(counted).attacks == 3
+    page = report.write(store, "dataset@latest", tmp_path / "page.html").read_text()
+    assert "How many things of the kind of the first picture" in page
+    notes = store.manifest("examples@latest").notes["howmany"]
+    assert sum(n for of in notes["rows"].values() for n in of.values()) == len(counted)
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("class HowMany:\n    VERSION = 1", "lacks attacks, best"),
+        (
+            "from repic.objectives.objective import Objective\n"
+            "class HowMany(Objective):\n    VERSION, name, title, question, templates = 1, *'abcd'",
+            "lacks reward, rows, wrong",
+        ),
+        (
+            "from repic_howmany import objective\n"
+            "class HowMany(objective.HowMany):\n    name = 'other'",
+            "calls itself other",
+        ),
+    ],
+)
+def test_an_objective_that_lacks_something_is_named(
+    packages: Packages, monkeypatch: pytest.MonkeyPatch, code: str, problem: str
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "howmany"))
+    packages.install("counting", {"objectives/howmany": "HowMany"}, code)
+    settings = config.load("sample", [USED])
+    with pytest.raises(PluginError, match=problem):
+        objectives.describe(settings.examples, settings.sources)
+
+
+def test_a_row_of_a_package_that_is_gone_is_named() -> None:
+    with pytest.raises(RowError, match=r"one of oct, vlt, ict; if it is of a plug-in"):
+        score("1", {"objective": "howmany", "answer": "1"})

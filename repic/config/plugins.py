@@ -81,7 +81,10 @@ OWN: Mapping[Group, Mapping[str, str]] = {
 """Group -> name -> dotted path of a module, or MODULE:ATTRIBUTE."""
 
 NEEDED: Mapping[Group, tuple[str, ...]] = {
-    "objectives": ("name", "question", "reward", "rows", "templates", "title", "wrong"),
+    "objectives": (
+        *("attacks", "best", "blind", "form", "gold", "name", "question", "reward", "rows"),
+        *("task", "templates", "title", "wrong"),
+    ),
     "sources": ("FACTS", "photos"),
     "detectors": ("OPEN_VOCABULARY", "describe", "load"),
     "encoders": ("describe", "load", "reads_texts"),
@@ -193,7 +196,8 @@ def load(group: Group, name: str) -> Any:
     except Exception as error:  # code of others may raise anything
         cause = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise plugin.error(f"cannot be imported ({cause})") from error
-    if missing := [needed for needed in plugin.needed if not hasattr(found, needed)]:
+    abstract = getattr(found, "__abstractmethods__", frozenset())
+    if missing := [n for n in plugin.needed if n in abstract or not hasattr(found, n)]:
         raise plugin.error(f"lacks {', '.join(missing)} in {plugin.path} (docs/extending.md)")
     return found
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from repic.config.build import Objective, Weight
 from repic.config.evaluate import Protocol
-from repic.config.section import Section
+from repic.config.section import Section, added
 
 
 class MarginSettings(Section):
@@ -19,6 +20,14 @@ class MarginSettings(Section):
     )
     oct: float = Field(0.02, ge=0, description="Reward of held-out OCT rows.")
     vlt: float = Field(0.02, ge=0, description="Reward of held-out VLT rows (the IoU).")
+    others: dict[Objective, Weight] = added(
+        {}, description="Reward of held-out rows of objectives of plug-ins, as {howmany: 0.02}."
+    )
+
+    @property
+    def of_objectives(self) -> dict[str, float]:
+        """Margin of each objective that is guarded by its reward."""
+        return {"oct": self.oct, "vlt": self.vlt, **self.others}
 
 
 class RefreshSettings(Section):

@@ -25,11 +25,13 @@ def objective_of(name: Any) -> Objective:
         raise RowError(
             f"objective {name!r} is not one of {known}; if it is of a plug-in, install its package"
         )
-    return _made(plugins.load("objectives", name))
+    return _made(name, plugins.load("objectives", name))
 
 
 @cache
-def _made(kind: type[Objective]) -> Objective:
+def _made(name: str, kind: type[Objective]) -> Objective:
+    if kind.name != name:
+        raise plugins.find("objectives", name).error(f"calls itself {kind.name}")
     return kind()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from repic.config import ExampleSettings
+from repic.config.section import validated
 from repic.objectives import blind_captions, identify, in_order, objective_of
 from repic.objectives.base import Row
 from storage.manifest import Manifest
@@ -145,8 +146,13 @@ def recorded_recipe(examples: Manifest) -> dict[str, Any]:
 
 
 def made_with(examples: Manifest) -> ExampleSettings:
-    """The same, complete: settings that are not recorded have their default."""
-    return ExampleSettings.model_validate(recorded_recipe(examples))
+    """The same, complete: settings that are not recorded have their default.
+
+    Raises:
+        ConfigError: it was made with a plug-in that is not installed.
+    """
+    recorded = recorded_recipe(examples)
+    return validated(ExampleSettings, recorded, "if it is of a plug-in, install its package")
 
 
 def is_balanced(examples: Manifest) -> bool:

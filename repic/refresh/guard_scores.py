@@ -1,4 +1,5 @@
-"""Rewards of a checkpoint's greedy answers to held-out OCT and VLT rows: guards of a promotion."""
+"""Rewards of a checkpoint's greedy answers to held-out rows of OCT, VLT and others: guards of a
+promotion."""
 
 from __future__ import annotations
 
@@ -21,22 +22,26 @@ from repic.rewards.wrappers import Wrapper
 from storage.manifest import Manifest
 from storage.store import Store
 
-OBJECTIVES = ("oct", "vlt")
-
 Rewards = dict[str, np.ndarray[Any, Any]]
 """Objective -> rewards of its rows, in their order."""
 
 
 def held_out_rows(
-    store: Store, examples: Manifest, split: str, count: int, progress: Progress
+    store: Store,
+    examples: Manifest,
+    split: str,
+    objectives: Collection[str],
+    count: int,
+    progress: Progress,
 ) -> list[Row]:
-    """At most `count` rows of each objective, drawn by id; a message if the split has none."""
+    """At most `count` rows of each of some objectives, drawn by id; a message if the split has
+    none."""
     try:
         table = rows.read(store, examples, split)
     except DataError as error:
-        progress.message(f"OCT and VLT are not guarded: {error}")
+        progress.message(f"{', '.join(objectives)} are not guarded: {error}")
         return []
-    return [row for row in rows.balanced(table, count) if row["objective"] in OBJECTIVES]
+    return [row for row in rows.balanced(table, count) if row["objective"] in objectives]
 
 
 def rewards(

@@ -173,15 +173,14 @@ def _compared(
     ]
     split = settings.train.measure.split
     held_out = guard_scores.held_out_rows(
-        store, request.examples, split, settings.refresh.rows, progress
+        store, request.examples, split, margins.of_objectives, settings.refresh.rows, progress
     )
     given = (settings.evaluate, store, held_out, settings.rewards.strip)
     after = guard_scores.rewards(candidate, *given)
     before = guard_scores.rewards(production, *given) if production else {}
-    guards = (("oct", margins.oct), ("vlt", margins.vlt))
     comparisons += [
         compared
-        for objective, margin in guards
+        for objective, margin in margins.of_objectives.items()
         if (compared := guard_scores.compare(objective, before, after, margin))
     ]
     return decide(production is not None, comparisons), new
