@@ -17,9 +17,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+from pydantic import BaseModel
 
 from repic.errors import PluginError, RepicError
 
@@ -191,14 +193,16 @@ def load(group: Group, name: str) -> Any:
         found: Any = import_module(module)
         for part in filter(None, attribute.split(".")):
             found = getattr(found, part)
-    except RepicError:
-        raise
     except Exception as error:  # code of others may raise anything
         cause = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise plugin.error(f"cannot be imported ({cause})") from error
-    abstract = getattr(found, "__abstractmethods__", frozenset())
+    abstract: frozenset[str] = getattr(found, "__abstractmethods__", frozenset())
     if missing := [n for n in plugin.needed if n in abstract or not hasattr(found, n)]:
         raise plugin.error(f"lacks {', '.join(missing)} in {plugin.path} (docs/extending.md)")
+    if not isinstance(found.VERSION, int | str):
+        raise plugin.error(f"has a VERSION that is no number in {plugin.path}")
+    if not hasattr(getattr(found, SETTINGS, BaseModel), "model_fields"):
+        raise plugin.error(f"has {SETTINGS} in {plugin.path} that are no repic.config.Section")
     return found
 
 
@@ -286,6 +290,8 @@ def _of(group: Group) -> list[Plugin]:
 @cache
 def _registered() -> tuple[Plugin, ...]:
     """The entry points of all distributions; of two of one name, Python imports the first."""
+    from importlib import metadata
+
     here = Path.cwd()
     path = [folder for folder in sys.path if folder and not _is_same(folder, here)]
     found: dict[str, list[Plugin]] = {}

@@ -86,6 +86,8 @@ class Extensible(Section):
         Raises:
             PluginError: it cannot be used.
         """
+        if name in type(self).model_fields and plugins.is_plugin(self.group, name):
+            raise plugins.find(self.group, name).error("has the name of one of our settings")
         if name in self.given:
             return self.given[name]
         model = plugins.settings_of(self.group, name)

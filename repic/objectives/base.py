@@ -185,7 +185,7 @@ def system_block(text: str) -> dict[str, str]:
 
 def prompt_of(row: Mapping[str, Any], convention: Convention) -> list[dict[str, str]]:
     """The blocks of a row's prompt, with any box written in the convention of the model family."""
-    if row["objective"] != "ict" or row["box"] is None:
+    if row["answer"] == "{box}" or row["box"] is None:  # a box that is the answer is not given
         return list(row["prompt"])
     box = _box_of(row, convention)
     return [{**block, "text": block["text"].replace("{box}", box)} for block in row["prompt"]]
