@@ -136,9 +136,7 @@ def test_the_build_has_rows_and_says_what_made_them(
     assert len(rows) > 20
     of_photo = Counter(row["image_id"] for row in rows)
     assert max(of_photo.values()) == 3
-    objects = environment.json(
-        "sql", "select image_id, label, count(*) n from objects group by all"
-    )
+    objects = environment.sql("select image_id, label, count(*) n from objects group by all")
     numbers = {(o["image_id"], o["label"]): o["n"] for o in objects}
     labels = environment.sql("select object_id, label from objects")
     label_of = {o["object_id"]: o["label"] for o in labels}
@@ -222,4 +220,4 @@ def test_without_the_package_its_rows_are_named(
         text=True,
     )
     assert done.returncode != 0
-    assert "if it is of a plug-in, install its package" in done.stdout + done.stderr
+    assert "if it is of a plug-in, install its package" in " ".join(done.stderr.split())

@@ -66,17 +66,6 @@ class Settings(Section):
     def _named(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
         return named(sources)
 
-    @model_validator(mode="after")
-    def _uses_objectives(self) -> Settings:
-        used = {name for source in self.sources for name in source.objectives}
-        named = {*self.examples.given, *(self.examples.shares or {})}
-        if unused := sorted(named - used - set(plugins.OWN["objectives"])):
-            raise ValueError(
-                f"examples has settings of {unused[0]}, which no source uses: add it to "
-                "source.objectives"
-            )
-        return self
-
     @field_validator("trainer")
     @classmethod
     def _as_meant(cls, fields: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +159,21 @@ def load(
     data["trainer"] = trainer_fields(data)
     for method in METHODS:
         data.pop(method, None)
-    return validated(Settings, data, scope.hint)
+    settings = validated(Settings, data, scope.hint)
+    if "sources" in scope.sections:
+        _check_objectives(settings)
+    return settings
+
+
+def _check_objectives(settings: Settings) -> None:
+    """Raises: ConfigError: an objective of a plug-in has settings, and no source uses it."""
+    used = {name for source in settings.sources for name in source.objectives}
+    named = {*settings.examples.given, *(settings.examples.shares or {})}
+    if unused := sorted(named - used - set(plugins.OWN["objectives"])):
+        raise ConfigError(
+            f"examples has settings of {unused[0]}, which no source uses: add it to "
+            "source.objectives"
+        )
 
 
 def from_record(data: Mapping[str, Any]) -> Settings:
