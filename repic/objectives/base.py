@@ -185,7 +185,8 @@ def system_block(text: str) -> dict[str, str]:
 
 def prompt_of(row: Mapping[str, Any], convention: Convention) -> list[dict[str, str]]:
     """The blocks of a row's prompt, with any box written in the convention of the model family."""
-    if row["answer"] == "{box}" or row["box"] is None:  # a box that is the answer is not given
+    # A box that is the answer is not given. Questions of an evaluation have no answer.
+    if row["box"] is None or row.get("answer") == "{box}":
         return list(row["prompt"])
     box = _box_of(row, convention)
     return [{**block, "text": block["text"].replace("{box}", box)} for block in row["prompt"]]
