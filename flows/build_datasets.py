@@ -6,17 +6,18 @@ This file adds retries, concurrency, run names, and a page with the result.
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
-from flows import gpu
+from flows import gpu, runners
 from flows.common import (
     TASK_OPTIONS,
     check_parameters,
@@ -25,10 +26,12 @@ from flows.common import (
     page_of_run,
     store_location,
 )
+from flows.runners import pools
 from repic import config
 from repic.config import Settings
 from repic.pipeline import execution
 from repic.pipeline.build import Build, BuildResult, ShardResult, StagePlan, StageShard
+from repic.pipeline.handover import HandedShard
 from repic.pipeline.scan import Scan, scan
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Stage
@@ -37,8 +40,8 @@ from storage.manifest import Run
 SHARDS_AT_ONCE = 4
 """Per process. Shards of a stage with a model take turns: it is one model, on one device."""
 
-SHARDS_WAITING = 256
-"""Most shards that are submitted and not complete: their inputs are in memory."""
+LOGGED_EVERY = 10.0
+"""Seconds between two lines about the progress of a stage."""
 
 RETRIES: dict[str, Any] = {
     **TASK_OPTIONS,
@@ -55,8 +58,12 @@ def scan_source(settings: Settings) -> Scan:
 
 
 @task(name="shard", task_run_name="{shard.stage} {number}/{total}", **RETRIES)
-def compute(shard: StageShard, number: int, total: int, uses_model: bool) -> ShardResult:
-    """Compute one shard and keep its result, on the machine that the task runner chooses."""
+def compute(
+    shard: StageShard | HandedShard, number: int, total: int, uses_model: bool
+) -> ShardResult:
+    """Compute one shard and keep its result, in a thread here or on a worker of a cluster."""
+    if isinstance(shard, HandedShard):
+        shard = shard.read()
     if not uses_model:
         return execution.run_shard(shard)
     with gpu.turn():
@@ -89,6 +96,9 @@ def build_datasets(
     overrides: list[str] | None = None,
     allow_shrink: bool = False,
     store: str | None = None,
+    runner: runners.Kind = "threads",
+    address: str | None = None,
+    workers: int | None = None,
 ) -> BuildResult:
     """Build one dataset version from photos: OCT, VLT and ICT examples.
 
@@ -104,8 +114,14 @@ def build_datasets(
         allow_shrink: Publish also if most photos or rows of the last version, or an objective, are
             lost.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
+        runner: Where shards are computed: in threads of this process, on Dask or on Ray.
+        address: Of a running cluster of Dask or Ray. Default: a local one, for this build.
+        workers: Processes of the local cluster. Default: one per GPU, else as many as there are
+            cores for `runtime.threads` each.
     """
     check_parameters()
+    chosen_runner = runners.Choice(runner, address, workers)
+    chosen_runner.check()
     with in_home():
         chosen = profile or ("photos" if images or sources else "sample")
         values = config.chosen_sources(images, sources, identity)
@@ -115,27 +131,33 @@ def build_datasets(
         )
         run = Run.here(runtime.flow_run.id)
         this = Build(kept, opened, scanned, run, allow_shrink=allow_shrink)
-        outcome = execution.execute(
-            this, _compute_all, lambda this, stage: publish(opaque(this), stage)
-        )
+        with pools.opened(chosen_runner, kept, opened, compute) as pool:
+            outcome = execution.execute(
+                this, partial(_compute_all, pool), lambda this, stage: publish(opaque(this), stage)
+            )
     _report(outcome)
     return outcome
 
 
-def _compute_all(stage: Stage, plan: StagePlan) -> Iterable[ShardResult]:
+def _compute_all(pool: pools.Pool, stage: Stage, plan: StagePlan) -> Iterator[ShardResult]:
     """Compute the missing shards of a stage; their reports, in order."""
     total = len(plan.shards)
-    if total:
-        kept = plan.inputs - plan.missing
-        get_run_logger().info("%s: %d to compute, %d kept", stage.name, plan.missing, kept)
-    results: list[ShardResult] = []
-    futures: deque[PrefectFuture[ShardResult]] = deque()
-    for number, shard in enumerate(plan.shards, start=1):
-        if len(futures) == SHARDS_WAITING:
-            results.append(futures.popleft().result())
-        uses_model = bool(stage.models(shard.settings))
-        futures.append(compute.submit(opaque(shard), number, total, uses_model))
-    return results + [future.result() for future in futures]
+    if not total:
+        return
+    log = get_run_logger()
+    log.info("%s: %d to compute, %d kept", stage.name, plan.missing, plan.inputs - plan.missing)
+    submitted: deque[Callable[[], ShardResult]] = deque()
+    logged = time.monotonic()
+    shards = iter(plan.shards)
+    for number in range(1, total + 1):
+        while len(submitted) < pool.waiting and (shard := next(shards, None)):
+            place = number + len(submitted)
+            uses_model = bool(stage.models(shard.settings))
+            submitted.append(pool.submit(shard, place, total, uses_model))
+        yield submitted.popleft()()
+        if time.monotonic() - logged > LOGGED_EVERY:
+            logged = time.monotonic()
+            log.info("%s: %d of %d shards are complete", stage.name, number, total)
 
 
 def _report(outcome: BuildResult) -> None:

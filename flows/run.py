@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from flows import parameters
 from flows.local import home, runs, server
 from flows.local.problems import explained, shorten_logs
 from flows.local.processes import interruptible
+from flows.runners import HERE, Choice
 from repic.errors import PrefectServerError
 
 if TYPE_CHECKING:
@@ -31,18 +33,21 @@ POLL = 0.5
 """Seconds between polls of a run."""
 
 
-def build(store: str, **parameters: Any) -> BuildResult:
+def build(store: str, choice: Choice = HERE, **parameters: Any) -> BuildResult:
     """Run the flow `build-datasets` in this process, on the configured server or a temporary one.
 
     Args:
-        parameters: Parameters of the flow.
+        choice: Where its shards are computed.
+        parameters: Other parameters of the flow.
 
     Raises:
+        ConfigError: options of its runner that exclude each other, or an extra is missing.
         PrefectServerError: PREFECT_API_URL or the active profile names a server that does not
             answer.
     """
+    choice.check()
     with _running(store, "build_datasets") as build_datasets:
-        return build_datasets(store=store, **parameters)
+        return build_datasets(store=store, **asdict(choice), **parameters)
 
 
 def train(store: str, **parameters: Any) -> TrainingResult | None:

@@ -105,5 +105,9 @@ class PrefectServerError(RepicError):
     """A Prefect server that cannot be reached or started."""
 
 
+class ClusterError(RepicError):
+    """A Dask or Ray cluster that cannot be used, or a worker of it that lacks something."""
+
+
 FIXABLE = (RepicError, StoreError)
 """What the command line explains in one sentence, and flows do not retry."""

@@ -23,21 +23,38 @@ if TYPE_CHECKING:
 UNFINISHED = ["RUNNING", "PENDING", "CANCELLING"]
 
 
+class _Hold:
+    """Hook of a flow: holds the lock of a file as long as this process is alive.
+
+    Prefect sends the flow to the workers of a cluster; what they get of this holds nothing.
+    """
+
+    def __init__(self, folder: Path | None = None, locks: ExitStack | None = None) -> None:
+        self.__name__ = "hold"  # Prefect logs the names of hooks
+        self.paths: list[Path] = []
+        self._folder = folder
+        self._locks = locks
+
+    def __reduce__(self) -> tuple[type[_Hold], tuple[()]]:
+        return _Hold, ()
+
+    def __call__(self, flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+        if self._folder is None or self._locks is None:
+            return
+        path = _folder(self._folder) / str(flow_run.id)
+        if path not in self.paths:  # a retry of the flow runs again
+            self.paths.append(path)
+            self._locks.enter_context(locked(path))
+
+
 @contextmanager
 def of_this_process(folder: Path, flow: Flow[..., Any]) -> Iterator[Flow[..., Any]]:
     """The flow, whose runs are known to be alive as long as this process is."""
-    paths: list[Path] = []
-
-    def hold(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-        path = _folder(folder) / str(flow_run.id)
-        if path not in paths:  # a retry of the flow runs again
-            paths.append(path)
-            locks.enter_context(locked(path))
-
     with ExitStack() as locks:
+        hold = _Hold(folder, locks)
         yield flow.with_options(on_running=[hold])
         # After an error the server may not know the end of the run, so the file stays.
-        for path in paths:
+        for path in hold.paths:
             path.unlink(missing_ok=True)
 
 

@@ -34,6 +34,21 @@ if TYPE_CHECKING:
     from repic.pipeline.build import BuildResult
     from storage.store import Store
 
+RunnerOption = Annotated[
+    Literal["threads", "dask", "ray"] | None,
+    typer.Option(
+        help="Where a Prefect flow computes shards: in threads, on a Dask or on a Ray cluster.",
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a running cluster: tcp://HOST:8786 of Dask; HOST:6379, auto or ray://HOST:10001 "
+        "of Ray. Without it, a local one is started for the build."
+    ),
+]
+WorkersOption = Annotated[int | None, typer.Option(min=1, help="Processes of the local cluster.")]
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
@@ -59,6 +74,9 @@ def build(
     prefect: Annotated[
         bool, typer.Option("--prefect", help="Run as a Prefect flow, with retries and a UI.")
     ] = False,
+    runner: RunnerOption = None,
+    address: AddressOption = None,
+    workers: WorkersOption = None,
     dry_run: DryRunOption = False,
     show_settings: ShowSettingsOption = False,
     as_json: JsonOption = False,
@@ -90,10 +108,12 @@ def build(
         return
     if profile is None:
         _suggest_models(parameters["overrides"])
-    if prefect:
+    if prefect or runner or address or workers:
         from flows import run
+        from flows.runners import Choice
 
-        outcome = run.build(store, **parameters, allow_shrink=allow_shrink)
+        choice = Choice(runner or "threads", address, workers)
+        outcome = run.build(store, choice, **parameters, allow_shrink=allow_shrink)
     else:
         outcome = build_here(settings, store, allow_shrink=allow_shrink)
     if as_json:

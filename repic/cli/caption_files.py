@@ -89,8 +89,9 @@ def captions(
 
     Example: repic evaluate captions captions.json --metric paper --json
     """
-    from repic.evaluation.metrics import measure, usable_cores
+    from repic.evaluation.metrics import measure
     from repic.evaluation.records import CaptionFile
+    from repic.models.devices import usable_cores
 
     records = CaptionFile(file, wrappers_option(strip))
     report = measure(records, metric, concepts, workers=usable_cores())

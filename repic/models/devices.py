@@ -110,14 +110,21 @@ def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
 def _best_device() -> str:
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return "mps"
-    return "cuda" if _torch_supports_gpus() and _nvidia_gpu_count() else "cpu"
+    return "cuda" if _torch_supports_gpus() and nvidia_gpu_count() else "cpu"
 
 
 def _torch_supports_gpus() -> bool:
     return not metadata.version("torch").endswith("+cpu")
 
 
-def _nvidia_gpu_count() -> int:
+def usable_cores() -> int:
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def nvidia_gpu_count() -> int:
     """Number of NVIDIA GPUs, 0 if they are hidden from this process.
 
     Uses the management library instead of CUDA: a process that has initialized CUDA cannot fork.
