@@ -8,13 +8,16 @@ when the version changes in between.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from cachetools import LRUCache, cachedmethod
 from numpy.typing import NDArray
 
 from repic.studio.row_ids import Ints, RowIds, column_ids, encoded
@@ -35,6 +38,12 @@ FLOATS = ("similarity", "percentile", "margin")
 ROUNDED = 10_000
 """Similarities have four decimals."""
 
+BLOCK = 1 << 16
+"""Pairs that are looked at at once."""
+
+FILTERS = 16
+"""Filters whose pairs are kept, a byte per pair each."""
+
 GROUP = 100_000
 """Above every hardness within one of the three groups."""
 
@@ -46,7 +55,7 @@ class PairFilter:
     Attributes:
         doubtful: yes, no, or any.
         low: Least similarity; `high` the largest.
-        ends: Objects of which one must be in the pair, as flags by row; None: any.
+        ends: Rows of objects of which one must be in the pair; None: any.
     """
 
     kind: str = ""
@@ -56,7 +65,7 @@ class PairFilter:
     doubtful: Literal["", "yes", "no"] = ""
     low: float | None = None
     high: float | None = None
-    ends: Flags | None = None
+    ends: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,10 +99,16 @@ class PairIndex:
         }
         floats = {n: table[n].to_numpy(zero_copy_only=False).astype(np.float32) for n in FLOATS}
         doubtful = table["doubtful"].to_numpy(zero_copy_only=False).astype(bool)
-        ids = column_ids(table["pair_id"])
+        self._ids = RowIds(column_ids(table["pair_id"]))
+        by_id = self._ids.order
         key = _key(doubtful, codes["kind"] == 1, floats["similarity"])
-        order = np.lexsort((ids, key))
-        self._key, self._ids = key[order], RowIds(ids[order])
+        # Rows in the order of their ids, then stably by key.
+        order = by_id[np.argsort(key[by_id], kind="stable")]
+        self._key, self._order = key[order], order
+        self._place = np.empty(len(order), dtype=np.int64)
+        self._place[order] = np.arange(len(order))
+        self._matching: LRUCache[PairFilter, Flags] = LRUCache(FILTERS)
+        self._lock = Lock()
         self._codes = {name: values[order] for name, values in codes.items()}
         self._floats = {name: values[order] for name, values in floats.items()}
         self._doubtful = doubtful[order]
@@ -105,15 +120,17 @@ class PairIndex:
 
     def places(self, pair_ids: Sequence[str]) -> Ints:
         """Places of pairs, int64 (n,); -1 for one that this version lacks."""
-        return self._ids.rows(encoded(pair_ids))
+        rows = self._ids.rows(encoded(pair_ids))
+        return np.where(rows >= 0, self._place[rows], -1) if len(self) else rows
 
     def place(self, pair_id: str) -> int | None:
         """The place of one pair; None if this version lacks it."""
-        return self._ids.row(pair_id)
+        row = self._ids.row(pair_id)
+        return None if row is None else int(self._place[row])
 
     def row(self, place: int) -> dict[str, Any]:
         """The columns of a pair, but for those of its objects."""
-        row: dict[str, Any] = {"pair_id": self._ids.ids[place].decode()}
+        row: dict[str, Any] = {"pair_id": self._id(place)}
         for name, values in CODED.items():
             code = int(self._codes[name][place])
             row[name] = values[code] if code >= 0 else None
@@ -126,10 +143,16 @@ class PairIndex:
 
     def cursor(self, place: int) -> str:
         """Where a page can begin or end: the key of a pair, as text."""
-        return f"{self._key[place]}-{self._ids.ids[place].decode()}"
+        return f"{self._key[place]}-{self._id(place)}"
 
+    def _id(self, place: int) -> str:
+        return self._ids.ids[self._order[place]].decode()
+
+    @cachedmethod(
+        lambda self: self._matching, lambda _, wanted: wanted, lock=lambda self: self._lock
+    )
     def matching(self, wanted: PairFilter) -> Flags:
-        """Pairs that fit a filter, bool (n,)."""
+        """Pairs that fit a filter, bool (n,), which must not be changed; kept for a while."""
         fits = np.ones(len(self), dtype=bool)
         for name in ("kind", "band", "split", "origin"):
             if value := getattr(wanted, name):
@@ -144,21 +167,20 @@ class PairIndex:
         if wanted.high is not None:
             fits &= similarity <= np.float32(wanted.high)
         if wanted.ends is not None:
-            has = np.append(wanted.ends, False)  # the last is that of row -1
-            fits &= has[self.anchor] | has[self.other]
+            at = wanted.ends
+            fits &= np.isin(self.anchor, at) | np.isin(self.other, at)
+        fits.setflags(write=False)
         return fits
 
     def page(self, fits: Flags, size: int, after: str = "", before: str = "") -> PairPage:
         """At most `size` of the pairs that fit, after one cursor or before another."""
         start = self._begin(after, "right") if after else 0
         end = self._begin(before, "left") if before else len(self)
-        found = start + np.flatnonzero(fits[start:end])
-        chosen = found[-size:] if before else found[:size]
-        first = int(chosen[0]) if len(chosen) else start
-        last = int(chosen[-1]) + 1 if len(chosen) else end
-        return PairPage(
-            chosen.tolist(), int(fits.sum()), bool(fits[:first].any()), bool(fits[last:].any())
-        )
+        chosen = _last(fits, start, end, size) if before else _first(fits, start, end, size)
+        first = chosen[0] if chosen else start
+        last = chosen[-1] + 1 if chosen else end
+        total = int(np.count_nonzero(fits))
+        return PairPage(chosen, total, bool(fits[:first].any()), bool(fits[last:].any()))
 
     def _begin(self, cursor: str, side: Literal["left", "right"]) -> int:
         """The first place after a cursor (right), or from it on (left)."""
@@ -167,7 +189,29 @@ class PairIndex:
         low = int(np.searchsorted(self._key, key, "left"))
         high = int(np.searchsorted(self._key, key, "right"))
         # Among pairs of one key the ids ascend.
-        return low + int(np.searchsorted(self._ids.ids[low:high], pair_id.encode(), side))
+        cut = bisect_left if side == "left" else bisect_right
+        return cut(range(low, high), pair_id, key=self._id) + low
+
+
+def _first(fits: Flags, start: int, end: int, size: int) -> list[int]:
+    """The first places from `start` on that fit."""
+    found: list[int] = []
+    while start < end and len(found) < size:
+        block = fits[start : min(end, start + BLOCK)]
+        found += (start + np.flatnonzero(block)[: size - len(found)]).tolist()
+        start += BLOCK
+    return found
+
+
+def _last(fits: Flags, start: int, end: int, size: int) -> list[int]:
+    """The last places before `end` that fit."""
+    found: list[int] = []
+    while start < end and len(found) < size:
+        at = max(start, end - BLOCK)
+        more = at + np.flatnonzero(fits[at:end])
+        found = more[max(0, len(more) - size + len(found)) :].tolist() + found
+        end = at
+    return found
 
 
 def _key(doubtful: Flags, negative: Flags, similarity: NDArray[np.float32]) -> NDArray[np.int32]:

@@ -18,20 +18,27 @@ class RowIds:
 
     def __init__(self, ids: IdArray) -> None:
         self.ids = ids
-        self._order = np.argsort(ids, kind="stable")
+        ascend = bool((ids[:-1] <= ids[1:]).all())  # tables are sorted by their key
+        self.order = np.arange(len(ids)) if ascend else np.argsort(ids, kind="stable")
 
     def rows(self, ids: IdArray) -> Ints:
         """The row of each id, int64 (n,); -1 for an unknown one."""
         if not len(self.ids) or not len(ids):
             return np.full(len(ids), -1)
-        at = np.searchsorted(self.ids, ids, sorter=self._order)
-        found = self._order[np.minimum(at, len(self.ids) - 1)]
+        at = np.searchsorted(self.ids, ids, sorter=self.order)
+        found = self.order[np.minimum(at, len(self.ids) - 1)]
         return np.where(self.ids[found] == ids, found, -1).astype(np.int64)
 
     def row(self, id_: str) -> int | None:
         """The row of one id; None for an unknown one."""
         (found,) = self.rows(encoded([id_]))
         return None if found < 0 else int(found)
+
+
+def rows_of(ids: pa.ChunkedArray, among: pa.ChunkedArray) -> Ints:
+    """The row in `among` of each id of a column, int64 (n,); -1 for an unknown one."""
+    found = pc.fill_null(pc.index_in(ids, among.combine_chunks()), -1)
+    return found.to_numpy().astype(np.int64)
 
 
 def encoded(ids: Sequence[str]) -> IdArray:

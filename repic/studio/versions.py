@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from repic.report import dataset
 from repic.report.dataset import DatasetVersion
 from repic.studio.pair_index import PairIndex
-from repic.studio.row_ids import RowIds, column_ids
+from repic.studio.row_ids import RowIds, column_ids, rows_of
 from storage.store import Store
 
 Ints = NDArray[np.int64]
@@ -71,7 +71,7 @@ class VersionTables:
         as `photo`."""
         table = self.version.read("objects", OBJECT_COLUMNS).combine_chunks()
         table = table.append_column("called", self._labels(table))
-        photos = self.photo_ids.rows(column_ids(table["image_id"]))
+        photos = rows_of(table["image_id"], self.photos["image_id"])
         return table.append_column("photo", pa.array(photos))
 
     @cached_property
@@ -94,7 +94,8 @@ class VersionTables:
     def pairs(self) -> PairIndex:
         """All pairs, the most doubtful first."""
         table = self.version.read("pairs", PairIndex.COLUMNS)
-        ends = [self.object_ids.rows(column_ids(table[end])) for end in ("anchor_id", "other_id")]
+        ids = self.objects["object_id"]
+        ends = [rows_of(table[end], ids) for end in ("anchor_id", "other_id")]
         return PairIndex(table, *ends)
 
     def frequent(self, column: str) -> list[str]:
@@ -127,8 +128,7 @@ class VersionTables:
         if "labels" not in self.version.tables:
             return objects["label"]
         labels = self.version.read("labels", ["object_id", "label"])
-        ids = RowIds(column_ids(labels["object_id"]))
-        rows = ids.rows(column_ids(objects["object_id"]))
+        rows = rows_of(objects["object_id"], labels["object_id"])
         return labels["label"].take(pa.array(rows, mask=rows < 0))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-import numpy as np
+import pyarrow.compute as pc
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -14,7 +14,6 @@ from repic.pipeline import status
 from repic.pipeline.suspects import suspicions
 from repic.report.provenance import quarantine_section
 from repic.studio.decisions import standing
-from repic.studio.pair_index import PairFilter
 from repic.studio.site import Studio
 from repic.studio.versions import VersionTables
 
@@ -81,17 +80,20 @@ def routes(studio: Studio) -> APIRouter:
 
 
 def review_state(studio: Studio, version: VersionTables) -> ReviewState:
-    """How far the review of a version is."""
-    decisions, index = studio.decisions.of_pairs(), version.pairs
-    doubtful = index.matching(PairFilter(doubtful="yes"))
-    every = {pair: standing(decided) for pair, decided in decisions.items()}
+    """How far the review of a version is, without reading all of its pairs."""
+    doubtful = version.version.dataset.notes.get("pairs", {}).get("doubtful")
+    if doubtful is None:
+        doubtful = pc.sum(version.version.read("pairs", ["doubtful"])["doubtful"]).as_py() or 0
+    every = {pair: standing(d) for pair, d in studio.decisions.of_pairs().items()}
     sure = {pair: said for pair, said in every.items() if said != "unsure"}
-    places = index.places(list(sure))
-    known = places[places >= 0]
-    doubtful[known] = False
-    said = [s for s, place in zip(sure.values(), places.tolist(), strict=True) if place >= 0]
-    unused = sum(index.row(int(place))["review"] != s for place, s in zip(known, said, strict=True))
-    return ReviewState(int(np.count_nonzero(doubtful)), len(known), said.count("disputed"), unused)
+    rows = version.version.rows("pairs", "pair_id", sure)
+    said = {row["pair_id"]: sure[row["pair_id"]] for row in rows}
+    return ReviewState(
+        waiting=doubtful - sum(row["doubtful"] for row in rows),
+        decided=len(rows),
+        disputed=list(said.values()).count("disputed"),
+        unused=sum(row["review"] != said[row["pair_id"]] for row in rows),
+    )
 
 
 def _examples(version: VersionTables) -> dict[str, dict[str, int]]:

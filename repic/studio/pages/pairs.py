@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -14,7 +15,7 @@ from fastapi.responses import RedirectResponse, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator
 
-from repic.pipeline.reviews import DECISIONS, DISPUTED
+from repic.pipeline.reviews import DECISIONS, DISPUTED, Decision
 from repic.studio.decisions import standing
 from repic.studio.pair_index import PairFilter, PairIndex
 from repic.studio.site import PageNotFoundError, Studio, address, fields, is_part
@@ -88,7 +89,7 @@ def routes(studio: Studio) -> APIRouter:
     def pairs(request: Request, wanted: Annotated[PairQuery, Query()]) -> Response:
         version, who = studio.version(request), studio.reviewer(request)
         index = version.pairs
-        fits = index.matching(_filter(version, wanted)) & _state(studio, index, wanted.review, who)
+        fits = _state(studio, index, index.matching(_filter(version, wanted)), wanted.review, who)
         page = index.page(fits, SIZE, wanted.after, wanted.before)
         return studio.page(
             request,
@@ -187,12 +188,13 @@ def _object(version: VersionTables, thing: dict[str, Any] | None) -> ShownObject
 
 
 def _filter(version: VersionTables, wanted: PairQuery) -> PairFilter:
-    ends: Flags | None = None
+    flags: Flags | None = None
     for column, value in (("identity", wanted.identity), ("called", wanted.label)):
         if value:
             has = pc.fill_null(pc.equal(version.objects[column], value), False)
-            flags = has.to_numpy(zero_copy_only=False)
-            ends = flags if ends is None else ends & flags
+            own = has.to_numpy(zero_copy_only=False)
+            flags = own if flags is None else flags & own
+    ends = None if flags is None else tuple(np.flatnonzero(flags).tolist())
     return PairFilter(
         wanted.kind,
         wanted.band,
@@ -205,20 +207,25 @@ def _filter(version: VersionTables, wanted: PairQuery) -> PairFilter:
     )
 
 
-def _state(studio: Studio, index: PairIndex, review: str, who: str) -> Flags:
-    """Pairs by what reviewers have said, bool (n,)."""
+def _state(studio: Studio, index: PairIndex, fits: Flags, review: str, who: str) -> Flags:
+    """Those of the pairs that are in a state of review, bool (n,)."""
     if review == "any":
-        return np.ones(len(index), dtype=bool)
-    decisions = studio.decisions.of_pairs()
-    is_meant = {
+        return fits
+    is_meant: Callable[[Mapping[str, Decision]], bool] = {
         "waiting": lambda decided: who in decided,
-        "decided": lambda decided: bool(decided),
+        "decided": bool,
         "disputed": lambda decided: standing(decided) == DISPUTED,
     }[review]
+    decisions = studio.decisions.of_pairs()
     places = index.places([pair for pair, decided in decisions.items() if is_meant(decided)])
+    places = places[places >= 0]
+    if review == "waiting":
+        left = fits.copy()
+        left[places] = False
+        return left
     flags = np.zeros(len(index), dtype=bool)
-    flags[places[places >= 0]] = True
-    return ~flags if review == "waiting" else flags
+    flags[places] = fits[places]
+    return flags
 
 
 def named(version: VersionTables, column: str) -> list[str]:

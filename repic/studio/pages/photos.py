@@ -144,9 +144,8 @@ def _page(version: VersionTables, fits: Flags, wanted: PhotoQuery) -> tuple[list
 
 def _pairs_of(version: VersionTables, things: NDArray[np.int64]) -> list[int]:
     """Places of the pairs of some objects."""
-    ends = np.zeros(version.objects.num_rows, dtype=bool)
-    ends[things] = True
-    return np.flatnonzero(version.pairs.matching(PairFilter(ends=ends))).tolist()
+    wanted = PairFilter(ends=tuple(things.tolist()))
+    return np.flatnonzero(version.pairs.matching(wanted)).tolist()
 
 
 def _examples_of(version: VersionTables, image_id: str) -> list[dict[str, Any]]:

@@ -1,0 +1,246 @@
+"""Versions: a timeline with what each added, lineage as a picture, tags and moves with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import pyarrow.compute as pc
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from repic.studio.site import PageNotFoundError, Studio
+from storage import refs
+from storage.catalog import DATASET
+from storage.errors import NotFoundError, StoreError
+from storage.lineage import Node, lineage
+from storage.manifest import ArtifactRef, Manifest
+
+NAME, PATH = "Versions", "/versions"
+SIZE = 20
+"""Dataset versions on a page."""
+
+KEPT = 512
+"""Differences between two versions of a table that are kept: counts and a few ids."""
+
+THUMBNAILS = 8
+"""New photos that a version shows."""
+
+COMPARED = {"images": "image_id", "objects": "object_id", "pairs": "pair_id"}
+"""Tables whose added and removed rows are counted -> their key."""
+
+WIDTH, HEIGHT, ACROSS, DOWN = 150, 34, 190, 46
+"""Of a box in the picture of the lineage, and the distances between boxes."""
+
+
+@dataclass(frozen=True)
+class TableChange:
+    """Rows of a table that a version added and removed, and the keys of some that it added."""
+
+    added: int
+    removed: int
+    first: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VersionEntry:
+    """A dataset version in the timeline.
+
+    Attributes:
+        aliases: `latest` and its tags.
+        rows: Table -> rows.
+        changes: Table -> what changed since the version before.
+    """
+
+    manifest: Manifest
+    aliases: tuple[str, ...]
+    rows: dict[str, int]
+    changes: dict[str, TableChange]
+
+
+@dataclass(frozen=True)
+class DrawnNode:
+    """A version, source or model in the picture of the lineage.
+
+    Attributes:
+        path: Address of its page; empty if there is none.
+    """
+
+    text: str
+    kind: str
+    x: int
+    y: int
+    path: str
+
+
+@dataclass(frozen=True)
+class DrawnLineage:
+    """A lineage as a picture: nodes in columns, and curves between them as SVG paths."""
+
+    nodes: tuple[DrawnNode, ...]
+    curves: tuple[str, ...]
+    width: int
+    height: int
+
+
+def routes(studio: Studio) -> APIRouter:
+    """Routes of the page."""
+    routes = APIRouter()
+    difference = lru_cache(KEPT)(partial(_difference, studio))
+
+    @routes.get("/versions")
+    def versions(request: Request, before: int | None = None) -> Response:
+        numbers = [n for n in studio.store.versions(DATASET) if before is None or n < before]
+        if not numbers and before is None:
+            raise NotFoundError("Nothing is published yet: run a build to make a version.")
+        shown = numbers[-SIZE:]
+        steps = _steps(numbers, shown)
+        entries = [entry(studio, number, previous, difference) for previous, number in steps]
+        return studio.page(
+            request,
+            "versions.html",
+            entries=entries[::-1],
+            older=shown[0] if shown and shown[0] != numbers[0] else None,
+            others=_others(studio),
+            moves=[refs.read(studio.store.files, number) for number in _last_moves(studio)],
+        )
+
+    @routes.get("/versions/{name}/{number}")
+    def version(request: Request, name: str, number: int) -> Response:
+        try:
+            manifest = studio.store.manifest(ArtifactRef.exact(name, number))
+        except (StoreError, ValueError):
+            raise PageNotFoundError(f"There is no {name}@v{number}.") from None
+        graph = lineage(studio.store, manifest.ref)
+        current = studio.store.current().of(name)
+        return studio.page(
+            request,
+            "version.html",
+            manifest=manifest,
+            aliases=_aliases(current, number),
+            picture=drawn(graph.edges, graph.root),
+            used_by=_used_by(studio, manifest),
+        )
+
+    return routes
+
+
+def _steps(numbers: list[int], shown: list[int]) -> Iterable[tuple[int | None, int]]:
+    """The version before each shown one, and its number."""
+    earlier = [None, *numbers]
+    return [(earlier[numbers.index(number)], number) for number in shown]
+
+
+def _last_moves(studio: Studio) -> list[int]:
+    return refs.numbers(studio.store.files)[: -SIZE - 1 : -1]
+
+
+def entry(
+    studio: Studio, number: int, previous: int | None, difference: Callable[..., TableChange]
+) -> VersionEntry:
+    """A version, compared with the one before it."""
+    manifest = studio.store.manifest(ArtifactRef.exact(DATASET, number))
+    current = studio.store.current().of(DATASET)
+    tables = {bound.name: bound.ref for bound in manifest.inputs}
+    rows = {
+        name: studio.store.manifest(ref).rows
+        for name, ref in tables.items()
+        if studio.store.manifest(ref).kind == "table"
+    }
+    before: dict[str, ArtifactRef] = {}
+    if previous is not None:
+        earlier = studio.store.manifest(ArtifactRef.exact(DATASET, previous))
+        before = {bound.name: bound.ref for bound in earlier.inputs}
+    changes = {
+        name: difference(before.get(name), tables[name], key)
+        for name, key in COMPARED.items()
+        if name in tables
+    }
+    return VersionEntry(manifest, _aliases(current, number), rows, changes)
+
+
+def _difference(
+    studio: Studio, before: ArtifactRef | None, after: ArtifactRef, key: str
+) -> TableChange:
+    if before == after:
+        return TableChange(0, 0, ())
+    added = now = studio.store.read(after, [key])[key].combine_chunks()
+    removed = 0
+    if before is not None:
+        old = studio.store.read(before, [key])[key].combine_chunks()
+        added = now.filter(pc.invert(pc.is_in(now, old)))
+        removed = len(old) + len(added) - len(now)
+    return TableChange(len(added), removed, tuple(added.slice(0, THUMBNAILS).to_pylist()))
+
+
+def _aliases(ref: refs.Ref, number: int) -> tuple[str, ...]:
+    tags = sorted(tag for tag, version in ref.tags.items() if version == number)
+    return (*(["latest"] if ref.latest == number else []), *tags)
+
+
+def _others(studio: Studio) -> list[tuple[Manifest, tuple[str, ...]]]:
+    """The latest checkpoint, evaluation and other artifacts that no dataset binds."""
+    found = []
+    for name, ref in sorted(studio.store.current().refs.items()):
+        if ref.latest and name != DATASET:
+            manifest = studio.store.manifest(ArtifactRef.exact(name, ref.latest))
+            if manifest.kind != "table" or name == "reviews":
+                found.append((manifest, _aliases(ref, ref.latest)))
+    return found
+
+
+def _used_by(studio: Studio, manifest: Manifest) -> list[ArtifactRef]:
+    """Versions that were made from this one, newest first."""
+    return [
+        other.ref
+        for other in reversed(studio.store.manifests())
+        if any(bound.ref == manifest.ref for bound in other.inputs)
+    ]
+
+
+def drawn(edges: Iterable[Any], output: Node) -> DrawnLineage:
+    """A lineage in columns: each node stands to the right of all that it was made from."""
+    inputs: dict[Node, list[Node]] = {output: []}
+    for edge in edges:
+        inputs.setdefault(edge.output, []).append(edge.input)
+        inputs.setdefault(edge.input, [])
+    depth: dict[Node, int] = {}
+
+    def deep(node: Node) -> int:
+        if node not in depth:
+            depth[node] = 1 + max((deep(below) for below in inputs[node]), default=-1)
+        return depth[node]
+
+    for node in inputs:
+        deep(node)
+    rows: dict[int, int] = {}
+    places: dict[Node, tuple[int, int]] = {}
+    for node in sorted(inputs, key=lambda n: (depth[n], n.kind, n.name, n.version or 0)):
+        column = depth[node]
+        places[node] = 4 + column * ACROSS, 4 + rows.get(column, 0) * DOWN
+        rows[column] = rows.get(column, 0) + 1
+    nodes = tuple(
+        DrawnNode(
+            f"{node.name}@v{node.version}" if node.version else node.name,
+            node.kind,
+            *place,
+            f"/versions/{node.name}/{node.version}" if node.version and node.kind != "lost" else "",
+        )
+        for node, place in places.items()
+    )
+    curves = tuple(
+        _curve(places[below], places[node]) for node, under in inputs.items() for below in under
+    )
+    return DrawnLineage(
+        nodes, curves, 8 + max(depth.values()) * ACROSS + WIDTH, 8 + max(rows.values()) * DOWN
+    )
+
+
+def _curve(start: tuple[int, int], end: tuple[int, int]) -> str:
+    """An SVG path from the right side of one box to the left side of another."""
+    x1, y1 = start[0] + WIDTH, start[1] + HEIGHT // 2
+    x2, y2 = end[0], end[1] + HEIGHT // 2
+    middle = (x1 + x2) // 2
+    return f"M{x1} {y1} C{middle} {y1} {middle} {y2} {x2} {y2}"

@@ -1,0 +1,229 @@
+"""The studio in a real browser: by keys, in light and dark, on a phone, with axe-core."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from repic.pipeline import reviews
+from repic.studio.app import create_app
+from repic.studio.pages import PAGES
+from repic.studio.site import Studio
+from repic.web.listening import listen
+from storage.store import Store
+from tests.builds import Built, build, keyed
+
+BROWSER = shutil.which("chromium")
+PATIENCE = 120_000
+"""Milliseconds that a busy machine may take; waits end as soon as the condition holds."""
+
+SCREENS = [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine"),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(
+            executable_path=BROWSER,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def served(store: Store, allow_review: bool = True) -> Iterator[str]:
+    """URL of a studio over a store."""
+    with listen("127.0.0.1", 0, "REPIC_STUDIO_TOKEN") as listening:
+        app = create_app(Studio(store, allow_review=allow_review, reviewer="Ann"))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(60)
+
+
+@contextmanager
+def visit(chromium: Any, **options: Any) -> Iterator[tuple[Any, list[str]]]:
+    """A page of a new visitor, and what it writes to the console."""
+    context = chromium.new_context(**options)
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    console: list[str] = []
+    page.on("console", lambda message: console.append(message.text))
+    page.on("pageerror", lambda error: console.append(str(error)))
+    yield page, console
+    context.close()
+
+
+def paths(store: Store) -> list[str]:
+    """Every kind of page."""
+    photo = store.read("images@latest", ["image_id"])["image_id"][0].as_py()
+    pair = store.read("pairs@latest", ["pair_id"])["pair_id"][0].as_py()
+    examples = {
+        row["objective"]: row["example_id"]
+        for row in store.read("examples@latest", ["objective", "example_id"]).to_pylist()
+    }
+    return [
+        *(page.PATH for page in PAGES),
+        f"/photos/{photo}",
+        f"/pairs/{pair}",
+        *(f"/examples/{example}" for example in examples.values()),
+        "/photos?quarantine=yes",
+        "/pairs?review=decided",
+    ]
+
+
+def test_every_page_in_light_and_dark_on_a_desk_and_a_phone(built: Built, chromium: Any) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    store = built.store
+    with served(store) as url:
+        for scheme, width in SCREENS:
+            options = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
+            with visit(chromium, **options) as (page, console):
+                for path in paths(store):
+                    page.goto(url + path)
+                    page.wait_for_load_state("load")
+                    beyond = page.evaluate(
+                        "document.documentElement.scrollWidth - window.innerWidth"
+                    )
+                    assert beyond <= 0, (path, scheme, width)
+                    assert console == [], (path, scheme, width)
+                    if (scheme, width) in (SCREENS[0], SCREENS[-1]):
+                        check_access(axe, page, path)
+                    shown = "all => all.every(i => !i.complete || i.naturalWidth > 0)"
+                    assert page.eval_on_selector_all("img", shown), path
+
+
+def check_access(axe: Any, page: Any, path: str) -> None:
+    """axe-core finds nothing serious."""
+    found = axe.Axe().run(page).response["violations"]
+    serious = [v for v in found if v["impact"] in ("serious", "critical")]
+    assert serious == [], (path, [(v["id"], v["nodes"][0]["html"]) for v in serious])
+
+
+def test_twenty_pairs_by_keys_and_the_next_build_honors_them(
+    built: Built, tmp_path: Path, chromium: Any
+) -> None:
+    store = built.copy(tmp_path / "store")
+    keys = ("y", "n", "n", "y", "n")
+    expected: dict[str, str] = {}
+    with served(store) as url, visit(chromium) as (page, console):
+        page.goto(f"{url}/pairs")
+        while len(expected) < 20:
+            pair = current(page)
+            assert pair not in expected
+            key = keys[len(expected) % len(keys)]
+            expected[pair] = {"y": "accept", "n": "reject"}[key]
+            page.keyboard.press(key)
+            page.wait_for_function(
+                "before => { const now = document.querySelector('[data-item].current');"
+                " return now && now.dataset.pair !== before; }",
+                arg=pair,
+            )
+        until(lambda: decided(store) == expected)
+        page.keyboard.press("u")
+        until(lambda: len(decided(store)) == 21)
+        page.keyboard.press("z")
+        until(lambda: decided(store) == expected)
+        assert console == []
+    outcome = build(built.album.settings(), store)
+    pairs = keyed(store.read(outcome.tables["pairs"].ref), "pairs")
+    assert {pair: pairs[pair,]["review"] for pair in expected} == expected
+    latest = store.manifest("reviews@latest")
+    assert latest.rows == 20
+    assert str(latest.ref) in {str(i.ref) for i in outcome.tables["pairs"].inputs}
+    used = {p for ids in store.read("examples@latest")["pair_ids"].to_pylist() for p in ids}
+    assert not used & {pair for pair, said in expected.items() if said == "reject"}
+
+
+def current(page: Any) -> str:
+    return page.wait_for_selector("[data-item].current").get_attribute("data-pair")
+
+
+def decided(store: Store) -> dict[str, str]:
+    return {row["subject_id"]: row["decision"] for row in reviews.decisions(store)}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_two_reviewers_in_two_browsers(built: Built, tmp_path: Path, chromium: Any) -> None:
+    store = built.copy(tmp_path / "store")
+    with (
+        served(store) as url,
+        visit(chromium) as (ann, _),
+        visit(chromium) as (ben, _),
+    ):
+        ben.goto(f"{url}/pairs")
+        ben.fill("input[name=name]", "Ben")
+        ben.click(".who button")
+        ben.wait_for_selector("input[name=name][value=Ben]")
+        ann.goto(f"{url}/pairs")
+        for n in range(5):
+            for page, key in ((ann, "y"), (ben, "n")):
+                page.keyboard.press(key)
+                page.wait_for_function(
+                    "n => document.querySelectorAll('[data-own=accept], [data-own=reject]').length"
+                    " > n",
+                    arg=n,
+                )
+        rows = reviews.decisions(store)
+        assert sorted(r["reviewer"] for r in rows) == ["Ann"] * 5 + ["Ben"] * 5
+        ann.goto(f"{url}/pairs?review=disputed")
+        assert ann.locator("[data-item]").count() == 5
+
+
+def test_a_decision_that_is_not_saved_is_told(built: Built, tmp_path: Path, chromium: Any) -> None:
+    store = built.copy(tmp_path / "store")
+    with served(store) as url, visit(chromium) as (page, _):
+        page.goto(f"{url}/pairs")
+        page.context.route("**/decision*", lambda route: route.abort())
+        page.keyboard.press("y")
+        page.wait_for_selector(".status.bad")
+        assert "Not saved" in page.text_content("#status")
+        assert decided(store) == {}
+
+
+def test_the_reward_of_a_typed_text_and_a_query(built: Built, chromium: Any) -> None:
+    store = built.store
+    row = next(r for r in store.read("examples@latest").to_pylist() if r["objective"] == "oct")
+    with served(store, allow_review=False) as url, visit(chromium) as (page, console):
+        page.goto(f"{url}/examples/{row['example_id']}")
+        page.fill("#typed", row["answer"])
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector("#score table")
+        assert "1.000" in page.text_content("#score")
+        page.goto(f"{url}/sql")
+        page.fill("#q", "select '<b>x' as a")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector("#result table")
+        assert page.text_content("#result td") == "<b>x"
+        page.keyboard.press("Escape")
+        page.keyboard.press("g")
+        page.keyboard.press("p")
+        page.wait_for_url("**/pairs")
+        page.keyboard.press("?")
+        assert page.is_visible("dialog")
+        assert console == []

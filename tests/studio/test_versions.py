@@ -1,0 +1,79 @@
+"""Versions: what each added, lineage, and what was made from it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from repic.studio.pages import versions as page
+from repic.studio.pages.versions import drawn
+from storage.lineage import lineage
+from storage.store import Store
+from tests.builds import MORE, Built, build
+from tests.studio.conftest import client
+
+
+@pytest.fixture(scope="module")
+def grown(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two versions, of which the second has more photos."""
+    folder = tmp_path_factory.mktemp("grown")
+    store = built.copy(folder / "store")
+    build(built.album.copy(folder / "album").grown().settings(), store)
+    return store
+
+
+def test_the_timeline_says_what_each_version_added(grown: Store) -> None:
+    visitor = client(grown)
+    text = visitor.get("/versions").text
+    second, first = re.findall(r'<li(?: class="latest")?>\s*<h2>.*?</li>', text, re.S)
+    assert "dataset@v2" in second
+    assert "latest" in second
+    assert f"photos <b>+{MORE}</b>" in second
+    assert second.count("<img") == MORE
+    count = grown.manifest("images@v1").rows
+    assert f"photos <b>+{count}</b>" in first
+    (source,) = set(re.findall(r'src="(/pictures/[^"]+v=2)"', second)[:1])
+    assert visitor.get(source).headers["content-type"] == "image/jpeg"
+
+
+def test_older_versions_are_on_other_pages(grown: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "SIZE", 1)
+    visitor = client(grown)
+    text = visitor.get("/versions").text
+    assert "dataset@v2" in text
+    assert 'rel="next" href="/versions?before=2"' in text
+    older = visitor.get("/versions?before=2").text
+    assert 'href="/versions/dataset/1"' in older
+    assert 'rel="next"' not in older
+
+
+def test_the_lineage_leads_from_photos_to_the_dataset(grown: Store) -> None:
+    graph = lineage(grown, "dataset@v2")
+    picture = drawn(graph.edges, graph.root)
+    assert len(picture.nodes) == len(graph.nodes)
+    assert len(picture.curves) == len(graph.edges)
+    place = {node.text: node.x for node in picture.nodes}
+    assert place["images@v2"] < place["pairs@v2"] < place["dataset@v2"]
+    visitor = client(grown)
+    for node in picture.nodes:
+        if node.path:
+            assert visitor.get(node.path).status_code == 200
+    text = visitor.get("/versions/pairs/2").text
+    assert 'href="/versions/dataset/2"' in text  # made from it
+
+
+def test_an_unknown_version_is_told(browser: TestClient) -> None:
+    for path in ("/versions/dataset/9", "/versions/nothing/1", "/versions/..%2f/1"):
+        assert browser.get(path).status_code == 404
+    assert browser.get("/versions/dataset/x").status_code == 422
+
+
+def test_old_versions_show_their_own_pairs(grown: Store, tmp_path: Path) -> None:
+    visitor = client(grown)
+    for number in (1, 2):
+        text = visitor.get(f"/pairs?v={number}&review=any").text
+        assert f"{grown.manifest(f'pairs@v{number}').rows:,} pairs" in text
+        assert all(f"v={number}" in link for link in re.findall(r'rel="next" href="([^"]+)', text))
