@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repic.mining import clustering, labelled, similarity
+from repic.mining import clustering, heap, labelled, similarity
 from repic.mining.distribution import Distribution, distribution
 from repic.mining.similarity import Neighbors
 
@@ -52,8 +52,11 @@ class Search:
         from repic.mining import blocks, increments, search
 
         k = min(k, max(0, len(grid) - 1))
+        heap.give_back()  # what the step before has left
         if len(grid) > self.exact_up_to:
-            return blocks.nearest(grid, duplicate, k, self.device)[0]
+            near, _ = blocks.nearest(grid, duplicate, k, self.device)
+            heap.give_back()
+            return near
         if self.memory and len(grid) >= increments.LEAST:
             collection = f"{collection} {k}"
             key = self.memory.key if rows is None else self.memory.key[rows]

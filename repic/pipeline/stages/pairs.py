@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from repic import mining
 from repic.config import SPLITS, Settings
-from repic.mining import BANDS, Analysis, ObjectPairs
+from repic.mining import BANDS, Analysis, ObjectPairs, heap
 from repic.mining.splits import split_photos
 from repic.models.devices import ResolvedRuntime
 from repic.objectives.corpus import first_bits
@@ -52,6 +52,7 @@ class PairStage(TableStage):
         notes: dict[str, Json] = {"nothing_mined": _why_nothing(analysis)}
         notes |= suspects.find(objects, inputs.tables["images"], analysis)
         del analysis  # the largest of all, and no longer needed
+        heap.give_back()
         reviews = settled(inputs.tables["reviews"], "pair")
         pairs = pa.concat_tables(
             _rows(kind, mined, objects, groups["split"], reviews)
