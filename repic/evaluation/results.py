@@ -51,9 +51,18 @@ class EvaluationResult:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """Model, suite, protocols, remarks, threshold and retrieval curve."""
+        """Model, suite, protocols, remarks, threshold and retrieval curve.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
         data = self.store.read_file(self.manifest.ref, SUMMARY)
-        summary: dict[str, Any] = json.loads(data)
+        try:
+            summary: dict[str, Any] = {**json.loads(data)}
+        except (ValueError, TypeError) as error:
+            raise StoreError(
+                f"{SUMMARY} of {self.ref} cannot be read ({error}): evaluate the model again."
+            ) from None
         return summary
 
     @property
@@ -77,8 +86,15 @@ class EvaluationResult:
         return tuple(sorted({row["part"] for row in self.rows("metrics")} - {ALL}))
 
     def table(self, name: str) -> str:
-        """The exact version of one of the tables: captions, scores, metrics."""
-        return next(str(bound.ref) for bound in self.manifest.inputs if bound.name == name)
+        """The exact version of one of the tables: captions, scores, metrics.
+
+        Raises:
+            StoreError: The evaluation has no such table.
+        """
+        for bound in self.manifest.inputs:
+            if bound.name == name:
+                return str(bound.ref)
+        raise StoreError(f"{self.ref} has no table of {name}: evaluate the model again.")
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Rows of one of the tables: captions, scores, metrics."""

@@ -74,6 +74,7 @@ class _WorstPhoto:
     """A photo with a wrong caption: its worst caption, and the reasons of the others.
 
     Attributes:
+        caption_id: Of its worst caption.
         f1: Mean over its captions.
         overlays: Boxes of its objects, or those of retrieval.
         labels: Label of each box.
@@ -82,6 +83,7 @@ class _WorstPhoto:
     """
 
     picture: PagePicture
+    caption_id: str
     f1: float
     overlays: tuple[BoxOverlay, ...]
     labels: tuple[str, ...]
@@ -289,6 +291,7 @@ def _worst_photo(rows: Sequence[Row], f1: float, captions: Mapping[str, Row]) ->
     references = zip(caption["references"], caption["images"], strict=False)
     return _WorstPhoto(
         PagePicture(photo["image_id"], photo["uri"]),
+        first["caption_id"],
         f1,
         tuple(BoxOverlay.of(box, photo["crop"]) for box, _ in boxes),
         tuple(label for _, label in boxes),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from repic.studio.pages import examples, home, pairs, photos, sql, versions
+from repic.studio.pages import evaluation, examples, home, pairs, photos, sql, versions
 
-PAGES = (home, pairs, photos, examples, sql, versions)
+PAGES = (home, pairs, photos, examples, versions, evaluation, sql)
 """Modules with `NAME`, `PATH` and `routes(studio)`."""
