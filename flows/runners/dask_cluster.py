@@ -78,8 +78,9 @@ class DaskCluster:
 
 
 def _quiet() -> None:
-    """Leave out Dask's lines about each connection, which Prefect's log would show."""
-    logging.getLogger("distributed").setLevel(logging.WARNING)
+    """Leave out a line for each connection, and the address of a dashboard that is not there."""
+    for name in ("distributed", "prefect.task_runner.dask"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @contextmanager

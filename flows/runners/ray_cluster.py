@@ -114,7 +114,7 @@ class RayCluster:
 
 @contextmanager
 def connected(address: str, wants_gpu: bool) -> Iterator[RayCluster]:
-    """A running cluster: `HOST:PORT` or `auto` from one of its machines, else `ray://HOST:PORT`."""
+    """A running cluster that this machine is part of: `HOST:PORT`, or `auto`."""
     import ray
 
     where = f"The Ray cluster at {address}"

@@ -43,8 +43,8 @@ RunnerOption = Annotated[
 AddressOption = Annotated[
     str | None,
     typer.Option(
-        help="Of a running cluster: tcp://HOST:8786 of Dask; HOST:6379, auto or ray://HOST:10001 "
-        "of Ray. Without it, a local one is started for the build."
+        help="Of a running cluster: tls://HOST:8786 of Dask, HOST:6379 or auto of Ray. Without it, "
+        "a local one is started for the build."
     ),
 ]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Processes of the local cluster.")]
