@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import pytest
@@ -121,15 +122,21 @@ def test_nobody_listens_at_the_address() -> None:
 
 
 PAGE = (DOCS / "cluster.md").read_text(encoding="utf-8")
-RUN_BY_TESTS = ("repic", "openssl", "dask", "ray", "ssh", "pip")
+RUN_BY_TESTS = {
+    "cluster": {"repic", "openssl", "dask", "ray", "ssh", "pip"},
+    "others": {"repic", "sudo", "export", "prefect", "accelerate", "pip"},
+}
+"""Programs of the page: those of the clusters, and those of its sections on the rest."""
 
 
-def test_every_command_of_the_page_is_of_a_kind_that_a_test_runs() -> None:
+def test_every_command_of_a_cluster_is_of_a_kind_that_a_test_runs() -> None:
     """`repic`: parsed by test_docs_commands and, as the others, run by test_cluster."""
     text = re.sub(r"```yaml\n.*?```", "", PAGE, flags=re.S)
-    lines = re.findall(r"^ {4,8}([^ ].*)$", text, re.M)
-    programs = {re.sub(r"^([A-Z_]+=\S+ )+", "", line).split()[0] for line in lines}
-    assert programs <= set(RUN_BY_TESTS)
+    for part in re.split(r"^## ", text, flags=re.M):
+        of_cluster = part.startswith(("Several", "A Dask", "A Ray", "Who", "The Prefect"))
+        lines = re.findall(r"^ {4,8}([^ ].*)$", part, re.M)
+        programs = {re.sub(r"^([A-Z_]+=\S+ )+", "", line).split()[0] for line in lines}
+        assert programs <= RUN_BY_TESTS["cluster" if of_cluster else "others"]
 
 
 def test_the_parameters_of_the_page_are_those_of_the_flow() -> None:
@@ -137,12 +144,13 @@ def test_the_parameters_of_the_page_are_those_of_the_flow() -> None:
 
     from flows.build_datasets import build_datasets
 
-    [line] = re.findall(r"repic run build-datasets (.*)", PAGE)
-    given = [word for word in shlex.split(line) if word != "--param"]
     schema = parameter_schema(build_datasets).model_dump()
-    values = parameters.read(given, schema)
-    assert set(values) == {"images", "runner", "address"}
-    Choice(values["runner"], values["address"]).check()
+    given: dict[str, Any] = {}
+    for line in re.findall(r"repic run build-datasets (.*)", PAGE):
+        words = [word for word in shlex.split(line) if not word.startswith("--")]
+        given |= parameters.read(words, schema)
+    assert set(given) == {"images", "runner", "address"}
+    Choice(given["runner"], given["address"]).check()
 
 
 def test_the_tunnel_of_the_page_is_understood_by_ssh() -> None:
