@@ -84,7 +84,18 @@ OWN: Mapping[Group, Mapping[str, str]] = {
 
 NEEDED: Mapping[Group, tuple[str, ...]] = {
     "objectives": (
-        *("attacks", "best", "blind", "form", "gold", "name", "question", "reward", "rows"),
+        *(
+            "attacks",
+            "best",
+            "blind",
+            "form",
+            "gold",
+            "has_gold",
+            "name",
+            "question",
+            "reward",
+            "rows",
+        ),
         *("task", "templates", "title", "wrong"),
     ),
     "sources": ("FACTS", "photos"),

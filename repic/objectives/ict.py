@@ -191,6 +191,10 @@ class Ict(Objective):
         """The name of a `which` row, or the true caption if one is known."""
         return answer_of(row, convention) if self._is_which(row) else row["caption"]
 
+    def has_gold(self, row: Mapping[str, Any]) -> bool:
+        """Always for a `which` row; a caption must be known."""
+        return self._is_which(row) or row["caption"] is not None
+
     def best(self, row: Row, convention: Convention, mode: Mode) -> str:
         """The true answer, or a sentence with the right names and enough content of its own."""
         answer = self.gold(row, convention)

@@ -75,6 +75,10 @@ class Objective(ABC):
         """The true answer in its canonical form; None if it is not known."""
         return answer_of(row, convention)
 
+    def has_gold(self, row: Mapping[str, Any]) -> bool:
+        """Whether `gold` is known, by the columns kind, answer and caption."""
+        return bool(row["answer"])
+
     def best(self, row: Row, convention: Convention, mode: Mode) -> str:
         """An answer that earns the full reward, also where the true one is not known."""
         return self.gold(row, convention) or ""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from repic.config import ResizeSettings
 from repic.errors import DataError
 from repic.images.coordinates import Convention
+from repic.objectives import objective_of
 from repic.rewards.gold import gold_answer
 from repic.training.dataset import PromptTransform
 from repic.training.guards import TrainingGuard
@@ -63,7 +63,10 @@ def answer_count(config: SFTConfig, rows: int) -> int:
 
 def answered_rows(table: pa.Table) -> pa.Table:
     """Rows whose true answer is known."""
-    return table.filter(pc.or_(pc.not_equal(table["answer"], ""), pc.is_valid(table["caption"])))
+    rows = table.select(["objective", "kind", "answer", "caption"]).to_pylist()
+    return table.filter(
+        pa.array([objective_of(r["objective"]).has_gold(r) for r in rows], pa.bool_())
+    )
 
 
 def _answers(table: pa.Table, convention: Convention, resize: ResizeSettings) -> Any:
