@@ -18,6 +18,7 @@ from repic.config import DifficultySettings, Settings
 from repic.objectives.base import seed_of
 from repic.tables import TABLES
 from storage.manifest import ArtifactRef, Manifest
+from storage.parts import Part
 from storage.store import Store
 
 NAME = "rollouts"
@@ -74,15 +75,20 @@ class Rollouts:
         )
         self.steps.add(step)
 
-    def table(self, last: int) -> pa.Table:
-        """The answers of all steps up to the last one, each step once."""
-        latest: dict[int, Any] = {}
+    def parts(self) -> dict[int, Part]:
+        """Step -> its answers, of the last attempt at it."""
+        latest: dict[int, Part] = {}
         for part in self.store.parts(NAME, self.recipe):
             step = int(part.covers[0])
             other = latest.get(step)
-            if step <= last and (other is None or _attempt(other.note) < _attempt(part.note)):
+            if other is None or _attempt(other.note) < _attempt(part.note):
                 latest[step] = part
-        tables = [self.store.read_part(latest[step]) for step in sorted(latest)]
+        return latest
+
+    def table(self, last: int) -> pa.Table:
+        """The answers of all steps up to the last one, each step once."""
+        parts = self.parts()
+        tables = [self.store.read_part(parts[step]) for step in sorted(parts) if step <= last]
         return TABLES[NAME].check(pa.concat_tables(tables)) if tables else TABLES[NAME].empty()
 
 

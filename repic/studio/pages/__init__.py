@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from repic.studio.pages import evaluation, examples, home, pairs, photos, sql, versions
+from repic.studio.pages import evaluation, examples, home, pairs, photos, sql, training, versions
 
-PAGES = (home, pairs, photos, examples, versions, evaluation, sql)
+PAGES = (home, pairs, photos, examples, versions, training, evaluation, sql)
 """Modules with `NAME`, `PATH` and `routes(studio)`."""

@@ -124,11 +124,17 @@
     if (form) form.requestSubmit();
   });
 
-  document.addEventListener("htmx:beforeRequest", () => {
+  const reads = (event) => event.detail.requestConfig.verb === "get";
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (reads(event)) return;
     saving += 1;
     say("Saving …");
   });
   document.addEventListener("htmx:afterRequest", (event) => {
+    if (reads(event)) {
+      say(event.detail.successful ? "" : "The studio does not answer.", !event.detail.successful);
+      return;
+    }
     saving -= 1;
     if (!event.detail.successful) {
       leaveFor = null;
