@@ -10,7 +10,7 @@ for places in `repic.captions.positions`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -127,10 +127,7 @@ def check_claims(tokens: Sequence[str], row: Mapping[str, Any]) -> Claims | None
     things = row.get("scene") or ()
     if len(things) < 2:
         return None
-    scene = _scene(
-        tuple((e["name"], e["label"], tuple(e["phrases"]), tuple(e["box"])) for e in things),
-        tuple(reference["name"] for reference in row["references"]),
-    )
+    scene = _scene(things, (reference["name"] for reference in row["references"]))
     verdicts = list(positions(tokens, {t: o.box for t, o in scene.by_token.items()}))
     parts = list(_parts(tokens, scene.codes))
     verdicts += [False for part in parts if part.stems and _mixes(part, tokens, scene.objects)]
@@ -140,26 +137,36 @@ def check_claims(tokens: Sequence[str], row: Mapping[str, Any]) -> Claims | None
     return Claims(sum(verdicts), len(verdicts) - sum(verdicts))
 
 
-@lru_cache(maxsize=1024)
-def _scene(
-    things: tuple[tuple[str | None, str, tuple[str, ...], tuple[float, ...]], ...],
-    names: tuple[str, ...],
-) -> _Scene:
+def _scene(things: Sequence[Mapping[str, Any]], names: Iterable[str]) -> _Scene:
     tokens = {name: f"@{index}" for index, name in enumerate(names)}
+    described = tuple((e["label"], tuple(e["phrases"]), tuple(e["box"])) for e in things)
+    nameless, codes = _described(described)
+    named = [tokens.get(e["name"]) if e["name"] else None for e in things]
+    objects = tuple(
+        replace(one, token=token) if token else one
+        for one, token in zip(nameless, named, strict=True)
+    )
+    by_token = {o.token: o for o in objects[::-1] if o.token}
+    return _Scene(objects, by_token, codes)
+
+
+@lru_cache(maxsize=1024)
+def _described(
+    things: tuple[tuple[str, tuple[str, ...], tuple[float, ...]], ...],
+) -> tuple[list[_SceneObject], _Codes]:
+    """The objects of a photo before any has a name: the same for all rows about the photo."""
     objects = []
-    for name, label, phrases, box in things:
+    for label, phrases, box in things:
         stems = content_stems(label)
         words = stems.union(*map(content_stems, phrases))
-        token = tokens.get(name) if name else None
-        objects.append(_SceneObject(token, words, stems, bool(phrases), Box.of(box)))
+        objects.append(_SceneObject(None, words, stems, bool(phrases), Box.of(box)))
     objects = [
         replace(one, unique_words=one.words.difference(*(o.words for o in objects if o is not one)))
         for one in objects
     ]
     codes = {word: "K" for one in objects for word in one.words}
     codes |= {word: "L" for one in objects for word in one.label}
-    by_token = {o.token: o for o in objects[::-1] if o.token}
-    return _Scene(tuple(objects), by_token, _Codes(codes))
+    return objects, _Codes(codes)
 
 
 def _parts(tokens: Sequence[str], codes: _Codes) -> Iterator[_Part]:

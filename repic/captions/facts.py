@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from repic.captions.tokens import content_stems, stem
@@ -108,10 +108,21 @@ def _facts(
     infos: tuple[str, ...],
     names: tuple[str, ...],
 ) -> Facts | None:
-    free = meanings(content_stems(" ".join((*infos, *names, *GENERAL))))
-    true = meanings(map(stem, distinctive)) - free
+    free = meanings(content_stems(" ".join((*infos, *names)))) | _general()
+    true = _meanings_of(distinctive) - free
     if not true:
         return None
     in_caption = len(true & meanings(content_stems(caption)))
     enough = max(min(len(true), LEAST), round(ENOUGH * in_caption))
-    return Facts(true, meanings(map(stem, distractors)) - true - free, enough)
+    return Facts(true, _meanings_of(distractors) - true - free, enough)
+
+
+@lru_cache(maxsize=1024)
+def _meanings_of(words: tuple[str, ...]) -> frozenset[str]:
+    """The same for all rows of a photo, whatever their names."""
+    return meanings(map(stem, words))
+
+
+@cache
+def _general() -> frozenset[str]:
+    return meanings(content_stems(" ".join(GENERAL)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from repic.captions.tokens import is_han, normal
 from repic.captions.vocabulary import FRAME, IN_TAG, JOINTS, NEGATIONS, PREPOSITIONS
@@ -29,6 +29,11 @@ _LOOK_ALIKES = str.maketrans(
     "абвгеёзіјкмнорстухуѕԁһⅼαβγεηικνορτυχϲ", "abbreeзijkmhopctyxysdhlabyenikvoptuxc"
 )
 _ENTITY = re.compile(r"&(?:lt|gt|shy|zwn?j|#[0-9]{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE)
+_LATIN, _UNSPACED = "A-Za-z0-9_", "\u3040-\U0010ffff"
+_TOUCHING = rf"{_LATIN}\u0300-\u036f\u200b-\u200f\u20d0-\u20ff"
+_MEETING = re.compile(f"[{_LATIN}][{_UNSPACED}]|[{_UNSPACED}][{_TOUCHING}]")
+"""Where a name of a script without spaces, or with particles, can touch other letters or a mark."""
+
 _JOINED = re.compile(r"\w@\w|[=\\]|\w\.\w+/|://|/\w+/|/(?:some|any|another|other|else)")
 
 
@@ -42,14 +47,19 @@ class Names:
         self.tokens = {name: f"@{index}" for index, name in enumerate(self.exact.values())}
         plain = {_without_accents(key): name for key, name in self.exact.items()}
         self.spellings = {**plain, **self.exact} if len(plain) == len(self.exact) else self.exact
-        attached = {form.format(k): n for k, n in self.spellings.items() for form in _ATTACHED}
-        self.forms = {**attached, **self.spellings}
         self._unspaced = sorted((k for k in self.spellings if k[0] >= "\u3040"), key=len)[::-1]
+
+    # Few captions need these two, and most rows have names of their own.
+    @cached_property
+    def forms(self) -> dict[str, str]:
+        """The spellings, also with what may be attached to a name."""
+        attached = {form.format(k): n for k, n in self.spellings.items() for form in _ATTACHED}
+        return {**attached, **self.spellings}
+
+    @cached_property
+    def _touching(self) -> re.Pattern[str]:
         either = "|".join(map(re.escape, self._unspaced)) or "(?!)"
-        self._touching = re.compile(
-            rf"[A-Za-z0-9_](?:{either})|"
-            rf"(?:{either})[A-Za-z0-9_\u0300-\u036f\u200b-\u200f\u20d0-\u20ff]"
-        )
+        return re.compile(rf"[{_LATIN}](?:{either})|(?:{either})[{_TOUCHING}]")
 
     def in_tag(self, content: str) -> str | None:
         """The name that the lower-case content of a tag stands for: `Ann`, `Name: Ann`, `Ann's`."""
@@ -106,7 +116,13 @@ class Names:
         for chunk in text.lower().split() if any(mark in text for mark in "@/=\\") else ():
             words = re.findall(r"\w+", chunk) if _JOINED.search(chunk) else ()
             found += () if self.exact.keys().isdisjoint(words) else (chunk,)
-        return found if text.isascii() else found + self._touching.findall(text)
+        if text.isascii() or not (self._unspaced and self._may_touch(text)):
+            return found
+        return found + self._touching.findall(text)
+
+    def _may_touch(self, text: str) -> bool:
+        """False if no name can touch letters or a mark: checked without a pattern of the names."""
+        return any(key[-1] < "\u3040" for key in self._unspaced) or bool(_MEETING.search(text))
 
 
 def _without_accents(text: str) -> str:

@@ -58,10 +58,13 @@ def simple(token: str) -> str:
 
 def plain_words(text: str) -> list[str]:
     """Words of a text in order, casefolded. Tags are skipped; each Han character is a word."""
+    folded = compose(text).casefold()
+    found = [w for w in TOKEN.findall(folded) if w[0] != "<" and w[0] not in MARKS]
+    if not is_han(folded):
+        return [word.removeprefix("'") for word in found]
     words: list[str] = []
-    for word in TOKEN.findall(compose(text).casefold()):
-        if word[0] != "<" and word[0] not in MARKS:
-            words += list(word) if is_han(word) else [word.removeprefix("'")]
+    for word in found:
+        words += list(word) if is_han(word) else [word.removeprefix("'")]
     return words
 
 

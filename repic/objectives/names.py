@@ -48,6 +48,8 @@ _LOWER = re.compile(r"(?<![\w'-])[a-z]+(?![\w'])")
 @lru_cache(maxsize=1 << 16)
 def fold(name: str) -> str:
     """The name without case and accents; names that fold alike count as the same."""
+    if name.isascii():
+        return name.lower()
     marks = unicodedata.normalize("NFKD", name.casefold())
     return unicodedata.normalize("NFC", "".join(c for c in marks if not unicodedata.combining(c)))
 
