@@ -35,6 +35,7 @@ __all__ = [
     "in_order",
     "objective_of",
     "select",
+    "without_gc",
     "write",
 ]
 
@@ -116,7 +117,7 @@ def write(
     unused = {name: source_use.unused(name, sources) for name, _ in used}
     rows: list[Row] = []
     refused: dict[str, Counts] = {}
-    with _without_gc():
+    with without_gc():
         for near in neighborhood.read(inputs):
             counts: dict[str, Counter[str]] = {name: Counter() for name, _ in used}
             for name, one in used:
@@ -132,8 +133,11 @@ def _texts(values: Iterable[str | None]) -> pa.Array:
 
 
 @contextmanager
-def _without_gc() -> Iterator[None]:
-    """Pause cyclic garbage collection, a quarter of the time; rows have no reference cycles."""
+def without_gc() -> Iterator[None]:
+    """Pause cyclic garbage collection, a quarter of the time; rows have no reference cycles.
+
+    It is best left paused until the rows are gone, as it would look at each of them.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -61,8 +61,14 @@ class ExampleStage(RowStage):
         return PreparedExamples(found, settings)
 
     def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
-        rows, refused = objectives.write(inputs, settings.examples, settings.sources)
-        return ShardOutput(rows_of("examples", rows), counts=refused)
+        # Also while the rows become a table: a collection would look at each of their values.
+        with objectives.without_gc():
+            return _written(inputs, settings)
+
+
+def _written(inputs: pa.Table, settings: Settings) -> ShardOutput:
+    rows, refused = objectives.write(inputs, settings.examples, settings.sources)
+    return ShardOutput(rows_of("examples", rows), counts=refused)
 
 
 @dataclass(frozen=True)
