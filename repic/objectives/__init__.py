@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ import pyarrow as pa
 
 from repic.config import ExampleSettings, SourceSettings, plugins
 from repic.objectives import names, neighborhood, source_use
-from repic.objectives.base import ObjectiveSummary, Reward, Row, Template
+from repic.objectives.base import Draft, ObjectiveSummary, Reward, Row, Template
 from repic.objectives.corpus import READ, Corpus
 from repic.objectives.inputs import ExampleInputs
+from repic.objectives.neighborhood import Neighborhood
 from repic.objectives.objective import Objective
 from repic.objectives.registry import in_order, objective_of
 from repic.objectives.selection import COLUMNS, Counts, select
@@ -30,6 +32,7 @@ __all__ = [
     "Reward",
     "Row",
     "Template",
+    "Written",
     "build",
     "describe",
     "in_order",
@@ -94,38 +97,74 @@ def build(
     split = pa.table({"image_id": _texts(splits.keys()), "split": _texts(splits.values())})
     corpus = Corpus.of(images, objects, named, pairs, split)
     inputs = ExampleInputs.of(corpus, settings, sources)
-    rows, refused = write(inputs.take(np.arange(len(inputs.queries))), settings, sources)
+    written = write(inputs.take(np.arange(len(inputs.queries))), settings, sources)
+    rows = written.rows
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
     light = pa.table({name: pa.array(values, COLUMNS[name]) for name, values in columns.items()})
-    chosen, summaries = select([light], inputs, refused.values(), settings, sources)
+    chosen, summaries = select([light], inputs, written.refused.values(), settings, sources)
     kept = (row for row, is_chosen in zip(rows, chosen.tolist(), strict=True) if is_chosen)
     return sorted(kept, key=lambda row: row["example_id"]), summaries
 
 
+NEVER_KEPT = 0
+"""In `Written.made_from`: of a row whose objective does not tell."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What is written about some photos, before any rows are selected.
+
+    Attributes:
+        rows: New rows.
+        made_from: Of each, a hash of all that it is made from besides the settings.
+        kept: The same of rows that were known, and are not written again.
+        refused: image_id -> counts of candidates that are not used, of photos that have any.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    made_from: list[int] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+    refused: dict[str, Counts] = field(default_factory=dict)
+
+    def take(self, draft: Draft, objective: str, near: Neighborhood, known: Container[int]) -> None:
+        """Keep the known row that is made from the same as a draft, or make the row."""
+        made_from = NEVER_KEPT
+        if draft.made_from is not None:
+            made_from = neighborhood.digest(objective, near.known, draft.made_from)
+            if made_from in known:
+                self.kept.append(made_from)
+                return
+        if (row := draft.make()) is not None:
+            self.rows.append(row)
+            self.made_from.append(made_from)
+
+
 def write(
-    inputs: pa.Table, settings: ExampleSettings, sources: Sequence[SourceSettings] = ()
-) -> tuple[list[Row], dict[str, Counts]]:
-    """All rows about some photos, before any are selected.
+    inputs: pa.Table,
+    settings: ExampleSettings,
+    sources: Sequence[SourceSettings] = (),
+    known: Container[int] = (),
+) -> Written:
+    """Write all rows about some photos.
 
     Args:
         inputs: From `ExampleInputs.take`.
-
-    Returns:
-        Rows; and image_id -> counts of candidates that are not used, of photos that have any.
+        known: `made_from` of rows that an earlier call with these settings wrote.
     """
     used = [(name, objective_of(name)) for name in source_use.objectives(sources)]
     unused = {name: source_use.unused(name, sources) for name, _ in used}
-    rows: list[Row] = []
-    refused: dict[str, Counts] = {}
+    written = Written()
     with without_gc():
         for near in neighborhood.read(inputs):
             counts: dict[str, Counter[str]] = {name: Counter() for name, _ in used}
             for name, one in used:
-                if near.photo.source not in unused[name]:
-                    rows += one.rows(near.without(unused[name]), settings, counts[name])
+                if near.photo.source in unused[name]:
+                    continue
+                for draft in one.drafts(near.without(unused[name]), settings, counts[name]):
+                    written.take(draft, name, near, known)
             if any(counts.values()):
-                refused[near.photo.image_id] = {name: c for name, c in counts.items() if c}
-    return rows, refused
+                written.refused[near.photo.image_id] = {n: c for n, c in counts.items() if c}
+    return written
 
 
 def _texts(values: Iterable[str | None]) -> pa.Array:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,24 @@ class Reward:
             "reason": self.reason,
             "parsed": self.parsed,
         }
+
+
+class Draft(NamedTuple):
+    """A row that is decided on. An earlier row that was made from the same is the same row.
+
+    Attributes:
+        made_from: All that determines the row besides the settings, the query and its objects; None
+            if it is to be made in any case.
+        make: Makes the row; None if it is refused after all.
+    """
+
+    made_from: tuple[Any, ...] | None
+    make: Callable[[], Row | None]
+
+
+def made(drafts: Iterable[Draft]) -> Iterator[Row]:
+    """The rows of drafts, without those that are refused."""
+    return (row for draft in drafts if (row := draft.make()) is not None)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from repic.captions.mentions import CaptionReading
@@ -26,6 +27,7 @@ from repic.objectives import (
     same_photo,
 )
 from repic.objectives.base import (
+    Draft,
     Mode,
     Reward,
     Row,
@@ -33,6 +35,7 @@ from repic.objectives.base import (
     answer_of,
     example_row,
     image_block,
+    made,
     query_picture,
     reference_picture,
     reference_row,
@@ -124,6 +127,12 @@ class Ict(Objective):
     def rows(
         self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
     ) -> Iterator[Row]:
+        """The rows of the drafts."""
+        return made(self.drafts(near, settings, refused))
+
+    def drafts(
+        self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
+    ) -> Iterator[Draft]:
         """`settings.ict.per_positive` rows per positive pair whose other photo is this one.
 
         The kind of each is drawn by `shares` among the kinds that are possible there, so that a row
@@ -135,13 +144,16 @@ class Ict(Objective):
         row is refused: what is known about the photo then contradicts every true caption.
         """
         for plan in self._plans(near, settings, refused):
-            row = plan.row()
-            if row["caption"] is None or self._has_full_reward(row):
-                yield row
-            elif row["distinctive_words"]:
-                refused["its_true_caption_is_not_rewarded"] += 1
-            else:
-                yield {**row, "caption": None, "answer": ""}
+            yield Draft(plan.made_from, partial(self._row, plan, refused))
+
+    def _row(self, plan: _RowPlan, refused: Counter[str]) -> Row | None:
+        row = plan.row()
+        if row["caption"] is None or self._has_full_reward(row):
+            return row
+        if row["distinctive_words"]:
+            refused["its_true_caption_is_not_rewarded"] += 1
+            return None
+        return {**row, "caption": None, "answer": ""}
 
     def _has_full_reward(self, row: Row) -> bool:
         # Captions have no boxes, so the convention does not matter.
@@ -248,6 +260,21 @@ class _RowPlan:
     """Of all its references: absent ones are made as present ones would be."""
     rng: SeededRandom
     """Its state after the references are drawn depends on the seed and their number only."""
+
+    @property
+    def made_from(self) -> tuple[Any, ...]:
+        """See `Draft`; the reward of the true caption depends on the facts as well."""
+        references = [
+            (
+                self.index.near.known_of(one.shown.object_id),
+                one.pair and one.pair.row_columns,
+                one.in_query and one.in_query.object_id,
+            )
+            for one in self.candidates
+        ]
+        target = self.target and self.target.object_id
+        words = None if self.target else self.index.near.fact_words
+        return self.seed, self.kind, self.origin, references, target, words
 
     def row(self) -> Row:
         """Draw the rest of the row. Call it once, since it advances `rng`."""

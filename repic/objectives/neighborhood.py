@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import blake2b
 from itertools import accumulate, chain, pairwise, repeat, starmap
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -89,6 +90,11 @@ class Pair(NamedTuple):
     similarity: float
     absent: bool
     """Whether the end in another photo is certainly absent from the query."""
+
+    @property
+    def row_columns(self) -> tuple[str, str, str, float]:
+        """All that a row about it is made from, besides the two objects."""
+        return self.pair_id, self.kind, self.band, self.similarity
 
 
 class OctQuestion(NamedTuple):
@@ -177,9 +183,33 @@ class Neighborhood:
         return list(dict.fromkeys(word for word in words if word not in STOP_WORDS))
 
     @cached_property
+    def known(self) -> int:
+        """Hash of the query and its objects, without their groups, whose numbers other photos
+        change."""
+        own = tuple(obj._replace(group=-1) for obj in self.own)
+        return digest(self.photo, self.split, own)
+
+    def known_of(self, object_id: str) -> int:
+        """Hash of an object and its photo, likewise."""
+        if object_id not in self._known_of:
+            obj = self.objects[object_id]
+            self._known_of[object_id] = digest(obj._replace(group=-1), self.photos[obj.image_id])
+        return self._known_of[object_id]
+
+    @cached_property
+    def _known_of(self) -> dict[str, int]:
+        return {}
+
+    @cached_property
     def texts(self) -> list[str]:
         """Caption, labels and expressions of the query; no name may occur in them."""
         return [self.photo.caption or "", *self.photo.labels, *texts_of(self.own)]
+
+
+def digest(*values: Any) -> int:
+    """Hash of tuples, texts and numbers, 64 bits with a sign."""
+    text = repr(values).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little", signed=True)
 
 
 def texts_of(objects: Iterable[Object]) -> list[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from repic.config import ExampleSettings
 from repic.images.coordinates import Convention
-from repic.objectives.base import Mode, Reward, Row, Template, answer_of
+from repic.objectives.base import Draft, Mode, Reward, Row, Template, answer_of
 from repic.objectives.neighborhood import Neighborhood
 
 BlindAnswers = Callable[[Row, Convention], Mapping[str, str]]
@@ -60,6 +61,13 @@ class Objective(ABC):
 
         They may depend on nothing else, and on chance only by `seed_of`.
         """
+
+    def drafts(
+        self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
+    ) -> Iterator[Draft]:
+        """The `rows`, each with what it is made from, so that a build keeps those it has."""
+        for row in self.rows(near, settings, refused):
+            yield Draft(None, partial(dict, row))
 
     @abstractmethod
     def reward(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -22,12 +23,14 @@ from repic.images.coordinates import Convention
 from repic.objectives import released, same_photo, short_answers
 from repic.objectives.base import (
     HARDNESS,
+    Draft,
     Mode,
     Reward,
     Row,
     SeededRandom,
     example_row,
     image_block,
+    made,
     query_picture,
     ranks,
     reference_picture,
@@ -86,11 +89,18 @@ class Oct(Objective):
     def rows(
         self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
     ) -> Iterator[Row]:
+        """The rows of the drafts."""
+        return made(self.drafts(near, settings, refused))
+
+    def drafts(
+        self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
+    ) -> Iterator[Draft]:
         """The rows of the questions about a photo that `choose` has chosen."""
         pairs = {pair.pair_id: pair for pair in near.pairs}
         for question in near.questions:
             pair = pairs[question.pair_id] if question.pair_id is not None else None
-            yield _row(near, question, pair, settings)
+            made_from = (question, pair and pair.row_columns, near.known_of(question.shown))
+            yield Draft(made_from, partial(_row, near, question, pair, settings))
 
     def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> str | None:
         """The answer if it is only yes or no, otherwise None.

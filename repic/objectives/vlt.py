@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from repic.images.box_text import read_box
 from repic.images.coordinates import Box, BoxError, Convention
 from repic.objectives import box_words, lazy_answers, released
 from repic.objectives.base import (
+    Draft,
     Mode,
     Reward,
     Row,
@@ -28,6 +30,7 @@ from repic.objectives.base import (
     Template,
     example_row,
     image_block,
+    made,
     query_picture,
     rank,
     seed_of,
@@ -92,11 +95,16 @@ class Vlt(Objective):
     def rows(
         self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
     ) -> Iterator[Row]:
+        """The rows of the drafts."""
+        return made(self.drafts(near, settings, refused))
+
+    def drafts(
+        self, near: Neighborhood, settings: ExampleSettings, refused: Counter[str]
+    ) -> Iterator[Draft]:
         """The rows of the targets in a photo that `choose` has chosen."""
         for target in near.targets:
             obj = near.objects[target.object_id]
-            choices = _referring_expressions(near.photo, obj, near.own)
-            yield _row(near, obj, target.crop, choices, settings)
+            yield Draft((target,), partial(_row, near, obj, target.crop, settings))
 
     def parse(self, completion: str, row: Mapping[str, Any], convention: Convention) -> Box:
         """The box of the answer, in pixels of the query photo.
@@ -212,9 +220,9 @@ def _row(
     near: Neighborhood,
     target: Object,
     crop: Box | None,
-    choices: Sequence[tuple[str, str]],
     settings: ExampleSettings,
 ) -> Row:
+    choices = _referring_expressions(near.photo, target, near.own)
     seed = seed_of(settings.seed, "vlt", target.object_id)
     rng = SeededRandom(seed)
     template = rng.pick(TEMPLATES)

@@ -14,13 +14,11 @@ from functools import cached_property
 from typing import Any, Protocol, overload
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from repic import config, sources
 from repic.config import Settings, as_recorded
-from repic.pipeline import kept_results, shrinkage
+from repic.pipeline import kept_results, kept_rows, shrinkage
 from repic.pipeline.scan import Reject, Scan
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Inputs, Json, PreparedInputs, RowStage, Stage, TableStage
@@ -47,6 +45,8 @@ class StageShard:
     inputs: pa.Table
     settings: Settings
     store: str
+    earlier: tuple[Part, ...] = ()
+    """Parts with rows about the same photos; see `repic.pipeline.kept_rows`."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Shards(Sequence[StageShard]):
 
     stage: str
     store: str
-    parts: tuple[tuple[PreparedInputs, Settings, npt.NDArray[np.int64]], ...] = ()
-    """Of each shard: the inputs that it is of, their settings, and their numbers."""
+    parts: tuple[tuple[PreparedInputs, Settings, kept_rows.Chunk], ...] = ()
+    """Of each shard: the inputs that it is of, their settings, and which they are."""
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -79,8 +79,8 @@ class Shards(Sequence[StageShard]):
     def __getitem__(self, index: int | slice) -> StageShard | Shards:
         if isinstance(index, slice):
             return replace(self, parts=self.parts[index])
-        inputs, settings, rows = self.parts[index]
-        return StageShard(self.stage, inputs.take(rows), settings, self.store)
+        inputs, settings, (rows, earlier) = self.parts[index]
+        return StageShard(self.stage, inputs.take(rows), settings, self.store, earlier)
 
 
 @dataclass(frozen=True)
@@ -208,16 +208,14 @@ class Build:
             self.damaged |= kept_results.set_aside_damaged(self.store, stage, settings)
             inputs = self._prepared(stage, settings)
             covered = kept_results.covered_keys(self.store, stage, settings)
-            is_covered = pc.is_in(inputs.keys["key"], pa.array(sorted(covered), pa.string()))
-            missing = np.flatnonzero(~is_covered.to_numpy())
-            size = shard_size(settings, inputs.keys.num_rows)
-            parts += [
-                (inputs, settings, missing[start : start + size])
-                for start in range(0, len(missing), size)
-            ]
-            count += inputs.keys.num_rows
+            keys = inputs.keys["key"].to_pylist()
+            missing = np.flatnonzero([key not in covered for key in keys])
+            size = shard_size(settings, len(keys))
+            chunks = kept_rows.chunks(self.store, stage, settings, keys, missing, size)
+            parts += [(inputs, settings, chunk) for chunk in chunks]
+            count += len(keys)
         shards = Shards(stage.name, self.store.location, tuple(parts))
-        return StagePlan(shards, count, sum(len(rows) for _, _, rows in parts))
+        return StagePlan(shards, count, sum(len(rows) for _, _, (rows, _) in parts))
 
     def publish(self, stage: Stage) -> list[Manifest]:
         """Publish the tables of a stage. All shards of the stage must be complete."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from repic.config import Settings
 from repic.objectives import names
-from repic.pipeline import catalog, failures, kept_results
+from repic.pipeline import catalog, failures, kept_results, kept_rows
 from repic.pipeline.build import (
     Build,
     BuildCallbacks,
@@ -37,7 +37,12 @@ def run_shard(shard: StageShard) -> ShardResult:
         for later in STAGES[STAGES.index(stage) + 1 :]:
             if isinstance(later, RowStage):
                 later.load(shard.settings)
-    output = stage.run(shard.inputs, shard.settings)
+    if shard.earlier:
+        store, photos = Store.open(shard.store), shard.inputs["image_id"]
+        earlier = kept_rows.earlier(store, stage, shard.earlier, photos)
+        output = stage.run_again(shard.inputs, shard.settings, earlier)
+    else:
+        output = stage.run(shard.inputs, shard.settings)
     gone = tuple(reject for reject in output.rejects if reject.transient)
     gone_ids = {reject.image_id for reject in gone}
     keys = [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -86,6 +88,20 @@ def parts_for(store: Store, stage: RowStage, settings: Settings, keys: Iterable[
     return large + _merged(store, stage, settings, partial + small)
 
 
+def rows_about(
+    store: Store, stage: RowStage, part: Part, subjects: Collection[str]
+) -> tuple[pa.Table, npt.NDArray[np.int64] | None]:
+    """The rows of a part about some subjects, and `ShardOutput.made_from` of these, if it is told.
+
+    Raises:
+        StoreError: the part cannot be read, or its note is damaged.
+    """
+    rows, made_from = store.read_part(part), _read_note(part).made_from
+    wanted = pa.array(sorted(subjects), pa.string())
+    mask = pc.is_in(rows[stage.subject], wanted)
+    return rows.filter(mask), None if made_from is None else made_from[mask.to_numpy()]
+
+
 def selected(
     store: Store, stage: RowStage, inputs: PreparedInputs, parts: list[Part]
 ) -> tuple[list[Part] | Iterator[pa.Table], Mapping[str, Json]]:
@@ -112,23 +128,32 @@ def _merged(
 ) -> list[Part]:
     merged: list[Part] = []
     tables: list[pa.Table] = []
+    made_from: list[npt.NDArray[np.int64] | None] = []
     keys: list[str] = []
     refused: list[Reject] = []
     counts: dict[str, Json] = {}
     for number, (part, useful) in enumerate(pieces, start=1):
-        subjects = {_subject_of(key) for key in useful}
-        rows, note = store.read_part(part), _read_note(part)
-        wanted = pa.array(sorted(subjects), pa.string())
-        tables.append(rows.filter(pc.is_in(rows[stage.subject], wanted)))
+        subjects = {subject_of(key) for key in useful}
+        rows, told = rows_about(store, stage, part, subjects)
+        note = _read_note(part)
+        tables.append(rows)
+        made_from.append(told)
         # A refusal depends on the photo's bytes alone, whichever of its keys are wanted.
         refused += note.rejects
         counts |= {subject: of for subject, of in note.counts.items() if subject in subjects}
         keys += sorted(useful)
         if len(keys) >= settings.runtime.shard_rows or number == len(pieces):
             rejects = tuple(dict.fromkeys(refused))
-            output = ShardOutput(pa.concat_tables(tables), rejects, counts)
+            all_told = [told for told in made_from if told is not None]
+            is_told = len(all_told) == len(made_from)
+            output = ShardOutput(
+                pa.concat_tables(tables),
+                rejects,
+                counts,
+                np.concatenate(all_told) if is_told else None,
+            )
             merged.append(write(store, stage, settings, keys, output))
-            tables, keys, refused, counts = [], [], [], {}
+            tables, made_from, keys, refused, counts = [], [], [], [], {}
     return merged
 
 
@@ -138,14 +163,16 @@ class _Note:
 
     rejects: tuple[Reject, ...] = ()
     counts: Mapping[str, Json] = field(default_factory=dict)
+    made_from: npt.NDArray[np.int64] | None = None
 
 
 def _note(output: ShardOutput) -> str:
-    """The note of a part: a list of the refused inputs, and where there are any, also counts."""
+    """The note of a part: a list of the refused inputs; an object where there is more to say."""
     rejects = [asdict(reject) for reject in output.rejects]
-    if not output.counts:
-        return json.dumps(rejects)
-    return json.dumps({"rejects": rejects, "counts": output.counts})
+    more: dict[str, Json] = {"counts": output.counts} if output.counts else {}
+    if output.made_from is not None:
+        more["made_from"] = base64.b64encode(output.made_from.astype("<i8").tobytes()).decode()
+    return json.dumps({"rejects": rejects, **more} if more else rejects)
 
 
 def _read_note(part: Part) -> _Note:
@@ -153,11 +180,16 @@ def _read_note(part: Part) -> _Note:
         told = json.loads(part.note)
         told = told if isinstance(told, dict) else {"rejects": told}
         rejects = tuple(Reject(**reject) for reject in told["rejects"])
-        return _Note(rejects, dict(told.get("counts", {})))
+        made_from = None
+        if (encoded := told.get("made_from")) is not None:
+            made_from = np.frombuffer(base64.b64decode(encoded, validate=True), "<i8")
+            if len(made_from) != part.shard.rows:
+                raise ValueError(f"it tells of {len(made_from)} rows, not {part.shard.rows}")
+        return _Note(rejects, dict(told.get("counts", {})), made_from)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedError(part.shard.path, f"its note is no list of refusals: {error}") from error
 
 
-def _subject_of(key: str) -> str:
+def subject_of(key: str) -> str:
     """The id that a key is about: what comes before its dash (see `RowStage.inputs`)."""
     return key.partition("-")[0]

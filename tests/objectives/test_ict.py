@@ -379,9 +379,10 @@ def test_a_caption_that_its_row_does_not_reward_is_not_taught(
     }
     short = {**right, "example_id": "short", "caption": "<Ann>.", **NO_FACTS}
     rows = [right, contradicted, short]
-    plans = [SimpleNamespace(row=partial(dict, row)) for row in rows]
+    plans = [SimpleNamespace(row=partial(dict, row), made_from=()) for row in rows]
     monkeypatch.setattr(Ict, "_plans", lambda *_: iter(plans))
     refused: Counter[str] = Counter()
-    rows_written = list(Ict().rows(the_neighborhood(world), ExampleSettings(), refused))
-    assert rows_written == [right, {**short, "caption": None, "answer": ""}]
+    drafts = Ict().drafts(the_neighborhood(world), ExampleSettings(), refused)
+    rows_written = [draft.make() for draft in drafts]
+    assert rows_written == [right, None, {**short, "caption": None, "answer": ""}]
     assert refused == {"its_true_caption_is_not_rewarded": 1}

@@ -32,11 +32,14 @@ class ShardOutput:
         rows: Of its table.
         rejects: Refused inputs.
         counts: Value of the stage's `subject` -> what is counted of this input, as JSON.
+        made_from: Of each row, a hash of all that it is made from besides the settings, int64; None
+            for a stage that does not tell. See `RowStage.run_again`.
     """
 
     rows: pa.Table
     rejects: tuple[Reject, ...] = ()
     counts: Mapping[str, Json] = field(default_factory=dict)
+    made_from: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,10 +145,12 @@ class RowStage(Stage):
         subject: Column of its table that identifies the input of a row.
         selects_by: Columns by which the rows of all inputs are selected for the published table;
             empty if all rows are published.
+        keeps_rows: Whether `run_again` keeps rows of an earlier result.
     """
 
     subject: ClassVar[str]
     selects_by: ClassVar[tuple[str, ...]] = ()
+    keeps_rows: ClassVar[bool] = False
 
     def row_recipe(self, settings: Settings) -> Json:
         """The `recipe` without what only selects rows of the published table."""
@@ -186,6 +191,14 @@ class RowStage(Stage):
     @abstractmethod
     def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
         """Compute the results of some inputs; each must be independent of the other inputs."""
+
+    def run_again(self, inputs: pa.Table, settings: Settings, earlier: ShardOutput) -> ShardOutput:
+        """The same as `run`, which takes less where an input has changed little.
+
+        Args:
+            earlier: Rows about these subjects under other keys, under the same `row_fingerprint`.
+        """
+        return self.run(inputs, settings)
 
 
 class TableStage(Stage):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from repic import objectives
 from repic.config import Settings
@@ -18,8 +19,10 @@ from repic.pipeline.stages.base import (
     PreparedInputs,
     RowStage,
     ShardOutput,
-    rows_of,
 )
+from repic.tables import TABLES
+
+_ASCENDING = [(column, "ascending") for column in (*TABLES["examples"].key, "seed")]
 
 
 class ExampleStage(RowStage):
@@ -35,6 +38,7 @@ class ExampleStage(RowStage):
     reads = ("images", "objects", "groups", "labels", "pairs")
     columns = objectives.READ
     writes = ("examples",)
+    keeps_rows = True
 
     def recipe(self, settings: Settings) -> Json:
         return objectives.describe(settings.examples, settings.sources)
@@ -61,14 +65,23 @@ class ExampleStage(RowStage):
         return PreparedExamples(found, settings)
 
     def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
+        return self.run_again(inputs, settings, ShardOutput(TABLES["examples"].table([])))
+
+    def run_again(self, inputs: pa.Table, settings: Settings, earlier: ShardOutput) -> ShardOutput:
         # Also while the rows become a table: a collection would look at each of their values.
         with objectives.without_gc():
-            return _written(inputs, settings)
+            return _written(inputs, settings, earlier)
 
 
-def _written(inputs: pa.Table, settings: Settings) -> ShardOutput:
-    rows, refused = objectives.write(inputs, settings.examples, settings.sources)
-    return ShardOutput(rows_of("examples", rows), counts=refused)
+def _written(inputs: pa.Table, settings: Settings, earlier: ShardOutput) -> ShardOutput:
+    known = earlier.made_from.tolist() if earlier.made_from is not None else []
+    place = {made_from: i for i, made_from in enumerate(known)}
+    written = objectives.write(inputs, settings.examples, settings.sources, place)
+    kept = earlier.rows.take(pa.array([place[made_from] for made_from in written.kept], pa.int64()))
+    rows = pa.concat_tables([TABLES["examples"].table(written.rows), kept])
+    order = pc.sort_indices(rows, _ASCENDING)
+    made_from = np.array(written.made_from + written.kept, np.int64)[order.to_numpy()]
+    return ShardOutput(rows.take(order), counts=written.refused, made_from=made_from)
 
 
 @dataclass(frozen=True)
