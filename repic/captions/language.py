@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Sequence, Set
 from functools import cache
 from importlib import resources
@@ -118,6 +119,9 @@ _PAIR_COUNTS = "frequency_bigramdictionary_en_243_342.txt"
 _SCALE = 40.0
 """Counts of pairs over those of words: they come from different editions of Google Books."""
 
+LEAST_PAIRS = 6_400_000
+"""Count of the rarest pair in the file."""
+
 _MOST = 4.0
 """Largest binary logarithm of one pair, so that no single pair decides."""
 
@@ -198,11 +202,15 @@ class _Pairs(dict[tuple[str, str], float]):
     chance to be expected among the pairs that are counted, or it is `no` before a noun.
     """
 
-    def __init__(self, words: dict[str, int], pairs: dict[str, int]) -> None:
+    def __init__(self, words: dict[str, int], lines: list[str]) -> None:
+        """
+        Args:
+            lines: `FIRST SECOND COUNT`, sorted. Most are never looked at, and to make a dictionary
+                of them takes a tenth of a second in every process.
+        """
         super().__init__()
-        self.words, self.pairs = words, pairs
+        self.words, self.lines = words, lines
         self.factor = _SCALE / sum(words.values())
-        self.least = min(pairs.values())
 
     def __missing__(self, pair: tuple[str, str]) -> float:
         first, second = (self.words.get(word) for word in pair)
@@ -210,21 +218,28 @@ class _Pairs(dict[tuple[str, str], float]):
         if first and second:
             by_chance = self.factor * first * second
             is_free = pair[0] == "no" and pair[1] not in _GRAMMATICAL_WORDS  # "no mug"
-            least = by_chance if is_free else min(self.least, by_chance)
-            value = math.log2((self.pairs.get(f"{pair[0]} {pair[1]}") or least) / by_chance)
+            least = by_chance if is_free else min(LEAST_PAIRS, by_chance)
+            value = math.log2((self._count(f"{pair[0]} {pair[1]} ") or least) / by_chance)
             value = min(_MOST, max(-_MOST, value))
         if len(self) < _CACHED:
             self[pair] = value
         return value
+
+    def _count(self, start: str) -> int:
+        """The count in the line that begins so; 0 if there is none."""
+        place = bisect_left(self.lines, start)
+        line = self.lines[place] if place < len(self.lines) else ""
+        return int(line.removeprefix(start)) if line.startswith(start) else 0
 
 
 class _English:
     """The dictionary of symspellpy."""
 
     def __init__(self, folder: Traversable) -> None:
-        words = _read(folder / _WORD_COUNTS)
+        counts = (line.rpartition(" ") for line in _lines(folder / _WORD_COUNTS))
+        words = {word: int(count) for word, _, count in counts}
         self.kinds = _Kinds(words)
-        self._pairs = _Pairs(words, _read(folder / _PAIR_COUNTS))
+        self._pairs = _Pairs(words, sorted(_lines(folder / _PAIR_COUNTS)))
 
     def order(self, tokens: Sequence[str]) -> float:
         """How English the order of the words is, 0 to 1; 1 if too little is known of it."""
@@ -239,7 +254,5 @@ def _english() -> _English:
     return _English(resources.files(_PACKAGE))
 
 
-def _read(file: Traversable) -> dict[str, int]:
-    """Words, or pairs with a space between, with their counts."""
-    lines = (line.rpartition(" ") for line in file.read_text("utf-8-sig").splitlines())
-    return {text: int(count) for text, _, count in lines}
+def _lines(file: Traversable) -> list[str]:
+    return file.read_text("utf-8-sig").splitlines()

@@ -7,6 +7,7 @@ from the same as before. So its shard gets the parts that have an earlier result
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +19,12 @@ from repic.pipeline import kept_results
 from repic.pipeline.stages.base import RowStage, ShardOutput
 from repic.tables import TABLES
 from storage.errors import NotFoundError
+from storage.manifest import ArtifactRef
 from storage.parts import Part
 from storage.store import Store
+
+LOOK_BACK = 20
+"""Newest versions that are looked at: those of other settings may lie between."""
 
 Ints = npt.NDArray[np.int64]
 Chunk = tuple[Ints, tuple[Part, ...]]
@@ -69,10 +74,11 @@ def earlier(
 
 
 def _newest_last(store: Store, stage: RowStage, settings: Settings) -> list[Part]:
-    """The parts of a stage, those of its latest version at the end."""
-    parts = store.parts(stage.name, stage.row_fingerprint(settings))
-    try:
-        named = {shard.path for shard in store.manifest(f"{stage.name}@latest").shards}
-    except NotFoundError:
-        named = set()
-    return sorted(parts, key=lambda part: part.shard.path in named)
+    """The parts of a stage, those of the newest version that has any at the end."""
+    parts = {p.shard.path: p for p in store.parts(stage.name, stage.row_fingerprint(settings))}
+    for version in reversed(store.versions(stage.name)[-LOOK_BACK:] if parts else []):
+        with suppress(NotFoundError):  # lost, or removed by gc meanwhile
+            manifest = store.manifest(ArtifactRef.exact(stage.name, version))
+            if named := parts.keys() & {shard.path for shard in manifest.shards}:
+                return sorted(parts.values(), key=lambda part: part.shard.path in named)
+    return list(parts.values())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from importlib import resources
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repic.captions import language
 from repic.captions.language import VAGUE, language_score
 from repic.captions.mentions import read_caption
 from tests.shared_data import shared_folder
@@ -78,6 +80,16 @@ def test_other_languages_are_not_checked(text: str) -> None:
 def test_any_text_has_a_score_or_none(text: str) -> None:
     score = read(text)
     assert score is None or 0 <= score <= 1
+
+
+def test_counts_of_pairs_are_those_of_the_file() -> None:
+    text = (resources.files("symspellpy") / language._PAIR_COUNTS).read_text("utf-8-sig")
+    counts = dict(line.rsplit(" ", 1) for line in text.splitlines())
+    assert min(map(int, counts.values())) == language.LEAST_PAIRS
+    pairs = language._English(resources.files("symspellpy"))._pairs
+    for pair in [*counts][::997]:
+        assert pairs._count(f"{pair} ") == int(counts[pair])
+    assert [pairs._count(start) for start in ("zebra qwe ", "zzz zzz ", "of th ")] == [0] * 3
 
 
 def test_nonsense_with_a_few_foreign_words_is_checked() -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from repic import config, objectives
 from repic.config import Settings
+from repic.pipeline import kept_results
 from repic.pipeline.build import Build
 from repic.pipeline.execution import run_shard
 from repic.pipeline.scan import Scan
 from repic.pipeline.stages import STAGES
+from repic.pipeline.stages.base import ShardOutput
 from repic.pipeline.stages.examples import ExampleStage
 from repic.tables import TABLES
+from storage.errors import DamagedError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin
 from storage.store import Store
@@ -112,20 +118,62 @@ def test_an_increment_gives_what_a_build_from_nothing_gives(tmp_path: Path, cut:
     )
 
 
+def with_similarity(world: World, place: int, similarity: float) -> tuple[World, str, set[str]]:
+    """The world with another similarity of one pair; the pair; and the photos of both ends."""
+    rows = world.pairs.to_pylist()
+    rows[place]["similarity"] = similarity
+    world.pairs = TABLES["pairs"].table(rows)
+    ends = {rows[place][f"{end}_image_id"] for end in ("anchor", "other")}
+    return world, rows[place]["pair_id"], ends
+
+
 def test_photos_that_nothing_new_is_linked_to_are_not_looked_at(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
     chosen = settings(tmp_path, "examples.vlt.max_lazy_iou=1")
     world = labelled_build(8, 3)
     built(store, world, chosen, "one")
     assert built(store, world, chosen, "same rows of another build")[1] == 0
-    pair = world.pairs["pair_id"][0].as_py()
-    ends = [world.pairs[f"{end}_image_id"][0].as_py() for end in ("anchor", "other")]
-    reviewed = [
-        {**row, "similarity": 0.123} if row["pair_id"] == pair else row
-        for row in world.pairs.to_pylist()
-    ]
-    world.pairs = TABLES["pairs"].table(reviewed)
-    assert built(store, world, chosen, "reviewed")[1] == len(set(ends))
+    world, _, ends = with_similarity(world, 0, 0.123)
+    assert built(store, world, chosen, "reviewed")[1] == len(ends)
+
+
+def test_rows_that_are_made_from_the_same_are_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    chosen = settings(tmp_path, "examples.vlt.max_lazy_iou=1")
+    world = labelled_build(8, 3)
+    built(store, world, chosen, "one")
+    calls: list[objectives.Written] = []
+    write = objectives.write
+
+    def recorded(*args: Any) -> objectives.Written:
+        calls.append(write(*args))
+        return calls[-1]
+
+    monkeypatch.setattr(objectives, "write", recorded)
+    for number, place in enumerate((0, 7, 0)):  # also after parts were merged
+        calls.clear()
+        world, pair, ends = with_similarity(world, place, 0.2 + number / 10)
+        version, _ = built(store, world, chosen, f"change {number}")
+        rows = [r for r in store.read(version.ref).to_pylist() if r["image_id"] in ends]
+        made = {row["example_id"] for call in calls for row in call.rows}
+        assert made == {row["example_id"] for row in rows if pair in row["pair_ids"]} != set()
+        assert sum(len(call.kept) for call in calls) >= len(rows) - len(made) > 0
+    other = Store.open(tmp_path / "other", create=True)
+    assert built(other, world, chosen, "from nothing")[0].content == version.content
+
+
+def test_a_part_whose_note_tells_of_other_rows_is_damaged(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    chosen = settings(tmp_path)
+    part = kept_results.write(
+        store, STAGE, chosen, ["a-1"], ShardOutput(TABLES["examples"].table([]))
+    )
+    assert kept_results.rows_about(store, STAGE, part, ["a"])[1] is None
+    one_too_many = replace(part, note=json.dumps({"rejects": [], "made_from": "AAAAAAAAAAA="}))
+    with pytest.raises(DamagedError, match="1 rows, not 0"):
+        kept_results.rows_about(store, STAGE, one_too_many, ["a"])
 
 
 def test_what_is_not_selected_is_not_published_and_all_is_referenced(tmp_path: Path) -> None:
