@@ -1,4 +1,4 @@
-"""The key of a photo changes if and only if what its rows are made from does."""
+"""The key of a photo, and what its rows are made from, change if and only if the rows may."""
 
 from __future__ import annotations
 
@@ -32,9 +32,16 @@ def rows_by_key(world: Build, chosen: ExampleSettings | None = None) -> ROWS_OF_
     """Key -> rows of the photo, written alone."""
     inputs, keys = keyed(world, chosen)
     return {
-        key: by_id(write(inputs.take(np.array([i])), chosen or ExampleSettings())[0])
+        key: by_id(write(inputs.take(np.array([i])), chosen or ExampleSettings()).rows)
         for i, key in enumerate(keys)
     }
+
+
+def rows_by_hash(world: Build, chosen: ExampleSettings | None = None) -> dict[int, Row]:
+    """What a row is made from -> the row."""
+    inputs, keys = keyed(world, chosen)
+    written = write(inputs.take(np.arange(len(keys))), chosen or ExampleSettings())
+    return dict(zip(written.made_from, written.rows, strict=True))
 
 
 def by_id(rows: list[Row]) -> list[Row]:
@@ -65,16 +72,17 @@ def changed(world: Build, table: str, change: Callable[[Row], Row]) -> Build:
 def test_a_photo_of_which_anything_changed_is_written_anew(
     table: str, column: str, value: Any
 ) -> None:
-    before = rows_by_key(labelled_build(8, 3))
     chosen = getattr(labelled_build(8, 3), table).to_pylist()[0]
 
     def change(row: Row) -> Row:
         return {**row, column: value} if row == chosen else row
 
-    after = rows_by_key(changed(labelled_build(8, 3), table, change))
-    kept = before.keys() & after.keys()
-    assert 0 < len(kept) < len(before)
-    assert all(after[key] == before[key] for key in kept)
+    for rows in (rows_by_key, rows_by_hash):
+        before = rows(labelled_build(8, 3))
+        after = rows(changed(labelled_build(8, 3), table, change))
+        kept = before.keys() & after.keys()
+        assert 0 < len(kept) < len(before)
+        assert all(after[key] == before[key] for key in kept)
 
 
 @settings(max_examples=20, deadline=None)
@@ -86,17 +94,18 @@ def test_a_photo_of_which_anything_changed_is_written_anew(
 def test_equal_keys_mean_equal_rows(first: set[int], second: set[int], use: Any) -> None:
     chosen = ExampleSettings(same_photo={"use": use})
 
-    def seen(hidden: set[int]) -> ROWS_OF_PHOTO:
+    def seen(hidden: set[int]) -> Build:
         world = described()
         for index, image_id in enumerate(world.splits):
             world.splits[image_id] = None if index in hidden else ("train", "test")[index % 5 == 0]
-        return rows_by_key(world, chosen)
+        return world
 
-    before, after = seen(first), seen(second)
-    for key in before.keys() & after.keys():
-        assert before[key] == after[key]
-    if first == second:
-        assert before == after
+    for rows in (rows_by_key, rows_by_hash):
+        before, after = rows(seen(first), chosen), rows(seen(second), chosen)
+        for key in before.keys() & after.keys():
+            assert before[key] == after[key]
+        if first == second:
+            assert before == after
 
 
 @settings(max_examples=15, deadline=None)
@@ -113,7 +122,7 @@ def test_order_and_shards_of_photos_do_not_matter(random: Any, size: int) -> Non
     assert keys == expected
     photos = random.sample(range(len(keys)), len(keys))
     blocks = [np.array(photos[i : i + size]) for i in range(0, len(photos), size)]
-    rows = [row for b in blocks for row in write(inputs.take(b), ExampleSettings())[0]]
+    rows = [row for b in blocks for row in write(inputs.take(b), ExampleSettings()).rows]
     assert by_id(rows) == whole
     again, same = build(*world.tables, ExampleSettings())
     assert again == whole
