@@ -65,15 +65,19 @@ class ExampleStage(RowStage):
         return PreparedExamples(found, settings)
 
     def run(self, inputs: pa.Table, settings: Settings) -> ShardOutput:
-        return self.run_again(inputs, settings, ShardOutput(TABLES["examples"].table([])))
+        return _written(inputs, settings, ShardOutput(TABLES["examples"].empty()))
 
     def run_again(self, inputs: pa.Table, settings: Settings, earlier: ShardOutput) -> ShardOutput:
-        # Also while the rows become a table: a collection would look at each of their values.
-        with objectives.without_gc():
-            return _written(inputs, settings, earlier)
+        return _written(inputs, settings, earlier)
 
 
 def _written(inputs: pa.Table, settings: Settings, earlier: ShardOutput) -> ShardOutput:
+    # Also while the rows become a table: a collection would look at each of their values.
+    with objectives.without_gc():
+        return _table_of_rows(inputs, settings, earlier)
+
+
+def _table_of_rows(inputs: pa.Table, settings: Settings, earlier: ShardOutput) -> ShardOutput:
     known = earlier.made_from.tolist() if earlier.made_from is not None else []
     place = {made_from: i for i, made_from in enumerate(known)}
     written = objectives.write(inputs, settings.examples, settings.sources, place)
