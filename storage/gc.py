@@ -18,11 +18,11 @@ Nothing is deleted that anybody needs, for these reasons:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from storage import jobs, reach, refs
+from storage import jobs, kept_parts, reach, refs
 from storage.errors import StoreError
 from storage.files import TEMPORARY, Files
 from storage.jobs import UnfinishedJob
@@ -44,7 +44,7 @@ CONTENT = {
 }
 """Folder -> why a file of it may be deleted, in order of deletion."""
 
-FOLDERS = ("manifests", jobs.FOLDER, *CONTENT, FOLDER, refs.FOLDER)
+FOLDERS = ("manifests", jobs.FOLDER, kept_parts.FOLDER, *CONTENT, FOLDER, refs.FOLDER)
 """All folders in which gc deletes."""
 
 
@@ -108,12 +108,14 @@ def gc(
 
     These are temporary files, shards and parts that no manifest names, leases of dead processes,
     and refs snapshots beyond the newest 1,000. The parts of an interrupted build count as garbage:
-    finish the build first to keep them. The folders of an unfinished job are kept until it expires.
+    finish the build first to keep them. The folders of an unfinished job, and parts that a build
+    keeps for the next one, stay until they expire.
 
     Args:
         keep_versions: Also delete versions, except the newest `keep_versions` of each name, any
             that a ref names, and the inputs of both. By default all versions are kept.
-        forget: Also delete unfinished jobs that were not resumed for this long.
+        forget: Also delete unfinished jobs that were not resumed for this long, and parts that no
+            version names and no build has used for this long.
         forget_leases: Ids of leases of other machines or containers whose process has ended.
 
     Raises:
@@ -170,11 +172,15 @@ def _collect(
     reached = reach.read(reader)
     unfinished = jobs.find(files)
     kept_jobs = [job for job in unfinished if job.touched > oldest]
+    cards = kept_parts.find(files, oldest)
+    named = {part.path for manifest in reached.kept(keep_versions) for part in manifest.stored}
+    named |= {path for card in cards.values() for path in card.paths}
     sizes = {path: size for folder in listed.values() for path, size in folder.items()}
     garbage = (
         *_versions(reached, keep_versions, listed["manifests"]),
         *_jobs(kept_jobs, listed[jobs.FOLDER]),
-        *_content(reached, keep_versions, kept_jobs, listed),
+        *_cards(cards, listed[kept_parts.FOLDER]),
+        *_content(named, kept_jobs, listed),
         *_leases(leases.find(), listed[FOLDER]),
         *_old_refs(refs.numbers(files), listed[refs.FOLDER]),
     )
@@ -208,14 +214,16 @@ def _jobs(kept: Sequence[UnfinishedJob], listed: dict[str, int]) -> Iterator[Unr
             yield UnreachableFile(path, listed[path], reason, barrier=jobs.is_card(path))
 
 
+def _cards(current: Collection[str], listed: dict[str, int]) -> Iterator[UnreachableFile]:
+    """Cards of parts that no build has used for long."""
+    for path in sorted(listed.keys() - set(current)):
+        yield UnreachableFile(path, listed[path], "kept parts that no build used")
+
+
 def _content(
-    reached: Reach,
-    keep_versions: int | None,
-    kept_jobs: Sequence[UnfinishedJob],
-    listed: dict[str, dict[str, int]],
+    named: Set[str], kept_jobs: Sequence[UnfinishedJob], listed: dict[str, dict[str, int]]
 ) -> Iterator[UnreachableFile]:
     """Shards, files, parts and temporary files."""
-    named = {part.path for manifest in reached.kept(keep_versions) for part in manifest.stored}
     for folder, reason in CONTENT.items():
         for path, size in sorted(listed[folder].items()):
             if path not in named and not any(job.holds(path) for job in kept_jobs):

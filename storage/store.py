@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from storage import documents, formats, intact, publishing, refs, shards
+from storage import documents, formats, intact, kept_parts, publishing, refs, shards
 from storage import parts as part_files
 from storage.documents import FORMAT_VERSION, Frozen, check_format
 from storage.errors import (
@@ -150,6 +150,15 @@ class Store(StoreReader):
         """
         with self.lease():
             return part_files.set_aside(self.files, table_name, recipe)
+
+    def keep_parts(self, table_name: str, recipe: str, use: str, parts: Iterable[Part]) -> None:
+        """Keep parts that no version will name from gc; see `storage.kept_parts`.
+
+        Raises:
+            StoreError: no space, no permission.
+        """
+        with self.lease():
+            kept_parts.keep(self.files, table_name, recipe, use, parts)
 
     def read_part(self, part: Part, columns: Sequence[str] | None = None) -> pa.Table:
         """Read the rows of a part."""

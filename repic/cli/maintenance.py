@@ -115,7 +115,8 @@ def gc(
             min=0,
             max=36_500,
             metavar="DAYS",
-            help="Also delete killed training runs that were not resumed within DAYS days.",
+            help="Also delete killed training runs that were not resumed, and results kept for the "
+            "next build that none used, within DAYS days.",
         ),
     ] = 30,
     forget_lease: Annotated[

@@ -320,6 +320,9 @@ class Build:
             parts += kept_results.parts_for(self.store, stage, settings, keys)
             if stage.selects_by:
                 data, notes = kept_results.selected(self.store, stage, inputs, parts)
+                if data is not parts:  # then no version names them
+                    recipe = stage.row_fingerprint(settings)
+                    self.store.keep_parts(stage.name, recipe, "selection", parts)
         return self._publish(stage, stage.name, data, notes)
 
     def _recipe(self, stage: Stage) -> dict[str, Json]:

@@ -1,7 +1,7 @@
 """Nearest neighbors that an earlier build found, kept in the store for the next one.
 
-They are parts of no table, so `repic gc` deletes them, and the next build then searches anew. They
-are written again only after one object in twenty is new, so that a small addition writes nothing.
+They are parts of no table; the last one of each collection is kept from `repic gc`. They are
+written again only after one object in twenty is new, so that a small addition writes little.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class KeptNeighbors:
                     best, most = part, common
         if best is None:
             return None
+        self.store.keep_parts(NAME, _recipe(), collection, [best])
         rows = self.store.read_part(best)
         index, similarity = (_values(rows, *c) for c in (("index", "<i4"), ("similarity", "<i2")))
         near = Neighbors(
@@ -73,7 +74,9 @@ class KeptNeighbors:
             "index": _binary(kept.near.index.astype("<i4", copy=False)),
             "similarity": _binary(kept.near.similarity.astype("<i2")),
         }
-        self.store.write_part(NAME, pa.table(columns), recipe=_recipe(), covers=[collection])
+        table = pa.table(columns)
+        part = self.store.write_part(NAME, table, recipe=_recipe(), covers=[collection])
+        self.store.keep_parts(NAME, _recipe(), collection, [part])
 
 
 def _recipe() -> str:

@@ -429,6 +429,37 @@ def begun(store: Store, days: float) -> jobs.UnfinishedJob:
     return job
 
 
+def test_parts_that_the_last_build_used_stay_for_a_time(store, memory):
+    for each in (store, memory):
+        build(each, 1)
+        first, second, third = (
+            each.write_part("objects", rows(0, 5 + i), recipe="r", covers=["a"]) for i in range(3)
+        )
+        each.keep_parts("objects", "r", "selection", [first])
+        each.keep_parts("objects", "r", "selection", [second])  # in place of the first
+        each.keep_parts("objects", "r", "search", [third])
+        garbage = gc(each, delete=True)
+        assert [file.path for file in garbage.files] == [first.shard.path]
+        assert gc(each, delete=True).files == ()
+        assert reasons(gc(each, delete=True, forget=timedelta(0))) == [
+            *["kept parts that no build used"] * 2,
+            *["part that no version names"] * 2,
+        ]
+        assert each.files.find("kept") == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"[]", b'{"paths": ["../x"]}'])
+def test_a_card_of_kept_parts_that_cannot_be_read_is_named(store, content):
+    build(store, 1)
+    part = store.write_part("objects", rows(0, 5), recipe="r", covers=["a"])
+    store.keep_parts("objects", "r", "selection", [part])
+    (card,) = store.files.find("kept")
+    store.files.replace(card, content)
+    with pytest.raises(StoreError, match=f"{card} cannot be read.*delete it"):
+        gc(store, delete=True)
+    assert store.files.exists(part.shard.path)
+
+
 def test_what_an_unfinished_job_keeps_stays(store, memory):
     for each in (store, memory):
         build(each, 1)

@@ -21,6 +21,7 @@ from repic.pipeline.stages.base import ShardOutput
 from repic.pipeline.stages.examples import ExampleStage
 from repic.tables import TABLES
 from storage.errors import DamagedError
+from storage.gc import gc
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin
 from storage.store import Store
@@ -196,6 +197,15 @@ def test_another_cut_writes_no_photo_anew(tmp_path: Path) -> None:
         other = Store.open(tmp_path / change, create=True)
         assert version.content == built(other, described(), chosen, change)[0].content
         assert version.content != whole.content
+
+
+def test_gc_leaves_the_rows_that_a_cut_leaves_out(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    cut, _ = built(store, described(), settings(tmp_path, "examples.total=10"), "cut")
+    store.commit({"examples": cut.version})
+    assert gc(store, delete=True).files == ()
+    whole, written = built(store, described(), settings(tmp_path), "whole")
+    assert (written, whole.rows > cut.rows) == (0, True)
 
 
 def test_weights_of_sources_are_no_part_of_what_rows_are_kept_by(tmp_path: Path) -> None:

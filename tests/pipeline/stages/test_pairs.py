@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from repic.pipeline.scan import Scan
 from repic.pipeline.stages.base import Inputs, Output
 from repic.pipeline.stages.pairs import PairStage
 from repic.tables import TABLES
+from storage import kept_parts
 from storage.store import Store
 
 PHOTOS = 600
@@ -58,6 +60,11 @@ def test_pairs_of_a_grown_collection_are_those_of_a_build_from_nothing(
     mined(tables, np.arange(PHOTOS - 4), store)
     assert max(searched) > PHOTOS  # objects
     searched.clear()
+    assert store.files.find(f"parts/{NAME}").keys() == {
+        path
+        for card in kept_parts.find(store.files, datetime.min.replace(tzinfo=UTC)).values()
+        for path in card.paths
+    }
     found = mined(tables, np.arange(PHOTOS), Store.open(store.location))
     assert max(searched) < increments.LEAST  # the smaller splits
     expected = mined(tables, np.arange(PHOTOS), None)
