@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from importlib import resources
 from urllib.parse import quote
 
@@ -89,7 +89,7 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
     )
-    studio.navigation = tuple((page.NAME, page.PATH) for page in PAGES)
+    studio.navigation = with_keys((page.NAME, page.PATH) for page in PAGES)
     for page in PAGES:
         app.include_router(page.routes(studio))
     app.include_router(_shared_routes(studio))
@@ -99,6 +99,15 @@ def create_app(
     app.add_middleware(Guard, rules=rules)
     app.add_middleware(SafeHeaders)
     return app
+
+
+def with_keys(pages: Iterable[tuple[str, str]]) -> tuple[tuple[str, str, str], ...]:
+    """Name, address and key of each page: the first letter of its name that no other page has."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, path in pages:
+        key = next(letter for letter in name.lower() if letter not in found)
+        found[key] = name, path
+    return tuple((*page, key) for key, page in found.items())
 
 
 def _shared_routes(studio: Studio) -> APIRouter:

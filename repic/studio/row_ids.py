@@ -42,8 +42,12 @@ def rows_of(ids: pa.ChunkedArray, among: pa.ChunkedArray) -> Ints:
 
 
 def encoded(ids: Sequence[str]) -> IdArray:
-    """Ids as numpy bytes (n,)."""
-    return np.array([i.encode("utf-8", "replace") for i in ids], dtype=bytes)
+    """Ids as numpy bytes (n,).
+
+    numpy drops zero bytes at the end, so that `id\\0` would be `id`: no id has a zero byte, and a
+    question mark neither.
+    """
+    return np.array([i.encode("utf-8", "replace").replace(b"\0", b"?") for i in ids], dtype=bytes)
 
 
 def column_ids(column: pa.ChunkedArray) -> IdArray:

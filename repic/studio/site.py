@@ -54,8 +54,8 @@ class Studio:
         self.decisions = DecisionLog(store)
         self._reviewer = reviewer_name(reviewer) or reviewer_name(getpass.getuser()) or "reviewer"
         self._templates = _environment()
-        self.navigation: tuple[tuple[str, str], ...] = ()
-        """Name and address of each page; `app` fills it."""
+        self.navigation: tuple[tuple[str, str, str], ...] = ()
+        """Name, address and key of each page; `app` fills it."""
 
     def version(self, request: Request) -> VersionTables:
         """The version that `?v=3` names, or the latest.

@@ -84,7 +84,8 @@ def run(location: str, query: str, rows: int = ROWS, seconds: float | None = Non
 
 
 def _output(task: str, seconds: float) -> bytes:
-    command = (sys.executable, "-m", "repic.studio.sql_process")
+    # -P: a file `json.py` in the folder that the studio was started in is no module of ours.
+    command = (sys.executable, "-P", "-m", "repic.studio.sql_process")
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

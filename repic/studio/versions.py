@@ -88,6 +88,11 @@ class VersionTables:
     def examples(self) -> pa.Table:
         """`EXAMPLE_COLUMNS`, in order of their ids."""
         table = self.version.read("examples", EXAMPLE_COLUMNS)
+        if table["image_id"].null_count:  # of a version before that column
+            images = self.version.read("examples", ["images"])["images"].to_pylist()
+            queries = pa.array([entries[-1]["image_id"] for entries in images], pa.string())
+            at = table.column_names.index("image_id")
+            table = table.set_column(at, "image_id", queries)
         return table.sort_by("example_id").combine_chunks()
 
     @cached_property

@@ -206,6 +206,25 @@ def test_a_decision_that_is_not_saved_is_told(built: Built, tmp_path: Path, chro
         assert decided(store) == {}
 
 
+def test_nobody_takes_back_what_another_decided(
+    built: Built, tmp_path: Path, chromium: Any
+) -> None:
+    store = built.copy(tmp_path / "store")
+    with served(store) as url, visit(chromium) as (page, _):
+        page.goto(f"{url}/pairs")
+        for key in ("y", "k", "n"):
+            page.keyboard.press(key)
+        until(lambda: list(decided(store).values()) == ["reject"])
+        page.fill("input[name=name]", "Ben")
+        page.click(".who button")
+        page.wait_for_selector("input[name=name][value=Ben]")
+        page.keyboard.press("z")
+        page.wait_for_function(
+            "document.getElementById('status').textContent.includes('nothing to take back')"
+        )
+        assert {row["reviewer"] for row in reviews.decisions(store)} == {"Ann"}
+
+
 def test_the_reward_of_a_typed_text_and_a_query(built: Built, chromium: Any) -> None:
     store = built.store
     row = next(r for r in store.read("examples@latest").to_pylist() if r["objective"] == "oct")
@@ -215,6 +234,7 @@ def test_the_reward_of_a_typed_text_and_a_query(built: Built, chromium: Any) -> 
         page.keyboard.press("Control+Enter")
         page.wait_for_selector("#score table")
         assert "1.000" in page.text_content("#score")
+        page.wait_for_function("!document.getElementById('status').textContent")  # no "Saved"
         page.goto(f"{url}/sql")
         page.fill("#q", "select '<b>x' as a")
         page.keyboard.press("Control+Enter")
@@ -224,6 +244,9 @@ def test_the_reward_of_a_typed_text_and_a_query(built: Built, chromium: Any) -> 
         page.keyboard.press("g")
         page.keyboard.press("p")
         page.wait_for_url("**/pairs")
+        page.keyboard.press("g")
+        page.keyboard.press("o")
+        page.wait_for_url("**/photos")
         page.keyboard.press("?")
         assert page.is_visible("dialog")
         assert console == []

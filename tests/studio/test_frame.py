@@ -214,3 +214,13 @@ def test_who_looks_is_a_name_in_a_cookie(browser: TestClient) -> None:
 def test_an_address_leaves_out_what_is_empty() -> None:
     assert address("/pairs", {"v": "3", "kind": ""}, after="a b") == "/pairs?v=3&after=a+b"
     assert address("/pairs", {"v": "3"}, v="") == "/pairs"
+
+
+def test_each_page_has_a_key_of_its_own(browser: TestClient) -> None:
+    text = browser.get("/").text
+    keys = re.findall(r'data-go="(\w)"', text)
+    assert len(keys) == len(PAGES)
+    assert len(set(keys)) == len(PAGES)
+    named = re.findall(r"<kbd>(\w)</kbd> ([A-Z]\w+)", text)
+    assert [(key, page.NAME) for key, page in zip(keys, PAGES, strict=True)] == named
+    assert all(key in name.lower() for key, name in named)

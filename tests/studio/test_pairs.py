@@ -112,7 +112,11 @@ def test_a_studio_that_only_reads_writes_nothing(store: Store) -> None:
 @pytest.mark.parametrize("decision", ["maybe", "accept "])
 def test_nonsense_is_not_written(browser: TestClient, store: Store, decision: str) -> None:
     pair = shown(browser, "/pairs")[0]
-    for path, given in ((f"/pairs/{pair}", decision), ("/pairs/nobody", "accept")):
+    for path, given in (
+        (f"/pairs/{pair}", decision),
+        ("/pairs/nobody", "accept"),
+        (f"/pairs/{pair}%00", "accept"),
+    ):
         reply = browser.post(f"{path}/decision", data={"decision": given}, headers=HTMX)
         assert reply.status_code == 404
     big = browser.post(f"/pairs/{pair}/decision", content=b"decision=" + b"a" * (2 << 20))

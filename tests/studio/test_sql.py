@@ -132,3 +132,30 @@ def test_the_schema_is_beside_the_editor(browser: TestClient) -> None:
     assert "<code>percentile</code>" in text
     linked = browser.get("/sql", params={"q": "select '</textarea><script>x'"}).text
     assert "&lt;/textarea&gt;&lt;script&gt;x" in linked
+
+
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        ("select date '100000-01-01' as x", "csv"),
+        ("select [timestamp 'infinity'] as x", "csv"),
+        ("select interval '1 month' as x", "parquet"),
+    ],
+)
+def test_values_that_cannot_be_given_are_a_sentence(
+    browser: TestClient, query: str, kind: str
+) -> None:
+    replies = [browser.post(f"/sql/result.{kind}", data={"q": query})]
+    if kind == "csv":
+        replies.append(browser.post("/sql", data={"q": query}))
+    for reply in replies:
+        assert reply.status_code == 422
+        assert "cast the column to text" in reply.text
+
+
+def test_modules_are_not_taken_from_the_folder_of_the_studio(
+    location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "duckdb.py").write_text("raise SystemExit('from a folder of photos')")
+    monkeypatch.chdir(tmp_path)
+    assert sql_process.run(location, "select 1").rows.num_rows == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from importlib import resources
 from typing import Any
@@ -54,9 +55,10 @@ def routes(studio: Studio) -> APIRouter:
 def _asked(studio: Studio, request: Request, query: str) -> Response:
     try:
         result = sql_process.run(studio.store.location, query)
+        rows = [[_cell(value) for value in row] for row in _values(result.rows)]
     except StudioQueryError as error:
         return _editor(studio, request, query, error=str(error), status=422)
-    return _editor(studio, request, query, result=result)
+    return _editor(studio, request, query, result=result, rows=rows)
 
 
 def _downloaded(studio: Studio, request: Request, query: str, kind: str) -> Response:
@@ -64,15 +66,12 @@ def _downloaded(studio: Studio, request: Request, query: str, kind: str) -> Resp
         if kind not in ("csv", "parquet"):
             raise StudioQueryError("A result is downloaded as csv or parquet.")
         result = sql_process.run(studio.store.location, query, sql_process.EXPORTED_ROWS)
+        data = _csv(result.rows) if kind == "csv" else _parquet(result.rows)
     except StudioQueryError as error:
         return _editor(studio, request, query, error=str(error), status=422)
     headers = {"content-disposition": f'attachment; filename="result.{kind}"'}
-    if kind == "csv":
-        return Response(_csv(result.rows), media_type="text/csv; charset=utf-8", headers=headers)
-    sink = pa.BufferOutputStream()
-    pq.write_table(result.rows, sink)
-    data = sink.getvalue().to_pybytes()
-    return Response(data, media_type="application/vnd.apache.parquet", headers=headers)
+    media = "text/csv; charset=utf-8" if kind == "csv" else "application/vnd.apache.parquet"
+    return Response(data, media_type=media, headers=headers)
 
 
 def _editor(
@@ -81,10 +80,10 @@ def _editor(
     query: str,
     *,
     result: QueryResult | None = None,
+    rows: Sequence[Sequence[str]] = (),
     error: str = "",
     status: int = 200,
 ) -> Response:
-    rows = [] if result is None else [list(row.values()) for row in result.rows.to_pylist()]
     return studio.page(
         request,
         "sql.html",
@@ -92,7 +91,7 @@ def _editor(
         query=query,
         error=error,
         result=result,
-        rows=[[_cell(value) for value in row] for row in rows],
+        rows=rows,
         schema=_schema(studio),
         queries=ready_queries(),
         limits=sql_process,
@@ -108,6 +107,24 @@ def _schema(studio: Studio) -> dict[str, list[tuple[str, str, str]]]:
         if manifest is not None and manifest.kind == "table":
             found[name] = [(c.name, c.type, c.doc or "") for c in manifest.columns]
     return found
+
+
+def _values(table: pa.Table) -> Iterator[list[Any]]:
+    """The rows of a result.
+
+    Raises:
+        StudioQueryError: Python has no such value, as for a date beyond the year 9999.
+    """
+    try:
+        for batch in table.to_batches(max_chunksize=1000):
+            yield from (list(row.values()) for row in batch.to_pylist())
+    except (OverflowError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> StudioQueryError:
+    remedy = "cast the column to text, as in `x::varchar`"
+    return StudioQueryError(f"A value of the result cannot be given ({error}): {remedy}.")
 
 
 def _cell(value: Any) -> str:
@@ -130,9 +147,17 @@ def _csv(table: pa.Table) -> bytes:
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(table.column_names)
-    for batch in table.to_batches(max_chunksize=1000):
-        writer.writerows([_text(v) for v in row.values()] for row in batch.to_pylist())
+    writer.writerows([_text(value) for value in row] for row in _values(table))
     return file.getvalue().encode()
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    try:
+        pq.write_table(table, sink)
+    except pa.ArrowException as error:
+        raise _unreadable(error) from None
+    return sink.getvalue().to_pybytes()
 
 
 @cache

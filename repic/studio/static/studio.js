@@ -77,7 +77,7 @@
     if (goes) {
       goes = false;
       const links = [...document.querySelectorAll(".top nav a")];
-      const link = links.find((a) => a.textContent.trim().toLowerCase().startsWith(key));
+      const link = links.find((a) => a.dataset.go === key.toLowerCase());
       if (link) location.href = link.href;
       return;
     }
@@ -124,11 +124,17 @@
     if (form) form.requestSubmit();
   });
 
+  // What one reviewer decided is not taken back in the name of another.
+  document.addEventListener("submit", (event) => {
+    if (event.target.matches(".who")) sessionStorage.removeItem(UNDO);
+  });
+
   const reads = (event) => event.detail.requestConfig.verb === "get";
+  const saves = (event) => !event.target.closest("[data-score]");
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (reads(event)) return;
     saving += 1;
-    say("Saving …");
+    say(saves(event) ? "Saving …" : "Rewarding …");
   });
   document.addEventListener("htmx:afterRequest", (event) => {
     if (reads(event)) {
@@ -139,9 +145,9 @@
     if (!event.detail.successful) {
       leaveFor = null;
       const why = event.detail.xhr && event.detail.xhr.responseText;
-      say(`Not saved: ${(why || "the studio does not answer").slice(0, 200)}`, true);
+      say(`${saves(event) ? "Not saved" : "That did not work"}: ${(why || "the studio does not answer").slice(0, 200)}`, true);
     } else if (!saving) {
-      if (!status.classList.contains("bad")) say("Saved");
+      if (!status.classList.contains("bad")) say(saves(event) ? "Saved" : "");
       if (leaveFor) location.href = leaveFor;
     }
   });
