@@ -11,7 +11,9 @@ from fastapi.testclient import TestClient
 from repic.images.coordinates import named_convention
 from repic.objectives.base import answer_of
 from repic.studio.pages import examples as page
+from storage.manifest import Origin
 from storage.store import Store
+from tests.studio.conftest import client
 
 
 def rows(store: Store, objective: str) -> list[dict]:
@@ -79,3 +81,17 @@ def test_a_typed_script_is_escaped(browser: TestClient, store: Store) -> None:
         assert reply.status_code == 200
         assert "<script" not in reply.text
         assert "49" not in reply.text
+
+
+def test_examples_of_a_version_without_the_column_of_their_photo(store: Store) -> None:
+    """Versions of earlier releases have none; the query is the last picture of an example."""
+    dataset, before = store.manifest("dataset@latest"), store.manifest("examples@latest")
+    table = store.read(before.ref).drop_columns(["image_id"])
+    older = store.publish("examples", table, Origin(fingerprint="e" * 32), key=("example_id",))
+    inputs = [bound for bound in dataset.inputs if bound.name != "examples"]
+    origin = Origin(fingerprint="d" * 32, inputs=(*inputs, older.as_input()))
+    bound = store.publish_dataset("dataset", origin)
+    store.commit({"examples": older.version, "dataset": bound.version})
+    text = client(store).get("/examples").text
+    row = min(store.read(before.ref).to_pylist(), key=lambda r: r["example_id"])
+    assert f"/pictures/{row['image_id']}/256.jpg" in text
