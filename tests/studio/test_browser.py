@@ -206,6 +206,27 @@ def test_a_decision_that_is_not_saved_is_told(built: Built, tmp_path: Path, chro
         assert decided(store) == {}
 
 
+def test_a_decision_on_a_pair_that_is_being_saved_is_told(
+    built: Built, tmp_path: Path, chromium: Any
+) -> None:
+    store = built.copy(tmp_path / "store")
+    with served(store) as url, visit(chromium) as (page, _):
+        page.goto(f"{url}/pairs")
+        held: list[Any] = []
+        page.context.route("**/decision*", lambda route: held.append(route))
+        page.keyboard.press("y")
+        page.keyboard.press("k")
+        page.wait_for_selector("form.htmx-request")
+        page.keyboard.press("n")
+        page.wait_for_selector(".status.bad")
+        assert "decide again" in page.text_content("#status")
+        page.locator("form.htmx-request button[data-key=n]").click()
+        assert len(held) == 1
+        held[0].continue_()
+        page.wait_for_selector("[data-own=accept]")
+        assert list(decided(store).values()) == ["accept"]
+
+
 def test_nobody_takes_back_what_another_decided(
     built: Built, tmp_path: Path, chromium: Any
 ) -> None:

@@ -6,6 +6,7 @@
   const list = document.querySelector("[data-list]");
   const status = document.getElementById("status");
   const UNDO = "repic-undo";
+  const STILL = "Still saving this pair: decide again when it is saved.";
   let current = -1;
   let saving = 0;
   let leaveFor = null;
@@ -40,6 +41,7 @@
     const card = items()[current];
     const button = card && card.querySelector(`button[data-key="${key}"]`);
     if (!button || button.disabled) return;
+    if (button.form.matches(".htmx-request")) return say(STILL, true);
     remember([...undone(), { pair: card.dataset.pair, before: card.dataset.own }]);
     button.click();
     if (current + 1 < items().length) select(current + 1);
@@ -127,6 +129,13 @@
   // What one reviewer decided is not taken back in the name of another.
   document.addEventListener("submit", (event) => {
     if (event.target.matches(".who")) sessionStorage.removeItem(UNDO);
+  });
+
+  // htmx would drop it: the reply to the request before replaces the form.
+  document.addEventListener("htmx:confirm", (event) => {
+    if (!event.target.matches("form.htmx-request")) return;
+    event.preventDefault();
+    say(STILL, true);
   });
 
   const reads = (event) => event.detail.requestConfig.verb === "get";
