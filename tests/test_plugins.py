@@ -322,7 +322,13 @@ def test_a_reward_of_a_package_is_a_component_of_workers(packages: Packages) -> 
         ("VERSION = 1\nFACTS = None", "listing", r"lacks photos in broken \(docs/extending.md\)"),
         (LISTING.replace("VERSION = 1", ""), "listing", "lacks VERSION"),
         (LISTING.replace("VERSION = 1", "VERSION = None"), "listing", "VERSION that is no number"),
+        ("raise SystemExit('no licence')", "listing", "cannot be imported .SystemExit: no licence"),
         (LISTING + "SETTINGS = 3", "listing", "SETTINGS in broken that are no repic.config.Sect"),
+        (
+            LISTING.replace("from repic.config import", "from pydantic import BaseModel as"),
+            "listing",
+            "SETTINGS in broken that are no repic.config.Sect",
+        ),
         (LISTING, "Listing", "has a name that is not of lower-case letters"),
     ],
 )

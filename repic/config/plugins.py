@@ -21,8 +21,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel
-
 from repic.errors import PluginError, RepicError
 
 Group = Literal["objectives", "sources", "detectors", "encoders", "rewards", "exports"]
@@ -204,7 +202,7 @@ def load(group: Group, name: str) -> Any:
         found: Any = import_module(module)
         for part in filter(None, attribute.split(".")):
             found = getattr(found, part)
-    except Exception as error:  # code of others may raise anything
+    except (Exception, SystemExit) as error:  # code of others may raise anything
         cause = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise plugin.error(f"cannot be imported ({cause})") from error
     abstract: frozenset[str] = getattr(found, "__abstractmethods__", frozenset())
@@ -212,7 +210,7 @@ def load(group: Group, name: str) -> Any:
         raise plugin.error(f"lacks {', '.join(missing)} in {plugin.path} (docs/extending.md)")
     if not isinstance(found.VERSION, int | str):
         raise plugin.error(f"has a VERSION that is no number in {plugin.path}")
-    if not hasattr(getattr(found, SETTINGS, BaseModel), "model_fields"):
+    if not _is_section(getattr(found, SETTINGS, None)):
         raise plugin.error(f"has {SETTINGS} in {plugin.path} that are no repic.config.Section")
     return found
 
@@ -281,6 +279,13 @@ def problem_of(plugin: Plugin) -> str | None:
     except RepicError as error:
         return str(error)
     return None
+
+
+def _is_section(settings: Any) -> bool:
+    """Whether they are none or a `Section`; another model of pydantic would take wrong keys."""
+    from repic.config.section import Section  # which imports this module
+
+    return settings is None or (isinstance(settings, type) and issubclass(settings, Section))
 
 
 def _misnamed(plugin: Plugin) -> str | None:
