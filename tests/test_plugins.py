@@ -322,6 +322,7 @@ def test_a_reward_of_a_package_is_a_component_of_workers(packages: Packages) -> 
         ("VERSION = 1\nFACTS = None", "listing", r"lacks photos in broken \(docs/extending.md\)"),
         (LISTING.replace("VERSION = 1", ""), "listing", "lacks VERSION"),
         (LISTING.replace("VERSION = 1", "VERSION = None"), "listing", "VERSION that is no number"),
+        (LISTING + "FACTS = None", "listing", "FACTS in broken that are no SourceFacts"),
         ("raise SystemExit('no licence')", "listing", "cannot be imported .SystemExit: no licence"),
         (LISTING + "SETTINGS = 3", "listing", "SETTINGS in broken that are no repic.config.Sect"),
         (

@@ -104,6 +104,9 @@ NEEDED: Mapping[Group, tuple[str, ...]] = {
 }
 """What a registered object must have; one of a package also needs `VERSION`."""
 
+_FACTS: Mapping[str, str] = {"sources": "SourceFacts", "exports": "TargetFacts"}
+"""Class of `FACTS`, by its name, since it lies above this package."""
+
 SETTINGS = "SETTINGS"
 """Attribute with the model of the settings of a plug-in, a `repic.config.Section`; optional."""
 
@@ -210,6 +213,8 @@ def load(group: Group, name: str) -> Any:
         raise plugin.error(f"lacks {', '.join(missing)} in {plugin.path} (docs/extending.md)")
     if not isinstance(found.VERSION, int | str):
         raise plugin.error(f"has a VERSION that is no number in {plugin.path}")
+    if (facts := _FACTS.get(group)) and type(found.FACTS).__name__ != facts:
+        raise plugin.error(f"has FACTS in {plugin.path} that are no {facts}")
     if not _is_section(getattr(found, SETTINGS, None)):
         raise plugin.error(f"has {SETTINGS} in {plugin.path} that are no repic.config.Section")
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -30,6 +31,12 @@ ROWS, EXPORTED_ROWS = 500, 200_000
 
 BYTES = 64 << 20
 """Of a result in memory."""
+
+MEMORY = 2 << 30
+"""Bytes that the process may take from the system."""
+
+BATCH = 64
+"""Rows that become Arrow at a time."""
 
 AT_ONCE, PATIENCE = 2, 5.0
 """Queries that run at the same time; seconds that another one waits for a place."""
@@ -114,8 +121,9 @@ def main() -> None:
     location, query, most, seconds = json.load(sys.stdin)
     # Also if the studio is killed meanwhile; the default action ends the process in any state.
     signal.setitimer(signal.ITIMER_REAL, seconds + 5)
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         os.nice(5)
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     output = sys.stdout.buffer
     try:
         rows, more = answer(location, query, most)
@@ -143,16 +151,31 @@ def answer(location: str, query: str, most: int) -> tuple[pa.Table, bool]:
     store = open_store(location)
     with connect(store, query) as connection:
         try:
-            table = ask(store, connection, query).limit(most + 1).to_arrow_table()
+            found = ask(store, connection, query).limit(most + 1).to_arrow_reader(BATCH)
+            rows, more = _within(found, most)
         except duckdb.Error as error:
             raise explained(error) from None
-    rows, more = table.slice(0, most), table.num_rows > most
-    while rows.num_rows and rows.get_total_buffer_size() > BYTES:
-        # A slice shares the buffers of its table: take copies.
-        rows, more = rows.take(pa.array(range(rows.num_rows // 2), pa.int64())), True
-    if table.num_rows and not rows.num_rows:
+        except (OSError, MemoryError) as error:  # of batches
+            cause = str(error).partition("\n")[0]
+            raise QueryError(f"{cause}: ask for less, or use `repic sql`.") from None
+    if more and not rows.num_rows:
         raise QueryError(f"A row has more than {BYTES >> 20} MB: ask for fewer columns.")
     return rows, more
+
+
+def _within(found: pa.RecordBatchReader, most: int) -> tuple[pa.Table, bool]:
+    """The first rows, until there are `most` or they have `BYTES`, and whether there are others."""
+    taken: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in found:
+        for start in range(batch.num_rows):
+            row = batch.slice(start, 1)
+            size += row.nbytes
+            if rows == most or size > BYTES:
+                return pa.Table.from_batches([*taken, batch.slice(0, start)], found.schema), True
+            rows += 1
+        taken.append(batch)
+    return pa.Table.from_batches(taken, found.schema), False
 
 
 if __name__ == "__main__":

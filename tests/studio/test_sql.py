@@ -114,9 +114,14 @@ def test_a_large_result_is_cut(location: str) -> None:
     wide = "select repeat('x', 1000000) as x from range(200)"
     rows, more = sql_process.answer(location, wide, 500)
     assert more
-    assert 0 < rows.get_total_buffer_size() <= sql_process.BYTES
+    assert 0 < rows.nbytes <= sql_process.BYTES
     with pytest.raises(StoreError, match="A row has more than 64 MB"):
         sql_process.answer(location, "select repeat('x', 100_000_000) as x", 5)
+
+
+def test_the_process_takes_no_more_memory_than_it_may(location: str) -> None:
+    with pytest.raises(StudioQueryError, match="Out of Memory"):
+        sql_process.run(location, "select repeat('x', 5000000) from range(20000)")
 
 
 def test_the_queries_of_the_docs_are_ready(browser: TestClient) -> None:
