@@ -99,7 +99,9 @@ def of_repic(command: Command) -> tuple[str, ...] | None:
         return None
     assert rest[0] == "launch"
     launch = launch_command_parser().parse_args(rest[1:])
-    settings = load_config_from_file(str(ROOT / launch.config_file))
+    shipped = r"\$\(repic train --accelerate-config (\w+)\)"  # prints the path
+    path = re.sub(shipped, r"repic/training/accelerate/\1.yaml", launch.config_file)
+    settings = load_config_from_file(str(ROOT / path))
     assert settings.num_processes >= 1
     assert (launch.module, launch.training_script) == (True, "repic.cli")
     return tuple(launch.training_script_args)

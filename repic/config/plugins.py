@@ -288,9 +288,13 @@ def problem_of(plugin: Plugin) -> str | None:
 
 def _is_section(settings: Any) -> bool:
     """Whether they are none or a `Section`; another model of pydantic would take wrong keys."""
-    from repic.config.section import Section  # which imports this module
-
-    return settings is None or (isinstance(settings, type) and issubclass(settings, Section))
+    if settings is None or not isinstance(settings, type):
+        return settings is None
+    # By name, since that module imports this one.
+    return any(
+        (base.__module__, base.__name__) == ("repic.config.section", "Section")
+        for base in settings.__mro__
+    )
 
 
 def _misnamed(plugin: Plugin) -> str | None:

@@ -108,13 +108,20 @@ def test_a_bad_body_is_refused_without_an_echo(
 
 
 def test_former_column_names_are_read(worker: TestClient, rows: list[dict[str, Any]]) -> None:
-    row = next(r for r in rows if r["distinctive_words"] and r["distractor_words"] and r["caption"])
-    current = asked(f"{row['caption']} {row['distractor_words'][0]}", row)
-    former = {FORMER_NAMES.get(name, name): value for name, value in current["row"].items()}
-    bodies = [{"rows": [current]}, {"rows": [{**current, "row": former}]}]
-    first, second = (worker.post("/v1/score", json=body).json()["scores"] for body in bodies)
+    captions = [
+        r for r in rows if r["distinctive_words"] and r["distractor_words"] and r["caption"]
+    ]
+    now = [asked(f"{r['caption']} {r['distractor_words'][0]}", r) for r in captions[:32]]
+    former = [
+        {**entry, "row": {FORMER_NAMES.get(name, name): v for name, v in entry["row"].items()}}
+        for entry in now
+    ]
+    first, second = (
+        worker.post("/v1/score", json={"rows": entries}).json()["scores"]
+        for entries in (now, former)
+    )
     assert first == second
-    assert first[0]["components"]["facts"] < 1
+    assert any(score["components"]["facts"] < 1 for score in first)
 
 
 def test_a_row_that_cannot_be_scored_costs_only_itself(worker: TestClient) -> None:
