@@ -135,7 +135,7 @@ def read(store: Store, path: Path) -> Manifest:
 
 def _publish(store: Store, rows: list[Decision]) -> Manifest:
     table = TABLES["reviews"].table(rows)
-    # The order of columns is that of the table, whoever made the rows.
+    # The order of columns is that of the table, not of who made the rows.
     origin = Origin(fingerprint=fingerprint(sorted([str(r[c]) for c in COLUMNS] for r in rows)))
     return store.publish("reviews", table, origin, key=TABLES["reviews"].key)
 

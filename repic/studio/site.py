@@ -149,7 +149,7 @@ async def fields(request: Request) -> dict[str, str]:
     """The fields of a form.
 
     Raises:
-        PageNotFoundError: the body is no form.
+        PageNotFoundError: the body is not a form.
     """
     try:
         text = (await request.body()).decode()
