@@ -1,9 +1,10 @@
 """Parts that no version names, but that the next build can use: gc leaves those of the last one.
 
-A version that publishes a selection of the rows of its parts has shards of its own, and what a
-search found is no table. So a build notes such parts on a card, `kept/<table>/<hash>.json`, in
-place of those that it noted before. They save time and nothing else: a card that no build has
-written for `EXPIRY` is garbage, as are the parts that only it names.
+A version that publishes only some rows of its parts has shards of its own, and the results of a
+search are not a table, so no manifest names these parts. A build therefore lists them in a file
+(a card), `kept/<table>/<hash>.json`, which replaces the list of the build before. Losing them only
+costs time: a card that no build has written for `EXPIRY` is garbage, and so are the parts that
+only it names.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ PATIENCE = 400.0
 
 
 class Team:
-    """A server on PostgreSQL, and the shell of whoever sets it up."""
+    """A Prefect server on PostgreSQL, and the shell of its administrator."""
 
     def __init__(self, folder: Path, database: str) -> None:
         self.folder, self.access = folder, Access(free_port())

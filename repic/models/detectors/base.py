@@ -134,7 +134,7 @@ def needed_checkpoint(settings: DetectorSettings, vocabulary: bool) -> str:
         vocabulary: Whether a vocabulary is needed as well.
 
     Raises:
-        ConfigError: there is no checkpoint, or no vocabulary.
+        ConfigError: the checkpoint or the vocabulary is missing.
     """
     if not settings.checkpoint:
         raise ConfigError(f"detector.kind={settings.kind} needs a detector.checkpoint")
