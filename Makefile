@@ -2,7 +2,7 @@
 #   make demo   set up, build training sets from generated photos, train a small model on them
 #   make test   set up, then the fast tests
 # For developers: test-slow (servers, browsers, kills), torture (faults), peers (other trainers),
-# bench and bench-full (speed and memory), lint, types.
+# bench and bench-full (speed and memory), lint, types, docs (the site).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ DEMO := demo
 
 OPTIONS ?=
 
-.PHONY: demo test test-slow torture peers bench bench-full lint types lock clean
+.PHONY: demo test test-slow torture peers bench bench-full lint types docs lock clean
 
 # Without bytecode, every process would compile torch and Prefect again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -67,10 +67,14 @@ lint: $(VENV)/ready
 types: $(VENV)/ready
 	$(BIN)/mypy
 
+# The documentation as a site, in site/: every link leads somewhere, and reference comes from the code.
+docs: $(VENV)/ready
+	$(BIN)/python -m mkdocs build --strict --quiet
+
 # The lock file names no index or host, so it works with whatever index pip and uv use.
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-emit-index-url --no-emit-find-links --no-annotate --group dev \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --group dev --group docs \
 	    --output-file requirements.lock pyproject.toml
 
 clean:

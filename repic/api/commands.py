@@ -67,7 +67,7 @@ def build(
     Returns:
         The dataset version, new or unchanged.
 
-    Example:
+    Examples:
         >>> small = ["source.count=12", "source.identities=4"]
         >>> dataset = repic.build(profile="sample", overrides=small, store="small")
         >>> dataset
@@ -180,7 +180,7 @@ def score(
         repic.errors.RowError: the row cannot be scored.
         repic.errors.ConfigError: there is no such convention, or its limits are missing.
 
-    Example:
+    Examples:
         >>> rows = repic.open("demo/store")["examples@latest"]
         >>> row = next(row for row in rows if row.objective == "oct")
         >>> repic.score(row.answer, row).total

@@ -18,7 +18,7 @@ DEFAULT_STORE = "repic-store"
 class DataStore:
     """A store of versions.
 
-    Example:
+    Examples:
         >>> store = repic.open("demo/store")
         >>> store.versions("examples")
         ['examples@v1']
@@ -68,7 +68,7 @@ class DataStore:
         Args:
             limit: Rows of each kind to give; the counts are complete.
 
-        Example:
+        Examples:
             >>> repic.open("demo/store").diff("pairs@v1", "pairs@latest")["pairs"]["added"]
             0
 

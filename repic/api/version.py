@@ -31,7 +31,7 @@ class Version:
     A dataset or an evaluation binds tables, which are versions as well:
     `store["dataset@latest"]["pairs"]`.
 
-    Example:
+    Examples:
         >>> examples = repic.open("demo/store")["examples@latest"]
         >>> examples
         <table examples@v1, ... rows>
@@ -69,7 +69,7 @@ class Version:
     def docs(self) -> dict[str, str]:
         """Column -> the sentence that documents it.
 
-        Example:
+        Examples:
             >>> repic.open("demo/store")["examples@latest"].docs["split"]
             'train, validation or test.'
         """
@@ -101,7 +101,7 @@ class Version:
     ) -> pd.DataFrame:
         """The same as a data frame.
 
-        Example:
+        Examples:
             >>> frame = repic.open("demo/store")["examples@latest"].to_pandas(["objective", "kind"])
             >>> sorted(frame.objective.unique())
             ['ict', 'oct', 'vlt']
@@ -120,7 +120,7 @@ class Version:
         where the photos are when a row is looked at; what the column of the table holds is in
         `image_facts`. Photos (`images@latest`) have their picture in `image`.
 
-        Example:
+        Examples:
             >>> rows = repic.open("demo/store")["examples@latest"].to_datasets()
             >>> rows[0]["images"][-1]
             <PIL.Image.Image image mode=RGB size=...>
@@ -141,7 +141,7 @@ class Version:
     def to_dataset_dict(self, columns: Sequence[str] | None = None) -> datasets.DatasetDict:
         """As `to_datasets`, one dataset for each split.
 
-        Example:
+        Examples:
             >>> sorted(repic.open("demo/store")["examples@latest"].to_dataset_dict())
             ['test', 'train', 'validation']
 
@@ -167,7 +167,7 @@ class Version:
 
         Numbers are tensors and pictures are PIL pictures; see `TorchRows`.
 
-        Example:
+        Examples:
             >>> from torch.utils.data import DataLoader
             >>> rows = repic.open("demo/store")["examples@latest"].to_torch(["images", "seed"])
             >>> batch = next(iter(DataLoader(rows, batch_size=4, collate_fn=rows.collate)))
@@ -184,7 +184,7 @@ class Version:
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """A query over this table, or over the bound tables, by name.
 
-        Example:
+        Examples:
             >>> examples = repic.open("demo/store")["examples@v1"]
             >>> examples.sql("select distinct objective from examples order by all").fetchall()
             [('ict',), ('oct',), ('vlt',)]
