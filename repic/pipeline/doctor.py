@@ -17,18 +17,27 @@ from storage.errors import NotFoundError, StoreError
 from storage.store import Store
 
 PACKAGES = (
-    *("torch", "transformers", "open_clip_torch", "ultralytics", "datasets", "pyarrow", "duckdb"),
-    *("trl", "prefect", "symspellpy"),
+    *("torch", "transformers", "open_clip_torch", "datasets", "pyarrow", "duckdb", "trl"),
+    *("prefect", "symspellpy", "ultralytics"),
 )
+DISPENSABLE = {
+    "ultralytics": "pip install ultralytics for detector.kind=yolo, yolo-world and yoloe; the rest "
+    "works without",
+}
+"""Package -> what it is needed for, of those without which everything else works."""
+
 MIN_FREE_BYTES = 2 * 10**9
 """Bytes; a build of 10,000 photos writes about 0.1 GB, a checkpoint more."""
+
+
+Level = Literal["ok", "note", "error"]
 
 
 @dataclass(frozen=True)
 class Finding:
     """Result of one check. `remedy` is empty if the level is ok."""
 
-    level: Literal["ok", "note", "error"]
+    level: Level
     subject: str
     found: str
     remedy: str = ""
@@ -55,9 +64,9 @@ def _python() -> Iterator[Finding]:
         try:
             yield Finding("ok", package, metadata.version(package))
         except metadata.PackageNotFoundError:
-            yield Finding(
-                "error", package, "not installed", "run `make demo`, or pip install repic"
-            )
+            needed = "run `make demo`, or pip install repic"
+            level: Level = "note" if package in DISPENSABLE else "error"
+            yield Finding(level, package, "not installed", DISPENSABLE.get(package, needed))
 
 
 def _disk(store: str) -> Iterator[Finding]:

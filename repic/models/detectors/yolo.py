@@ -2,13 +2,14 @@
 
 The network of a checkpoint is called directly: the predictor of ultralytics stops suppression after
 a time limit, so its results depend on load. Ultralytics is AGPL-3.0, and so is code that links to
-it.
+it: it is imported when a detector is loaded, and may be missing otherwise.
 """
 
 from __future__ import annotations
 
 import os
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,17 @@ def find(checkpoint: str) -> Path:
 
 
 def describe(settings: DetectorSettings) -> dict[str, Any]:
-    """JSON of the model; see `repic.models.detectors.describe`."""
+    """JSON of the model; see `repic.models.detectors.describe`.
+
+    Raises:
+        ConfigError: ultralytics is not installed, or settings of the detector exclude each other.
+    """
+    if find_spec("ultralytics") is None:
+        raise ConfigError(
+            f"detector.kind={settings.kind} needs the package ultralytics (AGPL-3.0), which is not "
+            "installed: pip install ultralytics, or set detector.kind to photos, transformers "
+            "(Apache-2.0) or, for boxes of the source, annotation"
+        )
     from repic.models.open_clip_checkpoint import OpenClipCheckpoint
 
     checkpoint = needed_checkpoint(settings, vocabulary=settings.kind == "yoloe")
