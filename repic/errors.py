@@ -53,6 +53,10 @@ class ShrinkError(RepicError, ValueError):
     """A build that lost most of the rows or photos of the last version, or all of an objective."""
 
 
+class ForgetError(RepicError, ValueError):
+    """Something to forget that is not clear, or that cannot be deleted yet."""
+
+
 class RowError(RepicError, ValueError):
     """An example that cannot be scored, because a column is missing or has a wrong value."""
 

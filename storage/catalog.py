@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage import sql
+from storage import sql, withdrawn
 from storage.catalog_tables import SNAPSHOT, describe
 from storage.disk import make_folder
 from storage.errors import NotFoundError, StoreError, store_errors
@@ -287,9 +287,10 @@ def _bound(store: Store, dataset: Manifest) -> list[Manifest]:
 
 
 def _found(store: Store, ref: ArtifactRef) -> Manifest | None:
-    """A version; None if it is lost."""
+    """A version; None if it is lost or withdrawn."""
     try:
-        return store.manifest(ref)
+        manifest = store.manifest(ref)
+        return None if withdrawn.is_marked(store.files, ref) else manifest
     except NotFoundError:
         log.warning("%s is lost: run `repic repair`.", ref)
         return None

@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from storage import jobs, kept_parts, reach, refs
+from storage import jobs, kept_parts, reach, refs, withdrawn
 from storage.errors import StoreError
 from storage.files import TEMPORARY, Files
 from storage.jobs import UnfinishedJob
@@ -173,7 +173,9 @@ def _collect(
     unfinished = jobs.find(files)
     kept_jobs = [job for job in unfinished if job.touched > oldest]
     cards = kept_parts.find(files, oldest)
-    named = {part.path for manifest in reached.kept(keep_versions) for part in manifest.stored}
+    gone = withdrawn.find(files)
+    kept = (manifest for manifest in reached.kept(keep_versions) if manifest.ref not in gone)
+    named = {part.path for manifest in kept for part in manifest.stored}
     named |= {path for card in cards.values() for path in card.paths}
     sizes = {path: size for folder in listed.values() for path, size in folder.items()}
     garbage = (

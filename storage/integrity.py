@@ -11,7 +11,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage import intact, refs
+from storage import intact, refs, withdrawn
 from storage.errors import DamagedError, StoreError
 from storage.files import Files
 from storage.hashing import content_hash
@@ -89,7 +89,8 @@ def verify(store: StoreReader, ref: ArtifactRef | str | None = None) -> list[Int
     for manifest in manifests:
         problems += _check_manifest(store, manifest)
     holders: dict[Shard | File, Manifest] = {}
-    for manifest in manifests:
+    gone = withdrawn.find(store.files)
+    for manifest in (manifest for manifest in manifests if manifest.ref not in gone):
         for part in manifest.stored:
             holders.setdefault(part, manifest)
     with ThreadPoolExecutor() as pool:

@@ -24,6 +24,8 @@ from storage.parts import Part
 
 FOLDER = "kept"
 EXPIRY = timedelta(days=30)
+EVER = datetime.min.replace(tzinfo=UTC)
+"""Before any card was written."""
 
 
 class KeptParts(Frozen):

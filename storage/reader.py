@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from storage import documents, formats, intact, listing, refs
+from storage import documents, formats, intact, listing, refs, withdrawn
 from storage.documents import FORMAT_VERSION
 from storage.errors import DamagedError, NotFoundError, StoreError
 from storage.locations import open_files
@@ -211,7 +211,7 @@ class StoreReader:
         """A table as Arrow, each field with its `doc`; its files are hashed. Raises: StoreError."""
         manifest = self.manifest(ref)
         paths = formats.paths(manifest)
-        intact.check(self.files, manifest.shards)
+        self._check(manifest)
         return formats.read_table(self.files, paths, manifest.schema_arrow, columns, filter)
 
     def batches(
@@ -226,7 +226,7 @@ class StoreReader:
         """
         manifest = self.manifest(ref)
         paths = formats.paths(manifest)
-        intact.check(self.files, manifest.shards)
+        self._check(manifest)
         yield from formats.read_batches(self.files, paths, manifest.schema_arrow, columns, filter)
 
     def relation(
@@ -236,7 +236,9 @@ class StoreReader:
 
         Raises: StoreError.
         """
-        return formats.relation(self.files, self.manifest(ref), connection)
+        manifest = self.manifest(ref)
+        self._check_kept(manifest)
+        return formats.relation(self.files, manifest, connection)
 
     def dataset(
         self, ref: ArtifactRef | str, columns: Sequence[str] | None = None
@@ -247,12 +249,30 @@ class StoreReader:
 
     def checkout(self, ref: ArtifactRef | str, folder: str | os.PathLike[str]) -> Path:
         """Copy the files of a checkpoint or report into a folder. Raises: StoreError."""
-        return formats.checkout(self.files, self.manifest(ref), Path(folder))
+        manifest = self.manifest(ref)
+        self._check_kept(manifest)
+        return formats.checkout(self.files, manifest, Path(folder))
 
     def read_file(self, ref: ArtifactRef | str, name: str) -> bytes:
         """The bytes of one file of a checkpoint or report. Raises: StoreError."""
         manifest = self.manifest(ref)
+        self._check_kept(manifest)
         return formats.read_file(self.files, manifest, name)
+
+    def _check(self, manifest: Manifest) -> None:
+        """Raises: NotFoundError: it is withdrawn; DamagedError: a shard is not intact."""
+        try:
+            intact.check(self.files, manifest.shards)
+        except DamagedError:
+            self._check_kept(manifest)
+            raise
+
+    def _check_kept(self, manifest: Manifest) -> None:
+        """Raises: NotFoundError: the version is withdrawn."""
+        if withdrawn.is_marked(self.files, manifest.ref):
+            raise NotFoundError(
+                f"{manifest.ref} is withdrawn, its content was deleted: use another version."
+            )
 
 
 def manifest_path(name: str, version: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from storage import documents, intact, integrity, refs
+from storage import documents, intact, integrity, refs, withdrawn
 from storage.errors import DamagedError, StoreError
 from storage.reader import MANIFESTS, manifest_path, parse_manifest_path
 from storage.refs import Ref, Snapshot
@@ -117,8 +117,9 @@ def _from_manifests(store: Store, before: Snapshot) -> dict[str, Ref]:
 
 def _mend_tables(store: Store) -> Iterator[str]:
     """Tables with lost or damaged shards get those of an intact version of equal rows."""
+    gone = withdrawn.find(store.files)
     for manifest in store.manifests():
-        if manifest.kind != "table" or not store.faults(manifest):
+        if manifest.kind != "table" or manifest.ref in gone or not store.faults(manifest):
             continue
         twin = store.find(manifest.name, manifest.fingerprint)
         if twin and twin.content == manifest.content:

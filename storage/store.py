@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from storage import documents, formats, intact, kept_parts, publishing, refs, shards
+from storage import documents, formats, intact, kept_parts, publishing, refs, shards, withdrawn
 from storage import parts as part_files
 from storage.documents import FORMAT_VERSION, Frozen, check_format
 from storage.errors import (
@@ -327,6 +327,32 @@ class Store(StoreReader):
 
         with self.lease():
             refs.move(self.files, remove, f"untag {name}@{tag}")
+        self.changed()
+
+    def withdraw(self, versions: Collection[ArtifactRef]) -> None:
+        """Give up the content of versions: no ref names them, and gc deletes their files.
+
+        Their manifests stay, since others name them; see `storage.withdrawn`.
+
+        Raises:
+            NotFoundError: one of them does not exist.
+            StoreError: the store cannot be written.
+        """
+        with self.lease():
+            for ref in versions:
+                self.manifest(ref)
+            gone = withdrawn.find(self.files) | set(versions)
+            left = {
+                name: [n for n in self.versions(name) if ArtifactRef.exact(name, n) not in gone]
+                for name in {ref.name for ref in versions}
+            }
+            refs.move(
+                self.files,
+                lambda before: withdrawn.refs_without(before, versions, left),
+                f"withdraw {' '.join(sorted(map(str, versions)))}",
+            )
+            for ref in versions:
+                withdrawn.mark(self.files, ref)
         self.changed()
 
     def changed(self) -> None:

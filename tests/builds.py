@@ -30,8 +30,10 @@ PHOTOS, MORE = 40, 5
 
 IDENTITIES, SIZE = 12, 96
 
-OF_MODELS = frozenset({"rollouts", "captions", "answers", "scores", "metrics", "promotions"})
-"""Tables that training and evaluation write; no build writes them."""
+OF_MODELS = frozenset(
+    {"rollouts", "captions", "answers", "scores", "metrics", "promotions", "forgotten"}
+)
+"""Tables that training, evaluation and `repic forget` write; no build writes them."""
 
 PROGRAM = (sys.executable, "-m", "repic.cli")
 

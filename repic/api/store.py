@@ -10,6 +10,8 @@ from repic.api.version import Version
 if TYPE_CHECKING:
     import duckdb
 
+    from repic.pipeline.forget import Forgetting, Meaning
+    from repic.pipeline.remains import Remains
     from storage.store import Store
 
 DEFAULT_STORE = "repic-store"
@@ -79,6 +81,41 @@ class DataStore:
         from repic.pipeline.differences import differences
 
         return differences(self._store, first, second, limit)
+
+    def forget(
+        self, what: str, meaning: Meaning | None = None, reason: str | None = None
+    ) -> Forgetting:
+        """Leave a photo, or all photos of an identity, out of every build; as `repic forget`.
+
+        Args:
+            what: Address or id of a photo, or an identity.
+            meaning: Which of these it is, if it could be several or no version has it.
+
+        Raises:
+            repic.errors.ForgetError: it could mean several things, or nothing.
+            storage.errors.StoreError: the store cannot be read or written.
+        """
+        from repic.pipeline.forget import forget
+
+        return forget(self._store, what, meaning, reason)
+
+    def remains(self, delete: bool = False) -> Remains:
+        """What versions still hold of what is to be forgotten; as `repic forget --check`.
+
+        Args:
+            delete: Delete them first; as `repic forget --delete-old --apply`.
+
+        Raises:
+            repic.errors.ForgetError: the latest dataset holds something: build again first.
+            storage.errors.StoreError: the store is in use, or cannot be read or written.
+        """
+        from repic.pipeline import remains
+
+        left = remains.remains(self._store)
+        if not delete:
+            return left
+        remains.delete(self._store, left)
+        return remains.remains(self._store)
 
     def __repr__(self) -> str:
         return f"repic.open({self.location!r})"

@@ -18,7 +18,7 @@ from repic.errors import CaptionError
 from repic.evaluation.intervals import Difference, Estimate, paired_test, sum_by_photo
 from repic.evaluation.name_accuracy import COLUMNS
 from repic.evaluation.score import ALL, counts_of_row
-from storage.errors import StoreError
+from storage.errors import NotFoundError, StoreError
 from storage.manifest import Manifest
 from storage.store import Store
 
@@ -197,7 +197,10 @@ def find(store: Store, name: str, suite: str | None = None) -> EvaluationResult:
     if at and not Path(name).exists():  # a model may be a folder
         name = str(store.resolve(name))
     for version in reversed(store.versions(NAME)):
-        result = load(store, f"{NAME}@v{version}")
+        try:
+            result = load(store, f"{NAME}@v{version}")
+        except NotFoundError:  # withdrawn
+            continue
         if result.model == name and suite in (None, result.suite):
             return result
     raise CaptionError(

@@ -33,6 +33,7 @@ from repic.images.formats import HEAD_BYTES, sniff
 from repic.images.identity import image_id_of, read_identified
 from repic.objectives.base import Row
 from repic.objectives.query_view import QueryView
+from repic.pipeline.forgotten import Forgotten
 from repic.sources import local_files
 from repic.tables import TABLES
 from storage.atomic import replacing
@@ -181,10 +182,11 @@ def import_rows(
         advance: Called with the number of rows that were read.
 
     Raises:
-        TargetError: the folder is no export of that form, or a photo is not where a row says.
+        TargetError: the folder is no export of that form, a photo is not where a row says, or the
+            store is to forget one.
         storage.errors.StoreError: the store cannot be written.
     """
-    reader, seen = RowReader(folder), _Photos(pictures)
+    reader, seen = RowReader(folder), _Photos(pictures, Forgotten.of(store))
     rows, complete = reader.rows(form), True
     parts: list[Part] = []
     recipe = fingerprint(["import", form, str(folder.resolve())])
@@ -255,8 +257,9 @@ def _has_pictures(row: Any) -> bool:
 class _Photos:
     """Where the pictures of rows are."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, forgotten: Forgotten) -> None:
         self._folder = folder
+        self._forgotten = forgotten
         self._checked: set[tuple[str, str]] = set()
         self._copied: set[str] = set()
 
@@ -264,8 +267,15 @@ class _Photos:
         """The row with pictures that are there.
 
         Raises:
-            TargetError: a photo is not where the row says.
+            TargetError: a photo is not where the row says, or is to be forgotten.
         """
+        for picture in item.row["images"]:
+            known = self._forgotten.has_id(picture["image_id"])
+            if known or self._forgotten.has(None, [picture["uri"]]):
+                raise TargetError(
+                    f"the row {item.row['example_id']} shows a photo that this store is to forget: "
+                    "take its rows out of the export"
+                )
         if self._folder is None and item.complete:
             for picture in item.row["images"]:
                 self._check(picture["image_id"], picture["uri"])

@@ -19,6 +19,7 @@ import pyarrow as pa
 from repic import config, sources
 from repic.config import Settings, as_recorded
 from repic.pipeline import kept_results, kept_rows, shrinkage
+from repic.pipeline.forgotten import Forgotten
 from repic.pipeline.scan import Reject, Scan
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Inputs, Json, PreparedInputs, RowStage, Stage, TableStage
@@ -146,7 +147,7 @@ class BuildCallbacks(Protocol):
 
 @dataclass
 class Build:
-    """One build with `settings` of the photos in `scan`, into `store`.
+    """One build with `settings` of the photos in `scan` that `store` is not to forget.
 
     `allow_shrink` publishes it also if it lost most of the last version.
     """
@@ -161,6 +162,9 @@ class Build:
     allow_shrink: bool = False
     _tables: dict[str, pa.Table] = field(default_factory=dict, repr=False)
     _inputs_of: dict[str, PreparedInputs] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.scan = self.scan.without_forgotten(Forgotten.of(self.store))
 
     @cached_property
     def reviews(self) -> Manifest | None:

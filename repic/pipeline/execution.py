@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from repic.config import Settings
+from repic.errors import SourceError
 from repic.objectives import names
 from repic.pipeline import catalog, failures, kept_results, kept_rows
 from repic.pipeline.build import (
@@ -20,6 +21,7 @@ from repic.pipeline.build import (
     StagePlan,
     StageShard,
 )
+from repic.pipeline.forgotten import Forgotten
 from repic.pipeline.kept_levels import keep_level
 from repic.pipeline.scan import Reject, Scan, trust_root
 from repic.pipeline.stages import STAGES
@@ -161,9 +163,16 @@ def execute(
             build.find_damage()
             while gone := run_stages(build, compute, publish):
                 build = build.without(gone)
+            check_forgotten(build)
         result = build.finish()
         failures.clear(build.store)
         return result
+
+
+def check_forgotten(build: Build) -> None:
+    """Raises: SourceError: something of a build was forgotten since it started."""
+    if build.scan.without_forgotten(Forgotten.of(build.store)) is not build.scan:
+        raise SourceError("nothing was published: photos were forgotten meanwhile, build again")
 
 
 def run_stages(

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from repic.config import Settings
+from repic.pipeline.forgotten import Forgotten
 from repic.pipeline.scan import Reject
 from repic.pipeline.stages.base import Json, PreparedInputs, RowStage, ShardOutput
 from storage.errors import DamagedError
@@ -65,6 +66,7 @@ def parts_for(store: Store, stage: RowStage, settings: Settings, keys: Iterable[
     """
     wanted = set(keys)
     size = settings.runtime.shard_rows
+    forgotten = Forgotten.of(store)
     large, small, partial = [], [], []
     for part in sorted(
         store.parts(stage.name, stage.row_fingerprint(settings)),
@@ -74,7 +76,7 @@ def parts_for(store: Store, stage: RowStage, settings: Settings, keys: Iterable[
         wanted -= useful
         if not useful:
             continue
-        if len(useful) < len(part.covers):
+        if len(useful) < len(part.covers) or _refuses(part, forgotten):
             partial.append((part, useful))
         elif 2 * len(useful) < size:
             small.append((part, useful))
@@ -132,6 +134,7 @@ def _merged(
     keys: list[str] = []
     refused: list[Reject] = []
     counts: dict[str, Json] = {}
+    forgotten = Forgotten.of(store)
     for number, (part, useful) in enumerate(pieces, start=1):
         subjects = {subject_of(key) for key in useful}
         rows, told = rows_about(store, stage, part, subjects)
@@ -139,7 +142,13 @@ def _merged(
         tables.append(rows)
         made_from.append(told)
         # A refusal depends on the photo's bytes alone, whichever of its keys are wanted.
-        refused += note.rejects
+        of_photos = stage.subject == "image_id"
+        refused += (
+            reject
+            for reject in note.rejects
+            if not _is_forgotten(reject, forgotten)
+            and (reject.image_id in subjects or not of_photos)
+        )
         counts |= {subject: of for subject, of in note.counts.items() if subject in subjects}
         keys += sorted(useful)
         if len(keys) >= settings.runtime.shard_rows or number == len(pieces):
@@ -155,6 +164,15 @@ def _merged(
             merged.append(write(store, stage, settings, keys, output))
             tables, made_from, keys, refused, counts = [], [], [], [], {}
     return merged
+
+
+def _refuses(part: Part, forgotten: Forgotten) -> bool:
+    """Whether a part names a refused photo that is forgotten, so that it must be written anew."""
+    return bool(forgotten) and any(_is_forgotten(r, forgotten) for r in _read_note(part).rejects)
+
+
+def _is_forgotten(reject: Reject, forgotten: Forgotten) -> bool:
+    return forgotten.has_id(reject.image_id) or forgotten.has(None, [reject.uri])
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from repic.pipeline.build import DATASET, Build, BuildCallbacks
 from repic.pipeline.execution import computing_here, run_stages
 from repic.pipeline.scan import Scan, scan
 from repic.pipeline.stages import STAGES
-from storage import integrity
+from storage import integrity, withdrawn
 from storage import repair as repairs
 from storage.errors import DamagedError, NotFoundError
 from storage.integrity import IntegrityProblem
@@ -69,7 +69,8 @@ def repair(
     """
     done = repairs.set_aside(store)
     reasons: dict[str, str] = {}
-    datasets = [m for m in store.manifests() if m.kind == "dataset"]
+    gone = withdrawn.find(store.files)
+    datasets = [m for m in store.manifests() if m.kind == "dataset" and m.ref not in gone]
     for dataset in sorted(datasets, key=lambda manifest: -manifest.version):
         if damage := store.faults(dataset):
             reasons[str(dataset.ref)] = _rebuild(store, dataset, callbacks, scanner)

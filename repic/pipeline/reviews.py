@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +156,9 @@ def unknown(store: Store, decided: Manifest) -> list[str]:
         for version in reversed(store.versions(table)):
             if not wanted:
                 break
-            ref = f"{table}@v{version}"
-            wanted -= set(store.read(ref, columns=[key])[key].to_pylist())
+            with suppress(NotFoundError):  # a version that is withdrawn
+                rows_of = store.read(ArtifactRef.exact(table, version), columns=[key])
+                wanted -= set(rows_of[key].to_pylist())
         missing += wanted
     return sorted(missing)
 

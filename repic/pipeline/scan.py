@@ -18,6 +18,7 @@ from repic.images import formats, network
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.images.identity import image_id_of
 from repic.images.uris import Location
+from repic.pipeline.forgotten import Forgotten
 from repic.sources.base import RefusedPhoto, SourcePhoto, strictest
 from storage.hashing import fingerprint
 
@@ -68,12 +69,15 @@ class Scan:
     Attributes:
         found: Number of URIs of each source; one of several sources counts for the first.
         plugins: The plug-ins that listed them, by kind of source.
+        also_shows: Identities that a copy gives and its picture has not, by image_id; and those of
+            a reject, by its URI.
     """
 
     photos: tuple[ScannedPhoto, ...]
     rejects: tuple[Reject, ...]
     found: Mapping[str, int] = field(default_factory=dict)
     plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    also_shows: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -85,6 +89,29 @@ class Scan:
     def files(self) -> int:
         """Number of URIs in the sources, duplicates and unreadable ones included."""
         return sum(len(photo.uris) for photo in self.photos) + len(self.rejects)
+
+    def without_forgotten(self, forgotten: Forgotten) -> Scan:
+        """The same sources without what is to be forgotten, wherever it is found."""
+        if not forgotten:
+            return self
+        none: frozenset[str] = frozenset()
+        photos = tuple(
+            scanned
+            for scanned in self.photos
+            if not forgotten.has(
+                scanned.sha256,
+                scanned.uris,
+                scanned.photo.identities | self.also_shows.get(scanned.image_id, none),
+            )
+        )
+        rejects = tuple(
+            reject
+            for reject in self.rejects
+            if not forgotten.has(None, [reject.uri], self.also_shows.get(reject.uri, none))
+        )
+        if len(photos) == len(self.photos) and len(rejects) == len(self.rejects):
+            return self
+        return replace(self, photos=photos, rejects=rejects)
 
     def without(self, gone: Iterable[Reject]) -> Scan:
         """The same sources without URIs whose photo vanished or changed since the scan.
@@ -135,21 +162,28 @@ def scan(
 
     hashed: dict[str, list[tuple[SourcePhoto, str]]] = defaultdict(list)
     rejects = []
+    also_shows: dict[str, frozenset[str]] = {}
     with ThreadPoolExecutor(settings.runtime.workers) as pool:
         for done, (photo, sha256, reject) in enumerate(pool.map(read, photos), start=1):
             if reject:
                 rejects.append(reject)
+                if photo.identities:
+                    also_shows[photo.uri] = frozenset(photo.identities)
             else:
                 region = Location.parse(photo.uri).region
                 hashed[image_id_of(sha256, region)].append((photo, sha256))
             progress(done)
     order = [source.name for source in settings.sources]
-    merged = (_merged(image_id, hashed[image_id], order) for image_id in sorted(hashed))
+    merged = tuple(_merged(image_id, hashed[image_id], order) for image_id in sorted(hashed))
+    for scanned in merged:
+        every = {name for photo, _ in hashed[scanned.image_id] for name in photo.identities}
+        if more := every - scanned.photo.identities:
+            also_shows[scanned.image_id] = frozenset(more)
     found = Counter(photo.source for photo in photos)
     kinds = {source.kind for source in settings.sources}
     made_by = {kind: made for kind in kinds if (made := plugins.identity("sources", kind))}
     ordered = tuple(sorted(rejects, key=lambda r: r.uri))
-    return Scan(tuple(merged), ordered, dict(found), made_by)
+    return Scan(merged, ordered, dict(found), made_by, also_shows)
 
 
 def trust_root(settings: Settings) -> None:

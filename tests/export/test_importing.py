@@ -17,6 +17,7 @@ from repic.export.addresses import picture_of
 from repic.export.importing import Form, import_rows
 from repic.export.target import ExportOptions
 from repic.objectives.query_view import box_in_view
+from repic.pipeline.forget import forget
 from repic.rewards.scoring import score
 from storage.store import Store
 from tests.builds import Built
@@ -207,3 +208,13 @@ def test_a_folder_that_is_no_export_is_told(repic_main: Main, tmp_path: Path) ->
     code, _, err = repic_main("import", str(tmp_path / "empty"), "--from=csv", store)
     assert code == 2
     assert "no import reads 'csv'; one of: hf, repic-json" in " ".join(err.split())
+
+
+def test_a_forgotten_photo_does_not_come_back(
+    built: Built, tmp_path: Path, repic_main: Main
+) -> None:
+    exported(built.store, "hf", tmp_path / "out")
+    store = built.copy(tmp_path / "store")
+    forget(store, rows_of(store)[0]["images"][0]["image_id"])
+    with pytest.raises(TargetError, match="is to forget"):
+        import_rows(store, tmp_path / "out", "hf")

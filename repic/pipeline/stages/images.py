@@ -124,6 +124,8 @@ def _no_usable_photo(inputs: Inputs) -> str:
     """Error message with the counts of all reasons."""
     ids = {scanned.image_id for scanned in inputs.scan.photos}
     refused = [*inputs.scan.rejects, *(r for r in inputs.rejects if r.image_id in ids)]
+    if not refused:
+        return "every photo is to be forgotten: give other photos (source.path)"
     counts = Counter(reject.error for reject in refused)
     reasons = ", ".join(f"{count} {error}" for error, count in counts.most_common())
     later = "run again later, or " if counts.keys() & {"rate-limited", "unavailable"} else ""

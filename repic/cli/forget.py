@@ -1,0 +1,134 @@
+"""The command forget: photos and people that a store is to have no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from repic.cli.common import (
+    DEFAULT_STORE,
+    JsonOption,
+    StoreOption,
+    UserError,
+    err,
+    open_store,
+    out,
+    print_json,
+    print_rows,
+)
+
+if TYPE_CHECKING:
+    from repic.pipeline.forget import Forgetting
+    from repic.pipeline.remains import Remains
+    from storage.gc import Garbage
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(forget)
+
+
+def forget(
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="URI|IDENTITY|IMAGE_ID", help="Address, path or id of a photo, or an identity."
+        ),
+    ] = None,
+    meaning: Annotated[
+        Literal["photo", "uri", "identity"] | None,
+        typer.Option(
+            "--as", help="Which of these it is, if it could be several or no version has it."
+        ),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Why; kept in the table `forgotten`, so name nobody.")
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Search the store for what is left; exit code 1 if there is."),
+    ] = False,
+    delete_old: Annotated[
+        bool,
+        typer.Option(
+            "--delete-old",
+            help="List the versions and kept results that hold it, and delete them with --apply.",
+        ),
+    ] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="With --delete-old: delete them; without it, list.")
+    ] = False,
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Leave a photo, or all photos of an identity, out of every build from now on.
+
+    The same file stays out wherever it is found again. Versions that exist keep it until
+    `repic forget --delete-old --apply`, after the next build. Checkpoints that were trained on it
+    are listed, and never deleted; files outside the store, such as the photo, exports and caches,
+    are not touched.
+
+    Example: repic forget ~/photos/Ann/party.jpg --reason "asked to"
+    """
+    from repic.pipeline import forget as forgetting
+    from repic.pipeline import remains
+
+    if not (what or check or delete_old):
+        raise UserError("say what to forget, or --check or --delete-old")
+    if apply and not delete_old:
+        raise UserError("--apply belongs to --delete-old")
+    opened = open_store(store)
+    done = forgetting.forget(opened, what, meaning, reason) if what else None
+    left = remains.remains(opened)
+    deleted = None
+    if delete_old and apply:
+        deleted = remains.delete(opened, left)
+        left = remains.remains(opened)
+    if as_json:
+        print_json(_record(done, left, deleted))
+    else:
+        _print(done, left, deleted, apply)
+    if check and left:
+        raise typer.Exit(1)
+
+
+def _record(done: Forgetting | None, left: Remains, deleted: Garbage | None) -> dict[str, Any]:
+    record: dict[str, Any] = {"left": left.as_json()}
+    if done:
+        record["forgotten"] = done.as_json()
+    if deleted:
+        record["deleted"] = len(deleted.files) if deleted.deleted else 0
+        record["blocked_by"] = [str(lease) for lease in deleted.blocked_by]
+    return record
+
+
+def _print(done: Forgetting | None, left: Remains, deleted: Garbage | None, applied: bool) -> None:
+    if done:
+        out().print(
+            f"Forgotten as {done.meaning}: {len(done.photos)} photos that the store knows, and "
+            f"{done.decisions} decisions of reviewers. Builds leave them out from now on."
+        )
+        for image_id in done.near_duplicates:
+            err().print(f"{image_id} looks like one of them, and is not forgotten.")
+    if deleted:
+        for lease in deleted.blocked_by:
+            err().print(f"In use by {lease}: {lease.advice}.", markup=False)
+        if deleted.deleted:
+            out().print(f"Deleted {len(deleted.files)} files.")
+        else:
+            err().print("So nothing is deleted; run this again when it is free.")
+    rows = [
+        *((ref, "part of the latest dataset: build again first") for ref in left.current),
+        *((ref, "old version") for ref in left.versions if ref not in left.current),
+        *((path, "kept result") for path in left.kept),
+        *((ref, "trained on it; never deleted here") for ref in left.checkpoints),
+    ]
+    if rows:
+        print_rows(["holds what is to be forgotten", ""], rows)
+    if not left:
+        out().print("No table of the store has anything of what is to be forgotten.")
+    elif left.current:
+        err().print("Run `repic build` as always, then `repic forget --delete-old --apply`.")
+    elif not applied:
+        err().print("`repic forget --delete-old --apply` deletes them.")

@@ -1,0 +1,112 @@
+"""What a store is to forget: tombstones, which scans, builds and imports honour.
+
+A tombstone is a row of the versioned table `forgotten`. It holds a hash of the id of a file (which
+is the hash of its content), of an address or of an identity, so that the table names nobody, and
+yet the same bytes are known again wherever they are found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from repic import config
+from repic.tables import TABLES
+from storage.errors import MovedError
+from storage.hashing import ID_DIGITS, fingerprint
+from storage.manifest import ArtifactRef, Origin
+from storage.reader import StoreReader
+from storage.store import Store
+
+NAME = "forgotten"
+
+Kind = Literal["file", "uri", "identity"]
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """The tombstones of a store, as `hashed` gives them."""
+
+    files: frozenset[str] = frozenset()
+    uris: frozenset[str] = frozenset()
+    identities: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, store: StoreReader) -> Forgotten:
+        """Those of the latest version of the table. Raises: StoreError."""
+        latest = store.current().of(NAME).latest
+        if latest is None:
+            return cls()
+        rows = store.read(ArtifactRef.exact(NAME, latest), ["kind", "hash"]).to_pylist()
+        files, uris, identities = (
+            frozenset(row["hash"] for row in rows if row["kind"] == kind)
+            for kind in ("file", "uri", "identity")
+        )
+        return cls(files, uris, identities)
+
+    def __bool__(self) -> bool:
+        return bool(self.files or self.uris or self.identities)
+
+    def has_id(self, image_id: str | None) -> bool:
+        """Whether this is the id of a forgotten photo that is a whole file."""
+        return bool(self.files) and image_id is not None and hashed(image_id) in self.files
+
+    def has(
+        self, sha256: str | None, uris: Iterable[str] = (), identities: Iterable[str] = ()
+    ) -> bool:
+        """Whether a photo is forgotten: by its file, by one of its addresses, or by whom it shows.
+
+        Args:
+            sha256: Of its file, if that is known.
+        """
+        if not self:
+            return False
+        return (
+            self.has_id(sha256 and sha256[:ID_DIGITS])
+            or any(hashed(uri) in self.uris for uri in uris)
+            or any(hashed(identity) in self.identities for identity in identities)
+        )
+
+
+def of_file(sha256: str) -> tuple[Kind, str]:
+    """The tombstone of a file."""
+    return "file", hashed(sha256[:ID_DIGITS])
+
+
+def hashed(text: str) -> str:
+    """The SHA-256 by which an id, an address or an identity is known, in hex."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def add(store: Store, tombstones: Iterable[tuple[Kind, str]], reason: str | None) -> None:
+    """Add tombstones to the latest ones; those that are there keep their time and reason.
+
+    Args:
+        tombstones: Kind and `hashed` value of each.
+
+    Raises:
+        storage.errors.StoreError: the store cannot be read or written.
+    """
+    given = list(tombstones)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    while True:
+        snapshot = store.current()
+        latest = snapshot.of(NAME).latest
+        every = store.read(ArtifactRef.exact(NAME, latest)).to_pylist() if latest else []
+        rows = {
+            (kind, value): {"kind": kind, "hash": value, "forgotten_at": now, "reason": reason}
+            for kind, value in given
+        } | {(row["kind"], row["hash"]): row for row in every}
+        table = TABLES[NAME].table(list(rows.values()))
+        origin = Origin(
+            fingerprint=fingerprint([NAME, sorted(map(list, rows))]), code_version=config.version()
+        )
+        manifest = store.publish(NAME, table, origin, key=TABLES[NAME].key)
+        try:
+            store.commit({NAME: manifest.version}, since=snapshot)
+        except MovedError:
+            continue  # another process forgot something meanwhile
+        return

@@ -1,0 +1,281 @@
+"""What a store still has of what it is to forget, and how that is deleted.
+
+Tombstones name nobody, so the search goes through every Parquet file of the store: ids of forgotten
+photos and of their objects, pairs and examples, addresses and identities, also in the footers of
+kept results.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from repic.errors import ForgetError
+from repic.pipeline.forgotten import Forgotten
+from repic.pipeline.kept_neighbors import NAME as NEIGHBORS
+from repic.pipeline.kept_results import subject_of
+from storage import intact, jobs, kept_parts, withdrawn
+from storage.files import Files
+from storage.gc import Garbage, gc
+from storage.manifest import ArtifactRef, Manifest
+from storage.shards import COVERS, NOTE
+from storage.store import Store
+
+FOLDERS = ("shards", "parts", intact.ASIDE)
+"""Folders of a store with rows."""
+
+IDENTITIES = frozenset({"identity", "group"})
+"""Columns that may hold an identity."""
+
+READERS = 4
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What is left of what a store is to forget.
+
+    Attributes:
+        versions: Tables, datasets that bind them, and reports that were made from these.
+        current: Those of `versions` that the latest dataset is made of; the next build replaces
+            them.
+        checkpoints: Trained on such a version. They are never deleted.
+        kept: Files with results that no version names, and training runs that were interrupted.
+        ids: Ids of the forgotten photos that tables still tell, and of their objects, pairs and
+            examples.
+    """
+
+    versions: tuple[str, ...] = ()
+    current: tuple[str, ...] = ()
+    checkpoints: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    ids: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def __bool__(self) -> bool:
+        """Whether there is something to delete; a checkpoint is not."""
+        return bool(self.versions or self.kept)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `repic forget --check --json` prints."""
+        record = asdict(self)
+        del record["ids"]
+        return record
+
+
+def remains(store: Store) -> Remains:
+    """Search the whole store; reads all of its tables.
+
+    Raises:
+        storage.errors.StoreError: something cannot be read, so that it is unknown what it holds.
+    """
+    forgotten = Forgotten.of(store)
+    if not forgotten:
+        return Remains()
+    paths = sorted(path for path in _parquet(store.files))
+    with ThreadPoolExecutor(READERS) as pool:
+        photos = frozenset().union(*pool.map(partial(_photos, store, forgotten), paths))
+        ids = photos.union(*pool.map(partial(_derived, store, photos), paths))
+        found = pool.map(partial(_holds, store, forgotten, ids), paths)
+        held = {path for path, holds in zip(paths, found, strict=True) if holds}
+    return _named(store, held, ids)
+
+
+def delete(store: Store, left: Remains) -> Garbage:
+    """Withdraw all versions that hold something, and delete their files and those kept beside them.
+
+    Everything else that no version names goes too, as by `repic gc --apply`. If it is interrupted,
+    search and delete again.
+
+    Raises:
+        ForgetError: the latest dataset holds something, so that it has to be built again first.
+        storage.errors.StoreError: the store cannot be read or written.
+    """
+    if left.current:
+        raise ForgetError(
+            f"{', '.join(left.current)} still hold what is to be forgotten, and are what the "
+            "latest dataset is made of: run `repic build` as always, then this again"
+        )
+    with store.lease():
+        store.withdraw([ArtifactRef.parse(ref) for ref in left.versions])
+        lost = set(left.kept)
+        for path, card in kept_parts.find(store.files, kept_parts.EVER).items():
+            if path.split("/")[1] == NEIGHBORS or lost.intersection(card.paths):
+                store.files.remove(path)
+        for job in jobs.find(store.files):
+            if any(job.holds(path) for path in lost):
+                jobs.end(store.files, job.id)
+        for path in sorted(lost):
+            if path.startswith(f"{intact.ASIDE}/"):
+                store.files.remove(path)
+    return gc(store, delete=True)
+
+
+def _parquet(files: Files) -> Iterator[str]:
+    """Every file with rows, but for neighbors, whose keys are hashes and are dropped anyway."""
+    every = chain.from_iterable(files.find(folder) for folder in FOLDERS)
+    return (p for p in every if ".parquet" in p and not p.startswith(f"parts/{NEIGHBORS}/"))
+
+
+def _photos(store: Store, forgotten: Forgotten, path: str) -> set[str]:
+    """Ids of forgotten photos that a file tells."""
+    rows = _read(store.files, path)
+    found = {
+        image_id
+        for name in rows.column_names
+        for column, texts in _texts(rows[name].combine_chunks(), name)
+        if column.endswith("image_id")
+        for image_id in texts.unique().to_pylist()
+        if forgotten.has_id(image_id)
+    }
+    if {"also_at", "sha256"} <= set(rows.column_names):  # parts of a file have ids of their own
+        columns = ["image_id", "uri", "also_at", "sha256", "identity"]
+        found |= {
+            row["image_id"]
+            for row in rows.select(columns).to_pylist()
+            if forgotten.has(row["sha256"], [row["uri"], *row["also_at"]], _given(row["identity"]))
+        }
+    return found
+
+
+def _derived(store: Store, photos: Collection[str], path: str) -> set[str]:
+    """Ids of objects, pairs and examples of these photos that a file tells."""
+    columns = ["object_id", "pair_id", "example_id", "image_id", "anchor_image_id"]
+    rows = _read(store.files, path, [*columns, "other_image_id", "images"])
+    keys = [name for name in columns[:3] if name in rows.column_names]
+    if not keys:
+        return set()
+    about = pa.array(sorted(photos), pa.string())
+    of_photo = pa.array([False] * rows.num_rows)
+    for name in ("image_id", "anchor_image_id", "other_image_id"):
+        if name in rows.column_names:
+            of_photo = pc.or_(of_photo, pc.is_in(rows[name].combine_chunks(), about))
+    found = set(rows[keys[0]].filter(of_photo).to_pylist())
+    if "images" in rows.column_names and keys[0] == "example_id":
+        shown = zip(rows["example_id"].to_pylist(), rows["images"].to_pylist(), strict=True)
+        found |= {key for key, images in shown if any(i["image_id"] in photos for i in images)}
+    return found
+
+
+def _holds(store: Store, forgotten: Forgotten, ids: Collection[str], path: str) -> bool:
+    """Whether a file has one of these ids, or an address or an identity that is forgotten."""
+    wanted = pa.array(sorted(ids), pa.string())
+    with store.files.open(path) as handle:
+        footer = pq.read_metadata(handle).metadata or {}
+    for text in _footer_texts(footer):
+        subject = subject_of(text)
+        if subject in ids or forgotten.has_id(subject) or _is_forgotten_address(text, forgotten):
+            return True
+    rows = _read(store.files, path)
+    for name in rows.column_names:
+        for values in _texts(rows[name].combine_chunks(), name):
+            column, texts = values
+            if pc.any(pc.is_in(texts, wanted)).as_py():
+                return True
+            different = texts.drop_null().unique().to_pylist()
+            if any(_is_forgotten_address(text, forgotten) for text in different):
+                return True
+            if column in IDENTITIES and any(forgotten.has(None, (), [t]) for t in different):
+                return True
+    return False
+
+
+def _read(files: Files, path: str, columns: Iterable[str] | None = None) -> pa.Table:
+    """A Parquet file; only these of its columns, if any are given, else all but numbers."""
+    with files.open(path) as handle:
+        parquet = pq.ParquetFile(handle)
+        schema = parquet.schema_arrow
+        names = [f.name for f in schema if any(True for _ in _texts(_empty(f.type), f.name))]
+        wanted = [n for n in names if columns is None or n in columns]
+        return parquet.read(columns=wanted)
+
+
+def _empty(kind: pa.DataType) -> pa.Array:
+    return pa.array([], kind)
+
+
+def _texts(values: pa.Array, name: str) -> Iterator[tuple[str, pa.Array]]:
+    """The texts in a column at any depth, with the name of the innermost field."""
+    kind = values.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        yield name, values.cast(pa.string())
+    elif pa.types.is_map(kind):
+        yield from _texts(values.keys, name)
+        yield from _texts(values.items, name)
+    elif pa.types.is_struct(kind):
+        for field_of, inner in zip(kind, values.flatten(), strict=True):
+            yield from _texts(inner, field_of.name)
+    elif pa.types.is_nested(kind):
+        yield from _texts(values.flatten(), name)
+
+
+def _footer_texts(footer: dict[bytes, bytes]) -> Iterator[str]:
+    """Keys that a part covers, and all texts of its note."""
+    waiting: list[Any] = []
+    for name in (COVERS, NOTE):
+        try:
+            waiting.append(json.loads(footer.get(name) or b"null"))
+        except ValueError:  # of no part of ours
+            continue
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _is_forgotten_address(text: str, forgotten: Forgotten) -> bool:
+    return "://" in text and forgotten.has(None, [text])
+
+
+def _given(identity: str | None) -> list[str]:
+    return [identity] if identity else []
+
+
+def _named(store: Store, held: set[str], ids: frozenset[str]) -> Remains:
+    """The versions of these files, and what was made from them."""
+    gone = withdrawn.find(store.files)
+    manifests = {m.ref: m for m in store.manifests() if m.ref not in gone}
+    holders = {ref for ref, m in manifests.items() if any(shard.path in held for shard in m.shards)}
+    holders |= {ref for ref, m in manifests.items() if m.kind == "dataset" and _uses(m, holders)}
+    checkpoints: set[ArtifactRef] = set()
+    while (
+        more := {
+            ref
+            for ref, m in manifests.items()
+            if m.kind == "checkpoint" and _uses(m, holders | checkpoints)
+        }
+        - checkpoints
+    ):
+        checkpoints |= more
+    holders |= {ref for ref, m in manifests.items() if m.kind == "report" and _uses(m, holders)}
+    latest = store.current().of("dataset").latest
+    current: set[ArtifactRef] = set()
+    if latest and (dataset := manifests.get(ArtifactRef.exact("dataset", latest))):
+        current = {dataset.ref, *(bound.ref for bound in dataset.inputs)} & holders
+    named = {shard.path for m in manifests.values() for shard in m.shards}
+    return Remains(
+        versions=_sorted(holders),
+        current=_sorted(current),
+        checkpoints=_sorted(checkpoints),
+        kept=tuple(sorted(held - named)),
+        ids=ids,
+    )
+
+
+def _uses(manifest: Manifest, versions: Collection[ArtifactRef]) -> bool:
+    return any(bound.ref in versions for bound in manifest.inputs)
+
+
+def _sorted(refs: Iterable[ArtifactRef]) -> tuple[str, ...]:
+    return tuple(str(ref) for ref in sorted(refs, key=lambda ref: (ref.name, ref.version or 0)))

@@ -1,0 +1,271 @@
+"""Photos and people that a store is to forget: never again in a version, and gone on request."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from repic.errors import ForgetError, SourceError
+from repic.images.uris import file_uri
+from repic.pipeline import reviews
+from repic.pipeline.build import Build
+from repic.pipeline.execution import computing_here, execute
+from repic.pipeline.forget import forget
+from repic.pipeline.forgotten import Forgotten, hashed
+from repic.pipeline.remains import delete, remains
+from repic.pipeline.scan import scan
+from repic.pipeline.stages import STAGES
+from repic.pipeline.stages.base import Stage
+from storage import integrity
+from storage.errors import NotFoundError
+from storage.manifest import Origin
+from storage.store import Store
+from tests.builds import Built, build
+
+Main = Callable[..., tuple[int, str, str]]
+
+
+def rows_of(store: Store, table: str) -> list[dict[str, Any]]:
+    return store.read(f"{table}@latest").to_pylist()
+
+
+def values(value: Any) -> Iterator[str]:
+    """All texts in a value, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from values(key)
+            yield from values(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from values(inner)
+
+
+def texts_of(path: Path) -> set[str]:
+    """Every text of a Parquet file, with those of its footer."""
+    parquet = pq.ParquetFile(path)
+    footer = parquet.metadata.metadata or {}
+    table = parquet.read()
+    found = {text for column in table.columns for text in values(column.to_pylist())}
+    return found | {footer.get(name, b"").decode() for name in (b"covers", b"note")}
+
+
+def mentions(location: str, *what: str) -> list[str]:
+    """Files of a store that have one of these texts, Parquet read and others as bytes."""
+    found = []
+    for path in sorted(Path(location).rglob("*")):
+        if not path.is_file():
+            continue
+        if path.suffix == ".parquet":
+            hit = any(word in text for text in texts_of(path) for word in what)
+        else:
+            hit = any(word.encode() in path.read_bytes() for word in what)
+        if hit:
+            found.append(str(path.relative_to(location)))
+    return found
+
+
+def test_a_photo_is_gone_from_everything(built: Built, tmp_path: Path, repic_main: Main) -> None:
+    store = built.copy(tmp_path / "store")
+    option = f"--store={store.location}"
+    example = rows_of(store, "examples")[0]
+    gone = example["images"][-1]
+    pair = next(
+        row["pair_id"]
+        for row in rows_of(store, "pairs")
+        if gone["image_id"] in (row["anchor_image_id"], row["other_image_id"])
+    )
+    other = next(
+        row["pair_id"]
+        for row in rows_of(store, "pairs")
+        if gone["image_id"] not in (row["anchor_image_id"], row["other_image_id"])
+    )
+    decision = {"subject": "pair", "decision": "accept", "reviewer": "ann", "note": None}
+    reviews.record(store, [{**decision, "subject_id": each} for each in (pair, other)])
+    trained = store.publish_files(
+        "checkpoint",
+        {"adapter.bin": b"weights"},
+        Origin(fingerprint="0" * 32, inputs=(store.manifest("examples@latest").as_input(),)),
+        kind="checkpoint",
+    )
+    page = store.publish_files(
+        "report",
+        {"page.html": gone["uri"].encode()},
+        Origin(fingerprint="1" * 32, inputs=(store.manifest("dataset@latest").as_input(),)),
+        kind="report",
+    )
+    store.commit({"checkpoint": trained.version, "report": page.version})
+    store.tag("dataset@v1", "production")
+
+    code, out, err = repic_main("forget", gone["uri"], "--reason", "asked to", "--json", option)
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["forgotten"]["photos"] == [gone["image_id"]]
+    assert told["forgotten"]["decisions"] == 1
+    assert [row["subject_id"] for row in rows_of(store, "reviews")] == [other]
+    assert told["left"]["checkpoints"] == ["checkpoint@v1"]
+    assert {"dataset@v1", "examples@v1", "images@v1", "pairs@v1", "report@v1", "reviews@v1"} <= set(
+        told["left"]["versions"]
+    )
+    assert repic_main("forget", "--check", option)[0] == 1
+    code, _, err = repic_main("forget", "--delete-old", "--apply", option)
+    assert (code, "run `repic build`" in err) == (2, True)
+
+    build(built.album.settings(), store)
+    new = store.manifest("dataset@latest")
+    for bound in new.inputs:
+        every = set(values(store.read(bound.ref).to_pylist()))
+        assert not every & {gone["image_id"], gone["uri"], pair, example["example_id"]}, bound.ref
+    code, out, _ = repic_main("forget", "--delete-old", option)
+    assert "dataset@v1" in out
+    assert store.read("images@v1").num_rows > store.read("images@latest").num_rows
+
+    code, out, err = repic_main("forget", "--delete-old", "--apply", "--json", option)
+    assert code == 0, err
+    assert json.loads(out)["deleted"] > 0
+    assert repic_main("forget", "--check", option)[0] == 0
+    assert mentions(store.location, gone["image_id"], gone["uri"], pair) == []
+    with pytest.raises(NotFoundError, match="images@v1 is withdrawn"):
+        store.read("images@v1")
+    refs = Store.open(store.location).current()
+    assert refs.of("dataset").tags == {}
+    assert (refs.of("report").latest, refs.of("checkpoint").latest) == (None, 1)
+    assert store.read_file("checkpoint@v1", "adapter.bin") == b"weights"
+    assert integrity.verify(store) == []
+    assert repic_main("gc", option)[0] == 0
+    code, out, _ = repic_main("sql", "select count(*) as n from images", "--format=json", option)
+    assert json.loads(out) == [{"n": store.manifest("images@latest").rows}]
+    again = build(built.album.settings(), store)
+    assert (again.published, again.dataset.ref) == (False, new.ref)
+
+
+def test_the_same_file_elsewhere_stays_out(built: Built, tmp_path: Path) -> None:
+    store, album = built.copy(tmp_path / "store"), built.album.copy(tmp_path / "album")
+    image = rows_of(store, "images")[3]
+    forget(store, image["image_id"])
+    shutil.copytree(album.folder / "photos", tmp_path / "copies")
+    settings = album.settings(
+        "source.kind=folder", f"source.path={tmp_path / 'copies'}", "source.identity=none"
+    )
+    found = scan(settings)
+    assert image["sha256"] in {photo.sha256 for photo in found.photos}
+    kept = Build(settings, store, found).scan
+    assert len(kept.photos) == len(found.photos) - 1
+    assert image["sha256"] not in {photo.sha256 for photo in kept.photos}
+
+
+def test_an_identity_is_known_by_its_photos_and_by_its_name(built: Built, tmp_path: Path) -> None:
+    store = built.copy(tmp_path / "store")
+    objects = rows_of(store, "objects")
+    name = next(row["identity"] for row in objects if row["identity"])
+    photos = {row["image_id"] for row in objects if row["identity"] == name}
+    done = forget(store, name)
+    assert (done.meaning, set(done.photos)) == ("identity", photos)
+    assert name not in set(values(rows_of(store, "forgotten")))
+    build(built.album.settings(), store)
+    assert name not in {row["identity"] for row in rows_of(store, "objects")}
+    assert not photos & {row["image_id"] for row in rows_of(store, "images")}
+    assert delete(store, remains(store)).deleted
+    assert not remains(store)
+    assert mentions(store.location, *photos) == []
+    grown = built.album.copy(tmp_path / "album").grown()
+    shown = {thing["identity"] for entry in grown.entries for thing in entry["objects"]}
+    assert name in shown
+    build(grown.settings(), store)
+    assert name not in {row["identity"] for row in rows_of(store, "objects")}
+
+
+def test_an_unreadable_file_of_an_identity_is_not_named(tmp_path: Path, built: Built) -> None:
+    store = built.copy(tmp_path / "store")
+    for number, who in enumerate(("Ann", "Ann", "Bob", "Bob", "Cy", "Cy")):
+        (tmp_path / "people" / who).mkdir(parents=True, exist_ok=True)
+        shutil.copy(built.album.file(number), tmp_path / "people" / who / f"{number}.jpg")
+    (tmp_path / "people" / "Ann" / "broken.jpg").write_bytes(b"")
+    settings = built.album.settings(
+        "source.kind=folder", f"source.path={tmp_path / 'people'}", "source.identity=folder"
+    )
+    forget(store, "Ann", "identity")
+    kept = Build(settings, store, scan(settings)).scan
+    assert {photo.photo.identity for photo in kept.photos} == {"Bob", "Cy"}
+    assert kept.rejects == ()
+
+
+def test_what_is_in_quarantine_only_is_forgotten_by_its_address(
+    built: Built, tmp_path: Path, repic_main: Main
+) -> None:
+    store, album = built.copy(tmp_path / "store"), built.album.copy(tmp_path / "album")
+    broken = album.file(5)
+    broken.write_bytes(broken.read_bytes()[:300])
+    build(album.settings(), store)
+    uri = file_uri(broken)
+    assert uri in {row["uri"] for row in rows_of(store, "quarantine")}
+    with pytest.raises(ForgetError, match="no version has"):
+        forget(store, str(broken))
+    forget(store, str(broken), "uri")
+    build(album.settings(), store)
+    assert rows_of(store, "quarantine") == []
+    assert repic_main("forget", "--delete-old", "--apply", f"--store={store.location}")[0] == 0
+    assert mentions(store.location, uri) == []
+
+
+def test_what_could_be_several_things_is_asked(built: Built, tmp_path: Path) -> None:
+    store = built.copy(tmp_path / "store")
+    with pytest.raises(ForgetError, match="`--as uri` or `--as identity`"):
+        forget(store, "nobody")
+    with pytest.raises(ForgetError, match="no version has a photo"):
+        forget(store, "nobody", "photo")
+    assert not Forgotten.of(store)
+
+
+def test_a_build_that_began_before_publishes_nothing(built: Built, tmp_path: Path) -> None:
+    store = built.copy(tmp_path / "store")
+    settings = built.album.settings("mining.hard_per_object=2")
+    begun = Build(settings, store, scan(settings))
+    image = rows_of(store, "images")[0]
+
+    def forget_at_the_end(running: Build, stage: Stage) -> None:
+        running.publish(stage)
+        if stage is STAGES[-1]:
+            forget(store, image["image_id"])
+
+    with pytest.raises(SourceError, match="forgotten meanwhile"):
+        execute(begun, computing_here(), forget_at_the_end)
+    assert store.current().of("dataset").latest == 1
+
+
+def test_tombstones_are_kept_together(built: Built, tmp_path: Path) -> None:
+    store = built.copy(tmp_path / "store")
+    first, second = rows_of(store, "images")[:2]
+    forget(store, first["image_id"], reason="asked to")
+    forget(store, second["uri"])
+    forget(store, first["image_id"], reason="another")
+    table = store.read("forgotten@latest")
+    assert table.num_rows == 4
+    reasons = dict(zip(table["hash"].to_pylist(), table["reason"].to_pylist(), strict=True))
+    assert reasons[hashed(first["image_id"])] == "asked to"
+    assert store.versions("forgotten") == [1, 2]
+
+
+def test_nothing_forgotten_reads_nothing(built: Built) -> None:
+    assert remains(built.store) == remains(built.store).__class__()
+    assert isinstance(built.store.read("images@latest"), pa.Table)
+
+
+def test_python_does_the_same(built: Built, tmp_path: Path) -> None:
+    import repic
+
+    built.copy(tmp_path / "store")
+    store = repic.open(tmp_path / "store")
+    image = next(iter(store["images@latest"].rows))
+    assert store.forget(image["image_id"]).photos == (image["image_id"],)
+    assert "images@v1" in store.remains().current
+    with pytest.raises(ForgetError, match="run `repic build`"):
+        store.remains(delete=True)
