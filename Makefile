@@ -2,7 +2,8 @@
 #   make demo   set up, build training sets from generated photos, train a small model on them
 #   make test   set up, then the fast tests
 # For developers: test-slow (servers, browsers, kills), torture (faults), peers (other trainers),
-# bench and bench-full (speed and memory), lint, types, docs (the site).
+# bench and bench-full (speed and memory), lint, types, docs (the site), dist (wheel and sdist, checked),
+# test-oldest.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ DEMO := demo
 
 OPTIONS ?=
 
-.PHONY: demo test test-slow torture peers bench bench-full lint types docs lock clean
+.PHONY: demo test test-slow test-oldest torture peers bench bench-full lint types docs lock dist clean
 
 # Without bytecode, every process would compile torch and Prefect again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -34,7 +35,7 @@ demo: $(VENV)/ready
 	    "ask $(BIN)/repic sql --store $(DEMO)/store \"show tables\""
 
 # Idle OpenMP threads yield their core to servers, workers and other tests.
-test test-slow torture peers: export OMP_WAIT_POLICY = PASSIVE
+test test-slow test-oldest torture peers: export OMP_WAIT_POLICY = PASSIVE
 
 # Two files run at a time, those first that tests/conftest.py knows as long. One thread per model, so that two cores are not oversubscribed.
 test: $(VENV)/ready
@@ -77,5 +78,17 @@ lock:
 	    --no-emit-index-url --no-emit-find-links --no-annotate --group dev --group docs \
 	    --output-file requirements.lock pyproject.toml
 
+# Wheel and sdist in dist/, each installed alone into a new environment of every Python that is here.
+dist: $(VENV)/ready
+	$(BIN)/python -m tools.dist_check dist
+
+# The fast tests with the oldest versions that pyproject.toml allows, which is a promise. Not part of CI:
+# it installs a second environment of some gigabytes.
+test-oldest: $(VENV)/ready
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/oldest
+	$(BIN)/uv pip install --quiet --python build/oldest/bin/python --resolution lowest-direct \
+	    --group dev --group docs --editable .
+	OMP_NUM_THREADS=1 build/oldest/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder $(OPTIONS)
+
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) build dist
