@@ -21,6 +21,25 @@ CONDITIONAL = {"memory", "s3", "s3a", "gs", "gcs"}
 """Protocols with create-if-absent, which is mode="create" in fsspec."""
 
 
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+"""Protocol -> extra of the package that reads it."""
+
+
+def file_system(url: str, **options: Any) -> tuple[AbstractFileSystem, str]:
+    """The fsspec file system of a URL, and its path there.
+
+    Raises:
+        ImportError: its package is not installed; the message names the extra that brings it.
+        ValueError: there is no such protocol.
+    """
+    try:
+        return url_to_fs(url, **options)
+    except ImportError as error:
+        if extra := EXTRAS.get(url.partition("://")[0]):
+            raise ImportError(f"its package is missing: pip install 'repic[{extra}]'") from error
+        raise
+
+
 def open_files(url: str, options: dict[str, Any]) -> Files:
     """Open the files under a path or fsspec URL.
 
@@ -30,7 +49,7 @@ def open_files(url: str, options: dict[str, Any]) -> Files:
     if "://" not in url and not url.startswith("file:"):  # fsspec would split a path at "::"
         return _local_files(LocalFileSystem(), url)
     try:
-        fs, root = url_to_fs(url, use_listings_cache=False, **options)
+        fs, root = file_system(url, use_listings_cache=False, **options)
     except (ValueError, ImportError) as error:
         raise StoreError(f"Cannot open {url}: {error}.") from error
     if isinstance(fs, LocalFileSystem):

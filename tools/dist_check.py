@@ -3,7 +3,7 @@
     python -m tools.dist_check dist        # exit status 1 if something is wrong
 
 Installs with all dependencies, as a user does, into a new environment of each Python that is
-here; for the others it checks that every dependency has a wheel.
+here. For those that are not, it checks that every dependency, also of all extras, has a wheel.
 """
 
 from __future__ import annotations
@@ -115,12 +115,12 @@ def check(version: str, distributions: Sequence[Path]) -> str:
     Raises:
         DistError: something is wrong.
     """
-    base = interpreter(version)
-    if base is None:
-        options = ("--python-version", version, "--only-binary", ":all:", "--no-header")
-        resolved = run(*UV, "pip", "compile", "--quiet", *options, "pyproject.toml")
-        count = sum(line[:1].isalnum() for line in resolved.splitlines())
-        return f"no interpreter here; each of {count} packages has a wheel for it"
+    options = ("--python-version", version, "--only-binary", ":all:", "--no-header")
+    resolved = run(*UV, "pip", "compile", "--quiet", "--all-extras", *options, "pyproject.toml")
+    count = sum(line[:1].isalnum() for line in resolved.splitlines())
+    wheels = f"with all extras {count} packages, each with a wheel"
+    if (base := interpreter(version)) is None:
+        return f"{wheels}; not installed, since there is no interpreter here"
     with tempfile.TemporaryDirectory() as temporary:
         environment = Path(temporary) / "environment"
         run(*UV, "venv", "--quiet", "--python", base, environment)
@@ -131,7 +131,7 @@ def check(version: str, distributions: Sequence[Path]) -> str:
             folder = Path(temporary) / str(number)
             folder.mkdir()
             counts.append(smoke(python, folder))
-    return f"wheel and sdist install and work ({counts[0]} examples)"
+    return f"wheel and sdist install and work ({counts[0]} examples); {wheels}"
 
 
 def main() -> None:

@@ -119,9 +119,9 @@ def _read_unchanged(file: BinaryIO) -> bytes:
 
 
 def _read_remote(url: str) -> bytes:
-    import fsspec
+    from storage import locations
 
-    files, path = fsspec.url_to_fs(uris.remote_path(url))
+    files, path = locations.file_system(uris.remote_path(url))
     try:
         info = files.info(path)
         if info["type"] == "directory":

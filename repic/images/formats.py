@@ -17,10 +17,10 @@ from repic.images.refusal import ImageRefused
 HEAD_BYTES = 64
 """Bytes of a file that `sniff` needs."""
 
-# Formats that need a plugin for Pillow: its module and its package.
+# Formats that need a plugin for Pillow: its module, and what pip installs.
 _PLUGINS = {
     "AVIF": ("pillow_avif", "pillow-avif-plugin"),
-    "HEIF": ("pillow_heif.HeifImagePlugin", "pillow-heif"),
+    "HEIF": ("pillow_heif.HeifImagePlugin", "'repic[heic]'"),
     "JXL": ("pillow_jxl", "pillow-jxl-plugin"),
 }
 _SIGNATURES = (

@@ -153,7 +153,7 @@ def _open(root: str) -> tuple[Any, str]:
         raise SourceError(f"{root} names no folder; give an existing one (source.path)")
     try:
         fetch.check_scheme(root)
-        files, folder = fsspec.url_to_fs(uris.remote_path(root))
+        files, folder = locations.file_system(uris.remote_path(root))
         return locations.fit(files), folder
     except ImageRefused as error:
         raise SourceError(f"{root} is no folder of photos: {error.message} (source.path)") from None

@@ -235,7 +235,7 @@ def test_lab_becomes_rgb(tmp_path: Path) -> None:
 
 
 def test_a_missing_decoder_is_named() -> None:
-    assert "pip install pillow-heif" in _refused(probe, HEIC).message
+    assert "pip install 'repic[heic]'" in _refused(probe, HEIC).message
 
 
 def test_a_pillow_without_a_decoder_for_avif_says_what_to_install(

@@ -98,7 +98,7 @@ def test_a_build_without_decoders_says_which_and_a_retry_with_them_uses_the_phot
     assert refused == {
         "photo.avif": ("unsupported", "pillow-avif-plugin` to read it"),
         "any-codec.avif": ("unsupported", "pillow-avif-plugin` to read it"),
-        "photo.heic": ("unsupported", "pillow-heif` to read it"),
+        "photo.heic": ("unsupported", "'repic[heic]'` to read it"),
     }
     code, out, err = repic_main("quarantine", "retry", "--json", where)
     assert code == 0, err

@@ -142,7 +142,9 @@ def reader(
             f"the model {name} cannot be opened ({first}): give a folder, or download it first"
         ) from None
     except ImportError as error:
-        raise WeightsError(f"the model {name} needs another package: {error}") from None
+        extra = "; pip install 'repic[smolvlm]'" if "num2words" in str(error) else ""
+        why = " ".join(str(error).split())
+        raise WeightsError(f"the model {name} needs another package: {why}{extra}") from None
     if not hasattr(processor, "image_processor"):
         raise ConfigError(f"{name} is not a vision-language model: it has no image processor")
     processor.tokenizer.padding_side = "left"
