@@ -163,7 +163,7 @@ def execute(
             build.find_damage()
             while gone := run_stages(build, compute, publish):
                 build = build.without(gone)
-            check_forgotten(build)
+        check_forgotten(build)
         result = build.finish()
         failures.clear(build.store)
         return result

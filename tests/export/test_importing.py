@@ -215,6 +215,6 @@ def test_a_forgotten_photo_does_not_come_back(
 ) -> None:
     exported(built.store, "hf", tmp_path / "out")
     store = built.copy(tmp_path / "store")
-    forget(store, rows_of(store)[0]["images"][0]["image_id"])
+    forget(store, next(iter(rows_of(store).values()))["images"][0]["image_id"])
     with pytest.raises(TargetError, match="is to forget"):
         import_rows(store, tmp_path / "out", "hf")

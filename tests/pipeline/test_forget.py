@@ -227,7 +227,7 @@ def test_what_could_be_several_things_is_asked(built: Built, tmp_path: Path) -> 
 
 def test_a_build_that_began_before_publishes_nothing(built: Built, tmp_path: Path) -> None:
     store = built.copy(tmp_path / "store")
-    settings = built.album.settings("mining.hard_per_object=2")
+    settings = built.album.settings("mining.hard_per_object=1")
     begun = Build(settings, store, scan(settings))
     image = rows_of(store, "images")[0]
 
