@@ -102,11 +102,20 @@ def smoke(python: Path, folder: Path) -> int:
 
 
 def interpreter(version: str) -> Path | None:
-    """The interpreter of a Python version on this machine."""
+    """An interpreter of a Python version on the path or of pyenv; None if there is none."""
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         return Path(sys.executable)
-    found = shutil.which(f"python{version}")
-    return Path(found) if found else None
+    name = f"python{version}"
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = sorted(pyenv.glob(f"versions/{version}.*/bin/{name}"))
+    if on_path := shutil.which(name):
+        found.insert(0, Path(on_path))
+    return next((path for path in found if _runs(path)), None)
+
+
+def _runs(python: Path) -> bool:
+    """Whether it is an interpreter, and not a shim of one that is not chosen."""
+    return subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
 
 
 def check(version: str, distributions: Sequence[Path]) -> str:
