@@ -51,8 +51,8 @@ def nearest(count: int, random: np.random.Generator) -> Neighbors:
 def ours(near: Neighbors) -> np.ndarray:
     """The mined group of each object."""
     n = len(near.index)
-    index, scale = clustering.local_scale(near)
-    return clustering.mine_groups(index, scale, np.arange(n), np.arange(n), np.full(n, -1))[0].group
+    alone, scaled = np.arange(n), clustering.local_scale(near)
+    return clustering.mine_groups(scaled, alone, alone, np.full(n, -1))[0].group
 
 
 def plain(near: Neighbors) -> np.ndarray:

@@ -182,9 +182,9 @@ def run(name: str, folder: Path) -> None:
         return
     assert isinstance(stage, TableStage)
     tables = {
-        table: pq.read_table(file) if (file := folder / f"{table}.parquet").exists() else empty
+        table: pq.read_table(file, columns=stage.columns.get(table)) if file.exists() else empty
         for table in stage.reads
-        for empty in (TABLES[table].empty(),)
+        for file, empty in ((folder / f"{table}.parquet", TABLES[table].empty()),)
     }
     began = time.perf_counter()
     output = stage.run(Inputs(settings(), Scan((), ()), tables))

@@ -15,9 +15,10 @@ near-duplicate group and, where known, the object's identity::
 
 from repic.mining.duplicates import near_duplicates
 from repic.mining.negatives import negatives
-from repic.mining.neighbors import Analysis, Search, analyze
-from repic.mining.pairs import BANDS, EASY, HARD, MEDIUM, ObjectPairs
+from repic.mining.neighbors import Analysis, Search, analyze, analyze_grid
+from repic.mining.pairs import BANDS, EASY, HARD, MEDIUM, ObjectPairs, joined
 from repic.mining.positives import all_positives, choose
+from repic.mining.similarity import on_grid
 from repic.mining.spread import Spread, several_groups
 
 __all__ = [
@@ -31,8 +32,11 @@ __all__ = [
     "Spread",
     "all_positives",
     "analyze",
+    "analyze_grid",
     "choose",
+    "joined",
     "near_duplicates",
     "negatives",
+    "on_grid",
     "several_groups",
 ]

@@ -46,13 +46,13 @@ def nearest(
     """Most of the k most similar objects of each object, and the share that was found.
 
     Args:
-        grid: float32 (n, d); see `grid.on_grid`.
+        grid: int16 (n, d); see `grid.on_grid`.
         duplicate: int64 (n,), near-duplicate group of each object's photo.
         k: Most neighbors of an object.
     """
     n = len(grid)
     near = Neighbors(
-        np.full((n, k), -1, dtype=np.int32), np.full((n, k), -UNIT - 1, dtype=np.int32)
+        np.full((n, k), -1, dtype=np.int32), np.full((n, k), -UNIT - 1, dtype=np.int16)
     )
     with exact_arithmetic():
         centers = _centers(grid, -(-n // SIZE), device)
@@ -79,14 +79,14 @@ def nearest(
 
 def _parts(grid: np.ndarray, device: str) -> Iterator[torch.Tensor]:
     for start in range(0, len(grid), PART):
-        yield torch.from_numpy(grid[start : start + PART]).to(device)
+        yield torch.from_numpy(grid[start : start + PART]).to(device).float()
 
 
 def _centers(grid: np.ndarray, count: int, device: str) -> torch.Tensor:
     """Centers of k-means: means rounded to the grid, float32 (count, d)."""
     order = np.argsort(mix(np.arange(len(grid), dtype=np.uint64)))
     chosen = grid[np.sort(order[: count * TRAINED_ON])]
-    centers = torch.from_numpy(grid[np.sort(order[:count])]).to(device)
+    centers = torch.from_numpy(grid[np.sort(order[:count])]).to(device).float()
     for _ in range(ROUNDS):
         total = torch.zeros(centers.shape, dtype=torch.float64, device=device)
         size = torch.zeros(count, dtype=torch.int64, device=device)
@@ -135,7 +135,7 @@ def _recall(near: Neighbors, grid: np.ndarray, duplicate: np.ndarray, device: st
     n, k = near.index.shape
     queries = np.sort(np.argsort(mix(np.arange(n, dtype=np.uint64)))[:QUERIES])
     vectors, own = torch.from_numpy(grid[queries]), torch.from_numpy(duplicate[queries])
-    vectors, own = vectors.to(device), own.to(device)
+    vectors, own = vectors.to(device).float(), own.to(device)
     best = torch.empty((len(queries), 0), dtype=torch.int64, device=device)
     for number, part in enumerate(_parts(grid, device)):
         names = torch.arange(number * PART, number * PART + len(part), device=device)

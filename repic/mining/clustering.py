@@ -89,25 +89,28 @@ class Groups:
     typical_size: int
 
 
-def local_scale(near: Neighbors) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbors in order of local scale: index int32 (n, k), scale int32 (n, k).
+Scaled = tuple[np.ndarray, np.ndarray]
+"""Neighbors in order of local scale: index int32 (n, k), -1 for a missing one, and their scale,
+int32 (n, k), in half ten-thousandths."""
 
-    The unit of scale is half a ten-thousandth. The index of a missing neighbor is -1.
-    """
+
+def local_scale(near: Neighbors, rows: np.ndarray | None = None) -> Scaled:
+    """Neighbors in order of local scale, of all objects or of some."""
     nearest, first = near.similarity[:, :DENSITY], near.index[:, :DENSITY] >= 0
     density = np.where(first, nearest, 0).sum(1) // np.maximum(1, first.sum(1))
-    index, scale = np.empty_like(near.index), np.empty(near.index.shape, dtype=np.int32)
-    for start in range(0, len(index), ROWS):
+    rows = np.arange(len(near.index)) if rows is None else rows
+    index, scale = (np.empty((len(rows), near.index.shape[1]), np.int32) for _ in range(2))
+    for start in range(0, len(rows), ROWS):
         part = slice(start, start + ROWS)
-        theirs = near.index[part]
-        local = 2 * near.similarity[part] - density[part, None] - density[theirs]
+        own = rows[part]
+        theirs, alike = near.index[own], near.similarity[own].astype(np.int64)
+        local = 2 * alike - density[own, None] - density[theirs]
         index[part], scale[part] = _ordered(theirs, np.where(theirs >= 0, local, NO_NEIGHBOR))
     return index, scale
 
 
 def mine_groups(
-    index: np.ndarray,
-    scale: np.ndarray,
+    scaled: Scaled,
     photo: np.ndarray,
     duplicate: np.ndarray,
     identity: np.ndarray,
@@ -115,16 +118,19 @@ def mine_groups(
     """Mined groups, none of which contains two known identities, and the neighbors they rest on.
 
     Args:
-        index, scale: Result of `local_scale`, with at least `LARGEST` neighbors or all of them.
+        scaled: Result of `local_scale`, with at least `LARGEST` neighbors or all of them. Nobody
+            else should hold it: it is large, and freed as soon as it is not needed.
         photo, duplicate: int (n,), each object's photo and that photo's near-duplicate group.
         identity: int (n,), -1 where unknown; objects of different known identities are not
             neighbors.
 
     Returns:
-        The groups, and int32 (n, <= LARGEST): neighbors that are not known to differ. A group
+        The groups, and int32 (n, typical size): neighbors that are not known to differ. A group
         has at most as many members as an object has such neighbors.
     """
     n = len(duplicate)
+    index, scale = scaled
+    del scaled
     largest = max(2, min(LARGEST, n // LEAST_GROUPS))
     if (identity >= 0).any():
         index, scale = _not_known_to_differ(index, scale, identity, largest)
@@ -135,8 +141,8 @@ def mine_groups(
     grouped = np.sort(size[size > 1])
     typical_size = int(grouped[len(grouped) // 2]) if len(grouped) else 1
     if typical_size == 2 and _looks_like_chance(index, size):
-        return singletons(n), index
-    return Groups(group, size, typical_size), index
+        return singletons(n), index[:, :1].copy()
+    return Groups(group, size, typical_size), index[:, :typical_size].copy()
 
 
 def _not_known_to_differ(

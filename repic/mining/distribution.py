@@ -51,7 +51,7 @@ def distribution(grid: np.ndarray, photo: np.ndarray, device: str = "cpu") -> Di
     """Count similarities of pairs in different photos.
 
     Args:
-        grid: float32 (n, d); see `grid.on_grid`.
+        grid: int16 (n, d); see `grid.on_grid`.
         photo: int64 (n,), photo of each object.
     """
     import torch
@@ -63,7 +63,8 @@ def distribution(grid: np.ndarray, photo: np.ndarray, device: str = "cpu") -> Di
         vectors, photos = torch.from_numpy(grid).to(device), torch.from_numpy(photo).to(device)
         for rows, columns, times in _tiles(len(grid)):
             one, other = torch.from_numpy(rows).to(device), torch.from_numpy(columns).to(device)
-            bins = rounded(torch.mm(vectors[one], vectors[other].T)).to(torch.int64) + UNIT
+            products = torch.mm(vectors[one].float(), vectors[other].float().T)
+            bins = rounded(products).to(torch.int64) + UNIT
             bins.masked_fill_(photos[one, None] == photos[other], 2 * UNIT + 1)
             counts += times * torch.bincount(bins.view(-1), minlength=len(counts))
     return Distribution(counts[:-1].cpu().numpy())

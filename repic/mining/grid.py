@@ -21,14 +21,16 @@ BLOCK = 1 << 20
 
 
 def on_grid(vectors: np.ndarray) -> np.ndarray:
-    """Unit vectors rounded to the grid: integers as float32 (n, d).
+    """Unit vectors rounded to the grid: integers as int16 (n, d).
+
+    Whoever multiplies them makes float32 of some at a time.
 
     Raises:
         ValueError: the vectors are not finite unit vectors, shape (n, d).
     """
     if vectors.ndim != 2:
         raise ValueError(f"vectors must have shape (n, dim), not {vectors.shape}")
-    grid = np.empty(vectors.shape, dtype=np.float32)
+    grid = np.empty(vectors.shape, dtype=np.int16)
     step = max(1, BLOCK // max(1, vectors.shape[1]))
     for start in range(0, len(vectors), step):
         exact = np.asarray(vectors[start : start + step], dtype=np.float64)

@@ -139,10 +139,11 @@ def _merge(
     """Put added objects into the lists of some objects, in place."""
     names = torch.from_numpy(added).to(device)
     theirs, group = (torch.from_numpy(a[added]).to(device) for a in (grid, duplicate))
+    theirs = theirs.float()
     k = near.index.shape[1]
     for some in np.array_split(rows, -(-len(rows) * (len(added) + k) // search.BLOCK)):
         vectors, own = (torch.from_numpy(a[some]).to(device) for a in (grid, duplicate))
-        keys = search.exact_keys(vectors, theirs, own, group, names)
+        keys = search.exact_keys(vectors.float(), theirs, own, group, names)
         kept = search.packed(near.index[some], near.similarity[some], device)
         best = keys.topk(min(k, len(added))).values
         best = torch.cat([kept, best], 1).topk(k).values

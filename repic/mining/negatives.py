@@ -26,7 +26,17 @@ import numpy as np
 from repic.mining import clustering, similarity
 from repic.mining.labelled import OTHERS
 from repic.mining.neighbors import NEIGHBORS, Analysis
-from repic.mining.pairs import EASY, GOLDEN, HARD, MEDIUM, ObjectPairs, describe, first_rows, hashed
+from repic.mining.pairs import (
+    EASY,
+    GOLDEN,
+    HARD,
+    MEDIUM,
+    ObjectPairs,
+    describe,
+    first_rows,
+    hashed,
+    joined,
+)
 from repic.mining.similarity import Neighbors
 
 REACH = 6
@@ -39,6 +49,9 @@ the middle, easy below it."""
 
 POOL = 4
 """Hard candidates per requested pair; among these, those with the same label come first."""
+
+COMPARED = 1 << 22
+"""Neighbors of neighbors that are looked at at once."""
 
 ROWS = 1 << 14
 """Objects whose lists and draws are looked at at once."""
@@ -68,13 +81,12 @@ def negatives(
     parts = [describe(analysis, *(np.empty(0, np.int64),) * 2, np.empty(0, bool), np.empty(0))]
     for value in np.unique(split[split >= 0]).tolist():
         inside = np.flatnonzero(split == value)
-        nearest, index = _within(analysis, inside, f"split{value}", POOL * hard)
-        typical = analysis.mined.typical_size
-        near = _Neighborhood.of(index, min(REACH * typical, max(NEIGHBORS, 2 * typical)))
+        nearest, near = _within(analysis, inside, f"split{value}", POOL * hard)
         parts.append(_hard(analysis, label, inside, nearest, near, hard))
+        del nearest
         if medium or easy:
             parts.append(_sampled(analysis, inside, near, key[inside], medium, easy))
-    rows = _joined(parts)
+    rows = joined(parts)
     rows = rows.take(np.lexsort((-rows.band, rows.other, rows.anchor)))
     # In a small collection the random sample may repeat a hard pair, which stays hard.
     _, first = np.unique(rows.anchor * len(analysis) + rows.other, return_index=True)
@@ -87,10 +99,10 @@ def negatives(
 
 
 class _Neighborhood:
-    """Nearest objects of each object, and the pairs that are too near to count as different."""
+    """The pairs of n objects that are too near to count as different."""
 
-    def __init__(self, index: np.ndarray, too_near: np.ndarray) -> None:
-        self.index = index
+    def __init__(self, n: int, too_near: np.ndarray) -> None:
+        self._n = n
         self._too_near = too_near
 
     @classmethod
@@ -105,45 +117,53 @@ class _Neighborhood:
         """
         index = index[:, : max(0, reach - 1)]  # a larger rank makes the sum larger than `reach`
         n, k = index.shape
-        rows, columns = np.nonzero(index >= 0)
-        keys = rows * n + index[rows, columns]
-        order = np.argsort(keys)
-        keys, rank = keys[order], columns[order] + 1
-        mirror = (keys % n) * n + keys // n
-        slot = np.minimum(np.searchsorted(keys, mirror), max(0, len(keys) - 1))
-        back = np.where(keys[slot] == mirror, rank[slot], k + 1)
-        near = rank + back <= reach
-        return cls(index, np.unique(np.concatenate([keys[near], mirror[near]])))
+        found = [np.empty(0, np.int64)]
+        step = max(1, COMPARED // max(1, k * k))
+        for start in range(0, n, step):
+            theirs = index[start : start + step]
+            own = np.arange(start, start + len(theirs))
+            is_own = index[theirs] == own[:, None, None]
+            back = np.where(is_own.any(2), is_own.argmax(2) + 1, k + 1) if k else theirs
+            row, column = np.nonzero((theirs >= 0) & (np.arange(1, k + 1) + back <= reach))
+            found.append(_keys(own[row], theirs[row, column], n))
+        return cls(n, np.unique(np.concatenate(found)))
 
     def too_near(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """Whether two objects may still be the same, by their indices in this neighborhood."""
         if not len(self._too_near):
             return np.zeros(one.shape, dtype=bool)
-        keys = one * len(self.index) + other
+        keys = _keys(one, other, self._n)
         slot = np.minimum(np.searchsorted(self._too_near, keys), len(self._too_near) - 1)
         return self._too_near[slot] == keys
 
 
+def _keys(one: np.ndarray, other: np.ndarray, n: int) -> np.ndarray:
+    """A number for each pair of n objects, in either direction, int64."""
+    return np.minimum(one, other).astype(np.int64) * n + np.maximum(one, other)
+
+
 def _within(
     analysis: Analysis, inside: np.ndarray, collection: str, most: int
-) -> tuple[Neighbors, np.ndarray]:
+) -> tuple[Neighbors, _Neighborhood]:
     """Nearest objects within a part of the collection, as indices into `inside`.
 
-    By similarity, and int32 (n, k) by local scale, which decides nothing where labels do.
+    By similarity, and the pairs that are too near by local scale, which decide nothing where labels
+    do.
 
     Args:
         most: Objects of other identities that are needed, if all are labelled.
     """
     known, short = bool((analysis.identity >= 0).all()), most <= OTHERS
-    if len(inside) == len(analysis) and (short or not known):
-        return analysis.near, analysis.index
-    grid, duplicate = analysis.grid[inside], analysis.duplicate[inside]
-    if known and short:
-        identity = analysis.identity[inside]
-        near = analysis.search.enough(grid, duplicate, identity, collection, inside)
-    else:
-        near = analysis.search.nearest(grid, duplicate, NEIGHBORS, collection, inside)
-    return near, near.index if known else clustering.local_scale(near)[0]
+    near, search = analysis.near, analysis.search
+    if len(inside) != len(analysis) or (known and not short):
+        grid, duplicate = analysis.grid[inside], analysis.duplicate[inside]
+        if known and short:
+            near = search.enough(grid, duplicate, analysis.identity[inside], collection, inside)
+        else:
+            near = search.nearest(grid, duplicate, NEIGHBORS, collection, inside)
+    typical = analysis.mined.typical_size
+    index = near.index if known else clustering.local_scale(near)[0]
+    return near, _Neighborhood.of(index, min(REACH * typical, max(NEIGHBORS, 2 * typical)))
 
 
 def _allowed(
@@ -192,7 +212,7 @@ def _sampled(
     easy: int,
 ) -> ObjectPairs:
     ring = np.argsort(key, kind="stable")
-    return _joined(
+    return joined(
         [
             _sampled_rows(analysis, inside, near, key, ring, rows, medium, easy)
             for rows in np.split(np.arange(len(inside)), range(ROWS, len(inside), ROWS))
@@ -257,12 +277,3 @@ def _best_of_own(analysis: Analysis) -> np.ndarray:
     alone = (analysis.identity < 0) | (labelled[np.maximum(analysis.identity, 0)] < 2)
     best[alone] = similarity.UNIT
     return best
-
-
-def _joined(parts: list[ObjectPairs]) -> ObjectPairs:
-    return ObjectPairs(
-        *(
-            np.concatenate([getattr(p, name) for p in parts])
-            for name in ObjectPairs.__dataclass_fields__
-        )
-    )

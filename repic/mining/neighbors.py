@@ -94,15 +94,14 @@ class Analysis:
     """A collection of n objects, and the result of one pass over all similarities.
 
     Attributes:
-        grid: float32 (n, d), the rounded vectors; see `grid.on_grid`.
+        grid: int16 (n, d), the rounded vectors; see `grid.on_grid`.
         photo: int64 (n,), photo of each object.
         duplicate: int64 (n,), near-duplicate group of that photo.
         identity: int64 (n,), labelled identity, -1 where unknown.
         distribution: Similarities of pairs of objects in different photos.
         near: Nearest objects by similarity; if all identities are labelled, as many as are needed.
-        index: int32 (n, k), nearest objects by local scale; -1 where there are fewer.
         mined: Groups mined by similarity; if all identities are labelled, every object is alone.
-        peers: int32 (n, m), the neighbors that `mined` rests on.
+        peers: int32 (n, <= `mined.typical_size`), the first neighbors that `mined` rests on.
         group: int64 (n,), the object's identity, labelled or mined, as the smallest index among
             its members. A mined group and a label that share an object are one group, so splits by
             it leak neither.
@@ -117,7 +116,6 @@ class Analysis:
     identity: np.ndarray
     distribution: Distribution
     near: Neighbors
-    index: np.ndarray
     mined: clustering.Groups
     peers: np.ndarray
     group: np.ndarray
@@ -135,31 +133,46 @@ def analyze(
     identity: np.ndarray,
     search: Search = Search(),
 ) -> Analysis:
-    """Analyze all pairs.
+    """Analyze all pairs of unit vectors, float16 or float32 (n, d); see `analyze_grid`.
+
+    Raises:
+        ValueError: as `analyze_grid`, or a vector does not have unit length.
+    """
+    if len(vectors) != len(photo):
+        raise ValueError(f"one photo per vector: got {len(photo)} for {len(vectors)} vectors")
+    return analyze_grid(similarity.on_grid(vectors), photo, duplicate, identity, search)
+
+
+def analyze_grid(
+    grid: np.ndarray,
+    photo: np.ndarray,
+    duplicate: np.ndarray,
+    identity: np.ndarray,
+    search: Search = Search(),
+) -> Analysis:
+    """Analyze all pairs of vectors on the grid, which may be the only copy of them in memory.
 
     Args:
-        vectors: float16 or float32 (n, d), unit length.
+        grid: int16 (n, d); see `grid.on_grid`.
         photo: int (n,), index of each object's photo.
         duplicate: int (n,), index of its photo's near-duplicate group.
         identity: int (n,), index of its labelled identity, -1 where unknown.
         search: How nearest neighbors are found.
 
     Raises:
-        ValueError: lengths differ, a photo is in two near-duplicate groups, or a vector does not
-            have unit length.
+        ValueError: lengths differ, or a photo is in two near-duplicate groups.
     """
     photo, duplicate, identity = (
         np.asarray(a, dtype=np.int64) for a in (photo, duplicate, identity)
     )
-    _check(len(vectors), photo, duplicate, identity)
-    grid = similarity.on_grid(vectors)
-    del vectors
+    _check(len(grid), photo, duplicate, identity)
     near = search.enough(grid, duplicate, identity)
-    index, scale = clustering.local_scale(near)
     if (identity >= 0).all():
-        mined, peers = clustering.singletons(len(grid)), index[:, :0]
+        mined, peers = clustering.singletons(len(grid)), near.index[:, :0]
     else:
-        mined, peers = clustering.mine_groups(index, scale, photo, duplicate, identity)
+        mined, peers = clustering.mine_groups(
+            clustering.local_scale(near), photo, duplicate, identity
+        )
     group = _with_labels(mined.group, identity)
     return Analysis(
         grid,
@@ -168,7 +181,6 @@ def analyze(
         identity,
         distribution(grid, photo, search.device),
         near,
-        index,
         mined,
         peers,
         group,

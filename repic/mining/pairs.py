@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -46,6 +47,12 @@ class ObjectPairs:
     def take(self, rows: np.ndarray | slice) -> ObjectPairs:
         """The rows that an index array, a mask or a slice selects."""
         return ObjectPairs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+
+def joined(parts: Sequence[ObjectPairs]) -> ObjectPairs:
+    """The pairs of several parts, at least one, in order."""
+    names = (f.name for f in fields(ObjectPairs))
+    return ObjectPairs(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
 
 def rank_within(owner: np.ndarray) -> np.ndarray:

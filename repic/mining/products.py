@@ -65,9 +65,9 @@ class Products:
 
     def __init__(self, grid: np.ndarray, device: str) -> None:
         """Args:
-        grid: float32 (n, d), integers; see `grid.on_grid`.
+        grid: int16 (n, d); see `grid.on_grid`.
         """
-        self.exact = self.rough = torch.from_numpy(grid).to(device)
+        self.exact = self.rough = torch.from_numpy(grid).to(device).float()
         self.error = torch.zeros(len(grid), device=device)
         self._roundoff = 0.0
         if len(grid) > TILE and _bfloat16_pays(device, grid.shape[1]):

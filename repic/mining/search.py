@@ -52,7 +52,7 @@ def nearest(grid: np.ndarray, duplicate: np.ndarray, k: int, device: str = "cpu"
     per object for its candidates.
 
     Args:
-        grid: float32 (n, d); see `grid.on_grid`.
+        grid: int16 (n, d); see `grid.on_grid`.
         duplicate: int64 (n,), near-duplicate group of each object's photo.
         k: Most neighbors of an object, below n.
     """
@@ -69,7 +69,7 @@ def nearest(grid: np.ndarray, duplicate: np.ndarray, k: int, device: str = "cpu"
 def of_rows(
     rows: np.ndarray, grid: np.ndarray, duplicate: np.ndarray, k: int, device: str = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `nearest`, of some objects: index and similarity, int32 (rows, k).
+    """As `nearest`, of some objects: index and similarity, int32 and int16 (rows, k).
 
     Args:
         rows: bool (n,), the objects.
@@ -109,7 +109,7 @@ class TopK:
         self._buffer = torch.empty(TILE * TILE, dtype=products.rough.dtype, device=device)
 
     def of_first(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Neighbors of the first `count` objects: names and ten-thousandths, int32 (count, k).
+        """Neighbors of the first `count` objects: names int32 and ten-thousandths int16 (count, k).
 
         Best first; -1 and -UNIT - 1 where there are fewer than k.
         """
@@ -214,15 +214,15 @@ def exact_keys(
 
 
 def unpacked(keys: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Names and ten-thousandths, int32; -1 and -UNIT - 1 of pairs that are no neighbors."""
-    names, similarities = (np.empty(keys.shape, np.int32) for _ in range(2))
+    """Names int32 and ten-thousandths int16; -1 and -UNIT - 1 of pairs that are no neighbors."""
+    names, similarities = np.empty(keys.shape, np.int32), np.empty(keys.shape, np.int16)
     step = max(1, BLOCK // max(1, keys.shape[1]))
     for start in range(0, len(keys), step):
         some = keys[start : start + step]
         similarity = (some + (_INDEX - 1)) >> 32
         name = torch.where(similarity < -UNIT, -1, similarity * _INDEX - some)
         names[start : start + step] = name.to(torch.int32).cpu().numpy()
-        similarities[start : start + step] = similarity.to(torch.int32).cpu().numpy()
+        similarities[start : start + step] = similarity.to(torch.int16).cpu().numpy()
     return names, similarities
 
 

@@ -11,13 +11,17 @@ from repic.mining.grid import GRID, UNIT, on_grid
 __all__ = ["GRID", "UNIT", "Neighbors", "of_pairs", "on_grid"]
 
 
+BLOCK = 1 << 18
+"""Components of vectors that are multiplied at once, which stay in the cache."""
+
+
 @dataclass(frozen=True)
 class Neighbors:
     """The most similar objects of each object, best first.
 
     Attributes:
         index: int32 (n, k), -1 where an object has fewer than k.
-        similarity: int32 (n, k), ten-thousandths; -UNIT - 1 where index is -1.
+        similarity: int16 (n, k), ten-thousandths; -UNIT - 1 where index is -1.
     """
 
     index: np.ndarray
@@ -27,23 +31,19 @@ class Neighbors:
 def of_pairs(grid: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Similarities of the given pairs, int32 ten-thousandths, in the shape of `left`.
 
-    At most n^2 pairs of n objects. Fastest where `left` is sorted.
+    The vectors of some pairs at a time are put together, so that none is in memory as float32 for
+    long. Fastest where `left` is sorted.
     """
-    import torch
-
-    from repic.mining import products
-
     one, other = left.ravel(), right.ravel()
-    order = None if (one[1:] >= one[:-1]).all() else np.argsort(one, kind="stable")
-    if order is not None:
-        one, other = one[order], other[order]
-    start = np.searchsorted(one, np.arange(len(grid) + 1))
-    with products.exact_arithmetic():
-        vectors = torch.from_numpy(grid)
-        found = products.sampled_products(
-            vectors, vectors, torch.from_numpy(start), torch.from_numpy(other)
-        )
-        alike = products.rounded(found).to(torch.int32).numpy()
-    result = np.empty(left.size, dtype=np.int32)
-    result[slice(None) if order is None else order] = alike
+    result = np.empty(one.size, dtype=np.int32)
+    step = max(1, BLOCK // max(1, grid.shape[1]))
+    for start in range(0, one.size, step):
+        part = slice(start, start + step)
+        mine, theirs = (grid[rows[part]].astype(np.float32) for rows in (one, other))
+        result[part] = rounded(np.einsum("ij,ij->i", mine, theirs))
     return result.reshape(left.shape)
+
+
+def rounded(products: np.ndarray) -> np.ndarray:
+    """Ten-thousandths of exact products, float32 of the same shape, as `products.rounded`."""
+    return np.clip(np.rint(products * np.float32(UNIT / GRID**2)), -UNIT, UNIT)

@@ -56,9 +56,8 @@ def several_groups(analysis: Analysis) -> list[Spread]:
     grid, identity = analysis.grid[chosen], analysis.identity[chosen]
     photo, duplicate = analysis.photo[chosen], analysis.duplicate[chosen]
     near = analysis.search.nearest(grid, duplicate, NEIGHBORS, "identities", chosen)
-    index, scale = clustering.local_scale(near)
     unknown = np.full(len(chosen), -1)
-    mined, _ = clustering.mine_groups(index, scale, photo, duplicate, unknown)
+    mined, _ = clustering.mine_groups(clustering.local_scale(near), photo, duplicate, unknown)
     average = _mean(analysis.distribution)
     found = []
     for number in np.unique(identity):
@@ -91,7 +90,7 @@ def _chosen(analysis: Analysis) -> np.ndarray:
 def _neighborhoods(analysis: Analysis, members: np.ndarray) -> np.ndarray:
     """Some members and their nearest objects of the identity."""
     seeds = members[np.linspace(0, len(members) - 1, SEEDS).astype(np.int64)]
-    near = analysis.index[seeds]
+    near, _ = clustering.local_scale(analysis.near, seeds)
     own = (near >= 0) & (analysis.identity[near] == analysis.identity[seeds[0]])
     own &= np.cumsum(own, axis=1) <= clustering.DENSITY
     return np.unique(np.concatenate([seeds, near[own]]))

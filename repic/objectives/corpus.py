@@ -239,7 +239,7 @@ class Corpus:
         named = (self.identity[one] >= 0) & (self.identity[other] >= 0)
         named &= ~(self.of_shot[one] | self.of_shot[other])
         both = _both(self.group[one], self.group[other], len(self.group))
-        separated = _contains(self.separated, both)
+        separated = contains(self.separated, both)
         return np.where(named, self.identity[one] != self.identity[other], separated)
 
 
@@ -358,7 +358,7 @@ def _both(one: Ints, other: Ints, count: int) -> Ints:
     return np.minimum(one, other) * count + np.maximum(one, other)
 
 
-def _contains(values: Ints, wanted: Ints) -> Flags:
+def contains(values: Ints, wanted: Ints) -> Flags:
     """Which of the wanted are among sorted values."""
     if not len(values):
         return np.zeros(len(wanted), bool)

@@ -39,7 +39,7 @@ from repic.objectives.base import (
     templates,
     text_block,
 )
-from repic.objectives.corpus import Corpus, Flags, Ints
+from repic.objectives.corpus import Corpus, Flags, Ints, contains
 from repic.objectives.names import draw_names
 from repic.objectives.neighborhood import Neighborhood, OctQuestion, Pair
 from repic.objectives.objective import BlindAnswers, Objective
@@ -232,8 +232,7 @@ def _of_pairs(
     Look-alikes are what pairs lack beside crops of the query.
     """
     wanted = round(len(positives) * settings.oct.negatives_per_positive)
-    bands: Mapping[str, Sequence[int]] = {name: of.tolist() for name, of in negatives.items()}
-    chosen = np.array(by_shares(bands, settings.oct.band_shares, wanted), np.int64)
+    chosen = by_shares(negatives, settings.oct.band_shares, wanted)
     for pairs, present in ((positives, True), (chosen, False)):
         yield corpus.anchor[pairs], corpus.other[pairs], present, False, corpus.pair[pairs]
     if settings.same_photo.use == "never":
@@ -241,16 +240,10 @@ def _of_pairs(
     targets = same_photo.in_order(corpus, np.unique(corpus.other[positives]), settings.seed)
     found = same_photo.look_alikes(corpus, targets, ceil(settings.oct.negatives_per_positive))
     shown, target = found.ravel(), np.repeat(targets, found.shape[1])
-    known = np.stack([corpus.anchor[chosen], corpus.other[chosen]], axis=1).tolist()
-    asked = set(map(tuple, known))
-    more = np.array(
-        [
-            one >= 0 and (one, of) not in asked
-            for one, of in zip(shown.tolist(), target.tolist(), strict=True)
-        ],
-        bool,
-    )
-    more = np.flatnonzero(more)[: wanted - len(chosen)]
+    count = len(corpus.photo)
+    asked = np.unique(corpus.anchor[chosen] * count + corpus.other[chosen])
+    is_new = (shown >= 0) & ~contains(asked, shown * count + target)
+    more = np.flatnonzero(is_new)[: wanted - len(chosen)]
     yield shown[more], target[more], False, False, None
 
 

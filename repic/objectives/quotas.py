@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-T = TypeVar("T")
+import numpy as np
+
+from repic.objectives.corpus import Ints
 
 
-def by_shares(
-    items: Mapping[str, Sequence[T]], shares: Mapping[Any, float], wanted: int
-) -> list[T]:
+def by_shares(items: Mapping[str, Ints], shares: Mapping[Any, float], wanted: int) -> Ints:
     """The wanted number of items: the first ones of each kind, by the shares of the kinds.
 
     What a kind with too few items leaves goes to the others. A kind without a share gives none.
@@ -27,9 +27,5 @@ def by_shares(
             take = min(left, missing, max(1, round(missing * shares[kind] / share_sum)))
             taken[kind] = min(len(items[kind]), taken[kind] + take)
         open_kinds = [kind for kind in open_kinds if taken[kind] < len(items[kind])]
-    return list(_first(items, taken))
-
-
-def _first(items: Mapping[str, Sequence[T]], taken: Mapping[str, int]) -> Iterable[T]:
-    for kind, count in taken.items():
-        yield from items[kind][:count]
+    first = [items[kind][:count] for kind, count in taken.items()]
+    return np.concatenate([np.zeros(0, np.int64), *first])

@@ -111,8 +111,8 @@ def _cut(candidates: pa.Table, order: Ints, settings: ExampleSettings) -> Ints:
             rows = available[one]
             # Balance decides how many absent rows there are, in place of their share.
             if one == "ict" and not (settings.ict.balance and settings.ict.shares.get("absent")):
-                kinds = {str(k): rows[_are(kind, k)[rows]].tolist() for k in settings.ict.shares}
-                kept.append(np.array(by_shares(kinds, settings.ict.shares, count), np.int64))
+                kinds = {str(k): rows[_are(kind, k)[rows]] for k in settings.ict.shares}
+                kept.append(by_shares(kinds, settings.ict.shares, count))
             else:
                 kept.append(rows[:count])
     return np.concatenate(kept)

@@ -61,10 +61,7 @@ class KeptNeighbors:
         self.store.keep_parts(NAME, _recipe(), collection, [best])
         rows = self.store.read_part(best)
         index, similarity = (_values(rows, *c) for c in (("index", "<i4"), ("similarity", "<i2")))
-        near = Neighbors(
-            index.reshape(rows.num_rows, -1),
-            similarity.reshape(rows.num_rows, -1).astype(np.int32),
-        )
+        near = Neighbors(index.reshape(rows.num_rows, -1), similarity.reshape(rows.num_rows, -1))
         return Kept(_values(rows, "key", KEY), near)
 
     def keep(self, collection: str, kept: Kept) -> None:

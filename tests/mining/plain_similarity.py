@@ -23,7 +23,7 @@ def scan(
         duplicate: int (n,), near-duplicate group of each object's photo.
         k: Maximum neighbors per object.
     """
-    n = len(grid)
+    n, grid = len(grid), grid.astype(np.float32)
     k = min(k, max(0, n - 1))
     index = np.full((n, k), -1, dtype=np.int32)
     similarity = np.full((n, k), -UNIT - 1, dtype=np.int32)

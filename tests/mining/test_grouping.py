@@ -71,7 +71,7 @@ def check(
 
     chosen = set(np.array(list(nodes(forest)))[clustering._cut(forest, closed, largest)])
     assert chosen == {members[node] for node in plain.cut(expected, plain_closed, largest)}
-    return clustering.mine_groups(index, scale, photo, duplicate, identity)[0]
+    return clustering.mine_groups((index, scale), photo, duplicate, identity)[0]
 
 
 @settings(max_examples=150, deadline=None)
@@ -123,8 +123,8 @@ def test_blocks_do_not_change_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     near = Search().nearest(similarity.on_grid(vectors), alone, 128)
 
     def mined() -> np.ndarray:
-        index, scale = clustering.local_scale(near)
-        return clustering.mine_groups(index, scale, alone, alone, np.full(n, -1))[0].group
+        scaled = clustering.local_scale(near)
+        return clustering.mine_groups(scaled, alone, alone, np.full(n, -1))[0].group
 
     expected = mined()
     assert len(np.unique(expected)) < n
@@ -140,7 +140,7 @@ def test_blocks_do_not_change_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_objects_without_neighbors_are_alone(n: int) -> None:
     alone = np.arange(n)
     none = np.full((n, 1), -1, dtype=np.int32)
-    groups, _ = clustering.mine_groups(none, none, alone, alone, np.full(n, -1))
+    groups, _ = clustering.mine_groups((none, none), alone, alone, np.full(n, -1))
     assert groups.group.tolist() == list(range(n))
     assert groups.typical_size == 1
 

@@ -315,4 +315,4 @@ def test_two_thousand_objects_take_about_a_second() -> None:
 
     # The target is 1 s on two idle cores; a shared machine gets room.
     assert is_within(5, mine)
-    assert REACH * analysis.mined.typical_size < analysis.index.shape[1]
+    assert REACH * analysis.mined.typical_size < analysis.near.index.shape[1]

@@ -54,9 +54,13 @@ class Inputs:
 
     settings: Settings
     scan: Scan
-    tables: Mapping[str, pa.Table]
+    tables: dict[str, pa.Table]
     rejects: tuple[Reject, ...] = ()
     store: Store | None = None
+
+    def take(self, name: str) -> pa.Table:
+        """A table that the stage looks at only now: its memory is free once the caller drops it."""
+        return self.tables.pop(name)
 
 
 @dataclass(frozen=True)

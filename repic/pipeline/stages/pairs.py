@@ -48,29 +48,27 @@ class PairStage(TableStage):
     def run(self, inputs: Inputs) -> Output:
         objects, analysis = _analyzed(inputs)
         groups = _groups(objects, analysis, inputs)
-        negatives, positives = _mined(objects, analysis, groups, inputs)
         notes: dict[str, Json] = {"nothing_mined": _why_nothing(analysis)}
         notes |= suspects.find(objects, inputs.tables["images"], analysis)
+        positives, negatives = _mined(objects, analysis, groups, inputs)
         del analysis  # the largest of all, and no longer needed
         heap.give_back()
         reviews = settled(inputs.tables["reviews"], "pair")
-        pairs = pa.concat_tables(
-            _rows(kind, mined, objects, groups["split"], reviews)
-            for kind, mined in (("positive", positives), ("negative", negatives))
-        )
-        pairs = TABLES["pairs"].check(pairs.sort_by("pair_id"))
+        pairs = _rows(positives, negatives, objects, groups["split"], reviews)
         return Output({"groups": groups, "pairs": pairs}, notes | _counts(groups, pairs))
 
 
 def _analyzed(inputs: Inputs) -> tuple[pa.Table, Analysis]:
     """The objects, and the analysis of their vectors."""
     objects, vectors = _objects(inputs)
-    analysis = mining.analyze(
-        _unpacked(vectors),
+    search, grid = _search(inputs, objects, vectors), mining.on_grid(_unpacked(vectors))
+    del vectors
+    analysis = mining.analyze_grid(
+        grid,
         _codes(objects["image_id"]),
         _codes(objects["near_duplicate_group"]),
         _codes(objects["identity"]),
-        _search(inputs, objects, vectors),
+        search,
     )
     return objects, analysis
 
@@ -78,7 +76,7 @@ def _analyzed(inputs: Inputs) -> tuple[pa.Table, Analysis]:
 def _mined(
     objects: pa.Table, analysis: Analysis, groups: pa.Table, inputs: Inputs
 ) -> tuple[ObjectPairs, ObjectPairs]:
-    """Negative and positive pairs whose objects are in the same split."""
+    """Positive and negative pairs whose objects are in the same split."""
     settings, keys = inputs.settings.mining, first_bits(objects["object_id"])
     split = _codes(groups["split"], SPLITS)
     negatives = mining.negatives(
@@ -95,7 +93,7 @@ def _mined(
         (split[positives.anchor] >= 0) & (split[positives.anchor] == split[positives.other])
     )
     positives = mining.choose(positives, settings.positives_per_object, keys)
-    return tracks.doubted(negatives, objects, inputs.tables["objects"]), positives
+    return positives, tracks.doubted(negatives, objects, inputs.tables["objects"])
 
 
 def _search(inputs: Inputs, objects: pa.Table, vectors: pa.Array) -> mining.Search:
@@ -117,11 +115,12 @@ def _objects(inputs: Inputs) -> tuple[pa.Table, pa.Array]:
         ["object_id", "image_id", "label", "identity", "identity_origin"]
     )
     photos = inputs.tables["images"].select(["image_id", "near_duplicate_group"])
-    vectors = inputs.tables["embeddings"].select(["object_id"])
-    vectors = vectors.append_column("row", pa.array(np.arange(vectors.num_rows)))
-    joined = objects.join(photos, "image_id").join(vectors, "object_id", join_type="inner")
+    embeddings = inputs.take("embeddings")
+    rows = embeddings.select(["object_id"])
+    rows = rows.append_column("row", pa.array(np.arange(rows.num_rows)))
+    joined = objects.join(photos, "image_id").join(rows, "object_id", join_type="inner")
     joined = joined.sort_by("object_id").combine_chunks()
-    vector = inputs.tables["embeddings"]["vector"].take(joined["row"]).combine_chunks()
+    vector = embeddings["vector"].take(joined["row"]).combine_chunks()
     return joined.drop_columns("row"), vector
 
 
@@ -177,33 +176,42 @@ def _groups(objects: pa.Table, analysis: Analysis, inputs: Inputs) -> pa.Table:
 
 
 def _rows(
-    kind: str,
-    pairs: ObjectPairs,
+    positives: ObjectPairs,
+    negatives: ObjectPairs,
     objects: pa.Table,
     splits: pa.ChunkedArray,
     reviews: pa.Table,
 ) -> pa.Table:
-    """Rows of the pairs table, a block of pairs at a time."""
+    """The pairs table, put together in the order of its ids, so that no copy of it is sorted."""
+    pairs, object_id = mining.joined([positives, negatives]), objects["object_id"]
+    starts = range(0, max(1, len(pairs)), BLOCK)
+    ends = (pairs.take(slice(start, start + BLOCK)) for start in starts)
+    ids = pa.concat_arrays(
+        fingerprints_of_pairs(object_id.take(some.anchor), object_id.take(some.other))
+        for some in ends
+    )
+    order = pc.sort_indices(ids).to_numpy()
     described = objects.select(["object_id", "image_id", "label"])
-    blocks = [
-        _block(kind, pairs.take(slice(start, start + BLOCK)), described, splits, reviews)
-        for start in range(0, max(1, len(pairs)), BLOCK)
-    ]
-    return pa.concat_tables(blocks)
+    blocks = []
+    for start in starts:
+        rows = order[start : start + BLOCK]
+        kinds = pa.array(["negative", "positive"]).take((rows < len(positives)).astype(np.int8))
+        blocks.append(_block(ids.take(rows), kinds, pairs.take(rows), described, splits, reviews))
+    return TABLES["pairs"].check(pa.concat_tables(blocks))
 
 
 def _block(
-    kind: str,
+    ids: pa.Array,
+    kinds: pa.Array,
     pairs: ObjectPairs,
     objects: pa.Table,
     splits: pa.ChunkedArray,
     reviews: pa.Table,
 ) -> pa.Table:
     anchor, other = objects.take(pairs.anchor), objects.take(pairs.other)
-    ids = fingerprints_of_pairs(anchor["object_id"], other["object_id"])
     columns = {
         "pair_id": ids,
-        "kind": pa.repeat(kind, len(pairs)),
+        "kind": kinds,
         "origin": pa.array(["label", "mined"]).take(pairs.mined.astype(np.int8)),
         "band": pa.array(BANDS).take(pairs.band),
         "anchor_id": anchor["object_id"],
