@@ -158,6 +158,14 @@ def check_key_columns(name: str, schema: pa.Schema, key: Sequence[str]) -> None:
         )
 
 
+def ordered(rows: pa.Table, key: Sequence[str]) -> pa.Table:
+    """The rows sorted by key, or as they are if a type has no order."""
+    try:
+        return rows.sort_by([(column, "ascending") for column in key])
+    except (pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        return rows
+
+
 def ascends(rows: pa.Table, key: Sequence[str]) -> bool:
     """Whether each row has a greater key than the one before it, so that no key stands twice.
 

@@ -327,6 +327,8 @@ class Build:
                 if data is not parts:  # then no version names them
                     recipe = stage.row_fingerprint(settings)
                     self.store.keep_parts(stage.name, recipe, "selection", parts)
+            del inputs
+        self._inputs_of.clear()  # no later stage has the same
         return self._publish(stage, stage.name, data, notes)
 
     def _recipe(self, stage: Stage) -> dict[str, Json]:

@@ -53,14 +53,8 @@ class ExampleStage(RowStage):
         return prepared.take(np.arange(prepared.keys.num_rows))
 
     def prepare(self, inputs: Inputs) -> PreparedInputs:
-        tables, settings = inputs.tables, inputs.settings
-        corpus = objectives.Corpus.of(
-            tables["images"],
-            tables["objects"],
-            tables["labels"],
-            tables["pairs"],
-            tables["groups"],
-        )
+        settings, names = inputs.settings, ("images", "objects", "labels", "pairs", "groups")
+        corpus = objectives.Corpus.of(*map(inputs.take, names))
         found = ExampleInputs.of(corpus, settings.examples, settings.sources)
         return PreparedExamples(found, settings)
 
