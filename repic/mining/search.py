@@ -48,8 +48,8 @@ Hits = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 def nearest(grid: np.ndarray, duplicate: np.ndarray, k: int, device: str = "cpu") -> Neighbors:
     """The k most similar objects of each object whose photos are not near-duplicates.
 
-    Memory in addition to the vectors: a copy, half a copy in bfloat16, and 8 k bytes and a few KB
-    per object for its candidates.
+    Memory in addition to the vectors: a copy in float32, one in bfloat16, and 6 k bytes and a few
+    KB per object for its candidates.
 
     Args:
         grid: int16 (n, d); see `grid.on_grid`.
