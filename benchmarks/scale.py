@@ -6,8 +6,9 @@
 There are no pixels: the tables of photos, objects and vectors are drawn at random, as a build of a
 photo collection has them. Each photo shows one main object, every third photo a second one. An
 identity has two to eight photos, some of them near-duplicates; half of the identities are labelled.
-Each stage runs in a process of its own, which reads its tables; its peak is the highest resident
-memory of that process, with 0.2 to 0.3 GB of Python and its libraries. Seconds are those of `run`
+Each stage runs in a process of its own, which reads the columns that it uses, as a build does; its
+peak is the highest resident memory of that process, with 0.2 GB of Python and its libraries, and
+0.5 GB of torch where it mines. Seconds are those of `run`
 alone; of a row-wise stage, those of its plan, all shards, and publishing in a store. Processor
 seconds are those of the whole process, also on a machine that does something else.
 """
