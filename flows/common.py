@@ -23,16 +23,24 @@ LOGGED_EVERY = 10
 
 RESTARTING = (CaptionServerError, UnreachableError)
 
+PASSING = (OSError, EOFError, MemoryError, httpx.TransportError)
+
+OUT_OF_GPU_MEMORY = "OutOfMemoryError"
+"""Torch's, which is not imported for it."""
+
 T = TypeVar("T")
 
 
 def is_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether to retry: not after an error that only the user can fix.
+    """Whether to retry: only after what may pass, as a disk, a network or memory that was short.
 
-    A server of captions or of the store that does not answer is retried too; it may be restarting.
+    Not after an error that the user must fix, or one of code (also that of a plug-in), which comes
+    again. A server of captions or of the store that does not answer may be restarting.
     """
     error = state.data
-    return isinstance(error, RESTARTING) or not isinstance(error, FIXABLE)
+    if isinstance(error, FIXABLE):
+        return isinstance(error, RESTARTING)
+    return isinstance(error, PASSING) or type(error).__name__ == OUT_OF_GPU_MEMORY
 
 
 TASK_OPTIONS: dict[str, Any] = {

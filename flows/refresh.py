@@ -6,9 +6,12 @@ time, and a page with the numbers behind the decision.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 
+from flows import runners
 from flows.build_datasets import build_datasets
 from flows.common import (
     ONE_RETRY,
@@ -65,6 +68,9 @@ def refresh(
     overrides: list[str] | None = None,
     allow_shrink: bool = False,
     store: str | None = None,
+    runner: runners.Kind = "threads",
+    address: str | None = None,
+    workers: int | None = None,
 ) -> RecordedDecision:
     """Build from new photos, train, evaluate, and promote the checkpoint if it is better.
 
@@ -78,11 +84,17 @@ def refresh(
         overrides: Settings to change: of build, training, evaluation and refresh.
         allow_shrink: As of build-datasets. Without it, such a build ends the refresh.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
+        runner: Where the shards of the build are computed, as of build-datasets: threads, dask or
+            ray. Training and evaluation stay in the process of the flow.
+        address: Of a running cluster of Dask or Ray. Default: a local one, for this build.
+        workers: Processes of the local cluster.
 
     Returns:
         The decision; the earlier one if the inputs have not changed.
     """
     check_parameters()
+    choice = runners.Choice(runner, address, workers)
+    choice.check()
     changes = overrides or []
     with in_home():
         chosen = config.chosen_sources(images, sources, identity)
@@ -96,6 +108,7 @@ def refresh(
         overrides=changes,
         allow_shrink=allow_shrink,
         store=located,
+        **asdict(choice),
     )
     with in_home():
         load.quiet()

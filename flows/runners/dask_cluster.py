@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -20,7 +19,7 @@ from distributed.scheduler import KilledWorker, Scheduler
 from distributed.security import Security
 from prefect_dask import DaskTaskRunner
 
-from flows.runners import no_gpu
+from flows.runners import folders, no_gpu
 from repic.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -107,8 +106,8 @@ def connected(address: str, wants_gpu: bool) -> Iterator[DaskCluster]:
 def local(workers: int, wants_gpu: bool) -> Iterator[DaskCluster]:
     """A cluster of worker processes on this machine."""
     _quiet()
-    with TemporaryDirectory(prefix="repic-dask-") as folder:
-        specification = _specification(workers, wants_gpu, folder)
+    with folders.temporary("repic-dask-") as folder:
+        specification = _specification(workers, wants_gpu, str(folder))
         runner = DaskTaskRunner(cluster_class=distributed.SpecCluster, cluster_kwargs=specification)
         # Without its dashboard, Dask's HTTP server still has pages about the work.
         with dask.config.set({"distributed.scheduler.http.routes": []}), runner:

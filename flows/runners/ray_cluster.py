@@ -14,11 +14,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from flows.runners import no_gpu
+from flows.runners import folders, no_gpu
 from repic.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -139,7 +137,7 @@ def connected(address: str, wants_gpu: bool) -> Iterator[RayCluster]:
 @contextmanager
 def local(workers: int, wants_gpu: bool) -> Iterator[RayCluster]:
     """A Ray of worker processes on this machine."""
-    with TemporaryDirectory(prefix="repic-ray-", dir=_short_folder()) as folder, _token():
+    with folders.temporary("repic-ray-", _short_folder()) as folder, _token():
         # Ray lets all users enter its own folder, so it is inside of one that is private.
         runner = _started(
             {
@@ -149,7 +147,7 @@ def local(workers: int, wants_gpu: bool) -> Iterator[RayCluster]:
                 "include_dashboard": False,
                 "object_store_memory": OBJECTS,
                 "_node_ip_address": HOST,
-                "_temp_dir": str(Path(folder) / "ray"),
+                "_temp_dir": str(folder / "ray"),
             }
         )
         with _leaving(runner):

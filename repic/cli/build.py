@@ -109,11 +109,9 @@ def build(
     if profile is None:
         _suggest_models(parameters["overrides"])
     if prefect or runner or address or workers:
-        from flows import run
-        from flows.runners import Choice
-
-        choice = Choice(runner or "threads", address, workers)
-        outcome = run.build(store, choice, **parameters, allow_shrink=allow_shrink)
+        outcome = build_by_flow(
+            store, runner, address, workers, **parameters, allow_shrink=allow_shrink
+        )
     else:
         outcome = build_here(settings, store, allow_shrink=allow_shrink)
     if as_json:
@@ -158,6 +156,24 @@ def _suggest_models(overrides: list[str]) -> None:
         f"{better} finds several objects per photo.",
         style="dim",
     )
+
+
+def build_by_flow(
+    store: str,
+    runner: Literal["threads", "dask", "ray"] | None,
+    address: str | None,
+    workers: int | None,
+    **parameters: Any,
+) -> BuildResult:
+    """Build as a Prefect flow, with its shards where `runner` says.
+
+    Args:
+        parameters: Other parameters of the flow `build-datasets`.
+    """
+    from flows import run
+    from flows.runners import Choice
+
+    return run.build(store, Choice(runner or "threads", address, workers), **parameters)
 
 
 def build_here(

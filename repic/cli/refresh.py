@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from repic.cli.build import AddressOption, RunnerOption, WorkersOption, build_by_flow, build_here
 from repic.cli.common import (
     DEFAULT_STORE,
     AllowShrinkOption,
@@ -53,6 +54,9 @@ def run(
     identity: IdentityOption = None,
     set_: SetOption = None,
     allow_shrink: AllowShrinkOption = False,
+    runner: RunnerOption = None,
+    address: AddressOption = None,
+    workers: WorkersOption = None,
     show_settings: ShowSettingsOption = False,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
@@ -70,13 +74,23 @@ def run(
     if show_settings:
         print_settings(config.REFRESH)
         return
-    from repic.cli.build import build_here
     from repic.cli.progress import RunProgress
 
     overrides = set_ or []
     chosen = config.chosen_sources(images, source, identity)
     settings = config.load(profile, overrides, **chosen)
-    outcome = build_here(settings, store, allow_shrink=allow_shrink)
+    if runner or address or workers:
+        outcome = build_by_flow(
+            *(store, runner, address, workers),
+            images=images,
+            sources=source,
+            profile=profile,
+            identity=identity,
+            overrides=overrides,
+            allow_shrink=allow_shrink,
+        )
+    else:
+        outcome = build_here(settings, store, allow_shrink=allow_shrink)
     from repic.models.vlm import load
     from repic.refresh import run as refresh_run
 

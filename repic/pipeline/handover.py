@@ -21,6 +21,7 @@ from repic.pipeline.build import ShardResult, StageShard
 from repic.pipeline.stages.prefetch import read_photo
 from storage.errors import NotFoundError
 from storage.files import TEMPORARY
+from storage.parts import Part
 from storage.store import Store
 
 
@@ -32,6 +33,7 @@ class HandedShard:
     settings: Settings
     store: str
     path: str
+    earlier: tuple[Part, ...] = ()
 
     def read(self) -> StageShard:
         """The shard itself; called on a worker.
@@ -47,7 +49,8 @@ class HandedShard:
                 "the same folder at the same path there, or keep the store on S3."
             ) from error
         with pa.ipc.open_stream(data) as stream:
-            return StageShard(self.stage, stream.read_all(), self.settings, self.store)
+            inputs = stream.read_all()
+        return StageShard(self.stage, inputs, self.settings, self.store, self.earlier)
 
 
 def hand_over(store: Store, shard: StageShard) -> HandedShard:
@@ -61,7 +64,8 @@ def hand_over(store: Store, shard: StageShard) -> HandedShard:
     with pa.ipc.new_stream(sink, shard.inputs.schema, options=options) as stream:
         stream.write_table(shard.inputs)
     store.files.replace(path, sink.getvalue().to_pybytes(), lasting=False)
-    return HandedShard(shard.stage, portable(shard.settings), store.location, path)
+    settings = portable(shard.settings)
+    return HandedShard(shard.stage, settings, store.location, path, shard.earlier)
 
 
 def take_back(store: Store, path: str) -> None:

@@ -27,17 +27,22 @@ from tests.three_sources import Sources
 TINY = ("source.count=24", "source.identities=8")
 
 
-@pytest.mark.parametrize("error", [ConfigError, SourceError, StoreError])
+@pytest.mark.parametrize(
+    "error", [ConfigError, SourceError, StoreError, RuntimeError, TypeError, KeyError]
+)
 def test_what_a_person_must_mend_is_not_tried_again(error: type[Exception]) -> None:
     from prefect.states import Failed
 
     assert not is_transient(None, None, Failed(data=error("x")))  # type: ignore[arg-type]
 
 
-def test_what_may_pass_is_tried_again() -> None:
+@pytest.mark.parametrize("error", [ConnectionError, TimeoutError, MemoryError])
+def test_what_may_pass_is_tried_again(error: type[Exception]) -> None:
+    import torch
     from prefect.states import Failed
 
-    assert is_transient(None, None, Failed(data=ConnectionError("x")))  # type: ignore[arg-type]
+    for passing in (error("x"), torch.OutOfMemoryError("x")):
+        assert is_transient(None, None, Failed(data=passing))  # type: ignore[arg-type]
 
 
 def test_a_store_has_one_meaning_everywhere(
@@ -176,11 +181,11 @@ def test_a_shard_is_tried_again_only_if_that_may_help(
     tmp_path: Path, user: dict[str, str], api: Access
 ) -> None:
     env = {**user, **api.client, "REPIC_STORE": str(tmp_path / "store")}
-    permanent = RETRIED.format(error="NotFoundError", overrides=list(TINY))
-    done = flow(permanent, tmp_path, env)
-    assert done.returncode != 0
-    assert "NotFoundError: once" in done.stderr
-    assert "retry" not in done.stderr.lower()
+    for permanent in ("NotFoundError", "RuntimeError"):
+        done = flow(RETRIED.format(error=permanent, overrides=list(TINY)), tmp_path, env)
+        assert done.returncode != 0
+        assert f"{permanent}: once" in done.stderr
+        assert "retry" not in done.stderr.lower()
     done = flow(RETRIED.format(error="ConnectionError", overrides=list(TINY)), tmp_path, env)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == 1  # one shard was run twice

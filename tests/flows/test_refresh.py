@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 
 import pytest
 
@@ -26,11 +27,12 @@ NIGHT = (
 )
 
 
-def night(up: Up, *changes: str) -> subprocess.CompletedProcess[str]:
+def night(up: Up, *changes: str, where: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     overrides = json.dumps([*NIGHT, *changes])
     done = up.shell(
         *(PREFECT, "deployment", "run", "refresh/refresh", "--watch"),
         *("-p", f"overrides={overrides}", "-p", "profile=sample", "-p", "store=nights"),
+        *(word for parameter in where for word in ("-p", parameter)),
     )
     assert done.returncode == 0, done.stdout + done.stderr + up.printed
     return done
@@ -40,7 +42,8 @@ def night(up: Up, *changes: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.timeout(1800)
 def test_only_what_is_better_takes_over(shared_up: Up) -> None:
     up = shared_up
-    night(up)
+    on_dask = ("runner=dask", "workers=1") if find_spec("prefect_dask") else ()
+    night(up, where=on_dask)
     store = Store.open(up.root / "nights")
     (first,) = decisions(store)
     assert first.verdict == "first"

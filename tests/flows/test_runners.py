@@ -18,7 +18,7 @@ import pytest
 
 from flows import parameters, runners
 from flows.local.runs import of_this_process
-from flows.runners import Choice, worker
+from flows.runners import Choice, folders, worker
 from repic import errors
 from repic.errors import ClusterError, ConfigError
 from storage.store import Store
@@ -86,6 +86,26 @@ def test_a_flow_that_holds_a_lock_goes_to_workers_without_it(tmp_path: Path) -> 
         [copied] = there.on_running_hooks
         copied(there, run, None)
     assert not list((tmp_path / "running").iterdir())
+
+
+def test_what_killed_builds_left_is_deleted_and_what_is_in_use_stays(tmp_path: Path) -> None:
+    where = str(tmp_path)
+    with folders.temporary("repic-x-", where) as used:
+        for name in ("repic-x-killed", "repic-y-other", "repic-x-strange"):
+            (tmp_path / name / "ray").mkdir(parents=True)
+        for name in ("repic-x-killed", "repic-y-other"):
+            (tmp_path / name / folders.LOCK).touch()
+        with folders.temporary("repic-x-", where) as second:
+            names = {path.name for path in tmp_path.iterdir()}
+            assert names == {used.name, second.name, "repic-y-other", "repic-x-strange"}
+    assert {path.name for path in tmp_path.iterdir()} == {"repic-y-other", "repic-x-strange"}
+
+
+def test_a_refresh_looks_at_its_runner_first(repic_main: Main, tmp_path: Path) -> None:
+    where = ("--store", str(tmp_path / "store"), "--address", "tcp://a:1")
+    code, _, err = repic_main("refresh", "run", *where)
+    assert (code, "needs the runner dask or ray" in err) == (2, True)
+    assert not (tmp_path / "store").exists()
 
 
 EVERY = [

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from repic import config
@@ -40,13 +41,15 @@ def test_inputs_go_through_the_store_and_not_in_the_message(
     shard: StageShard, tmp_path: Path
 ) -> None:
     store = Store.open(tmp_path / "store")
-    large = replace(shard, inputs=shard.inputs.take([0] * 100_000))
+    part = store.write_part("images", pa.table({"id": [1]}), recipe="r", covers=["a"])
+    large = replace(shard, inputs=shard.inputs.take([0] * 100_000), earlier=(part,))
     handed = handover.hand_over(store, large)
     message = pickle.dumps(handed)
     assert len(message) < 10_000 < large.inputs.nbytes
     read = pickle.loads(message).read()
     assert read.inputs.equals(large.inputs, check_metadata=True)
     assert (read.stage, read.store) == (shard.stage, store.location)
+    assert read.earlier == (part,), "its rows are kept there as here"
     handover.take_back(store, handed.path)
     assert files(store) == []
 
