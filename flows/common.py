@@ -14,14 +14,12 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
+from flows.local.problems import RESTARTING
 from flows.parameters import check_given
-from repic.errors import FIXABLE, CaptionServerError
-from storage.errors import UnreachableError
+from repic.errors import FIXABLE
 
 LOGGED_EVERY = 10
 """Training steps per line of the log."""
-
-RESTARTING = (CaptionServerError, UnreachableError)
 
 PASSING = (OSError, EOFError, MemoryError, httpx.TransportError)
 

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from repic.errors import PrefectServerError, RepicError
+from repic.errors import FIXABLE, CaptionServerError, PrefectServerError, RepicError
+from storage.errors import UnreachableError
 
 if TYPE_CHECKING:
     import httpx
+
+RESTARTING = (CaptionServerError, UnreachableError)
+"""Errors of a server that may be restarting: flows try again."""
 
 
 @contextmanager
@@ -29,11 +33,35 @@ def explained(url: str) -> Iterator[None]:
 
 
 def shorten_logs(url: str) -> None:
-    """Let Prefect log one line, without a traceback, for a request that the server failed."""
-    shorter = _Shorter(url)
+    """Let Prefect log one line, without a traceback, for a request that the server failed.
+
+    And nothing on the console for an error that the command prints itself when it ends.
+    """
+    shorter, told = _Shorter(url), _ToldAtTheEnd()
     loggers = [logging.root, *map(logging.getLogger, list(logging.root.manager.loggerDict))]
     for handler in {handler for logger in loggers for handler in logger.handlers}:
         handler.addFilter(shorter)
+        if isinstance(handler, logging.StreamHandler):
+            handler.addFilter(told)
+
+
+class _ToldAtTheEnd(logging.Filter):
+    """Leaves out what Prefect says of an error that the user can fix: of the task and the flow.
+
+    Not of one after which a task is tried again: the command may never print it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, FIXABLE) and not isinstance(error, RESTARTING):
+            self._told.add(str(error))
+            return False
+        message = record.getMessage()
+        return not any(sentence and sentence in message for sentence in self._told)
 
 
 class _Shorter(logging.Filter):

@@ -113,8 +113,8 @@ def _refuse(config: GRPOConfig | SFTConfig) -> None:
     # Each process measures alone and the first one publishes, which needs whole weights.
     if config.fsdp or os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
         raise ConfigError(
-            "FSDP divides the weights among the processes, and the checkpoint could not be "
-            "published: use ZeRO-2 (`repic train --accelerate-config eight_gpus`)"
+            "FSDP divides the weights among the processes, which answer and publish with whole "
+            "ones: use ZeRO-2 (`repic train --accelerate-config eight_gpus`)"
         )
     if config.save_strategy == "epoch":
         raise ConfigError(

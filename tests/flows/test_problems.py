@@ -17,6 +17,7 @@ from flows.local.access import HOST, api_url
 from flows.local.problems import explained, shorten_logs
 from flows.run import run_deployment
 from repic.errors import PrefectServerError, SourceError
+from storage.errors import UnreachableError
 
 GONE = 0
 """Instead of a status: the connection is closed."""
@@ -95,6 +96,34 @@ def raise_after_a_reply(url: str) -> None:
         ask(url)
     except RuntimeError as error:
         raise SourceError("no such folder") from error
+
+
+def test_the_console_has_an_error_once_that_the_command_prints() -> None:
+    console, kept = StringIO(), StringIO()
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            kept.write(self.format(record) + "\n")
+
+    logger = logging.getLogger("prefect.flow_runs")
+    handlers = [logging.StreamHandler(console), Kept()]
+    for handler in handlers:
+        logger.addHandler(handler)
+    try:
+        shorten_logs("http://nowhere.invalid/api")
+        for error in (SourceError("no such folder"), UnreachableError("S3 is away"), KeyError("k")):
+            try:
+                raise error
+            except Exception:
+                logger.exception("Task run failed")
+        logger.error("Finished in state Failed('SourceError: no such folder')")
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+    assert "no such folder" not in console.getvalue()
+    assert "S3 is away" in console.getvalue(), "it is tried again, and may end well"
+    assert "KeyError" in console.getvalue()
+    assert kept.getvalue().count("no such folder") == 2, "the server has it all"
 
 
 def test_prefect_logs_a_request_that_failed_without_a_traceback() -> None:

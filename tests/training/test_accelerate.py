@@ -52,6 +52,13 @@ def test_one_process_needs_no_engine() -> None:
     assert (one.num_processes, one.use_deepspeed, one.use_fsdp) == (1, False, False)
 
 
+def test_eight_gpus_need_no_deepspeed() -> None:
+    plain = launched("eight_gpus_ddp")
+    assert (plain.num_processes, plain.multi_gpu) == (8, True)
+    assert not plain.use_deepspeed
+    assert not plain.use_fsdp
+
+
 def test_eight_gpus_share_gradients_and_moments_by_zero_2() -> None:
     eight = launched("eight_gpus")
     assert (eight.num_processes, eight.use_deepspeed, eight.zero_stage) == (8, True, 2)

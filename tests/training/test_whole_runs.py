@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from flows.local.access import is_free
+from repic import training
 from repic.pipeline.progress import NoProgress
 from repic.training import grpo
 from repic.training.trainers import complete_checkpoints
@@ -29,6 +30,11 @@ from tests.training.runs import PLAIN, SMALL, planned, small
 pytestmark = pytest.mark.slow
 
 STEPS = 10
+
+CONFIGURATIONS = Path(training.__file__).with_name("accelerate")
+
+WITHOUT_GPUS = ("--mixed_precision=no",)
+"""What a configuration leaves to GPUs, besides `trainer.use_cpu`."""
 
 
 def arguments(store: Path, model: str, *overrides: str) -> list[str]:
@@ -118,24 +124,27 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
     assert (again.resumed, again.steps) == (2, 6)
 
 
-def test_groups_are_whole_on_two_processes(built: Built, tiny: str, tmp_path: Path) -> None:
+def launched(store: Path, name: str, options: list[str], *overrides: str) -> str:
+    """Train the sample model by `accelerate launch` with a configuration of ours; its log."""
+    command = [
+        *(sys.executable, "-m", "accelerate.commands.launch"),
+        *("--config_file", str(CONFIGURATIONS / f"{name}.yaml"), *WITHOUT_GPUS, *options),
+        *("-m", "repic.cli", *arguments(store, "sample-base", *overrides)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stderr
+
+
+def test_groups_are_whole_on_two_processes(built: Built, tmp_path: Path) -> None:
     """Four answers per prompt, two per process: every group straddles both."""
     store = built.copy(tmp_path / "store")
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"),
-        f"--master_port={free_port()}",
-        *("-m", "repic.cli"),
-        *arguments(
-            tmp_path / "store",
-            tiny,
-            "trainer.per_device_train_batch_size=2",
-            "train.prompts_per_step=1",
-            "trainer.max_steps=3",
-            "trainer.ddp_backend=gloo",
-        ),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    changes = ("per_device_train_batch_size=2", "max_steps=3", "ddp_backend=gloo")
+    options = ["--num_processes=2", f"--main_process_port={free_port()}"]
+    launched(
+        *(tmp_path / "store", "eight_gpus_ddp", options),
+        *(f"trainer.{change}" for change in changes),
+    )
     rows = store.read("rollouts@latest").to_pylist()
     assert len(rows) == 3 * 4
     groups: dict[tuple[int, int], set[str]] = {}
@@ -145,6 +154,13 @@ def test_groups_are_whole_on_two_processes(built: Built, tiny: str, tmp_path: Pa
     assert len({id_ for ids in groups.values() for id_ in ids}) == 3
     assert len({row["completion"] for row in rows}) > 3, "processes sample with seeds of their own"
     assert store.versions("checkpoint") == [1]
+
+
+def test_one_process_by_accelerate(built: Built, tmp_path: Path) -> None:
+    store = built.copy(tmp_path / "store")
+    quick = ("trainer.max_steps=1", "train.measure.per_objective=0")
+    launched(tmp_path / "store", "one_gpu", ["--cpu"], *quick)
+    assert store.manifest("checkpoint@v1").notes["steps"] == 1
 
 
 @pytest.mark.timeout(900)
