@@ -191,25 +191,35 @@ def run(name: str, folder: Path) -> None:
     output = stage.run(Inputs(settings(), Scan((), ()), tables))
     seconds = time.perf_counter() - began
     counts = {table: rows.num_rows for table, rows in output.tables.items()}
-    report(seconds, counts)
+    written = {table: folder / f"{table}.parquet" for table in output.tables}
     for table, rows in output.tables.items():
-        pq.write_table(rows, folder / f"{table}.parquet")
+        pq.write_table(rows, written[table])
+    report(seconds, counts, sum(file.stat().st_size for file in written.values()))
 
 
 def run_row_stage(stage: RowStage, folder: Path) -> None:
     """Run a row-wise stage in a store that another process makes; print time and peak."""
     subprocess.run([sys.executable, __file__, "--store", stage.name, str(folder)], check=True)
     build = build_in(folder)
-    began = time.perf_counter()
+    began, in_shards = time.perf_counter(), 0.0
     for shard in build.plan(stage).shards:
+        start = time.process_time()
         execution.run_shard(shard)
+        in_shards += time.process_time() - start
     (version,) = build.publish(stage)
-    report(time.perf_counter() - began, {version.name: version.rows})
+    size = sum(written.bytes for written in version.shards)
+    report(time.perf_counter() - began, {version.name: version.rows}, size, in_shards)
 
 
-def report(seconds: float, rows: dict[str, int]) -> None:
-    took = {"seconds": seconds, "processor_seconds": time.process_time()}
-    print(json.dumps({**took, "peak_gb": peak_gb(), "rows": rows}))
+def report(seconds: float, rows: dict[str, int], size: int, in_shards: float = 0.0) -> None:
+    """Print the figures of a stage.
+
+    Args:
+        size: Bytes of the tables that it wrote.
+        in_shards: Processor seconds of what can be computed elsewhere.
+    """
+    took = {"seconds": seconds, "processor_seconds": time.process_time(), "in_shards": in_shards}
+    print(json.dumps({**took, "peak_gb": peak_gb(), "rows": rows, "bytes": size}))
 
 
 def build_in(folder: Path) -> Build:
