@@ -182,11 +182,12 @@ def run(name: str, folder: Path) -> None:
         run_row_stage(stage, folder)
         return
     assert isinstance(stage, TableStage)
-    tables = {
-        table: pq.read_table(file, columns=stage.columns.get(table)) if file.exists() else empty
-        for table in stage.reads
-        for file, empty in ((folder / f"{table}.parquet", TABLES[table].empty()),)
-    }
+    tables = {}
+    for table in stage.reads:
+        file, columns = folder / f"{table}.parquet", [*stage.columns.get(table, ())] or None
+        tables[table] = (
+            pq.read_table(file, columns=columns) if file.exists() else TABLES[table].empty()
+        )
     began = time.perf_counter()
     output = stage.run(Inputs(settings(), Scan((), ()), tables))
     seconds = time.perf_counter() - began
