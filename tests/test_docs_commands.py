@@ -15,7 +15,6 @@ import typer.main
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 from typer.core import TyperGroup
-from typer.exceptions import TyperException
 
 from repic import config
 from repic.cli import app
@@ -125,7 +124,7 @@ def test_every_command_is_parsed(command: Command) -> None:
 def test_a_wrong_command_is_not_parsed() -> None:
     [wrong] = commands("    repic train --profil paper  # comment")
     assert wrong.words == ("repic", "train", "--profil", "paper")
-    with pytest.raises(TyperException, match="--profil"):
+    with pytest.raises(Exception, match="--profil"):  # the class is another in each typer
         parsed(wrong.words[1:])
     two = list(commands("    A=1 repic build --images \\\n        x & wait\n\nrepic no"))
     assert two == [Command(("A=1",), ("repic", "build", "--images", "x")), Command((), ("wait",))]
