@@ -77,7 +77,7 @@ class StoreReader:
     def find(
         self, name: str, fingerprint: str, versions: Set[int] | None = None
     ) -> Manifest | None:
-        """The newest intact version with this fingerprint, committed or not.
+        """The newest intact version with this fingerprint, committed or not, and not withdrawn.
 
         Args:
             versions: Look only among these; by default among all.
@@ -85,8 +85,10 @@ class StoreReader:
         Raises:
             StoreError: a manifest cannot be read.
         """
-        every = self.find_all(name, fingerprint, versions)
-        return next((manifest for manifest in every if not self.faults(manifest)), None)
+        for manifest in self.find_all(name, fingerprint, versions):
+            if not (self.faults(manifest) or withdrawn.is_marked(self.files, manifest.ref)):
+                return manifest
+        return None
 
     def find_all(
         self, name: str, fingerprint: str, versions: Set[int] | None = None
