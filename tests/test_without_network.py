@@ -115,7 +115,10 @@ def test_all_works_without_a_network(alone: list[str], tmp_path: Path) -> None:
         *("--set=trainer.per_device_train_batch_size=4", "--set=grpo.max_completion_length=16"),
     )
     repic("train", "--profile=sample", *short)
-    few = ("--photos=8", "--set=evaluate.max_new_tokens=16", "--set=evaluate.batch_size=8")
+    few = (
+        *("--photos=8", "--set=evaluate.protocols=[wrong]"),
+        *("--set=evaluate.max_new_tokens=16", "--set=evaluate.batch_size=8"),
+    )
     repic("evaluate", "run", "--model=checkpoint@latest", "--suite=sample", *few)
     query = "select count(*) as n from metrics"
     assert json.loads(repic("sql", query, "--format=json"))[0]["n"] > 0
