@@ -16,7 +16,8 @@ from storage import integrity
 from storage.errors import NotFoundError
 from storage.store import Store
 from tests import duckdb_client
-from tests.builds import Album, Built, contents, repic, start
+from tests.builds import Album, Built, contents, start
+from tests.flows.cluster_page import command
 from tests.storage.s3_server import S3Server, serving
 
 s3fs = pytest.importorskip("s3fs")
@@ -84,8 +85,8 @@ def test_a_build_is_killed_goes_on_beside_another_and_is_that_of_a_disk(
     assert store.resolve("dataset").version in (1, 2)
 
     # Again: nothing new; then everything that reads, cleans and mends.
-    again = repic(*arguments)
-    assert again.returncode == 0, again.stderr
+    code, _, err = repic_main(*arguments)
+    assert code == 0, err
     assert store.versions("dataset") == [1, 2]
     query = f"select count(*) as n from v{made.version}.examples"
     rows = store.manifest("examples@v1").rows
@@ -117,6 +118,16 @@ def test_a_build_is_killed_goes_on_beside_another_and_is_that_of_a_disk(
     assert code == 0, out + err
     assert repic_main("verify", where)[0] == 0
     assert store.read("pairs@v1").num_rows == store.manifest("pairs@v1").rows
+
+
+def test_the_commands_of_the_page(album: Album, server: S3Server, repic_main: Main) -> None:
+    for path in sorted((album.folder / "photos").iterdir())[:12]:
+        server.files().put(str(path), f"{server.bucket}/photos/{path.name}")
+    for pattern in ("repic build --images s3", "repic sql", "repic verify"):
+        (_, *words), _ = command(pattern, {"s3://bucket": f"s3://{server.bucket}"}, "s3.md")
+        code, out, err = repic_main(*words)
+        assert code == 0, out + err
+    assert "Clean" in out
 
 
 @pytest.mark.parametrize("command", [("status",), ("build", "--profile", "sample")])

@@ -36,6 +36,12 @@ class S3Server:
         named = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
         return kept | named | {"AWS_ENDPOINT_URL": self.url, "AWS_EC2_METADATA_DISABLED": "true"}
 
+    def files(self) -> Any:
+        """A file system on it."""
+        import s3fs
+
+        return s3fs.S3FileSystem(**self.options)
+
     def store(self, name: str = "a store") -> str:
         """The location of a store."""
         return f"s3://{self.bucket}/{name}"
@@ -49,7 +55,7 @@ def serving(habit: Habit | None = None, bucket: str = "") -> Iterator[S3Server]:
         bucket: One of another server of this process; by default a new one, removed at the end.
     """
     pytest.importorskip("moto.server")
-    s3fs = pytest.importorskip("s3fs")
+    pytest.importorskip("s3fs")
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -65,7 +71,7 @@ def serving(habit: Habit | None = None, bucket: str = "") -> Iterator[S3Server]:
     thread.start()
     started = S3Server(f"http://127.0.0.1:{server.server_port}", bucket or uuid.uuid4().hex)
     try:
-        files = s3fs.S3FileSystem(**started.options)
+        files = started.files()
         if not bucket:
             files.mkdir(started.bucket)
         yield started
