@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from flows.local import server
 from flows.local.access import Access
-from flows.local.serving import POOL, deployments_file
+from flows.local.serving import deployments_file
 from storage.integrity import verify
 from storage.store import Store
+from tests.flows import cluster_page
 from tests.flows.postgresql import running_postgresql
 from tests.flows.up import PREFECT, REPIC, client_of, new_user
 from tests.ports import free_port
@@ -36,12 +39,19 @@ class Team:
         self.store, self.log = folder / "store", folder / "log"
         self.env = new_user(folder / "user") | self.access.client
         self.env |= {"REPIC_STORE": str(self.store), "REPIC_HOME": str(folder)}
+        storage = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
         self.served = {
             **self.env,
-            **server.CONCURRENCY_LIMITS,
             server.DATABASE: database,
             "PREFECT_SERVER_API_AUTH_STRING": self.access.auth,
+            storage: cluster_page.variable(storage),
         }
+
+    def command(self, pattern: str, **ours: str) -> list[str]:
+        """The only command of the page that matches, with texts of ours in place of its own."""
+        places = {"10.0.0.5": "127.0.0.1", "4200": str(self.access.port), **ours}
+        (program, *rest), _ = cluster_page.command(pattern, places)
+        return [*{"prefect": (PREFECT,), "repic": REPIC}[program], *rest]
 
     @contextmanager
     def started(self, *command: str, **env: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -67,11 +77,13 @@ class Team:
         assert done.returncode == 0, done.stdout + done.stderr + self.log.read_text()[-3000:]
         return done.stdout
 
-    def build(self, seed: int) -> None:
-        """Ask for a build; it goes to any worker."""
+    def build(self, seed: int, *parameters: str) -> None:
+        """Ask for a build of generated photos; it goes to any worker."""
         overrides = ["source.count=24", "source.identities=8", f"examples.seed={seed}"]
-        parameter = f"overrides={json.dumps(overrides)}"
-        self.shell(*REPIC, "run", "build-datasets", "--param", parameter)
+        parameters = (f"overrides={json.dumps(overrides)}", *parameters)
+        words = " --param ".join(map(shlex.quote, parameters))
+        ours = {"images=s3://bucket/photos --watch": words}
+        self.shell(*self.command("repic run build-datasets .* --watch", **ours))
 
     def states(self) -> list[str]:
         """States of all builds."""
@@ -102,15 +114,16 @@ def database() -> Iterator[str]:
 def test_two_workers_of_one_pool_and_a_kill(tmp_path: Path, database: str) -> None:
     team = Team(tmp_path, database)
     with ExitStack() as stack:
-        command = (PREFECT, "server", "start", "--port", str(team.access.port))
+        command = team.command("prefect server start")
         serving = stack.enter_context(team.started(*command, **team.served))
         team.until(lambda: server.is_healthy(team.access.url) or serving.poll() is not None)
-        team.shell(PREFECT, "work-pool", "create", POOL, "--type", "process")
-        team.shell(PREFECT, "deploy", "--all", "--prefect-file", str(deployments_file()))
+        team.shell(*team.command("prefect work-pool create"))
+        file = {"prefect.yaml": str(deployments_file())}
+        team.shell(*team.command("prefect deploy", **file))
         workers = [
             stack.enter_context(
                 team.started(
-                    *(PREFECT, "worker", "start", "--pool", POOL, "--limit", "1", "--name", name),
+                    *team.command("prefect worker start", NAME=name),
                     PREFECT_HOME=str(tmp_path / name),
                     PREFECT_WORKER_QUERY_SECONDS="2",
                 )
@@ -126,7 +139,8 @@ def test_two_workers_of_one_pool_and_a_kill(tmp_path: Path, database: str) -> No
         kill(workers[0])
         team.until(lambda: team.states() == ["COMPLETED", "CRASHED"])
         done = store.manifest("dataset@v1").settings["examples"]["seed"]
-        team.build(3 - done)
+        # The same parameters as on the command line send it to a cluster.
+        team.build(3 - done, *(("runner=dask", "workers=1") if find_spec("prefect_dask") else ()))
         team.until(lambda: team.states() == ["COMPLETED", "COMPLETED", "CRASHED"])
         assert store.versions("dataset") == [1, 2]
         first, second = (store.manifest(f"examples@v{number}").content for number in (1, 2))
