@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -20,31 +19,38 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 
-from flows.local.access import free_port
+from flows.local.access import Access, free_port
 from repic import config
 from storage.integrity import verify
 from storage.store import Store
 from tests.builds import Album, build
-from tests.flows.up import REPIC, processes_of
+from tests.flows import cluster_page
+from tests.flows.up import REPIC, install_database, processes_of
 from tests.shared_data import shared_folder
-from tests.test_docs import DOCS
+from tests.storage.s3_server import S3Server, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 for package in ("prefect_dask", "prefect_ray"):
     pytest.importorskip(package, reason="the extras dask and ray are not installed")
 
-CHANGES = ("source.count=160", "source.identities=24", "runtime.threads=1")
-WORLD = ["--profile", "sample", *(f"--set={change}" for change in CHANGES)]
-PAGE = (DOCS / "cluster.md").read_text(encoding="utf-8")
+CHANGES = ("source.count=400", "source.identities=60", "runtime.threads=1")
+SMALLER = ("source.count=48", "source.identities=12", "runtime.threads=1")
 REAL = shared_folder("dreambooth")
-OBJECTS = ("cat", "clock", "dog")
-"""Folders of the real photos that are built; all of them take longer than the rest of this file."""
+SIDE = 256
+"""Longer side of the real photos here; large ones take longer than the rest of this file."""
 
-SMALL_SHARDS = "runtime.batch_size=4"
+BOX = (0.1, 0.9)
+"""Where the owner says that the subject is, as shares of both sides."""
+
+SMALL_SHARDS = ("runtime.batch_size=8", "runtime.threads=1")
 
 PATIENCE = 900.0
+
+ON_S3 = 12
+"""Generated photos that are built on S3."""
 
 Identity = tuple[str, str]
 """Fingerprint and content of a dataset version."""
@@ -95,13 +101,16 @@ class Building:
 
 
 @contextmanager
-def building(folder: Path, user: dict[str, str], *arguments: str) -> Iterator[Building]:
-    """Start `repic build` into the store of this folder, in an environment of its own."""
+def building(
+    folder: Path, user: dict[str, str], kind: str, changes: tuple[str, ...]
+) -> Iterator[Building]:
+    """Start `repic build` on a local cluster into the store of this folder."""
     home, store, log = folder / "prefect", folder / "store", folder / "log"
     env = {**user, "PREFECT_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    options = ("--profile", "sample", *(f"--set={change}" for change in changes))
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*REPIC, "build", *arguments, "--store", str(store)],
+            [*REPIC, "build", *options, "--store", str(store), "--runner", kind, "--workers", "2"],
             env=env,
             cwd=folder,
             stdout=output,
@@ -150,11 +159,9 @@ def addresses_of(pids: set[int]) -> set[str]:
 
 @pytest.mark.parametrize("kind", ["dask", "ray"])
 def test_a_local_cluster_builds_the_same_though_a_worker_is_killed(
-    kind: str, plain: Identity, tmp_path: Path, user: dict[str, str], database: Path
+    kind: str, plain: Identity, tmp_path: Path, user: dict[str, str], api: Access
 ) -> None:
-    (tmp_path / "prefect").mkdir(mode=0o700)
-    shutil.copy(database, tmp_path / "prefect" / "prefect.db")
-    with building(tmp_path, user, *WORLD, "--runner", kind, "--workers", "2") as running:
+    with building(tmp_path, {**user, **api.client}, kind, CHANGES) as running:
         kill_a_worker(running, kind)
         if kind == "dask":  # Ray listens everywhere, and asks for its token instead
             assert addresses_of(set(processes_of(running.home))) == {"0100007F"}
@@ -205,9 +212,8 @@ def token_of(running: Building) -> dict[str, str]:
 def test_nothing_of_a_local_cluster_outlives_its_build(
     kind: str, number: signal.Signals, tmp_path: Path, user: dict[str, str], database: Path
 ) -> None:
-    (tmp_path / "prefect").mkdir(mode=0o700)
-    shutil.copy(database, tmp_path / "prefect" / "prefect.db")
-    with building(tmp_path, user, *WORLD, "--runner", kind, "--workers", "2") as running:
+    install_database(database, tmp_path / "prefect")
+    with building(tmp_path, user, kind, SMALLER) as running:
         running.wait(lambda: list(running.store.glob("parts/probes/**/*.parquet")))
         running.process.send_signal(number)
         code = running.process.wait(PATIENCE)
@@ -222,40 +228,23 @@ class Page:
 
     folder: Path
     env: dict[str, str]
-    port: int
-
-    def here(self, text: str) -> str:
-        """A text of the page with our addresses and paths."""
-        for theirs, ours in {
-            "/etc/repic": str(self.folder / "etc"),
-            "/data/photos": str(self.folder / "photos"),
-            "/data/store": str(self.folder / "store"),
-            "10.0.0.5:8786": f"127.0.0.1:{self.port}",
-            "10.0.0.5:6379": f"127.0.0.1:{self.port}",
-            "--port 8786": f"--port {self.port}",
-            "--port 6379": f"--port {self.port} --num-cpus 1",
-            "--node-ip-address 10.0.0.6": "--node-ip-address 10.0.0.6 --num-cpus 1",
-            "10.0.0.5": "127.0.0.1",
-            "10.0.0.6": "127.0.0.1",
-            "--nworkers 4": "--nworkers 2",
-        }.items():
-            text = text.replace(theirs, ours)
-        return text
+    ours: dict[str, str]
+    """Texts of the page -> what stands for them here."""
 
     def command(self, pattern: str) -> tuple[list[str], dict[str, str]]:
         """The only command of the page that matches, and its environment."""
-        [line] = re.findall(rf"^    (.*{pattern}.*)$", PAGE, re.M)
-        words = shlex.split(self.here(line), comments=True)
-        first = next(number for number, word in enumerate(words) if "=" not in word)
-        own = dict(word.split("=", 1) for word in words[:first])
-        program, *rest = words[first:]
+        (program, *rest), own = cluster_page.command(pattern, self.ours)
         beside = Path(sys.executable).with_name(program)
         return [str(beside) if beside.exists() else program, *rest], {**self.env, **own}
 
-    def run(self, pattern: str) -> None:
-        """Run a command of the page to its end."""
+    def run(self, pattern: str, *more: str) -> str:
+        """Run a command of the page to its end, with more arguments; what it prints."""
         command, env = self.command(pattern)
-        subprocess.run(command, env=env, check=True, capture_output=True, timeout=PATIENCE)
+        done = subprocess.run(
+            [*command, *more], env=env, capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     @contextmanager
     def running(self, pattern: str, said: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -277,70 +266,115 @@ class Page:
                 process.kill()
 
 
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, album: Album) -> Path:
+    """Folders of real photos, made smaller, where they are; else generated ones.
+
+    For most of them the owner says where the subject is: the detector looks at the others.
+    """
+    folder = tmp_path_factory.mktemp("real") / "photos"
+    if REAL is None:
+        shutil.copytree(album.folder / "photos", folder / "all")
+        return folder
+    rows = ["uri,box"]
+    for number, path in enumerate(sorted(REAL.glob("*/*.jpg"))):
+        photo = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+        photo.thumbnail((SIDE, SIDE))
+        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+        photo.save(folder / path.parent.name / path.name)
+        if number % 6:
+            box = ", ".join(str(round(share * side)) for share in BOX for side in photo.size)
+            rows.append(f'{path.parent.name}/{path.name},"{box}"')
+    assert len(list(folder.glob("*/*.jpg"))) == 158
+    (folder / "labels.csv").write_text("\n".join(rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain_photos(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Identity:
+    """What a build in one process makes of these photos."""
+    location = tmp_path_factory.mktemp("plain-photos") / "store"
+    chosen = config.chosen_sources(str(photos), None, None)
+    build(config.load("photos", SMALL_SHARDS, **chosen), Store.open(location, create=True))
+    return identity(location)
+
+
 @pytest.fixture
-def page(tmp_path: Path, user: dict[str, str], database: Path) -> Iterator[Page]:
+def page(tmp_path: Path, user: dict[str, str], api: Access, photos: Path) -> Iterator[Page]:
     home = tmp_path / "prefect"
-    home.mkdir(mode=0o700)
-    shutil.copy(database, home / "prefect.db")
     (tmp_path / "etc").mkdir()
     short = Path(tempfile.mkdtemp(prefix="repic-", dir="/tmp"))  # paths of sockets are short
-    env = {**user, "PREFECT_HOME": str(home), "HOME": str(tmp_path / "home")}
+    env = {**user, **api.client, "PREFECT_HOME": str(home), "HOME": str(tmp_path / "home")}
+    port = str(free_port())
+    ours = {
+        "/etc/repic": str(tmp_path / "etc"),
+        "/data/photos": str(photos),
+        "/data/store": str(tmp_path / "store"),
+        "http://10.0.0.5:4200/api": api.url,
+        "10.0.0.5:8786": f"127.0.0.1:{port}",
+        "10.0.0.5:6379": f"127.0.0.1:{port}",
+        "--port 8786": f"--port {port}",
+        "--port 6379": f"--port {port} --num-cpus 1",
+        "--node-ip-address 10.0.0.6": "--node-ip-address 10.0.0.6 --num-cpus 1",
+        "10.0.0.5": "127.0.0.1",
+        "10.0.0.6": "127.0.0.1",
+        "--nworkers 4": "--nworkers 1",
+    }
     try:
-        yield Page(tmp_path, {**env, "RAY_TMPDIR": str(short)}, free_port())
+        yield Page(tmp_path, {**env, "RAY_TMPDIR": str(short)}, ours)
     finally:
         for pid in processes_of(home):
             os.kill(pid, signal.SIGKILL)
         shutil.rmtree(short, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory, album: Album) -> Path:
-    """Folders of real photos where they are, else generated ones."""
-    folder = tmp_path_factory.mktemp("real")
-    if REAL is None:
-        shutil.copytree(album.folder / "photos", folder / "photos" / "all")
-    else:
-        for name in OBJECTS:
-            shutil.copytree(REAL / name, folder / "photos" / name)
-    return folder / "photos"
-
-
-def build_as_the_page_says(page: Page, photos: Path, kind: str) -> None:
+def build_as_the_page_says(page: Page, kind: str) -> None:
     """Build the photos by the command of the page; one worker is killed, nothing is lost."""
-    os.symlink(photos, page.folder / "photos")
-    command, env = page.command(f"--images /data/photos .*--runner {kind} --address")
-    command += [f"--set={SMALL_SHARDS}"]
-    where = page.folder / "prefect"
+    command, env = page.command(f"repic build --images /data/photos .*--runner {kind} --address")
+    command += [f"--set={change}" for change in SMALL_SHARDS]
     log = page.folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=env, cwd=page.folder, stdout=output, stderr=subprocess.STDOUT
         )
-    running = Building(process, where, page.folder / "store", log)
+    running = Building(process, page.folder / "prefect", page.folder / "store", log)
     kill_a_worker(running, kind)
     assert process.wait(PATIENCE) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
-    location = page.folder / "plain"
-    settings = config.load(
-        "photos", [SMALL_SHARDS], **config.chosen_sources(str(page.folder / "photos"), None, None)
-    )
-    build(settings, Store.open(location, create=True))
-    assert identity(page.folder / "store") == identity(location)
 
 
-def test_the_page_leads_to_a_dask_cluster(page: Page, photos: Path) -> None:
+@pytest.fixture
+def s3(page: Page, album: Album) -> Iterator[S3Server]:
+    """A server with some photos of the album, which all commands of the page use."""
+    pytest.importorskip("moto.server", reason="moto is not installed")
+    with serving() as server:
+        for path in sorted((album.folder / "photos").iterdir())[:ON_S3]:
+            server.files().put(str(path), f"{server.bucket}/photos/{path.name}")
+        page.ours["s3://bucket"] = f"s3://{server.bucket}"
+        page.env |= {k: v for k, v in server.environment.items() if k.startswith("AWS_")}
+        yield server
+
+
+def test_the_page_leads_to_a_dask_cluster(page: Page, plain_photos: Identity, s3: S3Server) -> None:
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed")
     page.run("openssl req")
-    [yaml] = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
-    (page.folder / "etc" / "dask.yaml").write_text(page.here(yaml))
+    [yaml] = re.findall(r"```yaml\n(.*?)```", cluster_page.TEXT, re.S)
+    (page.folder / "etc" / "dask.yaml").write_text(yaml.replace("/etc", str(page.folder / "etc")))
     with (
         page.running("dask scheduler", "Scheduler at:"),
         page.running("dask worker .*--nworkers", "Starting established connection"),
+        page.running("dask worker .*--resources", "Starting established connection"),
     ):
-        for address in (f"tcp://127.0.0.1:{page.port}", f"tls://127.0.0.1:{page.port}"):
-            refused(address)
-        build_as_the_page_says(page, photos, "dask")
+        scheme, address = page.command("repic build .*--runner dask --address")[0][-1].split("://")
+        for name in ("tcp", scheme):
+            refused(f"{name}://{address}")
+        build_as_the_page_says(page, "dask")
+        assert identity(page.folder / "store") == plain_photos
+        page.run("repic build --images s3://.*--runner dask", "--set=runtime.threads=1")
+    store = Store.open(f"s3://{s3.bucket}/store", storage_options=s3.options)
+    assert store.manifest("images@v1").rows == ON_S3
+    assert verify(store) == []
 
 
 def refused(address: str) -> None:
@@ -353,10 +387,11 @@ def refused(address: str) -> None:
         distributed.Client(address, security=security, timeout=3)
 
 
-def test_the_page_leads_to_a_ray_cluster(page: Page, photos: Path) -> None:
+def test_the_page_leads_to_a_ray_cluster(page: Page, plain_photos: Identity) -> None:
     page.run("ray get-auth-token")
     with (
         page.running("ray start --head", "Ray runtime started"),
         page.running("ray start --address", "Ray runtime started"),
     ):
-        build_as_the_page_says(page, photos, "ray")
+        build_as_the_page_says(page, "ray")
+    assert identity(page.folder / "store") == plain_photos
