@@ -2,7 +2,7 @@
 #   docker build --tag repic .
 FROM python:3.12-slim-bookworm AS build
 WORKDIR /src
-COPY pyproject.toml requirements.lock README.md prefect.yaml ./
+COPY pyproject.toml requirements.lock README.md LICENSE NOTICE prefect.yaml ./
 COPY storage storage
 COPY repic repic
 COPY flows flows

@@ -70,7 +70,7 @@ types: $(VENV)/ready
 
 # The documentation as a site, in site/: every link leads somewhere, and reference comes from the code.
 docs: $(VENV)/ready
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # The lock file names no index or host, so it works with whatever index pip and uv use.
 lock:

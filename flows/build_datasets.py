@@ -9,15 +9,17 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
+from pydantic import Field
 
-from flows import gpu, runners
+from flows import events, gpu, runners
 from flows.common import (
     TASK_OPTIONS,
     check_parameters,
@@ -29,6 +31,7 @@ from flows.common import (
 from flows.runners import pools
 from repic import config
 from repic.config import Settings
+from repic.errors import QuarantineError
 from repic.pipeline import execution
 from repic.pipeline.build import Build, BuildResult, ShardResult, StagePlan, StageShard
 from repic.pipeline.handover import HandedShard
@@ -98,7 +101,7 @@ def build_datasets(
     store: str | None = None,
     runner: runners.Kind = "threads",
     address: str | None = None,
-    workers: int | None = None,
+    workers: Annotated[int, Field(ge=1)] | None = None,
 ) -> BuildResult:
     """Build one dataset version from photos: OCT, VLT and ICT examples.
 
@@ -126,17 +129,32 @@ def build_datasets(
         chosen = profile or ("photos" if images or sources else "sample")
         values = config.chosen_sources(images, sources, identity)
         settings = config.load(chosen, overrides or [], **values)
-        opened, kept, scanned = execution.open_and_scan(
-            store_location(store), settings, scan_source
-        )
+        located = store_location(store)
+        opened, kept, scanned = execution.open_and_scan(located, settings, scan_source)
         run = Run.here(runtime.flow_run.id)
         this = Build(kept, opened, scanned, run, allow_shrink=allow_shrink)
-        with pools.opened(chosen_runner, kept, opened, compute) as pool:
+        with (
+            _refusal_told(located),
+            pools.opened(chosen_runner, kept, opened, compute) as pool,
+        ):
             outcome = execution.execute(
                 this, partial(_compute_all, pool), lambda this, stage: publish(opaque(this), stage)
             )
     _report(outcome)
+    if outcome.published:
+        dataset, examples = outcome.dataset.ref, outcome.tables["examples"].ref
+        events.published(str(dataset), str(examples), located)
     return outcome
+
+
+@contextmanager
+def _refusal_told(store: str) -> Iterator[None]:
+    """Report to the server that a build refused too many files to publish the rest."""
+    try:
+        yield
+    except QuarantineError as error:
+        events.refused_files(str(error), store)
+        raise
 
 
 def _compute_all(pool: pools.Pool, stage: Stage, plan: StagePlan) -> Iterator[ShardResult]:
@@ -145,7 +163,9 @@ def _compute_all(pool: pools.Pool, stage: Stage, plan: StagePlan) -> Iterator[Sh
     if not total:
         return
     log = get_run_logger()
-    log.info("%s: %d to compute, %d kept", stage.name, plan.missing, plan.inputs - plan.missing)
+    here = {"stage": stage.name}
+    kept = plan.inputs - plan.missing
+    log.info("%s: %d to compute, %d kept", stage.name, plan.missing, kept, extra=here)
     submitted: deque[Callable[[], ShardResult]] = deque()
     logged = time.monotonic()
     shards = iter(plan.shards)
@@ -157,7 +177,8 @@ def _compute_all(pool: pools.Pool, stage: Stage, plan: StagePlan) -> Iterator[Sh
         yield submitted.popleft()()
         if time.monotonic() - logged > LOGGED_EVERY:
             logged = time.monotonic()
-            log.info("%s: %d of %d shards are complete", stage.name, number, total)
+            done = {**here, "shard": f"{number}/{total}"}
+            log.info("%s: %d of %d shards are complete", stage.name, number, total, extra=done)
 
 
 def _report(outcome: BuildResult) -> None:

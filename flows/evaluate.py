@@ -22,6 +22,7 @@ from flows.common import (
 )
 from repic import config, report
 from repic.config import Settings
+from repic.config.evaluate import SuiteName
 from repic.evaluation.metrics import format_cell
 from repic.evaluation.results import EvaluationResult, load
 from repic.evaluation.run import run
@@ -47,7 +48,7 @@ def _run_name() -> str:
 @flow(name="evaluate", flow_run_name=_run_name, persist_result=False)
 def evaluate(
     model: str = "checkpoint@latest",
-    suite: str | None = None,
+    suite: SuiteName | None = None,
     folder: str | None = None,
     profile: str = "sample",
     overrides: list[str] | None = None,
@@ -60,7 +61,7 @@ def evaluate(
 
     Args:
         model: checkpoint@v3, sample-base, a folder, or a name on the hub.
-        suite: sample, sample-ood, dreambooth, myvlm, yollava, repic-2c or repic-4c.
+        suite: Photos and names to evaluate on. Default: the profile's.
         folder: Photos of the suite, unless it is generated.
         profile: sample, paper, modern, or a YAML file.
         overrides: Settings to change, such as `evaluate.photos=100`.

@@ -7,11 +7,13 @@ time, and a page with the numbers behind the decision.
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
+from pydantic import Field
 
-from flows import runners
+from flows import events, runners
 from flows.build_datasets import build_datasets
 from flows.common import (
     ONE_RETRY,
@@ -70,7 +72,7 @@ def refresh(
     store: str | None = None,
     runner: runners.Kind = "threads",
     address: str | None = None,
-    workers: int | None = None,
+    workers: Annotated[int, Field(ge=1)] | None = None,
 ) -> RecordedDecision:
     """Build from new photos, train, evaluate, and promote the checkpoint if it is better.
 
@@ -122,6 +124,8 @@ def refresh(
                 evaluate(opaque(request), candidate, located, run)
             recorded = decide(opaque(request), candidate, why, located, run)
     _report(recorded, is_new)
+    if is_new and recorded.verdict == "refused":
+        events.not_promoted(recorded.candidate, recorded.why, located)
     return recorded
 
 

@@ -11,9 +11,11 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
 import httpx
 from prefect import flow, get_run_logger
+from pydantic import Field
 
 from flows.local import home
 from flows.local.processes import ChildProcess, interruptible
@@ -28,10 +30,10 @@ START_TIMEOUT = 120.0
 
 @flow(name="reward-workers", persist_result=False)
 def reward_workers(
-    workers: int = 2,
+    workers: Annotated[int, Field(ge=1)] = 2,
     host: str = "127.0.0.1",
-    port: int = 8899,
-    hours: float | None = None,
+    port: Annotated[int, Field(ge=1, le=65535)] = 8899,
+    hours: Annotated[float, Field(gt=0)] | None = None,
     store: str | None = None,
 ) -> int:
     """Serve rewards until the run is cancelled.

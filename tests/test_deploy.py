@@ -83,7 +83,8 @@ def test_what_the_image_copies_is_there_and_not_ignored() -> None:
         assert (ROOT / source).exists(), source
     built = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]
     wheel = built["targets"]["wheel"]
-    assert {*wheel["packages"], *wheel["force-include"], PROJECT["readme"]} <= copied
+    licences = {path for path in PROJECT["license-files"] if "/" not in path}
+    assert {*wheel["packages"], *wheel["force-include"], PROJECT["readme"], *licences} <= copied
 
 
 def test_the_image_installs_what_we_publish() -> None:

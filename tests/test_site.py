@@ -39,7 +39,12 @@ def test_every_option_of_every_command_is_in_reference(name: str, all_commands: 
     assert len(commands.options(context, command)) == len(own), "hidden options"
     for form, meaning in commands.options(context, command):
         assert meaning.partition("[")[0].strip(), f"{name} {form} has no help"
-        assert markdown.code(form).replace("|", r"\|") in section
+        assert f"| {markdown.code(form)} |" in section
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_listed_by_its_task(name: str) -> None:
+    assert f"`{name}" in (DOCS / "cli.md").read_text("utf-8")
 
 
 def test_every_setting_is_in_reference() -> None:
@@ -107,11 +112,11 @@ def _pages(part: Any) -> list[str]:
 def test_links_lead_to_the_site() -> None:
     text = (
         "[a](docs/cli.md#build) [b](SECURITY.md) [c](https://arxiv.org/abs/2506.18369) "
-        "[d](examples/first_look.ipynb) [two\nlines](docs/sql.md)"
+        "[d](examples/first_look.ipynb) [Makefile](Makefile) [two\nlines](docs/sql.md)"
     )
     assert hooks.linked(text, ROOT) == (
         "[a](cli.md#build) [b](security.md) [c](https://arxiv.org/abs/2506.18369) "
-        "`examples/first_look.ipynb` [two\nlines](sql.md)"
+        "d (`examples/first_look.ipynb`) `Makefile` [two\nlines](sql.md)"
     )
     assert hooks.linked("[a](../README.md) [b](cli.md)", DOCS) == "[a](index.md) [b](cli.md)"
 

@@ -14,6 +14,7 @@ from flows.local.access import Access, free_port, listen
 from flows.local.home import empty_folder
 from flows.local.processes import ChildProcess
 from repic.errors import PrefectServerError
+from repic.pipeline import log_lines
 
 if TYPE_CHECKING:
     from prefect.settings import Settings
@@ -55,6 +56,7 @@ def environment(folder: Path, access: Access) -> dict[str, str]:
         **THREADS,
         **user,
         **QUIET_DEFAULTS,
+        **(log_lines.PREFECT if log_lines.wanted() else {}),
         "PREFECT_HOME": str(folder),
         "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
         "PREFECT_LOGGING_SETTINGS_PATH": str(folder / "logging.yml"),

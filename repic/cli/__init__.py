@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,7 +28,6 @@ EPILOG = "Start with `repic build --images FOLDER`, or with `repic build --profi
 
 app = typer.Typer(
     name="repic",
-    help="A data engine for personalized vision-language models.",
     epilog=EPILOG,
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -54,9 +54,28 @@ for module in (
     module.add_to(app)
 
 
+@app.callback()
+def options(
+    log_format: Annotated[
+        Literal["text", "json"],
+        typer.Option(
+            envvar="REPIC_LOG_FORMAT",
+            help="How progress, notes and errors are written to standard error; json: an object a "
+            "line, with run, stage and shard.",
+        ),
+    ] = "text",
+) -> None:
+    """A data engine for personalized vision-language models."""
+    if log_format == "json":
+        from repic.pipeline import log_lines
+
+        log_lines.start()
+
+
 def main() -> None:
     """Run the command line; an error that the user can fix is one sentence and exit code 2."""
     from repic.cli.common import UserError, explain
+    from repic.pipeline import log_lines
 
     try:
         app()
@@ -67,7 +86,10 @@ def main() -> None:
         message = explain(error)
         if message is None:
             raise
-        print(f"repic: {message}", file=sys.stderr)
+        if log_lines.wanted():
+            log_lines.log.error(message)
+        else:
+            print(f"repic: {message}", file=sys.stderr)
         sys.exit(UserError.exit_code)
 
 

@@ -135,6 +135,12 @@ def err() -> Console:
     """Console for progress and notes, which do not belong in a pipe."""
     from rich.console import Console
 
+    from repic.pipeline import log_lines
+
+    if log_lines.wanted():
+        from repic.cli.progress import LogConsole
+
+        return LogConsole()
     return Console(stderr=True, highlight=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -10,6 +10,7 @@ from repic.cli.common import (
     DEFAULT_STORE,
     JsonOption,
     StoreOption,
+    UserError,
     open_store,
     out,
     print_json,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (run, up, status):
+    for command in (run, up, automations, status):
         app.command()(command)
 
 
@@ -61,10 +62,61 @@ def up(
     raise typer.Exit(serve(store, port=port))
 
 
+def automations(
+    action: Annotated[
+        Literal["list", "apply", "remove"],
+        typer.Argument(help="list, apply: create or replace, or remove."),
+    ] = "list",
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="train, failed, overdue, quarantine, refused.", show_default=False),
+    ] = None,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help='Address that receives messages, as the JSON {"text": ...}: a webhook of Slack, '
+            "Mattermost or Teams.",
+        ),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", "-p", metavar="KEY=VALUE", help="train: parameter of its runs."),
+    ] = None,
+    hours: Annotated[float, typer.Option(help="overdue: how long a run may take.")] = 24.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what Prefect's server does by itself: train, stop what hangs, post messages.
+
+    The server of `repic up`, or the one that PREFECT_API_URL names, keeps automations until they
+    are removed. failed posts each failure of a deployment, so also what quarantine posts.
+
+    Example: repic automations apply failed refused --notify https://hooks.slack.com/services/...
+    """
+    from dataclasses import asdict
+
+    from flows import automations as offered
+
+    if action == "list":
+        rows = offered.listed()
+        if as_json:
+            print_json([asdict(row) for row in rows])
+        else:
+            print_rows(["automation", "does", "is"], [(r.name, r.does, r.state) for r in rows])
+        return
+    if not names:
+        raise UserError(f"name what to {action}: {', '.join(offered.KINDS)}")
+    if action == "apply":
+        offered.apply(names, offered.Options(notify, param or (), hours))
+    else:
+        offered.remove(names)
+    out().print(f"{'Applied' if action == 'apply' else 'Removed'}: {', '.join(names)}")
+
+
 def status(as_json: JsonOption = False, store: StoreOption = DEFAULT_STORE) -> None:
     """Show recent builds, the latest dataset, running builds, and Prefect's recent runs.
 
-    Failed builds are listed with their reason until a build succeeds.
+    Failed builds, trainings and evaluations are listed with their reason until one succeeds.
 
     Example: repic status --json
     """
@@ -103,8 +155,15 @@ def _print_status(current: Status, runs: list[FlowRun] | None) -> None:
         console.print(f"  in quarantine: {counts}; see `repic quarantine`", style="yellow")
     for failure in current.failed:
         console.print(
-            f"Failed at {failure.when:%F %T} UTC, by {failure.by}: "
+            f"Failed ({failure.work}) at {failure.when:%F %T} UTC, by {failure.by}: "
             f"{failure.error}: {failure.message}",
+            style="red",
+            markup=False,
+        )
+    for holder in current.died:
+        console.print(
+            f"Died: {holder}. It was killed (memory?) or the machine stopped; finished work is "
+            "kept, so run it again.",
             style="red",
             markup=False,
         )

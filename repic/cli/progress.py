@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,14 +19,28 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from repic.pipeline import log_lines
 
+if TYPE_CHECKING:
     from repic.pipeline.build import StagePlan, StageShard
     from repic.pipeline.stages.base import Stage
 
 LOG_INTERVAL = 10.0
 """Seconds between two step lines in a log."""
+
+
+class LogConsole(Console):
+    """A console whose lines are records of the log."""
+
+    def __init__(self) -> None:
+        super().__init__(file=io.StringIO(), highlight=False, no_color=True)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Log what would be printed."""
+        with self.capture() as captured:
+            super().print(*objects, **{**options, "soft_wrap": True})
+        if text := captured.get().strip():
+            log_lines.log.info("%s", text)
 
 
 class _Bars:
@@ -61,6 +77,7 @@ class BuildProgress(_Bars):
         super().__init__(console, 11)
         self._scan: TaskID | None = None
         self._stage: TaskID | None = None
+        self._shards = (0, 0)
 
     def scanned(self, count: int) -> None:
         """Called with the number of photos hashed so far; the total is unknown."""
@@ -75,6 +92,7 @@ class BuildProgress(_Bars):
         if not plan.shards:
             return
         self._stage = self._bars.add_task(stage.name, total=plan.missing)
+        self._shards = (0, len(plan.shards))
         if self._bars.disable:
             cached = plan.inputs - plan.missing
             self._console.print(f"{stage.name}: {plan.missing} to do, {cached} cached")
@@ -83,6 +101,12 @@ class BuildProgress(_Bars):
         """Called when a shard is done."""
         assert self._stage is not None
         self._bars.advance(self._stage, shard.inputs.num_rows)
+        done, total = self._shards[0] + 1, self._shards[1]
+        self._shards = (done, total)
+        if log_lines.wanted():
+            place = {"stage": stage.name, "shard": f"{done}/{total}"}
+            about = {**place, "counts": {"rows": shard.inputs.num_rows}}
+            log_lines.log.info("%s: %d of %d shards", stage.name, done, total, extra=about)
 
 
 class RunProgress(_Bars):

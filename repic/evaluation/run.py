@@ -27,6 +27,7 @@ from repic.evaluation.suites.base import Suite
 from repic.models.devices import batched
 from repic.models.vlm import captioners
 from repic.models.vlm.captioners import Captioner
+from repic.pipeline import failures
 from repic.pipeline.progress import NoProgress, Progress
 from repic.rewards.wrappers import Wrapper, bare_answer
 from repic.tables import TABLES
@@ -91,7 +92,8 @@ def run(
         suite, settings.evaluate, retrieval.crops, retrieval.threshold or 0.0, requests
     )
     known = _known(suite, settings.evaluate, retrieval.threshold)
-    with store.lease():
+    run = run or Run.here()
+    with failures.recorded(store, run, "evaluate"), store.lease():
         captions = generate_captions(
             suite_questions, captioner, store, settings.evaluate.batch_size, progress
         )
@@ -104,7 +106,7 @@ def run(
         clip_scores = _clip_scores(captions, scores_print, encoder, store, progress)
         scores = score.scores_table(captions, clip_scores)
         metrics = score.metrics_table(captions, scores, known)
-        publisher = Publisher(store, settings, captioner, retrieval, run or Run.here())
+        publisher = Publisher(store, settings, captioner, retrieval, run)
         captions_version = publisher.table(CAPTIONS, captions, captions_print)
         publisher.models |= clip_model
         scores_version = publisher.table("scores", scores, scores_print, captions_version)
@@ -112,7 +114,9 @@ def run(
             "metrics", metrics, scores_print, captions_version, scores_version
         )
         tables = (captions_version, scores_version, metrics_version)
-        return publisher.evaluation(suite, scores_print, tables)
+        result = publisher.evaluation(suite, scores_print, tables)
+        failures.clear(store, "evaluate")
+        return result
 
 
 def tell(suite: Suite, captioner: Captioner, settings: EvaluateSettings, to: Progress) -> None:

@@ -11,6 +11,7 @@ from itertools import chain, islice, pairwise
 from repic.pipeline import failures
 from repic.pipeline.failures import Failure
 from storage import refs
+from storage.leases import Lease
 from storage.manifest import ArtifactRef, Manifest
 from storage.store import Store
 
@@ -50,7 +51,8 @@ class Status:
         origins: Objective -> origin of the references -> number of rows in that version.
         running: Builds and garbage collectors that hold a lease now.
         sources: Source -> photos `found` in it, and those of them in that version (`usable`).
-        failed: Builds that failed since the last successful one, newest first.
+        failed: What failed since the last success of its kind, newest first.
+        died: Processes that ended since the last build without a word, as after a kill.
     """
 
     builds: tuple[PublishedBuild, ...]
@@ -62,6 +64,7 @@ class Status:
     failed: tuple[Failure, ...] = ()
     sources: dict[str, dict[str, int]] = field(default_factory=dict)
     origins: dict[str, dict[str, int]] = field(default_factory=dict)
+    died: tuple[str, ...] = ()
 
 
 def read(store: Store) -> Status:
@@ -71,10 +74,13 @@ def read(store: Store) -> Status:
         storage.errors.StoreError: it cannot be read.
     """
     builds = tuple(islice(_published_builds(store), MAX_BUILDS))
-    running = tuple(str(lease) for lease in store.leases.find() if lease.live)
+    leases = store.leases.find()
+    running = tuple(str(lease) for lease in leases if lease.live)
+    ended = (lease for lease in leases if isinstance(lease, Lease) and not lease.live)
+    died = tuple(str(lease) for lease in ended if not builds or lease.started > builds[0].when)
     failed = tuple(failures.find(store))
     if store.current().of("dataset").latest is None:
-        return Status(builds, None, {}, {}, {}, running, failed)
+        return Status(builds, None, {}, {}, {}, running, failed, died=died)
     dataset = store.manifest("dataset@latest")
     tables = {table.name: store.manifest(table.ref) for table in dataset.inputs}
     refused = store.read(tables["quarantine"].ref, ["error"])["error"].to_pylist()
@@ -89,6 +95,7 @@ def read(store: Store) -> Status:
         empty={note["objective"]: note["why"] for note in notes if note.get("why")},
         running=running,
         failed=failed,
+        died=died,
     )
 
 

@@ -13,6 +13,7 @@ from repic.models.vlm import checkpoints, load
 from repic.objectives import in_order
 from repic.objectives.base import Row
 from repic.objectives.rows import balanced, examples_of, read
+from repic.pipeline import failures
 from repic.pipeline.progress import NoProgress, Progress
 from repic.training import reward, rollouts
 from repic.training.checks import preflight
@@ -65,8 +66,10 @@ def train(
     if checkpoint := store.find(checkpoints.NAME, plan.fingerprint):
         result: TrainingResult | None = published_before(store, checkpoint)
     else:
-        with store.lease():
-            result = _train(plan, progress, run or Run.here())
+        run = run or Run.here()
+        told = failures.recorded(store, run, "train") if plan.is_main else nullcontext()
+        with told, store.lease():
+            result = _train(plan, progress, run)
     if result is None:
         return None
     if plan.is_main:
@@ -82,6 +85,7 @@ def train(
         return None
     versions = {m.name: m.version for m in (result.checkpoint, result.rollouts) if m}
     store.commit(versions)
+    failures.clear(store, "train")
     return result
 
 

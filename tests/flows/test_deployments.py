@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import pytest
 import yaml
 from prefect.cli.deploy._models import (
     ConcurrencyLimitSpec,
@@ -12,6 +14,7 @@ from prefect.cli.deploy._models import (
     RawScheduleConfig,
     WorkPoolConfig,
 )
+from prefect.exceptions import ParameterTypeError
 from prefect.flows import load_flow_from_entrypoint
 from pydantic import BaseModel
 
@@ -67,6 +70,33 @@ def test_every_deployment_runs_its_module_anywhere() -> None:
         flow = load_flow_from_entrypoint(deployment["entrypoint"])
         assert flow.name == deployment["name"], "the bare name must mean both"
         assert deployment["work_pool"]["name"] == POOL
-        assert deployment["description"]
+        assert deployment["description"].endswith(".")
+        assert deployment["tags"][0] == "repic"
+        for name, parameter in flow.parameters.properties.items():
+            assert parameter["description"], f"{deployment['name']}: {name}"
+            choices = parameter.get("anyOf", [parameter])
+            assert all("type" in choice or "$ref" in choice for choice in choices), name
         flow.validate_parameters(deployment.get("parameters", {}))
         assert all(schedule["active"] is False for schedule in deployment.get("schedules", []))
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "parameters", "shown"),
+    [
+        ("flows.reward_workers:reward_workers", {"port": 70000}, "65535"),
+        ("flows.reward_workers:reward_workers", {"workers": 0}, "greater than or equal to 1"),
+        ("flows.reward_workers:reward_workers", {"hours": 0}, "greater than 0"),
+        ("flows.build_datasets:build_datasets", {"workers": 0}, "greater than or equal to 1"),
+        ("flows.build_datasets:build_datasets", {"runner": "slurm"}, "'threads', 'dask' or 'ray'"),
+        ("flows.evaluate:evaluate", {"suite": "smaple"}, "'sample'"),
+        ("flows.train_grpo:train_grpo", {"method": "dpo"}, "'grpo' or 'sft'"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused_before_the_run(
+    entrypoint: str, parameters: dict[str, Any], shown: str
+) -> None:
+    flow = load_flow_from_entrypoint(entrypoint)
+    given = {"dataset": "examples@latest", "model": "sample-base", **parameters}
+    known = {name: value for name, value in given.items() if name in flow.parameters.properties}
+    with pytest.raises(ParameterTypeError, match=re.escape(shown)):
+        flow.validate_parameters(known)

@@ -1,13 +1,9 @@
-"""Nightly refreshes on a real server and worker: first, refused, unchanged, promoted; a failure."""
+"""Nightly refreshes on a real server and worker: first, refused, unchanged, promoted."""
 
 from __future__ import annotations
 
 import json
-import queue
 import subprocess
-import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 
 import pytest
@@ -15,7 +11,8 @@ import pytest
 from repic.refresh.history import decisions, in_use
 from storage.integrity import verify
 from storage.store import Store
-from tests.flows.up import PREFECT, Up, client_of
+from tests.flows.up import PREFECT, REPIC, Up
+from tests.flows.webhook import webhook
 
 NIGHT = (
     *("source.count=60", "source.identities=16"),
@@ -49,8 +46,13 @@ def test_only_what_is_better_takes_over(shared_up: Up) -> None:
     assert first.verdict == "first"
     assert in_use(store, "production") == first.candidate == "checkpoint@v1"
 
-    night(up, "train.control=shuffled")
+    with webhook() as (url, texts):
+        done = up.shell(*REPIC, "automations", "apply", "refused", "--notify", url)
+        assert done.returncode == 0, done.stderr
+        night(up, "train.control=shuffled")
+        text = texts.get(timeout=240)
     _, refused = decisions(store)
+    assert f"checkpoint@v2 is not promoted: {refused.why}" in text
     assert refused.verdict == "refused"
     assert refused.candidate == "checkpoint@v2"
     gain = next(row for row in refused.rows if row["metric"] == "f1 (mixed)")
@@ -74,36 +76,3 @@ def test_only_what_is_better_takes_over(shared_up: Up) -> None:
     assert in_use(store, "production") == better.candidate == "checkpoint@v3"
     assert next(row for row in better.rows if row["metric"] == "f1 (mixed)")["low"] > 0
     assert verify(store) == []
-
-
-@pytest.mark.slow
-def test_a_failed_night_is_told(shared_up: Up) -> None:
-    up = shared_up
-    messages: queue.Queue[dict[str, str]] = queue.Queue()
-
-    class Webhook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            messages.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as webhook:
-        threading.Thread(target=webhook.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{webhook.server_address[1]}/"
-        for _ in range(2):  # the second call replaces the automation of the first
-            done = up.shell(sys.executable, "-m", "flows.notify", url)
-            assert done.returncode == 0, done.stderr
-        with client_of(up.access) as client:
-            (automation,) = client.read_automations_by_name("refresh failed")
-            up.shell(
-                *(PREFECT, "deployment", "run", "refresh/refresh", "--watch"),
-                *("-p", 'overrides=["refresh.rows=few"]', "-p", "store=failed"),
-            )
-            assert "refresh.rows" in messages.get(timeout=240)["text"]
-            with pytest.raises(queue.Empty):
-                messages.get(timeout=1)
-            client.delete_automation(automation.id)
-        webhook.shutdown()

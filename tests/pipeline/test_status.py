@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -93,6 +95,45 @@ def test_a_build_that_failed_is_told_until_one_succeeds(
     assert repic_main(*mine.arguments, where)[0] == 0
     _, out, _ = repic_main("status", "--json", where)
     assert json.loads(out)["failed"] == []
+
+
+def test_what_was_killed_is_told_until_the_next_build(
+    built: Built, tmp_path: Path, repic_main: Main
+) -> None:
+    store = built.copy(tmp_path / "store")
+    where = f"--store={store.location}"
+    program = (
+        "import os, signal, sys; from storage.store import Store; "
+        "store = Store.open(sys.argv[1]); lease = store.lease(); lease.__enter__(); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", program, store.location], timeout=300, check=False)
+    _, out, _ = repic_main("status", "--json", where)
+    [died] = json.loads(out)["died"]
+    assert died.startswith("build of process ")
+    _, out, _ = repic_main("status", where)
+    assert f"Died: {died}" in out
+    mine = built.album.copy(tmp_path / "album")
+    mine.file(0).write_bytes(b"")
+    build(mine.settings(), store)
+    _, out, _ = repic_main("status", "--json", where)
+    assert json.loads(out)["died"] == []
+
+
+def test_each_kind_of_work_has_its_failures(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    works: tuple[failures.Work, ...] = ("build", "train", "evaluate")
+    for work in works:
+        for number in range(failures.MAX_FAILURES + 1):
+            with pytest.raises(KeyError), failures.recorded(store, Run.here(), work):
+                raise KeyError(number)
+    assert [f.work for f in failures.find(store)] == [
+        work for work in reversed(works) for _ in range(failures.MAX_FAILURES)
+    ]
+    failures.clear(store, "train")
+    assert {f.work for f in failures.find(store)} == {"build", "evaluate"}
+    failures.clear(store)
+    assert {f.work for f in failures.find(store)} == {"evaluate"}
 
 
 def test_the_newest_failures_are_kept_and_an_interruption_is_none(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def _below(kind: Any, context: Any, command: Any) -> Iterator[tuple[Any, Any]]:
 def options(context: Any, command: Any) -> list[tuple[str, str]]:
     """What may follow the command, and what it means."""
     records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-    return [record for record in records if record and record[0] != "--help"]
+    return [record for record in records if record and not record[0].endswith("--help")]
 
 
 def _section(context: Any, command: Any) -> Iterator[str]:

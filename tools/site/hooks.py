@@ -27,6 +27,7 @@ BESIDE = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
+    "CHANGELOG.md": "changelog.md",
 }
 """Pages of the repository that are part of the site, and their names there."""
 
@@ -42,8 +43,11 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Lead links of a page of docs/ to the site."""
-    return linked(markdown, ROOT / "docs") if page.file.generated_by is None else markdown
+    """Lead links of a page of docs/ to the site, and write `|` in code of tables as it is."""
+    if page.file.generated_by is not None:
+        return markdown
+    plain = re.sub(r"`[^`\n]*`", lambda code: code[0].replace(r"\|", "|"), markdown)
+    return linked(plain, ROOT / "docs")
 
 
 def linked(text: str, folder: Path) -> str:
@@ -58,6 +62,6 @@ def linked(text: str, folder: Path) -> str:
             return f"[{shown}]({BESIDE[path]}{anchor})"
         if path.startswith("docs/"):
             return f"[{shown}]({path.removeprefix('docs/')}{anchor})"
-        return f"`{path}`"
+        return f"`{path}`" if shown.strip("`") == path else f"{shown} (`{path}`)"
 
     return _LINK.sub(of_site, text)

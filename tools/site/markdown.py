@@ -29,4 +29,10 @@ def prose(text: str) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(_cell(' '.join(cell.split())) for cell in cells)} |"
+
+
+def _cell(text: str) -> str:
+    """The text with `|` escaped, but not in code, where Python-Markdown takes it as it is."""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(part if part.startswith("`") else part.replace("|", r"\|") for part in parts)
