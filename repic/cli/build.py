@@ -280,11 +280,12 @@ def reviews(
     """Review doubtful pairs in a CSV file: export them, decide, import the decisions.
 
     `export` writes all decisions so far and every doubtful pair without one. Fill in `decision`
-    (accept or reject) and `reviewer`, and import the file; the next build uses it.
+    (accept or reject) and `reviewer`, and import the file; the next build uses it. Decisions that
+    the file does not contain stay; a row with a reviewer and no decision withdraws theirs.
 
     Example: repic reviews export doubtful.csv
     """
-    from repic.pipeline import reviews as decisions
+    from repic.pipeline import reviews_csv as decisions
 
     opened = open_store(store)
     if action == "export":

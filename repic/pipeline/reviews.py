@@ -1,21 +1,26 @@
-"""Reviews: decisions of reviewers on pairs and boxes, made one by one or exchanged as CSV.
+"""Reviews: decisions of reviewers on pairs, boxes and identities.
 
-Each reviewer has one decision per pair or box, so that none takes away another's. A build applies
-what they agree on (`settled`).
+Each reviewer has one decision per subject, so that none takes away another's. A build applies what
+they agree on (`settled`, `agreed`). `reviews_csv` exchanges them as CSV.
+
+A box has no lasting id, because that of an object depends on its edges and label. So a decision
+names it by its photo and by its edges as they were detected or first drawn (`box_id`).
 """
 
 from __future__ import annotations
 
-import csv
+import math
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass, field
+from itertools import combinations
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from repic.errors import SchemaError
+from repic.images.coordinates import Box
 from repic.tables import TABLES
 from storage.errors import MovedError, NotFoundError
 from storage.hashing import fingerprint
@@ -23,12 +28,36 @@ from storage.manifest import ArtifactRef, Manifest, Origin
 from storage.store import Store
 
 COLUMNS = [column.name for column in TABLES["reviews"].columns]
-SUBJECTS, DECISIONS = ("pair", "object"), ("accept", "reject", "unsure")
+TEXTS = [name for name in COLUMNS if name != "box"]
+SUBJECTS, DECISIONS = ("pair", "object", "box", "identity"), ("accept", "reject", "unsure")
 DISPUTED = "disputed"
 """What `settled` says of a subject on which reviewers differ."""
 
+SAME_BOX_IOU = 0.75
+"""Least IoU of two boxes that mean the same: drawn twice by hand, or found by two detectors."""
+
+LEAST_SIDE = 1.0
+"""Pixels of the shorter side of a box that a reviewer draws."""
+
+LARGEST = 1e6
+"""Pixels that no side of a photo has."""
+
+LONGEST = 200
+"""Characters of a label or an identity."""
+
 Decision = dict[str, Any]
 """A row of the table."""
+
+Key = tuple[str, str, str]
+"""Subject, subject_id and reviewer."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """All decisions of a version of the table, by key; no version: nobody has decided yet."""
+
+    version: int | None = None
+    rows: Mapping[Key, Decision] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def settled(reviews: pa.Table, subject: str) -> pa.Table:
@@ -50,117 +79,142 @@ def settled(reviews: pa.Table, subject: str) -> pa.Table:
     return pa.table({"subject_id": found["subject_id"], "decision": decision})
 
 
-def record(store: Store, decisions: Iterable[Mapping[str, Any]]) -> Manifest:
+def agreed(decided: Iterable[Decision]) -> Decision | None:
+    """What reviewers say of one box or identity together; None if they differ or nobody is sure.
+
+    Boxes that mean the same (`SAME_BOX_IOU`) agree: the mean of their edges counts. A reviewer
+    who gives no label agrees with any.
+    """
+    sure = sorted((d for d in decided if d["decision"] != "unsure"), key=lambda d: d["reviewer"])
+    if not sure or not all(_agree(one, other) for one, other in combinations(sure, 2)):
+        return None
+    label = next((d["label"] for d in sure if d.get("label") is not None), None)
+    boxes = [d["box"] for d in sure if d.get("box") is not None]
+    mean = [math.fsum(edge) / len(boxes) for edge in zip(*boxes, strict=True)] if boxes else None
+    return {**sure[0], "label": label, "box": mean}
+
+
+def _agree(one: Decision, other: Decision) -> bool:
+    if one["decision"] != other["decision"] or one.get("identity") != other.get("identity"):
+        return False
+    labels = {d["label"] for d in (one, other) if d.get("label") is not None}
+    boxes = [Box.of(d["box"]) for d in (one, other) if d.get("box") is not None]
+    return len(labels) < 2 and (len(boxes) < 2 or boxes[0].iou(boxes[1]) >= SAME_BOX_IOU)
+
+
+def box_id(image_id: str, box: Box) -> str:
+    """The `subject_id` of a box: its photo, and its edges in pixels to two decimals."""
+    return f"{image_id}:{','.join(f'{edge:.2f}' for edge in box.as_list())}"
+
+
+def parse_box_id(text: str) -> tuple[str, Box]:
+    """Photo and box of a `subject_id`.
+
+    Raises:
+        SchemaError: it is not one.
+    """
+    image_id, colon, edges = text.rpartition(":")
+    box = parse_box(edges)
+    if not colon or not image_id or box_id(image_id, box) != text:
+        raise SchemaError(f"{text!r} is no box of a photo: write image_id:x1,y1,x2,y2")
+    return image_id, box
+
+
+def parse_box(text: str) -> Box:
+    """The box of `x1,y1,x2,y2`, with two decimals.
+
+    Raises:
+        SchemaError: these are not four numbers.
+    """
+    try:
+        box = Box.of([float(edge) for edge in text.split(",")]).round(2)
+    except (ValueError, OverflowError):
+        box = None
+    if box is None or not all(map(math.isfinite, box.as_list())):
+        raise SchemaError(f"{text!r} is no box: write four numbers as x1,y1,x2,y2")
+    return box
+
+
+def checked_box(box: Box) -> Box:
+    """The box that a reviewer gives.
+
+    Raises:
+        SchemaError: it is inverted, too small, or not in any photo.
+    """
+    is_inside = all(0 <= edge < LARGEST for edge in box.as_list())  # false for NaN, too
+    if not is_inside or min(box.x2 - box.x1, box.y2 - box.y1) < LEAST_SIDE:
+        said = ", ".join(f"{edge:g}" for edge in box.as_list())
+        raise SchemaError(
+            f"{said} is no box: x1 is left of x2 and y1 above y2 by a pixel or more, from 0 on"
+        )
+    return box
+
+
+def current(store: Store, known: Decided | None = None) -> Decided:
+    """The latest decisions; `known` if nobody has decided since."""
+    latest = store.current().of("reviews").latest
+    if known and known.version == latest:
+        return known
+    rows = store.read(ArtifactRef.exact("reviews", latest)).to_pylist() if latest else []
+    return Decided(latest, {key_of(row): row for row in rows})
+
+
+def add(
+    store: Store, decisions: Iterable[Mapping[str, Any]], known: Decided | None = None
+) -> tuple[Manifest, Decided]:
     """Add decisions to the latest ones; one without a `decision` withdraws the reviewer's own.
 
     Other processes may decide at the same time: the decisions of all of them are kept.
 
     Args:
         decisions: The columns of the table; of several of a reviewer on a subject, the last counts.
+        known: Decisions read before, so that an unchanged version is not read again.
+
+    Returns:
+        The version of the table, and all decisions in it.
 
     Raises:
         SchemaError: a value is invalid; nothing is published.
         storage.errors.StoreError: the store cannot be read or written.
     """
     changes = [
-        (
-            row,
-            _checked(row, f"the decision on {row['subject_id']}") if row["decision"] else None,
-        )
+        (key_of(row), checked(row, f"the decision on {row['subject_id']}"))
+        if row["decision"]
+        else (key_of(row), None)
         for row in decisions
     ]
     while True:
         snapshot = store.current()
-        latest = snapshot.of("reviews").latest
-        every = store.read(ArtifactRef.exact("reviews", latest)).to_pylist() if latest else []
-        rows = {_key(row): row for row in every}
-        for given, row in changes:
+        known = current(store, known)
+        rows = dict(known.rows)
+        for key, row in changes:
             if row:
-                rows[_key(row)] = row
+                rows[key] = row
             else:
-                rows.pop(_key(given), None)
+                rows.pop(key, None)
         manifest = _publish(store, list(rows.values()))
         try:
             store.commit({"reviews": manifest.version}, since=snapshot)
         except MovedError:
             continue  # somebody else decided meanwhile
-        return manifest
+        return manifest, Decided(manifest.version, rows)
 
 
-def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[column] for column in TABLES["reviews"].key)
+def record(store: Store, decisions: Iterable[Mapping[str, Any]]) -> Manifest:
+    """As `add`; returns the version of the table."""
+    return add(store, decisions)[0]
 
 
-def export(store: Store, path: Path) -> int:
-    """Write all decisions, and a row without a decision for each undecided doubtful pair.
-
-    Returns:
-        Number of rows written.
-    """
-    rows = decisions(store)
-    decided = {row["subject_id"] for row in rows}
-    pairs = store.read("pairs@latest", columns=["pair_id", "doubtful"]).to_pylist()
-    waiting = [p["pair_id"] for p in pairs if p["doubtful"] and p["pair_id"] not in decided]
-    rows += [{"subject": "pair", "subject_id": pair} for pair in sorted(waiting)]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    return len(rows)
-
-
-def read(store: Store, path: Path) -> Manifest:
-    """Publish the decisions of a CSV file; rows without a decision are skipped.
-
-    The file replaces all earlier decisions.
-
-    Raises:
-        SchemaError: a column is missing or a value is invalid; nothing is published.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            if missing := set(COLUMNS) - {"note"} - set(reader.fieldnames or ()):
-                raise SchemaError(f"{path} lacks the column {', '.join(sorted(missing))}")
-            rows = [
-                _checked(row, f"{path}, line {reader.line_num}")
-                for row in reader
-                if (row["decision"] or "").strip()
-            ]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SchemaError(f"{path} is not CSV in UTF-8 ({error}): export it again") from error
-    manifest = _publish(store, rows)
-    store.commit({"reviews": manifest.version})
-    return manifest
+def key_of(row: Mapping[str, Any]) -> Key:
+    """Key of a row of the table."""
+    return row["subject"], row["subject_id"], row["reviewer"]
 
 
 def _publish(store: Store, rows: list[Decision]) -> Manifest:
     table = TABLES["reviews"].table(rows)
     # The order of columns is that of the table, not of who made the rows.
-    origin = Origin(fingerprint=fingerprint(sorted([str(r[c]) for c in COLUMNS] for r in rows)))
+    origin = Origin(fingerprint=fingerprint(sorted([str(r.get(c)) for c in COLUMNS] for r in rows)))
     return store.publish("reviews", table, origin, key=TABLES["reviews"].key)
-
-
-def unknown(store: Store, decided: Manifest) -> list[str]:
-    """Subject ids of decisions that no version of the pairs or detections table contains, sorted.
-
-    A decision may refer to a pair that only an older version contains.
-    """
-    rows = store.read(decided.ref).to_pylist()
-    missing: list[str] = []
-    for subject, table, key in (
-        ("pair", "pairs", "pair_id"),
-        ("object", "detections", "object_id"),
-    ):
-        wanted = {row["subject_id"] for row in rows if row["subject"] == subject}
-        for version in reversed(store.versions(table)):
-            if not wanted:
-                break
-            with suppress(NotFoundError):  # a version that is withdrawn
-                rows_of = store.read(ArtifactRef.exact(table, version), columns=[key])
-                wanted -= set(rows_of[key].to_pylist())
-        missing += wanted
-    return sorted(missing)
 
 
 def decisions(store: Store) -> list[Decision]:
@@ -171,12 +225,44 @@ def decisions(store: Store) -> list[Decision]:
         return []
 
 
-def _checked(row: Mapping[str, str | None], where: str) -> Decision:
-    clean = {column: (row.get(column) or "").strip() for column in COLUMNS}
+def checked(row: Mapping[str, Any], where: str) -> Decision:
+    """A decision as it is stored.
+
+    Args:
+        row: Columns of the table; an absent one is null.
+        where: What an error calls it.
+
+    Raises:
+        SchemaError: a value is invalid.
+    """
+    clean: Decision = {column: (row.get(column) or "").strip() for column in TEXTS}
     if clean["subject"] not in SUBJECTS or clean["decision"] not in DECISIONS:
         raise SchemaError(
-            f"{where}: subject is {' or '.join(SUBJECTS)} and decision {', '.join(DECISIONS)}"
+            f"{where}: subject is {', '.join(SUBJECTS)} and decision {', '.join(DECISIONS)}"
         )
     if not clean["subject_id"] or not clean["reviewer"]:
         raise SchemaError(f"{where}: a decision needs a subject_id and a reviewer")
-    return {**clean, "note": clean["note"] or None}
+    said = row.get("label") is not None and clean["subject"] == "box"
+    clean |= {"note": clean["note"] or None, "label": clean["label"] if said else None}
+    clean |= {"identity": clean["identity"] or None, "box": None}
+    if clean["subject"] in ("box", "identity"):
+        parse_box_id(clean["subject_id"])
+        _check_box(clean, row.get("box"), where)
+    return clean
+
+
+def _check_box(clean: Decision, box: Any, where: str) -> None:
+    """Check what only decisions on boxes and identities have; the box is put in."""
+    for text in (clean["label"], clean["identity"]):
+        if text and (len(text) > LONGEST or not text.isprintable()):
+            raise SchemaError(
+                f"{where}: a label or identity is one line of at most {LONGEST} characters"
+            )
+    accepts = clean["decision"] == "accept"
+    if clean["subject"] == "identity":
+        if clean["decision"] == "reject" or accepts != bool(clean["identity"]):
+            raise SchemaError(f"{where}: write accept and the identity")
+    elif accepts:
+        if box is None:
+            raise SchemaError(f"{where}: accept needs a box; reject says that there is no object")
+        clean["box"] = checked_box(Box.of(box).round(2)).as_list()

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from importlib import resources
 from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from repic import config
 from repic.errors import FIXABLE
+from repic.pipeline.reviews import parse_box_id
 from repic.report.pictures import PagePicture, box_of
+from repic.studio.decisions import Change
 from repic.studio.pages import PAGES
 from repic.studio.site import (
     COOKIE,
@@ -24,6 +27,7 @@ from repic.studio.site import (
     PageNotFoundError,
     Studio,
     fields,
+    is_part,
     reviewer_name,
 )
 from repic.web.guard import LOOPBACK, Guard, GuardRules
@@ -130,18 +134,46 @@ def _shared_routes(studio: Studio) -> APIRouter:
     def healthz() -> dict[str, str]:
         return {"status": "ok", "version": config.version()}
 
+    @routes.post("/undo")
+    async def undo(request: Request) -> Response:
+        studio.check_may_review()
+        back = await _back(request)
+        changes = await run_in_threadpool(studio.decisions.undo, studio.reviewer(request))
+        return JSONResponse(_undone(changes)) if is_part(request) else RedirectResponse(back, 303)
+
     @routes.post("/reviewer")
     async def call_me(request: Request) -> Response:
         given = await fields(request)
-        back = given.get("back", "/")
-        if not back.startswith("/") or back.startswith(("//", "/\\")):
-            back = "/"
-        response = RedirectResponse(back, 303)
+        response = RedirectResponse(await _back(request), 303)
         name = quote(reviewer_name(given.get("name", "")))
         response.set_cookie(COOKIE, name, 31_536_000, httponly=True, samesite="strict")
         return response
 
     return routes
+
+
+async def _back(request: Request) -> str:
+    """The page that a form came from."""
+    back = (await fields(request)).get("back", "/")
+    return back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/"
+
+
+def _undone(changes: Sequence[Change]) -> dict[str, str]:
+    """What a page is told that took a step back: a sentence, and which of its elements changed.
+
+    `path` has the element; without one, the page itself has it.
+    """
+    if not changes:
+        return {"said": "There is nothing to take back."}
+    subject, subject_id = changes[0]["subject"], changes[0]["subject_id"]
+    if subject == "pair":
+        said = f"Took back the decision on pair {subject_id[:8]}."
+        return {"said": said, "element": f"pair-{subject_id}", "path": f"/pairs/{subject_id}"}
+    if subject == "box":
+        path = f"/photos/{quote(parse_box_id(subject_id)[0], safe='')}"
+        return {"said": "Took back the decision on a box.", "element": "boxes", "path": path}
+    said = "Took back the decision on a group."
+    return {"said": said, "element": "groups", "path": ""}
 
 
 def _picture_routes(studio: Studio) -> APIRouter:

@@ -114,6 +114,10 @@ class PairIndex:
         self._doubtful = doubtful[order]
         self._same_label = table["same_label"].to_numpy(zero_copy_only=False).astype(bool)[order]
         self.anchor, self.other = (e[order].astype(np.int32) for e in (anchor, other))
+        self.mirror = _mirrors(anchor[order], other[order])
+        """Place of the pair of the same objects in the other order, int64 (n,); -1: none."""
+        self._repeats = np.flatnonzero(self.mirror < np.arange(len(order)))
+        self._repeats = self._repeats[self.mirror[self._repeats] >= 0]
 
     def __len__(self) -> int:
         return len(self._key)
@@ -130,7 +134,7 @@ class PairIndex:
 
     def row(self, place: int) -> dict[str, Any]:
         """The columns of a pair, but for those of its objects."""
-        row: dict[str, Any] = {"pair_id": self._id(place)}
+        row: dict[str, Any] = {"pair_id": self.pair_id(place)}
         for name, values in CODED.items():
             code = int(self._codes[name][place])
             row[name] = values[code] if code >= 0 else None
@@ -143,16 +147,20 @@ class PairIndex:
 
     def cursor(self, place: int) -> str:
         """Where a page can begin or end: the key of a pair, as text."""
-        return f"{self._key[place]}-{self._id(place)}"
+        return f"{self._key[place]}-{self.pair_id(place)}"
 
-    def _id(self, place: int) -> str:
+    def pair_id(self, place: int) -> str:
+        """Id of the pair at a place."""
         return self._ids.ids[self._order[place]].decode()
 
     @cachedmethod(
         lambda self: self._matching, lambda _, wanted: wanted, lock=lambda self: self._lock
     )
     def matching(self, wanted: PairFilter) -> Flags:
-        """Pairs that fit a filter, bool (n,), which must not be changed; kept for a while."""
+        """Pairs that fit a filter, bool (n,), which must not be changed; kept for a while.
+
+        Of two pairs of the same objects that fit, only the first.
+        """
         fits = np.ones(len(self), dtype=bool)
         for name in ("kind", "band", "split", "origin"):
             if value := getattr(wanted, name):
@@ -169,6 +177,8 @@ class PairIndex:
         if wanted.ends is not None:
             at = wanted.ends
             fits &= np.isin(self.anchor, at) | np.isin(self.other, at)
+        # Two objects are asked about once.
+        fits[self._repeats] &= ~fits[self.mirror[self._repeats]]
         fits.setflags(write=False)
         return fits
 
@@ -190,7 +200,19 @@ class PairIndex:
         high = int(np.searchsorted(self._key, key, "right"))
         # Among pairs of one key the ids ascend.
         cut = bisect_left if side == "left" else bisect_right
-        return cut(range(low, high), pair_id, key=self._id) + low
+        return cut(range(low, high), pair_id, key=self.pair_id) + low
+
+
+def _mirrors(anchor: Ints, other: Ints) -> Ints:
+    """The place of the pair (other, anchor) of each pair, int64 (n,); -1 without one."""
+    if not len(anchor):
+        return np.empty(0, np.int64)
+    count = int(max(anchor.max(), other.max())) + 1
+    own, mirrored = anchor * count + other, other * count + anchor
+    order = np.argsort(own, kind="stable")
+    found = order[np.minimum(np.searchsorted(own, mirrored, sorter=order), len(own) - 1)]
+    is_it = (own[found] == mirrored) & (anchor >= 0) & (other >= 0)
+    return np.where(is_it, found, -1)
 
 
 def _first(fits: Flags, start: int, end: int, size: int) -> list[int]:

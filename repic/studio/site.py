@@ -122,9 +122,9 @@ class Studio:
         return HTMLResponse(text, status)
 
 
-def asked_version(request: Request) -> int | None:
+def asked_version(request: Request, name: str = "v") -> int | None:
     """The number in `?v=3`. Raises: PageNotFoundError: it is none."""
-    text = request.query_params.get("v", "")
+    text = request.query_params.get(name, "")
     if not text:
         return None
     if not re.fullmatch(r"[1-9][0-9]{0,14}", text):

@@ -39,7 +39,7 @@ EXAMPLE_COLUMNS = (
 )
 OBJECT_COLUMNS = (
     *("object_id", "image_id", "x1", "y1", "x2", "y2", "label", "confidence", "main"),
-    *("identity", "identity_origin", "detector"),
+    *("identity", "identity_origin", "detector", "reviewed_box", "label_origin"),
 )
 
 
@@ -94,6 +94,15 @@ class VersionTables:
             at = table.column_names.index("image_id")
             table = table.set_column(at, "image_id", queries)
         return table.sort_by("example_id").combine_chunks()
+
+    @cached_property
+    def doubtful_pairs(self) -> list[dict[str, str]]:
+        """Objects of the pairs that wait for a decision."""
+        if "pairs" not in self.version.tables:
+            return []
+        columns, manifest = ["anchor_id", "other_id"], self.version.tables["pairs"]
+        is_doubtful = pc.field("doubtful")
+        return self.version.store.read(manifest.ref, columns, filter=is_doubtful).to_pylist()
 
     @cached_property
     def pairs(self) -> PairIndex:

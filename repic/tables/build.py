@@ -62,7 +62,11 @@ _DETECTED_BOX = (
         "what prompts say.",
     ),
     Column("confidence", FLOAT, "Confidence of the detector, 0 to 1."),
-    Column("detector", TEXT, "Fingerprint of the detector, its weights and its runtime."),
+    Column(
+        "detector",
+        TEXT,
+        "Fingerprint of the detector, its weights and its runtime; review: a reviewer drew it.",
+    ),
     Column("vocabulary", TEXT, "Hash of the detector's vocabulary."),
 )
 _DETECTED_FACTS = (
@@ -146,9 +150,17 @@ OBJECTS = Table(
         Column(
             "identity_origin",
             TEXT,
-            "Where the identity comes from: folder, annotation, object, album or shot.",
+            "Where the identity comes from: folder, annotation, object, album, shot or review.",
             nullable=True,
         ),
+        Column(
+            "reviewed_box",
+            BOX,
+            "The box as it was detected or first drawn, if reviewers decided on it; decisions name "
+            "it by that.",
+            nullable=True,
+        ),
+        Column("label_origin", TEXT, "review, if reviewers said the label.", nullable=True),
     ),
 )
 
@@ -231,7 +243,7 @@ LABELS = Table(
         Column("object_id", TEXT, "The object."),
         Column("image_id", TEXT, "Its photo."),
         Column("label", TEXT, "The label; null if no text may name the object.", nullable=True),
-        Column("origin", TEXT, "Who says so: owner or detector.", nullable=True),
+        Column("origin", TEXT, "Who says so: owner (or a reviewer) or detector.", nullable=True),
         Column(
             "probability",
             FLOAT,
@@ -345,14 +357,33 @@ QUARANTINE = Table(
 
 REVIEWS = Table(
     "reviews",
-    "Decisions of reviewers on pairs and boxes, which builds apply where reviewers agree.",
+    "Decisions of reviewers on pairs, boxes and identities, which builds apply where reviewers "
+    "agree.",
     ("subject", "subject_id", "reviewer"),
     (
-        Column("subject", TEXT, "pair or object."),
-        Column("subject_id", TEXT, "pair_id or object_id."),
+        Column("subject", TEXT, "pair, object, box or identity."),
+        Column(
+            "subject_id",
+            TEXT,
+            "pair_id or object_id; box, identity: image_id:x1,y1,x2,y2 of the box as it was "
+            "detected or first drawn.",
+        ),
         Column("decision", TEXT, "accept, reject or unsure, which decides nothing."),
         Column("reviewer", TEXT, "Name of the reviewer."),
         Column("note", TEXT, "Reason for the decision.", nullable=True),
+        Column(
+            "box",
+            BOX,
+            "box, accept: where the object is, xyxy pixels of the upright original.",
+            nullable=True,
+        ),
+        Column(
+            "label",
+            TEXT,
+            "box, accept: what the object is; null if the reviewer does not say.",
+            nullable=True,
+        ),
+        Column("identity", TEXT, "identity, accept: who or what the object is.", nullable=True),
     ),
 )
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from repic.config import Settings, load
 from repic.errors import SchemaError
-from repic.pipeline import reviews
+from repic.pipeline import reviews, reviews_csv
 from repic.pipeline.scan import scan
 from storage.errors import StoreError
 from storage.store import Store
@@ -147,7 +147,7 @@ def test_near_duplicates_are_no_positives_and_share_a_split(
 
 def decide(store: Store, path: Path, decisions: dict[tuple[str, str], str]) -> None:
     """Export, fill in decisions, import."""
-    reviews.export(store, path)
+    reviews_csv.export(store, path)
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     exported = {(row["subject"], row["subject_id"]) for row in rows}
@@ -163,7 +163,7 @@ def decide(store: Store, path: Path, decisions: dict[tuple[str, str], str]) -> N
         writer = csv.DictWriter(file, reviews.COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    reviews.read(store, path)
+    reviews_csv.read(store, path)
 
 
 def pairs_in_examples(store: Store) -> set[str]:
@@ -209,10 +209,8 @@ def test_a_build_honours_what_a_person_decided(built: Built, tmp_path: Path) -> 
         assert "reviews@v1" in {str(i.ref) for i in manifest.inputs}
     assert not build(built.album.settings(), store).published
 
-    decide(store, tmp_path / "none.csv", {})
-    empty = tmp_path / "empty.csv"
-    empty.write_text(",".join(reviews.COLUMNS) + "\n")
-    reviews.read(store, empty)  # every decision is withdrawn
+    decided = reviews.decisions(store)
+    reviews.record(store, [{**row, "decision": ""} for row in decided])
     without = build(built.album.settings(), store)
     assert {n: m.content for n, m in without.tables.items()} == {
         n: m.content for n, m in built.outcome.tables.items()
@@ -223,11 +221,11 @@ def test_exported_decisions_come_in_unchanged(built: Built, tmp_path: Path) -> N
     store = built.copy(tmp_path / "store")
     doubtful = [r["pair_id"] for r in store.read("pairs@latest").to_pylist() if r["doubtful"]]
     path = tmp_path / "decisions.csv"
-    assert reviews.export(store, path) == len(doubtful)
+    assert reviews_csv.export(store, path) == len(doubtful)
     decide(store, path, {("pair", doubtful[0]): "reject"})
     first = store.manifest("reviews@latest")
-    assert reviews.export(store, path) == len(doubtful)
-    assert reviews.read(store, path).content == first.content
+    assert reviews_csv.export(store, path) == len(doubtful)
+    assert reviews_csv.read(store, path).content == first.content
     assert store.versions("reviews") == [1]
 
 
@@ -239,7 +237,7 @@ def test_going_back_to_old_decisions_is_the_old_version(built: Built, tmp_path: 
     decide(store, tmp_path / "2.csv", {("pair", pair): "accept"})
     two = build(built.album.settings(), store)
     assert two.dataset.version == one.dataset.version + 1
-    reviews.read(store, tmp_path / "1.csv")
+    reviews_csv.read(store, tmp_path / "1.csv")
     again = build(built.album.settings(), store)
     assert not again.published
     assert contents(again) == contents(one)
@@ -268,7 +266,7 @@ def test_a_file_that_says_nonsense_is_refused_whole(
     path = tmp_path / "decisions.csv"
     path.write_bytes(text)
     with pytest.raises((SchemaError, StoreError), match=hint):
-        reviews.read(store, path)
+        reviews_csv.read(store, path)
     code, _, err = repic_main("reviews", "import", str(path), f"--store={store.location}")
     assert (code, err.count("repic: ")) == (2, 1)
     assert hint in err
@@ -289,7 +287,7 @@ def test_reviews_on_the_command_line(built: Built, tmp_path: Path, repic_main: M
     assert code == 0
     assert str(path) in out
     lines = path.read_text().splitlines()
-    filled = lines[1].replace(",,,", ",accept,Zoë,")
+    filled = lines[1].replace(",,,", ",accept,Zoë,", 1)
     path.write_text("\n".join([lines[0], filled, *lines[2:]]) + "\n", encoding="utf-8-sig")
     code, out, err = repic_main("reviews", "import", str(path), f"--store={store.location}")
     assert code == 0, err
@@ -308,15 +306,15 @@ def test_an_id_that_nothing_has_is_counted_and_named(
     path = tmp_path / "decisions.csv"
     decisions = [f"pair,{pair},accept,Jo,", f"object,{box},reject,Jo,"]
     wrong = [f"pair,{box},accept,Jo,", "object,f00d,reject,Jo,"]
-    for lines, count in ((decisions + wrong, 2), (decisions, 0)):
+    for lines, count in ((decisions, 0), (decisions + wrong, 2)):
         path.write_text("\n".join(["subject,subject_id,decision,reviewer,note", *lines]) + "\n")
         code, out, err = repic_main("reviews", "import", str(path), f"--store={store.location}")
         assert code == 0, err
         assert f"holds {len(lines)} decisions" in out
         assert ("name a pair or object that no version has" in err) == bool(count)
-    reviews.read(store, path)
     path.write_text("subject,subject_id,decision,reviewer,note\n" + "\n".join(wrong) + "\n")
-    assert reviews.unknown(store, reviews.read(store, path)) == sorted([box, "f00d"])
+    assert reviews_csv.unknown(store, reviews_csv.read(store, path)) == sorted([box, "f00d"])
     build(built.album.settings("mining.hard_per_object=0", "splits.salt=x"), store)
-    path.write_text("subject,subject_id,decision,reviewer,note\n" + decisions[0] + "\n")
-    assert reviews.unknown(store, reviews.read(store, path)) == []
+    undone = [line.replace(",accept,", ",,").replace(",reject,", ",,") for line in wrong]
+    path.write_text("subject,subject_id,decision,reviewer,note\n" + "\n".join(undone) + "\n")
+    assert reviews_csv.unknown(store, reviews_csv.read(store, path)) == []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -13,6 +14,7 @@ from repic.studio.site import Studio
 from storage.store import Store
 from tests.builds import Built
 from tests.report import builds
+from tests.studio.chromium import BROWSER
 
 HERE = "http://localhost:8900"
 SCRIPT = "<script>alert(1)</script>"
@@ -80,3 +82,15 @@ def hostile(tmp_path: Path) -> Store:
         ],
     )
     return store
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(
+            executable_path=BROWSER,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield opened
+        opened.close()

@@ -2,75 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from repic.pipeline import reviews
-from repic.studio.app import create_app
 from repic.studio.pages import PAGES
-from repic.studio.site import Studio
-from repic.web.listening import listen
 from storage.store import Store
 from tests.builds import Built, build, keyed
+from tests.studio.chromium import (
+    MARKS,
+    SCREENS,
+    check_access,
+    served,
+    until,
+    visit,
+)
 
-BROWSER = shutil.which("chromium")
-PATIENCE = 120_000
-"""Milliseconds that a busy machine may take; waits end as soon as the condition holds."""
-
-SCREENS = [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)]
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine"),
-]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(
-            executable_path=BROWSER,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield opened
-        opened.close()
-
-
-@contextmanager
-def served(store: Store, allow_review: bool = True) -> Iterator[str]:
-    """URL of a studio over a store."""
-    with listen("127.0.0.1", 0, "REPIC_STUDIO_TOKEN") as listening:
-        app = create_app(Studio(store, allow_review=allow_review, reviewer="Ann"))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(60)
-
-
-@contextmanager
-def visit(chromium: Any, **options: Any) -> Iterator[tuple[Any, list[str]]]:
-    """A page of a new visitor, and what it writes to the console."""
-    context = chromium.new_context(**options)
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    console: list[str] = []
-    page.on("console", lambda message: console.append(message.text))
-    page.on("pageerror", lambda error: console.append(str(error)))
-    yield page, console
-    context.close()
+pytestmark = MARKS
 
 
 def paths(store: Store) -> list[str]:
@@ -112,13 +62,6 @@ def test_every_page_in_light_and_dark_on_a_desk_and_a_phone(built: Built, chromi
                     assert page.eval_on_selector_all("img", shown), path
 
 
-def check_access(axe: Any, page: Any, path: str) -> None:
-    """axe-core finds nothing serious."""
-    found = axe.Axe().run(page).response["violations"]
-    serious = [v for v in found if v["impact"] in ("serious", "critical")]
-    assert serious == [], (path, [(v["id"], v["nodes"][0]["html"]) for v in serious])
-
-
 def test_twenty_pairs_by_keys_and_the_next_build_honors_them(
     built: Built, tmp_path: Path, chromium: Any
 ) -> None:
@@ -147,6 +90,8 @@ def test_twenty_pairs_by_keys_and_the_next_build_honors_them(
     outcome = build(built.album.settings(), store)
     pairs = keyed(store.read(outcome.tables["pairs"].ref), "pairs")
     assert {pair: pairs[pair,]["review"] for pair in expected} == expected
+    both = {frozenset((pairs[p,]["anchor_id"], pairs[p,]["other_id"])) for p in expected}
+    assert len(both) == 20, "no two objects are asked about twice"
     latest = store.manifest("reviews@latest")
     assert latest.rows == 20
     assert str(latest.ref) in {str(i.ref) for i in outcome.tables["pairs"].inputs}
@@ -160,13 +105,6 @@ def current(page: Any) -> str:
 
 def decided(store: Store) -> dict[str, str]:
     return {row["subject_id"]: row["decision"] for row in reviews.decisions(store)}
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE / 1000
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_two_reviewers_in_two_browsers(built: Built, tmp_path: Path, chromium: Any) -> None:
@@ -225,6 +163,28 @@ def test_a_decision_on_a_pair_that_is_being_saved_is_told(
         held[0].continue_()
         page.wait_for_selector("[data-own=accept]")
         assert list(decided(store).values()) == ["accept"]
+
+
+def test_a_decision_is_taken_back_while_it_is_being_saved(
+    built: Built, tmp_path: Path, chromium: Any
+) -> None:
+    store = built.copy(tmp_path / "store")
+    with served(store) as url, visit(chromium) as (page, console):
+        page.goto(f"{url}/pairs")
+        pair = current(page)
+        held: list[Any] = []
+        page.context.route("**/decision*", lambda route: held.append(route))
+        page.keyboard.press("y")
+        page.keyboard.press("z")
+        page.wait_for_selector("form.htmx-request")
+        held[0].continue_()
+        page.wait_for_function("document.getElementById('status').textContent.includes('Took')")
+        assert decided(store) == {}
+        card = page.locator(f"#pair-{pair}")
+        assert card.get_attribute("data-own") == ""
+        assert "current" in card.get_attribute("class")
+        assert card.locator("[aria-pressed=true]").count() == 0
+        assert console == []
 
 
 def test_nobody_takes_back_what_another_decided(

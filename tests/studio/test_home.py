@@ -6,14 +6,14 @@ from fastapi.testclient import TestClient
 
 from storage.store import Store
 from tests.builds import Built, build
-from tests.studio.test_pairs import decide, shown
+from tests.studio.test_pairs import decide, ends, shown
 
 
 def test_home_says_what_waits_and_what_is_next(
     browser: TestClient, store: Store, built: Built
 ) -> None:
-    pairs = store.read("pairs@latest", ["pair_id", "doubtful"]).to_pylist()
-    doubtful = sum(row["doubtful"] for row in pairs)
+    pairs = store.read("pairs@latest").to_pylist()
+    doubtful = len({frozenset(ends(row)) for row in pairs if row["doubtful"]})
     text = browser.get("/").text
     assert f"<b>{len(pairs)}</b> pairs" in text
     assert f"{doubtful:,} doubtful pairs wait for a decision" in text

@@ -122,3 +122,24 @@ def test_no_pairs() -> None:
     page = pairs.page(pairs.matching(PairFilter(kind="positive")), 5, after="3-a")
     assert (page.places, page.total, page.before, page.after) == ([], 0, False, False)
     assert pairs.place("a") is None
+
+
+def test_two_pairs_of_the_same_objects_are_shown_once() -> None:
+    rows = table(6)
+    rows = rows.set_column(rows.column_names.index("band"), "band", pa.array(["easy"] * 6))
+    ends = np.array([[0, 1], [1, 0], [2, 3], [-1, 4], [4, -1], [3, 2]])
+    pairs = PairIndex(rows, ends[:, 0], ends[:, 1])
+    found = {tuple(sorted((int(pairs.anchor[p]), int(pairs.other[p])))): p for p in range(6)}
+    assert len(found) == 3
+    fits = pairs.matching(PairFilter())
+    shown = np.flatnonzero(fits).tolist()
+    assert len(shown) == 4, "pairs without an object are their own"
+    for place in shown:
+        mirror = pairs.mirror[place]
+        if min(pairs.anchor[place], pairs.other[place]) >= 0:
+            assert pairs.mirror[mirror] == place > -1
+            assert not fits[mirror]
+            assert place < mirror
+        else:
+            assert mirror == -1
+    assert pairs.matching(PairFilter(band="hard")).sum() == 0

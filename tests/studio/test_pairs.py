@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from repic.pipeline import reviews
+from repic.pipeline.reviews import record
 from storage.errors import StoreError
 from storage.store import Store
 from tests.builds import Built, build, keyed
+from tests.pipeline.test_reviews import decision
 from tests.studio.conftest import client
 
 HTMX = {"hx-request": "true"}
@@ -46,10 +49,18 @@ def decided(store: Store) -> dict[tuple[str, str], str]:
     return {(r["subject_id"], r["reviewer"]): r["decision"] for r in reviews.decisions(store)}
 
 
+def ends(pair: dict[str, Any]) -> tuple[str, str]:
+    """The two objects of a pair."""
+    return pair["anchor_id"], pair["other_id"]
+
+
 def test_all_pairs_the_doubtful_first(browser: TestClient, store: Store) -> None:
     rows = keyed(store.read("pairs@latest"), "pairs")
     pairs = every(browser, "/pairs")
-    assert sorted(pairs) == sorted(key for (key,) in rows)
+    every_two = {frozenset(ends(row)) for row in rows.values()}
+    assert len(every_two) < len(rows), "some are in both orders"
+    assert {frozenset(ends(rows[pair,])) for pair in pairs} == every_two
+    assert len(pairs) == len(every_two)
     flags = [rows[pair,]["doubtful"] for pair in pairs]
     assert any(flags)
     assert flags == sorted(flags, reverse=True)
@@ -64,9 +75,9 @@ def test_filters_are_in_the_address(browser: TestClient, store: Store) -> None:
     name = things[next(iter(rows.values()))["anchor_id"]]["identity"]
     path = f"/pairs?kind=positive&split=train&identity={name}&low=-1&high=&doubtful="
     found = every(browser, path)
-    assert set(found) == {
-        key
-        for (key,), row in rows.items()
+    assert {frozenset(ends(rows[pair,])) for pair in found} == {
+        frozenset(ends(row))
+        for row in rows.values()
         if row["kind"] == "positive"
         and row["split"] == "train"
         and name in (things[row["anchor_id"]]["identity"], things[row["other_id"]]["identity"])
@@ -89,6 +100,47 @@ def test_a_decision_a_change_and_taking_it_back(browser: TestClient, store: Stor
     decide(browser, pair, "")
     assert decided(store) == {}
     assert shown(browser, "/pairs")[0] == pair
+
+
+def test_two_objects_are_asked_about_once(browser: TestClient, store: Store) -> None:
+    rows = store.read("pairs@latest").to_pylist()
+    by_ends = {ends(row): row["pair_id"] for row in rows}
+    mirrored = {row["pair_id"]: by_ends.get(ends(row)[::-1]) for row in rows}
+    pair = next(pair for pair in every(browser, "/pairs") if mirrored[pair])
+    decide(browser, pair, "reject")
+    assert not {pair, mirrored[pair]} & set(every(browser, "/pairs"))
+    assert shown(browser, "/pairs?review=decided") == [pair]
+    assert "Ann: wrong" in browser.get(f"/pairs/{mirrored[pair]}").text
+    record(store, [decision(str(mirrored[pair]), "accept", "Ben")])
+    assert shown(browser, "/pairs?review=disputed") == [pair]
+
+
+def test_links_follow_the_latest_version(browser: TestClient, store: Store) -> None:
+    text = browser.get("/pairs").text
+    assert re.search(r'href="/pairs/\w+"', text)
+    assert re.search(r'href="/photos/\w+"', text)
+    pair = shown(browser, "/pairs")[0]
+    reply = browser.post(f"/pairs/{pair}/decision?of=1", data={"decision": "accept"}, headers=HTMX)
+    assert f'href="/pairs/{pair}"' in reply.text
+
+
+def test_agreement_of_two_reviewers(browser: TestClient, store: Store) -> None:
+    assert "Agreement of reviewers" not in browser.get("/pairs").text
+    pairs = every(browser, "/pairs")[:5]
+    said = {"Ann": "aaarr", "Ben": "aarrr"}
+    words = {"a": "accept", "r": "reject"}
+    record(
+        store,
+        [
+            decision(pair, words[letter], who)
+            for who, letters in said.items()
+            for pair, letter in zip(pairs, letters, strict=True)
+        ],
+    )
+    text = browser.get("/pairs").text
+    row = text[text.index('<td class="wrap">Ann, Ben') :]
+    # 4 of 5 agree; by chance (3 * 2 + 2 * 3) / 25.
+    assert re.findall(r'class="num">([^<]+)', row)[:3] == ["5", "80.0 %", "0.615"]
 
 
 def test_without_scripts_a_decision_leads_to_the_pair(browser: TestClient, store: Store) -> None:
@@ -180,7 +232,7 @@ def test_a_store_that_cannot_be_written_is_told(
     def full(*_: object) -> None:
         raise StoreError("No space is left: free some.")
 
-    monkeypatch.setattr(reviews, "record", full)
+    monkeypatch.setattr(reviews, "add", full)
     reply = browser.post(f"/pairs/{pair}/decision", data={"decision": "accept"}, headers=HTMX)
     assert (reply.status_code, reply.text) == (409, "No space is left: free some.")
     monkeypatch.undo()

@@ -65,9 +65,10 @@ def test_a_photo_with_its_boxes_pairs_and_examples(browser: TestClient, store: S
     ]
     text = browser.get(f"/photos/{image_id}").text
     first = text[: text.index("<h2>Pairs")]
-    assert first.count("<rect") == len(things)
+    assert first.count("<rect") == len(things) + 1, "and a new one"
     assert all(f"/crops/{thing['object_id']}/" in first for thing in things)
-    assert f"{len(pairs)} pair" in text
+    both = {frozenset((p["anchor_id"], p["other_id"])) for p in pairs}
+    assert f"{len(both)} pair" in text
     own = [e for e in examples if e["image_id"] == image_id][: page.MOST_EXAMPLES]
     assert all(f"/examples/{e['example_id']}" in text for e in own)
     assert browser.get("/photos/nobody").status_code == 404

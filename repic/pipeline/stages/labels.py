@@ -53,7 +53,10 @@ class LabelStage(TableStage):
     reads = ("images", "objects", "groups")
     columns: ClassVar = {
         "images": ("image_id", "source", "label", "annotations"),
-        "objects": ("object_id", "image_id", "label", "confidence", "main", "nouns"),
+        "objects": (
+            *("object_id", "image_id", "label", "confidence", "main", "nouns"),
+            "label_origin",
+        ),
         "groups": ("object_id", "group"),
     }
     writes = ("labels",)
@@ -123,7 +126,9 @@ def _owners(settings: Settings) -> set[str]:
 
 
 def _owner_label(row: dict, owners: Collection[str]) -> str | None:
-    """What the owner of the photo calls this object: that of a box, or the main object."""
+    """What a reviewer or the owner calls this object: the owner that of a box, or the main one."""
+    if row["label_origin"]:
+        return row["label"] or None
     of_box = row["label"] if row["source"] in owners and row["annotated"] else None
     return of_box or (row["photo_label"] if row["main"] else None)
 

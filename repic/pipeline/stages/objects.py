@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
@@ -32,6 +32,7 @@ from repic.pipeline.stages.base import (
     rows_of,
 )
 from repic.pipeline.stages.prefetch import Decode, prefetch
+from repic.pipeline.stages.reviewed import BoxReviews, object_id
 from storage.hashing import fingerprint
 
 SAME_OBJECT_IOU = 0.5
@@ -210,7 +211,7 @@ def _kept(detections: list[Detection], photo: dict, settings: Settings) -> list[
 def _row(photo: dict, detection: Detection, made_by: str, vocabulary: str) -> dict:
     box = detection.box
     return {
-        "object_id": fingerprint([photo["image_id"], box.as_list(), detection.label]),
+        "object_id": object_id(photo["image_id"], box, detection.label),
         "image_id": photo["image_id"],
         "x1": box.x1,
         "y1": box.y1,
@@ -229,10 +230,10 @@ def _row(photo: dict, detection: Detection, made_by: str, vocabulary: str) -> di
 
 
 class ObjectStage(TableStage):
-    """Assign identities, count labels per photo, mark the main object, drop rejected boxes."""
+    """Boxes as reviewers say; identities, labels counted per photo, and the main object."""
 
     name = "objects"
-    version = 3
+    version = 4
     reads = ("images", "detections", "reviews")
     writes = ("objects",)
 
@@ -242,21 +243,19 @@ class ObjectStage(TableStage):
         return first if all(rule == first for rule in rules.values()) else rules
 
     def run(self, inputs: Inputs) -> Output:
-        decided = settled(inputs.tables["reviews"], "object").to_pylist()
-        rejected = {row["subject_id"] for row in decided if row["decision"] == "reject"}
-        boxes_of: dict[str, list[dict]] = defaultdict(list)
-        for box in inputs.tables["detections"].to_pylist():
-            if box["object_id"] not in rejected:
-                boxes_of[box["image_id"]].append(box)
+        reviews = BoxReviews.of(inputs.tables["reviews"])
+        photos = inputs.tables["images"].to_pylist()
+        boxes_of, applied = _reviewed(photos, inputs, reviews)
         rules = {s.name: _rules(inputs.settings, s) for s in inputs.settings.sources}
         rows = []
         annotated, lost = 0, 0
-        for photo in tracks.followed(inputs.tables["images"].to_pylist(), boxes_of):
+        for photo in tracks.followed(photos, boxes_of):
             boxes = boxes_of[photo["image_id"]]
             rule = rules[photo["source"]]
             if "expressions" in rule:
                 boxes = _with_expressions(boxes, photo["annotations"])
             found = _objects_of(photo, boxes, rule["identity"])
+            applied["named"] += reviews.named(photo, found)
             rows += found
             if rule["identity"] == "annotation":
                 names = {a["identity"] for a in photo["annotations"] if a["identity"]}
@@ -267,7 +266,29 @@ class ObjectStage(TableStage):
         }
         if lost:
             notes["identities_without_box"] = {"lost": lost, "annotated": annotated}
+        if any(applied.values()):
+            notes["reviews"] = {what: count for what, count in sorted(applied.items()) if count}
         return Output({"objects": rows_of("objects", rows)}, notes)
+
+
+def _reviewed(
+    photos: Iterable[dict], inputs: Inputs, reviews: BoxReviews
+) -> tuple[dict[str, list[dict]], Counter[str]]:
+    """Boxes by photo after the decisions on them, and how many decisions were applied."""
+    decided = settled(inputs.tables["reviews"], "object").to_pylist()
+    rejected = {row["subject_id"] for row in decided if row["decision"] == "reject"}
+    boxes_of: dict[str, list[dict]] = defaultdict(list)
+    applied = Counter({"disputed": reviews.disputed})
+    for box in inputs.tables["detections"].to_pylist():
+        if box["object_id"] in rejected:
+            applied["deleted"] += 1
+        else:
+            boxes_of[box["image_id"]].append(box)
+    for photo in photos:
+        found = boxes_of[photo["image_id"]]
+        boxes_of[photo["image_id"]], counts = reviews.boxes_of(photo, found)
+        applied += counts
+    return boxes_of, applied
 
 
 def _rules(settings: Settings, source: SourceSettings) -> dict[str, str]:

@@ -17,7 +17,7 @@ from repic.models.devices import ResolvedRuntime
 from repic.objectives.corpus import first_bits
 from repic.pipeline import suspects
 from repic.pipeline.kept_neighbors import KeptNeighbors
-from repic.pipeline.reviews import settled
+from repic.pipeline.reviews import DISPUTED, settled
 from repic.pipeline.stages import tracks
 from repic.pipeline.stages.base import Inputs, Json, Output, TableStage
 from repic.pipeline.stages.objects import ALONE
@@ -32,7 +32,7 @@ class PairStage(TableStage):
     """Mine positive and negative pairs; both objects of a pair are in the same split."""
 
     name = "pairs"
-    version = 8
+    version = 9
     reads = ("images", "objects", "embeddings", "reviews")
     columns: ClassVar = {
         "images": ("image_id", "near_duplicate_group", "source", "split"),
@@ -224,9 +224,23 @@ def _block(
         "same_label": pc.equal(anchor["label"], other["label"]),
         "split": splits.take(pairs.anchor),
         "doubtful": pairs.doubtful,
-        "review": reviews["decision"].take(pc.index_in(ids, reviews["subject_id"])),
+        "review": _review(ids, anchor["object_id"], other["object_id"], reviews),
     }
     return TABLES["pairs"].check(pa.table(columns))
+
+
+def _review(
+    ids: pa.Array, anchor: pa.ChunkedArray, other: pa.ChunkedArray, reviews: pa.Table
+) -> pa.ChunkedArray:
+    """What reviewers say of each pair, or of the same two objects in the other order."""
+    if not reviews.num_rows:
+        return reviews["decision"].take(pa.nulls(len(ids), pa.int32()))
+    own, mirrored = (
+        reviews["decision"].take(pc.index_in(of, reviews["subject_id"]))
+        for of in (ids, fingerprints_of_pairs(other, anchor))
+    )
+    either = pc.coalesce(own, mirrored)
+    return pc.if_else(pc.fill_null(pc.equal(own, mirrored), True), either, DISPUTED)
 
 
 def _why_nothing(analysis: Analysis) -> str | None:

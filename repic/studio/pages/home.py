@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import pyarrow.compute as pc
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from repic.config import SPLITS
 from repic.pipeline import status
+from repic.pipeline.reviews import DISPUTED, Decision
 from repic.pipeline.suspects import suspicions
 from repic.report.provenance import quarantine_section
 from repic.studio.decisions import standing
@@ -81,19 +84,26 @@ def routes(studio: Studio) -> APIRouter:
 
 def review_state(studio: Studio, version: VersionTables) -> ReviewState:
     """How far the review of a version is, without reading all of its pairs."""
-    doubtful = version.version.dataset.notes.get("pairs", {}).get("doubtful")
-    if doubtful is None:
-        doubtful = pc.sum(version.version.read("pairs", ["doubtful"])["doubtful"]).as_py() or 0
-    every = {pair: standing(d) for pair, d in studio.decisions.of_pairs().items()}
-    sure = {pair: said for pair, said in every.items() if said != "unsure"}
-    rows = version.version.rows("pairs", "pair_id", sure)
-    said = {row["pair_id"]: sure[row["pair_id"]] for row in rows}
+    decisions = studio.decisions.of("pair")
+    rows = version.version.rows("pairs", "pair_id", decisions)
+    together: dict[frozenset[str], dict[str, Decision]] = defaultdict(dict)
+    for row in rows:  # the same objects in both orders are one pair
+        together[_ends(row)] |= decisions[row["pair_id"]]
+    said = {ends: standing(decided) for ends, decided in together.items()}
+    sure = {ends: decision for ends, decision in said.items() if decision != "unsure"}
+    waiting = {_ends(row) for row in version.doubtful_pairs} - sure.keys()
+    reviewed = {_ends(row): row["review"] for row in rows}
     return ReviewState(
-        waiting=doubtful - sum(row["doubtful"] for row in rows),
-        decided=len(rows),
-        disputed=list(said.values()).count("disputed"),
-        unused=sum(row["review"] != said[row["pair_id"]] for row in rows),
+        waiting=len(waiting),
+        decided=len(sure),
+        disputed=list(sure.values()).count(DISPUTED),
+        unused=sum(reviewed[ends] != decision for ends, decision in sure.items()),
     )
+
+
+def _ends(pair: Mapping[str, Any]) -> frozenset[str]:
+    """The two objects of a pair."""
+    return frozenset((pair["anchor_id"], pair["other_id"]))
 
 
 def _examples(version: VersionTables) -> dict[str, dict[str, int]]:

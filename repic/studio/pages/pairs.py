@@ -15,10 +15,18 @@ from fastapi.responses import RedirectResponse, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator
 
-from repic.pipeline.reviews import DECISIONS, DISPUTED, Decision
-from repic.studio.decisions import standing
+from repic.pipeline.reviews import DECISIONS, DISPUTED
+from repic.studio.agreement import agreements
+from repic.studio.decisions import ByReviewer, standing
 from repic.studio.pair_index import PairFilter, PairIndex
-from repic.studio.site import PageNotFoundError, Studio, address, fields, is_part
+from repic.studio.site import (
+    PageNotFoundError,
+    Studio,
+    address,
+    asked_version,
+    fields,
+    is_part,
+)
 from repic.studio.versions import VersionTables
 
 NAME, PATH = "Pairs", "/pairs"
@@ -89,7 +97,8 @@ def routes(studio: Studio) -> APIRouter:
     def pairs(request: Request, wanted: Annotated[PairQuery, Query()]) -> Response:
         version, who = studio.version(request), studio.reviewer(request)
         index = version.pairs
-        fits = _state(studio, index, index.matching(_filter(version, wanted)), wanted.review, who)
+        decided = decided_pairs(index, studio.decisions.of("pair"))
+        fits = _state(index, index.matching(_filter(version, wanted)), wanted.review, decided, who)
         page = index.page(fits, SIZE, wanted.after, wanted.before)
         return studio.page(
             request,
@@ -102,6 +111,7 @@ def routes(studio: Studio) -> APIRouter:
             cards=shown(studio, version, page.places, who),
             identities=named(version, "identity"),
             labels=named(version, "called"),
+            agreements=agreements(decided.values()),
         )
 
     @routes.get("/pairs/{pair_id}")
@@ -117,7 +127,7 @@ def routes(studio: Studio) -> APIRouter:
         who = studio.reviewer(request)
         await run_in_threadpool(partial(_decide, studio, request, pair_id, given, who))
         if not is_part(request):
-            return RedirectResponse(address(f"/pairs/{pair_id}", request.query_params), 303)
+            return RedirectResponse(address(f"/pairs/{pair_id}", request.query_params, of=""), 303)
         return await run_in_threadpool(partial(_decided_card, studio, request, pair_id, who))
 
     return routes
@@ -130,21 +140,25 @@ def _decide(
     decision = given.get("decision", "")
     if decision not in ("", *DECISIONS):
         raise PageNotFoundError(f"A decision is one of {', '.join(DECISIONS)}.")
-    if studio.version(request).pairs.place(pair_id) is None:
+    if _seen(studio, request).pairs.place(pair_id) is None:
         raise PageNotFoundError(f"There is no pair {pair_id}: load the page again.")
-    studio.decisions.decide(
-        {
-            "subject": "pair",
-            "subject_id": pair_id,
-            "decision": decision,
-            "reviewer": who,
-            "note": given.get("note", "").strip()[:500] or None,
-        }
-    )
+    change = {
+        "subject": "pair",
+        "subject_id": pair_id,
+        "decision": decision,
+        "reviewer": who,
+        "note": given.get("note", "").strip()[:500] or None,
+    }
+    studio.decisions.decide([change])
+
+
+def _seen(studio: Studio, request: Request) -> VersionTables:
+    """The version that the reviewer sees: `of` in the address, or as `Studio.version`."""
+    return studio.versions.find(asked_version(request, "of") or asked_version(request))
 
 
 def _decided_card(studio: Studio, request: Request, pair_id: str, who: str) -> Response:
-    version = studio.version(request)
+    version = _seen(studio, request)
     card = _card(studio, version, pair_id, who)
     return studio.page(request, "pair_card.html", version=version, card=card)
 
@@ -158,7 +172,7 @@ def _card(studio: Studio, version: VersionTables, pair_id: str, who: str) -> Sho
 
 def shown(studio: Studio, version: VersionTables, places: list[int], who: str) -> list[ShownPair]:
     """Pairs as a page shows them."""
-    index, decisions = version.pairs, studio.decisions.of_pairs()
+    index, decisions = version.pairs, studio.decisions.of("pair")
     at = np.array(places, dtype=np.int64)
     ends = [
         [_object(version, thing) for thing in version.objects_at(side[at])]
@@ -167,7 +181,7 @@ def shown(studio: Studio, version: VersionTables, places: list[int], who: str) -
     cards = []
     for place, anchor, other in zip(places, *ends, strict=True):
         row = index.row(place)
-        decided = decisions.get(row["pair_id"], {})
+        decided = of_pair(index, decisions, place)
         own = decided.get(who)
         cards.append(
             ShownPair(
@@ -179,6 +193,22 @@ def shown(studio: Studio, version: VersionTables, places: list[int], who: str) -
             )
         )
     return cards
+
+
+def of_pair(index: PairIndex, decisions: Mapping[str, ByReviewer], place: int) -> ByReviewer:
+    """Decisions on a pair, and on the same objects in the other order."""
+    mirror = int(index.mirror[place])
+    ids = [index.pair_id(mirror), index.pair_id(place)] if mirror >= 0 else [index.pair_id(place)]
+    return {name: row for id_ in ids for name, row in decisions.get(id_, {}).items()}
+
+
+def decided_pairs(index: PairIndex, decisions: Mapping[str, ByReviewer]) -> dict[int, ByReviewer]:
+    """Place of each decided pair, the lower one of two in both orders -> its decisions."""
+    places = index.places(list(decisions))
+    known = places[places >= 0]
+    mirrors = index.mirror[known]
+    first = np.unique(np.where(mirrors >= 0, np.minimum(known, mirrors), known))
+    return {place: of_pair(index, decisions, place) for place in first.tolist()}
 
 
 def _object(version: VersionTables, thing: dict[str, Any] | None) -> ShownObject:
@@ -207,17 +237,19 @@ def _filter(version: VersionTables, wanted: PairQuery) -> PairFilter:
     )
 
 
-def _state(studio: Studio, index: PairIndex, fits: Flags, review: str, who: str) -> Flags:
+def _state(
+    index: PairIndex, fits: Flags, review: str, decided: Mapping[int, ByReviewer], who: str
+) -> Flags:
     """Those of the pairs that are in a state of review, bool (n,)."""
     if review == "any":
         return fits
-    is_meant: Callable[[Mapping[str, Decision]], bool] = {
+    is_meant: Callable[[ByReviewer], bool] = {
         "waiting": lambda decided: who in decided,
         "decided": bool,
         "disputed": lambda decided: standing(decided) == DISPUTED,
     }[review]
-    decisions = studio.decisions.of_pairs()
-    places = index.places([pair for pair, decided in decisions.items() if is_meant(decided)])
+    first = np.array([place for place, rows in decided.items() if is_meant(rows)], dtype=np.int64)
+    places = np.concatenate([first, index.mirror[first]])
     places = places[places >= 0]
     if review == "waiting":
         left = fits.copy()

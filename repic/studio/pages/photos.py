@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from repic.report.provenance import quarantine_section
+from repic.studio import boxes
 from repic.studio.pages.pairs import named, shown
 from repic.studio.pair_index import PairFilter
-from repic.studio.site import PageNotFoundError, Studio
+from repic.studio.site import PageNotFoundError, Studio, address, fields, is_part
 from repic.studio.versions import VersionTables
 
 NAME, PATH = "Photos", "/photos"
@@ -78,24 +81,55 @@ def routes(studio: Studio) -> APIRouter:
     @routes.get("/photos/{image_id}")
     def photo(request: Request, image_id: str) -> Response:
         version = studio.version(request)
-        row = version.photo_ids.row(image_id)
-        if row is None:
-            raise PageNotFoundError(f"dataset@v{version.number} has no photo {image_id}.")
-        things = version.objects_of(image_id)
-        places = _pairs_of(version, things)
+        places = _pairs_of(version, version.objects_of(image_id))
         return studio.page(
             request,
             "photo.html",
-            version=version,
-            photo=version.photo(row),
-            objects=version.objects_at(things),
+            **_photo(studio, version, image_id, studio.reviewer(request)),
             pairs=len(places),
             cards=shown(studio, version, places[:MOST_PAIRS], studio.reviewer(request)),
             examples=_examples_of(version, image_id),
-            split=_split_of(version, image_id),
         )
 
+    @routes.post("/photos/{image_id}/boxes")
+    async def decide(request: Request, image_id: str) -> Response:
+        studio.check_may_review()
+        given = await fields(request)
+        return await run_in_threadpool(partial(_decide, studio, request, image_id, given))
+
     return routes
+
+
+def _photo(studio: Studio, version: VersionTables, image_id: str, who: str) -> dict[str, Any]:
+    """What `boxes.html` shows of a photo."""
+    row = version.photo_ids.row(image_id)
+    if row is None:
+        raise PageNotFoundError(f"dataset@v{version.number} has no photo {image_id}.")
+    things = [thing for thing in version.objects_at(version.objects_of(image_id)) if thing]
+    decided = studio.decisions.of_photo("box", image_id)
+    return {
+        "version": version,
+        "photo": version.photo(row),
+        "boxes": boxes.shown_boxes(image_id, things, decided, who),
+        "labels": named(version, "called"),
+        "split": _split_of(version, image_id),
+    }
+
+
+def _decide(studio: Studio, request: Request, image_id: str, given: dict[str, str]) -> Response:
+    """Publish a decision on a box; the reply is the photo with its boxes as they are now."""
+    version, who = studio.version(request), studio.reviewer(request)
+    before = _photo(studio, version, image_id, who)
+    if other := given.get("agree"):
+        decided = studio.decisions.of_photo("box", image_id)
+        change = boxes.agreement(decided, f"{image_id}:{given.get('address', '')}", other, who)
+    else:
+        change = boxes.change_of(before["photo"], before["boxes"], given, who)
+    studio.decisions.decide([change])
+    if not is_part(request):
+        return RedirectResponse(address(f"/photos/{image_id}", request.query_params), 303)
+    now = _photo(studio, version, image_id, who)
+    return studio.page(request, "boxes.html", **now)
 
 
 def _matching(version: VersionTables, wanted: PhotoQuery) -> Flags:

@@ -5,10 +5,10 @@
   const items = () => [...document.querySelectorAll("[data-item]")];
   const list = document.querySelector("[data-list]");
   const status = document.getElementById("status");
-  const UNDO = "repic-undo";
   const STILL = "Still saving this pair: decide again when it is saved.";
   let current = -1;
   let saving = 0;
+  let undoes = 0;
   let leaveFor = null;
   let goes = false;
 
@@ -24,6 +24,7 @@
     all.forEach((item, n) => item.classList.toggle("current", n === current));
     all[current].focus({ preventScroll: true });
     if (scroll) all[current].scrollIntoView({ block: "nearest" });
+    document.dispatchEvent(new Event("repic:current"));
   };
 
   const follow = (rel) => {
@@ -34,36 +35,34 @@
     return true;
   };
 
-  const undone = () => JSON.parse(sessionStorage.getItem(UNDO) || "[]");
-  const remember = (stack) => sessionStorage.setItem(UNDO, JSON.stringify(stack.slice(-500)));
-
   const decide = (key) => {
     const card = items()[current];
     const button = card && card.querySelector(`button[data-key="${key}"]`);
     if (!button || button.disabled) return;
     if (button.form.matches(".htmx-request")) return say(STILL, true);
-    remember([...undone(), { pair: card.dataset.pair, before: card.dataset.own }]);
     button.click();
     if (current + 1 < items().length) select(current + 1);
     else if (list && !follow("next")) say("That was the last one.");
   };
 
+  // Takes the last decision back, after those that are on their way.
   const undo = () => {
-    const stack = undone();
-    const last = stack.pop();
-    if (!last) return say("There is nothing to take back.");
-    remember(stack);
-    const at = items().findIndex((item) => item.dataset.pair === last.pair);
-    const card = items()[at];
-    const path = card
-      ? card.querySelector("form").getAttribute("hx-post")
-      : `/pairs/${encodeURIComponent(last.pair)}/decision`;
-    const target = card ? { target: card, swap: "outerHTML" } : { target: document.body, swap: "none" };
-    htmx.ajax("POST", path, { values: { decision: last.before }, source: card || document.body, ...target })
-      .then(() => {
-        if (card) select(at);
-        else say(`Took back the decision on pair ${last.pair.slice(0, 8)}.`);
-      });
+    if (saving) undoes += 1;
+    else htmx.ajax("POST", "/undo", { source: document.body, target: document.body, swap: "none" });
+  };
+
+  // Shows again what was taken back, if the page has it.
+  const show = ({ said, element, path }) => {
+    const shown = element && document.getElementById(element);
+    if (!shown) return say(said);
+    const at = items().indexOf(shown);
+    const version = new URLSearchParams(location.search).get("v");
+    const from = path ? path + (version ? `?v=${version}` : "") : location.pathname + location.search;
+    const how = { source: shown, target: shown, select: `#${CSS.escape(element)}`, swap: "outerHTML" };
+    htmx.ajax("GET", from, how).then(() => {
+      if (at >= 0) select(at);
+      say(said);
+    });
   };
 
   document.addEventListener("keydown", (event) => {
@@ -118,17 +117,13 @@
     if (item && !item.matches("a")) {
       current = items().indexOf(item);
       items().forEach((other, n) => other.classList.toggle("current", n === current));
+      document.dispatchEvent(new Event("repic:current"));
     }
   });
 
   document.addEventListener("change", (event) => {
     const form = event.target.closest("[data-filters]");
     if (form) form.requestSubmit();
-  });
-
-  // What one reviewer decided is not taken back in the name of another.
-  document.addEventListener("submit", (event) => {
-    if (event.target.matches(".who")) sessionStorage.removeItem(UNDO);
   });
 
   // htmx would drop it: the reply to the request before replaces the form.
@@ -151,6 +146,14 @@
       return;
     }
     saving -= 1;
+    if (!saving && undoes) {
+      undoes -= 1;
+      setTimeout(undo);
+    }
+    if (event.detail.successful && event.detail.requestConfig.path === "/undo") {
+      show(JSON.parse(event.detail.xhr.responseText));
+      return;
+    }
     if (!event.detail.successful) {
       leaveFor = null;
       const why = event.detail.xhr && event.detail.xhr.responseText;
@@ -166,6 +169,7 @@
     if (all[current] && document.activeElement === document.body) {
       all[current].focus({ preventScroll: true });
     }
+    document.dispatchEvent(new Event("repic:current"));
   });
   window.addEventListener("beforeunload", (event) => {
     if (saving) event.preventDefault();
