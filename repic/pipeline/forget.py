@@ -152,7 +152,11 @@ def _drop_decisions(store: Store) -> int:
     if not decided:
         return 0
     ids = remains.remains(store).ids
-    dropped = [{**row, "decision": None} for row in decided if row["subject_id"] in ids]
+    dropped = [
+        {**row, "decision": None}
+        for row in decided
+        if row["subject_id"] in ids or reviews.photo_of(row) in ids
+    ]
     if dropped:
         reviews.record(store, dropped)
     return len(dropped)

@@ -120,6 +120,13 @@ def parse_box_id(text: str) -> tuple[str, Box]:
     return image_id, box
 
 
+def photo_of(decision: Mapping[str, Any]) -> str | None:
+    """The photo of a decision on a box or an identity; None for others."""
+    if decision["subject"] not in ("box", "identity"):
+        return None
+    return parse_box_id(decision["subject_id"])[0]
+
+
 def parse_box(text: str) -> Box:
     """The box of `x1,y1,x2,y2`, with two decimals.
 

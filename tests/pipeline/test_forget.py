@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from repic.errors import ForgetError, SourceError
+from repic.images.coordinates import Box
 from repic.images.uris import file_uri
 from repic.pipeline import reviews
 from repic.pipeline.build import Build
@@ -90,6 +91,9 @@ def test_a_photo_is_gone_from_everything(built: Built, tmp_path: Path, repic_mai
     )
     decision = {"subject": "pair", "decision": "accept", "reviewer": "ann", "note": None}
     reviews.record(store, [{**decision, "subject_id": each} for each in (pair, other)])
+    on_photo = {"subject": "identity", "identity": "Rex"}
+    named = [reviews.box_id(image, Box(1, 2, 30, 40)) for image in (gone["image_id"], "other")]
+    reviews.record(store, [{**decision, **on_photo, "subject_id": each} for each in named])
     trained = store.publish_files(
         "checkpoint",
         {"adapter.bin": b"weights"},
@@ -109,8 +113,8 @@ def test_a_photo_is_gone_from_everything(built: Built, tmp_path: Path, repic_mai
     assert code == 0, err
     told = json.loads(out)
     assert told["forgotten"]["photos"] == [gone["image_id"]]
-    assert told["forgotten"]["decisions"] == 1
-    assert [row["subject_id"] for row in rows_of(store, "reviews")] == [other]
+    assert told["forgotten"]["decisions"] == 2
+    assert {row["subject_id"] for row in rows_of(store, "reviews")} == {other, named[1]}
     assert told["left"]["checkpoints"] == ["checkpoint@v1"]
     assert {"dataset@v1", "examples@v1", "images@v1", "pairs@v1", "report@v1", "reviews@v1"} <= set(
         told["left"]["versions"]
