@@ -199,8 +199,12 @@ def test_a_build_honours_what_a_person_decided(built: Built, tmp_path: Path) -> 
         assert thing not in store.read(f"{name}@latest")["object_id"].to_pylist()
     after = keyed(store.read("pairs@latest"), "pairs")
     assert not touching & {key for (key,) in after}
+    ends = {(row["anchor_id"], row["other_id"]): key for (key,), row in table.items()}
+    mirrored = {key: ends.get((row["other_id"], row["anchor_id"])) for (key,), row in table.items()}
+    accepted |= {mirrored[key] for key in accepted}
+    rejected_both = {rejected, mirrored[rejected]}
     for (key,), row in after.items():
-        expected = "accept" if key in accepted else "reject" if key == rejected else None
+        expected = "accept" if key in accepted else "reject" if key in rejected_both else None
         assert row["review"] == expected
     for example in store.read("examples@latest").to_pylist():
         assert thing not in {r["object_id"] for r in example["references"]}

@@ -178,7 +178,9 @@ def test_a_decision_is_taken_back_while_it_is_being_saved(
         page.keyboard.press("z")
         page.wait_for_selector("form.htmx-request")
         held[0].continue_()
-        page.wait_for_function("document.getElementById('status').textContent.includes('Took')")
+        page.wait_for_function(
+            "() => document.getElementById('status').textContent.includes('Took')"
+        )
         assert decided(store) == {}
         card = page.locator(f"#pair-{pair}")
         assert card.get_attribute("data-own") == ""

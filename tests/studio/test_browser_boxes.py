@@ -55,7 +55,9 @@ def drag(
 
 
 def saved(page: Any) -> None:
-    page.wait_for_function("document.getElementById('status').textContent.startsWith('Saved')")
+    page.wait_for_function(
+        "() => document.getElementById('status').textContent.startsWith('Saved')"
+    )
 
 
 def test_boxes_by_mouse_and_keys_and_vlt_follows(

@@ -40,10 +40,8 @@
     shape(key, kept);
   };
 
-  const save = (key) => {
-    const button = item(key).querySelector("button[value=save]");
-    button.form.requestSubmit(button);
-  };
+  // htmx sends the value of a button that was clicked.
+  const save = (key) => item(key).querySelector("button[value=save]").click();
 
   // Pixels of the photo in a pixel of the screen.
   const scale = () => size().width / Math.max(1, svg().getBoundingClientRect().width);
