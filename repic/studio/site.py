@@ -151,12 +151,20 @@ async def fields(request: Request) -> dict[str, str]:
     Raises:
         PageNotFoundError: the body is not a form.
     """
+    return dict(await form(request))
+
+
+async def form(request: Request, most: int = MOST_FIELDS) -> list[tuple[str, str]]:
+    """The fields of a form, at most `most`, of which several may have one name.
+
+    Raises:
+        PageNotFoundError: the body is not a form.
+    """
     try:
         text = (await request.body()).decode()
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=most)
     except ValueError as error:
         raise PageNotFoundError(f"The form is broken ({error}): load the page again.") from None
-    return dict(pairs)
 
 
 def is_part(request: Request) -> bool:

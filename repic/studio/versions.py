@@ -81,8 +81,9 @@ class VersionTables:
 
     @cached_property
     def groups(self) -> pa.Table:
-        """Photo and split of each object."""
-        return self.version.read("groups", ["image_id", "split"]).combine_chunks()
+        """Group and split of each object that has a vector, and its photo."""
+        columns = ["object_id", "image_id", "group", "origin", "split"]
+        return self.version.read("groups", columns).combine_chunks()
 
     @cached_property
     def examples(self) -> pa.Table:

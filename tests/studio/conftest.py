@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from repic import config
+from repic.config import Settings
 from repic.studio.app import create_app
 from repic.studio.site import Studio
 from storage.store import Store
-from tests.builds import Built
+from tests.builds import Built, build
 from tests.report import builds
 from tests.studio.chromium import BROWSER
 
@@ -94,3 +98,24 @@ def chromium() -> Iterator[Any]:
         )
         yield opened
         opened.close()
+
+
+@dataclass(frozen=True)
+class Mined:
+    """A build without labels, in whose store groups were mined."""
+
+    settings: Settings
+    location: Path
+
+    def copy(self, location: Path) -> Store:
+        shutil.copytree(self.location, location)
+        return Store.open(location)
+
+
+@pytest.fixture(scope="session")
+def mined(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Mined:
+    changes = ("source.identity=none", "detector.kind=annotation", "runtime.threads=1")
+    settings = config.load("photos", changes, source=built.album.source)
+    location = tmp_path_factory.mktemp("mined") / "store"
+    build(settings, Store.open(location, create=True))
+    return Mined(settings, location)

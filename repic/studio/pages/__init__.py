@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from repic.studio.pages import evaluation, examples, home, pairs, photos, sql, training, versions
+from repic.studio.pages import (
+    evaluation,
+    examples,
+    groups,
+    home,
+    pairs,
+    photos,
+    sql,
+    training,
+    versions,
+)
 
-PAGES = (home, pairs, photos, examples, versions, training, evaluation, sql)
+PAGES = (home, pairs, groups, photos, examples, versions, training, evaluation, sql)
 """Modules with `NAME`, `PATH` and `routes(studio)`."""

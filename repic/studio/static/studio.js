@@ -105,6 +105,16 @@
       n: () => decide("n"),
       u: () => decide("u"),
       z: undo,
+      x: () => {
+        const box = items()[current] && items()[current].querySelector("input[type=checkbox]");
+        if (box) box.click();
+        return Boolean(box);
+      },
+      m: () => {
+        const name = document.querySelector("[data-name]");
+        if (name) name.focus();
+        return Boolean(name);
+      },
       "?": () => document.getElementById("keys").showModal(),
     };
     const action = actions[key];
@@ -113,6 +123,7 @@
 
   document.addEventListener("click", (event) => {
     if (event.target.closest("[data-keys]")) document.getElementById("keys").showModal();
+    if (event.target.closest("[data-undo]")) undo();
     const item = event.target.closest("[data-item]");
     if (item && !item.matches("a")) {
       current = items().indexOf(item);
