@@ -20,7 +20,7 @@ def studio(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to bind.")] = 8900,
     allow_review: Annotated[
-        bool, typer.Option("--allow-review", help="Let people decide on pairs and boxes.")
+        bool, typer.Option("--allow-review", help="Let people decide on pairs, boxes and groups.")
     ] = False,
     reviewer: Annotated[
         str, typer.Option(help="Name of reviewers who do not give one; default: your user name.")
@@ -33,7 +33,7 @@ def studio(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Look at photos, pairs and examples in the browser, decide on pairs and boxes, ask in SQL.
+    """Look at photos, pairs and examples in the browser, decide on pairs, boxes and groups, ask in SQL.
 
     It only reads, unless --allow-review lets it write decisions. Browsers on other machines must
     give the token in REPIC_STUDIO_TOKEN as a password; without a token only this machine is served.

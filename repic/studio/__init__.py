@@ -1,4 +1,4 @@
-"""Studio: look at a store in the browser, and decide on pairs and boxes.
+"""Studio: look at a store in the browser, and decide on pairs, boxes and groups.
 
 Pages are plain HTML of the server; htmx replaces parts of them, and `static/studio.js` has the
 keys. There is no build step. The store is read through its manifests as Arrow (`versions`), so no
