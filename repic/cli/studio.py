@@ -33,7 +33,7 @@ def studio(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Look at photos, pairs and examples in the browser, decide on pairs, boxes and groups, ask in SQL.
+    """Look at photos, pairs and examples in the browser, correct them, ask in SQL.
 
     It only reads, unless --allow-review lets it write decisions. Browsers on other machines must
     give the token in REPIC_STUDIO_TOKEN as a password; without a token only this machine is served.
