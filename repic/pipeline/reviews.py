@@ -102,6 +102,12 @@ def _agree(one: Decision, other: Decision) -> bool:
     return len(labels) < 2 and (len(boxes) < 2 or boxes[0].iou(boxes[1]) >= SAME_BOX_IOU)
 
 
+def either_order(pairs: pa.Table) -> set[frozenset[str]]:
+    """The two objects of each pair, once if they are paired in both orders."""
+    ends = zip(pairs["anchor_id"].to_pylist(), pairs["other_id"].to_pylist(), strict=True)
+    return set(map(frozenset, ends))
+
+
 def box_id(image_id: str, box: Box) -> str:
     """The `subject_id` of a box: its photo, and its edges in pixels to two decimals."""
     return f"{image_id}:{','.join(f'{edge:.2f}' for edge in box.as_list())}"

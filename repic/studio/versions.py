@@ -18,6 +18,7 @@ from cachetools import LRUCache, cachedmethod
 from cachetools.keys import hashkey
 from numpy.typing import NDArray
 
+from repic.pipeline.reviews import either_order
 from repic.report import dataset
 from repic.report.dataset import DatasetVersion
 from repic.studio.pair_index import PairIndex
@@ -97,13 +98,14 @@ class VersionTables:
         return table.sort_by("example_id").combine_chunks()
 
     @cached_property
-    def doubtful_pairs(self) -> list[dict[str, str]]:
-        """Objects of the pairs that wait for a decision."""
-        if "pairs" not in self.version.tables:
-            return []
+    def doubtful(self) -> int:
+        """Number of doubtful pairs; of the same two objects in both orders, one."""
+        said = self.version.dataset.notes.get("pairs", {}).get("doubtful_in_either_order")
+        if said is not None or "pairs" not in self.version.tables:
+            return said or 0
         columns, manifest = ["anchor_id", "other_id"], self.version.tables["pairs"]
-        is_doubtful = pc.field("doubtful")
-        return self.version.store.read(manifest.ref, columns, filter=is_doubtful).to_pylist()
+        rows = self.version.store.read(manifest.ref, columns, filter=pc.field("doubtful"))
+        return len(either_order(rows))
 
     @cached_property
     def pairs(self) -> PairIndex:

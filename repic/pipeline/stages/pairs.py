@@ -17,7 +17,7 @@ from repic.models.devices import ResolvedRuntime
 from repic.objectives.corpus import first_bits
 from repic.pipeline import suspects
 from repic.pipeline.kept_neighbors import KeptNeighbors
-from repic.pipeline.reviews import DISPUTED, settled
+from repic.pipeline.reviews import DISPUTED, either_order, settled
 from repic.pipeline.stages import tracks
 from repic.pipeline.stages.base import Inputs, Json, Output, TableStage
 from repic.pipeline.stages.objects import ALONE
@@ -259,4 +259,5 @@ def _counts(groups: pa.Table, pairs: pa.Table) -> dict[str, Json]:
         "photos_by_split": dict(sorted(Counter(s or "mixed" for s in photos.values()).items())),
         "pairs": {f"{c['kind']} {c['band']}": c["count_all"] for c in counts},
         "doubtful": pc.sum(pairs["doubtful"]).as_py() or 0,
+        "doubtful_in_either_order": len(either_order(pairs.filter(pairs["doubtful"]))),
     }

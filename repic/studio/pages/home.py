@@ -91,10 +91,10 @@ def review_state(studio: Studio, version: VersionTables) -> ReviewState:
         together[_ends(row)] |= decisions[row["pair_id"]]
     said = {ends: standing(decided) for ends, decided in together.items()}
     sure = {ends: decision for ends, decision in said.items() if decision != "unsure"}
-    waiting = {_ends(row) for row in version.doubtful_pairs} - sure.keys()
+    doubtful = {_ends(row) for row in rows if row["doubtful"]}
     reviewed = {_ends(row): row["review"] for row in rows}
     return ReviewState(
-        waiting=len(waiting),
+        waiting=version.doubtful - len(doubtful & sure.keys()),
         decided=len(sure),
         disputed=list(sure.values()).count(DISPUTED),
         unused=sum(reviewed[ends] != decision for ends, decision in sure.items()),
