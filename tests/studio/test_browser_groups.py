@@ -40,7 +40,7 @@ def test_merged_by_keys_the_split_follows_and_a_split_is_taken_back(
         page.keyboard.press("Escape")
         page.keyboard.press("z")
         until(lambda: reviews.decisions(store) == [])
-        page.wait_for_function("!document.querySelector('#groups .chip.accept')")
+        page.wait_for_function("() => !document.querySelector('#groups .chip.accept')")
         for group in chosen:
             page.check(f"input[name=group][value='{group}']")
         page.fill("[data-name]", "Rex")
