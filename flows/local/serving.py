@@ -11,11 +11,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.local import home, profile, runs, server
+from flows.local import home, profile, runs, server, studio
 from flows.local.access import Access
 from flows.local.files import locked
 from flows.local.problems import explained
 from flows.local.processes import ChildProcess, interruptible
+from flows.local.studio import StudioOptions
 from repic.errors import PrefectServerError
 
 if TYPE_CHECKING:
@@ -34,11 +35,14 @@ VARIABLES = ("name", "labels", "stream_output")
 """What a deployment or a run may set of its job: nothing that starts another program."""
 
 
-def up(store: str, port: int = 4200) -> int:
+def up(store: str, port: int = 4200, with_studio: StudioOptions | None = None) -> int:
     """Run a server, a work pool, deployments and a worker until Ctrl-C or SIGTERM.
 
     Meanwhile `repic` is the active Prefect profile of this user, so that every other shell finds
     the server. Relative paths of flow runs start at the working directory of this process.
+
+    Args:
+        with_studio: Run the studio of the store as well.
 
     Returns:
         Exit code: 0 after Ctrl-C or SIGTERM; 2 if it could not start, or if a process ended.
@@ -47,7 +51,7 @@ def up(store: str, port: int = 4200) -> int:
     access = Access(port)
     try:
         with interruptible(), explained(access.url), ExitStack() as stops:
-            _watch(_start(store, access, stops))
+            _watch(_start(store, access, stops, with_studio))
     except KeyboardInterrupt:
         _print("Stopped.")
     except (PrefectServerError, OSError) as error:
@@ -64,7 +68,9 @@ def _watch(running: list[ChildProcess]) -> None:
         time.sleep(0.5)
 
 
-def _start(store: str, access: Access, stops: ExitStack) -> list[ChildProcess]:
+def _start(
+    store: str, access: Access, stops: ExitStack, with_studio: StudioOptions | None
+) -> list[ChildProcess]:
     """Start everything and print where it is; `stops` ends it in reverse order."""
     folder = home.prepare(store)
     stops.enter_context(_only_one(folder, access.url))
@@ -97,6 +103,11 @@ def _start(store: str, access: Access, stops: ExitStack) -> list[ChildProcess]:
     with _progress(f"Deploying and starting a worker; its log is {worker.log}"):
         _deploy(client, env, folder)
         _wait(lambda: _is_online(client, worker_name), running)
+    if with_studio:
+        page = started(studio.start(with_studio, env, folder))
+        with _progress(f"Starting the studio; its log is {page.log}"):
+            _wait(lambda: studio.is_healthy(with_studio), running)
+        _print(f"The studio is at {with_studio.url}")
     _print(
         f"Running at {access.url.removesuffix('/api')}; builds go to {env['REPIC_STORE']}.\n"
         "In any other shell, from any folder:\n"

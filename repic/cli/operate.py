@@ -49,17 +49,25 @@ def run(
 
 def up(
     port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
+    studio: Annotated[bool, typer.Option("--studio", help="Start the studio as well.")] = False,
+    studio_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the studio.")] = 8900,
+    allow_review: Annotated[
+        bool, typer.Option("--allow-review", help="Let people decide on pairs in the studio.")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Start Prefect's server, work pool, worker and deployments; Ctrl-C stops all of them.
 
-    While it runs, `prefect deployment run build-datasets` works in any other shell.
+    While it runs, `prefect deployment run build-datasets` works in any other shell. The studio is
+    for this machine only: `repic studio` serves others.
 
     Example: repic up --store /data/repic
     """
     from flows.local.serving import up as serve
+    from flows.local.studio import StudioOptions
 
-    raise typer.Exit(serve(store, port=port))
+    options = StudioOptions(studio_port, allow_review) if studio else None
+    raise typer.Exit(serve(store, port, options))
 
 
 def automations(

@@ -136,17 +136,22 @@ def why(
 
 @refresh.command()
 def rollback(
-    tag: TagOption = "production", as_json: JsonOption = False, store: StoreOption = DEFAULT_STORE
+    tag: TagOption = "production",
+    reason: Annotated[
+        str, typer.Option(help="Why; `repic refresh why` prints it, and the studio shows it.")
+    ] = "",
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Move the tag back to the checkpoint that had it before the last promotion.
 
-    Example: repic refresh rollback
+    Example: repic refresh rollback --reason "it calls every dog Rex"
     """
     from repic.refresh.history import roll_back
     from storage.manifest import Run
 
     opened = open_store(store)
-    recorded = roll_back(opened, tag, Run.here())
+    recorded = roll_back(opened, tag, Run.here(), reason)
     if as_json:
         print_json(_summary(recorded))
     else:

@@ -287,17 +287,19 @@ def _prompt(
     with_info = is_paper or rng.chance(settings.info_share)
     blocks = [system_block(PAPER_SYSTEM)] if is_paper else []
     for number, concept in enumerate(references, start=1):
-        if with_info and concept.info:
-            text = f"Name: <{concept.name}>, Info: {concept.info}"
-        elif is_paper:
+        text = introduction(concept.name, concept.info if with_info else "")
+        if is_paper and not concept.info:
             text = f"Name: <{concept.name}>"
-        else:
-            text = f"This is <{concept.name}>."
         blocks += [image_block(), text_block(f"{number}. {text}" if is_paper else text)]
     if request is None:
         request = _request_of_training(settings, rng)
     intro = "This is the query. " if is_paper else ""
     return [*blocks, image_block(), text_block(intro + request)]
+
+
+def introduction(name: str, info: str) -> str:
+    """What follows the picture of a reference in a prompt; without `info`, its name alone."""
+    return f"Name: <{name}>, Info: {info}" if info else f"This is <{name}>."
 
 
 def _request_of_training(settings: IctSettings, rng: SeededRandom) -> str:

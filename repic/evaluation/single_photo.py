@@ -7,14 +7,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from repic.config import Settings
+from repic.config import Protocol, Settings
 from repic.errors import SuiteError
 from repic.evaluation.questions import Question, questions
-from repic.evaluation.run import retrieve
-from repic.evaluation.suites.base import Concept, Query, Suite, concepts_by_name, local_photo
+from repic.evaluation.run import Retrieval, retrieve
+from repic.evaluation.suites.base import (
+    Concept,
+    ImageRegion,
+    Query,
+    Suite,
+    concepts_by_name,
+    local_photo,
+)
 from repic.evaluation.suites.folders import SUFFIXES
 from repic.evaluation.suites.local import CONCEPTS, concept_entries
 from repic.models.vlm import captioners
+from repic.models.vlm.captioners import Captioner
 from repic.pipeline.progress import NoProgress
 from storage.store import Store
 
@@ -28,11 +36,13 @@ class PhotoCaption:
 
     Attributes:
         limitation: What to know about the model; None for most.
+        retrieval: What was found in the photo, if it was searched.
     """
 
     question: Question
     caption: str
     limitation: str | None = None
+    retrieval: Retrieval | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What `repic caption --json` prints."""
@@ -66,18 +76,41 @@ def caption(
     concepts = load_references(references)
     if not photo.is_file():
         raise SuiteError(f"there is no photo {photo}; check the path")
-    names = tuple(concept.name for concept in concepts)
-    protocol = "retrieval" if len(names) > MOST else "skip-retrieval"
-    settings = settings.model_copy(
-        update={"evaluate": settings.evaluate.model_copy(update={"protocols": (protocol,)})}
-    )
+    protocol: Protocol = "retrieval" if len(concepts) > MOST else "skip-retrieval"
     captioner = captioners.load(model, settings.evaluate, store)
-    query = Query("1", local_photo(photo), names, (), names)
-    suite = Suite("own", concepts, (query,))
-    retrieval = retrieve(suite, settings, NoProgress())
-    [question] = questions(suite, settings.evaluate, retrieval.crops, retrieval.threshold or 0.0)
+    return caption_by(captioner, local_photo(photo), concepts, settings, protocol)
+
+
+def caption_by(
+    captioner: Captioner,
+    photo: ImageRegion,
+    concepts: tuple[Concept, ...],
+    settings: Settings,
+    protocol: Protocol,
+    always_search: bool = False,
+) -> PhotoCaption:
+    """Caption a photo with a captioner.
+
+    Args:
+        protocol: `skip-retrieval` shows all references, `retrieval` those found in the photo.
+        always_search: Search the photo for the references also where all of them are shown.
+
+    Raises:
+        CaptionError, ConfigError, WeightsError: As `repic.evaluation.run.run`.
+    """
+    names = tuple(concept.name for concept in concepts)
+    suite = Suite("own", concepts, (Query("1", photo, names, (), names),))
+    searched = _with_protocol(settings, "retrieval" if always_search else protocol)
+    retrieval = retrieve(suite, searched, NoProgress())
+    asked = _with_protocol(settings, protocol).evaluate
+    [question] = questions(suite, asked, retrieval.crops, retrieval.threshold or 0.0)
     [text] = captioner.captions([question.row])
-    return PhotoCaption(question, text, captioners.limitation(captioner))
+    return PhotoCaption(question, text, captioners.limitation(captioner), retrieval)
+
+
+def _with_protocol(settings: Settings, protocol: Protocol) -> Settings:
+    evaluate = settings.evaluate.model_copy(update={"protocols": (protocol,)})
+    return settings.model_copy(update={"evaluate": evaluate})
 
 
 def load_references(folder: Path) -> tuple[Concept, ...]:

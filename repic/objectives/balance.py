@@ -74,12 +74,11 @@ def _first(references: Sequence[ReferenceCandidate], most: int) -> list[Referenc
     return kept + absent[: most - len(kept)]
 
 
-def kind_of(references: Sequence[ReferenceCandidate]) -> str:
-    """The kind of a caption row with these references."""
-    present = sum(map(_is_present, references))
+def kind_of(present: int, shown: int) -> str:
+    """The kind of a caption row with so many references, of which some are present."""
     if not present:
         return "absent"
-    if present < len(references):
+    if present < shown:
         return "mixed"
     return "single" if present == 1 else "multi"
 

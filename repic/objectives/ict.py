@@ -396,4 +396,5 @@ def _choose(
     references = balance.balanced(index, selection.candidates, seed)
     if not references:
         return balance.REFUSED
-    return balance.kind_of(references), ReferenceSelection(references)
+    present = sum(reference.in_query is not None for reference in references)
+    return balance.kind_of(present, len(references)), ReferenceSelection(references)

@@ -11,7 +11,7 @@ from itertools import chain, islice, pairwise
 from repic.pipeline import failures
 from repic.pipeline.failures import Failure
 from storage import refs
-from storage.leases import Lease
+from storage.leases import AnyLease, Lease
 from storage.manifest import ArtifactRef, Manifest
 from storage.store import Store
 
@@ -49,7 +49,7 @@ class Status:
         quarantined: Reason -> number of files in that version.
         empty: Objective without rows in that version -> reason.
         origins: Objective -> origin of the references -> number of rows in that version.
-        running: Builds and garbage collectors that hold a lease now.
+        running: Who holds a lease now: builds, trainings, evaluations and garbage collectors.
         sources: Source -> photos `found` in it, and those of them in that version (`usable`).
         failed: What failed since the last success of its kind, newest first.
         died: Processes that ended since the last build without a word, as after a kill.
@@ -75,7 +75,7 @@ def read(store: Store) -> Status:
     """
     builds = tuple(islice(_published_builds(store), MAX_BUILDS))
     leases = store.leases.find()
-    running = tuple(str(lease) for lease in leases if lease.live)
+    running = tuple(_running(lease) for lease in leases if lease.live)
     ended = (lease for lease in leases if isinstance(lease, Lease) and not lease.live)
     died = tuple(str(lease) for lease in ended if not builds or lease.started > builds[0].when)
     failed = tuple(failures.find(store))
@@ -97,6 +97,13 @@ def read(store: Store) -> Status:
         failed=failed,
         died=died,
     )
+
+
+def _running(lease: AnyLease) -> str:
+    """A lease in words: trainings and evaluations hold the same kind as builds."""
+    if not isinstance(lease, Lease) or lease.role == "gc":
+        return str(lease)
+    return f"a build, training or evaluation: {str(lease).partition(' of ')[2]}"
 
 
 def origin_counts(dataset: Manifest) -> dict[str, dict[str, int]]:

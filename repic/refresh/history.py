@@ -10,6 +10,7 @@ from repic import config
 from repic.errors import CaptionError
 from repic.evaluation.results import NAME as EVALUATION
 from repic.evaluation.results import find
+from repic.models.vlm.checkpoints import find as find_checkpoint
 from repic.refresh.decision import ROLLED_BACK, Decision, MetricComparison
 from repic.tables import TABLES
 from repic.training.rollouts import rollouts_of
@@ -19,6 +20,8 @@ from storage.manifest import Manifest, Origin, Run
 from storage.store import Store
 
 NAME = "promotions"
+LONGEST_REASON = 500
+"""Characters."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def record(
     return recorded
 
 
-def roll_back(store: Store, tag: str, run: Run) -> RecordedDecision:
+def roll_back(store: Store, tag: str, run: Run, reason: str = "") -> RecordedDecision:
     """Return the tag to the checkpoint that had it before, and record that as a decision.
 
     Raises:
@@ -151,13 +154,38 @@ def roll_back(store: Store, tag: str, run: Run) -> RecordedDecision:
             f"{now} is the first checkpoint tagged {tag}, so there is no earlier one; "
             f"`repic tag checkpoint@vN {tag}` selects any other"
         )
-    request = fingerprint([ROLLED_BACK, now, before, len(decisions(store))])
-    decision = Decision(ROLLED_BACK, f"{now} was taken back by hand")
+    decision = Decision(ROLLED_BACK, _by_hand(f"{now} was taken back", reason))
+    return _record_by_hand(store, before, now, decision, tag, run)
+
+
+def promote(store: Store, checkpoint: str, tag: str, run: Run, reason: str) -> RecordedDecision:
+    """Give the tag to a checkpoint, and record that as a decision.
+
+    Raises:
+        ConfigError, StoreError: it is no checkpoint, or has the tag.
+    """
+    chosen, now = str(find_checkpoint(store, checkpoint).ref), in_use(store, tag)
+    if chosen == now:
+        raise StoreError(f"{now} is tagged {tag} already")
+    decision = Decision("promoted", _by_hand(f"{chosen} was promoted", reason))
+    return _record_by_hand(store, chosen, now, decision, tag, run)
+
+
+def _by_hand(what: str, reason: str) -> str:
+    """A sentence with the reason on one line."""
+    reason = " ".join("".join(c if c.isprintable() else " " for c in reason).split())
+    return f"{what} by hand{': ' if reason else ''}{reason[:LONGEST_REASON]}"
+
+
+def _record_by_hand(
+    store: Store, checkpoint: str, now: str | None, decision: Decision, tag: str, run: Run
+) -> RecordedDecision:
+    request = fingerprint([decision.verdict, now, checkpoint, len(decisions(store))])
     try:
-        evaluation = find(store, before).manifest
-    except CaptionError:  # tagged by hand and never evaluated
+        evaluation = find(store, checkpoint).manifest
+    except CaptionError:  # never evaluated
         evaluation = None
-    return record(store, request, before, now, decision, tag, run, {}, evaluation)
+    return record(store, request, checkpoint, now, decision, tag, run, {}, evaluation)
 
 
 def rollouts_of_last(store: Store) -> str | None:

@@ -15,6 +15,7 @@ from repic.report.examples import examples_section
 from repic.report.pairs import pairs_section
 from repic.report.photos import photos_section
 from repic.report.pictures import thumbnails
+from repic.web.templates import page_templates
 from storage.atomic import replacing
 from storage.store import Store
 
@@ -132,25 +133,9 @@ def render(store: Store, ref: str) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("repic.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": "{:,}".format,
-        "of": _of,
-        "size": _size,
-        "words": _words,
-    }
+    environment = page_templates("repic.report")
+    environment.filters |= {"size": _size, "words": _words}
     return environment
-
-
-def _of(count: int, noun: str) -> str:
-    """`1 pair`, `2,000 pairs`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _size(count: int) -> str:

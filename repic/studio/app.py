@@ -19,6 +19,7 @@ from repic import config
 from repic.errors import FIXABLE
 from repic.pipeline.reviews import parse_box_id
 from repic.report.pictures import PagePicture, box_of
+from repic.studio import chat, uploads
 from repic.studio.decisions import Change
 from repic.studio.pages import PAGES
 from repic.studio.site import (
@@ -56,7 +57,10 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 BODY = 1 << 20
-"""Bytes of a form."""
+"""Bytes of a form without pictures."""
+
+WITH_PICTURES = ("/playground", chat.PATH)
+"""Addresses that pictures are sent to."""
 
 
 class SafeHeaders:
@@ -92,14 +96,23 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        lifespan=studio.models.lifespan,
     )
     studio.navigation = with_keys((page.NAME, page.PATH) for page in PAGES)
     for page in PAGES:
         app.include_router(page.routes(studio))
+    app.include_router(chat.routes(studio))
     app.include_router(_shared_routes(studio))
     app.include_router(_picture_routes(studio))
     _explain_errors(app, studio)
-    rules = GuardRules(token=token, hosts=hosts, body=BODY, challenge='Basic realm="RePIC studio"')
+    rules = GuardRules(
+        token=token,
+        hosts=hosts,
+        body=BODY,
+        larger=dict.fromkeys(WITH_PICTURES, uploads.BODY),
+        challenge='Basic realm="RePIC studio"',
+        content=chat.refusal_content,
+    )
     app.add_middleware(Guard, rules=rules)
     app.add_middleware(SafeHeaders)
     return app
@@ -206,6 +219,8 @@ def _explain_errors(app: FastAPI, studio: Studio) -> None:
     """Errors that a person can mend are pages with a sentence."""
 
     def explained(request: Request, status: int, sentence: str) -> Response:
+        if request.url.path.startswith(chat.ROOT):
+            return chat.error_response(status, sentence)
         if request.method != "GET":
             return PlainTextResponse(sentence, status)
         return studio.page(request, "error.html", status=status, sentence=sentence)

@@ -16,8 +16,10 @@ from repic import config
 from repic.errors import PictureError, RepicError
 from repic.report.pictures import PagePicture
 from repic.studio.decisions import DecisionLog
+from repic.studio.model_process import ModelProcess
 from repic.studio.pictures import SIDES, Thumbnails, frame
 from repic.studio.versions import Versions, VersionTables
+from repic.web.templates import page_templates
 from storage.store import Store
 
 COOKIE = "repic-reviewer"
@@ -52,6 +54,7 @@ class Studio:
         self.versions = Versions(store)
         self.thumbnails = Thumbnails()
         self.decisions = DecisionLog(store)
+        self.models = ModelProcess(store.location)
         self._reviewer = reviewer_name(reviewer) or reviewer_name(getpass.getuser()) or "reviewer"
         self._templates = _environment()
         self.navigation: tuple[tuple[str, str, str], ...] = ()
@@ -173,21 +176,10 @@ def is_part(request: Request) -> bool:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("repic.studio", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"count": "{:,}".format, "of": _of, "short": _short, "place": place}
+    environment = page_templates("repic.studio")
+    environment.filters |= {"short": _short, "place": place}
     environment.globals |= {"address": address}
     return environment
-
-
-def _of(count: int, noun: str) -> str:
-    """`1 pair`, `2,000 pairs`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _short(id_: str) -> str:

@@ -18,6 +18,7 @@ from repic.rewards.held_out import Measured, RewardChange, compare, shared
 from repic.tables import TABLES
 from repic.training.rollouts import NAME as ROLLOUTS
 from repic.training.rollouts import rollouts_of
+from repic.web.templates import page_templates
 from storage.manifest import Manifest, Origin, Run
 from storage.store import Store
 
@@ -157,25 +158,17 @@ def _write_page(
     title: str,
 ) -> None:
     """Write `curves.png` and the self-contained page `training.html` into a folder."""
-    import jinja2
-
     draw_curves(folder / PICTURE, history)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("repic.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     style = resources.files("repic.report") / "templates" / "style.css"
-    page = environment.get_template("training.html").render(
+    page = page_templates("repic.report").get_template("training.html")
+    text = page.render(
         title=title,
         style=style.read_text(encoding="utf-8"),
         curves=base64.b64encode((folder / PICTURE).read_bytes()).decode(),
         changes=changes,
         pairs=example_answers(before, after),
     )
-    (folder / PAGE).write_text(page, encoding="utf-8")
+    (folder / PAGE).write_text(text, encoding="utf-8")
 
 
 def example_answers(before: Measured | None, after: Measured | None) -> list[tuple[Any, Any]]:

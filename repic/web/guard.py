@@ -17,7 +17,7 @@ import asyncio
 import base64
 import hmac
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers
@@ -48,6 +48,7 @@ class GuardRules:
             behind a proxy that changes Host.
         open_paths: Paths that need no token.
         body: Maximum bytes of a body.
+        larger: Path -> maximum bytes of a body there, where it is not `body`.
         body_seconds: Seconds within which a body must have arrived.
         all_bodies: Maximum bytes of the bodies of all requests in progress.
         challenge: How a caller without the token is asked for it. For `Basic realm="..."` browsers
@@ -59,13 +60,19 @@ class GuardRules:
     origins: Collection[str] = ()
     open_paths: Collection[str] = ("/healthz",)
     body: int = 8 << 20
+    larger: Mapping[str, int] = field(default_factory=dict)
     body_seconds: float = 30.0
     all_bodies: int = 256 << 20
     challenge: str = "Bearer"
+    content: Callable[[str, RefusedError], object] = lambda path, refused: refused.content
 
     def __post_init__(self) -> None:
         if self.hosts is None and not self.token:
             raise ValueError("a server without a token must name its hosts")
+
+    def most_bytes(self, path: str) -> int:
+        """Maximum bytes of a body at a path."""
+        return self.larger.get(path, self.body)
 
 
 class RefusedError(Exception):
@@ -76,9 +83,14 @@ class RefusedError(Exception):
         self.status, self.code, self.message = status, code, message
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
-    async def reply(self, send: Send) -> None:
+    @property
+    def content(self) -> dict[str, str]:
+        """Its code and its message."""
+        return {"code": self.code, "message": self.message}
+
+    async def reply(self, send: Send, content: object) -> None:
         """Send the error as JSON."""
-        body = json.dumps({"code": self.code, "message": self.message}).encode()
+        body = json.dumps(content).encode()
         headers = {
             "content-type": "application/json",
             "content-length": str(len(body)),
@@ -109,7 +121,7 @@ class Guard:
             check_request(scope, self.rules)
         except RefusedError as refused:
             if scope["type"] == "http":
-                await refused.reply(send)
+                await refused.reply(send, self.rules.content(scope["path"], refused))
             else:
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
@@ -119,7 +131,7 @@ class Guard:
             await self._with_bounded_body(scope, receive, send)
 
     async def _with_bounded_body(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = _Body(self, receive)
+        body = _Body(self, receive, self.rules.most_bytes(scope["path"]))
         has_started = False
 
         async def send_unless_refused(message: Message) -> None:
@@ -139,7 +151,7 @@ class Guard:
         finally:
             self._held -= body.size
         if body.problem and not has_started:
-            await body.problem.reply(send)
+            await body.problem.reply(send, self.rules.content(scope["path"], body.problem))
 
     def hold(self, size: int) -> None:
         """Count bytes of a body.
@@ -155,8 +167,8 @@ class Guard:
 class _Body:
     """The body of one request: `receive` gives its parts, and ends one that breaks a limit."""
 
-    def __init__(self, guard: Guard, receive: Receive) -> None:
-        self._guard, self._receive = guard, receive
+    def __init__(self, guard: Guard, receive: Receive, most: int) -> None:
+        self._guard, self._receive, self._most = guard, receive, most
         self._deadline = asyncio.get_running_loop().time() + guard.rules.body_seconds
         self._is_complete = False
         self.size = 0
@@ -195,8 +207,8 @@ class _Body:
         part = len(message.get("body", b""))
         self.size += part
         self._guard.hold(part)
-        if self.size > rules.body:
-            raise _too_large(rules)
+        if self.size > self._most:
+            raise _too_large(self._most)
         self._is_complete = not message.get("more_body", False)
         return message
 
@@ -214,7 +226,7 @@ def check_request(scope: Scope, rules: GuardRules) -> None:
     _check_host(headers, rules)
     _check_origin(scope, headers, rules)
     _check_token(scope, headers, rules)
-    _check_body_headers(headers, rules)
+    _check_body_headers(headers, rules.most_bytes(scope["path"]))
 
 
 def _check_host(headers: Headers, rules: GuardRules) -> None:
@@ -267,7 +279,7 @@ def _is_authorized(authorization: str, token: str) -> bool:
     return hmac.compare_digest(credential.encode(), token.encode())
 
 
-def _check_body_headers(headers: Headers, rules: GuardRules) -> None:
+def _check_body_headers(headers: Headers, most: int) -> None:
     length = headers.get("content-length")
     if length is not None and (
         "transfer-encoding" in headers or not (length.isascii() and length.isdecimal())
@@ -276,12 +288,12 @@ def _check_body_headers(headers: Headers, rules: GuardRules) -> None:
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise RefusedError(415, "encoded", "send the body without Content-Encoding")
     # A length of many digits takes quadratic time to read.
-    if length is not None and (len(length) > 18 or int(length) > rules.body):
-        raise _too_large(rules)
+    if length is not None and (len(length) > 18 or int(length) > most):
+        raise _too_large(most)
 
 
-def _too_large(rules: GuardRules) -> RefusedError:
-    message = f"a body has at most {rules.body} bytes: send less at once"
+def _too_large(most: int) -> RefusedError:
+    message = f"a body has at most {most} bytes: send less at once"
     return RefusedError(413, "too_large", message, connection="close")
 
 

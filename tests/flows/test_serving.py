@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from flows.local import profile, server, serving
@@ -189,11 +190,18 @@ def test_a_second_up_on_this_store_is_refused(shared_up: Up) -> None:
 def test_the_last_of_two_restores_the_profile(up: Up, tmp_path: Path, database: Path) -> None:
     first = up.profile
     (tmp_path / "other").mkdir()
-    with running_up(tmp_path / "other", database, user=up.user) as second:
+    page = free_port()
+    options = ("--studio", "--studio-port", str(page), "--allow-review")
+    with running_up(tmp_path / "other", database, up.user, options) as second:
+        told = httpx.get(f"http://127.0.0.1:{page}/", trust_env=False).text
+        assert "Nothing is published in this store yet" in told
+        assert "Decisions are written to" in told
         assert second.profile == profile.name_of(second.port) != first
         up.process.send_signal(signal.SIGINT)
         assert up.process.wait(240) == 0
         assert second.profile == profile.name_of(second.port)
         done = second.shell(*REPIC, "run", "build-datasets", "--param", TINY, "--watch")
         assert done.returncode == 0, done.stdout + done.stderr
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{page}/healthz", trust_env=False)
     assert up.profile == "ephemeral"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,13 +150,17 @@ class Up:
 
 @contextmanager
 def running_up(
-    folder: Path, database: Path | None = None, user: dict[str, str] | None = None
+    folder: Path,
+    database: Path | None = None,
+    user: dict[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[Up]:
     """Start `repic up` below this folder.
 
     Args:
         database: Migrated database to copy.
         user: Environment of a user; by default a new one.
+        options: Further options of the command.
     """
     root, elsewhere = folder / "root", folder / "elsewhere"
     root.mkdir(exist_ok=True)
@@ -166,7 +170,7 @@ def running_up(
         install_database(database, home_of(user, root / "store"))
     with (root / "out").open("wb") as out:
         process = subprocess.Popen(
-            [*REPIC, "up", "--port", str(port), "--store", "store"],
+            [*REPIC, "up", "--port", str(port), "--store", "store", *options],
             cwd=root,
             env=user,
             stdout=out,

@@ -88,6 +88,21 @@ def test_a_rollback_is_a_decision_and_can_be_followed_by_another(store: Store) -
     assert len(history.decisions(store)) == 6
 
 
+def test_a_checkpoint_is_promoted_by_hand_and_rolled_back(store: Store) -> None:
+    put(store, 1, decide(False, ()))
+    recorded = history.promote(store, "checkpoint@v3", "production", Run.here(), " it is\x00 kind ")
+    assert recorded.why == "checkpoint@v3 was promoted by hand: it is kind"
+    assert history.in_use(store, "production") == "checkpoint@v3"
+    assert str(store.resolve("evaluation@production")) == "evaluation@v3"
+    with pytest.raises(StoreError, match="tagged production already"):
+        history.promote(store, "checkpoint@v3", "production", Run.here(), "again")
+    with pytest.raises(ConfigError, match="is a report"):
+        history.promote(store, "evaluation@v1", "production", Run.here(), "why not")
+    back = history.roll_back(store, "production", Run.here(), "x" * 900)
+    assert back.in_use == "checkpoint@v1"
+    assert len(back.why) < 600
+
+
 def test_a_tag_that_somebody_moved_meanwhile_stays(store: Store) -> None:
     put(store, 1, decide(False, ()))
     store.tag("checkpoint@v4", "production")
@@ -135,8 +150,10 @@ def test_it_is_told_and_rolled_back_from_the_command_line(store: Store, repic_ma
     assert "better beyond its interval" in out
     assert "first" in repic_main("refresh", "why", "1", at)[1]
     assert "there is no decision 9: there are 2" in repic_main("refresh", "why", "9", at)[2]
-    code, out, _ = repic_main("refresh", "rollback", at)
+    code, out, _ = repic_main("refresh", "rollback", at, "--reason", "it calls all dogs\nRex")
     assert "checkpoint@v1 is @production again" in out
+    assert "was taken back by hand: it calls all dogs Rex" in out
+    assert history.decisions(store)[-1].why in out
     code, out, _ = repic_main(
         "sql", "select verdict, candidate from promotions order by decision", "--format=csv", at
     )

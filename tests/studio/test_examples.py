@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import html
 import re
+from functools import partial
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from repic.images.coordinates import named_convention
-from repic.objectives.base import answer_of
+from repic.models.vlm import load
+from repic.objectives.base import answer_of, messages
+from repic.studio.app import create_app
 from repic.studio.pages import examples as page
+from repic.studio.site import Studio
 from storage.manifest import Origin
 from storage.store import Store
-from tests.studio.conftest import client
+from tests.studio import training_runs
+from tests.studio.conftest import ATTACK, HERE, client
+from tests.studio.test_frame import check_escaped
 
 
 def rows(store: Store, objective: str) -> list[dict]:
@@ -95,3 +102,47 @@ def test_examples_of_a_version_without_the_column_of_their_photo(store: Store) -
     text = client(store).get("/examples").text
     row = min(store.read(before.ref).to_pylist(), key=lambda r: r["example_id"])
     assert f"/pictures/{row['image_id']}/256.jpg" in text
+
+
+def test_the_answers_that_an_example_got_in_training(
+    browser: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = rows(store, "oct")[0]
+    path = f"/examples/{row['example_id']}"
+    assert "No answer to it was sampled" in browser.get(path).text
+    monkeypatch.setattr(training_runs, "rows", partial(asked_about, row["example_id"]))
+    training_runs.publish(store, ATTACK)
+    training_runs.put(store, {"a": b"b"}, {})  # a later run without answers
+    text = browser.get(path).text
+    check_escaped(text)
+    got = text[text.index("Answers in training") :]
+    assert "checkpoint@v1</a> sampled 8 answers" in got
+    assert got.count("<tr><td") == 8
+    assert re.search(r'<td class="num">5</td>.*1\.000.*right', got)
+    assert "none" in got
+    assert "answer&nbsp;0.50" in got
+
+
+def asked_about(example_id: str, step: int, text: str, example: str = "") -> list[dict[str, Any]]:
+    """Answers of a step, all of them to one example but those of the last step."""
+    some = ROWS(step, text, example)
+    return [{**row, "example_id": "other" if example == "other" else example_id} for row in some]
+
+
+ROWS = training_runs.rows
+
+
+def test_the_prompt_as_a_model_reads_it(store: Store) -> None:
+    reader = load.reader("sample-full")
+    with TestClient(create_app(Studio(store)), base_url=HERE) as visitor:
+        for objective in ("vlt", "ict"):
+            row = rows(store, objective)[0]
+            path = f"/examples/{row['example_id']}/prompt"
+            reply = visitor.get(path, params={"model": "sample-full"})
+            text = html.unescape(reply.text.partition("<pre")[2].partition(">")[2])
+            expected = reader.processor.apply_chat_template(
+                messages(row, reader.convention), add_generation_prompt=True, tokenize=False
+            )
+            assert text.partition("</pre>")[0] == expected
+            assert text.count("<|image_pad|>") == len(row["images"])
+        assert visitor.get(path, params={"model": "/etc"}).status_code == 404

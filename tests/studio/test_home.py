@@ -35,3 +35,10 @@ def test_what_is_lacking_is_said(browser: TestClient, hostile: Store) -> None:
     text = client(hostile).get("/").text
     assert "No identity was mined" in text
     assert "1 input refused by images" in text
+
+
+def test_who_writes_is_no_build_for_certain(browser: TestClient, store: Store) -> None:
+    assert "Running now" not in browser.get("/").text
+    with store.lease():
+        text = browser.get("/").text
+    assert "<li>a build, training or evaluation: process " in text

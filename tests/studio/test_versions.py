@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from repic.refresh import history
 from repic.studio.pages import versions as page
 from repic.studio.pages.versions import drawn
 from storage.lineage import lineage
+from storage.manifest import Origin
 from storage.store import Store
 from tests.builds import MORE, Built, build
-from tests.studio.conftest import client
+from tests.studio.conftest import ATTACK, client
+from tests.studio.test_frame import check_escaped
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +82,35 @@ def test_old_versions_show_their_own_pairs(grown: Store, tmp_path: Path) -> None
         both = {frozenset((row["anchor_id"], row["other_id"])) for row in rows}
         assert f"{len(both):,} pairs" in text
         assert all(f"v={number}" in link for link in re.findall(r'rel="next" href="([^"]+)', text))
+
+
+def test_a_checkpoint_is_promoted_and_rolled_back_with_a_reason(store: Store) -> None:
+    for number in (1, 2):
+        origin = Origin(fingerprint=str(number))
+        store.publish_files("checkpoint", {"adapter": bytes([number])}, origin, kind="checkpoint")
+    store.commit({"checkpoint": 2})
+    ann = client(store, allow_review=True)
+    for number in (1, 2):
+        assert "Promote" in ann.get(f"/versions/checkpoint/{number}").text
+        given = {"do": "promote", "reason": f"{ATTACK} {number}"}
+        reply = ann.post(f"/versions/checkpoint/{number}/use", data=given)
+        assert reply.url.path == f"/versions/checkpoint/{number}"
+        assert history.in_use(store, "production") == f"checkpoint@v{number}"
+        check_escaped(reply.text)
+    back = {"do": "roll back", "reason": "worse at night"}
+    stale = ann.post("/versions/checkpoint/1/use", data=back)
+    assert stale.status_code == 409
+    assert "not in use any more" in stale.text
+    reply = ann.post("/versions/checkpoint/2/use", data=back)
+    assert reply.url.path == "/versions/checkpoint/1"
+    assert "taken back by hand: worse at night" in reply.text
+    assert store.manifest("promotions@latest").run.user == "Ann"
+    assert "Say why" in ann.post("/versions/checkpoint/2/use", data={"do": "promote"}).text
+    reader = client(store)
+    assert "<button name=" not in reader.get("/versions/checkpoint/2").text
+    given = {"do": "promote", "reason": "why not"}
+    assert reader.post("/versions/checkpoint/2/use", data=given).status_code == 403
+    foreign = {"origin": "http://evil.example"}
+    refused = ann.post("/versions/checkpoint/2/use", data=given, headers=foreign)
+    assert refused.status_code == 403
+    assert len(history.decisions(store)) == 3

@@ -331,3 +331,16 @@ def test_no_header_breaks_the_guard(headers: list[tuple[str, str]]) -> None:
     scope = {"type": "http", "path": "/", "headers": raw}
     with contextlib.suppress(RefusedError):
         check_request(scope, GuardRules(token=SECRET))
+
+
+def test_some_paths_take_larger_bodies() -> None:
+    visitor = TestClient(app(body=10, larger={"/": 100}), base_url=HERE)
+    assert visitor.post("/", content=b"x" * 100).status_code == 200
+    assert visitor.post("/", content=b"x" * 101).status_code == 413
+    assert visitor.post("/catches", content=b"x" * 11).status_code == 413
+
+
+def test_a_server_says_refusals_in_its_own_form() -> None:
+    guard = app(content=lambda path, refused: {"at": path, "why": refused.code})
+    reply = TestClient(guard, base_url=HERE).get("/", headers={"host": "evil.example"})
+    assert reply.json() == {"at": "/", "why": "unknown_host"}

@@ -100,18 +100,23 @@ def local_photo(path: Path) -> ImageRegion:
         SuiteError: It cannot be read.
     """
     try:
-        data = path.read_bytes()
-        picture = decode.decode(data)
+        return photo_in(path.read_bytes(), uris.file_uri(path))
     except decode.ImageRefused as error:
         raise SuiteError(f"{path} cannot be read ({error}); repair it or remove it") from None
-    width, height = picture.size
-    return ImageRegion(
-        image_id_of(hashlib.sha256(data).hexdigest(), None),
-        uris.file_uri(path),
-        width,
-        height,
-        (0.0, 0.0, float(width), float(height)),
-    )
+
+
+def photo_in(data: bytes, uri: str) -> ImageRegion:
+    """The photo in the bytes of a file, uncropped.
+
+    Args:
+        uri: Where the same bytes can be read again.
+
+    Raises:
+        ImageRefused: It cannot be used.
+    """
+    width, height = decode.decode(data).size
+    image_id = image_id_of(hashlib.sha256(data).hexdigest(), None)
+    return ImageRegion(image_id, uri, width, height, (0.0, 0.0, float(width), float(height)))
 
 
 def concepts_by_name(concepts: Iterable[Concept]) -> dict[str, Concept]:

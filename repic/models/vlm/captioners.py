@@ -19,6 +19,8 @@ from repic.errors import CaptionServerError, ConfigError
 from repic.images.cache import PictureCache
 from repic.images.coordinates import NORMALIZED
 from repic.models.openai_client import complete, image_part, text_part
+from repic.models.vlm.generate import AnswerGenerator, ChatOptions, ChatReply
+from repic.objectives.base import messages
 from repic.web.replies import ReplyError
 from storage.errors import StoreError
 from storage.hashing import fingerprint
@@ -140,10 +142,28 @@ class TransformersCaptioner:
     def replies(self, rows: Sequence[Row]) -> Iterator[dict[int, str]]:
         yield dict(enumerate(self.captions(rows)))
 
+    def chat(self, conversation: Sequence[Mapping[str, Any]], options: ChatOptions) -> ChatReply:
+        """The reply to a conversation; see `AnswerGenerator.chat`."""
+        model, generator = self._loaded or self._load()
+        reply: ChatReply = generator.chat(model, conversation, options)
+        return reply
+
+    def written(self, row: Row) -> str:
+        """The prompt of a row as the model's chat template writes it, with a placeholder for each
+        picture. No weights are loaded."""
+        text: str = self._reader.processor.apply_chat_template(
+            messages(row, self.convention), add_generation_prompt=True, tokenize=False
+        )
+        return text
+
+    def forget_pictures(self) -> None:
+        """Free the decoded pictures of earlier rows."""
+        if self._loaded:
+            self._loaded[1].forget_pictures()
+
     def _load(self) -> tuple[Any, Any]:
         from repic.models.vlm import load as models
         from repic.models.vlm.checkpoints import open_checkpoint
-        from repic.models.vlm.generate import AnswerGenerator
 
         reader, bfloat16 = self._reader, self._device == "cuda"
         if self.source is not None and self._store is not None:

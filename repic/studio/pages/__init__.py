@@ -9,10 +9,22 @@ from repic.studio.pages import (
     home,
     pairs,
     photos,
+    playground,
     sql,
     training,
     versions,
 )
 
-PAGES = (home, pairs, groups, photos, examples, versions, training, evaluation, sql)
+PAGES = (
+    home,
+    pairs,
+    groups,
+    photos,
+    examples,
+    versions,
+    training,
+    evaluation,
+    playground,
+    sql,
+)
 """Modules with `NAME`, `PATH` and `routes(studio)`."""

@@ -15,13 +15,18 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from repic.errors import FIXABLE
 from repic.images.augmentation import Augmentation
 from repic.images.coordinates import Box, Convention, ConventionError, named_convention
 from repic.objectives.base import answer_of, messages
 from repic.report.pictures import PagePicture
 from repic.rewards import scoring
+from repic.studio.model_process import models_of
+from repic.studio.model_work import PromptTask
 from repic.studio.site import PageNotFoundError, Studio, fields
 from repic.studio.versions import VersionTables
+from repic.training.rollouts import rollouts_of
+from storage.manifest import ArtifactRef
 
 NAME, PATH = "Examples", "/examples"
 SIZE = 24
@@ -33,6 +38,9 @@ FAMILIES: tuple[Family, ...] = get_args(Family)
 
 PIXELS = 3136, 12_845_056
 """Least and most pixels of a resized photo in the processor of Qwen2.5-VL, as published."""
+
+RUNS, MOST_ANSWERS = 5, 48
+"""Last training runs whose answers are looked through, and answers on a page."""
 
 LONGEST = 20_000
 """Characters of an answer that is scored."""
@@ -67,6 +75,21 @@ class PromptPart:
     width: int = 0
     height: int = 0
     boxes: tuple[tuple[Mapping[str, float], str], ...] = ()
+
+
+@dataclass(frozen=True)
+class RunAnswers:
+    """Answers to an example that a training run sampled.
+
+    Attributes:
+        number: Version of the checkpoint of the run.
+        total: Answers that there are; `rows` has the first ones.
+    """
+
+    number: int
+    checkpoint: str
+    total: int
+    rows: tuple[Mapping[str, Any], ...]
 
 
 def routes(studio: Studio) -> APIRouter:
@@ -105,7 +128,21 @@ def routes(studio: Studio) -> APIRouter:
             families=FAMILIES,
             score=None,
             typed="",
+            models=models_of(studio.store),
+            answers=_answers(studio, example_id),
         )
+
+    @routes.get("/examples/{example_id}/prompt")
+    def prompt(request: Request, example_id: str, model: str) -> Response:
+        row = _row(studio.version(request), example_id)
+        if model not in models_of(studio.store):
+            raise PageNotFoundError("There is no such model: choose one of the list.")
+        text = problem = ""
+        try:
+            text = studio.models.ask(PromptTask(model, row))
+        except FIXABLE as error:
+            problem = str(error)
+        return studio.page(request, "prompt.html", text=text, problem=problem, model=model)
 
     @routes.post("/examples/{example_id}/score")
     async def score(request: Request, example_id: str) -> Response:
@@ -123,6 +160,21 @@ def routes(studio: Studio) -> APIRouter:
         return studio.picture(shown, side)
 
     return routes
+
+
+def _answers(studio: Studio, example_id: str) -> RunAnswers | None:
+    """What the newest run that asked an example got for it; None if none of the last ones did."""
+    for number in studio.store.versions("checkpoint")[: -RUNS - 1 : -1]:
+        checkpoint = studio.store.manifest(ArtifactRef.exact("checkpoint", number))
+        answers = rollouts_of(checkpoint)
+        if answers is not None:
+            found = studio.store.read(answers, filter=pc.field("example_id") == example_id)
+            if found.num_rows:
+                order = [(name, "ascending") for name in ("step", "group", "sample")]
+                rows = found.sort_by(order).slice(0, MOST_ANSWERS).to_pylist()
+                shown = tuple({**row, "components": dict(row["components"])} for row in rows)
+                return RunAnswers(number, str(checkpoint.ref), found.num_rows, shown)
+    return None
 
 
 def _scored(

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow.compute as pc
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse, Response
 
-from repic.studio.site import PageNotFoundError, Studio
+from repic.config import RefreshSettings
+from repic.errors import RepicError
+from repic.refresh import history
+from repic.studio.site import PageNotFoundError, Studio, fields
 from storage import refs
 from storage.catalog import DATASET
 from storage.errors import NotFoundError, StoreError
 from storage.lineage import Node, lineage
-from storage.manifest import ArtifactRef, Manifest
+from storage.manifest import ArtifactRef, Manifest, Run
 
 NAME, PATH = "Versions", "/versions"
+CHECKPOINT = "checkpoint"
+PRODUCTION = RefreshSettings().tag
+"""Tag of the checkpoint in use, unless settings give another."""
+
 SIZE = 20
 """Dataset versions on a page."""
 
@@ -33,6 +41,10 @@ COMPARED = {"images": "image_id", "objects": "object_id", "pairs": "pair_id"}
 
 WIDTH, HEIGHT, ACROSS, DOWN = 150, 34, 190, 46
 """Of a box in the picture of the lineage, and the distances between boxes."""
+
+
+class ReasonMissingError(RepicError):
+    """A promotion without a reason, or of what has changed meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +134,34 @@ def routes(studio: Studio) -> APIRouter:
             aliases=_aliases(current, number),
             picture=drawn(graph.edges, graph.root),
             used_by=_used_by(studio, manifest),
+            in_use=history.in_use(studio.store, PRODUCTION),
+            production=PRODUCTION,
+            decisions=_decisions_on(studio, manifest),
         )
 
+    @routes.post("/versions/checkpoint/{number}/use")
+    async def use(request: Request, number: int) -> Response:
+        given = await fields(request)
+        return await run_in_threadpool(partial(_used, studio, request, number, given))
+
     return routes
+
+
+def _used(studio: Studio, request: Request, number: int, given: Mapping[str, str]) -> Response:
+    """Promote a checkpoint, or roll back from it; then its page."""
+    studio.check_may_review()
+    ref = str(ArtifactRef.exact(CHECKPOINT, number))
+    reason = given.get("reason", "").strip()
+    if not reason:
+        raise ReasonMissingError("Say why: the history of promotions keeps the reason.")
+    run = Run.here().model_copy(update={"user": studio.reviewer(request)})
+    if given.get("do") != "roll back":
+        recorded = history.promote(studio.store, ref, PRODUCTION, run, reason)
+    elif history.in_use(studio.store, PRODUCTION) == ref:
+        recorded = history.roll_back(studio.store, PRODUCTION, run, reason)
+    else:
+        raise ReasonMissingError(f"{ref} is not in use any more: load the page again.")
+    return RedirectResponse(f"/versions/{recorded.candidate.replace('@v', '/')}", 303)
 
 
 def _steps(numbers: list[int], shown: list[int]) -> Iterable[tuple[int | None, int]]:
@@ -189,6 +226,15 @@ def _others(studio: Studio) -> list[tuple[Manifest, tuple[str, ...]]]:
             if manifest.kind != "table" or name == "reviews":
                 found.append((manifest, _aliases(ref, ref.latest)))
     return found
+
+
+def _decisions_on(studio: Studio, manifest: Manifest) -> list[history.RecordedDecision]:
+    """Promotions and rollbacks of a checkpoint, newest first; none of another artifact."""
+    if manifest.name != CHECKPOINT:
+        return []
+    ref = str(manifest.ref)
+    every = history.decisions(studio.store)
+    return [d for d in reversed(every) if ref in (d.candidate, d.production)]
 
 
 def _used_by(studio: Studio, manifest: Manifest) -> list[ArtifactRef]:

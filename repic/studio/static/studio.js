@@ -186,5 +186,14 @@
     if (saving) event.preventDefault();
   });
 
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("[data-slow]")) return;
+    event.target.querySelector("button").disabled = true;
+    say("Working …");
+  });
+  window.addEventListener("pageshow", () => {  // also when the visitor comes back to it
+    document.querySelectorAll("[data-slow] button").forEach((button) => { button.disabled = false; });
+  });
+
   if (list && list.dataset.review === "yes" && items().length) select(0, false);
 })();
