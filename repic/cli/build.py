@@ -274,7 +274,10 @@ def report(
 
 def reviews(
     action: Annotated[Literal["export", "import"], typer.Argument(help="export or import.")],
-    file: Annotated[Path, typer.Argument(help="CSV file.")],
+    file: Annotated[Path, typer.Argument(help="CSV file, or JSON of Label Studio.")],
+    to: Annotated[
+        Literal["csv", "label-studio"], typer.Option("--to", help="Form of an exported file.")
+    ] = "csv",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Review doubtful pairs in a CSV file: export them, decide, import the decisions.
@@ -288,6 +291,9 @@ def reviews(
     from repic.pipeline import reviews_csv as decisions
 
     opened = open_store(store)
+    if to == "label-studio" or file.suffix == ".json":
+        _in_label_studio(opened, action, file)
+        return
     if action == "export":
         written = decisions.export(opened, file)
         out().print(f"Wrote {written} rows to {file}; fill in decision, then import it")
@@ -300,6 +306,23 @@ def reviews(
                 f"{', '.join(unknown[:3])}; they have no effect: compare with `reviews export`",
                 style="yellow",
             )
+
+
+def _in_label_studio(store: Store, action: str, file: Path) -> None:
+    """The same with tasks of Label Studio, which show both objects."""
+    from repic.pipeline import review_tasks
+
+    if action == "import":
+        manifest = review_tasks.read(store, file)
+        out().print(f"{manifest.ref} holds {manifest.rows} decisions; the next build uses them")
+        return
+    interface = file.with_suffix(".xml")
+    written = review_tasks.export(store, file)
+    interface.write_text(review_tasks.CONFIG, encoding="utf-8")
+    out().print(
+        f"Wrote {written} tasks to {file}, and the labelling interface of their project to "
+        f"{interface}; import the JSON export of the project"
+    )
 
 
 def quarantine(
