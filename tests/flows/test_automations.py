@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from flows.automations import KINDS
 from storage.store import Store
@@ -73,10 +74,13 @@ def test_a_build_is_trained_on_and_refused_files_are_posted(shared_up: Up, tmp_p
         assert training.parameters["store"] == str(shared_up.root / "trained")
         assert training.parameters["overrides"] == ["train.wrong=1"]
 
-        for number in range(3):
-            (tmp_path / f"{number}.jpg").write_bytes(b"no picture")
-        run(shared_up, "build-datasets", images=str(tmp_path), store="trained")
-        assert "3 of 3" in texts.get(timeout=PATIENCE)
+        for number in range(2):
+            (tmp_path / f"bad{number}.jpg").write_bytes(b"no picture")
+            Image.effect_noise((160, 160), 60 + number).save(tmp_path / f"good{number}.jpg")
+        models = ["detector.kind=yolo", "detector.checkpoint=sample", "encoder.architecture=sample"]
+        images = str(tmp_path)
+        run(shared_up, "build-datasets", images=images, overrides=models, store="refused")
+        assert "2 of 4 files cannot be used" in texts.get(timeout=PATIENCE)
         automations(shared_up, "remove", "train", "quarantine")
 
 
