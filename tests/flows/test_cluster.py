@@ -49,6 +49,8 @@ SMALL_SHARDS = ("runtime.batch_size=8", "runtime.threads=1")
 
 PATIENCE = 900.0
 
+LOCAL_PHOTOS = "repic build --images /data/photos .*--runner "
+
 ON_S3 = 12
 """Generated photos that are built on S3."""
 
@@ -330,7 +332,7 @@ def page(tmp_path: Path, user: dict[str, str], api: Access, photos: Path) -> Ite
 
 def build_as_the_page_says(page: Page, kind: str) -> None:
     """Build the photos by the command of the page; one worker is killed, nothing is lost."""
-    command, env = page.command(f"repic build --images /data/photos .*--runner {kind} --address")
+    command, env = page.command(f"{LOCAL_PHOTOS}{kind} --address")
     command += [f"--set={change}" for change in SMALL_SHARDS]
     log = page.folder / "log"
     with log.open("wb") as output:
@@ -367,7 +369,7 @@ def test_the_page_leads_to_a_dask_cluster(page: Page, plain_photos: Identity, s3
         page.running("dask worker .*--nworkers", "Starting established connection"),
         page.running("dask worker .*--resources", "Starting established connection"),
     ):
-        scheme, address = page.command("repic build .*--runner dask --address")[0][-1].split("://")
+        scheme, address = page.command(f"{LOCAL_PHOTOS}dask --address")[0][-1].split("://")
         for name in ("tcp", scheme):
             refused(f"{name}://{address}")
         build_as_the_page_says(page, "dask")
