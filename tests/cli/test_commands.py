@@ -16,9 +16,29 @@ Main = Callable[..., tuple[int, str, str]]
 COMMANDS = {
     *("build", "report", "reviews", "log", "show", "diff", "lineage", "verify", "tag", "gc"),
     *("train", "export"),
-    *("catalog", "quarantine", "schema", "sources", "sql", "run", "up", "doctor", "status"),
+    *(
+        "catalog",
+        "quarantine",
+        "schema",
+        "sources",
+        "sql",
+        "run",
+        "up",
+        "doctor",
+        "status",
+        "automations",
+    ),
 }
-WITHOUT_STORE = {"evaluate", "models", "refresh", "reward", "schema", "sources", "run"}
+WITHOUT_STORE = {
+    "automations",
+    "evaluate",
+    "models",
+    "refresh",
+    "reward",
+    "schema",
+    "sources",
+    "run",
+}
 
 
 def commands() -> dict[str, object]:
