@@ -92,6 +92,9 @@ def _known(store: Store) -> Iterator[KnownPhoto]:
         for row in _rows(store, path, ["image_id", "identity"]):
             if row["identity"]:
                 shows.setdefault(row["image_id"], set()).add(row["identity"])
+    for row in reviews.decisions(store):  # those that no build has applied yet as well
+        if row.get("identity") and (image_id := reviews.photo_of(row)):
+            shows.setdefault(image_id, set()).add(row["identity"])
     columns = ["image_id", "sha256", "uri", "also_at", "identity", "annotations"]
     for path in sorted(store.files.find("shards/images")):
         for row in _rows(store, path, [*columns, "near_duplicate_group"]):

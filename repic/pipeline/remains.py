@@ -180,6 +180,9 @@ def _holds(store: Store, forgotten: Forgotten, ids: Collection[str], path: str) 
             if pc.any(pc.is_in(texts, wanted)).as_py():
                 return True
             different = texts.drop_null().unique().to_pylist()
+            # A decision on a box names its photo, then its edges.
+            if column == "subject_id" and any(t.partition(":")[0] in ids for t in different):
+                return True
             if any(_is_forgotten_address(text, forgotten) for text in different):
                 return True
             if column in IDENTITIES and any(forgotten.has(None, (), [t]) for t in different):

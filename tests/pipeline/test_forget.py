@@ -220,6 +220,19 @@ def test_what_is_in_quarantine_only_is_forgotten_by_its_address(
     assert mentions(store.location, uri) == []
 
 
+def test_an_identity_that_only_a_reviewer_gave_is_forgotten(built: Built, tmp_path: Path) -> None:
+    store = built.copy(tmp_path / "store")
+    image_id = rows_of(store, "images")[2]["image_id"]
+    box = reviews.box_id(image_id, Box(1, 2, 30, 40))
+    decision = {"subject": "identity", "subject_id": box, "identity": "Rex", "reviewer": "ann"}
+    reviews.record(store, [{**decision, "decision": "accept", "note": None}])
+    held = store.manifest("reviews@latest").ref
+    done = forget(store, "Rex")
+    assert (done.meaning, done.photos, done.decisions) == ("identity", (image_id,), 1)
+    assert rows_of(store, "reviews") == []
+    assert str(held) in remains(store).versions
+
+
 def test_what_could_be_several_things_is_asked(built: Built, tmp_path: Path) -> None:
     store = built.copy(tmp_path / "store")
     with pytest.raises(ForgetError, match="`--as uri` or `--as identity`"):
