@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -34,11 +33,11 @@ PREFIX = "repic "
 WATCHED = ("build-datasets", "train-grpo", "evaluate", "refresh")
 """Deployments whose runs end by themselves."""
 TRAINING = "train-grpo/train-grpo"
-MIN_HOURS = 10 / 3600
-"""Prefect looks for what did not happen within ten seconds at least."""
 
-RUN = "{{ flow.name }}/{{ flow_run.name }}"
-ENDED = f"{RUN} ended as {{{{ flow_run.state.name }}}}: {{{{ flow_run.state.message }}}}"
+ENDED = (
+    "{{ flow.name }}/{{ flow_run.name }} ended as {{ flow_run.state.name }}: "
+    "{{ flow_run.state.message }}"
+)
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,10 @@ class Options:
     Attributes:
         url: Receives a POST with the JSON `{"text": ...}`, as Slack, Mattermost and Teams take it.
         params: `key=value` of the training run.
-        hours: How long a run may take.
     """
 
     url: str | None = None
     params: Sequence[str] = field(default_factory=tuple)
-    hours: float = 24.0
 
 
 @dataclass(frozen=True)
@@ -103,22 +100,6 @@ def _failed(_: Options) -> EventTrigger:
     )
 
 
-def _overdue(options: Options) -> EventTrigger:
-    """A run of a deployment did not end in time."""
-    from prefect.events.schemas.automations import EventTrigger, Posture
-
-    states = ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling")
-    return EventTrigger(
-        posture=Posture.Proactive,
-        after={"prefect.flow-run.Running"},
-        expect={f"prefect.flow-run.{state}" for state in states},
-        for_each={"prefect.resource.id"},
-        threshold=1,
-        within=timedelta(hours=options.hours),
-        **_of_deployments(),
-    )
-
-
 def _of_deployments() -> dict[str, Any]:
     return {
         "match": {"prefect.resource.id": "prefect.flow-run.*"},
@@ -149,12 +130,6 @@ def _train(client: SyncPrefectClient, options: Options) -> list[ActionTypes]:
     return [RunDeployment(source="selected", deployment_id=deployment.id, parameters=values)]
 
 
-def _cancel(_: SyncPrefectClient, __: Options) -> list[ActionTypes]:
-    from prefect.events.actions import CancelFlowRun
-
-    return [CancelFlowRun()]
-
-
 KINDS: Mapping[str, Kind] = {
     "train": Kind(
         "runs train-grpo on each dataset version that build-datasets publishes",
@@ -162,12 +137,6 @@ KINDS: Mapping[str, Kind] = {
         actions=_train,
     ),
     "failed": Kind("posts why a run of a deployment failed or crashed", _failed, ENDED),
-    "overdue": Kind(
-        "cancels a run of a deployment that has not ended after --hours",
-        _overdue,
-        f"{RUN} was cancelled, because it did not end in time.",
-        _cancel,
-    ),
     "quarantine": Kind(
         "posts why a build published nothing because it refused too many files",
         _on(REFUSED_FILES),
@@ -179,8 +148,6 @@ KINDS: Mapping[str, Kind] = {
         "{{ event.payload.candidate }} is not promoted: {{ event.payload.why }}",
     ),
 }
-OPTIONAL_POST = frozenset({"overdue"})
-"""Automations that do something without a URL too."""
 
 
 def apply(names: Sequence[str], options: Options) -> None:
@@ -236,12 +203,10 @@ def _known(name: str) -> Kind:
 
 def _check(name: str, options: Options) -> None:
     kind = _known(name)
-    if kind.text and options.url is None and name not in OPTIONAL_POST:
+    if kind.text and options.url is None:
         raise ConfigError(f"the automation {name} posts a message: give --notify URL")
     if options.url is not None and urlsplit(options.url).scheme not in ("http", "https"):
         raise ConfigError("--notify takes an address that begins with http:// or https://")
-    if options.hours < MIN_HOURS:
-        raise ConfigError(f"--hours must be at least {MIN_HOURS:.4f}, which is ten seconds")
     if options.params and name != "train":
         raise ConfigError(f"--param is for the automation train, not for {name}")
 

@@ -77,7 +77,7 @@ def automations(
     ] = "list",
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="train, failed, overdue, quarantine, refused.", show_default=False),
+        typer.Argument(help="train, failed, quarantine, refused.", show_default=False),
     ] = None,
     notify: Annotated[
         str | None,
@@ -91,10 +91,9 @@ def automations(
         list[str] | None,
         typer.Option("--param", "-p", metavar="KEY=VALUE", help="train: parameter of its runs."),
     ] = None,
-    hours: Annotated[float, typer.Option(help="overdue: how long a run may take.")] = 24.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what Prefect's server does by itself: train, stop what hangs, post messages.
+    """Say what Prefect's server does by itself: train, post messages.
 
     The server of `repic up`, or the one that PREFECT_API_URL names, keeps automations until they
     are removed. failed posts each failure of a deployment, so also what quarantine posts.
@@ -115,7 +114,7 @@ def automations(
     if not names:
         raise UserError(f"name what to {action}: {', '.join(offered.KINDS)}")
     if action == "apply":
-        offered.apply(names, offered.Options(notify, param or (), hours))
+        offered.apply(names, offered.Options(notify, param or ()))
     else:
         offered.remove(names)
     out().print(f"{'Applied' if action == 'apply' else 'Removed'}: {', '.join(names)}")
