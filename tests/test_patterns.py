@@ -34,7 +34,9 @@ FUNCTIONS = ("compile", *METHODS)
 OWN_TEXTS = {
     "repic.rewards.attacks.computed",
     "repic.rewards.attacks.paraphrases",
+    "repic.pipeline.failures",
     "storage.reader",
+    "storage.withdrawn",
 }
 """Modules that build a pattern at run time and apply it to texts of their own only."""
 

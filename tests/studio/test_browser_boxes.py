@@ -109,13 +109,16 @@ def test_boxes_by_mouse_and_keys_and_vlt_follows(
         page.keyboard.press("z")
         until(lambda: decided(store)[0]["decision"] == "accept")
         page.wait_for_selector("#boxes input[value=unicorn]")
-        draw(page, photo, store)
+        # In another photo: a photo whose objects belong to two splits gives no rows.
+        other = next(row for row in images.values() if row["image_id"] != photo["image_id"])
+        page.goto(f"{url}/photos/{other['image_id']}")
+        draw(page, other, store)
         assert console == []
     final = Box.of(next(r for r in decided(store) if r["label"] == "unicorn")["box"])
     assert any(Box.of(at) == box for at in boxes_of_vlt(store, photo["image_id"]))
     outcome = build(built.album.settings(), store)
     vlt = {Box.of(at): prompt for at, prompt in boxes_of_vlt(store, photo["image_id"]).items()}
-    assert any("unicorn" in prompt or "kazoo" in prompt for prompt in vlt.values())
+    assert "unicorn" in vlt[final]
     assert box not in vlt
     latest = store.manifest("reviews@latest")
     assert str(latest.ref) in {str(i.ref) for i in outcome.tables["objects"].inputs}

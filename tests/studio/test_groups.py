@@ -184,7 +184,7 @@ def test_two_reviewers_at_once_lose_nothing(mined: Mined, tmp_path: Path) -> Non
         ("split", {"group": "ONE"}, 409, "some of the objects"),
         (
             "split",
-            {"group": "ONE", "member": "MEMBER", "name": "R", "rest": "R"},
+            {"group": "ONE", "member": "M", "name": "R", "rest": "R"},
             409,
             "another name",
         ),
