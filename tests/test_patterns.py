@@ -46,6 +46,7 @@ BUILT = {
     ),
     "repic.evaluation.name_index": (r"<\s*(?:ann|bob)\s*>|(?<!\w)(?:ann|bob)(?!\w)",),
     "repic.rewards.clip_score": (r"<ann>|\bann\b",),
+    "repic.studio.pages.playground": (r"(<(?:ann|bob)>|\b(?:ann|bob)\b)",),
 }
 """What modules build at run time, for two names."""
 
