@@ -102,7 +102,7 @@ def try_photo(page: Any, url: str, folder: Path) -> None:
             picture.crop(box).save(reference)
         page.fill(f"[name=name{number}]", name)
         page.set_input_files(f"[name=reference{number}]", reference)
-    page.click(".upload button")
+    page.click(".upload button", no_wait_after=True)
     page.wait_for_selector("#result", timeout=PATIENCE)
 
 

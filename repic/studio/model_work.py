@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from secrets import token_hex
@@ -191,8 +190,6 @@ def serve_tasks(pipe: Connection, location: str) -> None:
     """Answer tasks until the studio ends; the main function of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the studio, which ends this
     end_with_parent(1)
-    with suppress(OSError):
-        os.nice(5)
     loaded = LoadedModel(open_store(location))
     while True:
         try:

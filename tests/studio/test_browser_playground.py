@@ -9,7 +9,7 @@ import pytest
 
 from tests.builds import Built
 from tests.studio import evaluations, training_runs, worlds
-from tests.studio.chromium import MARKS, SCREENS, check_access, served, visit
+from tests.studio.chromium import MARKS, PATIENCE, SCREENS, check_access, served, visit
 
 pytestmark = MARKS
 
@@ -26,8 +26,8 @@ def test_the_playground_captions_a_photo_with_the_shipped_model(
             page.fill(f"[name=name{number}]", name)
             page.set_input_files(f"[name=reference{number}]", photos[name])
         page.uncheck("[name=present2]")
-        page.click(".upload button")
-        page.wait_for_selector("#result")
+        page.click(".upload button", no_wait_after=True)
+        page.wait_for_selector("#result", timeout=4 * PATIENCE)  # the model is loaded first
         assert "<Andrea>" in page.locator(".answer mark").all_text_contents()
         assert page.locator(".boxed rect").count() >= 2
         assert "Andrea, Rex are in the photo" in page.text_content("#result")
