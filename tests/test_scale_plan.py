@@ -34,7 +34,7 @@ LARGER = {
     20_000: {"pairs": (25, 1.22), "examples": (72, 0.54)},
     200_000: {"pairs": (405, 4.41), "examples": (716, 2.83)},
 }
-"""Photos -> stage -> seconds and GB, measured once beside other work (docs/performance.md)."""
+"""Photos -> stage -> seconds and GB, measured beside other work with the code of unit_costs.json."""
 
 
 @pytest.mark.parametrize("photos", LARGER)
