@@ -34,7 +34,7 @@ LARGER = {
     20_000: {"pairs": (25, 1.22), "examples": (72, 0.54)},
     200_000: {"pairs": (405, 4.41), "examples": (716, 2.83)},
 }
-"""Photos -> stage -> seconds and GB, measured beside other work with the code of unit_costs.json."""
+"""Photos -> stage -> seconds and GB, beside other work, with the code of unit_costs.json."""
 
 
 @pytest.mark.parametrize("photos", LARGER)
@@ -129,7 +129,7 @@ def test_what_it_prints() -> None:
 @pytest.mark.slow
 def test_costs_are_measured_again(tmp_path) -> None:
     file = tmp_path / "costs.json"
-    options = ("--measure", "--sizes", "60", "120", "--pictures", "4", "--costs", str(file))
+    options = ("--measure", "--sizes", "60", "120", "--pictures", "16", "--costs", str(file))
     done = ran(*options, "4:8", "--photos", "1000")
     assert done.returncode == 0, done.stderr
     again = scale_plan.read(file)

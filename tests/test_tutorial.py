@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -64,6 +65,12 @@ def write_photos(folder: Path) -> None:
     shutil.rmtree(folder / "world")
 
 
+def listens(port: int) -> bool:
+    """Whether something accepts connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @dataclass
 class Reader:
     """Somebody who types the commands of the page."""
@@ -100,7 +107,7 @@ class Reader:
             )
         deadline = time.monotonic() + PATIENCE
         try:
-            while "Ctrl-C" not in log.read_text():
+            while "Ctrl-C" not in log.read_text() or not listens(port):
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.2)

@@ -51,7 +51,7 @@ def test_training_evaluation_and_a_checkpoint(built: Built, tmp_path: Path, chro
     training_runs.publish(store)
     training_runs.start(store)
     evaluations.publish(store)
-    caption = store.read("captions@latest", ["caption_id"])["caption_id"][0].as_py()
+    caption = store.read("captions@v1", ["caption_id"])["caption_id"][0].as_py()
     paths = [
         *("/training", "/training/1", "/training/1/steps/5"),
         f"/training/unfinished/{training_runs.LIVE}",
