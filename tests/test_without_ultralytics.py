@@ -63,4 +63,6 @@ def test_other_detectors_build(python: Path, tmp_path: Path) -> None:
         chosen = ("--set", f"detector.kind={kind}", "--set", "detector.expressions=none")
         done = repic(python, tmp_path, "build", *SMALL, *chosen, "--store", kind, "--json")
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["rows"]["examples"] > 0
+        rows = json.loads(done.stdout)["rows"]
+        assert rows["detections" if kind == "annotation" else "images"] > 0
+        assert rows["quarantine"] == 0

@@ -23,7 +23,7 @@ BLOCK = 1 << 20
 def on_grid(vectors: np.ndarray) -> np.ndarray:
     """Unit vectors rounded to the grid: integers as int16 (n, d).
 
-    Whoever multiplies them makes float32 of some at a time.
+    A product takes them as float32, some at a time.
 
     Raises:
         ValueError: the vectors are not finite unit vectors, shape (n, d).

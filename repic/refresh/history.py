@@ -162,7 +162,8 @@ def promote(store: Store, checkpoint: str, tag: str, run: Run, reason: str) -> R
     """Give the tag to a checkpoint, and record that as a decision.
 
     Raises:
-        ConfigError, StoreError: it is no checkpoint, or has the tag.
+        ConfigError: the version is not a checkpoint.
+        StoreError: it has the tag already.
     """
     chosen, now = str(find_checkpoint(store, checkpoint).ref), in_use(store, tag)
     if chosen == now:
