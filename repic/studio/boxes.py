@@ -28,8 +28,8 @@ class ShownBox:
         subject_id: Of decisions on it.
         thing: Its row of `VersionTables.objects`; None if the version lacks it.
         box: Its edges as who looks has decided, or as all have, or as the version has them.
-        label: What it is called, likewise.
-        is_deleted: Whether there is no object, likewise.
+        label: What it is called, by the same rule.
+        is_deleted: Whether it is deleted, by the same rule.
         own: Decision of who looks.
         said: Reviewer -> decision in words.
         is_disputed: Whether reviewers differ, so that none of them counts.
