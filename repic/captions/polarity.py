@@ -25,6 +25,10 @@ from repic.captions.clauses import (
 from repic.captions.denied_words import denied_words
 
 
+MANY = 200
+"""Mentions of names from which none is read: no caption of a photo says names so often."""
+
+
 class Verdict(Enum):
     """What one mention says about a name."""
 
@@ -51,7 +55,13 @@ class Polarity:
 
 
 def read_polarity(tokens: Sequence[str]) -> Polarity:
-    """Read the tokens of a caption; see `repic.captions.mentions.CaptionReading.tokens`."""
+    """Read the tokens of a caption; see `repic.captions.mentions.CaptionReading.tokens`.
+
+    Of more than `MANY` mentions each name is claimed both ways, which bounds the time.
+    """
+    mentioned = [token for token in tokens if token[0] == "@"]
+    if len(mentioned) > MANY:
+        return Polarity(frozenset(), frozenset(int(name[1:]) for name in {*mentioned}), frozenset())
     clauses = split_clauses(tokens)
     verdicts: dict[str, set[Verdict]] = defaultdict(set)
     words, retracted = denied_words(clauses)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from repic.captions.mentions import read_caption
+from repic.captions.polarity import MANY
 
 
 @pytest.mark.parametrize(
@@ -209,3 +210,9 @@ def test_a_denial_takes_back_what_was_said_of_names(text: str) -> None:
 
 def test_what_is_made_up_of_parts_is_no_lie() -> None:
     assert read_caption("Ann on sand. The sand is made up of stones.", ["Ann"]).named == ("Ann",)
+
+
+def test_of_many_mentions_none_is_read() -> None:
+    few, many = (read_caption("Ann sits. " * count, ["Ann", "Bob"]) for count in (MANY, MANY + 1))
+    assert (few.named, few.hedged) == (("Ann",), ())
+    assert (many.named, many.hedged) == ((), ("Ann",))
