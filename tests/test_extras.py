@@ -64,6 +64,7 @@ def names(requirements: list[str]) -> set[str]:
     return {re.match(r"[\w.-]+", text)[0] for text in requirements}  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_each_missing_extra_is_named(tmp_path: Path) -> None:
     model = smolvlm_folder(tmp_path / "model")
     command = [sys.executable, "-c", WITHOUT, model]

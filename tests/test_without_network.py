@@ -61,6 +61,7 @@ def test_attempts_are_noticed(watched: dict[str, str]) -> None:
     assert "192.0.2.1" in attempts(watched)[0]
 
 
+@pytest.mark.slow
 def test_a_build_and_its_report_reach_for_nothing(
     album: Album, watched: dict[str, str], tmp_path: Path
 ) -> None:

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from repic.pipeline import log_lines
 from tests.builds import PROGRAM
 
@@ -23,6 +25,7 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_build_says_run_stage_and_shard(tmp_path: Path) -> None:
     command = [*PROGRAM, "--log-format", "json", "build", *SMALL, "--store", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)

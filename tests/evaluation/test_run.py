@@ -155,6 +155,7 @@ def test_a_broken_server_keeps_what_it_wrote(store: Store) -> None:
             run("other", settings, store)
 
 
+@pytest.mark.slow
 def test_a_kill_loses_the_replies_in_flight_alone(store: Store, tmp_path: Path) -> None:
     stuck = threading.Event()
     with serving(name_all) as server:

@@ -328,6 +328,7 @@ def test_every_target_is_listed(repic_main: Main) -> None:
     assert all(facts["tested"] for facts in json.loads(out).values())
 
 
+@pytest.mark.slow
 def test_examples_are_exported_by_id_from_any_store(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def test_the_page_is_what_the_code_says() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_commands_run_in_their_order(
     built: Built, tiny: str, repic_main: Main, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -125,6 +125,7 @@ def test_one_rounded_box_inside_each_photo(found: list[list[detectors.Detection]
         assert 0 < detection.confidence == round(detection.confidence, 4) <= 1
 
 
+@pytest.mark.slow
 def test_a_box_depends_on_its_own_photo_bit_for_bit(
     detector: detectors.Detector, found: list[list[detectors.Detection]]
 ) -> None:

@@ -177,6 +177,7 @@ def test_a_file_is_found_by_its_name_in_the_cache(models: Path) -> None:
     assert by_name == detect.describe(settings("yolo", str(path)), RUNTIME)
 
 
+@pytest.mark.slow
 def test_no_network_no_telemetry_no_install(models: Path, text: str) -> None:
     checkpoint = yolo_file(models, "yolov8n-world.yaml")
     code = f"""

@@ -85,6 +85,7 @@ def test_a_photo_of_which_anything_changed_is_written_anew(
         assert all(after[key] == before[key] for key in kept)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     st.sets(st.integers(0, 23), max_size=6),

@@ -74,6 +74,7 @@ main()
 """A Pillow that was built without AVIF, and no plugin."""
 
 
+@pytest.mark.slow
 def test_a_build_without_decoders_says_which_and_a_retry_with_them_uses_the_photos(
     album: Album, tmp_path: Path, repic_main: Main
 ) -> None:

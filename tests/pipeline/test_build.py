@@ -280,6 +280,7 @@ def test_a_version_is_published_although_its_catalog_cannot_be_written(
     assert shown == [(store.manifest("pairs@latest").rows,)]
 
 
+@pytest.mark.slow
 def test_the_catalog_reads_from_anywhere_while_a_build_runs(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,6 +202,7 @@ def test_an_unreadable_file_of_an_identity_is_not_named(tmp_path: Path, built: B
     assert kept.rejects == ()
 
 
+@pytest.mark.slow
 def test_what_is_in_quarantine_only_is_forgotten_by_its_address(
     built: Built, tmp_path: Path, repic_main: Main
 ) -> None:

@@ -340,6 +340,7 @@ def test_companions_do_not_matter(built: Built, album: Album, tmp_path: Path) ->
             assert row == rows[key], name
 
 
+@pytest.mark.slow
 def test_many_small_parts_become_few_with_the_same_content(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,6 +364,7 @@ def test_many_small_parts_become_few_with_the_same_content(
     assert integrity.verify(store) == []
 
 
+@pytest.mark.slow
 def test_one_photo_a_night(built: Built, album: Album, tmp_path: Path) -> None:
     """Nights with one more photo each leave few files and the content of one build."""
     mine = album.copy(tmp_path / "album")

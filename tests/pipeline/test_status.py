@@ -97,6 +97,7 @@ def test_a_build_that_failed_is_told_until_one_succeeds(
     assert json.loads(out)["failed"] == []
 
 
+@pytest.mark.slow
 def test_what_was_killed_is_told_until_the_next_build(
     built: Built, tmp_path: Path, repic_main: Main
 ) -> None:

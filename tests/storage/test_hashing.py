@@ -202,6 +202,7 @@ def test_the_construction_is_frozen():
     assert fingerprint({"b": 1, "a": ["é", None]}) == "6b940ff97b8f64e75080429519f8fe71"
 
 
+@pytest.mark.slow
 def test_a_million_rows_and_a_hundred_thousand_vectors_take_seconds():
     random = np.random.default_rng(0)
     million = pa.table(

@@ -63,6 +63,7 @@ def references(photos: dict[str, Path]) -> list[dict[str, str]]:
     return [{"name": n, "image": url(photos[n].read_bytes())} for n in ("Andrea", "Rex")]
 
 
+@pytest.mark.slow
 def test_our_own_client_captions_a_photo_with_references(
     built: Built, photos: dict[str, Path]
 ) -> None:

@@ -55,6 +55,7 @@ def form(names: dict[str, bytes], photo: bytes | None = None) -> dict[str, Any]:
     return {"files": files, "data": data}
 
 
+@pytest.mark.slow
 def test_a_caption_is_that_of_the_command_line(
     studio: TestClient, photos: dict[str, Path], tmp_path: Path
 ) -> None:

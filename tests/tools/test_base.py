@@ -61,6 +61,7 @@ def test_it_learns_from_training_identities_alone(taught, photo_set):
     assert {row["split"] for row in taught} == {"train"}
 
 
+@pytest.mark.slow
 def test_steps_lower_the_loss_and_repeat(photo_set, taught, monkeypatch):
     monkeypatch.setattr(train_base, "STEPS", 12)
     monkeypatch.setattr(train_base, "BATCH", dict.fromkeys(train_base.BATCH, 2))

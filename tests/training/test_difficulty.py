@@ -116,6 +116,7 @@ def test_a_run_says_what_it_left_out(built: Built, tiny: str, work: Path, tmp_pa
     assert earlier.rollouts == second.rollouts
 
 
+@pytest.mark.slow
 def test_answers_that_rows_were_chosen_by_are_not_those_of_a_run_without(
     built: Built, tiny: str, work: Path, tmp_path: Path
 ) -> None:

@@ -87,6 +87,7 @@ def test_a_run_that_was_given_up_starts_anew(
     assert answers(interrupted) == answers(trained.store)
 
 
+@pytest.mark.slow
 def test_gc_that_was_killed_at_it_leaves_no_run_to_go_on_with(
     interrupted: Store, tiny: str, trained: Trained
 ) -> None:
