@@ -201,8 +201,9 @@ def build_here(
 
 
 def _print_outcome(outcome: BuildResult, store: str) -> None:
-    from repic.pipeline import status, suspects
+    from repic.pipeline import split_conflicts, status, suspects
 
+    opened = open_store(store)
     rows = {name: manifest.rows for name, manifest in outcome.tables.items()}
     unchanged = "Repaired" if outcome.repaired else "Nothing new: this is"
     verb = "Published" if outcome.published else unchanged
@@ -233,6 +234,8 @@ def _print_outcome(outcome: BuildResult, store: str) -> None:
         )
     for suspicion in suspects.suspicions(outcome.dataset.notes.get("pairs", {})):
         console.print(f"  {suspicion}", style="yellow", markup=False)
+    if lost := split_conflicts.reviewed_photos(opened, outcome.dataset):
+        console.print(f"  {split_conflicts.sentence(lost)}", style="yellow")
     photos = outcome.dataset.notes.get("pairs", {}).get("photos_by_split", {})
     shares = outcome.dataset.settings["splits"]
     wanted = [split for split in ("validation", "test") if shares[split]]

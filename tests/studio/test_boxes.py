@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -194,3 +195,31 @@ def test_labels_of_reviewers_are_escaped(browser: TestClient, store: Store) -> N
     text = browser.get(f"/photos/{thing['image_id']}").text
     assert SCRIPT not in text
     assert "{{7*7}}" in text
+
+
+def test_a_photo_that_a_decision_puts_between_two_splits_is_told(
+    built: Built, browser: TestClient, store: Store, repic_main: Callable[..., tuple[int, str, str]]
+) -> None:
+    split_of = {r["group"]: r["split"] for r in store.read("groups@latest").to_pylist()}
+    things = {r["image_id"]: r for r in store.read("objects@latest").to_pylist()}
+    thing = next(t for t in things.values() if split_of[t["identity"]] == "train")
+    stranger = next(name for name, split in split_of.items() if split == "test")
+    image_id, at = thing["image_id"], Box(1, 2, 30, 20)
+    drawn = box_id(image_id, at)
+    record(store, [box(drawn, box=at.as_list(), label="kazoo"), box(drawn, identity=stranger)])
+    assert "things of two" not in browser.get(f"/photos/{image_id}").text
+    code, out, errors = repic_main(*built.album.arguments, "--store", store.location)
+    assert code == 0, errors
+    told = "1 photo that was reviewed shows things of two splits and gives no rows; merge"
+    assert told in out
+    home = browser.get("/").text
+    assert f'<a href="/photos?split=none">{told}' in home
+    assert image_id in browser.get("/photos?split=none").text
+    page = browser.get(f"/photos/{image_id}").text
+    assert "This photo is in no split" in page
+    for name in (thing["identity"], stranger):
+        assert re.search(rf">{re.escape(name)}</a>: {split_of[name]}</li>", page)
+    record(store, [{**row, "decision": ""} for row in reviews.decisions(store)])
+    code, out, errors = repic_main(*built.album.arguments, "--store", store.location)
+    assert (code, "two splits" in out) == (0, False), errors
+    assert "things of two" not in browser.get(f"/photos/{image_id}").text

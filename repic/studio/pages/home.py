@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from repic.config import SPLITS
-from repic.pipeline import status
+from repic.pipeline import split_conflicts, status
 from repic.pipeline.reviews import DISPUTED, Decision
 from repic.pipeline.suspects import suspicions
 from repic.report.provenance import quarantine_section
@@ -150,6 +150,8 @@ def _steps(
     if review.disputed:
         why = f"Reviewers differ on {review.disputed:,} pairs, which are left out until they agree."
         steps.append(NextStep(why, path="/pairs?review=disputed"))
+    if lost := split_conflicts.reviewed_photos(studio.store, version.version.dataset):
+        steps.append(NextStep(f"{split_conflicts.sentence(lost)}.", path="/photos?split=none"))
     if review.waiting:
         why = (
             f"{review.waiting:,} doubtful pairs wait for a decision; they are not used until then."

@@ -46,7 +46,7 @@ class PhotoQuery(BaseModel):
     identity: str = ""
     label: str = ""
     source: str = ""
-    split: Literal["", "train", "validation", "test"] = ""
+    split: Literal["", "train", "validation", "test", "none"] = ""
     quarantine: Literal["", "yes"] = ""
     after: str = ""
     before: str = ""
@@ -112,7 +112,7 @@ def _photo(studio: Studio, version: VersionTables, image_id: str, who: str) -> d
         "photo": version.photo(row),
         "boxes": boxes.shown_boxes(image_id, things, decided, who),
         "labels": named(version, "called"),
-        "split": _split_of(version, image_id),
+        **_splits_of(version, image_id),
     }
 
 
@@ -139,7 +139,9 @@ def _matching(version: VersionTables, wanted: PhotoQuery) -> Flags:
     if wanted.source:
         fits &= _equal(photos["source"], wanted.source)
     if wanted.split:
-        has = version.groups.filter(pc.equal(version.groups["split"], wanted.split))
+        split = version.groups["split"]
+        own = pc.is_null(split) if wanted.split == "none" else pc.equal(split, wanted.split)
+        has = version.groups.filter(own)
         fits &= pc.is_in(photos["image_id"], has["image_id"].combine_chunks()).to_numpy()
     for value, own, column in (
         (wanted.identity, "identity", "identity"),
@@ -188,7 +190,14 @@ def _examples_of(version: VersionTables, image_id: str) -> list[dict[str, Any]]:
     return examples.filter(pc.equal(examples["image_id"], image_id))[:MOST_EXAMPLES].to_pylist()
 
 
-def _split_of(version: VersionTables, image_id: str) -> str:
+def _splits_of(version: VersionTables, image_id: str) -> dict[str, Any]:
+    """The split of a photo, and if it is in none, what it shows: group -> its splits elsewhere."""
     its = version.groups.filter(pc.equal(version.groups["image_id"], image_id))
     splits = {split for split in its["split"].to_pylist() if split}
-    return ", ".join(sorted(splits))
+    if splits or not its.num_rows:
+        return {"split": ", ".join(sorted(splits)), "torn": {}}
+    torn: dict[str, set[str]] = {name: set() for name in its["group"].to_pylist()}
+    same = pc.is_in(version.groups["group"], its["group"].combine_chunks())
+    for row in version.groups.filter(same).select(["group", "split"]).to_pylist():
+        torn[row["group"]].update([row["split"]] if row["split"] else [])
+    return {"split": "", "torn": {name: sorted(found) for name, found in sorted(torn.items())}}
