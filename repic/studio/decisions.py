@@ -18,6 +18,7 @@ from cachetools import LRUCache
 
 from repic.pipeline import reviews
 from repic.pipeline.reviews import DISPUTED, Decided, Decision, Key
+from repic.studio.earlier_steps import earlier_steps
 from storage.store import Store
 
 UNDONE = 500
@@ -56,6 +57,8 @@ class DecisionLog:
         self._by_subject: dict[str, dict[str, ByReviewer]] = {}
         # Reviewer -> the changes that would take each of their steps back.
         self._steps: LRUCache[str, deque[Sequence[Change]]] = LRUCache(REVIEWERS)
+        # Reviewers whose steps before this studio are in `_steps`, or taken back.
+        self._looked_back: LRUCache[str, bool] = LRUCache(REVIEWERS)
 
     def decide(self, changes: Iterable[Change], *, undoes: bool = False) -> None:
         """Publish decisions of a reviewer, or withdraw them; returns when all are durable.
@@ -78,9 +81,16 @@ class DecisionLog:
         mine.done.result()
 
     def undo(self, reviewer: str) -> Sequence[Change]:
-        """Take a reviewer's last step back; returns what is decided now, empty if there is none."""
+        """Take a reviewer's last step back; returns what is decided now, empty if there is none.
+
+        Raises:
+            storage.errors.StoreError: the store cannot be read or written.
+        """
         with self._reading:
-            steps = self._steps.get(reviewer)
+            steps = self._steps.setdefault(reviewer, deque(maxlen=UNDONE))
+            if not steps and reviewer not in self._looked_back:
+                steps.extend(earlier_steps(self._store, reviewer))
+                self._looked_back[reviewer] = True
             changes = steps.pop() if steps else ()
         if changes:
             self.decide(changes, undoes=True)
