@@ -281,46 +281,44 @@ def reviews(
     to: Annotated[
         Literal["csv", "label-studio"], typer.Option("--to", help="Form of an exported file.")
     ] = "csv",
+    pictures: Annotated[
+        bool, typer.Option(help="Write small pictures into a folder beside an exported CSV file.")
+    ] = True,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Review doubtful pairs in a CSV file: export them, decide, import the decisions.
 
-    `export` writes all decisions so far and every doubtful pair without one. Fill in `decision`
-    (accept or reject) and `reviewer`, and import the file; the next build uses it. Decisions that
-    the file does not contain stay; a row with a reviewer and no decision withdraws theirs.
+    `export` writes all decisions so far and every doubtful pair without one, with similarities, the
+    addresses of the photos, and a small picture of each object. Fill in `decision` (accept or
+    reject) and `reviewer`, and import the file; the next build uses it. Decisions that the file
+    does not contain stay; a row with a reviewer and no decision withdraws theirs.
 
     Example: repic reviews export doubtful.csv
     """
-    from repic.pipeline import reviews_csv as decisions
+    from repic.cli.progress import RunProgress
+    from repic.pipeline import review_tasks, reviews_csv
 
     opened = open_store(store)
-    if to == "label-studio" or file.suffix == ".json":
-        _in_label_studio(opened, action, file)
-        return
-    if action == "export":
-        written = decisions.export(opened, file)
-        out().print(f"Wrote {written} rows to {file}; fill in decision, then import it")
-    else:
-        manifest = decisions.read(opened, file)
+    in_label_studio = to == "label-studio" or file.suffix == ".json"
+    if action == "import":
+        manifest = (review_tasks if in_label_studio else reviews_csv).read(opened, file)
         out().print(f"{manifest.ref} holds {manifest.rows} decisions; the next build uses them")
-        if unknown := decisions.unknown(opened, manifest):
+        if unknown := [] if in_label_studio else reviews_csv.unknown(opened, manifest):
             err().print(
                 f"{len(unknown)} of them name a pair or object that no version has, such as "
                 f"{', '.join(unknown[:3])}; they have no effect: compare with `reviews export`",
                 style="yellow",
             )
-
-
-def _in_label_studio(store: Store, action: str, file: Path) -> None:
-    """The same with tasks of Label Studio, which show both objects."""
-    from repic.pipeline import review_tasks
-
-    if action == "import":
-        manifest = review_tasks.read(store, file)
-        out().print(f"{manifest.ref} holds {manifest.rows} decisions; the next build uses them")
+        return
+    with RunProgress(err()) as progress:
+        if in_label_studio:
+            written = review_tasks.export(opened, file, progress)
+        else:
+            written = reviews_csv.export(opened, file, pictures, progress)
+    if not in_label_studio:
+        out().print(f"Wrote {written} rows to {file}; fill in decision, then import it")
         return
     interface = file.with_suffix(".xml")
-    written = review_tasks.export(store, file)
     interface.write_text(review_tasks.CONFIG, encoding="utf-8")
     out().print(
         f"Wrote {written} tasks to {file}, and the labelling interface of their project to "

@@ -7,17 +7,16 @@ the photos. `CONFIG` is the labelling interface that the tasks are made for.
 from __future__ import annotations
 
 import base64
-import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from repic.errors import SchemaError
-from repic.images.coordinates import Box
-from repic.images.decode import open_image
 from repic.images.fetch import ImageRefused
 from repic.pipeline import reviews
+from repic.pipeline.progress import NoProgress, Progress
+from repic.pipeline.review_subjects import ReviewSubject, ReviewSubjects
 from storage.manifest import Manifest
 from storage.store import Store
 
@@ -44,66 +43,48 @@ QUESTIONS = {
     "negative": "Two different things? accept: yes",
 }
 
-SIDE = 256
-"""Longest side of a picture in a task, in pixels."""
-
 LARGEST = 1 << 30
 """Bytes of a file that is imported: it has the pictures of its tasks."""
 
-Row = Mapping[str, Any]
 
-
-def export(store: Store, path: Path) -> int:
+def export(store: Store, path: Path, progress: Progress | None = None) -> int:
     """Write a task for each undecided doubtful pair of the latest version.
 
     Returns:
         Number of tasks.
     """
-    decided = {row["subject_id"] for row in reviews.decisions(store)}
-    pairs = store.read("pairs@latest").to_pylist()
-    waiting = [p for p in pairs if p["doubtful"] and p["pair_id"] not in decided]
-    waiting.sort(key=lambda pair: pair["pair_id"])
-    objects = {row["object_id"]: row for row in store.read("objects@latest").to_pylist()}
-    photos = {
-        row["image_id"]: row["uri"]
-        for row in store.read("images@latest", ["image_id", "uri"]).to_pylist()
-    }
+    subjects = ReviewSubjects(store, reviews.decisions(store))
+    total = len(subjects.waiting)
+    progress = progress or NoProgress()
+    progress.phase("tasks", total)
     with path.open("w", encoding="utf-8") as file:
         file.write("[")
-        for number, pair in enumerate(waiting):
+        for number, subject in enumerate(subjects.of_waiting()):
             file.write(",\n" if number else "\n")
-            json.dump({"data": _data(pair, objects, photos)}, file, ensure_ascii=False)
+            json.dump({"data": _data(subject)}, file, ensure_ascii=False)
+            progress.advance()
         file.write("\n]\n")
-    return len(waiting)
+    return total
 
 
-def _data(pair: Row, objects: Mapping[str, Row], photos: Mapping[str, str]) -> dict[str, Any]:
+def _data(subject: ReviewSubject) -> dict[str, Any]:
+    pair = subject.pair
     data: dict[str, Any] = {
         "pair_id": pair["pair_id"],
         "question": QUESTIONS[pair["kind"]],
         **{name: pair[name] for name in ("kind", "band", "similarity", "margin")},
     }
     facts = [f"{pair['kind']}, band {pair['band']}, similarity {pair['similarity']:.4f}"]
-    for end in ("anchor", "other"):
-        thing = objects[pair[f"{end}_id"]]
-        uri = photos[thing["image_id"]]
-        data[f"{end}_photo"] = uri
+    for end, place in zip(("anchor", "other"), subject.places, strict=True):
+        data |= {end: "", f"{end}_photo": place.uri if place else ""}
+        if place is None:
+            facts.append(f"{end}: the object is gone from the latest version")
+            continue
         try:
-            data[end] = _picture(uri, thing)
+            data[end] = f"data:image/jpeg;base64,{base64.b64encode(place.jpeg()).decode()}"
         except (ImageRefused, OSError, ValueError) as error:
-            data[end] = ""
-            facts.append(f"{end}: {uri} cannot be read ({error})")
+            facts.append(f"{end}: {place.uri} cannot be read ({error})")
     return {**data, "facts": "; ".join(facts)}
-
-
-def _picture(uri: str, thing: Row) -> str:
-    """The box of an object as a data URL."""
-    box = Box(thing["x1"], thing["y1"], thing["x2"], thing["y2"])
-    picture = open_image(uri, box, thing["image_id"])
-    picture.thumbnail((SIDE, SIDE))
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def read(store: Store, path: Path) -> Manifest:

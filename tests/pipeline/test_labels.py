@@ -160,7 +160,7 @@ def decide(store: Store, path: Path, decisions: dict[tuple[str, str], str]) -> N
         if decision := decisions.get((row["subject"], row["subject_id"])):
             row |= {"decision": decision, "reviewer": "Jo", "note": "looked, twice"}
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, reviews.COLUMNS)
+        writer = csv.DictWriter(file, reviews.COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
     reviews_csv.read(store, path)
