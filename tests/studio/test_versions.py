@@ -58,7 +58,7 @@ def test_the_lineage_leads_from_photos_to_the_dataset(grown: Store) -> None:
     picture = drawn(graph.edges, graph.root)
     assert len(picture.nodes) == len(graph.nodes)
     assert len(picture.curves) == len(graph.edges)
-    place = {node.text: node.x for node in picture.nodes}
+    place = {node.text: node.y for node in picture.nodes}
     assert place["images@v2"] < place["pairs@v2"] < place["dataset@v2"]
     visitor = client(grown)
     for node in picture.nodes:

@@ -72,6 +72,9 @@ def routes(studio: Studio) -> APIRouter:
     def groups(request: Request, wanted: Annotated[GroupQuery, Query()]) -> Response:
         version = studio.version(request)
         every = _groups(version, "" if wanted.origin == "any" else wanted.origin, wanted.least)
+        if not every and "origin" not in request.query_params:  # all is labelled
+            wanted = wanted.model_copy(update={"origin": "any"})
+            every = _groups(version, "", wanted.least)
         start = (wanted.page - 1) * SIZE
         chosen = every[start : start + SIZE]
         return studio.page(

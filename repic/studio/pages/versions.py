@@ -39,8 +39,11 @@ THUMBNAILS = 8
 COMPARED = {"images": "image_id", "objects": "object_id", "pairs": "pair_id"}
 """Tables whose added and removed rows are counted -> their key."""
 
-WIDTH, HEIGHT, ACROSS, DOWN = 150, 34, 190, 46
+WIDTH, HEIGHT, ACROSS, DOWN = 150, 34, 170, 62
 """Of a box in the picture of the lineage, and the distances between boxes."""
+
+ASIDE = 100
+"""Room beside the boxes, for curves that pass some."""
 
 
 class ReasonMissingError(RepicError):
@@ -247,7 +250,7 @@ def _used_by(studio: Studio, manifest: Manifest) -> list[ArtifactRef]:
 
 
 def drawn(edges: Iterable[Any], output: Node) -> DrawnLineage:
-    """A lineage in columns: each node stands to the right of all that it was made from."""
+    """A lineage in rows: each node stands below all that it was made from."""
     inputs: dict[Node, list[Node]] = {output: []}
     for edge in edges:
         inputs.setdefault(edge.output, []).append(edge.input)
@@ -259,14 +262,15 @@ def drawn(edges: Iterable[Any], output: Node) -> DrawnLineage:
             depth[node] = 1 + max((deep(below) for below in inputs[node]), default=-1)
         return depth[node]
 
-    for node in inputs:
-        deep(node)
-    rows: dict[int, int] = {}
-    places: dict[Node, tuple[int, int]] = {}
-    for node in sorted(inputs, key=lambda n: (depth[n], n.kind, n.name, n.version or 0)):
-        column = depth[node]
-        places[node] = 4 + column * ACROSS, 4 + rows.get(column, 0) * DOWN
-        rows[column] = rows.get(column, 0) + 1
+    rows: dict[int, list[Node]] = {}
+    for node in sorted(inputs, key=lambda n: (n.kind, n.name, n.version or 0)):
+        rows.setdefault(deep(node), []).append(node)
+    width = 2 * ASIDE + max(map(len, rows.values())) * ACROSS
+    places = {
+        node: ((width - len(row) * ACROSS) // 2 + n * ACROSS, 4 + number * DOWN)
+        for number, row in rows.items()
+        for n, node in enumerate(row)
+    }
     nodes = tuple(
         DrawnNode(
             f"{node.name}@v{node.version}" if node.version else node.name,
@@ -279,14 +283,13 @@ def drawn(edges: Iterable[Any], output: Node) -> DrawnLineage:
     curves = tuple(
         _curve(places[below], places[node]) for node, under in inputs.items() for below in under
     )
-    return DrawnLineage(
-        nodes, curves, 8 + max(depth.values()) * ACROSS + WIDTH, 8 + max(rows.values()) * DOWN
-    )
+    return DrawnLineage(nodes, curves, width, 8 + len(rows) * DOWN)
 
 
 def _curve(start: tuple[int, int], end: tuple[int, int]) -> str:
-    """An SVG path from the right side of one box to the left side of another."""
-    x1, y1 = start[0] + WIDTH, start[1] + HEIGHT // 2
-    x2, y2 = end[0], end[1] + HEIGHT // 2
-    middle = (x1 + x2) // 2
-    return f"M{x1} {y1} C{middle} {y1} {middle} {y2} {x2} {y2}"
+    """An SVG path from below one box to above another; past a row between them it goes aside."""
+    x1, y1 = start[0] + WIDTH // 2, start[1] + HEIGHT
+    x2, y2 = end[0] + WIDTH // 2, end[1]
+    middle, passed = (y1 + y2) // 2, (end[1] - start[1]) // DOWN - 1
+    aside = 110 + 20 * passed if passed and abs(x2 - x1) < WIDTH else 0
+    return f"M{x1} {y1} C{x1 - aside} {middle} {x2 - aside} {middle} {x2} {y2}"
