@@ -316,6 +316,7 @@ def caption(
     """
     from repic import config
     from repic.evaluation import single_photo
+    from repic.models.vlm import captioners
 
     settings = config.load(
         profile,
@@ -327,7 +328,7 @@ def caption(
     answer = single_photo.caption(photo, refs, model, settings, opened)
     question = answer.question
     if answer.limitation:
-        err().print(answer.limitation, markup=False)
+        err().print(captioners.advised(answer.limitation), markup=False)
     if sidecar:
         from repic.sources.sidecars import write_caption
 

@@ -9,13 +9,13 @@ another view of the same concept passes and the nearest other concept does not.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from repic.config import NoBox
-from repic.evaluation.suites.base import ImageRegion, Suite
+from repic.evaluation.suites.base import Concept, ImageRegion, Suite
 from repic.images.coordinates import Box
 from repic.images.decode import open_image
 from repic.models.devices import batched
@@ -124,6 +124,27 @@ class Gallery:
         levels = np.unique(np.concatenate([own, other]))
         accuracy = [(own >= level).mean() + (other < level).mean() for level in levels]
         return round(float(levels[int(np.argmax(accuracy))]), 4)
+
+
+def cropped(concepts: Sequence[Concept], detector: Detector) -> tuple[Concept, ...]:
+    """References as a data set has them: the main object of each, or all if nothing is found.
+
+    Raises:
+        ImageRefused, OSError: A photo cannot be read.
+    """
+    return tuple(
+        replace(concept, views=tuple(_main_object(view, detector) for view in concept.views))
+        for concept in concepts
+    )
+
+
+def _main_object(view: ImageRegion, detector: Detector) -> ImageRegion:
+    [found] = detector.detect([_open(view)])
+    if not found:
+        return view
+    main = max(found, key=lambda detection: detection.confidence * detection.box.area)
+    box = main.box.shift(view.crop[0], view.crop[1])
+    return replace(view, crop=(box.x1, box.y1, box.x2, box.y2))
 
 
 def search(

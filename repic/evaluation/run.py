@@ -36,6 +36,7 @@ from storage.manifest import Input, Manifest, Origin, Run
 from storage.store import Store
 
 if TYPE_CHECKING:
+    from repic.models.detectors import Detector
     from repic.models.encoder import Encoder
 
 CAPTIONS = "captions"
@@ -123,7 +124,7 @@ def tell(suite: Suite, captioner: Captioner, settings: EvaluateSettings, to: Pro
     """Say what to know about the suite, and about a model that knows generated photos only."""
     is_real = not settings.suite.startswith("sample")
     limits = captioners.limitation(captioner) if is_real else None
-    for remark in (*suite.remarks, *([limits] if limits else ())):
+    for remark in (*suite.remarks, *([captioners.advised(limits)] if limits else ())):
         to.message(remark)
 
 
@@ -165,26 +166,26 @@ def load_suite(settings: EvaluateSettings) -> Suite:
 
 
 def retrieve(
-    suite: Suite, settings: Settings, progress: Progress, encoder: Encoder | None = None
+    suite: Suite,
+    settings: Settings,
+    progress: Progress,
+    encoder: Encoder | None = None,
+    detector: Detector | None = None,
 ) -> Retrieval:
     """Detect and match crops of all photos, if a protocol of the settings retrieves.
 
     Args:
-        encoder: The encoder of the settings, if it is loaded already.
+        encoder: The encoder of the settings, if it is loaded already; `detector` likewise.
 
     Raises:
         ConfigError, WeightsError: As `repic.models.detectors.load` and `repic.models.encoder.load`.
     """
-    from repic.models import detectors
     from repic.models import encoder as encoders
 
     if not any(protocol.startswith("retrieval") for protocol in settings.evaluate.protocols):
         return Retrieval()
     progress.phase("retrieval", len(suite.queries))
-    detection = settings.detector
-    if suite.categories and detectors.has_open_vocabulary(detection):
-        detection = detection.model_copy(update={"vocabulary": suite.categories})
-    detector = detectors.load(detection, settings.runtime)
+    detector = detector or detector_for(suite.categories, settings)
     encoder = encoder or encoders.load(settings.encoder, settings.runtime)
     gallery = Gallery(suite, encoder)
     crops = search(
@@ -196,6 +197,20 @@ def retrieve(
         threshold = gallery.threshold()
     models = {"detector": detector.fingerprint, "encoder": encoder.fingerprint}
     return Retrieval(crops, threshold, models)
+
+
+def detector_for(categories: Sequence[str], settings: Settings) -> Detector:
+    """The detector of the settings, which looks for these classes if it can look for any.
+
+    Raises:
+        ConfigError, WeightsError: As `repic.models.detectors.load`.
+    """
+    from repic.models import detectors
+
+    detection = settings.detector
+    if categories and detectors.has_open_vocabulary(detection):
+        detection = detection.model_copy(update={"vocabulary": tuple(categories)})
+    return detectors.load(detection, settings.runtime)
 
 
 def generate_captions(

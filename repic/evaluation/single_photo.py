@@ -10,7 +10,8 @@ from typing import Any
 from repic.config import Protocol, Settings
 from repic.errors import SuiteError
 from repic.evaluation.questions import Question, questions
-from repic.evaluation.run import Retrieval, retrieve
+from repic.evaluation.retrieval import cropped
+from repic.evaluation.run import Retrieval, detector_for, retrieve
 from repic.evaluation.suites.base import (
     Concept,
     ImageRegion,
@@ -37,12 +38,14 @@ class PhotoCaption:
     Attributes:
         limitation: What to know about the model; None for most.
         retrieval: What was found in the photo, if it was searched.
+        references: The references as the model sees them.
     """
 
     question: Question
     caption: str
     limitation: str | None = None
     retrieval: Retrieval | None = None
+    references: tuple[Concept, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """What `repic caption --json` prints."""
@@ -87,25 +90,31 @@ def caption_by(
     concepts: tuple[Concept, ...],
     settings: Settings,
     protocol: Protocol,
-    always_search: bool = False,
+    by_objects: bool = False,
 ) -> PhotoCaption:
     """Caption a photo with a captioner.
 
     Args:
         protocol: `skip-retrieval` shows all references, `retrieval` those found in the photo.
-        always_search: Search the photo for the references also where all of them are shown.
+        by_objects: Find objects whatever the protocol: of each reference only its main object is
+            used, as in a data set, and the photo is searched for all of them.
 
     Raises:
         CaptionError, ConfigError, WeightsError: As `repic.evaluation.run.run`.
     """
     names = tuple(concept.name for concept in concepts)
+    detector = None
+    if by_objects:
+        categories = {concept.category for concept in concepts if concept.category}
+        detector = detector_for(sorted(categories), settings)
+        concepts = cropped(concepts, detector)
     suite = Suite("own", concepts, (Query("1", photo, names, (), names),))
-    searched = _with_protocol(settings, "retrieval" if always_search else protocol)
-    retrieval = retrieve(suite, searched, NoProgress())
+    searched = _with_protocol(settings, "retrieval" if by_objects else protocol)
+    retrieval = retrieve(suite, searched, NoProgress(), detector=detector)
     asked = _with_protocol(settings, protocol).evaluate
     [question] = questions(suite, asked, retrieval.crops, retrieval.threshold or 0.0)
     [text] = captioner.captions([question.row])
-    return PhotoCaption(question, text, captioners.limitation(captioner), retrieval)
+    return PhotoCaption(question, text, captioners.limitation(captioner), retrieval, concepts)
 
 
 def _with_protocol(settings: Settings, protocol: Protocol) -> Settings:

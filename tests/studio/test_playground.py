@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -90,6 +91,30 @@ def test_only_what_is_found_may_be_shown(studio: TestClient, photos: dict[str, P
     given["data"]["threshold"] = "-1"
     text = studio.post("/playground", **given).text
     assert "Retrieved: Rex" in text
+
+
+def test_of_a_photo_as_reference_its_object_is_used(
+    studio: TestClient, photos: dict[str, Path]
+) -> None:
+    names = worlds.NAMES[:2]
+    whole = {name: photos[f"photo of {name}"].read_bytes() for name in names}
+    text = studio.post("/playground", **form(whole, photos["photo"].read_bytes())).text
+    nearest = dict(re.findall(r"<b>(\w+) ([\d.]+)</b>", text))
+    assert nearest.keys() == set(names)
+    assert min(map(float, nearest.values())) > 0.8, "of all of the photos they are below 0.5"
+    for name in names:
+        figure = text[text.index(f'alt="Reference of {name}"') :].partition("</figure>")[0]
+        assert figure.count("<rect") == 1
+    text = studio.post("/playground", **form({"Rex": picture()}, photos["photo"].read_bytes())).text
+    assert "<rect" not in text[text.index('alt="Reference of Rex"') :].partition("</figure>")[0]
+
+
+def test_advice_is_of_the_page(studio: TestClient, photos: dict[str, Path]) -> None:
+    text = studio.post("/playground", **form({"Rex": photos["Rex"].read_bytes()})).text
+    assert "sample-full knows generated photos only" in text
+    assert "--model" not in text
+    assert "--server" not in text
+    assert "repic train --profile modern" in text
 
 
 def test_names_and_notes_are_escaped(studio: TestClient) -> None:

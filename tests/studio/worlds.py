@@ -15,7 +15,8 @@ NAMES = ("Andrea", "Rex", "Tina")
 
 
 def photos(folder: Path) -> dict[str, Path]:
-    """Name -> file of a reference, and `photo` -> one of the first two."""
+    """Name -> file of a reference, `photo of NAME` -> that which it is cut out of, and `photo` ->
+    one of the first two."""
     world = World(seed=77)
     cast = RESERVED[::97][: len(NAMES)]
     plans = [PhotoPlan((one,), "sand", n, "own") for n, one in enumerate(cast)]
@@ -24,7 +25,8 @@ def photos(folder: Path) -> dict[str, Path]:
     found = {"photo": folder / "photos" / photo["file"]}
     for name, entry in zip(NAMES, references, strict=True):
         found[name] = folder / f"{name}.png"
+        found[f"photo of {name}"] = folder / "photos" / entry["file"]
         box = tuple(map(int, entry["objects"][0]["box"]))
-        with Image.open(folder / "photos" / entry["file"]) as picture:
+        with Image.open(found[f"photo of {name}"]) as picture:
             picture.crop(box).save(found[name])
     return found

@@ -88,6 +88,6 @@ def _model(model: str, settings: Settings, store: Store | None) -> Iterator[Find
         return
     is_real = not settings.evaluate.suite.startswith("sample")
     if is_real and (limits := captioners.limitation(captioner)):
-        yield Finding("note", "model", limits)
+        yield Finding("note", "model", captioners.advised(limits))
     else:
         yield Finding("ok", "model", captioner.name)

@@ -87,10 +87,13 @@ def limitation(captioner: Captioner) -> str | None:
         base = _base(captioner.name, captioner.source).name
     if base not in VLMS or isinstance(captioner, ServerCaptioner):
         return None
-    return (
-        f"{captioner.name} knows generated photos only, and its captions of others mean nothing: "
-        "give --model a vision-language model, such as Qwen/Qwen2.5-VL-7B-Instruct, or --server"
-    )
+    return f"{captioner.name} knows generated photos only, and its captions of others mean nothing"
+
+
+def advised(limits: str) -> str:
+    """A limitation with what to do about it on the command line."""
+    other = "a vision-language model, such as Qwen/Qwen2.5-VL-7B-Instruct"
+    return f"{limits}: give --model {other}, or --server"
 
 
 def _checkpoint(model: str, store: Store | None) -> Manifest | None:

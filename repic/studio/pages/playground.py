@@ -21,6 +21,7 @@ from repic.config import Protocol
 from repic.errors import FIXABLE
 from repic.evaluation.retrieval import names_above
 from repic.evaluation.single_photo import MOST, PhotoCaption
+from repic.evaluation.suites.base import Concept
 from repic.models.shipped import VLMS
 from repic.objectives.balance import kind_of
 from repic.report.pictures import BoxOverlay
@@ -278,8 +279,16 @@ def _found(answered: Answered) -> Found:
         "threshold": threshold,
         "retrieved": names_above(crops, threshold),
         "shown": [reference["name"] for reference in result.question.references],
+        "references": [_overlays(concept) for concept in result.references],
         "score": rewarded(result, answered.present),
     }
+
+
+def _overlays(concept: Concept) -> list[BoxOverlay]:
+    """The part of a reference that was used, if it is not all of it."""
+    (view,) = concept.views
+    part = (0.0, 0.0, float(view.width), float(view.height))
+    return [] if view.crop == part else [BoxOverlay.of(view.crop, part)]
 
 
 def marked(caption: str, names: Sequence[str]) -> list[tuple[str, bool]]:
