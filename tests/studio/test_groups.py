@@ -230,3 +230,10 @@ def test_identities_of_labels_are_groups(built: Built, tmp_path: Path) -> None:
     browser = client(built.copy(tmp_path / "labelled"), allow_review=True)
     text = browser.get("/groups?origin=label").text
     assert text.count("<article") > 3
+
+
+def test_where_all_is_labelled_identities_are_shown(built: Built) -> None:
+    text = client(built.store).get("/groups").text
+    assert '<option value="any" selected>' in text
+    assert "No group fits" not in text
+    assert "No group fits" in client(built.store).get("/groups?origin=mined").text
