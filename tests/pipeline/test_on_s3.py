@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import time
@@ -16,7 +17,7 @@ from storage import integrity
 from storage.errors import NotFoundError
 from storage.store import Store
 from tests import duckdb_client
-from tests.builds import Album, Built, contents, start
+from tests.builds import Album, Built, contents, repic, start
 from tests.flows.cluster_page import command
 from tests.storage.s3_server import S3Server, serving
 
@@ -28,6 +29,9 @@ pytestmark = pytest.mark.slow
 Main = Callable[..., tuple[int, str, str]]
 SMALL_SHARDS = "--set=runtime.shard_rows=16"
 OTHER = "--set=examples.seed=7"
+SOON = 120.0
+"""Seconds until a command says that a server is not there, on a busy machine; botocore alone asks
+a silent one for five minutes."""
 
 
 def as_a_new_process() -> None:
@@ -165,3 +169,26 @@ def test_photos_that_cannot_be_listed_are_one_sentence(
     assert code == 2
     assert "cannot be reached" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("takes_connections", [False, True])
+def test_a_server_that_is_not_there_is_a_sentence_soon(takes_connections: bool) -> None:
+    """As users meet it: with the attempts and time-outs that AWS has by default."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        if takes_connections:  # and never says a word
+            bound.listen()
+        server = S3Server(f"http://127.0.0.1:{bound.getsockname()[1]}", "bucket")
+        done = repic(
+            *("build", "--profile", "sample", "--store", server.store()),
+            env=server.environment,
+            timeout=SOON,
+        )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(rf"repic: S3 at {server.url} cannot be reached \(.*\): .*\n", done.stderr)
+
+
+def test_an_absent_bucket_is_a_sentence_soon(server: S3Server) -> None:
+    done = repic(*("build", "--profile", "sample", "--store", "s3://nowhere/store"), timeout=SOON)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"repic: .*bucket or folder does not.*\n", done.stderr)
