@@ -1,4 +1,8 @@
-"""A PostgreSQL of a test: a cluster in a folder of its own, which only a socket file reaches."""
+"""A PostgreSQL of a test: a cluster in a folder of its own, and its administrator's commands.
+
+As on Debian, the administrator comes through a socket file without a password, and all others
+over 127.0.0.1 with one.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,52 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.ports import free_port
+
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 """Settings of a database that nobody needs tomorrow."""
 
 
+@dataclass(frozen=True)
+class PostgreSQL:
+    """A running cluster without a database of ours."""
+
+    programs: Path
+    folder: Path
+    port: int
+
+    def run(self, command: Sequence[str], typed: str = "") -> None:
+        """Run a command as its administrator, whom the test need not become.
+
+        Args:
+            command: It begins with `sudo -u postgres`.
+            typed: What the administrator types; without a terminal it is read from the input.
+        """
+        assert command[:3] == ["sudo", "-u", "postgres"]
+        own = {"PGHOST": str(self.folder), "PGPORT": str(self.port), "PGUSER": "postgres"}
+        done = subprocess.run(
+            [str(self.programs / command[3]), *command[4:]],
+            env={**os.environ, **own},
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            start_new_session=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 @contextmanager
-def running_postgresql() -> Iterator[str]:
-    """Start a cluster; the URL of its database, as Prefect takes it.
+def running_postgresql() -> Iterator[PostgreSQL]:
+    """Start a cluster.
 
     It runs as another user if this one is root, which PostgreSQL refuses. The test is skipped where
     PostgreSQL is not installed.
@@ -41,13 +77,15 @@ def running_postgresql() -> Iterator[str]:
         assert done.returncode == 0, done.stdout + done.stderr
 
     data = str(folder / "data")
-    settings = " ".join(f"-c {one}" for one in (*FAST, "listen_addresses=", "max_connections=200"))
+    cluster = PostgreSQL(programs, folder, free_port())
+    address = ("listen_addresses=127.0.0.1", f"port={cluster.port}", "max_connections=200")
+    settings = " ".join(f"-c {one}" for one in (*FAST, *address))
+    trusted = ("-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256")
     try:
-        run("initdb", "-D", data, "-U", "prefect", "-A", "trust", "--no-sync", "-E", "UTF8")
+        run("initdb", "-D", data, *trusted, "--no-sync", "-E", "UTF8")
         started = ("-w", "-t", "240", "-l", str(folder / "log"), "-o", f"{settings} -k {folder}")
         run("pg_ctl", "start", "-D", data, *started)
-        run("createdb", "-h", str(folder), "-U", "prefect", "prefect")
-        yield f"postgresql+asyncpg://prefect@/prefect?host={folder}"
+        yield cluster
     finally:
         if (folder / "data" / "postmaster.pid").exists():
             run("pg_ctl", "stop", "-D", data, "-m", "immediate", "-t", "60")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shlex
 import signal
 import subprocess
@@ -106,8 +107,13 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    with running_postgresql() as url:
-        yield url
+    """The connection URL of the page, for the user and the database that its commands make."""
+    url, password = cluster_page.variable(server.DATABASE), secrets.token_hex()
+    with running_postgresql() as cluster:
+        for program, typed in (("createuser", f"{password}\n{password}\n"), ("createdb", "")):
+            cluster.run(cluster_page.command(f"sudo -u postgres {program}", {})[0], typed)
+        assert url.count("PASSWORD@127.0.0.1/") == 1
+        yield url.replace("PASSWORD@127.0.0.1/", f"{password}@127.0.0.1:{cluster.port}/")
 
 
 @pytest.mark.timeout(1500)
