@@ -8,6 +8,7 @@ its shard goes to another worker.
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,24 @@ def local(workers: int, wants_gpu: bool) -> Iterator[DaskCluster]:
         runner = DaskTaskRunner(cluster_class=distributed.SpecCluster, cluster_kwargs=specification)
         # Without its dashboard, Dask's HTTP server still has pages about the work.
         with dask.config.set({"distributed.scheduler.http.routes": []}), runner:
-            yield DaskCluster(runner, "The local Dask cluster", wants_gpu)
+            with _deaf_to_ctrl_c():
+                cluster = DaskCluster(runner, "The local Dask cluster", wants_gpu)
+            yield cluster
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Keep Ctrl-C from the threads that start here, and from all processes that these ever start.
+
+    A terminal sends it to every process of a command. The workers would each print a traceback, and
+    their nannies start others; so only the build gets it, which then ends its cluster. Here it
+    waits for the end of this context.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _specification(workers: int, wants_gpu: bool, folder: str) -> dict[str, Any]:

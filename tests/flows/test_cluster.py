@@ -36,16 +36,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 for package in ("prefect_dask", "prefect_ray"):
     pytest.importorskip(package, reason="the extras dask and ray are not installed")
 
-CHANGES = ("source.count=400", "source.identities=60", "runtime.threads=1")
-SMALLER = ("source.count=48", "source.identities=12", "runtime.threads=1")
+COMMON = ("source.size=112", "runtime.threads=1")
+CHANGES = ("source.count=400", "source.identities=60", *COMMON)
+SMALLER = ("source.count=24", "source.identities=8", *COMMON)
 REAL = shared_folder("dreambooth")
-SIDE = 256
+SIDE = 160
 """Longer side of the real photos here; large ones take longer than the rest of this file."""
 
 BOX = (0.1, 0.9)
 """Where the owner says that the subject is, as shares of both sides."""
 
-SMALL_SHARDS = ("runtime.batch_size=8", "runtime.threads=1")
+SMALL_SHARDS = ("runtime.batch_size=2", "detector.image_size=192", "runtime.threads=1")
+"""A batch of the detector is always full: a large one would hold more padding than photos."""
 
 PATIENCE = 900.0
 
@@ -106,13 +108,18 @@ class Building:
 def building(
     folder: Path, user: dict[str, str], kind: str, changes: tuple[str, ...]
 ) -> Iterator[Building]:
-    """Start `repic build` on a local cluster into the store of this folder."""
+    """Start the page's build on a local cluster, into the store of this folder."""
     home, store, log = folder / "prefect", folder / "store", folder / "log"
     env = {**user, "PREFECT_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    options = ("--profile", "sample", *(f"--set={change}" for change in changes))
+    ours = {
+        "--images /data/photos": "--profile sample",
+        "/data/store": str(store),
+        "--workers 4": "--workers 2",
+    }
+    (_, *words), _ = cluster_page.command(f"{LOCAL_PHOTOS}{kind} --workers", ours)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*REPIC, "build", *options, "--store", str(store), "--runner", kind, "--workers", "2"],
+            [*REPIC, *words, *(f"--set={change}" for change in changes)],
             env=env,
             cwd=folder,
             stdout=output,
@@ -217,11 +224,24 @@ def test_nothing_of_a_local_cluster_outlives_its_build(
     install_database(database, tmp_path / "prefect")
     with building(tmp_path, user, kind, SMALLER) as running:
         running.wait(lambda: list(running.store.glob("parts/probes/**/*.parquet")))
-        running.process.send_signal(number)
+        if number == signal.SIGINT:  # a terminal sends it to all processes of the command
+            os.killpg(running.process.pid, number)
+        else:
+            running.process.send_signal(number)
         code = running.process.wait(PATIENCE)
         running.wait_until_nothing_is_left()
-    left = list((running.store / "tmp").iterdir())
-    assert (code, left) == (130, []) if number == signal.SIGINT else code == -number
+    if number == signal.SIGKILL:
+        assert code == -number
+        return
+    assert (code, list((running.store / "tmp").iterdir())) == (130, [])
+    said = running.log.read_text()
+    assert said.endswith("Interrupted. Finished work is kept; run the same command again.\n")
+    assert "Traceback" not in said
+    kept = {path: path.stat().st_mtime_ns for path in running.store.glob("parts/**/*.parquet")}
+    assert kept
+    build(config.load("sample", SMALLER), Store.open(running.store))
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "what was finished is used"
+    assert verify(Store.open(running.store)) == []
 
 
 @dataclass
