@@ -163,6 +163,7 @@ def test_a_live_build_stops_gc_and_a_dead_one_does_not(store):
         (".DS_Store", b"\x00\x00\x00\x01"),
         ("deep/er.json", b"[]"),
     ],
+    ids=["empty", "cut", "of another file", "text", "macOS", "in a folder"],
 )
 def test_what_cannot_be_read_as_a_lease_is_live_and_named(store, name, content):
     part = with_garbage(store)
