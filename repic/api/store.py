@@ -99,6 +99,17 @@ class DataStore:
 
         return forget(self._store, what, meaning, reason)
 
+    def undo_forget(self) -> list[dict[str, Any]]:
+        """Take back the last `forget`; as `repic forget --undo`. Its rows of `forgotten`.
+
+        Raises:
+            repic.errors.ForgetError: nothing is forgotten.
+            storage.errors.StoreError: the store cannot be read or written.
+        """
+        from repic.pipeline.forget import undo
+
+        return undo(self._store)
+
     def remains(self, delete: bool = False) -> Remains:
         """What versions still hold of what is to be forgotten; as `repic forget --check`.
 

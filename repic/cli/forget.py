@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from repic.pipeline.forget import Forgetting
     from repic.pipeline.remains import Remains
     from storage.gc import Garbage
+    from storage.store import Store
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,6 +60,9 @@ def forget(
     apply: Annotated[
         bool, typer.Option("--apply", help="With --delete-old: delete them; without it, list.")
     ] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Take back the last `forget`; again: the one before.")
+    ] = False,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
@@ -67,18 +71,23 @@ def forget(
     The same file stays out wherever it is found again. Versions that exist keep it until
     `repic forget --delete-old --apply`, after the next build. Checkpoints that were trained on it
     are listed, and never deleted; files outside the store, such as the photo, exports and caches,
-    are not touched.
+    are not touched. `--undo` takes the last call back.
 
     Example: repic forget ~/photos/Ann/party.jpg --reason "asked to"
     """
     from repic.pipeline import forget as forgetting
     from repic.pipeline import remains
 
-    if not (what or check or delete_old):
-        raise UserError("say what to forget, or --check or --delete-old")
+    if not (what or check or delete_old or undo):
+        raise UserError("say what to forget, or --check, --delete-old or --undo")
+    if undo and (what or check or delete_old):
+        raise UserError("--undo stands alone: it takes back the last `forget`")
     if apply and not delete_old:
         raise UserError("--apply belongs to --delete-old")
     opened = open_store(store)
+    if undo:
+        _undo(opened, as_json)
+        return
     done = forgetting.forget(opened, what, meaning, reason) if what else None
     left = remains.remains(opened)
     deleted = None
@@ -91,6 +100,22 @@ def forget(
         _print(done, left, deleted, apply)
     if check and left:
         raise typer.Exit(1)
+
+
+def _undo(store: Store, as_json: bool) -> None:
+    from repic.pipeline.forget import undo
+
+    gone = undo(store)
+    if as_json:
+        print_json({"taken_back": gone})
+        return
+    when, reason = gone[0]["forgotten_at"], gone[0]["reason"]
+    why = f', which was "{reason}"' if reason else ""
+    out().print(
+        f"Taken back: what was forgotten at {when}{why}. The next build reads it again, if the "
+        "source still has it; deleted versions and dropped decisions do not come back.",
+        markup=False,
+    )
 
 
 def _record(done: Forgetting | None, left: Remains, deleted: Garbage | None) -> dict[str, Any]:
@@ -121,14 +146,20 @@ def _print(done: Forgetting | None, left: Remains, deleted: Garbage | None, appl
     rows = [
         *((ref, "part of the latest dataset: build again first") for ref in left.current),
         *((ref, "old version") for ref in left.versions if ref not in left.current),
-        *((path, "kept result") for path in left.kept),
-        *((ref, "trained on it; never deleted here") for ref in left.checkpoints),
+        *((path, "no version names it") for path in left.kept),
+        *((path, "none of the store's own: delete it yourself") for path in left.foreign),
+        *((ref, "trained on it or shows it; never deleted here") for ref in left.checkpoints),
+        *((path, "names it; stays, as others were made from it") for path in left.manifests),
     ]
     if rows:
         print_rows(["holds what is to be forgotten", ""], rows)
     if not left:
-        out().print("No table of the store has anything of what is to be forgotten.")
+        out().print("Nothing that can be deleted here has anything of what is to be forgotten.")
     elif left.current:
         err().print("Run `repic build` as always, then `repic forget --delete-old --apply`.")
-    elif not applied:
+    elif not applied and (left.versions or left.kept):
         err().print("`repic forget --delete-old --apply` deletes them.")
+    if left.unread:
+        names = ", ".join(left.unread[:5])
+        more = f" and {len(left.unread) - 5} more" if len(left.unread) > 5 else ""
+        err().print(f"Not searched, being neither table, text nor picture: {names}{more}.")

@@ -50,7 +50,7 @@ def recorded(store: Store, run: Run, work: Work = "build") -> Iterator[None]:
         yield
     except Exception as error:
         with suppress(StoreError, OSError):  # must not hide the original error
-            _write(store, error, run, work)
+            record(store, error, run, work)
         raise
 
 
@@ -81,13 +81,18 @@ def _of(store: Store, work: Work) -> list[str]:
     return sorted(p for p in store.files.find(FOLDER) if named.fullmatch(p.rpartition("/")[2]))
 
 
-def _write(store: Store, error: Exception, run: Run, work: Work) -> None:
+def record(store: Store, error: Exception, run: Run, work: Work) -> None:
+    """Keep the reason of a failure until the next success of its kind.
+
+    Raises:
+        storage.errors.StoreError: the store cannot be written.
+    """
     now = datetime.now(UTC)
     by, message = f"{run.user}@{run.host}", str(error)[:MAX_MESSAGE]
     failure = Failure(now, type(error).__name__, message, by, run.flow_run, work)
-    record = {**asdict(failure), "when": now.isoformat()}
+    content = {**asdict(failure), "when": now.isoformat()}
     ending = "" if work == "build" else f"-{work}"
     name = f"{FOLDER}/{now:%Y%m%dT%H%M%S.%f}-{uuid4().hex[:8]}{ending}.json"
-    store.files.create(name, json.dumps(record, ensure_ascii=False).encode())
+    store.files.create(name, json.dumps(content, ensure_ascii=False).encode())
     for path in _of(store, work)[:-MAX_FAILURES]:
         store.files.remove(path)

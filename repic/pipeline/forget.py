@@ -85,6 +85,22 @@ def forget(
     return Forgetting(meaning, tuple(sorted(ids)), tuple(sorted(similar)), _drop_decisions(store))
 
 
+def undo(store: Store) -> list[dict[str, Any]]:
+    """Take back the last `forget`: the next build reads again what it left out.
+
+    Deleted versions and dropped decisions do not come back. Called again, it takes back the one
+    before.
+
+    Returns:
+        The rows of the table `forgotten` that are gone.
+
+    Raises:
+        ForgetError: nothing is forgotten.
+        storage.errors.StoreError: the store cannot be read or written.
+    """
+    return forgotten.undo(store)
+
+
 def _known(store: Store) -> Iterator[KnownPhoto]:
     """The photos of every file of the table `images`, and whom their objects show."""
     shows: dict[str, set[str]] = {}

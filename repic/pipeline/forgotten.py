@@ -8,12 +8,13 @@ yet the same bytes are known again wherever they are found.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from repic import config
+from repic.errors import ForgetError
 from repic.tables import TABLES
 from storage.errors import MovedError
 from storage.hashing import ID_DIGITS, fingerprint
@@ -24,6 +25,7 @@ from storage.store import Store
 NAME = "forgotten"
 
 Kind = Literal["file", "uri", "identity"]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -91,19 +93,47 @@ def add(store: Store, tombstones: Iterable[tuple[Kind, str]], reason: str | None
         storage.errors.StoreError: the store cannot be read or written.
     """
     given = list(tombstones)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+
+    def with_these(every: list[Row]) -> list[Row]:
+        new = {
+            (kind, value): {"kind": kind, "hash": value, "forgotten_at": now, "reason": reason}
+            for kind, value in given
+        }
+        return list((new | {(row["kind"], row["hash"]): row for row in every}).values())
+
+    _change(store, with_these)
+
+
+def undo(store: Store) -> list[Row]:
+    """Remove the tombstones that were added last, all of one call; returns them.
+
+    Raises:
+        ForgetError: there are none.
+        storage.errors.StoreError: the store cannot be read or written.
+    """
+    removed: list[Row] = []
+
+    def without_last(every: list[Row]) -> list[Row]:
+        newest = max((row["forgotten_at"] for row in every), default=None)
+        removed[:] = [row for row in every if row["forgotten_at"] == newest]
+        if not removed:
+            raise ForgetError("nothing is forgotten, so there is nothing to take back")
+        return [row for row in every if row["forgotten_at"] != newest]
+
+    _change(store, without_last)
+    return removed
+
+
+def _change(store: Store, change: Callable[[list[Row]], list[Row]]) -> None:
+    """Publish other rows of the table, made of the latest ones."""
     while True:
         snapshot = store.current()
         latest = snapshot.of(NAME).latest
-        every = store.read(ArtifactRef.exact(NAME, latest)).to_pylist() if latest else []
-        rows = {
-            (kind, value): {"kind": kind, "hash": value, "forgotten_at": now, "reason": reason}
-            for kind, value in given
-        } | {(row["kind"], row["hash"]): row for row in every}
-        table = TABLES[NAME].table(list(rows.values()))
-        origin = Origin(
-            fingerprint=fingerprint([NAME, sorted(map(list, rows))]), code_version=config.version()
-        )
+        rows = change(store.read(ArtifactRef.exact(NAME, latest)).to_pylist() if latest else [])
+        said = sorted([row["kind"], row["hash"], row["forgotten_at"]] for row in rows)
+        origin = Origin(fingerprint=fingerprint([NAME, said]), code_version=config.version())
+        table = TABLES[NAME].table(rows)
         manifest = store.publish(NAME, table, origin, key=TABLES[NAME].key)
         try:
             store.commit({NAME: manifest.version}, since=snapshot)

@@ -1,8 +1,8 @@
 """What a store still has of what it is to forget, and how that is deleted.
 
-Tombstones name nobody, so the search goes through every Parquet file of the store: ids of forgotten
-photos and of their objects, pairs and examples, addresses and identities, also in the footers of
-kept results.
+Tombstones name nobody, so the search goes through every file of the store: Parquet files here (ids
+of forgotten photos and of their objects, pairs and examples, addresses and identities, also in the
+footers of kept results), all others in `file_search`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from repic.errors import ForgetError
+from repic.pipeline import failures, file_search
 from repic.pipeline.forgotten import Forgotten
 from repic.pipeline.kept_neighbors import NAME as NEIGHBORS
 from repic.pipeline.kept_results import subject_of
@@ -30,8 +30,12 @@ from storage.manifest import ArtifactRef, Manifest
 from storage.shards import COVERS, NOTE
 from storage.store import Store
 
-FOLDERS = ("shards", "parts", intact.ASIDE)
-"""Folders of a store with rows."""
+SILENT = ("store.json", "catalog.duckdb", "leases/", "refs/", "kept/", "withdrawn/")
+"""Beginnings of paths that hold names and numbers of versions, and paths of shards."""
+
+ROWS = ("shards/", "parts/")
+OURS = (*ROWS, "files/", "failures/", "unfinished/", "damaged/", "tmp/", "manifests/")
+"""Folders of a store with other files."""
 
 IDENTITIES = frozenset({"identity", "group"})
 """Columns that may hold an identity."""
@@ -47,8 +51,15 @@ class Remains:
         versions: Tables, datasets that bind them, and reports that were made from these.
         current: Those of `versions` that the latest dataset is made of; the next build replaces
             them.
-        checkpoints: Trained on such a version. They are never deleted.
-        kept: Files with results that no version names, and training runs that were interrupted.
+        checkpoints: Trained on such a version, also on one that is deleted now, or with a file that
+            tells something, such as example answers. They are never deleted.
+        kept: Files with results that no version names, training runs that were interrupted, and
+            recorded failures.
+        manifests: Manifests that tell something, in settings for example. They are never deleted,
+            since other versions were made from these.
+        foreign: Files in the store's folder that are none of its own, such as an export. They are
+            never deleted.
+        unread: Files that could not be searched, such as weights.
         ids: Ids of the forgotten photos that tables still tell, and of their objects, pairs and
             examples.
     """
@@ -57,11 +68,14 @@ class Remains:
     current: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    manifests: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     ids: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __bool__(self) -> bool:
-        """Whether there is something to delete; a checkpoint is not."""
-        return bool(self.versions or self.kept)
+        """Whether there is something to delete; a checkpoint or a manifest is not."""
+        return bool(self.versions or self.kept or self.foreign)
 
     def as_json(self) -> dict[str, Any]:
         """What `repic forget --check --json` prints."""
@@ -71,7 +85,7 @@ class Remains:
 
 
 def remains(store: Store) -> Remains:
-    """Search the whole store; reads all of its tables.
+    """Search the whole store; reads all of its files.
 
     Raises:
         storage.errors.StoreError: something cannot be read, so that it is unknown what it holds.
@@ -79,13 +93,22 @@ def remains(store: Store) -> Remains:
     forgotten = Forgotten.of(store)
     if not forgotten:
         return Remains()
-    paths = sorted(path for path in _parquet(store.files))
+    every = sorted(path for path in store.files.find("") if not path.startswith(SILENT))
+    paths = [path for path in every if _is_parquet(path)]
+    broken = [path for path in paths if not path.startswith(ROWS) and not _opens(store, path)]
+    paths = [path for path in paths if path not in broken]
+    others = [path for path in every if ".parquet" not in path]
     with ThreadPoolExecutor(READERS) as pool:
         photos = frozenset().union(*pool.map(partial(_photos, store, forgotten), paths))
         ids = photos.union(*pool.map(partial(_derived, store, photos), paths))
         found = pool.map(partial(_holds, store, forgotten, ids), paths)
         held = {path for path, holds in zip(paths, found, strict=True) if holds}
-    return _named(store, held, ids)
+        told = list(
+            pool.map(lambda path: file_search.search(store.files, path, forgotten, ids), others)
+        )
+    held |= {path for path, what in zip(others, told, strict=True) if what == "tells"}
+    unread = [path for path, what in zip(others, told, strict=True) if what == "unread"]
+    return replace(_named(store, held, ids), unread=(*broken, *unread))
 
 
 def delete(store: Store, left: Remains) -> Garbage:
@@ -113,15 +136,23 @@ def delete(store: Store, left: Remains) -> Garbage:
             if any(job.holds(path) for path in lost):
                 jobs.end(store.files, job.id)
         for path in sorted(lost):
-            if path.startswith(f"{intact.ASIDE}/"):
+            if path.startswith((f"{intact.ASIDE}/", f"{failures.FOLDER}/")):
                 store.files.remove(path)
     return gc(store, delete=True)
 
 
-def _parquet(files: Files) -> Iterator[str]:
-    """Every file with rows, but for neighbors, whose keys are hashes and are dropped anyway."""
-    every = chain.from_iterable(files.find(folder) for folder in FOLDERS)
-    return (p for p in every if ".parquet" in p and not p.startswith(f"parts/{NEIGHBORS}/"))
+def _is_parquet(path: str) -> bool:
+    """Whether a file has rows, but for neighbors, whose keys are hashes and are dropped anyway."""
+    return ".parquet" in path and not path.startswith(f"parts/{NEIGHBORS}/")
+
+
+def _opens(store: Store, path: str) -> bool:
+    """Whether a file that no version needs is Parquet; one that was set aside may be damaged."""
+    try:
+        _read(store.files, path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def _photos(store: Store, forgotten: Forgotten, path: str) -> set[str]:
@@ -249,14 +280,19 @@ def _named(store: Store, held: set[str], ids: frozenset[str]) -> Remains:
     """The versions of these files, and what was made from them."""
     gone = withdrawn.find(store.files)
     manifests = {m.ref: m for m in store.manifests() if m.ref not in gone}
-    holders = {ref for ref, m in manifests.items() if any(shard.path in held for shard in m.shards)}
+    telling = {
+        ref
+        for ref, m in manifests.items()
+        if any(each.path in held for each in (*m.shards, *m.files))
+    }
+    holders = {ref for ref in telling if manifests[ref].kind != "checkpoint"}
     holders |= {ref for ref, m in manifests.items() if m.kind == "dataset" and _uses(m, holders)}
-    checkpoints: set[ArtifactRef] = set()
+    checkpoints = telling - holders
     while (
         more := {
             ref
             for ref, m in manifests.items()
-            if m.kind == "checkpoint" and _uses(m, holders | checkpoints)
+            if m.kind == "checkpoint" and _uses(m, holders | checkpoints | gone)
         }
         - checkpoints
     ):
@@ -266,12 +302,16 @@ def _named(store: Store, held: set[str], ids: frozenset[str]) -> Remains:
     current: set[ArtifactRef] = set()
     if latest and (dataset := manifests.get(ArtifactRef.exact("dataset", latest))):
         current = {dataset.ref, *(bound.ref for bound in dataset.inputs)} & holders
-    named = {shard.path for m in manifests.values() for shard in m.shards}
+    named = {each.path for m in manifests.values() for each in (*m.shards, *m.files)}
+    ours = {path for path in held if path.startswith(OURS)}
+    told = {path for path in held if path.startswith("manifests/")}
     return Remains(
         versions=_sorted(holders),
         current=_sorted(current),
         checkpoints=_sorted(checkpoints),
-        kept=tuple(sorted(held - named)),
+        kept=tuple(sorted(ours - named - told)),
+        manifests=tuple(sorted(told)),
+        foreign=tuple(sorted(held - ours)),
         ids=ids,
     )
 

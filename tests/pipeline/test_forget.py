@@ -14,8 +14,8 @@ import pytest
 
 from repic.errors import ForgetError, SourceError
 from repic.images.coordinates import Box
-from repic.images.uris import file_uri
-from repic.pipeline import reviews
+from repic.images.uris import file_path, file_uri
+from repic.pipeline import failures, reviews
 from repic.pipeline.build import Build
 from repic.pipeline.execution import computing_here, execute
 from repic.pipeline.forget import forget
@@ -26,7 +26,7 @@ from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Stage
 from storage import integrity
 from storage.errors import NotFoundError
-from storage.manifest import Origin
+from storage.manifest import Origin, Run
 from storage.store import Store
 from tests.builds import Built, build
 
@@ -272,6 +272,105 @@ def test_tombstones_are_kept_together(built: Built, tmp_path: Path) -> None:
     assert store.versions("forgotten") == [1, 2]
 
 
+def test_other_files_are_searched_too(built: Built, tmp_path: Path, repic_main: Main) -> None:
+    store = built.copy(tmp_path / "store")
+    option = f"--store={store.location}"
+    example = rows_of(store, "examples")[0]
+    image_id = example["images"][-1]["image_id"]
+    photo = next(row for row in rows_of(store, "images") if row["image_id"] == image_id)
+    answers = json.dumps({"before": {"greedy": [{"example_id": example["example_id"]}]}})
+    trained = store.publish_files(
+        "checkpoint",
+        {"measured.json": answers.encode(), "model.safetensors": b"weights"},
+        Origin(fingerprint="0" * 32, inputs=(store.manifest("examples@v1").as_input(),)),
+        kind="checkpoint",
+    )
+    told = f'<p title="about">&quot;{photo["uri"]}&quot;.</p>'
+    page, other = (
+        store.publish_files(
+            name, {"page.html": text.encode()}, Origin(fingerprint=digit * 32), kind="report"
+        )
+        for name, digit, text in (("page", "1", told), ("other", "2", "<p>nothing</p>"))
+    )
+    store.commit({m.name: m.version for m in (trained, page, other)})
+    error = SourceError(f"{file_path(photo['uri'])}: cannot be read")
+    failures.record(store, error, Run.here(), "train")
+    root = Path(store.location)
+    foreign = {
+        "export/rows.jsonl": json.dumps({"images": [photo["uri"]]}).encode(),
+        f"export/{image_id}.png": b"",
+        "export/copy.jpg": Path(file_path(photo["uri"])).read_bytes(),
+        "export/silent.txt": b"nothing",
+        "export/archive.zip": b"who knows",
+        "damaged/shards/images/cut.parquet": b"no table",
+        "damaged/notes.txt": photo["uri"].encode(),
+    }
+    for name, content in foreign.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    forget(store, image_id)
+    build(built.album.settings(), store)
+    failures.record(store, error, Run.here(), "train")
+
+    left = remains(store)
+    assert {"page@v1"} == set(left.versions) & {"page@v1", "other@v1"}
+    assert left.checkpoints == ("checkpoint@v1",)
+    assert set(left.foreign) == {
+        *("export/rows.jsonl", f"export/{image_id}.png", "export/copy.jpg"),
+    }
+    assert "damaged/notes.txt" in left.kept
+    assert any(path.startswith("failures/") for path in left.kept)
+    assert {"export/archive.zip", "damaged/shards/images/cut.parquet"} <= set(left.unread)
+    assert [path for path in left.unread if path.endswith(".safetensors")]
+    code, out, err = repic_main("forget", "--delete-old", "--apply", option)
+    assert code == 0, err
+    assert "none of the store's own: delete it yourself" in out
+    assert "Not searched" in err
+    after = remains(store)
+    assert (after.versions, after.kept, after.checkpoints) == ((), (), left.checkpoints)
+    assert after.foreign == left.foreign
+    assert repic_main("forget", "--check", option)[0] == 1, "the export is left"
+    shutil.rmtree(root / "export")
+    assert repic_main("forget", "--check", option)[0] == 0
+    assert store.read_file("other@v1", "page.html") == b"<p>nothing</p>"
+
+
+def test_an_identity_in_the_text_of_a_file_is_found(built: Built, tmp_path: Path) -> None:
+    store = built.copy(tmp_path / "store")
+    forget(store, "Ann Lee", "identity")
+    texts = {
+        "a.json": '{"who": "Ann\\u0020Lee"}',
+        "b.html": "<td>Ann  Lee</td>",
+        "c.csv": "name,age\nAnn Lee,7\n",
+        "d.json": '{"who": "Ann Leeds"}',
+        "e.txt": "Ann",
+    }
+    for name, text in texts.items():
+        (Path(store.location) / name).write_text(text)
+    assert remains(store).foreign == ("a.json", "b.html", "c.csv")
+
+
+def test_the_last_call_is_taken_back(built: Built, tmp_path: Path, repic_main: Main) -> None:
+    store = built.copy(tmp_path / "store")
+    option = f"--store={store.location}"
+    first, second = rows_of(store, "images")[:2]
+    forget(store, first["image_id"], reason="by mistake")
+    once = Forgotten.of(store)
+    forget(store, second["image_id"])
+    assert repic_main("forget", "--undo", option)[0] == 0
+    assert Forgotten.of(store) == once
+    forget(store, second["image_id"])
+    repic_main("forget", "--undo", option)
+    code, out, _ = repic_main("forget", "--undo", option)
+    assert (code, "by mistake" in out) == (0, True)
+    assert not Forgotten.of(store)
+    assert not build(built.album.settings(), store).published, "nothing is left out any more"
+    code, _, err = repic_main("forget", "--undo", option)
+    assert (code, "nothing to take back" in err) == (2, True)
+    code, _, err = repic_main("forget", "Ann", "--undo", option)
+    assert (code, "stands alone" in err) == (2, True)
+
+
 def test_nothing_forgotten_reads_nothing(built: Built) -> None:
     assert remains(built.store) == remains(built.store).__class__()
     assert isinstance(built.store.read("images@latest"), pa.Table)
@@ -285,5 +384,8 @@ def test_python_does_the_same(built: Built, tmp_path: Path) -> None:
     image = next(iter(store["images@latest"].rows))
     assert store.forget(image["image_id"]).photos == (image["image_id"],)
     assert "images@v1" in store.remains().current
+    assert {row["kind"] for row in store.undo_forget()} == {"file", "uri"}
+    assert not store.remains()
+    store.forget(image["image_id"])
     with pytest.raises(ForgetError, match="run `repic build`"):
         store.remains(delete=True)
