@@ -6,15 +6,13 @@ it reacts to; making it again replaces it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from flows import parameters
-from flows.local import server
-from flows.local.problems import explained
+from flows.local import api
 from repic.errors import ConfigError, PrefectServerError
 
 if TYPE_CHECKING:
@@ -159,7 +157,7 @@ def apply(names: Sequence[str], options: Options) -> None:
     """
     for name in names:
         _check(name, options)
-    with _server() as client:
+    with api.connected() as client:
         for name in names:
             core = _made(client, name, options)
             _remove(client, name)
@@ -174,7 +172,7 @@ def remove(names: Sequence[str]) -> None:
     """
     for name in names:
         _known(name)
-    with _server() as client:
+    with api.connected() as client:
         for name in names:
             _remove(client, name)
 
@@ -185,7 +183,7 @@ def listed() -> list[Listed]:
     Raises:
         PrefectServerError: no server answers.
     """
-    with _server() as client:
+    with api.connected() as client:
         found = {
             name: automation
             for name in KINDS
@@ -242,15 +240,3 @@ def _post(name: str, text: str, url: str) -> ActionTypes:
 def _remove(client: SyncPrefectClient, name: str) -> None:
     for old in client.read_automations_by_name(PREFIX + name):
         client.delete_automation(old.id)
-
-
-@contextmanager
-def _server() -> Iterator[SyncPrefectClient]:
-    url = server.load_settings().api.url
-    if not url or not server.is_healthy(url):
-        where = f" at {url}" if url else ""
-        raise PrefectServerError(f"no Prefect server answers{where}: start one with `repic up`")
-    from prefect.client.orchestration import get_client
-
-    with explained(url), get_client(sync_client=True) as client:
-        yield client

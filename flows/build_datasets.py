@@ -19,7 +19,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 from pydantic import Field
 
-from flows import events, gpu, runners
+from flows import events, gpu, runners, stall
 from flows.common import (
     TASK_OPTIONS,
     check_parameters,
@@ -77,6 +77,7 @@ def compute(
 def publish(this: Build, stage: Stage) -> None:
     """Publish versions of the tables of a stage."""
     this.publish(stage)
+    stall.advanced(f"{stage.name} were published")
 
 
 def _run_name() -> str:
@@ -102,6 +103,7 @@ def build_datasets(
     runner: runners.Kind = "threads",
     address: str | None = None,
     workers: Annotated[int, Field(ge=1)] | None = None,
+    stall_hours: stall.Hours | None = stall.LONGEST,
 ) -> BuildResult:
     """Build one dataset version from photos: OCT, VLT and ICT examples.
 
@@ -121,11 +123,13 @@ def build_datasets(
         address: Of a running cluster of Dask or Ray. Default: a local one, for this build.
         workers: Processes of the local cluster. Default: one per GPU, else as many as there are
             cores for `runtime.threads` each.
+        stall_hours: End a run in which nothing has happened for so long, and say so in the store;
+            null: never.
     """
     check_parameters()
     chosen_runner = runners.Choice(runner, address, workers)
     chosen_runner.check()
-    with in_home():
+    with in_home(), stall.watched(store_location(store), "build", stall_hours):
         chosen = profile or ("photos" if images or sources else "sample")
         values = config.chosen_sources(images, sources, identity)
         settings = config.load(chosen, overrides or [], **values)
@@ -160,6 +164,7 @@ def _refusal_told(store: str) -> Iterator[None]:
 def _compute_all(pool: pools.Pool, stage: Stage, plan: StagePlan) -> Iterator[ShardResult]:
     """Compute the missing shards of a stage; their reports, in order."""
     total = len(plan.shards)
+    stall.advanced(f"{stage.name} began")
     if not total:
         return
     log = get_run_logger()
@@ -175,6 +180,7 @@ def _compute_all(pool: pools.Pool, stage: Stage, plan: StagePlan) -> Iterator[Sh
             uses_model = bool(stage.models(shard.settings))
             submitted.append(pool.submit(shard, place, total, uses_model))
         yield submitted.popleft()()
+        stall.advanced(f"shard {number}/{total} of {stage.name}")
         if time.monotonic() - logged > LOGGED_EVERY:
             logged = time.monotonic()
             done = {**here, "shard": f"{number}/{total}"}

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
+from flows import stall
 from flows.local.problems import RESTARTING
 from flows.parameters import check_given
 from repic.errors import FIXABLE
@@ -95,15 +96,19 @@ class RunLog:
     def phase(self, name: str, total: int) -> None:
         """A phase of `total` parts begins."""
         self._log.info("%s: %d", name, total)
+        stall.advanced(f"the phase {name} began")
 
     def advance(self, count: int = 1) -> None:
         """Parts of the phase are done; not logged."""
+        stall.advanced("the last part of a phase")
 
     def step(self, number: int, logs: dict[str, Any]) -> None:
         """The trainer logged a step."""
+        stall.advanced(f"step {number}")
         if number % LOGGED_EVERY == 0:
             self._log.info("step %d: reward %s, kl %s", number, logs.get("reward"), logs.get("kl"))
 
     def message(self, text: str) -> None:
         """A remark for the user."""
         self._log.info("%s", text)
+        stall.advanced(f"the remark {text!r:.80}")

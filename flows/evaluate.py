@@ -12,6 +12,7 @@ from pathlib import Path
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 
+from flows import stall
 from flows.common import (
     TASK_OPTIONS,
     RunLog,
@@ -54,6 +55,7 @@ def evaluate(
     overrides: list[str] | None = None,
     page: str | None = None,
     store: str | None = None,
+    stall_hours: stall.Hours | None = stall.LONGEST,
 ) -> str:
     """Evaluate a model on a suite.
 
@@ -67,12 +69,14 @@ def evaluate(
         overrides: Settings to change, such as `evaluate.photos=100`.
         page: HTML file for the report of the evaluation.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
+        stall_hours: End a run in which nothing has happened for so long, and say so in the store;
+            null: never.
 
     Returns:
         The version, `evaluation@v3`.
     """
     check_parameters()
-    with in_home():
+    with in_home(), stall.watched(store_location(store), "evaluate", stall_hours):
         chosen = {"suite": suite, "folder": folder}
         settings = config.load(profile, overrides or [], scope=config.EVALUATE, evaluate=chosen)
         located = store_location(store)

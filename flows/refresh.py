@@ -13,7 +13,7 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
-from flows import events, runners
+from flows import events, runners, stall
 from flows.build_datasets import build_datasets
 from flows.common import (
     ONE_RETRY,
@@ -73,6 +73,7 @@ def refresh(
     runner: runners.Kind = "threads",
     address: str | None = None,
     workers: Annotated[int, Field(ge=1)] | None = None,
+    stall_hours: stall.Hours | None = stall.LONGEST,
 ) -> RecordedDecision:
     """Build from new photos, train, evaluate, and promote the checkpoint if it is better.
 
@@ -90,6 +91,8 @@ def refresh(
             ray. Training and evaluation stay in the process of the flow.
         address: Of a running cluster of Dask or Ray. Default: a local one, for this build.
         workers: Processes of the local cluster.
+        stall_hours: End a run in which nothing has happened for so long, and say so in the store;
+            null: never.
 
     Returns:
         The decision; the earlier one if the inputs have not changed.
@@ -110,9 +113,10 @@ def refresh(
         overrides=changes,
         allow_shrink=allow_shrink,
         store=located,
+        stall_hours=stall_hours,
         **asdict(choice),
     )
-    with in_home():
+    with in_home(), stall.watched(located, "train", stall_hours):
         load.quiet()
         opened, run = Store.open(located), Run.here(runtime.flow_run.id)
         request = Request(settings, examples_of(opened, str(built.dataset.ref)))

@@ -12,6 +12,7 @@ from typing import Literal
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
+from flows import stall
 from flows.common import ONE_RETRY, RunLog, check_parameters, in_home, page_of_run, store_location
 from repic import config
 from repic.config import Settings
@@ -41,6 +42,7 @@ def train_grpo(
     model: str | None = None,
     overrides: list[str] | None = None,
     store: str | None = None,
+    stall_hours: stall.Hours | None = stall.LONGEST,
 ) -> TrainingResult | None:
     """Train on a dataset version.
 
@@ -53,9 +55,11 @@ def train_grpo(
         model: sample-base, a folder, or a name on the hub. Default: the profile's.
         overrides: Settings to change, such as `train.lora.rank=8` or `trainer.beta=0.1`.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
+        stall_hours: End a run in which nothing has happened for so long, and say so in the store;
+            null: never.
     """
     check_parameters()
-    with in_home():
+    with in_home(), stall.watched(store_location(store), "train", stall_hours):
         chosen = {"method": method, "model": model}
         settings = config.load(profile, overrides or [], scope=config.TRAIN, train=chosen)
         located = store_location(store)

@@ -53,6 +53,10 @@ class ShrinkError(RepicError, ValueError):
     """A build that lost most of the rows or photos of the last version, or all of an objective."""
 
 
+class StalledError(RepicError, TimeoutError):
+    """A run of a flow that did nothing for too long."""
+
+
 class ForgetError(RepicError, ValueError):
     """Something to forget that is not clear, or that cannot be deleted yet."""
 

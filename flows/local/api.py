@@ -1,12 +1,17 @@
-"""The configured server and its recent flow runs, for commands that must not hang."""
+"""The configured server: whether it answers, a client of it, and its recent flow runs."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.local.home import empty_folder
+from repic.errors import PrefectServerError
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 TIMEOUT = 2.0
 """Seconds for each of connecting, sending and receiving."""
@@ -34,6 +39,25 @@ def configured_server() -> tuple[str, bool] | None:
 
     url = _configured_url()
     return (url, server.is_healthy(url)) if url else None
+
+
+@contextmanager
+def connected() -> Iterator[SyncPrefectClient]:
+    """A client of the configured server.
+
+    Raises:
+        PrefectServerError: no server answers, or it refuses.
+    """
+    answers = configured_server()
+    if answers is None or not answers[1]:
+        where = f" at {answers[0]}" if answers else ""
+        raise PrefectServerError(f"no Prefect server answers{where}: start one with `repic up`")
+    from prefect.client.orchestration import get_client
+
+    from flows.local.problems import explained
+
+    with explained(answers[0]), get_client(sync_client=True) as client:
+        yield client
 
 
 def recent_flow_runs(limit: int = 10) -> list[FlowRun] | None:

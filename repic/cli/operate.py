@@ -1,4 +1,4 @@
-"""Commands that operate flows: run, up, status."""
+"""Commands that operate flows: run, up, schedule, automations, status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (run, up, automations, status):
+    for command in (run, up, schedule, automations, status):
         app.command()(command)
 
 
@@ -68,6 +68,52 @@ def up(
 
     options = StudioOptions(studio_port, allow_review) if studio else None
     raise typer.Exit(serve(store, port, options))
+
+
+def schedule(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Deployment: build-datasets, refresh ...; without one, list."),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", "-p", metavar="KEY=VALUE", help="Flow parameter; repeatable."),
+    ] = None,
+    cron: Annotated[
+        str, typer.Option(help="Minute, hour, day of the month, month and weekday.")
+    ] = "0 3 * * *",
+    timezone: Annotated[str, typer.Option(help="Of the times, such as Europe/Berlin.")] = "UTC",
+    off: Annotated[bool, typer.Option("--off", help="Delete the schedule.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a deployment every night, or at other times, with parameters of its own.
+
+    The server of `repic up`, or the one that PREFECT_API_URL names, keeps the schedule, also when
+    it is started again. A deployment has one; the same command replaces it. Without a deployment,
+    all schedules are listed.
+
+    Example: repic schedule build-datasets --param images=/data/photos --cron "30 2 * * *"
+    """
+    from dataclasses import asdict
+
+    from flows import schedules
+
+    if name is None:
+        rows = schedules.listed()
+        if as_json:
+            print_json([asdict(row) for row in rows])
+        else:
+            print_rows(
+                ["deployment", "when", "time zone", "is", "parameters"],
+                [(r.deployment, r.cron, r.timezone, r.state, r.settings) for r in rows],
+            )
+    elif off:
+        schedules.remove(name)
+        out().print(f"{name} has no schedule of `repic schedule` now.", markup=False)
+    else:
+        schedules.put(name, param or (), cron, timezone)
+        when = f"{cron} ({timezone})"
+        out().print(f"{name} runs at {when}, while server and worker run.", markup=False)
 
 
 def automations(

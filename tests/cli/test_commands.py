@@ -27,10 +27,12 @@ COMMANDS = {
         "doctor",
         "status",
         "automations",
+        "schedule",
     ),
 }
 WITHOUT_STORE = {
     "automations",
+    "schedule",
     "evaluate",
     "models",
     "refresh",

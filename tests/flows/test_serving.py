@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ import httpx
 import pytest
 
 from flows.local import profile, server, serving
+from repic.pipeline import failures
 from storage.integrity import verify
 from storage.store import Store
 from tests.flows.up import PREFECT, REPIC, Up, client_of, processes_of, run_states, running_up
@@ -152,6 +154,42 @@ def test_a_schedule_fires_and_the_second_run_publishes_nothing(shared_up: Up) ->
     assert verify(store) == []
 
 
+def test_a_schedule_with_parameters_stays_when_deployed_again(shared_up: Up) -> None:
+    up = shared_up
+    options = ("--param", "images=some photos", "--cron", "30 2 * * 1", "--timezone", "Asia/Tokyo")
+
+    def ours() -> list[dict[str, Any]]:
+        every = json.loads(up.shell(*REPIC, "schedule", "--json").stdout)
+        return [each for each in every if each["parameters"]]
+
+    for _ in range(2):  # the second call replaces the schedule of the first
+        done = up.shell(*REPIC, "schedule", "build-datasets", *options)
+        assert done.returncode == 0, done.stderr
+    expected = {
+        "deployment": "build-datasets",
+        "cron": "30 2 * * 1",
+        "timezone": "Asia/Tokyo",
+        "state": "on",
+        "parameters": {"images": "some photos"},
+    }
+    assert ours() == [expected]
+    with client_of(up.access) as client:
+        serving._deploy(client, server.environment(up.home, up.access), up.elsewhere)
+    assert ours() == [expected]
+    for words, sentence in (
+        (("no-such",), "choose one of: build-datasets"),
+        (("build-datasets", "--param", "image=x"), "there is no parameter image"),
+        (("build-datasets", "--cron", "at night"), "is no time"),
+        (("build-datasets", "--timezone", "Mars/Base"), "is no time"),
+    ):
+        done = up.shell(*REPIC, "schedule", *words)
+        assert done.returncode == 2
+        assert sentence in " ".join(done.stderr.split())
+    assert ours() == [expected], "a wrong schedule leaves the old one"
+    assert up.shell(*REPIC, "schedule", "build-datasets", "--off").returncode == 0
+    assert ours() == []
+
+
 def test_what_is_deployed_and_a_schedule_stays_on(shared_up: Up) -> None:
 
     up = shared_up
@@ -170,6 +208,29 @@ def test_what_is_deployed_and_a_schedule_stays_on(shared_up: Up) -> None:
             assert schedule.active, "a schedule that the user switched on stays on"
         finally:
             client.update_deployment_schedule(deployment.id, schedule.id, active=False)
+
+
+def test_a_run_that_does_nothing_for_too_long_ends_with_its_reason(shared_up: Up) -> None:
+    up = shared_up
+    store = Store.open(up.root / "stalled", create=True)
+    build = (*REPIC, "run", "build-datasets", "--param", "store=stalled", "--watch")
+    small = ("--param", TINY)
+    done = up.shell(*build, *small, "--param", "stall_hours=0.0001")  # as little as loading takes
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "nothing has happened for 0.0001 hours, since " in done.stdout
+    (failure,) = failures.find(store)
+    assert (failure.work, failure.error) == ("build", "StalledError")
+    assert "look whether the source" in failure.message
+    with client_of(up.access) as client:
+        (run,) = [r for r in client.read_flow_runs() if str(r.id) == failure.flow_run]
+    assert run.state
+    assert "nothing has happened" in str(run.state.message)
+    worker_log = (up.home / "worker.log").read_text()
+    assert "Where it hangs:" in worker_log
+    done = up.shell(*build, *small, "--param", "stall_hours=null")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert failures.find(store) == []
+    assert store.versions("dataset") == [1]
 
 
 def test_a_second_up_on_this_store_is_refused(shared_up: Up) -> None:
