@@ -56,6 +56,36 @@ def _code(page: Path) -> str:
     return "\n".join([*re.findall(r"`([^`\n]+)`", text), *indented])
 
 
+INTERNAL = {
+    "REPIC_PARENT_PROCESS",
+    *("REPIC_REWARD_COMPONENTS", "REPIC_REWARD_HOSTS", "REPIC_REWARD_LIMITS"),
+}
+"""Variables by which our processes pass something to those that they start."""
+
+
+def test_every_environment_variable_is_documented() -> None:
+    sources = [
+        path for name in ("repic", "flows", "storage") for path in (ROOT / name).rglob("*.py")
+    ]
+    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    read = set(re.findall(r"\bREPIC_[A-Z_]+\b", text)) - INTERNAL
+    assert len(read) > 10
+    listed = (DOCS / "cli.md").read_text(encoding="utf-8").partition("## Environment")[2]
+    named = set(re.findall(r"`(REPIC_[A-Z_]+)`", listed.partition("\n## ")[0]))
+    assert read == named
+
+
+CLONE_ONLY = re.compile(
+    r"^\s*make [a-z]|\bbenchmarks/\w|\bexamples/\w|python -m (tools|tests)", re.M
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_needs_a_clone_says_so(page: Path) -> None:
+    if CLONE_ONLY.search(_code(page)):
+        assert "clone" in page.read_text(encoding="utf-8")
+
+
 def test_the_tables_page_is_what_the_code_says() -> None:
     printed = CliRunner().invoke(app, ["schema", "--markdown"]).output
     page = (DOCS / "tables.md").read_text(encoding="utf-8")

@@ -33,6 +33,7 @@ two of the targets back. This page is printed by `repic export --list --markdown
 - `repic import` checks that each photo is where the rows say, with the content that its id says.
   If not, `--pictures FOLDER` takes the exported pictures. The released training records of RePIC
   are read as well (`--from repic-json`).
+- What is *tested* by `make peers`, in a clone of the source, runs the program itself.
 """
 
 

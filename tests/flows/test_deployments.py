@@ -18,7 +18,9 @@ from prefect.exceptions import ParameterTypeError
 from prefect.flows import load_flow_from_entrypoint
 from pydantic import BaseModel
 
+from flows.automations import KINDS
 from flows.local.serving import POOL, deployments_file
+from tests.test_docs import DOCS
 
 NESTED: dict[str, type[BaseModel]] = {
     "deployments": DeploymentConfig,
@@ -78,6 +80,20 @@ def test_every_deployment_runs_its_module_anywhere() -> None:
             assert all("type" in choice or "$ref" in choice for choice in choices), name
         flow.validate_parameters(deployment.get("parameters", {}))
         assert all(schedule["active"] is False for schedule in deployment.get("schedules", []))
+
+
+def test_every_parameter_is_documented() -> None:
+    page = (DOCS / "flows.md").read_text(encoding="utf-8")
+    for deployment in content()["deployments"]:
+        [row] = [line for line in page.splitlines() if line.startswith(f"| `{deployment['name']}`")]
+        flow = load_flow_from_entrypoint(deployment["entrypoint"])
+        for name in flow.parameters.properties:
+            assert f"`{name}`" in row, f"{deployment['name']}: {name}"
+
+
+def test_every_automation_is_documented() -> None:
+    page = (DOCS / "nightly.md").read_text(encoding="utf-8")
+    assert [name for name in KINDS if f"| `{name}` |" not in page] == []
 
 
 @pytest.mark.parametrize(
