@@ -24,7 +24,6 @@ from repic.captions.clauses import (
 )
 from repic.captions.denied_words import denied_words
 
-
 MANY = 200
 """Mentions of names from which none is read: no caption of a photo says names so often."""
 
