@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import Qwen2_5_VLForConditionalGeneration
 from trl import GRPOTrainer
 
 from repic.models.vlm import load
@@ -36,6 +38,12 @@ class Alternating(TrainedReward):
     @staticmethod
     def ablation(rows: Sequence[Row], rewards: Sequence[Reward | None]) -> list[float | None]:
         return [index % 2.0 for index in range(len(rows))]
+
+
+needs_cache = pytest.mark.skipif(
+    "cache" not in inspect.signature(Qwen2_5_VLForConditionalGeneration.forward).parameters,
+    reason="prompts are shared with transformers 5.24 or newer; older ones leave them to TRL",
+)
 
 
 @pytest.fixture(params=SHARED)
@@ -75,7 +83,7 @@ def test_steps_are_those_of_trl(
     ]
     ours, plain = (dict(run.model.named_parameters()) for run in runs)
     moved = [weight.abs().max() for name, weight in ours.items() if "lora_B" in name]
-    assert min(moved) > 5e-4
+    assert min(moved) > 1e-4
     for name, weight in ours.items():
         torch.testing.assert_close(weight, plain[name], atol=1e-5, rtol=1e-3)
     ours_logs, plain_logs = (run.history for run in runs)
@@ -104,6 +112,7 @@ def prompts(model: str, chosen: slice) -> tuple[Any, dict[str, Any], list[list[A
     return load.load(reader).eval(), {**rows}, pictures
 
 
+@needs_cache
 @pytest.mark.parametrize("chosen", [slice(6), slice(3)], ids=["padded", "not padded"])
 def test_sampling_reads_a_prompt_once_and_stops_at_the_end(family: str, chosen: slice) -> None:
     model, inputs, pictures = prompts(family, chosen)
@@ -135,6 +144,7 @@ def test_sampling_reads_a_prompt_once_and_stops_at_the_end(family: str, chosen: 
     assert set(rows) == {count}
 
 
+@needs_cache
 def test_the_update_reads_a_prompt_once(built: Built, tiny: str, work: Path) -> None:
     plan, table, config = planned(built.copy(work / "store"), small(tiny, *STEPS), work)
     session = grpo.prepare(plan, table, config)
@@ -158,6 +168,7 @@ def test_the_update_reads_a_prompt_once(built: Built, tiny: str, work: Path) -> 
     assert tokens <= prompt_tokens + 8 * (batch["completion_ids"].shape[1] + 1)
 
 
+@needs_cache
 def test_what_cannot_share_prompts_is_left_to_trl(tiny: str, tmp_path: Path) -> None:
     import peft
 
