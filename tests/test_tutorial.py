@@ -1,182 +1,193 @@
-"""The commands of docs/tutorial.md run in their order, in a folder that holds photos only."""
+"""From the wheel and the site alone to a reviewed data set, a trained model and a schedule.
+
+The commands of the tutorial and of the pages about review and nights run as they stand, in their
+order and in one folder that holds nothing but photos.
+"""
 
 from __future__ import annotations
 
-import csv
-import os
-import re
-import shlex
+import json
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import httpx
 import pytest
 
-from repic import config
-from repic.mining.splits import split_of
-from repic.sample import photo_files
-from repic.sample.world import World
+from flows.local import profile
+from flows.local.access import Access
 from storage.store import Store
-from tests.flows.up import new_user
-from tests.ports import free_port
-from tests.test_docs import DOCS
+from tests.flows.up import client_of, new_user
+from tests.flows.webhook import webhook
+from tests.installed import PATIENCE, Installed, installed, sections
+from tests.reader import Reader, annotate, decide, withdraw_one, write_photos
 
-PATIENCE = 600.0
-"""Seconds that anything may take on a busy machine."""
-THINGS, PHOTOS = 8, 32
-SHORTER = {
-    "repic build --profile sample": "--set source.count=80 --set source.identities=20",
-    "repic train": "--set trainer.max_steps=1 --set train.measure.per_objective=8",
-    "repic evaluate run": "--set evaluate.photos=8 --set evaluate.protocols=[mixed]",
-}
-"""What is added to commands, which take minutes as they stand there."""
-SERVERS = ("repic studio", "repic up")
+__all__ = ["installed"]
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
-def steps() -> list[str]:
-    """The commands of the page, without their comments."""
-    lines = re.findall(r"^    ((?:repic|prefect) .+)$", (DOCS / "tutorial.md").read_text(), re.M)
-    return [line.partition("  #")[0].strip() for line in lines]
+TUTORIAL = sections("tutorial.md")
+NIGHTLY = sections("nightly.md")
+EVERY_MINUTE = '--cron "* * * * *"'
+
+Upto = Callable[[str], dict[str, str]]
+"""Reads the tutorial to the end of a section; what the commands of that section printed."""
 
 
-def write_photos(folder: Path) -> None:
-    """Photos of one thing each, in a folder for each thing; one of them in the wrong one."""
-    world = World(168, 5)
-    plans = world.dataset(
-        3 * PHOTOS, THINGS, lambda name: split_of(name, config.SplitSettings()), 0.0
-    )
-    entries = photo_files.read(photo_files.write(world, plans, folder / "world"))
-    alone = [entry for entry in entries if len(entry["objects"]) == 1][:PHOTOS]
-    for entry in alone:
-        target = folder / "photos" / entry["objects"][0]["identity"] / entry["file"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(folder / "world" / "photos" / entry["file"], target)
-    first, second = sorted((folder / "photos").iterdir())[:2]
-    wrong = min(first.iterdir())
-    wrong.rename(second / wrong.name)
-    shutil.rmtree(folder / "world")
+@pytest.fixture(scope="module")
+def reader(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    folder = tmp_path_factory.mktemp("reader") / "work"
+    folder.mkdir()
+    write_photos(folder)
+    home = folder.parent / "home"
+    home.mkdir()
+    env = installed.variables(new_user(folder.parent / "user")) | {"HOME": str(home)}
+    return Reader(installed, folder, env, by_hand={"repic reviews export doubtful": decide})
 
 
-def listens(port: int) -> bool:
-    """Whether something accepts connections there."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+@pytest.fixture(scope="module")
+def upto(reader: Reader) -> Upto:
+    todo, printed = [name for name in TUTORIAL if TUTORIAL[name]][1:], dict[str, dict[str, str]]()
+
+    def read(section: str) -> dict[str, str]:
+        while section not in printed:
+            name = todo.pop(0)
+            printed[name] = at_night(reader) if name == "8. Every night" else {}
+            printed[name] = printed[name] or reader.read(TUTORIAL[name])
+        return printed[section]
+
+    return read
 
 
-@dataclass
-class Reader:
-    """Somebody who types the commands of the page."""
-
-    folder: Path
-    env: dict[str, str]
-
-    def run(self, step: str) -> str:
-        """What a command prints; it must end well."""
-        more = next((more for start, more in SHORTER.items() if step.startswith(start)), "")
-        done = subprocess.run(
-            self._words(f"{step} {more}"),
-            cwd=self.folder,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
-        assert done.returncode == 0, f"{step}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    @contextmanager
-    def serving(self, step: str) -> Iterator[int]:
-        """The port of a command that runs until Ctrl-C."""
-        port = free_port()
-        log = self.folder / "server.txt"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [*self._words(step), "--port", str(port)],
-                cwd=self.folder,
-                env=self.env,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            )
-        deadline = time.monotonic() + PATIENCE
-        try:
-            while "Ctrl-C" not in log.read_text() or not listens(port):
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
-            yield port
-            process.send_signal(signal.SIGINT)
-            process.wait(PATIENCE)
-        finally:
-            process.kill()
-
-    def _words(self, step: str) -> list[str]:
-        program, *words = shlex.split(step)
-        module = {"repic": "repic.cli", "prefect": "prefect"}[program]
-        return [sys.executable, "-m", module, *words]
+@pytest.fixture
+def store(reader: Reader) -> Store:
+    return Store.open(reader.folder / "repic-store", create=True)
 
 
-def decide(doubtful: Path) -> int:
-    """Give every line of the file a decision, as a person would; their number."""
-    with doubtful.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        row |= {"decision": "reject", "reviewer": "ann"}
-    if rows:
-        with doubtful.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
-    return len(rows)
+def test_the_tutorial_has_these_sections() -> None:
+    assert [name for name, commands in TUTORIAL.items() if commands] == [
+        *("1. Install", "2. Build", "3. Look", "4. Review", "5. Build again"),
+        *("6. Train", "7. Evaluate", "8. Every night"),
+    ]
+    assert sum(map(len, TUTORIAL.values())) > 20
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3000)
-def test_the_tutorial(tmp_path: Path) -> None:
-    env = new_user(tmp_path / "user") | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    reader = Reader(tmp_path / "work", env)
-    reader.folder.mkdir()
-    write_photos(reader.folder)
-    todo = steps()
-    assert len(todo) > 20
-    decided = 0
-    while not todo[0].startswith("repic up"):
-        step = todo.pop(0)
-        if step.startswith(SERVERS):
-            with reader.serving(step) as port:
-                page = httpx.get(f"http://127.0.0.1:{port}/pairs", timeout=PATIENCE)
-                assert page.is_success
-            continue
-        printed = reader.run(step)
-        if step.startswith("repic reviews export"):
-            decided = decide(reader.folder / "doubtful.csv")
-        if step.startswith("repic build --images") and "--dry-run" not in step:
-            last = printed
-    store = Store.open(reader.folder / "repic-store")
-    assert decided, "the photo in the wrong folder was not doubted"
-    assert "Published" in last
-    assert len(store.versions("dataset")) == 2
-    assert store.read("reviews@latest").num_rows == decided
+def test_what_is_installed_is_the_wheel(reader: Reader) -> None:
+    place = reader.run("python -c 'import repic, flows; print(repic.__file__, flows.__file__)'")
+    assert all(word.startswith(str(reader.installed.packages)) for word in place.split())
+
+
+def test_photos_become_a_data_set(upto: Upto, store: Store) -> None:
+    printed = upto("2. Build")
+    assert "Published" in printed["repic build --images photos"]
+    assert store.versions("dataset") == [1]
+
+
+def test_it_is_looked_at(upto: Upto, reader: Reader) -> None:
+    assert any("oct" in text for text in upto("3. Look").values())
     assert (reader.folder / "report.html").stat().st_size > 10_000
-    trained = Store.open(reader.folder / "sample-store")
-    assert len(trained.versions("checkpoint")) == 1
-    assert len(trained.versions("evaluation")) == 2
-    at_night(reader, todo, store)
 
 
-def at_night(reader: Reader, todo: list[str], store: Store) -> None:
-    """The last part: a server, a run on it, and its schedule."""
-    printed = ""
-    with reader.serving(todo[0]):
-        for step in todo[1:]:
-            ids = re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", printed)
-            printed = reader.run(step.replace("SCHEDULE_ID", ids[0] if ids else ""))
-    assert len(store.versions("dataset")) == 2, "there was nothing new"
-    assert "SCHEDULE_ID" in todo[-1]
+def test_doubtful_pairs_are_reviewed(upto: Upto, store: Store) -> None:
+    upto("4. Review")
+    decisions = store.read("reviews@latest").to_pylist()
+    assert decisions, "the photo in the wrong folder was not doubted"
+    assert {row["reviewer"] for row in decisions} == {"ann"}
+
+
+def test_the_next_version_has_the_decisions(upto: Upto, store: Store) -> None:
+    assert "Published" in upto("5. Build again")["repic build --images photos"]
+    assert store.versions("dataset") == [1, 2]
+
+
+def test_a_sample_model_is_trained(upto: Upto, reader: Reader) -> None:
+    upto("6. Train")
+    assert Store.open(reader.folder / "sample-store").versions("checkpoint") == [1]
+    assert (reader.folder / "training.html").stat().st_size > 10_000
+
+
+def test_it_is_compared_with_the_model_before(upto: Upto, reader: Reader) -> None:
+    upto("7. Evaluate")
+    assert Store.open(reader.folder / "sample-store").versions("evaluation") == [1, 2]
+
+
+def at_night(reader: Reader) -> dict[str, str]:
+    """The last section, and a build that the schedule starts, of one more photo."""
+    commands = TUTORIAL["8. Every night"]
+    first, build, *schedule = commands
+    with reader.serving(first) as port:
+        printed = reader.read([build])
+        thing = min((reader.folder / "photos").iterdir())
+        shutil.move(reader.folder / "later.jpg", thing)
+        reader.more["repic schedule build-datasets"] = EVERY_MINUTE
+        printed |= reader.read(schedule)
+        del reader.more["repic schedule build-datasets"]
+        wait_for(partial(has_built_by_itself, reader, port))
+        reader.run("repic schedule build-datasets --off")
+    return printed
+
+
+def access_of(reader: Reader, port: int) -> Access:
+    """What the server at a port asks for, as the profile of its user says."""
+    profiles = tomllib.loads((Path(reader.env["PREFECT_HOME"]) / "profiles.toml").read_text())
+    return Access(port, profiles["profiles"][profile.name_of(port)]["PREFECT_API_AUTH_STRING"])
+
+
+def has_built_by_itself(reader: Reader, port: int) -> bool:
+    """Whether a run that nobody started has ended; it must have ended well."""
+    with client_of(access_of(reader, port)) as client:
+        runs = [run for run in client.read_flow_runs() if run.auto_scheduled and run.state]
+    ended = [run for run in runs if run.state and run.state.is_final()]
+    assert all(run.state and run.state.is_completed() for run in ended), ended
+    assert all(run.parameters["images"] == "photos" for run in runs), runs
+    return bool(ended)
+
+
+def wait_for(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
+def test_a_new_photo_is_built_by_the_schedule(upto: Upto, store: Store) -> None:
+    printed = upto("8. Every night")
+    assert "* * * * *" in printed["repic schedule"]
+    assert "images=photos" in printed["repic schedule"]
+    assert store.versions("dataset") == [1, 2, 3]
+    assert store.manifest("dataset@latest").run.flow_run
+
+
+def test_the_page_about_review(upto: Upto, reader: Reader, store: Store) -> None:
+    upto("5. Build again")
+    reader.by_hand["repic reviews export doubtful"] = withdraw_one
+    reader.by_hand["repic reviews export tasks"] = annotate
+    for commands in sections("review.md").values():
+        reader.read(commands)
+    said = {(row["reviewer"], row["decision"]) for row in store.read("reviews@latest").to_pylist()}
+    assert ("ben@example.org", "accept") in said
+    assert ("ann", "") not in said
+
+
+def test_the_page_about_nights(upto: Upto, reader: Reader, store: Store) -> None:
+    upto("8. Every night")
+    commands = [c for heading, part in NIGHTLY.items() if heading != "Logs" for c in part]
+    assert len(commands) > 6
+    with webhook() as (url, _):
+        reader.instead = {
+            "/data/repic": "repic-store",
+            "/data/photos": "photos",
+            "https://hooks.slack.com/services/...": url,
+        }
+        printed = reader.read(commands)
+    [listed] = [text for command, text in printed.items() if command.startswith("repic schedule  ")]
+    assert "Europe/Berlin" in listed
+    lines = printed["repic automations list"].splitlines()
+    states = [words[-1] for line in lines if (words := line.split())]
+    assert states.count("on") == 3
+    reader.read(NIGHTLY["Logs"])
+    for line in (reader.folder / "server.txt").read_text().splitlines():
+        if line.startswith("{"):
+            assert {"time", "level", "message"} <= json.loads(line).keys()
