@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import DeploymentSchedule
     from prefect.client.schemas.responses import DeploymentResponse
-    from prefect.client.schemas.schedules import CronSchedule
+    from prefect.client.schemas.schedules import SCHEDULE_TYPES
 
 SLUG = "repic-schedule"
 """Of the one schedule that each deployment may have from here."""
@@ -94,7 +94,7 @@ def listed() -> list[Scheduled]:
         ]
 
 
-def _cron(cron: str, timezone: str) -> CronSchedule:
+def _cron(cron: str, timezone: str) -> SCHEDULE_TYPES:
     from prefect.client.schemas.schedules import CronSchedule
 
     try:

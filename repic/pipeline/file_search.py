@@ -35,7 +35,7 @@ LARGEST = 1 << 28
 Told = Literal["tells", "silent", "unread"]
 
 _ID = re.compile(rf"(?<![0-9a-f])[0-9a-f]{{{ID_DIGITS},}}(?![0-9a-f])")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>\\]+")
+_ADDRESS = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s\"'<>\\]+")
 _PATH = re.compile(r"(?<![\w/:.])/[^\s\"'<>\\]+")
 _BETWEEN = [re.compile(form, re.M) for form in (">([^<>]+)<", '"([^"\\n]+)"', "([^,;\\t\\n]+)")]
 """Between tags, between quotes, and between commas or tabs."""

@@ -280,11 +280,7 @@ def _named(store: Store, held: set[str], ids: frozenset[str]) -> Remains:
     """The versions of these files, and what was made from them."""
     gone = withdrawn.find(store.files)
     manifests = {m.ref: m for m in store.manifests() if m.ref not in gone}
-    telling = {
-        ref
-        for ref, m in manifests.items()
-        if any(each.path in held for each in (*m.shards, *m.files))
-    }
+    telling = {ref for ref, m in manifests.items() if _paths(m) & held}
     holders = {ref for ref in telling if manifests[ref].kind != "checkpoint"}
     holders |= {ref for ref, m in manifests.items() if m.kind == "dataset" and _uses(m, holders)}
     checkpoints = telling - holders
@@ -302,7 +298,7 @@ def _named(store: Store, held: set[str], ids: frozenset[str]) -> Remains:
     current: set[ArtifactRef] = set()
     if latest and (dataset := manifests.get(ArtifactRef.exact("dataset", latest))):
         current = {dataset.ref, *(bound.ref for bound in dataset.inputs)} & holders
-    named = {each.path for m in manifests.values() for each in (*m.shards, *m.files)}
+    named = {path for m in manifests.values() for path in _paths(m)}
     ours = {path for path in held if path.startswith(OURS)}
     told = {path for path in held if path.startswith("manifests/")}
     return Remains(
@@ -314,6 +310,11 @@ def _named(store: Store, held: set[str], ids: frozenset[str]) -> Remains:
         foreign=tuple(sorted(held - ours)),
         ids=ids,
     )
+
+
+def _paths(manifest: Manifest) -> set[str]:
+    """Paths of its rows and files."""
+    return {shard.path for shard in manifest.shards} | {file.path for file in manifest.files}
 
 
 def _uses(manifest: Manifest, versions: Collection[ArtifactRef]) -> bool:
