@@ -24,6 +24,9 @@ from repic.cli import (
     versions,
 )
 
+INTERRUPTED = 128 + 2
+"""Exit code after Ctrl-C, as shells have it."""
+INTERRUPTION = "Interrupted. Finished work is kept; run the same command again."
 EPILOG = "Start with `repic build --images FOLDER`, or with `repic build --profile sample`."
 
 app = typer.Typer(
@@ -79,9 +82,13 @@ def main() -> None:
 
     try:
         app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # what typer makes of Ctrl-C
+            print(INTERRUPTION, file=sys.stderr)
+        raise
     except KeyboardInterrupt:
-        print("Interrupted. Finished work is kept; run the same command again.", file=sys.stderr)
-        sys.exit(130)
+        print(INTERRUPTION, file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         message = explain(error)
         if message is None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from storage.store import Store
-from tests.builds import PHOTOS, Built
+from tests.builds import PHOTOS, Built, start
 
 Main = Callable[..., tuple[int, str, str]]
 
@@ -115,3 +117,20 @@ def test_an_empty_split_is_said_only_if_it_cannot_be_filled(
     shares = ("--set=splits.validation=0", "--set=splits.test=0.4")
     code, out, _ = repic_main(*built.album.arguments, *shares, f"--store={store.location}")
     assert "no identity" not in out
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_a_sentence(tmp_path: Path) -> None:
+    """What typer makes of it says nothing."""
+    where = f"--store={tmp_path / 'store'}"
+    running = start(["build", "--profile", "sample", "--set=source.count=2000", where])
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "store").exists():
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=300)
+    assert running.returncode == 130
+    assert err.endswith("Interrupted. Finished work is kept; run the same command again.\n")
+    assert "Traceback" not in err
