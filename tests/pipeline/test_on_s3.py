@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 Main = Callable[..., tuple[int, str, str]]
 SMALL_SHARDS = "--set=runtime.shard_rows=16"
 OTHER = "--set=examples.seed=7"
-SOON = 120.0
+SOON = 240.0
 """Seconds until a command says that a server is not there, on a busy machine; botocore alone asks
 a silent one for five minutes."""
 
