@@ -69,16 +69,9 @@ class TrainingResult:
 
 
 def publish(
-    session: TrainingSession,
-    before: Measured | None,
-    after: Measured | None,
-    run: Run,
-    weights: dict[str, Any] | None = None,
+    session: TrainingSession, before: Measured | None, after: Measured | None, run: Run
 ) -> TrainingResult:
     """Publish the rollouts and the checkpoint; `latest` does not move.
-
-    Args:
-        weights: As gathered by `session.whole_weights`; None: the model has them.
 
     Raises:
         storage.errors.StoreError: they cannot be written.
@@ -117,7 +110,7 @@ def publish(
     }
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        checkpoints.save(session.model, plan.reader.processor, folder, weights)
+        checkpoints.save(session.model, plan.reader.processor, folder)
         _write(folder / "settings.json", common["settings"])
         _write(folder / "trainer.json", _portable(session.trainer.args.to_sanitized_dict()))
         _write(folder / "log.json", session.history)

@@ -35,7 +35,6 @@ from repic.models.vlm.shared_prompts import (
     sampled_in_groups,
     whole_groups,
 )
-from repic.training import sharding
 from repic.training.reward import RECORDS
 from repic.training.rollouts import Rollouts
 from storage.errors import NO_SPACE
@@ -99,8 +98,7 @@ class _FullDiskMixin:
         try:
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
         except Exception as error:  # safetensors and torch wrap the OSError
-            # Other processes wait for the weights that this one no longer gathers.
-            if self.accelerator.is_fsdp2 or not _is_disk_full(error, folder):
+            if not _is_disk_full(error, folder):
                 raise
             shutil.rmtree(folder, ignore_errors=True)
             log.error(
@@ -127,35 +125,7 @@ def _is_disk_full(error: BaseException, folder: Path) -> bool:
     return False
 
 
-class _DividedMixin:
-    """Trains with weights that FSDP2 divides; see `sharding`.
-
-    Attributes:
-        on_divided: Called when the weights are divided, before those of a checkpoint are read.
-    """
-
-    on_divided: Callable[[], None] | None = None
-
-    def _prepare_for_training(
-        self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
-    ) -> Any:
-        trainer: Any = self
-        inner = super()._prepare_for_training  # type: ignore[misc]
-        if not trainer.accelerator.is_fsdp2:
-            return inner(max_steps, train_dataloader, resume_from_checkpoint)
-        prepared = inner(max_steps, train_dataloader, None)
-        sharding.generate_together(trainer.model)
-        if self.on_divided:
-            self.on_divided()
-        sharding.release(trainer.model)
-        if resume_from_checkpoint is not None:
-            trainer._load_from_checkpoint(resume_from_checkpoint, trainer.model_wrapped)
-            trainer._load_optimizer_and_scheduler(resume_from_checkpoint)
-            trainer._load_scaler(resume_from_checkpoint)
-        return prepared
-
-
-class RepicGRPOTrainer(_FullDiskMixin, _DividedMixin, GRPOTrainer):
+class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
     """TRL's GRPO trainer that passes on its rollouts.
 
     Attributes:
@@ -275,5 +245,5 @@ class RepicGRPOTrainer(_FullDiskMixin, _DividedMixin, GRPOTrainer):
         return output
 
 
-class RepicSFTTrainer(_FullDiskMixin, _DividedMixin, SFTTrainer):
+class RepicSFTTrainer(_FullDiskMixin, SFTTrainer):
     """TRL's SFT trainer that survives a full disk."""
