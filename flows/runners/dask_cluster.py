@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 GPU = "GPU"
 """Resource of a worker with a GPU of its own, as in `dask worker --resources GPU=1`."""
+DEAF = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+"""Program that each worker runs first: Ctrl-C is for the build, which then ends its cluster."""
 
 
 class DaskCluster:
@@ -119,11 +121,10 @@ def local(workers: int, wants_gpu: bool) -> Iterator[DaskCluster]:
 
 @contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Keep Ctrl-C from the threads that start here, and from all processes that these ever start.
+    """Keep Ctrl-C from processes that start here, until they run `DEAF`.
 
-    A terminal sends it to every process of a command. The workers would each print a traceback, and
-    their nannies start others; so only the build gets it, which then ends its cluster. Here it
-    waits for the end of this context.
+    A terminal sends it to every process of a command, and each worker would print a traceback. In
+    this process it waits for the end of this context.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -143,6 +144,7 @@ def _specification(workers: int, wants_gpu: bool, folder: str) -> dict[str, Any]
         "dashboard": False,
         "local_directory": folder,
         "silence_logs": logging.ERROR,
+        "preload": [DEAF],
     }
     gpus = [
         {"env": {"CUDA_VISIBLE_DEVICES": str(number)}, "resources": {GPU: 1}} if wants_gpu else {}
