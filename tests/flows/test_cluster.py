@@ -19,16 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageOps
 
 from flows.local.access import Access, free_port
 from repic import config
 from storage.integrity import verify
 from storage.store import Store
+from tests import real_photos
 from tests.builds import Album, build
 from tests.flows import cluster_page
 from tests.flows.up import REPIC, install_database, processes_of
-from tests.shared_data import shared_folder
 from tests.storage.s3_server import S3Server, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -39,12 +38,8 @@ for package in ("prefect_dask", "prefect_ray"):
 COMMON = ("source.size=112", "runtime.threads=1")
 CHANGES = ("source.count=400", "source.identities=60", *COMMON)
 SMALLER = ("source.count=24", "source.identities=8", *COMMON)
-REAL = shared_folder("dreambooth")
 SIDE = 160
 """Longer side of the real photos here; large ones take longer than the rest of this file."""
-
-BOX = (0.1, 0.9)
-"""Where the owner says that the subject is, as shares of both sides."""
 
 SMALL_SHARDS = ("runtime.batch_size=2", "detector.image_size=192", "runtime.threads=1")
 """A batch of the detector is always full: a large one would hold more padding than photos."""
@@ -295,20 +290,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory, album: Album) -> Path:
     For most of them the owner says where the subject is: the detector looks at the others.
     """
     folder = tmp_path_factory.mktemp("real") / "photos"
-    if REAL is None:
+    if real_photos.REAL is None:
         shutil.copytree(album.folder / "photos", folder / "all")
         return folder
-    rows = ["uri,box"]
-    for number, path in enumerate(sorted(REAL.glob("*/*.jpg"))):
-        photo = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-        photo.thumbnail((SIDE, SIDE))
-        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
-        photo.save(folder / path.parent.name / path.name)
-        if number % 6:
-            box = ", ".join(str(round(share * side)) for share in BOX for side in photo.size)
-            rows.append(f'{path.parent.name}/{path.name},"{box}"')
-    assert len(list(folder.glob("*/*.jpg"))) == 158
-    (folder / "labels.csv").write_text("\n".join(rows))
+    real_photos.write(folder, SIDE)
     return folder
 
 

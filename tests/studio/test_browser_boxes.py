@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from tests.studio.chromium import MARKS, SCREENS, check_access, served, until, v
 pytestmark = MARKS
 
 
-def asked(store: Store) -> dict[str, Any]:
-    """An object that a VLT row asks for, alone in its photo."""
+def asked(store: Store, but: Collection[str] = ()) -> dict[str, Any]:
+    """An object that a VLT row asks for, alone in its photo, and none of those."""
     boxes = {
         (row["image_id"], tuple(row["box"]))
         for row in store.read("examples@latest").to_pylist()
@@ -32,6 +33,7 @@ def asked(store: Store) -> dict[str, Any]:
         for thing in things
         if (thing["image_id"], tuple(Box.of_row(thing).as_list())) in boxes
         and counts.count(thing["image_id"]) == 1
+        and thing["object_id"] not in but
         and thing["x1"] > 12
         and thing["y1"] > 12
     )

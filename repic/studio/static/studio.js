@@ -66,7 +66,7 @@
   };
 
   document.addEventListener("keydown", (event) => {
-    const field = event.target.closest("input, select, textarea, dialog");
+    const field = event.target.closest("input:not([type=checkbox]), select, textarea, dialog");
     if (field && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       const form = field.closest("form");
       if (form) form.requestSubmit();
