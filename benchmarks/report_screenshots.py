@@ -9,39 +9,17 @@ the top of its report: `report-light.png` and `report-dark.png`. Needs playwrigh
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.screenshots import new_page, take
 from repic import config, report
 from repic.pipeline.execution import build
 from repic.pipeline.scan import scan
 from storage.store import Store
 
-VIEW = {"width": 1200, "height": 1500}
-
-
-def take(page_file: Path, out: Path, browser_path: str) -> list[Path]:
-    """Take one picture per color scheme, in 256 colors to keep the files small."""
-    from PIL import Image
-    from playwright.sync_api import sync_playwright
-
-    taken = []
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"]
-        )
-        for scheme in ("light", "dark"):
-            page = browser.new_page(viewport=VIEW, color_scheme=scheme)
-            page.goto(page_file.as_uri())
-            path = out / f"report-{scheme}.png"
-            page.screenshot(path=path)
-            with Image.open(path) as picture:
-                picture.convert("RGB").quantize(256).save(path, optimize=True)
-            taken.append(path)
-        browser.close()
-    return taken
+WIDTH, HEIGHT = 1200, 1500
 
 
 def main() -> int:
@@ -51,9 +29,6 @@ def main() -> int:
         "--out", type=Path, default=Path("docs"), help="output folder (%(default)s)"
     )
     options = parser.parse_args()
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        sys.exit("Chromium was not found: install the package `chromium`")
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(options.store or folder, create=options.store is None)
         if options.store is None:
@@ -61,9 +36,10 @@ def main() -> int:
             latin = "examples.names.locales=[en_US, fr_FR, it_IT]"
             settings = config.load("sample", (latin,))
             build(settings, store, scan(settings))
-        page = report.write(store, "dataset@latest", Path(folder) / "report.html")
-        for path in take(page, options.out, browser):
-            print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+        written = report.write(store, "dataset@latest", Path(folder) / "report.html")
+        with new_page(WIDTH, HEIGHT) as page:
+            page.goto(written.as_uri())
+            take(page, options.out, "report")
     return 0
 
 

@@ -3,27 +3,26 @@
     python benchmarks/studio_screenshots.py [--store STORE] [--out FOLDER] [--for-docs]
 
 Takes a store with a build, a training and an evaluation, or makes a small one of generated photos
-(minutes). Writes `studio-PAGE-light.png` and `-dark.png`; `--for-docs` writes only those that the
-docs show, to `docs/`. Needs playwright and Chromium.
+(minutes). Writes `studio-PAGE-light.png` and `-dark.png`; `--for-docs` writes to `docs/` only
+what the docs show. Needs playwright and Chromium.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 import repic
+from benchmarks.screenshots import SCHEMES, new_page, take
 from repic.sample import photo_files
 from repic.sample.composition import PhotoPlan
 from repic.sample.identities import RESERVED
@@ -34,8 +33,10 @@ from repic.studio.site import Studio
 from repic.web.listening import listen
 from storage.store import Store
 
-VIEW = {"width": 1200, "height": 900}
-IN_DOCS = ("pairs", "playground")
+WIDTH, HEIGHT = 1200, 900
+IN_DOCS = {"pairs": "light", "playground": "light", "example": "dark"}
+"""Page -> color scheme."""
+
 NAMES = ("Andrea", "Rex")
 PATIENCE = 300_000
 """Milliseconds."""
@@ -106,36 +107,22 @@ def try_photo(page: Any, url: str, folder: Path) -> None:
     page.wait_for_selector("#result", timeout=PATIENCE)
 
 
-def take(store: Store, out: Path, browser_path: str, names: tuple[str, ...]) -> list[Path]:
-    """One picture per page and color scheme, in 256 colors to keep the files small."""
-    taken = []
+def take_all(store: Store, out: Path, wanted: Mapping[str, str]) -> None:
+    """Each page in each color scheme, or only those that are wanted."""
     with (
         served(store) as url,
-        sync_playwright() as driver,
+        new_page(WIDTH, HEIGHT) as page,
         tempfile.TemporaryDirectory() as folder,
     ):
-        browser = driver.chromium.launch(
-            executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = browser.new_page(viewport=VIEW)
         page.set_default_timeout(PATIENCE)
         for name, path in pages_of(store).items():
-            if names and name not in names:
+            if wanted and name not in wanted:
                 continue
             if name == "playground":
                 try_photo(page, url, Path(folder))
             else:
                 page.goto(url + path)
-            for scheme in ("light", "dark"):
-                page.emulate_media(color_scheme=scheme)
-                page.wait_for_load_state("networkidle")
-                file = out / f"studio-{name}-{scheme}.png"
-                page.screenshot(path=file)
-                with Image.open(file) as picture:
-                    picture.convert("RGB").quantize(256).save(file, optimize=True)
-                taken.append(file)
-        browser.close()
-    return taken
+            take(page, out, f"studio-{name}", (wanted[name],) if wanted else SCHEMES)
 
 
 def main() -> int:
@@ -144,15 +131,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("screenshots"), help="output folder")
     parser.add_argument("--for-docs", action="store_true", help="only those of the docs, there")
     options = parser.parse_args()
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        sys.exit("Chromium was not found: install the package `chromium`")
     out = Path("docs") if options.for_docs else options.out
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(options.store) if options.store else small_store(Path(folder))
-        for file in take(store, out, browser, IN_DOCS if options.for_docs else ()):
-            print(f"{file}: {file.stat().st_size / 1000:.0f} kB")
+        take_all(store, out, IN_DOCS if options.for_docs else {})
     return 0
 
 
