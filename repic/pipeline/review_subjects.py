@@ -148,7 +148,9 @@ class ReviewSubjects:
         ]
         photos = self._images.find([None if isinstance(box, str) else box[0] for box in boxes])
         found = iter(
-            ReviewPlace(*box, photo["uri"]) if photo and not isinstance(box, str) else None
+            ReviewPlace(box[0], box[1], photo["uri"])
+            if photo and not isinstance(box, str)
+            else None
             for box, photo in zip(boxes, photos, strict=True)
         )
         for parts in wanted:
