@@ -60,12 +60,12 @@ def export(
     subjects = ReviewSubjects(store, decided)
     total = len(decided) + len(subjects.waiting)
     progress = progress or NoProgress()
-    progress.phase("rows", total)
     folder = path.with_name(path.stem + PICTURES) if pictures else None
     made: dict[str, str] = {}
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, (*COLUMNS, *SHOWN))
         writer.writeheader()
+        progress.phase("rows", total)
         for row, subject in _rows(decided, subjects):
             text = {name: _safe(value) for name, value in row.items() if isinstance(value, str)}
             writer.writerow({**text, "box": _text(row), **_shown(subject, folder, made)})
