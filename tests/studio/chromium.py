@@ -70,3 +70,8 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def wait_until(page: Any, script: str, arg: Any = None) -> None:
+    """Wait for a condition of a page; its policy forbids the `eval` of Playwright itself."""
+    until(lambda: bool(page.evaluate(script, arg)))

@@ -11,14 +11,7 @@ from repic.pipeline import reviews
 from repic.studio.pages import PAGES
 from storage.store import Store
 from tests.builds import Built, build, keyed
-from tests.studio.chromium import (
-    MARKS,
-    SCREENS,
-    check_access,
-    served,
-    until,
-    visit,
-)
+from tests.studio.chromium import MARKS, SCREENS, check_access, served, until, visit, wait_until
 
 pytestmark = MARKS
 
@@ -76,7 +69,8 @@ def test_twenty_pairs_by_keys_and_the_next_build_honors_them(
             key = keys[len(expected) % len(keys)]
             expected[pair] = {"y": "accept", "n": "reject"}[key]
             page.keyboard.press(key)
-            page.wait_for_function(
+            wait_until(
+                page,
                 "before => { const now = document.querySelector('[data-item].current');"
                 " return now && now.dataset.pair !== before; }",
                 arg=pair,
@@ -122,7 +116,8 @@ def test_two_reviewers_in_two_browsers(built: Built, tmp_path: Path, chromium: A
         for n in range(5):
             for page, key in ((ann, "y"), (ben, "n")):
                 page.keyboard.press(key)
-                page.wait_for_function(
+                wait_until(
+                    page,
                     "n => document.querySelectorAll('[data-own=accept], [data-own=reject]').length"
                     " > n",
                     arg=n,
@@ -176,11 +171,9 @@ def test_a_decision_is_taken_back_while_it_is_being_saved(
         page.context.route("**/decision*", lambda route: held.append(route))
         page.keyboard.press("y")
         page.keyboard.press("z")
-        page.wait_for_selector("form.htmx-request")
+        until(lambda: page.query_selector("form.htmx-request") and len(held) == 1)
         held[0].continue_()
-        page.wait_for_function(
-            "() => document.getElementById('status').textContent.includes('Took')"
-        )
+        wait_until(page, "() => document.getElementById('status').textContent.includes('Took')")
         assert decided(store) == {}
         page.wait_for_selector(f"#pair-{pair}.current[data-own='']")
         card = page.locator(f"#pair-{pair}")
@@ -200,8 +193,8 @@ def test_nobody_takes_back_what_another_decided(
         page.click(".who button")
         page.wait_for_selector("input[name=name][value=Ben]")
         page.keyboard.press("z")
-        page.wait_for_function(
-            "document.getElementById('status').textContent.includes('nothing to take back')"
+        wait_until(
+            page, "document.getElementById('status').textContent.includes('nothing to take back')"
         )
         assert {row["reviewer"] for row in reviews.decisions(store)} == {"Ann"}
 
@@ -215,7 +208,7 @@ def test_the_reward_of_a_typed_text_and_a_query(built: Built, chromium: Any) -> 
         page.keyboard.press("Control+Enter")
         page.wait_for_selector("#score table")
         assert "1.000" in page.text_content("#score")
-        page.wait_for_function("!document.getElementById('status').textContent")  # no "Saved"
+        wait_until(page, "!document.getElementById('status').textContent")  # no "Saved"
         page.goto(f"{url}/sql")
         page.fill("#q", "select '<b>x' as a")
         page.keyboard.press("Control+Enter")

@@ -14,7 +14,7 @@ from repic.pipeline.stages.reviewed import subject_id
 from storage.store import Store
 from tests.builds import Built, build
 from tests.pipeline.test_box_reviews import boxes_of_vlt
-from tests.studio.chromium import MARKS, SCREENS, check_access, served, until, visit
+from tests.studio.chromium import MARKS, SCREENS, check_access, served, until, visit, wait_until
 
 pytestmark = MARKS
 
@@ -57,9 +57,7 @@ def drag(
 
 
 def saved(page: Any) -> None:
-    page.wait_for_function(
-        "() => document.getElementById('status').textContent.startsWith('Saved')"
-    )
+    wait_until(page, "() => document.getElementById('status').textContent.startsWith('Saved')")
 
 
 def test_boxes_by_mouse_and_keys_and_vlt_follows(

@@ -19,7 +19,7 @@ from tests import real_photos
 from tests.builds import keyed
 from tests.flows.up import new_user
 from tests.pipeline.test_box_reviews import boxes_of_vlt
-from tests.studio.chromium import MARKS, until, visit
+from tests.studio.chromium import MARKS, until, visit, wait_until
 from tests.studio.test_browser import current, decided
 from tests.studio.test_browser_boxes import asked, saved
 from tests.test_docs import DOCS
@@ -79,7 +79,8 @@ def decide_pairs(page: Any, store: Store) -> dict[str, str]:
         pair = current(page)
         said[pair] = {"y": "accept", "n": "reject"}[key]
         page.keyboard.press(key)
-        page.wait_for_function(
+        wait_until(
+            page,
             "before => document.querySelector('[data-item].current').dataset.pair !== before",
             arg=pair,
         )

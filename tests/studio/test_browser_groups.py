@@ -9,7 +9,7 @@ import pytest
 
 from repic.pipeline import reviews
 from tests.builds import build
-from tests.studio.chromium import MARKS, SCREENS, check_access, served, until, visit
+from tests.studio.chromium import MARKS, SCREENS, check_access, served, until, visit, wait_until
 from tests.studio.conftest import Mined
 from tests.studio.test_groups import names, two_splits
 
@@ -40,7 +40,7 @@ def test_merged_by_keys_the_split_follows_and_a_split_is_taken_back(
         page.keyboard.press("Escape")
         page.keyboard.press("z")
         until(lambda: reviews.decisions(store) == [])
-        page.wait_for_function("() => !document.querySelector('#groups .chip.accept')")
+        wait_until(page, "() => !document.querySelector('#groups .chip.accept')")
         for group in chosen:
             page.check(f"input[name=group][value='{group}']")
         page.keyboard.press("m")  # the box that was checked has the focus

@@ -9,7 +9,7 @@ import pytest
 
 from tests.builds import Built
 from tests.studio import evaluations, training_runs, worlds
-from tests.studio.chromium import MARKS, PATIENCE, SCREENS, check_access, served, visit
+from tests.studio.chromium import MARKS, PATIENCE, SCREENS, check_access, served, visit, wait_until
 
 pytestmark = MARKS
 
@@ -32,7 +32,7 @@ def test_the_playground_captions_a_photo_with_the_shipped_model(
         assert page.locator(".boxed rect").count() >= 2
         assert "Andrea, Rex are in the photo" in page.text_content("#result")
         shown = "all => all.every(i => i.complete && i.naturalWidth > 0)"
-        page.wait_for_function(f"({shown})([...document.images])")
+        wait_until(page, f"({shown})([...document.images])")
         assert console == []
         check_access(axe, page, "the answer")
         beyond = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")

@@ -174,9 +174,11 @@
       if (leaveFor) location.href = leaveFor;
     }
   });
+  const mark = () => items().forEach((item, n) => item.classList.toggle("current", n === current));
+  document.addEventListener("htmx:afterSettle", mark);  // settling sets the classes of the reply
   document.addEventListener("htmx:afterSwap", () => {
     const all = items();
-    all.forEach((item, n) => item.classList.toggle("current", n === current));
+    mark();
     if (all[current] && document.activeElement === document.body) {
       all[current].focus({ preventScroll: true });
     }
