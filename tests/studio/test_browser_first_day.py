@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Collection, Set
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,15 @@ from storage.store import Store
 from tests import real_photos
 from tests.builds import keyed
 from tests.flows.up import new_user
+from tests.installed import Installed, installed
 from tests.pipeline.test_box_reviews import boxes_of_vlt
+from tests.reader import Reader
 from tests.studio.chromium import MARKS, until, visit, wait_until
 from tests.studio.test_browser import current, decided
 from tests.studio.test_browser_boxes import asked, saved
 from tests.test_docs import DOCS
-from tests.test_tutorial import Reader
+
+__all__ = ["installed"]
 
 pytestmark = [
     *MARKS,
@@ -36,12 +37,13 @@ SIDE = 224
 KEYS = ("y", "n", "y", "y", "n", "y", "n", "y")
 
 
-def test_158_photos_become_a_reviewed_dataset(tmp_path: Path, chromium: Any) -> None:
+def test_158_photos_become_a_reviewed_dataset(
+    installed: Installed, tmp_path: Path, chromium: Any
+) -> None:
     tutorial = (DOCS / "tutorial.md").read_text()
     assert f"    {BUILD}\n" in tutorial
     assert f"    {STUDIO}\n" in tutorial
-    env = new_user(tmp_path / "user") | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    reader = Reader(tmp_path / "work", env)
+    reader = Reader(installed, tmp_path / "work", installed.variables(new_user(tmp_path / "user")))
     real_photos.write(reader.folder / "photos", SIDE)
     reader.run(BUILD)
     store = Store.open(reader.folder / "repic-store")
