@@ -74,4 +74,14 @@ def until(condition: Callable[[], bool]) -> None:
 
 def wait_until(page: Any, script: str, arg: Any = None) -> None:
     """Wait for a condition of a page; its policy forbids the `eval` of Playwright itself."""
-    until(lambda: bool(page.evaluate(script, arg)))
+    from playwright.sync_api import Error
+
+    def holds() -> bool:
+        try:
+            return bool(page.evaluate(script, arg))
+        except Error as error:
+            if "context was destroyed" in str(error):  # the page gives way to the next one
+                return False
+            raise
+
+    until(holds)
