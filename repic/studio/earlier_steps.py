@@ -1,7 +1,7 @@
 """Steps of a reviewer that an earlier studio published, out of the versions of `reviews`.
 
-What a studio takes back is published as well: a version that brings the decisions of the reviewer
-back to those before a step is no step, but the end of it.
+What a studio takes back is published as well: a version that restores the decisions before a step
+ends that step, and is not one itself.
 """
 
 from __future__ import annotations
