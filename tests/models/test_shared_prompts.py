@@ -40,8 +40,9 @@ class Alternating(TrainedReward):
         return [index % 2.0 for index in range(len(rows))]
 
 
+HAS_CACHE = "cache" in inspect.signature(Qwen2_5_VLForConditionalGeneration.forward).parameters
 needs_cache = pytest.mark.skipif(
-    "cache" not in inspect.signature(Qwen2_5_VLForConditionalGeneration.forward).parameters,
+    not HAS_CACHE,
     reason="prompts are shared with transformers 5.24 or newer; older ones leave them to TRL",
 )
 
@@ -83,7 +84,7 @@ def test_steps_are_those_of_trl(
     ]
     ours, plain = (dict(run.model.named_parameters()) for run in runs)
     moved = [weight.abs().max() for name, weight in ours.items() if "lora_B" in name]
-    assert min(moved) > 1e-4
+    assert min(moved) > (5e-4 if HAS_CACHE else 1e-4)  # older versions train it less here
     for name, weight in ours.items():
         torch.testing.assert_close(weight, plain[name], atol=1e-5, rtol=1e-3)
     ours_logs, plain_logs = (run.history for run in runs)

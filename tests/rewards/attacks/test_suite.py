@@ -102,7 +102,7 @@ def test_time_is_bounded(rows: list[Row], size: int) -> None:
                 )
 
 
-@pytest.mark.parametrize("answers", [40, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("answers", [80, pytest.param(300, marks=pytest.mark.slow)])
 def test_a_blind_search_finds_next_to_nothing(rows: list[Row], answers: int) -> None:
     for task in reward_search.tasks():
         result = reward_search.search(task, rows, answers=answers)
