@@ -150,6 +150,7 @@ def test_a_tag_stays_moves_and_goes(built: Built, tmp_path: Path, repic_main: Ma
     assert repic_main("show", "dataset@production", at)[0] == 2
 
 
+@pytest.mark.slow
 def test_gc_shows_before_it_deletes(built: Built, tmp_path: Path, repic_main: Main) -> None:
     store = built.copy(tmp_path / "store")
     at = f"--store={store.location}"

@@ -449,6 +449,7 @@ def test_tables_show_n_of_what_counts_something_else(repic_main: Any, tmp_path: 
     }
 
 
+@pytest.mark.slow
 def test_the_comparison_command(repic_main: Any, tmp_path: Path) -> None:
     location = str(tmp_path / "store")
     opened = Store.open(location, create=True)

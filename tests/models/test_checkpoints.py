@@ -68,6 +68,7 @@ def test_without_a_folder_it_is_named_after_the_version(
     assert (tmp_path / "checkpoint-v1" / "adapter" / "adapter_model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_merged_and_adapter_answer_alike(
     trained: Trained, repic_main: Main, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_merged_and_adapter_answer_alike(
     assert not any("lora" in name for name in names)
 
 
+@pytest.mark.slow
 def test_a_merge_that_changes_answers_leaves_nothing(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

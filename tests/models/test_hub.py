@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 NO_WAIT = """
 import sys, time
 def sleep(seconds):
@@ -25,6 +27,7 @@ for opens, name in ((load.reader, "org/reader"), (grounded._from_pretrained, "or
 """
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_away_is_asked_once(tmp_path: Path) -> None:
     environment = {
         **os.environ,

@@ -119,6 +119,7 @@ def found(detector: detectors.Detector) -> list[list[detectors.Detection]]:
     return detector.detect(pictures(RUNTIME.batch_size + 1))
 
 
+@pytest.mark.slow
 def test_one_rounded_box_inside_each_photo(found: list[list[detectors.Detection]]) -> None:
     for image, [detection] in zip(pictures(len(found)), found, strict=True):
         assert detection.box == detection.box.clip(*image.size) == detection.box.round(2)
@@ -134,12 +135,14 @@ def test_a_box_depends_on_its_own_photo_bit_for_bit(
     assert found[::-1] == detector.detect(images[::-1])
 
 
+@pytest.mark.slow
 def test_limits_are_kept() -> None:
     images = [ball((400, 400), Box(100, 100, 250, 250))]
     for limit in ({"confidence": 1.0}, {"confidence": 0, "min_area_share": 0.99}):
         assert detectors.load(DetectorSettings(**limit), RUNTIME).detect(images) == [[]]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(DREAMBOOTH is None, reason="needs the DreamBooth photos in ../shared")
 def test_nearest_neighbour_finds_the_subject(encoder: embed.OpenClipEncoder) -> None:
     assert DREAMBOOTH is not None

@@ -109,6 +109,7 @@ def test_equal_keys_mean_equal_rows(first: set[int], second: set[int], use: Any)
             assert before == after
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(1, 9))
 def test_order_and_shards_of_photos_do_not_matter(random: Any, size: int) -> None:

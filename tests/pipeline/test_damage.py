@@ -39,6 +39,7 @@ def test_a_table_that_is_lost_while_its_build_runs_is_named(built: Built, tmp_pa
     assert lost in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["probes", "detections", "embeddings"])
 def test_a_flipped_bit_in_a_kept_result_is_not_published(
     built: Built, tmp_path: Path, stage: str
@@ -55,6 +56,7 @@ def test_a_flipped_bit_in_a_kept_result_is_not_published(
     assert integrity.verify(store, "dataset@latest") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["lost", "flipped", "cut"])
 def test_a_build_makes_lost_and_damaged_files_of_its_version_again(
     built: Built, tmp_path: Path, damage: str, repic_main: Main

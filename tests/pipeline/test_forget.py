@@ -166,6 +166,7 @@ def test_the_same_file_elsewhere_stays_out(built: Built, tmp_path: Path) -> None
     assert image["sha256"] not in {photo.sha256 for photo in kept.photos}
 
 
+@pytest.mark.slow
 def test_an_identity_is_known_by_its_photos_and_by_its_name(built: Built, tmp_path: Path) -> None:
     store = built.copy(tmp_path / "store")
     objects = rows_of(store, "objects")

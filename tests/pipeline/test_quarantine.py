@@ -134,6 +134,7 @@ def test_retry_processes_exactly_what_was_repaired(
     assert "probes: 1 to do" in err
 
 
+@pytest.mark.slow
 def test_retry_from_another_folder_leaves_new_photos_to_the_next_build(
     mine: Album,
     tmp_path: Path,

@@ -107,6 +107,7 @@ def test_five_more_photos_are_five_processed(
     assert contents(again) == contents(fresh)
 
 
+@pytest.mark.slow
 def test_rows_of_removed_photos_go_and_nothing_is_computed(
     album: Album, built: Built, tmp_path: Path
 ) -> None:

@@ -124,6 +124,7 @@ def _raise(error: BaseException) -> Callable[..., None]:
     return fail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("writes", "number"),
     [(0, errno.ENOSPC), (0, errno.EACCES), *((n, errno.ENOSPC) for n in (1, 4, 9, 15, 22))],
@@ -191,6 +192,7 @@ def store(tmp_path: Path) -> Store:
     return Store.open(tmp_path / "store", create=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "said"), [("probes", "images"), ("embeddings", "embeddings")])
 @pytest.mark.parametrize("how", ["deleted", "replaced", "emptied"])
 def test_a_photo_that_changes_under_the_build(

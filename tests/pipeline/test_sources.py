@@ -66,6 +66,7 @@ def test_sql_says_which_source_each_row_came_from(three: Sources, store: Store) 
     assert {row["path"] for row in found if row["source"] == "coco"} == {str(three.coco)}
 
 
+@pytest.mark.slow
 def test_each_source_has_its_own_detector_identities_and_kept_results(
     three: Sources, store: Store, tmp_path: Path
 ) -> None:
@@ -99,6 +100,7 @@ def test_each_source_has_its_own_detector_identities_and_kept_results(
     assert again.dataset.fingerprint == store.manifest("dataset@latest").fingerprint
 
 
+@pytest.mark.slow
 def test_the_command_builds_several_sources_once(
     three: Sources, tmp_path: Path, repic_main: Main
 ) -> None:

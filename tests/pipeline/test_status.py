@@ -34,6 +34,7 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_a_store_with_builds(built: Built, tmp_path: Path, repic_main: Main) -> None:
     store = built.copy(tmp_path / "store")
     mine = built.album.copy(tmp_path / "album")
@@ -68,6 +69,7 @@ def test_a_store_without_builds(tmp_path: Path, repic_main: Main) -> None:
     assert "Nothing was published yet." in out
 
 
+@pytest.mark.slow
 def test_a_build_that_failed_is_told_until_one_succeeds(
     built: Built, tmp_path: Path, repic_main: Main
 ) -> None:

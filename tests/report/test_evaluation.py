@@ -33,6 +33,7 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EvaluationR
         yield run("eager", settings, store)
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_tables_say(evaluation: EvaluationResult, tmp_path: Path) -> None:
     page = report.write(evaluation.store, evaluation.ref, tmp_path).read_text(encoding="utf-8")
     assert "eager" in page

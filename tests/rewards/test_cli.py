@@ -34,6 +34,7 @@ def store(rows: list[Row]) -> str:
     return str(cache_folder() / "rewards")
 
 
+@pytest.mark.slow
 def test_attack_prints_zero_and_zero(rows: list[Row]) -> None:
     report = json.loads(run("attack", "--json").stdout)
     assert report["tried"] >= 240
@@ -43,6 +44,7 @@ def test_attack_prints_zero_and_zero(rows: list[Row]) -> None:
     assert report["released"]["succeeded"] > 0
 
 
+@pytest.mark.slow
 def test_attack_on_a_store(store: str) -> None:
     result = run("attack", "--store", store)
     assert result.exit_code == 0, result.output

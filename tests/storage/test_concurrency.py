@@ -38,6 +38,7 @@ def publish_same(location: str, number: int) -> int:
     return store.publish("images", rows(0, 5), origin(f"same{number // 4}"), key=["id"]).version
 
 
+@pytest.mark.slow
 def test_four_processes_get_consecutive_numbers(store):
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(4, mp_context=spawn) as pool:

@@ -78,6 +78,7 @@ def test_our_own_client_captions_a_photo_with_references(
         assert error.value.status == 404
 
 
+@pytest.mark.slow
 def test_the_form_of_a_reply(api: TestClient, photos: dict[str, Path]) -> None:
     photo = photos["photo"].read_bytes()
     asked = body(user(photo, "Caption this."), references=references(photos))
@@ -126,6 +127,7 @@ def test_a_stream(api: TestClient) -> None:
     assert chunks[-1]["usage"] == whole["usage"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_answers(trained: Trained) -> None:
     with TestClient(create_app(Studio(trained.store)), base_url=HERE) as api:
         listed = api.get("/v1/models").json()

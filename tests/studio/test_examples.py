@@ -132,6 +132,7 @@ def asked_about(example_id: str, step: int, text: str, example: str = "") -> lis
 ROWS = training_runs.rows
 
 
+@pytest.mark.slow
 def test_the_prompt_as_a_model_reads_it(store: Store) -> None:
     reader = load.reader("sample-full")
     with TestClient(create_app(Studio(store)), base_url=HERE) as visitor:

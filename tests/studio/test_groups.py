@@ -57,6 +57,7 @@ def two_splits(store: Store) -> tuple[str, str]:
     return of.popitem()[1], of.popitem()[1]
 
 
+@pytest.mark.slow
 def test_mined_groups_are_shown_the_largest_first(browser: TestClient, store: Store) -> None:
     found = groups_in(store)
     text = browser.get("/groups").text

@@ -34,6 +34,7 @@ def miniature(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_yolo, "TUNING_PHOTOS", 4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("miniature")
 def test_an_encoder_that_was_interrupted_comes_out_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

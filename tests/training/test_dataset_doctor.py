@@ -200,6 +200,7 @@ def test_photos_without_a_second_view_and_without_expressions(
     assert code == 0  # its own settings ask for no shares
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_looked_at(built: Built, tiny: str, repic_main: Main) -> None:
     options = ("--store", str(built.location), "--model", tiny)
     code, out, _ = repic_main("doctor", "dataset", "examples@latest", *options)

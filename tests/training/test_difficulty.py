@@ -88,6 +88,7 @@ def test_more_rows_and_larger_shares_take_nothing_away(
     assert kept(ids, 1) == set(ids)
 
 
+@pytest.mark.slow
 def test_a_run_says_what_it_left_out(built: Built, tiny: str, work: Path, tmp_path: Path) -> None:
     store = built.copy(tmp_path / "store")
     first = train(small(tiny, "trainer.max_steps=2"), store, work=work)

@@ -56,6 +56,7 @@ def answers(store: Store) -> list[tuple[Any, ...]]:
     return [(r["step"], r["sample"], r["example_id"], r["completion"]) for r in rows]
 
 
+@pytest.mark.slow
 def test_gc_leaves_what_a_killed_run_goes_on_with(
     interrupted: Store, tiny: str, trained: Trained
 ) -> None:
@@ -76,6 +77,7 @@ def test_gc_leaves_what_a_killed_run_goes_on_with(
     assert interrupted.files.find(parts) == {}
 
 
+@pytest.mark.slow
 def test_a_run_that_was_given_up_starts_anew(
     interrupted: Store, tiny: str, trained: Trained
 ) -> None:
@@ -99,6 +101,7 @@ def test_gc_that_was_killed_at_it_leaves_no_run_to_go_on_with(
     assert answers(interrupted) == answers(trained.store)
 
 
+@pytest.mark.slow
 def test_a_run_whose_answers_are_gone_starts_anew(
     interrupted: Store, tiny: str, trained: Trained
 ) -> None:

@@ -73,6 +73,7 @@ def test_a_fully_trained_model_is_exported_and_captions(
     assert captions[0] == captions[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["grpo", "sft"])
 def test_an_adapter_is_trained_on_a_language_model_in_4_bits(
     built: Built, tmp_path: Path, method: str

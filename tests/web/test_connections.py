@@ -106,6 +106,7 @@ def test_waiting_clients_give_way_to_new_ones(
         assert is_healthy(impatient)
 
 
+@pytest.mark.slow
 def test_requests_on_one_connection_are_answered_in_turn(
     impatient: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,7 +102,8 @@ def test_time_is_bounded(rows: list[Row], size: int) -> None:
                 )
 
 
-@pytest.mark.parametrize("answers", [80, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("answers", [80, 300])
 def test_a_blind_search_finds_next_to_nothing(rows: list[Row], answers: int) -> None:
     for task in reward_search.tasks():
         result = reward_search.search(task, rows, answers=answers)
@@ -112,6 +113,7 @@ def test_a_blind_search_finds_next_to_nothing(rows: list[Row], answers: int) -> 
         assert result.answers <= answers
 
 
+@pytest.mark.slow
 def test_the_search_finds_what_is_there_to_find(rows: list[Row]) -> None:
     """Without facts about the photo, naming everyone pays, and the search must find that."""
     captions = next(task for task in reward_search.tasks() if task.name == "ict")

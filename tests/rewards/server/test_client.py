@@ -54,6 +54,7 @@ def test_a_harmful_worker_costs_scores_and_bounded_time(harm: Any) -> None:
     assert client.counts.reasons
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", HARM, ids=lambda act: act.__name__)
 def test_beside_a_good_worker_a_harmful_one_costs_nothing(harm: Any) -> None:
     # On a busy machine, the good worker too may be late, but not at every try.
