@@ -32,7 +32,7 @@ from flows.runners import pools
 from repic import config
 from repic.config import Settings
 from repic.errors import QuarantineError
-from repic.pipeline import execution
+from repic.pipeline import execution, generated
 from repic.pipeline.build import Build, BuildResult, ShardResult, StagePlan, StageShard
 from repic.pipeline.handover import HandedShard
 from repic.pipeline.scan import Scan, scan
@@ -110,7 +110,8 @@ def build_datasets(
     Relative paths, including those in a profile, start at REPIC_HOME, the folder of `repic up`.
 
     Args:
-        images: Folder or URL of photos. Without it, sources and a profile, photos are generated.
+        images: Folder or URL of photos. Without it, sources and a profile, photos are generated,
+            unless the latest dataset of the store was built from others.
         sources: Instead of `images`: `KIND:PATH` each, such as `coco:instances.json`.
         profile: sample, photos, paper, modern, or a YAML file. Default with photos: photos.
         identity: Source of identity labels: folder (sub-folder names), folder:LEVEL (1 is the first
@@ -134,6 +135,8 @@ def build_datasets(
         values = config.chosen_sources(images, sources, identity)
         settings = config.load(chosen, overrides or [], **values)
         located = store_location(store)
+        if not (images or sources or profile):
+            generated.refuse_in_a_store_of_photos(settings, located)
         opened, kept, scanned = execution.open_and_scan(located, settings, scan_source)
         run = Run.here(runtime.flow_run.id)
         this = Build(kept, opened, scanned, run, allow_shrink=allow_shrink)

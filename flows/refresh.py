@@ -27,7 +27,7 @@ from flows.common import (
 from repic import config
 from repic.models.vlm import load
 from repic.objectives.rows import examples_of
-from repic.pipeline import catalog
+from repic.pipeline import catalog, generated
 from repic.refresh import run as refreshing
 from repic.refresh.history import RecordedDecision
 from repic.refresh.run import Request
@@ -58,14 +58,14 @@ def decide(
 def _run_name() -> str:
     parameters = runtime.flow_run.parameters
     listed = ", ".join(parameters["sources"] or ())
-    return f"{parameters['profile']} {parameters['images'] or listed}".strip()
+    return f"{parameters['profile'] or 'sample'} {parameters['images'] or listed}".strip()
 
 
 @flow(name="refresh", flow_run_name=_run_name, persist_result=False)
 def refresh(
     images: str | None = None,
     sources: list[str] | None = None,
-    profile: str = "sample",
+    profile: str | None = None,
     identity: str | None = None,
     overrides: list[str] | None = None,
     allow_shrink: bool = False,
@@ -80,9 +80,10 @@ def refresh(
     Relative paths, including those in a profile, start at REPIC_HOME, the folder of `repic up`.
 
     Args:
-        images: Folder or URL of photos. Default: the sources of the profile.
+        images: Folder or URL of photos. Default: the sources of the profile. Without a profile,
+            photos are generated, unless the latest dataset of the store was built from others.
         sources: Instead of `images`: `KIND:PATH` each, such as `coco:instances.json`.
-        profile: sample, paper, modern, or a YAML file.
+        profile: sample, paper, modern, or a YAML file. Default: sample.
         identity: Source of identity labels, as in `build-datasets`.
         overrides: Settings to change: of build, training, evaluation and refresh.
         allow_shrink: As of build-datasets. Without it, such a build ends the refresh.
@@ -103,12 +104,14 @@ def refresh(
     changes = overrides or []
     with in_home():
         chosen = config.chosen_sources(images, sources, identity)
-        settings = config.load(profile, changes, **chosen)
+        settings = config.load(profile or "sample", changes, **chosen)
         located = store_location(store)
+        if not (images or sources or profile):
+            generated.refuse_in_a_store_of_photos(settings, located)
     built = build_datasets(
         images=images,
         sources=sources,
-        profile=profile,
+        profile=profile or "sample",
         identity=identity,
         overrides=changes,
         allow_shrink=allow_shrink,

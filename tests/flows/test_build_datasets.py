@@ -138,6 +138,8 @@ for _ in range(2):
     env = {**user, **api.client, "REPIC_STORE": str(tmp_path / "store")}
     done = flow(code, tmp_path, env)
     assert done.returncode == 0, done.stderr
+    oversight = flow(TINY_FLOW, tmp_path, env)
+    assert "nothing says what to build" in oversight.stderr
     first, second = (line.split() for line in done.stdout.splitlines())
     assert first == ["True", plain.dataset.content, str(sum(plain.processed.values()))]
     assert second == ["False", plain.dataset.content, "0"]
