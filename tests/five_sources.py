@@ -91,7 +91,7 @@ class FiveSources:
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        """What each source is used for, as in docs/evaluate.md."""
+        """What each source is used for, as in docs/paper-experiment.md."""
         return (
             "sources.1.name=objects365",
             *(f"sources.{name}.identity=object" for name in ("coco", "objects365", "refcoco")),

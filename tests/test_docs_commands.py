@@ -27,7 +27,7 @@ from tests.trained import tiny
 __all__ = ["tiny"]
 
 Main = Callable[..., tuple[int, str, str]]
-PAGE = ROOT / "docs" / "evaluate.md"
+PAGE = ROOT / "docs" / "paper-experiment.md"
 PLACEHOLDER = re.compile(r"(^| )\.\.\.( |$)|\[[A-Z]|[|<>]")
 """Marks of a line that shows a form, not a command."""
 
@@ -130,10 +130,9 @@ def test_a_wrong_command_is_not_parsed() -> None:
     assert two == [Command(("A=1",), ("repic", "build", "--images", "x")), Command((), ("wait",))]
 
 
-SECTION = PAGE.read_text(encoding="utf-8").partition("## The paper's experiment")[2]
 EXPERIMENT = [
     command
-    for command in commands(SECTION.partition("\n## ")[0])
+    for command in commands(PAGE.read_text(encoding="utf-8"))
     if command.words[0] in ("repic", "accelerate")
 ]
 
