@@ -207,9 +207,9 @@ class VltSettings(Section):
         0.42,
         gt=0,
         le=1,
-        description="Mean IoU that one fixed box for all photos may have: of rows that it answers "
-        "best, photos are cropped, or they are left out, at most 40 %, while 90 rows are left; 1 "
-        "keeps all.",
+        description="Highest mean IoU that one fixed box for all photos may have. Above it, the "
+        "rows that it answers best show crops, or are left out (at most 40 %, and only while 90 "
+        "rows remain). 1: no limit.",
     )
     crops: bool = Field(
         True,
@@ -227,9 +227,9 @@ class IctSettings(Section):
     )
     balance: bool = Field(
         True,
-        description="Where only names are known, replace the share of absent rows: so many other "
-        "rows become absent ones of as many references that naming everybody earns no more than "
-        "naming nobody. Not if the share of absent rows is 0.",
+        description="Where only names are known, ignore the share of absent rows, and turn enough "
+        "other rows into absent ones that naming everybody earns no more than naming nobody. Not "
+        "if the share of absent rows is 0.",
     )
     max_references: int = Field(
         4, ge=2, le=8, description="Most references in a multi or mixed row."
@@ -270,16 +270,16 @@ class SamePhotoSettings(Section):
 
     use: Literal["never", "auto", "always"] = Field(
         "never",
-        description="Whether OCT and ICT show such a reference: never; auto: of objects that no "
-        "other photo shows, such as those of COCO; always: of other objects, too. All references "
-        "are then mirrored, scaled and recoloured by chance.",
+        description="Whether OCT and ICT show crops of the query as references. never; auto: of "
+        "objects that no other photo shows, such as those of COCO; always: of other objects, too. "
+        "All references are then mirrored, scaled and recoloured at random.",
     )
     share: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="Most objects of which such a reference is shown, as a share of these and the "
-        "positive pairs; without any pair, all are.",
+        description="Most objects with such a reference, as a share of these objects and the "
+        "positive pairs together; without any pair, there is no limit.",
     )
     max_per_photo: int = Field(2, ge=1, description="Most such objects per photo.")
 

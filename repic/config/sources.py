@@ -79,52 +79,51 @@ class SourceSettings(Extensible):
 
     name: str = Field(
         "",
-        description="Its name in tables; empty: its kind, or kind and path if there are several.",
+        description="Name in tables; empty: the kind, with the path if several have this kind.",
     )
     kind: str = Field(
         "folder",
-        description="What `path` is, see `repic sources`; sample generates photos.",
+        description="What `path` is (see `repic sources`); sample generates photos.",
     )
     path: str | None = Field(
         None, description="Folder, annotation file or data set; a path or URL."
     )
     detector: DetectorSettings | None = Field(
-        None, description="Its own detector: changes to the section; empty: that of the section."
+        None, description="Changes to the section `detector` for this source; empty: none."
     )
     objectives: tuple[Objective, ...] = Field(
         tuple(plugins.OWN["objectives"]),
         min_length=1,
-        description="Objectives that its photos are used for; one of a plug-in only if it is here.",
+        description="Objectives that its photos are used for; those of plug-ins must be listed.",
     )
     weight: float = Field(
         1.0,
         gt=0,
-        description="How likely its rows are drawn where examples.total or examples.shares limit "
-        "them, relative to rows of other sources.",
+        description="How likely its rows are to be drawn, relative to other sources, where "
+        "examples.total or examples.shares limit them.",
     )
     images: str | None = _read_by(
         "coco, refcoco, celeba, voc, yolo, repic, hf, sql",
         None,
-        "the folder that file names of the data set are relative to and stay in.",
+        "the folder of the photos, where file names of the data set start and must stay.",
     )
     refs: str | None = _read_by("coco", None, "a file of RefCOCO's referring expressions.")
     identity: str = Field(
         "folder",
-        description="Where identities come from: the source's annotation, the shot of a video, the "
-        "album of a library, none, object: each is a thing that no other photo shows, as in COCO, "
-        "or folder: the sub-folder; folder:LEVEL is the one at a level, 1 the first below `path`, "
-        "-1 that of the photo.",
+        description="Where identities come from. folder: the sub-folder (folder:LEVEL: the one at "
+        "that level; 1 is the first below `path`, -1 the photo's own); annotation: the source; "
+        "shot: of a video; album: of a library; object: no other photo shows the thing, as in "
+        "COCO; none: nowhere.",
     )
     identity_scope: Literal["shared", "source"] = added(
         "shared",
-        description="shared: an identity of the same name in another source is the same one; "
-        "source: it is another one, as where names are numbers.",
+        description="shared: the same name in another source is the same identity; source: it is "
+        "a different one, for example where names are numbers.",
     )
     label: Literal["folder", "none"] = _read_by(
         "folder",
         "none",
-        "folder: the sub-folder that is the identity is also the label of the object, such as "
-        "`red mug`.",
+        "the value `folder` makes the sub-folder of the identity its label, such as `red mug`.",
     )
     config: str | None = _read_by(
         "hf", None, "the configuration (subset) of a data set that has several."
@@ -143,7 +142,7 @@ class SourceSettings(Extensible):
         "hf, webdataset", None, "the column or field with the noun of the main object."
     )
     caption_column: str | None = _read_by(
-        "hf, webdataset", None, "the column or field with a true caption, as `texts.en`."
+        "hf, webdataset", None, "the column or field with a true caption, such as `texts.en`."
     )
     objects_column: str | None = _read_by(
         "hf, webdataset", None, "the column of objects, each with `bbox` and `category`."

@@ -9,31 +9,33 @@ from repic.export import registry
 _HEAD = """\
 # Formats
 
-`repic export DATASET OUT --to TARGET` writes a dataset for another program; `repic import` reads
+`repic export DATASET OUT --to TARGET` writes a data set for another program; `repic import` reads
 two of the targets back. This page is printed by `repic export --list --markdown`.
 
     repic export dataset@latest out --to trl --model Qwen/Qwen3-VL-4B-Instruct
     repic import out --from hf --store other
 
-- A folder is there complete or not at all. It has a card (`README.md`: counts, licences, version
-  and content hash) and `export.json`, the same for programs. A row whose picture cannot be read,
-  or that the target cannot hold, is left out, counted and named.
-- Pictures are what a model is trained on: cropped, changed as `images[].augmentation` says,
-  upright. They are *embedded* in the rows, *copied* to `images/` (relative paths: the folder can
-  be moved) or, by *reference*, whole photos stay where they are and only crops are copied. A
-  whole JPEG is copied without its metadata, byte for byte the same picture; everything else is a
-  PNG of exactly the pixels. EXIF and GPS stay only with `--keep-exif`, in whole photos.
-- Boxes in prompts and answers are written as `--convention` or `--model` says. Each edge is off
-  by at most half a unit of that convention; the label, from which rewards are computed, has the
-  exact box. For rows that a reward worker scores, the command prints its
-  `REPIC_REWARD_CONVENTION`; see [reward workers](reward-workers.md).
-- `--split` and `--objective` choose rows. `--push ORG/NAME` uploads the folder to the Hugging
-  Face Hub: private unless `--public`, after it has said how many photos, identities and people it
-  uploads, and asked (`--yes` does not ask). Uploaded rows do not tell where the photos were.
-- `repic import` checks that each photo is where the rows say, with the content that its id says.
-  If not, `--pictures FOLDER` takes the exported pictures. The released training records of RePIC
-  are read as well (`--from repic-json`).
-- What is *tested* by `make peers`, in a clone of the source, runs the program itself.
+- **Completeness.** A folder is written completely or not at all. It has a card (`README.md`:
+  counts, licences, version and content hash) and `export.json`, the same for programs. Rows with a
+  picture that cannot be read, or that the target cannot hold, are left out, counted and named.
+- **Pictures** are what a model is trained on: cropped, changed as `images[].augmentation` says,
+  upright. They are *embedded* in the rows, or *copied* to `images/` (paths are relative, so you can
+  move the folder); by *reference*, whole photos stay where they are and only crops are copied. A
+  whole JPEG is copied without its metadata but otherwise byte for byte; everything else is a PNG of
+  exactly the pixels. EXIF and GPS are kept only with `--keep-exif`, in whole photos.
+- **Boxes** in prompts and answers follow `--convention` or `--model`. Each edge is off by at most
+  half a unit of that convention; the label, from which rewards are computed, has the exact box. For
+  rows that a reward worker scores, the command prints its `REPIC_REWARD_CONVENTION`; see
+  [reward workers](reward-workers.md).
+- **What is exported.** `--split` and `--objective` choose rows. `--push ORG/NAME` uploads the
+  folder to the Hugging Face Hub, private unless `--public`. It first says how many photos,
+  identities and people it uploads, and asks (not with `--yes`). Uploaded rows do not reveal where
+  the photos were.
+- **Import** checks that each photo is where the rows say, with the content that its id says. If
+  not, `--pictures FOLDER` takes the exported pictures. `--from repic-json` also reads RePIC's
+  released training records.
+
+*Tested* by `make peers`, in a clone of the source, means that the program itself was run.
 """
 
 

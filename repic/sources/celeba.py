@@ -50,7 +50,7 @@ FACTS = SourceFacts(
     identity="a person, by number",
     boxes="one face in a photo; none for aligned photos",
     splits="its own",
-    lacks="captions, other objects, a licence (CelebA is for research that is not commercial)",
+    lacks="captions, other objects, a licence (CelebA is for non-commercial research)",
 )
 
 

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 FACTS = SourceFacts(
     path="an instances JSON; `source.images` is the folder of its photos",
     identity="field or CVAT attribute `identity` of an object (`annotation`); COCO has none",
-    boxes="boxes or segmentations; expressions: `source.refs`, a file of RefCOCO, + or g",
+    boxes="boxes or segmentations; expressions: `source.refs`, a file of RefCOCO, RefCOCO+ or "
+    "RefCOCOg",
     captions="`captions_X.json` beside it, or in the same file",
     splits="those of `source.refs`",
     licence="`licenses` of the file",

@@ -33,7 +33,7 @@ FACTS = SourceFacts(
     boxes="`source.objects_column`",
     captions="`source.caption_column`",
     splits="`source.split` is read",
-    licence="`source.licence`; the card of the data set says it",
+    licence="`source.licence`; see the card of the data set",
     lacks="expressions",
 )
 

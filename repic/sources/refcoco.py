@@ -41,7 +41,7 @@ FACTS = SourceFacts(
     boxes="boxes and expressions",
     splits="its own",
     licence="`licenses` of the file",
-    lacks="objects that recur, so that it gives no pairs",
+    lacks="objects that recur, so it gives no pairs",
 )
 
 

@@ -51,7 +51,7 @@ FACTS = SourceFacts(
     identity="none; CVAT's attribute `identity` of an object (`annotation`)",
     boxes="boxes; `difficult` counts as occluded",
     splits="`ImageSets/Main`, or folders `train`, `valid`, `test`",
-    lacks="expressions, captions, a licence (photos of VOC are of Flickr)",
+    lacks="expressions, captions, a licence (VOC's photos are from Flickr)",
 )
 
 
