@@ -117,7 +117,7 @@ def build_datasets(
         identity: Source of identity labels: folder (sub-folder names), folder:LEVEL (1 is the first
             below the root, -1 that of the photo), annotation, or none.
         overrides: Settings to change, such as `section.key=value`.
-        allow_shrink: Publish also if most photos or rows of the last version, or an objective, are
+        allow_shrink: Publish even if most photos or rows of the last version, or an objective, are
             lost.
         store: Folder or URL of the store. Default: REPIC_STORE, else `repic-store`.
         runner: Where shards are computed: in threads of this process, on Dask or on Ray.

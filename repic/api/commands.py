@@ -60,7 +60,7 @@ def build(
             `sample`.
         overrides: Changes such as `examples.ict.max_references=3`.
         settings: Instead of the four above.
-        allow_shrink: Publish also if most photos or rows of the last version, or an objective,
+        allow_shrink: Publish even if most photos or rows of the last version, or an objective,
             are lost.
         store: Folder or URL; created if it does not exist.
 

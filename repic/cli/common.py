@@ -35,7 +35,7 @@ AllowShrinkOption = Annotated[
     bool,
     typer.Option(
         "--allow-shrink",
-        help="Publish also if most photos or rows of the last version, or an objective, are lost.",
+        help="Publish even if most photos or rows of the last version, or an objective, are lost.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
