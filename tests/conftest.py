@@ -25,6 +25,7 @@ settings.load_profile("repic")
 LONG = (
     *("tools/test_demo.py", "flows/test_refresh.py", "torture/test_torture.py"),
     *("flows/test_serving.py", "flows/test_interruptions.py", "pipeline/test_kill.py"),
+    *("flows/test_cluster.py", "flows/test_postgresql.py", "pipeline/test_on_s3.py"),
     *("flows/test_build_datasets.py", "training/test_whole_runs.py", "test_notebooks.py"),
     *("pipeline/test_concurrent_builds.py", "pipeline/test_bad_input.py"),
     *("pipeline/test_suspects.py", "flows/test_gpu.py", "pipeline/test_random_changes.py"),

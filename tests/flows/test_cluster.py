@@ -27,8 +27,8 @@ from storage.store import Store
 from tests import real_photos
 from tests.builds import Album, build
 from tests.flows import cluster_page
+from tests.flows.cluster_page import PATIENCE, Page, wait
 from tests.flows.up import REPIC, install_database, processes_of
-from tests.storage.s3_server import S3Server, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -44,12 +44,7 @@ SIDE = 160
 SMALL_SHARDS = ("runtime.batch_size=2", "detector.image_size=192", "runtime.threads=1")
 """A batch of the detector is always full: a large one would hold more padding than photos."""
 
-PATIENCE = 900.0
-
 LOCAL_PHOTOS = "repic build --images /data/photos .*--runner "
-
-ON_S3 = 12
-"""Generated photos that are built on S3."""
 
 Identity = tuple[str, str]
 """Fingerprint and content of a dataset version."""
@@ -58,14 +53,6 @@ Identity = tuple[str, str]
 def identity(store: Path) -> Identity:
     dataset = Store.open(store).manifest("dataset@latest")
     return dataset.fingerprint, dataset.content
-
-
-def wait(ready: Callable[[], object], process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not ready():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -239,58 +226,15 @@ def test_nothing_of_a_local_cluster_outlives_its_build(
     assert verify(Store.open(running.store)) == []
 
 
-@dataclass
-class Page:
-    """docs/cluster.md as it is run here: all on this machine, in one folder, on free ports."""
-
-    folder: Path
-    env: dict[str, str]
-    ours: dict[str, str]
-    """Texts of the page -> what stands for them here."""
-
-    def command(self, pattern: str) -> tuple[list[str], dict[str, str]]:
-        """The only command of the page that matches, and its environment."""
-        (program, *rest), own = cluster_page.command(pattern, self.ours)
-        beside = Path(sys.executable).with_name(program)
-        return [str(beside) if beside.exists() else program, *rest], {**self.env, **own}
-
-    def run(self, pattern: str, *more: str) -> str:
-        """Run a command of the page to its end, with more arguments; what it prints."""
-        command, env = self.command(pattern)
-        done = subprocess.run(
-            [*command, *more], env=env, capture_output=True, text=True, timeout=PATIENCE
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    @contextmanager
-    def running(self, pattern: str, said: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a command of the page meanwhile; it has started when its log has these words."""
-        command, env = self.command(pattern)
-        log = self.folder / f"log-{abs(hash(pattern))}"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command, env=env, cwd=self.folder, stdout=output, stderr=subprocess.STDOUT
-            )
-        try:
-            wait(lambda: said in log.read_text(), process, log)
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(60)
-            finally:
-                process.kill()
-
-
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory, album: Album) -> Path:
+def photos(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """Folders of real photos, made smaller, where they are; else generated ones.
 
     For most of them the owner says where the subject is: the detector looks at the others.
     """
     folder = tmp_path_factory.mktemp("real") / "photos"
     if real_photos.REAL is None:
+        album: Album = request.getfixturevalue("album")
         shutil.copytree(album.folder / "photos", folder / "all")
         return folder
     real_photos.write(folder, SIDE)
@@ -317,12 +261,11 @@ def page(tmp_path: Path, user: dict[str, str], api: Access, photos: Path) -> Ite
         "/etc/repic": str(tmp_path / "etc"),
         "/data/photos": str(photos),
         "/data/store": str(tmp_path / "store"),
-        "http://10.0.0.5:4200/api": api.url,
         "10.0.0.5:8786": f"127.0.0.1:{port}",
         "10.0.0.5:6379": f"127.0.0.1:{port}",
         "--port 8786": f"--port {port}",
-        "--port 6379": f"--port {port} --num-cpus 1",
-        "--node-ip-address 10.0.0.6": "--node-ip-address 10.0.0.6 --num-cpus 1",
+        "--port 6379": f"--port {port}",
+        "--num-cpus 4": "--num-cpus 1",
         "10.0.0.5": "127.0.0.1",
         "10.0.0.6": "127.0.0.1",
         "--nworkers 4": "--nworkers 1",
@@ -350,39 +293,14 @@ def build_as_the_page_says(page: Page, kind: str) -> None:
     assert "Traceback" not in log.read_text()
 
 
-@pytest.fixture
-def s3(page: Page, album: Album) -> Iterator[S3Server]:
-    """A server with some photos of the album, which all commands of the page use."""
-    pytest.importorskip("moto.server", reason="moto is not installed")
-    with serving() as server:
-        for path in sorted((album.folder / "photos").iterdir())[:ON_S3]:
-            server.files().put(str(path), f"{server.bucket}/photos/{path.name}")
-        page.ours["s3://bucket"] = f"s3://{server.bucket}"
-        page.env |= {k: v for k, v in server.environment.items() if k.startswith("AWS_")}
-        yield server
-
-
-def test_the_page_leads_to_a_dask_cluster(page: Page, plain_photos: Identity, s3: S3Server) -> None:
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed")
-    page.run("openssl req")
-    [yaml] = re.findall(r"```yaml\n(.*?)```", cluster_page.TEXT, re.S)
-    ours = yaml.replace("/etc/repic", page.ours["/etc/repic"])
-    (page.folder / "etc" / "dask.yaml").write_text(ours)
-    with (
-        page.running("dask scheduler", "Scheduler at:"),
-        page.running("dask worker .*--nworkers", "Starting established connection"),
-        page.running("dask worker .*--resources", "Starting established connection"),
-    ):
+def test_the_page_leads_to_a_dask_cluster(page: Page, plain_photos: Identity) -> None:
+    page.secure_dask()
+    with page.dask("--nworkers", "--resources"):
         scheme, address = page.command(f"{LOCAL_PHOTOS}dask --address")[0][-1].split("://")
         for name in ("tcp", scheme):
             refused(f"{name}://{address}")
         build_as_the_page_says(page, "dask")
-        assert identity(page.folder / "store") == plain_photos
-        page.run("repic build --images s3://.*--runner dask", "--set=runtime.threads=1")
-    store = Store.open(f"s3://{s3.bucket}/store", storage_options=s3.options)
-    assert store.manifest("images@v1").rows == ON_S3
-    assert verify(store) == []
+    assert identity(page.folder / "store") == plain_photos
 
 
 def refused(address: str) -> None:

@@ -1,17 +1,16 @@
-"""Prefect on PostgreSQL, set up with the commands of docs/cluster.md: workers, builds, a kill."""
+"""A team: Prefect on PostgreSQL, the store on S3, two workers, a kill, shards on a Dask cluster.
+
+All of it is set up with the commands of docs/cluster.md.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import shlex
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,69 +21,32 @@ from flows.local.serving import deployments_file
 from storage.integrity import verify
 from storage.store import Store
 from tests.flows import cluster_page
+from tests.flows.cluster_page import PATIENCE, Page, kill
 from tests.flows.postgresql import running_postgresql
-from tests.flows.up import PREFECT, REPIC, client_of, new_user
+from tests.flows.up import client_of, new_user
 from tests.ports import free_port
+from tests.reader import write_photos
+from tests.storage.s3_server import serving
 
 pytestmark = pytest.mark.slow
 
-PATIENCE = 400.0
-"""Seconds that anything may take on a busy machine."""
+pytest.importorskip("prefect_dask", reason="the extra dask is not installed")
+
+BUILD = "repic run build-datasets --param images=s3://bucket/photos"
+SMALL_SHARDS = ("runtime.batch_size=2", "detector.image_size=192", "runtime.threads=1")
 
 
-class Team:
+@dataclass
+class Team(Page):
     """A Prefect server on PostgreSQL, and the shell of its administrator."""
 
-    def __init__(self, folder: Path, database: str) -> None:
-        self.folder, self.access = folder, Access(free_port())
-        self.store, self.log = folder / "store", folder / "log"
-        self.env = new_user(folder / "user") | self.access.client
-        self.env |= {"REPIC_STORE": str(self.store), "REPIC_HOME": str(folder)}
-        storage = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
-        self.served = {
-            **self.env,
-            server.DATABASE: database,
-            "PREFECT_SERVER_API_AUTH_STRING": self.access.auth,
-            storage: cluster_page.variable(storage),
-        }
+    access: Access
+    store: Store
 
-    def command(self, pattern: str, **ours: str) -> list[str]:
-        """The only command of the page that matches, with texts of ours in place of its own."""
-        places = {"10.0.0.5": "127.0.0.1", "4200": str(self.access.port), **ours}
-        (program, *rest), _ = cluster_page.command(pattern, places)
-        return [*{"prefect": (PREFECT,), "repic": REPIC}[program], *rest]
-
-    @contextmanager
-    def started(self, *command: str, **env: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A program with processes of its own, which all end with this context."""
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                env={**self.env, **env},
-                cwd=self.folder,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            yield process
-        finally:
-            kill(process)
-
-    def shell(self, *command: str) -> str:
-        done = subprocess.run(
-            command, env=self.env, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE
-        )
-        assert done.returncode == 0, done.stdout + done.stderr + self.log.read_text()[-3000:]
-        return done.stdout
-
-    def build(self, seed: int, *parameters: str) -> None:
-        """Ask for a build of generated photos; it goes to any worker."""
-        overrides = ["source.count=24", "source.identities=8", f"examples.seed={seed}"]
-        parameters = (f"overrides={json.dumps(overrides)}", *parameters)
-        words = " --param ".join(map(shlex.quote, parameters))
-        ours = {"images=s3://bucket/photos --watch": words}
-        self.shell(*self.command("repic run build-datasets .* --watch", **ours))
+    def build(self, pattern: str, seed: int, **ours: str) -> None:
+        """Ask for a build of the photos; it goes to any worker."""
+        overrides = json.dumps([*SMALL_SHARDS, f"examples.seed={seed}"])
+        self.run(pattern, "--param", f"overrides={overrides}", **ours)
 
     def states(self) -> list[str]:
         """States of all builds."""
@@ -94,15 +56,12 @@ class Team:
     def until(self, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE
         while not ready():
-            assert time.monotonic() < deadline, (self.states(), self.log.read_text()[-3000:])
+            assert time.monotonic() < deadline, (self.states(), self.logs())
             time.sleep(0.2)
 
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a program and all that it started, as a machine that goes away."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    def logs(self) -> list[str]:
+        """The end of what each program said."""
+        return [log.read_text()[-3000:] for log in self.folder.glob("log-*")]
 
 
 @pytest.fixture
@@ -116,45 +75,88 @@ def database() -> Iterator[str]:
         yield url.replace("PASSWORD@127.0.0.1/", f"{password}@127.0.0.1:{cluster.port}/")
 
 
-@pytest.mark.timeout(1500)
-def test_two_workers_of_one_pool_and_a_kill(tmp_path: Path, database: str) -> None:
-    team = Team(tmp_path, database)
+@pytest.fixture
+def team(tmp_path: Path) -> Iterator[Team]:
+    access, user = Access(free_port()), new_user(tmp_path / "user")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "drawn").mkdir()
+    write_photos(tmp_path / "drawn", things=4, planned=48)
+    with serving() as s3:
+        s3.upload(tmp_path / "drawn" / "photos")
+        store = Store.open(s3.store("store"), create=True, storage_options=s3.options)
+        port = free_port()
+        ours = {
+            "/etc/repic": str(tmp_path / "etc"),
+            "s3://bucket": f"s3://{s3.bucket}",
+            "10.0.0.5:8786": f"127.0.0.1:{port}",
+            "--port 8786": f"--port {port}",
+            "--port 4200": f"--port {access.port}",
+            "10.0.0.5": "127.0.0.1",
+            "10.0.0.6": "127.0.0.1",
+            "--nworkers 4": "--nworkers 1",
+            "prefect.yaml": str(deployments_file()),
+        }
+        own = {
+            "REPIC_STORE": s3.store("store"),
+            "REPIC_HOME": str(tmp_path),
+            "DASK_CONFIG": str(tmp_path / "etc" / "dask.yaml"),
+        }
+        env = {**user, **s3.variables, **access.client, **own}
+        yield Team(tmp_path, env, ours, access, store)
+
+
+def test_a_shell_names_the_server_by_these_variables() -> None:
+    url = cluster_page.variable("PREFECT_API_URL")
+    assert url.replace("10.0.0.5", "127.0.0.1") == Access(4200).url
+    string = cluster_page.variable("PREFECT_SERVER_API_AUTH_STRING")
+    assert cluster_page.variable("PREFECT_API_AUTH_STRING") == string
+
+
+@pytest.mark.timeout(2400)
+def test_two_workers_of_one_pool_a_kill_and_a_cluster(database: str, team: Team) -> None:
+    storage = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
+    served = {
+        server.DATABASE: database,
+        "PREFECT_SERVER_API_AUTH_STRING": team.access.auth,
+        storage: cluster_page.variable(storage),
+    }
+    store = team.store
     with ExitStack() as stack:
-        command = team.command("prefect server start")
-        serving = stack.enter_context(team.started(*command, **team.served))
+        serving = stack.enter_context(team.running("prefect server start", "", served))
         team.until(lambda: server.is_healthy(team.access.url) or serving.poll() is not None)
-        team.shell(*team.command("prefect work-pool create"))
-        file = {"prefect.yaml": str(deployments_file())}
-        team.shell(*team.command("prefect deploy", **file))
+        team.run("prefect work-pool create")
+        team.run("prefect deploy")
+        team.secure_dask()
         workers = [
             stack.enter_context(
-                team.started(
-                    *team.command("prefect worker start", NAME=name),
-                    PREFECT_HOME=str(tmp_path / name),
-                    PREFECT_WORKER_QUERY_SECONDS="2",
+                team.running(
+                    "prefect worker start",
+                    "started",
+                    {"PREFECT_HOME": str(team.folder / name), "PREFECT_WORKER_QUERY_SECONDS": "2"},
+                    NAME=name,
                 )
             )
             for name in ("one", "other")
         ]
-        store = Store.open(team.store, create=True)
         with store.leases.gc():  # which builds wait for, so that neither ends before both run
-            team.build(1)
-            team.build(2)
+            for seed in (1, 2):
+                team.build(f"{BUILD} --watch", seed, **{" --watch": ""})
             team.until(lambda: team.states() == ["RUNNING"] * 2)
         team.until(lambda: bool(store.files.find("parts")))
         kill(workers[0])
         team.until(lambda: team.states() == ["COMPLETED", "CRASHED"])
         done = store.manifest("dataset@v1").settings["examples"]["seed"]
-        # The same parameters as on the command line send it to a cluster.
-        team.build(3 - done, *(("runner=dask", "workers=1") if find_spec("prefect_dask") else ()))
-        team.until(lambda: team.states() == ["COMPLETED", "COMPLETED", "CRASHED"])
+        with team.dask("--nworkers"):
+            team.build(f"{BUILD} .*--param runner=dask", 3 - done)
+        assert team.states() == ["COMPLETED", "COMPLETED", "CRASHED"]
         assert store.versions("dataset") == [1, 2]
         first, second = (store.manifest(f"examples@v{number}").content for number in (1, 2))
         assert first != second
         assert verify(store) == []
-        kill(serving)
+        for running in (*workers, serving):
+            kill(running)
     # `repic up` on the same database finds what the other server left in it.
-    process = server.start(tmp_path / "user", team.access, ui=False, database=database)
+    process = server.start(team.folder / "user", team.access, ui=False, database=database)
     try:
         server.wait_until_healthy(process, team.access.url)
         assert team.states() == ["COMPLETED", "COMPLETED", "CRASHED"]

@@ -143,20 +143,30 @@ def test_nobody_listens_at_the_address() -> None:
 
 PAGE = (DOCS / "cluster.md").read_text(encoding="utf-8")
 RUN_BY_TESTS = {
-    "cluster": {"repic", "openssl", "dask", "ray", "ssh", "pip"},
-    "others": {"repic", "sudo", "export", "prefect", "accelerate", "pip"},
+    "accelerate": "training/test_whole_runs.py",
+    "dask": "flows/test_cluster.py",
+    "export": "flows/cluster_page.py",
+    "openssl": "flows/cluster_page.py",
+    "pip": "test_wheel.py",
+    "prefect": "flows/test_postgresql.py",
+    "ray": "flows/test_cluster.py",
+    "repic build": "flows/test_cluster.py",
+    "repic run": "flows/test_postgresql.py",
+    "ssh": "flows/test_runners.py",
+    "sudo": "flows/test_postgresql.py",
 }
-"""Programs of the page: those of the clusters, and those of its sections on the rest."""
+"""Programs of the page -> the tests that run their commands as they stand there."""
 
 
-def test_every_command_of_a_cluster_is_of_a_kind_that_a_test_runs() -> None:
-    """`repic`: parsed by test_docs_commands and, as the others, run by test_cluster."""
+def test_every_command_of_the_page_is_of_a_kind_that_a_test_runs() -> None:
     text = re.sub(r"```yaml\n.*?```", "", PAGE, flags=re.S)
-    for part in re.split(r"^## ", text, flags=re.M):
-        of_cluster = part.startswith(("Several", "A Dask", "A Ray", "Who", "The Prefect"))
-        lines = re.findall(r"^ {4,8}([^ ].*)$", part, re.M)
-        programs = {re.sub(r"^([A-Z_]+=\S+ )+", "", line).split()[0] for line in lines}
-        assert programs <= RUN_BY_TESTS["cluster" if of_cluster else "others"]
+    programs = set()
+    for line in re.findall(r"^ {4,8}([^ ].*)$", text, re.M):
+        words = re.sub(r"^([A-Z_]+=\S+ )+", "", line).split()
+        programs.add(" ".join(words[: 1 + (words[0] == "repic")]))
+    assert programs == RUN_BY_TESTS.keys()
+    for program, file in RUN_BY_TESTS.items():
+        assert program in (ROOT / "tests" / file).read_text(encoding="utf-8")
 
 
 def test_the_parameters_of_the_page_are_those_of_the_flow() -> None:

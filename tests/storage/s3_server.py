@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -33,14 +34,23 @@ class S3Server:
     def environment(self) -> dict[str, str]:
         """What a command needs in its environment."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+        return kept | self.variables
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Those of AWS in it."""
         named = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
-        return kept | named | {"AWS_ENDPOINT_URL": self.url, "AWS_EC2_METADATA_DISABLED": "true"}
+        return named | {"AWS_ENDPOINT_URL": self.url, "AWS_EC2_METADATA_DISABLED": "true"}
 
     def files(self) -> Any:
         """A file system on it."""
         import s3fs
 
         return s3fs.S3FileSystem(**self.options)
+
+    def upload(self, photos: Path) -> None:
+        """Put a folder of photos into the bucket."""
+        self.files().put(str(photos), f"{self.bucket}/photos", recursive=True)
 
     def store(self, name: str = "a store") -> str:
         """The location of a store."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,6 @@ from typing import Any
 import pytest
 
 from flows.local.access import is_free
-from repic import training
 from repic.pipeline.progress import NoProgress
 from repic.training import grpo
 from repic.training.trainers import complete_checkpoints
@@ -24,6 +24,7 @@ from storage import integrity
 from storage.gc import gc
 from storage.store import Store
 from tests.builds import Built, repic, start
+from tests.flows import cluster_page
 from tests.ports import free_port
 from tests.training.runs import PLAIN, SMALL, planned, small
 
@@ -31,9 +32,7 @@ pytestmark = pytest.mark.slow
 
 STEPS = 10
 
-CONFIGURATIONS = Path(training.__file__).with_name("accelerate")
-
-WITHOUT_GPUS = ("--mixed_precision=no",)
+WITHOUT_GPUS = "--mixed_precision=no"
 """What a configuration leaves to GPUs, besides `trainer.use_cpu`."""
 
 
@@ -124,23 +123,33 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
     assert (again.resumed, again.steps) == (2, 6)
 
 
-def launched(store: Path, name: str, options: list[str], *overrides: str) -> str:
-    """Train the sample model by `accelerate launch` with a configuration of ours; its log."""
-    command = [
-        *(sys.executable, "-m", "accelerate.commands.launch"),
-        *("--config_file", str(CONFIGURATIONS / f"{name}.yaml"), *WITHOUT_GPUS, *options),
-        *("-m", "repic.cli", *arguments(store, "sample-base", *overrides)),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+def launched(store: Path, name: str, options: str, *overrides: str) -> None:
+    """Train the sample model as docs/cluster.md says, with a configuration of ours."""
+    ours = {
+        "eight_gpus_ddp": name,
+        " -m repic.cli": f" {WITHOUT_GPUS} {options} -m repic.cli",
+        "train --profile paper --store /data/store": shlex.join(
+            arguments(store, "sample-base", *overrides)
+        ),
+    }
+    command = cluster_page.line("accelerate launch", ours)
+    assert not {"/data/store", "paper"} & set(command.split())
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
-    return done.stderr
 
 
 def test_groups_are_whole_on_two_processes(built: Built, tmp_path: Path) -> None:
     """Four answers per prompt, two per process: every group straddles both."""
     store = built.copy(tmp_path / "store")
     changes = ("per_device_train_batch_size=2", "max_steps=3", "ddp_backend=gloo")
-    options = ["--num_processes=2", f"--main_process_port={free_port()}"]
+    options = f"--num_processes=2 --main_process_port={free_port()}"
     launched(
         *(tmp_path / "store", "eight_gpus_ddp", options),
         *(f"trainer.{change}" for change in changes),
@@ -159,7 +168,7 @@ def test_groups_are_whole_on_two_processes(built: Built, tmp_path: Path) -> None
 def test_one_process_by_accelerate(built: Built, tmp_path: Path) -> None:
     store = built.copy(tmp_path / "store")
     quick = ("trainer.max_steps=1", "train.measure.per_objective=0")
-    launched(tmp_path / "store", "one_gpu", ["--cpu"], *quick)
+    launched(tmp_path / "store", "one_gpu", "--cpu", *quick)
     assert store.manifest("checkpoint@v1").notes["steps"] == 1
 
 
