@@ -30,8 +30,15 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 GPU = "GPU"
 """Resource of a worker with a GPU of its own, as in `dask worker --resources GPU=1`."""
-DEAF = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-"""Program that each worker runs first: Ctrl-C is for the build, which then ends its cluster."""
+FIRST = """import atexit, os, signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+atexit.register(os._exit, 0)
+"""
+"""Program that each worker runs first.
+
+Ctrl-C is for the build, which then ends its cluster. A worker ends after the last function of
+`atexit`: to take all modules apart, as Python then does, needs seconds, of which Dask would warn.
+"""
 
 
 class DaskCluster:
@@ -121,7 +128,7 @@ def local(workers: int, wants_gpu: bool) -> Iterator[DaskCluster]:
 
 @contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Keep Ctrl-C from processes that start here, until they run `DEAF`.
+    """Keep Ctrl-C from processes that start here, until they run `FIRST`.
 
     A terminal sends it to every process of a command, and each worker would print a traceback. In
     this process it waits for the end of this context.
@@ -144,7 +151,7 @@ def _specification(workers: int, wants_gpu: bool, folder: str) -> dict[str, Any]
         "dashboard": False,
         "local_directory": folder,
         "silence_logs": logging.ERROR,
-        "preload": [DEAF],
+        "preload": [FIRST],
     }
     gpus = [
         {"env": {"CUDA_VISIBLE_DEVICES": str(number)}, "resources": {GPU: 1}} if wants_gpu else {}
