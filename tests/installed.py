@@ -86,6 +86,8 @@ def _install(folder: Path) -> None:
     new = Installed(folder)
     # A path file does not follow the editable install that is in the folder which it names.
     (new.packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    # Before Python 3.12 a new environment has a setuptools, which is too old for torch.
+    _type("pip uninstall --yes setuptools", folder, new.variables(env))
     _type(install, folder, new.variables(env))
     prefect = new.python.with_name("prefect")
     prefect.write_text(f"#!{new.python}\nfrom prefect.cli import app\napp()\n")
