@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from repic.refresh import history
+from repic.studio.lineage_picture import picture
 from repic.studio.pages import versions as page
-from repic.studio.pages.versions import drawn
 from storage.lineage import lineage
 from storage.manifest import Origin
 from storage.store import Store
@@ -55,13 +55,16 @@ def test_older_versions_are_on_other_pages(grown: Store, monkeypatch: pytest.Mon
 
 def test_the_lineage_leads_from_photos_to_the_dataset(grown: Store) -> None:
     graph = lineage(grown, "dataset@v2")
-    picture = drawn(graph.edges, graph.root)
-    assert len(picture.nodes) == len(graph.nodes)
-    assert len(picture.curves) == len(graph.edges)
-    place = {node.text: node.y for node in picture.nodes}
-    assert place["images@v2"] < place["pairs@v2"] < place["dataset@v2"]
+    drawn = picture(graph.edges, graph.root)
+    assert {node.text for node in drawn.nodes} == {
+        node.name if node.version is None else f"{node.name}@v{node.version}"
+        for node in graph.nodes
+    }
+    place = {node.text: node.y for node in drawn.nodes}
+    assert place["images@v2"] < place["pairs@v2"] < place["dataset@v2"] == max(place.values())
     visitor = client(grown)
-    for node in picture.nodes:
+    for node in drawn.nodes:
+        assert not node.is_end
         if node.path:
             assert visitor.get(node.path).status_code == 200
     text = visitor.get("/versions/pairs/2").text

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
 
 import pyarrow.compute as pc
 from fastapi import APIRouter, Request
@@ -15,11 +14,12 @@ from fastapi.responses import RedirectResponse, Response
 from repic.config import RefreshSettings
 from repic.errors import RepicError
 from repic.refresh import history
+from repic.studio.lineage_picture import picture
 from repic.studio.site import PageNotFoundError, Studio, fields
 from storage import refs
 from storage.catalog import DATASET
 from storage.errors import NotFoundError, StoreError
-from storage.lineage import Node, lineage
+from storage.lineage import lineage
 from storage.manifest import ArtifactRef, Manifest, Run
 
 NAME, PATH = "Versions", "/versions"
@@ -38,12 +38,6 @@ THUMBNAILS = 8
 
 COMPARED = {"images": "image_id", "objects": "object_id", "pairs": "pair_id"}
 """Tables whose added and removed rows are counted -> their key."""
-
-WIDTH, HEIGHT, ACROSS, DOWN = 150, 34, 170, 62
-"""Of a box in the picture of the lineage, and the distances between boxes."""
-
-ASIDE = 100
-"""Room beside the boxes, for curves that pass some."""
 
 
 class ReasonMissingError(RepicError):
@@ -73,31 +67,6 @@ class VersionEntry:
     aliases: tuple[str, ...]
     rows: dict[str, int]
     changes: dict[str, TableChange]
-
-
-@dataclass(frozen=True)
-class DrawnNode:
-    """A version, source or model in the picture of the lineage.
-
-    Attributes:
-        path: Address of its page; empty if there is none.
-    """
-
-    text: str
-    kind: str
-    x: int
-    y: int
-    path: str
-
-
-@dataclass(frozen=True)
-class DrawnLineage:
-    """A lineage as a picture: nodes in columns, and curves between them as SVG paths."""
-
-    nodes: tuple[DrawnNode, ...]
-    curves: tuple[str, ...]
-    width: int
-    height: int
 
 
 def routes(studio: Studio) -> APIRouter:
@@ -135,7 +104,7 @@ def routes(studio: Studio) -> APIRouter:
             "version.html",
             manifest=manifest,
             aliases=_aliases(current, number),
-            picture=drawn(graph.edges, graph.root),
+            picture=picture(graph.edges, graph.root),
             used_by=_used_by(studio, manifest),
             in_use=history.in_use(studio.store, PRODUCTION),
             production=PRODUCTION,
@@ -240,56 +209,10 @@ def _decisions_on(studio: Studio, manifest: Manifest) -> list[history.RecordedDe
     return [d for d in reversed(every) if ref in (d.candidate, d.production)]
 
 
-def _used_by(studio: Studio, manifest: Manifest) -> list[ArtifactRef]:
-    """Versions that were made from this one, newest first."""
-    return [
-        other.ref
-        for other in reversed(studio.store.manifests())
-        if any(bound.ref == manifest.ref for bound in other.inputs)
-    ]
-
-
-def drawn(edges: Iterable[Any], output: Node) -> DrawnLineage:
-    """A lineage in rows: each node stands below all that it was made from."""
-    inputs: dict[Node, list[Node]] = {output: []}
-    for edge in edges:
-        inputs.setdefault(edge.output, []).append(edge.input)
-        inputs.setdefault(edge.input, [])
-    depth: dict[Node, int] = {}
-
-    def deep(node: Node) -> int:
-        if node not in depth:
-            depth[node] = 1 + max((deep(below) for below in inputs[node]), default=-1)
-        return depth[node]
-
-    rows: dict[int, list[Node]] = {}
-    for node in sorted(inputs, key=lambda n: (n.kind, n.name, n.version or 0)):
-        rows.setdefault(deep(node), []).append(node)
-    width = 2 * ASIDE + max(map(len, rows.values())) * ACROSS
-    places = {
-        node: ((width - len(row) * ACROSS) // 2 + n * ACROSS, 4 + number * DOWN)
-        for number, row in rows.items()
-        for n, node in enumerate(row)
-    }
-    nodes = tuple(
-        DrawnNode(
-            f"{node.name}@v{node.version}" if node.version else node.name,
-            node.kind,
-            *place,
-            f"/versions/{node.name}/{node.version}" if node.version and node.kind != "lost" else "",
-        )
-        for node, place in places.items()
-    )
-    curves = tuple(
-        _curve(places[below], places[node]) for node, under in inputs.items() for below in under
-    )
-    return DrawnLineage(nodes, curves, width, 8 + len(rows) * DOWN)
-
-
-def _curve(start: tuple[int, int], end: tuple[int, int]) -> str:
-    """An SVG path from below one box to above another; past a row between them it goes aside."""
-    x1, y1 = start[0] + WIDTH // 2, start[1] + HEIGHT
-    x2, y2 = end[0] + WIDTH // 2, end[1]
-    middle, passed = (y1 + y2) // 2, (end[1] - start[1]) // DOWN - 1
-    aside = 110 + 20 * passed if passed and abs(x2 - x1) < WIDTH else 0
-    return f"M{x1} {y1} C{x1 - aside} {middle} {x2 - aside} {middle} {x2} {y2}"
+def _used_by(studio: Studio, manifest: Manifest) -> dict[str, list[ArtifactRef]]:
+    """Versions that were made from this one by name, newest first."""
+    found: dict[str, list[ArtifactRef]] = {}
+    for other in reversed(studio.store.manifests()):
+        if any(bound.ref == manifest.ref for bound in other.inputs):
+            found.setdefault(other.name, []).append(other.ref)
+    return found
