@@ -49,7 +49,7 @@ _FILE_FACTS = (
     Column("phash", TEXT, "64-bit perceptual hash, hex."),
 )
 _DETECTED_BOX = (
-    Column("object_id", TEXT, "Hash of photo, box and label."),
+    Column("object_id", TEXT, "Hash of photo, box and the detector's label."),
     Column("image_id", TEXT, "The photo."),
     Column("x1", FLOAT, "Left edge, pixels of the upright original."),
     Column("y1", FLOAT, "Top edge, pixels."),

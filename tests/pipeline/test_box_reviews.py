@@ -84,6 +84,23 @@ def test_boxes_are_moved_deleted_and_drawn(built: Built, tmp_path: Path) -> None
     }
 
 
+def test_another_label_leaves_groups_splits_and_decided_pairs(built: Built, tmp_path: Path) -> None:
+    store = built.copy(tmp_path / "store")
+    before = store.read("groups@latest")
+    pair = next(p for p in store.read("pairs@latest").to_pylist() if p["kind"] == "positive")
+    things = {row["object_id"]: row for row in store.read("objects@latest").to_pylist()}
+    thing = things[pair["anchor_id"]]
+    label = box(subject_id(thing), box=Box.of_row(thing).as_list(), label="unicorn")
+    record(store, [label, box(pair["pair_id"], subject="pair")])
+    build(built.album.settings(), store)
+    now = {row["object_id"]: row for row in store.read("objects@latest").to_pylist()}
+    assert now.keys() == things.keys()
+    assert now[thing["object_id"]]["label"] == "unicorn"
+    assert store.read("groups@latest").equals(before)
+    reviewed = {p["pair_id"]: p["review"] for p in store.read("pairs@latest").to_pylist()}
+    assert reviewed[pair["pair_id"]] == "accept"
+
+
 def test_one_pair_is_decided_in_both_orders(built: Built, tmp_path: Path) -> None:
     store = built.copy(tmp_path / "store")
     ends = {(p["anchor_id"], p["other_id"]): p for p in store.read("pairs@latest").to_pylist()}

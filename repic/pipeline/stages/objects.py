@@ -233,7 +233,7 @@ class ObjectStage(TableStage):
     """Boxes as reviewers say; identities, labels counted per photo, and the main object."""
 
     name = "objects"
-    version = 4
+    version = 5
     reads = ("images", "detections", "reviews")
     writes = ("objects",)
 

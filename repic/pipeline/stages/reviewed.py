@@ -23,7 +23,10 @@ REVIEW = "review"
 
 
 def object_id(image_id: str, box: Box, label: str) -> str:
-    """Id of an object: a hash of photo, box and label."""
+    """Id of an object: a hash of photo, box and label, which is the detector's.
+
+    Another label by a reviewer leaves the id, and so the pairs and the group, as they were.
+    """
     return fingerprint([image_id, box.as_list(), label])
 
 
@@ -143,12 +146,13 @@ def _said(photo: Mapping, said: Decision, address: Box, before: Mapping | None) 
     image_id = photo["image_id"]
     box = Box.of(said["box"]).clip(photo["width"], photo["height"]).round(2)
     row = {**(before or _drawn(image_id))}
+    id_ = object_id(image_id, box, row["label"])
     if said["label"] is not None:
         row["label_origin"] = REVIEW
         if said["label"] != row["label"]:  # what is known of the other thing is not true of this
             row |= {"label": said["label"], "confidence": 1.0, "nouns": [], "expressions": []}
     return row | {
-        "object_id": object_id(image_id, box, row["label"]),
+        "object_id": id_,
         "reviewed_box": address.as_list(),
         **dict(zip(("x1", "y1", "x2", "y2"), box.as_list(), strict=True)),
     }

@@ -52,7 +52,8 @@ def after(decisions: list[Decision], boxes: list[dict[str, Any]]) -> list[tuple[
     """Boxes and labels of the photo, left to right."""
     found, _ = BoxReviews.of(TABLES["reviews"].table(decisions)).boxes_of(PHOTO, boxes)
     for row in found:
-        assert row["object_id"] == object_id("photo", Box.of_row(row), row["label"])
+        found_as = row["label"] if row["label_origin"] is None else ""  # here only drawn ones
+        assert row["object_id"] == object_id("photo", Box.of_row(row), found_as)
     return sorted((Box.of_row(row).as_list(), row["label"]) for row in found)  # type: ignore[misc]
 
 
@@ -89,6 +90,13 @@ def test_another_label_drops_what_was_known() -> None:
     ((row,), _) = BoxReviews.of(TABLES["reviews"].table([said])).boxes_of(PHOTO, [detected(DOG)])
     assert (row["label"], row["label_origin"], row["confidence"]) == ("fox", "review", 1.0)
     assert (row["nouns"], row["expressions"]) == ([], [])
+    assert row["object_id"] == object_id("photo", Box.of_row(row), "dog")
+    drawn = [decision(CAT, box=CAT.as_list(), label=label) for label in ("cup", "mug")]
+    ids = {
+        BoxReviews.of(TABLES["reviews"].table([one])).boxes_of(PHOTO, [])[0][0]["object_id"]
+        for one in drawn
+    }
+    assert len(ids) == 1
 
 
 def test_a_drawn_box_is_within_the_photo_and_one_even_if_two_draw_it() -> None:
