@@ -214,12 +214,14 @@ def caption(
     profile: str = "sample",
     overrides: Sequence[str] = (),
     store: str | os.PathLike[str] | None = None,
+    whole_references: bool = False,
 ) -> PhotoCaption:
     """Caption a photo with the names of references; as `repic caption`.
 
     Args:
         references: Folder of `Ann.jpg`, or of `Ann/` with several photos, for each name.
         model: `checkpoint@v1` (then `store` is required), a folder or a hub name.
+        whole_references: use references as they are, instead of their main object.
 
     Raises:
         repic.errors.RepicError, storage.errors.StoreError: errors that the user can fix.
@@ -228,4 +230,4 @@ def caption(
 
     settings = config.load(profile, overrides, scope=config.EVALUATE)
     checkpoints = opened(store, create=False) if store is not None else None
-    return run(Path(photo), Path(references), model, settings, checkpoints)
+    return run(Path(photo), Path(references), model, settings, checkpoints, whole_references)

@@ -294,6 +294,13 @@ def caption(
     ],
     model: ModelOption = "sample-full",
     server: ServerOption = None,
+    whole_references: Annotated[
+        bool,
+        typer.Option(
+            "--whole-references",
+            help="Use references as they are, instead of the object that the detector finds.",
+        ),
+    ] = False,
     profile: ProfileOption = "sample",
     set_: SetOption = None,
     sidecar: Annotated[
@@ -308,7 +315,8 @@ def caption(
 ) -> None:
     """Caption one photo with the names of your references.
 
-    The model sees all references if there are at most four, otherwise those found in the photo.
+    The model sees all references if there are at most four, otherwise those found in the photo;
+    of each, the main object that the detector finds, as in a data set, or all if it finds none.
     With --sidecar, other properties of an existing sidecar stay as they are, and its first content
     is kept beside it (.bak).
 
@@ -325,7 +333,7 @@ def caption(
         evaluate={"url": server, "backend": "server" if server else None},
     )
     opened = open_store(store) if "@" in model else None
-    answer = single_photo.caption(photo, refs, model, settings, opened)
+    answer = single_photo.caption(photo, refs, model, settings, opened, whole_references)
     question = answer.question
     if answer.limitation:
         err().print(captioners.advised(answer.limitation), markup=False)

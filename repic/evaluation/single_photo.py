@@ -62,7 +62,12 @@ class PhotoCaption:
 
 
 def caption(
-    photo: Path, references: Path, model: str, settings: Settings, store: Store | None = None
+    photo: Path,
+    references: Path,
+    model: str,
+    settings: Settings,
+    store: Store | None = None,
+    whole_references: bool = False,
 ) -> PhotoCaption:
     """Caption a photo with a model that is shown the references.
 
@@ -71,6 +76,7 @@ def caption(
             `concepts.json` in the form of the released data sets adds text and category.
         model: See `repic.models.vlm.captioners.load`.
         store: Needed for a model that is a checkpoint.
+        whole_references: See `caption_by`.
 
     Raises:
         SuiteError: The photo or the references are missing.
@@ -81,7 +87,14 @@ def caption(
         raise SuiteError(f"there is no photo {photo}; check the path")
     protocol: Protocol = "retrieval" if len(concepts) > MOST else "skip-retrieval"
     captioner = captioners.load(model, settings.evaluate, store)
-    return caption_by(captioner, local_photo(photo), concepts, settings, protocol)
+    return caption_by(
+        captioner,
+        local_photo(photo),
+        concepts,
+        settings,
+        protocol,
+        whole_references=whole_references,
+    )
 
 
 def caption_by(
@@ -90,26 +103,29 @@ def caption_by(
     concepts: tuple[Concept, ...],
     settings: Settings,
     protocol: Protocol,
-    by_objects: bool = False,
+    *,
+    whole_references: bool = False,
+    searches: bool = False,
 ) -> PhotoCaption:
     """Caption a photo with a captioner.
 
     Args:
         protocol: `skip-retrieval` shows all references, `retrieval` those found in the photo.
-        by_objects: Find objects whatever the protocol: of each reference only its main object is
-            used, as in a data set, and the photo is searched for all of them.
+        whole_references: Use all of each reference. Otherwise its main object, as in a data set;
+            all of it if the detector finds none.
+        searches: Search the photo for the references whatever the protocol.
 
     Raises:
         CaptionError, ConfigError, WeightsError: As `repic.evaluation.run.run`.
     """
     names = tuple(concept.name for concept in concepts)
     detector = None
-    if by_objects:
+    if not whole_references:
         categories = {concept.category for concept in concepts if concept.category}
         detector = detector_for(sorted(categories), settings)
         concepts = cropped(concepts, detector)
     suite = Suite("own", concepts, (Query("1", photo, names, (), names),))
-    searched = _with_protocol(settings, "retrieval" if by_objects else protocol)
+    searched = _with_protocol(settings, "retrieval" if searches else protocol)
     retrieval = retrieve(suite, searched, NoProgress(), detector=detector)
     asked = _with_protocol(settings, protocol).evaluate
     [question] = questions(suite, asked, retrieval.crops, retrieval.threshold or 0.0)

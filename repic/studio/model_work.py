@@ -118,7 +118,7 @@ class CaptionTask:
                 for r, place in zip(self.references, places[1:], strict=True)
             )
             photo = photo_in(self.photo, places[0])
-            return caption_by(captioner, photo, concepts, settings, self.protocol, True)
+            return caption_by(captioner, photo, concepts, settings, self.protocol, searches=True)
 
 
 @dataclass(frozen=True)

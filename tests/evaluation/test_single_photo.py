@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from repic import config
 from repic.errors import SuiteError
 from repic.evaluation import single_photo
 from repic.sample import photo_files
@@ -71,6 +72,23 @@ def test_of_many_those_in_the_photo_are_shown(photos: Path, repic_main: Any) -> 
     assert len(answer["crops"]) >= 1
     assert len(answer["shown"]) < 6
     assert all(f"<{name}>" in answer["caption"] for name in answer["shown"])
+
+
+def test_of_references_the_object_is_cut_out(photos: Path) -> None:
+    """The things of the photo are found by their objects, hardly by whole references."""
+    found = {}
+    with serving(name_all) as server:
+        at = {"url": server.url, "backend": "server"}
+        settings = config.load("sample", scope=config.EVALUATE, evaluate=at)
+        for whole in (False, True):
+            given = (photos / "photo.jpg", photos / "refs", "pal", settings)
+            answer = single_photo.caption(*given, whole_references=whole)
+            near = {m.name: m.similarity for c in answer.question.crops for m in c.nearest[:1]}
+            found[whole] = near.get("Name0", 0.0), near.get("Name1", 0.0)
+            views = [view for concept in answer.references for view in concept.views]
+            is_whole = [view.crop == (0, 0, view.width, view.height) for view in views]
+            assert all(is_whole) if whole else not any(is_whole)
+    assert min(found[False]) > 0.85 > max(found[True])
 
 
 def test_a_family_whose_boxes_are_not_known_captions_too(
