@@ -23,7 +23,7 @@ from repic.errors import SchemaError
 from repic.images.coordinates import Box
 from repic.tables import TABLES
 from storage.errors import MovedError, NotFoundError
-from storage.hashing import fingerprint
+from storage.hashing import content_hash
 from storage.manifest import ArtifactRef, Manifest, Origin
 from storage.store import Store
 
@@ -225,8 +225,7 @@ def key_of(row: Mapping[str, Any]) -> Key:
 
 def _publish(store: Store, rows: list[Decision]) -> Manifest:
     table = TABLES["reviews"].table(rows)
-    # The order of columns is that of the table, not of who made the rows.
-    origin = Origin(fingerprint=fingerprint(sorted([str(r.get(c)) for c in COLUMNS] for r in rows)))
+    origin = Origin(fingerprint=content_hash(table))
     return store.publish("reviews", table, origin, key=TABLES["reviews"].key)
 
 
