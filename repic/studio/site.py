@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -177,7 +177,7 @@ def is_part(request: Request) -> bool:
 
 def _environment() -> jinja2.Environment:
     environment = page_templates("repic.studio")
-    environment.filters |= {"short": _short, "place": place}
+    environment.filters |= {"short": _short, "place": place, "listed": _listed}
     environment.globals |= {"address": address}
     return environment
 
@@ -185,6 +185,12 @@ def _environment() -> jinja2.Environment:
 def _short(id_: str) -> str:
     """The first digits of an id."""
     return id_[:8]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`Ann, Bob and Cy`; empty if there are none."""
+    *most, last = names or [""]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def place(uri: str) -> str:

@@ -86,11 +86,11 @@ def test_only_what_is_found_may_be_shown(studio: TestClient, photos: dict[str, P
     given = form({"Rex": photos["Rex"].read_bytes()}, photos["photo"].read_bytes())
     given["data"] |= {"shown": "found", "threshold": "1"}
     text = studio.post("/playground", **given).text
-    assert "it was shown no reference" in text
-    assert "Retrieved: nobody" in text
+    assert "which saw no reference" in text
+    assert "Found: nobody" in text
     given["data"]["threshold"] = "-1"
     text = studio.post("/playground", **given).text
-    assert "Retrieved: Rex" in text
+    assert "Found: Rex" in text
 
 
 def test_of_a_photo_as_reference_its_object_is_used(

@@ -53,6 +53,15 @@ def test_older_versions_are_on_other_pages(grown: Store, monkeypatch: pytest.Mon
     assert 'rel="next"' not in older
 
 
+def test_decisions_in_a_row_are_one_line_of_the_history(browser: TestClient, store: Store) -> None:
+    before = browser.get("/versions").text.count('<td class="when">')
+    for pair in store.read("pairs@latest", ["pair_id"])["pair_id"].to_pylist()[:3]:
+        browser.post(f"/pairs/{pair}/decision", data={"decision": "accept"})
+    text = browser.get("/versions").text
+    assert text.count('<td class="when">') == before + 1
+    assert "commit reviews@v3" in text
+
+
 def test_the_lineage_leads_from_photos_to_the_dataset(grown: Store) -> None:
     graph = lineage(grown, "dataset@v2")
     drawn = picture(graph.edges, graph.root)

@@ -22,6 +22,7 @@ from repic.studio.versions import VersionTables
 
 NAME, PATH = "Home", "/"
 OBJECTIVES = ("oct", "vlt", "ict")
+MEANINGS = {"oct": "Is it the same thing?", "vlt": "Where is it?", "ict": "Who is in the photo?"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def routes(studio: Studio) -> APIRouter:
             current=current,
             review=review,
             examples=_examples(version),
+            meanings=MEANINGS,
             splits=SPLITS,
             warnings=_warnings(version),
             quarantine=quarantine_section(version.version),
@@ -148,14 +150,14 @@ def _steps(
         why = f"{review.unused:,} {is_not} in this version: run the command that built it again."
         steps.append(NextStep(why))
     if review.disputed:
-        why = f"Reviewers differ on {review.disputed:,} pairs, which are left out until they agree."
+        pairs = "pair" if review.disputed == 1 else "pairs"
+        why = f"Reviewers differ on {review.disputed:,} {pairs}: left out until they agree."
         steps.append(NextStep(why, path="/pairs?review=disputed"))
     if lost := split_conflicts.reviewed_photos(studio.store, version.version.dataset):
         steps.append(NextStep(f"{split_conflicts.sentence(lost)}.", path="/photos?split=none"))
     if review.waiting:
-        why = (
-            f"{review.waiting:,} doubtful pairs wait for a decision; they are not used until then."
-        )
+        wait = "pair waits" if review.waiting == 1 else "pairs wait"
+        why = f"{review.waiting:,} doubtful {wait} for a decision; not used until then."
         steps.append(NextStep(why, path="/pairs?doubtful=yes"))
     if _latest(studio, "checkpoint") is None:
         steps.append(NextStep("Nothing is trained on this store yet.", f"repic train{store}"))

@@ -30,6 +30,12 @@ PRODUCTION = RefreshSettings().tag
 SIZE = 20
 """Dataset versions on a page."""
 
+LOOKED = 100
+"""Moves of refs of which the history is made."""
+
+DECIDED = "commit reviews@"
+"""How a move by a decision begins."""
+
 KEPT = 512
 """Differences between two versions of a table that are kept: counts and a few ids."""
 
@@ -88,7 +94,7 @@ def routes(studio: Studio) -> APIRouter:
             entries=entries[::-1],
             older=shown[0] if shown and shown[0] != numbers[0] else None,
             others=_others(studio),
-            moves=[refs.read(studio.store.files, number) for number in _last_moves(studio)],
+            moves=_history(studio),
         )
 
     @routes.get("/versions/{name}/{number}")
@@ -142,8 +148,16 @@ def _steps(numbers: list[int], shown: list[int]) -> Iterable[tuple[int | None, i
     return [(earlier[numbers.index(number)], number) for number in shown]
 
 
-def _last_moves(studio: Studio) -> list[int]:
-    return refs.numbers(studio.store.files)[: -SIZE - 1 : -1]
+def _history(studio: Studio) -> list[refs.Snapshot]:
+    """The last moves of refs, newest first; of decisions in a row only the last one."""
+    found: list[refs.Snapshot] = []
+    for number in refs.numbers(studio.store.files)[: -LOOKED - 1 : -1]:
+        move = refs.read(studio.store.files, number)
+        if not (found and move.why.startswith(DECIDED) and found[-1].why.startswith(DECIDED)):
+            found.append(move)
+        if len(found) == SIZE:
+            break
+    return found
 
 
 def entry(

@@ -149,7 +149,7 @@
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (reads(event)) return;
     saving += 1;
-    say(saves(event) ? "Saving …" : "Rewarding …");
+    say(saves(event) ? "Saving …" : "Scoring …");
   });
   document.addEventListener("htmx:afterRequest", (event) => {
     if (reads(event)) {
