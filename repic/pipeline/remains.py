@@ -184,7 +184,7 @@ def _derived(store: Store, photos: Collection[str], path: str) -> set[str]:
     if not keys:
         return set()
     about = pa.array(sorted(photos), pa.string())
-    of_photo = pa.array([False] * rows.num_rows)
+    of_photo = pa.array([False] * rows.num_rows, pa.bool_())
     for name in ("image_id", "anchor_image_id", "other_image_id"):
         if name in rows.column_names:
             of_photo = pc.or_(of_photo, pc.is_in(rows[name].combine_chunks(), about))
