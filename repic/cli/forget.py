@@ -19,10 +19,14 @@ from repic.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from repic.pipeline.forget import Forgetting
+    from repic.pipeline.forget import Alike, Forgetting
     from repic.pipeline.remains import Remains
     from storage.gc import Garbage
     from storage.store import Store
+
+
+ALIKE = 20
+"""Photos that look like a forgotten one that are printed."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -71,7 +75,8 @@ def forget(
     The same file stays out wherever it is found again. Versions that exist keep it until
     `repic forget --delete-old --apply`, after the next build. Checkpoints that were trained on it
     are listed, and never deleted; files outside the store, such as the photo, exports and caches,
-    are not touched. `--undo` takes the last call back.
+    are not touched. Photos that look like the same picture are named, and stay. `--undo` takes the
+    last call back.
 
     Example: repic forget ~/photos/Ann/party.jpg --reason "asked to"
     """
@@ -118,6 +123,16 @@ def _undo(store: Store, as_json: bool) -> None:
     )
 
 
+def _print_alike(alike: tuple[Alike, ...]) -> None:
+    if not alike:
+        return
+    err().print("These look like the same picture, and are not forgotten:")
+    for photo in alike[:ALIKE]:
+        err().print(f"  {photo.image_id}  {photo.uri}", markup=False, soft_wrap=True)
+    more = f" (and {len(alike) - ALIKE} more, which --json names)" if len(alike) > ALIKE else ""
+    err().print(f"Look at them, and forget each copy with `repic forget IMAGE_ID`{more}.")
+
+
 def _record(done: Forgetting | None, left: Remains, deleted: Garbage | None) -> dict[str, Any]:
     record: dict[str, Any] = {"left": left.as_json()}
     if done:
@@ -134,8 +149,7 @@ def _print(done: Forgetting | None, left: Remains, deleted: Garbage | None, appl
             f"Forgotten as {done.meaning}: {len(done.photos)} photos that the store knows, and "
             f"{done.decisions} decisions of reviewers. Builds leave them out from now on."
         )
-        for image_id in done.near_duplicates:
-            err().print(f"{image_id} looks like one of them, and is not forgotten.")
+        _print_alike(done.near_duplicates)
     if deleted:
         for lease in deleted.blocked_by:
             err().print(f"In use by {lease}: {lease.advice}.", markup=False)

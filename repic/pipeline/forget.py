@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow.parquet as pq
 
+from repic import mining
+from repic.config.build import MiningSettings
 from repic.errors import ForgetError
+from repic.images.decode import probe
 from repic.images.fetch import ImageRefused, read_bytes
-from repic.images.uris import to_uri
+from repic.images.uris import Location, to_uri
 from repic.pipeline import forgotten, remains, reviews
+from repic.pipeline.forgotten import Forgotten
 from repic.sources.base import one_form
 from storage.store import Store
 
@@ -27,7 +32,16 @@ class KnownPhoto:
     sha256: str
     uris: tuple[str, ...]
     identities: frozenset[str]
+    phash: str
     near_duplicate_group: str
+
+
+@dataclass(frozen=True)
+class Alike:
+    """A photo that looks like a forgotten one: perhaps a copy that was scaled or saved again."""
+
+    image_id: str
+    uri: str
 
 
 @dataclass(frozen=True)
@@ -37,13 +51,13 @@ class Forgetting:
     Attributes:
         meaning: What the given text was: the id of a photo, an address or an identity.
         photos: Ids of the photos that versions have, or had until now.
-        near_duplicates: Ids of photos that look like them, and are not forgotten.
+        near_duplicates: Photos of any version that look like them, and are not forgotten.
         decisions: Decisions of reviewers that were dropped.
     """
 
     meaning: Meaning
     photos: tuple[str, ...]
-    near_duplicates: tuple[str, ...]
+    near_duplicates: tuple[Alike, ...]
     decisions: int
 
     def as_json(self) -> dict[str, Any]:
@@ -68,11 +82,14 @@ def forget(
     meaning, found = _meant(known, what, meaning)
     files = {photo.sha256 for photo in found}
     uris, identity = set(), None
+    looks: set[str] = set()
     if meaning == "identity":
         identity = one_form(what)
     if meaning == "uri":
         uris = {to_uri(what), what} if to_uri(what) != what else {what}
-        files |= {sha256 for uri in uris if not found and (sha256 := _content(uri))}
+        for data in [data for uri in uris if not found and (data := _content(uri))]:
+            files.add(hashlib.sha256(data).hexdigest())
+            looks |= _look(data, what)
     found = [photo for photo in known if photo.sha256 in files]
     uris |= {uri for photo in found for uri in photo.uris}
     tombstones = [forgotten.of_file(sha256) for sha256 in sorted(files)]
@@ -80,9 +97,10 @@ def forget(
     tombstones += [("identity", forgotten.hashed(identity))] if identity else []
     forgotten.add(store, tombstones, reason)
     ids = {photo.image_id for photo in found}
+    looks |= {photo.phash for photo in found}
     groups = {photo.near_duplicate_group for photo in found}
-    similar = {photo.image_id for photo in known if photo.near_duplicate_group in groups} - ids
-    return Forgetting(meaning, tuple(sorted(ids)), tuple(sorted(similar)), _drop_decisions(store))
+    alike = _alike(known, looks, groups, Forgotten.of(store))
+    return Forgetting(meaning, tuple(sorted(ids)), alike, _drop_decisions(store))
 
 
 def undo(store: Store) -> list[dict[str, Any]]:
@@ -113,13 +131,14 @@ def _known(store: Store) -> Iterator[KnownPhoto]:
             shows.setdefault(image_id, set()).add(row["identity"])
     columns = ["image_id", "sha256", "uri", "also_at", "identity", "annotations"]
     for path in sorted(store.files.find("shards/images")):
-        for row in _rows(store, path, [*columns, "near_duplicate_group"]):
+        for row in _rows(store, path, [*columns, "phash", "near_duplicate_group"]):
             named = {row["identity"], *(each["identity"] for each in row["annotations"])} - {None}
             yield KnownPhoto(
                 row["image_id"],
                 row["sha256"],
                 (row["uri"], *row["also_at"]),
                 frozenset(named | shows.get(row["image_id"], set())),
+                row["phash"],
                 row["near_duplicate_group"],
             )
 
@@ -155,14 +174,48 @@ def _meant(
     )
 
 
-def _content(uri: str) -> str | None:
-    """SHA-256 of a local file that no version has, such as one in quarantine."""
+def _content(uri: str) -> bytes | None:
+    """A local file that no version has, such as one in quarantine."""
     if not uri.startswith("file://"):
         return None
     try:
-        return hashlib.sha256(read_bytes(uri)).hexdigest()
+        return read_bytes(uri)
     except (ImageRefused, ValueError):
         return None
+
+
+def _look(data: bytes, what: str) -> set[str]:
+    """The perceptual hash of a file's picture, if it can be decoded."""
+    try:
+        return {probe(data, Location.parse(to_uri(what)).region).phash}
+    except (ImageRefused, ValueError):
+        return set()
+
+
+def _alike(
+    known: list[KnownPhoto], looks: set[str], groups: set[str], forgotten: Forgotten
+) -> tuple[Alike, ...]:
+    """Photos that stay and look like forgotten ones.
+
+    Perceptual hashes are compared over all versions: a copy may be of another one than the photo.
+
+    Args:
+        looks: Perceptual hashes of the forgotten photos.
+        groups: Their groups of near-duplicates, for which a build may have used other settings.
+    """
+    left = {
+        photo.image_id: photo
+        for photo in known
+        if not forgotten.has(photo.sha256, photo.uris, photo.identities)
+    }
+    hashes = np.array([int(h, 16) for h in [*looks, *(p.phash for p in left.values())]], np.uint64)
+    cluster = mining.near_duplicates(hashes, MiningSettings().near_duplicate_bits)
+    near = np.isin(cluster[len(looks) :], cluster[: len(looks)])
+    return tuple(
+        Alike(image_id, photo.uris[0])
+        for (image_id, photo), is_near in sorted(zip(left.items(), near, strict=True))
+        if is_near or photo.near_duplicate_group in groups
+    )
 
 
 def _drop_decisions(store: Store) -> int:

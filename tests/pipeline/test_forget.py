@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from repic.errors import ForgetError, SourceError
 from repic.images.coordinates import Box
@@ -186,6 +188,46 @@ def test_an_identity_is_known_by_its_photos_and_by_its_name(built: Built, tmp_pa
     assert name in shown
     build(grown.settings(), store)
     assert name not in {row["identity"] for row in rows_of(store, "objects")}
+
+
+def saved_smaller(photo: Path, copy: Path) -> Path:
+    """A picture at three quarters of its size in another format."""
+    with Image.open(photo) as picture:
+        smaller = picture.convert("RGB").resize([3 * side // 4 for side in picture.size])
+        smaller.save(copy, "WEBP", quality=60)
+    return copy
+
+
+def test_copies_that_were_saved_again_are_named(
+    built: Built, tmp_path: Path, repic_main: Main
+) -> None:
+    store, album = built.copy(tmp_path / "store"), built.album.copy(tmp_path / "album")
+    option = f"--store={store.location}"
+    photo = next(
+        row for row in rows_of(store, "images") if file_path(row["uri"]) == str(built.album.file(0))
+    )
+    copy = saved_smaller(album.file(0), album.folder / "photos" / "copy.webp")
+    entry = {**album.entries[0], "file": copy.name, "objects": []}
+    album = replace(album, entries=(*album.entries[1:], entry)).written()
+    build(album.settings(), store)
+    assert photo["image_id"] not in {row["image_id"] for row in rows_of(store, "images")}
+
+    code, out, err = repic_main("forget", photo["image_id"], "--json", option)
+    assert code == 0, err
+    (alike,) = json.loads(out)["forgotten"]["near_duplicates"]
+    assert alike["uri"] == file_uri(copy), "of another version than the photo"
+    assert alike["image_id"] in {row["image_id"] for row in rows_of(store, "images")}
+    code, _, err = repic_main("forget", photo["image_id"], option)
+    assert f"{alike['image_id']}  {alike['uri']}" in err
+    assert forget(store, alike["image_id"]).near_duplicates == (), "both are forgotten"
+
+
+def test_a_copy_that_no_version_has_names_what_it_looks_like(built: Built, tmp_path: Path) -> None:
+    store = built.copy(tmp_path / "store")
+    copy = saved_smaller(built.album.file(2), tmp_path / "copy.webp")
+    done = forget(store, str(copy), "uri")
+    assert done.photos == ()
+    assert [photo.uri for photo in done.near_duplicates] == [file_uri(built.album.file(2))]
 
 
 def test_an_unreadable_file_of_an_identity_is_not_named(tmp_path: Path, built: Built) -> None:
