@@ -164,6 +164,7 @@ def _print(done: Forgetting | None, left: Remains, deleted: Garbage | None, appl
         *((path, "none of the store's own: delete it yourself") for path in left.foreign),
         *((ref, "trained on it or shows it; never deleted here") for ref in left.checkpoints),
         *((path, "names it; stays, as others were made from it") for path in left.manifests),
+        *((ref, "has the name in a text; perhaps of another: read it") for ref in left.mentions),
     ]
     if rows:
         print_rows(["holds what is to be forgotten", ""], rows)

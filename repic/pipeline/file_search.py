@@ -32,7 +32,7 @@ PICTURES = frozenset(
 LARGEST = 1 << 28
 """Bytes of a file that is searched."""
 
-Told = Literal["tells", "silent", "unread"]
+Told = Literal["tells", "mentions", "silent", "unread"]
 
 _ID = re.compile(rf"(?<![0-9a-f])[0-9a-f]{{{ID_DIGITS},}}(?![0-9a-f])")
 _ADDRESS = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s\"'<>\\]+")
@@ -44,8 +44,9 @@ _BETWEEN = [re.compile(form, re.M) for form in (">([^<>]+)<", '"([^"\\n]+)"', "(
 def search(files: Files, path: str, forgotten: Forgotten, ids: Collection[str]) -> Told:
     """Whether a file tells a photo, an address or an identity, in its name or its content.
 
-    A picture is one of these if its bytes are those of a forgotten file; a smaller copy is not
-    recognized. Other formats, and files that are too large, are `unread`.
+    It `mentions` an identity whose name stands among other words, and may be of somebody else.
+    A picture tells if its bytes are those of a forgotten file; a smaller copy is not recognized.
+    Other formats, and files that are too large, are `unread`.
 
     Args:
         ids: Of forgotten photos, and of their objects, pairs and examples.
@@ -69,18 +70,18 @@ def search(files: Files, path: str, forgotten: Forgotten, ids: Collection[str]) 
         return "unread"
     if suffix in PICTURES:
         known = forgotten.has_id(hashlib.sha256(data).hexdigest()[:ID_DIGITS])
-        return "tells" if known else "silent"
-    return "tells" if _tells(data.decode("utf-8", "replace"), forgotten, ids) else "silent"
+        return "tells" if known else "mentions" if forgotten.mentioned(path) else "silent"
+    return _told(path, data.decode("utf-8", "replace"), forgotten, ids)
 
 
-def _tells(text: str, forgotten: Forgotten, ids: Collection[str]) -> bool:
+def _told(path: str, text: str, forgotten: Forgotten, ids: Collection[str]) -> Told:
     values = {value for each in _values(text) if (value := one_form(html.unescape(each)))}
-    if forgotten.has(None, (), values):
-        return True
     whole = "\n".join([html.unescape(text), *values])
     found = [_bare(address) for address in _ADDRESS.findall(whole)]
     found += [to_uri(_bare(path)) for path in _PATH.findall(whole)]
-    return forgotten.has(None, [*found, *values]) or _has_id(whole, forgotten, ids)
+    if forgotten.has(None, [*found, *values], values) or _has_id(whole, forgotten, ids):
+        return "tells"
+    return "mentions" if forgotten.mentioned(f"{path}\n{whole}") else "silent"
 
 
 def _bare(address: str) -> str:

@@ -94,7 +94,7 @@ def forget(
     uris |= {uri for photo in found for uri in photo.uris}
     tombstones = [forgotten.of_file(sha256) for sha256 in sorted(files)]
     tombstones += [("uri", forgotten.hashed(uri)) for uri in sorted(uris)]
-    tombstones += [("identity", forgotten.hashed(identity))] if identity else []
+    tombstones += forgotten.of_identity(identity) if identity else []
     forgotten.add(store, tombstones, reason)
     ids = {photo.image_id for photo in found}
     looks |= {photo.phash for photo in found}

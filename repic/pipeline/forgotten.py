@@ -8,7 +8,10 @@ yet the same bytes are known again wherever they are found.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -24,8 +27,13 @@ from storage.store import Store
 
 NAME = "forgotten"
 
-Kind = Literal["file", "uri", "identity"]
+Kind = Literal["file", "uri", "identity", "name"]
 Row = dict[str, Any]
+
+MOST_WORDS = 4
+"""Words of a name that is known again inside a text."""
+
+_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Forgotten:
     files: frozenset[str] = frozenset()
     uris: frozenset[str] = frozenset()
     identities: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, store: StoreReader) -> Forgotten:
@@ -43,11 +52,8 @@ class Forgotten:
         if latest is None:
             return cls()
         rows = store.read(ArtifactRef.exact(NAME, latest), ["kind", "hash"]).to_pylist()
-        files, uris, identities = (
-            frozenset(row["hash"] for row in rows if row["kind"] == kind)
-            for kind in ("file", "uri", "identity")
-        )
-        return cls(files, uris, identities)
+        kinds = ("file", "uri", "identity", "name")
+        return cls(*(frozenset(r["hash"] for r in rows if r["kind"] == kind) for kind in kinds))
 
     def __bool__(self) -> bool:
         return bool(self.files or self.uris or self.identities)
@@ -71,6 +77,31 @@ class Forgotten:
             or any(hashed(uri) in self.uris for uri in uris)
             or any(hashed(identity) in self.identities for identity in identities)
         )
+
+    def mentioned(self, text: str) -> bool:
+        """Whether the name of a forgotten identity stands in a text, as whole words in any case."""
+        if not self.names:
+            return False
+        last: deque[str] = deque(maxlen=MOST_WORDS)
+        for word in _words(text):
+            last.appendleft(word)
+            run = ""
+            for before in last:
+                run = f"{before} {run}" if run else before
+                if hashed(run) in self.names:
+                    return True
+        return False
+
+
+def of_identity(identity: str) -> list[tuple[Kind, str]]:
+    """The tombstones of an identity: of what it is called, and of this inside a text."""
+    name = " ".join(_words(identity))
+    spoken: list[tuple[Kind, str]] = [("name", hashed(name))] if name else []
+    return [("identity", hashed(identity)), *spoken]
+
+
+def _words(text: str) -> Iterator[str]:
+    return (each[0] for each in _WORD.finditer(unicodedata.normalize("NFC", text).casefold()))
 
 
 def of_file(sha256: str) -> tuple[Kind, str]:

@@ -8,6 +8,7 @@ footers of kept results), all others in `file_search`.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -40,6 +41,9 @@ OURS = (*ROWS, "files/", "failures/", "unfinished/", "damaged/", "tmp/", "manife
 IDENTITIES = frozenset({"identity", "group"})
 """Columns that may hold an identity."""
 
+SAID = frozenset({"caption", "label", "expressions", "note", "reason", "message"})
+"""Columns with texts that may name somebody."""
+
 READERS = 4
 
 
@@ -59,6 +63,8 @@ class Remains:
             since other versions were made from these.
         foreign: Files in the store's folder that are none of its own, such as an export. They are
             never deleted.
+        mentions: Versions and files with the name of a forgotten identity among other words; it may
+            be of somebody else, so nothing is deleted for that.
         unread: Files that could not be searched, such as weights.
         ids: Ids of the forgotten photos that tables still tell, and of their objects, pairs and
             examples.
@@ -70,11 +76,12 @@ class Remains:
     kept: tuple[str, ...] = ()
     manifests: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     ids: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __bool__(self) -> bool:
-        """Whether there is something to delete; a checkpoint or a manifest is not."""
+        """Whether there is something to delete; a checkpoint, a manifest or a mention is not."""
         return bool(self.versions or self.kept or self.foreign)
 
     def as_json(self) -> dict[str, Any]:
@@ -103,12 +110,15 @@ def remains(store: Store) -> Remains:
         ids = photos.union(*pool.map(partial(_derived, store, photos), paths))
         found = pool.map(partial(_holds, store, forgotten, ids), paths)
         held = {path for path, holds in zip(paths, found, strict=True) if holds}
-        told = list(
-            pool.map(lambda path: file_search.search(store.files, path, forgotten, ids), others)
-        )
-    held |= {path for path, what in zip(others, told, strict=True) if what == "tells"}
-    unread = [path for path, what in zip(others, told, strict=True) if what == "unread"]
-    return replace(_named(store, held, ids), unread=(*broken, *unread))
+        told: dict[file_search.Told, set[str]] = defaultdict(set)
+        search = partial(file_search.search, store.files, forgotten=forgotten, ids=ids)
+        for path, what in zip(others, pool.map(search, others), strict=True):
+            told[what].add(path)
+        silent = [path for path in paths if path not in held]
+        found = pool.map(partial(_mentions, store, forgotten), silent)
+        saying = {path for path, says in zip(silent, found, strict=True) if says}
+    left = _named(store, held | told["tells"], saying | told["mentions"], ids)
+    return replace(left, unread=(*broken, *sorted(told["unread"])))
 
 
 def delete(store: Store, left: Remains) -> Garbage:
@@ -221,6 +231,23 @@ def _holds(store: Store, forgotten: Forgotten, ids: Collection[str], path: str) 
     return False
 
 
+def _mentions(store: Store, forgotten: Forgotten, path: str) -> bool:
+    """Whether a table has the name of a forgotten identity in a text about photos.
+
+    Texts of rows with references are not read: their names are invented.
+    """
+    if not forgotten.names:
+        return False
+    rows = _read(store.files, path)
+    return "references" not in rows.column_names and any(
+        forgotten.mentioned(text)
+        for name in rows.column_names
+        for column, texts in _texts(rows[name].combine_chunks(), name)
+        if column in SAID
+        for text in texts.drop_null().unique().to_pylist()
+    )
+
+
 def _read(files: Files, path: str, columns: Iterable[str] | None = None) -> pa.Table:
     """A Parquet file; only these of its columns, if any are given, else all but numbers."""
     with files.open(path) as handle:
@@ -276,8 +303,8 @@ def _given(identity: str | None) -> list[str]:
     return [identity] if identity else []
 
 
-def _named(store: Store, held: set[str], ids: frozenset[str]) -> Remains:
-    """The versions of these files, and what was made from them."""
+def _named(store: Store, held: set[str], saying: set[str], ids: frozenset[str]) -> Remains:
+    """The versions of the files that hold something, what was made from them, and the mentions."""
     gone = withdrawn.find(store.files)
     manifests = {m.ref: m for m in store.manifests() if m.ref not in gone}
     telling = {ref for ref, m in manifests.items() if _paths(m) & held}
@@ -299,6 +326,7 @@ def _named(store: Store, held: set[str], ids: frozenset[str]) -> Remains:
     if latest and (dataset := manifests.get(ArtifactRef.exact("dataset", latest))):
         current = {dataset.ref, *(bound.ref for bound in dataset.inputs)} & holders
     named = {path for m in manifests.values() for path in _paths(m)}
+    mention = {ref for ref, m in manifests.items() if _paths(m) & saying} - holders - checkpoints
     ours = {path for path in held if path.startswith(OURS)}
     told = {path for path in held if path.startswith("manifests/")}
     return Remains(
@@ -308,6 +336,7 @@ def _named(store: Store, held: set[str], ids: frozenset[str]) -> Remains:
         kept=tuple(sorted(ours - named - told)),
         manifests=tuple(sorted(told)),
         foreign=tuple(sorted(held - ours)),
+        mentions=(*_sorted(mention), *sorted(saying - named)),
         ids=ids,
     )
 

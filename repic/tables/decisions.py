@@ -41,7 +41,7 @@ FORGOTTEN = Table(
     "What builds leave out for good, as hashes that name nobody; `repic forget` adds rows.",
     ("kind", "hash"),
     (
-        Column("kind", TEXT, "What is forgotten: file, uri or identity."),
+        Column("kind", TEXT, "What is forgotten: file, uri, identity, or name (its words)."),
         Column("hash", TEXT, "SHA-256 of the id of the file, or of the text, in hex."),
         Column("forgotten_at", TEXT, "When, in UTC (ISO 8601)."),
         Column("reason", TEXT, "Why, if somebody said so.", nullable=True),

@@ -387,10 +387,32 @@ def test_an_identity_in_the_text_of_a_file_is_found(built: Built, tmp_path: Path
         "c.csv": "name,age\nAnn Lee,7\n",
         "d.json": '{"who": "Ann Leeds"}',
         "e.txt": "Ann",
+        "f.txt": "At noon ANN-LEE's dog slept.",
+        "g.html": "<p>A caption with Ann\nLee.</p>",
+        "h.txt": "Joann Leeds and Ann, Tom Lee",
     }
     for name, text in texts.items():
         (Path(store.location) / name).write_text(text)
-    assert remains(store).foreign == ("a.json", "b.html", "c.csv")
+    left = remains(store)
+    assert left.foreign == ("a.json", "b.html", "c.csv")
+    assert left.mentions == ("f.txt", "g.html")
+
+
+def test_a_name_in_the_caption_of_another_photo_is_listed(
+    built: Built, tmp_path: Path, repic_main: Main
+) -> None:
+    store, album = built.copy(tmp_path / "store"), built.album.copy(tmp_path / "album")
+    option = f"--store={store.location}"
+    caption = "A dog sleeps beside ann lee."
+    first = {**album.entries[0], "caption": caption}
+    build(replace(album, entries=(first, *album.entries[1:])).written().settings(), store)
+    assert caption in {row["caption"] for row in rows_of(store, "images")}
+    forget(store, "Ann Lee", "identity")
+    left = remains(store)
+    assert (left.versions, left.mentions) == ((), ("images@v2",))
+    code, out, _ = repic_main("forget", "--check", option)
+    assert code == 0, "nothing can be deleted: it may be somebody else"
+    assert "images@v2" in out
 
 
 def test_the_last_call_is_taken_back(built: Built, tmp_path: Path, repic_main: Main) -> None:
