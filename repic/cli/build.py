@@ -289,8 +289,8 @@ def reviews(
     """Review doubtful pairs in a CSV file: export them, decide, import the decisions.
 
     `export` writes all decisions so far and every doubtful pair without one, with similarities, the
-    addresses of the photos, and a small picture of each object. Fill in `decision` (accept,
-    reject or unsure) and `reviewer`, and import the file; the next build uses it. Decisions that the file
+    addresses of the photos, and a small picture of each object. Fill in `decision` (accept, reject
+    or unsure) and `reviewer`, and import the file; the next build uses it. Decisions that the file
     does not contain stay; a row with a reviewer and no decision withdraws theirs.
 
     Example: repic reviews export doubtful.csv
