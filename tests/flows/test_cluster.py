@@ -38,10 +38,10 @@ for package in ("prefect_dask", "prefect_ray"):
 COMMON = ("source.size=112", "runtime.threads=1")
 CHANGES = ("source.count=400", "source.identities=60", *COMMON)
 SMALLER = ("source.count=24", "source.identities=8", *COMMON)
-SIDE = 160
+SIDE = 96
 """Longer side of the real photos here; large ones take longer than the rest of this file."""
 
-SMALL_SHARDS = ("runtime.batch_size=2", "detector.image_size=192", "runtime.threads=1")
+SMALL_SHARDS = ("runtime.batch_size=2", "detector.image_size=128", "runtime.threads=1")
 """A batch of the detector is always full: a large one would hold more padding than photos."""
 
 LOCAL_PHOTOS = "repic build --images /data/photos .*--runner "

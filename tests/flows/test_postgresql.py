@@ -36,7 +36,7 @@ BUILD = "repic run build-datasets --param images=s3://bucket/photos"
 OF_EACH = 4
 """Most photos of a thing; their boxes take most of the time."""
 
-SMALL_SHARDS = ("runtime.batch_size=2", "detector.image_size=192", "runtime.threads=1")
+SMALL_SHARDS = ("runtime.batch_size=2", "detector.image_size=128", "runtime.threads=1")
 
 
 @dataclass
