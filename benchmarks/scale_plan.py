@@ -270,7 +270,7 @@ def main() -> int:
         "--sizes",
         type=int,
         nargs="+",
-        default=[1000, 3000, 10000],
+        default=[3000, 10000, 30000],
         metavar="N",
         help="of --measure: photos of drawn tables (%(default)s)",
     )

@@ -33,6 +33,9 @@ WIDTH = 256
 SEARCHED = 20_000
 """Objects of the search that is measured alone."""
 
+SEARCHES = 5
+"""Times that it is run: it is short, and other work makes it longer."""
+
 
 def write(file: Path, sizes: Sequence[int], pictures: int) -> None:
     """Measure, and write the file.
@@ -61,6 +64,7 @@ def of_photos(count: int) -> dict[str, Any]:
         [settings] = objects.DetectionStage().parts_of(settings)
         objects.detector(settings.detector, settings.runtime)
         embeddings.encoder(settings.encoder, settings.runtime)
+        scan(settings)  # imports what reads the source
         began = time.process_time()
         scanned = scan(settings)
         outside["scan"] = time.process_time() - began
@@ -77,10 +81,13 @@ def of_photos(count: int) -> dict[str, Any]:
 
 
 def of_search(objects: int) -> dict[str, Any]:
-    """The neighbors of each of some objects, by comparing all pairs."""
+    """The neighbors of each of some objects, by comparing all pairs: the quickest of some runs."""
     vectors = scale.world(objects * 3 // 4, WIDTH)["embeddings"]["vector"].combine_chunks()
     grid = similarity.on_grid(vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, WIDTH))
     photo = np.arange(len(grid))
-    began = time.process_time()
-    search.nearest(grid, photo, NEIGHBORS)
-    return {"objects": len(grid), "processor_seconds": time.process_time() - began}
+    seconds = []
+    for _ in range(SEARCHES):
+        began = time.process_time()
+        search.nearest(grid, photo, NEIGHBORS)
+        seconds.append(time.process_time() - began)
+    return {"objects": len(grid), "processor_seconds": min(seconds)}
