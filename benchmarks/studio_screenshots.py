@@ -33,7 +33,7 @@ from repic.studio.site import Studio
 from repic.web.listening import listen
 from storage.store import Store
 
-WIDTH, HEIGHT = 1200, 900
+WIDTH, HEIGHT = 1200, 980
 IN_DOCS = {"pairs": "light", "playground": "light", "example": "dark"}
 """Page -> color scheme."""
 
@@ -95,6 +95,7 @@ def try_photo(page: Any, url: str, folder: Path) -> None:
     entries = photo_files.read(photo_files.write(World(seed=77), plans, folder))
     files = [folder / "photos" / entry["file"] for entry in entries]
     page.goto(f"{url}/playground")
+    page.select_option("[name=model]", "sample-full")
     page.set_input_files("[name=photo]", files[-1])
     for number, (name, entry) in enumerate(zip(NAMES, entries, strict=False)):
         reference = folder / f"{name}.png"
