@@ -35,13 +35,15 @@ TEXT = {
 ROPE = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [1, 1, 2]}
 
 
-def qwen2_5_vl_folder(folder: Path, seed: int = 0, width: int = 32) -> str:
+def qwen2_5_vl_folder(folder: Path, seed: int = 0, width: int = 32, tied: bool = True) -> str:
     """A tiny Qwen2.5-VL: two layers, images of at most 112 x 112 pixels.
 
     Args:
         width: Of the language model; 64 or more can be quantized.
+        tied: Whether the head has the weights of the embeddings, as in the 3B but not in the 7B.
     """
     text = {**TEXT, "hidden_size": width, "intermediate_size": 2 * width}
+    text["tie_word_embeddings"] = tied
     half = width // TEXT["num_attention_heads"] // 2
     rope = {**ROPE, "mrope_section": [half // 4, half // 4, half // 2]}
     tokenizer = _tokenizer(QWEN)

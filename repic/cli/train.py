@@ -66,7 +66,7 @@ def train(
         bool, typer.Option("--prefect", help="Run as a Prefect flow, with a UI.")
     ] = False,
     accelerate_config: Annotated[
-        Literal["one_gpu", "eight_gpus", "eight_gpus_ddp"] | None,
+        Literal["one_gpu", "eight_gpus", "eight_gpus_ddp", "eight_gpus_fsdp2"] | None,
         typer.Option(help="Print the path of this configuration for `accelerate launch`, and end."),
     ] = None,
     dry_run: DryRunOption = False,

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from repic.config import GuardSettings
+from repic.training import sharding
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +61,8 @@ class TrainingGuard(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         """Check the weights: the logs show a NaN weight only one step later."""
-        trainable = (p for p in model.parameters() if p.requires_grad) if model is not None else ()
-        if not self.stopped and not all(bool(p.isfinite().all()) for p in trainable):
+        trainable = [p for p in model.parameters() if p.requires_grad] if model is not None else []
+        if not self.stopped and not sharding.all_finite(trainable):
             self.finite = False
             reason = "weights are no longer finite: lower trainer.learning_rate"
             self._stop(state.global_step, reason, control)

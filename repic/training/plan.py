@@ -9,6 +9,7 @@ from pathlib import Path
 from repic import config
 from repic.config import Settings
 from repic.models.vlm.load import Reader
+from repic.training import sharding
 from repic.training.rollouts import NAME as ROLLOUTS
 from storage import jobs, parts
 from storage.hashing import fingerprint
@@ -25,7 +26,7 @@ class TrainingPlan:
 
     Attributes:
         work: Folder of this run's own files, from which an interrupted run resumes.
-        fingerprint: Of settings, examples, model and number of processes.
+        fingerprint: Of settings, examples, model, number of processes, and FSDP.
         rank: Of this process among `processes`.
     """
 
@@ -63,6 +64,8 @@ class TrainingPlan:
                 "examples": examples.fingerprint,
                 "model": reader.fingerprint,
                 "processes": state.num_processes,
+                # Checkpoints of the trainer are different ones, and sums have other roundings.
+                **({"divided": True} if sharding.is_asked() else {}),
             }
         )
         if work is None:

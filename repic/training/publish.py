@@ -69,9 +69,16 @@ class TrainingResult:
 
 
 def publish(
-    session: TrainingSession, before: Measured | None, after: Measured | None, run: Run
+    session: TrainingSession,
+    before: Measured | None,
+    after: Measured | None,
+    run: Run,
+    weights: dict[str, Any] | None = None,
 ) -> TrainingResult:
     """Publish the rollouts and the checkpoint; `latest` does not move.
+
+    Args:
+        weights: As gathered by `session.whole_weights`; None: the model has them.
 
     Raises:
         storage.errors.StoreError: they cannot be written.
@@ -110,7 +117,7 @@ def publish(
     }
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        checkpoints.save(session.model, plan.reader.processor, folder)
+        checkpoints.save(session.model, plan.reader.processor, folder, weights)
         _write(folder / "settings.json", common["settings"])
         _write(folder / "trainer.json", _portable(session.trainer.args.to_sanitized_dict()))
         _write(folder / "log.json", session.history)

@@ -15,7 +15,7 @@ from repic.objectives.base import Row
 from repic.objectives.rows import balanced, examples_of, read
 from repic.pipeline import failures
 from repic.pipeline.progress import NoProgress, Progress
-from repic.training import reward, rollouts
+from repic.training import reward, rollouts, sharding
 from repic.training.checks import preflight
 from repic.training.dataset import reduced_row, select_rows
 from repic.training.plan import TrainingPlan
@@ -122,12 +122,14 @@ def _train(plan: TrainingPlan, progress: Progress, run: Run) -> TrainingResult |
     session = _prepare(plan, table, config)
     session.notes |= {"difficulty": levels} if levels else {}
     session.notes |= {"objectives_without_rows": missing} if missing else {}
-    before = _measure(session, held_out, progress, "before", trained=False)
-    session.fit(progress)
+    before = session.fit(
+        progress, lambda: _measure(session, held_out, progress, "before", trained=False)
+    )
     after = None
     if session.guard.finite:  # a model with NaN weights cannot generate
         after = _measure(session, held_out, progress, "after", trained=True)
-    result = publish(session, before, after, run) if plan.is_main else None
+    weights = session.whole_weights()
+    result = publish(session, before, after, run, weights) if plan.is_main else None
     session.trainer.accelerator.wait_for_everyone()
     return result
 
@@ -195,7 +197,9 @@ def _measure(
     if not held_out:
         return None
     plan = session.plan
-    model = session.model.to(session.trainer.accelerator.device)  # DeepSpeed moves it late
+    model = session.model
+    if not session.is_divided:
+        model = model.to(session.trainer.accelerator.device)  # DeepSpeed moves it late
     generator = AnswerGenerator(
         plan.reader.processor,
         plan.reader.convention,
@@ -205,7 +209,7 @@ def _measure(
         suppress=(plan.reader.config.image_token_id,),
         ends=load.ends_of(model, plan.reader.processor.tokenizer),
     )
-    own_rows = list(held_out[plan.rank :: plan.processes])
+    own_rows = sharding.equal_share(held_out, plan.rank, plan.processes)
     progress.phase(f"measure {name}", 2 * len(own_rows))
     has_adapter = hasattr(model, "disable_adapter")
     with model.disable_adapter() if has_adapter and not trained else nullcontext():
@@ -217,6 +221,8 @@ def _measure(
             tick=progress.advance,
             strip=plan.settings.rewards.strip,
         )
-    pairs = gather_object(list(zip(measured.greedy, measured.sampled, strict=True)))
-    pairs.sort(key=lambda pair: (pair[0].objective, pair[0].example_id))
+        sharding.release(model)
+    gathered = gather_object(list(zip(measured.greedy, measured.sampled, strict=True)))
+    once = {pair[0].example_id: pair for pair in reversed(gathered)}
+    pairs = sorted(once.values(), key=lambda pair: (pair[0].objective, pair[0].example_id))
     return Measured(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import PrinterCallback, TrainerCallback
 
 from repic.models.vlm import load
 from repic.pipeline.progress import Progress
+from repic.training import sharding
 from repic.training.guards import TrainingGuard
 from repic.training.plan import TrainingPlan
 from repic.training.rollouts import Rollouts
@@ -22,6 +24,9 @@ from repic.training.trainers import (
     sampled_steps,
 )
 from storage.errors import StoreError
+
+if TYPE_CHECKING:
+    from repic.rewards.held_out import Measured
 
 
 @dataclass
@@ -43,8 +48,16 @@ class TrainingSession:
     resumed: int = 0
     seconds: float = 0.0
 
-    def fit(self, progress: Progress) -> None:
+    def fit(
+        self, progress: Progress, measure: Callable[[], Measured | None] = lambda: None
+    ) -> Measured | None:
         """Train to the end, or until the guard stops the run.
+
+        Args:
+            measure: Measures the model before any weight changes.
+
+        Returns:
+            What `measure` returned.
 
         Raises:
             storage.errors.StoreError: the store cannot be written.
@@ -56,6 +69,11 @@ class TrainingSession:
                 shutil.rmtree(self.plan.output)
             self.plan.register()
         self.trainer.accelerator.wait_for_everyone()
+        measured: list[Measured | None] = []
+        if self.is_divided:  # the whole model need not fit where a part of it does
+            self.trainer.on_divided = lambda: measured.append(measure())
+        else:
+            measured.append(measure())
         checkpoints = complete_checkpoints(self.plan.output)
         last = str(checkpoints[-1]) if checkpoints else None
         if last:
@@ -67,6 +85,7 @@ class TrainingSession:
         started = time.monotonic()
         self.trainer.train(resume_from_checkpoint=last)
         self.seconds = time.monotonic() - started
+        return measured[0]
 
     def _obstacle(self) -> str | None:
         """Why the run cannot resume: it needs the answers of all earlier steps."""
@@ -84,6 +103,15 @@ class TrainingSession:
     def model(self) -> Any:
         """The model with its adapter, without accelerate's wrapper."""
         return self.trainer.accelerator.unwrap_model(self.trainer.model)
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether FSDP2 divides the weights; `fit` does it."""
+        return bool(self.trainer.accelerator.is_fsdp2)
+
+    def whole_weights(self) -> dict[str, Any] | None:
+        """The trained weights in the main process, if they are divided; every process calls it."""
+        return sharding.whole_weights(self.model) if self.is_divided else None
 
     @property
     def steps(self) -> int:
@@ -107,6 +135,8 @@ def trainable(plan: TrainingPlan, config: Any) -> tuple[Any, Any]:
     """
     train = plan.settings.train
     model = load.load(plan.reader, load.LoadOptions.of(train, bool(config.bf16)))
+    if sharding.is_asked():
+        sharding.prepare(model)
     if train.tune == "lora":
         return model, load.lora_config(train.lora)
     load.train_language_model_only(model)

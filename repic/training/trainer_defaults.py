@@ -13,6 +13,7 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, Val
 
 from repic.config import Method, Settings, nearest
 from repic.errors import ConfigError
+from repic.training import sharding
 
 if TYPE_CHECKING:
     from trl import GRPOConfig, SFTConfig
@@ -102,6 +103,7 @@ def trainer_config(settings: Settings, output: Path) -> GRPOConfig | SFTConfig:
     except (TypeError, ValueError, ImportError) as error:
         raise ConfigError(f"trainer: {error}") from None
     _refuse(config)
+    sharding.check(config, settings.train.quantize == "4bit")
     _check_packages(config)
     if isinstance(config, GRPOConfig):
         config.save_steps = _between_generations(config)
@@ -110,13 +112,6 @@ def trainer_config(settings: Settings, output: Path) -> GRPOConfig | SFTConfig:
 
 def _refuse(config: GRPOConfig | SFTConfig) -> None:
     """Refuse values that TRL accepts but that would lose rollouts or checkpoints here."""
-    # Checkpoints would have to be gathered, generate() to do as many passes in every process, and a
-    # full disk to end the run in all: accelerate divides weights only among GPUs, so none is tried.
-    if config.fsdp or os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
-        raise ConfigError(
-            "FSDP divides the weights among the processes, which answer and publish with whole "
-            "ones: use ZeRO-2 (`repic train --accelerate-config eight_gpus`)"
-        )
     if config.save_strategy == "epoch":
         raise ConfigError(
             "trainer.save_strategy=epoch: all epochs are one pass here; set trainer.save_steps"

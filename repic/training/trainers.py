@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer, SFTTrainer
@@ -26,6 +27,7 @@ from repic.models.vlm.cpu_speedups import (
     cached_image_features,
     completion_logits_only,
     groups_by_length,
+    is_on_cpu,
     merged_adapters,
 )
 from repic.models.vlm.shared_prompts import (
@@ -35,6 +37,7 @@ from repic.models.vlm.shared_prompts import (
     sampled_in_groups,
     whole_groups,
 )
+from repic.training import sharding
 from repic.training.reward import RECORDS
 from repic.training.rollouts import Rollouts
 from storage.errors import NO_SPACE
@@ -73,6 +76,7 @@ class MarkComplete(TrainerCallback):
         self.rollouts = rollouts
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        PartialState().wait_for_everyone()  # each process writes a file
         folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         if state.is_world_process_zero and folder.is_dir():
             for path in folder.rglob("*"):  # DeepSpeed writes subfolders
@@ -94,11 +98,13 @@ class _FullDiskMixin:
         """Save; if the disk is full, keep the previous checkpoint and continue to train."""
         state: Any = self.state  # type: ignore[attr-defined]
         args: Any = self.args  # type: ignore[attr-defined]
+        accelerator: Any = self.accelerator  # type: ignore[attr-defined]
         folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         try:
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
         except Exception as error:  # safetensors and torch wrap the OSError
-            if not _is_disk_full(error, folder):
+            # Other processes wait for the weights that this one no longer gathers.
+            if accelerator.is_fsdp2 or not _is_disk_full(error, folder):
                 raise
             shutil.rmtree(folder, ignore_errors=True)
             log.error(
@@ -125,7 +131,34 @@ def _is_disk_full(error: BaseException, folder: Path) -> bool:
     return False
 
 
-class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
+class _DividedMixin:
+    """Trains with weights that FSDP2 divides; see `sharding`.
+
+    Attributes:
+        on_divided: Called when the weights are divided, before those of a checkpoint are read.
+    """
+
+    on_divided: Callable[[], None] | None = None
+
+    def _prepare_for_training(
+        self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
+    ) -> Any:
+        trainer: Any = self
+        inner = super()._prepare_for_training  # type: ignore[misc]
+        if not trainer.accelerator.is_fsdp2:
+            return inner(max_steps, train_dataloader, resume_from_checkpoint)
+        prepared = inner(max_steps, train_dataloader, None)
+        if self.on_divided:
+            self.on_divided()
+        sharding.release(trainer.model)
+        if resume_from_checkpoint is not None:
+            trainer._load_from_checkpoint(resume_from_checkpoint, trainer.model_wrapped)
+            trainer._load_optimizer_and_scheduler(resume_from_checkpoint)
+            trainer._load_scaler(resume_from_checkpoint)
+        return prepared
+
+
+class RepicGRPOTrainer(_FullDiskMixin, _DividedMixin, GRPOTrainer):
     """TRL's GRPO trainer that passes on its rollouts.
 
     Attributes:
@@ -159,7 +192,7 @@ class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
         """TRL's computation; on a CPU, answers of similar length share a batch (`cpu_speedups`)."""
         inner = super()._get_per_token_logps_and_entropies
         rows = BatchFields(fields)
-        if input_ids.device.type != "cpu" or compute_aux_loss or not rows.separable:
+        if not is_on_cpu(model) or compute_aux_loss or not rows.separable:
             return inner(
                 model,
                 input_ids,
@@ -210,7 +243,7 @@ class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
     def _generate_single_turn(self, prompt_ids: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
         """TRL's sampling; on a CPU with merged adapters, and one reading of each prompt."""
         model: Any = self.accelerator.unwrap_model(self.model)
-        if model.device.type != "cpu":
+        if not is_on_cpu(model):
             return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
         with merged_adapters(model), sampled_in_groups(model, images, self.eos_token_ids):
             return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
@@ -245,5 +278,5 @@ class RepicGRPOTrainer(_FullDiskMixin, GRPOTrainer):
         return output
 
 
-class RepicSFTTrainer(_FullDiskMixin, SFTTrainer):
+class RepicSFTTrainer(_FullDiskMixin, _DividedMixin, SFTTrainer):
     """TRL's SFT trainer that survives a full disk."""

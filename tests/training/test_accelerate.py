@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
+from torch.distributed.fsdp import StateDictType
+from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 from trl import accelerate_configs
 
 from repic import config
@@ -65,17 +69,49 @@ def test_eight_gpus_share_gradients_and_moments_by_zero_2() -> None:
     assert eight.offload_optimizer_device == "none"
 
 
-def test_weights_that_are_divided_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As `accelerate launch` says it to each process, with the configuration of TRL."""
-    theirs = Path(accelerate_configs.__path__[0]) / "fsdp2.yaml"
-    given = ["--config_file", str(theirs), "-m", "repic.cli", "train"]
-    arguments, _, _ = _validate_launch_command(launch_command_parser().parse_args(given))
+def test_eight_gpus_share_the_weights_by_fsdp_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    eight = launched("eight_gpus_fsdp2")
+    assert (eight.num_processes, eight.use_fsdp, eight.use_deepspeed) == (8, True, False)
+    as_launched(eight, monkeypatch)
+    plugin = FullyShardedDataParallelPlugin()  # as accelerate makes it of what it was launched with
+    assert (plugin.fsdp_version, plugin.reshard_after_forward) == (2, True)
+    assert plugin.state_dict_type == StateDictType.FULL_STATE_DICT
+    assert plugin.cpu_ram_efficient_loading is False
+    assert plugin.auto_wrap_policy is transformer_auto_wrap_policy
+
+
+def as_launched(arguments: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of each process of `accelerate launch`."""
     for name, value in prepare_multi_gpu_env(arguments).items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=r"FSDP divides the weights .* eight_gpus"):
-        trainer_config(config.load("sample", ["trainer.use_cpu=true"]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "message"),
+    [
+        ({}, (), None),
+        ({"fsdp_version": 1}, (), r"FSDP1 is not supported.*eight_gpus_fsdp2"),
+        ({"fsdp_state_dict_type": "SHARDED_STATE_DICT"}, (), "must be FULL_STATE_DICT"),
+        ({"fsdp_cpu_ram_efficient_loading": "true"}, (), "must be false"),
+        ({}, ("train.quantize=4bit",), "exclude each other"),
+        ({}, ("trainer.use_transformers_continuous_batching=true",), "continuous_batching"),
+    ],
+)
+def test_fsdp_is_as_in_our_configuration_or_refused(
+    changes: dict[str, object],
+    asked: tuple[str, ...],
+    message: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    eight = launched("eight_gpus_fsdp2")
+    for name, value in changes.items():
+        setattr(eight, name, value)
+    as_launched(eight, monkeypatch)
+    settings = config.load("sample", ["trainer.use_cpu=true", *asked])
+    refused = pytest.raises(ConfigError, match=message) if message else nullcontext()
+    with refused:
+        trainer_config(settings, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,20 @@ def test_save_checkpoint(trainer: type) -> None:
     assert names == expected, changed(f"{trainer.__name__}._save_checkpoint", expected, names)
 
 
+@pytest.mark.parametrize("trainer", [GRPOTrainer, SFTTrainer])
+def test_prepare_for_training(trainer: type) -> None:
+    expected = ["max_steps", "train_dataloader", "resume_from_checkpoint"]
+    names = list(parameters(trainer, "_prepare_for_training"))
+    assert names == expected, changed(f"{trainer.__name__}._prepare_for_training", expected, names)
+    for name, first in (
+        ("_load_from_checkpoint", ["resume_from_checkpoint", "model"]),
+        ("_load_optimizer_and_scheduler", ["checkpoint"]),
+        ("_load_scaler", ["checkpoint"]),
+    ):
+        names = list(parameters(trainer, name))
+        assert names == first, changed(f"{trainer.__name__}.{name}", first, names)
+
+
 def test_get_per_token_logps_and_entropies() -> None:
     name = "_get_per_token_logps_and_entropies"
     found = parameters(GRPOTrainer, name)

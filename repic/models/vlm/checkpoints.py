@@ -38,18 +38,22 @@ class LoadedCheckpoint:
     model: Any
 
 
-def save(model: Any, processor: Any, folder: Path) -> None:
-    """Write what was trained: the adapter, or the complete model with its processor."""
+def save(model: Any, processor: Any, folder: Path, weights: dict[str, Any] | None = None) -> None:
+    """Write what was trained: the adapter, or the complete model with its processor.
+
+    Args:
+        weights: Those of the model by name, if it holds only parts of them.
+    """
     if hasattr(model, "peft_config"):
-        _save_adapter(model, folder / ADAPTER)
+        _save_adapter(model, folder / ADAPTER, weights)
     else:
-        model.save_pretrained(str(folder / MODEL))
+        model.save_pretrained(str(folder / MODEL), state_dict=weights)
         processor.save_pretrained(str(folder / MODEL))
 
 
-def _save_adapter(model: Any, folder: Path) -> None:
+def _save_adapter(model: Any, folder: Path, weights: dict[str, Any] | None) -> None:
     """Write the trained adapter without the local path of the base model."""
-    model.save_pretrained(str(folder), save_embedding_layers=False)
+    model.save_pretrained(str(folder), save_embedding_layers=False, state_dict=weights)
     config = folder / "adapter_config.json"
     values = json.loads(config.read_text(encoding="utf-8"))
     values["base_model_name_or_path"] = None

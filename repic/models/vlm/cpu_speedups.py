@@ -25,6 +25,21 @@ CACHED_FAMILIES = ("qwen2_vl", "qwen2_5_vl")
 """Families whose language model reads only the features after the merger."""
 
 
+def inner_model(model: Any) -> Any:
+    """The transformers model below DDP and PEFT."""
+    model = model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def is_on_cpu(model: Any) -> bool:
+    """Whether a model computes on a CPU, with whole weights.
+
+    Where FSDP divides them, each pass is an exchange, so all processes must do as many.
+    """
+    model = inner_model(model)
+    return model.device.type == "cpu" and not getattr(model, "_is_fsdp_managed_module", False)
+
+
 @contextlib.contextmanager
 def cached_image_features(model: Any) -> Iterator[None]:
     """Cache the image features of a frozen vision tower.
@@ -33,9 +48,9 @@ def cached_image_features(model: Any) -> Iterator[None]:
     Does nothing on a GPU, where the lookup costs more than encoding a small image, and for families
     outside `CACHED_FAMILIES`.
     """
-    model = model.get_base_model() if hasattr(model, "get_base_model") else model
+    model = inner_model(model)
     inner = model.base_model
-    is_supported = model.config.model_type in CACHED_FAMILIES and model.device.type == "cpu"
+    is_supported = model.config.model_type in CACHED_FAMILIES and is_on_cpu(model)
     if not is_supported or isinstance(inner.get_image_features, ImageFeatureCache):
         yield
         return

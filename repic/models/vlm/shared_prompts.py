@@ -15,7 +15,7 @@ from unittest import mock
 
 import torch
 
-from repic.models.vlm.cpu_speedups import BatchFields
+from repic.models.vlm.cpu_speedups import BatchFields, inner_model, is_on_cpu
 
 FAMILIES = ("qwen2_5_vl", "qwen3_vl")
 """Families that are tested; `get_rope_index` gives the positions of their tokens."""
@@ -29,10 +29,10 @@ def can_share(model: Any) -> bool:
     activations make the result depend on more than the keys and values of the prompt. transformers
     must know the argument `cache`, so it needs version 5.24 or so.
     """
-    model = _inner(model)
+    model = inner_model(model)
     text = model.config.get_text_config()
     return (
-        model.device.type == "cpu"
+        is_on_cpu(model)
         and model.config.model_type in FAMILIES
         and "cache" in inspect.signature(type(model).forward).parameters
         and not text.to_dict().get("use_sliding_window")
@@ -40,12 +40,6 @@ def can_share(model: Any) -> bool:
         and not any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in model.modules())
         and not any(vars(m).get("gradient_checkpointing") for m in model.modules())
     )
-
-
-def _inner(model: Any) -> Any:
-    """The transformers model below DDP and PEFT."""
-    model = model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def prompt_groups(
@@ -145,7 +139,7 @@ class SharedPromptModel:
         """Time, row and column of each token, long (3, 1, tokens)."""
         if grid is None or types is None:
             return torch.arange(ids.shape[1]).expand(3, 1, -1)
-        positions, _ = _inner(self._model).base_model.get_rope_index(
+        positions, _ = inner_model(self._model).base_model.get_rope_index(
             ids, mm_token_type_ids=types, image_grid_thw=grid
         )
         return torch.as_tensor(positions)
@@ -176,7 +170,7 @@ def sampled_in_groups(
         images: Images of each row; None if no row has any.
         ends: Tokens after which an answer is cut.
     """
-    inner = _inner(model)
+    inner = inner_model(model)
     if not can_share(model):
         yield
         return
