@@ -77,9 +77,9 @@ def trainer_config(settings: Settings, output: Path) -> GRPOConfig | SFTConfig:
     import torch
     from trl import GRPOConfig, SFTConfig
 
-    method, fields = settings.train.method, settings.trainer
+    method = settings.train.method
     kind = GRPOConfig if method == "grpo" else SFTConfig
-    _check(kind, fields)
+    fields = _checked(kind, settings.trainer)
     on_gpu = torch.cuda.is_available() and not fields.get("use_cpu")
     values: dict[str, Any] = {
         # On a CPU, bfloat16 is slower, memory suffices, and there is none to pin.
@@ -198,7 +198,9 @@ def _between_generations(config: GRPOConfig) -> int:
     return -(-int(config.save_steps) // cycle) * cycle
 
 
-def _check(kind: type, fields: Mapping[str, Any]) -> None:
+def _checked(kind: type, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields in the types that they have in TRL: `temperature=3` is 3.0."""
+    checked = dict(fields)
     names = {field.name for field in dataclasses.fields(kind) if field.init}
     hints = typing.get_type_hints(kind)
     for name, value in fields.items():
@@ -211,9 +213,10 @@ def _check(kind: type, fields: Mapping[str, Any]) -> None:
             raise ConfigError(f"trainer.{name} cannot be set: {OURS[name]}")
         try:
             adapter = TypeAdapter(hints[name], config=ConfigDict(arbitrary_types_allowed=True))
-            adapter.validate_python(value)
+            checked[name] = adapter.validate_python(value)
         except PydanticSchemaGenerationError:
             continue
         except ValidationError as error:
             message = error.errors()[0]["msg"]
             raise ConfigError(f"trainer.{name}={value}: {message}") from None
+    return checked

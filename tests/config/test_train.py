@@ -65,6 +65,8 @@ def test_any_field_of_trl_goes_through(tmp_path: Path) -> None:
     made = trainer_config(asked, tmp_path)
     assert made.learning_rate == 2e-5
     assert made.delta == 4
+    warm = trainer_config(config.load("sample", [*CPU, "trainer.temperature=2"]), tmp_path)
+    assert isinstance(warm.temperature, float)  # transformers refuses a whole number
     quiet = config.load("sample", [*CPU, "trainer.save_strategy=no"])
     assert trainer_config(quiet, tmp_path).save_strategy == "no"
     assert made.shuffle_dataset is False
