@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from repic.config import Protocol, Settings
-from repic.errors import SuiteError
+from repic.errors import ConfigError, SuiteError, WeightsError
 from repic.evaluation.questions import Question, questions
 from repic.evaluation.retrieval import cropped
 from repic.evaluation.run import Retrieval, detector_for, retrieve
@@ -122,7 +122,14 @@ def caption_by(
     detector = None
     if not whole_references:
         categories = {concept.category for concept in concepts if concept.category}
-        detector = detector_for(sorted(categories), settings)
+        try:
+            detector = detector_for(sorted(categories), settings)
+        except (ConfigError, WeightsError) as error:
+            if searches or protocol == "retrieval":
+                raise
+            raise type(error)(
+                f"{str(error).rstrip('.')}. Or show references as they are: --whole-references"
+            ) from None
         concepts = cropped(concepts, detector)
     suite = Suite("own", concepts, (Query("1", photo, names, (), names),))
     searched = _with_protocol(settings, "retrieval" if searches else protocol)

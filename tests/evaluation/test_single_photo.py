@@ -91,6 +91,20 @@ def test_of_references_the_object_is_cut_out(photos: Path) -> None:
     assert min(found[False]) > 0.85 > max(found[True])
 
 
+def test_without_a_detector_whole_references_are_left(photos: Path, repic_main: Any) -> None:
+    for n in (3, 4, 5):
+        (photos / "refs" / f"Name{n}.jpg").unlink()
+    with serving(name_all) as server:
+        arguments = ["caption", str(photos / "photo.jpg"), "--refs", str(photos / "refs")]
+        arguments += ["--server", server.url, "--model", "pal", "--set", "detector.kind=annotation"]
+        code, _, errors = repic_main(*arguments)
+        assert code == 2
+        assert "--whole-references" in errors
+        code, output, errors = repic_main(*arguments, "--whole-references")
+    assert code == 0, errors
+    assert "<Name0>" in output
+
+
 def test_a_family_whose_boxes_are_not_known_captions_too(
     photos: Path, tmp_path: Path, repic_main: Any
 ) -> None:
