@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from repic import config
@@ -33,7 +34,7 @@ Row = dict[str, Any]
 MOST_WORDS = 4
 """Words of a name that is known again inside a text."""
 
-_WORD = re.compile(r"[^\W_]+")
+_NUMBER = re.compile(r"[\d ]+")
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,26 @@ class Forgotten:
 
 
 def of_identity(identity: str) -> list[tuple[Kind, str]]:
-    """The tombstones of an identity: of what it is called, and of this inside a text."""
+    """The tombstones of an identity: of what it is called, and of this inside a text.
+
+    A number is a name in no text: every file has some.
+    """
     name = " ".join(_words(identity))
-    spoken: list[tuple[Kind, str]] = [("name", hashed(name))] if name else []
+    is_name = bool(name) and not _NUMBER.fullmatch(name)
+    spoken: list[tuple[Kind, str]] = [("name", hashed(name))] if is_name else []
     return [("identity", hashed(identity)), *spoken]
 
 
 def _words(text: str) -> Iterator[str]:
-    return (each[0] for each in _WORD.finditer(unicodedata.normalize("NFC", text).casefold()))
+    return (each[0] for each in _word().finditer(unicodedata.normalize("NFC", text).casefold()))
+
+
+@lru_cache(maxsize=1)
+def _word() -> re.Pattern[str]:
+    """Letters and digits with the marks on them, such as the vowels of Devanagari."""
+    above_latin = map(chr, range(0x300, 0x10000))
+    marks = "".join(mark for mark in above_latin if unicodedata.category(mark).startswith("M"))
+    return re.compile(rf"[^\W_]+(?:[{marks}]+[^\W_]*)*")
 
 
 def of_file(sha256: str) -> tuple[Kind, str]:

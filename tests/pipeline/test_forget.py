@@ -21,7 +21,7 @@ from repic.pipeline import failures, reviews
 from repic.pipeline.build import Build
 from repic.pipeline.execution import computing_here, execute
 from repic.pipeline.forget import forget
-from repic.pipeline.forgotten import Forgotten, hashed
+from repic.pipeline.forgotten import Forgotten, hashed, of_identity
 from repic.pipeline.remains import delete, remains
 from repic.pipeline.scan import scan
 from repic.pipeline.stages import STAGES
@@ -396,6 +396,21 @@ def test_an_identity_in_the_text_of_a_file_is_found(built: Built, tmp_path: Path
     left = remains(store)
     assert left.foreign == ("a.json", "b.html", "c.csv")
     assert left.mentions == ("f.txt", "g.html")
+
+
+@pytest.mark.parametrize(
+    ("identity", "text", "is_mentioned"),
+    [
+        ("José", "A mug of JOSE\u0301's.", True),
+        ("प्रियंका चोपड़ा", "बगीचे में प्रियंका चोपड़ा बैठी है", True),
+        ("प्रिया", "बगीचे में प्रियंका बैठी है", False),
+        ("Ann 2", "A mug of ann 2", True),
+        ("17", "Photo 17 of 40", False),
+    ],
+)
+def test_words_of_a_name(identity: str, text: str, is_mentioned: bool) -> None:
+    names = frozenset(value for kind, value in of_identity(identity) if kind == "name")
+    assert Forgotten(names=names).mentioned(text) is is_mentioned
 
 
 def test_a_name_in_the_caption_of_another_photo_is_listed(
