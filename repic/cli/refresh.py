@@ -12,7 +12,6 @@ from repic.cli.common import (
     AllowShrinkOption,
     IdentityOption,
     JsonOption,
-    ProfileOption,
     SetOption,
     ShowSettingsOption,
     SourceOption,
@@ -50,7 +49,12 @@ def run(
         typer.Option(help="Folder or fsspec URL of photos, instead of the profile's source."),
     ] = None,
     source: SourceOption = None,
-    profile: ProfileOption = "sample",
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="sample (the default), paper, modern, or the path of your own YAML file."
+        ),
+    ] = None,
     identity: IdentityOption = None,
     set_: SetOption = None,
     allow_shrink: AllowShrinkOption = False,
@@ -65,7 +69,8 @@ def run(
 
     A candidate is better if its strict F1 is higher by more than the interval of the difference
     and no guarded metric is worse by more than its margin. The decision is recorded with its
-    numbers either way. If nothing has changed, the command does nothing.
+    numbers either way. If nothing has changed, the command does nothing. Without photos and a
+    profile, photos are generated, unless the latest dataset of the store was built from others.
 
     Example: repic refresh run --profile sample --set refresh.margins.oct=0.05
     """
@@ -75,16 +80,19 @@ def run(
         print_settings(config.REFRESH)
         return
     from repic.cli.progress import RunProgress
+    from repic.pipeline import generated
 
     overrides = set_ or []
     chosen = config.chosen_sources(images, source, identity)
-    settings = config.load(profile, overrides, **chosen)
+    settings = config.load(profile or "sample", overrides, **chosen)
+    if not (images or source or profile):
+        generated.refuse_in_a_store_of_photos(settings, store)
     if runner or address or workers:
         outcome = build_by_flow(
             *(store, runner, address, workers),
             images=images,
             sources=source,
-            profile=profile,
+            profile=profile or "sample",
             identity=identity,
             overrides=overrides,
             allow_shrink=allow_shrink,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,16 @@ def test_a_store_of_photos_refuses_and_records_it(built: Built, tmp_path: Path) 
         refuse_in_a_store_of_photos(config.load("sample"), str(tmp_path / "store"))
     (failure,) = failures.find(store)
     assert failure.message == str(told.value)
+
+
+def test_a_refresh_that_names_nothing_is_refused(
+    built: Built, tmp_path: Path, repic_main: Callable[..., tuple[int, str, str]]
+) -> None:
+    store = built.copy(tmp_path / "store")
+    code, _, errors = repic_main("refresh", "run", f"--store={store.location}")
+    assert code == 2
+    assert "give images or sources" in errors
+    assert store.manifest("dataset@latest").version == 1
 
 
 def test_photos_that_settings_name_are_built(built: Built) -> None:
