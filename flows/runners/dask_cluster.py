@@ -36,8 +36,9 @@ atexit.register(os._exit, 0)
 """
 """Program that each worker runs first.
 
-Ctrl-C is for the build, which then ends its cluster. A worker ends after the last function of
-`atexit`: to take all modules apart, as Python then does, needs seconds, of which Dask would warn.
+Ctrl-C is for the build, which then ends its cluster. A worker ends after the functions of `atexit`
+that were registered later than this one; earlier ones do not run. To take all modules apart, as
+Python does at its end, needs seconds, of which Dask would warn.
 """
 
 
