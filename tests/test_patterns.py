@@ -45,7 +45,7 @@ BUILT = {
         r"[A-Za-z0-9_](?:秀|민)|(?:秀|민)[A-Za-z0-9_\u0300-\u036f\u200b-\u200f\u20d0-\u20ff]",
     ),
     "repic.evaluation.name_index": (r"<\s*(?:ann|bob)\s*>|(?<!\w)(?:ann|bob)(?!\w)",),
-    "repic.pipeline.forgotten": (r"[^\W_]+(?:[\u0300-\u036f\u093e-\u094c]+[^\W_]*)*",),
+    "repic.pipeline.forgotten": (r"[^\W_]+(?:[\u0300-\u036f\u093e-\u094c][^\W_]*)*",),
     "repic.rewards.clip_score": (r"<ann>|\bann\b",),
     "repic.studio.pages.playground": (r"(<(?:ann|bob)>|\b(?:ann|bob)\b)",),
 }

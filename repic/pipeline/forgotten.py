@@ -114,7 +114,7 @@ def _word() -> re.Pattern[str]:
     """Letters and digits with the marks on them, such as the vowels of Devanagari."""
     above_latin = map(chr, range(0x300, 0x10000))
     marks = "".join(mark for mark in above_latin if unicodedata.category(mark).startswith("M"))
-    return re.compile(rf"[^\W_]+(?:[{marks}]+[^\W_]*)*")
+    return re.compile(rf"[^\W_]+(?:[{marks}][^\W_]*)*")
 
 
 def of_file(sha256: str) -> tuple[Kind, str]:
