@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Generator
 
@@ -34,6 +35,12 @@ LONG = (
     *("pipeline/test_build.py", "rewards/attacks/test_suite.py", "tools/test_base.py"),
 )
 """Test files that take long: they start first, so that no worker is left with one at the end."""
+
+
+def pytest_configure() -> None:
+    """Let programs that tests start receive Ctrl-C, which a shell's background jobs ignore."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
