@@ -74,7 +74,7 @@ def test_a_caption_is_that_of_the_command_line(
     assert said.replace("&lt;", "<").replace("&gt;", ">") == told.caption
     assert "<mark>&lt;Andrea&gt;</mark>" in reply.text
     assert reply.text.count("<rect") >= 2  # both objects were found
-    assert "if Andrea, Rex are in the photo" in reply.text
+    assert "if Andrea and Rex are in the photo" in reply.text
     assert '<th scope="row">names</th>' in reply.text
     shown = studio.get(f"{reply.url.path}/0.jpg")
     assert shown.content.startswith(b"\xff\xd8")
