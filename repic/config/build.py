@@ -278,8 +278,8 @@ class SamePhotoSettings(Section):
         1.0,
         gt=0,
         le=1,
-        description="Most objects with such a reference, as a share of these objects and the "
-        "positive pairs together; without any pair, there is no limit.",
+        description="Largest share of objects with such a reference among these objects and the "
+        "positive pairs together; no limit if there are no pairs.",
     )
     max_per_photo: int = Field(2, ge=1, description="Most such objects per photo.")
 
