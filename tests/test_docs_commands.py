@@ -6,7 +6,6 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from repic.cli import app
 from tests.builds import Built
 from tests.evaluation.layouts import sample, write_mc_llava, write_yollava
 from tests.evaluation.test_suites import PALS, database, four, photo
+from tests.five_sources import SAMPLES, FiveSources
 from tests.test_docs import PAGES, ROOT
 from tests.trained import tiny
 
@@ -168,10 +168,7 @@ def test_the_answers_of_a_step_divide_among_eight_processes() -> None:
 def data(tmp_path_factory: pytest.TempPathFactory, built: Built) -> Path:
     """`/data` of the page, with a few photos in each layout, and a store."""
     folder = tmp_path_factory.mktemp("data")
-    if find_spec("tests.five_sources"):
-        from tests.five_sources import FiveSources
-
-        FiveSources.make(folder, coco=4, objects365=4, celeba=10, refcoco=10, subjects=2)
+    FiveSources.make(folder, coco=4, objects365=4, celeba=10, refcoco=10, subjects=2)
     suites = folder / "repic"
     four(suites, PALS[:4])
     database(suites, "database_2_concepts", {name: f"{name}.jpg" for name in ("Ann", "Bob")})
@@ -197,8 +194,7 @@ def test_the_experiment_is_dry_run(
     """On a few photos, with models that are here in place of the published ones."""
     replaced = [word.replace("/data/", f"{data}/") for word in arguments]
     if arguments[0] == "build":
-        samples = pytest.importorskip("tests.five_sources").SAMPLES
-        replaced += [f"--set={change}" for change in samples]
+        replaced += [f"--set={change}" for change in SAMPLES]
     else:
         replaced += ["--model", tiny]
     if arguments[0] != "doctor":

@@ -13,17 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from repic.config import plugins
+from repic.config import DetectorSettings, Settings, plugins
 from repic.errors import WeightsError
 from repic.models import shipped, weights
 from repic.models.open_clip_checkpoint import FOLDER, HUB, OpenClipCheckpoint
 from storage.atomic import replacing
-
-if TYPE_CHECKING:
-    pass
-from repic.config import DetectorSettings, Settings
 
 ULTRALYTICS = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 """Where ultralytics publishes weights; `REPIC_ULTRALYTICS_URL` names a mirror."""
@@ -200,8 +196,8 @@ def _failed(name: str, setting: str, error: Exception) -> WeightsError:
     cause = str(error).splitlines()[0] if str(error) else type(error).__name__
     return WeightsError(
         f"{name} ({setting}) cannot be fetched: {cause}. Check the name and the network; "
-        "HF_ENDPOINT and REPIC_ULTRALYTICS_URL name mirrors, docs/models.md says where files can "
-        "be put instead"
+        "HF_ENDPOINT and REPIC_ULTRALYTICS_URL name mirrors. A setting may also name a file or "
+        "folder that you put on this machine"
     )
 
 

@@ -45,7 +45,7 @@ def _source(source: SourceSettings, settings: Settings) -> Iterator[Finding]:
         source.require_path()
         photos = list(sources.photos(source, settings.splits))
     except RepicError as error:
-        yield Finding("error", subject, str(error), "docs/source-kinds.md says what lies where")
+        yield Finding("error", subject, str(error), "`repic sources` says what each kind reads")
         return
     use = f"{settings.detector_of(source).kind} boxes, for {', '.join(source.objectives)}"
     yield Finding("ok", subject, f"{_counts(photos)}; {use}")

@@ -14,7 +14,7 @@ from repic.objectives.base import Row
 from storage.manifest import Manifest
 from storage.reader import StoreReader
 
-ADD_PHOTOS = "add photos or sources (docs/sources.md says what each kind gives), or lower the total"
+ADD_PHOTOS = "add photos or sources (`repic sources` says what each kind gives), or lower the total"
 BUILD = "build with the profile that you train with"
 
 SHORT, OVER = 0.02, 0.1

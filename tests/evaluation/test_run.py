@@ -103,7 +103,8 @@ def test_numbers_are_traced_to_pixels_in_sql(store: Store, tmp_path: Path) -> No
     with serving(name_all) as server:
         result = run("pal", config.load("sample", evaluate={"url": server.url, **ASKED}), store)
     path = catalog.refresh(store, tmp_path / "catalog.duckdb")
-    duckdb = pytest.importorskip("duckdb")
+    import duckdb
+
     with duckdb.connect(str(path), read_only=True) as connection:
         [(value, mean)] = connection.execute(
             "select any_value(m.value), avg(s.precision) from metrics m join scores s "

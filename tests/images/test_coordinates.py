@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -69,14 +68,16 @@ def test_each_family_writes_as_published(convention: Convention, text: str) -> N
 
 @given(sides, sides, st.integers(3_136, 50_000), st.integers(60_000, 13_000_000))
 def test_resize_is_that_of_transformers(width: int, height: int, low: int, high: int) -> None:
-    smart = pytest.importorskip("transformers.models.qwen2_vl.image_processing_qwen2_vl")
+    from transformers.models.qwen2_vl import image_processing_qwen2_vl as smart
+
     assume(max(width, height) <= 200 * min(width, height))
     theirs = smart.smart_resize(height, width, factor=28, min_pixels=low, max_pixels=high)
     assert ResizedGrid(28, low, high)(width, height) == (theirs[1], theirs[0])
 
 
 def test_settings_come_from_the_real_processor() -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     processor = transformers.Qwen2VLImageProcessor(min_pixels=3_136, max_pixels=50_176)
     convention = convention_for("qwen2_5_vl", processor)
     assert convention.grid == ResizedGrid(28, 3_136, 50_176)
@@ -236,7 +237,8 @@ class TestConventionFor:
         assert convention_for("qwen2_5_vl", Processor()) == QWEN25_VL
 
     def test_real_classes_and_configs(self) -> None:
-        transformers: Any = pytest.importorskip("transformers")
+        import transformers
+
         assert convention_for(transformers.Qwen2VLForConditionalGeneration) is QWEN2_VL
         assert convention_for(transformers.Qwen3VLConfig()) is QWEN3_VL
         assert convention_for(transformers.InternVLForConditionalGeneration) is INTERNVL
