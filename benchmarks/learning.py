@@ -321,6 +321,17 @@ def hits(runs: Sequence[Measured], how: str) -> float:
     return float(np.mean([a.right for m in runs for a in getattr(m, how) if a.objective == "vlt"]))
 
 
+IOU_BANDS = (0.0, 0.1, 0.5, 0.75)
+"""Lower edges; a box of the first band is about another object."""
+
+
+def iou_bands(runs: Sequence[Measured]) -> list[float]:
+    """Share of greedy boxes in each of `IOU_BANDS`, over seeds; a missing box has IoU 0."""
+    ious = np.concatenate([_rewards(m.greedy, "vlt") for m in runs])
+    counts, _ = np.histogram(ious, (*IOU_BANDS, np.inf))
+    return [float(share) for share in counts / len(ious)]
+
+
 def targets(
     measurements: dict[str, list[Measured]], rows: Sequence[Row]
 ) -> list[tuple[str, str, bool]]:
@@ -379,6 +390,9 @@ def _print(measurements: dict[str, list[Measured]], rows: Sequence[Row]) -> None
             if start is not None and arm != "untrained":
                 line += f"   {with_interval(difference(start, runs, how))}"
             print(line)
+    print(f"\n{'greedy IoU':<10}" + "".join(f"{f'>={edge}':>8}" for edge in IOU_BANDS))
+    for arm, runs in measurements.items():
+        print(f"{arm:<10}" + "".join(f"{share:8.3f}" for share in iou_bands(runs)))
     if "grpo" in measurements:
         print(f"\n{'grpo over':<12}{'sampled':<28}greedy")
         for arm in (arm for arm in measurements if arm not in ("grpo", "untrained")):
