@@ -6,8 +6,8 @@
 
 Every arm takes the same number of steps from `sample-base` and is evaluated on unseen identities
 (`sample`) and on hard cases (`sample-ood`). It is compared per question with two other arms.
-Intervals are clustered by photo over all seeds: they cover the choice of photos, not the seed of
-the training.
+Intervals are clustered by photo over all seeds: they cover the choice of photos. The column `seeds`
+has the value of each training, so it shows how much these differ.
 
 - `untrained`: the start; `sft`: as many gold answers per step as the others sample; `grpo`: all;
 - `no-oct`, `no-vlt`, `no-ict`: GRPO without one objective, the others keep their proportions;
@@ -197,14 +197,16 @@ def table(arms: dict[str, list[results.EvaluationResult]]) -> dict[str, Any]:
     report: dict[str, Any] = {}
     for protocol in PROTOCOLS:
         by_arm = {name: sums(runs, protocol) for name, runs in arms.items()}
+        by_seed = {name: [sums([run], protocol) for run in runs] for name, runs in arms.items()}
         print(f"\n{suite}, {protocol}, {next(iter(by_arm.values())).rows} captions of each arm")
         for score in SCORES:
             column = COLUMNS.index(score)
             if next(iter(by_arm.values())).values[column] is None:
                 continue
-            print(f"  {score:<14}{'':>8}   over untrained             over grpo")
+            print(f"  {score:<14}{'':>8}   over untrained             over grpo{'':<18}seeds")
             for name, arm_sums in by_arm.items():
-                entry: dict[str, Any] = {"value": arm_sums.values[column]}
+                seeds = [each.values[column] for each in by_seed[name]]
+                entry: dict[str, Any] = {"value": arm_sums.values[column], "seeds": seeds}
                 line = f"  {name:<14}{_percent(entry['value']):>8}"
                 for other in ("untrained", "grpo"):
                     if other in by_arm and other != name:
@@ -213,8 +215,9 @@ def table(arms: dict[str, list[results.EvaluationResult]]) -> dict[str, Any]:
                         line += f"   {_interval(difference):<24}"
                     else:
                         line += " " * 27
+                line += " ".join(map(_percent, seeds))
                 if protocol == "skip-retrieval" and score == "f1" and name in PAPER:
-                    line += f"paper: {PAPER[name]:.1f}"
+                    line += f"   paper: {PAPER[name]:.1f}"
                 print(line.rstrip())
                 report.setdefault(protocol, {}).setdefault(score, {})[name] = entry
     return report
