@@ -181,14 +181,17 @@ def _parts(tokens: Sequence[str], codes: _Codes) -> Iterator[_Part]:
 
 def _mixes(part: _Part, tokens: Sequence[str], objects: Sequence[_SceneObject]) -> bool:
     """Whether a phrase has the label of some objects and a word that only others have."""
-    owners = [obj for obj in objects if obj.label and obj.label <= part.stems]
+    owners: list[_SceneObject] = []
+    others: list[_SceneObject] = []
+    for obj in objects:
+        (owners if obj.label and obj.label <= part.stems else others).append(obj)
     if not owners or not all(obj.has_phrases for obj in owners):
         return False
     if any(map(is_negation, tokens[max(0, part.start - 3) : part.start])):
         return False
     best = max(owners, key=lambda obj: len(part.stems & obj.words))
     foreign = part.stems - best.words
-    return bool(foreign) and any(foreign & o.unique_words for o in objects if o not in owners)
+    return bool(foreign) and any(foreign & other.unique_words for other in others)
 
 
 def _links(parts: Sequence[_Part], tokens: Sequence[str]) -> Iterator[_Link]:

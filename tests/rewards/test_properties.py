@@ -163,6 +163,14 @@ def test_the_largest_rows_take_a_bounded_time(unit: str) -> None:
     assert is_within(0.3, lambda: score(text, row))
 
 
+def test_objects_of_one_label_take_a_bounded_time() -> None:
+    row = _row_of({**LARGEST, "scene": 255, "phrases": 1})
+    alike = [{**thing, "label": "mug"} for thing in row["scene"]]
+    row["scene"] = [*alike, {**alike[0], "name": None, "label": "car", "phrases": ["a blue car"]}]
+    text = ("Naax: a blue mug. " * MAX_CAPTION)[:MAX_CAPTION]
+    assert is_within(0.3, lambda: score(text, row))
+
+
 @pytest.mark.parametrize(
     "column", sorted(LARGEST.keys() & {"references", "scene", "phrases", "prompt"})
 )
