@@ -14,7 +14,14 @@ from pydantic import BeforeValidator, Field
 
 from repic.objectives.base import Mode
 from repic.rewards.adapters.chat import answer_of
-from repic.rewards.server.protocol import ROW, Completion, ConventionMessage, Message, ScoreMessage
+from repic.rewards.server.protocol import (
+    ROW,
+    Completion,
+    ConventionMessage,
+    Entries,
+    Message,
+    ScoreMessage,
+)
 from repic.rewards.wrappers import Wrapper
 
 NEUTRAL = 0.5
@@ -36,9 +43,9 @@ class OpenRlhfOptions(ConventionMessage):
 class OpenRlhfRequest(Message):
     """Body of `/get_reward`. `query` is a prompt with its answer, as the model saw it."""
 
-    query: Annotated[list[str], Field(min_length=1)]
-    prompts: Annotated[list[str], Field(min_length=1)]
-    labels: Annotated[list[str], Field(min_length=1)]
+    query: Annotated[Entries[str], Field(min_length=1)]
+    prompts: Annotated[Entries[str], Field(min_length=1)]
+    labels: Annotated[Entries[str], Field(min_length=1)]
 
 
 class OpenRlhfLogs(Message):

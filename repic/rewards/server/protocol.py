@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Required, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Required, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    FailFast,
     Field,
     StringConstraints,
     TypeAdapter,
@@ -53,6 +54,11 @@ if TYPE_CHECKING:
     ObjectiveName = str
 else:  # as a literal, so that the schema of the service lists those of plug-ins
     ObjectiveName = Literal[tuple(plugins.names("objectives"))]
+
+
+T = TypeVar("T")
+Entries = Annotated[list[T], FailFast()]
+"""A list of which only the first invalid entry is reported: all of a large body take gigabytes."""
 
 
 class Message(BaseModel):
@@ -112,7 +118,7 @@ class ObjectMessage(TypedDict):
     name: str | None
     box: Coordinates
     label: str
-    phrases: list[str]
+    phrases: Entries[str]
 
 
 class RowMessage(TypedDict, total=False):
@@ -128,16 +134,16 @@ class RowMessage(TypedDict, total=False):
     box: Coordinates | None
     caption: str | None
     photo: Photo
-    images: list[SizeMessage]
-    pictures: list[PictureMessage]
-    prompt: list[TextMessage]
-    references: list[ReferenceMessage]
-    scene: list[ObjectMessage]
-    distinctive_words: list[str]
-    distractor_words: list[str]
-    telling: list[str]
+    images: Entries[SizeMessage]
+    pictures: Entries[PictureMessage]
+    prompt: Entries[TextMessage]
+    references: Entries[ReferenceMessage]
+    scene: Entries[ObjectMessage]
+    distinctive_words: Entries[str]
+    distractor_words: Entries[str]
+    telling: Entries[str]
     """Former name of `distinctive_words`; still read."""
-    elsewhere: list[str]
+    elsewhere: Entries[str]
     """Former name of `distractor_words`; still read."""
 
 
@@ -205,7 +211,7 @@ class ScoreRequest(Message):
     mode: Mode = "strict"
     convention: ConventionMessage = ConventionMessage()
     strip: frozenset[Wrapper] = frozenset()
-    rows: Annotated[list[Completion], Field(min_length=1)]
+    rows: Annotated[Entries[Completion], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)

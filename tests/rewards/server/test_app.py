@@ -268,6 +268,20 @@ def test_huge_pixels_are_invalid(worker: TestClient) -> None:
             assert reply.status_code == 422, (name, value)
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "[%s]",
+        '[{"completion": "", "row": {"objective": "oct", "prompt": [%s]}}]',
+        '[{"completion": "", "row": {"objective": "ict", "distinctive_words": [%s]}}]',
+    ],
+)
+def test_many_errors_take_no_longer_than_one(worker: TestClient, rows: str) -> None:
+    text = '{"rows": ' + rows % ",".join(["[]"] * 300_000) + "}"
+    assert is_within(0.5, lambda: worker.post("/v1/score", content=text))
+    assert worker.post("/v1/score", content=text).json()["code"] == "invalid"
+
+
 def test_deep_json_is_invalid(worker: TestClient) -> None:
     deep = "[" * 200_000
     objects = '{"rows":' * 200_000
