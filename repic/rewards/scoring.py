@@ -131,8 +131,7 @@ def check_row(row: Any) -> None:
             raise RowError(f"an entry of {column} lacks one of {', '.join(fields)}")
     if "images" in needed:
         _check_picture(row)
-    else:
-        _check_texts(row, needed)
+    _check_texts(row, needed)
     if problem := excess({name: row.get(name) for name in (*needed, *_CHECKED)}):
         raise RowError(problem)
 
@@ -140,16 +139,18 @@ def check_row(row: Any) -> None:
 def _check_picture(row: Mapping[str, Any]) -> None:
     if not row["images"]:
         raise RowError("images is empty; its last entry is the query")
-    size = row["images"][-1]
-    is_size = all(_is_number(size[side]) and size[side] >= 1 for side in ("width", "height"))
-    if not is_size or not _is_box(row["box"]):
+    query = row["images"][-1]
+    if not all(map(_is_side, (query["width"], query["height"]))) or not _is_box(row["box"]):
         raise RowError("the box is not a list of four numbers, or the query has no size in pixels")
+    crop, short_side = query.get("crop"), query.get("short_side")
+    if not (crop is None or _is_box(crop)) or not (short_side is None or _is_side(short_side)):
+        raise RowError("crop is not a list of four numbers, or short_side is no number of pixels")
 
 
 def _check_texts(row: Mapping[str, Any], needed: tuple[str, ...]) -> None:
     texts = [row[name] for name in ("answer", "kind") if name in needed]
+    texts += [block["text"] for block in row.get("prompt") or ()]
     if "references" in needed:
-        texts += [block["text"] for block in row.get("prompt") or ()]
         texts += [text for r in row["references"] for text in (r["name"], r["info"])]
         texts += [] if row.get("caption") is None else [row["caption"]]
         for thing in row.get("scene") or ():
@@ -171,6 +172,10 @@ def _check_texts(row: Mapping[str, Any], needed: tuple[str, ...]) -> None:
 def _is_number(value: Any) -> bool:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_number and math.isfinite(value)
+
+
+def _is_side(value: Any) -> bool:
+    return _is_number(value) and value >= 1
 
 
 def _is_box(value: Any) -> bool:
