@@ -137,5 +137,6 @@ def without_names(answer: RewardedAnswer) -> str:
     for reference in answer.row["references"]:
         label = labels.get(reference["name"])
         pattern = rf"<?(?<!\w){re.escape(reference['name'])}(?!\w)>?"
-        text = re.sub(pattern, f"the {label}" if label else "it", text, flags=re.IGNORECASE)
+        said = f"the {label}" if label else "it"
+        text = re.sub(pattern, said.replace("\\", r"\\"), text, flags=re.IGNORECASE)
     return text

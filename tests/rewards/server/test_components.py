@@ -197,10 +197,10 @@ def test_who_is_not_looked_at(built: Built, clip: ClipScoreComponent) -> None:
 def test_names_are_taken_out() -> None:
     row = {
         "references": [{"name": "Ann"}, {"name": "Bo"}],
-        "scene": [{"name": "Ann", "label": "mug"}],
+        "scene": [{"name": "Ann", "label": r"mug\9"}],
     }
     answer = RewardedAnswer("<Ann> and bo stand by Annabel.", row, FULL)
-    assert without_names(answer) == "the mug and it stand by Annabel."
+    assert without_names(answer) == r"the mug\9 and it stand by Annabel."
 
 
 def test_nothing_is_loaded_unless_asked_for() -> None:
