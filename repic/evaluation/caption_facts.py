@@ -106,6 +106,8 @@ def read_facts(path: Path) -> dict[str, tuple[Fact, ...]]:
             found[name] = facts_of_info(str(entry.get("info") or ""))
             continue
         try:
+            if not isinstance(facts, list):
+                raise TypeError
             found[name] = tuple(map(_fact, facts))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise CaptionError(f"{path}: the facts of {name} cannot be read; {_FORM}") from None

@@ -110,7 +110,7 @@ def test_facts_of_a_file(tmp_path: Path) -> None:
     facts = read_facts(file)
     assert facts["ann"] == (Fact("", ("She plays chess",)), Fact("Hat?", ("blue", "red"), 1))
     assert ("leg",) in {fact.options for fact in facts["bob"]}
-    for broken in ('{"facts": [{"question": "?"}]}', '{"facts": 3}'):
+    for broken in ('{"facts": [{"question": "?"}]}', '{"facts": 3}', '{"facts": "She sings"}'):
         file.write_text(f'{{"concept_dict": {{"<Ann>": {broken}}}}}')
         with pytest.raises(CaptionError, match='the facts of ann cannot be read; "facts" is'):
             read_facts(file)
