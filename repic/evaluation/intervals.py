@@ -248,7 +248,8 @@ def _p_values(
     for start in range(0, len(swaps), _BLOCK):
         moved = swaps[start : start + _BLOCK].astype(np.float64) @ (b - a)
         values = statistic(b.sum(axis=0) - moved) - statistic(a.sum(axis=0) + moved)
-        extreme += (np.abs(values) >= np.abs(observed) - 1e-12).sum(axis=0)
+        # A swap that leaves a side without anything to measure speaks against no null hypothesis.
+        extreme += (np.isnan(values) | (np.abs(values) >= np.abs(observed) - 1e-12)).sum(axis=0)
     p = extreme / len(swaps) if count <= _EXACT else (extreme + 1) / (len(swaps) + 1)
     return np.where(np.isnan(observed), np.nan, p)
 

@@ -72,6 +72,12 @@ def test_exact_p_of_few_photos() -> None:
         paired_test(a, sum_by_photo(shares({"z": [1.0]}), 1))
 
 
+def test_swaps_that_leave_a_side_without_a_number_do_not_lower_p() -> None:
+    a = sum_by_photo([("x", (1.0,), (1.0,)), ("y", (0.0,), (0.0,))], 1)
+    b = sum_by_photo([("x", (0.0,), (0.0,)), ("y", (0.0,), (1.0,))], 1)
+    assert paired_test(a, b)[0].p == 1
+
+
 def test_what_is_never_asked_has_no_number() -> None:
     sums = sum_by_photo([("a", (0.0,), (0.0,)), ("b", (0.0,), (0.0,))], 1)
     assert sums.values == [None]
