@@ -13,6 +13,7 @@ from repic.errors import PreflightError
 from repic.images.identity import image_id_of
 from repic.models.vlm import load
 from repic.models.vlm.load import Reader
+from repic.objectives.base import system_block
 from repic.objectives.rows import balanced
 from repic.rewards.scoring import score
 from repic.training.checks import preflight
@@ -110,6 +111,16 @@ def test_a_bad_row_is_found(
     assert "1 of 1 rows cannot be trained on" in message
     assert row["example_id"] in message
     assert preflight.REMEDIES[check] in message
+
+
+def test_a_system_turn_is_part_of_the_prompt(
+    examples: list[dict[str, Any]], reader: Reader
+) -> None:
+    row = first(examples, "oct")
+    prompt = [system_block("You answer briefly. " * 100), *row["prompt"]]
+    assert preflight.examine([{**row, "prompt": prompt}], reader, 4096) == []
+    [problem] = preflight.examine([{**row, "prompt": prompt}], reader, 300)
+    assert problem.check == "budget"
 
 
 def test_a_prompt_beyond_the_budget_is_found(

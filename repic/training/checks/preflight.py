@@ -100,14 +100,14 @@ def _check_prompt(
         yield RowProblem(key, "picture", str(error))
         return
     remaining = iter(pictures)
-    [turn] = messages(row, reader.convention)
+    *system, turn = messages(row, reader.convention)
     blocks = [
         {**block, "image": next(remaining)} if block["type"] == "image" else block
         for block in turn["content"]
     ]
     try:
         inputs = reader.processor.apply_chat_template(
-            [{**turn, "content": blocks}],
+            [*system, {**turn, "content": blocks}],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
