@@ -13,6 +13,7 @@ from repic.config import TrainSettings
 from repic.errors import ConfigError
 from repic.images.coordinates import Convention
 from repic.objectives.base import Mode, Reward, Row
+from repic.rewards.adapters.chat import text_of
 from repic.rewards.scoring import score
 from repic.rewards.server.client import RetryPolicy, RewardClient, score_now
 from repic.rewards.wrappers import Wrapper
@@ -163,16 +164,6 @@ def check_workers(train: TrainSettings, convention: Convention, rows: Sequence[R
         f"no reward worker answers at {', '.join(train.reward_urls)} ({causes}): start one with "
         "`repic reward serve`, or leave out --reward-url (train.reward_urls)"
     )
-
-
-def text_of(completion: Any) -> str:
-    """Text of a completion; TRL gives a conversational one as a list of one message."""
-    if isinstance(completion, str):
-        return completion
-    content = completion[-1]["content"]
-    if isinstance(content, str):
-        return content
-    return "".join(block.get("text", "") for block in content)
 
 
 def check_groups(ids: Sequence[str], generations: int) -> None:

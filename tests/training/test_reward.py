@@ -10,9 +10,10 @@ import pytest
 
 from repic.errors import TrainError
 from repic.images.coordinates import QWEN3_VL
+from repic.rewards.adapters.chat import text_of
 from repic.rewards.gold import gold_answer
 from repic.rewards.scoring import score
-from repic.training.reward import RECORDS, GroupError, TrainedReward, check_groups, text_of
+from repic.training.reward import RECORDS, GroupError, TrainedReward, check_groups
 from tests.builds import Built
 
 END = 7
