@@ -40,10 +40,6 @@ class NameIndex:
                 first = _APOSTROPHE.split(words[0])[0]
                 self._by_first_word.setdefault(first, []).append(key)
 
-    def spelling(self, name: str) -> str:
-        """The canonical spelling of a name; an unknown name without its brackets."""
-        return self._spelling.get(folded(name), bare(name))
-
     def prepare(self, caption: str, always: Iterable[str]) -> tuple[str, list[str]]:
         """The caption with awkward names tagged, and the names to search it for.
 
