@@ -11,12 +11,12 @@ from __future__ import annotations
 import codecs
 import json
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
+from repic.captions.tokens import normal
 from repic.errors import CaptionError
 from repic.rewards.wrappers import Wrapper, bare_answer
 
@@ -74,8 +74,7 @@ def bare(concept: str) -> str:
 
 def folded(name: str) -> str:
     """A name without brackets, casefolded, with single spaces and straight apostrophes."""
-    plain = unicodedata.normalize("NFC", bare(name)).replace("\u2019", "'")
-    return " ".join(plain.casefold().split())
+    return " ".join(normal(bare(name)).casefold().split())
 
 
 def _record_of(row: Any) -> Record:

@@ -19,7 +19,7 @@ from repic.cli.common import explain
 from repic.errors import CaptionError
 from repic.evaluation import records
 from repic.evaluation.records import CaptionFile, Record
-from tests.timing import cpu_of_children, is_quick
+from tests.timing import cpu_of_children, is_quick, is_within
 
 ROWS: list[list[Any]] = [
     ["a.jpg", ["<Ann>"], "<Ann> in a café.", "Caption it."],
@@ -172,6 +172,12 @@ def test_a_row_without_end_is_not_read_into_memory(
     path.write_text(json.dumps([["a", ["<Ann>"], "x" * 5_000_000]]))
     with pytest.raises(CaptionError, match=r"no end within|longer than"):
         list(CaptionFile(path))
+
+
+def test_a_name_of_many_marks_takes_linear_time() -> None:
+    name = "a" + "\u0301\u0323" * 50_000
+    assert is_within(0.5, lambda: records.folded(name))
+    assert records.folded("<Jose\u0301  O\u2019Neil>") == "jos\u00e9 o'neil"
 
 
 @pytest.mark.slow
