@@ -109,6 +109,18 @@ def test_two_concepts_whose_names_hold_the_separator(tmp_path: Path) -> None:
         local.suite("repic-2c", str(tmp_path))
 
 
+@pytest.mark.parametrize("outside", ["../x.jpg", "./data/a/../../x.jpg", "{}/x.jpg"])
+def test_pictures_beside_a_data_set_are_not_read(outside: str, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    database(root, "database_2_concepts", {"Ann": "Ann.jpg"})
+    file = root / "database_tot" / "database_2_concepts" / "database_mod.json"
+    photo(tmp_path / "x.jpg")
+    entry = {"image": outside.format(tmp_path), "info": "A pal."}
+    file.write_text(json.dumps({"concept_dict": {"<Ann>": entry}}))
+    with pytest.raises(SuiteError, match="it lies outside of the data set"):
+        local.suite("repic-2c", str(root))
+
+
 PALS, FOES = ("mr.a", "b b", "c", "d", "scarlet e"), ("v", "w", "x", "y")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -124,7 +125,7 @@ def _questions(
 
 
 def _photo(name: str, root: Path, photo: str, file: Path) -> Path:
-    path = _within(root, photo)
+    path = _within(name, root, photo)
     if not path.is_file():
         raise missing(name, path, f"the photo that {file.name} asks about is missing")
     return path
@@ -190,7 +191,7 @@ def _database(name: str, root: Path, folder: str) -> dict[str, Concept]:
         raise missing(name, file, "there is no such file")
     concepts = {}
     for key, entry in concept_entries(file).items():
-        path = _within(root, str(entry.get("image") or ""))
+        path = _within(name, root, str(entry.get("image") or ""))
         if not path.is_file():
             raise missing(name, path, f"the reference of {key} is missing")
         info, category = str(entry.get("info") or ""), str(entry.get("category") or "")
@@ -198,10 +199,17 @@ def _database(name: str, root: Path, folder: str) -> dict[str, Concept]:
     return concepts
 
 
-def _within(root: Path, path: str) -> Path:
-    """A path from the authors' files in a copy of `data`; theirs start in the folder above."""
+def _within(name: str, root: Path, path: str) -> Path:
+    """A path from the authors' files in a copy of `data`; theirs start in the folder above.
+
+    Raises:
+        SuiteError: it leads out of the copy.
+    """
     parts = PurePosixPath(path).parts
-    return root.joinpath(*parts[1:] if parts[:1] == ("data",) else parts)
+    found = root.joinpath(*parts[1:] if parts[:1] == ("data",) else parts)
+    if not Path(os.path.abspath(found)).is_relative_to(os.path.abspath(root)):
+        raise missing(name, found, "it lies outside of the data set")
+    return found
 
 
 def concept_entries(file: Path) -> Mapping[str, Mapping[str, Any]]:
