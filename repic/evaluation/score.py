@@ -6,6 +6,7 @@ equals the value in `metrics`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
@@ -28,7 +29,7 @@ from storage.hashing import fingerprint
 ALL = "all"
 """The `part` of rows that cover all parts of a suite."""
 
-VERSION = 4
+VERSION = 5
 """Version of the scoring: raise it when the same captions would get different numbers."""
 
 Row = Mapping[str, Any]
@@ -178,11 +179,14 @@ def _mean_clip_score(rows: Sequence[Row]) -> dict[str, Estimate]:
 def _retrieval(rows: Sequence[Row], protocol: str, threshold: float) -> dict[str, Estimate]:
     """Retrieval apart from captions; a photo with several questions counts once per concept set."""
     counts = []
+    in_photo: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        in_photo[row["image_id"]].update(row["concepts"])
     for row in {(row["image_id"], *row["concepts"]): row for row in rows}.values():
         crops, present = _crops(row), row["concepts"]
         if protocol == "retrieval":
             names = names_above(crops, threshold)
-            matches = count_matches(present, crops, threshold)
+            matches = count_matches(present, crops, threshold, [*in_photo[row["image_id"]]])
             false, chances = matches.false_accepts, matches.chances
         else:
             names, false, chances = [r["name"] for r in row["references"]], 0, 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from PIL import Image
@@ -12,10 +13,14 @@ from PIL import Image
 from repic import config
 from repic.config import EvaluateSettings, profiles
 from repic.errors import SuiteError
+from repic.evaluation import score
 from repic.evaluation.questions import questions, read_requests
-from repic.evaluation.run import load_suite
+from repic.evaluation.retrieval import DetectedCrop, Match
+from repic.evaluation.run import _caption_row, load_suite
 from repic.evaluation.suites import base, folders, local
+from repic.models.vlm.captioners import Captioner
 from repic.sample import hard_cases
+from repic.tables import TABLES
 from tests.evaluation.servers import name_all, serving
 from tests.shared_data import shared_folder
 
@@ -161,6 +166,26 @@ def test_nobody_of_the_group_is_shown_as_absent(tmp_path: Path) -> None:
         absent = {r["name"] for r in question.references if not r["present"]}
         assert absent
         assert not absent & set(here)
+
+
+def test_others_in_the_photo_are_no_false_accepts(tmp_path: Path) -> None:
+    four(tmp_path, PALS[:4], PALS[1:])
+    asked = EvaluateSettings(suite="repic-4c", folder=str(tmp_path), protocols=("retrieval",))
+    suite = load_suite(asked)
+    nearest = (Match("scarlet e", 0.9), Match("v", 0.1))
+    crop = DetectedCrop((0.0, 0.0, 9.0, 9.0), "person", 0.5, nearest)
+    crops = {query.photo.image_id: [crop] for query in suite.queries}
+    captioner = cast(Captioner, SimpleNamespace(name="pal", fingerprint="0"))
+    captions = TABLES["captions"].table(
+        [
+            _caption_row(question, captioner, question.question_id, "Four people.")
+            for question in questions(suite, asked, crops, 0.5)
+        ]
+    )
+    scores = score.scores_table(captions, None)
+    rows = score.metrics_table(captions, scores, score.Known(0.5, {})).to_pylist()
+    [rate] = [row for row in rows if row["score"] == "false_accept_rate"]
+    assert (rate["value"], rate["n"]) == (pytest.approx(1 / 3), 3)
 
 
 def released(root: Path, name: str, photos: str) -> Path:
