@@ -66,6 +66,8 @@ class BatchedComponent:
                 scores = await loop.run_in_executor(
                     self._thread, self.component.scores, [answer for answer, _ in batch]
                 )
+                if len(scores) != count:  # its requests would wait for ever
+                    raise ValueError(f"{len(scores)} scores")
             except Exception:  # a failing model only loses its own scores
                 log.exception("%s failed for %d answers", self.component.name, count)
                 scores = [None] * count

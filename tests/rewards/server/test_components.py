@@ -55,6 +55,13 @@ class Broken(Slow):
         raise RuntimeError("out of memory")
 
 
+class Short(Slow):
+    name = "short"
+
+    def scores(self, answers: Sequence[RewardedAnswer]) -> list[float | None]:
+        return [0.5] * (len(answers) - 1)
+
+
 def replies(
     components: Sequence[Component], bodies: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -85,11 +92,12 @@ def test_requests_are_scored_together_and_each_gets_its_own() -> None:
     assert len(component.batches) <= 4
 
 
-def test_a_component_that_fails_takes_nothing() -> None:
+@pytest.mark.parametrize("failing", [Broken, Short])
+def test_a_component_that_fails_takes_nothing(failing: type[Slow]) -> None:
     body = {"rows": [{"completion": "yes", "row": OCT}]}
-    (reply,) = replies([Broken()], [body])
+    (reply,) = replies([failing()], [body])
     assert reply["scores"][0]["reward"] == 1.0
-    assert "broken" not in reply["scores"][0]["components"]
+    assert failing.name not in reply["scores"][0]["components"]
 
 
 def test_openrlhf_gets_the_lowered_reward() -> None:
