@@ -109,13 +109,13 @@ class StoredPhotos:
         return cls(dict(zip(*columns, strict=True)))
 
     def __call__(self, image_id: str, crop: Sequence[float] | None = None) -> Image.Image | None:
-        """The photo or a crop of it (xyxy, pixels); None if it cannot be opened."""
+        """The photo, or a crop of it (xyxy, pixels); None if it is gone or was replaced."""
         from repic.images.coordinates import Box
         from repic.images.decode import open_image
         from repic.images.fetch import ImageRefused
 
         try:
-            box = Box.of(crop) if crop else None
-            return open_image(self.uris[image_id], box) if image_id in self.uris else None
+            box, uri = Box.of(crop) if crop else None, self.uris.get(image_id)
+            return open_image(uri, box, image_id) if uri is not None else None
         except (ImageRefused, OSError):
             return None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +17,7 @@ from PIL import Image
 from repic import config
 from repic.config import ClipScoreSettings
 from repic.errors import ConfigError
+from repic.images.identity import image_id_of
 from repic.models import encoder as embed
 from repic.objectives.base import Reward
 from repic.rewards.clip_score import ClipScoreComponent, without_names
@@ -200,6 +203,18 @@ def test_who_is_not_looked_at(built: Built, clip: ClipScoreComponent) -> None:
     assert not clip.applies(RewardedAnswer("x", {**row, "photo": ""}, FULL))
     assert not clip.applies(RewardedAnswer("x", {**row, "kind": "which"}, FULL))
     assert not clip.applies(RewardedAnswer("yes", {**OCT, "kind": "", "photo": row["photo"]}, FULL))
+
+
+def test_a_photo_that_was_replaced_is_not_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (40, 30), "red").save(path)
+    image_id = image_id_of(hashlib.sha256(path.read_bytes()).hexdigest(), None)
+    photos = model_components.StoredPhotos({image_id: path.as_uri()})
+    picture = photos(image_id, (0.0, 0.0, 20.0, 30.0))
+    assert picture is not None
+    assert picture.size == (20, 30)
+    Image.new("RGB", (40, 30), "blue").save(path)
+    assert photos(image_id) is None
 
 
 def test_names_are_taken_out() -> None:
