@@ -310,8 +310,9 @@ def plot(path: Path, compared: Sequence[ComparedScore], score: str = PLOTTED) ->
         for name in protocols:
             if name in own:
                 value, low, high = own[name].value or 0.0, own[name].low, own[name].high
-                bounds[0].append(100 * (value - (value if low is None else low)))
-                bounds[1].append(100 * ((value if high is None else high) - value))
+                # Where all photos agree, a bound may be on the wrong side by a rounding error.
+                bounds[0].append(0.0 if low is None else max(0.0, 100 * (value - low)))
+                bounds[1].append(0.0 if high is None else max(0.0, 100 * (high - value)))
         axes.bar(positions, values, width, label=f"{model} ({ref})", yerr=bounds, capsize=2)
     axes.set_xticks(range(len(protocols)), protocols, fontsize=8)
     axes.set_ylabel(f"strict {score}, %")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from repic.evaluation.intervals import MAX_GROUPS, bootstrap_intervals, paired_test, sum_by_photo
+from repic.evaluation.results import ComparedScore, plot
+from repic.evaluation.score import ALL
 from tests.timing import is_within
 
 
@@ -92,3 +96,10 @@ def test_ten_thousand_resamples_take_less_than_two_seconds(photos: int) -> None:
     sums = sum_by_photo(rows, 7)
     # CPU seconds of up to two threads; benchmarks/bootstrap_speed.py measures wall-clock time.
     assert is_within(4, lambda: bootstrap_intervals(sums))
+
+
+def test_a_plot_of_captions_that_all_score_alike(tmp_path: Path) -> None:
+    [value] = sum_by_photo(shares({str(n): [2 / 3] for n in range(24)}), 1).estimates(("caption",))
+    path = tmp_path / "plot.png"
+    plot(path, [ComparedScore("pal", "evaluation@v1", "wrong", ALL, "f1", value, None)])
+    assert path.read_bytes().startswith(b"\x89PNG")
