@@ -67,6 +67,10 @@ def test_training_says_rows_model_and_steps(built: Built, tiny: str, repic_main:
     assert f"GRPO, about {rows} steps of 16 answers in groups of 8: 2 at once" in found
     code, out, _ = repic_main("train", "--profile=paper", "--method=sft", *where)
     assert f"SFT, about {2 * rows // 16} steps of 16 true answers" in " ".join(out.split())
+    objectives = built.store.read("examples@latest", ["split", "objective"]).to_pylist()
+    boxes = objectives.count({"split": "train", "objective": "vlt"})
+    _, out, _ = repic_main("train", "--profile=paper", "--set=train.shares={vlt: 1}", *where)
+    assert f"GRPO, about {boxes} steps of 16 answers" in " ".join(out.split())
     assert {path: path.stat().st_mtime_ns for path in built.location.rglob("*")} == before
 
 

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
+
 from repic.config import Settings
 from repic.errors import RepicError
 from repic.models.vlm import load
 from repic.objectives.rows import examples_of, read
 from repic.pipeline.doctor import Finding
+from repic.training import rollouts
+from repic.training.dataset import select_rows
 from storage.store import Store
 
 
@@ -21,12 +25,14 @@ def examine(settings: Settings, store: Store, dataset: str) -> list[Finding]:
     Raises:
         DataError, StoreError: there are no rows.
     """
+    settings = rollouts.pin_version(settings, store)
     examples = examples_of(store, dataset)
     rows = read(store, examples, settings.train.split)
     counts = Counter(rows["objective"].to_pylist())
     listed = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     found = f"{examples.ref}, {settings.train.split}: {listed}"
-    return [Finding("ok", "rows", found), *_model(settings), *_trainer(settings, rows.num_rows)]
+    taught, _ = rollouts.select_by_difficulty(store, rows, settings.train.difficulty)
+    return [Finding("ok", "rows", found), *_model(settings), *_trainer(settings, taught)]
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
@@ -41,22 +47,27 @@ def _model(settings: Settings) -> Iterator[Finding]:
     yield Finding("ok", "model", f"{train.model}: {kind}, boxes as {reader.convention.name}")
 
 
-def _trainer(settings: Settings, rows: int) -> Iterator[Finding]:
+def _trainer(settings: Settings, rows: pa.Table) -> Iterator[Finding]:
+    """Steps and batches; rows are selected as `repic.training.run` does."""
     from trl import GRPOConfig
 
     from repic.training.grpo import prompt_count
-    from repic.training.sft import answer_count
+    from repic.training.sft import answer_count, answered_rows
     from repic.training.trainer_defaults import trainer_config
 
     try:
         with TemporaryDirectory() as folder:
             config = trainer_config(settings, Path(folder))
+            shares = settings.train.shares
             if isinstance(config, GRPOConfig):
-                group = config.num_generations or 1
-                answers = prompt_count(config, rows) * group
+                count, group = prompt_count(config, rows.num_rows), config.num_generations or 1
+                kept = select_rows(rows, shares, count, config.seed)
+                answers = prompt_count(config, kept.num_rows) * group
                 what = f"answers in groups of {group}"
             else:
-                answers = round(answer_count(config, rows) * config.num_train_epochs)
+                count = answer_count(config, rows.num_rows)
+                kept = answered_rows(select_rows(rows, shares, count, config.seed))
+                answers = round(kept.num_rows * config.num_train_epochs)
                 what = "true answers"
     except RepicError as error:
         yield Finding("error", "trainer", str(error), "change the setting that it names")
