@@ -108,7 +108,7 @@ def _facts(
     infos: tuple[str, ...],
     names: tuple[str, ...],
 ) -> Facts | None:
-    free = meanings(content_stems(" ".join((*infos, *names)))) | _general()
+    free = meanings(content_stems(" ".join((*infos, *names)))) | general_meanings()
     true = _meanings_of(distinctive) - free
     if not true:
         return None
@@ -124,5 +124,6 @@ def _meanings_of(words: tuple[str, ...]) -> frozenset[str]:
 
 
 @cache
-def _general() -> frozenset[str]:
-    return meanings(content_stems(" ".join(GENERAL)))
+def general_meanings() -> frozenset[str]:
+    """Of words that are no fact by themselves, such as `floor`."""
+    return meanings(map(stem, GENERAL))

@@ -29,9 +29,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from repic.captions.clauses import is_negative, join_idioms
-from repic.captions.facts import meanings
+from repic.captions.facts import general_meanings, meanings
 from repic.captions.tokens import content_stems, plain_words, stem
-from repic.captions.vocabulary import GENERAL
 from repic.config import JudgeSettings
 from repic.errors import CaptionError, CaptionServerError
 from repic.evaluation.answers.choices import choice
@@ -89,7 +88,7 @@ class FactReader(Protocol):
 def facts_of_info(info: str) -> tuple[Fact, ...]:
     """A fact per content word of a sentence about a concept."""
     words = {next(iter(meanings([stem(word)]))): word for word in plain_words(info)}
-    known = meanings(content_stems(info)) - _general()
+    known = meanings(content_stems(info)) - general_meanings()
     return tuple(Fact("", (word,)) for meaning, word in words.items() if meaning in known)
 
 
@@ -166,11 +165,6 @@ def _questions(record: Record, facts: ConceptFacts) -> Iterable[tuple[str, Fact,
         for fact in facts.get(name, ()):
             if not _content(fact.options[fact.answer]) <= true:
                 yield name, fact, False
-
-
-@lru_cache(maxsize=1)
-def _general() -> frozenset[str]:
-    return meanings(map(stem, GENERAL))
 
 
 @lru_cache(maxsize=1 << 14)

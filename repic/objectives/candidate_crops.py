@@ -32,7 +32,7 @@ MIN_PIXELS = 32
 _DRAWS = 6
 """Draws per crop that is wanted; objects that fill the photo have few crops or none."""
 
-_AT_ONCE = 48
+_DRAWN_AT_ONCE = 48
 """Draws that are tried at once, until there are enough crops."""
 
 
@@ -99,9 +99,9 @@ def _crops(
 ) -> NDArray[np.int32]:
     """Up to `CROPS` random crops that show the object, int32 (k, 4)."""
     found = np.zeros((0, 4), np.int32)
-    for _ in range(0, CROPS * _DRAWS, _AT_ONCE):
+    for _ in range(0, CROPS * _DRAWS, _DRAWN_AT_ONCE):
         if len(found) < CROPS:
-            found = np.concatenate([found, _drawn(box, size, rng, _AT_ONCE)])
+            found = np.concatenate([found, _drawn(box, size, rng, _DRAWN_AT_ONCE)])
     return found[:CROPS]
 
 

@@ -185,10 +185,7 @@ _SPELLINGS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("mathematical", _mathematical),
 )
 _WHICH_SPELLINGS: tuple[tuple[str, Callable[[str], str]], ...] = (
-    (
-        "full width",
-        lambda name: "".join(chr(ord(c) + 0xFEE0) if c < "\x7f" else c for c in name),
-    ),
+    ("full width", _full_width),
     ("struck through", partial(_each, "{}\u0336")),
     ("spaced", " ".join),
     ("long s", lambda name: name.replace("s", "\u017f")),
