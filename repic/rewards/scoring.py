@@ -56,7 +56,8 @@ def score(
         row: A row of the examples table, or the columns `Objective.needed` of one. ICT also uses
             `scene` and the columns of `FORMER_NAMES`, if any.
         convention: How the model writes boxes; of ours, only VLT reads one.
-        iou_threshold: Strict, of boxes: 1 from this IoU on and 0 below it; None: the IoU itself.
+        iou_threshold: Strict, of boxes: 1 from this IoU on and 0 below it, as for an IoU of 0 and
+            an answer without a box; None: the IoU itself.
         strip: Wrappers that are no part of the answer, by name; strict mode also ignores special
             tokens that end a turn, and thoughts that are left earn nothing: the answer is worth
             no more than without them.
@@ -73,7 +74,7 @@ def score(
         reward = without if without.total < reward.total else reward
     if iou_threshold is None or mode != "strict" or not one.answers_with_box:
         return reward
-    is_hit = reward.total >= iou_threshold
+    is_hit = reward.total > 0 and reward.total >= iou_threshold
     reason = reward.reason if reward.parsed is None else "right" if is_hit else "wrong"
     return replace(reward, total=float(is_hit), reason=reason)
 
