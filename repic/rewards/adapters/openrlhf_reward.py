@@ -13,7 +13,6 @@ from typing import Any
 
 from repic.rewards.adapters.chat import answer_of
 from repic.rewards.adapters.query import fill_unscored, request_rewards
-from repic.rewards.wrappers import without_end
 
 
 def reward_func(
@@ -22,12 +21,12 @@ def reward_func(
     """`rewards` and `scores` of queries, which are prompts with their answers: float (n,)."""
     import torch
 
-    pairs = zip(queries, prompts, strict=True)
-    answers = [
-        without_end(query) if (answer := answer_of(query, prompt)) is None else answer
-        for query, prompt in pairs
-    ]
-    rewards = request_rewards(answers, labels)
+    answers = [answer_of(query, prompt) for query, prompt in zip(queries, prompts, strict=True)]
+    # Where a query does not begin with its prompt, the answer in it is not known.
+    known = [answer for answer in answers if answer is not None]
+    rows = [row for answer, row in zip(answers, labels, strict=True) if answer is not None]
+    given = iter(request_rewards(known, rows))
+    rewards = [None if answer is None else next(given) for answer in answers]
     filled = torch.tensor(fill_unscored(rewards, labels))
     scored = torch.tensor([float(reward is not None) for reward in rewards])
     return {"rewards": filled, "scores": filled, "extra_logs": {"scored": scored}}

@@ -72,6 +72,12 @@ def test_openrlhf_gets_tensors_of_answers_without_their_prompts(worker_url: str)
     assert torch.equal(result["extra_logs"]["scored"], torch.ones(2))
 
 
+def test_a_query_without_its_prompt_is_not_taken_for_an_answer(worker_url: str) -> None:
+    result = openrlhf_reward.reward_func(["no", "Is it?no"], ["yes?", "Is it?"], [NO, NO])
+    assert result["extra_logs"]["scored"].tolist() == [0.0, 1.0]
+    assert result["rewards"].tolist() == [1.0, 1.0], "the mean of its group"
+
+
 def test_neutral_is_the_mean_of_the_group() -> None:
     filled = query.fill_unscored([1.0, 0.5, None, None], ["a", "a", "a", "b"])
     assert filled == [1.0, 0.5, 0.75, query.NEUTRAL]
