@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repic.images.coordinates import Convention
-from repic.objectives.base import Mode, Row
+from repic.objectives.base import Row
 from repic.rewards.scoring import score
 from repic.rewards.wrappers import Wrapper
 
@@ -100,12 +100,11 @@ def measure_answers(
     generator: AnswerGenerator,
     model: Any,
     rows: Sequence[Row],
-    mode: Mode = "strict",
     seed: int = 0,
     tick: Callable[[int], None] = lambda done: None,
     strip: Collection[Wrapper] = (),
 ) -> Measured:
-    """Generate and score greedy and sampled answers; on a CPU they repeat for the same seed.
+    """Generate and strictly score greedy and sampled answers; on a CPU a seed repeats them.
 
     Rows with an unreadable picture are left out.
     """
@@ -114,7 +113,7 @@ def measure_answers(
 
     def scored(texts: Sequence[str]) -> tuple[HeldOutAnswer, ...]:
         return tuple(
-            _scored(row, text, mode, generator.convention, strip)
+            _scored(row, text, generator.convention, strip)
             for row, text in zip(rows, texts, strict=True)
             if row["example_id"] not in generator.unreadable
         )
@@ -123,9 +122,9 @@ def measure_answers(
 
 
 def _scored(
-    row: Row, text: str, mode: Mode, convention: Convention, strip: Collection[Wrapper]
+    row: Row, text: str, convention: Convention, strip: Collection[Wrapper]
 ) -> HeldOutAnswer:
-    reward = score(text, row, mode, convention, strip=strip)
+    reward = score(text, row, "strict", convention, strip=strip)
     return HeldOutAnswer(row["example_id"], row["objective"], text, reward.total, reward.reason)
 
 
