@@ -57,7 +57,7 @@ CLIP_PARTS = "clip_scores"
 """Name of the parts in a store that hold scores of an interrupted run."""
 
 _LONGEST = 10_000
-_EPSILON = 0.1
+_ORDER, _EPSILON = 4, 0.1
 _PHOTOS_PER_BATCH = 64
 _CLIP_SCHEMA = pa.schema([("key", pa.string()), ("score", pa.float64())])
 NGram = tuple[str, ...]
@@ -119,7 +119,7 @@ def distinct(photos: Sequence[str], grams: Sequence[Sequence[NGram]], n: int) ->
     return Estimate(share, max(0.0, share - half), min(1.0, share + half), total, unit)
 
 
-def self_bleu(captions: Sequence[Sequence[str]], order: int = 4) -> list[float | None]:
+def self_bleu(captions: Sequence[Sequence[str]]) -> list[float | None]:
     """BLEU of each caption against all others; None for one without words or without others.
 
     An n-gram is clipped at its count in that other caption which has it most often. The two largest
@@ -127,13 +127,12 @@ def self_bleu(captions: Sequence[Sequence[str]], order: int = 4) -> list[float |
 
     Args:
         captions: Words of each caption.
-        order: Longest n-gram.
     """
     if len(captions) < 2:
         return [None] * len(captions)
     lengths = sorted(len(words) for words in captions)
-    precisions = [[0.0] * order for _ in captions]
-    for n in range(1, order + 1):
+    precisions = [[0.0] * _ORDER for _ in captions]
+    for n in range(1, _ORDER + 1):
         counts = [Counter(_ngrams(words, n)) for words in captions]
         largest: dict[NGram, tuple[int, int]] = {}
         for counter in counts:
@@ -147,7 +146,7 @@ def self_bleu(captions: Sequence[Sequence[str]], order: int = 4) -> list[float |
                 clipped += min(count, second if count == first else first)
             precisions[index][n - 1] = max(clipped, _EPSILON) / max(counter.total(), 1)
     return [
-        math.exp(sum(map(math.log, values)) / order) * _brevity(len(words), lengths)
+        math.exp(sum(map(math.log, values)) / _ORDER) * _brevity(len(words), lengths)
         if words
         else None
         for words, values in zip(captions, precisions, strict=True)

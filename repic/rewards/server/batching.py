@@ -24,15 +24,10 @@ _Waiting = tuple[RewardedAnswer, "asyncio.Future[float | None]"]
 
 
 class BatchedComponent:
-    """One component behind a queue; an answer that it cannot score keeps its reward.
+    """One component behind a queue; an answer that it cannot score keeps its reward."""
 
-    Attributes:
-        sizes: Sizes of the last batches, the newest last.
-    """
-
-    def __init__(self, component: Component, max_batch: int = MAX_BATCH) -> None:
-        self.component, self.max_batch = component, max_batch
-        self.sizes: deque[int] = deque(maxlen=100)
+    def __init__(self, component: Component) -> None:
+        self.component = component
         self._waiting: deque[_Waiting] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=component.name)
@@ -58,9 +53,8 @@ class BatchedComponent:
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            count = min(self.max_batch, len(self._waiting))
+            count = min(MAX_BATCH, len(self._waiting))
             batch = [self._waiting.popleft() for _ in range(count)]
-            self.sizes.append(count)
             scores: Sequence[float | None]
             try:
                 scores = await loop.run_in_executor(
