@@ -169,8 +169,8 @@ class TrainSettings(Section):
     prompts_per_step: int = Field(
         2,
         ge=1,
-        description="Groups per optimizer step over all GPUs (sft: answers); sets gradient "
-        "accumulation.",
+        description="Groups of trainer.num_generations answers per optimizer step over all GPUs "
+        "(sft: of 8); sets gradient accumulation.",
     )
     max_prompt_tokens: int = Field(
         4096,

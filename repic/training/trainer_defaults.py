@@ -180,8 +180,8 @@ def _accumulated(answers: int, per_device: int) -> int:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if answers % (per_device * processes):
         raise ConfigError(
-            f"train.prompts_per_step groups of trainer.num_generations are {answers} answers per "
-            f"step, not a multiple of trainer.per_device_train_batch_size x processes "
+            f"train.prompts_per_step groups (of trainer.num_generations; sft: of 8) are {answers} "
+            f"answers per step, not a multiple of trainer.per_device_train_batch_size x processes "
             f"({per_device} x {processes}): change one of them"
         )
     return answers // (per_device * processes)

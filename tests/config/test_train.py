@@ -150,6 +150,8 @@ def test_prompts_per_step_hold_on_any_number_of_gpus(
 ) -> None:
     asked = config.load("paper", CPU)
     assert trainer_config(asked, tmp_path).gradient_accumulation_steps == 8
+    supervised = config.load("paper", CPU, train={"method": "sft"})
+    assert trainer_config(supervised, tmp_path).gradient_accumulation_steps == 8
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ConfigError, match=r"not a multiple of .* \(2 x 3\)"):
         trainer_config(asked, tmp_path)
