@@ -43,6 +43,8 @@ class ReferenceCaptions(Mapping[str, tuple[str, ...]]):
             CaptionError: none are known, or several photos of the file have this name.
         """
         path = _normal(photo)
+        if path in self._captions:
+            return self._captions[path]
         for end in _ends(path):
             found = self._by_end.get(end, set())
             if len(found) == 1:
@@ -95,7 +97,8 @@ def _pairs(path: Path) -> Iterator[tuple[str, str]]:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         content = None  # perhaps JSON lines
-    if not isinstance(content, Mapping):
+    is_row = isinstance(content, Mapping) and isinstance(content.get("caption"), str)
+    if is_row or not isinstance(content, Mapping):
         yield from ((record.photo, record.caption) for record in CaptionFile(path))
         return
     try:

@@ -125,6 +125,19 @@ def test_equal_names_in_two_folders_are_kept_apart(tmp_path: Path) -> None:
         found["0.png"]
 
 
+def test_the_path_itself_comes_first(tmp_path: Path) -> None:
+    file = tmp_path / "references.json"
+    file.write_text(json.dumps({"0.png": ["A dog."], "mam/0.png": ["A cat."]}))
+    found = read_reference_captions(file)
+    assert (found["./0.png"], found["x/mam/0.png"]) == (("A dog.",), ("A cat.",))
+
+
+def test_one_line_of_a_caption_file_is_one(tmp_path: Path) -> None:
+    file = tmp_path / "references.jsonl"
+    file.write_text('{"photo": "a.jpg", "concepts": [], "caption": "A dog."}\n')
+    assert read_reference_captions(file)["a.jpg"] == ("A dog.",)
+
+
 @pytest.mark.parametrize(
     "content", ['{"a.jpg": "A dog."}', '{"annotations": [{"image_id": 1}]}', '{"a": [1]}']
 )
