@@ -52,6 +52,11 @@ def test_what_cannot_be_read(reply: str) -> None:
     assert choice(reply, OPTIONS) is None
 
 
+def test_letters_that_only_look_like_latin_ones_are_not_read() -> None:
+    assert choice("The answer is \u212a.", OPTIONS) is None  # the sign of kelvins
+    assert yes_or_no("Ye\u017f.") is not False  # a long s
+
+
 def test_letters_without_texts() -> None:
     assert choice("The answer is C", ("", "", "")) == 2
     assert choice("C. <Ann>", ("", "", "")) == 2

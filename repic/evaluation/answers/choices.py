@@ -23,9 +23,8 @@ FEWEST_UNKNOWN = 4
 _DECORATION = str.maketrans("", "", '*_"`$')
 _BOXED = re.compile(r"\\boxed ?\{ ?(?:\\text ?\{)? ?\(?([A-Za-z])\b")
 _STATED = re.compile(
-    r"\b(?:answer|option|choice)(?: is| would be| should be| must be)?(?: ?:)? ?(?:option )?"
-    r"[(\['<]?([A-Z])(?![\w'])(?! (?:or|and|nor)\b)",
-    re.IGNORECASE,
+    r"(?i:\b(?:answer|option|choice)(?: is| would be| should be| must be)?(?: ?:)? ?(?:option )?)"
+    r"[(\['<]?([A-Z])(?![\w'])(?! (?i:or|and|nor)\b)"
 )
 _ALONE = re.compile(r"[(\['<]?([A-Za-z])[)\]'>]?[.):,]?")
 _LEADING = re.compile(r"[(\['<]?([A-Za-z])[)\]'>]?(?:[.):,]|\n| - )")
@@ -57,7 +56,7 @@ def choice(reply: str, options: Sequence[str]) -> int | None:
         rest = _by_text(text[leading.end() :], options)
         if index is not None:
             return index if rest in (None, index) else None
-    stated = {_index(letter, options) for letter in _STATED.findall(text) if letter.isupper()}
+    stated = {_index(letter, options) for letter in _STATED.findall(text)}
     if stated:
         only = stated.pop()
         return only if not stated and said in (None, only) else None
@@ -93,7 +92,7 @@ def _contains(words: Sequence[str], part: Sequence[str]) -> bool:
 def yes_or_no(reply: str) -> bool | None:
     """Whether an answer begins with yes (True) or no (False); None if with neither."""
     found = _YES_NO.match(_plain(reply[:LONGEST]))
-    return None if found is None else found[1].lower() == "yes"
+    return None if found is None else found[1].casefold() == "yes"
 
 
 def options_in(question: str) -> tuple[str, ...]:
