@@ -44,7 +44,7 @@ def prepare(
     from accelerate.utils import gather_object
 
     train = plan.settings.train
-    order = epoch_order(table, prompt_count(config, table.num_rows), config.seed)
+    order = epoch_order(table, prompt_count(config, table.num_rows, selected=True), config.seed)
     config.num_train_epochs = 1.0
     model, adapter = trainable(plan, config)
     guard = TrainingGuard(train.guards)
@@ -79,8 +79,12 @@ def _reward_factory(urls: Sequence[str]) -> Callable[..., TrainedReward]:
     return partial(RemoteReward, urls) if urls else TrainedReward
 
 
-def prompt_count(config: GRPOConfig, rows: int) -> int:
+def prompt_count(config: GRPOConfig, rows: int, selected: bool = False) -> int:
     """Number of prompts of a run: `max_steps` or the epochs, in whole generation batches.
+
+    Args:
+        selected: Whether these are the rows that the run takes. Less than one epoch is a selection
+            of rows, so a run takes all of them.
 
     Raises:
         DataError: fewer rows than one generation batch takes; TRL would not train a single step.
@@ -97,4 +101,5 @@ def prompt_count(config: GRPOConfig, rows: int) -> int:
         steps = (config.steps_per_generation or 1) * config.num_iterations
         steps_per_batch = steps / config.gradient_accumulation_steps
         return math.ceil(config.max_steps / steps_per_batch) * batch
-    return max(batch, math.floor(rows * config.num_train_epochs / batch) * batch)
+    epochs = max(1.0, config.num_train_epochs) if selected else config.num_train_epochs
+    return max(batch, math.floor(rows * epochs / batch) * batch)

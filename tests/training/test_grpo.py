@@ -210,6 +210,20 @@ def test_epochs_are_laid_out_in_whole_batches(
     assert grpo.prompt_count(config, table.num_rows) == expected
 
 
+@pytest.mark.parametrize("epochs", [0.25, 0.5, 1.0])
+def test_a_part_of_an_epoch_takes_that_part_of_the_rows(
+    epochs: float, built: Built, tiny: str, work: Path
+) -> None:
+    asked = small(tiny, f"trainer.num_train_epochs={epochs}", "trainer.max_steps=-1")
+    plan, table, config = planned(built.store, asked, work)
+    count = grpo.prompt_count(config, table.num_rows)
+    batch = config.generation_batch_size // config.num_generations
+    assert epochs * table.num_rows - batch < count <= epochs * table.num_rows
+    selected = select_rows(table, {}, count, config.seed)
+    session = grpo.prepare(plan, selected, config)
+    assert abs(session.trainer.train_dataset.num_rows - count) <= 2 * batch
+
+
 def test_the_order_of_an_epoch_is_its_own() -> None:
     table = listed({"oct": 20})
     places = epoch_order(table, 50, seed=1)

@@ -62,7 +62,7 @@ def _trainer(settings: Settings, rows: pa.Table) -> Iterator[Finding]:
             if isinstance(config, GRPOConfig):
                 count, group = prompt_count(config, rows.num_rows), config.num_generations or 1
                 kept = select_rows(rows, shares, count, config.seed)
-                answers = prompt_count(config, kept.num_rows) * group
+                answers = prompt_count(config, kept.num_rows, selected=True) * group
                 what = f"answers in groups of {group}"
             else:
                 count = answer_count(config, rows.num_rows)
