@@ -27,7 +27,6 @@ def ask(model: str, settings: Settings, store: Store, as_json: bool) -> None:
     out().print(
         f"{verb} {result.ref}: {result.task} of {result.model} on {result.suite}, "
         f"{len(result.rows)} questions; in percent, 95 % intervals, clustered by photo",
-        markup=False,
     )
     _print(result)
 
@@ -77,7 +76,7 @@ def compare(store: Store, refs: Sequence[str], as_json: bool) -> None:
         )
         return
     for result in results:
-        out().print(f"{result.ref}: {result.model} on {result.suite}", markup=False)
+        out().print(f"{result.ref}: {result.model} on {result.suite}")
         _print(result)
     for other, named in differences:
         _print_differences(first.ref, other.ref, named)
@@ -86,7 +85,7 @@ def compare(store: Store, refs: Sequence[str], as_json: bool) -> None:
 def _print_differences(first: str, second: str, named: dict[str, Any]) -> None:
     from repic.evaluation.metrics import format_interval, format_value
 
-    out().print(f"{second} minus {first} on the questions of both", markup=False)
+    out().print(f"{second} minus {first} on the questions of both")
     rows = [
         (
             name,

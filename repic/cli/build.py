@@ -208,7 +208,7 @@ def _print_outcome(outcome: BuildResult, store: str) -> None:
     unchanged = "Repaired" if outcome.repaired else "Nothing new: this is"
     verb = "Published" if outcome.published else unchanged
     console = out()
-    console.print(f"{verb} [bold]{outcome.dataset.ref}[/] in {outcome.seconds:.1f} s, {store}")
+    console.print(f"{verb} {outcome.dataset.ref} in {outcome.seconds:.1f} s, {store}")
     copies = f"{outcome.copies} exact copies, " if outcome.copies else ""
     console.print(
         f"  {outcome.files} photos found, {rows['images']} usable and distinct, {copies}"
@@ -218,7 +218,7 @@ def _print_outcome(outcome: BuildResult, store: str) -> None:
     for name, count in outcome.dataset.notes.get("images", {}).get("sources", {}).items():
         console.print(f"  source {name}: {count['usable']} of {count['found']} photos")
     for path, what in outcome.repaired.items():
-        console.print(f"  computed again: {path}, because {what}", style="yellow", markup=False)
+        console.print(f"  computed again: {path}, because {what}", style="yellow")
     for sentence in status.origin_sentences(status.origin_counts(outcome.dataset)):
         console.print(f"  {sentence}")
     for note in outcome.dataset.notes.get("examples", {}).values():
@@ -233,7 +233,7 @@ def _print_outcome(outcome: BuildResult, store: str) -> None:
             style="yellow",
         )
     for suspicion in suspects.suspicions(outcome.dataset.notes.get("pairs", {})):
-        console.print(f"  {suspicion}", style="yellow", markup=False)
+        console.print(f"  {suspicion}", style="yellow")
     if lost := split_conflicts.reviewed_photos(opened, outcome.dataset):
         console.print(f"  {split_conflicts.sentence(lost)}", style="yellow")
     photos = outcome.dataset.notes.get("pairs", {}).get("photos_by_split", {})

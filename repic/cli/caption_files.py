@@ -108,11 +108,11 @@ def captions(
     if facts is not None:
         extra["facts"] = _facts(records, facts, _judge(judge, judge_model, judge_key_env))
         if not extra["facts"]["net_facts"].n:
-            err().print(f"note: {NO_REFERENCES}", markup=False)
+            err().print(f"note: {NO_REFERENCES}")
     elif judge:
         raise UserError("--judge reads facts: give --facts FILE, too")
     for remark in report.remarks:
-        err().print(f"note: {remark}", markup=False)
+        err().print(f"note: {remark}")
     if as_json:
         print_json(report.as_json() | _as_json(extra))
         return
@@ -180,7 +180,7 @@ def compare_captions(
 
         preferred = judge_preference(*files, settings)
     if comparison.left_out:
-        err().print(f"note: {comparison.left_out} captions are in one file only", markup=False)
+        err().print(f"note: {comparison.left_out} captions are in one file only")
     if as_json:
         print_json(_comparison(comparison, preferred))
         return
@@ -205,7 +205,6 @@ def _print_summary(file: Path, report: CaptionScores) -> None:
     out().print(
         f"{file}: {report.metric} metric{rule}; {report.captions} captions of {report.photos} "
         "photos; 95 % intervals, clustered by photo",
-        markup=False,
     )
 
 
@@ -233,7 +232,6 @@ def _print_comparison(first: Path, second: Path, comparison: CaptionComparison) 
     out().print(
         f"A {first}, B {second}: {a.metric} metric; {a.captions} captions of {a.photos} photos "
         "each; 95 % intervals and p-values, clustered by photo",
-        markup=False,
     )
     rows = []
     for name, difference in comparison.differences.items():

@@ -31,6 +31,8 @@ StoreOption = Annotated[
     ),
 ]
 DEFAULT_STORE = "repic-store"
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+"""Options of consoles that print text as it is: names, paths and captions hold brackets, too."""
 AllowShrinkOption = Annotated[
     bool,
     typer.Option(
@@ -128,7 +130,7 @@ def out() -> Console:
     """Console for results."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    return Console(**PLAIN, soft_wrap=True)
 
 
 def err() -> Console:
@@ -141,7 +143,7 @@ def err() -> Console:
         from repic.cli.progress import LogConsole
 
         return LogConsole()
-    return Console(stderr=True, highlight=False)
+    return Console(**PLAIN, stderr=True)
 
 
 def print_json(value: Any) -> None:
@@ -150,15 +152,18 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
-    """A table on standard output; a cell that is too wide folds instead of being cut."""
+    """A table on standard output; a cell that is too wide folds instead of being cut.
+
+    Without names of columns it has no head.
+    """
     from rich import box
-    from rich.markup import escape
     from rich.table import Column, Table
 
     folding = [Column(name, overflow="fold") for name in columns]
     table = Table(*folding, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.show_header = any(columns)
     for row in rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row))
+        table.add_row(*("" if value is None else str(value) for value in row))
     out().print(table)
 
 
@@ -184,7 +189,14 @@ def print_settings(scope: Scope) -> None:
     from repic.config import describe
 
     for key, default, help_ in describe(scope):
-        out().print(f"[bold]{key}[/] = {default}  [dim]{help_}[/]")
+        print_setting(key, default, help_)
+
+
+def print_setting(key: str, default: object, help_: str) -> None:
+    """A line about a setting."""
+    from rich.text import Text
+
+    out().print(Text.assemble((key, "bold"), f" = {default}  ", (help_, "dim")))
 
 
 def size(count: int) -> str:

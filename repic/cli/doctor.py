@@ -132,23 +132,23 @@ def _dataset(
 
 def _print_report(report: DatasetReport) -> None:
     bound = f" of {report.dataset}" if report.dataset else ""
-    out().print(f"[bold]{report.examples}[/]{bound}")
-    out().print("\n[bold]Rows[/]")
+    out().print(f"{report.examples}{bound}", style="bold")
+    out().print("\nRows", style="bold")
     _print_counts(report.counts)
-    out().print(f"[bold]Without looking[/]: reward of train.mode={report.mode}")
+    out().print(f"Without looking: reward of train.mode={report.mode}", style="bold")
     _print_blind(report)
-    out().print("[bold]Recipe[/]: rows of train")
+    out().print("Recipe: rows of train", style="bold")
     print_rows(
         ["objective", "kind", "wanted", "train", "missing", "lost at"],
         [_recipe_row(line) for line in report.recipe],
     )
     if report.problems:
-        out().print("[bold]Problems[/]")
+        out().print("Problems", style="bold")
         print_rows(
             ["example", "check", "problem", "remedy"],
             [(p.example_id, p.check, p.message, p.remedy) for p in report.problems],
         )
-    out().print("[bold]Findings[/]")
+    out().print("Findings", style="bold")
     print_findings(report.findings)
 
 

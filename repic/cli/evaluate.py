@@ -161,7 +161,7 @@ def run(
         return
     _print(result)
     if report is None:
-        out().print(f"`repic report {result.ref}` writes its page", markup=False)
+        out().print(f"`repic report {result.ref}` writes its page")
 
 
 def _print(result: EvaluationResult) -> None:
@@ -173,22 +173,18 @@ def _print(result: EvaluationResult) -> None:
         f"{verb} {result.ref}: {result.model} on {result.suite}, {result.summary['photos']} "
         "photos; strict metric in percent, 95 % intervals, clustered by photo; n counts what a "
         "score is a mean over: captions, or claims about who is what (binding), or others",
-        markup=False,
     )
     _print_table(result, "strict", SCORES)
-    out().print(
-        "Caption quality: length in words, shares in percent, CLIPScore from 0 to 2.5",
-        markup=False,
-    )
+    out().print("Caption quality: length in words, shares in percent, CLIPScore from 0 to 2.5")
     _print_table(result, "quality", QUALITY)
     if any(score.n for named in result.estimates("facts").values() for score in named.values()):
-        out().print("Facts that the captions alone convey, in percent", markup=False)
+        out().print("Facts that the captions alone convey, in percent")
         _print_table(result, "facts", caption_facts.COLUMNS)
     if result.estimates("reference"):
-        out().print("Against reference captions: CIDEr from 0 to 10, else percent", markup=False)
+        out().print("Against reference captions: CIDEr from 0 to 10, else percent")
         _print_table(result, "reference", reference_scores.COLUMNS)
     if result.estimates("retrieval"):
-        out().print(f"Retrieval alone, threshold {result.summary['threshold']}", markup=False)
+        out().print(f"Retrieval alone, threshold {result.summary['threshold']}")
         _print_table(result, "retrieval", RETRIEVAL)
 
 
@@ -258,7 +254,6 @@ def compare(
     out().print(
         f"{legend} on {evaluations[0].suite}: strict metric in percent; 95 % intervals and "
         "p-values, clustered by photo",
-        markup=False,
     )
     columns = ["protocol", "part", "score", "", "value", "n", "minus A", "p", "shared n"]
     print_rows(columns, [_compared(line, letters[line.ref]) for line in lines])
@@ -336,16 +331,16 @@ def caption(
     answer = single_photo.caption(photo, refs, model, settings, opened, whole_references)
     question = answer.question
     if answer.limitation:
-        err().print(captioners.advised(answer.limitation), markup=False)
+        err().print(captioners.advised(answer.limitation))
     if sidecar:
         from repic.sources.sidecars import write_caption
 
-        err().print(f"Wrote {write_caption(photo, answer.plain)}", markup=False)
+        err().print(f"Wrote {write_caption(photo, answer.plain)}")
     if as_json:
         print_json(answer.as_json())
         return
     for crop in question.crops:
         near = ", ".join(f"{n.name} {n.similarity:.2f}" for n in crop.nearest[:3])
         box = " ".join(f"{side:.0f}" for side in crop.box)
-        err().print(f"crop {box} {crop.label}: {near}", markup=False)
-    out().print(answer.caption, markup=False)
+        err().print(f"crop {box} {crop.label}: {near}")
+    out().print(answer.caption)

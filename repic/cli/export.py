@@ -172,7 +172,7 @@ def _dataset(
         _print(result, target)
         written = json.dumps(result.facts["convention"])
         if target.facts.scored:
-            out().print(f"A reward worker needs REPIC_REWARD_CONVENTION='{written}'", markup=False)
+            out().print(f"A reward worker needs REPIC_REWARD_CONVENTION='{written}'")
     return result
 
 
@@ -185,10 +185,10 @@ def _print(result: ExportResult, target: ExportTarget) -> None:
     )
     for reason, number in result.facts["left_out"].items():
         named = ", ".join(result.facts["left_out_rows"][reason])
-        err().print(f"left out {number}: {reason} ({named})", markup=False)
-    out().print(f"Wrote {result.written} rows to {result.folder}", markup=False)
+        err().print(f"left out {number}: {reason} ({named})")
+    out().print(f"Wrote {result.written} rows to {result.folder}")
     use = re.sub(r"\bF\b", lambda _: str(result.folder), target.facts.use)
-    out().print(f"Use it: {use}", markup=False)
+    out().print(f"Use it: {use}")
 
 
 def _push_rows(result: ExportResult, name: str, public: bool, yes: bool) -> None:
@@ -196,13 +196,13 @@ def _push_rows(result: ExportResult, name: str, public: bool, yes: bool) -> None
 
     hub.check_pushable(result.facts)
     _ask(f"This uploads {hub.subjects_sentence(result.facts)}", name, public, yes)
-    out().print(f"Uploaded to {hub.push(result.folder, name, 'dataset', public)}", markup=False)
+    out().print(f"Uploaded to {hub.push(result.folder, name, 'dataset', public)}")
 
 
 def _ask(what: str, name: str, public: bool, yes: bool) -> None:
     """Say what a push makes known, and go on only if the user agrees."""
     where = f"to {'the public' if public else 'a private'} repository {name}"
-    err().print(f"{what}, {where}.", markup=False)
+    err().print(f"{what}, {where}.")
     if not yes and not typer.confirm("Upload?", default=False, err=True):
         raise UserError("nothing was uploaded; --yes uploads without asking")
 
@@ -235,7 +235,7 @@ def _checkpoint(
     if push:
         data = ", ".join(str(bound.ref) for bound in manifest.inputs) or "unknown data"
         _ask(f"This uploads {summary}, trained on {data}", push, public, yes)
-        out().print(f"Uploaded to {hub.push(folder, push, 'model', public)}", markup=False)
+        out().print(f"Uploaded to {hub.push(folder, push, 'model', public)}")
 
 
 def _list(markdown: bool, as_json: bool) -> None:
@@ -305,8 +305,8 @@ def import_(
         print_json(record)
         return
     for reason, number in result.skipped.items():
-        err().print(f"skipped {number} {reason}", markup=False)
+        err().print(f"skipped {number} {reason}")
     manifest = result.manifest
-    out().print(f"{result.rows} rows are {manifest.ref}, content {manifest.content}", markup=False)
+    out().print(f"{result.rows} rows are {manifest.ref}, content {manifest.content}")
     if result.lost:
-        out().print(f"Lost: {result.lost}", markup=False)
+        out().print(f"Lost: {result.lost}")

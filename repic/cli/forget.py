@@ -119,7 +119,6 @@ def _undo(store: Store, as_json: bool) -> None:
     out().print(
         f"Taken back: what was forgotten at {when}{why}. The next build reads it again, if the "
         "source still has it; deleted versions and dropped decisions do not come back.",
-        markup=False,
     )
 
 
@@ -128,7 +127,7 @@ def _print_alike(alike: tuple[Alike, ...]) -> None:
         return
     err().print("These look like the same picture, and are not forgotten:")
     for photo in alike[:ALIKE]:
-        err().print(f"  {photo.image_id}  {photo.uri}", markup=False, soft_wrap=True)
+        err().print(f"  {photo.image_id}  {photo.uri}", soft_wrap=True)
     more = f" (and {len(alike) - ALIKE} more, which --json names)" if len(alike) > ALIKE else ""
     err().print(f"Look at them, and forget each copy with `repic forget IMAGE_ID`{more}.")
 
@@ -152,7 +151,7 @@ def _print(done: Forgetting | None, left: Remains, deleted: Garbage | None, appl
         _print_alike(done.near_duplicates)
     if deleted:
         for lease in deleted.blocked_by:
-            err().print(f"In use by {lease}: {lease.advice}.", markup=False)
+            err().print(f"In use by {lease}: {lease.advice}.")
         if deleted.deleted:
             out().print(f"Deleted {len(deleted.files)} files.")
         else:

@@ -84,7 +84,7 @@ def repair(as_json: JsonOption = False, store: StoreOption = DEFAULT_STORE) -> N
         print_json(asdict(result))
     else:
         for sentence in result.done:
-            out().print(sentence, markup=False)
+            out().print(sentence)
         if result.left:
             print_rows(
                 ["version", "file", "left", "remedy"],
@@ -202,6 +202,6 @@ def _print(garbage: Garbage) -> None:
     verb = "Deleted" if garbage.deleted else "Would delete"
     out().print(f"{verb} {len(garbage.files)} files, {size(garbage.bytes)}.")
     for lease in garbage.blocked_by:
-        err().print(f"In use by {lease}: {lease.advice}.", markup=False)
+        err().print(f"In use by {lease}: {lease.advice}.")
     if garbage.blocked_by:
         err().print("So nothing is deleted; run this again when it is free.")

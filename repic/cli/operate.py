@@ -109,11 +109,11 @@ def schedule(
             )
     elif off:
         schedules.remove(name)
-        out().print(f"{name} has no schedule of `repic schedule` now.", markup=False)
+        out().print(f"{name} has no schedule of `repic schedule` now.")
     else:
         schedules.put(name, param or (), cron, timezone)
         when = f"{cron} ({timezone})"
-        out().print(f"{name} runs at {when}, while server and worker run.", markup=False)
+        out().print(f"{name} runs at {when}, while server and worker run.")
 
 
 def automations(
@@ -196,7 +196,7 @@ def _print_status(current: Status, runs: list[FlowRun] | None) -> None:
         console.print("Nothing was published yet.")
     else:
         rows = ", ".join(f"{count} {name}" for name, count in current.rows.items())
-        console.print(f"Latest is [bold]{current.dataset}[/]: {rows}")
+        console.print(f"Latest is {current.dataset}: {rows}")
         for name, count in current.sources.items():
             console.print(f"  source {name}: {count['usable']} of {count['found']} photos")
         for sentence in statuses.origin_sentences(current.origins):
@@ -211,14 +211,12 @@ def _print_status(current: Status, runs: list[FlowRun] | None) -> None:
             f"Failed ({failure.work}) at {failure.when:%F %T} UTC, by {failure.by}: "
             f"{failure.error}: {failure.message}",
             style="red",
-            markup=False,
         )
     for holder in current.died:
         console.print(
             f"Died: {holder}. It was killed (memory?) or the machine stopped; finished work is "
             "kept, so run it again.",
             style="red",
-            markup=False,
         )
     for holder in current.running:
         console.print(f"Running: {holder}")

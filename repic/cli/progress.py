@@ -33,7 +33,9 @@ class LogConsole(Console):
     """A console whose lines are records of the log."""
 
     def __init__(self) -> None:
-        super().__init__(file=io.StringIO(), highlight=False, no_color=True)
+        super().__init__(
+            file=io.StringIO(), highlight=False, markup=False, emoji=False, no_color=True
+        )
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Log what would be printed."""

@@ -183,15 +183,15 @@ def schema(
         typer.echo("\n".join(_markdown(chosen)).rstrip())
         return
     for t in chosen:
-        out().print(f"[bold]{t.name}[/]: {t.doc} Key: {', '.join(t.key)}.")
+        out().print(f"{t.name}: {t.doc} Key: {', '.join(t.key)}.")
         print_rows(
             ["column", "type", "null", "meaning"],
             [(c.name, _type(c.type), "yes" if c.nullable else "", c.doc) for c in t.columns],
         )
     if table is None:
-        out().print("[bold]pair_photos[/]: view of pairs with the URIs of both photos.")
+        out().print("pair_photos: view of pairs with the URIs of both photos.")
         print_rows(["column", "meaning"], list(PAIR_PHOTOS_DOC.items()))
-        out().print("[bold]sources[/]: view of the sources of a dataset and their settings.")
+        out().print("sources: view of the sources of a dataset and their settings.")
         print_rows(["column", "meaning"], list(SOURCES_DOC.items()))
 
 
@@ -219,7 +219,7 @@ def sources(
             typer.echo(f"| {' | '.join((f'`{kind}`', *map(_escaped, given.values())))} |")
     else:
         for kind, given in found.items():
-            out().print(f"[bold]{kind}[/]")
+            out().print(kind, style="bold")
             print_rows(["", ""], [(name, text) for name, text in given.items() if text])
 
 

@@ -187,13 +187,13 @@ def _compared(recorded: RecordedDecision) -> list[dict[str, Any]]:
 
 def _print(recorded: RecordedDecision) -> None:
     out().print(
-        f"Decision {recorded.number}: [bold]{recorded.verdict}[/] {recorded.candidate}; "
+        f"Decision {recorded.number}: {recorded.verdict} {recorded.candidate}; "
         f"in use: {recorded.in_use or 'nothing'}"
     )
     rows = [tuple(_cell(row.get(name)) for name in COLUMNS) for row in _compared(recorded)]
     if rows:
         print_rows(list(COLUMNS), rows)
-    out().print(recorded.why, markup=False)
+    out().print(recorded.why)
 
 
 def _cell(value: Any) -> Any:

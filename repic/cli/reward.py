@@ -106,7 +106,7 @@ def _print(report: AttackReport) -> None:
     )
     for case in (*report.succeeded, *report.punished):
         out().print(
-            f"[red]{case.task} {case.family}[/] {case.name}: {case.total:.3f} of {case.honest:.3f} "
+            f"{case.task} {case.family} {case.name}: {case.total:.3f} of {case.honest:.3f} "
             f"({case.reason}) on {case.example_id}",
         )
 
@@ -172,7 +172,7 @@ def score(
             out().print(f"{len(good)} scored, mean {sum(r['total'] for r in good) / len(good):.4f}")
     for bad in results:
         if "error" in bad:
-            err().print(f"line {bad['line']}: {bad['error']}", markup=False)
+            err().print(f"line {bad['line']}: {bad['error']}")
     if not good:
         raise UserError(f"no line of {completions} could be scored")
 
@@ -217,7 +217,7 @@ def explain(
         return
     for key in ("objective", "kind", "prompt", "answer", "caption", "read", "reason"):
         if facts[key] not in (None, ""):
-            out().print(f"{key}: {facts[key]}", markup=False)
+            out().print(f"{key}: {facts[key]}")
     print_rows(
         ["component", "value", "rule"],
         [(part["name"], f"{part['value']:.3f}", part["rule"]) for part in facts["components"]],

@@ -23,6 +23,7 @@ from repic.cli.common import (
     print_findings,
     print_json,
     print_rows,
+    print_setting,
     print_settings,
 )
 
@@ -154,15 +155,17 @@ def _print_settings(method: Literal["grpo", "sft"]) -> None:
 
     print_settings(TRAIN)
     for name, default in defaults(method).items():
-        out().print(f"[bold]trainer.{name}[/] = {default.value}  [dim]{default.why}[/]")
-    out().print(f"[dim]and every other field of TRL's {method.upper()}Config, as trainer.FIELD[/]")
+        print_setting(f"trainer.{name}", default.value, default.why)
+    out().print(
+        f"and every other field of TRL's {method.upper()}Config, as trainer.FIELD", style="dim"
+    )
 
 
 def _print_outcome(outcome: TrainingResult) -> None:
     console = out()
     verb = "Published" if outcome.published else "Nothing new: this is"
-    with_rollouts = f" with [bold]{outcome.rollouts.ref}[/]" if outcome.rollouts else ""
-    console.print(f"{verb} [bold]{outcome.checkpoint.ref}[/]{with_rollouts}")
+    with_rollouts = f" with {outcome.rollouts.ref}" if outcome.rollouts else ""
+    console.print(f"{verb} {outcome.checkpoint.ref}{with_rollouts}")
     for warning in outcome.checkpoint.notes.get("warnings", ()):
         console.print(f"  {warning}", style="yellow")
     left_out = outcome.checkpoint.notes.get("left_out_without_caption")

@@ -189,7 +189,7 @@ def lineage(
             }
         )
     else:
-        out().print(graph.tree(), markup=False)
+        out().print(graph.tree())
 
 
 def tag(

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -147,6 +148,20 @@ def test_a_query_neither_writes_nor_reads_files(
     code, _, err = repic_main("sql", "select nope from images", "--unsafe", at)
     assert code == 2
     assert "nope" in err
+
+
+def test_values_are_printed_as_they_are(store: Store, repic_main: Main) -> None:
+    query = "select 'a :dog: [draft] [/b]' as x"
+    code, out, err = repic_main("sql", query, f"--store={store.location}")
+    assert code == 0, err
+    assert "a :dog: [draft] [/b]" in out
+
+
+def test_sources_are_tables_without_a_head(repic_main: Main) -> None:
+    code, out, _ = repic_main("sources")
+    assert code == 0
+    assert "─" not in out
+    assert re.search(r"^folder\n\s+path +a folder or URL", out, re.MULTILINE)
 
 
 def test_a_type_that_parquet_lacks_is_named(store: Store, tmp_path: Path, repic_main: Main) -> None:

@@ -150,9 +150,9 @@ def test_it_is_told_and_rolled_back_from_the_command_line(store: Store, repic_ma
     assert "better beyond its interval" in out
     assert "first" in repic_main("refresh", "why", "1", at)[1]
     assert "there is no decision 9: there are 2" in repic_main("refresh", "why", "9", at)[2]
-    code, out, _ = repic_main("refresh", "rollback", at, "--reason", "it calls all dogs\nRex")
+    code, out, _ = repic_main("refresh", "rollback", at, "--reason", "it calls all [/dogs]\nRex")
     assert "checkpoint@v1 is @production again" in out
-    assert "was taken back by hand: it calls all dogs Rex" in out
+    assert "was taken back by hand: it calls all [/dogs] Rex" in out
     assert history.decisions(store)[-1].why in out
     code, out, _ = repic_main(
         "sql", "select verdict, candidate from promotions order by decision", "--format=csv", at
