@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
+from pydantic import BeforeValidator
 
 from repic import config
 from repic.errors import PictureError, RepicError
@@ -27,6 +28,9 @@ LONGEST_NAME = 80
 """Characters of a reviewer's name."""
 
 MOST_FIELDS = 40
+
+EMPTY_IS_NONE = BeforeValidator(lambda text: None if text == "" else text)
+"""Of a value in the address: forms send those that nobody filled in as empty texts."""
 
 FOR_EVER = "private, max-age=31536000, immutable"
 """Of a picture: its id stands for its content."""
@@ -68,6 +72,10 @@ class Studio:
             storage.errors.NotFoundError: there is no such version.
         """
         return self.versions.find(asked_version(request))
+
+    def seen_version(self, request: Request) -> VersionTables:
+        """The version on the page that a form came from, `of` in its address; else as `version`."""
+        return self.versions.find(asked_version(request, "of") or asked_version(request))
 
     def version_or_none(self, request: Request) -> VersionTables | None:
         """As `version`; None before anything is published."""

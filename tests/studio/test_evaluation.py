@@ -67,6 +67,7 @@ def test_two_reports_side_by_side(evaluated: Store) -> None:
     assert 'href="/evaluation/1"' in text  # the one in production, without being asked
     assert '<td class="num better">+33.3</td>' in text
     assert '<td class="num better">-33.3</td>' in text  # of false mentions, which are bad
+    assert visitor.get("/evaluation/2?against=").text == text  # what its form sends
     other = visitor.get("/evaluation/1?against=2").text
     assert '<td class="num worse">+33.3</td>' in other
     assert '<td class="num worse">-33.3</td>' in other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from repic.pipeline.stages.reviewed import subject_id
 from storage.store import Store
 from tests.builds import Built, build
 from tests.pipeline.test_box_reviews import box
+from tests.report import builds
 from tests.studio.conftest import ATTACK, SCRIPT, Mined, client
 
 HTMX = {"hx-request": "true"}
@@ -117,6 +119,22 @@ def test_a_split_group_is_two(browser: TestClient, store: Store, mined: Mined) -
     for ends, pair in both.items():
         if len(ends & set(chosen)) == 1 and len(ends & rest) == 1:
             assert pair["kind"] == "negative"
+
+
+@pytest.mark.parametrize("path", ["/groups?origin=label", "/groups/one?group={name}"])
+def test_a_page_decides_on_what_it_shows(path: str, tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    content = builds.rows(tmp_path / "photos", identities=4)
+    builds.publish(store, content)
+    name = content.objects[0]["identity"]
+    browser = client(store, allow_review=True)
+    text = browser.get(path.format(name=name)).text
+    (action,) = set(re.findall(r'hx-post="(/groups/name[^"]*)"', text))
+    shown = sum(row["identity"] == name for row in content.objects)
+    content.objects[-1]["identity"] = name
+    builds.publish(store, content)  # meanwhile: another object is in the group
+    post(browser, html.unescape(action), group=name, name="Rex")
+    assert names(store) == {"Rex": shown}
 
 
 def test_names_that_nobody_gives(browser: TestClient, store: Store) -> None:

@@ -21,7 +21,7 @@ from repic.evaluation.score import ALL
 from repic.report import evaluation_page
 from repic.report.evaluation_page import EvaluationPage, ordered_estimates
 from repic.report.pictures import BoxOverlay, PagePicture
-from repic.studio.site import PageNotFoundError, Studio
+from repic.studio.site import EMPTY_IS_NONE, PageNotFoundError, Studio
 from storage.errors import StoreError
 
 NAME, PATH = "Evaluation", "/evaluation"
@@ -102,7 +102,9 @@ def routes(studio: Studio) -> APIRouter:
         return studio.page(request, "reports.html", lines=lines, older=older)
 
     @routes.get("/evaluation/{number}")
-    def report(request: Request, number: int, against: int | None = None) -> Response:
+    def report(
+        request: Request, number: int, against: Annotated[int | None, EMPTY_IS_NONE] = None
+    ) -> Response:
         page = _gathered(studio, number, against)
         return studio.page(
             request,

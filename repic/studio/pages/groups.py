@@ -126,12 +126,12 @@ async def _decide(studio: Studio, request: Request, decide: Any) -> Response:
     if group:
         version = asked_version(request)
         return RedirectResponse(address("/groups/one", {"group": group}, v=version or ""), 303)
-    return RedirectResponse(address("/groups", query), 303)
+    return RedirectResponse(address("/groups", query, of=""), 303)
 
 
 def _name(studio: Studio, request: Request, given: Form) -> None:
     """Merge the groups of a form under one name, or name the one that it has."""
-    version, decided = studio.version(request), studio.decisions.of("identity")
+    version, decided = studio.seen_version(request), studio.decisions.of("identity")
     found = _find(version, [value for key, value in given if key == "group"])
     things = [thing for group in found for thing in members(version, group.rows)]
     name = dict(given).get("name", "").strip()
@@ -143,7 +143,7 @@ def _name(studio: Studio, request: Request, given: Form) -> None:
 
 def _split(studio: Studio, request: Request, given: Form) -> None:
     """Make the chosen objects of a group another one."""
-    version, decided = studio.version(request), studio.decisions.of("identity")
+    version, decided = studio.seen_version(request), studio.decisions.of("identity")
     (found,) = _find(version, [dict(given).get("group", "")])
     things = members(version, found.rows)
     ids = {value for key, value in given if key == "member"}
@@ -162,7 +162,7 @@ def _split(studio: Studio, request: Request, given: Form) -> None:
 
 def _withdraw(studio: Studio, request: Request, given: Form) -> None:
     """Take back what a reviewer said of the objects of a group."""
-    version, decided = studio.version(request), studio.decisions.of("identity")
+    version, decided = studio.seen_version(request), studio.decisions.of("identity")
     (found,) = _find(version, [dict(given).get("group", "")])
     things = members(version, found.rows)
     studio.decisions.decide(withdrawing(things, studio.reviewer(request), decided))

@@ -13,17 +13,17 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, Response
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel
 
 from repic.pipeline.reviews import DECISIONS, DISPUTED
 from repic.studio.agreement import agreements
 from repic.studio.decisions import ByReviewer, standing
 from repic.studio.pair_index import PairFilter, PairIndex
 from repic.studio.site import (
+    EMPTY_IS_NONE,
     PageNotFoundError,
     Studio,
     address,
-    asked_version,
     fields,
     is_part,
 )
@@ -37,7 +37,7 @@ NAMED = 300
 """Identities and labels that a filter offers; others can be typed."""
 
 Flags = NDArray[np.bool_]
-Bound = Annotated[float | None, BeforeValidator(lambda text: None if text == "" else text)]
+Bound = Annotated[float | None, EMPTY_IS_NONE]
 
 
 class PairQuery(BaseModel):
@@ -140,7 +140,7 @@ def _decide(
     decision = given.get("decision", "")
     if decision not in ("", *DECISIONS):
         raise PageNotFoundError(f"A decision is one of {', '.join(DECISIONS)}.")
-    if _seen(studio, request).pairs.place(pair_id) is None:
+    if studio.seen_version(request).pairs.place(pair_id) is None:
         raise PageNotFoundError(f"There is no pair {pair_id}: load the page again.")
     change = {
         "subject": "pair",
@@ -152,13 +152,8 @@ def _decide(
     studio.decisions.decide([change])
 
 
-def _seen(studio: Studio, request: Request) -> VersionTables:
-    """The version that the reviewer sees: `of` in the address, or as `Studio.version`."""
-    return studio.versions.find(asked_version(request, "of") or asked_version(request))
-
-
 def _decided_card(studio: Studio, request: Request, pair_id: str, who: str) -> Response:
-    version = _seen(studio, request)
+    version = studio.seen_version(request)
     card = _card(studio, version, pair_id, who)
     return studio.page(request, "pair_card.html", version=version, card=card)
 
