@@ -23,7 +23,7 @@ def _known_objective(name: str) -> str:
 
 
 Objective = Annotated[str, AfterValidator(_known_objective)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0)]
 SPLITS = ("train", "validation", "test")
 LOCAL = "local-dir:"
 """OpenCLIP's prefix for a folder of weights."""

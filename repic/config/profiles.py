@@ -49,10 +49,10 @@ def _read(profile: str) -> dict[str, Any]:
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
             raise ConfigError(f"there is no profile file {profile}")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes()
     elif profile in profiles():
         shipped = resources.files("repic.config") / "profiles" / f"{profile}.yaml"
-        text = shipped.read_text(encoding="utf-8")
+        text = shipped.read_bytes()
     else:
         raise ConfigError(f"there is no profile {profile!r}{nearest(profile, profiles())}")
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from repic.config.build import Objective, Weight
 from repic.config.evaluate import Protocol
@@ -44,3 +44,15 @@ class RefreshSettings(Section):
     by_difficulty: bool = Field(
         True, description="Use the newest rollouts to skip rows that are too easy or too hard."
     )
+
+    @field_validator("tag")
+    @classmethod
+    def _is_a_tag(cls, tag: str) -> str:
+        from storage.errors import StoreError
+        from storage.refs import parse_tag
+
+        try:
+            parse_tag(f"checkpoint@{tag}")
+        except StoreError as error:
+            raise ValueError(str(error)) from None
+        return tag

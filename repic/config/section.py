@@ -27,7 +27,7 @@ class Section(BaseModel):
     An empty value (`--set key=`, `key:` in YAML) is accepted where the default is empty, too.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod

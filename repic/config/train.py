@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from repic.config.build import SPLITS, Objective
+from repic.config.build import SPLITS, Objective, Weight
 from repic.config.section import Section, added
 from repic.errors import ConfigError
 
@@ -158,7 +158,7 @@ class TrainSettings(Section):
         description="Reward workers that score the answers; empty: this process scores them.",
     )
     split: str = Field("train", description="Split to train on.")
-    shares: dict[Objective, float] = Field(
+    shares: dict[Objective, Weight] = Field(
         {},
         description="Share of each objective among the training rows; empty: as in the dataset.",
     )
@@ -186,14 +186,6 @@ class TrainSettings(Section):
     @classmethod
     def _known(cls, split: str) -> str:
         return _check_split(split)
-
-    @field_validator("shares")
-    @classmethod
-    def _not_negative(cls, shares: dict[str, float]) -> dict[str, float]:
-        for name, share in shares.items():
-            if share < 0:
-                raise ValueError(f"the share of {name} is {share}, and must be 0 or more")
-        return shares
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainSettings:

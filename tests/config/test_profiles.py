@@ -46,6 +46,9 @@ def test_an_override_is_read_as_yaml() -> None:
         ("detector.vocabulary=dog, mug", "write a list: [dog, mug]"),
         ("examples.names.locales=en_US", "write a list: [en_US]"),
         ("detector.vocabulary=none.txt", "cannot be read"),
+        ("source.weight=.inf", "source.weight=inf"),
+        ("refresh.tag=latest", "'latest' cannot be a tag"),
+        ("refresh.tag=two words", "is not an artifact"),
     ],
 )
 def test_a_wrong_override_is_one_clear_error(override: str, hint: str) -> None:
@@ -93,6 +96,9 @@ def test_a_profile_may_be_a_file(tmp_path) -> None:
     assert load(str(path)).runtime.threads == 1
     path.write_text("- not\n- sections\n")
     with pytest.raises(ConfigError, match="sections of settings"):
+        load(str(path))
+    path.write_bytes(b"source: {name: caf\xe9}")
+    with pytest.raises(ConfigError, match="is not valid YAML"):
         load(str(path))
 
 

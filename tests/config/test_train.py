@@ -110,7 +110,9 @@ def test_a_wrong_field_is_one_clear_error(override: str, hint: str, tmp_path: Pa
             "train.shares={otc: 1}",
             "train.shares.otc: there is no such objective; did you mean",
         ),
-        ("train.shares={vlt: -1}", "the share of vlt is -1"),
+        ("train.shares={vlt: -1}", "train.shares.vlt=-1"),
+        ("train.shares={vlt: .nan}", "train.shares.vlt=nan"),
+        ("train.guards.kl=.inf", "train.guards.kl=inf"),
     ],
 )
 def test_a_wrong_setting_names_the_remedy(override: str, hint: str) -> None:
