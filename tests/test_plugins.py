@@ -319,7 +319,7 @@ def test_a_reward_of_a_package_is_a_component_of_workers(packages: Packages) -> 
     [
         ("import nothing_of_this_name", "listing", "cannot be imported .ModuleNotFoundError: No"),
         ("1 / 0", "listing", "cannot be imported .ZeroDivisionError"),
-        ("VERSION = 1\nFACTS = None", "listing", r"lacks photos in broken \(docs/extending.md\)"),
+        ("VERSION = 1\nFACTS = None", "listing", r"lacks photos in broken"),
         (LISTING.replace("VERSION = 1", ""), "listing", "lacks VERSION"),
         (LISTING.replace("VERSION = 1", "VERSION = None"), "listing", "VERSION that is no number"),
         (LISTING + "FACTS = None", "listing", "FACTS in broken that are no SourceFacts"),

@@ -89,7 +89,7 @@ def _plugins(as_json: bool) -> None:
             [(p.group, p.name, p.distribution, p.release, bad or "ok") for p, bad in found],
         )
     else:
-        out().print("No package adds anything; docs/extending.md says how one does.")
+        out().print("No installed package adds anything.")
     if any(problem for _, problem in found):
         raise typer.Exit(1)
 

@@ -93,7 +93,7 @@ def export(
     yes: Yes = False,
     list_: Annotated[bool, typer.Option("--list", help="List the targets, and exit.")] = False,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="With --list: as in docs/formats.md.")
+        bool, typer.Option("--markdown", help="With --list: print Markdown.")
     ] = False,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,

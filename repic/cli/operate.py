@@ -48,7 +48,7 @@ def run(
 
 
 def up(
-    port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Prefect server.")] = 4200,
     studio: Annotated[bool, typer.Option("--studio", help="Start the studio as well.")] = False,
     studio_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the studio.")] = 8900,
     allow_review: Annotated[

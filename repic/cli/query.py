@@ -150,9 +150,7 @@ def catalog(
 def schema(
     table: Annotated[str | None, typer.Argument(help="One table; all by default.")] = None,
     as_json: JsonOption = False,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print Markdown, as in docs/tables.md.")
-    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
     """List every table and column with its type and meaning.
 
@@ -197,9 +195,7 @@ def schema(
 
 def sources(
     as_json: JsonOption = False,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print Markdown, as in docs/sources.md.")
-    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
     """List every kind of source and what it gives.
 

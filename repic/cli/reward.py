@@ -69,6 +69,8 @@ def attack(
     """
     from repic.rewards.attacks import sample_rows, suite
 
+    if store is None and dataset != EXAMPLES:
+        raise UserError("--dataset names rows of a store: give --store, too")
     rows = (
         sample_rows.generated()
         if store is None

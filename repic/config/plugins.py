@@ -210,7 +210,7 @@ def load(group: Group, name: str) -> Any:
         raise plugin.error(f"cannot be imported ({cause})") from error
     abstract: frozenset[str] = getattr(found, "__abstractmethods__", frozenset())
     if missing := [n for n in plugin.needed if n in abstract or not hasattr(found, n)]:
-        raise plugin.error(f"lacks {', '.join(missing)} in {plugin.path} (docs/extending.md)")
+        raise plugin.error(f"lacks {', '.join(missing)} in {plugin.path}")
     if not isinstance(found.VERSION, int | str):
         raise plugin.error(f"has a VERSION that is no number in {plugin.path}")
     if (facts := _FACTS.get(group)) and type(found.FACTS).__name__ != facts:

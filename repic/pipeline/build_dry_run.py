@@ -11,6 +11,7 @@ from repic.config.sources import kind_of, unread_by
 from repic.errors import RepicError
 from repic.images.fetch import ImageRefused, read_bytes
 from repic.models.published import models_of
+from repic.objectives import names
 from repic.pipeline.doctor import Finding
 from repic.sources import SourcePhoto
 
@@ -95,6 +96,10 @@ def models(settings: Settings, profile: str) -> Iterator[Finding]:
 
 def _recipe(settings: Settings) -> Iterator[Finding]:
     recipe = settings.examples
+    try:
+        names.check(recipe.names.locales)
+    except RepicError as error:
+        yield Finding("error", "names", str(error))
     wanted = f"{recipe.total} rows of train" if recipe.total else "all rows that can be made"
     if recipe.shares:
         share_sum = sum(recipe.shares.values())

@@ -73,6 +73,7 @@ def test_without_arguments_it_helps(repic_main: Main) -> None:
     ("arguments", "nearest"),
     [
         (("biuld",), "build"),
+        (("up", "--port", "99999"), "65535"),
         (("build", "--imags", "x"), "--images"),
         (("gc", "--aply"), "--apply"),
         (("sql", "select 1", "--fromat", "csv"), "--format"),

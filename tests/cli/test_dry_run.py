@@ -56,6 +56,15 @@ def test_photos_that_are_not_there_and_models_to_fetch_are_said(
     assert "yolov8x-worldv2.pt, " in models["found"]
 
 
+def test_names_that_cannot_be_drawn_are_said(repic_main: Main) -> None:
+    no_names = "examples.names.locales=[xx_YY]"
+    code, out, _ = repic_main("build", "--profile=sample", "--set", no_names, "--dry-run", "--json")
+    assert code == 1
+    [error] = (f for f in json.loads(out) if f["level"] == "error")
+    assert error["subject"] == "names"
+    assert "xx_YY" in error["found"]
+
+
 def test_training_says_rows_model_and_steps(built: Built, tiny: str, repic_main: Main) -> None:
     where = ("--store", str(built.location), "--model", tiny, "--dry-run")
     before = {path: path.stat().st_mtime_ns for path in built.location.rglob("*")}

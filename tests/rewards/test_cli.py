@@ -57,6 +57,11 @@ def test_a_success_is_an_exit_code(store: str, monkeypatch: pytest.MonkeyPatch) 
     assert run("attack", "--store", store, "--json").exit_code == 1
 
 
+def test_rows_of_no_store_are_refused() -> None:
+    result = run("attack", "--dataset", "examples@v3")
+    assert "give --store, too" in str(result.exception)
+
+
 def test_score_rows_that_explain_themselves(tmp_path: Path) -> None:
     file = tmp_path / "completions.jsonl"
     lines = [

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import html
+from pathlib import Path
+
+import pytest
 from fastapi.testclient import TestClient
 
+from repic.pipeline import failures
+from storage.manifest import Run
 from storage.store import Store
 from tests.builds import Built, build
+from tests.studio.conftest import client
 from tests.studio.test_pairs import decide, ends, shown
 
 
@@ -29,9 +36,19 @@ def test_home_says_what_waits_and_what_is_next(
     assert "@v2" in text
 
 
-def test_what_is_lacking_is_said(browser: TestClient, hostile: Store) -> None:
-    from tests.studio.conftest import client
+def test_a_new_store_is_told_how_to_begin(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "a store", create=True)
+    text = html.unescape(client(store).get("/").text)
+    assert f"repic build --images FOLDER --store '{tmp_path}/a store'" in text
 
+
+def test_a_training_that_failed_is_no_build(browser: TestClient, store: Store) -> None:
+    with pytest.raises(RuntimeError), failures.recorded(store, Run.here(), "train"):
+        raise RuntimeError
+    assert "The last training failed" in browser.get("/").text
+
+
+def test_what_is_lacking_is_said(browser: TestClient, hostile: Store) -> None:
     text = client(hostile).get("/").text
     assert "No identity was mined" in text
     assert "1 input refused by images" in text

@@ -22,6 +22,7 @@ from repic.studio.versions import VersionTables
 
 NAME, PATH = "Home", "/"
 OBJECTIVES = ("oct", "vlt", "ict")
+WORK = {"build": "build", "train": "training", "evaluate": "evaluation"}
 MEANINGS = {"oct": "Is it the same thing?", "vlt": "Where is it?", "ict": "Who is in the photo?"}
 
 
@@ -60,9 +61,8 @@ def routes(studio: Studio) -> APIRouter:
         current = status.read(studio.store)
         version = studio.version_or_none(request)
         if version is None:
-            step = NextStep(
-                "Nothing is published in this store yet.", "repic build --images FOLDER"
-            )
+            why = "Nothing is published in this store yet."
+            step = NextStep(why, f"repic build --images FOLDER{_option(studio)}")
             return studio.page(request, "home.html", version=None, current=current, steps=[step])
         review = review_state(studio, version)
         return studio.page(
@@ -141,9 +141,10 @@ def _steps(
 ) -> list[NextStep]:
     """What is sensible next, the most urgent first."""
     steps = []
-    store = f" --store {shlex.quote(studio.store.location)}"
+    store = _option(studio)
     if current.failed:
-        why = "The last build failed; what it finished is kept."
+        work = WORK[current.failed[0].work]
+        why = f"The last {work} failed; what it finished is kept."
         steps.append(NextStep(why, f"repic status{store}"))
     if review.unused:
         is_not = "decision is not" if review.unused == 1 else "decisions are not"
@@ -166,6 +167,11 @@ def _steps(
         steps.append(NextStep(why, f"repic evaluate run{store}"))
     last = "Add photos and run the command that built it again: only new ones are computed."
     return steps or [NextStep(last)]
+
+
+def _option(studio: Studio) -> str:
+    """What makes a command use this store."""
+    return f" --store {shlex.quote(studio.store.location)}"
 
 
 def _latest(studio: Studio, name: str) -> str | None:
