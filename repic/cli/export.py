@@ -27,6 +27,28 @@ if TYPE_CHECKING:
     from repic.export.target import ExportOptions
     from storage.store import Store
 
+Splits = Annotated[list[str] | None, typer.Option(help="Only this split; repeatable.")]
+Objectives = Annotated[list[str] | None, typer.Option(help="Only this objective; repeatable.")]
+Pictures = Annotated[
+    Literal["embed", "copy", "reference"] | None,
+    typer.Option(help="Inside the rows, as files beside them, or where the photos are."),
+]
+KeepExif = Annotated[bool, typer.Option("--keep-exif", help="Keep EXIF and GPS of whole photos.")]
+Uris = Annotated[
+    bool | None,
+    typer.Option(
+        "--uris/--no-uris", help="Tell where the photos are; by default not if it is uploaded."
+    ),
+]
+Model = Annotated[
+    str | None, typer.Option(help="Write boxes as this model, instead of --convention.")
+]
+Merged = Annotated[
+    bool,
+    typer.Option(
+        "--merged", help="checkpoint: merge the adapter in float32, and check its answers."
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Upload without asking.")]
 Public = Annotated[bool, typer.Option("--public", help="Upload to a public repository.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is not empty.")]
@@ -36,6 +58,8 @@ Push = Annotated[
         metavar="ORG/NAME", help="Upload to the Hugging Face Hub, private unless --public."
     ),
 ]
+List = Annotated[bool, typer.Option("--list", help="List the targets, and exit.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="With --list: print Markdown.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -57,44 +81,22 @@ def export(
         str | None, typer.Option("--to", metavar="TARGET", help="Program; --list shows all.")
     ] = None,
     out_: Annotated[Path | None, typer.Option("--out", help="The folder, as OUT.")] = None,
-    split: Annotated[list[str] | None, typer.Option(help="Only this split; repeatable.")] = None,
-    objective: Annotated[
-        list[str] | None, typer.Option(help="Only this objective; repeatable.")
-    ] = None,
-    pictures: Annotated[
-        Literal["embed", "copy", "reference"] | None,
-        typer.Option(help="Inside the rows, as files beside them, or where the photos are."),
-    ] = None,
-    keep_exif: Annotated[
-        bool, typer.Option("--keep-exif", help="Keep EXIF and GPS of whole photos.")
-    ] = False,
-    uris: Annotated[
-        bool | None,
-        typer.Option(
-            "--uris/--no-uris",
-            help="Tell where the photos are; by default not if it is uploaded.",
-        ),
-    ] = None,
+    split: Splits = None,
+    objective: Objectives = None,
+    pictures: Pictures = None,
+    keep_exif: KeepExif = False,
+    uris: Uris = None,
     convention: Convention = "qwen3-vl",
     min_pixels: MinPixels = None,
     max_pixels: MaxPixels = None,
-    model: Annotated[
-        str | None, typer.Option(help="Write boxes as this model, instead of --convention.")
-    ] = None,
-    merged: Annotated[
-        bool,
-        typer.Option(
-            "--merged", help="checkpoint: merge the adapter in float32, and check its answers."
-        ),
-    ] = False,
+    model: Model = None,
+    merged: Merged = False,
     overwrite: Overwrite = False,
     push: Push = None,
     public: Public = False,
     yes: Yes = False,
-    list_: Annotated[bool, typer.Option("--list", help="List the targets, and exit.")] = False,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="With --list: print Markdown.")
-    ] = False,
+    list_: List = False,
+    markdown: Markdown = False,
     as_json: JsonOption = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
@@ -111,6 +113,7 @@ def export(
 
     Example: repic export checkpoint@latest out --merged
     """
+    from repic.export import hub
     from repic.export.target import ExportOptions
 
     if list_:
@@ -125,7 +128,9 @@ def export(
     default = f"{manifest.name}-v{manifest.version}{f'-{to}' if to else ''}"
     place = folder or out_ or Path(default)
     if to is None:
-        _checkpoint(opened, ref, place, merged, push, public, yes)
+        uploaded = _checkpoint(opened, ref, place, merged, overwrite, as_json)
+        if push:
+            _push(place, "model", uploaded, push, public, yes)
         return
     options = ExportOptions(
         box_convention(convention, min_pixels, max_pixels, model),
@@ -139,7 +144,8 @@ def export(
     if as_json:
         print_json(result.facts)
     if push:
-        _push_rows(result, push, public, yes)
+        hub.check_pushable(result.facts)
+        _push(result.folder, "dataset", hub.subjects_sentence(result.facts), push, public, yes)
 
 
 def _dataset(
@@ -191,32 +197,25 @@ def _print(result: ExportResult, target: ExportTarget) -> None:
     out().print(f"Use it: {use}")
 
 
-def _push_rows(result: ExportResult, name: str, public: bool, yes: bool) -> None:
+def _push(
+    folder: Path, kind: Literal["dataset", "model"], what: str, name: str, public: bool, yes: bool
+) -> None:
+    """Say what an upload makes known, and upload only if the user agrees."""
     from repic.export import hub
 
-    hub.check_pushable(result.facts)
-    _ask(f"This uploads {hub.subjects_sentence(result.facts)}", name, public, yes)
-    out().print(f"Uploaded to {hub.push(result.folder, name, 'dataset', public)}")
-
-
-def _ask(what: str, name: str, public: bool, yes: bool) -> None:
-    """Say what a push makes known, and go on only if the user agrees."""
     where = f"to {'the public' if public else 'a private'} repository {name}"
-    err().print(f"{what}, {where}.")
+    err().print(f"This uploads {what}, {where}.")
     if not yes and not typer.confirm("Upload?", default=False, err=True):
         raise UserError("nothing was uploaded; --yes uploads without asking")
+    out().print(f"Uploaded to {hub.push(folder, name, kind, public)}")
 
 
 def _checkpoint(
-    store: Store,
-    ref: str,
-    folder: Path,
-    merged: bool,
-    push: str | None,
-    public: bool,
-    yes: bool,
-) -> None:
-    from repic.export import checkpoint_card, hub
+    store: Store, ref: str, folder: Path, merged: bool, overwrite: bool, as_json: bool
+) -> str:
+    """Write a checkpoint; returns what an upload of it makes known."""
+    from repic.export import checkpoint_card
+    from repic.export.folders import new_folder
     from repic.models.vlm import checkpoints, load
 
     manifest = store.manifest(ref)
@@ -226,16 +225,15 @@ def _checkpoint(
             "program with --to TARGET (--list shows all)"
         )
     load.quiet()
-    try:
-        summary = checkpoints.export(store, ref, folder, merged)
-    except FileExistsError:
-        raise UserError(f"{folder} is not empty: give a new folder") from None
-    checkpoint_card.write(folder, manifest, merged)
-    out().print(f"Wrote {summary}, to {folder}")
-    if push:
-        data = ", ".join(str(bound.ref) for bound in manifest.inputs) or "unknown data"
-        _ask(f"This uploads {summary}, trained on {data}", push, public, yes)
-        out().print(f"Uploaded to {hub.push(folder, push, 'model', public)}")
+    with new_folder(folder, overwrite) as temporary:
+        summary = checkpoints.export(store, ref, temporary, merged)
+        checkpoint_card.write(temporary, manifest, merged)
+    if as_json:
+        print_json({"checkpoint": str(manifest.ref), "folder": str(folder), "merged": merged})
+    else:
+        out().print(f"Wrote {summary}, to {folder}")
+    data = ", ".join(str(bound.ref) for bound in manifest.inputs) or "unknown data"
+    return f"{summary}, trained on {data}"
 
 
 def _list(markdown: bool, as_json: bool) -> None:

@@ -53,6 +53,13 @@ def test_an_adapter_is_exported_as_it_is(
     code, _, err = repic_main("export", "checkpoint@v1", str(tmp_path / "out"), *store_option)
     assert code == 2
     assert "is not empty" in err
+    (tmp_path / "out" / "old.txt").touch()
+    again = ("--overwrite", "--json", *store_option)
+    code, out, err = repic_main("export", "checkpoint@v1", str(tmp_path / "out"), *again)
+    assert code == 0, err
+    assert json.loads(out)["checkpoint"] == "checkpoint@v1"
+    assert not (tmp_path / "out" / "old.txt").exists()
+    assert (tmp_path / "out" / "README.md").is_file()
     code, _, err = repic_main("export", "examples@v1", str(tmp_path / "other"), *store_option)
     assert code == 2
     assert "give a checkpoint" in err
