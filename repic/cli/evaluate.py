@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -231,6 +232,8 @@ def compare(
 ) -> None:
     """Compare evaluations side by side: differences from A, paired by question, with p-values.
 
+    `--json` has the interval of each value, too.
+
     Example: repic evaluate compare evaluation@v1 evaluation@v2 --plot compare.png
     """
     from repic.evaluation import results
@@ -252,25 +255,28 @@ def compare(
     letters = {one.ref: chr(ord("A") + k) for k, one in enumerate(evaluations)}
     legend = ", ".join(f"{letters[one.ref]} {one.model} ({one.ref})" for one in evaluations)
     out().print(
-        f"{legend} on {evaluations[0].suite}: strict metric in percent; 95 % intervals and "
-        "p-values, clustered by photo",
+        f"{legend} on {evaluations[0].suite}: strict metric in percent; differences on the "
+        "questions of both, with 95 % intervals and p-values, clustered by photo",
     )
-    columns = ["protocol", "part", "score", "", "value", "n", "minus A", "p", "shared n"]
-    print_rows(columns, [_compared(line, letters[line.ref]) for line in lines])
+    for (protocol, part), group in groupby(lines, lambda line: (line.protocol, line.part)):
+        out().print(f"{protocol}, {part}", style="bold")
+        by_score = sorted(group, key=lambda line: SCORES.index(line.score))
+        columns = ["score", "model", "value", "minus A", "p", "n"]
+        print_rows(columns, [_compared(line, letters[line.ref]) for line in by_score])
 
 
 def _compared(line: ComparedScore, letter: str) -> tuple[Any, ...]:
-    from repic.evaluation.metrics import format_cell, format_interval, format_value
+    """A line of a model; n is that of the difference where there is one."""
+    from repic.evaluation.metrics import format_interval, format_value
 
-    change = line.difference
-    difference: tuple[str, str, int | str] = ("", "", "")
-    if change is not None and change.value is not None:
-        sign = "+" if change.value >= 0 else ""
-        span = format_interval(line.score, change.low, change.high)
-        p = "-" if change.p is None else f"{change.p:.4f}"
-        difference = f"{sign}{format_value(line.score, change.value)} ({span})", p, change.n
-    value = format_cell(line.score, line.value, line.value.n)
-    return line.protocol, line.part, line.score, letter, value, line.value.n, *difference
+    change, value = line.difference, format_value(line.score, line.value.value)
+    if change is None or change.value is None:
+        return line.score, letter, value, "", "", line.value.n
+    sign = "+" if change.value >= 0 else ""
+    span = format_interval(line.score, change.low, change.high)
+    difference = f"{sign}{format_value(line.score, change.value)} ({span})"
+    p = "-" if change.p is None else f"{change.p:.4f}"
+    return line.score, letter, value, difference, p, change.n
 
 
 def _line(line: ComparedScore) -> dict[str, Any]:

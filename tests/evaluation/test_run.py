@@ -464,7 +464,8 @@ def test_the_comparison_command(repic_main: Any, tmp_path: Path) -> None:
     code, output, errors = repic_main(*common, "eager", "evaluation@v2", "--plot", str(plot))
     assert code == 0, errors
     assert "-100.0 (-100.0 to -100.0)" in output
-    assert "shared n" in output
+    assert max(map(len, output.splitlines()[1:])) <= 80
+    assert output.count("skip-retrieval, all") == 1
     line = next(line for line in output.splitlines() if "-100.0 (" in line)
     assert line.split()[-1] == "24"
     assert plot.read_bytes().startswith(b"\x89PNG")
