@@ -350,7 +350,10 @@ def quarantine(
 
 
 def _list(store: Store, ref: str, as_json: bool) -> None:
-    rows = store.read(ref).to_pylist()
+    manifest = store.manifest(ref)
+    if manifest.name != "quarantine":
+        raise UserError(f"{manifest.ref} is no quarantine: give --of quarantine@v...")
+    rows = store.read(manifest.ref).to_pylist()
     if as_json:
         print_json(rows)
     elif not rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,7 +86,7 @@ def sql(
         return
     with out_.open("w", encoding="utf-8", newline="") if out_ else _standard_output() as file:
         if format_ == "json":
-            records = [dict(zip(columns, row, strict=True)) for row in rows]
+            records = [dict(zip(columns, map(_json, row), strict=True)) for row in rows]
             json.dump(records, file, indent=2, ensure_ascii=False, default=str)
             file.write("\n")
         else:
@@ -106,18 +107,32 @@ def _write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> None:
 
     reader = relation.to_arrow_reader()
     try:
-        with pq.ParquetWriter(path, reader.schema) as writer:
+        with path.open("wb") as file, pq.ParquetWriter(file, reader.schema) as writer:
             for batch in reader:
                 writer.write_batch(batch)
     except pa.ArrowNotImplementedError as error:
         path.unlink(missing_ok=True)
         raise UserError(f"parquet cannot hold a column ({error}): cast it to text") from None
+    except OSError as error:
+        if error.strerror:  # of the file; the others are of the query
+            raise
+        path.unlink(missing_ok=True)
+        raise UserError(str(error)) from None
+
+
+def _json(value: Any) -> Any:
+    """A JSON value: JSON has no NaN and no infinity, so these are null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return list(map(_json, value))
+    return {k: _json(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def _cell(value: Any) -> Any:
     """A CSV value: lists and structs become JSON."""
     nested = isinstance(value, (list, dict, tuple))
-    return json.dumps(value, ensure_ascii=False, default=str) if nested else value
+    return json.dumps(_json(value), ensure_ascii=False, default=str) if nested else value
 
 
 def catalog(

@@ -10,6 +10,7 @@ from repic.cli.common import (
     DEFAULT_STORE,
     JsonOption,
     StoreOption,
+    UserError,
     err,
     open_store,
     out,
@@ -40,6 +41,8 @@ def log(
 
     Example: repic log examples --limit 5
     """
+    if "@" in name:
+        raise UserError(f"log lists all versions of an artifact: give {name.partition('@')[0]!r}")
     opened = open_store(store)
     opened.resolve(f"{name}@latest")  # the error lists what exists
     ref = opened.current().of(name)

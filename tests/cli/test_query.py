@@ -175,6 +175,34 @@ def test_a_type_that_parquet_lacks_is_named(store: Store, tmp_path: Path, repic_
     assert not path.exists()
 
 
+def test_a_query_that_fails_half_way_leaves_no_file(
+    store: Store, tmp_path: Path, repic_main: Main
+) -> None:
+    path = tmp_path / "out.parquet"
+    query = "select case when i > 3000 then error('boom') else i end as x from range(5000) t(i)"
+    code, _, err = repic_main(
+        "sql", query, "--format=parquet", f"--out={path}", f"--store={store.location}"
+    )
+    assert code == 2
+    assert "boom" in err
+    assert not path.exists()
+
+
+def test_json_has_no_numbers_that_json_lacks(store: Store, repic_main: Main) -> None:
+    query = "select 'nan'::double as x, ['inf'::double, 1.5] as y, {'z': '-inf'::float} as s"
+    _, out, _ = repic_main("sql", query, "--format=json", f"--store={store.location}")
+    assert json.loads(out) == [{"x": None, "y": [None, 1.5], "s": {"z": None}}]
+
+
+def test_only_quarantines_are_listed_as_such(store: Store, repic_main: Main) -> None:
+    code, _, err = repic_main("quarantine", "--of=images@v1", f"--store={store.location}")
+    assert code == 2
+    assert "images@v1 is no quarantine" in err
+    code, _, err = repic_main("log", "images@v1", f"--store={store.location}")
+    assert code == 2
+    assert "give 'images'" in err
+
+
 def test_a_store_without_versions_says_so(tmp_path: Path, repic_main: Main) -> None:
     Store.open(tmp_path, create=True)
     code, _, err = repic_main("sql", "select count(*) from images", f"--store={tmp_path}")
