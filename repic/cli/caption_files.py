@@ -128,9 +128,12 @@ def _quality(records: CaptionFile, references: Path | None) -> dict[str, Estimat
 
 
 def _judge(url: str | None, model: str, key_env: str | None) -> JudgeSettings | None:
-    from repic.config import JudgeSettings
+    if not url:
+        return None
+    from repic import config
 
-    return JudgeSettings(url=url, model=model, api_key_env=key_env) if url else None
+    judge = {"url": url, "model": model, "api_key_env": key_env}
+    return config.load("sample", rewards={"judge": judge}).rewards.judge
 
 
 def _facts(records: CaptionFile, file: Path, judge: JudgeSettings | None) -> dict[str, Estimate]:

@@ -121,12 +121,12 @@ def _write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> None:
 
 
 def _json(value: Any) -> Any:
-    """A JSON value: JSON has no NaN and no infinity, so these are null."""
+    """A JSON value, in which NaN and infinity are null and keys are text, as JSON has it."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, list | tuple):
         return list(map(_json, value))
-    return {k: _json(v) for k, v in value.items()} if isinstance(value, dict) else value
+    return {str(k): _json(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def _cell(value: Any) -> Any:

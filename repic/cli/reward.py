@@ -33,7 +33,7 @@ Mode = Annotated[
     Literal["strict", "paper"],
     typer.Option(help="Our rewards, or the released ones with their loopholes."),
 ]
-Dataset = Annotated[str, typer.Option(help="Version of the rows.")]
+Dataset = Annotated[str, typer.Option(help="Version of examples, or of a dataset.")]
 EXAMPLES = "examples@latest"
 
 reward = typer.Typer(

@@ -35,7 +35,8 @@ def listen(host: str, port: int, token: str) -> socket.socket:
     except OSError as error:
         bound.close()
         raise ConfigError(
-            f"{address(host, port)} cannot be used ({error.strerror}): choose another --port"
+            f"{address(host, port)} cannot be used ({error.strerror}): choose another "
+            "--port or --host"
         ) from None
     bound.set_inheritable(True)
     return bound

@@ -89,6 +89,11 @@ def test_comparison(poor: str, good: str) -> None:
     assert recall["a"]["n"] == 12
 
 
+def test_an_address_of_no_judge_is_refused(poor: str, good: str) -> None:
+    result = run("compare-captions", poor, good, "--judge", "localhost")
+    assert "write an address" in (explain(result.exception) or "")
+
+
 def test_comparison_with_a_judge(poor: str, good: str, server: Server) -> None:  # noqa: F811
     server.reply = lambda captions: max(captions, key=lambda label: len(captions[label]))
     url = server.settings().url

@@ -62,6 +62,14 @@ def test_rows_of_no_store_are_refused() -> None:
     assert "give --store, too" in str(result.exception)
 
 
+def test_only_examples_have_rewards(store: str) -> None:
+    for words in (("attack",), ("explain", "a", "text")):
+        result = run(*words, "--store", store, "--dataset", "images@latest")
+        assert "has no training examples" in str(result.exception)
+    found = run("explain", "", "text", "--store", store, "--dataset", "dataset@latest")
+    assert "examples of dataset@latest begin with" in str(found.exception)
+
+
 def test_score_rows_that_explain_themselves(tmp_path: Path) -> None:
     file = tmp_path / "completions.jsonl"
     lines = [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from repic.config import cache_folder
 from repic.objectives.base import Row
+from repic.objectives.rows import examples_of
 
 if TYPE_CHECKING:
     from repic.pipeline.build import BuildResult
@@ -19,12 +20,12 @@ SOURCE = {"size": 112, "identity": "annotation"}
 
 
 def rows_of(store: Store, ref: str) -> list[Row]:
-    """The rows of an examples version.
+    """The rows of an examples version, or of that of a dataset.
 
     Raises:
-        storage.errors.NotFoundError: the version does not exist.
+        storage.errors.StoreError: there is no such version, or it has no examples.
     """
-    return store.read(ref).to_pylist()
+    return store.read(examples_of(store, ref).ref).to_pylist()
 
 
 def generated(photos: int = PHOTOS, identities: int = IDENTITIES, world: int = 0) -> list[Row]:
