@@ -91,4 +91,4 @@ test-oldest: $(VENV)/ready
 	OMP_NUM_THREADS=1 build/oldest/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist
+	rm -rf $(VENV) $(DEMO) build dist site

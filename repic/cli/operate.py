@@ -38,7 +38,7 @@ def run(
 ) -> None:
     """Run a deployment on the server that `repic up` started.
 
-    Same as `prefect deployment run NAME/NAME`, without the plugin.
+    Same as `prefect deployment run NAME/NAME`.
 
     Example: repic run build-datasets --param profile=sample --watch
     """
