@@ -120,7 +120,8 @@ def _download(url: str, max_bytes: int) -> bytes:
     try:
         where = _parse(url)
         for _ in range(MAX_REDIRECTS + 1):
-            with _pool().stream("GET", _target(where), headers=_headers(where)) as response:
+            pool = _pool(frozenset(_private_hosts()))
+            with pool.stream("GET", _target(where), headers=_headers(where)) as response:
                 location = _header(response, b"location")
                 if response.status in (301, 302, 303, 307, 308) and location:
                     where = _parse(str(where.join(location.decode("latin-1"))))
@@ -212,7 +213,8 @@ def _read(response: httpcore.Response, started: float, max_bytes: int) -> bytes:
 
 
 @cache
-def _pool() -> httpcore.ConnectionPool:
+def _pool(trusted: frozenset[str]) -> httpcore.ConnectionPool:
+    """Connections that were checked with these hosts trusted, so that no other source uses them."""
     return httpcore.ConnectionPool(
         ssl_context=httpx.create_ssl_context(),
         max_connections=64,

@@ -47,6 +47,17 @@ def reply(body: bytes, *headers: str, status: str = "200 OK") -> Answer:
     return lambda connection, path: connection.sendall(head + body)
 
 
+BODY = b"some bytes"
+
+
+def patient(connection: socket.socket, path: str) -> None:
+    """Keep the connection open, and answer whatever comes."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+    connection.sendall(head + BODY)
+    while connection.recv(65_536):
+        connection.sendall(head + BODY)
+
+
 def redirect(to: str) -> Answer:
     return reply(b"", f"Location: {to}", status="302 Found")
 

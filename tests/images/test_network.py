@@ -168,6 +168,18 @@ def test_the_server_of_the_source_is_trusted(monkeypatch: pytest.MonkeyPatch) ->
             assert read_bytes(f"{url}/x.png") == PNG
 
 
+def test_no_other_source_uses_an_open_connection_to_a_trusted_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(network, "_trusted", set())
+    with servers.serving(servers.patient) as url:
+        network.trust(url)
+        assert read_bytes(f"{url}/x.png") == servers.BODY
+        with network.trusting_only("https://example.org/photos"):
+            assert _refused(f"{url}/x.png").reason == "forbidden"
+        assert read_bytes(f"{url}/x.png") == servers.BODY
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
 def test_a_table_is_downloaded_like_a_picture(monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     monkeypatch.delenv(network.PRIVATE_HOSTS, raising=False)
