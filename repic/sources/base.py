@@ -120,16 +120,15 @@ def one_form(name: str | None) -> str | None:
 
 
 _SPLITS = {
-    "train": re.compile(r"(train|training|restval)([^A-Za-z].*)?"),
-    "validation": re.compile(r"(val|valid|validation|dev)([ABab]|[^A-Za-z].*)?"),
-    "test": re.compile(r"(test|testing)([ABCabc]|[^A-Za-z].*)?"),
+    "train": re.compile(r"(train|training|restval)([^a-z].*)?"),
+    "validation": re.compile(r"(val|valid|validation|dev)([ab]|[^a-z].*)?"),
+    "test": re.compile(r"(test|testing)([abc]|[^a-z].*)?"),
 }
 
 
 def split_named(name: object) -> str | None:
-    """train, validation or test for what data sets call them (`val`, `testA`); None for others."""
-    word = name.strip() if isinstance(name, str) else ""
-    word = word.lower() if word.isupper() else word
+    """train, validation or test for what data sets call them (`Val`, `testA`); None for others."""
+    word = name.strip().lower() if isinstance(name, str) else ""
     return next((split for split, form in _SPLITS.items() if form.fullmatch(word)), None)
 
 

@@ -13,6 +13,7 @@ CVAT writes is read with `identity: annotation`. XML is parsed without entities 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -135,9 +136,15 @@ def _splits(part: Path, skipped: Counter[str]) -> dict[str, str]:
             words = line.split()
             if len(words) > 2 or words[1:] == ["-1"]:
                 skipped[f"lines of {path.name} that name no photo"] += 1
-            elif split := strictest((split_named(name), splits.get(Path(words[0]).stem))):
-                splits[Path(words[0]).stem] = split
+            elif split := strictest((split_named(name), splits.get(_stem(words[0])))):
+                splits[_stem(words[0])] = split
     return splits
+
+
+def _stem(name: str) -> str:
+    """A name without the suffix of a photo; other dots stay, as in `img.v2`."""
+    path = Path(name)
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
 
 
 def _photo(
@@ -174,10 +181,10 @@ def _photo(
 def _named(folder: Path, stem: str, filename: str) -> str:
     """Name of the photo: `filename`, else the name of the XML file, if such a photo exists."""
     name = filename.replace("\\", "/").rpartition("/")[2]
-    if name and (folder / name).is_file():
+    if name and os.path.isfile(folder / name):
         return name
     same = (stem + suffix for suffix in (Path(name).suffix, ".jpg", *sorted(SUFFIXES)) if suffix)
-    return next((s for s in same if (folder / s).is_file()), name or f"{stem}.jpg")
+    return next((s for s in same if os.path.isfile(folder / s)), name or f"{stem}.jpg")
 
 
 def _box(entry: Any, size: tuple[int, int] | None) -> Box | None:

@@ -164,10 +164,10 @@ def test_photos_are_where_the_setting_says(root: Path, tmp_path: Path) -> None:
 
 def test_splits_by_their_names() -> None:
     for names, split in (
-        (("test", "testA", "testB", "testa", "testC", "test-dev", "TEST"), "test"),
-        (("val", "validation", "valid", "dev", "val2014"), "validation"),
-        (("train", "training", "train2014", "restval"), "train"),
-        (("minival", "trainval", "valley", "testimony", "", 5, None), None),
+        (("test", "testA", "testB", "testa", "testC", "test-dev", "TEST", "Test"), "test"),
+        (("val", "validation", "valid", "dev", "val2014", "Validation"), "validation"),
+        (("train", "training", "train2014", "restval", "Train"), "train"),
+        (("minival", "trainval", "valley", "testimony", "trainVal", "", 5, None), None),
     ):
         assert {split_named(name) for name in names} == {split}
     assert strictest(["train", "validation", None]) == "validation"

@@ -83,6 +83,21 @@ def test_splits_are_those_of_main_and_the_strictest_wins(root: Path) -> None:
         assert {name: photo.split for name, photo in _photos(path).items()} == expected
 
 
+def test_names_with_dots_keep_their_splits(root: Path) -> None:
+    for name in ("a.v1", "a.v2"):
+        (root / "Annotations" / f"{name}.xml").write_text(_xml(f"{name}.jpg", DOG))
+        (root / "JPEGImages" / f"{name}.jpg").write_bytes(b"a photo")
+    (root / "ImageSets" / "Main" / "train.txt").write_text("a.v1\n")
+    (root / "ImageSets" / "Main" / "test.txt").write_text("a.v2.JPG\n")
+    found = _photos(root)
+    assert (found["a.v1.jpg"].split, found["a.v2.jpg"].split) == ("train", "test")
+
+
+def test_a_name_too_long_for_a_file_is_that_of_no_photo(root: Path) -> None:
+    (root / "Annotations" / "2008_01.xml").write_text(_xml(f"{'n' * 300}.jpg", DOG))
+    assert len(_photos(root)["2008_01.jpg"].annotations) == 1
+
+
 def test_xml_beside_photos_in_folders_of_splits(tmp_path: Path) -> None:
     """As Roboflow and LabelImg write it; the photo may have been renamed together with its XML."""
     for part, filename in (("train", "a.jpg"), ("valid", "b.png"), ("test", "old name.jpg")):
