@@ -17,6 +17,7 @@ from repic.sources.base import (
     SourceFacts,
     SourcePhoto,
     one_form,
+    storable,
     strictest,
 )
 
@@ -147,19 +148,33 @@ def _entries(
 
 
 def _normalized(photo: SourcePhoto, scope: str) -> SourcePhoto:
-    """The photo with identities in one form, after their scope; one without characters is none."""
+    """The photo with identities in one form, after their scope, and texts that can be stored.
+
+    An identity without characters is none.
+    """
 
     def scoped(identity: str | None) -> str | None:
-        name = one_form(identity)
+        name = storable(one_form(identity))
         return f"{scope}{name}" if name else None
 
     annotations = tuple(
-        replace(annotation, identity=scoped(annotation.identity))
-        if annotation.identity
+        replace(
+            annotation,
+            label=storable(annotation.label) or "",
+            identity=scoped(annotation.identity),
+        )
+        if annotation.identity or storable(annotation.label) != annotation.label
         else annotation
         for annotation in photo.annotations
     )
-    return replace(photo, identity=scoped(photo.identity), annotations=annotations)
+    return replace(
+        photo,
+        licence=storable(photo.licence),
+        identity=scoped(photo.identity),
+        caption=storable(photo.caption),
+        annotations=annotations,
+        label=storable(photo.label),
+    )
 
 
 def _merged(first: SourcePhoto, second: SourcePhoto) -> SourcePhoto:
@@ -172,6 +187,7 @@ def _merged(first: SourcePhoto, second: SourcePhoto) -> SourcePhoto:
         caption=first.caption or second.caption,
         label=first.label or second.label,
         annotations=tuple(dict.fromkeys((*first.annotations, *second.annotations))),
+        drawn_on=first.drawn_on or second.drawn_on,
         split=strictest((first.split, second.split)),
     )
 

@@ -114,6 +114,11 @@ class RefusedPhoto(SourcePhoto):
     reason: Reason = "forbidden"
 
 
+def storable(text: str | None) -> str | None:
+    """A text as a table can store it: a surrogate, which JSON can contain, as `\\ud800`."""
+    return text.encode("utf-8", "backslashreplace").decode() if text else text
+
+
 def one_form(name: str | None) -> str | None:
     """A name in one line and one Unicode form (NFC); None if nothing is left of it."""
     return " ".join(unicodedata.normalize("NFC", name or "").split()) or None

@@ -94,3 +94,32 @@ def test_two_entries_that_disagree_give_no_identity(tmp_path: Path) -> None:
         caption_column="text",
     )
     assert (photo.identity, photo.caption) == (None, "x")
+
+
+def test_texts_that_no_table_can_store_are_escaped(tmp_path: Path) -> None:
+    _save(tmp_path / "a.jpg")
+    (tmp_path / "a.json").write_text(json.dumps({"caption": "Half \ud800 a pair."}))
+    rows = [
+        {"uri": "a.jpg", "label": "dog \ud800", "identity": "Rex \ud800", "licence": "\ud800"},
+        {"uri": "a.jpg", "label": "cat \ud800", "box": [1, 1, 5, 5]},
+    ]
+    (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (photo,) = _photos(path=str(tmp_path))
+    assert photo.caption == "Half \\ud800 a pair."
+    assert (photo.identity, photo.licence) == ("Rex \\ud800", "\\ud800")
+    assert [a.label for a in photo.annotations] == ["cat \\ud800"]
+
+
+def test_a_photo_that_is_listed_twice_keeps_the_size_of_either_entry(tmp_path: Path) -> None:
+    _save(tmp_path / "a.jpg")
+    images = [
+        {"id": 1, "file_name": "a.jpg"},
+        {"id": 2, "file_name": "a.jpg", "width": 20, "height": 10},
+    ]
+    box = {"id": 1, "image_id": 2, "category_id": 1, "bbox": [1, 1, 5, 5]}
+    categories = [{"id": 1, "name": "dog"}]
+    file = {"images": images, "categories": categories, "annotations": [box]}
+    (tmp_path / "x.json").write_text(json.dumps(file))
+    (photo,) = _photos(kind="coco", path=str(tmp_path / "x.json"))
+    assert photo.drawn_on == (20, 10)
+    assert len(photo.annotations) == 1
