@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -130,7 +131,7 @@ class RowReader:
                     row["images"] = row.pop(FACTS)
                     _check(path, row)
                     yield ImportedRow(row, partial(_cells, path, cells))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise TargetError(f"{path} cannot be read ({error}): export it again") from error
 
     def _records(self, path: Path) -> Iterator[ImportedRow]:
@@ -163,7 +164,7 @@ class RowReader:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             return None
         paths = [self.folder / name for name in names]
-        inside = (local_files.is_below(path, self.folder) and path.is_file() for path in paths)
+        inside = (local_files.is_below(p, self.folder) and os.path.isfile(p) for p in paths)
         return paths if paths and (all(inside) or EXAMPLE in record) else None
 
 
@@ -233,7 +234,9 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def _check(path: Path, row: Row) -> None:
-    if found := row_check.fault(row):
+    needed = (column.name for column in TABLES["examples"].columns if not column.nullable)
+    missing = next((name for name in needed if name not in row), None)
+    if found := f"no {missing}" if missing else row_check.fault(row):
         raise TargetError(f"{path} has a row that no export writes ({found}): export it again")
 
 
@@ -339,7 +342,7 @@ def _as_shown(row: Row, files: list[Row]) -> Row:
         for picture, file in zip(row["images"], files, strict=True)
     ]
     scene = [{**thing, "box": _moved(view, thing["box"])} for thing in row["scene"]]
-    box = _moved(view, row["box"]) if row["box"] else None
+    box = _moved(view, row["box"]) if row.get("box") else None
     image_id = images[-1]["image_id"]
     return {**row, "image_id": image_id, "images": images, "scene": scene, "box": box}
 

@@ -104,7 +104,8 @@ def _told(method: Any, solution: Any) -> dict[str, Any] | None:
                 return {**empty, **vlt, "box": box}
         case "yes_no_name" | "yes_no_name_multi":
             listed = [solution] if isinstance(solution, str) else solution
-            names = [_NAME.findall(str(name)) for name in listed or ()]
+            told = listed if isinstance(listed, list) else []
+            names = [_NAME.findall(coco_fields.text(name)) for name in told]
             if names and all(len(found) == 1 for found in names):
                 references = [_reference(name) for (name,) in names]
                 kind = "single" if len(references) == 1 else "multi"

@@ -13,6 +13,7 @@ photo with one box has it at the box as well.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -185,8 +186,8 @@ def _splits(path: Path | None, skipped: Counter[str]) -> dict[str, str]:
 def _are_aligned(folder: Path, names: dict[str, None]) -> bool:
     """Whether the first photos have the size of aligned ones."""
     sizes = set()
-    paths = (folder / name for name in names if "/" not in name and "\0" not in name)
-    for path in islice((path for path in paths if path.is_file()), 3):
+    paths = (folder / name for name in names if "/" not in name)
+    for path in islice(filter(os.path.isfile, paths), 3):
         try:
             header = decode.read_header(read_bytes(uris.file_uri(path)))
         except ImageRefused:

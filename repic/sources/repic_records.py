@@ -15,6 +15,7 @@ record denies it. Names are drawn for each record and name nobody; there are no 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -119,7 +120,7 @@ def _files(path: Path) -> Iterator[Path]:
         for name in map(str, names):
             places = (path.parent / name, path.parent / Path(name).name)
             inside = (p for p in places if local_files.is_below(p, path.parent))
-            found_file = next((p for p in inside if p.is_file()), None)
+            found_file = next(filter(os.path.isfile, inside), None)
             if found_file is None:
                 raise SourceError(f"{path} names {name}, which is not in its folder; put it there")
             yield found_file

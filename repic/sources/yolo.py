@@ -12,6 +12,7 @@ and the corners of an outline, whose box is taken. There are no identities: a cl
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -133,7 +134,7 @@ def _photos_of(
         bases.insert(0, file.parent / data["path"])
     short = entry.removeprefix("../")  # as Roboflow writes what lies beside the file
     places = [base / name for base in bases for name in dict.fromkeys((entry, short))]
-    place = next((p for p in places if "\0" not in entry and p.exists()), None)
+    place = next((p for p in places if os.path.exists(p)), None)
     if place is None:
         raise SourceError(
             f"{file} names {entry}, which does not exist in {root}; correct it there, as a path "
@@ -149,7 +150,7 @@ def _photos_of(
         return
     for line in local_files.lines(place):
         near = [base / line for base in (place.parent, *bases)]
-        found = next((p for p in near if "\0" not in line and p.is_file()), near[0])
+        found = next((p for p in near if os.path.isfile(p)), near[0])
         try:
             yield contained.uri_of(uris.file_uri(found.parent), found.name)
         except ValueError:
@@ -170,7 +171,7 @@ def _labels(
     path: Path, names: dict[int, str], has_keypoints: bool, skipped: Counter[str]
 ) -> Iterator[Annotation]:
     """Objects of a file of labels, with boxes as shares of the photo."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         skipped["photos without a file of labels"] += 1
         return
     try:

@@ -121,6 +121,7 @@ def _changed(where: list[Any], value: Any) -> Callable[[Any], None]:
         _changed(["seed"], 2**70),
         _changed(["answer"], "\ud800"),
         lambda row: row["images"].append(row["images"][0]),
+        lambda row: row.pop("scene"),
     ],
 )
 def test_rows_that_no_export_writes_are_told(
@@ -194,6 +195,37 @@ def test_released_records(tmp_path: Path) -> None:
         if row["kind"] == "multi":
             assert [r["name"] for r in row["references"]] == ["Jo", "Kim"]
             assert [entry["role"] for entry in row["images"]] == ["reference", "reference", "query"]
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "name": {"image": [f"{'n' * 300}.jpg"] * 2, "solution": "<Jo>"},
+    "number": {"image": ["a.jpg", "a.jpg"], "solution": 5},
+    "surrogate": {"image": ["a.jpg", "a.jpg"], "solution": "<\ud800>"},
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
+def test_odd_records_are_skipped(tmp_path: Path, odd: dict[str, Any]) -> None:
+    photo(tmp_path / "a.jpg")
+    good = {"image": ["a.jpg", "a.jpg"], "solution": "<Jo>"}
+    form = {"problem": "Who is it?", "accu_reward_method": "yes_no_name"}
+    lines = [json.dumps({**form, **record}) for record in (odd, good)]
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
+    store = Store.open(tmp_path / "store", create=True)
+    result = import_rows(store, tmp_path, "repic-json")
+    assert (result.rows, sum(result.skipped.values())) == (1, 1)
+
+
+def test_texts_of_parquet_that_are_no_utf_8_are_told(built: Built, tmp_path: Path) -> None:
+    exported(built.store, "hf", tmp_path / "out", ExportOptions(splits=("test",)))
+    (file,) = (tmp_path / "out" / "data").iterdir()
+    table = pq.read_table(file).slice(0, 1)
+    position = table.column_names.index("answer")
+    broken = pa.StringArray.from_buffers(1, *pa.array([b"\xff"]).buffers()[1:])
+    pq.write_table(table.set_column(position, "answer", broken), file)
+    store = Store.open(tmp_path / "store", create=True)
+    with pytest.raises(TargetError, match="cannot be read"):
+        import_rows(store, tmp_path / "out", "hf", tmp_path / "photos")
 
 
 def test_a_folder_that_is_no_export_is_told(repic_main: Main, tmp_path: Path) -> None:

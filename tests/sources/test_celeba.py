@@ -175,3 +175,9 @@ def test_broken_lines_cost_only_themselves(root: Path, caplog: pytest.LogCapture
         "1 lines of list_eval_partition.txt that are not",
     ):
         assert reason in caplog.text
+
+
+def test_a_name_too_long_for_a_file_is_left_to_the_stage_that_opens_it(root: Path) -> None:
+    name = f"{'n' * 300}.jpg"
+    (root / "Anno" / "identity_CelebA.txt").write_text(f"{name} 1\n{IDENTITY}")
+    assert name in _photos(root)

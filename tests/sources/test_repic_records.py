@@ -143,6 +143,7 @@ BROKEN = {
     "no datasets": ("data.yaml", "train: x", "is no list `datasets:`"),
     "no yaml": ("data.yaml", "{", "is no list `datasets:`"),
     "program": ("data.yaml", "!!python/object/apply:os.system [true]", "is no list `datasets:`"),
+    "long": ("data.yaml", f"datasets: [{{json_path: {'n' * 300}}}]", "which is not in its folder"),
     "gone": ("data.yaml", "datasets: [{json_path: ../x.json}]", "which is not in its folder"),
 }
 

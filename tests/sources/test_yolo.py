@@ -170,6 +170,15 @@ def test_another_form_is_refused_in_one_sentence(tmp_path: Path, text: str, says
         _photos(root)
 
 
+def test_names_too_long_for_a_file_are_those_of_no_photo(tmp_path: Path) -> None:
+    root, name = _written(tmp_path, LABELS, val=[], train="list.txt"), f"{'n' * 300}.jpg"
+    (root / "list.txt").write_text(f"images/train/a.jpg\n{name}\n")
+    assert _photos(root).keys() == {"a.jpg", name}  # which the stage that opens it refuses
+    _written(tmp_path, {}, train=name)
+    with pytest.raises(SourceError, match="which does not exist"):
+        _photos(root)
+
+
 def test_a_folder_without_the_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"there is no data\.yaml"):
         _photos(tmp_path)
