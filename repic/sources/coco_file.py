@@ -229,6 +229,6 @@ def _box(entry: _Object, size: tuple[int, int] | None, normalized: bool) -> Box 
     if normalized and size and isinstance(bbox, list) and len(bbox) == 4:
         try:
             bbox = [float(value) * side for value, side in zip(bbox, size * 2, strict=True)]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
     return coco_fields.box(bbox, width, height)

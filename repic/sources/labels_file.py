@@ -129,7 +129,7 @@ def _rows(name: str, content: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
         except csv.Error as error:
             raise SourceError(f"{name}, line {reader.line_num}: it is not CSV: {error}") from error
         return
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         if not line.strip():
             continue
         where = f"{name}, line {number}"

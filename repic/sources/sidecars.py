@@ -6,6 +6,7 @@ Only `dc:description` in the default language changes; every other property is e
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
@@ -17,6 +18,8 @@ from storage.atomic import replacing
 _DESCRIPTION = f"{DC}description"
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _DEFAULT = "x-default"
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot hold (section 2.2)."""
 _START = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
 _END = '\n<?xpacket end="w"?>\n'
 _EMPTY = (
@@ -61,7 +64,7 @@ def with_caption(packet: bytes, caption: str) -> bytes:
     root = parse_xml(packet)
     for prefix, uri in _prefixes(packet).items():
         register_namespace(prefix, uri)
-    _default_text(_description(root)).text = " ".join(caption.split())
+    _default_text(_description(root)).text = " ".join(_NOT_XML.sub(" ", caption).split())
     text = tostring(root, encoding="unicode")
     return f"{_START}{text}{_END}".encode()
 

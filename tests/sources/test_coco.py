@@ -322,6 +322,14 @@ def test_a_file_whose_objects_are_all_lost_is_refused(tmp_path: Path) -> None:
         _photos(path)
 
 
+def test_a_share_beyond_all_floats_is_no_box(tmp_path: Path) -> None:
+    boxes = [[0.1, 0.1, 0.5, 0.5], [-(10**400), 0.1, 0.5, 0.5]]
+    common = {"image_id": 1, "category_id": 7}
+    objects = [{"id": number, "bbox": box, **common} for number, box in enumerate(boxes)]
+    path = _write(tmp_path / "x.json", _file(annotations=objects))
+    assert [len(photo.annotations) for photo in _photos(path).values()] == [1]
+
+
 def test_windows_paths_are_read(tmp_path: Path) -> None:
     images = [{"id": 1, "file_name": "sub\\one.jpg", "width": 100, "height": 80}]
     [photo] = _photos(_write(tmp_path / "x.json", _file(images=images))).values()

@@ -135,3 +135,9 @@ def test_any_bytes_are_read_or_refused(content: bytes, name: str) -> None:
     with contextlib.suppress(SourceError):
         words = labels_file.parse({name: header + content})
         assert words.applied(photo, ["a.jpg"]).uri == photo.uri
+
+
+def test_a_separator_of_lines_inside_of_a_json_text_ends_no_row(folder: Path) -> None:
+    row = json.dumps({"uri": "4.jpg", "caption": "One\u2028two.\x85"}, ensure_ascii=False)
+    (folder / "labels.jsonl").write_text(f"{row}\r\n\r\n", encoding="utf-8")
+    assert photos(folder)["4.jpg"].caption == "One two."

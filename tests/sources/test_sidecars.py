@@ -50,6 +50,11 @@ def test_any_caption_reads_back(text: str) -> None:
     assert parse(with_caption(lightroom(FACES, None), text)).caption == caption
 
 
+@pytest.mark.parametrize("character", ["\0", "\x08", "\x1b", "\ud800", "\ufffe"])
+def test_what_xml_cannot_hold_becomes_a_space(character: str) -> None:
+    assert parse(with_caption(lightroom(FACES, None), f"A{character}mug.")).caption == "A mug."
+
+
 def test_the_sidecar_that_is_there_is_used_and_kept_once(tmp_path: Path) -> None:
     photo, sidecar = tmp_path / "a.jpg", tmp_path / "a.xmp"
     first = digikam(FACES, (400, 300))
