@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -17,7 +17,6 @@ from repic.images.coordinates import Box
 
 if TYPE_CHECKING:
     from repic.export.job import ExportJob
-    from repic.objectives.base import Row
 
 FACTS = TargetFacts(
     program="detectors of Ultralytics",
@@ -48,7 +47,9 @@ def write(job: ExportJob) -> Mapping[str, Any]:
         path = job.folder / "labels" / Path(picture.path).relative_to("images").with_suffix(".txt")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8") as file:
-            _write_labels(file, image, boxes.pop(image["image_id"], []))
+            file.writelines(
+                _lines(image["width"], image["height"], boxes.pop(image["image_id"], []))
+            )
     _write_lists(job.folder, listed, [*categories])
     return {}
 
@@ -68,10 +69,6 @@ def _boxes(job: ExportJob) -> tuple[dict[str, list[tuple[int, Box]]], dict[str, 
     if not categories:
         raise TargetError(f"{job.source.manifest.ref} has no boxes: a detector needs some")
     return boxes, categories
-
-
-def _write_labels(file: TextIO, image: Row, boxes: list[tuple[int, Box]]) -> None:
-    file.writelines(_lines(image["width"], image["height"], boxes))
 
 
 def _lines(width: int, height: int, boxes: list[tuple[int, Box]]) -> Iterator[str]:
