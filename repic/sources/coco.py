@@ -5,7 +5,8 @@
   its data set is unpacked (`repic.sources.photo_folder`). A name that leads out of it is refused
   (`repic.sources.contained`).
 - Captions: annotations with a `caption` in the same file, otherwise the file `captions_X.json`
-  next to `instances_X.json`, as COCO distributes it. The first caption of a photo is used.
+  next to `instances_X.json`, as COCO distributes it, or `captions.json` next to `instances.json`,
+  as we export it. The first caption of a photo is used.
 - `refs`: a file of referring expressions; see `repic.sources.expressions`.
 
 Boxes become xyxy pixels, clipped to the size that the file gives for the photo; the photo itself
@@ -118,10 +119,10 @@ def check_folder(folder: str) -> None:
 def _captions_beside(path: str) -> dict[str, str]:
     """Captions of the file that belongs to this instances file, if it exists."""
     folder, _, name = path.rpartition("/")
-    if not name.startswith("instances_"):
+    if not name.startswith(("instances_", "instances.")):
         return {}
     try:
-        beside = f"{folder}/captions_{name.removeprefix('instances_')}"
+        beside = f"{folder}/captions{name.removeprefix('instances')}"
         return coco_file.read(beside, Counter()).captions
     except SourceError:
         return {}

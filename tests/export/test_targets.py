@@ -247,7 +247,7 @@ def test_coco(built: Built, tmp_path: Path) -> None:
         photo = found[Path(names[by_id[thing["object_id"]]["image_id"]]).name]
         (annotation,) = (a for a in photo.annotations if a.box == Box.of_row(thing))
         assert (annotation.label, annotation.identity) == (thing["label"], thing["identity"])
-        assert photo.caption is None
+        assert photo.caption == images[thing["image_id"]]["caption"]
     captions = json.loads((tmp_path / "out" / "captions.json").read_text("utf-8"))
     assert len(captions["annotations"]) == sum(bool(row["caption"]) for row in images.values())
     assert all((tmp_path / "out" / name).is_file() for name in names.values())
