@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -178,8 +179,13 @@ def _body(job: ExportJob, facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"which {facts['people']} are people. Ask the people in photos before you share them.\n"
     yield "| licence of the photos | photos |\n|---|---|"
     for licence, number in facts["licences"].items():
-        yield f"| {licence} | {number} |"
+        yield f"| {cell(licence)} | {number} |"
     yield f"\nKept: {target.keeps}. Not in it: {target.loses}."
+
+
+def cell(text: str) -> str:
+    """A text of a source as a cell of a Markdown table: one line, without links and HTML."""
+    return re.sub(r"[\\`|<>&\[\]]", lambda sign: f"&#{ord(sign[0])};", " ".join(text.split()))
 
 
 def _pictures(job: ExportJob) -> str:

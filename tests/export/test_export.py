@@ -345,3 +345,9 @@ def test_examples_are_exported_by_id_from_any_store(
         assert files[0] == files[1]
     kept = job.ExportSource.of(store, REF).ordered_examples()
     assert list(kept) == [row for _, row in sorted(rows_of(store).items())]
+
+
+def test_a_licence_cannot_write_into_the_card() -> None:
+    assert card.cell("CC BY-SA 4.0 (https://example.org/a_b/)").startswith("CC BY-SA 4.0 (https:")
+    hostile = card.cell("a | 1 |\n\n# [free](https://example.org) <img src=x> `x`")
+    assert not set(hostile) & set("|\n[]<>`")
