@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,8 @@ from uuid import uuid4
 from storage.errors import StoreError
 from storage.manifest import Run
 from storage.store import Store
+
+log = logging.getLogger(__name__)
 
 FOLDER = "failures"
 Work = Literal["build", "train", "evaluate"]
@@ -55,12 +58,16 @@ def recorded(store: Store, run: Run, work: Work = "build") -> Iterator[None]:
 
 
 def find(store: Store) -> list[Failure]:
-    """What failed since the last success of its kind, newest first."""
+    """What failed since the last success of its kind, newest first; other files are left out."""
     failures = []
     for path in sorted(store.files.find(FOLDER), reverse=True):
-        with suppress(FileNotFoundError):  # removed by another process
+        try:
             record = json.loads(store.files.read(path))
             failures.append(Failure(**{**record, "when": datetime.fromisoformat(record["when"])}))
+        except FileNotFoundError:  # removed by another process
+            continue
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            log.warning("ignoring %s, which records no failure: %s", store.files.full(path), error)
     return failures
 
 

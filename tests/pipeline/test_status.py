@@ -69,6 +69,14 @@ def test_a_store_without_builds(tmp_path: Path, repic_main: Main) -> None:
     assert "Nothing was published yet." in out
 
 
+@pytest.mark.parametrize("content", [b"", b"\x00\x01", b"[]", b"{}", b'{"when": "2026-01-01"}'])
+def test_a_file_that_records_no_failure_hides_no_other(tmp_path: Path, content: bytes) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    failures.record(store, ValueError("no photos"), Run.here(), "build")
+    store.files.replace("failures/.DS_Store", content)
+    assert [failure.message for failure in status.read(store).failed] == ["no photos"]
+
+
 @pytest.mark.slow
 def test_a_build_that_failed_is_told_until_one_succeeds(
     built: Built, tmp_path: Path, repic_main: Main
