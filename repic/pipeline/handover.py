@@ -101,7 +101,7 @@ def check_gone(result: ShardResult) -> None:
         try:
             read_photo(reject.uri, reject.image_id)
         except ImageRefused:
-            return
+            continue
         raise ClusterError(
             f"A worker cannot read {reject.uri} ({reject.error}), which this machine can: mount "
             "the folder of the photos at the same path on every worker, or keep them on S3."

@@ -123,6 +123,8 @@ def test_a_photo_that_only_a_worker_misses_does_not_leave_the_build(
         handover.check_gone(ShardResult(0, 1, (gone,)))
     lost = replace(gone, uri=(tmp_path / "lost.jpg").as_uri())
     handover.check_gone(ShardResult(0, 1, (lost,)))  # it is gone here, too
+    with pytest.raises(ClusterError, match="mount"):
+        handover.check_gone(ShardResult(0, 2, (lost, gone)))
     elsewhere = replace(gone, uri="s3://bucket/photo.jpg")
     handover.check_gone(ShardResult(0, 1, (elsewhere,)))
 
