@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from storage import documents
 from storage.documents import Frozen
@@ -37,7 +37,7 @@ class UnfinishedJob(Frozen):
     id: str
     what: str
     keeps: tuple[Path, ...] = ()
-    touched: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    touched: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def card(self) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from storage import documents, parts
 from storage.documents import Frozen
@@ -32,7 +32,7 @@ class KeptParts(Frozen):
     """Paths of the parts that the last build used for one thing, and when that was."""
 
     paths: tuple[Path, ...]
-    used: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    used: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
 def keep(files: Files, table: str, recipe: str, use: str, kept: Iterable[Part]) -> None:

@@ -29,7 +29,7 @@ from pathlib import PurePosixPath
 from threading import Event, RLock, Thread
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from storage import documents
 from storage.errors import DamagedError, NotFoundError, StoreError, store_errors
@@ -59,8 +59,8 @@ class Lease(Process):
     role: Role
     id: str = Field(pattern="^[a-z0-9-]{1,64}$", description="Starts with the role.")
     host: str = Field(pattern=r"^[^\x00-\x1f\x7f]{0,255}$")
-    started: datetime
-    heartbeat: datetime
+    started: AwareDatetime
+    heartbeat: AwareDatetime
 
     @classmethod
     def new(cls, role: Role) -> Lease:

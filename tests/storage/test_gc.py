@@ -448,7 +448,10 @@ def test_parts_that_the_last_build_used_stay_for_a_time(store, memory):
         assert each.files.find("kept") == {}
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"[]", b'{"paths": ["../x"]}'])
+NO_ZONE = b'{"paths": [], "used": "2026-01-01T00:00:00"}'
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"[]", b'{"paths": ["../x"]}', NO_ZONE])
 def test_a_card_of_kept_parts_that_cannot_be_read_is_named(store, content):
     build(store, 1)
     part = store.write_part("objects", rows(0, 5), recipe="r", covers=["a"])

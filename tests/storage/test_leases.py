@@ -153,6 +153,9 @@ def test_a_live_build_stops_gc_and_a_dead_one_does_not(store):
     assert store.leases.find() == []
 
 
+NO_ZONE = Lease.new("build").model_copy(update={"started": datetime(2026, 1, 1)})
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -162,8 +165,9 @@ def test_a_live_build_stops_gc_and_a_dead_one_does_not(store):
         ("notes.txt", b"\xff\xfe"),
         (".DS_Store", b"\x00\x00\x00\x01"),
         ("deep/er.json", b"[]"),
+        (f"{NO_ZONE.id}.json", NO_ZONE.model_dump_json().encode()),
     ],
-    ids=["empty", "cut", "of another file", "text", "macOS", "in a folder"],
+    ids=["empty", "cut", "of another file", "text", "macOS", "in a folder", "no time zone"],
 )
 def test_what_cannot_be_read_as_a_lease_is_live_and_named(store, name, content):
     part = with_garbage(store)
