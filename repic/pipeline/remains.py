@@ -201,8 +201,13 @@ def _derived(store: Store, photos: Collection[str], path: str) -> set[str]:
     found = set(rows[keys[0]].filter(of_photo).to_pylist())
     if "images" in rows.column_names and keys[0] == "example_id":
         shown = zip(rows["example_id"].to_pylist(), rows["images"].to_pylist(), strict=True)
-        found |= {key for key, images in shown if any(i["image_id"] in photos for i in images)}
+        found |= {key for key, images in shown if _shows(images or (), photos)}
     return found
+
+
+def _shows(images: Iterable[Any], photos: Collection[str]) -> bool:
+    """Whether pictures of an example are of these photos; an export may say no ids of them."""
+    return any(isinstance(i, dict) and i.get("image_id") in photos for i in images)
 
 
 def _holds(store: Store, forgotten: Forgotten, ids: Collection[str], path: str) -> bool:

@@ -168,6 +168,19 @@ def test_the_same_file_elsewhere_stays_out(built: Built, tmp_path: Path) -> None
     assert image["sha256"] not in {photo.sha256 for photo in kept.photos}
 
 
+@pytest.mark.parametrize("images", [[{"bytes": b"", "path": "a.jpg"}], ["a.jpg"], None])
+def test_an_export_in_the_store_with_other_pictures_is_searched(
+    built: Built, tmp_path: Path, images: list[Any] | None
+) -> None:
+    store = built.copy(tmp_path / "store")
+    example = rows_of(store, "examples")[0]
+    columns = {"example_id": [example["example_id"], "other"], "images": [images, [*(images or ())]]}
+    (tmp_path / "store/export").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "store/export/train.parquet")
+    forget(store, example["image_id"])
+    assert remains(store).foreign == ("export/train.parquet",)
+
+
 @pytest.mark.slow
 def test_an_identity_is_known_by_its_photos_and_by_its_name(built: Built, tmp_path: Path) -> None:
     store = built.copy(tmp_path / "store")
