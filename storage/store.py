@@ -37,8 +37,6 @@ from storage.manifest import (
 from storage.parts import Part
 from storage.reader import StoreReader
 
-CHUNK = 1 << 20
-
 AfterChange = Callable[["Store"], object]
 """Called with a store after its refs or versions have changed."""
 
