@@ -47,12 +47,13 @@ class RefreshSettings(Section):
 
     @field_validator("tag")
     @classmethod
-    def _is_a_tag(cls, tag: str) -> str:
+    def _can_be_a_tag(cls, tag: str) -> str:
         from storage.errors import StoreError
         from storage.refs import parse_tag
 
         try:
-            parse_tag(f"checkpoint@{tag}")
+            return parse_tag(f"checkpoint@{tag}").selector
         except StoreError as error:
-            raise ValueError(str(error)) from None
-        return tag
+            raise ValueError(
+                f"{tag!r} cannot be a tag: use letters, digits, ., _ and -, but not latest or v3"
+            ) from error

@@ -14,7 +14,7 @@ from repic.models.vlm.checkpoints import find as find_checkpoint
 from repic.refresh.decision import ROLLED_BACK, Decision, MetricComparison
 from repic.tables import TABLES
 from repic.training.rollouts import rollouts_of
-from storage.errors import MovedError, NotFoundError, StoreError
+from storage.errors import DamagedError, MovedError, NotFoundError, StoreError
 from storage.hashing import fingerprint
 from storage.manifest import Manifest, Origin, Run
 from storage.store import Store
@@ -76,7 +76,7 @@ def in_use(store: Store, tag: str) -> str | None:
     """The exact version of the checkpoint with the tag; None if there is none."""
     try:
         return str(store.resolve(f"checkpoint@{tag}"))
-    except StoreError:
+    except NotFoundError:
         return None
 
 
@@ -194,7 +194,7 @@ def rollouts_of_last(store: Store) -> str | None:
     for decision in reversed(decisions(store)):
         try:
             ref = rollouts_of(store.manifest(decision.candidate))
-        except StoreError:
+        except (NotFoundError, DamagedError):
             continue
         if ref:
             return str(ref)

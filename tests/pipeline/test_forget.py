@@ -174,7 +174,10 @@ def test_an_export_in_the_store_with_other_pictures_is_searched(
 ) -> None:
     store = built.copy(tmp_path / "store")
     example = rows_of(store, "examples")[0]
-    columns = {"example_id": [example["example_id"], "other"], "images": [images, [*(images or ())]]}
+    columns = {
+        "example_id": [example["example_id"], "other"],
+        "images": [images, [*(images or ())]],
+    }
     (tmp_path / "store/export").mkdir()
     pq.write_table(pa.table(columns), tmp_path / "store/export/train.parquet")
     forget(store, example["image_id"])

@@ -15,7 +15,7 @@ from repic.pipeline import catalog
 from repic.refresh import history
 from repic.refresh.decision import Decision, MetricComparison, decide, stopped
 from repic.tables import TABLES
-from storage.errors import MovedError, StoreError
+from storage.errors import MovedError, StoreError, UnreachableError
 from storage.manifest import Origin, Run
 from storage.store import Store
 
@@ -162,6 +162,31 @@ def test_it_is_told_and_rolled_back_from_the_command_line(store: Store, repic_ma
         "promoted,checkpoint@v2",
         "rolled back,checkpoint@v1",
     ]
+
+
+def test_a_server_that_does_not_answer_is_not_taken_for_an_empty_history(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, 2, decide(False, ()))
+    found = history.decisions(store)
+
+    def unreachable(ref: object) -> None:
+        raise UnreachableError("S3 does not answer")
+
+    monkeypatch.setattr(history, "decisions", lambda _: found)
+    for operation in ("resolve", "manifest"):
+        monkeypatch.setattr(store, operation, unreachable)
+    with pytest.raises(UnreachableError):
+        history.in_use(store, "production")
+    with pytest.raises(UnreachableError):
+        history.rollouts_of_last(store)
+
+
+@pytest.mark.parametrize("tag", ["latest", "v3", "my tag", "a/b"])
+def test_what_cannot_be_a_tag_is_refused_before_anything_is_trained(tag: str) -> None:
+    with pytest.raises(ConfigError, match=r"refresh\.tag.*cannot"):
+        config.load("sample", [f"refresh.tag={tag}"])
+    assert config.load("sample", ["refresh.tag=good-1.x"]).refresh.tag == "good-1.x"
 
 
 def test_each_override_goes_to_whom_it_belongs() -> None:
