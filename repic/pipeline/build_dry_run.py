@@ -9,10 +9,10 @@ from repic import sources
 from repic.config import Settings, SourceSettings
 from repic.config.sources import kind_of, unread_by
 from repic.errors import RepicError
-from repic.images.fetch import ImageRefused, read_bytes
 from repic.models.published import models_of
 from repic.objectives import names
 from repic.pipeline.doctor import Finding
+from repic.pipeline.scan import hashed_file, trust_root
 from repic.sources import SourcePhoto
 
 TRIED = 3
@@ -27,6 +27,7 @@ def examine(settings: Settings, profile: str) -> list[Finding]:
     Args:
         profile: The profile of the settings, for the remedy.
     """
+    trust_root(settings)
     of_sources = chain.from_iterable(_source(source, settings) for source in settings.sources)
     return [*of_sources, *models(settings, profile), *_recipe(settings)]
 
@@ -52,11 +53,10 @@ def _source(source: SourceSettings, settings: Settings) -> Iterator[Finding]:
     yield Finding("ok", subject, f"{_counts(photos)}; {use}")
     step = max(1, len(photos) // TRIED)
     for photo in photos[: step * TRIED : step]:
-        try:
-            read_bytes(photo.uri)
-        except (ImageRefused, OSError) as error:
+        _, refused = hashed_file(photo, source)
+        if refused:
             remedy = f"put the photos there, or say where they are (sources.{source.name}.images)"
-            yield Finding("error", subject, str(error), remedy)
+            yield Finding("error", subject, f"{refused.error}: {refused.message}", remedy)
             return
 
 

@@ -113,7 +113,6 @@ def _models() -> Iterator[Finding]:
 
 def _shipped() -> Iterator[Finding]:
     """The models of the generated world, which are part of the package."""
-    from repic.errors import WeightsError
     from repic.models import shipped as models
 
     shipped: dict[str, Callable[[], Path]] = {

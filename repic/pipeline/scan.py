@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from repic import sources
-from repic.config import Settings, plugins
+from repic.config import Settings, SourceSettings, plugins
 from repic.errors import SourceError
 from repic.images import formats, network
 from repic.images.fetch import ImageRefused, read_bytes
@@ -153,12 +153,10 @@ def scan(
             f"{where} no longer has any of the photos of the latest dataset; "
             "give their new location to `repic build`"
         )
-    roots = {source.name: (source.path, source.images) for source in settings.sources}
+    own = {source.name: source for source in settings.sources}
 
     def read(photo: SourcePhoto) -> tuple[SourcePhoto, str, Reject | None]:
-        # What one source trusts is no address for the data set of another.
-        with network.trusting_only(*roots[photo.source]):
-            return _hash(photo)
+        return photo, *hashed_file(photo, own[photo.source])
 
     hashed: dict[str, list[tuple[SourcePhoto, str]]] = defaultdict(list)
     rejects = []
@@ -193,19 +191,22 @@ def trust_root(settings: Settings) -> None:
         network.trust(source.images)
 
 
-def _hash(photo: SourcePhoto) -> tuple[SourcePhoto, str, Reject | None]:
+def hashed_file(photo: SourcePhoto, source: SourceSettings) -> tuple[str, Reject | None]:
+    """SHA-256 of the file of a photo of this source; or nothing, and why it is refused."""
     if isinstance(photo, RefusedPhoto):
-        return photo, "", Reject(photo.uri, "images", photo.reason, photo.why)
+        return "", Reject(photo.uri, "images", photo.reason, photo.why)
     try:
-        data = read_bytes(photo.uri)
+        # What one source trusts is no address for the data set of another.
+        with network.trusting_only(source.path, source.images):
+            data = read_bytes(photo.uri)
         # Checked here because a stage would keep the refusal after the decoder is installed.
         formats.require_decoder(data)
-        return photo, hashlib.sha256(data).hexdigest(), None
+        return hashlib.sha256(data).hexdigest(), None
     except ImageRefused as refused:
-        return photo, "", Reject(photo.uri, "images", refused.reason, refused.message)
+        return "", Reject(photo.uri, "images", refused.reason, refused.message)
     except ValueError as error:  # unknown fragment or scheme
         message = f"its URI leads nowhere: {error}"  # a row of the quarantine: keep the wording
-        return photo, "", Reject(photo.uri, "images", "missing", message)
+        return "", Reject(photo.uri, "images", "missing", message)
 
 
 def _merged(

@@ -65,6 +65,29 @@ def test_names_that_cannot_be_drawn_are_said(repic_main: Main) -> None:
     assert "xx_YY" in error["found"]
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("../outside.jpg", "forbidden: it lies outside of its data set"),
+        ("https://photos.example/a.jpg#zz=1", "missing: its URI leads nowhere"),
+    ],
+)
+def test_a_photo_that_a_build_refuses_is_not_read(
+    name: str, why: str, tmp_path: Path, repic_main: Main
+) -> None:
+    (tmp_path / "outside.jpg").write_bytes(b"of somebody else")
+    photo = {"id": 1, "file_name": name, "width": 10, "height": 10}
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}
+    listed = {"images": [photo], "annotations": [box], "categories": [{"id": 1, "name": "dog"}]}
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/a.json").write_text(json.dumps(listed))
+    source = f"--source=coco:{tmp_path}/set/a.json"
+    code, out, err = repic_main("build", source, "--dry-run", "--json")
+    assert code == 1, err
+    [refused] = (f for f in json.loads(out) if f["level"] == "error")
+    assert refused["found"].startswith(why)
+
+
 def test_training_says_rows_model_and_steps(built: Built, tiny: str, repic_main: Main) -> None:
     where = ("--store", str(built.location), "--model", tiny, "--dry-run")
     before = {path: path.stat().st_mtime_ns for path in built.location.rglob("*")}

@@ -48,7 +48,7 @@ def test_an_override_is_read_as_yaml() -> None:
         ("detector.vocabulary=none.txt", "cannot be read"),
         ("source.weight=.inf", "source.weight=inf"),
         ("refresh.tag=latest", "'latest' cannot be a tag"),
-        ("refresh.tag=two words", "is not an artifact"),
+        ("refresh.tag=two words", "'two words' cannot be a tag"),
     ],
 )
 def test_a_wrong_override_is_one_clear_error(override: str, hint: str) -> None:
