@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from repic import mining
 from repic.config.build import MiningSettings
@@ -144,9 +143,8 @@ def _known(store: Store) -> Iterator[KnownPhoto]:
 
 
 def _rows(store: Store, path: str, columns: list[str]) -> list[dict[str, Any]]:
-    with store.files.open(path) as handle:
-        rows: list[dict[str, Any]] = pq.read_table(handle, columns=columns).to_pylist()
-        return rows
+    rows: list[dict[str, Any]] = remains.read_texts(store.files, path, columns).to_pylist()
+    return rows
 
 
 def _meant(

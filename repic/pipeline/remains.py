@@ -25,6 +25,7 @@ from repic.pipeline.forgotten import Forgotten
 from repic.pipeline.kept_neighbors import NAME as NEIGHBORS
 from repic.pipeline.kept_results import subject_of
 from storage import intact, jobs, kept_parts, withdrawn
+from storage.errors import DamagedError
 from storage.files import Files
 from storage.gc import Garbage, gc
 from storage.manifest import ArtifactRef, Manifest
@@ -159,15 +160,15 @@ def _is_parquet(path: str) -> bool:
 def _opens(store: Store, path: str) -> bool:
     """Whether a file that no version needs is Parquet; one that was set aside may be damaged."""
     try:
-        _read(store.files, path)
-    except (OSError, pa.ArrowException):
+        read_texts(store.files, path)
+    except DamagedError:
         return False
     return True
 
 
 def _photos(store: Store, forgotten: Forgotten, path: str) -> set[str]:
     """Ids of forgotten photos that a file tells."""
-    rows = _read(store.files, path)
+    rows = read_texts(store.files, path)
     found = {
         image_id
         for name in rows.column_names
@@ -189,7 +190,7 @@ def _photos(store: Store, forgotten: Forgotten, path: str) -> set[str]:
 def _derived(store: Store, photos: Collection[str], path: str) -> set[str]:
     """Ids of objects, pairs and examples of these photos that a file tells."""
     columns = ["object_id", "pair_id", "example_id", "image_id", "anchor_image_id"]
-    rows = _read(store.files, path, [*columns, "other_image_id", "images"])
+    rows = read_texts(store.files, path, [*columns, "other_image_id", "images"])
     keys = [name for name in columns[:3] if name in rows.column_names]
     if not keys:
         return set()
@@ -219,7 +220,7 @@ def _holds(store: Store, forgotten: Forgotten, ids: Collection[str], path: str) 
         subject = subject_of(text)
         if subject in ids or forgotten.has_id(subject) or _is_forgotten_address(text, forgotten):
             return True
-    rows = _read(store.files, path)
+    rows = read_texts(store.files, path)
     for name in rows.column_names:
         for values in _texts(rows[name].combine_chunks(), name):
             column, texts = values
@@ -243,7 +244,7 @@ def _mentions(store: Store, forgotten: Forgotten, path: str) -> bool:
     """
     if not forgotten.names:
         return False
-    rows = _read(store.files, path)
+    rows = read_texts(store.files, path)
     return "references" not in rows.column_names and any(
         forgotten.mentioned(text)
         for name in rows.column_names
@@ -253,14 +254,21 @@ def _mentions(store: Store, forgotten: Forgotten, path: str) -> bool:
     )
 
 
-def _read(files: Files, path: str, columns: Iterable[str] | None = None) -> pa.Table:
-    """A Parquet file; only these of its columns, if any are given, else all but numbers."""
-    with files.open(path) as handle:
-        parquet = pq.ParquetFile(handle)
-        schema = parquet.schema_arrow
-        names = [f.name for f in schema if any(True for _ in _texts(_empty(f.type), f.name))]
-        wanted = [n for n in names if columns is None or n in columns]
-        return parquet.read(columns=wanted)
+def read_texts(files: Files, path: str, columns: Iterable[str] | None = None) -> pa.Table:
+    """The columns of a Parquet file that hold texts; only these, if any are given.
+
+    Raises:
+        DamagedError: it cannot be read.
+    """
+    try:
+        with files.open(path) as handle:
+            parquet = pq.ParquetFile(handle)
+            schema = parquet.schema_arrow
+            names = [f.name for f in schema if any(True for _ in _texts(_empty(f.type), f.name))]
+            wanted = [n for n in names if columns is None or n in columns]
+            return parquet.read(columns=wanted)
+    except (OSError, pa.ArrowException) as error:
+        raise DamagedError(files.full(path), f"{intact.UNREADABLE}: {error}") from error
 
 
 def _empty(kind: pa.DataType) -> pa.Array:

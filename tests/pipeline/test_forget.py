@@ -27,7 +27,7 @@ from repic.pipeline.scan import scan
 from repic.pipeline.stages import STAGES
 from repic.pipeline.stages.base import Stage
 from storage import integrity
-from storage.errors import NotFoundError
+from storage.errors import DamagedError, NotFoundError
 from storage.manifest import Origin, Run
 from storage.store import Store
 from tests.builds import Built, build
@@ -316,6 +316,21 @@ def test_a_build_that_began_before_publishes_nothing(built: Built, tmp_path: Pat
     with pytest.raises(SourceError, match="forgotten meanwhile"):
         execute(begun, computing_here(), forget_at_the_end)
     assert store.current().of("dataset").latest == 1
+
+
+def test_a_damaged_shard_is_named(built: Built, tmp_path: Path) -> None:
+    store = built.copy(tmp_path / "store")
+    name = rows_of(store, "images")[0]["image_id"]
+    path = store.manifest("images@v1").shards[0].path
+    data = store.files.read(path)
+    store.files.replace(path, b"no Parquet")
+    with pytest.raises(DamagedError, match=f"{path} is damaged"):
+        forget(store, name)
+    store.files.replace(path, data)
+    forget(store, name)
+    store.files.replace(path, data[: len(data) // 2])
+    with pytest.raises(DamagedError, match=f"{path} is damaged"):
+        remains(store)
 
 
 def test_tombstones_are_kept_together(built: Built, tmp_path: Path) -> None:
