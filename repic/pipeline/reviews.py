@@ -258,23 +258,24 @@ def checked(row: Mapping[str, Any], where: str) -> Decision:
     clean |= {"note": clean["note"] or None, "label": clean["label"] if said else None}
     clean |= {"identity": clean["identity"] or None, "box": None}
     if clean["subject"] in ("box", "identity"):
-        parse_box_id(clean["subject_id"])
-        _check_box(clean, row.get("box"), where)
+        try:
+            parse_box_id(clean["subject_id"])
+            _check_box(clean, row.get("box"))
+        except SchemaError as error:
+            raise SchemaError(f"{where}: {error}") from error
     return clean
 
 
-def _check_box(clean: Decision, box: Any, where: str) -> None:
+def _check_box(clean: Decision, box: Any) -> None:
     """Check what only decisions on boxes and identities have; the box is put in."""
     for text in (clean["label"], clean["identity"]):
         if text and (len(text) > LONGEST or not text.isprintable()):
-            raise SchemaError(
-                f"{where}: a label or identity is one line of at most {LONGEST} characters"
-            )
+            raise SchemaError(f"a label or identity is one line of at most {LONGEST} characters")
     accepts = clean["decision"] == "accept"
     if clean["subject"] == "identity":
         if clean["decision"] == "reject" or accepts != bool(clean["identity"]):
-            raise SchemaError(f"{where}: write accept and the identity")
+            raise SchemaError("write accept and the identity")
     elif accepts:
         if box is None:
-            raise SchemaError(f"{where}: accept needs a box; reject says that there is no object")
+            raise SchemaError("accept needs a box; reject says that there is no object")
         clean["box"] = checked_box(Box.of(box).round(2)).as_list()

@@ -166,7 +166,10 @@ def _decision(row: dict[str, str | None], where: str) -> dict[str, Any]:
         return text
     given: dict[str, Any] = {**text, "box": None, "label": text["label"] or None}
     if text["box"] or (text["subject"] == "box" and text["decision"] == "accept"):
-        given["box"] = parse_box(text["box"]).as_list()
+        try:
+            given["box"] = parse_box(text["box"]).as_list()
+        except SchemaError as error:
+            raise SchemaError(f"{where}: {error}") from error
     return reviews.checked(given, where)
 
 
