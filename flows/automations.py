@@ -203,10 +203,18 @@ def _check(name: str, options: Options) -> None:
     kind = _known(name)
     if kind.text and options.url is None:
         raise ConfigError(f"the automation {name} posts a message: give --notify URL")
-    if options.url is not None and urlsplit(options.url).scheme not in ("http", "https"):
+    if options.url is not None and not _is_web_address(options.url):
         raise ConfigError("--notify takes an address that begins with http:// or https://")
     if options.params and name != "train":
         raise ConfigError(f"--param is for the automation train, not for {name}")
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # such as http://[
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _made(client: SyncPrefectClient, name: str, options: Options) -> AutomationCore:

@@ -91,6 +91,8 @@ def test_a_build_is_trained_on_and_refused_files_are_posted(shared_up: Up, tmp_p
         (["apply", "everything"], "there is no automation everything; choose of: train"),
         (["apply", "failed"], "give --notify URL"),
         (["apply", "failed", "--notify", "ftp://host/"], "begins with http:// or https://"),
+        (["apply", "failed", "--notify", "http://[host/"], "begins with http:// or https://"),
+        (["apply", "failed", "--notify", "http:///"], "begins with http:// or https://"),
         (
             ["apply", "train", "failed", "--param", "a=b", "--notify", "http://host/"],
             "not for failed",
