@@ -17,6 +17,7 @@ import httpx
 from prefect import flow, get_run_logger
 from pydantic import Field
 
+from flows.common import check_parameters, in_home, store_location
 from flows.local import home
 from flows.local.processes import ChildProcess, interruptible
 
@@ -38,6 +39,8 @@ def reward_workers(
 ) -> int:
     """Serve rewards until the run is cancelled.
 
+    A relative path of a store starts at REPIC_HOME, the folder of `repic up`.
+
     Args:
         workers: Number of scoring processes.
         host: Address to listen on. An address that other machines can reach requires
@@ -51,7 +54,8 @@ def reward_workers(
         Number of starts of the service.
     """
     log = get_run_logger()
-    folder = home.prepare(store or os.environ.get("REPIC_STORE", "repic-store"))
+    check_parameters()
+    folder = _folder(store)
     end = float("inf") if hours is None else time.monotonic() + hours * 3600
     starts = 0
     with interruptible():
@@ -67,6 +71,12 @@ def reward_workers(
                 log.warning("Reward workers: %s. %s", problem, child.log_tail())
                 time.sleep(1)
     return starts
+
+
+def _folder(store: str | None) -> Path:
+    """Where the log is."""
+    with in_home():
+        return home.prepare(store_location(store))
 
 
 def _start(workers: int, host: str, port: int, log: Path) -> ChildProcess:

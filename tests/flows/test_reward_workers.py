@@ -16,8 +16,9 @@ from threading import Thread
 
 import pytest
 
+from flows.local import home
 from flows.local.access import Access
-from flows.reward_workers import _answers
+from flows.reward_workers import _answers, _folder
 from tests.ports import free_port
 
 PROGRAM = """
@@ -44,6 +45,19 @@ def test_a_service_is_asked_at_its_own_address(bound: str, host: str) -> None:
         Thread(target=server.serve_forever, daemon=True).start()
         assert _answers(host, server.server_port)
         server.shutdown()
+
+
+def test_the_log_is_where_that_of_the_store_is_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(home.PARENT, str(tmp_path / "prefect"))
+    monkeypatch.setenv("REPIC_HOME", str(tmp_path))
+    monkeypatch.delenv("REPIC_STORE", raising=False)
+    (tmp_path / "of a run").mkdir()
+    monkeypatch.chdir(tmp_path / "of a run")
+    assert _folder("mine") == home.prefect_home(str(tmp_path / "mine"))
+    assert _folder(None) == home.prefect_home(str(tmp_path / "repic-store"))
+    assert Path.cwd() == tmp_path / "of a run"
 
 
 class Healthy(BaseHTTPRequestHandler):
