@@ -151,6 +151,8 @@ def _meant(
     known: list[KnownPhoto], what: str, meaning: Meaning | None
 ) -> tuple[Meaning, list[KnownPhoto]]:
     """What a text means, and the photos that it names."""
+    if not what.strip():
+        raise ForgetError("it is empty: name a photo, an address or an identity")
     addresses, identity = {what, to_uri(what)}, one_form(what)
     found: dict[Meaning, list[KnownPhoto]] = {
         "photo": [photo for photo in known if photo.image_id == what],

@@ -299,6 +299,8 @@ def test_what_could_be_several_things_is_asked(built: Built, tmp_path: Path) -> 
         forget(store, "nobody")
     with pytest.raises(ForgetError, match="no version has a photo"):
         forget(store, "nobody", "photo")
+    with pytest.raises(ForgetError, match="it is empty"):
+        forget(store, " ", "identity")
     assert not Forgotten.of(store)
 
 
