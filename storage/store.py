@@ -271,7 +271,7 @@ class Store(StoreReader):
                 since then, nothing moves.
 
         Raises:
-            NotFoundError: one of the versions does not exist.
+            NotFoundError: one of the versions does not exist, or is withdrawn.
             MovedError: one of the refs has moved since `since`.
             StoreError: a tag would read as a version or as `latest`.
         """
@@ -294,7 +294,7 @@ class Store(StoreReader):
         with self.lease():
             for ref in exact:  # anew: gc of another process may have removed it since it was read
                 self.forget(ref)
-                self.manifest(ref)
+                self._check_kept(self.manifest(ref))
             snapshot = refs.move(self.files, move, ", ".join(log))
         self.changed()
         return snapshot

@@ -53,6 +53,16 @@ def test_reading_says_why_it_is_gone(two: Store) -> None:
     assert str(lineage(two, "dataset@v1").root) == "dataset@v1"
 
 
+def test_no_ref_can_move_to_it(two: Store) -> None:
+    two.withdraw(refs("pairs@v1"))
+    before = two.current()
+    with pytest.raises(NotFoundError, match="pairs@v1 is withdrawn"):
+        two.tag("pairs@v1", "good")
+    with pytest.raises(NotFoundError, match="pairs@v1 is withdrawn"):
+        two.commit({"images": 1, "pairs": 1})
+    assert two.current() == before
+
+
 def test_refs_lead_to_what_is_left(two: Store) -> None:
     two.tag("pairs@v2", "good")
     two.tag("pairs@v1", "old")
