@@ -60,7 +60,7 @@ def of_this_process(folder: Path, flow: Flow[..., Any]) -> Iterator[Flow[..., An
 
 def crash_ended(client: SyncPrefectClient, folder: Path) -> None:
     """Mark the runs of processes that could not report their end as crashed."""
-    for path in _folder(folder).glob("*"):
+    for path in _folder(folder).glob("*-*-*-*-*"):  # a UUID; a desktop may add files of its own
         with locked(path, wait=False) as file:
             if file:
                 _crash(client, {"id": {"any_": [path.name]}}, "Its process has ended")

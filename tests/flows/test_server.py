@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.local import server
+from flows.local import runs, server
 from flows.local.access import HOST, Access, api_url, is_free
 from tests.ports import free_port
 
@@ -43,6 +43,17 @@ def test_a_port_that_is_taken() -> None:
         assert not is_free(port)
         other.close()
     assert is_free(port)
+
+
+def test_a_stray_file_beside_those_of_runs_is_passed_over(tmp_path: Path) -> None:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    stray = tmp_path / "running" / ".DS_Store"
+    stray.parent.mkdir()
+    stray.write_bytes(b"\0")
+    with SyncPrefectClient(api_url(free_port())) as client:
+        runs.crash_ended(client, tmp_path)
+    assert stray.exists()
 
 
 def test_nobody_answers() -> None:
