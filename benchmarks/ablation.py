@@ -1,6 +1,6 @@
 """Contribution of each part of the recipe: the ablation of the paper, on the generated world.
 
-    python benchmarks/ablation.py --seeds 1 --store FOLDER        # about 90 minutes on 2 cores
+    python benchmarks/ablation.py --seeds 1 --store FOLDER        # 35 minutes of one core a seed
     python benchmarks/ablation.py --seeds 3 --store FOLDER        # adds two seeds
     python benchmarks/ablation.py --seeds 3 --store FOLDER --plot ablation.png
 
