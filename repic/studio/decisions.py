@@ -84,7 +84,7 @@ class DecisionLog:
         """Take a reviewer's last step back; returns what is decided now, empty if there is none.
 
         Raises:
-            storage.errors.StoreError: the store cannot be read or written.
+            storage.errors.StoreError: the store cannot be read or written; the step stays.
         """
         with self._reading:
             steps = self._steps.setdefault(reviewer, deque(maxlen=UNDONE))
@@ -93,7 +93,12 @@ class DecisionLog:
                 self._looked_back[reviewer] = True
             changes = steps.pop() if steps else ()
         if changes:
-            self.decide(changes, undoes=True)
+            try:
+                self.decide(changes, undoes=True)
+            except BaseException:
+                with self._reading:
+                    steps.append(changes)  # the next try must not take back the step before it
+                raise
         return changes
 
     def of(self, subject: str) -> Mapping[str, ByReviewer]:

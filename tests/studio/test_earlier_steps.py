@@ -9,6 +9,7 @@ import pytest
 from repic.pipeline import reviews
 from repic.studio import earlier_steps
 from repic.studio.decisions import DecisionLog
+from storage.errors import StoreError
 from storage.store import Store
 from tests.pipeline.test_reviews import decision
 
@@ -68,3 +69,21 @@ def test_versions_that_are_gone_or_too_old_end_it(
     log = DecisionLog(Store.open(store.location))
     assert [row["subject_id"] for row in log.undo("Ann")] == ["e"]
     assert log.undo("Ann") == ()
+
+
+def test_a_step_that_cannot_be_taken_back_now_is_the_next_one_to_be(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = DecisionLog(store)
+    for name in "ab":
+        log.decide([decision(name, "accept", "Ann")])
+
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(Store, "publish", full)
+    with pytest.raises(StoreError, match="full"):
+        log.undo("Ann")
+    monkeypatch.undo()
+    assert [row["subject_id"] for row in log.undo("Ann")] == ["b"]
+    assert said(store) == {("a", "Ann"): "accept"}
