@@ -149,7 +149,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def apply(names: Sequence[str], options: Options) -> None:
-    """Create or replace automations on the configured server.
+    """Create automations on the configured server, or change them; one that fails stays as it was.
 
     Raises:
         ConfigError: an unknown name, or an option that is missing or wrong.
@@ -160,8 +160,13 @@ def apply(names: Sequence[str], options: Options) -> None:
     with api.connected() as client:
         for name in names:
             core = _made(client, name, options)
-            _remove(client, name)
-            client.create_automation(core)
+            old = client.read_automations_by_name(core.name)
+            if old:
+                client.update_automation(old[0].id, core)
+            else:
+                client.create_automation(core)
+            for other in old[1:]:
+                client.delete_automation(other.id)
 
 
 def remove(names: Sequence[str]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from repic.config import nearest
@@ -18,6 +19,14 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "null": (type(None),),
 }
+
+_BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "minimum": ("at least", operator.ge),
+    "exclusiveMinimum": ("more than", operator.gt),
+    "maximum": ("at most", operator.le),
+    "exclusiveMaximum": ("less than", operator.lt),
+}
+"""Of a number, in JSON Schema: words, and what holds for it."""
 
 
 def read(params: Iterable[str], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,7 +90,9 @@ def _takes(choice: Mapping[str, Any], value: Any) -> bool:
     items = choice.get("items", {})
     if kind == "array" and isinstance(value, list) and items.get("type") in _KINDS:
         return all(_takes(items, item) for item in value)
-    return isinstance(value, _KINDS[kind])
+    return isinstance(value, _KINDS[kind]) and all(
+        holds(value, choice[bound]) for bound, (_, holds) in _BOUNDS.items() if bound in choice
+    )
 
 
 def _described(choice: Mapping[str, Any]) -> str:
@@ -90,4 +101,7 @@ def _described(choice: Mapping[str, Any]) -> str:
     if choice["type"] == "array":
         return 'a list, such as ["a", "b"]'
     names = {"string": "text", "object": "an object", "boolean": "true or false"}
-    return names.get(choice["type"], f"a number of type {choice['type']}")
+    bounds = "".join(
+        f", {words} {choice[bound]}" for bound, (words, _) in _BOUNDS.items() if bound in choice
+    )
+    return names.get(choice["type"], f"a number of type {choice['type']}{bounds}")

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import httpx
 from prefect import flow, get_run_logger
@@ -19,7 +19,7 @@ from pydantic import Field
 
 from flows.common import check_parameters, in_home, store_location
 from flows.local import home
-from flows.local.processes import ChildProcess, interruptible
+from flows.local.processes import ChildProcess, ProcessExitedError, interruptible
 
 CHECK_EVERY = 5.0
 """Seconds between health checks."""
@@ -27,6 +27,15 @@ MAX_FAILED_CHECKS = 3
 """Consecutive failed checks after which the service is restarted."""
 START_TIMEOUT = 120.0
 """Seconds that the service may take until its first answer."""
+MAX_SILENT_STARTS = 3
+"""Consecutive starts without an answer after which the run fails, as by a wrong setting."""
+
+
+class Problem(NamedTuple):
+    """Why the service must be started again, and whether it had answered."""
+
+    reason: str
+    had_answered: bool
 
 
 @flow(name="reward-workers", persist_result=False)
@@ -52,12 +61,15 @@ def reward_workers(
 
     Returns:
         Number of starts of the service.
+
+    Raises:
+        ProcessExitedError: the service never answered in three starts; its log says why.
     """
     log = get_run_logger()
     check_parameters()
     folder = _folder(store)
     end = float("inf") if hours is None else time.monotonic() + hours * 3600
-    starts = 0
+    starts = silent = 0
     with interruptible():
         while time.monotonic() < end:
             starts += 1
@@ -68,7 +80,11 @@ def reward_workers(
             finally:
                 child.stop()
             if problem:
-                log.warning("Reward workers: %s. %s", problem, child.log_tail())
+                silent = 0 if problem.had_answered else silent + 1
+                why = f"{problem.reason}. {child.log_tail()}"
+                if silent == MAX_SILENT_STARTS:
+                    raise ProcessExitedError(f"No answer in {silent} starts: {why}")
+                log.warning("Reward workers: %s", why)
                 time.sleep(1)
     return starts
 
@@ -85,21 +101,21 @@ def _start(workers: int, host: str, port: int, log: Path) -> ChildProcess:
     return ChildProcess("reward service", [*command, *options], os.environ, log)
 
 
-def _watch(child: ChildProcess, host: str, port: int, end: float) -> str | None:
+def _watch(child: ChildProcess, host: str, port: int, end: float) -> Problem | None:
     """Check the service until `end`; None then, or earlier the reason for a restart."""
     failed, deadline = 0, time.monotonic() + START_TIMEOUT
     has_answered = False
     while time.monotonic() < end:
         if child.returncode is not None:
-            return f"the service ended with code {child.returncode}"
+            return Problem(f"the service ended with code {child.returncode}", has_answered)
         if _answers(host, port):
             failed, has_answered = 0, True
         elif has_answered:
             failed += 1
         elif time.monotonic() > deadline:
-            return f"the service did not answer within {START_TIMEOUT:.0f} s"
+            return Problem(f"the service did not answer within {START_TIMEOUT:.0f} s", False)
         if failed >= MAX_FAILED_CHECKS:
-            return f"the service failed {MAX_FAILED_CHECKS} health checks in a row"
+            return Problem(f"the service failed {MAX_FAILED_CHECKS} checks in a row", True)
         child.wait(min(CHECK_EVERY if has_answered else 0.2, max(0.0, end - time.monotonic())))
     return None
 

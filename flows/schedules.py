@@ -15,6 +15,8 @@ from flows.local import api
 from repic.errors import ConfigError, PrefectServerError
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import DeploymentSchedule
     from prefect.client.schemas.responses import DeploymentResponse
@@ -49,7 +51,7 @@ class Scheduled:
 
 
 def put(name: str, params: Sequence[str], cron: str = NIGHTLY, timezone: str = "UTC") -> None:
-    """Create the schedule of a deployment, or replace it.
+    """Create the schedule of a deployment, or change it; if that fails, the old one stays.
 
     Args:
         name: Of the deployment, such as build-datasets.
@@ -64,10 +66,14 @@ def put(name: str, params: Sequence[str], cron: str = NIGHTLY, timezone: str = "
     with api.connected() as client:
         deployment = _deployment(client, name)
         values = parameters.read(params, deployment.parameter_openapi_schema or {})
-        _remove(client, deployment)
-        client.create_deployment_schedules(
-            deployment.id, [(schedule, True)], parameters=values, slug=SLUG
-        )
+        if old := _of(deployment):
+            client.update_deployment_schedule(
+                deployment.id, old, active=True, schedule=schedule, parameters=values
+            )
+        else:
+            client.create_deployment_schedules(
+                deployment.id, [(schedule, True)], parameters=values, slug=SLUG
+            )
 
 
 def remove(name: str) -> None:
@@ -77,7 +83,9 @@ def remove(name: str) -> None:
         PrefectServerError: as `put`.
     """
     with api.connected() as client:
-        _remove(client, _deployment(client, name))
+        deployment = _deployment(client, name)
+        if old := _of(deployment):
+            client.delete_deployment_schedule(deployment.id, old)
 
 
 def listed() -> list[Scheduled]:
@@ -116,10 +124,9 @@ def _deployment(client: SyncPrefectClient, name: str) -> DeploymentResponse:
         raise PrefectServerError(f"no deployment {name}; choose one of: {names}") from None
 
 
-def _remove(client: SyncPrefectClient, deployment: DeploymentResponse) -> None:
-    for schedule in deployment.schedules:
-        if schedule.slug == SLUG and schedule.id:
-            client.delete_deployment_schedule(deployment.id, schedule.id)
+def _of(deployment: DeploymentResponse) -> UUID | None:
+    """Which schedule of a deployment is ours; a slug is unique within a deployment."""
+    return next((each.id for each in deployment.schedules if each.slug == SLUG), None)
 
 
 def _described(deployment: DeploymentResponse, schedule: DeploymentSchedule) -> Scheduled:

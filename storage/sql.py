@@ -108,7 +108,7 @@ def named_files(query: str) -> tuple[list[str], list[str]]:
     """
     import duckdb
 
-    text = query.strip().rstrip(";").rstrip()
+    text = _without_end(query)
     connection = duckdb.connect(config={"python_enable_replacements": False})
     try:
         _check_alone(text, FILES)
@@ -166,7 +166,7 @@ def ask(
     """
     import duckdb
 
-    text = query.strip().rstrip(";").rstrip()
+    text = _without_end(query)
     explain = _EXPLAIN.match(text)
     prefix, text = (explain[0], text[explain.end() :]) if explain else ("", text)
     subquery = f"FROM (\n{text}\n)"
@@ -191,6 +191,25 @@ def explained(error: duckdb.Error, scope: QueryScope = STORE) -> QueryError:
     if isinstance(error, duckdb.IOException) and scope is STORE:
         return QueryError(f"{message}: a file of the store is gone or damaged, run `repic repair`.")
     return QueryError(message)
+
+
+def _without_end(query: str) -> str:
+    """A query without the semicolons and comments after it.
+
+    Raises:
+        QueryError: it is not text in UTF-8.
+    """
+    import duckdb
+
+    try:
+        text = query.encode()
+    except UnicodeEncodeError as error:  # a byte of the command line that is no text
+        raise QueryError(f"A query is text in UTF-8, not {query[error.start]!a}.") from None
+    for offset, kind in reversed(duckdb.tokenize(query)):  # offsets count bytes
+        if kind != duckdb.token_type.comment and text[offset:].strip() != b";":
+            break
+        text = text[:offset]
+    return text.decode().strip()
 
 
 def _only_reading(kind: str, scope: QueryScope) -> QueryError:

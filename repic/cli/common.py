@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -134,7 +135,10 @@ def out() -> Console:
 
 
 def err() -> Console:
-    """Console for progress and notes, which do not belong in a pipe."""
+    """Console for progress and notes, which do not belong in a pipe.
+
+    A sentence is wrapped on a terminal; in a file it is one line, which a search finds.
+    """
     from rich.console import Console
 
     from repic.pipeline import log_lines
@@ -143,7 +147,7 @@ def err() -> Console:
         from repic.cli.progress import LogConsole
 
         return LogConsole()
-    return Console(**PLAIN, stderr=True)
+    return Console(**PLAIN, stderr=True, soft_wrap=not sys.stderr.isatty())
 
 
 def print_json(value: Any) -> None:

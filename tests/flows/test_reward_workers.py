@@ -98,6 +98,24 @@ def test_a_service_that_is_killed_comes_back_and_ends_with_its_run(
     assert re.search(r"\(start 2\)", log.read_text()), log.read_text()
 
 
+@pytest.mark.slow
+def test_a_service_that_never_answers_fails_the_run(
+    user: dict[str, str], tmp_path: Path, api: Access
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, str(port), str(tmp_path / "store")],
+            env={**user, **api.client},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+    assert done.returncode == 1
+    assert "ProcessExitedError: No answer in 3 starts: the service ended with code" in done.stderr
+    assert f"{port}" in done.stderr.rpartition("The end of ")[2], "the log says why"
+
+
 def wait(port: int, log: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 240
     while not _answers("127.0.0.1", port):

@@ -156,13 +156,14 @@ def test_a_schedule_fires_and_the_second_run_publishes_nothing(shared_up: Up) ->
 
 def test_a_schedule_with_parameters_stays_when_deployed_again(shared_up: Up) -> None:
     up = shared_up
-    options = ("--param", "images=some photos", "--cron", "30 2 * * 1", "--timezone", "Asia/Tokyo")
+    first = ("--param", "images=other photos", "--param", "allow_shrink=true")
+    second = ("--param", "images=some photos", "--param", "identity=null", "--cron", "30 2 * * 1")
 
     def ours() -> list[dict[str, Any]]:
         every = json.loads(up.shell(*REPIC, "schedule", "--json").stdout)
         return [each for each in every if each["parameters"]]
 
-    for _ in range(2):  # the second call replaces the schedule of the first
+    for options in (first, (*second, "--timezone", "Asia/Tokyo")):  # the second changes the first
         done = up.shell(*REPIC, "schedule", "build-datasets", *options)
         assert done.returncode == 0, done.stderr
     expected = {
@@ -170,7 +171,7 @@ def test_a_schedule_with_parameters_stays_when_deployed_again(shared_up: Up) -> 
         "cron": "30 2 * * 1",
         "timezone": "Asia/Tokyo",
         "state": "on",
-        "parameters": {"images": "some photos"},
+        "parameters": {"images": "some photos", "identity": None},
     }
     assert ours() == [expected]
     with client_of(up.access) as client:

@@ -19,6 +19,8 @@ READING = (
     ("SELECT count(*) FROM images", [(10,)]),
     ("  select 1 ;\n", [(1,)]),
     ("SELECT 1 -- a comment )", [(1,)]),
+    ("SELECT 'ü;--'; -- ü; a comment", [("ü;--",)]),
+    ("-- first\nSELECT 1 /* ; */ ;; /* last */", [(1,)]),
     ("FROM v1.pairs SELECT min(value)", [(1,)]),
     ("WITH t AS (SELECT 1 AS a), u AS (FROM t) FROM u", [(1,)]),
     ("WITH RECURSIVE t AS (SELECT 1 a UNION ALL SELECT a + 1 FROM t WHERE a < 3) FROM t",
@@ -157,6 +159,7 @@ def test_an_error_is_a_sentence_with_the_remedy(built):
             ("PIVOT images ON id", r"PIVOT that does not list its values as ON column IN"),
             ("SELECT * FROM imges", 'Did you mean "images"'),
             ("SELEC", "syntax error"),
+            ("SELECT \udcff", r"A query is text in UTF-8, not '\\udcff'"),
         ):
             with pytest.raises(QueryError, match=words):
                 sql.ask(connection, query)
