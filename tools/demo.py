@@ -31,7 +31,8 @@ WIDTH = 80
 """Columns of a line of the answers."""
 NOT_LEARNED = (
     "It did not learn to see: the vision tower is frozen, and what is shown is described as well "
-    "as before. Training taught it what to say about what it sees."
+    "as before. So it confuses the names of several references. Training taught it what to say "
+    "about what it sees."
 )
 
 
@@ -80,6 +81,12 @@ def absent_named(answer: Scored) -> Iterator[float]:
     return _uses(answer, present=False)
 
 
+def listed_twice(answer: Scored) -> Iterator[float]:
+    """Whether a caption with more than one present reference has a name twice in a list."""
+    if _is_caption(answer) and sum(r["present"] for r in answer.row["references"]) > 1:
+        yield bool((answer.reward.parsed or {}).get("listed_twice"))
+
+
 def look_alikes_refused(answer: Scored) -> Iterator[float]:
     """Whether a look-alike gets a no."""
     if answer.row["objective"] == "oct" and answer.row["answer"] == "no":
@@ -108,6 +115,7 @@ def facts_right(answer: Scored) -> Iterator[float]:
 HABITS: dict[str, Habit] = {
     "present references are named": names_used,
     "absent references are named": absent_named,
+    "captions that list a name twice": listed_twice,
     "look-alikes are refused": look_alikes_refused,
     "the object itself is recognized": recognized,
     "boxes, mean IoU": overlap,
@@ -115,9 +123,13 @@ HABITS: dict[str, Habit] = {
 }
 
 
+def _is_caption(answer: Scored) -> bool:
+    return bool(answer.row["objective"] == "ict" and answer.row["kind"] != WHICH)
+
+
 def _uses(answer: Scored, present: bool) -> Iterator[float]:
     """Whether a caption has the name of each reference that is present, or absent."""
-    if answer.row["objective"] == "ict" and answer.row["kind"] != "which":
+    if _is_caption(answer):
         named = (answer.reward.parsed or {}).get("named", [])
         yield from (r["name"] in named for r in answer.row["references"] if r["present"] is present)
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from repic.captions.lists import listed_twice
 from repic.captions.names import Names, names_of
 from repic.captions.polarity import read_polarity
 from repic.captions.repetition import copied_words, grams_of, repetition
@@ -35,6 +36,7 @@ class CaptionReading:
         negated: Names that it negates at least once.
         hedged: Names that it claims both ways: with a hedge, as alternatives, or affirmed once and
             negated once. They are not in `named`.
+        listed_twice: Names that a list has again, as in `<Ann> and <Ann>`, once for each time.
         false_names: Tags `<...>` that hold none of the names, look-alikes of a name, broken tags.
         words: Distinct casefolded words without names and tags; each Han character is a word.
         word_count: Number of words, repeated ones included.
@@ -49,6 +51,7 @@ class CaptionReading:
     named: tuple[str, ...]
     negated: tuple[str, ...]
     hedged: tuple[str, ...]
+    listed_twice: tuple[str, ...]
     false_names: tuple[str, ...]
     words: frozenset[str]
     word_count: int
@@ -143,6 +146,7 @@ def read_caption(
         tuple(n for n in mentioned if n not in negated and n not in hedged),
         tuple(name for name in mentioned if name in negated),
         tuple(name for name in mentioned if name in hedged),
+        tuple(ordered[index] for index in listed_twice(tokens)),
         tuple(reader.false_names),
         distinct,
         len(words),

@@ -1,11 +1,11 @@
 """Name accuracy of one caption, by the strict metric and by the paper's.
 
 Strict: names are read by `repic.captions.mentions`, as in the reward: at token boundaries, in any
-case, with possessives. A negated name is not counted; a doubtful name, and a tag without a known
-name, count as wrong. A caption has set precision, recall and F1 of its names against those
-present; a file has their means. If no concept is present, naming none scores 1 and anything else
-0; otherwise naming none scores 0. Each known name of the file that is used but not true is an extra
-name, whether or not its reference was shown.
+case, with possessives. A negated name is not counted; a doubtful name, a tag without a known name,
+and each further time that a list has a name count as wrong. A caption has set precision, recall and
+F1 of its names against those present; a file has their means. If no concept is present, naming none
+scores 1 and anything else 0; otherwise naming none scores 0. Each known name of the file that is
+used but not true is an extra name, whether or not its reference was shown.
 
 Paper: as the released scripts count, including their loopholes. A caption is split at spaces and
 the characters of `MARKS` are stripped from each token; `</s>` is removed. A concept of the pool
@@ -65,6 +65,7 @@ def strict_counts(record: Record, names: NameIndex) -> StrictCounts:
         named = _folded(reading.named)
         false = (named | _folded(reading.hedged)) - present
         wrong = len(named - present) + len(reading.hedged) + len(reading.false_names)
+        wrong += len(reading.listed_twice)
     hits = len(named & present)
     missing = len(present) - hits
     precision = hits / (hits + wrong) if hits + wrong else float(not present)

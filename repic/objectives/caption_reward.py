@@ -1,7 +1,8 @@
 """The reward of a caption: a product of components, each from 0 to 1.
 
 - names: set-F1 of the named and the present references. Absent names, tags without a known name,
-  look-alikes and names claimed both ways are false positives. If no reference is present, 1 if the
+  look-alikes, names claimed both ways and each further time that a list has a name are false
+  positives. If no reference is present, 1 if the
   caption names none, else 0.
 - content: whether it says enough: distinct words, each name after the first as two (`Ann hugs Bob`
   is a caption), over `FLOOR` if the request asks for detail, else over `BRIEF`. If facts are known,
@@ -119,6 +120,7 @@ def _parsed(reading: CaptionReading) -> dict[str, list[str]]:
         "named": list(reading.named),
         "negated": list(reading.negated),
         "hedged": list(reading.hedged),
+        "listed_twice": list(reading.listed_twice),
         "strangers": list(reading.false_names),
     }
 
@@ -132,6 +134,7 @@ def _set_f1(reading: CaptionReading, row: Mapping[str, Any]) -> tuple[float, int
     present = {r["name"] for r in row["references"] if r["present"]}
     hits = len(present.intersection(reading.named))
     wrong = len(reading.named) - hits + len(reading.hedged) + len(reading.false_names)
+    wrong += len(reading.listed_twice)
     missing = len(present) - hits
     if not present:
         return float(wrong == 0), wrong, 0

@@ -1,0 +1,64 @@
+"""A list that has a name twice claims two objects; a text that says it twice does not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repic.captions.mentions import read_caption
+from tests.timing import is_within
+
+NAMES = ["Ann", "Bobby", "玉英"]
+
+
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [
+        ("A photo of <Ann> and <Ann> on a carpet.", ["Ann"]),
+        ("<Ann>, <Ann>, <Ann> and <Ann>", ["Ann"] * 3),
+        ("There are <Ann>, a purple mug with white dots, and <Ann> on snow.", ["Ann"]),
+        ("<Ann> (a red hat), <Ann> (a plain, blue hat) and a mug", ["Ann"]),
+        ("On sand: a ball, Ann, Bobby, Ann and Bobby.", ["Ann", "Bobby"]),
+        ("<玉英>,<玉英> and <Ann>", ["玉英"]),
+        ("Ann, Ann and Ann sit on sand.", ["Ann"]),  # the last has a verb
+    ],
+)
+def test_a_list_has_it_again(text: str, again: list[str]) -> None:
+    reading = read_caption(text, NAMES)
+    assert list(reading.listed_twice) == again
+    assert set(again) <= set(reading.named)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<Ann>, <Bobby> and <玉英>",
+        "Ann sits, and Ann smiles.",
+        "This is Ann, and Ann is happy.",
+        "The dog is Ann, and Ann looks at Bobby.",
+        "We see Ann and a ball in front of Ann.",
+        "Ann, and Ann's toy.",
+        "Ann in a park and Ann on a beach.",
+        "Ann and Bobby. Ann, a dog, and Bobby, a cat.",
+        "Ann: Ann is red; Bobby is blue.",
+        "Ann Ann",  # a stutter; it costs variety
+        "Ann (next to Ann and Bobby)",
+        "",
+    ],
+)
+def test_a_text_may_say_it_again(text: str) -> None:
+    assert read_caption(text, NAMES).listed_twice == ()
+
+
+@given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=9))
+def test_a_list_counts_each_name_beyond_the_first(names: list[str]) -> None:
+    *most, last = (f"<{name}>" for name in names)
+    text = f"{', '.join(most)} and {last} on grass." if most else f"{last} on grass."
+    assert len(read_caption(text, NAMES).listed_twice) == len(names) - len(set(names))
+
+
+@pytest.mark.parametrize("part", ["Ann, ", "a b ", "a mug, ", "Ann and ", "(", "Ann (", "a (b) "])
+def test_time_is_linear(part: str) -> None:
+    text = part * (10_000 // len(part))
+    assert is_within(2.0, lambda: read_caption(text, NAMES))
