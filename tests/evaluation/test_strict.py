@@ -84,6 +84,8 @@ def one(concepts: str, caption: str, *given_: str, pool: tuple[str, ...] = ()) -
         ("<O'Neil>", "O'Neil's hat", 1),
         ("<Ann>", "Ann or Bob", 0),
         ("<Ann>", "Ann with <Eve>", 2 / 3),
+        ("<Ann>|<Bob>", "Ann and Ann", 1 / 2),
+        ("<Ann>", "Ann sits, and Ann smiles.", 1),
         ("", "A dog.", 1),
         ("", "Bob.", 0),
         ("", "Bob is not here.", 1),

@@ -236,6 +236,7 @@ class TestReward:
             (f"<Ann> and <Bobby> {SCENE}.", "wrong_name"),
             (f"<Ann> and <Eve> {SCENE}.", "wrong_name"),
             (f"<Ann> {SCENE}.</Ann>", "wrong_name"),
+            (f"Here are <Ann>, a dog and <Ann>. One {SCENE}.", "wrong_name"),
             (f"Maybe it is <Ann>. {SCENE}.", "wrong_name"),
             (f"<Ann> or Bobby {SCENE}.", "wrong_name"),
             (f"<Ann> {SCENE}. Ann is not here.", "wrong_name"),

@@ -6,11 +6,15 @@ import json
 import re
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from repic import config
+from repic.captions.facts import NO_FACTS
 from repic.images.coordinates import QWEN3_VL
+from repic.objectives import caption_reward
+from repic.objectives.base import Reward
 from repic.pipeline.execution import build
 from repic.pipeline.scan import scan
 from repic.rewards.held_out import HeldOutAnswer, RewardChange
@@ -99,6 +103,32 @@ def test_an_answer_is_shown_with_its_question_and_what_is_right() -> None:
     assert [line[:14] for line in lines[1:]] == ["  before 0.25 ", " " * 14, "  after  0.00 "]
     assert lines[2].endswith(" ...")
     assert max(map(len, lines)) <= demo.WIDTH
+
+
+@pytest.mark.parametrize(
+    ("completion", "kind", "present", "values"),
+    [
+        ("A photo of <Ann> and <Ann>.", "multi", True, [1.0]),
+        ("A photo of <Ann> and <Bo>.", "multi", True, [0.0]),
+        ("A photo of <Ann> and <Ann>.", "mixed", False, []),  # one reference is present
+        ("<Ann>", "which", True, []),
+    ],
+)
+def test_names_that_are_listed_twice(
+    completion: str, kind: str, present: bool, values: list[float]
+) -> None:
+    references = [
+        {"name": "Ann", "present": True, "info": ""},
+        {"name": "Bo", "present": present, "info": ""},
+    ]
+    parsed = caption_reward.reward(completion, caption_row(references)).parsed
+    row = {"objective": "ict", "kind": kind, "references": references}
+    assert [*demo.listed_twice(demo.Scored(row, Reward(0.0, {}, "right", parsed)))] == values
+
+
+def caption_row(references: list[dict[str, Any]]) -> dict[str, Any]:
+    prompt = [{"type": "text", "text": "Describe the picture."}]
+    return {"prompt": prompt, "references": references, "caption": None, "scene": [], **NO_FACTS}
 
 
 @pytest.fixture(scope="module")
