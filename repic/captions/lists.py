@@ -2,7 +2,8 @@
 
 A text may say a name as often as it likes (`<Ann> sits, and <Ann> smiles`). Only a list is read:
 names, and phrases that begin with an article, between commas and `and`. A name with a verb, a noun
-or `'s` after it is no member of it.
+or `'s` after it is no member, but these are: a name with a participle (`<Ann> and <Ann> sitting`),
+and the last of names that a sentence begins with (`<Ann> and <Ann> sit`).
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from collections.abc import Sequence
 from repic.captions.vocabulary import ARTICLES, PREPOSITIONS
 
 _CODES = dict.fromkeys(PREPOSITIONS | {"are", "were"}, "p") | dict.fromkeys(ARTICLES, "a")
-_CODES |= {",": ",", "and": "&", "plus": "&", "(": "(", ")": ")", "'s": "w"}
-"""Token -> one character, beside names, words (w) and marks (.)."""
+_CODES |= {",": ",", "and": "&", "plus": "&", "(": "(", ")": ")", "'s": "s"}
+"""Token -> one character, beside names, participles (g), other words (w) and marks (.)."""
 
 _ASIDE = re.compile(r"\([^()]*\)")
-_NAME = "[\U000f0000-\U000fffff](?![wa])"
+_SAID = "[\U000f0000-\U000fffff]"
+_NAME = f"{_SAID}(?:g|(?![was]))"
 _AND = "(?:,&?|&)"
-_ITEM = f"(?:{_NAME}|a[wp]{{1,12}})"
-_LIST = re.compile(f"{_ITEM}(?:{_AND}{_ITEM})+")
+_ITEM = f"(?:{_NAME}|a[wpgs]{{1,12}})"
+_SUBJECT = f"(?:^|\\.){_NAME}(?:{_AND}{_NAME})*[,&]{_SAID}(?=w)"
+_LIST = re.compile(f"{_SUBJECT}|{_ITEM}(?:{_AND}{_ITEM})+")
 
 
 def listed_twice(tokens: Sequence[str]) -> list[int]:
@@ -41,4 +44,6 @@ def listed_twice(tokens: Sequence[str]) -> list[int]:
 def _code(token: str) -> str:
     if token[0] == "@":
         return chr(0xF0000 + int(token[1:]))
-    return _CODES.get(token) or ("w" if token[0].isalnum() else ".")
+    if token[0].isalnum():
+        return _CODES.get(token) or ("g" if len(token) > 4 and token.endswith("ing") else "w")
+    return _CODES.get(token, ".")

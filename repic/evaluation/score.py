@@ -29,7 +29,7 @@ from storage.hashing import fingerprint
 ALL = "all"
 """The `part` of rows that cover all parts of a suite."""
 
-VERSION = 6
+VERSION = 7
 """Version of the scoring: raise it when the same captions would get different numbers."""
 
 Row = Mapping[str, Any]

@@ -21,7 +21,14 @@ NAMES = ["Ann", "Bobby", "玉英"]
         ("<Ann> (a red hat), <Ann> (a plain, blue hat) and a mug", ["Ann"]),
         ("On sand: a ball, Ann, Bobby, Ann and Bobby.", ["Ann", "Bobby"]),
         ("<玉英>,<玉英> and <Ann>", ["玉英"]),
-        ("Ann, Ann and Ann sit on sand.", ["Ann"]),  # the last has a verb
+        ("Ann, Ann and Ann sit on sand.", ["Ann"] * 2),
+        ("On sand. <Ann> and <Ann> is to the left of a mug.", ["Ann"]),
+        ("<Ann>, <Ann> is to the left of a mug.", ["Ann"]),
+        ("<Ann> (on the left), <Ann> (on the right) sit", ["Ann"]),
+        ("A photo of <Ann> and <Ann> sitting on sand.", ["Ann"]),
+        ("There are Bobby, Ann playing and Ann (a mug) lying on a mat.", ["Ann"]),
+        ("Ann, Bobby, Ann, and Bobby sit", ["Ann"]),  # the last may begin a clause
+        ("Ann and Ann, a ball and Ann on the left of it", ["Ann"] * 2),
     ],
 )
 def test_a_list_has_it_again(text: str, again: list[str]) -> None:
@@ -39,6 +46,12 @@ def test_a_list_has_it_again(text: str, again: list[str]) -> None:
         "The dog is Ann, and Ann looks at Bobby.",
         "We see Ann and a ball in front of Ann.",
         "Ann, and Ann's toy.",
+        "Ann and Ann's toy on a mat.",
+        "A photo of Ann, and Ann smiles.",
+        "Ann sitting on a mat and Ann is red.",
+        "This is a photo of Ann and Ann smiles.",
+        "The dog sits, and Ann smiles, and Ann laughs.",
+        "On the left is Ann and Ann is red.",
         "Ann in a park and Ann on a beach.",
         "Ann and Bobby. Ann, a dog, and Bobby, a cat.",
         "Ann: Ann is red; Bobby is blue.",

@@ -161,9 +161,9 @@ def _rewritten(change: Callable[[str], str], target: Target) -> str | None:
 
 
 def _respelled(change: Callable[[str], str], target: Target) -> str | None:
-    """The right name of a `which` row changed; None where there is none or nothing changes."""
+    """The right name of a `which` row changed; None where there is none or only case changes."""
     name = right_name(target)
-    return None if name is None or change(name) == name else change(name)
+    return None if name is None or change(name).lower() == name.lower() else change(name)
 
 
 _SPELLINGS: tuple[tuple[str, Callable[[str], str]], ...] = (
