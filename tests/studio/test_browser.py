@@ -131,12 +131,20 @@ def test_two_reviewers_in_two_browsers(built: Built, tmp_path: Path, chromium: A
 def test_a_decision_that_is_not_saved_is_told(built: Built, tmp_path: Path, chromium: Any) -> None:
     store = built.copy(tmp_path / "store")
     with served(store) as url, visit(chromium) as (page, _):
-        page.goto(f"{url}/pairs")
         page.context.route("**/decision*", lambda route: route.abort())
+        page.goto(f"{url}/pairs")
         page.keyboard.press("y")
         page.wait_for_selector(".status.bad")
         assert "Not saved" in page.text_content("#status")
         assert decided(store) == {}
+
+
+def hold_decisions(page: Any) -> list[Any]:
+    """Requests that wait for `continue_`. Call it before `goto`: a page that is open already may
+    still send one past a new route."""
+    held: list[Any] = []
+    page.context.route("**/decision*", lambda route: held.append(route))
+    return held
 
 
 def test_a_decision_on_a_pair_that_is_being_saved_is_told(
@@ -144,9 +152,8 @@ def test_a_decision_on_a_pair_that_is_being_saved_is_told(
 ) -> None:
     store = built.copy(tmp_path / "store")
     with served(store) as url, visit(chromium) as (page, _):
+        held = hold_decisions(page)
         page.goto(f"{url}/pairs")
-        held: list[Any] = []
-        page.context.route("**/decision*", lambda route: held.append(route))
         page.keyboard.press("y")
         page.keyboard.press("k")
         page.wait_for_selector("form.htmx-request")
@@ -165,10 +172,9 @@ def test_a_decision_is_taken_back_while_it_is_being_saved(
 ) -> None:
     store = built.copy(tmp_path / "store")
     with served(store) as url, visit(chromium) as (page, console):
+        held = hold_decisions(page)
         page.goto(f"{url}/pairs")
         pair = current(page)
-        held: list[Any] = []
-        page.context.route("**/decision*", lambda route: held.append(route))
         page.keyboard.press("y")
         page.keyboard.press("z")
         until(lambda: page.query_selector("form.htmx-request") and len(held) == 1)
