@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 
 def select_rows(rows: pa.Table, shares: Mapping[str, float], count: int, seed: int) -> pa.Table:
-    """About `count` rows with the given share of each objective, drawn by id.
+    """`count` rows with the given share of each objective, drawn by id.
 
-    Every objective with a share gets at least one row. If an objective has too few rows, fewer
-    rows are selected in total: shares are kept, and no row is selected twice.
+    Every objective with a share gets at least one row, even if these are more than `count`. If an
+    objective has too few rows, fewer rows are selected in total: shares are kept, and no row is
+    selected twice.
 
     Args:
         rows: Rows of the examples table.
@@ -46,10 +48,11 @@ def select_rows(rows: pa.Table, shares: Mapping[str, float], count: int, seed: i
         )
     share_sum = sum(wanted.values())
     total = min(count, *(len(indices[o]) * share_sum / share for o, share in wanted.items()))
+    ends = [int(total * part / share_sum + 0.5) for part in accumulate(wanted.values(), initial=0)]
     selected = [
         index
-        for objective, share in wanted.items()
-        for index in indices[objective][: max(1, round(total * share / share_sum))]
+        for objective, (start, end) in zip(wanted, pairwise(ends), strict=True)
+        for index in indices[objective][: max(1, end - start)]
     ]
     return rows.take(sorted(selected))
 

@@ -267,7 +267,16 @@ def test_chosen_rows_have_the_shares_that_were_asked_for(
     for objective in sizes:
         share = wanted.get(objective, 0) / whole
         assert abs(met[objective] - total * share) <= 1
+    assert kept.num_rows >= int(total - 1e-6)
     assert kept.equals(select_rows(table, shares, count, seed=0))
+
+
+def test_equal_shares_of_the_rows_of_one_step_are_all_of_them() -> None:
+    shares = dict.fromkeys(("oct", "vlt", "ict"), 1 / 3)
+    for count in (4, 7, 8, 10):
+        assert (
+            select_rows(listed(dict.fromkeys(shares, 9)), shares, count, seed=0).num_rows == count
+        )
 
 
 def listed(sizes: dict[str, int]) -> pa.Table:
