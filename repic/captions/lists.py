@@ -1,7 +1,8 @@
 """Names that a list has twice: `<Ann>, a mug and <Ann>` is said of two objects.
 
 A text may say a name as often as it likes (`<Ann> sits, and <Ann> smiles`). Only a list is read:
-names, and phrases that begin with an article, between commas and `and`. A name with a verb, a noun
+names, and phrases that begin with an article, between commas and `and`. After `and` and a name, a
+comma and another name are no members (`Ann and Bob, Ann on the left`). A name with a verb, a noun
 or `'s` after it is no member, but these are: a name with a participle (`<Ann> and <Ann> sitting`),
 and the last of names that a sentence begins with (`<Ann> and <Ann> sit`).
 """
@@ -20,11 +21,14 @@ _CODES |= {",": ",", "and": "&", "plus": "&", "(": "(", ")": ")", "'s": "s"}
 
 _ASIDE = re.compile(r"\([^()]*\)")
 _SAID = "[\U000f0000-\U000fffff]"
-_NAME = f"{_SAID}(?:g|(?![was]))"
-_AND = "(?:,&?|&)"
-_ITEM = f"(?:{_NAME}|a[wpgs]{{1,12}})"
-_SUBJECT = f"(?:^|\\.){_NAME}(?:{_AND}{_NAME})*[,&]{_SAID}(?=w)"
-_LIST = re.compile(f"{_SUBJECT}|{_ITEM}(?:{_AND}{_ITEM})+")
+_ALONE = "(?:g|(?![was]))"
+_NAME = f"{_SAID}{_ALONE}"
+_PHRASE = "(?:,&?|&)a[wpgs]{1,12}"
+_MORE = f"(?:{_PHRASE}|,{_NAME})*"
+_LAST = f",?&(?P<name>{_SAID}){_ALONE}(?:,(?P=name){_ALONE})*"
+_SUBJECT = f"(?:^|\\.){_NAME}(?:,{_NAME})*(?:(?:,?&{_NAME})*&|,){_SAID}(?=w)"
+_ITEMS = f"(?:{_NAME}|a[wpgs]{{1,12}}){_MORE}(?:{_LAST}(?:{_PHRASE}{_MORE})?)*"
+_LIST = re.compile(f"{_SUBJECT}|{_ITEMS}")
 
 
 def listed_twice(tokens: Sequence[str]) -> list[int]:
@@ -35,8 +39,8 @@ def listed_twice(tokens: Sequence[str]) -> list[int]:
     """
     codes = _ASIDE.sub("", "".join(map(_code, tokens)))
     again: list[int] = []
-    for found in _LIST.findall(codes):
-        names = [ord(code) - 0xF0000 for code in found if code >= "\U000f0000"]
+    for found in _LIST.finditer(codes):
+        names = [ord(code) - 0xF0000 for code in found[0] if code >= "\U000f0000"]
         again += (Counter(names) - Counter({*names})).elements()
     return again
 

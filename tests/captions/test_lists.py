@@ -28,7 +28,11 @@ NAMES = ["Ann", "Bobby", "玉英"]
         ("A photo of <Ann> and <Ann> sitting on sand.", ["Ann"]),
         ("There are Bobby, Ann playing and Ann (a mug) lying on a mat.", ["Ann"]),
         ("Ann, Bobby, Ann, and Bobby sit", ["Ann"]),  # the last may begin a clause
-        ("Ann and Ann, a ball and Ann on the left of it", ["Ann"] * 2),
+        ("Ann and a ball and Ann, Bobby and Bobby", ["Ann", "Bobby"]),
+        ("Ann, Bobby, Ann is on sand.", ["Ann"]),
+        ("A ball and <Ann>, <Ann> on sand.", ["Ann"]),
+        ("A ball and Ann (on the left), Ann (on the right), Ann", ["Ann"] * 2),
+        ("<Ann>, a boat with black checks and a bow, <Ann> and a red fish", ["Ann"]),
     ],
 )
 def test_a_list_has_it_again(text: str, again: list[str]) -> None:
@@ -49,6 +53,9 @@ def test_a_list_has_it_again(text: str, again: list[str]) -> None:
         "Ann and Ann's toy on a mat.",
         "A photo of Ann, and Ann smiles.",
         "Ann sitting on a mat and Ann is red.",
+        "Ann and Bobby, Ann on the left.",
+        "Ann and Bobby, Ann is the red one.",
+        "We see Ann and Bobby, Ann wearing a hat and Bobby holding a ball.",
         "This is a photo of Ann and Ann smiles.",
         "The dog sits, and Ann smiles, and Ann laughs.",
         "On the left is Ann and Ann is red.",
