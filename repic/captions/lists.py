@@ -2,9 +2,10 @@
 
 A text may say a name as often as it likes (`<Ann> sits, and <Ann> smiles`). Only a list is read:
 names, and phrases that begin with an article, between commas and `and`. After `and` and a name, a
-comma and another name are no members (`Ann and Bob, Ann on the left`). A name with a verb, a noun
-or `'s` after it is no member, but these are: a name with a participle (`<Ann> and <Ann> sitting`),
-and the last of names that a sentence begins with (`<Ann> and <Ann> sit`).
+comma and another name begin something else (`Ann and Bob, Ann on the left`), and so does the same
+name after a comma and `and` (`This is Ann, and Ann in turn smiles`). A name counts if a participle
+follows (`<Ann> and <Ann> sitting`), but not if a verb, a noun or `'s` does, unless the names begin
+the sentence (`<Ann> and <Ann> sit`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _CODES |= {",": ",", "and": "&", "plus": "&", "(": "(", ")": ")", "'s": "s"}
 
 _ASIDE = re.compile(r"\([^()]*\)")
 _SAID = "[\U000f0000-\U000fffff]"
+_CLAUSE = re.compile(f"(?<![,&])({_SAID}),(?=&\\1)")
 _ALONE = "(?:g|(?![was]))"
 _NAME = f"{_SAID}{_ALONE}"
 _PHRASE = "(?:,&?|&)a[wpgs]{1,12}"
@@ -37,7 +39,7 @@ def listed_twice(tokens: Sequence[str]) -> list[int]:
     Args:
         tokens: See `repic.captions.mentions.CaptionReading.tokens`.
     """
-    codes = _ASIDE.sub("", "".join(map(_code, tokens)))
+    codes = _CLAUSE.sub(r"\1.", _ASIDE.sub("", "".join(map(_code, tokens))))
     again: list[int] = []
     for found in _LIST.finditer(codes):
         names = [ord(code) - 0xF0000 for code in found[0] if code >= "\U000f0000"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -40,15 +41,17 @@ def select_rows(rows: pa.Table, shares: Mapping[str, float], count: int, seed: i
     ids = rows["example_id"].to_pylist()
     for index in sorted(range(len(ids)), key=lambda i: (seed_of(seed, ids[i]), ids[i])):
         indices.setdefault(rows["objective"][index].as_py(), []).append(index)
-    wanted = {o: share for o, share in shares.items() if share > 0 and o in indices}
+    wanted = {o: Fraction(share) for o, share in shares.items() if share > 0 and o in indices}
     if not wanted:
         raise DataError(
             f"train.shares names {', '.join(shares)}, but the rows are of "
             f"{', '.join(sorted(indices))}: give a share to one of these"
         )
     share_sum = sum(wanted.values())
-    total = min(count, *(len(indices[o]) * share_sum / share for o, share in wanted.items()))
-    ends = [int(total * part / share_sum + 0.5) for part in accumulate(wanted.values(), initial=0)]
+    limits = [len(indices[o]) * share_sum / share for o, share in wanted.items()]
+    total = min(Fraction(count), *limits)
+    parts = accumulate(wanted.values(), initial=Fraction(0))
+    ends = [int(total * part / share_sum + Fraction(1, 2)) for part in parts]
     selected = [
         index
         for objective, (start, end) in zip(wanted, pairwise(ends), strict=True)

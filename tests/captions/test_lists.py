@@ -30,6 +30,7 @@ NAMES = ["Ann", "Bobby", "玉英"]
         ("Ann, Bobby, Ann, and Bobby sit", ["Ann"]),  # the last may begin a clause
         ("Ann and a ball and Ann, Bobby and Bobby", ["Ann", "Bobby"]),
         ("Ann, Bobby, Ann is on sand.", ["Ann"]),
+        ("Bobby, Ann, and Ann on sand.", ["Ann"]),
         ("A ball and <Ann>, <Ann> on sand.", ["Ann"]),
         ("A ball and Ann (on the left), Ann (on the right), Ann", ["Ann"] * 2),
         ("<Ann>, a boat with black checks and a bow, <Ann> and a red fish", ["Ann"]),
@@ -57,6 +58,8 @@ def test_a_list_has_it_again(text: str, again: list[str]) -> None:
         "Ann and Bobby, Ann is the red one.",
         "We see Ann and Bobby, Ann wearing a hat and Bobby holding a ball.",
         "This is a photo of Ann and Ann smiles.",
+        "The ball is left of Bobby, and Bobby on the right is left of Ann.",
+        "Ann looks at Bobby, and Bobby at Ann.",
         "The dog sits, and Ann smiles, and Ann laughs.",
         "On the left is Ann and Ann is red.",
         "Ann in a park and Ann on a beach.",
